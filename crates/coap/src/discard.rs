@@ -1,0 +1,118 @@
+//! Why a datagram did not lead to anything: reasons for counters, not errors.
+
+use crate::{message::Fault, request::Refusal};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
+        /// A reason not to process a message, or to stop processing it. The session goes on in every case.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Discard {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl Discard {
+            /// All reasons, in the order of [`Discard::index`].
+            pub const ALL: &[Self] = &[$(Self::$reason,)*];
+
+            /// The name for metrics and logs.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $name,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Shorter than a header. Silence.
+    TooShort = "too_short",
+    /// Not version 1. Silence.
+    VersionUnknown = "version_unknown",
+    /// Token longer than 8 bytes or cut off. RST if confirmable.
+    TokenMalformed = "token_malformed",
+    /// Empty message with content, or a non-confirmable empty one. RST if confirmable.
+    EmptyMalformed = "empty_malformed",
+    /// An option that cannot be read. RST if confirmable.
+    OptionMalformed = "option_malformed",
+    /// Payload marker at the end. RST if confirmable.
+    PayloadMissing = "payload_missing",
+    /// Reserved class, or a code that the type cannot carry. RST if confirmable.
+    CodeMisplaced = "code_misplaced",
+    /// A method that RFC 7252 does not have. 4.05.
+    MethodUnknown = "method_unknown",
+    /// A critical option that is unknown, out of range or one too many. 4.02.
+    OptionCritical = "option_critical",
+    /// More options than [`crate::Params::options_max`]. 4.02.
+    OptionsTooMany = "options_too_many",
+    /// Proxy-Uri or Proxy-Scheme. 5.05.
+    Proxying = "proxying",
+    /// Seen before and answered: the stored answer is sent again.
+    Duplicate = "duplicate",
+    /// Seen before and still being worked on.
+    DuplicateWorking = "duplicate_working",
+    /// [`crate::Params::stored_answers_max`] or `stored_bytes_max` is reached. 5.03 if confirmable.
+    AnswersFull = "answers_full",
+    /// [`crate::Params::exchanges_open_max`] is reached. 5.03 if confirmable.
+    ExchangesFull = "exchanges_full",
+    /// The [`crate::Budget`] is spent. 5.03 if confirmable.
+    BudgetSpent = "budget_spent",
+    /// A response to no request of ours, or a second one. RST if confirmable.
+    ResponseUnexpected = "response_unexpected",
+    /// A response with a critical option that is not recognised. RST if confirmable.
+    ResponseUnreadable = "response_unreadable",
+    /// An acknowledgement of nothing that we sent, or not with our token.
+    AcknowledgementUnknown = "acknowledgement_unknown",
+    /// A Reset of nothing that waits.
+    ResetUnknown = "reset_unknown",
+    /// The application did not answer within the exchange's lifetime.
+    ExchangeUnanswered = "exchange_unanswered",
+}
+
+impl Discard {
+    /// The place in an array of counters, below `ALL.len()`.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl From<Fault> for Discard {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooShort => Self::TooShort,
+            Fault::Version => Self::VersionUnknown,
+            Fault::Token => Self::TokenMalformed,
+            Fault::EmptyWithContent => Self::EmptyMalformed,
+            Fault::OptionReserved | Fault::OptionTruncated | Fault::OptionNumber => Self::OptionMalformed,
+            Fault::PayloadMissing => Self::PayloadMissing,
+            Fault::Code => Self::CodeMisplaced,
+        }
+    }
+}
+
+impl From<Refusal> for Discard {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::MethodUnknown => Self::MethodUnknown,
+            Refusal::Proxying => Self::Proxying,
+            Refusal::OptionCritical => Self::OptionCritical,
+            Refusal::OptionsTooMany => Self::OptionsTooMany,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_at_its_index_under_a_name_of_its_own() {
+        for (index, reason) in Discard::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index);
+            let same = Discard::ALL.iter().filter(|other| other.name() == reason.name()).count();
+            assert_eq!(same, 1, "{}", reason.name());
+        }
+    }
+}

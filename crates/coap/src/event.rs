@@ -1,0 +1,55 @@
+//! What an endpoint tells its user.
+
+use crate::{
+    discard::Discard, exchange::ExchangeId, outbound::RequestId, request::Request, response::Response,
+};
+
+/// Something that happened at an [`crate::Endpoint`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The peer asks. It is owed one [`crate::Endpoint::respond`] for this exchange.
+    Request {
+        /// Names the exchange in the answer.
+        exchange: ExchangeId,
+        /// The request.
+        request: Request,
+    },
+    /// The answer to a request of ours. The request is done.
+    Response {
+        /// What [`crate::Endpoint::request`] returned.
+        id: RequestId,
+        /// The answer.
+        response: Response,
+        /// Whether it came in a message of its own and not in an acknowledgement.
+        separate: bool,
+    },
+    /// A request of ours will not be answered. The peer may have acted on it all the same.
+    RequestFailed {
+        /// What [`crate::Endpoint::request`] returned.
+        id: RequestId,
+        /// Why.
+        cause: FailureCause,
+    },
+    /// A separate response of ours did not arrive, as far as we know.
+    ResponseFailed {
+        /// The exchange that it answered.
+        exchange: ExchangeId,
+        /// Why.
+        cause: FailureCause,
+    },
+    /// The peer asked for a sign of life and gets one: an empty confirmable message (RFC 7252, section 4.3).
+    Ping,
+    /// A message did not lead to anything.
+    Discarded(Discard),
+}
+
+/// Why a message of ours, or the answer to it, came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureCause {
+    /// No acknowledgement after MAX_RETRANSMIT retransmissions, or no response within the exchange's lifetime.
+    TimedOut,
+    /// The peer rejected the message by a Reset.
+    Reset,
+    /// The response has a critical option that is not recognised.
+    ResponseUnreadable,
+}

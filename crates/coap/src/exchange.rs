@@ -1,0 +1,97 @@
+//! Requests of the peer that the application is working on (RFC 7252, sections 5.2.1 to 5.2.3).
+//!
+//! ```text
+//!   CON request --> Fresh --- separate_after: empty ACK --> Acknowledged
+//!   NON request --> Unacknowledgeable                            |
+//!                     |        |                                 |
+//!           response: NON     ACK with the response             empty ACK stays stored, CON with the response
+//! ```
+//!
+//! In each case the exchange ends with the response; what answered the request's message is stored for its duplicates.
+
+use std::time::Instant;
+
+use crate::{message::Token, params::Params};
+
+/// Names an exchange with the peer of one endpoint. Another endpoint uses the same values: the user keeps them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ExchangeId {
+    serial: u32,
+    mid: u16,
+}
+
+impl ExchangeId {
+    pub(crate) const fn new(serial: u32, mid: u16) -> Self {
+        Self { serial, mid }
+    }
+
+    /// The Message ID of the request.
+    #[must_use]
+    pub const fn mid(self) -> u16 {
+        self.mid
+    }
+}
+
+/// What a request's message was, as far as its answer depends on it. Kept with the request's effect, it lets the answer be made
+/// again after a restart ([`crate::Endpoint::restore_answer`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The Message ID.
+    pub mid: u16,
+    /// The token.
+    pub token: Token,
+    /// Whether the message is confirmable.
+    pub confirmable: bool,
+}
+
+/// An exchange that waits for the application.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) id: ExchangeId,
+    pub(crate) token: Token,
+    pub(crate) stage: Stage,
+    /// When the Message ID may mean something else.
+    pub(crate) expires: Instant,
+    /// What the budget was charged for it.
+    pub(crate) cost: usize,
+}
+
+/// How the response may still be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Confirmable and not acknowledged yet: inside the acknowledgement, before this time.
+    Fresh { acknowledge_at: Instant },
+    /// Confirmable and acknowledged: in a confirmable message of its own.
+    Acknowledged,
+    /// Non-confirmable: in a non-confirmable message.
+    Unacknowledgeable,
+}
+
+impl Exchange {
+    /// What an exchange costs the budget beside the bytes of its request.
+    pub(crate) const COST: usize = size_of::<Self>();
+
+    pub(crate) fn new(now: Instant, id: ExchangeId, origin: Origin, cost: usize, params: &Params) -> Self {
+        let stage = if origin.confirmable {
+            Stage::Fresh { acknowledge_at: now + params.separate_after }
+        } else {
+            Stage::Unacknowledgeable
+        };
+        Self { id, token: origin.token, stage, expires: now + params.lifetime(origin.confirmable), cost }
+    }
+
+    pub(crate) const fn origin(&self) -> Origin {
+        let confirmable = !matches!(self.stage, Stage::Unacknowledgeable);
+        Origin { mid: self.id.mid, token: self.token, confirmable }
+    }
+
+    /// When something is to be done for it.
+    pub(crate) fn deadline(&self) -> Instant {
+        match self.stage {
+            Stage::Fresh { acknowledge_at } => acknowledge_at.min(self.expires),
+            Stage::Acknowledged | Stage::Unacknowledgeable => self.expires,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<ExchangeId>() <= 8, "an exchange is named in every queue");

@@ -1,0 +1,66 @@
+//! CoAP (RFC 7252) without I/O: the messages, their reliable delivery and the detection of duplicates.
+//!
+//! The crate takes bytes and time and gives bytes and events back. One [`Endpoint`] is one side of one association
+//! (here: of one DTLS session); it is server and client at once, because a device asks and is asked.
+//!
+//! ```text
+//!   bytes, now -> handle_message --+              +-> poll_event     requests, responses, pings, discards
+//!   answer     -> respond ---------+-> Endpoint --+-> poll_transmit  bytes for the peer
+//!   question   -> request ---------+              +-> poll_timeout   when to call handle_timeout
+//!   now        -> handle_timeout --+
+//! ```
+//!
+//! # RFC 7252, section by section
+//!
+//! | section | here |
+//! |---|---|
+//! | 3 message format | [`message`]; anything malformed is rejected as 4.2 and 4.3 ask |
+//! | 4.2 confirmable, 4.8 timers | [`Params`]; the random factor comes from a mix of the Message ID |
+//! | 4.3 ping | a Reset, and [`Event::Ping`] |
+//! | 4.5 deduplication | the answer is stored for EXCHANGE_LIFETIME and replayed byte for byte. A duplicate of a non-confirmable request is answered again too (the RFC says SHOULD ignore): a device that repeats one needs the answer |
+//! | 4.6 message size | [`Params::message_bytes_max`] |
+//! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not kept: this side sends non-confirmable requests only on demand of its user |
+//! | 5.2 piggybacked, separate, non-confirmable responses | all three |
+//! | 5.3.1 token | four bytes, unique in the association and not random: meant for use inside DTLS |
+//! | 5.4 options | recognised ones in [`OptionNumber::rule`]; critical unknown ones are refused by 4.02 |
+//! | 5.7 proxying | refused by 5.05 |
+//! | 8 multicast | not for this product |
+//!
+//! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised critical options, and
+//! Observe is handed to the application, which may ignore it. RFC 7967 (No-Response) is an elective option and is ignored.
+
+#![forbid(unsafe_code)]
+
+mod budget;
+mod code;
+mod dedup;
+mod discard;
+mod endpoint;
+mod event;
+mod exchange;
+pub mod format;
+pub mod message;
+mod option;
+mod options;
+mod outbound;
+mod params;
+mod request;
+mod response;
+#[cfg(test)]
+mod test_clock;
+mod uri;
+
+pub use budget::Budget;
+pub use code::Code;
+pub use discard::Discard;
+pub use endpoint::{Endpoint, RequestError, RespondError};
+pub use event::{Event, FailureCause};
+pub use exchange::{ExchangeId, Origin};
+pub use message::{Kind, Message, MessageWriter, ParseError, Token};
+pub use option::{OptionNumber, OptionRule};
+pub use options::OptionList;
+pub use outbound::RequestId;
+pub use params::Params;
+pub use request::Request;
+pub use response::Response;
+pub use uri::{UriPath, UriQuery};

@@ -1,0 +1,96 @@
+//! The protocol's timers and this implementation's limits (RFC 7252, section 4.8).
+
+use std::time::Duration;
+
+/// Timers and limits of an endpoint. One value serves all endpoints of a shard; the defaults are the RFC's where it names one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    /// ACK_TIMEOUT: how long a confirmable message waits for its acknowledgement before it is sent again.
+    pub ack_timeout: Duration,
+    /// ACK_RANDOM_FACTOR, at least 1: the first timeout lies between ACK_TIMEOUT and this many times as much.
+    pub ack_random_factor: f32,
+    /// MAX_RETRANSMIT: how often a confirmable message is sent again before it has failed.
+    pub max_retransmit: u8,
+    /// NSTART: how many confirmable messages of ours may wait for an acknowledgement at once.
+    pub nstart: usize,
+    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not mean anything else.
+    pub exchange_lifetime: Duration,
+    /// NON_LIFETIME: the same for a non-confirmable message.
+    pub non_lifetime: Duration,
+    /// How long an answer may still be piggybacked; then an empty acknowledgement goes out and the answer follows as a
+    /// confirmable message. It is PROCESSING_DELAY, which the RFC sets equal to ACK_TIMEOUT.
+    pub separate_after: Duration,
+    /// The largest message that is sent, in bytes. Section 4.6: 1152 passes an IPv6 path of the smallest MTU together with DTLS.
+    pub message_bytes_max: usize,
+    /// The options that a request may carry. The longest useful one has about 20; the limit keeps the work for one datagram small.
+    pub options_max: usize,
+    /// The answers that one endpoint keeps for duplicates. 4096 in an EXCHANGE_LIFETIME are 16 requests a second for as
+    /// long as one likes, or a backlog of an hour's worth of reports at once; further requests are refused by 5.03,
+    /// because to forget an answer early would let its request run twice.
+    pub stored_answers_max: usize,
+    /// The bytes of these answers, with 8 bytes for each as its header.
+    pub stored_bytes_max: usize,
+    /// Requests that the application is working on, together with separate responses on their way. A device that keeps NSTART has one.
+    pub exchanges_open_max: usize,
+    /// Our own requests to one peer, waiting or on their way. A caller with more should wait itself.
+    pub requests_max: usize,
+    /// What a refused peer is told by Max-Age: come back after this time (whole seconds).
+    pub retry_after: Duration,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            ack_timeout: Duration::from_secs(2),
+            ack_random_factor: 1.5,
+            max_retransmit: 4,
+            nstart: 1,
+            exchange_lifetime: Duration::from_secs(247),
+            non_lifetime: Duration::from_secs(145),
+            separate_after: Duration::from_secs(2),
+            message_bytes_max: 1152,
+            options_max: 64,
+            stored_answers_max: 4096,
+            stored_bytes_max: 256 * 1024,
+            exchanges_open_max: 16,
+            requests_max: 16,
+            retry_after: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Params {
+    /// How long `mid` waits for its first acknowledgement: spread over the range by a mix of its number, so that
+    /// devices that were cut off together do not come back together.
+    pub(crate) fn first_timeout(&self, mid: u16) -> Duration {
+        // The upper half of the product depends on every bit of the number.
+        let mixed = (u32::from(mid) + 1).wrapping_mul(0x9e37_79b1) >> 16;
+        let share = mixed as f32 / 65536.0;
+        self.ack_timeout.mul_f32(1.0 + (self.ack_random_factor - 1.0).max(0.0) * share)
+    }
+
+    /// How long the Message ID of a message of the peer stays taken.
+    pub(crate) const fn lifetime(&self, confirmable: bool) -> Duration {
+        if confirmable { self.exchange_lifetime } else { self.non_lifetime }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_timeout_lies_between_two_and_three_seconds_and_spreads() {
+        let params = Params::default();
+        let mut tenths = [0_u32; 10];
+        for mid in 0..=u16::MAX {
+            let timeout = params.first_timeout(mid);
+            assert!(
+                timeout >= Duration::from_secs(2) && timeout < Duration::from_secs(3),
+                "{mid}: {timeout:?}"
+            );
+            tenths[(timeout.as_millis() / 100 - 20) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| *count > 5000), "{tenths:?}");
+    }
+}

@@ -1,0 +1,302 @@
+//! A request as the application sees it, and as a client makes it.
+
+use std::{borrow::Cow, fmt};
+
+use crate::{
+    code::Code,
+    message::{Kind, Message, MessageWriter, Token},
+    option::{OptionNumber, Uint, parse_uint},
+    options::OptionList,
+    uri::{UriPath, UriQuery},
+};
+
+/// RFC 7252 5.10: the longest value of Uri-Path and Uri-Query.
+const URI_PART_BYTES_MAX: usize = 255;
+/// What header, token and short options take in most messages; more only costs a second allocation.
+const HEAD_BYTES_EXPECTED: usize = 32;
+
+/// A request, free of the datagram that it came in.
+///
+/// Uri-Host and Uri-Port are read over: inside an authenticated session they say nothing. `Debug` shows the length of the payload and
+/// not its bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Code,
+    /// The Uri-Path options.
+    pub path: UriPath,
+    /// The Uri-Query options.
+    pub query: UriQuery,
+    /// The format of the payload (see [`crate::format`]).
+    pub content_format: Option<u16>,
+    /// The format that the client would like to have.
+    pub accept: Option<u16>,
+    /// Observe: 0 registers, 1 deregisters (RFC 7641).
+    pub observe: Option<u32>,
+    /// Whether the message is confirmable.
+    pub confirmable: bool,
+    /// Every option that has no field above: If-Match, ETag, Size1 and elective ones that nobody here knows.
+    pub options: OptionList,
+    /// The payload; always empty in a received GET or DELETE, for which RFC 7252 defines none.
+    pub payload: Vec<u8>,
+}
+
+/// Why a well-formed request is answered without asking the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    MethodUnknown,
+    Proxying,
+    OptionCritical,
+    OptionsTooMany,
+}
+
+impl Refusal {
+    /// The answer. It has no payload: the product's devices do not read diagnostics.
+    pub(crate) const fn code(self) -> Code {
+        match self {
+            Self::MethodUnknown => Code::METHOD_NOT_ALLOWED,
+            Self::Proxying => Code::PROXYING_NOT_SUPPORTED,
+            Self::OptionCritical | Self::OptionsTooMany => Code::BAD_OPTION,
+        }
+    }
+}
+
+impl Request {
+    /// A confirmable request without options or payload. `target` is path and query in URI form: `/topic/a?b=c`.
+    #[must_use]
+    pub fn new(method: Code, target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Self {
+            method,
+            path: UriPath::parse(path),
+            query: UriQuery::parse(query),
+            content_format: None,
+            accept: None,
+            observe: None,
+            confirmable: true,
+            options: OptionList::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// A confirmable GET.
+    #[must_use]
+    pub fn get(target: &str) -> Self {
+        Self::new(Code::GET, target)
+    }
+
+    /// A confirmable POST with a payload of this Content-Format.
+    #[must_use]
+    pub fn post(target: &str, format: u16, payload: impl Into<Vec<u8>>) -> Self {
+        Self { content_format: Some(format), payload: payload.into(), ..Self::new(Code::POST, target) }
+    }
+
+    /// The same request in a message that nobody acknowledges.
+    #[must_use]
+    pub const fn non_confirmable(mut self) -> Self {
+        self.confirmable = false;
+        self
+    }
+
+    /// With an Accept option.
+    #[must_use]
+    pub const fn accept(mut self, format: u16) -> Self {
+        self.accept = Some(format);
+        self
+    }
+
+    /// With one more option.
+    #[must_use]
+    pub fn option(mut self, number: OptionNumber, value: impl AsRef<[u8]>) -> Self {
+        self.options.insert(number, value.as_ref());
+        self
+    }
+
+    /// The path in URI form: `/topic/sys/…`.
+    #[must_use]
+    pub fn path_text(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// The request that a message carries.
+    pub(crate) fn from_message(message: &Message<'_>, options_max: usize) -> Result<Self, Refusal> {
+        // RFC 7252 5.8: an unrecognised method is answered by 4.05.
+        if !message.code.is_known_method() {
+            return Err(Refusal::MethodUnknown);
+        }
+        let mut request = Self {
+            method: message.code,
+            path: UriPath::with_capacity(message.content_bytes() - message.payload.len()),
+            query: UriQuery::default(),
+            content_format: None,
+            accept: None,
+            observe: None,
+            confirmable: message.kind == Kind::Confirmable,
+            options: OptionList::new(),
+            payload: Vec::new(),
+        };
+        let mut previous = None;
+        for (index, (number, value)) in message.options().enumerate() {
+            if index == options_max {
+                return Err(Refusal::OptionsTooMany);
+            }
+            if matches!(number, OptionNumber::PROXY_URI | OptionNumber::PROXY_SCHEME) {
+                return Err(Refusal::Proxying);
+            }
+            let repeated = previous == Some(number);
+            previous = Some(number);
+            let recognised = number.recognises(value.len(), repeated) && request.take_option(number, value);
+            // RFC 7252 5.4.1: a critical option that is not recognised makes the request fail, others are ignored.
+            if !recognised && number.is_critical() {
+                return Err(Refusal::OptionCritical);
+            }
+            if !recognised && number.rule().is_none() {
+                request.options.insert(number, value);
+            }
+        }
+        if !matches!(message.code, Code::GET | Code::DELETE) {
+            request.payload = message.payload.to_vec();
+        }
+        Ok(request)
+    }
+
+    /// Puts a recognised option where it belongs; `false` if its value cannot be read.
+    fn take_option(&mut self, number: OptionNumber, value: &[u8]) -> bool {
+        match number {
+            OptionNumber::URI_HOST | OptionNumber::URI_PORT => {}
+            OptionNumber::URI_PATH | OptionNumber::URI_QUERY => {
+                let Ok(text) = std::str::from_utf8(value) else { return false };
+                if number == OptionNumber::URI_PATH {
+                    self.path.push(text);
+                } else {
+                    self.query.push(text);
+                }
+            }
+            // The rule of these numbers allows two and three bytes, so nothing is cut off.
+            OptionNumber::CONTENT_FORMAT => {
+                self.content_format = parse_uint(value).map(|format| format as u16);
+            }
+            OptionNumber::ACCEPT => self.accept = parse_uint(value).map(|format| format as u16),
+            OptionNumber::OBSERVE => self.observe = parse_uint(value),
+            _ => self.options.insert(number, value),
+        }
+        true
+    }
+
+    /// Whether every part of path and query fits into an option.
+    pub(crate) fn is_target_legal(&self) -> bool {
+        let mut parts = self.path.segments().chain(self.query.arguments());
+        parts.all(|part| part.len() <= URI_PART_BYTES_MAX)
+    }
+
+    /// The message that carries this request.
+    pub(crate) fn into_message(self, mid: u16, token: Token) -> Vec<u8> {
+        let kind = if self.confirmable { Kind::Confirmable } else { Kind::NonConfirmable };
+        let uints = [
+            (OptionNumber::CONTENT_FORMAT, self.content_format.map(u32::from)),
+            (OptionNumber::ACCEPT, self.accept.map(u32::from)),
+            (OptionNumber::OBSERVE, self.observe),
+        ]
+        .map(|(number, value)| (number, value.map(Uint::new)));
+
+        let mut options: Vec<(OptionNumber, Cow<'_, [u8]>)> = Vec::with_capacity(16);
+        options.extend(self.path.segments().map(|text| (OptionNumber::URI_PATH, into_bytes(text))));
+        options.extend(self.query.arguments().map(|text| (OptionNumber::URI_QUERY, into_bytes(text))));
+        for (number, value) in &uints {
+            options.extend(value.iter().map(|value| (*number, Cow::Borrowed(value.as_bytes()))));
+        }
+        options.extend(self.options.iter().map(|(number, value)| (number, Cow::Borrowed(value))));
+        options.sort_by_key(|(number, _)| *number);
+
+        let mut bytes = Vec::with_capacity(self.path_text().len() + self.payload.len() + HEAD_BYTES_EXPECTED);
+        let mut writer = MessageWriter::new(&mut bytes, kind, self.method, mid, token);
+        for (number, value) in &options {
+            writer.option(*number, value);
+        }
+        writer.payload(&self.payload);
+        bytes
+    }
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("query", &self.query)
+            .field("content_format", &self.content_format)
+            .field("accept", &self.accept)
+            .field("observe", &self.observe)
+            .field("confirmable", &self.confirmable)
+            .field("options", &self.options)
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a GET with these options, given in ascending order, and reads it.
+    fn read(options: &[(u16, &[u8])]) -> Result<Request, Refusal> {
+        let mut bytes = Vec::new();
+        let mut writer = MessageWriter::new(&mut bytes, Kind::Confirmable, Code::GET, 1, Token::default());
+        for (number, value) in options {
+            writer.option(OptionNumber(*number), value);
+        }
+        Request::from_message(&Message::parse(&bytes).expect("we wrote it"), 64)
+    }
+
+    #[test]
+    fn a_request_survives_the_wire() {
+        let request =
+            Request::post("/topic/a%2Fb/c?x=1&y", 50, "{}").accept(60).option(OptionNumber(2102), "opaque");
+        let bytes = request.clone().into_message(7, Token::default());
+        let message = Message::parse(&bytes).expect("we wrote it");
+        assert_eq!(Request::from_message(&message, 64), Ok(request));
+    }
+
+    #[test]
+    fn options_of_a_wrong_length_are_as_good_as_unknown() {
+        assert_eq!(read(&[(5, &[1])]), Err(Refusal::OptionCritical), "If-None-Match with a value");
+        assert_eq!(read(&[(7, &[0, 0x16, 0x33])]), Err(Refusal::OptionCritical), "Uri-Port of three bytes");
+        assert_eq!(read(&[(11, &[b'a'; 256])]), Err(Refusal::OptionCritical), "Uri-Path of 256 bytes");
+        assert_eq!(read(&[(11, &[0xff])]), Err(Refusal::OptionCritical), "Uri-Path that is not UTF-8");
+        let request = read(&[(12, &[0, 0, 50]), (60, &[0; 5])]).expect("elective ones are ignored");
+        assert_eq!((request.content_format, request.options.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn one_occurrence_too_many_is_as_good_as_unknown() {
+        assert_eq!(read(&[(3, b"a"), (3, b"b")]), Err(Refusal::OptionCritical), "two Uri-Host");
+        let request = read(&[(12, &[50]), (12, &[60])]).expect("elective ones are ignored");
+        assert_eq!(request.content_format, Some(50));
+    }
+
+    #[test]
+    fn block_options_are_not_recognised_yet() {
+        assert_eq!(read(&[(23, &[2])]), Err(Refusal::OptionCritical));
+        assert_eq!(read(&[(27, &[2])]), Err(Refusal::OptionCritical));
+        assert_eq!(read(&[(2101, b"x")]), Err(Refusal::OptionCritical));
+    }
+
+    #[test]
+    fn host_and_port_leave_no_trace() {
+        let with = read(&[(3, b"example"), (7, &[0x16, 0x33]), (11, b"a")]);
+        assert_eq!(with, read(&[(11, b"a")]));
+    }
+
+    #[test]
+    fn a_limit_is_kept_on_the_number_of_options() {
+        assert!(read(&[(11, &b""[..]); 64]).is_ok());
+        assert_eq!(read(&[(11, &b""[..]); 65]), Err(Refusal::OptionsTooMany));
+    }
+}

@@ -1,0 +1,121 @@
+//! A response as the application gives it, and as a client gets it.
+
+use std::fmt;
+
+use crate::{
+    code::Code,
+    message::{Kind, Message, MessageWriter, Token},
+    option::OptionNumber,
+    options::OptionList,
+};
+
+/// What header, token and options take in most messages; more only costs a second allocation.
+const HEAD_BYTES_EXPECTED: usize = 64;
+
+/// A response: code, options and payload. Type, Message ID and token are the endpoint's business.
+///
+/// `Debug` shows the length of the payload and not its bytes, because some payloads are secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The response code; class 2, 4 or 5.
+    pub code: Code,
+    /// All options.
+    pub options: OptionList,
+    /// The payload; empty if there is none.
+    pub payload: Vec<u8>,
+}
+
+impl Response {
+    /// A response with neither options nor payload.
+    #[must_use]
+    pub const fn new(code: Code) -> Self {
+        Self { code, options: OptionList::new(), payload: Vec::new() }
+    }
+
+    /// With a Content-Format (see [`crate::format`]).
+    #[must_use]
+    pub fn content_format(mut self, format: u16) -> Self {
+        self.options.insert_uint(OptionNumber::CONTENT_FORMAT, u32::from(format));
+        self
+    }
+
+    /// With a Max-Age, in seconds.
+    #[must_use]
+    pub fn max_age(mut self, seconds: u32) -> Self {
+        self.options.insert_uint(OptionNumber::MAX_AGE, seconds);
+        self
+    }
+
+    /// With one more option.
+    #[must_use]
+    pub fn option(mut self, number: OptionNumber, value: impl AsRef<[u8]>) -> Self {
+        self.options.insert(number, value.as_ref());
+        self
+    }
+
+    /// With this payload.
+    #[must_use]
+    pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
+        self.payload = payload.into();
+        self
+    }
+
+    /// The message that carries this response.
+    pub(crate) fn into_message(self, kind: Kind, mid: u16, token: Token) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.payload.len() + HEAD_BYTES_EXPECTED);
+        let mut writer = MessageWriter::new(&mut bytes, kind, self.code, mid, token);
+        for (number, value) in self.options.iter() {
+            writer.option(number, value);
+        }
+        writer.payload(&self.payload);
+        bytes
+    }
+
+    /// Reads the response that a message carries; the number of the option if there is a critical one that is not recognised.
+    pub(crate) fn from_message(message: &Message<'_>) -> Result<Self, OptionNumber> {
+        let mut response = Self::new(message.code).payload(message.payload);
+        let mut previous = None;
+        for (number, value) in message.options() {
+            if number.is_critical() && !number.recognises(value.len(), previous == Some(number)) {
+                return Err(number);
+            }
+            response.options.insert(number, value);
+            previous = Some(number);
+        }
+        Ok(response)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("code", &self.code)
+            .field("options", &self.options)
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_written_with_its_options_in_order() {
+        let response = Response::new(Code::CONTENT)
+            .option(OptionNumber(2100), "/topic")
+            .max_age(0)
+            .content_format(50)
+            .payload("{}");
+        let bytes = response.clone().into_message(Kind::Acknowledgement, 0x1234, Token::default());
+        assert_eq!(hex::encode(&bytes), "60451234c13220e607192f746f706963ff7b7d");
+        let message = Message::parse(&bytes).expect("we wrote it");
+        assert_eq!(Response::from_message(&message), Ok(response));
+    }
+
+    #[test]
+    fn what_is_shown_for_debugging_does_not_hold_the_payload() {
+        let shown = format!("{:?}", Response::new(Code::CONTENT).payload("secret"));
+        assert!(!shown.contains("secret") && shown.contains("payload_bytes: 6"), "{shown}");
+    }
+}

@@ -1,0 +1,9 @@
+//! An endpoint seen from outside: bytes in, bytes and events out, under virtual time.
+
+mod attacks_exchange;
+mod attacks_format;
+mod client;
+mod lossy;
+mod peer;
+mod table;
+mod vectors;
