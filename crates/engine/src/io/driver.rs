@@ -1,0 +1,234 @@
+//! The loop of a shard's thread: wait, receive in batches, run timers, pass on events, send in batches.
+
+use std::{
+    io,
+    net::UdpSocket,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use std::os::fd::AsRawFd;
+
+use super::mmsg::{BATCH, Mmsg};
+use crate::{
+    event::ShardEvent,
+    handle::{Input, ShardHandle, Shared},
+    shard::{Shard, ShardConfig},
+};
+
+/// Takes the events of a shard, on the shard's thread. Must not block.
+pub trait EventSink: Send + 'static {
+    /// Takes all of `events` and leaves the vector empty.
+    fn deliver(&mut self, events: &mut Vec<ShardEvent>);
+
+    /// Events delivered and not yet taken up. Beyond [`BACKLOG_MAX`] the shard stops receiving, and the kernel's
+    /// buffer takes the load.
+    fn backlog(&self) -> usize;
+}
+
+/// See [`EventSink::backlog`].
+pub const BACKLOG_MAX: usize = 32_768;
+
+/// Batches received before timers, commands and sending have their turn.
+const BATCHES_PER_TURN: usize = 8;
+/// How often counters are published and kernel drops are read.
+const STATS_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a shard that stopped receiving waits before it looks at the backlog again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// A running shard. Dropping it does not stop it: see [`RunningShard::stop`].
+#[derive(Debug)]
+pub struct RunningShard {
+    handle: ShardHandle,
+    thread: JoinHandle<()>,
+}
+
+impl RunningShard {
+    /// Starts a shard's thread on a bound socket.
+    ///
+    /// # Errors
+    /// The operating system's: no more threads or file descriptors.
+    pub fn start(
+        config: ShardConfig,
+        socket: UdpSocket,
+        seed: [u8; 32],
+        sink: impl EventSink,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), SOCKET, Interest::READABLE)?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let (sender, inputs) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            waker,
+            sleeping: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            stats: Mutex::default(),
+        });
+        let handle = ShardHandle { shard: config.shard, inputs: sender, shared: Arc::clone(&shared) };
+        let name = format!("shard-{}", config.shard);
+        let run = move || {
+            let now = Instant::now();
+            let driver = Driver {
+                shard: Shard::new(config, now, seed),
+                socket,
+                poll,
+                inputs,
+                shared,
+                sink,
+                mmsg: Mmsg::new(),
+                events: Vec::new(),
+                readable: true,
+                published: now,
+            };
+            driver.run();
+        };
+        let thread = thread::Builder::new().name(name).spawn(run)?;
+        Ok(Self { handle, thread })
+    }
+
+    /// How other threads reach the shard.
+    pub fn handle(&self) -> &ShardHandle {
+        &self.handle
+    }
+
+    /// Sends what is queued and ends the thread.
+    pub fn stop(self) {
+        self.handle.input(Input::Stop);
+        if self.thread.join().is_err() {
+            tracing::error!(shard = self.handle.shard, "the shard's thread panicked");
+        }
+    }
+}
+
+struct Driver<S> {
+    shard: Shard,
+    socket: UdpSocket,
+    poll: Poll,
+    inputs: mpsc::Receiver<Input>,
+    shared: Arc<Shared>,
+    sink: S,
+    mmsg: Mmsg,
+    events: Vec<ShardEvent>,
+    /// Whether the socket may hold datagrams: readiness is edge-triggered.
+    readable: bool,
+    published: Instant,
+}
+
+impl<S: EventSink> Driver<S> {
+    fn run(mut self) {
+        let mut ready = Events::with_capacity(8);
+        loop {
+            if let Err(error) = self.wait(&mut ready) {
+                tracing::error!(%error, "the shard cannot wait for its socket");
+                return;
+            }
+            let now = Instant::now();
+            let stop = self.take_inputs(now);
+            if self.readable && self.sink.backlog() < BACKLOG_MAX {
+                self.receive(now);
+            }
+            self.shard.handle_timeout(now);
+            self.flush(now);
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn wait(&mut self, ready: &mut Events) -> io::Result<()> {
+        let timeout = if self.readable {
+            if self.sink.backlog() < BACKLOG_MAX { Duration::ZERO } else { BACKLOG_PAUSE }
+        } else {
+            let next = self.shard.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+            next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
+        };
+        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before are
+        // taken in this turn, since the announcement comes first and the queue is read after waking.
+        self.shared.sleeping.store(true, Ordering::SeqCst);
+        let timeout = if self.pending_input() { Duration::ZERO } else { timeout };
+        let result = self.poll.poll(ready, Some(timeout));
+        self.shared.sleeping.store(false, Ordering::SeqCst);
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        self.readable |= ready.iter().any(|event| event.token() == SOCKET);
+        Ok(())
+    }
+
+    fn pending_input(&self) -> bool {
+        self.shared.queued.load(Ordering::SeqCst) > 0
+    }
+
+    /// Takes all commands that wait; returns whether the shard is to stop.
+    fn take_inputs(&mut self, now: Instant) -> bool {
+        while let Ok(input) = self.inputs.try_recv() {
+            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
+            match input {
+                Input::Commands(commands) => {
+                    for command in commands {
+                        self.shard.handle_command(now, command);
+                    }
+                }
+                Input::Stop => return true,
+            }
+        }
+        false
+    }
+
+    fn receive(&mut self, now: Instant) {
+        let publish = now >= self.published + STATS_INTERVAL;
+        for batch in 0..BATCHES_PER_TURN {
+            let received = if publish && batch == 0 {
+                self.mmsg.receive_one_with_drops(&self.socket, self.shard.stats())
+            } else {
+                self.mmsg.receive(&self.socket, self.shard.stats())
+            };
+            let count = match received {
+                Ok(count) => count,
+                Err(error) => {
+                    // ICMP errors of earlier sends surface here; the socket is fine.
+                    tracing::debug!(%error, "receive");
+                    continue;
+                }
+            };
+            for (peer, datagram) in self.mmsg.datagrams() {
+                self.shard.handle_datagram(now, peer, datagram);
+            }
+            if count == 0 {
+                self.readable = false;
+                return;
+            }
+            if count < BATCH && !(publish && batch == 0) {
+                // Fewer than asked for: the queue was empty at that moment, and a new datagram makes a new edge.
+                self.readable = false;
+                return;
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Instant) {
+        self.shard.drain_events(&mut self.events);
+        if !self.events.is_empty() {
+            self.sink.deliver(&mut self.events);
+        }
+        if !self.shard.outbox().is_empty() {
+            let (outbox, stats) = self.shard.outbox_and_stats();
+            self.mmsg.send(&self.socket, outbox, stats);
+        }
+        if now >= self.published + STATS_INTERVAL {
+            self.published = now;
+            let stats = self.shard.stats().clone();
+            *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        }
+    }
+}

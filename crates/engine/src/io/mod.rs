@@ -1,0 +1,5 @@
+//! The shell of a shard: sockets, system calls in batches, and the loop of its thread.
+
+pub mod driver;
+mod mmsg;
+pub mod socket;

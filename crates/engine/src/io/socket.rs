@@ -1,0 +1,62 @@
+//! UDP sockets as shards want them: `SO_REUSEPORT`, large buffers, kernel drops reported.
+
+use std::{io, net::SocketAddr};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Kernel buffers asked for, bytes: a second of 10,000 datagrams per second. The kernel may grant less (`net.core.rmem_max`).
+const BUFFER_BYTES: usize = 8 << 20;
+
+/// Binds `count` sockets to the same address, among which the kernel spreads peers by their address and port.
+///
+/// A port of 0 is chosen by the first socket and shared by the others.
+///
+/// # Errors
+/// The operating system's, unchanged: address in use, permission denied, no such address. The port counts as in
+/// use also where the other program set `SO_REUSEPORT`.
+pub fn bind_all(address: SocketAddr, count: u16) -> io::Result<Vec<std::net::UdpSocket>> {
+    // SO_REUSEPORT would let a second server share the port and take half of the devices: a socket without it is
+    // refused where anybody else is bound.
+    let probe = new_socket(address)?;
+    probe.bind(&address.into())?;
+    let address = probe.local_addr()?.as_socket().unwrap_or(address);
+    drop(probe);
+    (0..count)
+        .map(|_| {
+            let socket = new_socket(address)?;
+            socket.set_reuse_port(true)?;
+            // The default is kept where the kernel grants less.
+            let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+            let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+            setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+            socket.bind(&address.into())?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // [::] serves IPv4 too.
+        socket.set_only_v6(false)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_a_port_that_nobody_else_can_take() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sockets = bind_all(any, 3).expect("loopback has free ports");
+        let address = sockets[0].local_addr().expect("a bound socket has an address");
+        assert!(sockets.iter().all(|socket| socket.local_addr().is_ok_and(|other| other == address)));
+        let second = bind_all(address, 1).expect_err("the port is in use");
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,156 @@
+//! Who may begin a handshake: limits in total and per address, so that one peer cannot take what all need.
+//!
+//! Applies only behind a valid cookie, so an address here is one that receives what is sent to it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+/// Limits of handshakes under way.
+#[derive(Debug, Clone)]
+pub struct AdmissionLimits {
+    /// Handshakes under way per shard: each takes up to 4 KiB and a place in the look-up queue. At the limit a
+    /// ClientHello is dropped; the client sends it again.
+    pub handshakes_max: usize,
+    /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this is wide.
+    /// At the limit the address's oldest handshake makes room.
+    pub handshakes_per_address_max: usize,
+    /// Key look-ups that wait for an answer, per shard. At the limit a ClientHello is dropped; the client sends it again.
+    pub lookups_max: usize,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self { handshakes_max: 20_000, handshakes_per_address_max: 4_000, lookups_max: 4_096 }
+    }
+}
+
+/// What to do with a ClientHello that holds a valid cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Go on.
+    Yes,
+    /// Go on, but end the handshake in this slot first: the address's oldest.
+    Evict {
+        /// Its slot.
+        slot: u32,
+    },
+    /// Drop it.
+    No,
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// Per address: the slots of its handshakes by the order in which they began.
+    by_address: HashMap<IpAddr, BTreeMap<u64, u32>, foldhash::fast::RandomState>,
+    total: usize,
+    begun: u64,
+    /// Key look-ups that wait for their answer.
+    pub lookups: usize,
+}
+
+impl Admission {
+    /// Whether one more handshake of this address may begin.
+    pub fn permit(&self, address: IpAddr, limits: &AdmissionLimits) -> Permit {
+        if self.lookups >= limits.lookups_max {
+            return Permit::No;
+        }
+        match self.by_address.get(&group(address)) {
+            Some(slots) if slots.len() >= limits.handshakes_per_address_max => {
+                match slots.first_key_value() {
+                    Some((_, oldest)) => Permit::Evict { slot: *oldest },
+                    None => Permit::No,
+                }
+            }
+            _ if self.total >= limits.handshakes_max => Permit::No,
+            _ => Permit::Yes,
+        }
+    }
+
+    /// Notes that a handshake began in `slot`; the number returned ends it again.
+    pub fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
+        self.begun += 1;
+        self.by_address.entry(group(address)).or_default().insert(self.begun, slot);
+        self.total += 1;
+        self.begun
+    }
+
+    /// Notes that a handshake ended, in whichever way.
+    pub fn end(&mut self, address: IpAddr, begun: u64) {
+        let address = group(address);
+        let Some(slots) = self.by_address.get_mut(&address) else { return };
+        if slots.remove(&begun).is_some() {
+            self.total -= 1;
+        }
+        if slots.is_empty() {
+            self.by_address.remove(&address);
+        }
+        if self.by_address.is_empty() && self.by_address.capacity() > 1024 {
+            self.by_address.shrink_to(256);
+        }
+    }
+}
+
+/// One subscriber owns a whole IPv6 /64.
+fn group(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => {
+                let mut octets = v6.octets();
+                octets[8..].fill(0);
+                IpAddr::V6(octets.into())
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: AdmissionLimits =
+        AdmissionLimits { handshakes_max: 3, handshakes_per_address_max: 2, lookups_max: 2 };
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, n])
+    }
+
+    #[test]
+    fn an_address_at_its_limit_makes_room_from_its_own_and_others_go_on() {
+        let mut admission = Admission::default();
+        let first = admission.begin(ip(1), 10);
+        admission.begin(ip(1), 11);
+        assert_eq!(admission.permit(ip(1), &LIMITS), Permit::Evict { slot: 10 });
+        assert_eq!(admission.permit(ip(2), &LIMITS), Permit::Yes);
+        admission.begin(ip(2), 12);
+        assert_eq!(admission.permit(ip(3), &LIMITS), Permit::No);
+        admission.end(ip(1), first);
+        assert_eq!(admission.permit(ip(3), &LIMITS), Permit::Yes);
+        assert_eq!(admission.permit(ip(1), &LIMITS), Permit::Yes);
+    }
+
+    #[test]
+    fn look_ups_in_flight_are_bounded() {
+        let admission = Admission { lookups: 2, ..Admission::default() };
+        assert_eq!(admission.permit(ip(1), &LIMITS), Permit::No);
+    }
+
+    #[test]
+    fn all_counts_return_to_zero_and_an_ipv6_subscriber_counts_once() {
+        let mut admission = Admission::default();
+        let a: IpAddr = "2001:db8::1".parse().expect("an address");
+        let b: IpAddr = "2001:db8::2".parse().expect("an address");
+        let first = admission.begin(a, 1);
+        let second = admission.begin(b, 2);
+        assert_eq!(admission.permit(a, &LIMITS), Permit::Evict { slot: 1 });
+        admission.end(a, first);
+        admission.end(b, second);
+        admission.end(b, second);
+        assert!(admission.by_address.is_empty());
+        assert_eq!(admission.total, 0);
+    }
+}

@@ -1,0 +1,193 @@
+//! Handshakes under way: boxed, short-lived, limited in number.
+
+use std::{net::SocketAddr, time::Instant};
+
+use narrowgate_dtls::{FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session};
+
+use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, wheel::Entry};
+use crate::event::{CloseCause, HandshakeId, ShardEvent};
+
+/// A handshake and what the shard knows of it.
+pub(super) struct HalfOpen {
+    machine: Box<ServerHandshake>,
+    peer: SocketAddr,
+    generation: u32,
+    /// Its number at the admission.
+    begun: u64,
+    /// Whether the platform was asked for a key and has not answered.
+    asked: bool,
+    /// The tick its timer waits for; `u64::MAX`: none.
+    armed: u64,
+}
+
+impl Shard {
+    pub(super) fn handle_client_hello(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8]) {
+        if self.draining {
+            return self.stats.count(Counter::HandshakesDeferred);
+        }
+        self.scratch.clear();
+        match self.listener.handle_datagram(now, peer, datagram, &mut self.random, &mut self.scratch) {
+            FrontDoor::Discard(discard) => match self.handshake_by_peer.get(&peer) {
+                // A later fragment of a ClientHello whose first fragment held the cookie.
+                Some(&slot) => self.feed_handshake(now, slot, datagram),
+                None => self.stats.count_dtls(discard),
+            },
+            FrontDoor::HelloVerify => {
+                self.stats.count(Counter::HelloVerifies);
+                self.outbox.push(peer, &self.scratch);
+            }
+            FrontDoor::Refuse(refusal) => {
+                self.stats.count(Counter::HandshakesFailed);
+                self.outbox.push(peer, &self.scratch);
+                self.events.push_back(ShardEvent::Refused { peer, refusal });
+            }
+            FrontDoor::Accept(machine) => self.accept(now, peer, machine, datagram),
+        }
+    }
+
+    fn accept(&mut self, now: Instant, peer: SocketAddr, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
+        if let Some(&slot) = self.handshake_by_peer.get(&peer) {
+            if self.handshakes[slot as usize].machine.client_random() == machine.client_random() {
+                // The same ClientHello again: our flight was lost.
+                return self.feed_handshake(now, slot, datagram);
+            }
+            self.stats.count(Counter::HandshakesReplaced);
+            self.end_handshake(slot);
+        }
+        match self.admission.permit(peer.ip(), &self.config.admission) {
+            Permit::Yes => {}
+            Permit::Evict { slot } => {
+                self.stats.count(Counter::HandshakesEvicted);
+                self.end_handshake(slot);
+            }
+            Permit::No => return self.stats.count(Counter::HandshakesDeferred),
+        }
+        self.handshakes_begun = self.handshakes_begun.wrapping_add(1);
+        let entry = self.handshakes.vacant_entry();
+        let slot = entry.key() as u32;
+        let begun = self.admission.begin(peer.ip(), slot);
+        let generation = self.handshakes_begun;
+        entry.insert(HalfOpen { machine, peer, generation, begun, asked: false, armed: u64::MAX });
+        self.handshake_by_peer.insert(peer, slot);
+        self.stats.count(Counter::HandshakesBegun);
+        self.drive_handshake(now, slot);
+    }
+
+    pub(super) fn feed_handshake(&mut self, now: Instant, slot: u32, datagram: &mut [u8]) {
+        self.handshakes[slot as usize].machine.handle_datagram(now, datagram, &mut self.random);
+        self.drive_handshake(now, slot);
+    }
+
+    pub(super) fn provide_psk(&mut self, now: Instant, handshake: HandshakeId, answer: PskAnswer) {
+        let half_open = self
+            .handshakes
+            .get_mut(handshake.slot as usize)
+            .filter(|half_open| half_open.generation == handshake.generation && half_open.asked);
+        let Some(half_open) = half_open else { return self.stats.count(Counter::LookupsLate) };
+        half_open.asked = false;
+        self.admission.lookups -= 1;
+        half_open.machine.provide_psk(now, answer, &mut self.random);
+        self.drive_handshake(now, handshake.slot);
+    }
+
+    pub(super) fn handshake_timer(&mut self, now: Instant, entry: Entry) {
+        let half_open = self
+            .handshakes
+            .get_mut(entry.slot as usize)
+            .filter(|half_open| half_open.generation == entry.generation && half_open.armed == entry.tick);
+        let Some(half_open) = half_open else { return };
+        half_open.armed = u64::MAX;
+        if half_open.machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            half_open.machine.handle_timeout(now);
+        }
+        self.drive_handshake(now, entry.slot);
+    }
+
+    /// Passes on what the machine has to say; the handshake may be gone afterwards.
+    fn drive_handshake(&mut self, now: Instant, slot: u32) {
+        let mut ended = None;
+        while let Some(event) = self.handshakes[slot as usize].machine.poll_event() {
+            let half_open = &mut self.handshakes[slot as usize];
+            let (peer, generation) = (half_open.peer, half_open.generation);
+            let handshake = HandshakeId { shard: self.config.shard, slot, generation };
+            match event {
+                HandshakeEvent::PskWanted { identity } => {
+                    half_open.asked = true;
+                    self.admission.lookups += 1;
+                    self.events.push_back(ShardEvent::PskWanted { handshake, peer, identity });
+                }
+                HandshakeEvent::FinishedRejected(failed) => {
+                    self.stats.count(Counter::FinishedRejected);
+                    self.events.push_back(ShardEvent::WrongKey { handshake, peer, failed });
+                }
+                HandshakeEvent::Established(session) => ended = Some(Ended::Established(session)),
+                HandshakeEvent::Failed(refusal) => {
+                    self.stats.count(Counter::HandshakesFailed);
+                    self.events.push_back(ShardEvent::Refused { peer, refusal });
+                    ended = Some(Ended::Failed);
+                }
+                HandshakeEvent::Expired => {
+                    self.stats.count(Counter::HandshakesExpired);
+                    ended = Some(Ended::Failed);
+                }
+            }
+        }
+        let half_open = &mut self.handshakes[slot as usize];
+        while half_open.machine.poll_transmit(&mut self.scratch) {
+            self.outbox.push(half_open.peer, &self.scratch);
+        }
+        match ended {
+            None => self.arm_handshake(slot),
+            Some(Ended::Failed) => self.end_handshake(slot),
+            Some(Ended::Established(session)) => self.promote(now, slot, *session),
+        }
+    }
+
+    fn promote(&mut self, now: Instant, slot: u32, session: Session) {
+        let half_open = self.remove_handshake(slot);
+        let peer = half_open.peer;
+        if let Some(old) = self.sessions.find(peer) {
+            // RFC 6347 4.2.8: only now, with the new Finished verified, the old association goes.
+            self.close(old, CloseCause::Replaced);
+        }
+        self.stats.count(Counter::HandshakesCompleted);
+        let suite = session.suite();
+        let session = self.establish(now, peer, session);
+        let handshake = self.handshake_id(slot, half_open.generation);
+        self.events.push_back(ShardEvent::Connected { handshake, session, peer, suite });
+    }
+
+    fn end_handshake(&mut self, slot: u32) {
+        let half_open = self.remove_handshake(slot);
+        let handshake = self.handshake_id(slot, half_open.generation);
+        self.events.push_back(ShardEvent::HandshakeEnded { handshake });
+    }
+
+    fn remove_handshake(&mut self, slot: u32) -> HalfOpen {
+        let half_open = self.handshakes.remove(slot as usize);
+        self.handshake_by_peer.remove(&half_open.peer);
+        self.admission.end(half_open.peer.ip(), half_open.begun);
+        if half_open.asked {
+            self.admission.lookups -= 1;
+        }
+        if self.handshakes.is_empty() && self.handshakes.capacity() > 4096 {
+            // After a flood: give the memory back.
+            self.handshakes.shrink_to_fit();
+            self.handshake_by_peer.shrink_to_fit();
+        }
+        half_open
+    }
+
+    fn arm_handshake(&mut self, slot: u32) {
+        let half_open = &mut self.handshakes[slot as usize];
+        let Some(deadline) = half_open.machine.poll_timeout() else { return };
+        if self.wheel.tick_of(deadline) < half_open.armed {
+            half_open.armed = self.wheel.arm(deadline, slot | HALF_OPEN_BIT, half_open.generation);
+        }
+    }
+}
+
+enum Ended {
+    Failed,
+    Established(Box<Session>),
+}

@@ -1,0 +1,277 @@
+//! One shard: sessions, handshakes and timers behind one socket, without the socket.
+//!
+//! Datagrams, commands and time go in by `handle_*`; datagrams are in [`Shard::outbox`] and events come by
+//! [`Shard::poll_event`]. Drain both after every batch. Nothing here blocks, and every step is bounded.
+//!
+//! Limits: [`ShardConfig`] names all of them.
+
+pub mod admission;
+mod established;
+mod half_open;
+pub mod outbox;
+pub mod stats;
+pub mod table;
+pub mod wheel;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chacha20::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use narrowgate_coap::{Budget, Params};
+use narrowgate_dtls::{self as dtls, DatagramKind, Listener, Random, ServerConfig};
+use slab::Slab;
+
+use self::{
+    admission::{Admission, AdmissionLimits},
+    established::Established,
+    half_open::HalfOpen,
+    outbox::Outbox,
+    stats::{Counter, Gauges, Stats},
+    table::Table,
+    wheel::{Entry, Wheel},
+};
+use crate::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent};
+
+/// Settings and limits of a shard.
+#[derive(Debug, Clone)]
+pub struct ShardConfig {
+    /// Number of this shard.
+    pub shard: u16,
+    /// Settings of the DTLS layer.
+    pub dtls: Arc<ServerConfig>,
+    /// Settings of the CoAP layer.
+    pub coap: Params,
+    /// Bytes of stored CoAP answers over all sessions; beyond it new requests get 5.03.
+    pub coap_budget_bytes: usize,
+    /// Limits of handshakes under way.
+    pub admission: AdmissionLimits,
+    /// Sessions in the table; at the limit a new one takes the place of one that was idle for long.
+    pub sessions_max: usize,
+    /// A session that was not heard for so long is closed.
+    pub idle_timeout: Duration,
+    /// Requests that wait for their response; beyond it requests get 5.03 with Max-Age.
+    pub requests_in_flight_max: usize,
+}
+
+impl ShardConfig {
+    /// Defaults around the settings of the DTLS layer.
+    pub fn new(dtls: Arc<ServerConfig>) -> Self {
+        Self {
+            shard: 0,
+            dtls,
+            coap: Params::default(),
+            coap_budget_bytes: 256 << 20,
+            admission: AdmissionLimits::default(),
+            sessions_max: 2_000_000,
+            idle_timeout: Duration::from_secs(7 * 24 * 3600),
+            requests_in_flight_max: 16_384,
+        }
+    }
+}
+
+/// Timers of handshakes and of sessions share the wheel: this bit of a slot number tells which.
+const HALF_OPEN_BIT: u32 = 1 << 31;
+
+/// Max-Age of a 5.03 at a limit, seconds.
+const BUSY_MAX_AGE_S: u32 = 5;
+
+/// The shard's CSPRNG, as the DTLS layer wants it.
+struct ShardRandom(ChaCha20Rng);
+
+impl Random for ShardRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill_bytes(out);
+    }
+}
+
+/// See the module.
+pub struct Shard {
+    config: ShardConfig,
+    start: Instant,
+    random: ShardRandom,
+    listener: Listener,
+    handshakes: Slab<HalfOpen>,
+    handshake_by_peer: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
+    handshakes_begun: u32,
+    admission: Admission,
+    sessions: Table<Established>,
+    budget: Budget,
+    requests_in_flight: usize,
+    wheel: Wheel,
+    fired: Vec<Entry>,
+    /// One datagram or message that is being made.
+    scratch: Vec<u8>,
+    outbox: Outbox,
+    events: VecDeque<ShardEvent>,
+    stats: Stats,
+    draining: bool,
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard")
+            .field("shard", &self.config.shard)
+            .field("sessions", &self.sessions.len())
+            .field("handshakes", &self.handshakes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// A shard without sessions. All its randomness comes from `seed`.
+    pub fn new(config: ShardConfig, now: Instant, seed: [u8; 32]) -> Self {
+        let mut random = ShardRandom(ChaCha20Rng::from_seed(seed));
+        let listener = Listener::new(Arc::clone(&config.dtls), now, &mut random);
+        Self {
+            start: now,
+            random,
+            listener,
+            handshakes: Slab::new(),
+            handshake_by_peer: HashMap::default(),
+            handshakes_begun: 0,
+            admission: Admission::default(),
+            sessions: Table::default(),
+            budget: Budget::new(config.coap_budget_bytes),
+            requests_in_flight: 0,
+            wheel: Wheel::new(now),
+            fired: Vec::new(),
+            scratch: Vec::new(),
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            draining: false,
+            config,
+        }
+    }
+
+    /// Takes one datagram; it is decrypted in place.
+    pub fn handle_datagram(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8]) {
+        self.stats.count(Counter::DatagramsReceived);
+        self.stats.add(Counter::BytesReceived, datagram.len() as u64);
+        match dtls::classify(datagram) {
+            DatagramKind::ClientHello => self.handle_client_hello(now, peer, datagram),
+            DatagramKind::HandshakeEpoch0 => {
+                if let Some(&slot) = self.handshake_by_peer.get(&peer) {
+                    self.feed_handshake(now, slot, datagram);
+                } else if let Some(slot) = self.sessions.find(peer) {
+                    // The peer's last flight again: our answer to it was lost (RFC 6347, section 4.2.4).
+                    self.feed_session(now, slot, datagram);
+                } else {
+                    self.stats.count(Counter::StrayHandshake);
+                }
+            }
+            DatagramKind::Protected => self.handle_protected(now, peer, datagram),
+            _ => self.stats.count(Counter::NotDtls),
+        }
+    }
+
+    /// Takes one command of the platform.
+    pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
+        match command {
+            ShardCommand::ProvidePsk { handshake, answer } => self.provide_psk(now, handshake, answer),
+            ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),
+            ShardCommand::Close { session } => self.close_by_command(session, CloseCause::ByCommand),
+            ShardCommand::CloseAfter { session, after } => self.close_after(now, session, after),
+            ShardCommand::Drain => self.drain(),
+        }
+    }
+
+    /// Runs the timers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let mut fired = std::mem::take(&mut self.fired);
+        self.wheel.advance(now, &mut fired);
+        for entry in fired.drain(..) {
+            if entry.slot & HALF_OPEN_BIT == 0 {
+                self.session_timer(now, entry);
+            } else {
+                self.handshake_timer(now, Entry { slot: entry.slot & !HALF_OPEN_BIT, ..entry });
+            }
+        }
+        self.fired = fired;
+    }
+
+    /// When [`Shard::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.poll_timeout()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ShardEvent> {
+        self.events.pop_front()
+    }
+
+    /// Moves all events to the end of `events`.
+    pub fn drain_events(&mut self, events: &mut Vec<ShardEvent>) {
+        events.extend(self.events.drain(..));
+    }
+
+    /// Datagrams to be sent; the driver clears it when they are.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// The outbox together with the counters that sending moves.
+    pub fn outbox_and_stats(&mut self) -> (&mut Outbox, &mut Stats) {
+        (&mut self.outbox, &mut self.stats)
+    }
+
+    /// Counters, with the gauges as they are now.
+    pub fn stats(&mut self) -> &mut Stats {
+        self.stats.gauges = Gauges {
+            sessions: self.sessions.len(),
+            handshakes: self.handshakes.len(),
+            lookups: self.admission.lookups,
+            requests_in_flight: self.requests_in_flight,
+            stored_answer_bytes: self.budget.bytes_used(),
+            timers: self.wheel.len(),
+        };
+        &mut self.stats
+    }
+
+    fn handle_protected(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8]) {
+        let handshake = self.handshake_by_peer.get(&peer).copied();
+        let session = self.sessions.find(peer);
+        match (handshake, session) {
+            (None, None) => self.stats.count(Counter::LostAssociation),
+            (None, Some(slot)) => {
+                self.feed_session(now, slot, datagram);
+            }
+            (Some(slot), None) => self.feed_handshake(now, slot, datagram),
+            (Some(handshake), Some(session)) => {
+                // Both are tried, the session first: it stays in force until the new Finished verifies (RFC 6347,
+                // section 4.2.8). A failed attempt destroys the bytes, so the handshake gets a copy.
+                let mut copy = datagram.to_vec();
+                if !self.feed_session(now, session, datagram) {
+                    self.feed_handshake(now, handshake, &mut copy);
+                }
+            }
+        }
+    }
+
+    fn session_id(&self, slot: u32) -> SessionId {
+        SessionId { shard: self.config.shard, slot, generation: self.sessions.generation(slot).unwrap_or(0) }
+    }
+
+    fn handshake_id(&self, slot: u32, generation: u32) -> HandshakeId {
+        HandshakeId { shard: self.config.shard, slot, generation }
+    }
+
+    /// Whole seconds since the shard's start: what a session remembers instead of an `Instant`.
+    fn seconds(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.start).as_secs() as u32
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for slot in self.sessions.indices() {
+            self.close_with_notify(slot, CloseCause::Drained);
+        }
+    }
+}
