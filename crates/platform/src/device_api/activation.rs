@@ -1,0 +1,200 @@
+//! The answer to a device that asks for its secret (dynamic activation; device protocol, section 3).
+//!
+//! ```json
+//! {"id":"…","version":"1.0","method":"thing.activate.info",
+//!  "params":{"assetId":"…","productKey":"…","deviceKey":"…","deviceSecret":"…"}}
+//! ```
+//!
+//! All values are strings, the order is fixed. `id` is the time of the request in milliseconds modulo 2^31, so that it fits an `int`
+//! on the device and two answers in a row differ.
+
+use narrowgate_coap::{Code, Response};
+use serde::Serialize;
+
+use super::Refusal;
+use crate::{ids::UnixMillis, model::log::Reason, ports::Issued, rules::admission::Grant, secret::Secret};
+
+/// A device's wish for its secret, kept until the store has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretWanted {
+    /// When the request arrived.
+    pub asked: UnixMillis,
+    /// Content-Format of the answer.
+    pub content_format: u16,
+}
+
+/// What to say to the device, and what becomes of its session.
+#[derive(Debug)]
+pub struct SecretAnswer {
+    /// The answer.
+    pub response: Response,
+    /// Why it was refused, for listeners. The store has written it into the device's log already.
+    pub refusal: Option<Refusal>,
+    /// Whether nothing more can come of this session: it is closed 5 s after the answer.
+    pub done: bool,
+}
+
+#[derive(Serialize)]
+struct ActivateInfo<'a> {
+    id: &'a str,
+    version: &'static str,
+    method: &'static str,
+    params: Params<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Params<'a> {
+    asset_id: &'a str,
+    product_key: &'a str,
+    device_key: &'a str,
+    device_secret: &'a str,
+}
+
+/// The answer for what the store said to the wish. `secret` is the one that it was asked to issue.
+pub fn issued(session: &Grant, wanted: &SecretWanted, outcome: &Issued, secret: &Secret) -> SecretAnswer {
+    let refuse = |code, reason, number, detail: &str| SecretAnswer {
+        response: Response::new(code),
+        refusal: Some(Refusal { reason, code: number, detail: detail.to_owned() }),
+        done: true,
+    };
+    match outcome {
+        Issued::Done => {
+            SecretAnswer { response: deliver(session, wanted, secret), refusal: None, done: true }
+        }
+        Issued::AlreadyActivated => refuse(
+            Code::FORBIDDEN,
+            Reason::AlreadyActivated,
+            Some(771),
+            "the device has logged in with its secret, which is fixed since then; reset the device to activate it anew",
+        ),
+        Issued::DynamicActivationOff => refuse(
+            Code::FORBIDDEN,
+            Reason::DynamicActivationOff,
+            Some(770),
+            "dynamic activation of the product is off or over; switch it on, or give the device its secret in another way",
+        ),
+        Issued::DeviceUnavailable => refuse(
+            Code::FORBIDDEN,
+            Reason::DeviceDisabled,
+            Some(723),
+            "the device or its product is gone or switched off",
+        ),
+        Issued::QuotaExceeded => {
+            let answer = refuse(
+                Code::TOO_MANY_REQUESTS,
+                Reason::RateLimited,
+                None,
+                "the product's secrets of this hour are used up; raise the quota if this is no attack",
+            );
+            // RFC 8516, section 3: Max-Age says when it may work again.
+            SecretAnswer {
+                response: answer.response.max_age(seconds_to_next_hour(wanted.asked)),
+                done: false,
+                ..answer
+            }
+        }
+    }
+}
+
+fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response {
+    let id = wanted.asked.0.rem_euclid(1 << 31).to_string();
+    let info = ActivateInfo {
+        id: &id,
+        version: "1.0",
+        method: "thing.activate.info",
+        params: Params {
+            asset_id: &session.asset_id,
+            product_key: &session.product_key,
+            device_key: &session.device_key,
+            device_secret: secret.expose(),
+        },
+    };
+    // Large enough for all but the strangest keys, so that no copy of the secret stays behind where a vector was moved.
+    let mut payload = Vec::with_capacity(768);
+    serde_json::to_writer(&mut payload, &info).expect("strings can always be written as JSON, into memory");
+    Response::new(Code::CONTENT).content_format(wanted.content_format).max_age(0).payload(payload)
+}
+
+fn seconds_to_next_hour(now: UnixMillis) -> u32 {
+    // At most an hour, so it fits.
+    (3600 - now.0.div_euclid(1000).rem_euclid(3600)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_coap::OptionNumber;
+
+    use super::*;
+    use crate::{ids::DeviceId, rules::identity::SecureMode};
+
+    fn session() -> Grant {
+        Grant {
+            device: DeviceId(1),
+            asset_id: "As5etId1".into(),
+            product_key: "MuGsF6W4".into(),
+            device_key: "15bBZlRknc".into(),
+            mode: SecureMode::ProductSecret,
+            lifetime_s: 60,
+            secret_version: 1,
+        }
+    }
+
+    fn answer(outcome: &Issued, session: &Grant) -> SecretAnswer {
+        // 2024-01-01T00:10:00Z
+        let wanted = SecretWanted { asked: UnixMillis(1_704_067_800_000), content_format: 50 };
+        issued(session, &wanted, outcome, &Secret::new("Z5YtZaQpK5IWocakV7zQ".into()))
+    }
+
+    #[test]
+    fn the_secret_is_delivered_in_the_protocols_form() {
+        let answer = answer(&Issued::Done, &session());
+        assert_eq!((answer.response.code, answer.refusal, answer.done), (Code::CONTENT, None, true));
+        assert_eq!(answer.response.options.find_uint(OptionNumber::CONTENT_FORMAT), Some(50));
+        assert_eq!(answer.response.options.find_uint(OptionNumber::MAX_AGE), Some(0));
+        let id = 1_704_067_800_000_i64 % (1 << 31);
+        let expected = format!(
+            r#"{{"id":"{id}","version":"1.0","method":"thing.activate.info","params":{{"assetId":"As5etId1","productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","deviceSecret":"Z5YtZaQpK5IWocakV7zQ"}}}}"#
+        );
+        assert_eq!(String::from_utf8(answer.response.payload), Ok(expected));
+    }
+
+    #[test]
+    fn attack_158_every_refusal_has_its_code_and_reason() {
+        for (outcome, code, reason, number, done) in [
+            (Issued::AlreadyActivated, Code::FORBIDDEN, Reason::AlreadyActivated, Some(771), true),
+            (Issued::DynamicActivationOff, Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770), true),
+            (Issued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
+            (Issued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
+        ] {
+            let answer = answer(&outcome, &session());
+            let refusal = answer.refusal.expect("it is refused");
+            assert_eq!(
+                (answer.response.code, refusal.reason, refusal.code, answer.done),
+                (code, reason, number, done)
+            );
+            assert!(answer.response.payload.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_used_up_quota_says_when_the_next_hour_begins() {
+        let answer = answer(&Issued::QuotaExceeded, &session());
+        assert_eq!(answer.response.options.find_uint(OptionNumber::MAX_AGE), Some(50 * 60));
+        assert_eq!(seconds_to_next_hour(UnixMillis(3_599_999)), 1);
+        assert_eq!(seconds_to_next_hour(UnixMillis(3_600_000)), 3600);
+    }
+
+    #[test]
+    fn the_answer_and_the_wish_do_not_show_the_secret_when_debugged() {
+        assert!(!format!("{:?}", answer(&Issued::Done, &session())).contains("Z5Yt"));
+    }
+
+    #[test]
+    fn keys_with_quotation_marks_stay_inside_their_strings() {
+        let session = Grant { device_key: "a\"b\\c".into(), ..session() };
+        let payload = answer(&Issued::Done, &session).response.payload;
+        let value: serde_json::Value = serde_json::from_slice(&payload).expect("it is JSON");
+        assert_eq!(value["params"]["deviceKey"], "a\"b\\c");
+    }
+}

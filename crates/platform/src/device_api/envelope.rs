@@ -1,0 +1,234 @@
+//! The JSON around every upstream message, and the reply to it (device protocol, section 5).
+//!
+//! ```json
+//! {"id":"123","version":"1.0","params":…,"method":"thing.measurepoint.post"}
+//! {"id":"123","code":200,"data":{}}
+//! {"id":"123","code":1204,"message":"/params/measurepoints/temp: must be a number","data":{}}
+//! ```
+//!
+//! * `id` is a string or a number of at most 128 bytes as written, or absent, and comes back exactly as it was written; anything else
+//!   is 1200 and comes back absent. `null` counts as absent, here and for every other key.
+//! * `method` may be absent, since the topic says it all; another topic's method is 1260.
+//! * `version` is not looked at: there is only one, and devices of all ages send what they like.
+//! * Other keys are ignored.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::model::log::Reason;
+
+/// Longest `id`, as written, in bytes.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// What is wrong with a message that is JSON: goes into the reply and into the device's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageFault {
+    /// The reply's `code`.
+    pub code: u16,
+    /// The reply's `message`.
+    pub message: String,
+}
+
+impl MessageFault {
+    /// Not the form that the topic needs.
+    pub const FORM: u16 = 1200;
+    /// A value is not what the thing model, or any model, allows.
+    pub const MODEL: u16 = 1204;
+    /// A batch is not the form that it needs.
+    pub const BATCH: u16 = 1206;
+    /// An element of a batch belongs to another device.
+    pub const NOT_YOUR_DEVICE: u16 = 1212;
+    /// The method is another topic's.
+    pub const METHOD: u16 = 1260;
+
+    /// A fault with this number.
+    pub fn new(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The reason under which it is logged.
+    pub fn reason(&self) -> Reason {
+        match self.code {
+            Self::MODEL => Reason::ModelInvalid,
+            Self::NOT_YOUR_DEVICE => Reason::TopicForeign,
+            _ => Reason::BodyMalformed,
+        }
+    }
+}
+
+/// A message, cut into its parts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Envelope<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<&'a RawValue>,
+    /// The payload proper.
+    #[serde(borrow)]
+    pub params: Option<&'a RawValue>,
+    #[serde(borrow, rename = "skipInvalidMeasurepoints")]
+    skip_invalid_points: Option<&'a RawValue>,
+    #[serde(borrow, rename = "allowOfflineSubDevice")]
+    allow_offline_sub_device: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Cuts a body that was checked ([`super::json::check`]).
+    ///
+    /// # Errors
+    /// Words for people; never happens to a checked body.
+    pub fn parse(checked: &'a str) -> Result<Self, String> {
+        serde_json::from_str(checked).map_err(|error| format!("the body is not a message: {error}"))
+    }
+
+    /// The `id` as it was written, for the reply; `None` if it is absent or illegal.
+    pub fn id(&self) -> Option<&'a str> {
+        self.id.map(RawValue::get).filter(|id| {
+            id.len() <= ID_BYTES_MAX && id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
+        })
+    }
+
+    /// Checks what does not depend on the topic's payload.
+    ///
+    /// # Errors
+    /// 1200 and 1260, see the module.
+    pub fn check(&self, method: &str) -> Result<(), MessageFault> {
+        if self.id.is_some() && self.id().is_none() {
+            return Err(MessageFault::new(
+                MessageFault::FORM,
+                format!("/id: must be a string or a number of at most {ID_BYTES_MAX} bytes"),
+            ));
+        }
+        let Some(given) = self.method else { return Ok(()) };
+        match text(given) {
+            None => Err(MessageFault::new(MessageFault::FORM, "/method: must be a string")),
+            Some(given) if given != method => Err(MessageFault::new(
+                MessageFault::METHOD,
+                format!("/method: this topic's method is {method}"),
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether invalid points are to be left out of a batch instead of failing it. The sibling `allowOfflineSubDevice` is checked and
+    /// has no effect: this server has no sub-devices.
+    ///
+    /// # Errors
+    /// 1200 where one is not a boolean.
+    pub fn skips_invalid_points(&self) -> Result<bool, MessageFault> {
+        let flag = |raw: Option<&RawValue>, name| match raw.map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(MessageFault::new(MessageFault::FORM, format!("/{name}: must be true or false"))),
+        };
+        flag(self.allow_offline_sub_device, "allowOfflineSubDevice")?;
+        flag(self.skip_invalid_points, "skipInvalidMeasurepoints")
+    }
+}
+
+/// The text of a JSON string; `None` if the value is something else.
+pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let written = raw.get();
+    match written.strip_prefix('"')?.strip_suffix('"') {
+        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(written).ok().map(Cow::Owned),
+    }
+}
+
+/// The reply to a message with this `id` (as written).
+pub fn reply(id: Option<&str>, result: Result<(), &MessageFault>) -> Vec<u8> {
+    let mut reply = Vec::with_capacity(64 + id.map_or(0, str::len));
+    reply.push(b'{');
+    if let Some(id) = id {
+        reply.extend_from_slice(b"\"id\":");
+        reply.extend_from_slice(id.as_bytes());
+        reply.push(b',');
+    }
+    match result {
+        Ok(()) => reply.extend_from_slice(b"\"code\":200,"),
+        Err(fault) => {
+            reply.extend_from_slice(format!("\"code\":{},\"message\":", fault.code).as_bytes());
+            // A string becomes JSON text that stands for it, with whatever a stranger put into it escaped.
+            reply.extend_from_slice(serde_json::Value::from(fault.message.as_str()).to_string().as_bytes());
+            reply.push(b',');
+        }
+    }
+    reply.extend_from_slice(b"\"data\":{}}");
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(text: &str) -> Envelope<'_> {
+        Envelope::parse(text).expect("the test gives an object")
+    }
+
+    #[test]
+    fn an_id_comes_back_as_it_was_written() {
+        for (body, id) in [
+            (r#"{"id":"123"}"#, Some(r#""123""#)),
+            (r#"{"id":123}"#, Some("123")),
+            (r#"{"id":-1.50e3}"#, Some("-1.50e3")),
+            (r#"{"id":"\u00e4\"b"}"#, Some(r#""\u00e4\"b""#)),
+            (r#"{"id":null}"#, None),
+            ("{}", None),
+        ] {
+            let envelope = envelope(body);
+            assert_eq!(envelope.id(), id, "{body}");
+            assert_eq!(envelope.check("m"), Ok(()), "{body}");
+        }
+        for body in [
+            r#"{"id":true}"#.to_owned(),
+            r#"{"id":[1]}"#.to_owned(),
+            r#"{"id":{}}"#.to_owned(),
+            format!(r#"{{"id":"{}"}}"#, "x".repeat(127)),
+        ] {
+            let envelope = envelope(&body);
+            assert_eq!(envelope.id(), None, "{body}");
+            assert_eq!(envelope.check("m").map_err(|fault| fault.code), Err(1200), "{body}");
+        }
+    }
+
+    #[test]
+    fn attack_172_another_topics_method_is_named() {
+        assert_eq!(envelope(r#"{"method":"a.b"}"#).check("a.b"), Ok(()));
+        assert_eq!(envelope(r#"{"method":"a\u002eb"}"#).check("a.b"), Ok(()));
+        assert_eq!(envelope(r#"{"method":null}"#).check("a.b"), Ok(()));
+        assert_eq!(envelope(r#"{"method":"a.B"}"#).check("a.b").map_err(|fault| fault.code), Err(1260));
+        assert_eq!(envelope(r#"{"method":7}"#).check("a.b").map_err(|fault| fault.code), Err(1200));
+    }
+
+    #[test]
+    fn replies_have_the_protocols_form_whatever_the_message_holds() {
+        let shown = |id, result| String::from_utf8(reply(id, result)).expect("it is text");
+        assert_eq!(shown(Some("\"1\""), Ok(())), r#"{"id":"1","code":200,"data":{}}"#);
+        assert_eq!(shown(None, Ok(())), r#"{"code":200,"data":{}}"#);
+        let fault = MessageFault::new(1204, "/params/measurepoints/\"\u{1}<b>: no");
+        assert_eq!(
+            shown(Some("7"), Err(&fault)),
+            r#"{"id":7,"code":1204,"message":"/params/measurepoints/\"\u0001<b>: no","data":{}}"#
+        );
+    }
+
+    #[test]
+    fn flags_are_booleans() {
+        assert_eq!(
+            envelope(r#"{"skipInvalidMeasurepoints":true,"allowOfflineSubDevice":true}"#)
+                .skips_invalid_points(),
+            Ok(true)
+        );
+        assert_eq!(envelope("{}").skips_invalid_points(), Ok(false));
+        for body in [r#"{"skipInvalidMeasurepoints":"true"}"#, r#"{"allowOfflineSubDevice":1}"#] {
+            assert_eq!(
+                envelope(body).skips_invalid_points().map_err(|fault| fault.code),
+                Err(1200),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Reports of measurepoints: `thing/measurepoint/{post,resume}` and their batches (device protocol, section 5).
+//!
+//! | fault | code |
+//! |---|---|
+//! | `params` is missing or not an object (batch: not an array) | 1200 (batch: 1206) |
+//! | a batch is empty, has more than 200 elements, or one that is no object | 1206 |
+//! | an element's `productKey` or `deviceKey` is another device's | 1212 |
+//! | `measurepoints` is missing, not an object, empty, or has more than 200 points | 1204 |
+//! | an identifier is not 1 to 128 of `[A-Za-z0-9_.-]`, a value is `null`, or the thing model does not allow it | 1204 |
+//! | `time` is not an integer from 0 to a day after the arrival | 1204 |
+//!
+//! A `time` further ahead is a broken clock, and would hide all later reports from the latest values; one that lies long ago is what
+//! devices report after an outage. Absent or `null`, it is the time of arrival.
+//!
+//! One fault fails a whole message and nothing is stored. With `skipInvalidMeasurepoints`, a batch is stored without its invalid
+//! points instead; its other faults still fail it.
+
+use std::{borrow::Cow, fmt};
+
+use narrowgate_coap::{Code, Request, Response, format};
+use serde::{
+    Deserialize,
+    de::{Deserializer, Error, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    Action, Refusal,
+    envelope::{self, Envelope, MessageFault},
+    json,
+};
+use crate::{
+    ids::UnixMillis,
+    model::{
+        log::Reason,
+        message::{Message, MessageKind},
+        thing_model::{self, ThingModel},
+    },
+    ports::Write,
+    rules::admission::Grant,
+};
+
+/// Most points of one report.
+pub const POINTS_MAX: usize = 200;
+/// Most reports of one batch.
+pub const BATCH_MAX: usize = 200;
+/// How far a report's `time` may lie after its arrival, milliseconds: a wrong time zone passes, a wrong year does not.
+pub const AHEAD_MS_MAX: i64 = 24 * 3600 * 1000;
+
+/// Which topic of measurepoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// `post`
+    Post,
+    /// `post/batch`
+    PostBatch,
+    /// `resume`
+    Resume,
+    /// `resume/batch`
+    ResumeBatch,
+}
+
+impl Verb {
+    fn method(self) -> &'static str {
+        match self {
+            Self::Post => "thing.measurepoint.post",
+            Self::PostBatch => "thing.measurepoint.post.batch",
+            Self::Resume => "thing.measurepoint.resume",
+            Self::ResumeBatch => "thing.measurepoint.resume.batch",
+        }
+    }
+
+    fn kind(self) -> MessageKind {
+        match self {
+            Self::Post | Self::PostBatch => MessageKind::Points,
+            Self::Resume | Self::ResumeBatch => MessageKind::PointsResumed,
+        }
+    }
+}
+
+/// Handles a report whose path and method are right; answers in `content_format`.
+pub(super) fn handle(
+    session: &Grant,
+    request: &Request,
+    verb: Verb,
+    model: Option<&ThingModel>,
+    now: UnixMillis,
+    content_format: u16,
+) -> Action {
+    let malformed = |code, detail| Action::refuse(code, Reason::BodyMalformed, None, detail);
+    if let Some(other) =
+        request.content_format.filter(|format| !matches!(*format, format::JSON | format::TEXT_PLAIN))
+    {
+        let detail = format!("content format {other} is not supported; use 50 (application/json)");
+        return malformed(Code::UNSUPPORTED_CONTENT_FORMAT, detail);
+    }
+    let envelope = match json::check(&request.payload).and_then(Envelope::parse) {
+        Ok(envelope) => envelope,
+        Err(detail) => return malformed(Code::BAD_REQUEST, detail),
+    };
+    let reader = Reader { session, kind: verb.kind(), model, now };
+    let result = envelope.check(verb.method()).and_then(|()| match verb {
+        Verb::Post | Verb::Resume => reader.single(&envelope),
+        Verb::PostBatch | Verb::ResumeBatch => reader.batch(&envelope),
+    });
+    let reply = envelope::reply(envelope.id(), result.as_ref().map(|_| ()));
+    let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+    match result {
+        Ok(writes) if writes.is_empty() => Action::Respond { response, refusal: None },
+        Ok(writes) => Action::Store { writes, response },
+        Err(fault) => {
+            let refusal = Refusal { reason: fault.reason(), code: Some(fault.code), detail: fault.message };
+            Action::Respond { response, refusal: Some(refusal) }
+        }
+    }
+}
+
+/// What the points of a message are read against.
+struct Reader<'a> {
+    session: &'a Grant,
+    kind: MessageKind,
+    model: Option<&'a ThingModel>,
+    now: UnixMillis,
+}
+
+/// `params` of a single report, or an element of a batch. `null` counts as absent.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Report<'a> {
+    #[serde(borrow)]
+    measurepoints: Option<&'a RawValue>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow, rename = "productKey")]
+    product_key: Option<&'a RawValue>,
+    #[serde(borrow, rename = "deviceKey")]
+    device_key: Option<&'a RawValue>,
+}
+
+impl Reader<'_> {
+    fn single(&self, envelope: &Envelope<'_>) -> Result<Vec<Write>, MessageFault> {
+        let params =
+            envelope.params.ok_or_else(|| MessageFault::new(MessageFault::FORM, "/params: is missing"))?;
+        let report = report(params)
+            .ok_or_else(|| MessageFault::new(MessageFault::FORM, "/params: must be an object"))?;
+        let message = self.message(&report, "/params", Invalid::Fails)?;
+        Ok(message.into_iter().map(Write::Message).collect())
+    }
+
+    fn batch(&self, envelope: &Envelope<'_>) -> Result<Vec<Write>, MessageFault> {
+        let malformed = |message: String| MessageFault::new(MessageFault::BATCH, message);
+        let invalid = if envelope.skips_invalid_points()? { Invalid::IsSkipped } else { Invalid::Fails };
+        let params = envelope.params.ok_or_else(|| malformed("/params: is missing".to_owned()))?;
+        let elements: Vec<&RawValue> = serde_json::from_str(params.get())
+            .map_err(|_| malformed("/params: must be an array".to_owned()))?;
+        if !(1..=BATCH_MAX).contains(&elements.len()) {
+            return Err(malformed(format!(
+                "/params: has {} elements; 1 to {BATCH_MAX} are allowed",
+                elements.len()
+            )));
+        }
+        let mut writes = Vec::with_capacity(elements.len());
+        for (index, element) in elements.into_iter().enumerate() {
+            let pointer = format!("/params/{index}");
+            let report = report(element).ok_or_else(|| malformed(format!("{pointer}: must be an object")))?;
+            self.check_owner(&report, &pointer)?;
+            writes.extend(self.message(&report, &pointer, invalid)?.map(Write::Message));
+        }
+        Ok(writes)
+    }
+
+    /// An element that names a device must name the session's.
+    fn check_owner(&self, report: &Report<'_>, pointer: &str) -> Result<(), MessageFault> {
+        for (name, given, own) in [
+            ("productKey", report.product_key, &self.session.product_key),
+            ("deviceKey", report.device_key, &self.session.device_key),
+        ] {
+            let Some(given) = given else { continue };
+            match envelope::text(given) {
+                None => {
+                    return Err(MessageFault::new(
+                        MessageFault::BATCH,
+                        format!("{pointer}/{name}: must be a string"),
+                    ));
+                }
+                Some(given) if given != own.as_str() => {
+                    let message = format!("{pointer}/{name}: is another device's");
+                    return Err(MessageFault::new(MessageFault::NOT_YOUR_DEVICE, message));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The message to be stored; `None` if no valid point is left of it.
+    fn message(
+        &self,
+        report: &Report<'_>,
+        pointer: &str,
+        invalid: Invalid,
+    ) -> Result<Option<Message>, MessageFault> {
+        let time = self.time(report.time, pointer)?;
+        let Some(points_json) = self.points(report.measurepoints, pointer, invalid)? else { return Ok(None) };
+        Ok(Some(Message {
+            device: self.session.device,
+            kind: self.kind,
+            time,
+            arrival: self.now,
+            points_json,
+        }))
+    }
+
+    fn time(&self, raw: Option<&RawValue>, pointer: &str) -> Result<UnixMillis, MessageFault> {
+        let Some(raw) = raw else { return Ok(self.now) };
+        let fault =
+            |what: &str| Err(MessageFault::new(MessageFault::MODEL, format!("{pointer}/time: {what}")));
+        match raw.get().parse::<i64>() {
+            Err(_) => fault("must be an integer, Unix milliseconds"),
+            Ok(time) if time < 0 => fault("must not be negative"),
+            Ok(time) if time > self.now.0.saturating_add(AHEAD_MS_MAX) => {
+                fault("lies more than a day ahead; check the device's clock")
+            }
+            Ok(time) => Ok(UnixMillis(time)),
+        }
+    }
+
+    /// The points as compact JSON; `None` if all were left out.
+    fn points(
+        &self,
+        raw: Option<&RawValue>,
+        pointer: &str,
+        invalid: Invalid,
+    ) -> Result<Option<Box<str>>, MessageFault> {
+        let mut pointer = format!("{pointer}/measurepoints");
+        let fault = |what: String| Err(MessageFault::new(MessageFault::MODEL, format!("{pointer}: {what}")));
+        let Some(raw) = raw else { return fault("is missing".to_owned()) };
+        let Ok(Points(points)) = serde_json::from_str(raw.get()) else {
+            return fault("must be an object".to_owned());
+        };
+        if !(1..=POINTS_MAX).contains(&points.len()) {
+            return fault(format!("has {} points; 1 to {POINTS_MAX} are allowed", points.len()));
+        }
+        let mut kept = Vec::new();
+        for (identifier, value) in &points {
+            match (self.check_point(identifier, value, &mut pointer), invalid) {
+                (Err(fault), Invalid::Fails) => {
+                    return Err(MessageFault::new(MessageFault::MODEL, fault.to_string()));
+                }
+                (Ok(()), Invalid::IsSkipped) => kept.push((identifier, value)),
+                (Ok(()), Invalid::Fails) | (Err(_), Invalid::IsSkipped) => {}
+            }
+        }
+        Ok(match invalid {
+            Invalid::IsSkipped if kept.is_empty() => None,
+            Invalid::IsSkipped if kept.len() < points.len() => {
+                // Identifiers that passed the check need no escapes.
+                let kept: Vec<String> = kept
+                    .iter()
+                    .map(|(identifier, value)| format!("\"{identifier}\":{}", value.get()))
+                    .collect();
+                Some(json::compact(&format!("{{{}}}", kept.join(","))))
+            }
+            _ => Some(json::compact(raw.get())),
+        })
+    }
+
+    fn check_point(
+        &self,
+        identifier: &str,
+        value: &RawValue,
+        pointer: &mut String,
+    ) -> Result<(), thing_model::Fault> {
+        let length = pointer.len();
+        thing_model::push_step(pointer, identifier);
+        let result = if !thing_model::is_identifier(identifier) {
+            Err(thing_model::Fault::new(pointer, "an identifier is 1 to 128 of A-Z a-z 0-9 _ . -"))
+        } else if let Some(model) = self.model {
+            match serde_json::from_str(value.get()) {
+                Ok(value) => model.check_point(identifier, &value, pointer),
+                Err(error) => Err(thing_model::Fault::new(pointer, error.to_string())),
+            }
+        } else if value.get() == "null" {
+            Err(thing_model::Fault::new(pointer, "must not be null"))
+        } else {
+            Ok(())
+        };
+        pointer.truncate(length);
+        result
+    }
+}
+
+/// What becomes of a message with an invalid point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Invalid {
+    Fails,
+    IsSkipped,
+}
+
+/// Reads a report, if the value is an object: the library would take an array as well.
+fn report(raw: &RawValue) -> Option<Report<'_>> {
+    if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
+}
+
+/// The points of a report, in the order in which they were sent.
+struct Points<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Points<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PointsVisitor)
+    }
+}
+
+struct PointsVisitor;
+
+impl<'de> Visitor<'de> for PointsVisitor {
+    type Value = Points<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of points")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut points = Vec::new();
+        while let Some((Identifier(identifier), value)) = entries.next_entry()? {
+            points.push((identifier, value));
+        }
+        Ok(Points(points))
+    }
+}
+
+/// A key of an object, without a copy where it has no escapes.
+struct Identifier<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Identifier<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(IdentifierVisitor)
+    }
+}
+
+struct IdentifierVisitor;
+
+impl<'de> Visitor<'de> for IdentifierVisitor {
+    type Value = Identifier<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an identifier")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Identifier(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Identifier(Cow::Owned(text.to_owned())))
+    }
+}

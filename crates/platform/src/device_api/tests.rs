@@ -1,0 +1,467 @@
+//! Requests in, actions out: the device API as a device and an attacker see it.
+
+use narrowgate_coap::{OptionNumber, Response};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    ids::DeviceId,
+    model::message::{Message, MessageKind},
+};
+
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+const POST: &str = "/topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post";
+const BATCH: &str = "/topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post/batch";
+const INFO: &str = "/topic/ext/session/MuGsF6W4/15bBZlRknc/thing/activate/info";
+const AUTH: &str = "/auth/MuGsF6W4/15bBZlRknc";
+
+fn session(mode: SecureMode) -> Grant {
+    Grant {
+        device: DeviceId(7),
+        asset_id: "As5etId1".into(),
+        product_key: "MuGsF6W4".into(),
+        device_key: "15bBZlRknc".into(),
+        mode,
+        lifetime_s: 60,
+        secret_version: 1,
+    }
+}
+
+fn ask(mode: SecureMode, request: &Request) -> Action {
+    handle(&session(mode), request, None, NOW)
+}
+
+fn post(path: &str, body: &str) -> Action {
+    ask(SecureMode::DeviceSecret, &Request::post(path, 50, body))
+}
+
+#[track_caller]
+fn response(action: Action) -> (Response, Option<Refusal>) {
+    let Action::Respond { response, refusal } = action else { panic!("it is answered at once: {action:?}") };
+    (response, refusal)
+}
+
+/// Code, reason and number of a request that is answered at once.
+#[track_caller]
+fn outcome(action: Action) -> (Code, Option<Reason>, Option<u16>) {
+    let (response, refusal) = response(action);
+    assert!(response.payload.is_empty(), "4.xx and empty answers have no payload");
+    (response.code, refusal.as_ref().map(|refusal| refusal.reason), refusal.and_then(|refusal| refusal.code))
+}
+
+/// The reports that are stored, and the reply.
+#[track_caller]
+fn stored(action: Action) -> (Vec<Message>, String) {
+    let Action::Store { writes, response } = action else { panic!("it is stored: {action:?}") };
+    assert_eq!(response.code, Code::CHANGED);
+    let messages = writes.into_iter().map(|write| match write {
+        Write::Message(message) => message,
+        other => panic!("only reports are stored: {other:?}"),
+    });
+    (messages.collect(), text(response))
+}
+
+/// The JSON code and message of a report that is refused in the reply.
+#[track_caller]
+fn fault(action: Action) -> (u64, String) {
+    let (response, refusal) = response(action);
+    assert_eq!(response.code, Code::CHANGED);
+    let reply: serde_json::Value = serde_json::from_slice(&response.payload).expect("the reply is JSON");
+    let refusal = refusal.expect("it is logged");
+    assert_eq!(Some(refusal.detail.as_str()), reply["message"].as_str());
+    assert_eq!(refusal.code.map(u64::from), reply["code"].as_u64());
+    (reply["code"].as_u64().expect("a number"), refusal.detail)
+}
+
+fn text(response: Response) -> String {
+    String::from_utf8(response.payload).expect("it is text")
+}
+
+#[test]
+fn a_report_is_stored_and_answered_with_its_id() {
+    let body = r#"{"id":"123","version":"1.0","params":{"measurepoints":{"temp":21.5},"time":1699999999000},"method":"thing.measurepoint.post"}"#;
+    let (messages, reply) = stored(post(POST, body));
+    assert_eq!(reply, r#"{"id":"123","code":200,"data":{}}"#);
+    let [message] = &messages[..] else { panic!("one report") };
+    assert_eq!((message.device, message.kind), (DeviceId(7), MessageKind::Points));
+    assert_eq!((message.time, message.arrival), (UnixMillis(1_699_999_999_000), NOW));
+    assert_eq!(&*message.points_json, r#"{"temp":21.5}"#);
+}
+
+#[test]
+fn a_report_needs_neither_id_nor_version_nor_method_nor_time() {
+    let (messages, reply) =
+        stored(post(POST, r#" { "params" : { "measurepoints" : { "a" : 1 , "b" : [ 1, 2 ] } } } "#));
+    assert_eq!(reply, r#"{"code":200,"data":{}}"#);
+    assert_eq!((messages[0].time, &*messages[0].points_json), (NOW, r#"{"a":1,"b":[1,2]}"#));
+    let (messages, _) = stored(post(
+        POST,
+        r#"{"id":null,"version":null,"method":null,"params":{"measurepoints":{"a":1},"time":null}}"#,
+    ));
+    assert_eq!(messages[0].time, NOW);
+}
+
+#[test]
+fn a_resumed_report_is_history() {
+    let path = "/topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/resume";
+    let (messages, _) =
+        stored(post(path, r#"{"params":{"measurepoints":{"a":1}},"method":"thing.measurepoint.resume"}"#));
+    assert_eq!(messages[0].kind, MessageKind::PointsResumed);
+}
+
+#[test]
+fn an_answer_has_the_format_that_the_device_accepts() {
+    let body = r#"{"params":{"measurepoints":{"a":1}}}"#;
+    for (accept, format) in [(None, 50), (Some(50), 50), (Some(0), 0)] {
+        let request = Request { accept, ..Request::post(POST, 50, body) };
+        let Action::Store { response, .. } = ask(SecureMode::DeviceSecret, &request) else {
+            panic!("it is stored")
+        };
+        assert_eq!(response.options.find_uint(OptionNumber::CONTENT_FORMAT), Some(format));
+    }
+    let request = Request::post(POST, 50, body).accept(60);
+    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &request)), (Code::NOT_ACCEPTABLE, None, None));
+}
+
+#[test]
+fn only_json_is_read_whether_called_json_or_text() {
+    let body = r#"{"params":{"measurepoints":{"a":1}}}"#;
+    for content_format in [None, Some(0), Some(50)] {
+        stored(ask(SecureMode::DeviceSecret, &Request { content_format, ..Request::post(POST, 50, body) }));
+    }
+    for content_format in [1, 42, 60, 11_050] {
+        let request = Request::post(POST, content_format, body);
+        let expected = (Code::UNSUPPORTED_CONTENT_FORMAT, Some(Reason::BodyMalformed), None);
+        assert_eq!(outcome(ask(SecureMode::DeviceSecret, &request)), expected);
+    }
+}
+
+#[test]
+fn a_body_that_is_no_json_object_is_a_bad_request() {
+    for body in [
+        "",
+        " ",
+        "temp=21",
+        "[]",
+        "null",
+        "{",
+        "{}x",
+        r#"{"id":1,"id":2,"params":{"measurepoints":{"a":1}}}"#,
+    ] {
+        assert_eq!(
+            outcome(post(POST, body)),
+            (Code::BAD_REQUEST, Some(Reason::BodyMalformed), None),
+            "{body:?}"
+        );
+    }
+}
+
+#[test]
+fn faults_of_a_message_are_told_in_the_reply() {
+    let points = |points: &str| format!(r#"{{"id":1,"params":{{"measurepoints":{points}}}}}"#);
+    let time = |time: &str| format!(r#"{{"id":1,"params":{{"measurepoints":{{"a":1}},"time":{time}}}}}"#);
+    let many: Vec<String> = (0..201).map(|index| format!("\"p{index}\":1")).collect();
+    for (body, code, said) in [
+        (r#"{"id":1}"#.to_owned(), 1200, "/params: is missing"),
+        (r#"{"id":1,"params":[{"a":1},2]}"#.to_owned(), 1200, "/params: must be an object"),
+        (r#"{"id":1,"params":7}"#.to_owned(), 1200, "/params: must be an object"),
+        (r#"{"id":{},"params":{"measurepoints":{"a":1}}}"#.to_owned(), 1200, "/id: must be"),
+        (
+            r#"{"id":1,"method":"thing.event.x.post","params":{}}"#.to_owned(),
+            1260,
+            "/method: this topic's method is thing.measurepoint.post",
+        ),
+        (r#"{"id":1,"params":{}}"#.to_owned(), 1204, "/params/measurepoints: is missing"),
+        (points("[]"), 1204, "/params/measurepoints: must be an object"),
+        (points("{}"), 1204, "/params/measurepoints: has 0 points; 1 to 200 are allowed"),
+        (points(&format!("{{{}}}", many.join(","))), 1204, "/params/measurepoints: has 201 points"),
+        (points(r#"{"a":null}"#), 1204, "/params/measurepoints/a: must not be null"),
+        (points(r#"{"a b":1}"#), 1204, "/params/measurepoints/a b: an identifier is"),
+        (points(r#"{"":1}"#), 1204, "/params/measurepoints/: an identifier is"),
+        (points(r#"{"a/~":1}"#), 1204, "/params/measurepoints/a~1~0: an identifier is"),
+        (time("1.5"), 1204, "/params/time: must be an integer"),
+        (time("1e3"), 1204, "/params/time: must be an integer"),
+        (time("\"1\""), 1204, "/params/time: must be an integer"),
+        (time("99999999999999999999"), 1204, "/params/time: must be an integer"),
+        (time("-1"), 1204, "/params/time: must not be negative"),
+        (time(&(NOW.0 + 86_400_001).to_string()), 1204, "/params/time: lies more than a day ahead"),
+    ] {
+        let (given, message) = fault(post(POST, &body));
+        assert_eq!(given, code, "{body}: {message}");
+        assert!(message.starts_with(said), "{body}: {message}");
+    }
+    stored(post(POST, &time("0")));
+    stored(post(POST, &time(&(NOW.0 + 86_400_000).to_string())));
+}
+
+#[test]
+fn a_model_is_kept() {
+    let model =
+        ThingModel::parse(r#"{"modelId":"m","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}]}"#)
+            .expect("it is valid");
+    let ask = |body: &str| {
+        handle(&session(SecureMode::DeviceSecret), &Request::post(POST, 50, body), Some(&model), NOW)
+    };
+    stored(ask(r#"{"params":{"measurepoints":{"temp":21.5}}}"#));
+    let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":"hot"}}}"#));
+    assert_eq!((code, message.as_str()), (1204, "/params/measurepoints/temp: must be a number"));
+    let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":1,"tmp":2}}}"#));
+    assert_eq!((code, message.as_str()), (1204, "/params/measurepoints/tmp: model m has no such point"));
+}
+
+#[test]
+fn a_batch_is_stored_as_a_whole() {
+    let body = r#"{"id":"9","params":[{"measurepoints":{"a":1},"time":5},
+        {"productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","measurepoints":{"a":2}}],"method":"thing.measurepoint.post.batch"}"#;
+    let (messages, reply) = stored(post(BATCH, body));
+    let times: Vec<_> = messages.iter().map(|message| message.time).collect();
+    assert_eq!((times, reply.as_str()), (vec![UnixMillis(5), NOW], r#"{"id":"9","code":200,"data":{}}"#));
+    let (messages, _) =
+        stored(post(&BATCH.replace("post", "resume"), r#"{"params":[{"measurepoints":{"a":1}}]}"#));
+    assert_eq!(messages[0].kind, MessageKind::PointsResumed);
+}
+
+#[test]
+fn one_bad_element_fails_a_batch() {
+    let many = vec![r#"{"measurepoints":{"a":1}}"#; BATCH_TOO_MANY];
+    for (params, code, said) in [
+        ("{}", 1206, "/params: must be an array"),
+        ("[]", 1206, "/params: has 0 elements"),
+        (&format!("[{}]", many.join(",")), 1206, "/params: has 201 elements"),
+        (r#"[{"measurepoints":{"a":1}},7]"#, 1206, "/params/1: must be an object"),
+        (
+            r#"[{"measurepoints":{"a":1}},{"measurepoints":{"a":null}}]"#,
+            1204,
+            "/params/1/measurepoints/a: must not be null",
+        ),
+        (r#"[{"measurepoints":{"a":1},"time":-1}]"#, 1204, "/params/0/time: must not be negative"),
+        (
+            r#"[{"measurepoints":{"a":1},"deviceKey":"other"}]"#,
+            1212,
+            "/params/0/deviceKey: is another device's",
+        ),
+        (
+            r#"[{"measurepoints":{"a":1},"productKey":"other"}]"#,
+            1212,
+            "/params/0/productKey: is another device's",
+        ),
+        (r#"[{"measurepoints":{"a":1},"deviceKey":7}]"#, 1206, "/params/0/deviceKey: must be a string"),
+    ] {
+        let (given, message) = fault(post(BATCH, &format!(r#"{{"id":1,"params":{params}}}"#)));
+        assert_eq!(given, code, "{params}: {message}");
+        assert!(message.starts_with(said), "{params}: {message}");
+    }
+}
+
+const BATCH_TOO_MANY: usize = points::BATCH_MAX + 1;
+
+#[test]
+fn a_batch_may_be_stored_without_its_invalid_points() {
+    let skip = |params: &str| {
+        post(
+            BATCH,
+            &format!(r#"{{"params":{params},"skipInvalidMeasurepoints":true,"allowOfflineSubDevice":true}}"#),
+        )
+    };
+    let (messages, _) = stored(skip(
+        r#"[{"measurepoints":{"a":1, "b":null, "c d":2, "e": [3, 4]}},{"measurepoints":{"b":null}},{"measurepoints":{"f":1}}]"#,
+    ));
+    let kept: Vec<&str> = messages.iter().map(|message| &*message.points_json).collect();
+    assert_eq!(kept, [r#"{"a":1,"e":[3,4]}"#, r#"{"f":1}"#]);
+    let (response, refusal) = response(skip(r#"[{"measurepoints":{"b":null}}]"#));
+    assert_eq!(
+        (text(response).as_str(), refusal),
+        (r#"{"code":200,"data":{}}"#, None),
+        "nothing is left to store"
+    );
+    assert_eq!(fault(skip(r#"[{"measurepoints":{"a":1},"deviceKey":"other"}]"#)).0, 1212);
+}
+
+#[test]
+fn an_explicit_login_and_a_confirmed_activation_have_no_effect() {
+    let reply = format!("{INFO}_reply");
+    for (mode, path) in [
+        (SecureMode::DeviceSecret, AUTH),
+        (SecureMode::DeviceSecret, reply.as_str()),
+        (SecureMode::ProductSecret, reply.as_str()),
+    ] {
+        assert_eq!(
+            outcome(ask(mode, &Request::post(path, 60, "whatever"))),
+            (Code::CHANGED, None, None),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn unknown_paths_and_wrong_methods_are_told_apart() {
+    for path in [
+        "/",
+        "/topic",
+        "/topic/sys",
+        "/topic/sys/MuGsF6W4",
+        "/auth/MuGsF6W4",
+        "/.well-known/core",
+        "/topic/ext/MuGsF6W4/15bBZlRknc",
+    ] {
+        assert_eq!(outcome(post(path, "")), (Code::NOT_FOUND, None, None), "{path}");
+    }
+    for rest in [
+        "",
+        "/thing",
+        "/thing/measurepoint",
+        "/thing/measurepoint/post/batch/x",
+        "/thing/measurepoint/post/",
+        "/THING/measurepoint/post",
+    ] {
+        let path = format!("/topic/sys/MuGsF6W4/15bBZlRknc{rest}");
+        assert_eq!(outcome(post(&path, "")), (Code::NOT_FOUND, None, None), "{path}");
+    }
+    for (method, path) in
+        [(Code::GET, POST), (Code::PUT, POST), (Code::DELETE, BATCH), (Code::GET, AUTH), (Code::POST, INFO)]
+    {
+        let request = Request::new(method, path);
+        assert_eq!(
+            outcome(ask(SecureMode::DeviceSecret, &request)),
+            (Code::METHOD_NOT_ALLOWED, None, None),
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn attack_152_another_devices_topic_is_forbidden_whatever_it_is() {
+    for path in [
+        "/topic/sys/MuGsF6W4/other/thing/measurepoint/post",
+        "/topic/sys/MuGsF6W4/other/no/such/topic",
+        "/topic/sys/other/15bBZlRknc/thing/measurepoint/post",
+        "/topic/sys/mugsf6w4/15bBZlRknc/thing/measurepoint/post",
+        "/topic/sys/MuGsF6W4/15bBZlRknc%20/thing/measurepoint/post",
+        "/topic/ext/session/MuGsF6W4/other/thing/activate/info",
+        "/auth/MuGsF6W4/other",
+        "/topic/sys//15bBZlRknc/thing/measurepoint/post",
+    ] {
+        for method in [Code::GET, Code::POST] {
+            let expected = (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009));
+            assert_eq!(
+                outcome(ask(SecureMode::DeviceSecret, &Request::new(method, path))),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn attack_154_query_and_host_have_no_influence() {
+    let request = Request::post(
+        &format!("{POST}?user=other&deviceKey=other"),
+        50,
+        r#"{"params":{"measurepoints":{"a":1}}}"#,
+    );
+    stored(ask(SecureMode::DeviceSecret, &request));
+    let foreign =
+        Request::post("/topic/sys/MuGsF6W4/other/thing/measurepoint/post?deviceKey=15bBZlRknc", 50, "{}");
+    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &foreign)).0, Code::FORBIDDEN);
+}
+
+#[test]
+fn attack_156_a_mode_3_session_may_only_ask_for_its_secret() {
+    let report = r#"{"params":{"measurepoints":{"a":1}}}"#;
+    let observe =
+        Request { observe: Some(0), ..Request::get("/topic/sys/MuGsF6W4/15bBZlRknc/thing/commands") };
+    for request in [
+        Request::post(POST, 50, report),
+        Request::post(BATCH, 50, report),
+        Request::post(AUTH, 50, ""),
+        Request::post(INFO, 50, ""),
+        Request::get(&format!("{INFO}_reply")),
+        Request::get("/"),
+        Request::get("/topic/ext/session/MuGsF6W4/15bBZlRknc/thing/activate/info/x"),
+        observe,
+    ] {
+        let expected = (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009));
+        assert_eq!(outcome(ask(SecureMode::ProductSecret, &request)), expected, "{request:?}");
+    }
+    let action = ask(SecureMode::ProductSecret, &Request::get(INFO));
+    assert!(
+        matches!(action, Action::IssueSecret(SecretWanted { asked: NOW, content_format: 50 })),
+        "{action:?}"
+    );
+}
+
+#[test]
+fn attack_157_a_mode_3_session_may_not_ask_for_another_device() {
+    let request = Request::get("/topic/ext/session/MuGsF6W4/other/thing/activate/info");
+    let (response, refusal) = response(ask(SecureMode::ProductSecret, &request));
+    let refusal = refusal.expect("it is logged");
+    assert_eq!((response.code, refusal.reason), (Code::FORBIDDEN, Reason::TopicForeign));
+    assert!(
+        refusal.detail.contains("names another device: /topic/ext/session/MuGsF6W4/other/"),
+        "{}",
+        refusal.detail
+    );
+}
+
+#[test]
+fn a_device_that_has_its_secret_is_not_given_another() {
+    let expected = (Code::FORBIDDEN, Some(Reason::AlreadyActivated), Some(771));
+    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &Request::get(INFO))), expected);
+}
+
+#[test]
+fn attack_170_numbers_are_kept_as_they_were_written() {
+    let (messages, _) = stored(post(
+        POST,
+        r#"{"params":{"measurepoints":{"a":-0,"b":1.50,"c":12345678901234567890123,"d":1e5}}}"#,
+    ));
+    assert_eq!(&*messages[0].points_json, r#"{"a":-0,"b":1.50,"c":12345678901234567890123,"d":1e5}"#);
+}
+
+#[test]
+fn attack_174_and_175_markup_and_metacharacters_are_only_text() {
+    let (messages, _) = stored(post(
+        POST,
+        r#"{"params":{"measurepoints":{"a":"<script>alert(1)</script>'; DROP TABLE x;--"}}}"#,
+    ));
+    assert_eq!(&*messages[0].points_json, r#"{"a":"<script>alert(1)</script>'; DROP TABLE x;--"}"#);
+    let (_, message) = fault(post(POST, r#"{"params":{"measurepoints":{"\"><script>":1}}}"#));
+    assert!(
+        message.contains("\"><script>"),
+        "it is escaped by JSON in the reply and left to each viewer in the log"
+    );
+}
+
+#[test]
+fn a_key_with_a_slash_is_one_segment() {
+    let session = Grant { device_key: "a/b c".into(), ..session(SecureMode::DeviceSecret) };
+    let report = r#"{"params":{"measurepoints":{"a":1}}}"#;
+    let request = Request::post("/topic/sys/MuGsF6W4/a%2Fb%20c/thing/measurepoint/post", 50, report);
+    stored(handle(&session, &request, None, NOW));
+}
+
+proptest! {
+    #[test]
+    fn any_request_never_panics(
+        mode_2: bool, method in 0_u8..8, path in "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch|[a%é]{0,3})){0,9}",
+        content_format: Option<u16>, body in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let mode = if mode_2 { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
+        let request = Request { content_format, ..Request::new(Code(method), &path) };
+        let _ = ask(mode, &Request { payload: body, ..request });
+    }
+
+    #[test]
+    fn any_json_like_report_never_panics(
+        params in "(\\{|\\[|\\}|\\]|\"measurepoints\":|\"time\":|\"a\":|\"deviceKey\":|,|null|1|\"x\"|1e9| ){0,20}", batch: bool, skip: bool,
+    ) {
+        let body = format!(r#"{{"params":{params},"skipInvalidMeasurepoints":{skip}}}"#);
+        if let Action::Store { writes, .. } = post(if batch { BATCH } else { POST }, &body) {
+            for write in writes {
+                let Write::Message(message) = write else { panic!("only reports are stored") };
+                let points: serde_json::Value = serde_json::from_str(&message.points_json).expect("what is stored is JSON");
+                prop_assert!(points.is_object());
+            }
+        }
+    }
+}

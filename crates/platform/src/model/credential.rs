@@ -1,0 +1,37 @@
+//! What a handshake needs to know of a product and a device.
+
+use crate::{ids::DeviceId, model::product::DynamicActivation, secret::Secret};
+
+/// Answer of a credential look-up by the two keys of an identity.
+#[derive(Debug, Clone)]
+pub enum CredentialLookup {
+    /// No such product.
+    ProductUnknown,
+    /// The product exists, such a device does not.
+    DeviceUnknown,
+    /// Both exist.
+    Found(Box<Credentials>),
+}
+
+/// Secrets and switches of a device and its product, read together.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The device.
+    pub device: DeviceId,
+    /// The device's asset id.
+    pub asset_id: String,
+    /// The device's secret.
+    pub device_secret: Secret,
+    /// Counts the secrets that this device has had; a session is bound to the one it logged in with.
+    pub secret_version: u32,
+    /// Whether the device may connect.
+    pub device_enabled: bool,
+    /// Whether it has logged in since registration or reset: its secret is fixed then.
+    pub activated: bool,
+    /// The product's secret.
+    pub product_secret: Secret,
+    /// Whether the product's devices may connect.
+    pub product_enabled: bool,
+    /// The product's dynamic activation.
+    pub dynamic_activation: DynamicActivation,
+}

@@ -1,0 +1,41 @@
+//! What devices report.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DeviceId, UnixMillis};
+
+/// Which upstream topic a stored message came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MessageKind {
+    /// `thing/measurepoint/post`: moves the latest values.
+    Points,
+    /// `thing/measurepoint/resume`: history only.
+    PointsResumed,
+}
+
+/// One report of one device, as it is stored.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Who reported.
+    pub device: DeviceId,
+    /// By which topic.
+    pub kind: MessageKind,
+    /// The report's own time, or its arrival where it has none.
+    pub time: UnixMillis,
+    /// When it arrived.
+    pub arrival: UnixMillis,
+    /// The `measurepoints` object as compact JSON text: `{"temp":21.5}`.
+    pub points_json: Box<str>,
+}
+
+/// A value of one point at one time; `value` is the JSON that the device sent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PointValue {
+    /// Identifier of the point.
+    pub point: String,
+    /// The value (or `{"value":…,"quality":…}`).
+    pub value: serde_json::Value,
+    /// When.
+    pub time: UnixMillis,
+}

@@ -1,0 +1,303 @@
+//! Names and secrets: which ones are accepted, and how new ones are made (device protocol, section 1).
+//!
+//! | item | generated | accepted when imported |
+//! |---|---|---|
+//! | product key | 8 of `[A-Za-z0-9]` | 1-128 printable ASCII without space and comma |
+//! | product secret | 11 of `[A-Za-z0-9]` | 1-128 printable ASCII |
+//! | device key | 10 of `[A-Za-z0-9]` | as the product key |
+//! | device secret | 20 of `[A-Za-z0-9]` | as the product secret |
+//! | asset id | 8 of `[A-Za-z0-9]` | never imported |
+//!
+//! A comma separates the fields of an identity, which has no spaces: a key with either could never log in.
+
+use crate::{ports::Entropy, secret::Secret};
+
+/// Longest imported key or secret, in characters.
+pub const IMPORTED_CHARACTERS_MAX: usize = 128;
+/// Longest display name of a product or a device, in characters.
+pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 128;
+/// Secrets that are estimated to have fewer bits than this can be guessed offline from one recorded handshake (RFC 9257, section 4.2).
+pub const SECRET_BITS_ENOUGH: u32 = 128;
+
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Why a name or a secret is not accepted. Positions count characters from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// There is nothing.
+    #[error("is empty")]
+    Empty,
+    /// It is longer than allowed.
+    #[error("has {characters} characters; at most {characters_max} are allowed")]
+    TooLong {
+        /// How many it has.
+        characters: usize,
+        /// How many it may have.
+        characters_max: usize,
+    },
+    /// One of its characters is not allowed.
+    #[error("has {} at character {position}; {allowed}", describe(*character))]
+    Character {
+        /// The first such character.
+        character: char,
+        /// Where it stands, counted from 1.
+        position: usize,
+        /// Which ones would do, in words.
+        allowed: &'static str,
+    },
+}
+
+fn describe(character: char) -> String {
+    match character {
+        ' ' => "a space".to_owned(),
+        ',' => "a comma".to_owned(),
+        '\n' | '\r' => "a line end".to_owned(),
+        '\t' => "a tab".to_owned(),
+        _ if character.is_ascii_graphic() => format!("{character:?}"),
+        _ => format!("U+{:04X}", u32::from(character)),
+    }
+}
+
+/// Whether a byte may stand in a product key or a device key.
+pub fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b','
+}
+
+/// Checks a product key or a device key that somebody chose.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check_key(key: &str) -> Result<(), NameError> {
+    const ALLOWED: &str = "keys are made of printable ASCII without spaces and commas";
+    check(key, IMPORTED_CHARACTERS_MAX, ALLOWED, |character| u8::try_from(character).is_ok_and(is_key_byte))
+}
+
+/// Checks a secret that somebody brought. The error never contains more of it than one character that cannot be part of a secret.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check_secret(secret: &str) -> Result<(), NameError> {
+    const ALLOWED: &str = "secrets are made of printable ASCII";
+    check(secret, IMPORTED_CHARACTERS_MAX, ALLOWED, |character| matches!(character, ' '..='~'))
+}
+
+/// Checks a name for people: any text of one line, also none at all.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check_display_name(name: &str) -> Result<(), NameError> {
+    const ALLOWED: &str = "names have no control characters";
+    if name.is_empty() {
+        return Ok(());
+    }
+    check(name, DISPLAY_NAME_CHARACTERS_MAX, ALLOWED, |character| !character.is_control())
+}
+
+fn check(
+    text: &str,
+    characters_max: usize,
+    allowed: &'static str,
+    is_allowed: impl Fn(char) -> bool,
+) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    let characters = text.chars().count();
+    if characters > characters_max {
+        return Err(NameError::TooLong { characters, characters_max });
+    }
+    match text.chars().zip(1..).find(|(character, _)| !is_allowed(*character)) {
+        Some((character, position)) => Err(NameError::Character { character, position, allowed }),
+        None => Ok(()),
+    }
+}
+
+/// A new product key.
+pub fn new_product_key(entropy: &dyn Entropy) -> String {
+    alphanumeric(entropy, 8)
+}
+
+/// A new product secret: 65 bits, because the protocol fixes its form.
+pub fn new_product_secret(entropy: &dyn Entropy) -> Secret {
+    Secret::new(alphanumeric(entropy, 11))
+}
+
+/// A new device key.
+pub fn new_device_key(entropy: &dyn Entropy) -> String {
+    alphanumeric(entropy, 10)
+}
+
+/// A new device secret: 119 bits.
+pub fn new_device_secret(entropy: &dyn Entropy) -> Secret {
+    Secret::new(alphanumeric(entropy, 20))
+}
+
+/// A new asset id.
+pub fn new_asset_id(entropy: &dyn Entropy) -> String {
+    alphanumeric(entropy, 8)
+}
+
+fn alphanumeric(entropy: &dyn Entropy, characters: usize) -> String {
+    // Bytes from 248 on are thrown away: 248 is the greatest multiple of 62 in a byte, so no character is likelier than another.
+    const UNBIASED: u8 = 248;
+    // One allocation of the final size: a secret leaves no copies behind when a string grows.
+    let mut text = String::with_capacity(characters);
+    let mut random = zeroize::Zeroizing::new([0_u8; 32]);
+    while text.len() < characters {
+        entropy.fill(&mut random[..]);
+        let wanted = characters - text.len();
+        let drawn = random.iter().filter(|byte| **byte < UNBIASED).take(wanted);
+        text.extend(drawn.map(|byte| char::from(ALPHABET[usize::from(byte % 62)])));
+    }
+    text
+}
+
+/// A rough upper estimate of a secret's bits: each character counts as one of the kinds of characters that occur, except that one
+/// which goes on as the three before it did (`aaaa`, `3456`, `dcba`) counts one bit. Words are not recognised.
+pub fn estimated_bits(secret: &Secret) -> u32 {
+    let bytes = secret.expose().as_bytes();
+    let mut kinds: f64 = 0.0;
+    for (characters, occurs) in [
+        (10.0, bytes.iter().any(u8::is_ascii_digit)),
+        (26.0, bytes.iter().any(u8::is_ascii_lowercase)),
+        (26.0, bytes.iter().any(u8::is_ascii_uppercase)),
+        (33.0, bytes.iter().any(|byte| !byte.is_ascii_alphanumeric())),
+    ] {
+        if occurs {
+            kinds += characters;
+        }
+    }
+    let is_hex = |also: fn(u8) -> bool| bytes.iter().all(|byte| byte.is_ascii_digit() || also(*byte));
+    if kinds > 16.0
+        && (is_hex(|byte| matches!(byte, b'a'..=b'f')) || is_hex(|byte| matches!(byte, b'A'..=b'F')))
+    {
+        kinds = 16.0;
+    }
+    let goes_on = |run: &&[u8]| {
+        let step = i16::from(run[1]) - i16::from(run[0]);
+        step.abs() <= 1 && run.windows(2).all(|pair| i16::from(pair[1]) - i16::from(pair[0]) == step)
+    };
+    let predictable = bytes.windows(4).filter(goes_on).count();
+    let free = bytes.len() - predictable;
+    (free as f64 * f64::log2(kinds.max(1.0)) + predictable as f64) as u32
+}
+
+/// What to tell an operator who brings a secret of too few bits; `None` if it has enough.
+pub fn weakness(secret: &Secret) -> Option<String> {
+    let bits = estimated_bits(secret);
+    (bits < SECRET_BITS_ENOUGH).then(|| {
+        format!(
+            "the secret has about {bits} bits; below {SECRET_BITS_ENOUGH} it may be guessed offline from one recorded handshake"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::HashSet,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All byte values in turn: what a perfect random source gives on average.
+    struct Counting(AtomicU64);
+
+    impl Entropy for Counting {
+        fn fill(&self, out: &mut [u8]) {
+            for byte in out {
+                *byte = self.0.fetch_add(1, Ordering::Relaxed) as u8;
+            }
+        }
+    }
+
+    #[test]
+    fn generated_names_have_the_lengths_and_characters_that_the_protocol_fixes() {
+        let entropy = Counting(AtomicU64::new(7));
+        let names = [
+            (new_product_key(&entropy), 8),
+            (new_product_secret(&entropy).expose().to_owned(), 11),
+            (new_device_key(&entropy), 10),
+            (new_device_secret(&entropy).expose().to_owned(), 20),
+            (new_asset_id(&entropy), 8),
+        ];
+        for (name, length) in names {
+            assert_eq!(name.len(), length, "{name}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_character_is_likelier_than_another() {
+        let entropy = Counting(AtomicU64::new(0));
+        let text = alphanumeric(&entropy, 62 * 4 * 3);
+        let distinct: HashSet<char> = text.chars().collect();
+        assert_eq!(distinct.len(), 62);
+        for character in distinct {
+            assert_eq!(text.chars().filter(|other| *other == character).count(), 12, "{character}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_which_character_and_where() {
+        let said = |result: Result<(), NameError>| result.unwrap_err().to_string();
+        assert_eq!(said(check_key("")), "is empty");
+        assert_eq!(said(check_key(&"k".repeat(129))), "has 129 characters; at most 128 are allowed");
+        assert!(said(check_key("ab,c")).starts_with("has a comma at character 3; "));
+        assert!(said(check_key("ab c")).starts_with("has a space at character 3; "));
+        assert!(said(check_key("abc\n")).starts_with("has a line end at character 4; "));
+        assert!(said(check_key("zähler")).starts_with("has U+00E4 at character 2; "));
+        assert!(said(check_secret("abc\u{7f}")).starts_with("has U+007F at character 4; "));
+        assert!(said(check_display_name("a\u{1b}[0m")).starts_with("has U+001B at character 2; "));
+    }
+
+    #[test]
+    fn imported_names_of_any_length_up_to_the_limit_are_accepted() {
+        for key in ["a", "15bBZlRknc", "867725030096431", "a/b", "=cmd()", "<b>'\"", &"k".repeat(128)] {
+            assert_eq!(check_key(key), Ok(()), "{key}");
+        }
+        for secret in ["x", "with space, and comma", &"s".repeat(128)] {
+            assert_eq!(check_secret(secret), Ok(()), "{secret}");
+        }
+        for name in ["", "Zähler 7 «Küche»", &"ä".repeat(128)] {
+            assert_eq!(check_display_name(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn attack_083_weak_imported_secrets_are_flagged() {
+        for (secret, bits) in [
+            ("1", 3),
+            ("12345678", 14),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 41),
+            ("c3PW03srd6c", 65),
+            ("Z5YtZaQpK5IWocakV7zQ", 119),
+            ("0f8c3e71a5d2964b0f8c3e71a5d2964", 124),
+        ] {
+            let secret = Secret::new(secret.to_owned());
+            assert_eq!(estimated_bits(&secret), bits, "{}", secret.expose());
+            assert!(weakness(&secret).is_some_and(|text| text.contains(&format!("about {bits} bits"))));
+        }
+        for secret in ["0f8c3e71a5d2964b0f8c3e71a5d2964b", "Z5YtZaQpK5IWocakV7zQx8", "k7%Tq!z9.Lw(2}Vb@e1&"] {
+            assert_eq!(weakness(&Secret::new(secret.to_owned())), None, "{secret}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged_without_a_panic(text in "\\PC{0,200}|[\\x00-\\x7f]{0,200}") {
+            let _ = (check_key(&text), check_secret(&text), check_display_name(&text));
+            let _ = estimated_bits(&Secret::new(text));
+        }
+
+        #[test]
+        fn an_accepted_key_has_only_bytes_that_an_identity_can_carry(text in ".{0,20}|[ -~]{0,20}") {
+            if check_key(&text).is_ok() {
+                prop_assert!(text.bytes().all(is_key_byte));
+            }
+        }
+    }
+}

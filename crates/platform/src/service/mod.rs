@@ -1,0 +1,4 @@
+//! What operators do, over the ports: one set of verbs for the command line, the control socket and HTTP.
+
+pub mod registry;
+pub mod view;

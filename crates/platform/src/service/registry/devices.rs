@@ -1,0 +1,464 @@
+//! Devices: create, find, list, show their secret, switch, reset, delete.
+
+use super::{Registry, RegistryError, checked, checked_limit, checked_or_new};
+use crate::{
+    ids::{DeviceId, DeviceName},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        device::{Device, DeviceState, NewDevice},
+        log::{LogEntry, LogEvent},
+    },
+    ports::{DeviceQuery, StoreError, Write, Written},
+    rules::{
+        identity::{Identity, SecureMode},
+        names::{self, IMPORTED_CHARACTERS_MAX},
+        psk::psk,
+    },
+    secret::Secret,
+    service::view::{
+        ActivationShown, DeviceCreated, DevicePage, DeviceReset, DeviceSecretShown, DeviceView, ShownState,
+    },
+};
+
+/// Most devices of a page.
+const PAGE_MAX: usize = 1000;
+/// Lifetime in the identity of a device that has never logged in, seconds.
+const LIFETIME_S_DEFAULT: u32 = 3600;
+
+/// A device to be created.
+#[derive(Debug, Default)]
+pub struct NewDeviceRequest {
+    /// Key of its product.
+    pub product_key: String,
+    /// Its key; generated where there is none.
+    pub device_key: Option<String>,
+    /// Its secret; generated where there is none.
+    pub device_secret: Option<Secret>,
+    /// What people call it.
+    pub name: Option<String>,
+}
+
+/// Which devices to list.
+#[derive(Debug, Default)]
+pub struct DeviceList {
+    /// Only of this product.
+    pub product_key: Option<String>,
+    /// Only in this state.
+    pub state: Option<ShownState>,
+    /// `nextCursor` of the page before.
+    pub cursor: Option<String>,
+    /// At most so many; 1 to 1000.
+    pub limit: usize,
+}
+
+impl Registry {
+    /// Registers a device.
+    ///
+    /// # Errors
+    /// `Missing` for an unknown product, `Invalid` for a key, secret or name that is not acceptable, `Exists` where the key is taken.
+    pub async fn create_device(&self, request: NewDeviceRequest) -> Result<DeviceCreated, RegistryError> {
+        self.existing_product(&request.product_key).await?;
+        let device_key = match request.device_key {
+            Some(device_key) => {
+                checked("deviceKey", names::check_key(&device_key))?;
+                device_key
+            }
+            None => names::new_device_key(&*self.entropy),
+        };
+        let (device_secret, warning) = checked_or_new("deviceSecret", request.device_secret, || {
+            names::new_device_secret(&*self.entropy)
+        })?;
+        let name = request.name.unwrap_or_default();
+        checked("name", names::check_display_name(&name))?;
+        let new = NewDevice {
+            product_key: request.product_key,
+            device_key: device_key.clone(),
+            device_secret: device_secret.clone(),
+            asset_id: names::new_asset_id(&*self.entropy),
+            name,
+        };
+        let created = self.store.create_devices(vec![new], self.clock.now()).await?.into_iter().next();
+        let device = created.ok_or(RegistryError::Missing { what: "device", key: device_key })??;
+        Ok(DeviceCreated {
+            asset_id: device.asset_id,
+            product_key: device.product_key,
+            device_key: device.device_key,
+            device_secret,
+            warnings: warning.into_iter().collect(),
+        })
+    }
+
+    /// Finds the device that somebody means: by both keys, by `PK/DK` in one, or by the device key alone where only one device has it.
+    ///
+    /// # Errors
+    /// `Missing`, or `Ambiguous` with the devices that are meant perhaps.
+    pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, RegistryError> {
+        if let Some(device_key) = second {
+            let found = self.device_named(first, device_key).await?;
+            if found.is_none() {
+                self.existing_product(first).await?;
+            }
+            return found.ok_or_else(|| missing(format!("{first}/{device_key}")));
+        }
+        if first.len() > 2 * IMPORTED_CHARACTERS_MAX + 1 {
+            return Err(RegistryError::Invalid {
+                field: "device",
+                message: "is longer than any name".to_owned(),
+            });
+        }
+        // Both keys may have slashes of their own, if they were imported.
+        for (at, _) in first.match_indices('/') {
+            if let Some(device) = self.device_named(&first[..at], &first[at + 1..]).await? {
+                return Ok(device);
+            }
+        }
+        let query = DeviceQuery { device_key: Some(first.to_owned()), limit: 10, ..DeviceQuery::default() };
+        let mut devices = self.store.devices(query).await?;
+        if devices.len() > 1 {
+            let candidates = devices
+                .iter()
+                .map(|device| format!("{}/{}", device.product_key, device.device_key))
+                .collect();
+            return Err(RegistryError::Ambiguous { key: first.to_owned(), candidates });
+        }
+        devices.pop().ok_or_else(|| missing(first.to_owned()))
+    }
+
+    async fn device_named(
+        &self,
+        product_key: &str,
+        device_key: &str,
+    ) -> Result<Option<Device>, RegistryError> {
+        let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.to_owned() };
+        Ok(self.store.device(&name).await?)
+    }
+
+    /// A page of devices.
+    ///
+    /// # Errors
+    /// `Missing` for an unknown product, `Invalid` for a limit or a cursor that is none.
+    pub async fn devices(&self, list: &DeviceList) -> Result<DevicePage, RegistryError> {
+        let limit = checked_limit(list.limit, PAGE_MAX)?;
+        if let Some(product_key) = &list.product_key {
+            self.existing_product(product_key).await?;
+        }
+        let (state, disabled) = match list.state {
+            None => (None, None),
+            Some(ShownState::Disabled) => (None, Some(true)),
+            Some(ShownState::Inactive) => (Some(DeviceState::Inactive), Some(false)),
+            Some(ShownState::Online) => (Some(DeviceState::Online), Some(false)),
+            Some(ShownState::Offline) => (Some(DeviceState::Offline), Some(false)),
+        };
+        let after = list.cursor.as_deref().map(parse_cursor).transpose()?;
+        let query = DeviceQuery {
+            product_key: list.product_key.clone(),
+            device_key: None,
+            state,
+            disabled,
+            after,
+            limit,
+        };
+        let devices = self.store.devices(query.clone()).await?;
+        let next_cursor = match devices.last() {
+            Some(last) if devices.len() == limit => {
+                let rest = DeviceQuery { after: Some(last.id), limit: 1, ..query };
+                (!self.store.devices(rest).await?.is_empty()).then(|| format!("{:x}", last.id.0))
+            }
+            _ => None,
+        };
+        Ok(DevicePage { devices: devices.iter().map(DeviceView::from).collect(), next_cursor })
+    }
+
+    /// Shows a device's secret. The log entry that says so is durable first.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, RegistryError> {
+        let credentials = self.shown_credentials(device, None).await?;
+        Ok(DeviceSecretShown {
+            psk_hex: psk_hex(&credentials.device_secret),
+            device_secret: credentials.device_secret,
+            identity: identity(device, SecureMode::DeviceSecret),
+        })
+    }
+
+    /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as well.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub async fn activation_secret(&self, device: &Device) -> Result<ActivationShown, RegistryError> {
+        let credentials = self.shown_credentials(device, Some("the product's secret")).await?;
+        Ok(ActivationShown {
+            psk_hex: psk_hex(&credentials.product_secret),
+            product_secret: credentials.product_secret,
+            identity: identity(device, SecureMode::ProductSecret),
+        })
+    }
+
+    async fn shown_credentials(
+        &self,
+        device: &Device,
+        detail: Option<&str>,
+    ) -> Result<Credentials, RegistryError> {
+        let entry = LogEntry {
+            time: self.clock.now(),
+            device: Some(device.id),
+            identity: None,
+            event: LogEvent::SecretShown,
+            reason: None,
+            code: None,
+            peer: None,
+            detail: detail.map(str::to_owned),
+        };
+        let gone = || missing(format!("{}/{}", device.product_key, device.device_key));
+        if self.store.append(vec![Write::Log(entry)]).await? != [Written::Done] {
+            return Err(gone());
+        }
+        match self.store.credentials(&device.product_key, &device.device_key).await? {
+            CredentialLookup::Found(credentials) => Ok(*credentials),
+            CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => Err(gone()),
+        }
+    }
+
+    /// Lets a device connect or not. The caller ends its session.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub async fn set_enabled(&self, device: &Device, enabled: bool) -> Result<DeviceView, RegistryError> {
+        let changed = self.store.set_device_enabled(device.id, enabled, self.clock.now()).await;
+        let device = changed.map_err(|error| named(error, device))?;
+        Ok(DeviceView::from(&device))
+    }
+
+    /// Makes a device inactive, with a new secret. The caller ends its session.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub async fn reset(&self, device: &Device) -> Result<DeviceReset, RegistryError> {
+        let device_secret = names::new_device_secret(&*self.entropy);
+        let reset = self.store.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
+        let device = reset.map_err(|error| named(error, device))?;
+        Ok(DeviceReset { device: DeviceView::from(&device), device_secret })
+    }
+
+    /// Removes a device; returns it as it was. The caller ends its session.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub async fn delete(&self, device: &Device) -> Result<DeviceView, RegistryError> {
+        self.store.delete_device(device.id, self.clock.now()).await.map_err(|error| named(error, device))?;
+        Ok(DeviceView::from(device))
+    }
+}
+
+fn missing(key: String) -> RegistryError {
+    RegistryError::Missing { what: "device", key }
+}
+
+/// A store knows a device by its row id, which says nothing to people.
+fn named(error: StoreError, device: &Device) -> RegistryError {
+    match error {
+        StoreError::Missing { .. } => missing(format!("{}/{}", device.product_key, device.device_key)),
+        other => other.into(),
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<DeviceId, RegistryError> {
+    match i64::from_str_radix(cursor, 16) {
+        Ok(id) if id >= 0 => Ok(DeviceId(id)),
+        _ => Err(RegistryError::Invalid {
+            field: "cursor",
+            message: "is not one that a page of devices ended with".to_owned(),
+        }),
+    }
+}
+
+fn identity(device: &Device, mode: SecureMode) -> String {
+    let name = DeviceName { product_key: device.product_key.clone(), device_key: device.device_key.clone() };
+    Identity { name, mode, lifetime_s: device.lifetime_s.unwrap_or(LIFETIME_S_DEFAULT) }.to_string()
+}
+
+/// The key in hex; as much a secret as the secret.
+fn psk_hex(secret: &Secret) -> Secret {
+    Secret::new(hex::encode(*psk(secret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{service::registry::fake::registry_with_product, testing::block_on};
+
+    fn create(
+        registry: &Registry,
+        device_key: &str,
+        device_secret: &str,
+    ) -> Result<DeviceCreated, RegistryError> {
+        block_on(registry.create_device(NewDeviceRequest {
+            product_key: "pk".into(),
+            device_key: Some(device_key.into()),
+            device_secret: Some(Secret::new(device_secret.into())),
+            name: None,
+        }))
+    }
+
+    fn resolve(registry: &Registry, first: &str, second: Option<&str>) -> Result<String, String> {
+        let found = block_on(registry.resolve(first, second));
+        found.map(|device| device.device_key).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_new_device_has_a_generated_key_secret_and_asset_id() {
+        let registry = registry_with_product();
+        let request = NewDeviceRequest { product_key: "pk".into(), ..NewDeviceRequest::default() };
+        let created = block_on(registry.create_device(request)).expect("it is valid");
+        assert_eq!(
+            (created.asset_id.len(), created.device_key.len(), created.device_secret.expose().len()),
+            (8, 10, 20)
+        );
+        assert!(created.warnings.is_empty());
+        let device = block_on(registry.resolve("pk", Some(&created.device_key))).expect("it exists");
+        assert_eq!(device.asset_id, created.asset_id);
+    }
+
+    #[test]
+    fn what_is_not_acceptable_is_named() {
+        let registry = registry_with_product();
+        create(&registry, "dk", "secret").expect("it is valid");
+        for (device_key, secret, said) in [
+            ("a b", "s", "deviceKey has a space at character 2; "),
+            ("", "s", "deviceKey is empty"),
+            ("a", "", "deviceSecret is empty"),
+            ("dk", "s", "device dk exists already"),
+        ] {
+            let error = create(&registry, device_key, secret).expect_err(said).to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+        let request = NewDeviceRequest { product_key: "other".into(), ..NewDeviceRequest::default() };
+        let error = block_on(registry.create_device(request)).expect_err("no such product");
+        assert_eq!(
+            (error.to_string().as_str(), error.hint()),
+            ("there is no product other", Some("narrowgate product list"))
+        );
+    }
+
+    #[test]
+    fn a_device_is_found_by_every_way_to_name_it() {
+        let registry = registry_with_product();
+        for device_key in ["dk", "a/b"] {
+            create(&registry, device_key, "secret").expect("it is valid");
+        }
+        for (first, second, found) in [
+            ("pk", Some("dk"), "dk"),
+            ("pk/dk", None, "dk"),
+            ("dk", None, "dk"),
+            ("pk", Some("a/b"), "a/b"),
+            ("pk/a/b", None, "a/b"),
+            ("a/b", None, "a/b"),
+        ] {
+            assert_eq!(resolve(&registry, first, second).as_deref(), Ok(found), "{first} {second:?}");
+        }
+        for (first, second, said) in [
+            ("pk", Some("DK"), "there is no device pk/DK"),
+            ("other", Some("dk"), "there is no product other"),
+            ("other/dk", None, "there is no device other/dk"),
+            ("pk", None, "there is no device pk"),
+            ("", None, "there is no device "),
+            (&"x".repeat(300), None, "device is longer than any name"),
+        ] {
+            assert_eq!(resolve(&registry, first, second), Err(said.to_owned()), "{first} {second:?}");
+        }
+    }
+
+    #[test]
+    fn pages_follow_one_another_until_the_last() {
+        let registry = registry_with_product();
+        for number in 0..5 {
+            create(&registry, &format!("d{number}"), "secret").expect("it is valid");
+        }
+        let mut list = DeviceList { limit: 2, ..DeviceList::default() };
+        let mut sizes = Vec::new();
+        loop {
+            let page = block_on(registry.devices(&list)).expect("it works");
+            sizes.push(page.devices.len());
+            let Some(cursor) = page.next_cursor else { break };
+            list.cursor = Some(cursor);
+        }
+        assert_eq!(sizes, [2, 2, 1]);
+        let whole =
+            block_on(registry.devices(&DeviceList { limit: 5, ..DeviceList::default() })).expect("it works");
+        assert_eq!((whole.devices.len(), whole.next_cursor), (5, None), "a full page may be the last");
+    }
+
+    #[test]
+    fn a_list_names_what_is_wrong_with_its_question() {
+        let registry = registry_with_product();
+        for (list, said) in [
+            (DeviceList { limit: 0, ..DeviceList::default() }, "limit is 0; it must be 1 to 1000"),
+            (DeviceList { limit: 1001, ..DeviceList::default() }, "limit is 1001; it must be 1 to 1000"),
+            (
+                DeviceList { limit: 1, cursor: Some("xyz".into()), ..DeviceList::default() },
+                "cursor is not one that",
+            ),
+            (
+                DeviceList { limit: 1, cursor: Some("-1".into()), ..DeviceList::default() },
+                "cursor is not one that",
+            ),
+            (
+                DeviceList { limit: 1, product_key: Some("other".into()), ..DeviceList::default() },
+                "there is no product other",
+            ),
+        ] {
+            let error = block_on(registry.devices(&list)).expect_err(said).to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_shown_with_its_key_and_leaves_an_entry() {
+        let registry = registry_with_product();
+        create(&registry, "dk", "Z5YtZaQpK5IWocakV7zQ").expect("it is valid");
+        let device = block_on(registry.resolve("dk", None)).expect("it exists");
+        let shown = block_on(registry.device_secret(&device)).expect("it exists");
+        assert_eq!(
+            serde_json::to_string(&shown).expect("it can be written"),
+            r#"{"deviceSecret":"Z5YtZaQpK5IWocakV7zQ","pskHex":"2e87da0cb9cad2c1fb7369531ce9644a","identity":"pk,dk,2,3600"}"#
+        );
+        let activation = block_on(registry.activation_secret(&device)).expect("it exists");
+        assert_eq!(
+            (activation.psk_hex.expose(), activation.identity.as_str()),
+            ("be7d6a5e5b2ba12f59024d7633b964e8", "pk,dk,3,3600")
+        );
+        let log = block_on(registry.log(&device, 10)).expect("it works");
+        let shown: Vec<_> = log.iter().filter(|entry| entry.event == LogEvent::SecretShown).collect();
+        assert_eq!(shown.len(), 2);
+        assert_eq!(shown[0].detail.as_deref(), Some("the product's secret"), "newest first");
+    }
+
+    #[test]
+    fn a_device_is_switched_reset_and_deleted() {
+        let registry = registry_with_product();
+        create(&registry, "dk", "secret").expect("it is valid");
+        let device = block_on(registry.resolve("dk", None)).expect("it exists");
+        let view = block_on(registry.set_enabled(&device, false)).expect("it exists");
+        assert_eq!((view.state, view.enabled), (ShownState::Disabled, false));
+        let disabled = DeviceList { state: Some(ShownState::Disabled), limit: 10, ..DeviceList::default() };
+        assert_eq!(block_on(registry.devices(&disabled)).expect("it works").devices.len(), 1);
+        let view = block_on(registry.set_enabled(&device, true)).expect("it exists");
+        assert_eq!(view.state, ShownState::Inactive);
+        let reset = block_on(registry.reset(&device)).expect("it exists");
+        assert_eq!(reset.device_secret.expose().len(), 20);
+        let json = serde_json::to_value(&reset).expect("it can be written");
+        assert_eq!(
+            (json["state"].as_str(), json["deviceSecret"].as_str()),
+            (Some("inactive"), Some(reset.device_secret.expose()))
+        );
+        assert_eq!(block_on(registry.delete(&device)).expect("it exists").device_key, "dk");
+        for error in [
+            block_on(registry.delete(&device)).expect_err("it is gone"),
+            block_on(registry.reset(&device)).expect_err("it is gone"),
+            block_on(registry.device_secret(&device)).map(|_| ()).expect_err("it is gone"),
+        ] {
+            assert_eq!(error.to_string(), "there is no device pk/dk");
+        }
+    }
+}

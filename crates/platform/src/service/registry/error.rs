@@ -1,0 +1,80 @@
+//! Why a verb could not be done.
+
+use crate::ports::StoreError;
+
+/// Why a verb could not be done; `Display` is for operators.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// What was asked makes no sense.
+    #[error("{field} {message}")]
+    Invalid {
+        /// Which field of the request, by its JSON name.
+        field: &'static str,
+        /// What is wrong with it, continuing the sentence that the field begins.
+        message: String,
+    },
+    /// There is no such thing.
+    #[error("there is no {what} {key}")]
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+        /// How it was called.
+        key: String,
+    },
+    /// There is one already.
+    #[error("{what} {key} exists already")]
+    Exists {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its key.
+        key: String,
+    },
+    /// Several things are called like that.
+    #[error("several devices have the key {key}: {}", candidates.join(", "))]
+    Ambiguous {
+        /// How it was called.
+        key: String,
+        /// Which ones are meant perhaps, as `productKey/deviceKey`; at most 10.
+        candidates: Vec<String>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl RegistryError {
+    /// What the operator may try.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { what: "product", .. } => Some("narrowgate product list"),
+            Self::Missing { what: "device", .. } => {
+                Some("narrowgate device list; name a device as PK/DK, or as DK where only one product has it")
+            }
+            Self::Missing { .. } | Self::Invalid { .. } => None,
+            Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
+            Self::Exists { .. } => {
+                Some("a device key is unique in all products: choose another, or show the device that has it")
+            }
+            Self::Ambiguous { .. } => Some("name it as PK/DK"),
+            Self::Store(StoreError::Unavailable(_)) => {
+                Some("check the space and the permissions of the data directory")
+            }
+            Self::Store(StoreError::Damaged(_)) => {
+                Some("stop the server and restore the data directory from a backup")
+            }
+            Self::Store(StoreError::Exists { .. } | StoreError::Missing { .. } | StoreError::Conflict(_)) => {
+                None
+            }
+        }
+    }
+}
+
+impl From<StoreError> for RegistryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Exists { what, key } => Self::Exists { what, key },
+            StoreError::Missing { what, key } => Self::Missing { what, key },
+            other => Self::Store(other),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! A store for the registry's own tests: vectors behind a lock, without the data path's verbs.
+
+use std::{
+    future::ready,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use super::{NewProduct, Registry};
+use crate::{
+    ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        device::{Device, DeviceState, NewDevice},
+        log::{LogEntry, LogEvent},
+        message::PointValue,
+        product::Product,
+    },
+    ports::{
+        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
+        Write, Written,
+    },
+    secret::Secret,
+    testing::{ManualClock, SeededEntropy, block_on},
+};
+
+/// When the tests begin.
+pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+pub(super) fn registry_and_clock() -> (Registry, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(NOW));
+    (Registry::new(Arc::new(FakeStore::default()), clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
+}
+
+pub(super) fn registry() -> Registry {
+    registry_and_clock().0
+}
+
+/// With the product `pk`, whose secret is one of the protocol's examples.
+pub(super) fn registry_with_product() -> Registry {
+    let registry = registry();
+    let product = NewProduct {
+        name: "meters".into(),
+        product_key: Some("pk".into()),
+        product_secret: Some(Secret::new("c3PW03srd6c".into())),
+        ..NewProduct::default()
+    };
+    block_on(registry.create_product(product)).expect("it is valid");
+    registry
+}
+
+#[derive(Default)]
+struct FakeStore(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    products: Vec<Product>,
+    devices: Vec<(Device, Secret)>,
+    next_id: i64,
+    log: Vec<LogEntry>,
+}
+
+impl FakeStore {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics while it holds the lock")
+    }
+}
+
+impl State {
+    fn create(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
+        if self.devices.iter().any(|(device, _)| device.device_key == new.device_key) {
+            return Err(StoreError::Exists { what: "device", key: new.device_key });
+        }
+        self.next_id += 1;
+        let device = Device {
+            id: DeviceId(self.next_id),
+            ou: DEFAULT_OU.to_owned(),
+            product_key: new.product_key,
+            device_key: new.device_key,
+            asset_id: new.asset_id,
+            name: new.name,
+            enabled: true,
+            state: DeviceState::Inactive,
+            created: at,
+            active_time: None,
+            last_online_time: None,
+            last_offline_time: None,
+            last_seen_time: None,
+            lifetime_s: None,
+        };
+        self.devices.push((device.clone(), new.device_secret));
+        Ok(device)
+    }
+
+    fn at(&mut self, id: DeviceId) -> Result<&mut (Device, Secret), StoreError> {
+        let missing = StoreError::Missing { what: "device", key: id.0.to_string() };
+        self.devices.iter_mut().find(|(device, _)| device.id == id).ok_or(missing)
+    }
+}
+
+fn done<'a, T: Send + 'a>(value: T) -> PortFuture<'a, T> {
+    Box::pin(ready(value))
+}
+
+impl Store for FakeStore {
+    fn credentials<'a>(
+        &'a self,
+        product_key: &'a str,
+        device_key: &'a str,
+    ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
+        let state = self.state();
+        let Some(product) = state.products.iter().find(|product| product.product_key == product_key) else {
+            return done(Ok(CredentialLookup::ProductUnknown));
+        };
+        let found = state
+            .devices
+            .iter()
+            .find(|(device, _)| device.product_key == product_key && device.device_key == device_key);
+        let Some((device, secret)) = found else { return done(Ok(CredentialLookup::DeviceUnknown)) };
+        done(Ok(CredentialLookup::Found(Box::new(Credentials {
+            device: device.id,
+            asset_id: device.asset_id.clone(),
+            device_secret: secret.clone(),
+            secret_version: 1,
+            device_enabled: device.enabled,
+            activated: false,
+            product_secret: product.secret.clone(),
+            product_enabled: product.enabled,
+            dynamic_activation: product.dynamic_activation.clone(),
+        }))))
+    }
+
+    fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+        let mut state = self.state();
+        let written = batch.into_iter().map(|write| match write {
+            Write::Log(entry) if entry.device.is_some_and(|device| state.at(device).is_err()) => {
+                Written::DeviceUnavailable
+            }
+            Write::Log(entry) => {
+                state.log.push(entry);
+                Written::Done
+            }
+            other => panic!("the registry writes only log entries: {other:?}"),
+        });
+        done(Ok(written.collect()))
+    }
+
+    fn issue_secret(
+        &self,
+        _: DeviceId,
+        _: Secret,
+        _: UnixMillis,
+        _: String,
+    ) -> PortFuture<'static, Result<Issued, StoreError>> {
+        panic!("the registry does not issue secrets")
+    }
+
+    fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
+        let mut state = self.state();
+        if state.products.iter().any(|other| other.product_key == product.product_key) {
+            return done(Err(StoreError::Exists { what: "product", key: product.product_key }));
+        }
+        state.products.push(product);
+        done(Ok(()))
+    }
+
+    fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
+        let mut state = self.state();
+        let kept = state.products.iter_mut().find(|other| other.product_key == product.product_key);
+        *kept.expect("the registry looked for it") = product;
+        done(Ok(()))
+    }
+
+    fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
+        done(Ok(self.state().products.iter().find(|product| product.product_key == product_key).cloned()))
+    }
+
+    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {
+        done(Ok(self.state().products.clone()))
+    }
+
+    fn create_devices(
+        &self,
+        devices: Vec<NewDevice>,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<Result<Device, StoreError>>, StoreError>> {
+        let mut state = self.state();
+        done(Ok(devices.into_iter().map(|new| state.create(new, at)).collect()))
+    }
+
+    fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
+        let state = self.state();
+        let mut devices = state.devices.iter().map(|(device, _)| device);
+        let is_it =
+            |device: &&Device| device.product_key == name.product_key && device.device_key == name.device_key;
+        done(Ok(devices.find(is_it).cloned()))
+    }
+
+    fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
+        done(Ok(self.state().at(device).ok().map(|(device, _)| device.clone())))
+    }
+
+    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>> {
+        let state = self.state();
+        let is_wanted = |device: &&Device| {
+            query.product_key.as_ref().is_none_or(|product_key| device.product_key == *product_key)
+                && query.device_key.as_ref().is_none_or(|device_key| device.device_key == *device_key)
+                && query.state.is_none_or(|state| device.state == state)
+                && query.disabled.is_none_or(|disabled| device.enabled != disabled)
+                && query.after.is_none_or(|after| device.id > after)
+        };
+        let devices = state.devices.iter().map(|(device, _)| device);
+        done(Ok(devices.filter(is_wanted).take(query.limit).cloned().collect()))
+    }
+
+    fn set_device_enabled(
+        &self,
+        device: DeviceId,
+        enabled: bool,
+        _: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        done(self.state().at(device).map(|(device, _)| {
+            device.enabled = enabled;
+            device.clone()
+        }))
+    }
+
+    fn reset_device(
+        &self,
+        device: DeviceId,
+        new: Secret,
+        _: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        done(self.state().at(device).map(|(device, secret)| {
+            *secret = new;
+            device.clone()
+        }))
+    }
+
+    fn delete_device(&self, device: DeviceId, _: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
+        let mut state = self.state();
+        let exists = state.at(device).map(|_| ());
+        state.devices.retain(|(other, _)| other.id != device);
+        done(exists)
+    }
+
+    fn points_latest(&self, _: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+        done(Ok(Vec::new()))
+    }
+
+    fn points_history(
+        &self,
+        _: DeviceId,
+        _: HistoryQuery,
+    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+        done(Ok(Vec::new()))
+    }
+
+    fn device_log(
+        &self,
+        device: DeviceId,
+        limit: usize,
+    ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
+        let state = self.state();
+        let entries = state.log.iter().rev().filter(|entry| entry.device == Some(device));
+        done(Ok(entries.take(limit).cloned().collect()))
+    }
+
+    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
+        let state = self.state();
+        let entries = state.log.iter().rev().filter(|entry| entry.event == LogEvent::Refused);
+        done(Ok(entries.take(limit).cloned().collect()))
+    }
+
+    fn presence_history(
+        &self,
+        _: DeviceId,
+        _: usize,
+    ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>> {
+        done(Ok(Vec::new()))
+    }
+
+    fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
+        done(Ok(Vec::new()))
+    }
+
+    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+        done(Ok(()))
+    }
+}

@@ -1,0 +1,343 @@
+//! Many devices at once.
+
+use std::collections::HashMap;
+
+use super::{Registry, RegistryError};
+use crate::{
+    model::{credential::CredentialLookup, device::NewDevice},
+    ports::{DeviceQuery, StoreError},
+    rules::names::{self, NameError, SECRET_BITS_ENOUGH},
+    secret::Secret,
+    service::view::{DeviceCreated, ImportFault, ImportReport},
+};
+
+/// Devices created in one transaction.
+pub const IMPORT_CHUNK: usize = 500;
+
+/// A row of a file of devices.
+#[derive(Debug)]
+pub struct ImportRow {
+    /// Its line in the file, from 1; for messages.
+    pub line: u64,
+    /// Key of the device.
+    pub device_key: String,
+    /// Its secret; generated where there is none.
+    pub device_secret: Option<Secret>,
+    /// What people call it.
+    pub name: Option<String>,
+}
+
+/// Which row has the weakest secret, for a warning that comes once and not for every row.
+#[derive(Default)]
+struct Weakness {
+    rows: u64,
+    weakest: Option<(u32, u64)>,
+}
+
+impl Registry {
+    /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the row's secret, or whose row
+    /// has none, is skipped, so an import that was cut off is simply run again. A dry run changes nothing and reports the same.
+    ///
+    /// # Errors
+    /// `Missing` for an unknown product. A fault of a row is in the report.
+    pub async fn import_devices(
+        &self,
+        product_key: &str,
+        rows: Vec<ImportRow>,
+        dry_run: bool,
+    ) -> Result<ImportReport, RegistryError> {
+        self.existing_product(product_key).await?;
+        let mut report = ImportReport::default();
+        let mut weakness = Weakness::default();
+        let mut lines = HashMap::new();
+        let mut chunk = Vec::new();
+        for row in rows {
+            match check(&row, &mut lines) {
+                Ok(()) => {
+                    weakness.note(&row);
+                    chunk.push(row);
+                }
+                Err(fault) => report.failed.push(fault),
+            }
+            if chunk.len() == IMPORT_CHUNK {
+                self.import_chunk(product_key, std::mem::take(&mut chunk), dry_run, &mut report).await?;
+            }
+        }
+        self.import_chunk(product_key, chunk, dry_run, &mut report).await?;
+        report.failed.sort_by_key(|fault| fault.line);
+        report.warnings.extend(weakness.warning());
+        Ok(report)
+    }
+
+    async fn import_chunk(
+        &self,
+        product_key: &str,
+        rows: Vec<ImportRow>,
+        dry_run: bool,
+        report: &mut ImportReport,
+    ) -> Result<(), RegistryError> {
+        if dry_run {
+            for row in rows {
+                self.try_row(product_key, &row, report).await?;
+            }
+            return Ok(());
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let new = |row: &ImportRow| NewDevice {
+            product_key: product_key.to_owned(),
+            device_key: row.device_key.clone(),
+            device_secret: row
+                .device_secret
+                .clone()
+                .unwrap_or_else(|| names::new_device_secret(&*self.entropy)),
+            asset_id: names::new_asset_id(&*self.entropy),
+            name: row.name.clone().unwrap_or_default(),
+        };
+        let devices: Vec<NewDevice> = rows.iter().map(new).collect();
+        let secrets: Vec<Secret> = devices.iter().map(|device| device.device_secret.clone()).collect();
+        let results = self.store.create_devices(devices, self.clock.now()).await?;
+        for ((row, secret), result) in rows.iter().zip(secrets).zip(results) {
+            match result {
+                Ok(device) => {
+                    report.created += 1;
+                    if row.device_secret.is_none() {
+                        report.secrets.push(DeviceCreated {
+                            asset_id: device.asset_id,
+                            product_key: device.product_key,
+                            device_key: device.device_key,
+                            device_secret: secret,
+                            warnings: Vec::new(),
+                        });
+                    }
+                }
+                Err(StoreError::Exists { what: "device", .. }) => {
+                    self.existing_row(product_key, row, report).await?;
+                }
+                Err(error) => report.failed.push(fault(row, None, error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// What creating the device of a row would do.
+    async fn try_row(
+        &self,
+        product_key: &str,
+        row: &ImportRow,
+        report: &mut ImportReport,
+    ) -> Result<(), RegistryError> {
+        let query =
+            DeviceQuery { device_key: Some(row.device_key.clone()), limit: 1, ..DeviceQuery::default() };
+        if self.store.devices(query).await?.is_empty() {
+            report.created += 1;
+            return Ok(());
+        }
+        self.existing_row(product_key, row, report).await
+    }
+
+    /// Compares a row with the device that has its key.
+    async fn existing_row(
+        &self,
+        product_key: &str,
+        row: &ImportRow,
+        report: &mut ImportReport,
+    ) -> Result<(), RegistryError> {
+        match self.store.credentials(product_key, &row.device_key).await? {
+            CredentialLookup::Found(credentials) => match &row.device_secret {
+                Some(secret) if *secret != credentials.device_secret => {
+                    report.failed.push(fault(
+                        row,
+                        Some("deviceSecret"),
+                        "the device exists with another secret",
+                    ));
+                }
+                _ => report.skipped += 1,
+            },
+            CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => {
+                report.failed.push(fault(row, Some("deviceKey"), "a device of another product has this key"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks what can be checked of a row without the store.
+fn check(row: &ImportRow, lines: &mut HashMap<String, u64>) -> Result<(), ImportFault> {
+    let field = |column, result: Result<(), NameError>| {
+        result.map_err(|error| fault(row, Some(column), error.to_string()))
+    };
+    field("deviceKey", names::check_key(&row.device_key))?;
+    if let Some(secret) = &row.device_secret {
+        field("deviceSecret", names::check_secret(secret.expose()))?;
+    }
+    field("name", names::check_display_name(row.name.as_deref().unwrap_or_default()))?;
+    match lines.insert(row.device_key.clone(), row.line) {
+        None => Ok(()),
+        Some(line) => {
+            lines.insert(row.device_key.clone(), line);
+            Err(fault(row, Some("deviceKey"), format!("is the same as in line {line}")))
+        }
+    }
+}
+
+fn fault(row: &ImportRow, column: Option<&'static str>, message: impl Into<String>) -> ImportFault {
+    ImportFault { line: row.line, column, message: message.into() }
+}
+
+impl Weakness {
+    fn note(&mut self, row: &ImportRow) {
+        let Some(secret) = &row.device_secret else { return };
+        let bits = names::estimated_bits(secret);
+        if bits < SECRET_BITS_ENOUGH {
+            self.rows += 1;
+            self.weakest = Some(self.weakest.unwrap_or((bits, row.line)).min((bits, row.line)));
+        }
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (bits, line) = self.weakest?;
+        Some(format!(
+            "{} of the secrets have fewer than {SECRET_BITS_ENOUGH} bits and may be guessed offline from one recorded handshake; \
+             the weakest, in line {line}, has about {bits}",
+            self.rows
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        service::registry::{DeviceList, NewDeviceRequest, NewProduct, fake::registry_with_product},
+        testing::block_on,
+    };
+
+    fn row(line: u64, device_key: &str, device_secret: Option<&str>) -> ImportRow {
+        let device_secret = device_secret.map(|secret| Secret::new(secret.to_owned()));
+        ImportRow { line, device_key: device_key.to_owned(), device_secret, name: None }
+    }
+
+    fn import(registry: &Registry, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {
+        block_on(registry.import_devices("pk", rows, dry_run)).expect("the product exists")
+    }
+
+    fn count(registry: &Registry) -> usize {
+        block_on(registry.devices(&DeviceList { limit: 1000, ..DeviceList::default() }))
+            .expect("it works")
+            .devices
+            .len()
+    }
+
+    #[test]
+    fn devices_are_created_and_generated_secrets_are_given_back() {
+        let registry = registry_with_product();
+        let report = import(&registry, vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)], false);
+        assert_eq!((report.created, report.skipped, report.failed.len()), (2, 0, 0));
+        let [secret] = &report.secrets[..] else { panic!("one secret was generated") };
+        assert_eq!((secret.device_key.as_str(), secret.device_secret.expose().len()), ("b", 20));
+        assert_eq!(report.warnings.len(), 1, "{:?}", report.warnings);
+        assert!(
+            report.warnings[0].starts_with("1 of the secrets have fewer than 128 bits"),
+            "{:?}",
+            report.warnings
+        );
+        let device = block_on(registry.resolve("b", None)).expect("it exists");
+        let shown = block_on(registry.device_secret(&device)).expect("it exists");
+        assert_eq!(shown.device_secret, secret.device_secret);
+    }
+
+    #[test]
+    fn an_import_can_be_run_again() {
+        let registry = registry_with_product();
+        let rows = || vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)];
+        import(&registry, rows(), false);
+        let again = import(&registry, rows(), false);
+        assert_eq!((again.created, again.skipped, again.failed.len(), again.secrets.len()), (0, 2, 0, 0));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_imported_are_named_and_do_not_hinder_the_others() {
+        for dry_run in [true, false] {
+            let registry = registry_with_product();
+            let other =
+                NewProduct { name: "n".into(), product_key: Some("other".into()), ..NewProduct::default() };
+            block_on(registry.create_product(other)).expect("it is valid");
+            let taken = NewDeviceRequest {
+                product_key: "other".into(),
+                device_key: Some("taken".into()),
+                ..NewDeviceRequest::default()
+            };
+            block_on(registry.create_device(taken)).expect("it is valid");
+            import(&registry, vec![row(1, "known", Some("one"))], false);
+            let rows = vec![
+                row(2, "good", None),
+                row(3, "a,b", None),
+                row(4, "c", Some("line\nend")),
+                row(5, "good", None),
+                row(6, "known", Some("two")),
+                row(7, "taken", None),
+                ImportRow { name: Some("\u{7}".into()), ..row(8, "d", None) },
+                row(9, "good", None),
+                row(10, "known", Some("one")),
+            ];
+            let report = import(&registry, rows, dry_run);
+            assert_eq!((report.created, report.skipped), (1, 0), "dry run: {dry_run}");
+            let failed: Vec<_> = report
+                .failed
+                .iter()
+                .map(|fault| (fault.line, fault.column.unwrap_or_default(), fault.message.as_str()))
+                .collect();
+            assert_eq!(
+                failed,
+                [
+                    (
+                        3,
+                        "deviceKey",
+                        "has a comma at character 2; keys are made of printable ASCII without spaces and commas"
+                    ),
+                    (4, "deviceSecret", "has a line end at character 5; secrets are made of printable ASCII"),
+                    (5, "deviceKey", "is the same as in line 2"),
+                    (6, "deviceSecret", "the device exists with another secret"),
+                    (7, "deviceKey", "a device of another product has this key"),
+                    (8, "name", "has U+0007 at character 1; names have no control characters"),
+                    (9, "deviceKey", "is the same as in line 2"),
+                    (10, "deviceKey", "is the same as in line 6"),
+                ]
+            );
+            assert_eq!(count(&registry), if dry_run { 2 } else { 3 });
+        }
+    }
+
+    #[test]
+    fn a_long_file_is_imported_in_pieces() {
+        let registry = registry_with_product();
+        let rows =
+            (0..2 * IMPORT_CHUNK as u64 - 30).map(|line| row(line, &format!("d{line}"), None)).collect();
+        let report = import(&registry, rows, false);
+        assert_eq!((report.created, report.secrets.len(), count(&registry)), (970, 970, 970));
+    }
+
+    #[test]
+    fn an_unknown_product_fails_the_whole_import() {
+        let registry = registry_with_product();
+        let error = block_on(registry.import_devices("other", vec![row(1, "a", None)], true))
+            .expect_err("it is unknown");
+        assert_eq!(error.to_string(), "there is no product other");
+    }
+
+    #[test]
+    fn a_report_has_the_shape_that_the_command_line_promises() {
+        let registry = registry_with_product();
+        let report = import(
+            &registry,
+            vec![row(2, "a", Some("0f8c3e71a5d2964b0f8c3e71a5d2964b")), row(3, "", None)],
+            false,
+        );
+        assert_eq!(
+            serde_json::to_string(&report).expect("it can be written"),
+            r#"{"created":1,"skipped":0,"failed":[{"line":3,"column":"deviceKey","message":"is empty"}]}"#
+        );
+    }
+}

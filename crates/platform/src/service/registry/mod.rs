@@ -1,0 +1,104 @@
+//! The operator's verbs over the ports: products, devices, their secrets, what they reported, what happened to them.
+//!
+//! Nothing here knows who asks: the command line, the control socket and HTTP give the same arguments and get the same answers.
+//! Whoever runs sessions is told by the caller when a device or a product changed.
+
+mod devices;
+mod error;
+#[cfg(test)]
+mod fake;
+mod history;
+mod import;
+mod products;
+
+use std::{fmt, sync::Arc};
+
+pub use self::{
+    devices::{DeviceList, NewDeviceRequest},
+    error::RegistryError,
+    import::{IMPORT_CHUNK, ImportRow},
+    products::{NewProduct, ProductPatch},
+};
+use crate::{
+    model::product::Product,
+    ports::{Clock, Entropy, Store},
+    rules::names,
+    secret::Secret,
+};
+
+/// Most entries that one call returns.
+pub const LIMIT_MAX: usize = 10_000;
+
+/// The verbs. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Registry {
+    /// Verbs over these ports.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { store, clock, entropy }
+    }
+
+    async fn existing_product(&self, product_key: &str) -> Result<Product, RegistryError> {
+        let product = self.store.product(product_key).await?;
+        product.ok_or_else(|| RegistryError::Missing { what: "product", key: product_key.to_owned() })
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
+/// Checks a field that somebody filled in.
+fn checked(field: &'static str, result: Result<(), names::NameError>) -> Result<(), RegistryError> {
+    result.map_err(|fault| RegistryError::Invalid { field, message: fault.to_string() })
+}
+
+/// Checks how many entries somebody wants.
+fn checked_limit(limit: usize, limit_max: usize) -> Result<usize, RegistryError> {
+    if (1..=limit_max).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(RegistryError::Invalid {
+            field: "limit",
+            message: format!("is {limit}; it must be 1 to {limit_max}"),
+        })
+    }
+}
+
+/// The secret that somebody brought, checked, with a warning if it is weak; or a new one.
+fn checked_or_new(
+    field: &'static str,
+    brought: Option<Secret>,
+    new: impl FnOnce() -> Secret,
+) -> Result<(Secret, Option<String>), RegistryError> {
+    let Some(secret) = brought else { return Ok((new(), None)) };
+    checked(field, names::check_secret(secret.expose()))?;
+    let warning = names::weakness(&secret);
+    Ok((secret, warning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_can_run_on_any_thread() {
+        fn is_send<T: Send>(_: &T) {}
+
+        let registry = fake::registry();
+        is_send(&registry.create_product(NewProduct::default()));
+        is_send(&registry.update_product("pk", ProductPatch::default()));
+        is_send(&registry.create_device(NewDeviceRequest::default()));
+        is_send(&registry.resolve("dk", None));
+        is_send(&registry.devices(&DeviceList::default()));
+        is_send(&registry.import_devices("pk", Vec::new(), false));
+        is_send(&registry.refusals(1));
+    }
+}

@@ -1,0 +1,176 @@
+//! Products, devices and writes for checks, with as little to read as possible.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{
+    ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        device::{Device, DeviceState, NewDevice},
+        log::{LogEntry, LogEvent, Reason},
+        message::{Message, MessageKind},
+        product::{DynamicActivation, Product},
+    },
+    ports::{Issued, Store, Write, Written},
+    secret::Secret,
+    testing::block_on,
+};
+
+/// The time at which products and devices of checks are created: 2026-01-01T00:00:00Z.
+pub const T0: UnixMillis = UnixMillis(1_767_225_600_000);
+
+/// `seconds` after [`T0`].
+pub fn at(seconds: i64) -> UnixMillis {
+    UnixMillis(T0.0 + seconds * 1000)
+}
+
+/// A product with secret `secret of KEY`, dynamic activation off.
+pub fn product(product_key: &str) -> Product {
+    Product {
+        ou: DEFAULT_OU.to_owned(),
+        product_key: product_key.to_owned(),
+        name: format!("product {product_key}"),
+        secret: Secret::new(format!("secret of {product_key}")),
+        dynamic_activation: DynamicActivation::default(),
+        enabled: true,
+        model_json: None,
+        created: T0,
+    }
+}
+
+/// As [`product`], with dynamic activation on.
+pub fn activating_product(product_key: &str) -> Product {
+    Product {
+        dynamic_activation: DynamicActivation { enabled: true, ..DynamicActivation::default() },
+        ..product(product_key)
+    }
+}
+
+/// A device with secret `secret of KEY` and an asset id of its own.
+pub fn new_device(product_key: &str, device_key: &str) -> NewDevice {
+    static ASSETS: AtomicU32 = AtomicU32::new(0);
+    NewDevice {
+        product_key: product_key.to_owned(),
+        device_key: device_key.to_owned(),
+        device_secret: Secret::new(format!("secret of {device_key}")),
+        asset_id: format!("{:08x}", ASSETS.fetch_add(1, Ordering::Relaxed)),
+        name: String::new(),
+    }
+}
+
+/// Puts [`product`] into `store`.
+pub fn add_product(store: &dyn Store, product_key: &str) {
+    block_on(store.create_product(product(product_key))).expect("the key is free");
+}
+
+/// Puts [`new_device`] into `store`.
+pub fn add_device(store: &dyn Store, product_key: &str, device_key: &str) -> Device {
+    let created = block_on(store.create_devices(vec![new_device(product_key, device_key)], T0));
+    created.expect("the store writes").remove(0).expect("the key is free")
+}
+
+/// A product `pk` with a device of key `device_key`.
+pub fn one_device(store: &dyn Store, device_key: &str) -> DeviceId {
+    add_product(store, "pk");
+    add_device(store, "pk", device_key).id
+}
+
+/// Commits `batch`.
+pub fn append(store: &dyn Store, batch: Vec<Write>) -> Vec<Written> {
+    block_on(store.append(batch)).expect("the store writes")
+}
+
+/// Commits one write.
+pub fn write(store: &dyn Store, write: Write) -> Written {
+    append(store, vec![write]).remove(0)
+}
+
+/// The device as it stands.
+pub fn device(store: &dyn Store, device: DeviceId) -> Device {
+    block_on(store.device_by_id(device)).expect("the store reads").expect("the device exists")
+}
+
+/// Credentials of a device that exists.
+pub fn credentials(store: &dyn Store, product_key: &str, device_key: &str) -> Credentials {
+    match block_on(store.credentials(product_key, device_key)).expect("the store reads") {
+        CredentialLookup::Found(found) => *found,
+        other => panic!("{product_key}/{device_key}: {other:?}"),
+    }
+}
+
+/// Asks for a new secret.
+pub fn issue(store: &dyn Store, device: DeviceId, secret: &str, at: UnixMillis) -> Issued {
+    block_on(store.issue_secret(device, Secret::new(secret.to_owned()), at, "192.0.2.1:5".to_owned()))
+        .expect("the store writes")
+}
+
+/// The names of a device.
+pub fn name(product_key: &str, device_key: &str) -> DeviceName {
+    DeviceName { product_key: product_key.to_owned(), device_key: device_key.to_owned() }
+}
+
+/// A login with the device's first secret.
+pub fn login(device: DeviceId, at: UnixMillis) -> Write {
+    login_with(device, at, 1)
+}
+
+/// A login with secret number `secret_version`.
+pub fn login_with(device: DeviceId, at: UnixMillis, secret_version: u32) -> Write {
+    Write::Login { device, at, lifetime_s: 300, secret_version, peer: "192.0.2.1:5".to_owned() }
+}
+
+/// A change of presence.
+pub fn presence(device: DeviceId, state: DeviceState, at: UnixMillis, cause: &str) -> Write {
+    Write::Presence { device, state, at, cause: cause.to_owned() }
+}
+
+/// A report that arrives when it was made.
+pub fn report(device: DeviceId, time: UnixMillis, points_json: &str) -> Write {
+    report_arriving(device, time, time, points_json)
+}
+
+/// A report that arrives at `arrival`.
+pub fn report_arriving(device: DeviceId, time: UnixMillis, arrival: UnixMillis, points_json: &str) -> Write {
+    Write::Message(Message {
+        device,
+        kind: MessageKind::Points,
+        time,
+        arrival,
+        points_json: points_json.into(),
+    })
+}
+
+/// A report to the resume topic.
+pub fn resumed(device: DeviceId, time: UnixMillis, points_json: &str) -> Write {
+    Write::Message(Message {
+        device,
+        kind: MessageKind::PointsResumed,
+        time,
+        arrival: time,
+        points_json: points_json.into(),
+    })
+}
+
+/// A refusal of a known device, or of `identity`.
+pub fn refusal(device: Option<DeviceId>, identity: Option<&str>, time: UnixMillis) -> LogEntry {
+    LogEntry {
+        time,
+        device,
+        identity: identity.map(str::to_owned),
+        event: LogEvent::Refused,
+        reason: Some(Reason::WrongKey),
+        code: Some(742),
+        peer: Some("192.0.2.9:40000".to_owned()),
+        detail: Some("the product's secret was used".to_owned()),
+    }
+}
+
+/// Events of a device's log, newest first.
+pub fn events(store: &dyn Store, device: DeviceId) -> Vec<LogEvent> {
+    log(store, device).into_iter().map(|entry| entry.event).collect()
+}
+
+/// A device's log, newest first.
+pub fn log(store: &dyn Store, device: DeviceId) -> Vec<LogEntry> {
+    block_on(store.device_log(device, usize::MAX)).expect("the store reads")
+}

@@ -1,0 +1,95 @@
+//! What every store must do, as named checks. A store runs all of them by one line in its tests:
+//!
+//! ```text
+//! fn make() -> (Arc<dyn Store>, impl Sized) { … }   // an empty store, and what must live as long as it
+//! narrowgate_platform::store_conformance!(make);
+//! ```
+//!
+//! Checks look only through the port, so they hold for any implementation. What a store promises beyond it
+//! (durability, files, locks) is tested beside that store.
+
+pub mod activation;
+pub mod credentials;
+pub mod fixtures;
+pub mod logs;
+pub mod messages;
+pub mod presence;
+pub mod registry;
+
+/// Declares one `#[test]` for each check; `$make` names a function in scope that gives an empty store and a guard.
+#[macro_export]
+macro_rules! store_conformance {
+    ($make:ident) => {
+        $crate::store_conformance! { @checks $make;
+            credentials {
+                names_that_do_not_exist_are_told_apart
+                a_look_up_gives_secrets_and_switches
+                switches_show_in_the_next_look_up
+                a_device_of_another_product_is_unknown
+            }
+            registry {
+                a_product_key_is_taken_once
+                an_update_keeps_secret_unit_and_creation
+                products_come_by_creation
+                devices_are_created_one_by_one_and_refused_one_by_one
+                a_device_is_found_by_its_names_and_by_its_id
+                pages_follow_each_other_without_gap_or_repetition
+                lists_filter_by_product_key_state_and_switch
+                a_switched_off_device_is_marked_and_logged
+                a_reset_device_is_as_new_with_another_secret
+                a_deleted_device_leaves_nothing_and_its_id_is_not_used_again
+                changes_of_unknown_devices_are_refused
+                names_with_quotes_and_any_script_are_only_names
+            }
+            presence {
+                the_first_login_activates_and_the_second_does_not
+                a_login_with_a_superseded_secret_changes_nothing
+                a_device_disabled_in_flight_is_not_logged_in
+                online_again_moves_the_online_time_and_a_second_login_does_not
+                silence_and_return_are_presence_changes
+                a_presence_that_does_not_change_writes_nothing
+                a_disabled_device_may_still_go_offline
+                a_device_that_never_logged_in_has_no_presence
+                seen_moves_forward_only
+                online_devices_are_listed_with_their_lifetimes
+                presence_history_is_newest_first_and_bounded
+            }
+            activation {
+                a_secret_is_issued_again_and_again_until_the_login
+                an_issued_secret_supersedes_the_former
+                an_activated_device_keeps_its_secret
+                nothing_is_issued_while_dynamic_activation_is_off_or_over
+                nothing_is_issued_to_missing_or_disabled_devices
+                the_quota_counts_per_product_and_hour
+            }
+            messages {
+                latest_values_are_merged_point_by_point
+                an_older_report_does_not_replace_a_newer_value
+                resumed_reports_are_history_only
+                history_is_newest_first_within_its_bounds
+                history_finds_reports_that_arrived_days_late
+                history_of_one_point_skips_the_others
+                reports_of_missing_and_disabled_devices_are_not_stored
+                a_batch_is_applied_in_order
+                a_report_moves_the_time_last_seen
+                values_come_back_as_they_were_sent
+            }
+            logs {
+                a_log_is_newest_first_and_complete
+                a_log_keeps_its_newest_entries
+                refusals_of_known_and_unknown_devices_come_together
+                refusals_of_unknown_devices_are_bounded
+                a_closed_store_refuses
+            }
+        }
+    };
+    (@checks $make:ident; $($group:ident { $($check:ident)+ })+) => {
+        $(mod $group {
+            $(#[test]
+            fn $check() {
+                let (store, _keep) = super::$make();
+                $crate::testing::store::$group::$check(store.as_ref());
+            })+
+        })+
+    };
+}
