@@ -1,0 +1,240 @@
+//! The client's side of a handshake. For simulated devices, load and tests; a real device brings its own.
+//!
+//! ```text
+//!  AwaitServerHello ── HelloVerifyRequest ──> AwaitServerHello ── ServerHello ──> AwaitServerHelloDone
+//!       flight 1                                 flight 3                                │ ServerHelloDone
+//!                        Over <── Finished ── AwaitFinished, flight 5 <──────────────────┘
+//! ```
+//!
+//! Limits: reassembly as for the server; each flight is repeated at most `retransmits_max` times, then the handshake
+//! expires. Unlike a server it believes unauthenticated alerts: its attempt is over and it may try anew.
+
+mod input;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::Random;
+use crate::config::ClientConfig;
+use crate::discard::Discard;
+use crate::flight::{Entry, Flight, RetransmitTimer, Sender, TimerOutcome};
+use crate::limits;
+use crate::message::client_hello::{ClientOffer, MaxFragmentLength, OfferedExtensions};
+use crate::reassembly::Reassembly;
+use crate::refusal::Refusal;
+use crate::schedule::{Agreement, MasterSecret};
+use crate::session::Session;
+use crate::transcript::Transcript;
+
+/// One handshake, as the client.
+pub struct ClientHandshake {
+    config: ClientConfig,
+    offer: ClientOffer,
+    state: State,
+    reassembly: Reassembly,
+    early: Vec<Vec<u8>>,
+    flight: Flight,
+    next_message_seq: u16,
+    sender: Sender,
+    timer: RetransmitTimer,
+    rng: SeededRandom,
+    events: VecDeque<ClientEvent>,
+}
+
+/// What a handshake tells its owner.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// Both ends have proven the key.
+    Established(Box<Session>),
+    /// The handshake is over.
+    Failed(ClientFailure),
+    /// The handshake is over: the last repetition stayed unanswered.
+    Expired,
+}
+
+/// Why a client's handshake failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientFailure {
+    /// The server sent something that we refuse; the alert waits to be sent.
+    Refused(Refusal),
+    /// The server ended it by a fatal alert with this description.
+    Alert(u8),
+}
+
+enum State {
+    AwaitServerHello { transcript: Transcript },
+    AwaitServerHelloDone(AwaitServerHelloDone),
+    AwaitFinished(Box<AwaitFinished>),
+    Over,
+}
+
+struct AwaitServerHelloDone {
+    agreement: Agreement,
+    transcript: Transcript,
+}
+
+struct AwaitFinished {
+    master: MasterSecret,
+    session: Session,
+    transcript: Transcript,
+    change_cipher_spec: bool,
+}
+
+impl ClientHandshake {
+    /// Starts: the first ClientHello waits in [`ClientHandshake::poll_transmit`].
+    pub fn new(mut config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Self {
+        config.identity.truncate(limits::PSK_IDENTITY_BYTES_MAX);
+        let mut random = [0; 32];
+        rng.fill(&mut random);
+        let mut seed = SeededRandom { seed: [0; 32], counter: 0 };
+        rng.fill(&mut seed.seed);
+        let extensions = OfferedExtensions {
+            extended_master_secret: config.extended_master_secret,
+            encrypt_then_mac: config.encrypt_then_mac,
+            renegotiation_info: false,
+            max_fragment_length: config.max_fragment_length.and_then(MaxFragmentLength::new),
+        };
+        let mut client = Self {
+            offer: ClientOffer { random, suites: config.suites.clone(), extensions },
+            state: State::Over,
+            reassembly: Reassembly::new(0),
+            early: Vec::new(),
+            flight: Flight::new(),
+            next_message_seq: 0,
+            sender: Sender::new(0, config.datagram_bytes_max),
+            timer: RetransmitTimer::new(
+                config.retransmit_initial,
+                config.retransmit_max,
+                config.retransmits_max,
+            ),
+            rng: seed,
+            events: VecDeque::new(),
+            config,
+        };
+        client.send_hello(now, &[]);
+        client
+    }
+
+    /// Takes in a datagram of the server: all records in it, in order. Gives the first reason for dropping something
+    /// of it, if anything was dropped. The random source is there for symmetry with the server: a client has drawn
+    /// what it needs when it started.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        datagram: &mut [u8],
+        _rng: &mut dyn Random,
+    ) -> Option<Discard> {
+        let input = self.handle_records(now, datagram);
+        if input.flight_wanted && self.timer.permit_demanded(now) {
+            self.send_flight();
+        }
+        input.dropped
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.timer.handle_timeout(now) {
+            TimerOutcome::NotYet => {}
+            TimerOutcome::SendAgain => self.send_flight(),
+            TimerOutcome::Exhausted => {
+                self.end();
+                self.events.push_back(ClientEvent::Expired);
+            }
+        }
+    }
+
+    /// When [`ClientHandshake::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timer.due()
+    }
+
+    /// Clears `datagram` and fills it with the next one to send; false if there is none.
+    pub fn poll_transmit(&mut self, datagram: &mut Vec<u8>) -> bool {
+        self.sender.poll_transmit(datagram)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// Uses another key from here on.
+    #[cfg(test)]
+    pub(crate) fn replace_psk(&mut self, psk: crate::secret::Psk) {
+        self.config.psk = psk;
+    }
+
+    /// The transcript starts anew: a ClientHello without cookie does not count (RFC 6347 4.2.1).
+    fn send_hello(&mut self, now: Instant, cookie: &[u8]) {
+        let message_seq = self.take_message_seq();
+        let message = self.offer.emit(message_seq, cookie);
+        let mut transcript = Transcript::new();
+        transcript.add_sent(&message);
+        self.state = State::AwaitServerHello { transcript };
+        self.flight = vec![Entry::Handshake(message)];
+        self.send_flight();
+        self.timer.start(now);
+    }
+
+    fn send_flight(&mut self) {
+        let session = match &mut self.state {
+            State::AwaitFinished(waiting) => Some(&mut waiting.session),
+            _ => None,
+        };
+        self.sender.send(&self.flight, session, &mut self.rng);
+    }
+
+    fn take_message_seq(&mut self) -> u16 {
+        let message_seq = self.next_message_seq;
+        self.next_message_seq += 1;
+        message_seq
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.end();
+        self.sender.send_alert(refusal.description());
+        self.events.push_back(ClientEvent::Failed(ClientFailure::Refused(refusal)));
+    }
+
+    fn end(&mut self) {
+        self.state = State::Over;
+        self.timer.stop();
+        self.early = Vec::new();
+    }
+}
+
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::AwaitServerHello { .. } => "AwaitServerHello",
+            State::AwaitServerHelloDone(_) => "AwaitServerHelloDone",
+            State::AwaitFinished(_) => "AwaitFinished",
+            State::Over => "Over",
+        };
+        formatter.debug_struct("ClientHandshake").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+/// Randomness drawn ahead: repeating flight 5 by the timer takes a fresh IV, and a timer brings no random source.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct SeededRandom {
+    seed: [u8; 32],
+    counter: u64,
+}
+
+impl Random for SeededRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(32) {
+            let mut mac =
+                <Hmac<Sha256> as KeyInit>::new_from_slice(&self.seed).expect("HMAC takes any key length");
+            mac.update(&self.counter.to_be_bytes());
+            self.counter += 1;
+            chunk.copy_from_slice(&mac.finalize().into_bytes()[..chunk.len()]);
+        }
+    }
+}

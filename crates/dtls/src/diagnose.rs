@@ -1,0 +1,40 @@
+//! Telling an operator which key a refused peer really used. The Finished that did not verify is kept with what it
+//! covers, and candidates are tried against it, off the data path. A candidate that fits never grants anything.
+
+use std::fmt;
+
+use crate::message::finished;
+use crate::record::RecordHeader;
+use crate::schedule::{Agreement, MasterSecret, Role};
+use crate::secret::Psk;
+
+/// A client's Finished record that our key did not open, and what is needed to try other keys. About 0.5 KiB.
+pub struct FailedFinished {
+    pub(crate) agreement: Agreement,
+    /// Over ClientHello to ClientKeyExchange: both the session hash and what the Finished covers.
+    pub(crate) transcript_hash: [u8; 32],
+    pub(crate) record: Vec<u8>,
+}
+
+impl FailedFinished {
+    /// Whether this key would have verified the peer's Finished. Costs about as much as a handshake.
+    pub fn fits(&self, candidate: &Psk) -> bool {
+        let master = MasterSecret::derive(candidate, &self.agreement, &self.transcript_hash);
+        let keys = master.expand(&self.agreement);
+        let mut record = self.record.clone();
+        let Ok((header, fragment)) = RecordHeader::parse(&mut record) else {
+            return false;
+        };
+        let Ok(content) = keys.client.open(&header, fragment) else {
+            return false;
+        };
+        let expected = master.verify_data(Role::Client, &self.transcript_hash);
+        finished::parse(content).is_ok_and(|(_, verify_data)| expected.matches(verify_data))
+    }
+}
+
+impl fmt::Debug for FailedFinished {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("FailedFinished(…)")
+    }
+}

@@ -1,0 +1,33 @@
+//! Faults of our caller. What the peer does wrong is a [`crate::Discard`] or a [`crate::Refusal`].
+
+use thiserror::Error;
+
+/// A record could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum SealError {
+    /// The plaintext does not fit one record of this session.
+    #[error("seal a record: at most {max} bytes fit")]
+    TooLarge {
+        /// Most bytes that fit.
+        max: usize,
+    },
+    /// All 2^48 record numbers are used. The session must be closed, a number is never used twice.
+    #[error("seal a record: the sequence numbers are used up")]
+    SequenceExhausted,
+}
+
+/// Bytes that cannot be a pre-shared key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum PskError {
+    /// Zero bytes would make the keys known to everybody.
+    #[error("take a pre-shared key: it is empty")]
+    Empty,
+    /// Longer than [`crate::limits::PSK_BYTES_MAX`].
+    #[error("take a pre-shared key: it has {bytes} bytes, at most {max} are possible")]
+    TooLong {
+        /// Length that was given.
+        bytes: usize,
+        /// Longest that is possible.
+        max: usize,
+    },
+}

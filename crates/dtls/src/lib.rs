@@ -1,0 +1,70 @@
+//! DTLS 1.2 with pre-shared keys, server and client, as a machine without sockets, clock or random source.
+//!
+//! Bytes, time and randomness go in; bytes and events come out. A server reads a datagram so:
+//!
+//! ```text
+//!  datagram -> classify
+//!     ClientHello, no handshake      -> Listener::handle_datagram      stateless: cookie, refusal, or a handshake
+//!     epoch 0, a handshake exists    -> ServerHandshake::handle_datagram    PskWanted, Established, Failed, ...
+//!     epoch 1, a session exists      -> Session::open, record by record
+//! ```
+//!
+//! A [`ServerHandshake`] is large, short-lived and limited in number; a [`Session`] is at most 192 bytes, because
+//! there are millions. A handshake that needs a key stops and asks with [`HandshakeEvent::PskWanted`].
+//!
+//! | RFC | sections | what is left out |
+//! |---|---|---|
+//! | 6347 DTLS 1.2 | 4.1, 4.2 | path MTU discovery: the datagram size is configured |
+//! | 5246 TLS 1.2 | 5, 6.2.3, 6.3, 7.2, 7.4 on the PSK path | certificates, compression, renegotiation, resumption |
+//! | 4279 PSK | 2, 5 | the identity hint: none is sent, a client accepts one |
+//! | 6655 CCM_8, 5487 CBC_SHA256 | 4, 3 | |
+//! | 7366 encrypt-then-MAC | 2, 3 | |
+//! | 7627 extended master secret | 4, 5.1, 5.2 | resumption |
+//! | 5746 renegotiation indication | 3.4, 3.6 | renegotiation itself is always refused |
+//! | 6066 | 4 max_fragment_length | the other extensions are ignored |
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod codes;
+mod config;
+mod cookie;
+mod diagnose;
+mod discard;
+mod error;
+mod flight;
+pub mod limits;
+mod listener;
+mod message;
+mod negotiation;
+mod prf;
+mod reassembly;
+mod record;
+mod refusal;
+mod replay;
+mod schedule;
+mod secret;
+mod server;
+mod session;
+mod suite;
+mod transcript;
+mod wire;
+
+pub use client::{ClientEvent, ClientFailure, ClientHandshake};
+pub use codes::CipherSuite;
+pub use config::{ClientConfig, ExtendedMasterSecretPolicy, ServerConfig};
+pub use diagnose::FailedFinished;
+pub use discard::Discard;
+pub use error::{PskError, SealError};
+pub use listener::{FrontDoor, Listener, client_hello_random};
+pub use record::{DatagramKind, classify, split_record};
+pub use refusal::{Missing, Refusal};
+pub use secret::{DecoySecret, Psk, psk_from_secret};
+pub use server::{HandshakeEvent, PskAnswer, ServerHandshake};
+pub use session::{Opened, Session};
+
+/// The caller's cryptographically secure random source. It must never fail and never repeat.
+pub trait Random {
+    /// Fills all of `out`.
+    fn fill(&mut self, out: &mut [u8]);
+}

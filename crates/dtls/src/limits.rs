@@ -1,0 +1,66 @@
+//! Every limit of the crate, with its reason. What happens at a limit stands at the place that keeps it.
+
+use std::time::Duration;
+
+/// Longest handshake message that is reassembled. A real ClientHello has 70 to 400 bytes.
+pub const MESSAGE_BYTES_MAX: usize = 2048;
+
+/// Most fragments that one handshake message may arrive in.
+pub const FRAGMENTS_MAX: usize = 16;
+
+/// How many messages beyond the awaited one are kept when they overtake it.
+pub const MESSAGES_AHEAD_MAX: usize = 2;
+
+/// Protected records kept while their keys do not exist yet: one flight and what may be doubled of it.
+pub const EARLY_RECORDS_MAX: usize = 3;
+
+/// Longest record kept so. A Finished takes 53 to 93 bytes; one with more CBC padding than that has to be repeated.
+pub const EARLY_RECORD_BYTES_MAX: usize = 160;
+
+/// Most extensions in one ClientHello; looking for doubled ones costs the square of this.
+pub const EXTENSIONS_MAX: usize = 128;
+
+/// Longest pre-shared key (RFC 4279, section 5.3).
+pub const PSK_BYTES_MAX: usize = 64;
+
+/// Longest PSK identity that a client may be configured with; its ClientKeyExchange fits [`MESSAGE_BYTES_MAX`].
+pub const PSK_IDENTITY_BYTES_MAX: usize = 1024;
+
+/// Longest plaintext of a record (RFC 5246, section 6.2.1).
+pub const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
+
+/// Longest fragment of a protected record (RFC 5246, section 6.2.3).
+pub const CIPHERTEXT_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 2048;
+
+/// Highest record sequence number, 48 bits (RFC 6347, section 4.1). The last one is kept for an alert.
+pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+
+/// Highest record number of a ClientHello. Ours start where the ClientHello's is, so a stranger may not push them to the end.
+pub const CLIENT_HELLO_SEQUENCE_MAX: u64 = 1 << 31;
+
+/// How long a cookie key is used; the one before it is still accepted.
+pub const COOKIE_KEY_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Bytes of a cookie. Some clients keep at most 32; 16 save radio time and make the answer 44 bytes.
+pub const COOKIE_BYTES: usize = 16;
+
+/// Most repetitions of a flight that a peer can demand by repeating its own.
+pub const DEMANDED_RESENDS_MAX: u8 = 16;
+
+/// Empty application records accepted in a row.
+pub const EMPTY_RECORDS_MAX: u8 = 32;
+
+/// Warning alerts accepted in one session; the next one counts as fatal.
+pub const WARNING_ALERTS_MAX: u8 = 32;
+
+/// Failed opens after which an operator should hear of it (somebody forges records of this session).
+pub const FAILED_OPENS_ALARM: u32 = 128;
+
+/// Failed opens after which a session accepts nothing more: with 8-byte tags a forger's chance is then 2^-44.
+pub const FAILED_OPENS_MAX: u32 = 1 << 20;
+
+/// Memory of one half-open handshake, everything included.
+pub const HANDSHAKE_BYTES_MAX: usize = 4096;
+
+/// Size of a session.
+pub const SESSION_BYTES_MAX: usize = 192;

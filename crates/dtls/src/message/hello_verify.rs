@@ -1,0 +1,46 @@
+//! HelloVerifyRequest (RFC 6347, section 4.2.1): version | cookie <0..255>.
+
+use crate::codes::{ContentType, HandshakeType, Version};
+use crate::limits::COOKIE_BYTES;
+use crate::message::{MESSAGE_HEADER_BYTES, MessageHeader};
+use crate::record::{HEADER_BYTES, put_plaintext};
+use crate::wire::{Malformed, Reader};
+
+const BODY_BYTES: usize = 2 + 1 + COOKIE_BYTES;
+
+/// Bytes of the whole datagram: 44.
+pub(crate) const DATAGRAM_BYTES: usize = HEADER_BYTES + MESSAGE_HEADER_BYTES + BODY_BYTES;
+
+/// Appends the whole datagram. It repeats the record number of the ClientHello; its version is DTLS 1.0 whatever
+/// follows (RFC 6347 4.2.1).
+pub(crate) fn put_datagram(out: &mut Vec<u8>, sequence: u64, cookie: &[u8; COOKIE_BYTES]) {
+    let mut message = [0; MESSAGE_HEADER_BYTES + BODY_BYTES];
+    let header = MessageHeader::unfragmented(HandshakeType::HELLO_VERIFY_REQUEST, 0, BODY_BYTES);
+    message[..MESSAGE_HEADER_BYTES].copy_from_slice(&header.to_bytes());
+    message[MESSAGE_HEADER_BYTES..][..2].copy_from_slice(&Version::DTLS_1_0.0.to_be_bytes());
+    message[MESSAGE_HEADER_BYTES + 2] = COOKIE_BYTES as u8;
+    message[MESSAGE_HEADER_BYTES + 3..].copy_from_slice(cookie);
+    put_plaintext(out, ContentType::HANDSHAKE, Version::DTLS_1_0, sequence, &message);
+}
+
+/// The cookie in a body.
+pub(crate) fn parse(body: &[u8]) -> Result<&[u8], Malformed> {
+    let mut reader = Reader::new(body);
+    reader.u16()?;
+    let cookie = reader.vector8()?;
+    reader.finish()?;
+    Ok(cookie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_44_bytes_and_repeats_the_record_number() {
+        let mut datagram = Vec::new();
+        put_datagram(&mut datagram, 9, &[7; COOKIE_BYTES]);
+        assert_eq!((datagram.len(), datagram[10]), (44, 9));
+        assert_eq!(parse(&datagram[HEADER_BYTES + MESSAGE_HEADER_BYTES..]), Ok(&[7; COOKIE_BYTES][..]));
+    }
+}

@@ -1,0 +1,130 @@
+//! Secrets as newtypes: zeroed on drop, printed as `…`, compared in constant time.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::error::PskError;
+use crate::limits::PSK_BYTES_MAX;
+
+/// A pre-shared key of 1 to 64 bytes.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Psk {
+    bytes: [u8; PSK_BYTES_MAX],
+    length: u8,
+}
+
+impl Psk {
+    /// Takes the key's raw bytes. Fails when there are none, or more than 64.
+    pub fn new(key: &[u8]) -> Result<Self, PskError> {
+        if key.is_empty() {
+            return Err(PskError::Empty);
+        }
+        let mut psk = Self { bytes: [0; PSK_BYTES_MAX], length: key.len() as u8 };
+        let too_long = PskError::TooLong { bytes: key.len(), max: PSK_BYTES_MAX };
+        psk.bytes.get_mut(..key.len()).ok_or(too_long)?.copy_from_slice(key);
+        Ok(psk)
+    }
+
+    /// The raw bytes. For showing a key to its owner, and for deriving from it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl PartialEq for Psk {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl Eq for Psk {}
+
+impl fmt::Debug for Psk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Psk(…)")
+    }
+}
+
+/// The device protocol's key: bytes 9 to 24, counted from 1, of the SHA-256 of the secret's ASCII bytes.
+pub fn psk_from_secret(secret: &[u8]) -> Psk {
+    let mut digest: [u8; 32] = Sha256::digest(secret).into();
+    let psk = Psk::new(&digest[8..24]).expect("16 bytes are within 1 to 64");
+    digest.zeroize();
+    psk
+}
+
+/// The server's own secret from which the keys of unknown identities are made, so that an unknown identity looks
+/// like a wrong key (RFC 4279, section 2).
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct DecoySecret([u8; 32]);
+
+impl DecoySecret {
+    /// Takes 32 random bytes. They should outlive a restart of the process, or answers could differ after it.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key that an identity gets which has none: as long as a real one.
+    pub(crate) fn psk(&self, identity: &[u8]) -> Psk {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        mac.update(identity);
+        let mut digest: [u8; 32] = mac.finalize().into_bytes().into();
+        let psk = Psk::new(&digest[..16]).expect("16 bytes are within 1 to 64");
+        digest.zeroize();
+        psk
+    }
+}
+
+impl fmt::Debug for DecoySecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DecoySecret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of `secret sha256 psk`, from the device protocol.
+    const VECTORS: &str = include_str!("../../../vectors/psk.txt");
+
+    #[test]
+    fn attack_080_keys_are_bytes_9_to_24_of_the_hash() {
+        let mut count = 0;
+        for line in VECTORS.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let mut words = line.split_whitespace();
+            let (Some(secret), Some(digest), Some(psk)) = (words.next(), words.next(), words.next()) else {
+                panic!("a vector has three words: {line}");
+            };
+            assert_eq!(hex::encode(Sha256::digest(secret.as_bytes())), digest);
+            assert_eq!(hex::encode(psk_from_secret(secret.as_bytes()).as_bytes()), psk);
+            count += 1;
+        }
+        assert_eq!(count, 5);
+    }
+
+    #[test]
+    fn a_key_has_1_to_64_bytes() {
+        assert_eq!(Psk::new(&[]), Err(PskError::Empty));
+        assert!(Psk::new(&[7; 64]).is_ok());
+        assert_eq!(Psk::new(&[7; 65]), Err(PskError::TooLong { bytes: 65, max: 64 }));
+        assert!(Psk::new(&[7; 1 << 12]).is_err());
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_printed() {
+        assert_eq!(format!("{:?}", psk_from_secret(b"abc")), "Psk(…)");
+    }
+
+    #[test]
+    fn decoys_differ_by_identity_and_stay_the_same() {
+        let decoy = DecoySecret::new([3; 32]);
+        assert_eq!(decoy.psk(b"a"), decoy.psk(b"a"));
+        assert_ne!(decoy.psk(b"a"), decoy.psk(b"b"));
+        assert_eq!(decoy.psk(b"a").as_bytes().len(), psk_from_secret(b"x").as_bytes().len());
+    }
+}

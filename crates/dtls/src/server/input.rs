@@ -1,0 +1,373 @@
+//! What arrives in a server's handshake: record by record, message by message. One function for each state's input.
+
+use std::time::Instant;
+
+use super::{AwaitFinished, AwaitKeyExchange, AwaitPsk, HandshakeEvent, Outcome, ServerHandshake, State};
+use crate::Random;
+use crate::codes::{ContentType, HandshakeType, Version};
+use crate::diagnose::FailedFinished;
+use crate::discard::Discard;
+use crate::flight::Entry;
+use crate::limits;
+use crate::message::client_hello::{ClientHello, MaxFragmentLength};
+use crate::message::server_hello::ServerHello;
+use crate::message::{MessageHeader, emit, finished, key_exchange};
+use crate::negotiation;
+use crate::reassembly::Message;
+use crate::record::{HEADER_BYTES, RecordHeader, split_record};
+use crate::refusal::Refusal;
+use crate::schedule::{Agreement, Role};
+use crate::transcript::Transcript;
+use crate::wire::Reader;
+
+/// The client's messages are numbered ClientHello 0 without and 1 with cookie, ClientKeyExchange 2, Finished 3.
+pub(super) const CLIENT_HELLO_SEQ: u16 = 1;
+const CLIENT_FINISHED_SEQ: u16 = 3;
+/// Ours are HelloVerifyRequest 0, ServerHello 1, ServerHelloDone 2, Finished 3.
+const SERVER_HELLO_SEQ: u16 = 1;
+const SERVER_HELLO_DONE_SEQ: u16 = 2;
+const SERVER_FINISHED_SEQ: u16 = 3;
+
+/// One datagram's worth of input, and what it came to.
+pub(super) struct Input<'a> {
+    now: Instant,
+    rng: &'a mut dyn Random,
+    /// The peer repeats its flight: it misses ours.
+    pub(super) flight_wanted: bool,
+    /// First reason for dropping something.
+    pub(super) dropped: Option<Discard>,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn new(now: Instant, rng: &'a mut dyn Random) -> Self {
+        Self { now, rng, flight_wanted: false, dropped: None }
+    }
+
+    fn note(&mut self, outcome: Result<(), Discard>) {
+        if let Err(reason) = outcome {
+            self.dropped.get_or_insert(reason);
+        }
+    }
+}
+
+impl ServerHandshake {
+    pub(super) fn handle_records(&mut self, datagram: &mut [u8], input: &mut Input<'_>) {
+        if datagram.is_empty() {
+            input.note(Err(Discard::Short));
+        }
+        let mut rest = datagram;
+        while !rest.is_empty() {
+            let broken = if rest.len() < HEADER_BYTES { Discard::Short } else { Discard::RecordLength };
+            let Some((record, tail)) = split_record(rest) else {
+                return input.note(Err(broken));
+            };
+            let outcome = self.handle_record(record, input);
+            input.note(outcome);
+            rest = tail;
+        }
+    }
+
+    fn handle_record(&mut self, record: &mut [u8], input: &mut Input<'_>) -> Result<(), Discard> {
+        if self.is_over() {
+            return Err(Discard::HandshakeOver);
+        }
+        let (header, fragment) = RecordHeader::parse(record)?;
+        if !header.content_type.is_known() {
+            return Err(Discard::ContentType);
+        }
+        let is_hello = header.content_type == ContentType::HANDSHAKE
+            && fragment.first() == Some(&HandshakeType::CLIENT_HELLO.0);
+        if header.version != Version::DTLS_1_2 && !(is_hello && header.version == Version::DTLS_1_0) {
+            return Err(Discard::RecordVersion);
+        }
+        match header.number.epoch {
+            0 => self.handle_plaintext(&header, fragment, input),
+            1 => self.handle_protected(record, input),
+            _ => Err(Discard::Epoch),
+        }
+    }
+
+    fn handle_plaintext(
+        &mut self,
+        header: &RecordHeader,
+        fragment: &[u8],
+        input: &mut Input<'_>,
+    ) -> Result<(), Discard> {
+        // Anybody can write epoch 0, so a number left of the window only shows that somebody wrote a high one.
+        if self.rx_window.check(header.number.sequence) == Err(Discard::Replayed) {
+            return Err(Discard::Replayed);
+        }
+        match header.content_type {
+            ContentType::HANDSHAKE => self.handle_handshake(fragment, input)?,
+            ContentType::CHANGE_CIPHER_SPEC => self.handle_change_cipher_spec(fragment, input)?,
+            // An alert proves nothing here: the handshake goes on, and ends by itself if the peer is gone.
+            ContentType::ALERT => return Err(Discard::PlaintextAlert),
+            _ => return Err(Discard::PlaintextApplicationData),
+        }
+        self.rx_window.mark(header.number.sequence);
+        Ok(())
+    }
+
+    /// All fragments in a record.
+    fn handle_handshake(&mut self, fragment: &[u8], input: &mut Input<'_>) -> Result<(), Discard> {
+        let mut reader = Reader::new(fragment);
+        if reader.is_empty() {
+            return Err(Discard::Malformed);
+        }
+        let mut outcome = Ok(());
+        while !reader.is_empty() {
+            let (header, bytes) = MessageHeader::parse(&mut reader)?;
+            outcome = outcome.and(self.handle_fragment(&header, bytes, input));
+        }
+        outcome
+    }
+
+    fn handle_fragment(
+        &mut self,
+        header: &MessageHeader,
+        bytes: &[u8],
+        input: &mut Input<'_>,
+    ) -> Result<(), Discard> {
+        let expected = match self.state {
+            State::AwaitClientHello => HandshakeType::CLIENT_HELLO,
+            State::AwaitKeyExchange(_) => {
+                if self.is_our_hello_again(header, bytes) {
+                    input.flight_wanted = true;
+                    return Ok(());
+                }
+                HandshakeType::CLIENT_KEY_EXCHANGE
+            }
+            _ if header.message_seq < self.reassembly.next() => return Err(Discard::RepeatedMessage),
+            _ => return Err(Discard::UnexpectedMessage),
+        };
+        if header.message_seq < self.reassembly.next() {
+            return Err(Discard::RepeatedMessage);
+        }
+        if header.message_type != expected {
+            return Err(Discard::UnexpectedMessage);
+        }
+        // Neither state awaits more than one message, so nothing that is ahead can ever be used.
+        if header.message_seq != self.reassembly.next() {
+            return Err(Discard::MessageSequence);
+        }
+        self.reassembly.insert(header, bytes)?;
+        match self.reassembly.take() {
+            Some(message) => self.handle_message(&message, input),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this starts the ClientHello that was answered by flight 4.
+    fn is_our_hello_again(&self, header: &MessageHeader, bytes: &[u8]) -> bool {
+        header.message_type == HandshakeType::CLIENT_HELLO
+            && header.message_seq == CLIENT_HELLO_SEQ
+            && header.fragment_offset == 0
+            && bytes.get(2..34) == Some(&self.client_random)
+    }
+
+    fn handle_message(&mut self, message: &Message, input: &mut Input<'_>) -> Result<(), Discard> {
+        match std::mem::replace(&mut self.state, State::Over(Outcome::Expired)) {
+            State::AwaitClientHello => {
+                self.state = State::AwaitClientHello;
+                self.handle_client_hello(message, input);
+                Ok(())
+            }
+            State::AwaitKeyExchange(waiting) => self.handle_key_exchange(waiting, message),
+            other => {
+                self.state = other;
+                Err(Discard::UnexpectedMessage)
+            }
+        }
+    }
+
+    /// AwaitClientHello -> AwaitKeyExchange, with flight 4, or Over with an alert.
+    fn handle_client_hello(&mut self, message: &Message, input: &mut Input<'_>) {
+        let chosen = ClientHello::parse(&message.body)
+            .and_then(|hello| Ok((hello, negotiation::choose(&self.config, &hello)?)));
+        let (hello, choice) = match chosen {
+            Ok(chosen) => chosen,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        if hello.start.random != &self.client_random {
+            // Only the first fragment carries the random, and it was there when this handshake began.
+            return self.refuse(Refusal::IllegalParameter);
+        }
+        let mut random = [0; 32];
+        input.rng.fill(&mut random);
+        let answer = ServerHello { random, suite: choice.suite, extensions: choice.extensions };
+        let server_hello = answer.emit(SERVER_HELLO_SEQ);
+        let server_hello_done = emit(HandshakeType::SERVER_HELLO_DONE, SERVER_HELLO_DONE_SEQ, |_| ());
+        let mut transcript = Transcript::new();
+        transcript.add_received(&message.header, &message.body);
+        transcript.add_sent(&server_hello);
+        transcript.add_sent(&server_hello_done);
+        self.choice = Some(choice);
+        if let Some(length) = choice.extensions.max_fragment_length {
+            self.sender.fragment_bytes_max = MaxFragmentLength::bytes(length);
+        }
+        self.state = State::AwaitKeyExchange(AwaitKeyExchange {
+            agreement: Agreement {
+                suite: choice.suite,
+                encrypt_then_mac: choice.extensions.encrypt_then_mac,
+                extended_master_secret: choice.extensions.extended_master_secret,
+                client_random: self.client_random,
+                server_random: random,
+            },
+            transcript,
+            flight: vec![Entry::Handshake(server_hello), Entry::Handshake(server_hello_done)],
+        });
+        self.send_flight();
+        self.timer.start(input.now);
+    }
+
+    /// AwaitKeyExchange -> AwaitPsk.
+    fn handle_key_exchange(&mut self, waiting: AwaitKeyExchange, message: &Message) -> Result<(), Discard> {
+        let Ok(identity) = key_exchange::parse(&message.body) else {
+            self.state = State::AwaitKeyExchange(waiting);
+            self.reassembly.await_again();
+            return Err(Discard::Malformed);
+        };
+        let AwaitKeyExchange { agreement, mut transcript, .. } = waiting;
+        transcript.add_received(&message.header, &message.body);
+        let decoy = self.config.decoy.psk(identity);
+        self.timer.stop();
+        self.state = State::AwaitPsk(AwaitPsk { agreement, transcript, decoy, change_cipher_spec: false });
+        self.events.push_back(HandshakeEvent::PskWanted { identity: identity.to_vec() });
+        Ok(())
+    }
+
+    fn handle_change_cipher_spec(&mut self, fragment: &[u8], input: &mut Input<'_>) -> Result<(), Discard> {
+        if fragment != [1] {
+            return Err(Discard::Malformed);
+        }
+        match &mut self.state {
+            State::AwaitPsk(waiting) => waiting.change_cipher_spec = true,
+            State::AwaitFinished(waiting) => {
+                if !std::mem::replace(&mut waiting.change_cipher_spec, true) {
+                    self.handle_early_records(input);
+                }
+            }
+            // Never before the ClientKeyExchange: the keys would come from nothing.
+            _ => return Err(Discard::EarlyChangeCipherSpec),
+        }
+        Ok(())
+    }
+
+    fn handle_protected(&mut self, record: &mut [u8], input: &mut Input<'_>) -> Result<(), Discard> {
+        match &self.state {
+            State::AwaitClientHello | State::Over(_) => Err(Discard::EarlyProtected),
+            State::AwaitFinished(waiting) if waiting.change_cipher_spec => {
+                self.handle_finished(record, input)
+            }
+            _ => self.keep_early_record(record),
+        }
+    }
+
+    /// A Finished may overtake what it needs, and usually comes while the key is looked up.
+    fn keep_early_record(&mut self, record: &[u8]) -> Result<(), Discard> {
+        let is_finished = record.first() == Some(&ContentType::HANDSHAKE.0);
+        let has_room = self.early.len() < limits::EARLY_RECORDS_MAX;
+        if !is_finished || !has_room || record.len() > limits::EARLY_RECORD_BYTES_MAX {
+            return Err(Discard::EarlyProtected);
+        }
+        self.early.push(record.to_vec());
+        Ok(())
+    }
+
+    pub(super) fn handle_early_records(&mut self, input: &mut Input<'_>) {
+        for mut record in std::mem::take(&mut self.early) {
+            if !self.is_over() {
+                let outcome = self.handle_finished(&mut record, input);
+                input.note(outcome);
+            }
+        }
+    }
+
+    /// AwaitFinished -> Over: established with flight 6, or refused; or still AwaitFinished.
+    fn handle_finished(&mut self, record: &mut [u8], input: &mut Input<'_>) -> Result<(), Discard> {
+        let State::AwaitFinished(waiting) = &mut self.state else {
+            return Err(Discard::HandshakeOver);
+        };
+        if record.first() != Some(&ContentType::HANDSHAKE.0) {
+            return Err(Discard::UnexpectedMessage);
+        }
+        match waiting.verify(record) {
+            Verified::Yes => {
+                self.establish(input);
+                Ok(())
+            }
+            Verified::No(reason, failed) => {
+                self.events.extend(failed.map(|failed| HandshakeEvent::FinishedRejected(Box::new(failed))));
+                Err(reason)
+            }
+            // RFC 5246 7.4.9: a Finished under the right keys that covers other messages.
+            Verified::WrongContent => {
+                self.refuse(Refusal::DecryptError);
+                Ok(())
+            }
+        }
+    }
+
+    fn establish(&mut self, input: &mut Input<'_>) {
+        let State::AwaitFinished(waiting) =
+            std::mem::replace(&mut self.state, State::Over(Outcome::Established))
+        else {
+            return;
+        };
+        let AwaitFinished { master, mut session, transcript, .. } = *waiting;
+        let verify_data = master.verify_data(Role::Server, &transcript.hash());
+        let message = finished::emit(SERVER_FINISHED_SEQ, &verify_data);
+        let flight = [Entry::ChangeCipherSpec, Entry::Finished(message)];
+        self.sender.send(&flight, Some(&mut session), input.rng);
+        session.keep_last_flight(verify_data, SERVER_FINISHED_SEQ, self.sender.sequence);
+        self.end(Outcome::Established);
+        self.events.push_back(HandshakeEvent::Established(Box::new(session)));
+    }
+}
+
+/// What a Finished came to.
+enum Verified {
+    Yes,
+    /// Dropped; the first time with what is needed to find out why.
+    No(Discard, Option<FailedFinished>),
+    WrongContent,
+}
+
+impl AwaitFinished {
+    /// Opens a record that should be the client's Finished, and adds it to the transcript if it verifies.
+    fn verify(&mut self, record: &mut [u8]) -> Verified {
+        let copy = if self.rejected || record.len() > limits::EARLY_RECORD_BYTES_MAX {
+            None
+        } else {
+            Some(record.to_vec())
+        };
+        let transcript_hash = self.transcript_hash;
+        let opened = self.session.open_record(record);
+        let content = match opened {
+            Ok((_, content)) if !self.is_decoy => content,
+            Ok(_) | Err(Discard::Unauthentic) => {
+                let agreement = &self.agreement;
+                let failed = copy.map(|record| FailedFinished {
+                    agreement: agreement.clone(),
+                    transcript_hash,
+                    record,
+                });
+                self.rejected |= failed.is_some();
+                return Verified::No(Discard::Unauthentic, failed);
+            }
+            Err(reason) => return Verified::No(reason, None),
+        };
+        let (header, verify_data) = match finished::parse(content) {
+            Ok(parsed) => parsed,
+            Err(reason) => return Verified::No(reason, None),
+        };
+        if header.message_seq != CLIENT_FINISHED_SEQ {
+            return Verified::No(Discard::MessageSequence, None);
+        }
+        if !self.master.verify_data(Role::Client, &transcript_hash).matches(verify_data) {
+            return Verified::WrongContent;
+        }
+        self.transcript.add_received(&header, verify_data);
+        Verified::Yes
+    }
+}

@@ -1,0 +1,345 @@
+//! The server's side of a handshake whose cookie was good.
+//!
+//! ```text
+//!            first fragment   ClientHello     ClientKeyExchange        provide_psk       Finished
+//!  Listener ───────────────> AwaitClientHello ─> AwaitKeyExchange ─> AwaitPsk ─> AwaitFinished ─> Over
+//!                                   │ refusal        flight 4 out      PskWanted    │ wrong content  flight 6 out
+//!                                   └────────────────────> Over <───────────────────┴ or lifetime
+//! ```
+//!
+//! RFC 6347, sections 4.2.2 to 4.2.6; RFC 4279, section 2. Everything that arrives is unauthenticated until the Finished
+//! opens, so everything that does not fit is dropped and changes nothing: a stranger cannot end a handshake, and a
+//! wrong key, an unknown identity and a forged Finished look alike. Only an unusable ClientHello and a Finished of
+//! the right key with wrong content get an alert.
+//!
+//! Limits: [`limits::HANDSHAKE_BYTES_MAX`] of memory; flight 4 is repeated by the timer at most `retransmits_max` times
+//! and on demand at most [`limits::DEMANDED_RESENDS_MAX`] times; everything ends with `handshake_lifetime`.
+
+mod input;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::Random;
+use crate::codes::CipherSuite;
+use crate::config::ServerConfig;
+use crate::diagnose::FailedFinished;
+use crate::discard::Discard;
+use crate::flight::{Flight, RetransmitTimer, Sender, TimerOutcome};
+use crate::limits;
+use crate::negotiation::Choice;
+use crate::reassembly::Reassembly;
+use crate::refusal::Refusal;
+use crate::replay::ReplayWindow;
+use crate::schedule::{Agreement, MasterSecret, Role};
+use crate::secret::Psk;
+use crate::session::{Session, SessionParameters};
+use crate::transcript::Transcript;
+
+/// One handshake, as the server. At most [`limits::HANDSHAKE_BYTES_MAX`] bytes.
+pub struct ServerHandshake {
+    config: Arc<ServerConfig>,
+    state: State,
+    client_random: [u8; 32],
+    choice: Option<Choice>,
+    rx_window: ReplayWindow,
+    reassembly: Reassembly,
+    /// Records of epoch 1 that came before their keys.
+    early: Vec<Vec<u8>>,
+    sender: Sender,
+    timer: RetransmitTimer,
+    expires_at: Instant,
+    events: VecDeque<HandshakeEvent>,
+}
+
+/// What a handshake tells its owner.
+#[derive(Debug)]
+pub enum HandshakeEvent {
+    /// The key of this identity is needed: answer with [`ServerHandshake::provide_psk`]. Comes once. The identity is
+    /// what a stranger sent, up to 2 KiB of any bytes.
+    PskWanted {
+        /// The identity as it came.
+        identity: Vec<u8>,
+    },
+    /// The peer has proven its key. The datagram with our Finished waits in [`ServerHandshake::poll_transmit`]; after
+    /// it the handshake can be dropped.
+    Established(Box<Session>),
+    /// A Finished did not verify, and was dropped. Comes at the first one. The handshake goes on until it expires.
+    FinishedRejected(Box<FailedFinished>),
+    /// The handshake is over; the alert waits in [`ServerHandshake::poll_transmit`].
+    Failed(Refusal),
+    /// The handshake is over: its lifetime has ended.
+    Expired,
+}
+
+/// Answer to [`HandshakeEvent::PskWanted`].
+#[derive(Debug)]
+pub enum PskAnswer {
+    /// The identity has this key.
+    Key(Psk),
+    /// The identity is unknown, or may not connect: go on with a key that nobody has.
+    Decoy,
+}
+
+/// The states in protocol order; each owns what exists in it.
+enum State {
+    AwaitClientHello,
+    AwaitKeyExchange(AwaitKeyExchange),
+    AwaitPsk(AwaitPsk),
+    AwaitFinished(Box<AwaitFinished>),
+    Over(Outcome),
+}
+
+struct AwaitKeyExchange {
+    agreement: Agreement,
+    transcript: Transcript,
+    flight: Flight,
+}
+
+struct AwaitPsk {
+    agreement: Agreement,
+    transcript: Transcript,
+    /// Made for every identity, so that making it tells nothing.
+    decoy: Psk,
+    change_cipher_spec: bool,
+}
+
+struct AwaitFinished {
+    agreement: Agreement,
+    transcript: Transcript,
+    /// Up to ClientKeyExchange: what the client's Finished covers.
+    transcript_hash: [u8; 32],
+    master: MasterSecret,
+    session: Session,
+    /// With a decoy nothing verifies, not even what verifies.
+    is_decoy: bool,
+    change_cipher_spec: bool,
+    rejected: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    Established,
+    Refused(Refusal),
+    Expired,
+}
+
+impl ServerHandshake {
+    /// A handshake that awaits the ClientHello with this record number and random; its cookie was good.
+    pub(crate) fn new(
+        config: Arc<ServerConfig>,
+        now: Instant,
+        sequence: u64,
+        client_random: [u8; 32],
+    ) -> Self {
+        Self {
+            state: State::AwaitClientHello,
+            client_random,
+            choice: None,
+            rx_window: ReplayWindow::default(),
+            reassembly: Reassembly::new(input::CLIENT_HELLO_SEQ),
+            early: Vec::new(),
+            // RFC 6347 4.2.1: the ServerHello repeats the record number of the ClientHello that it answers.
+            sender: Sender::new(sequence, config.datagram_bytes_max),
+            timer: RetransmitTimer::new(
+                config.retransmit_initial,
+                config.retransmit_max,
+                config.retransmits_max,
+            ),
+            expires_at: now + config.handshake_lifetime,
+            events: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Takes in a datagram of this peer: all records in it, in order. Gives the first reason for dropping something
+    /// of it, if anything was dropped.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        datagram: &mut [u8],
+        rng: &mut dyn Random,
+    ) -> Option<Discard> {
+        let mut input = input::Input::new(now, rng);
+        self.handle_records(datagram, &mut input);
+        let input::Input { flight_wanted, dropped, .. } = input;
+        if flight_wanted && self.timer.permit_demanded(now) {
+            self.send_flight();
+        }
+        dropped
+    }
+
+    /// Answers [`HandshakeEvent::PskWanted`]. An answer that comes late or a second time is ignored.
+    pub fn provide_psk(&mut self, now: Instant, answer: PskAnswer, rng: &mut dyn Random) {
+        match std::mem::replace(&mut self.state, State::Over(Outcome::Expired)) {
+            State::AwaitPsk(waiting) => {
+                let change_cipher_spec = waiting.change_cipher_spec;
+                self.state = State::AwaitFinished(Box::new(self.derive(waiting, answer)));
+                if change_cipher_spec {
+                    let mut input = input::Input::new(now, rng);
+                    self.handle_early_records(&mut input);
+                }
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Both kinds of answers do exactly the same work.
+    fn derive(&self, waiting: AwaitPsk, answer: PskAnswer) -> AwaitFinished {
+        let AwaitPsk { agreement, transcript, decoy, change_cipher_spec } = waiting;
+        let (psk, is_decoy) = match answer {
+            PskAnswer::Key(psk) => (psk, false),
+            PskAnswer::Decoy => (decoy, true),
+        };
+        let transcript_hash = transcript.hash();
+        let master = MasterSecret::derive(&psk, &agreement, &transcript_hash);
+        let session = Session::new(SessionParameters {
+            role: Role::Server,
+            keys: master.expand(&agreement),
+            datagram_bytes_max: self.config.datagram_bytes_max,
+            fragment_bytes_max: self.sender.fragment_bytes_max,
+            extended_master_secret: agreement.extended_master_secret,
+        });
+        AwaitFinished {
+            agreement,
+            transcript,
+            transcript_hash,
+            master,
+            session,
+            is_decoy,
+            change_cipher_spec,
+            rejected: false,
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        if now >= self.expires_at {
+            self.end(Outcome::Expired);
+            self.events.push_back(HandshakeEvent::Expired);
+        } else if self.timer.handle_timeout(now) == TimerOutcome::SendAgain {
+            self.send_flight();
+        }
+    }
+
+    /// When [`ServerHandshake::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_over() {
+            return None;
+        }
+        Some(self.timer.due().map_or(self.expires_at, |due| due.min(self.expires_at)))
+    }
+
+    /// Clears `datagram` and fills it with the next one to send; false if there is none.
+    pub fn poll_transmit(&mut self, datagram: &mut Vec<u8>) -> bool {
+        self.sender.poll_transmit(datagram)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
+        self.events.pop_front()
+    }
+
+    /// The suite that was chosen. While a fragmented ClientHello is incomplete: the one that is preferred.
+    pub fn suite(&self) -> CipherSuite {
+        let preferred = self.config.suites.first().copied();
+        self.choice.map(|choice| choice.suite).or(preferred).unwrap_or(CipherSuite::PskAes128Ccm8)
+    }
+
+    /// The random of the ClientHello. A ClientHello with another one starts another handshake.
+    pub fn client_random(&self) -> &[u8; 32] {
+        &self.client_random
+    }
+
+    /// Whether the keys will be bound to the handshake (RFC 7627).
+    pub fn extended_master_secret(&self) -> bool {
+        self.choice.is_some_and(|choice| choice.extensions.extended_master_secret)
+    }
+
+    /// Whether CBC records will be authenticated before they are decrypted (RFC 7366).
+    pub fn encrypt_then_mac(&self) -> bool {
+        self.choice.is_some_and(|choice| choice.extensions.encrypt_then_mac)
+    }
+
+    /// Whether nothing more will happen: established, refused or expired.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
+    }
+
+    /// Why the handshake was refused, if it was.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.state {
+            State::Over(Outcome::Refused(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    fn send_flight(&mut self) {
+        if let State::AwaitKeyExchange(waiting) = &self.state {
+            // Flight 4 holds no protected record, so it takes no randomness.
+            self.sender.send(&waiting.flight, None, &mut NoRandom);
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.sender.send_alert(refusal.description());
+        self.end(Outcome::Refused(refusal));
+        self.events.push_back(HandshakeEvent::Failed(refusal));
+    }
+
+    /// Frees everything but what is still to be polled.
+    fn end(&mut self, outcome: Outcome) {
+        self.state = State::Over(outcome);
+        self.timer.stop();
+        self.early = Vec::new();
+        self.reassembly = Reassembly::new(0);
+    }
+
+    /// What this handshake occupies, inside and on the heap.
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let state = match &self.state {
+            State::AwaitKeyExchange(waiting) => crate::flight::heap_bytes(&waiting.flight),
+            State::AwaitFinished(_) => size_of::<AwaitFinished>(),
+            _ => 0,
+        };
+        let early: usize = self.early.iter().map(|record| record.capacity() + size_of::<Vec<u8>>()).sum();
+        let events: usize = self.events.capacity() * size_of::<HandshakeEvent>();
+        size_of::<Self>() + state + early + events + self.reassembly.heap_bytes() + self.sender.heap_bytes()
+    }
+}
+
+/// Room for early records is bounded by number and size.
+const _: () =
+    assert!(limits::EARLY_RECORDS_MAX * limits::EARLY_RECORD_BYTES_MAX < limits::HANDSHAKE_BYTES_MAX / 2);
+
+/// Stands where nothing random can be asked for.
+struct NoRandom;
+
+impl Random for NoRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        debug_assert!(out.is_empty(), "flight 4 asks for no randomness");
+    }
+}
+
+impl fmt::Debug for ServerHandshake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::AwaitClientHello => "AwaitClientHello",
+            State::AwaitKeyExchange(_) => "AwaitKeyExchange",
+            State::AwaitPsk(_) => "AwaitPsk",
+            State::AwaitFinished(_) => "AwaitFinished",
+            State::Over(Outcome::Established) => "Established",
+            State::Over(Outcome::Refused(_)) => "Refused",
+            State::Over(Outcome::Expired) => "Expired",
+        };
+        formatter.debug_struct("ServerHandshake").field("state", &state).finish_non_exhaustive()
+    }
+}

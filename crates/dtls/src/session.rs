@@ -1,0 +1,414 @@
+//! An established association: opens and seals records of epoch 1. There is no renegotiation, so no other epoch.
+//!
+//! At most [`limits::SESSION_BYTES_MAX`] bytes, because there are millions. The flight with the server's Finished is
+//! re-made from its 12 bytes of verify_data when the peer shows that it did not arrive.
+
+use std::fmt;
+
+use crate::Random;
+use crate::codes::{AlertDescription, CipherSuite, ContentType, HandshakeType, Version, alert_level};
+use crate::discard::Discard;
+use crate::error::SealError;
+use crate::limits;
+use crate::message::{MessageHeader, finished};
+use crate::record::{RecordHeader, RecordNumber, put_plaintext};
+use crate::replay::ReplayWindow;
+use crate::schedule::{KeyPair, Role, VerifyData};
+use crate::suite::DirectionKeys;
+use crate::wire::Reader;
+
+/// The only epoch of protected records.
+const EPOCH: u16 = 1;
+
+/// One end of an established association.
+pub struct Session {
+    tx: DirectionKeys,
+    rx: DirectionKeys,
+    /// Number of the next record that we send.
+    tx_next: u64,
+    rx_window: ReplayWindow,
+    last_flight: Option<LastFlight>,
+    failed_opens: u32,
+    plaintext_bytes_max: u16,
+    last_flights_left: u8,
+    empty_records: u8,
+    warnings: u8,
+    extended_master_secret: bool,
+}
+
+const _: () = assert!(size_of::<Session>() <= limits::SESSION_BYTES_MAX);
+
+/// What the server's ChangeCipherSpec and Finished are re-made from.
+struct LastFlight {
+    verify_data: VerifyData,
+    message_seq: u16,
+    /// Next record number of epoch 0, for the ChangeCipherSpec.
+    sequence: u64,
+}
+
+/// What an authentic record turned out to be.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Opened<'a> {
+    /// Application data, decrypted in place.
+    Application(&'a mut [u8]),
+    /// Application data without any bytes; legal, and accepted [`limits::EMPTY_RECORDS_MAX`] times in a row.
+    Empty,
+    /// The client repeats its Finished: it misses ours. Answer with [`Session::last_flight`].
+    FinishedAgain,
+    /// The peer ends the session. Answer with [`Session::close_notify`].
+    CloseNotify,
+    /// The peer ends the session because of an error, with this description; or it has sent too many warnings.
+    FatalAlert(u8),
+    /// A warning, with this description.
+    WarningAlert(u8),
+    /// The peer wants to negotiate again. Answer, if at all, with [`Session::no_renegotiation`].
+    RenegotiationAttempt,
+    /// Authentic, and of no consequence.
+    Ignored,
+}
+
+/// What a session starts with.
+pub(crate) struct SessionParameters {
+    pub(crate) role: Role,
+    pub(crate) keys: KeyPair,
+    pub(crate) datagram_bytes_max: usize,
+    /// Longest plaintext by the extension of RFC 6066.
+    pub(crate) fragment_bytes_max: usize,
+    pub(crate) extended_master_secret: bool,
+}
+
+impl Session {
+    pub(crate) fn new(parameters: SessionParameters) -> Self {
+        let KeyPair { client, server } = parameters.keys;
+        let (tx, rx) = match parameters.role {
+            Role::Client => (client, server),
+            Role::Server => (server, client),
+        };
+        let fits = tx.plaintext_bytes_max(parameters.datagram_bytes_max);
+        let plaintext_bytes_max =
+            fits.min(parameters.fragment_bytes_max).min(limits::PLAINTEXT_BYTES_MAX) as u16;
+        Self {
+            tx,
+            rx,
+            tx_next: 0,
+            rx_window: ReplayWindow::default(),
+            last_flight: None,
+            failed_opens: 0,
+            plaintext_bytes_max,
+            last_flights_left: limits::DEMANDED_RESENDS_MAX,
+            empty_records: 0,
+            warnings: 0,
+            extended_master_secret: parameters.extended_master_secret,
+        }
+    }
+
+    /// Opens one whole record, header included, in place. An `Err` means that the record must be dropped; then
+    /// nothing but the count of failures has changed.
+    pub fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<Opened<'a>, Discard> {
+        let (content_type, content) = self.open_record(record)?;
+        if content_type == ContentType::APPLICATION_DATA {
+            return self.open_application(content);
+        }
+        self.empty_records = 0;
+        match content_type {
+            ContentType::ALERT => self.open_alert(content),
+            ContentType::HANDSHAKE => self.open_handshake(content),
+            _ => Ok(Opened::Ignored),
+        }
+    }
+
+    fn open_application<'a>(&mut self, content: &'a mut [u8]) -> Result<Opened<'a>, Discard> {
+        if !content.is_empty() {
+            self.empty_records = 0;
+            return Ok(Opened::Application(content));
+        }
+        if self.empty_records >= limits::EMPTY_RECORDS_MAX {
+            return Err(Discard::EmptyFlood);
+        }
+        self.empty_records += 1;
+        Ok(Opened::Empty)
+    }
+
+    fn open_alert<'a>(&mut self, content: &[u8]) -> Result<Opened<'a>, Discard> {
+        match *content {
+            [_, description] if description == AlertDescription::CLOSE_NOTIFY.0 => Ok(Opened::CloseNotify),
+            [alert_level::WARNING, description] if self.warnings < limits::WARNING_ALERTS_MAX => {
+                self.warnings += 1;
+                Ok(Opened::WarningAlert(description))
+            }
+            [alert_level::WARNING | alert_level::FATAL, description] => Ok(Opened::FatalAlert(description)),
+            _ => Err(Discard::Malformed),
+        }
+    }
+
+    fn open_handshake<'a>(&mut self, content: &[u8]) -> Result<Opened<'a>, Discard> {
+        let (header, _) = MessageHeader::parse(&mut Reader::new(content))?;
+        match header.message_type {
+            HandshakeType::CLIENT_HELLO | HandshakeType::HELLO_REQUEST => Ok(Opened::RenegotiationAttempt),
+            HandshakeType::FINISHED if self.last_flight.is_some() => {
+                // Each one is a new authentic record, so only the peer can spend this budget.
+                self.last_flights_left = self.last_flights_left.checked_sub(1).ok_or(Discard::RateLimited)?;
+                Ok(Opened::FinishedAgain)
+            }
+            _ => Ok(Opened::Ignored),
+        }
+    }
+
+    /// Opens a record of any content type.
+    pub(crate) fn open_record<'a>(
+        &mut self,
+        record: &'a mut [u8],
+    ) -> Result<(ContentType, &'a mut [u8]), Discard> {
+        let (header, fragment) = RecordHeader::parse(record)?;
+        if !header.content_type.is_known() {
+            return Err(Discard::ContentType);
+        }
+        if header.version != Version::DTLS_1_2 {
+            return Err(Discard::RecordVersion);
+        }
+        if header.number.epoch != EPOCH {
+            return Err(Discard::Epoch);
+        }
+        self.rx_window.check(header.number.sequence)?;
+        if self.failed_opens >= limits::FAILED_OPENS_MAX {
+            return Err(Discard::ForgeryBudget);
+        }
+        let content = self
+            .rx
+            .open(&header, fragment)
+            .inspect_err(|_| self.failed_opens = self.failed_opens.saturating_add(1))?;
+        // RFC 6347 4.1.2.6: the window moves only after the record proved authentic.
+        self.rx_window.mark(header.number.sequence);
+        if content.len() > limits::PLAINTEXT_BYTES_MAX {
+            return Err(Discard::PlaintextTooLong);
+        }
+        Ok((header.content_type, content))
+    }
+
+    /// Appends one record with application data to `out`.
+    pub fn seal(
+        &mut self,
+        plaintext: &[u8],
+        rng: &mut dyn Random,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        if plaintext.len() > self.plaintext_bytes_max() {
+            return Err(SealError::TooLarge { max: self.plaintext_bytes_max() });
+        }
+        // The last number is kept for close_notify.
+        if self.tx_next >= limits::SEQUENCE_MAX {
+            return Err(SealError::SequenceExhausted);
+        }
+        self.seal_record(ContentType::APPLICATION_DATA, plaintext, rng, out)
+    }
+
+    pub(crate) fn seal_record(
+        &mut self,
+        content_type: ContentType,
+        plaintext: &[u8],
+        rng: &mut dyn Random,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        let sequence = self.tx_next;
+        if sequence > limits::SEQUENCE_MAX {
+            return Err(SealError::SequenceExhausted);
+        }
+        self.tx_next += 1;
+        let number = RecordNumber { epoch: EPOCH, sequence };
+        self.tx.seal(RecordHeader { content_type, version: Version::DTLS_1_2, number }, plaintext, rng, out);
+        Ok(())
+    }
+
+    /// Appends ChangeCipherSpec and Finished once more, with new record numbers: one datagram. For a server, when
+    /// [`Opened::FinishedAgain`] was seen; a client has nothing to repeat and appends nothing.
+    pub fn last_flight(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) -> Result<(), SealError> {
+        let Some(last_flight) = &mut self.last_flight else {
+            return Ok(());
+        };
+        let sequence = last_flight.sequence;
+        last_flight.sequence += 1;
+        let message = finished::emit(last_flight.message_seq, &last_flight.verify_data);
+        put_plaintext(out, ContentType::CHANGE_CIPHER_SPEC, Version::DTLS_1_2, sequence, &[1]);
+        self.seal_record(ContentType::HANDSHAKE, &message, rng, out)
+    }
+
+    /// Notes what [`Session::last_flight`] needs: `sequence` is the next free record number of epoch 0.
+    pub(crate) fn keep_last_flight(&mut self, verify_data: VerifyData, message_seq: u16, sequence: u64) {
+        self.last_flight = Some(LastFlight { verify_data, message_seq, sequence });
+    }
+
+    /// Appends a close_notify. Appends nothing when even the number kept for it is used.
+    pub fn close_notify(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
+        self.put_alert(alert_level::WARNING, AlertDescription::CLOSE_NOTIFY, rng, out);
+    }
+
+    /// Appends the warning that answers [`Opened::RenegotiationAttempt`] (RFC 5246, section 7.2.2).
+    pub fn no_renegotiation(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
+        self.put_alert(alert_level::WARNING, AlertDescription::NO_RENEGOTIATION, rng, out);
+    }
+
+    /// Appends the fatal alert that answers [`Discard::PlaintextTooLong`]; the session is then over.
+    pub fn record_overflow(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
+        self.put_alert(alert_level::FATAL, AlertDescription::RECORD_OVERFLOW, rng, out);
+    }
+
+    fn put_alert(
+        &mut self,
+        level: u8,
+        description: AlertDescription,
+        rng: &mut dyn Random,
+        out: &mut Vec<u8>,
+    ) {
+        // An alert that cannot be numbered is not sent; the session ends with or without it.
+        let _ = self.seal_record(ContentType::ALERT, &[level, description.0], rng, out);
+    }
+
+    /// Most bytes that [`Session::seal`] takes: what the datagram size and max_fragment_length leave.
+    pub fn plaintext_bytes_max(&self) -> usize {
+        usize::from(self.plaintext_bytes_max)
+    }
+
+    /// The suite in use.
+    pub fn suite(&self) -> CipherSuite {
+        self.tx.suite()
+    }
+
+    /// Whether the keys are bound to the handshake (RFC 7627).
+    pub fn extended_master_secret(&self) -> bool {
+        self.extended_master_secret
+    }
+
+    /// Whether CBC records are authenticated before they are decrypted (RFC 7366).
+    pub fn encrypt_then_mac(&self) -> bool {
+        self.tx.encrypt_then_mac()
+    }
+
+    /// Records that were not authentic, ever. See [`limits::FAILED_OPENS_ALARM`].
+    pub fn failed_opens(&self) -> u32 {
+        self.failed_opens
+    }
+
+    /// Number of the next record that is sent.
+    pub fn next_sequence(&self) -> u64 {
+        self.tx_next
+    }
+
+    /// Moves the counter of sent records forward, never back: for a session that continues after a gap.
+    pub fn skip_to_sequence(&mut self, sequence: u64) {
+        self.tx_next = self.tx_next.max(sequence);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = formatter.debug_struct("Session");
+        out.field("suite", &self.suite().name()).field("sent", &self.tx_next).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::CbcOrder;
+
+    struct Counter(u8);
+
+    impl Random for Counter {
+        fn fill(&mut self, out: &mut [u8]) {
+            for byte in out {
+                self.0 = self.0.wrapping_add(1);
+                *byte = self.0;
+            }
+        }
+    }
+
+    /// A server and a client, for each way to protect a record.
+    fn pairs() -> Vec<(Session, Session)> {
+        let direction = |index: usize, seed: u8| match index {
+            0 => DirectionKeys::ccm8([seed; 16], [seed; 4]),
+            1 => DirectionKeys::cbc([seed; 16], [seed; 32], CbcOrder::EncryptThenMac),
+            _ => DirectionKeys::cbc([seed; 16], [seed; 32], CbcOrder::MacThenEncrypt),
+        };
+        let session = |role, index| {
+            Session::new(SessionParameters {
+                role,
+                keys: KeyPair { client: direction(index, 1), server: direction(index, 2) },
+                datagram_bytes_max: 1280,
+                fragment_bytes_max: limits::PLAINTEXT_BYTES_MAX,
+                extended_master_secret: true,
+            })
+        };
+        let pair = |index| {
+            let mut server = session(Role::Server, index);
+            server.keep_last_flight(VerifyData([9; 12]), 3, 5);
+            (server, session(Role::Client, index))
+        };
+        (0..3).map(pair).collect()
+    }
+
+    fn sealed(session: &mut Session, content_type: ContentType, content: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        session.seal_record(content_type, content, &mut Counter(0), &mut record).expect("numbers are left");
+        record
+    }
+
+    #[test]
+    fn attack_056_a_hello_inside_the_session_is_a_renegotiation_attempt() {
+        for (mut server, mut client) in pairs() {
+            for message_type in [0, 1] {
+                let content = [message_type, 0, 0, 1, 0, 4, 0, 0, 0, 0, 0, 1, 0];
+                let mut record = sealed(&mut client, ContentType::HANDSHAKE, &content);
+                assert_eq!(server.open(&mut record), Ok(Opened::RenegotiationAttempt));
+            }
+            let mut record = sealed(&mut client, ContentType::APPLICATION_DATA, b"x");
+            assert_eq!(server.open(&mut record), Ok(Opened::Application(&mut [b'x'])));
+        }
+    }
+
+    #[test]
+    fn a_repeated_finished_is_answered_with_new_record_numbers_and_not_for_ever() {
+        for (mut server, mut client) in pairs() {
+            let finished = finished::emit(3, &VerifyData([7; 12]));
+            for count in 0..20 {
+                let mut record = sealed(&mut client, ContentType::HANDSHAKE, &finished);
+                if count < limits::DEMANDED_RESENDS_MAX {
+                    assert_eq!(server.open(&mut record), Ok(Opened::FinishedAgain));
+                    assert_eq!(server.open(&mut record), Err(Discard::Replayed));
+                } else {
+                    assert_eq!(server.open(&mut record), Err(Discard::RateLimited));
+                }
+            }
+            let mut flights = [Vec::new(), Vec::new()];
+            for flight in &mut flights {
+                server.last_flight(&mut Counter(0), flight).expect("numbers are left");
+            }
+            assert_eq!((flights[0][10], flights[1][10]), (5, 6), "ChangeCipherSpec in epoch 0");
+            for flight in &mut flights {
+                assert_eq!(client.open(&mut flight[14..]), Ok(Opened::Ignored), "the client is done");
+            }
+        }
+    }
+
+    #[test]
+    fn attack_003_an_authentic_record_that_is_too_long_is_told_apart() {
+        for (mut server, mut client) in pairs() {
+            let mut record = sealed(&mut client, ContentType::APPLICATION_DATA, &[0; (1 << 14) + 1]);
+            assert_eq!(server.open(&mut record), Err(Discard::PlaintextTooLong));
+            let mut alert = Vec::new();
+            server.record_overflow(&mut Counter(0), &mut alert);
+            assert_eq!(client.open(&mut alert), Ok(Opened::FatalAlert(22)));
+        }
+    }
+
+    #[test]
+    fn attack_068_alerts_of_other_sizes_are_dropped() {
+        for (mut server, mut client) in pairs() {
+            for alert in [&[2][..], &[2, 40, 0], &[0; 300], &[3, 40]] {
+                let mut record = sealed(&mut client, ContentType::ALERT, alert);
+                assert_eq!(server.open(&mut record), Err(Discard::Malformed));
+            }
+            let mut record = sealed(&mut client, ContentType::ALERT, &[2, 40]);
+            assert_eq!(server.open(&mut record), Ok(Opened::FatalAlert(40)));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! AES-128-CBC with HMAC-SHA256 (RFC 5246, section 6.2.3.2; RFC 5487; RFC 7366).
+//!
+//! ```text
+//! encrypt-then-MAC   IV | E(content, padding, padding_length) | MAC(number, type, version, length, IV, ciphertext)
+//! MAC-then-encrypt   IV | E(content, MAC(number, type, version, length, content), padding, padding_length)
+//! ```
+//!
+//! MAC-then-encrypt is open to Lucky Thirteen unless opening takes the same time whatever the padding says; see the
+//! module `lucky13`.
+
+use aes::Aes128;
+use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, consts::U16};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::Random;
+use crate::discard::Discard;
+use crate::record::{HEADER_BYTES, RecordHeader};
+use crate::suite::lucky13::{check_padding, gather_mac, mac_of_secret_length};
+
+const BLOCK_BYTES: usize = 16;
+const MAC_BYTES: usize = 32;
+
+/// Which comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CbcOrder {
+    /// RFC 7366.
+    EncryptThenMac,
+    /// As RFC 5246 has it.
+    MacThenEncrypt,
+}
+
+/// Keys of one direction.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct CbcKeys {
+    key: [u8; 16],
+    mac: [u8; 32],
+    #[zeroize(skip)]
+    order: CbcOrder,
+}
+
+impl CbcKeys {
+    pub(super) fn new(key: [u8; 16], mac: [u8; 32], order: CbcOrder) -> Self {
+        Self { key, mac, order }
+    }
+
+    pub(super) fn order(&self) -> CbcOrder {
+        self.order
+    }
+
+    /// Longest content of a fragment of at most `fragment` bytes.
+    pub(super) fn plaintext_bytes_max(&self, fragment: usize) -> usize {
+        let rest = fragment.saturating_sub(BLOCK_BYTES);
+        match self.order {
+            CbcOrder::EncryptThenMac => {
+                (rest.saturating_sub(MAC_BYTES) / BLOCK_BYTES * BLOCK_BYTES).saturating_sub(1)
+            }
+            CbcOrder::MacThenEncrypt => (rest / BLOCK_BYTES * BLOCK_BYTES).saturating_sub(MAC_BYTES + 1),
+        }
+    }
+
+    /// Appends the fragment.
+    pub(super) fn seal(
+        &self,
+        header: &RecordHeader,
+        content: &[u8],
+        rng: &mut dyn Random,
+        out: &mut Vec<u8>,
+    ) {
+        let mut iv = [0; BLOCK_BYTES];
+        rng.fill(&mut iv);
+        let start = out.len();
+        out.extend_from_slice(&iv);
+        out.extend_from_slice(content);
+        if self.order == CbcOrder::MacThenEncrypt {
+            let mac = self.mac(&header.authenticated_data(content.len()), content);
+            out.extend_from_slice(&mac);
+        }
+        let inner = start + BLOCK_BYTES;
+        let padding = BLOCK_BYTES - (out.len() - inner) % BLOCK_BYTES;
+        out.resize(out.len() + padding, (padding - 1) as u8);
+        encrypt(&self.key, &iv, &mut out[inner..]);
+        if self.order == CbcOrder::EncryptThenMac {
+            let sealed = &out[start..];
+            let mac = self.mac(&header.authenticated_data(sealed.len()), sealed);
+            out.extend_from_slice(&mac);
+        }
+    }
+
+    /// Opens a fragment in place.
+    pub(super) fn open<'a>(
+        &self,
+        header: &RecordHeader,
+        fragment: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Discard> {
+        match self.order {
+            CbcOrder::EncryptThenMac => self.open_encrypt_then_mac(header, fragment),
+            CbcOrder::MacThenEncrypt => self.open_mac_then_encrypt(header, fragment),
+        }
+    }
+
+    fn open_encrypt_then_mac<'a>(
+        &self,
+        header: &RecordHeader,
+        fragment: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Discard> {
+        let (sealed, mac) = fragment.split_last_chunk_mut::<MAC_BYTES>().ok_or(Discard::Unauthentic)?;
+        let expected = self.mac(&header.authenticated_data(sealed.len()), sealed);
+        if !bool::from(expected.ct_eq(mac)) {
+            return Err(Discard::Unauthentic);
+        }
+        let inner = self.decrypt(sealed, BLOCK_BYTES)?;
+        let (padding_fits, padding) = check_padding(inner, 1);
+        if padding_fits == 0 {
+            return Err(Discard::Unauthentic);
+        }
+        let content = inner.len() - 1 - padding as usize;
+        Ok(&mut inner[..content])
+    }
+
+    fn open_mac_then_encrypt<'a>(
+        &self,
+        header: &RecordHeader,
+        fragment: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Discard> {
+        // The shortest: a MAC and one byte of padding length, rounded up to blocks.
+        let inner = self.decrypt(fragment, MAC_BYTES + BLOCK_BYTES)?;
+        let (padding_fits, padding) = check_padding(inner, MAC_BYTES + 1);
+        // With bad padding go on as if there were none, so that the same work follows.
+        let padding = padding & padding_fits;
+        let content = inner.len() as u32 - MAC_BYTES as u32 - 1 - padding;
+        let prefix = header.authenticated_data(content as usize);
+        let longest = inner.len() - MAC_BYTES - 1;
+        let expected = mac_of_secret_length(&self.mac, &prefix, &inner[..longest], content);
+        let received = gather_mac(inner, content);
+        if !bool::from((padding_fits & 1).ct_eq(&1) & expected.ct_eq(&received)) {
+            return Err(Discard::Unauthentic);
+        }
+        Ok(&mut inner[..content as usize])
+    }
+
+    /// Decrypts what follows the IV; the size must be whole blocks, at least `bytes_min`.
+    fn decrypt<'a>(&self, sealed: &'a mut [u8], bytes_min: usize) -> Result<&'a mut [u8], Discard> {
+        let (iv, inner) = sealed.split_first_chunk_mut::<BLOCK_BYTES>().ok_or(Discard::Unauthentic)?;
+        if inner.len() < bytes_min || !inner.len().is_multiple_of(BLOCK_BYTES) {
+            return Err(Discard::Unauthentic);
+        }
+        decrypt(&self.key, iv, inner);
+        Ok(inner)
+    }
+
+    fn mac(&self, prefix: &[u8; HEADER_BYTES], content: &[u8]) -> [u8; MAC_BYTES] {
+        hmac_sha256(&self.mac, &[prefix, content])
+    }
+}
+
+/// HMAC-SHA256 over the concatenation of `parts`.
+pub(super) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; MAC_BYTES] {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes any key length");
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+/// Encrypts whole blocks in place.
+pub(super) fn encrypt(key: &[u8; 16], iv: &[u8; BLOCK_BYTES], blocks: &mut [u8]) {
+    let (blocks, rest) = Array::<u8, U16>::slice_as_chunks_mut(blocks);
+    debug_assert!(rest.is_empty());
+    cbc::Encryptor::<Aes128>::new(key.into(), iv.into()).encrypt_blocks(blocks);
+}
+
+/// Decrypts whole blocks in place.
+pub(super) fn decrypt(key: &[u8; 16], iv: &[u8; BLOCK_BYTES], blocks: &mut [u8]) {
+    let (blocks, rest) = Array::<u8, U16>::slice_as_chunks_mut(blocks);
+    debug_assert!(rest.is_empty());
+    cbc::Decryptor::<Aes128>::new(key.into(), iv.into()).decrypt_blocks(blocks);
+}

@@ -1,0 +1,161 @@
+//! The seam between records and cryptography: the keys of one direction seal and open one record. Keys are kept raw and
+//! their schedule is expanded at each use, which costs 30 ns and saves 300 bytes in every session.
+
+mod cbc_sha256;
+mod ccm8;
+mod lucky13;
+#[cfg(test)]
+mod vectors;
+
+use crate::Random;
+use crate::codes::CipherSuite;
+use crate::discard::Discard;
+use crate::record::{HEADER_BYTES, RecordHeader};
+
+pub(crate) use cbc_sha256::CbcOrder;
+
+/// Keys of one direction.
+pub(crate) enum DirectionKeys {
+    Ccm8(ccm8::Ccm8Keys),
+    Cbc(cbc_sha256::CbcKeys),
+}
+
+impl DirectionKeys {
+    pub(crate) fn ccm8(key: [u8; 16], salt: [u8; 4]) -> Self {
+        Self::Ccm8(ccm8::Ccm8Keys::new(key, salt))
+    }
+
+    pub(crate) fn cbc(key: [u8; 16], mac: [u8; 32], order: CbcOrder) -> Self {
+        Self::Cbc(cbc_sha256::CbcKeys::new(key, mac, order))
+    }
+
+    pub(crate) fn suite(&self) -> CipherSuite {
+        match self {
+            Self::Ccm8(_) => CipherSuite::PskAes128Ccm8,
+            Self::Cbc(_) => CipherSuite::PskAes128CbcSha256,
+        }
+    }
+
+    /// Whether CBC records carry their MAC over the ciphertext (RFC 7366).
+    pub(crate) fn encrypt_then_mac(&self) -> bool {
+        matches!(self, Self::Cbc(keys) if keys.order() == CbcOrder::EncryptThenMac)
+    }
+
+    /// Appends a whole record. The caller keeps the plaintext below 2^14 bytes and the number unique.
+    pub(crate) fn seal(
+        &self,
+        header: RecordHeader,
+        plaintext: &[u8],
+        rng: &mut dyn Random,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        out.extend_from_slice(&header.to_bytes(0));
+        match self {
+            Self::Ccm8(keys) => keys.seal(&header, plaintext, out),
+            Self::Cbc(keys) => keys.seal(&header, plaintext, rng, out),
+        }
+        let length = out.len() - start - HEADER_BYTES;
+        out[start..start + HEADER_BYTES].copy_from_slice(&header.to_bytes(length));
+    }
+
+    /// Authenticates and decrypts a record's fragment in place.
+    pub(crate) fn open<'a>(
+        &self,
+        header: &RecordHeader,
+        fragment: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Discard> {
+        match self {
+            Self::Ccm8(keys) => keys.open(header, fragment),
+            Self::Cbc(keys) => keys.open(header, fragment),
+        }
+    }
+
+    /// Longest plaintext whose record fits `datagram_bytes`.
+    pub(crate) fn plaintext_bytes_max(&self, datagram_bytes: usize) -> usize {
+        let fragment = datagram_bytes.saturating_sub(HEADER_BYTES);
+        match self {
+            Self::Ccm8(_) => fragment.saturating_sub(ccm8::OVERHEAD_BYTES),
+            Self::Cbc(keys) => keys.plaintext_bytes_max(fragment),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::{ContentType, Version};
+    use crate::record::RecordNumber;
+
+    struct Counter(u8);
+
+    impl Random for Counter {
+        fn fill(&mut self, out: &mut [u8]) {
+            for byte in out {
+                self.0 = self.0.wrapping_add(1);
+                *byte = self.0;
+            }
+        }
+    }
+
+    fn keys() -> [DirectionKeys; 3] {
+        [
+            DirectionKeys::ccm8([1; 16], [2; 4]),
+            DirectionKeys::cbc([1; 16], [2; 32], CbcOrder::EncryptThenMac),
+            DirectionKeys::cbc([1; 16], [2; 32], CbcOrder::MacThenEncrypt),
+        ]
+    }
+
+    fn header() -> RecordHeader {
+        RecordHeader {
+            content_type: ContentType::APPLICATION_DATA,
+            version: Version::DTLS_1_2,
+            number: RecordNumber { epoch: 1, sequence: 5 },
+        }
+    }
+
+    #[test]
+    fn every_length_round_trips_in_every_suite() {
+        for keys in keys() {
+            for length in (0..320).chain([1000, 4096, 1 << 14]) {
+                let plaintext: Vec<u8> = (0..length).map(|index| index as u8).collect();
+                let mut record = Vec::new();
+                keys.seal(header(), &plaintext, &mut Counter(0), &mut record);
+                let (parsed, fragment) = RecordHeader::parse(&mut record).expect("a whole record");
+                assert_eq!(keys.open(&parsed, fragment).map(|opened| opened.to_vec()), Ok(plaintext));
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_plaintext_fits_and_one_more_does_not() {
+        for keys in keys() {
+            for datagram_bytes in 100..200 {
+                let max = keys.plaintext_bytes_max(datagram_bytes);
+                let size = |length: usize| {
+                    let mut record = Vec::new();
+                    keys.seal(header(), &vec![0; length], &mut Counter(0), &mut record);
+                    record.len()
+                };
+                assert!(size(max) <= datagram_bytes);
+                assert!(size(max + 1) > datagram_bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn every_changed_bit_is_found() {
+        for keys in keys() {
+            let mut record = Vec::new();
+            keys.seal(header(), b"temp=21.5", &mut Counter(0), &mut record);
+            for index in 0..record.len() * 8 {
+                let mut changed = record.clone();
+                changed[index / 8] ^= 1 << (index % 8);
+                let opened = RecordHeader::parse(&mut changed).and_then(|(header, fragment)| {
+                    keys.open(&header, fragment).map(|opened| opened.to_vec())
+                });
+                assert!(opened.is_err(), "bit {index}");
+            }
+        }
+    }
+}
