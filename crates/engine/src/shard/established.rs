@@ -13,10 +13,6 @@ use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
 const NOISE_MAX: u8 = 32;
-/// Records that did not verify before an alarm is counted; an 8-byte tag gives each a chance of 2^-64.
-const FORGERIES_ALARM: u32 = 128;
-/// Records that did not verify before the session is closed and the peer must shake hands again.
-const FORGERIES_MAX: u32 = 1 << 20;
 /// `close_at_s` of a session that has no end set.
 const NEVER: u32 = u32::MAX;
 
@@ -112,11 +108,20 @@ impl Shard {
             Ok(opened) => opened,
             Err(discard) => {
                 stats.count_dtls(discard);
-                match established.dtls.failed_opens() {
-                    FORGERIES_ALARM if discard == dtls::Discard::Unauthentic => {
+                match discard {
+                    dtls::Discard::Unauthentic if established.dtls.failed_opens() == dtls::limits::FAILED_OPENS_ALARM => {
                         stats.count(Counter::ForgeryAlarms);
                     }
-                    FORGERIES_MAX.. => outcome.end = Some(CloseCause::Abuse),
+                    dtls::Discard::Unauthentic if established.dtls.failed_opens() < dtls::limits::FAILED_OPENS_MAX => {}
+                    dtls::Discard::PlaintextTooLong => {
+                        // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
+                        let peer = established.peer;
+                        outbox.push_with(peer, |out| established.dtls.record_overflow(random, out));
+                        outcome.end = Some(CloseCause::Abuse);
+                    }
+                    dtls::Discard::Unauthentic | dtls::Discard::ForgeryBudget | dtls::Discard::EmptyFlood => {
+                        outcome.end = Some(CloseCause::Abuse);
+                    }
                     _ => {}
                 }
                 return;

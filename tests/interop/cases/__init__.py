@@ -1,0 +1,1 @@
+"""The cases, by theme. Importing a module registers its cases."""
