@@ -1,0 +1,45 @@
+//! The page at `/`: what this is, what listens where, and where to look next. Plain HTML without script or style.
+
+/// What the start page says about the process.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Where devices connect, as `0.0.0.0:5684`.
+    pub dtls: String,
+}
+
+impl About {
+    /// The whole document.
+    pub(crate) fn html(&self) -> String {
+        let dtls = escape(&self.dtls);
+        let version = escape(self.version);
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
+             <title>narrowgate</title></head>\n<body>\n<h1>narrowgate {version}</h1>\n\
+             <p>A device gateway: devices connect by CoAP over DTLS-PSK at <code>{dtls}</code> (UDP).</p>\n<ul>\n\
+             <li><a href=\"/health/live\">/health/live</a>: the process runs</li>\n\
+             <li><a href=\"/health/ready\">/health/ready</a>: devices are served</li>\n\
+             <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li>\n</ul>\n\
+             <p>Products and devices are managed on the command line: <code>narrowgate --help</code>.</p>\n\
+             </body>\n</html>\n"
+        )
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_the_address_and_escapes_what_it_is_given() {
+        let html = About { version: "1.2.3", dtls: "<b>&".into() }.html();
+        assert!(html.contains("narrowgate 1.2.3"));
+        assert!(html.contains("<code>&lt;b&gt;&amp;</code>"));
+    }
+}

@@ -1,0 +1,203 @@
+//! Group commit: what all shards want written goes into one open batch; when the store is free the batch is
+//! committed, and only then are the answers given.
+//!
+//! While one batch is being made durable the next one fills, so the batch grows with the load and a lone report
+//! waits for nobody. Limit: [`BATCH_MAX`] writes per transaction; the number of waiting requests is bounded by the
+//! shards' limit of requests in flight.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use narrowgate_coap::{Code, Response};
+use narrowgate_engine::event::{ShardCommand, Ticket};
+use narrowgate_platform::ports::{Store, StoreError, Write, Written};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Shards, UNAVAILABLE_MAX_AGE_S};
+
+/// Writes in one transaction at most.
+pub(super) const BATCH_MAX: usize = 1000;
+
+/// What is to happen when a write is durable, or could not be made so.
+pub(super) enum After {
+    /// Nothing.
+    Nothing,
+    /// The request is answered; 5.03 where the write failed.
+    Respond {
+        /// Which request.
+        ticket: Ticket,
+        /// The answer.
+        response: Response,
+    },
+    /// Code of the caller runs, on the ingest task: it must be short. It gets the outcome of its first write.
+    Call(Box<dyn FnOnce(Result<Written, &StoreError>) + Send>),
+}
+
+enum Item {
+    /// Writes that belong together: never split over two transactions.
+    Writes(Vec<Write>, After),
+    Flush(oneshot::Sender<()>),
+}
+
+/// The sending side. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Ingest {
+    sender: mpsc::UnboundedSender<Vec<Item>>,
+    counters: Arc<Counters>,
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Item")
+    }
+}
+
+/// What ingest counts.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Batches committed.
+    pub(super) batches: AtomicU64,
+    /// Writes in them.
+    pub(super) writes: AtomicU64,
+    /// Batches that the store could not commit.
+    pub(super) failed_batches: AtomicU64,
+}
+
+/// Writes gathered by one task before they are handed over together.
+#[derive(Debug, Default)]
+pub(super) struct Gathered(Vec<Item>);
+
+impl Gathered {
+    /// Adds a write.
+    pub(super) fn push(&mut self, write: Write, after: After) {
+        self.push_all(vec![write], after);
+    }
+
+    /// Adds writes that are committed together.
+    pub(super) fn push_all(&mut self, writes: Vec<Write>, after: After) {
+        self.0.push(Item::Writes(writes, after));
+    }
+}
+
+impl Ingest {
+    pub(super) fn start(store: Arc<dyn Store>, shards: Arc<Shards>) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let counters = Arc::new(Counters::default());
+        tokio::spawn(run(receiver, store, shards, Arc::clone(&counters)));
+        Self { sender, counters }
+    }
+
+    /// Hands over one write.
+    pub(super) fn write(&self, write: Write, after: After) {
+        self.send(vec![Item::Writes(vec![write], after)]);
+    }
+
+    /// Hands over what was gathered, in its order.
+    pub(super) fn submit(&self, gathered: &mut Gathered) {
+        if !gathered.0.is_empty() {
+            self.send(std::mem::take(&mut gathered.0));
+        }
+    }
+
+    /// Returns when everything handed over before is committed (or failed).
+    pub(super) async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
+        self.send(vec![Item::Flush(done)]);
+        // The task ends only with the process.
+        let _ = wait.await;
+    }
+
+    /// What was counted.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn send(&self, items: Vec<Item>) {
+        // The task ends only when all senders are gone.
+        let _ = self.sender.send(items);
+    }
+}
+
+async fn run(
+    mut receiver: mpsc::UnboundedReceiver<Vec<Item>>,
+    store: Arc<dyn Store>,
+    shards: Arc<Shards>,
+    counters: Arc<Counters>,
+) {
+    let mut open: Vec<Item> = Vec::new();
+    loop {
+        if open.is_empty() {
+            let Some(items) = receiver.recv().await else { return };
+            open = items;
+        }
+        while open.len() < BATCH_MAX {
+            let Ok(items) = receiver.try_recv() else { break };
+            open.extend(items);
+        }
+        let rest = if open.len() > BATCH_MAX { open.split_off(BATCH_MAX) } else { Vec::new() };
+        commit(std::mem::replace(&mut open, rest), &*store, &shards, &counters).await;
+    }
+}
+
+async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: &Counters) {
+    let mut writes = Vec::with_capacity(items.len());
+    let mut afters = Vec::with_capacity(items.len());
+    let mut flushed = Vec::new();
+    for item in items {
+        match item {
+            Item::Writes(some, after) => {
+                afters.push((writes.len(), after));
+                writes.extend(some);
+            }
+            Item::Flush(done) => flushed.push(done),
+        }
+    }
+    if !writes.is_empty() {
+        let count = writes.len() as u64;
+        let result = store.append(writes).await;
+        match &result {
+            Ok(_) => {
+                counters.batches.fetch_add(1, Ordering::Relaxed);
+                counters.writes.fetch_add(count, Ordering::Relaxed);
+            }
+            Err(error) => {
+                counters.failed_batches.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, writes = count, "the store refused a batch; its reports are answered 5.03");
+            }
+        }
+        answer(afters, &result, shards);
+    }
+    for done in flushed {
+        // Whoever waited may have gone.
+        let _ = done.send(());
+    }
+}
+
+fn answer(afters: Vec<(usize, After)>, result: &Result<Vec<Written>, StoreError>, shards: &Shards) {
+    let mut commands: HashMap<u16, Vec<ShardCommand>> = HashMap::new();
+    for (index, after) in afters {
+        match after {
+            After::Nothing => {}
+            After::Respond { ticket, response } => {
+                let response = match result {
+                    Ok(_) => response,
+                    Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
+                };
+                let command = ShardCommand::Respond { ticket, response };
+                commands.entry(ticket.session.shard).or_default().push(command);
+            }
+            After::Call(call) => match result {
+                Ok(written) => call(Ok(written.get(index).copied().unwrap_or(Written::Done))),
+                Err(error) => call(Err(error)),
+            },
+        }
+    }
+    for (shard, commands) in commands {
+        shards.send(shard, commands);
+    }
+}

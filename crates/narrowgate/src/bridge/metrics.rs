@@ -1,0 +1,89 @@
+//! Counters and gauges of shards and bridge, in the form that `/metrics` shows.
+
+use std::sync::atomic::Ordering;
+
+use narrowgate_engine::{handle::ShardHandle, shard::stats::Counter};
+use narrowgate_http::metrics::Metric;
+
+use super::Core;
+
+/// Everything on the devices' side. Counters of shards are summed; drop reasons are labels.
+pub(super) fn collect(shards: &[ShardHandle], core: &Core) -> Vec<Metric> {
+    let stats: Vec<_> = shards.iter().map(ShardHandle::stats).collect();
+    let mut metrics = Vec::new();
+    for &counter in Counter::ALL {
+        let total = stats.iter().map(|stats| stats.value(counter)).sum();
+        metrics.push(
+            Metric::counter("narrowgate_shard_events_total", "What the shards counted, by event.", total)
+                .with("event", counter.name()),
+        );
+    }
+    for index in 0..narrowgate_dtls::Discard::ALL.len() {
+        let values = stats.iter().filter_map(|stats| stats.dtls_discards().nth(index));
+        let total = values.map(|(_, count)| count).sum();
+        metrics.push(
+            Metric::counter(
+                "narrowgate_dtls_discards_total",
+                "DTLS records and messages dropped, by reason.",
+                total,
+            )
+            .with("reason", narrowgate_dtls::Discard::ALL[index].name()),
+        );
+    }
+    for index in 0..narrowgate_coap::Discard::ALL.len() {
+        let values = stats.iter().filter_map(|stats| stats.coap_discards().nth(index));
+        let total = values.map(|(_, count)| count).sum();
+        metrics.push(
+            Metric::counter("narrowgate_coap_discards_total", "CoAP messages dropped, by reason.", total)
+                .with("reason", narrowgate_coap::Discard::ALL[index].name()),
+        );
+    }
+    let gauge = |name, help, value: usize| Metric::gauge(name, help, value as f64);
+    let sum = |of: fn(&narrowgate_engine::shard::stats::Gauges) -> usize| {
+        stats.iter().map(|stats| of(&stats.gauges)).sum()
+    };
+    metrics.push(gauge("narrowgate_sessions", "Established DTLS sessions.", sum(|gauges| gauges.sessions)));
+    metrics.push(gauge(
+        "narrowgate_handshakes",
+        "DTLS handshakes under way.",
+        sum(|gauges| gauges.handshakes),
+    ));
+    metrics.push(gauge(
+        "narrowgate_lookups",
+        "Key look-ups that wait for the store.",
+        sum(|gauges| gauges.lookups),
+    ));
+    metrics.push(gauge(
+        "narrowgate_requests_in_flight",
+        "CoAP requests that wait for their answer.",
+        sum(|gauges| gauges.requests_in_flight),
+    ));
+    metrics.push(gauge(
+        "narrowgate_stored_answer_bytes",
+        "CoAP answers kept for duplicates, bytes.",
+        sum(|gauges| gauges.stored_answer_bytes),
+    ));
+    metrics.push(gauge("narrowgate_devices_online", "Devices online.", core.presence.online()));
+    metrics.push(gauge("narrowgate_devices_connected", "Devices with a session.", core.directory.len()));
+    let counters = core.ingest.counters();
+    let counter = |name, help, value: &std::sync::atomic::AtomicU64| {
+        Metric::counter(name, help, value.load(Ordering::Relaxed))
+    };
+    metrics.push(counter("narrowgate_store_batches_total", "Transactions committed.", &counters.batches));
+    metrics.push(counter(
+        "narrowgate_store_writes_total",
+        "Writes in committed transactions.",
+        &counters.writes,
+    ));
+    metrics.push(counter(
+        "narrowgate_store_failed_batches_total",
+        "Transactions that the store could not commit.",
+        &counters.failed_batches,
+    ));
+    metrics.push(Metric::counter(
+        "narrowgate_refusals_unlogged_total",
+        "Refusals beyond the limit of entries per second: counted, not written down.",
+        core.refusals.unlogged(),
+    ));
+    metrics
+}

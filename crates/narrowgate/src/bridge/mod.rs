@@ -1,0 +1,259 @@
+//! Where the engine and the platform meet: shards' events become the platform's decisions, and these become commands.
+//!
+//! ```text
+//!   shard thread ──events──▶ shard task ──writes──▶ ingest ──batch──▶ store
+//!        ▲                    │   │                    │
+//!        │                    │   └──heard──▶ presence ┘
+//!        └─────commands───────┴──answers after the commit
+//! ```
+//!
+//! One task per shard decides ([`shard_task`]); one task commits, in groups ([`ingest`]); one keeps the lifetime
+//! clocks ([`presence`]); one issues secrets in the order in which they were committed ([`issuer`]).
+
+mod directory;
+mod ingest;
+mod issuer;
+mod metrics;
+mod presence;
+mod products;
+mod refusals;
+mod shard_task;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use narrowgate_dtls::ServerConfig;
+use narrowgate_engine::{
+    event::{SessionId, ShardCommand, ShardEvent},
+    handle::ShardHandle,
+    io::{
+        driver::{EventSink, RunningShard},
+        socket,
+    },
+    shard::ShardConfig,
+};
+use narrowgate_platform::{
+    ids::DeviceId,
+    ports::{Clock, Entropy, Store, StoreError},
+};
+use tokio::sync::mpsc;
+
+use narrowgate_http::metrics::Metric;
+
+use self::{
+    directory::Directory, ingest::Ingest, issuer::Issuer, presence::Presence, products::Products,
+    refusals::Refusals,
+};
+use crate::feed::Feed;
+
+/// How the gateway is to run.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Where devices connect; port 0 takes a free one.
+    pub dtls_listen: SocketAddr,
+    /// Threads that serve devices.
+    pub shards: u16,
+    /// Settings of the DTLS layer, the decoy secret among them.
+    pub dtls: Arc<ServerConfig>,
+    /// Limits and settings of each shard; its number and its share of the sessions are set here.
+    pub shard: ShardConfig,
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The UDP port could not be bound.
+    #[error("cannot listen for devices on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A shard's thread could not be started.
+    #[error("cannot start a shard")]
+    Shard(#[source] io::Error),
+    /// The devices that were online could not be read.
+    #[error("cannot read the state of the devices")]
+    Store(#[from] StoreError),
+}
+
+/// What all tasks of the bridge share.
+struct Core {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    feed: Feed,
+    directory: Directory,
+    products: Products,
+    refusals: Arc<Refusals>,
+    ingest: Ingest,
+    presence: Presence,
+    issuer: Issuer,
+}
+
+/// The running gateway.
+pub struct Gateway {
+    address: SocketAddr,
+    core: Arc<Core>,
+    shards: Vec<RunningShard>,
+    handles: Arc<Shards>,
+    tasks: Vec<mpsc::UnboundedSender<shard_task::Input>>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// All shards' handles: commands find their way by the shard's number. Filled once, when the shards have started.
+#[derive(Debug, Default)]
+pub(crate) struct Shards(std::sync::OnceLock<Vec<ShardHandle>>);
+
+impl Shards {
+    /// Queues commands for one shard.
+    pub(crate) fn send(&self, shard: u16, commands: Vec<ShardCommand>) {
+        if let Some(handle) = self.all().get(usize::from(shard)) {
+            handle.send(commands);
+        }
+    }
+
+    /// Ends a session with close_notify.
+    pub(crate) fn close(&self, session: SessionId) {
+        self.send(session.shard, vec![ShardCommand::Close { session }]);
+    }
+
+    fn all(&self) -> &[ShardHandle] {
+        self.0.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Gateway {
+    /// Binds the port, takes up the presence of the devices that were online, and starts serving. To be called
+    /// inside a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs on then.
+    pub async fn start(
+        options: GatewayOptions,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        feed: Feed,
+    ) -> Result<Self, StartError> {
+        let bind = |source| StartError::Bind { address: options.dtls_listen, source };
+        let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
+        let address = sockets[0].local_addr().map_err(bind)?;
+        let handles = Arc::new(Shards::default());
+        let online = store.online_devices().await?;
+        let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&handles));
+        let presence =
+            Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone(), Arc::clone(&store));
+        let core = Arc::new(Core {
+            issuer: Issuer::start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&handles), feed.clone()),
+            refusals: Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone())),
+            products: Products::new(Arc::clone(&store)),
+            directory: Directory::default(),
+            store,
+            clock,
+            entropy,
+            feed,
+            ingest,
+            presence,
+        });
+        let mut shards = Vec::new();
+        let mut prepared = Vec::new();
+        for (number, socket) in (0..options.shards).zip(sockets) {
+            let task = shard_task::Prepared::new();
+            let config = ShardConfig {
+                shard: number,
+                dtls: Arc::clone(&options.dtls),
+                sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
+                ..options.shard.clone()
+            };
+            let mut seed = [0; 32];
+            core.entropy.fill(&mut seed);
+            shards.push(RunningShard::start(config, socket, seed, task.sink()).map_err(StartError::Shard)?);
+            prepared.push(task);
+        }
+        // Tasks run only now that every shard can be reached; what arrived meanwhile waits in their queues.
+        let _ = handles.0.set(shards.iter().map(|shard| shard.handle().clone()).collect());
+        let tasks = prepared.iter().map(|task| task.sender.clone()).collect();
+        for (number, task) in (0..options.shards).zip(prepared) {
+            task.start(Arc::clone(&core), Arc::clone(&handles), number);
+        }
+        Ok(Self { address, core, shards, handles, tasks })
+    }
+
+    /// Where devices connect.
+    pub fn dtls_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends the sessions of a device that was disabled, reset or deleted.
+    pub fn close_device(&self, device: DeviceId, cause: &str) {
+        for session in self.core.directory.sessions_of(device) {
+            self.handles.close(session);
+        }
+        self.core.presence.forget(device, cause);
+    }
+
+    /// Takes up a change of a product: its model, and its sessions where it was disabled.
+    pub fn product_changed(&self, product_key: &str) {
+        self.core.products.forget(product_key);
+        for task in &self.tasks {
+            // A task that has ended serves nobody.
+            let _ = task.send(shard_task::Input::ProductChanged(product_key.to_owned()));
+        }
+    }
+
+    /// Finishes what is under way, ends all sessions with close_notify, and stops. Presence stays as it is.
+    pub async fn drain(self) {
+        // What has been taken in is committed and answered first.
+        self.core.presence.flush().await;
+        self.core.ingest.flush().await;
+        for handle in self.handles.all() {
+            handle.send(vec![ShardCommand::Drain]);
+        }
+        let shards = self.shards;
+        let stopped =
+            tokio::task::spawn_blocking(move || shards.into_iter().for_each(RunningShard::stop)).await;
+        if let Err(error) = stopped {
+            tracing::error!(%error, "the shards did not stop");
+        }
+        self.core.ingest.flush().await;
+    }
+
+    /// Counters and gauges of everything on the devices' side.
+    pub fn metrics(&self) -> Vec<Metric> {
+        metrics::collect(self.handles.all(), &self.core)
+    }
+}
+
+/// Passes a shard's events to its task.
+struct TaskSink {
+    sender: mpsc::UnboundedSender<shard_task::Input>,
+    backlog: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl EventSink for TaskSink {
+    fn deliver(&mut self, events: &mut Vec<ShardEvent>) {
+        self.backlog.fetch_add(events.len(), std::sync::atomic::Ordering::Relaxed);
+        let batch = std::mem::take(events);
+        // The task outlives the shards, except while the process ends.
+        let _ = self.sender.send(shard_task::Input::Events(batch));
+    }
+
+    fn backlog(&self) -> usize {
+        self.backlog.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// Max-Age of a 5.03 when the store cannot write, seconds.
+const UNAVAILABLE_MAX_AGE_S: u32 = 30;
+
+/// A session with a product's secret ends so long after its handshake (device protocol, section 3).
+const ACTIVATION_SESSION: Duration = Duration::from_secs(60);
+/// And so long after it was given a secret.
+const AFTER_ACTIVATION: Duration = Duration::from_secs(5);

@@ -1,0 +1,65 @@
+//! The parts of products that every report needs: kept in memory, read again after a change.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use narrowgate_platform::{
+    model::thing_model::ThingModel,
+    ports::{Store, StoreError},
+};
+
+/// A product as the data path sees it.
+#[derive(Debug)]
+pub(super) struct CachedProduct {
+    /// What its devices may report; `None`: anything.
+    pub(super) model: Option<ThingModel>,
+    /// Whether its devices may be connected.
+    pub(super) enabled: bool,
+}
+
+/// See the module.
+pub(super) struct Products {
+    store: Arc<dyn Store>,
+    cache: Mutex<HashMap<String, Arc<CachedProduct>>>,
+}
+
+impl Products {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, cache: Mutex::default() }
+    }
+
+    /// The product, from memory or from the store. A product that is gone, or whose model cannot be read, counts as
+    /// switched off.
+    pub(super) async fn find(&self, product_key: &str) -> Result<Arc<CachedProduct>, StoreError> {
+        if let Some(product) = self.lock().get(product_key) {
+            return Ok(Arc::clone(product));
+        }
+        let mut cached = CachedProduct { model: None, enabled: false };
+        if let Some(product) = self.store.product(product_key).await? {
+            cached.enabled = product.enabled;
+            if let Some(json) = &product.model_json {
+                match ThingModel::parse(json) {
+                    Ok(model) => cached.model = Some(model),
+                    Err(error) => {
+                        tracing::error!(product_key, %error, "the stored thing model cannot be read");
+                        cached.enabled = false;
+                    }
+                }
+            }
+        }
+        let product = Arc::new(cached);
+        self.lock().insert(product_key.to_owned(), Arc::clone(&product));
+        Ok(product)
+    }
+
+    /// The next look-up reads the store.
+    pub(super) fn forget(&self, product_key: &str) {
+        self.lock().remove(product_key);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<CachedProduct>>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

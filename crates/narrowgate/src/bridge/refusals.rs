@@ -1,0 +1,206 @@
+//! Every refusal leaves an entry with its reason, in the device's log where the device is known, and goes to the
+//! listeners. A flood does not fill the store: beyond [`ENTRIES_PER_SECOND_MAX`] refusals are only counted.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use narrowgate_dtls::{FailedFinished, Psk};
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName},
+    model::{
+        credential::CredentialLookup,
+        log::{LogEntry, LogEvent, Reason},
+    },
+    ports::{Clock, Store, Write},
+    rules::{
+        identity::{Identity, SecureMode},
+        mistakes,
+    },
+};
+use tokio::sync::Semaphore;
+
+use super::ingest::{After, Ingest};
+use crate::feed::{Feed, FeedEvent};
+
+/// Entries written per second at most; more refusals are counted as `unlogged`.
+const ENTRIES_PER_SECOND_MAX: u32 = 500;
+/// Wrong keys that are looked into at the same time; for more, the entry names no mistake.
+const DIAGNOSES_MAX: usize = 2;
+/// Characters of a foreign identity that an entry keeps.
+const IDENTITY_CHARACTERS_MAX: usize = 128;
+
+/// One refusal.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    /// Whose log it goes to.
+    pub(super) device: Option<DeviceId>,
+    /// The keys, where they are known.
+    pub(super) name: Option<DeviceName>,
+    /// The identity as the peer gave it.
+    pub(super) identity: Option<String>,
+    /// Why; `None` for breaches of the protocol that have no stable name.
+    pub(super) reason: Option<Reason>,
+    /// The protocol's number.
+    pub(super) code: Option<u16>,
+    /// Words for people.
+    pub(super) detail: String,
+}
+
+/// See the module.
+pub(super) struct Refusals {
+    clock: Arc<dyn Clock>,
+    ingest: Ingest,
+    feed: Feed,
+    bucket: Mutex<Bucket>,
+    unlogged: AtomicU64,
+    diagnoses: Arc<Semaphore>,
+}
+
+impl Refusals {
+    pub(super) fn new(clock: Arc<dyn Clock>, ingest: Ingest, feed: Feed) -> Self {
+        Self {
+            clock,
+            ingest,
+            feed,
+            bucket: Mutex::new(Bucket { tokens: ENTRIES_PER_SECOND_MAX, filled: Instant::now() }),
+            unlogged: AtomicU64::new(0),
+            diagnoses: Arc::new(Semaphore::new(DIAGNOSES_MAX)),
+        }
+    }
+
+    /// Writes down and publishes one refusal.
+    pub(super) fn record(&self, refused: Refused, peer: SocketAddr) {
+        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let time = self.clock.now();
+        let peer = peer.to_string();
+        let Refused { device, name, identity, reason, code, detail } = refused;
+        tracing::debug!(peer, ?reason, ?identity, detail, "refused");
+        if self.feed.has_subscribers() {
+            let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
+            self.feed.publish(FeedEvent {
+                product_key,
+                device_key,
+                identity: identity.clone(),
+                reason,
+                code,
+                peer: Some(peer.clone()),
+                detail: Some(detail.clone()),
+                ..FeedEvent::new(time, "refused")
+            });
+        }
+        let entry = LogEntry {
+            time,
+            device,
+            identity,
+            event: LogEvent::Refused,
+            reason,
+            code,
+            peer: Some(peer),
+            detail: Some(detail),
+        };
+        self.ingest.write(Write::Log(entry), After::Nothing);
+    }
+
+    /// Finds out, off the data path, which mistake a wrong key fits, and writes the refusal down.
+    pub(super) fn diagnose(
+        self: &Arc<Self>,
+        identity: Identity,
+        device: DeviceId,
+        peer: SocketAddr,
+        failed: Box<FailedFinished>,
+        store: Arc<dyn Store>,
+    ) {
+        let refused = move |detail: String, identity: &Identity| Refused {
+            device: Some(device),
+            name: Some(identity.name.clone()),
+            identity: Some(identity.to_string()),
+            reason: Some(Reason::WrongKey),
+            code: Some(742),
+            detail,
+        };
+        let Ok(permit) = Arc::clone(&self.diagnoses).try_acquire_owned() else {
+            return self.record(refused(UNEXPLAINED.to_owned(), &identity), peer);
+        };
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let lookup = store.credentials(&identity.name.product_key, &identity.name.device_key).await;
+            let mode = identity.mode;
+            let detail = tokio::task::spawn_blocking(move || explain(lookup.ok(), mode, &failed)).await;
+            this.record(refused(detail.unwrap_or(UNEXPLAINED).to_owned(), &identity), peer);
+        });
+    }
+
+    /// Refusals that were only counted.
+    pub(super) fn unlogged(&self) -> u64 {
+        self.unlogged.load(Ordering::Relaxed)
+    }
+}
+
+const UNEXPLAINED: &str =
+    "the key is not the one of this identity's secret, and fits none of the usual mistakes";
+
+fn explain(lookup: Option<CredentialLookup>, mode: SecureMode, failed: &FailedFinished) -> &'static str {
+    let Some(CredentialLookup::Found(credentials)) = lookup else { return UNEXPLAINED };
+    mistakes::candidates(&credentials, mode)
+        .into_iter()
+        .find(|mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk)))
+        .map_or(UNEXPLAINED, |mistake| mistake.detail)
+}
+
+/// An identity as people may see it: lossy text of bounded length.
+pub(super) fn shown_identity(identity: &[u8]) -> String {
+    let head = &identity[..identity.len().min(4 * IDENTITY_CHARACTERS_MAX)];
+    String::from_utf8_lossy(head).chars().take(IDENTITY_CHARACTERS_MAX).collect()
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: u32,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.filled).as_secs() >= 1 {
+            self.tokens = ENTRIES_PER_SECOND_MAX;
+            self.filled = now;
+        }
+        self.tokens = match self.tokens.checked_sub(1) {
+            Some(rest) => rest,
+            None => return false,
+        };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_bounded_and_the_next_second_writes_again() {
+        let start = Instant::now();
+        let mut bucket = Bucket { tokens: ENTRIES_PER_SECOND_MAX, filled: start };
+        let written = (0..10_000).filter(|_| bucket.take(start)).count();
+        assert_eq!(written, ENTRIES_PER_SECOND_MAX as usize);
+        assert!(bucket.take(start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_foreign_identity_is_shown_in_bounded_length() {
+        assert_eq!(shown_identity(&[0xff; 5]).chars().count(), 5);
+        assert_eq!(shown_identity(&[b','; 100_000]).len(), IDENTITY_CHARACTERS_MAX);
+    }
+}

@@ -1,0 +1,441 @@
+//! One task per shard: answers look-ups, knows whose sessions are whose, and routes requests.
+//!
+//! The task owns its tables, so nothing here is locked by a report. Look-ups that the store answers at once (memory,
+//! SQLite) are handled in place; others come back as an input of their own.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use narrowgate_coap::{Code, Request, Response};
+use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, psk_from_secret};
+use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket};
+use narrowgate_platform::{
+    device_api::{self, Action},
+    ids::{DeviceId, DeviceName},
+    model::{credential::CredentialLookup, log::Reason},
+    ports::{StoreError, Write, Written},
+    rules::{
+        admission::{Decision, Grant, decide},
+        identity::{Identity, IdentityFault, SecureMode},
+        names,
+    },
+};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::{
+    ACTIVATION_SESSION, Core, Shards, TaskSink, UNAVAILABLE_MAX_AGE_S,
+    ingest::{After, Gathered},
+    issuer::Wish,
+    presence::Heard,
+    products::CachedProduct,
+    refusals::{Refused, shown_identity},
+};
+use crate::feed::FeedEvent;
+
+/// What a shard's task takes.
+pub(super) enum Input {
+    /// Events of the shard, in order.
+    Events(Vec<ShardEvent>),
+    /// A look-up that the store did not answer at once.
+    LookedUp(Box<LookedUp>),
+    /// A product's model or switch changed.
+    ProductChanged(String),
+}
+
+/// A look-up with its answer.
+pub(super) struct LookedUp {
+    handshake: HandshakeId,
+    peer: SocketAddr,
+    shown: String,
+    identity: Result<Identity, IdentityFault>,
+    answer: Result<CredentialLookup, StoreError>,
+}
+
+/// The two ends of a task's queue, before the task runs.
+pub(super) struct Prepared {
+    pub(super) sender: mpsc::UnboundedSender<Input>,
+    receiver: mpsc::UnboundedReceiver<Input>,
+    backlog: Arc<AtomicUsize>,
+}
+
+impl Prepared {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self { sender, receiver, backlog: Arc::default() }
+    }
+
+    /// The end that the shard's thread gets.
+    pub(super) fn sink(&self) -> TaskSink {
+        TaskSink { sender: self.sender.clone(), backlog: Arc::clone(&self.backlog) }
+    }
+
+    /// Starts the task.
+    pub(super) fn start(self, core: Arc<Core>, shards: Arc<Shards>, shard: u16) {
+        let task = ShardTask {
+            core,
+            shards,
+            shard,
+            inputs: self.sender,
+            handshakes: HashMap::new(),
+            sessions: HashMap::new(),
+            turn: Turn::default(),
+        };
+        tokio::spawn(task.run(self.receiver, self.backlog));
+    }
+}
+
+/// A handshake that was let in: what it will be when its Finished verifies.
+struct Admitted {
+    identity: Identity,
+    grant: Grant,
+}
+
+/// A session and whose it is.
+struct Known {
+    generation: u32,
+    peer: SocketAddr,
+    grant: Arc<Grant>,
+}
+
+/// What a batch of events has gathered.
+#[derive(Default)]
+struct Turn {
+    commands: Vec<ShardCommand>,
+    writes: Gathered,
+    heard: Vec<Heard>,
+}
+
+struct ShardTask {
+    core: Arc<Core>,
+    shards: Arc<Shards>,
+    shard: u16,
+    inputs: mpsc::UnboundedSender<Input>,
+    handshakes: HashMap<HandshakeId, Admitted>,
+    sessions: HashMap<u32, Known>,
+    turn: Turn,
+}
+
+impl ShardTask {
+    async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Input>, backlog: Arc<AtomicUsize>) {
+        while let Some(input) = receiver.recv().await {
+            match input {
+                Input::Events(events) => {
+                    let count = events.len();
+                    for event in events {
+                        self.handle(event).await;
+                    }
+                    backlog.fetch_sub(count, Ordering::Relaxed);
+                }
+                Input::LookedUp(looked_up) => self.looked_up(*looked_up),
+                Input::ProductChanged(product_key) => self.product_changed(&product_key).await,
+            }
+            self.finish_turn();
+        }
+    }
+
+    fn finish_turn(&mut self) {
+        self.core.presence.heard(std::mem::take(&mut self.turn.heard));
+        self.core.ingest.submit(&mut self.turn.writes);
+        self.shards.send(self.shard, std::mem::take(&mut self.turn.commands));
+    }
+
+    async fn handle(&mut self, event: ShardEvent) {
+        match event {
+            ShardEvent::Request { ticket, request } => self.request(ticket, &request).await,
+            ShardEvent::Heard { session } => {
+                if let Some(known) = self.known(session) {
+                    let device = known.grant.device;
+                    self.heard(device, known.grant.mode, false);
+                }
+            }
+            ShardEvent::PskWanted { handshake, peer, identity } => {
+                self.psk_wanted(handshake, peer, &identity)
+            }
+            ShardEvent::Connected { handshake, session, peer, suite } => {
+                self.connected(handshake, session, peer, suite);
+            }
+            ShardEvent::Closed { session, cause } => self.closed(session, cause),
+            ShardEvent::WrongKey { handshake, peer, failed } => self.wrong_key(handshake, peer, failed),
+            ShardEvent::Refused { peer, refusal } => self.refused(peer, refusal),
+            ShardEvent::HandshakeEnded { handshake } => {
+                self.handshakes.remove(&handshake);
+            }
+        }
+    }
+
+    fn psk_wanted(&mut self, handshake: HandshakeId, peer: SocketAddr, identity: &[u8]) {
+        let shown = shown_identity(identity);
+        let identity = Identity::parse(identity);
+        // Every identity causes a look-up, also one that cannot be served: all take the same path.
+        let name = match &identity {
+            Ok(identity) => identity.name.clone(),
+            Err(fault) => fault
+                .name
+                .clone()
+                .unwrap_or(DeviceName { product_key: String::new(), device_key: String::new() }),
+        };
+        let store = Arc::clone(&self.core.store);
+        let mut lookup =
+            Box::pin(async move { store.credentials(&name.product_key, &name.device_key).await });
+        match poll_once(lookup.as_mut()) {
+            Poll::Ready(answer) => self.looked_up(LookedUp { handshake, peer, shown, identity, answer }),
+            Poll::Pending => {
+                let inputs = self.inputs.clone();
+                tokio::spawn(async move {
+                    let answer = lookup.await;
+                    let looked_up = LookedUp { handshake, peer, shown, identity, answer };
+                    // The task ends only with the process.
+                    let _ = inputs.send(Input::LookedUp(Box::new(looked_up)));
+                });
+            }
+        }
+    }
+
+    fn looked_up(&mut self, looked_up: LookedUp) {
+        let LookedUp { handshake, peer, shown, identity, answer } = looked_up;
+        let answer = match answer {
+            Ok(lookup) => match decide(&identity, Some(&lookup)) {
+                Decision::Admit { secret, grant } => {
+                    if let Ok(identity) = identity {
+                        self.handshakes.insert(handshake, Admitted { identity, grant });
+                    }
+                    PskAnswer::Key(psk_from_secret(secret.expose().as_bytes()))
+                }
+                Decision::Refuse { reason, code, device, detail } => {
+                    let name = identity.map_or_else(|fault| fault.name, |identity| Some(identity.name));
+                    let reason = Some(reason);
+                    let refused = Refused { device, name, identity: Some(shown), reason, code, detail };
+                    self.core.refusals.record(refused, peer);
+                    PskAnswer::Decoy
+                }
+            },
+            Err(error) => {
+                // The peer sees silence and tries again.
+                tracing::error!(%error, "the store cannot look up credentials");
+                PskAnswer::Decoy
+            }
+        };
+        self.turn.commands.push(ShardCommand::ProvidePsk { handshake, answer });
+    }
+
+    fn connected(
+        &mut self,
+        handshake: HandshakeId,
+        session: SessionId,
+        peer: SocketAddr,
+        suite: CipherSuite,
+    ) {
+        let Some(Admitted { grant, .. }) = self.handshakes.remove(&handshake) else {
+            // A handshake with a decoy key never gets here.
+            tracing::error!(%peer, "a session without a grant was closed");
+            self.turn.commands.push(ShardCommand::Close { session });
+            return;
+        };
+        let grant = Arc::new(grant);
+        self.sessions
+            .insert(session.slot, Known { generation: session.generation, peer, grant: Arc::clone(&grant) });
+        match grant.mode {
+            SecureMode::DeviceSecret => self.login(session, peer, suite, &grant),
+            SecureMode::ProductSecret => {
+                self.core.directory.activation(grant.device, session);
+                self.turn.commands.push(ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION });
+            }
+        }
+    }
+
+    fn login(&mut self, session: SessionId, peer: SocketAddr, suite: CipherSuite, grant: &Arc<Grant>) {
+        if let Some(older) = self.core.directory.login(grant.device, session) {
+            // The newest session wins once its Finished is verified.
+            self.shards.close(older);
+        }
+        self.core.presence.login(grant.device, grant.lifetime_s);
+        let write = Write::Login {
+            device: grant.device,
+            at: self.core.clock.now(),
+            lifetime_s: grant.lifetime_s,
+            secret_version: grant.secret_version,
+            peer: peer.to_string(),
+        };
+        let (core, shards, grant) = (Arc::clone(&self.core), Arc::clone(&self.shards), Arc::clone(grant));
+        let after = move |written: Result<Written, &StoreError>| match written {
+            Ok(Written::Done) => announce(&core, "login", &grant, peer, suite),
+            Ok(Written::Activated) => announce(&core, "activated", &grant, peer, suite),
+            Ok(Written::SecretSuperseded) => {
+                shards.close(session);
+                core.presence.forget(grant.device, "closed: its secret was replaced");
+                let detail = "the secret was replaced while the handshake was under way".to_owned();
+                let (device, name) = (Some(grant.device), Some(name_of(&grant)));
+                let reason = Some(Reason::WrongKey);
+                core.refusals
+                    .record(Refused { device, name, identity: None, reason, code: Some(742), detail }, peer);
+            }
+            Ok(Written::DeviceUnavailable) | Err(_) => {
+                shards.close(session);
+                core.presence.forget(grant.device, "closed: the login could not be stored");
+            }
+        };
+        self.turn.writes.push(write, After::Call(Box::new(after)));
+    }
+
+    fn closed(&mut self, session: SessionId, cause: CloseCause) {
+        let matches = |known: &Known| known.generation == session.generation;
+        if !self.sessions.get(&session.slot).is_some_and(matches) {
+            return;
+        }
+        let Some(known) = self.sessions.remove(&session.slot) else { return };
+        let was_login = self.core.directory.ended(known.grant.device, session);
+        if was_login && cause == CloseCause::ByPeer {
+            self.core.presence.closed(known.grant.device);
+        }
+    }
+
+    fn wrong_key(&mut self, handshake: HandshakeId, peer: SocketAddr, failed: Box<FailedFinished>) {
+        // Without a grant it ran with a decoy, and its true cause is written down already.
+        if let Some(admitted) = self.handshakes.get(&handshake) {
+            let (identity, device) = (admitted.identity.clone(), admitted.grant.device);
+            self.core.refusals.diagnose(identity, device, peer, failed, Arc::clone(&self.core.store));
+        }
+    }
+
+    fn refused(&self, peer: SocketAddr, refusal: Refusal) {
+        let reason = match refusal {
+            Refusal::NoCommonCipherSuite => Some(Reason::NoCommonCipherSuite),
+            Refusal::VersionUnsupported => Some(Reason::VersionUnsupported),
+            _ => None,
+        };
+        self.core
+            .refusals
+            .record(Refused { reason, detail: refusal.to_string(), ..Refused::default() }, peer);
+    }
+
+    async fn request(&mut self, ticket: Ticket, request: &Request) {
+        let Some(known) = self.known(ticket.session) else { return };
+        let (grant, peer) = (Arc::clone(&known.grant), known.peer);
+        let Some(product) = product(&self.core, &grant.product_key).await else {
+            let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
+            self.turn.commands.push(ShardCommand::Respond { ticket, response });
+            return;
+        };
+        match device_api::handle(&grant, request, product.model.as_ref(), self.core.clock.now()) {
+            Action::Store { writes, response } => {
+                self.heard(grant.device, grant.mode, true);
+                let after = self.after_report(&writes, &grant, ticket, response);
+                self.turn.writes.push_all(writes, after);
+            }
+            Action::Respond { response, refusal } => {
+                self.heard(grant.device, grant.mode, false);
+                self.turn.commands.push(ShardCommand::Respond { ticket, response });
+                if let Some(refusal) = refusal {
+                    let refused = Refused {
+                        device: Some(grant.device),
+                        name: Some(name_of(&grant)),
+                        identity: None,
+                        reason: Some(refusal.reason),
+                        code: refusal.code,
+                        detail: refusal.detail,
+                    };
+                    self.core.refusals.record(refused, peer);
+                }
+            }
+            Action::IssueSecret(wanted) => {
+                let secret = names::new_device_secret(&*self.core.entropy);
+                self.core.issuer.wish(Wish { ticket, grant, wanted, secret, peer: peer.to_string() });
+            }
+        }
+    }
+
+    /// What follows when reports are durable: the answer, and the listeners' events where somebody listens.
+    fn after_report(&self, writes: &[Write], grant: &Grant, ticket: Ticket, response: Response) -> After {
+        if !self.core.feed.has_subscribers() {
+            return After::Respond { ticket, response };
+        }
+        let events: Vec<FeedEvent> = writes.iter().filter_map(|write| report_event(write, grant)).collect();
+        let (feed, shards) = (self.core.feed.clone(), Arc::clone(&self.shards));
+        After::Call(Box::new(move |written| {
+            let response = match written {
+                Ok(_) => {
+                    events.into_iter().for_each(|event| feed.publish(event));
+                    response
+                }
+                Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
+            };
+            shards.send(ticket.session.shard, vec![ShardCommand::Respond { ticket, response }]);
+        }))
+    }
+
+    async fn product_changed(&mut self, product_key: &str) {
+        if product(&self.core, product_key).await.is_some_and(|product| product.enabled) {
+            return;
+        }
+        for (&slot, known) in &self.sessions {
+            if known.grant.product_key == product_key {
+                let session = SessionId { shard: self.shard, slot, generation: known.generation };
+                self.turn.commands.push(ShardCommand::Close { session });
+                self.core.presence.forget(known.grant.device, "closed: its product was switched off");
+            }
+        }
+    }
+
+    fn heard(&mut self, device: DeviceId, mode: SecureMode, reported: bool) {
+        // A session by the product's secret makes no device online.
+        if mode == SecureMode::DeviceSecret {
+            self.turn.heard.push(Heard { device, reported });
+        }
+    }
+
+    fn known(&self, session: SessionId) -> Option<&Known> {
+        self.sessions.get(&session.slot).filter(|known| known.generation == session.generation)
+    }
+}
+
+async fn product(core: &Core, product_key: &str) -> Option<Arc<CachedProduct>> {
+    match core.products.find(product_key).await {
+        Ok(product) => Some(product),
+        Err(error) => {
+            tracing::error!(%error, "the store cannot read a product");
+            None
+        }
+    }
+}
+
+fn announce(core: &Core, event: &'static str, grant: &Grant, peer: SocketAddr, suite: CipherSuite) {
+    tracing::debug!(product_key = grant.product_key, device_key = grant.device_key, %peer, event);
+    if core.feed.has_subscribers() {
+        core.feed.publish(FeedEvent {
+            product_key: Some(grant.product_key.clone()),
+            device_key: Some(grant.device_key.clone()),
+            peer: Some(peer.to_string()),
+            detail: Some(suite.name().to_owned()),
+            ..FeedEvent::new(core.clock.now(), event)
+        });
+    }
+}
+
+fn report_event(write: &Write, grant: &Grant) -> Option<FeedEvent> {
+    let Write::Message(message) = write else { return None };
+    Some(FeedEvent {
+        product_key: Some(grant.product_key.clone()),
+        device_key: Some(grant.device_key.clone()),
+        points: RawValue::from_string(message.points_json.to_string()).ok(),
+        ..FeedEvent::new(message.time, "report")
+    })
+}
+
+fn name_of(grant: &Grant) -> DeviceName {
+    DeviceName { product_key: grant.product_key.clone(), device_key: grant.device_key.clone() }
+}
+
+/// Polls once: stores that answer at once need no task of their own.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}

@@ -1,0 +1,149 @@
+//! `narrowgate device …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Register a device; prints its key and secret
+    #[command(after_help = "Examples:\n  narrowgate device create --product MuGsF6W4\n  \
+                            narrowgate device create --product MuGsF6W4 --device-key 867725030096431 --name 'cellar 3'")]
+    Create(CreateArgs),
+    /// Register many devices from CSV or JSON lines
+    #[command(
+        after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
+                            JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\n\
+                            Example:\n  narrowgate device import meters.csv --product MuGsF6W4 --secrets-out secrets.csv"
+    )]
+    Import(ImportArgs),
+    /// A page of devices
+    #[command(after_help = "Example:\n  narrowgate device list --product MuGsF6W4 --state offline")]
+    List(ListArgs),
+    /// One device: its state and its times
+    #[command(after_help = "Examples:\n  narrowgate device show MuGsF6W4 15bBZlRknc\n  \
+                            narrowgate device show MuGsF6W4/15bBZlRknc\n  narrowgate device show 15bBZlRknc")]
+    Show(DeviceArgs),
+    /// What happened to a device, newest first
+    #[command(after_help = "Example:\n  narrowgate device log MuGsF6W4/15bBZlRknc --limit 10")]
+    Log(LogArgs),
+    /// Refuse a device, and end its session
+    Disable(DeviceArgs),
+    /// Let a disabled device connect again
+    Enable(DeviceArgs),
+    /// Make a device inactive with a new secret, so that it can activate anew
+    Reset(DeviceArgs),
+    /// Remove a device with its secret and log; asks on a terminal
+    #[command(after_help = "Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes")]
+    Delete(DeleteArgs),
+    /// Show a device's secret and key; leaves an entry in its log
+    Secret(DeviceArgs),
+    /// Latest values of a device; its history with --from
+    #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
+                            narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z --limit 1000")]
+    Points(PointsArgs),
+}
+
+/// Names one device: `PK DK`, `PK/DK`, or `DK` where it is unique.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeviceArgs {
+    /// Key of the product; or PK/DK; or the device key alone where it is unique
+    #[arg(value_name = "PK")]
+    pub(crate) first: String,
+    /// Key of the device
+    #[arg(value_name = "DK")]
+    pub(crate) second: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Key of the product
+    #[arg(long, value_name = "PK")]
+    pub(crate) product: String,
+    /// Key of the device, an IMEI for example; generated if not given
+    #[arg(long, value_name = "DK")]
+    pub(crate) device_key: Option<String>,
+    /// Secret to import, instead of a generated one
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) device_secret: Option<String>,
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// CSV with a header, or JSON lines; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Key of the product
+    #[arg(long, value_name = "PK")]
+    pub(crate) product: String,
+    /// Check everything, change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// New file (mode 0600) for the secrets of devices that came without one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only of this product
+    #[arg(long, value_name = "PK")]
+    pub(crate) product: Option<String>,
+    /// Only in this state
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<State>,
+    /// At most so many devices
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Where the last page ended (its nextCursor)
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+/// States as `device show` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum State {
+    Inactive,
+    Online,
+    Offline,
+    Disabled,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) limit: super::LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PointsArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Only this point
+    #[arg(long, value_name = "ID")]
+    pub(crate) point: Option<String>,
+    /// History from this time on (RFC 3339 or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
+    pub(crate) from: Option<i64>,
+    /// History before this time (RFC 3339 or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
+    pub(crate) to: Option<i64>,
+    /// At most so many values
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}

@@ -1,0 +1,151 @@
+//! The command line as clap knows it: names, options and short helps with examples. What the commands do is in
+//! `command`.
+
+mod device;
+mod product;
+mod server;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use device::{DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, PointsArgs, State};
+pub(crate) use product::{CreateArgs as ProductCreateArgs, ProductCommand, Switch, UpdateArgs};
+pub(crate) use server::ServerArgs;
+
+/// A gateway for NB-IoT devices: CoAP over DTLS-PSK.
+#[derive(Debug, Parser)]
+#[command(
+    name = "narrowgate",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "The first message within two minutes:\n  narrowgate demo\n\nOr step by step:\n  \
+                  narrowgate serve &\n  narrowgate product create meters\n  \
+                  narrowgate device create --product PRODUCT_KEY\n\n\
+                  Exit codes: 0 done, 1 failed, 64 bad usage, 78 bad configuration."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes, before or after the verb.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GlobalArgs {
+    /// Directory that holds registry, messages and keys
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "NARROWGATE_DATA",
+        default_value = "./narrowgate-data",
+        hide_env_values = true
+    )]
+    pub(crate) data: PathBuf,
+    /// Configuration file [default: DIR/narrowgate.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE", env = "NARROWGATE_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// What standard output holds: a table for people, or one JSON document [default: table; of listen: json]
+    #[arg(short, long, global = true, value_enum)]
+    pub(crate) output: Option<Output>,
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve devices until SIGTERM
+    #[command(after_help = "Example:\n  narrowgate serve --data /var/lib/narrowgate --dtls 0.0.0.0:5684")]
+    Serve(ServerArgs),
+    /// Serve, with a product and devices to try and the lines to paste
+    #[command(after_help = "Example:\n  narrowgate demo --data /tmp/demo --dtls 127.0.0.1:5684")]
+    Demo(ServerArgs),
+    /// Kinds of devices, and their secrets
+    #[command(subcommand)]
+    Product(ProductCommand),
+    /// Devices: register, list, look into, switch off
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Refused handshakes and requests of all devices and of strangers, newest first
+    #[command(after_help = "Example:\n  narrowgate refused --limit 20")]
+    Refused(LimitArgs),
+    /// Events as they happen, one JSON line each (needs a running server)
+    #[command(after_help = "Example:\n  narrowgate listen --product MuGsF6W4 | jq .points")]
+    Listen(ListenArgs),
+    /// Every setting, its value and where it came from
+    #[command(after_help = "Each key has an environment variable: dtls.listen is NARROWGATE_DTLS_LISTEN.")]
+    Config,
+    /// Completions for a shell
+    #[command(after_help = "Example:\n  narrowgate completions bash > /etc/bash_completion.d/narrowgate")]
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// At most so many entries
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// Only of this product
+    #[arg(long, value_name = "PK")]
+    pub(crate) product: Option<String>,
+    /// Only of this device
+    #[arg(long, value_name = "DK")]
+    pub(crate) device: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_in_the_definitions() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_verb() {
+        for arguments in [
+            ["narrowgate", "--data", "/d", "-o", "json", "product", "list"],
+            ["narrowgate", "product", "list", "-o", "json", "--data", "/d"],
+            ["narrowgate", "product", "-o", "json", "list", "--data", "/d"],
+        ] {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            assert_eq!(cli.global.output, Some(Output::Json));
+            assert_eq!(cli.global.data, PathBuf::from("/d"));
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_help_that_fits_a_line() {
+        fn walk(command: &clap::Command) {
+            let about = command
+                .get_about()
+                .unwrap_or_else(|| panic!("{} has no help", command.get_name()))
+                .to_string();
+            assert!(about.len() <= 90, "{}: {about}", command.get_name());
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,20 @@
+//! `narrowgate serve` and `narrowgate demo`.
+
+use clap::Args;
+
+/// Options of `serve` and `demo`; each is also a key of the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServerArgs {
+    /// CoAP over DTLS listens here [default: 0.0.0.0:5684]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) dtls: Option<String>,
+    /// Plain CoAP; not served by this version
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) coap: Option<String>,
+    /// Health and metrics listen here [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) http: Option<String>,
+    /// Threads that serve devices [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<String>,
+}

@@ -1,0 +1,134 @@
+//! `device …`, except `import`.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use serde_json::{Value, value::RawValue};
+
+use super::import;
+use crate::{
+    cli::{DeleteArgs, DeviceCommand, ListArgs, Output, PointsArgs},
+    config::Config,
+    control::{Access, DeviceName, Request, SecretText},
+    failure::Failure,
+    output::{self, Column, Layout, printable},
+};
+
+const DEVICES: &[Column] = &[
+    Column { field: "productKey", title: "PRODUCT" },
+    Column { field: "deviceKey", title: "DEVICE" },
+    Column { field: "name", title: "NAME" },
+    Column { field: "state", title: "STATE" },
+    Column { field: "lastSeenTime", title: "LAST SEEN" },
+];
+
+/// Columns of a log; those of strangers' refusals are in `refused`.
+const LOG: &[Column] = &[
+    Column { field: "time", title: "TIME" },
+    Column { field: "event", title: "EVENT" },
+    Column { field: "reason", title: "REASON" },
+    Column { field: "code", title: "CODE" },
+    Column { field: "peer", title: "PEER" },
+    Column { field: "detail", title: "DETAIL" },
+];
+
+const POINTS: &[Column] = &[
+    Column { field: "point", title: "POINT" },
+    Column { field: "value", title: "VALUE" },
+    Column { field: "time", title: "TIME" },
+];
+
+pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    let (request, layout) = match command {
+        DeviceCommand::Import(arguments) => return import::run(&arguments, config, output),
+        DeviceCommand::List(arguments) => return list(arguments, config, output),
+        DeviceCommand::Delete(arguments) => return delete(&arguments, config, output),
+        DeviceCommand::Create(arguments) => {
+            let request = Request::CreateDevice {
+                product_key: arguments.product,
+                device_key: arguments.device_key,
+                device_secret: arguments.device_secret.map(SecretText::new),
+                name: arguments.name,
+            };
+            (request, Layout::Record)
+        }
+        DeviceCommand::Show(device) => (Request::Device { device: (&device).into() }, Layout::Record),
+        DeviceCommand::Secret(device) => (Request::DeviceSecret { device: (&device).into() }, Layout::Record),
+        DeviceCommand::Reset(device) => (Request::ResetDevice { device: (&device).into() }, Layout::Record),
+        DeviceCommand::Disable(device) => (switch(&(&device).into(), false), Layout::Record),
+        DeviceCommand::Enable(device) => (switch(&(&device).into(), true), Layout::Record),
+        DeviceCommand::Log(arguments) => {
+            let device = (&arguments.device).into();
+            (Request::DeviceLog { device, limit: arguments.limit.limit }, Layout::Rows(LOG))
+        }
+        DeviceCommand::Points(arguments) => (points(arguments)?, Layout::Rows(POINTS)),
+    };
+    let answer = Access::open(config)?.request_once(request)?;
+    output::print(output, &answer, layout)
+}
+
+fn switch(device: &DeviceName, enabled: bool) -> Request {
+    Request::SetDeviceEnabled { device: device.clone(), enabled }
+}
+
+fn points(arguments: PointsArgs) -> Result<Request, Failure> {
+    let PointsArgs { device, point, from, to, limit } = arguments;
+    let device = (&device).into();
+    match (from, to) {
+        (None, None) => Ok(Request::PointsLatest { device, point, limit }),
+        (Some(from), Some(to)) if from >= to => {
+            Err(Failure::usage("--from is not before --to")
+                .hint("history is from (inclusive) to (exclusive)"))
+        }
+        (from, to) => Ok(Request::PointsHistory { device, point, from, to, limit }),
+    }
+}
+
+fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let request = Request::Devices {
+        product_key: arguments.product,
+        state: arguments.state,
+        limit: arguments.limit,
+        cursor: arguments.cursor,
+    };
+    let answer = Access::open(config)?.request_once(request)?;
+    if output == Output::Json {
+        return output::print(output, &answer, Layout::Record);
+    }
+    let page: Value = serde_json::from_str(answer.get()).unwrap_or_default();
+    let rows = RawValue::from_string(page["devices"].to_string())
+        .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+    output::print(output, &rows, Layout::Rows(DEVICES))?;
+    if let Some(cursor) = page["nextCursor"].as_str() {
+        output::note(format_args!("more devices follow: --cursor {}", printable(cursor)));
+    }
+    Ok(())
+}
+
+fn delete(arguments: &DeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = DeviceName::from(&arguments.device);
+    if !arguments.yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        // The store is not kept waiting for the answer.
+        let answer = Access::open(config)?.request_once(Request::Device { device: device.clone() })?;
+        let shown: Value = serde_json::from_str(answer.get())
+            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+        let field = |name: &str| printable(shown[name].as_str().unwrap_or_default());
+        if !confirm(&format!(
+            "delete {}/{} with its secret and log? [y/N] ",
+            field("productKey"),
+            field("deviceKey")
+        )) {
+            return Err(Failure::failed("nothing was deleted")
+                .reason("it was not confirmed")
+                .hint("answer y, or give --yes"));
+        }
+    }
+    let answer = Access::open(config)?.request_once(Request::DeleteDevice { device })?;
+    output::print(output, &answer, Layout::Record)
+}
+
+fn confirm(question: &str) -> bool {
+    let mut answer = String::new();
+    // Without a terminal to ask on or an answer to read, it is a no.
+    let asked = write!(io::stderr().lock(), "{question}").is_ok();
+    asked && io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}

@@ -1,0 +1,96 @@
+//! `listen`: events as they happen, from a running server.
+
+use serde_json::Value;
+
+use crate::{
+    cli::{ListenArgs, Output},
+    config::Config,
+    control::{Client, Reply, Request},
+    failure::Failure,
+    output::{self, printable},
+};
+
+pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let Some(mut client) = Client::connect(&config.data)? else {
+        return Err(Failure::failed("there is nothing to listen to")
+            .file(config.data.display())
+            .reason("no server is running on this data directory")
+            .hint("start narrowgate serve with the same --data"));
+    };
+    client.request(&Request::Listen { product_key: arguments.product, device_key: arguments.device })?;
+    output::note("listening; end with Ctrl-C");
+    loop {
+        match client.receive()? {
+            Some(Reply::Event(event)) => {
+                let line = match output {
+                    Output::Json => event.get().to_owned(),
+                    Output::Table => readable(event.get()),
+                };
+                if !output::stream_line(&line) {
+                    return Ok(());
+                }
+            }
+            Some(Reply::Missed(count)) => {
+                output::note(format_args!("{count} events were missed: this reader was too slow"));
+            }
+            Some(Reply::Ended) => {
+                output::note("the server stopped");
+                return Ok(());
+            }
+            Some(Reply::Failed(failure)) => return Err(failure),
+            Some(Reply::Done(_)) => {}
+            None => {
+                return Err(
+                    Failure::failed("the server went away").hint("look at its log, and start it again")
+                );
+            }
+        }
+    }
+}
+
+/// An event as a line for people.
+pub(super) fn readable(json: &str) -> String {
+    let event: Value = serde_json::from_str(json).unwrap_or_default();
+    let mut line = crate::time::rfc3339(event["time"].as_i64().unwrap_or_default());
+    let mut add = |text: &str| {
+        line.push_str("  ");
+        line.push_str(&printable(text));
+    };
+    add(event["event"].as_str().unwrap_or_default());
+    match (event["productKey"].as_str(), event["deviceKey"].as_str(), event["identity"].as_str()) {
+        (Some(product), Some(device), _) => add(&format!("{product}/{device}")),
+        (_, _, Some(identity)) => add(&format!("identity {identity}")),
+        (Some(product), None, None) => add(product),
+        _ => {}
+    }
+    for field in ["reason", "detail", "peer"] {
+        if let Some(text) = event[field].as_str() {
+            add(text);
+        }
+    }
+    if !event["points"].is_null() {
+        add(&event["points"].to_string());
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_read_as_lines() {
+        assert_eq!(
+            readable(
+                r#"{"time":0,"event":"report","productKey":"p","deviceKey":"d","points":{"temp":21.5}}"#
+            ),
+            "1970-01-01T00:00:00Z  report  p/d  {\"temp\":21.5}"
+        );
+        assert_eq!(
+            readable(
+                r#"{"time":0,"event":"refused","identity":"a\u001b,b","reason":"wrong_key","peer":"1.2.3.4:5"}"#
+            ),
+            "1970-01-01T00:00:00Z  refused  identity a\\u{1b},b  wrong_key  1.2.3.4:5"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The commands, one file each.
+
+mod completions;
+mod config;
+mod demo;
+mod demo_text;
+mod device;
+mod import;
+mod import_file;
+mod listen;
+mod product;
+mod refused;
+mod serve;
+
+use crate::{
+    cli::{Cli, Command, Output, ServerArgs},
+    config::Config,
+    failure::Failure,
+};
+
+/// Does what was asked.
+///
+/// # Errors
+/// What the operator is to read; carries the exit code.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let load = |server: &ServerArgs| Config::load(&global, server);
+    let output = global.output.unwrap_or(Output::Table);
+    let offline = ServerArgs::default();
+    match command {
+        Command::Completions { shell } => completions::run(shell),
+        Command::Config => config::run(&load(&offline)?, output),
+        Command::Serve(arguments) => serve::run(&load(&arguments)?, &arguments),
+        Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, output),
+        Command::Product(command) => product::run(command, &load(&offline)?, output),
+        Command::Device(command) => device::run(command, &load(&offline)?, output),
+        Command::Refused(arguments) => refused::run(&arguments, &load(&offline)?, output),
+        Command::Listen(arguments) => {
+            listen::run(arguments, &load(&offline)?, global.output.unwrap_or(Output::Json))
+        }
+    }
+}

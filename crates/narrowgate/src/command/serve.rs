@@ -1,0 +1,49 @@
+//! `serve`: serves devices until a signal.
+
+use crate::{
+    cli::ServerArgs,
+    config::Config,
+    failure::Failure,
+    output,
+    serve::{self, Server, Signals},
+};
+
+pub(super) fn run(config: &Config, arguments: &ServerArgs) -> Result<(), Failure> {
+    refuse_plain_coap(arguments)?;
+    serve::start_log(config);
+    warn_of_mistyped_variables();
+    serve::run(async {
+        let mut signals = Signals::catch()?;
+        let server = Server::start(config).await?;
+        server.ready(config).await?;
+        let name = signals.next().await;
+        stop(server, signals, name).await
+    })
+}
+
+/// Stops the server after the first signal; the second one ends the process at once.
+pub(super) async fn stop(server: Server, mut signals: Signals, name: &str) -> Result<(), Failure> {
+    output::note(format_args!("{name}: finishing what is under way (again: stop at once)"));
+    tokio::select! {
+        stopped = server.stop() => stopped,
+        name = signals.another() => Err(Failure::failed(format_args!("stopped at once by a second signal ({name})"))
+            .reason("work under way was given up; what was acknowledged is stored")),
+    }
+}
+
+/// Plain CoAP is a part of the protocol that this version does not serve.
+pub(super) fn refuse_plain_coap(arguments: &ServerArgs) -> Result<(), Failure> {
+    match &arguments.coap {
+        None => Ok(()),
+        Some(address) => Err(Failure::usage("plain CoAP is not served by this version")
+            .part("where", format_args!("--coap {address}"))
+            .reason("only CoAP over DTLS is")
+            .hint("leave --coap out, and let devices connect by DTLS (--dtls)")),
+    }
+}
+
+pub(super) fn warn_of_mistyped_variables() {
+    for warning in super::config::mistyped_warnings() {
+        tracing::warn!("{warning}");
+    }
+}

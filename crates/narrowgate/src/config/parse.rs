@@ -1,0 +1,152 @@
+//! Values from text. Every error is the sentence that an operator reads behind "reason".
+
+use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+
+/// An address with its port.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address with a port; write 0.0.0.0:5684 or [::]:5684"))
+}
+
+/// `true` or `false`.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// A whole number within a range.
+pub(crate) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> {
+    move |text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("{text:?} is no whole number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// A time with its unit, as `9s`, within a range.
+pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let duration = unbounded_duration(text)?;
+        if range.contains(&duration) {
+            return Ok(duration);
+        }
+        let (from, to) = (show_duration(*range.start()), show_duration(*range.end()));
+        Err(format!("{text:?} is out of range; it must be {from} to {to}"))
+    }
+}
+
+/// Whole days, or `off`.
+pub(crate) fn days(text: &str) -> Result<Option<u32>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let seconds = unbounded_duration(text)?.as_secs();
+    match u32::try_from(seconds / 86_400) {
+        Ok(days) if days >= 1 && seconds.is_multiple_of(86_400) => Ok(Some(days)),
+        _ => Err(format!("{text:?} is no number of whole days; write 90d, or off")),
+    }
+}
+
+/// One of some words.
+pub(crate) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("{text:?} is none of {}", words.join(", "))
+        })
+    }
+}
+
+/// Some of some words, in the order given, separated by commas; none twice, at least one.
+pub(crate) fn some_of<T: Copy + PartialEq>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<Vec<T>, String> {
+    move |text| {
+        let mut chosen = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            let value = one_of(words)(word)?;
+            if chosen.contains(&value) {
+                return Err(format!("{word:?} stands there twice"));
+            }
+            chosen.push(value);
+        }
+        Ok(chosen)
+    }
+}
+
+fn unbounded_duration(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("{text:?} is no duration; write a number and its unit, as 500ms, 9s, 15m, 24h or 7d");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..unit_at].parse().map_err(|_| wrong())?;
+    let unit_ms: u64 = match &text[unit_at..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn show_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    for (unit, unit_ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+        if ms >= unit_ms && ms.is_multiple_of(unit_ms) {
+            return format!("{}{unit}", ms / unit_ms);
+        }
+    }
+    format!("{ms}ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_number_and_a_unit() {
+        for (text, ms) in
+            [("500ms", 500), ("9s", 9000), ("15m", 900_000), ("24h", 86_400_000), ("7d", 604_800_000)]
+        {
+            assert_eq!(unbounded_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in
+            ["", "9", "s", "9 s", "-1s", "1.5h", "9S", "99999999999999999999s", "9999999999999999d", "1h30m"]
+        {
+            assert!(unbounded_duration(text).unwrap_err().contains("7d"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_out_of_range_is_told_the_range() {
+        let parse = duration(Duration::from_millis(100)..=Duration::from_secs(60));
+        assert_eq!(parse("9s"), Ok(Duration::from_secs(9)));
+        assert_eq!(parse("2m").unwrap_err(), "\"2m\" is out of range; it must be 100ms to 1m");
+    }
+
+    #[test]
+    fn retention_is_whole_days_or_off() {
+        assert_eq!(days("off"), Ok(None));
+        assert_eq!(days("48h"), Ok(Some(2)));
+        for text in ["0d", "36h", "90", "-1d"] {
+            assert!(days(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_keep_their_order_and_stand_once() {
+        let words = [("a", 1), ("b", 2)];
+        assert_eq!(some_of(&words)("b, a"), Ok(vec![2, 1]));
+        assert_eq!(some_of(&words)("a,a").unwrap_err(), "\"a\" stands there twice");
+        assert_eq!(some_of(&words)("").unwrap_err(), "\"\" is none of a, b");
+    }
+
+    #[test]
+    fn numbers_addresses_and_switches_say_what_is_expected() {
+        assert_eq!(number(1..=16_u32)("17").unwrap_err(), "\"17\" is no whole number from 1 to 16");
+        assert!(address("localhost:1").unwrap_err().contains("0.0.0.0:5684"));
+        assert_eq!(switch("yes").unwrap_err(), "\"yes\" is neither true nor false");
+    }
+}

@@ -1,0 +1,168 @@
+//! Chooses the way: the running server's socket where there is one, else the store itself.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use narrowgate_platform::{ports::Store, service::registry::Registry};
+use serde_json::value::RawValue;
+
+use super::{Client, Request, execute::execute};
+use crate::{
+    config::{Config, StoreKind},
+    failure::Failure,
+    store::{self, OpenedStore, StoreFailure},
+    system::{SystemClock, SystemEntropy},
+};
+
+/// A store that another process holds is waited for so long: another command, or a server that starts or stops.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Between two looks.
+const LOCK_WAIT_STEP: Duration = Duration::from_millis(50);
+
+/// A way to the registry.
+pub(crate) enum Access {
+    /// Through the running server.
+    Server(Client),
+    /// By this process.
+    Store(Box<OwnStore>),
+}
+
+/// The store, opened by this process.
+pub(crate) struct OwnStore {
+    registry: Registry,
+    store: Arc<dyn Store>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Access {
+    /// Finds the way for a data directory that holds a store. A mistyped `--data` makes none.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        let nothing = || {
+            Failure::failed("there is no store to work on")
+                .file(config.data.display())
+                .reason("the directory holds no registry")
+                .hint("check --data and NARROWGATE_DATA; product create, serve and demo make a new store")
+        };
+        let is_new = config.store.kind == StoreKind::Sqlite && !store::exists(config);
+        if is_new && Client::connect(&config.data)?.is_none() {
+            Err(nothing())
+        } else {
+            Self::open_or_create(config)
+        }
+    }
+
+    /// Finds the way; makes a new store where there is none.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn open_or_create(config: &Config) -> Result<Self, Failure> {
+        let mut patience = Patience::new();
+        loop {
+            if let Some(client) = Client::connect(&config.data)? {
+                return Ok(Self::Server(client));
+            }
+            if config.store.kind == StoreKind::Memory {
+                return Err(Failure::failed("there is no store to work on")
+                    .file(config.data.display())
+                    .reason("store.kind is memory: what is stored lives in the server, and none is running")
+                    .hint("start narrowgate serve, or choose store.kind = \"sqlite\""));
+            }
+            match store::open(config) {
+                Ok(opened) => return OwnStore::new(opened.store).map(|store| Self::Store(Box::new(store))),
+                Err(failure) => patience.wait(failure)?,
+            }
+        }
+    }
+
+    /// Asks and waits for the answer.
+    ///
+    /// # Errors
+    /// The same from a server as from the store.
+    pub(crate) fn request(&mut self, request: Request) -> Result<Box<RawValue>, Failure> {
+        match self {
+            Self::Server(client) => client.request(&request),
+            Self::Store(own) => {
+                own.runtime.block_on(execute(&own.registry, request)).map(|outcome| outcome.answer)
+            }
+        }
+    }
+
+    /// Asks, waits, and closes the store where this process opened it.
+    ///
+    /// # Errors
+    /// The request's, else the closing's.
+    pub(crate) fn request_once(mut self, request: Request) -> Result<Box<RawValue>, Failure> {
+        let answer = self.request(request);
+        let closed = self.close();
+        answer.and_then(|answer| closed.map(|()| answer))
+    }
+
+    /// Closes the store where this process opened it.
+    ///
+    /// # Errors
+    /// When the store could not finish.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Server(_) => Ok(()),
+            Self::Store(own) => own.runtime.block_on(own.store.close()).map_err(|error| {
+                Failure::failed("cannot close the store").reason(error).hint("look whether the disk is full")
+            }),
+        }
+    }
+}
+
+impl OwnStore {
+    fn new(store: Arc<dyn Store>) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
+        let registry = Registry::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
+        Ok(Self { registry, store, runtime })
+    }
+}
+
+/// Opens the store for a server. A command that is working on it is waited for; another server is not.
+///
+/// # Errors
+/// Why not, in words for the operator.
+pub(crate) fn open_store_waiting(config: &Config) -> Result<OpenedStore, Failure> {
+    let mut patience = Patience::new();
+    loop {
+        match store::open(config) {
+            Ok(opened) => return Ok(opened),
+            // The server whose lock this is shows itself by its socket.
+            Err(StoreFailure::InUse(failure)) if Client::connect(&config.data)?.is_some() => {
+                return Err(failure);
+            }
+            Err(failure) => patience.wait(failure)?,
+        }
+    }
+}
+
+/// Waits for a store that is in use, up to a limit.
+struct Patience {
+    ends: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { ends: Instant::now() + LOCK_WAIT_MAX }
+    }
+
+    /// Waits a moment, or gives the failure back.
+    fn wait(&mut self, failure: StoreFailure) -> Result<(), Failure> {
+        match failure {
+            StoreFailure::InUse(_) if Instant::now() < self.ends => {
+                thread::sleep(LOCK_WAIT_STEP);
+                Ok(())
+            }
+            StoreFailure::InUse(failure) | StoreFailure::Other(failure) => Err(failure),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Executes requests on the registry: the same in a server and in a command that opened the store itself.
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::device::Device,
+    ports::HistoryQuery,
+    secret::Secret,
+    service::{
+        registry::{
+            DeviceList, ImportRow as NewRow, NewDeviceRequest, NewProduct, ProductPatch, Registry,
+            RegistryError,
+        },
+        view::ShownState,
+    },
+};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{DeviceName, Request, SecretText};
+use crate::{
+    cli::State,
+    failure::{Exit, Failure},
+};
+
+/// What a request gave, and what follows from it for the sessions of a running server.
+pub(crate) struct Outcome {
+    pub(crate) answer: Box<RawValue>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// What a running server does after a change.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The device's sessions end.
+    CloseDevice { device: DeviceId, cause: &'static str },
+    /// The product's model and switches are read anew; where it was disabled its sessions end.
+    ProductChanged { product_key: String },
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// In an operator's words, with the exit code.
+pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+    match request {
+        Request::CreateProduct { .. }
+        | Request::Products
+        | Request::Product { .. }
+        | Request::UpdateProduct { .. } => on_products(registry, request).await,
+        Request::CreateDevice { .. }
+        | Request::ImportDevices { .. }
+        | Request::Devices { .. }
+        | Request::Refusals { .. } => on_many(registry, request).await,
+        _ => on_one(registry, request).await,
+    }
+}
+
+/// Numbers for the start banner: products, devices, and whether there are more devices than were counted.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn counts(registry: &Registry) -> Result<(usize, usize, bool), Failure> {
+    let explain = failed("cannot read the registry");
+    let products = registry.products().await.map_err(&explain)?.len();
+    let list = DeviceList { limit: 1000, ..DeviceList::default() };
+    let page = registry.devices(&list).await.map_err(&explain)?;
+    Ok((products, page.devices.len(), page.next_cursor.is_some()))
+}
+
+async fn on_products(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+    match request {
+        Request::CreateProduct {
+            name,
+            product_key,
+            product_secret,
+            dynamic_activation,
+            activation_ends,
+            quota,
+            model,
+        } => {
+            let new = NewProduct {
+                name,
+                product_key,
+                product_secret: product_secret.map(secret),
+                dynamic_activation,
+                ends_at: activation_ends.map(UnixMillis),
+                quota_per_hour: quota,
+                model_json: model,
+            };
+            done(&registry.create_product(new).await.map_err(failed("cannot create the product"))?)
+        }
+        Request::Products => done(&registry.products().await.map_err(failed("cannot list the products"))?),
+        Request::Product { product_key } => {
+            done(&registry.product(&product_key).await.map_err(failed("cannot show the product"))?)
+        }
+        Request::UpdateProduct {
+            product_key,
+            name,
+            enabled,
+            dynamic_activation,
+            activation_ends,
+            quota,
+            model,
+        } => {
+            let patch = ProductPatch {
+                name,
+                enabled,
+                dynamic_activation,
+                ends_at: activation_ends.map(|ends| Some(UnixMillis(ends))),
+                quota_per_hour: quota,
+                model_json: model.map(Some),
+            };
+            let updated = registry.update_product(&product_key, patch).await;
+            let outcome = done(&updated.map_err(failed("cannot change the product"))?)?;
+            Ok(Outcome { effects: vec![Effect::ProductChanged { product_key }], ..outcome })
+        }
+        _ => Err(misdirected()),
+    }
+}
+
+async fn on_many(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+    match request {
+        Request::CreateDevice { product_key, device_key, device_secret, name } => {
+            let device_secret = device_secret.map(secret);
+            let new = NewDeviceRequest { product_key, device_key, device_secret, name };
+            done(&registry.create_device(new).await.map_err(failed("cannot register the device"))?)
+        }
+        Request::ImportDevices { product_key, rows, dry_run } => {
+            let rows = rows.into_iter().map(|row| NewRow {
+                line: row.line,
+                device_key: row.device_key,
+                device_secret: row.device_secret.map(secret),
+                name: row.name,
+            });
+            let imported = registry.import_devices(&product_key, rows.collect(), dry_run).await;
+            done(&imported.map_err(failed("cannot import the devices"))?)
+        }
+        Request::Devices { product_key, state, limit, cursor } => {
+            let list = DeviceList { product_key, state: state.map(shown), cursor, limit: limit as usize };
+            done(&registry.devices(&list).await.map_err(failed("cannot list the devices"))?)
+        }
+        Request::Refusals { limit } => {
+            done(&registry.refusals(limit as usize).await.map_err(failed("cannot list the refusals"))?)
+        }
+        _ => Err(misdirected()),
+    }
+}
+
+async fn on_one(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+    match request {
+        Request::Device { device } => {
+            let device = resolve(registry, &device, "cannot show the device").await?;
+            done(&narrowgate_platform::service::view::DeviceView::from(&device))
+        }
+        Request::DeviceSecret { device } => {
+            const TASK: &str = "cannot show the device's secret";
+            let device = resolve(registry, &device, TASK).await?;
+            done(&registry.device_secret(&device).await.map_err(failed(TASK))?)
+        }
+        Request::SetDeviceEnabled { device, enabled } => {
+            let task = if enabled { "cannot enable the device" } else { "cannot disable the device" };
+            let device = resolve(registry, &device, task).await?;
+            let changed = registry.set_enabled(&device, enabled).await.map_err(failed(task))?;
+            if enabled { done(&changed) } else { closing(&changed, &device, "disabled by an operator") }
+        }
+        Request::ResetDevice { device } => {
+            const TASK: &str = "cannot reset the device";
+            let device = resolve(registry, &device, TASK).await?;
+            let reset = registry.reset(&device).await.map_err(failed(TASK))?;
+            closing(&reset, &device, "reset by an operator")
+        }
+        Request::DeleteDevice { device } => {
+            const TASK: &str = "cannot delete the device";
+            let device = resolve(registry, &device, TASK).await?;
+            let deleted = registry.delete(&device).await.map_err(failed(TASK))?;
+            closing(&deleted, &device, "deleted by an operator")
+        }
+        Request::DeviceLog { device, limit } => {
+            const TASK: &str = "cannot show the device's log";
+            let device = resolve(registry, &device, TASK).await?;
+            done(&registry.log(&device, limit as usize).await.map_err(failed(TASK))?)
+        }
+        Request::PointsLatest { device, point, limit } => {
+            let device = resolve(registry, &device, POINTS).await?;
+            let mut values = registry.points_latest(&device).await.map_err(failed(POINTS))?;
+            values.retain(|value| point.as_ref().is_none_or(|point| value.point == *point));
+            values.truncate(limit as usize);
+            done(&values)
+        }
+        Request::PointsHistory { device, point, from, to, limit } => {
+            let device = resolve(registry, &device, POINTS).await?;
+            let query = HistoryQuery {
+                point,
+                from: from.map(UnixMillis),
+                to: to.map(UnixMillis),
+                limit: limit as usize,
+            };
+            done(&registry.points_history(&device, query).await.map_err(failed(POINTS))?)
+        }
+        _ => Err(misdirected()),
+    }
+}
+
+const POINTS: &str = "cannot show the device's points";
+
+async fn resolve(registry: &Registry, name: &DeviceName, task: &'static str) -> Result<Device, Failure> {
+    let found = match &name.product {
+        Some(product) => registry.resolve(product, Some(&name.device)).await,
+        None => registry.resolve(&name.device, None).await,
+    };
+    found.map_err(failed(task))
+}
+
+fn done(answer: &impl Serialize) -> Result<Outcome, Failure> {
+    let answer =
+        to_raw_value(answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
+    Ok(Outcome { answer, effects: Vec::new() })
+}
+
+fn closing(answer: &impl Serialize, device: &Device, cause: &'static str) -> Result<Outcome, Failure> {
+    Ok(Outcome { effects: vec![Effect::CloseDevice { device: device.id, cause }], ..done(answer)? })
+}
+
+/// The registry's error under the headline of what was tried.
+fn failed(task: &'static str) -> impl Fn(RegistryError) -> Failure {
+    move |error| {
+        let exit = match &error {
+            // A model is a file's content, not an argument.
+            RegistryError::Invalid { field, .. } if *field != "model" => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let failure = Failure::new(exit, task).reason(&error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// `listen` has no answer of its own; the server streams it before it comes here.
+fn misdirected() -> Failure {
+    Failure::failed("there is nothing to listen to").reason("events come from a running server only")
+}
+
+fn secret(text: SecretText) -> Secret {
+    Secret::new(text.into_text())
+}
+
+fn shown(state: State) -> ShownState {
+    match state {
+        State::Inactive => ShownState::Inactive,
+        State::Online => ShownState::Online,
+        State::Offline => ShownState::Offline,
+        State::Disabled => ShownState::Disabled,
+    }
+}

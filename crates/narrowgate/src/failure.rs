@@ -1,0 +1,113 @@
+//! Errors as an operator reads them: what could not be done, where, why, and what to try; and the exit code.
+
+use std::{fmt::Display, io::Write as _, process::ExitCode};
+
+use serde::{Deserialize, Serialize};
+
+/// How the program ends when it did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Exit {
+    /// It failed: 1.
+    Failed,
+    /// It was asked wrongly: 64 (EX_USAGE).
+    Usage,
+    /// The configuration is wrong: 78 (EX_CONFIG).
+    Config,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Failed => ExitCode::from(1),
+            Exit::Usage => ExitCode::from(64),
+            Exit::Config => ExitCode::from(78),
+        }
+    }
+}
+
+/// An error with its parts. Crosses the control socket whole, so that it reads the same from both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What could not be done: `cannot open the store`.
+    pub(crate) headline: String,
+    /// Where, why, and what to try, in the order in which they are printed.
+    pub(crate) parts: Vec<(String, String)>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, headline: impl Display) -> Self {
+        Self { exit, headline: headline.to_string(), parts: Vec::new() }
+    }
+
+    pub(crate) fn failed(headline: impl Display) -> Self {
+        Self::new(Exit::Failed, headline)
+    }
+
+    pub(crate) fn usage(headline: impl Display) -> Self {
+        Self::new(Exit::Usage, headline)
+    }
+
+    pub(crate) fn config(headline: impl Display) -> Self {
+        Self::new(Exit::Config, headline)
+    }
+
+    /// Adds a part under any label.
+    pub(crate) fn part(mut self, label: &str, text: impl Display) -> Self {
+        self.parts.push((label.to_owned(), text.to_string()));
+        self
+    }
+
+    /// Where: a file or directory.
+    pub(crate) fn file(self, path: impl Display) -> Self {
+        self.part("file", path)
+    }
+
+    /// Why.
+    pub(crate) fn reason(self, reason: impl Display) -> Self {
+        self.part("reason", reason)
+    }
+
+    /// What to try.
+    pub(crate) fn hint(self, hint: impl Display) -> Self {
+        self.part("try", hint)
+    }
+
+    /// Prints to standard error.
+    pub(crate) fn print(&self) {
+        // Where standard error is closed there is nobody left to tell.
+        let _ = write!(std::io::stderr().lock(), "{self}");
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "error: {}", self.headline)?;
+        for (label, text) in &self.parts {
+            for (index, line) in text.lines().enumerate() {
+                writeln!(f, "  {:<7} {line}", if index == 0 { label } else { "" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_in_four_parts() {
+        let failure = Failure::config("cannot open the store")
+            .file("data/registry.db")
+            .reason("permission denied")
+            .hint("chown narrowgate: data/\nor choose another --data");
+        assert_eq!(
+            failure.to_string(),
+            "error: cannot open the store\n  file    data/registry.db\n  reason  permission denied\n  \
+             try     chown narrowgate: data/\n          or choose another --data\n"
+        );
+    }
+}

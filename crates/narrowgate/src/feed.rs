@@ -1,0 +1,168 @@
+//! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
+//!
+//! The bridge publishes; any number of listeners follow. A listener that is slower than the fleet misses events
+//! and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
+
+use std::sync::Arc;
+
+use narrowgate_platform::{ids::UnixMillis, model::log::Reason};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::broadcast;
+
+/// Events kept for the slowest listener; what is older is missed and counted. Memory is a pointer each.
+pub const EVENTS_KEPT: usize = 4096;
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedEvent {
+    /// When.
+    pub time: UnixMillis,
+    /// What: `activated`, `login`, `online`, `offline`, `refused`, `report`, `secret_issued` and the like.
+    pub event: &'static str,
+    /// Product, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_key: Option<String>,
+    /// Device, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_key: Option<String>,
+    /// The identity as the peer gave it, for refusals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Why, for refusals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The protocol's number for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// The peer's address and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Words for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The reported points, for `report`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<Box<RawValue>>,
+}
+
+impl FeedEvent {
+    /// `event` at `time`, with nothing else known.
+    pub fn new(time: UnixMillis, event: &'static str) -> Self {
+        Self {
+            time,
+            event,
+            product_key: None,
+            device_key: None,
+            identity: None,
+            reason: None,
+            code: None,
+            peer: None,
+            detail: None,
+            points: None,
+        }
+    }
+}
+
+/// The sending side; clones publish to the same listeners.
+#[derive(Debug, Clone)]
+pub struct Feed(broadcast::Sender<Arc<FeedEvent>>);
+
+impl Feed {
+    /// A feed that nobody follows yet.
+    pub fn new() -> Self {
+        Self(broadcast::Sender::new(EVENTS_KEPT))
+    }
+
+    /// Whether anybody follows: lets the caller skip making an event that nobody would see.
+    pub fn has_subscribers(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    /// Shows `event` to everybody who follows; without followers it is dropped. Never waits.
+    pub fn publish(&self, event: FeedEvent) {
+        if self.has_subscribers() {
+            // The last follower may have gone meanwhile: then nobody misses it.
+            let _ = self.0.send(Arc::new(event));
+        }
+    }
+
+    /// Follows from now on.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription(self.0.subscribe())
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The receiving side.
+#[derive(Debug)]
+pub struct Subscription(broadcast::Receiver<Arc<FeedEvent>>);
+
+/// What a listener gets next.
+#[derive(Debug, Clone)]
+pub enum Next {
+    /// An event.
+    Event(Arc<FeedEvent>),
+    /// So many events were missed: the listener was too slow.
+    Missed(u64),
+    /// There will be no more.
+    Ended,
+}
+
+impl Subscription {
+    /// Waits for the next event.
+    pub async fn next(&mut self) -> Next {
+        match self.0.recv().await {
+            Ok(event) => Next::Event(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Next::Missed(count),
+            Err(broadcast::error::RecvError::Closed) => Next::Ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_gets_what_is_published_after_it_came() {
+        let feed = Feed::new();
+        feed.publish(FeedEvent::new(UnixMillis(1), "login"));
+        assert!(!feed.has_subscribers());
+        let mut follower = feed.subscribe();
+        assert!(feed.has_subscribers());
+        feed.publish(FeedEvent::new(UnixMillis(2), "offline"));
+        assert!(matches!(follower.next().await, Next::Event(event) if event.event == "offline"));
+        drop(feed);
+        assert!(matches!(follower.next().await, Next::Ended));
+    }
+
+    #[tokio::test]
+    async fn a_slow_follower_is_told_how_much_it_missed() {
+        let feed = Feed::new();
+        let mut follower = feed.subscribe();
+        for time in 0..EVENTS_KEPT as i64 + 5 {
+            feed.publish(FeedEvent::new(UnixMillis(time), "report"));
+        }
+        assert!(matches!(follower.next().await, Next::Missed(5)));
+        assert!(matches!(follower.next().await, Next::Event(event) if event.time == UnixMillis(5)));
+    }
+
+    #[test]
+    fn an_event_is_camel_case_json_without_nulls() {
+        let mut event = FeedEvent::new(UnixMillis(7), "report");
+        event.device_key = Some("d".into());
+        event.reason = Some(Reason::WrongKey);
+        event.points = Some(RawValue::from_string("{\"temp\":21.5}".into()).unwrap());
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"time":7,"event":"report","deviceKey":"d","reason":"wrong_key","points":{"temp":21.5}}"#
+        );
+    }
+}

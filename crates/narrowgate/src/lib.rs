@@ -1,0 +1,43 @@
+//! The program narrowgate: a gateway for fleets of NB-IoT devices that connect by CoAP over DTLS-PSK.
+//!
+//! This crate only wires: the command line and the configuration, the shell around `serve`, the control socket
+//! by which the command line talks to a running server, and the bridge between the engine and the platform.
+#![forbid(unsafe_code)]
+
+pub mod bridge;
+mod cli;
+mod command;
+mod config;
+mod control;
+mod failure;
+pub mod feed;
+mod output;
+mod serve;
+mod store;
+pub mod system;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::failure::Exit;
+
+/// Runs the program with the arguments and the environment of the process.
+pub fn run() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; where the output is closed nobody reads them.
+            let _ = error.print();
+            return if error.exit_code() == 0 { ExitCode::SUCCESS } else { Exit::Usage.into() };
+        }
+    };
+    match command::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The shell around a serving process: opens everything, says `ready`, serves until a signal, drains, closes.
+//!
+//! Everything that can fail is opened and bound before `ready`; nothing is left behind when one of it fails.
+//! Limit: [`DRAIN_TIME_MAX`].
+
+mod banner;
+mod metrics;
+mod notify;
+mod options;
+mod signals;
+
+use std::{
+    net::{SocketAddr, TcpListener, UdpSocket},
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use narrowgate_http::{About, Health, Phase};
+use narrowgate_platform::{ports::Store, service::registry::Registry};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    bridge::{Gateway, StartError},
+    config::{Config, Origin, StoreKind},
+    control::{
+        self, Client,
+        execute::Effect,
+        server::{ControlSocket, Service},
+    },
+    failure::Failure,
+    feed::Feed,
+    store::OpenedStore,
+    system::{SystemClock, SystemEntropy},
+};
+
+pub(crate) use signals::Signals;
+
+/// What is under way at a stop gets so long to end.
+pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The gateway, shared with what reads or steers it, and taken out when it drains.
+type SharedGateway = Arc<RwLock<Option<Gateway>>>;
+
+/// A server that serves.
+pub(crate) struct Server {
+    pub(crate) registry: Registry,
+    pub(crate) feed: Feed,
+    /// Where devices connect.
+    pub(crate) dtls: SocketAddr,
+    http: SocketAddr,
+    control: PathBuf,
+    gateway: SharedGateway,
+    store: Arc<dyn Store>,
+    health: Health,
+    stopping: watch::Sender<bool>,
+    control_task: JoinHandle<()>,
+    http_task: JoinHandle<()>,
+    http_stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Opens the store, binds every port and starts serving.
+    ///
+    /// # Errors
+    /// What could not be opened, where, why, and what to try.
+    pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
+        if Client::connect(&config.data)?.is_some() {
+            return Err(Failure::failed("the data directory is in use")
+                .file(config.data.display())
+                .reason("another narrowgate serves it: it answers on the control socket")
+                .hint("stop it, or choose another directory by --data"));
+        }
+        // Ports first: when one is busy, nothing was touched yet.
+        let http = bind_http(config)?;
+        UdpSocket::bind(config.dtls.listen)
+            .map_err(|error| busy(config, "devices", "dtls.listen", config.dtls.listen, &error))?;
+        let opened = control::open_store_waiting(config)?;
+        let store = opened.store.clone();
+        let started = Self::start_on(config, opened, http).await;
+        if started.is_err() {
+            // The first failure is the one to show.
+            let _ = store.close().await;
+        }
+        started
+    }
+
+    async fn start_on(
+        config: &Config,
+        opened: OpenedStore,
+        http_listener: tokio::net::TcpListener,
+    ) -> Result<Self, Failure> {
+        let store = opened.store;
+        let control = ControlSocket::bind(&config.data)?;
+        let feed = Feed::new();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let options = options::gateway_options(config, opened.decoy);
+        let gateway = Gateway::start(options, store.clone(), clock.clone(), entropy.clone(), feed.clone())
+            .await
+            .map_err(|error| cannot_serve_devices(config, &error))?;
+        let (dtls, http) = (gateway.dtls_address(), http_listener.local_addr().unwrap_or(config.http_listen));
+        let registry = Registry::new(store.clone(), clock.clone(), entropy.clone());
+        let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
+        let (stopping, stop) = watch::channel(false);
+        let service = Service {
+            registry: Registry::new(store.clone(), clock, entropy),
+            feed: feed.clone(),
+            apply: applier(gateway.clone()),
+        };
+        let health = Health::default();
+        let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
+        let router = narrowgate_http::router(about, health.clone(), metrics::source(gateway.clone()));
+        let (http_stop, mut http_stopping) = watch::channel(false);
+        let http_task = tokio::spawn(async move {
+            let stopped = async move {
+                // A sender that is gone is a stop too.
+                let _ = http_stopping.wait_for(|stopping| *stopping).await;
+            };
+            if let Err(error) = narrowgate_http::serve(http_listener, router, stopped).await {
+                tracing::error!(%error, "HTTP ended");
+            }
+        });
+        let control_path = control.path().to_owned();
+        let control_task = tokio::spawn(control.serve(Arc::new(service), stop));
+        Ok(Self {
+            registry,
+            feed,
+            dtls,
+            http,
+            control: control_path,
+            gateway,
+            store,
+            health,
+            stopping,
+            control_task,
+            http_task,
+            http_stop,
+        })
+    }
+
+    /// Says where it serves what, and that it does, to everybody who waits for it.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub(crate) async fn ready(&self, config: &Config) -> Result<(), Failure> {
+        banner::print(config, self).await?;
+        self.health.set(Phase::Ready);
+        tracing::info!(dtls = %self.dtls, http = %self.http, "ready");
+        crate::output::note("ready");
+        notify::tell("READY=1");
+        Ok(())
+    }
+
+    /// Finishes what is under way within [`DRAIN_TIME_MAX`], and closes the store.
+    ///
+    /// # Errors
+    /// When the store could not be closed.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        self.health.set(Phase::Draining);
+        notify::tell("STOPPING=1");
+        // Receivers that are gone need not be told.
+        let _ = self.stopping.send(true);
+        let gateway = self.gateway.write().unwrap_or_else(PoisonError::into_inner).take();
+        let drain = async {
+            if let Some(gateway) = gateway {
+                gateway.drain().await;
+            }
+            let _ = self.control_task.await;
+            let _ = self.http_stop.send(true);
+            let _ = self.http_task.await;
+        };
+        if tokio::time::timeout(DRAIN_TIME_MAX, drain).await.is_err() {
+            tracing::warn!("some work was not finished in time and is given up");
+        }
+        self.store.close().await.map_err(|error| {
+            Failure::failed("cannot close the store").reason(error).hint("look whether the disk is full")
+        })?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Starts the log, on standard error.
+pub(crate) fn start_log(config: &Config) {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
+    // A second start, in tests, keeps the first one's log.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+/// The runtime of the control plane.
+///
+/// # Errors
+/// When the system gives no threads.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("control")
+        .build()
+        .map_err(|error| Failure::failed("cannot start the control plane").reason(error))
+}
+
+/// Runs the life of a server on a runtime of its own. What was given up at its end is not waited for.
+///
+/// # Errors
+/// Those of `life`.
+pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(life);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+/// Carries what a request changed to the sessions.
+fn applier(gateway: SharedGateway) -> Box<dyn Fn(Effect) + Send + Sync> {
+    Box::new(move |effect| {
+        let gateway = gateway.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(gateway) = gateway.as_ref() else { return };
+        match effect {
+            Effect::CloseDevice { device, cause } => gateway.close_device(device, cause),
+            Effect::ProductChanged { product_key } => gateway.product_changed(&product_key),
+        }
+    })
+}
+
+fn bind_http(config: &Config) -> Result<tokio::net::TcpListener, Failure> {
+    let bind = || {
+        let listener = TcpListener::bind(config.http_listen)?;
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    bind().map_err(|error| busy(config, "HTTP", "http.listen", config.http_listen, &error))
+}
+
+fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
+    match error {
+        StartError::Bind { address, source } => busy(config, "devices", "dtls.listen", *address, source),
+        StartError::Shard(source) => Failure::failed(error)
+            .part("where", "dtls.shards")
+            .reason(source)
+            .hint("choose fewer by --shards, or raise the limit of threads (ulimit -u)"),
+        StartError::Store(source) => Failure::failed(error).file(config.data.display()).reason(source),
+    }
+}
+
+/// A port that cannot be bound.
+fn busy(
+    config: &Config,
+    what: &str,
+    key: &'static str,
+    address: SocketAddr,
+    error: &std::io::Error,
+) -> Failure {
+    let (flag, letter, example) = match key {
+        "http.listen" => ("--http", 't', "127.0.0.1"),
+        _ => ("--dtls", 'u', "0.0.0.0"),
+    };
+    let place = match config.values.origin(key) {
+        Origin::Default => format!("{address}   ({key}, the default)"),
+        origin => format!("{address}   ({key}, {origin})"),
+    };
+    let failure =
+        Failure::failed(format_args!("cannot listen for {what}")).part("where", place).reason(error);
+    let port = address.port();
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => failure.hint(format_args!(
+            "another program listens there (ss -l{letter}np 'sport = :{port}'), or choose another port: {flag} {example}:PORT"
+        )),
+        std::io::ErrorKind::AddrNotAvailable => {
+            failure.hint(format_args!("this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"))
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failure.hint(format_args!("ports below 1024 need a right; choose another port: {flag} {example}:PORT"))
+        }
+        _ => failure.hint(format_args!("choose another address: {flag} {example}:PORT")),
+    }
+}
+
+/// Whether anything is kept.
+fn keeps_nothing(config: &Config) -> bool {
+    config.store.kind == StoreKind::Memory
+}

@@ -1,0 +1,31 @@
+//! From the configuration to the settings of the gateway.
+
+use std::sync::Arc;
+
+use narrowgate_dtls::{DecoySecret, ServerConfig};
+use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
+
+use crate::{bridge::GatewayOptions, config::Config};
+
+/// Everything that is configured; the rest keeps its defaults.
+pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOptions {
+    let dtls = Arc::new(ServerConfig {
+        suites: config.dtls.suites.clone(),
+        extended_master_secret: config.dtls.extended_master_secret,
+        require_encrypt_then_mac: config.dtls.require_encrypt_then_mac,
+        retransmit_initial: config.dtls.retransmit_initial,
+        handshake_lifetime: config.dtls.handshake_lifetime,
+        ..ServerConfig::new(DecoySecret::new(decoy))
+    });
+    let shard = ShardConfig {
+        admission: AdmissionLimits {
+            handshakes_max: config.admission.handshakes_max,
+            handshakes_per_address_max: config.admission.handshakes_per_address_max,
+            lookups_max: config.admission.lookups_max,
+        },
+        sessions_max: config.session.sessions_max,
+        idle_timeout: config.session.idle_timeout,
+        ..ShardConfig::new(dtls.clone())
+    };
+    GatewayOptions { dtls_listen: config.dtls.listen, shards: config.dtls.shards, dtls, shard }
+}

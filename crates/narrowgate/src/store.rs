@@ -1,0 +1,104 @@
+//! Opens the store that is configured, and says in an operator's words why it cannot be.
+
+use std::sync::Arc;
+
+use narrowgate_adapters::{
+    memory::MemoryStore,
+    sqlite::{OpenError, SqliteOptions, SqliteStore},
+};
+use narrowgate_platform::ports::{Entropy as _, Store};
+
+use crate::{
+    config::{Config, Origin, StoreKind},
+    failure::Failure,
+    system::SystemEntropy,
+};
+
+/// An open store.
+pub(crate) struct OpenedStore {
+    pub(crate) store: Arc<dyn Store>,
+    /// From this the keys of unknown identities are made; the same after a restart where the store outlives it.
+    pub(crate) decoy: [u8; 32],
+}
+
+/// Why a store was not opened.
+pub(crate) enum StoreFailure {
+    /// Another process has it; that may change.
+    InUse(Failure),
+    Other(Failure),
+}
+
+/// Whether the data directory holds a store, or what was one. A directory that may not be read counts as one: opening
+/// it says what is wrong.
+pub(crate) fn exists(config: &Config) -> bool {
+    ["registry.db", "messages"].iter().any(|name| config.data.join(name).try_exists().unwrap_or(true))
+}
+
+/// Opens the store. Creates the data directory where there is none.
+pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
+    if config.data.exists() && !config.data.is_dir() {
+        return Err(StoreFailure::Other(
+            Failure::failed("cannot open the store")
+                .file(config.data.display())
+                .reason("it is not a directory")
+                .hint("name a directory by --data; one that does not exist is made"),
+        ));
+    }
+    match config.store.kind {
+        StoreKind::Memory => open_memory(config).map_err(StoreFailure::Other),
+        StoreKind::Sqlite => {
+            let options = SqliteOptions {
+                data_key: config.store.data_key_file.clone(),
+                retention_days: config.store.retention_days,
+                ..SqliteOptions::new(&config.data)
+            };
+            match SqliteStore::open(options) {
+                Ok(store) => {
+                    let mut decoy = [0; 32];
+                    hex::decode_to_slice(store.decoy_secret().expose(), &mut decoy)
+                        .expect("the store derives 32 bytes and writes them in hex");
+                    Ok(OpenedStore { store: Arc::new(store), decoy })
+                }
+                Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
+                Err(error) => Err(StoreFailure::Other(explain(config, &error))),
+            }
+        }
+    }
+}
+
+/// The control socket needs the directory even where nothing else is kept in it.
+fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+    made.map_err(|error| {
+        Failure::failed("cannot make the data directory")
+            .file(config.data.display())
+            .reason(error)
+            .hint("choose another directory by --data")
+    })?;
+    let mut decoy = [0; 32];
+    SystemEntropy.fill(&mut decoy);
+    Ok(OpenedStore { store: Arc::new(MemoryStore::default()), decoy })
+}
+
+fn explain(config: &Config, error: &OpenError) -> Failure {
+    let key = config.values.origin("store.data_key_file");
+    let place = match error.file() {
+        file if file == config.store.data_key_file && *key != Origin::Default => {
+            format!("{}   (store.data_key_file, {key})", file.display())
+        }
+        file => file.display().to_string(),
+    };
+    let headline = match error {
+        OpenError::InUse { .. } => "the data directory is in use",
+        _ => "cannot open the store",
+    };
+    // The file has a part of its own.
+    let text = error.to_string();
+    let reason = text.strip_prefix(&format!("{}: ", error.file().display())).unwrap_or(&text).to_owned();
+    let reason = match std::error::Error::source(error) {
+        Some(source) => format!("{reason}: {source}"),
+        None => reason,
+    };
+    Failure::failed(headline).file(place).reason(reason).hint(error.advice())
+}

@@ -1,0 +1,5 @@
+//! The real binary, as an operator and scripts use it: without a server, and with one.
+
+mod commands;
+mod harness;
+mod server;

@@ -1,0 +1,202 @@
+//! What a stranger can tell: nothing. Every fault of identity, mode, lifetime and switch is compared with a wrong key,
+//! datagram by datagram, at the real binary's socket; the operator's log tells them apart.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk, Random, psk_from_secret};
+use serde_json::Value;
+
+/// Handshakes of this server live so long; the test listens beyond it.
+const LIFETIME: &str = "5s";
+const LISTEN: Duration = Duration::from_millis(6_500);
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    data: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_narrowgate"))
+            .args(["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0", "--shards", "1", "--data"])
+            .arg(data.path())
+            .env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", LIFETIME)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut address = None;
+        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some((_, rest)) = line.split_once("coaps://") {
+                address = rest.split_whitespace().next().and_then(|text| text.parse().ok());
+            }
+            if line == "ready" {
+                break;
+            }
+        }
+        Self { child, address: address.expect("the banner says where devices connect"), data }
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        json(self.data.path(), arguments)
+    }
+}
+
+fn json(data: &Path, arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_narrowgate"))
+        .args(arguments)
+        .args(["-o", "json", "--data"])
+        .arg(data)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+struct TestRandom(u64);
+
+impl Random for TestRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *byte = (self.0 >> 33) as u8;
+        }
+    }
+}
+
+/// Everything that the server sent in one handshake in which the client sends each flight exactly once.
+fn answers(address: SocketAddr, identity: &str, psk: Psk, suite: CipherSuite, seed: u64) -> Vec<Vec<u8>> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut random = TestRandom(seed);
+    let config = ClientConfig {
+        suites: vec![suite],
+        retransmit_initial: Duration::from_secs(3600),
+        retransmit_max: Duration::from_secs(3600),
+        ..ClientConfig::new(identity.as_bytes(), psk)
+    };
+    let mut client = ClientHandshake::new(config, Instant::now(), &mut random);
+    let (mut datagram, mut received) = (Vec::new(), Vec::new());
+    let end = Instant::now() + LISTEN;
+    loop {
+        while client.poll_transmit(&mut datagram) {
+            socket.send_to(&datagram, address).unwrap();
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        socket.set_read_timeout(Some(left)).unwrap();
+        let mut buffer = [0; 2048];
+        if let Ok(length) = socket.recv(&mut buffer) {
+            received.push(buffer[..length].to_vec());
+            client.handle_datagram(Instant::now(), &mut buffer[..length], &mut random);
+        }
+    }
+    assert!(!matches!(client.poll_event(), Some(ClientEvent::Established(_))), "{identity} was let in");
+    received
+}
+
+/// A datagram without what is random in any handshake: the cookie, and the 32 bytes of the ServerHello.
+fn without_randomness(mut datagram: Vec<u8>) -> Vec<u8> {
+    const HANDSHAKE: usize = 13;
+    match datagram.get(HANDSHAKE) {
+        Some(3) => datagram.truncate(HANDSHAKE + 12 + 3),
+        Some(2) => datagram[HANDSHAKE + 12 + 2..HANDSHAKE + 12 + 2 + 32].fill(0),
+        _ => {}
+    }
+    datagram
+}
+
+#[test]
+fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
+    let server = Server::start();
+    let product = server.json(&["product", "create", "meter"]);
+    let product_key = product["productKey"].as_str().unwrap().to_owned();
+    let product_secret = product["productSecret"].as_str().unwrap().to_owned();
+    let off = server.json(&["product", "create", "old"]);
+    let off_key = off["productKey"].as_str().unwrap().to_owned();
+    let secret = "Z5YtZaQpK5IWocakV7zQ";
+    for (product, device) in [(&product_key, "good"), (&product_key, "disabled"), (&off_key, "good-of-old")] {
+        let create = ["device", "create", "--product", product, "--device-key", device, "--device-secret", secret];
+        server.json(&create);
+    }
+    server.json(&["device", "disable", &product_key, "disabled"]);
+    server.json(&["product", "update", &off_key, "--disable"]);
+
+    let right = || psk_from_secret(secret.as_bytes());
+    let wrong = || psk_from_secret(b"not the secret");
+    let pk = &product_key;
+    let cases: Vec<(&str, String, Psk)> = vec![
+        ("wrong_key", format!("{pk},good,2,3600"), wrong()),
+        ("wrong_key", format!("{pk},good,3,3600"), right()),
+        ("wrong_key", format!("{pk},good,2,3600"), psk_from_secret(product_secret.as_bytes())),
+        ("product_unknown", "Nobodys1,good,2,3600".to_owned(), right()),
+        ("device_unknown", format!("{pk},nobody,2,3600"), right()),
+        ("device_unknown", format!("{pk},nobody,3,3600"), psk_from_secret(product_secret.as_bytes())),
+        ("mode_unknown", format!("{pk},good,1,3600"), right()),
+        ("mode_unknown", format!("{pk},good,02,3600"), right()),
+        ("lifetime_out_of_range", format!("{pk},good,2,29"), right()),
+        ("lifetime_out_of_range", format!("{pk},good,2,86401"), right()),
+        ("lifetime_out_of_range", format!("{pk},good,2,+60"), right()),
+        ("lifetime_out_of_range", format!("{pk},good,2,060"), right()),
+        ("identity_malformed", format!("{pk},good,2"), right()),
+        ("identity_malformed", format!("{pk},good,2,3600,"), right()),
+        ("identity_malformed", format!("{pk},,2,3600"), right()),
+        ("identity_malformed", ",,,".to_owned(), right()),
+        ("identity_malformed", format!("{pk} ,good,2,3600"), right()),
+        ("device_disabled", format!("{pk},disabled,2,3600"), right()),
+        ("product_disabled", format!("{off_key},good-of-old,2,3600"), right()),
+        ("product_disabled", format!("{off_key},good-of-old,3,3600"), right()),
+    ];
+    for suite in [CipherSuite::PskAes128Ccm8, CipherSuite::PskAes128CbcSha256] {
+        let address = server.address;
+        let threads: Vec<_> = (1..)
+            .zip(&cases)
+            .map(|(seed, (reason, identity, psk))| {
+                let (identity, psk) = (identity.clone(), Psk::new(psk.as_bytes()).unwrap());
+                let name = format!("{reason}: {identity}");
+                (name, std::thread::spawn(move || answers(address, &identity, psk, suite, seed)))
+            })
+            .collect();
+        let answers: Vec<_> = threads
+            .into_iter()
+            .map(|(name, thread)| {
+                let datagrams: Vec<_> = thread.join().unwrap().into_iter().map(without_randomness).collect();
+                (name, datagrams)
+            })
+            .collect();
+        let (_, expected) = &answers[0];
+        assert_eq!(expected.len(), 2, "HelloVerifyRequest and ServerHello, then silence: {expected:02x?}");
+        for (name, datagrams) in &answers {
+            assert_eq!(datagrams, expected, "{name} ({suite:?}) is told from a wrong key");
+        }
+    }
+
+    let refused = server.json(&["refused", "--limit", "1000"]);
+    let refused = refused.as_array().unwrap();
+    for (reason, identity, _) in &cases {
+        let named = refused.iter().filter(|entry| entry["identity"] == identity.as_str());
+        let reasons: Vec<_> = named.map(|entry| entry["reason"].as_str().unwrap()).collect();
+        assert!(reasons.len() >= 2, "{identity} is in the list for each suite: {reasons:?}");
+        assert!(reasons.iter().all(|named| named == reason), "{identity}: {reasons:?} instead of {reason}");
+    }
+    let log = server.json(&["device", "log", &product_key, "good"]);
+    let details: Vec<_> = log.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
+    assert!(details.iter().any(|detail| detail.contains("product")), "the likely mistake is named: {details:?}");
+}
