@@ -64,13 +64,9 @@ impl Sender {
                 Entry::Handshake(message) => self.put_message(message),
                 Entry::ChangeCipherSpec => self.put_record(ContentType::CHANGE_CIPHER_SPEC, &[1]),
                 Entry::Finished(message) => {
-                    let mut record = Vec::with_capacity(128);
                     if let Some(session) = session.as_deref_mut() {
-                        // Cannot fail: a handshake repeats its flights a few dozen times, not 2^48.
-                        let sealed = session.seal_record(ContentType::HANDSHAKE, message, rng, &mut record);
-                        debug_assert_eq!(sealed, Ok(()));
+                        self.put_finished(message, session, rng);
                     }
-                    self.datagram_for(record.len()).extend_from_slice(&record);
                 }
             }
         }
@@ -105,6 +101,29 @@ impl Sender {
                 MessageHeader { fragment_offset: index * chunk_max, fragment_length: chunk.len(), ..whole };
             self.put_record(ContentType::HANDSHAKE, &[&fragment.to_bytes()[..], chunk].concat());
         }
+    }
+
+    /// In one record wherever that fits a datagram, else in fragments; a datagram too small for any is exceeded.
+    fn put_finished(
+        &mut self,
+        message: &[u8; finished::MESSAGE_BYTES],
+        session: &mut Session,
+        rng: &mut dyn Random,
+    ) {
+        let room = session.plaintext_bytes_max();
+        if room >= message.len() || room <= MESSAGE_HEADER_BYTES {
+            return self.put_protected(message, session, rng);
+        }
+        finished::fragments(message, room - MESSAGE_HEADER_BYTES)
+            .for_each(|fragment| self.put_protected(&fragment, session, rng));
+    }
+
+    fn put_protected(&mut self, content: &[u8], session: &mut Session, rng: &mut dyn Random) {
+        let mut record = Vec::with_capacity(128);
+        // Cannot fail: a handshake repeats its flights a few dozen times, not 2^48.
+        let sealed = session.seal_record(ContentType::HANDSHAKE, content, rng, &mut record);
+        debug_assert_eq!(sealed, Ok(()));
+        self.datagram_for(record.len()).extend_from_slice(&record);
     }
 
     fn put_record(&mut self, content_type: ContentType, fragment: &[u8]) {

@@ -31,6 +31,7 @@ mod config;
 mod cookie;
 mod diagnose;
 mod discard;
+mod early;
 mod error;
 mod flight;
 pub mod limits;

@@ -11,8 +11,9 @@ pub const FRAGMENTS_MAX: usize = 16;
 /// How many messages beyond the awaited one are kept when they overtake it.
 pub const MESSAGES_AHEAD_MAX: usize = 2;
 
-/// Protected records kept while their keys do not exist yet: one flight and what may be doubled of it.
-pub const EARLY_RECORDS_MAX: usize = 3;
+/// Protected records kept while their keys do not exist yet, all together: a Finished, perhaps in pieces, and what may be
+/// doubled of it.
+pub const EARLY_BYTES_MAX: usize = 512;
 
 /// Longest record kept so. A Finished takes 53 to 93 bytes; one with more CBC padding than that has to be repeated.
 pub const EARLY_RECORD_BYTES_MAX: usize = 160;

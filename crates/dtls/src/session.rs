@@ -145,7 +145,8 @@ impl Session {
         let (header, _) = MessageHeader::parse(&mut Reader::new(content))?;
         match header.message_type {
             HandshakeType::CLIENT_HELLO | HandshakeType::HELLO_REQUEST => Ok(Opened::RenegotiationAttempt),
-            HandshakeType::FINISHED if self.last_flight.is_some() => {
+            // One that comes in pieces asks once.
+            HandshakeType::FINISHED if self.last_flight.is_some() && header.fragment_offset == 0 => {
                 // Each one is a new authentic record, so only the peer can spend this budget.
                 self.last_flights_left = self.last_flights_left.checked_sub(1).ok_or(Discard::RateLimited)?;
                 Ok(Opened::FinishedAgain)

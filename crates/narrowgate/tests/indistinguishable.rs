@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk, Random, psk_from_secret};
+use narrowgate_dtls::{
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk, Random, psk_from_secret,
+};
 use serde_json::Value;
 
 /// Handshakes of this server live so long; the test listens beyond it.
@@ -133,7 +135,8 @@ fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
     let off_key = off["productKey"].as_str().unwrap().to_owned();
     let secret = "Z5YtZaQpK5IWocakV7zQ";
     for (product, device) in [(&product_key, "good"), (&product_key, "disabled"), (&off_key, "good-of-old")] {
-        let create = ["device", "create", "--product", product, "--device-key", device, "--device-secret", secret];
+        let create =
+            ["device", "create", "--product", product, "--device-key", device, "--device-secret", secret];
         server.json(&create);
     }
     server.json(&["device", "disable", &product_key, "disabled"]);
@@ -197,6 +200,10 @@ fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
         assert!(reasons.iter().all(|named| named == reason), "{identity}: {reasons:?} instead of {reason}");
     }
     let log = server.json(&["device", "log", &product_key, "good"]);
-    let details: Vec<_> = log.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
-    assert!(details.iter().any(|detail| detail.contains("product")), "the likely mistake is named: {details:?}");
+    let details: Vec<_> =
+        log.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
+    assert!(
+        details.iter().any(|detail| detail.contains("product")),
+        "the likely mistake is named: {details:?}"
+    );
 }

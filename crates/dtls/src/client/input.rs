@@ -6,10 +6,10 @@ use super::{AwaitFinished, AwaitServerHelloDone, ClientEvent, ClientFailure, Cli
 use crate::codes::{ContentType, HandshakeType, Version, alert_level};
 use crate::discard::Discard;
 use crate::flight::Entry;
-use crate::limits;
 use crate::message::client_hello::MaxFragmentLength;
+use crate::message::finished::{self, Pieces};
 use crate::message::server_hello::ServerHello;
-use crate::message::{MessageHeader, finished, hello_verify, key_exchange};
+use crate::message::{MessageHeader, hello_verify, key_exchange};
 use crate::reassembly::Message;
 use crate::record::{HEADER_BYTES, RecordHeader, split_record};
 use crate::refusal::Refusal;
@@ -143,9 +143,13 @@ impl ClientHandshake {
         transcript.add_sent(&finished);
         self.flight =
             vec![Entry::Handshake(key_exchange), Entry::ChangeCipherSpec, Entry::Finished(finished)];
-        let change_cipher_spec = false;
-        self.state =
-            State::AwaitFinished(Box::new(AwaitFinished { master, session, transcript, change_cipher_spec }));
+        self.state = State::AwaitFinished(Box::new(AwaitFinished {
+            master,
+            session,
+            transcript,
+            change_cipher_spec: false,
+            finished: Pieces::new(self.reassembly.next()),
+        }));
         self.send_flight();
         self.timer.start(now);
     }
@@ -158,9 +162,12 @@ impl ClientHandshake {
             return Err(Discard::EarlyChangeCipherSpec);
         };
         waiting.change_cipher_spec = true;
-        for mut record in std::mem::take(&mut self.early) {
+        let mut records = self.early.take();
+        let mut rest = records.as_mut_slice();
+        while let Some((record, tail)) = split_record(rest) {
             // One that does not fit is dropped like one that comes later.
-            let _ = self.handle_protected(&mut record);
+            let _ = self.handle_protected(record);
+            rest = tail;
         }
         Ok(())
     }
@@ -181,26 +188,20 @@ impl ClientHandshake {
             return Err(Discard::EarlyProtected);
         };
         if !waiting.change_cipher_spec {
-            if self.early.len() >= limits::EARLY_RECORDS_MAX || record.len() > limits::EARLY_RECORD_BYTES_MAX
-            {
-                return Err(Discard::EarlyProtected);
-            }
-            self.early.push(record.to_vec());
-            return Ok(());
+            return self.early.keep(record);
         }
         let (content_type, content) = waiting.session.open_record(record)?;
         match content_type {
             ContentType::ALERT => self.handle_alert(content),
-            ContentType::HANDSHAKE => self.handle_finished(content),
+            ContentType::HANDSHAKE => match waiting.finished.insert(content)? {
+                Some(verify_data) => self.handle_finished(&verify_data),
+                None => Ok(()),
+            },
             _ => Err(Discard::UnexpectedMessage),
         }
     }
 
-    fn handle_finished(&mut self, content: &[u8]) -> Result<(), Discard> {
-        let (header, verify_data) = finished::parse(content)?;
-        if header.message_seq != self.reassembly.next() {
-            return Err(Discard::MessageSequence);
-        }
+    fn handle_finished(&mut self, verify_data: &[u8]) -> Result<(), Discard> {
         let State::AwaitFinished(waiting) = std::mem::replace(&mut self.state, State::Over) else {
             return Err(Discard::UnexpectedMessage);
         };

@@ -22,9 +22,11 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::Random;
 use crate::config::ClientConfig;
 use crate::discard::Discard;
+use crate::early::EarlyRecords;
 use crate::flight::{Entry, Flight, RetransmitTimer, Sender, TimerOutcome};
 use crate::limits;
 use crate::message::client_hello::{ClientOffer, MaxFragmentLength, OfferedExtensions};
+use crate::message::finished::Pieces;
 use crate::reassembly::Reassembly;
 use crate::refusal::Refusal;
 use crate::schedule::{Agreement, MasterSecret};
@@ -37,7 +39,7 @@ pub struct ClientHandshake {
     offer: ClientOffer,
     state: State,
     reassembly: Reassembly,
-    early: Vec<Vec<u8>>,
+    early: EarlyRecords,
     flight: Flight,
     next_message_seq: u16,
     sender: Sender,
@@ -83,6 +85,8 @@ struct AwaitFinished {
     session: Session,
     transcript: Transcript,
     change_cipher_spec: bool,
+    /// What has come of the server's Finished, all of it authentic.
+    finished: Pieces,
 }
 
 impl ClientHandshake {
@@ -103,7 +107,7 @@ impl ClientHandshake {
             offer: ClientOffer { random, suites: config.suites.clone(), extensions },
             state: State::Over,
             reassembly: Reassembly::new(0),
-            early: Vec::new(),
+            early: EarlyRecords::default(),
             flight: Flight::new(),
             next_message_seq: 0,
             sender: Sender::new(0, config.datagram_bytes_max),
@@ -204,7 +208,7 @@ impl ClientHandshake {
     fn end(&mut self) {
         self.state = State::Over;
         self.timer.stop();
-        self.early = Vec::new();
+        self.early = EarlyRecords::default();
     }
 }
 

@@ -20,9 +20,8 @@ use crate::schedule::{Agreement, Role};
 use crate::transcript::Transcript;
 use crate::wire::Reader;
 
-/// The client's messages are numbered ClientHello 0 without and 1 with cookie, ClientKeyExchange 2, Finished 3.
+/// message_seq of a ClientHello with cookie; see [`finished::CLIENT_MESSAGE_SEQ`] for the others.
 pub(super) const CLIENT_HELLO_SEQ: u16 = 1;
-const CLIENT_FINISHED_SEQ: u16 = 3;
 /// Ours are HelloVerifyRequest 0, ServerHello 1, ServerHelloDone 2, Finished 3.
 const SERVER_HELLO_SEQ: u16 = 1;
 const SERVER_HELLO_DONE_SEQ: u16 = 2;
@@ -263,23 +262,22 @@ impl ServerHandshake {
         }
     }
 
-    /// A Finished may overtake what it needs, and usually comes while the key is looked up.
     fn keep_early_record(&mut self, record: &[u8]) -> Result<(), Discard> {
-        let is_finished = record.first() == Some(&ContentType::HANDSHAKE.0);
-        let has_room = self.early.len() < limits::EARLY_RECORDS_MAX;
-        if !is_finished || !has_room || record.len() > limits::EARLY_RECORD_BYTES_MAX {
+        if record.first() != Some(&ContentType::HANDSHAKE.0) {
             return Err(Discard::EarlyProtected);
         }
-        self.early.push(record.to_vec());
-        Ok(())
+        self.early.keep(record)
     }
 
     pub(super) fn handle_early_records(&mut self, input: &mut Input<'_>) {
-        for mut record in std::mem::take(&mut self.early) {
-            if !self.is_over() {
-                let outcome = self.handle_finished(&mut record, input);
-                input.note(outcome);
-            }
+        let mut records = self.early.take();
+        let mut rest = records.as_mut_slice();
+        while let Some((record, tail)) = split_record(rest)
+            && !self.is_over()
+        {
+            let outcome = self.handle_finished(record, input);
+            input.note(outcome);
+            rest = tail;
         }
     }
 
@@ -292,6 +290,7 @@ impl ServerHandshake {
             return Err(Discard::UnexpectedMessage);
         }
         match waiting.verify(record) {
+            Verified::NotYet => Ok(()),
             Verified::Yes => {
                 self.establish(input);
                 Ok(())
@@ -327,6 +326,8 @@ impl ServerHandshake {
 
 /// What a Finished came to.
 enum Verified {
+    /// Pieces are missing.
+    NotYet,
     Yes,
     /// Dropped; the first time with what is needed to find out why.
     No(Discard, Option<FailedFinished>),
@@ -334,7 +335,7 @@ enum Verified {
 }
 
 impl AwaitFinished {
-    /// Opens a record that should be the client's Finished, and adds it to the transcript if it verifies.
+    /// Opens a record that should be the client's Finished or a piece of it, and adds the Finished to the transcript if it verifies.
     fn verify(&mut self, record: &mut [u8]) -> Verified {
         let copy = if self.rejected || record.len() > limits::EARLY_RECORD_BYTES_MAX {
             None
@@ -357,17 +358,15 @@ impl AwaitFinished {
             }
             Err(reason) => return Verified::No(reason, None),
         };
-        let (header, verify_data) = match finished::parse(content) {
-            Ok(parsed) => parsed,
+        let verify_data = match self.finished.insert(content) {
+            Ok(Some(verify_data)) => verify_data,
+            Ok(None) => return Verified::NotYet,
             Err(reason) => return Verified::No(reason, None),
         };
-        if header.message_seq != CLIENT_FINISHED_SEQ {
-            return Verified::No(Discard::MessageSequence, None);
-        }
-        if !self.master.verify_data(Role::Client, &transcript_hash).matches(verify_data) {
+        if !self.master.verify_data(Role::Client, &transcript_hash).matches(&verify_data) {
             return Verified::WrongContent;
         }
-        self.transcript.add_received(&header, verify_data);
+        self.transcript.add_received(&finished::header(finished::CLIENT_MESSAGE_SEQ), &verify_data);
         Verified::Yes
     }
 }

@@ -29,8 +29,10 @@ use crate::codes::CipherSuite;
 use crate::config::ServerConfig;
 use crate::diagnose::FailedFinished;
 use crate::discard::Discard;
+use crate::early::EarlyRecords;
 use crate::flight::{Flight, RetransmitTimer, Sender, TimerOutcome};
 use crate::limits;
+use crate::message::finished::{self, Pieces};
 use crate::negotiation::Choice;
 use crate::reassembly::Reassembly;
 use crate::refusal::Refusal;
@@ -48,8 +50,7 @@ pub struct ServerHandshake {
     choice: Option<Choice>,
     rx_window: ReplayWindow,
     reassembly: Reassembly,
-    /// Records of epoch 1 that came before their keys.
-    early: Vec<Vec<u8>>,
+    early: EarlyRecords,
     sender: Sender,
     timer: RetransmitTimer,
     expires_at: Instant,
@@ -118,6 +119,8 @@ struct AwaitFinished {
     /// With a decoy nothing verifies, not even what verifies.
     is_decoy: bool,
     change_cipher_spec: bool,
+    /// What has come of the client's Finished, all of it authentic.
+    finished: Pieces,
     rejected: bool,
 }
 
@@ -142,7 +145,7 @@ impl ServerHandshake {
             choice: None,
             rx_window: ReplayWindow::default(),
             reassembly: Reassembly::new(input::CLIENT_HELLO_SEQ),
-            early: Vec::new(),
+            early: EarlyRecords::default(),
             // RFC 6347 4.2.1: the ServerHello repeats the record number of the ClientHello that it answers.
             sender: Sender::new(sequence, config.datagram_bytes_max),
             timer: RetransmitTimer::new(
@@ -212,6 +215,7 @@ impl ServerHandshake {
             session,
             is_decoy,
             change_cipher_spec,
+            finished: Pieces::new(finished::CLIENT_MESSAGE_SEQ),
             rejected: false,
         }
     }
@@ -298,7 +302,7 @@ impl ServerHandshake {
     fn end(&mut self, outcome: Outcome) {
         self.state = State::Over(outcome);
         self.timer.stop();
-        self.early = Vec::new();
+        self.early = EarlyRecords::default();
         self.reassembly = Reassembly::new(0);
     }
 
@@ -310,15 +314,11 @@ impl ServerHandshake {
             State::AwaitFinished(_) => size_of::<AwaitFinished>(),
             _ => 0,
         };
-        let early: usize = self.early.iter().map(|record| record.capacity() + size_of::<Vec<u8>>()).sum();
         let events: usize = self.events.capacity() * size_of::<HandshakeEvent>();
+        let early = self.early.heap_bytes();
         size_of::<Self>() + state + early + events + self.reassembly.heap_bytes() + self.sender.heap_bytes()
     }
 }
-
-/// Room for early records is bounded by number and size.
-const _: () =
-    assert!(limits::EARLY_RECORDS_MAX * limits::EARLY_RECORD_BYTES_MAX < limits::HANDSHAKE_BYTES_MAX / 2);
 
 /// Stands where nothing random can be asked for.
 struct NoRandom;

@@ -23,6 +23,9 @@ use super::{Shards, UNAVAILABLE_MAX_AGE_S};
 /// Writes in one transaction at most.
 pub(super) const BATCH_MAX: usize = 1000;
 
+/// Code that runs when a write is durable, or could not be made so.
+pub(super) type WhenWritten = Box<dyn FnOnce(Result<Written, &StoreError>) + Send>;
+
 /// What is to happen when a write is durable, or could not be made so.
 pub(super) enum After {
     /// Nothing.
@@ -35,7 +38,7 @@ pub(super) enum After {
         response: Response,
     },
     /// Code of the caller runs, on the ingest task: it must be short. It gets the outcome of its first write.
-    Call(Box<dyn FnOnce(Result<Written, &StoreError>) + Send>),
+    Call(WhenWritten),
 }
 
 enum Item {

@@ -7,8 +7,8 @@
 //!        └─────commands───────┴──answers after the commit
 //! ```
 //!
-//! One task per shard decides ([`shard_task`]); one task commits, in groups ([`ingest`]); one keeps the lifetime
-//! clocks ([`presence`]); one issues secrets in the order in which they were committed ([`issuer`]).
+//! One task per shard decides (`shard_task`); one task commits, in groups (`ingest`); one keeps the lifetime
+//! clocks (`presence`); one issues secrets in the order in which they were committed (`issuer`).
 
 mod directory;
 mod ingest;

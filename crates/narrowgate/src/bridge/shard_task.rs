@@ -159,7 +159,7 @@ impl ShardTask {
                 }
             }
             ShardEvent::PskWanted { handshake, peer, identity } => {
-                self.psk_wanted(handshake, peer, &identity)
+                self.psk_wanted(handshake, peer, &identity);
             }
             ShardEvent::Connected { handshake, session, peer, suite } => {
                 self.connected(handshake, session, peer, suite);
