@@ -9,12 +9,23 @@ use std::sync::{
 use crate::{event::ShardCommand, shard::stats::Stats};
 
 /// What the driver's thread takes from other threads.
-#[derive(Debug)]
 pub(crate) enum Input {
     /// For the shard, in order.
     Commands(Vec<ShardCommand>),
+    /// Take nothing more from the socket; call back when all events of what was taken are delivered.
+    Quiesce(Box<dyn FnOnce() + Send>),
     /// Send what is queued and end the thread.
     Stop,
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Commands(_) => "Commands",
+            Self::Quiesce(_) => "Quiesce",
+            Self::Stop => "Stop",
+        })
+    }
 }
 
 /// What the handle and the driver share.
@@ -47,6 +58,12 @@ impl ShardHandle {
         if !commands.is_empty() {
             self.input(Input::Commands(commands));
         }
+    }
+
+    /// Ends receiving: what arrives from now on stays in the kernel. `done` is called on the shard's thread when the
+    /// events of everything received before have been delivered. Commands are carried out as before.
+    pub fn quiesce(&self, done: impl FnOnce() + Send + 'static) {
+        self.input(Input::Quiesce(Box::new(done)));
     }
 
     /// The counters, at most about a second old.

@@ -87,6 +87,8 @@ impl RunningShard {
                 mmsg: Mmsg::new(),
                 events: Vec::new(),
                 readable: true,
+                failing: false,
+                quiet: false,
                 published: now,
             };
             driver.run();
@@ -120,6 +122,10 @@ struct Driver<S> {
     events: Vec<ShardEvent>,
     /// Whether the socket may hold datagrams: readiness is edge-triggered.
     readable: bool,
+    /// Whether the last receive failed: then the next one waits a little.
+    failing: bool,
+    /// Set by [`Input::Quiesce`]: what arrives from now on stays in the kernel.
+    quiet: bool,
     published: Instant,
 }
 
@@ -132,12 +138,14 @@ impl<S: EventSink> Driver<S> {
                 return;
             }
             let now = Instant::now();
-            let stop = self.take_inputs(now);
-            if self.readable && self.sink.backlog() < BACKLOG_MAX {
+            let mut done = Vec::new();
+            let stop = self.take_inputs(now, &mut done);
+            if self.may_receive() {
                 self.receive(now);
             }
             self.shard.handle_timeout(now);
             self.flush(now);
+            done.into_iter().for_each(|done| done());
             if stop {
                 return;
             }
@@ -146,7 +154,7 @@ impl<S: EventSink> Driver<S> {
 
     fn wait(&mut self, ready: &mut Events) -> io::Result<()> {
         let timeout = if self.readable {
-            if self.sink.backlog() < BACKLOG_MAX { Duration::ZERO } else { BACKLOG_PAUSE }
+            if self.may_receive() && !self.failing { Duration::ZERO } else { BACKLOG_PAUSE }
         } else {
             let next = self.shard.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
@@ -165,12 +173,16 @@ impl<S: EventSink> Driver<S> {
         Ok(())
     }
 
+    fn may_receive(&self) -> bool {
+        self.readable && !self.quiet && self.sink.backlog() < BACKLOG_MAX
+    }
+
     fn pending_input(&self) -> bool {
         self.shared.queued.load(Ordering::SeqCst) > 0
     }
 
     /// Takes all commands that wait; returns whether the shard is to stop.
-    fn take_inputs(&mut self, now: Instant) -> bool {
+    fn take_inputs(&mut self, now: Instant, done: &mut Vec<Box<dyn FnOnce() + Send>>) -> bool {
         while let Ok(input) = self.inputs.try_recv() {
             self.shared.queued.fetch_sub(1, Ordering::SeqCst);
             match input {
@@ -178,6 +190,10 @@ impl<S: EventSink> Driver<S> {
                     for command in commands {
                         self.shard.handle_command(now, command);
                     }
+                }
+                Input::Quiesce(quiet) => {
+                    self.quiet = true;
+                    done.push(quiet);
                 }
                 Input::Stop => return true,
             }
@@ -193,12 +209,13 @@ impl<S: EventSink> Driver<S> {
             } else {
                 self.mmsg.receive(&self.socket, self.shard.stats())
             };
+            self.failing = received.is_err();
             let count = match received {
                 Ok(count) => count,
                 Err(error) => {
-                    // ICMP errors of earlier sends surface here; the socket is fine.
+                    // An ICMP error of an earlier send, or the kernel out of memory: try again in a moment.
                     tracing::debug!(%error, "receive");
-                    continue;
+                    return;
                 }
             };
             for (peer, datagram) in self.mmsg.datagrams() {

@@ -3,15 +3,15 @@
 //! Applies only behind a valid cookie, so an address here is one that receives what is sent to it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 
 /// Limits of handshakes under way.
 #[derive(Debug, Clone)]
 pub struct AdmissionLimits {
-    /// Handshakes under way per shard: each takes up to 4 KiB and a place in the look-up queue. At the limit a
-    /// ClientHello is dropped; the client sends it again.
+    /// Handshakes under way per shard: each takes up to 4 KiB. At the limit the oldest handshake of the address that
+    /// has the most makes room, so a few addresses cannot keep all others out.
     pub handshakes_max: usize,
     /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this is wide.
     /// At the limit the address's oldest handshake makes room.
@@ -45,6 +45,8 @@ pub enum Permit {
 pub struct Admission {
     /// Per address: the slots of its handshakes by the order in which they began.
     by_address: HashMap<IpAddr, BTreeMap<u64, u32>, foldhash::fast::RandomState>,
+    /// Addresses by the number of their handshakes.
+    by_count: BTreeSet<(usize, IpAddr)>,
     total: usize,
     begun: u64,
     /// Key look-ups that wait for their answer.
@@ -57,22 +59,30 @@ impl Admission {
         if self.lookups >= limits.lookups_max {
             return Permit::No;
         }
-        match self.by_address.get(&group(address)) {
-            Some(slots) if slots.len() >= limits.handshakes_per_address_max => {
-                match slots.first_key_value() {
-                    Some((_, oldest)) => Permit::Evict { slot: *oldest },
-                    None => Permit::No,
-                }
-            }
-            _ if self.total >= limits.handshakes_max => Permit::No,
-            _ => Permit::Yes,
+        let address = group(address);
+        if self.by_address.get(&address).is_some_and(|slots| slots.len() >= limits.handshakes_per_address_max)
+        {
+            return self.evict(address);
         }
+        if self.total < limits.handshakes_max {
+            return Permit::Yes;
+        }
+        self.by_count.last().map_or(Permit::No, |&(_, busiest)| self.evict(busiest))
+    }
+
+    fn evict(&self, address: IpAddr) -> Permit {
+        let oldest = self.by_address.get(&address).and_then(BTreeMap::first_key_value);
+        oldest.map_or(Permit::No, |(_, &slot)| Permit::Evict { slot })
     }
 
     /// Notes that a handshake began in `slot`; the number returned ends it again.
     pub fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
         self.begun += 1;
-        self.by_address.entry(group(address)).or_default().insert(self.begun, slot);
+        let address = group(address);
+        let slots = self.by_address.entry(address).or_default();
+        self.by_count.remove(&(slots.len(), address));
+        slots.insert(self.begun, slot);
+        self.by_count.insert((slots.len(), address));
         self.total += 1;
         self.begun
     }
@@ -81,11 +91,14 @@ impl Admission {
     pub fn end(&mut self, address: IpAddr, begun: u64) {
         let address = group(address);
         let Some(slots) = self.by_address.get_mut(&address) else { return };
+        self.by_count.remove(&(slots.len(), address));
         if slots.remove(&begun).is_some() {
             self.total -= 1;
         }
         if slots.is_empty() {
             self.by_address.remove(&address);
+        } else {
+            self.by_count.insert((slots.len(), address));
         }
         if self.by_address.is_empty() && self.by_address.capacity() > 1024 {
             self.by_address.shrink_to(256);
@@ -127,7 +140,8 @@ mod tests {
         assert_eq!(admission.permit(ip(1), &LIMITS), Permit::Evict { slot: 10 });
         assert_eq!(admission.permit(ip(2), &LIMITS), Permit::Yes);
         admission.begin(ip(2), 12);
-        assert_eq!(admission.permit(ip(3), &LIMITS), Permit::No);
+        let third = admission.permit(ip(3), &LIMITS);
+        assert_eq!(third, Permit::Evict { slot: 10 }, "the busiest address makes room for a new one");
         admission.end(ip(1), first);
         assert_eq!(admission.permit(ip(3), &LIMITS), Permit::Yes);
         assert_eq!(admission.permit(ip(1), &LIMITS), Permit::Yes);
@@ -151,6 +165,7 @@ mod tests {
         admission.end(b, second);
         admission.end(b, second);
         assert!(admission.by_address.is_empty());
+        assert!(admission.by_count.is_empty());
         assert_eq!(admission.total, 0);
     }
 }

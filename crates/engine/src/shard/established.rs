@@ -21,8 +21,9 @@ pub(super) struct Established {
     dtls: Session,
     endpoint: Endpoint,
     peer: SocketAddr,
-    /// The tick its timer waits for; `u64::MAX`: none.
-    armed: u64,
+    /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
+    /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
+    armed: [u64; 3],
     /// When it was last heard, in seconds since the shard's start.
     heard_s: u32,
     /// When it ends by command, in seconds since the shard's start.
@@ -62,7 +63,7 @@ impl Shard {
             dtls,
             endpoint: Endpoint::new(u16::from_be_bytes(mid)),
             peer,
-            armed: u64::MAX,
+            armed: [u64::MAX; 3],
             heard_s: self.seconds(now),
             close_at_s: NEVER,
             in_flight: 0,
@@ -109,10 +110,13 @@ impl Shard {
             Err(discard) => {
                 stats.count_dtls(discard);
                 match discard {
-                    dtls::Discard::Unauthentic if established.dtls.failed_opens() == dtls::limits::FAILED_OPENS_ALARM => {
+                    dtls::Discard::Unauthentic
+                        if established.dtls.failed_opens() == dtls::limits::FAILED_OPENS_ALARM =>
+                    {
                         stats.count(Counter::ForgeryAlarms);
                     }
-                    dtls::Discard::Unauthentic if established.dtls.failed_opens() < dtls::limits::FAILED_OPENS_MAX => {}
+                    dtls::Discard::Unauthentic
+                        if established.dtls.failed_opens() < dtls::limits::FAILED_OPENS_MAX => {}
                     dtls::Discard::PlaintextTooLong => {
                         // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
                         let peer = established.peer;
@@ -276,9 +280,11 @@ impl Shard {
         let established = self
             .sessions
             .at_generation(entry.slot, entry.generation)
-            .filter(|established| established.armed == entry.tick);
+            .filter(|established| established.armed.contains(&entry.tick));
         let Some(established) = established else { return };
-        established.armed = u64::MAX;
+        for armed in established.armed.iter_mut().filter(|armed| **armed == entry.tick) {
+            *armed = u64::MAX;
+        }
         if established.close_at_s <= seconds {
             return self.close_with_notify(entry.slot, CloseCause::ByCommand);
         }
@@ -302,8 +308,12 @@ impl Shard {
         if let Some(exchange) = established.endpoint.poll_timeout() {
             deadline = deadline.min(exchange);
         }
-        if self.wheel.tick_of(deadline) < established.armed {
-            established.armed = self.wheel.arm(deadline, slot, generation);
+        let tick = self.wheel.tick_of(deadline);
+        if established.armed.iter().all(|armed| tick < *armed) {
+            // A free place, or that of the nearest, whose entry then fires for nobody.
+            let free = established.armed.iter().position(|armed| *armed == u64::MAX);
+            let nearest = (0..3).min_by_key(|index| established.armed[*index]).unwrap_or(0);
+            established.armed[free.unwrap_or(nearest)] = self.wheel.arm(deadline, slot, generation);
         }
     }
 }

@@ -158,16 +158,10 @@ impl Shard {
         match dtls::classify(datagram) {
             DatagramKind::ClientHello => self.handle_client_hello(now, peer, datagram),
             DatagramKind::HandshakeEpoch0 => {
-                if let Some(&slot) = self.handshake_by_peer.get(&peer) {
-                    self.feed_handshake(now, slot, datagram);
-                } else if let Some(slot) = self.sessions.find(peer) {
-                    // The peer's last flight again: our answer to it was lost (RFC 6347, section 4.2.4).
-                    self.feed_session(now, slot, datagram);
-                } else {
-                    self.stats.count(Counter::StrayHandshake);
-                }
+                // With a session this may be the peer's last flight again: our answer to it was lost (RFC 6347, 4.2.4).
+                self.route(now, peer, datagram, Counter::StrayHandshake);
             }
-            DatagramKind::Protected => self.handle_protected(now, peer, datagram),
+            DatagramKind::Protected => self.route(now, peer, datagram, Counter::LostAssociation),
             _ => self.stats.count(Counter::NotDtls),
         }
     }
@@ -235,11 +229,12 @@ impl Shard {
         &mut self.stats
     }
 
-    fn handle_protected(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8]) {
+    /// Gives a datagram to the handshake or the session of its peer; `stray` counts it where there is neither.
+    fn route(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8], stray: Counter) {
         let handshake = self.handshake_by_peer.get(&peer).copied();
         let session = self.sessions.find(peer);
         match (handshake, session) {
-            (None, None) => self.stats.count(Counter::LostAssociation),
+            (None, None) => self.stats.count(stray),
             (None, Some(slot)) => {
                 self.feed_session(now, slot, datagram);
             }

@@ -76,7 +76,7 @@ impl Wheel {
         let tick = (self.current..boundary)
             .find(|tick| !self.levels[0][(tick % slots) as usize].is_empty())
             .unwrap_or(boundary);
-        Some(self.start + TICK * u32::try_from(tick).unwrap_or(u32::MAX))
+        Some(self.start + Duration::from_millis(tick.saturating_mul(TICK.as_millis() as u64)))
     }
 
     /// Moves the wheel to `now` and appends what fired to `fired`.

@@ -1,0 +1,501 @@
+//! What a [`super::MemoryStore`] holds, and every step on it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+};
+
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        device::{Device, DeviceState, NewDevice},
+        log::{LogEntry, LogEvent},
+        message::{Message, MessageKind, PointValue},
+        product::Product,
+    },
+    ports::{
+        DEVICE_LOG_ENTRIES_MAX, DeviceQuery, HistoryQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX,
+        PresenceChange, StoreError, UNKNOWN_REFUSALS_MAX, Write, Written,
+    },
+    secret::Secret,
+};
+
+use crate::{
+    latest::{LatestPoints, for_each_point, value_of},
+    life::{self, IssueCase, Life},
+};
+
+/// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest values.
+pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    products: Vec<ProductRow>,
+    /// Index into `products`.
+    product_keys: HashMap<String, usize>,
+    /// Device `n` at `n - 1`; `None` once deleted, so that no id is used again.
+    devices: Vec<Option<Box<DeviceRow>>>,
+    /// Devices by key; several units may have one each.
+    device_keys: HashMap<Box<str>, Vec<DeviceId>>,
+    /// Refusals of all, oldest first.
+    refusals: VecDeque<LogEntry>,
+}
+
+#[derive(Debug)]
+struct ProductRow {
+    product: Product,
+    /// Clock hour of the last secret issued, and how many were in it.
+    issued: (i64, u32),
+}
+
+#[derive(Debug)]
+struct DeviceRow {
+    id: DeviceId,
+    product: usize,
+    device_key: Box<str>,
+    asset_id: Box<str>,
+    name: Box<str>,
+    secret: Secret,
+    /// `enabled` is the device's own switch here.
+    life: Life,
+    created: UnixMillis,
+    latest: LatestPoints,
+    messages: VecDeque<Report>,
+    log: VecDeque<LogEntry>,
+    presence: VecDeque<PresenceChange>,
+}
+
+#[derive(Debug)]
+struct Report {
+    time: UnixMillis,
+    points_json: Box<str>,
+}
+
+impl State {
+    pub(super) fn credentials(&self, product_key: &str, device_key: &str) -> CredentialLookup {
+        let Some(&product) = self.product_keys.get(product_key) else {
+            return CredentialLookup::ProductUnknown;
+        };
+        let Some(row) = self.find(product, device_key) else { return CredentialLookup::DeviceUnknown };
+        let product = &self.products[product].product;
+        CredentialLookup::Found(Box::new(Credentials {
+            device: row.id,
+            asset_id: row.asset_id.to_string(),
+            device_secret: row.secret.clone(),
+            secret_version: row.life.secret_version,
+            device_enabled: row.life.enabled,
+            activated: row.life.active_time.is_some(),
+            product_secret: product.secret.clone(),
+            product_enabled: product.enabled,
+            dynamic_activation: product.dynamic_activation.clone(),
+        }))
+    }
+
+    pub(super) fn write(&mut self, write: Write) -> Written {
+        match write {
+            Write::Message(message) => self.message(message),
+            Write::Login { device, at, lifetime_s, secret_version, peer } => {
+                self.login(device, at, lifetime_s, secret_version, peer)
+            }
+            Write::Presence { device, state, at, cause } => self.presence(device, state, at, cause),
+            Write::Seen { device, at } => match self.row_mut(device) {
+                Some(row) => {
+                    row.life.last_seen_time = row.life.last_seen_time.max(Some(at));
+                    Written::Done
+                }
+                None => Written::DeviceUnavailable,
+            },
+            Write::Log(entry) => self.log(entry),
+        }
+    }
+
+    fn message(&mut self, message: Message) -> Written {
+        let Some(row) = self.enabled_row_mut(message.device) else { return Written::DeviceUnavailable };
+        if message.kind == MessageKind::Points {
+            row.latest.report(&message.points_json, message.time);
+        }
+        row.life.last_seen_time = row.life.last_seen_time.max(Some(message.arrival));
+        let report = Report { time: message.time, points_json: message.points_json };
+        push_bounded(&mut row.messages, report, MESSAGES_PER_DEVICE_MAX);
+        Written::Done
+    }
+
+    fn login(
+        &mut self,
+        device: DeviceId,
+        at: UnixMillis,
+        lifetime_s: u32,
+        secret_version: u32,
+        peer: String,
+    ) -> Written {
+        let Some(row) = self.enabled_row_mut(device) else { return Written::DeviceUnavailable };
+        let step = match row.life.login(at, lifetime_s, secret_version) {
+            Ok(step) => step,
+            Err(refused) => return refused,
+        };
+        if step.came_online {
+            row.note_presence(at, DeviceState::Online, "login".to_owned());
+        }
+        if step.activated {
+            row.note(LogEntry { peer: Some(peer.clone()), ..life::entry(device, at, LogEvent::Activated) });
+        }
+        row.note(LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::Login) });
+        if step.activated { Written::Activated } else { Written::Done }
+    }
+
+    fn presence(&mut self, device: DeviceId, state: DeviceState, at: UnixMillis, cause: String) -> Written {
+        let product_enabled = self.enabled_row_mut(device).is_some();
+        let Some(row) = self.row_mut(device) else { return Written::DeviceUnavailable };
+        let mut life = Life { enabled: product_enabled, ..row.life };
+        match life.presence(state, at) {
+            Ok(false) => return Written::Done,
+            Ok(true) => {}
+            Err(refused) => return refused,
+        }
+        row.life = Life { enabled: row.life.enabled, ..life };
+        let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
+        row.note(LogEntry { detail: Some(cause.clone()), ..life::entry(device, at, event) });
+        row.note_presence(at, state, cause);
+        Written::Done
+    }
+
+    fn log(&mut self, entry: LogEntry) -> Written {
+        if let Some(device) = entry.device
+            && self.row_mut(device).is_none()
+        {
+            return Written::DeviceUnavailable;
+        }
+        self.note(entry);
+        Written::Done
+    }
+
+    /// Files an entry with its device, and with the refusals if it is one.
+    fn note(&mut self, entry: LogEntry) {
+        if entry.event == LogEvent::Refused {
+            push_bounded(&mut self.refusals, entry.clone(), UNKNOWN_REFUSALS_MAX);
+        }
+        if let Some(row) = entry.device.and_then(|device| self.row_mut(device)) {
+            row.note(entry);
+        }
+    }
+
+    pub(super) fn issue_secret(
+        &mut self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+        peer: String,
+    ) -> Issued {
+        let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
+            return Issued::DeviceUnavailable;
+        };
+        let ProductRow { product, issued } = &mut self.products[row.product];
+        let hour = life::clock_hour(at);
+        let issued_this_hour = if issued.0 == hour { issued.1 } else { 0 };
+        let case = IssueCase {
+            device_enabled: row.life.enabled,
+            product_enabled: product.enabled,
+            activated: row.life.active_time.is_some(),
+            dynamic_activation: &product.dynamic_activation,
+            issued_this_hour,
+            at,
+        };
+        if let Err(refusal) = case.permit() {
+            self.note(refusal.entry(device, at, peer));
+            return refusal.outcome;
+        }
+        *issued = (hour, issued_this_hour + 1);
+        row.secret = secret;
+        row.life.secret_version += 1;
+        row.note(LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::SecretIssued) });
+        Issued::Done
+    }
+
+    pub(super) fn create_product(&mut self, product: Product) -> Result<(), StoreError> {
+        if self.product_keys.contains_key(&product.product_key) {
+            return Err(StoreError::Exists { what: "product", key: product.product_key });
+        }
+        self.product_keys.insert(product.product_key.clone(), self.products.len());
+        self.products.push(ProductRow { product, issued: (0, 0) });
+        Ok(())
+    }
+
+    pub(super) fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
+        let Some(&index) = self.product_keys.get(&product.product_key) else {
+            return Err(StoreError::Missing { what: "product", key: product.product_key });
+        };
+        let kept = &mut self.products[index].product;
+        kept.name = product.name;
+        kept.dynamic_activation = product.dynamic_activation;
+        kept.enabled = product.enabled;
+        kept.model_json = product.model_json;
+        Ok(())
+    }
+
+    pub(super) fn product(&self, product_key: &str) -> Option<Product> {
+        self.product_keys.get(product_key).map(|&index| self.products[index].product.clone())
+    }
+
+    pub(super) fn products(&self) -> Vec<Product> {
+        self.products.iter().map(|row| row.product.clone()).collect()
+    }
+
+    pub(super) fn create_device(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
+        let Some(&product) = self.product_keys.get(&new.product_key) else {
+            return Err(StoreError::Missing { what: "product", key: new.product_key });
+        };
+        let unit = &self.products[product].product.ou;
+        let same_key = self.device_keys.get(&*new.device_key).map_or(&[][..], Vec::as_slice);
+        if same_key
+            .iter()
+            .filter_map(|&id| self.row(id))
+            .any(|row| self.products[row.product].product.ou == *unit)
+        {
+            return Err(StoreError::Exists { what: "device", key: new.device_key });
+        }
+        let id = DeviceId(self.devices.len() as i64 + 1);
+        let device_key: Box<str> = new.device_key.into();
+        self.device_keys.entry(device_key.clone()).or_default().push(id);
+        let mut row = Box::new(DeviceRow {
+            id,
+            product,
+            device_key,
+            asset_id: new.asset_id.into(),
+            name: new.name.into(),
+            secret: new.device_secret,
+            life: Life::new(),
+            created: at,
+            latest: LatestPoints::default(),
+            messages: VecDeque::new(),
+            log: VecDeque::new(),
+            presence: VecDeque::new(),
+        });
+        row.note(life::entry(id, at, LogEvent::Created));
+        let device = self.shown(&row);
+        self.devices.push(Some(row));
+        Ok(device)
+    }
+
+    pub(super) fn device(&self, name: &DeviceName) -> Option<Device> {
+        let product = *self.product_keys.get(&name.product_key)?;
+        self.find(product, &name.device_key).map(|row| self.shown(row))
+    }
+
+    pub(super) fn device_by_id(&self, device: DeviceId) -> Option<Device> {
+        self.row(device).map(|row| self.shown(row))
+    }
+
+    pub(super) fn devices(&self, query: &DeviceQuery) -> Vec<Device> {
+        let product = match &query.product_key {
+            Some(key) => match self.product_keys.get(key) {
+                Some(&product) => Some(product),
+                None => return Vec::new(),
+            },
+            None => None,
+        };
+        let first =
+            query.after.map_or(0, |after| usize::try_from(after.0).unwrap_or(0)).min(self.devices.len());
+        let rows = self.devices[first..].iter().flatten().filter(|row| {
+            product.is_none_or(|product| row.product == product)
+                && query.device_key.as_deref().is_none_or(|key| *row.device_key == *key)
+                && query.state.is_none_or(|state| row.life.state == state)
+                && query.disabled.is_none_or(|disabled| row.life.enabled != disabled)
+        });
+        rows.take(query.limit).map(|row| self.shown(row)).collect()
+    }
+
+    pub(super) fn set_device_enabled(
+        &mut self,
+        device: DeviceId,
+        enabled: bool,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        row.life.enabled = enabled;
+        let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
+        row.note(life::entry(device, at, event));
+        self.device_by_id(device).ok_or_else(|| missing(device))
+    }
+
+    pub(super) fn reset_device(
+        &mut self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        if row.life.state != DeviceState::Inactive {
+            row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
+        }
+        row.life.reset();
+        row.secret = secret;
+        row.note(life::entry(device, at, LogEvent::Reset));
+        self.device_by_id(device).ok_or_else(|| missing(device))
+    }
+
+    pub(super) fn delete_device(&mut self, device: DeviceId, at: UnixMillis) -> Result<(), StoreError> {
+        let slot = slot(device).and_then(|slot| self.devices.get_mut(slot));
+        let row = slot.and_then(mem::take).ok_or_else(|| missing(device))?;
+        if let Some(ids) = self.device_keys.get_mut(&row.device_key) {
+            ids.retain(|&id| id != device);
+            if ids.is_empty() {
+                self.device_keys.remove(&row.device_key);
+            }
+        }
+        self.refusals.retain(|entry| entry.device != Some(device));
+        let product_key = &self.products[row.product].product.product_key;
+        tracing::info!(product_key, device_key = &*row.device_key, at = at.0, "device deleted");
+        Ok(())
+    }
+
+    pub(super) fn points_latest(&self, device: DeviceId) -> Vec<PointValue> {
+        self.row(device).map_or_else(Vec::new, |row| row.latest.values())
+    }
+
+    pub(super) fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Vec<PointValue> {
+        let Some(row) = self.row(device) else { return Vec::new() };
+        let mut reports: Vec<&Report> = row
+            .messages
+            .iter()
+            .rev()
+            .filter(|report| query.from.is_none_or(|from| report.time >= from))
+            .filter(|report| query.to.is_none_or(|to| report.time < to))
+            .collect();
+        // Stable: of equal times the later arrival stays first.
+        reports.sort_by_key(|report| std::cmp::Reverse(report.time));
+        let mut values = Vec::new();
+        for report in reports {
+            if values.len() >= query.limit {
+                break;
+            }
+            for_each_point(&report.points_json, |point, value| {
+                if query.point.as_deref().is_none_or(|wanted| wanted == point) {
+                    values.push(PointValue {
+                        point: point.to_owned(),
+                        value: value_of(value),
+                        time: report.time,
+                    });
+                }
+            });
+        }
+        values.truncate(query.limit);
+        values
+    }
+
+    pub(super) fn device_log(&self, device: DeviceId, limit: usize) -> Vec<LogEntry> {
+        self.row(device).map_or_else(Vec::new, |row| newest(&row.log, limit))
+    }
+
+    pub(super) fn refusals(&self, limit: usize) -> Vec<LogEntry> {
+        let mut entries = newest(&self.refusals, usize::MAX);
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.time));
+        entries.truncate(limit);
+        entries
+    }
+
+    pub(super) fn presence_history(&self, device: DeviceId, limit: usize) -> Vec<PresenceChange> {
+        self.row(device).map_or_else(Vec::new, |row| newest(&row.presence, limit))
+    }
+
+    pub(super) fn online_devices(&self) -> Vec<OnlineDevice> {
+        let online = self.devices.iter().flatten().filter(|row| row.life.state == DeviceState::Online);
+        online
+            .map(|row| OnlineDevice { device: row.id, lifetime_s: row.life.lifetime_s.unwrap_or_default() })
+            .collect()
+    }
+
+    fn row(&self, device: DeviceId) -> Option<&DeviceRow> {
+        self.devices.get(slot(device)?)?.as_deref()
+    }
+
+    fn row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
+        self.devices.get_mut(slot(device)?)?.as_deref_mut()
+    }
+
+    /// The device, if its own switch and its product's are on.
+    fn enabled_row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
+        let row = self.devices.get_mut(slot(device)?)?.as_deref_mut()?;
+        (row.life.enabled && self.products[row.product].product.enabled).then_some(row)
+    }
+
+    fn find(&self, product: usize, device_key: &str) -> Option<&DeviceRow> {
+        let ids = self.device_keys.get(device_key)?;
+        ids.iter().filter_map(|&id| self.row(id)).find(|row| row.product == product)
+    }
+
+    fn shown(&self, row: &DeviceRow) -> Device {
+        let product = &self.products[row.product].product;
+        Device {
+            id: row.id,
+            ou: product.ou.clone(),
+            product_key: product.product_key.clone(),
+            device_key: row.device_key.to_string(),
+            asset_id: row.asset_id.to_string(),
+            name: row.name.to_string(),
+            enabled: row.life.enabled,
+            state: row.life.state,
+            created: row.created,
+            active_time: row.life.active_time,
+            last_online_time: row.life.last_online_time,
+            last_offline_time: row.life.last_offline_time,
+            last_seen_time: row.life.last_seen_time,
+            lifetime_s: row.life.lifetime_s,
+        }
+    }
+}
+
+impl DeviceRow {
+    fn note(&mut self, entry: LogEntry) {
+        push_bounded(&mut self.log, entry, DEVICE_LOG_ENTRIES_MAX);
+    }
+
+    fn note_presence(&mut self, at: UnixMillis, state: DeviceState, cause: String) {
+        push_bounded(&mut self.presence, PresenceChange { at, state, cause }, PRESENCE_CHANGES_MAX);
+    }
+}
+
+fn slot(device: DeviceId) -> Option<usize> {
+    usize::try_from(device.0).ok()?.checked_sub(1)
+}
+
+fn missing(device: DeviceId) -> StoreError {
+    StoreError::Missing { what: "device", key: device.0.to_string() }
+}
+
+fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
+    if list.len() >= max {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
+fn newest<T: Clone>(list: &VecDeque<T>, limit: usize) -> Vec<T> {
+    list.iter().rev().take(limit).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use narrowgate_platform::{
+        ports::Store,
+        testing::{
+            block_on,
+            store::fixtures::{append, at, one_device, report},
+        },
+    };
+
+    #[test]
+    fn reports_beyond_the_limit_push_out_the_oldest_and_leave_the_latest_values() {
+        let store = crate::memory::MemoryStore::default();
+        let id = one_device(&store, "dk-1");
+        append(&store, vec![report(id, at(0), r#"{"first":0}"#)]);
+        let count = MESSAGES_PER_DEVICE_MAX as i64;
+        append(&store, (1..=count).map(|n| report(id, at(n), &format!(r#"{{"n":{n}}}"#))).collect());
+        let query = HistoryQuery { limit: usize::MAX, ..HistoryQuery::default() };
+        let kept = block_on(store.points_history(id, query)).unwrap();
+        assert_eq!(kept.len(), MESSAGES_PER_DEVICE_MAX);
+        assert!(kept.iter().all(|value| value.point == "n"));
+        assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 2);
+    }
+}

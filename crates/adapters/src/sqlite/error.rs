@@ -1,0 +1,181 @@
+//! Why a store cannot be opened, for the operator: which file, what is wrong with it, what to try.
+//! A failed open changes nothing on disk.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use narrowgate_platform::ports::StoreError;
+
+/// Why a store cannot be opened. [`OpenError::advice`] says what to try.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages are the documentation")]
+pub enum OpenError {
+    #[error("{}: in use by {}", file.display(), by(*pid))]
+    InUse { file: PathBuf, pid: Option<u32> },
+    #[error("{}: this is not a narrowgate {expected}", file.display())]
+    Foreign { file: PathBuf, expected: &'static str },
+    #[error("{}: damaged: {reason}", file.display())]
+    Damaged { file: PathBuf, reason: String },
+    #[error("{}: written by a newer narrowgate (format {found}, this one knows {known})", file.display())]
+    Newer { file: PathBuf, found: u32, known: u32 },
+    #[error("{}: the registry is missing, but messages are there", file.display())]
+    RegistryMissing { file: PathBuf },
+    #[error("{}: permission denied", file.display())]
+    PermissionDenied { file: PathBuf },
+    #[error("{}: the file system is read-only", file.display())]
+    ReadOnly { file: PathBuf },
+    #[error("{}: the data key is missing", file.display())]
+    KeyMissing { file: PathBuf },
+    #[error("{}: not a data key (64 hexadecimal digits)", file.display())]
+    KeyMalformed { file: PathBuf },
+    #[error("{}: the data key of another store", file.display())]
+    KeyWrong { file: PathBuf },
+    #[error("{}: others than its owner may access the data key (mode {mode:04o})", file.display())]
+    KeyPermissions { file: PathBuf, mode: u32 },
+    #[error("{}: {doing}", file.display())]
+    Io {
+        file: PathBuf,
+        doing: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}: SQLite cannot open it", file.display())]
+    Sqlite {
+        file: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("{}: the latest values cannot be restored", file.display())]
+    Restore {
+        file: PathBuf,
+        #[source]
+        source: StoreError,
+    },
+}
+
+impl OpenError {
+    /// The file or directory that is the matter.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::InUse { file, .. }
+            | Self::Foreign { file, .. }
+            | Self::Damaged { file, .. }
+            | Self::Newer { file, .. }
+            | Self::RegistryMissing { file }
+            | Self::PermissionDenied { file }
+            | Self::ReadOnly { file }
+            | Self::KeyMissing { file }
+            | Self::KeyMalformed { file }
+            | Self::KeyWrong { file }
+            | Self::KeyPermissions { file, .. }
+            | Self::Io { file, .. }
+            | Self::Sqlite { file, .. }
+            | Self::Restore { file, .. } => file,
+        }
+    }
+
+    /// What to try.
+    pub fn advice(&self) -> String {
+        let file = self.file().display();
+        match self {
+            Self::InUse { pid: Some(pid), .. } => {
+                format!("stop process {pid}, or choose another data directory")
+            }
+            Self::InUse { .. } => "stop the other narrowgate, or choose another data directory".to_owned(),
+            Self::Foreign { .. } => "choose another data directory; the file was left as it is".to_owned(),
+            Self::Damaged { .. } => format!("restore {file} from a backup; the file was left as it is"),
+            Self::Newer { .. } => {
+                "run the newer narrowgate, or restore the backup made before the upgrade".to_owned()
+            }
+            Self::RegistryMissing { .. } => {
+                format!("restore {file} from a backup, or move the messages directory away to begin anew")
+            }
+            Self::PermissionDenied { .. } => {
+                format!("chown {file} to the user that runs narrowgate, or choose another data directory")
+            }
+            Self::ReadOnly { .. } => "mount it for writing, or choose another data directory".to_owned(),
+            Self::KeyMissing { .. } => format!(
+                "copy the key of this store back to {file}; without it the stored secrets cannot be read"
+            ),
+            Self::KeyMalformed { .. } | Self::KeyWrong { .. } => {
+                format!("copy the key that was made together with this store to {file}")
+            }
+            Self::KeyPermissions { .. } => format!("chmod 600 {file}"),
+            Self::Io { .. } | Self::Sqlite { .. } | Self::Restore { .. } => {
+                "check the disk and its free space; nothing was changed".to_owned()
+            }
+        }
+    }
+
+    /// Sorts an I/O error by what the operator has to do.
+    pub(super) fn io(file: &Path, doing: &'static str, source: io::Error) -> Self {
+        let file = file.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { file },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { file },
+            _ => Self::Io { file, doing, source },
+        }
+    }
+
+    /// Sorts an error of SQLite by what the operator has to do.
+    pub(super) fn sqlite(file: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        let file = file.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged { file, reason: source.to_string() }
+            }
+            Some(ErrorCode::PermissionDenied) => Self::PermissionDenied { file },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { file },
+            _ => Self::Sqlite { file, source },
+        }
+    }
+}
+
+fn by(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// An error of SQLite, while the store runs, as the port tells it.
+pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::{Error, ErrorCode};
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::Utf8Error(..) => StoreError::Damaged(error.to_string()),
+        _ => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Damaged(error.to_string())
+            }
+            _ => StoreError::Unavailable(error.to_string()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_sorted_by_what_to_do() {
+        let file = Path::new("/data/registry.db");
+        let sort = |kind: io::ErrorKind| OpenError::io(file, "cannot be read", kind.into());
+        let denied = sort(io::ErrorKind::PermissionDenied);
+        assert!(matches!(denied, OpenError::PermissionDenied { .. }));
+        assert!(denied.advice().starts_with("chown /data/registry.db"));
+        assert!(matches!(sort(io::ErrorKind::ReadOnlyFilesystem), OpenError::ReadOnly { .. }));
+        let other = sort(io::ErrorKind::NotADirectory);
+        assert_eq!(other.to_string(), "/data/registry.db: cannot be read");
+        assert_eq!(other.file(), file);
+    }
+
+    #[test]
+    fn a_key_for_all_to_see_is_answered_with_the_command_that_helps() {
+        let error = OpenError::KeyPermissions { file: "/data/data.key".into(), mode: 0o644 };
+        assert!(error.to_string().ends_with("(mode 0644)"));
+        assert_eq!(error.advice(), "chmod 600 /data/data.key");
+    }
+}

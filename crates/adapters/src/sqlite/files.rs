@@ -1,0 +1,363 @@
+//! SQLite files of our two formats: recognised before SQLite touches them, made at once or not at all.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
+
+use super::{day::Day, error::OpenError, options::Synchronous};
+
+/// A format of ours, by its mark in the header of the file.
+#[derive(Debug)]
+pub(super) struct Format {
+    /// For people: what is expected.
+    name: &'static str,
+    application_id: u32,
+    /// Newest `user_version` that this program knows.
+    version: u32,
+    schema: &'static str,
+    tables: &'static [&'static str],
+}
+
+/// Products, devices, logs, latest values.
+pub(super) const REGISTRY: Format = Format {
+    name: "registry",
+    application_id: u32::from_be_bytes(*b"NGre"),
+    version: 1,
+    schema: include_str!("registry.sql"),
+    tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
+};
+
+/// Messages that arrived on one day.
+pub(super) const MESSAGES: Format = Format {
+    name: "message file",
+    application_id: u32::from_be_bytes(*b"NGms"),
+    version: 1,
+    schema: include_str!("messages.sql"),
+    tables: &["messages", "footer"],
+};
+
+/// A registry of up to so many bytes is checked page by page when it is opened: some ten milliseconds.
+const CHECKED_BYTES_MAX: u64 = 16 << 20;
+/// Pages (of 4 KiB) in the write-ahead log after which it is written back.
+const CHECKPOINT_PAGES: u32 = 4000;
+/// Pages that a connection of the writer keeps (two connections). An index is written all over its width.
+const WRITER_CACHE_KIB: u32 = 64 << 10;
+/// Pages that a reader keeps.
+const READER_CACHE_KIB: u32 = 16 << 10;
+/// A larger log file is cut to this size when it is used anew.
+const LOG_BYTES_MAX: u32 = 64 << 20;
+
+impl Format {
+    /// Looks at the file's header alone: ours, and not newer than this program?
+    pub(super) fn check(&self, file: &Path) -> Result<(), OpenError> {
+        let io = |source| OpenError::io(file, "cannot be read", source);
+        let mut header = [0; 100];
+        // Opened for writing too, so that a missing permission is found before anything was done.
+        let mut open = OpenOptions::new().read(true).write(true).open(file).map_err(io)?;
+        let damaged = |reason: &str| OpenError::Damaged { file: file.to_owned(), reason: reason.to_owned() };
+        match open.read_exact(&mut header) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(damaged("it is too short"));
+            }
+            Err(error) => return Err(io(error)),
+        }
+        if !header.starts_with(b"SQLite format 3\0") {
+            return Err(damaged("it is not an SQLite database"));
+        }
+        // SQLite's file format, section 1.3: user_version at 60, application_id at 68, big endian.
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        if word(68) != self.application_id {
+            return Err(OpenError::Foreign { file: file.to_owned(), expected: self.name });
+        }
+        if word(60) > self.version {
+            return Err(OpenError::Newer { file: file.to_owned(), found: word(60), known: self.version });
+        }
+        Ok(())
+    }
+
+    /// A connection that only looks, after tables and (for small files) pages were found in order. Leaves every
+    /// file as it is.
+    pub(super) fn inspect(&self, file: &Path) -> Result<Connection, OpenError> {
+        let sqlite = |source| OpenError::sqlite(file, source);
+        let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
+        let connection = if log_is_empty {
+            // Closed in order: everything is in the file, and it can be read without a log or locks.
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(immutable_uri(file), flags).map_err(sqlite)?
+        } else {
+            let connection = open_existing(file).map_err(sqlite)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
+            connection
+        };
+        self.check_tables(&connection, file)?;
+        if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
+            let verdict: String =
+                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+            if verdict != "ok" {
+                return Err(OpenError::Damaged { file: file.to_owned(), reason: verdict });
+            }
+        }
+        Ok(connection)
+    }
+
+    fn check_tables(&self, connection: &Connection, file: &Path) -> Result<(), OpenError> {
+        let sqlite = |source| OpenError::sqlite(file, source);
+        // The log may hold a newer header than the file.
+        let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
+        if found > self.version {
+            return Err(OpenError::Newer { file: file.to_owned(), found, known: self.version });
+        }
+        for table in self.tables {
+            let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+            if !connection.query_row(exists, [table], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
+                let reason = format!("table {table} is missing");
+                return Err(OpenError::Damaged { file: file.to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the file, with what `fill` puts into it: complete under its name, or not there.
+    pub(super) fn create(
+        &self,
+        file: &Path,
+        fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), OpenError> {
+        let draft = with_suffix(file, ".new");
+        let io = |source| OpenError::io(&draft, "cannot be made", source);
+        remove_with_logs(&draft).map_err(io)?;
+        let made = self.fill(&draft, fill).and_then(|()| {
+            // Judged by what is in the file, not by what SQLite says of its log.
+            self.check(&draft)?;
+            File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
+            fs::rename(&draft, file).map_err(io)
+        });
+        if made.is_err() {
+            // The draft means nothing to anyone; the next attempt removes it too.
+            let _ = remove_with_logs(&draft);
+        }
+        made.and_then(|()| sync_parent(file))
+    }
+
+    fn fill(
+        &self,
+        draft: &Path,
+        fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), OpenError> {
+        // SQLite gives its log the mode of the file.
+        let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft);
+        new.map_err(|source| OpenError::io(draft, "cannot be made", source))?;
+        let written = open_existing(draft).and_then(|connection| {
+            connection.execute_batch("BEGIN")?;
+            connection.pragma_update(None, "application_id", self.application_id)?;
+            connection.pragma_update(None, "user_version", self.version)?;
+            connection.execute_batch(self.schema)?;
+            fill(&connection)?;
+            connection.execute_batch("COMMIT")?;
+            // Last, so that nothing is left in a log which would not be renamed with the file.
+            let mode: String = connection.query_row("PRAGMA journal_mode = wal", [], |row| row.get(0))?;
+            if mode != "wal" {
+                let reason = "this file system does not allow a write-ahead log".to_owned();
+                return Err(rusqlite::Error::SqliteFailure(
+                    ffi::Error::new(ffi::SQLITE_CANTOPEN),
+                    Some(reason),
+                ));
+            }
+            connection.close().map_err(|(_, error)| error)
+        });
+        written.map_err(|error| OpenError::sqlite(draft, error))
+    }
+
+    /// A connection for reading and writing.
+    pub(super) fn connect(&self, file: &Path, synchronous: Synchronous) -> Result<Connection, OpenError> {
+        let sqlite = |source| OpenError::sqlite(file, source);
+        let connection = open_existing(file).map_err(sqlite)?;
+        self.check_tables(&connection, file)?;
+        let level = match synchronous {
+            Synchronous::Full => "full",
+            Synchronous::Normal => "normal",
+        };
+        let settings = [("temp_store", "memory"), ("trusted_schema", "off")];
+        connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+        connection.pragma_update(None, "cache_size", format!("-{WRITER_CACHE_KIB}")).map_err(sqlite)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sqlite)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX).map_err(sqlite)?;
+        for (name, value) in settings {
+            connection.pragma_update(None, name, value).map_err(sqlite)?;
+        }
+        settle_plans(&connection).map_err(sqlite)?;
+        Ok(connection)
+    }
+
+    /// A connection for reading.
+    pub(super) fn connect_reader(&self, file: &Path) -> Result<Connection, OpenError> {
+        let sqlite = |source| OpenError::sqlite(file, source);
+        // Not opened read-only: a reader of a write-ahead log writes to its index.
+        let connection = open_existing(file).map_err(sqlite)?;
+        connection.pragma_update(None, "query_only", true).map_err(sqlite)?;
+        connection.pragma_update(None, "cache_size", format!("-{READER_CACHE_KIB}")).map_err(sqlite)?;
+        connection.pragma_update(None, "trusted_schema", "off").map_err(sqlite)?;
+        settle_plans(&connection).map_err(sqlite)?;
+        Ok(connection)
+    }
+}
+
+/// Names of the files in a data directory.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    pub(super) data: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn registry(&self) -> PathBuf {
+        self.data.join("registry.db")
+    }
+
+    pub(super) fn messages(&self) -> PathBuf {
+        self.data.join("messages")
+    }
+
+    pub(super) fn day(&self, day: Day) -> PathBuf {
+        self.messages().join(format!("{day}.db"))
+    }
+
+    /// Days that have a message file, oldest first. Files of other names are none of ours.
+    pub(super) fn days(&self) -> Result<Vec<Day>, OpenError> {
+        let folder = self.messages();
+        let io = |source| OpenError::io(&folder, "cannot be listed", source);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io(error)),
+        };
+        let mut days = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(io)?.file_name();
+            days.extend(name.to_str().and_then(|name| name.strip_suffix(".db")).and_then(Day::parse));
+        }
+        days.sort_unstable();
+        Ok(days)
+    }
+
+    /// Deletes a day's messages.
+    pub(super) fn remove_day(&self, day: Day) -> io::Result<()> {
+        remove_with_logs(&self.day(day))
+    }
+}
+
+/// Removes a database, if it is there.
+fn remove_with_logs(file: &Path) -> io::Result<()> {
+    for part in [file.to_owned(), with_suffix(file, "-wal"), with_suffix(file, "-shm")] {
+        match fs::remove_file(part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory (0700), and those above it.
+pub(super) fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|source| OpenError::io(directory, "the directory cannot be made", source))?;
+    sync_parent(directory)
+}
+
+/// Makes the name of a new file durable.
+fn sync_parent(file: &Path) -> Result<(), OpenError> {
+    let parent = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let synced = File::open(parent).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| OpenError::io(parent, "cannot be made durable", source))
+}
+
+fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(file, flags)
+}
+
+/// Keeps prepared statements, and their plans too (query planner stability): else SQLite looks at the values each time, and parses a join or
+/// an aggregate anew for every execution.
+fn settle_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// `file:` URI by which SQLite takes the file for one that nobody changes.
+fn immutable_uri(file: &Path) -> PathBuf {
+    let mut uri = "file:".to_owned();
+    for character in file.to_string_lossy().chars() {
+        match character {
+            '%' => uri.push_str("%25"),
+            '?' => uri.push_str("%3f"),
+            '#' => uri.push_str("%23"),
+            other => uri.push(other),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_made_file_is_recognised_private_and_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("odd % name ?#.db");
+        REGISTRY.create(&file, |_| Ok(())).unwrap();
+        REGISTRY.check(&file).unwrap();
+        assert!(matches!(MESSAGES.check(&file), Err(OpenError::Foreign { expected: "message file", .. })));
+        REGISTRY.inspect(&file).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let connection = REGISTRY.connect(&file, Synchronous::Full).unwrap();
+        connection.execute("INSERT INTO meta VALUES ('x', 1)", []).unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_filled_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("registry.db");
+        let failed = REGISTRY.create(&file, |connection| connection.execute("nonsense", []).map(drop));
+        assert!(failed.is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_files_named_by_a_day_are_message_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout { data: folder.path().to_owned() };
+        assert!(layout.days().unwrap().is_empty());
+        make_directory(&layout.messages()).unwrap();
+        for name in ["2026-02-03.db", "2026-02-03.db-wal", "2026-01-02.db", "notes.txt", "2026-02-31.db"] {
+            fs::write(layout.messages().join(name), "").unwrap();
+        }
+        let days: Vec<String> = layout.days().unwrap().iter().map(Day::to_string).collect();
+        assert_eq!(days, ["2026-01-02", "2026-02-03"]);
+        layout.remove_day(Day::parse("2026-02-03").unwrap()).unwrap();
+        assert_eq!(fs::read_dir(layout.messages()).unwrap().count(), 3);
+    }
+}

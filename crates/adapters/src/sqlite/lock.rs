@@ -1,0 +1,112 @@
+//! Exclusive use of a data directory: an advisory lock (flock) on a file in it, with the owner's pid and start
+//! time for whoever comes second. The system drops the lock with the process, however it ends.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::error::OpenError;
+
+/// Name of the lock file in the data directory.
+const FILE_NAME: &str = "narrowgate.lock";
+
+/// The lock, held until dropped.
+#[derive(Debug)]
+pub(super) struct DataLock {
+    path: PathBuf,
+    file: File,
+    /// Whether this lock made the file.
+    made: bool,
+}
+
+impl DataLock {
+    /// Takes the lock of directory `data`, or says who has it. A file that is there is left as it is.
+    pub(super) fn take(data: &Path) -> Result<Self, OpenError> {
+        let path = data.join(FILE_NAME);
+        let io = |doing, source| OpenError::io(&path, doing, source);
+        loop {
+            let made = !path.exists();
+            let open = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path);
+            let mut file = open.map_err(|source| io("the lock file cannot be opened", source))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(OpenError::InUse { pid: read_pid(&mut file), file: path.clone() });
+                }
+                Err(TryLockError::Error(source)) => return Err(io("the lock cannot be taken", source)),
+            }
+            // Whoever failed to open a store takes a lock file that it made away again; ours must be the one on disk.
+            let same = fs::metadata(&path)
+                .ok()
+                .zip(file.metadata().ok())
+                .is_some_and(|(disk, ours)| disk.ino() == ours.ino());
+            if !same {
+                continue;
+            }
+            return Ok(Self { path, file, made });
+        }
+    }
+
+    /// Writes down who has the lock, once it is certain that the directory is used.
+    pub(super) fn sign(&mut self) -> Result<(), OpenError> {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let text = format!("{}\n{started}\n", process::id());
+        let file = &mut self.file;
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+        written.map_err(|source| OpenError::io(&self.path, "the lock file cannot be written", source))
+    }
+
+    /// Gives the lock back after a failed open, and the file with it where it was not there before.
+    pub(super) fn undo(self) {
+        if self.made {
+            // Nothing depends on it: a lock file that stays is only litter.
+            let _ = fs::remove_file(&self.path);
+        }
+        drop(self.file);
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(64).read_to_string(&mut text).ok()?;
+    text.lines().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_hears_who_is_first_until_the_first_is_gone() {
+        let data = tempfile::tempdir().unwrap();
+        let mut first = DataLock::take(data.path()).unwrap();
+        assert!(matches!(DataLock::take(data.path()), Err(OpenError::InUse { pid: None, .. })));
+        first.sign().unwrap();
+        let second = DataLock::take(data.path());
+        assert!(matches!(second, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == process::id()));
+        drop(first);
+        DataLock::take(data.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_is_taken_away_only_by_who_made_it() {
+        let data = tempfile::tempdir().unwrap();
+        DataLock::take(data.path()).unwrap().undo();
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+        drop(DataLock::take(data.path()).unwrap());
+        DataLock::take(data.path()).unwrap().undo();
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,373 @@
+//! A store in SQLite files: one process, no server beside it, files that people can look into.
+//!
+//! ```text
+//! data/                       0700
+//!   narrowgate.lock           who uses the directory
+//!   data.key                  0600, seals the secrets
+//!   registry.db               products, devices, logs, latest values
+//!   messages/2026-01-31.db    reports that arrived on that day (UTC)
+//! ```
+//!
+//! * **Writing**: one thread owns all connections that write. It commits what waits together (group commit), with
+//!   an fsync before anyone is answered; see the module `writer` for what happens between two files.
+//! * **Reading**: a few connections, used at once where they are asked; a read is a ready future. Reads see every
+//!   committed write.
+//! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
+//! * **Retention** deletes a day's file.
+//!
+//! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
+//! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
+
+mod day;
+mod day_file;
+mod error;
+mod files;
+mod history;
+mod key;
+mod lock;
+mod names;
+mod open;
+mod options;
+mod pending;
+mod queries;
+mod readers;
+mod registry;
+mod reply;
+mod rows;
+mod writer;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, PoisonError, RwLock,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::CredentialLookup,
+        device::{Device, NewDevice},
+        log::LogEntry,
+        message::PointValue,
+        product::Product,
+    },
+    ports::{
+        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
+        Write, Written,
+    },
+    secret::Secret,
+};
+
+use self::{
+    day::Day,
+    day_file::TimeSpan,
+    files::Layout,
+    key::DataKey,
+    pending::Pending,
+    readers::Readers,
+    registry::{Change, Registry},
+    reply::{closed, reply},
+    writer::{Append, ChangeBy, Job, RegistryChange},
+};
+pub use self::{
+    error::OpenError,
+    options::{SqliteOptions, Synchronous},
+};
+
+/// Values or log entries that one read gives at most, whatever it asks for.
+pub const VALUES_MAX: usize = 100_000;
+
+/// The store. Dropped without [`Store::close`] it is closed in order too, and the drop waits for that.
+#[derive(Debug)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    /// `None` only while dropping.
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer, the readers and the callers use together.
+#[derive(Debug)]
+struct Shared {
+    options: SqliteOptions,
+    layout: Layout,
+    key: Arc<DataKey>,
+    readers: Readers,
+    pending: Pending,
+    files: RwLock<BTreeMap<Day, TimeSpan>>,
+    #[cfg(test)]
+    faults: tests::Faults,
+}
+
+impl Shared {
+    fn new(options: SqliteOptions, layout: Layout, key: Arc<DataKey>, readers: Readers) -> Self {
+        Self {
+            options,
+            layout,
+            key,
+            readers,
+            pending: Pending::default(),
+            files: RwLock::default(),
+            #[cfg(test)]
+            faults: tests::Faults::default(),
+        }
+    }
+
+    fn set_span(&self, day: Day, span: TimeSpan) {
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(day, span);
+    }
+
+    fn newest_day(&self) -> Option<Day> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).keys().next_back().copied()
+    }
+
+    /// Message files with the times of their reports.
+    fn spans(&self) -> Vec<(Day, TimeSpan)> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.iter().map(|(day, span)| (*day, *span)).collect()
+    }
+
+    /// Forgets the files of days before `first`, and names them.
+    fn take_days_before(&self, first: Day) -> Vec<Day> {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = files.split_off(&first);
+        std::mem::replace(&mut *files, kept).into_keys().collect()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store in a data directory, or makes one where there is none. A failure changes nothing on disk.
+    ///
+    /// After a crash this takes as long as folding in the reports of the last seconds.
+    pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
+        let waiting_max = options.waiting_batches_max.max(1);
+        let (shared, writer) = open::open(options)?;
+        let (jobs, waiting) = sync_channel(waiting_max);
+        let spawned =
+            thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&waiting));
+        let writer = spawned.map_err(|source: io::Error| {
+            OpenError::io(&shared.layout.data, "the writer's thread cannot be started", source)
+        })?;
+        Ok(Self { shared, jobs: Some(jobs), writer: Some(writer) })
+    }
+
+    /// The server's own secret, from which keys for unknown identities are derived (RFC 4279, section 2): the same
+    /// after every start with the same data key.
+    pub fn decoy_secret(&self) -> Secret {
+        self.shared.key.decoy_secret()
+    }
+
+    /// Queues a job at once, so that jobs are done in the order of the calls.
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        let Some(jobs) = &self.jobs else { return Err(closed()) };
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Unavailable("too many batches wait already".to_owned()),
+            TrySendError::Disconnected(_) => closed(),
+        })
+    }
+
+    fn change<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Registry) -> Change<T> + Send + 'static,
+        wrap: fn(Box<dyn RegistryChange>) -> Job,
+    ) -> PortFuture<'static, Result<T, StoreError>> {
+        let (reply, answer) = reply();
+        let change = Box::new(ChangeBy { job: Some(job), result: None, reply });
+        let sent = self.send(wrap(change));
+        Box::pin(async move {
+            sent?;
+            answer.await
+        })
+    }
+
+    /// A device of the table with what is not written down yet.
+    fn current(&self, mut device: Device) -> Device {
+        device.last_seen_time = device.last_seen_time.max(self.shared.pending.seen(device.id));
+        device
+    }
+
+    fn read<'a, T: Send + 'a>(
+        &'a self,
+        job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
+    ) -> PortFuture<'a, Result<T, StoreError>> {
+        Box::pin(async move { self.shared.readers.read(job) })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic; nothing acknowledged is lost");
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn credentials<'a>(
+        &'a self,
+        product_key: &'a str,
+        device_key: &'a str,
+    ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
+        self.read(move |reader| queries::credentials(reader, &self.shared.key, product_key, device_key))
+    }
+
+    fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+        let (reply, answer) = reply();
+        let written = Vec::with_capacity(batch.len());
+        let sent = self.send(Job::Append(Append { batch, written, reply }));
+        Box::pin(async move {
+            sent?;
+            answer.await
+        })
+    }
+
+    fn issue_secret(
+        &self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+        peer: String,
+    ) -> PortFuture<'static, Result<Issued, StoreError>> {
+        self.change(move |registry| registry.issue_secret(device, &secret, at, peer).map(Ok), Job::Change)
+    }
+
+    fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
+        self.change(move |registry| registry.create_product(&product), Job::Change)
+    }
+
+    fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
+        self.change(move |registry| registry.update_product(&product), Job::Change)
+    }
+
+    fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
+        self.read(move |reader| queries::product(reader, &self.shared.key, product_key))
+    }
+
+    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {
+        self.read(|reader| queries::products(reader, &self.shared.key))
+    }
+
+    fn create_devices(
+        &self,
+        devices: Vec<NewDevice>,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<Result<Device, StoreError>>, StoreError>> {
+        let create = move |registry: &mut Registry| {
+            devices
+                .iter()
+                .map(|device| registry.create_device(device, at))
+                .collect::<rusqlite::Result<_>>()
+                .map(Ok)
+        };
+        self.change(create, Job::Change)
+    }
+
+    fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
+        self.read(move |reader| Ok(queries::device(reader, name)?.map(|device| self.current(device))))
+    }
+
+    fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
+        self.read(move |reader| {
+            Ok(rows::device_by_id(reader.registry(), device)?.map(|device| self.current(device)))
+        })
+    }
+
+    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>> {
+        self.read(move |reader| {
+            let devices = queries::devices(reader, &query)?;
+            Ok(devices.into_iter().map(|device| self.current(device)).collect())
+        })
+    }
+
+    fn set_device_enabled(
+        &self,
+        device: DeviceId,
+        enabled: bool,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        let changed = self.change(move |registry| registry.set_enabled(device, enabled, at), Job::Change);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let mut device = changed.await?;
+            device.last_seen_time = device.last_seen_time.max(shared.pending.seen(device.id));
+            Ok(device)
+        })
+    }
+
+    fn reset_device(
+        &self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        self.change(move |registry| registry.reset(device, &secret, at), Job::SettledChange)
+    }
+
+    fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
+        self.change(move |registry| registry.delete(device, at), Job::SettledChange)
+    }
+
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+        self.read(move |reader| {
+            // News first: what is written down between the two looks is then found twice, never not at all.
+            let mut latest = self.shared.pending.of(device).points;
+            latest.merge_older(queries::latest(reader, device)?);
+            Ok(latest.values())
+        })
+    }
+
+    fn points_history(
+        &self,
+        device: DeviceId,
+        mut query: HistoryQuery,
+    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+        query.limit = query.limit.min(VALUES_MAX);
+        self.read(move |reader| history::read(reader, self.shared.spans(), device.0, &query))
+    }
+
+    fn device_log(
+        &self,
+        device: DeviceId,
+        limit: usize,
+    ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
+        let limit = limit.min(self.shared.options.device_log_entries_max).min(VALUES_MAX);
+        self.read(move |reader| queries::device_log(reader, device, limit))
+    }
+
+    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
+        let limit = limit.min(self.shared.options.unknown_refusals_max).min(VALUES_MAX);
+        self.read(move |reader| queries::refusals(reader, limit))
+    }
+
+    fn presence_history(
+        &self,
+        device: DeviceId,
+        limit: usize,
+    ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>> {
+        let limit = limit.min(self.shared.options.presence_changes_max).min(VALUES_MAX);
+        self.read(move |reader| queries::presence_history(reader, device, limit))
+    }
+
+    fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
+        self.read(|reader| queries::online_devices(reader))
+    }
+
+    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+        let (reply, answer) = reply();
+        let sent = self.send(Job::Close(reply));
+        Box::pin(async move {
+            sent?;
+            answer.await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Enums as the words that stand in the tables, so that people can read them and an order of variants can change.
+
+use narrowgate_platform::model::{
+    device::DeviceState,
+    log::{LogEvent, Reason},
+};
+use rusqlite::types::{FromSqlError, FromSqlResult};
+
+const STATES: &[(DeviceState, &str)] = &[
+    (DeviceState::Inactive, "inactive"),
+    (DeviceState::Online, "online"),
+    (DeviceState::Offline, "offline"),
+];
+
+const EVENTS: &[(LogEvent, &str)] = &[
+    (LogEvent::Login, "login"),
+    (LogEvent::Refused, "refused"),
+    (LogEvent::Online, "online"),
+    (LogEvent::Offline, "offline"),
+    (LogEvent::Activated, "activated"),
+    (LogEvent::SecretIssued, "secret_issued"),
+    (LogEvent::SecretShown, "secret_shown"),
+    (LogEvent::Created, "created"),
+    (LogEvent::Disabled, "disabled"),
+    (LogEvent::Enabled, "enabled"),
+    (LogEvent::Reset, "reset"),
+    (LogEvent::Deleted, "deleted"),
+];
+
+const REASONS: &[(Reason, &str)] = &[
+    (Reason::IdentityMalformed, "identity_malformed"),
+    (Reason::ProductUnknown, "product_unknown"),
+    (Reason::DeviceUnknown, "device_unknown"),
+    (Reason::ModeUnknown, "mode_unknown"),
+    (Reason::LifetimeOutOfRange, "lifetime_out_of_range"),
+    (Reason::DynamicActivationOff, "dynamic_activation_off"),
+    (Reason::AlreadyActivated, "already_activated"),
+    (Reason::DeviceDisabled, "device_disabled"),
+    (Reason::ProductDisabled, "product_disabled"),
+    (Reason::NoCommonCipherSuite, "no_common_cipher_suite"),
+    (Reason::WrongKey, "wrong_key"),
+    (Reason::VersionUnsupported, "version_unsupported"),
+    (Reason::RateLimited, "rate_limited"),
+    (Reason::TopicForeign, "topic_foreign"),
+    (Reason::BodyMalformed, "body_malformed"),
+    (Reason::ModelInvalid, "model_invalid"),
+    (Reason::TooLarge, "too_large"),
+];
+
+/// An enum that has a word for each variant.
+pub(super) trait Named: Copy + PartialEq + std::fmt::Debug + 'static {
+    /// All variants with their words.
+    const WORDS: &'static [(Self, &'static str)];
+
+    /// The variant's word.
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(variant, _)| *variant == self);
+        found.expect("a test proves that the table is complete").1
+    }
+
+    /// The variant of a word.
+    fn of_word(word: &str) -> FromSqlResult<Self> {
+        let found = Self::WORDS.iter().find(|(_, known)| *known == word);
+        found
+            .map(|(variant, _)| *variant)
+            .ok_or_else(|| FromSqlError::Other(format!("unknown word {word:?}").into()))
+    }
+}
+
+impl Named for DeviceState {
+    const WORDS: &'static [(Self, &'static str)] = STATES;
+}
+
+impl Named for LogEvent {
+    const WORDS: &'static [(Self, &'static str)] = EVENTS;
+}
+
+impl Named for Reason {
+    const WORDS: &'static [(Self, &'static str)] = REASONS;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// Serde knows all variants and lists them when it meets a word that it does not know.
+    fn check<T: Named + DeserializeOwned>() {
+        let error = serde_json::from_str::<T>("\"?\"").unwrap_err().to_string();
+        let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(known.len(), T::WORDS.len(), "{error}");
+        for (variant, word) in T::WORDS {
+            assert_eq!(serde_json::from_str::<T>(&format!("{word:?}")).unwrap(), *variant);
+            assert_eq!((variant.word(), T::of_word(word).unwrap()), (*word, *variant));
+        }
+        assert!(T::of_word("?").is_err());
+    }
+
+    #[test]
+    fn the_tables_are_complete_and_use_the_stable_names() {
+        check::<DeviceState>();
+        check::<LogEvent>();
+        check::<Reason>();
+    }
+}

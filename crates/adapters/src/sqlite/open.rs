@@ -1,0 +1,101 @@
+//! Opening a data directory: first everything is looked at, and only when all of it is in order something is
+//! changed.
+
+use std::{fs, io, sync::Arc};
+
+use rusqlite::OptionalExtension;
+
+use super::{
+    Shared,
+    error::OpenError,
+    files::{Layout, MESSAGES, REGISTRY, make_directory},
+    key::DataKey,
+    lock::DataLock,
+    options::SqliteOptions,
+    readers::Readers,
+    registry::Registry,
+    writer::Writer,
+};
+
+/// Opens the store in `options.data`, or makes one where there is none.
+pub(super) fn open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
+    let layout = Layout { data: options.data.clone() };
+    let mut lock = if is_new(&layout)? { prepare_new(&layout)? } else { DataLock::take(&layout.data)? };
+    // Another process may have made the store just before the lock was ours.
+    let key = match is_new(&layout) {
+        Ok(true) => make(&layout, &options),
+        Ok(false) => look(&layout, &options),
+        Err(error) => Err(error),
+    };
+    let key = match key.and_then(|key| lock.sign().map(|()| key)) {
+        Ok(key) => Arc::new(key),
+        Err(error) => {
+            lock.undo();
+            return Err(error);
+        }
+    };
+    make_directory(&layout.messages())?;
+    let registry = Registry::open(&layout, &options, Arc::clone(&key))?;
+    let readers = Readers::open(&layout, options.readers)?;
+    let shared = Arc::new(Shared::new(options, layout, key, readers));
+    let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
+    writer.restore()?;
+    Ok((shared, writer))
+}
+
+/// Whether there is no store yet. Messages without a registry are no new store: its devices would be given to others.
+fn is_new(layout: &Layout) -> Result<bool, OpenError> {
+    let registry = layout.registry();
+    match fs::metadata(&registry) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(OpenError::io(&registry, "cannot be looked at", error))
+        }
+        Err(_) if !layout.days()?.is_empty() => Err(OpenError::RegistryMissing { file: registry }),
+        Err(_) => Ok(true),
+    }
+}
+
+fn prepare_new(layout: &Layout) -> Result<DataLock, OpenError> {
+    if !layout.data.exists() {
+        make_directory(&layout.data)?;
+    }
+    DataLock::take(&layout.data)
+}
+
+/// A new store: a key, unless one was provided, and an empty registry that knows it.
+fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> {
+    let key = match DataKey::read(&options.data_key) {
+        Err(OpenError::KeyMissing { .. }) => DataKey::create(&options.data_key)?,
+        read => read?,
+    };
+    REGISTRY.create(&layout.registry(), |registry| {
+        registry.execute("INSERT INTO meta VALUES ('key_check', ?1)", [key.check_value()]).map(drop)
+    })?;
+    Ok(key)
+}
+
+/// An existing store: nothing is changed before all of this is in order.
+fn look(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> {
+    let file = layout.registry();
+    REGISTRY.check(&file)?;
+    let key = DataKey::read(&options.data_key)?;
+    let check: Option<Vec<u8>> = REGISTRY
+        .inspect(&file)?
+        .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
+        .optional()
+        .map_err(|error| OpenError::sqlite(&file, error))?;
+    let Some(check) = check else {
+        return Err(OpenError::Damaged {
+            file,
+            reason: "it does not say which data key it belongs to".to_owned(),
+        });
+    };
+    if !key.is_checked_by(&check) {
+        return Err(OpenError::KeyWrong { file: options.data_key.clone() });
+    }
+    for day in layout.days()? {
+        MESSAGES.check(&layout.day(day))?;
+    }
+    Ok(key)
+}

@@ -1,0 +1,67 @@
+//! What an operator may choose about the store, with the defaults and the reasons for them.
+
+use std::{path::PathBuf, time::Duration};
+
+use narrowgate_platform::ports::{DEVICE_LOG_ENTRIES_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX};
+
+/// When a commit counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Synchronous {
+    /// After an fsync of each commit: survives a power cut. The default, and what the acknowledgement to a device means.
+    #[default]
+    Full,
+    /// After the write: survives the end of the process, a power cut may take the last seconds.
+    Normal,
+}
+
+/// Where and how [`super::SqliteStore`] keeps its files.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The data directory; made (0700) where it does not exist.
+    pub data: PathBuf,
+    /// File with the data key, 64 hexadecimal digits, readable for its owner only; made together with a new store.
+    /// On another disk or in a secrets manager's mount, a copy of the data directory alone gives no secret away.
+    pub data_key: PathBuf,
+    /// Durability of a commit.
+    pub synchronous: Synchronous,
+    /// Latest values and times last seen are written after so long at most. They can be had from the messages,
+    /// so this bounds only the work at the next start after a crash.
+    pub flush_interval: Duration,
+    /// … or as soon as so many devices have changed: bounds the memory (some hundred bytes each).
+    pub changed_devices_max: usize,
+    /// Batches that may wait for the writer; a further one is refused as `Unavailable` (the device hears 5.03).
+    pub waiting_batches_max: usize,
+    /// Writes that are committed together at most: bounds the wait of those who came first.
+    pub group_writes_max: usize,
+    /// Connections for reading, 1 or more: so many reads run at the same time.
+    pub readers: usize,
+    /// Message files older than so many days are deleted at the first report of a new day; `None` keeps all.
+    pub retention_days: Option<u32>,
+    /// Entries kept of each device's log; the oldest go first.
+    pub device_log_entries_max: usize,
+    /// Entries kept of refusals that belong to no device; the oldest go first.
+    pub unknown_refusals_max: usize,
+    /// Presence changes kept of each device; the oldest go first.
+    pub presence_changes_max: usize,
+}
+
+impl SqliteOptions {
+    /// The defaults, in directory `data`.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let data = data.into();
+        Self {
+            data_key: data.join("data.key"),
+            data,
+            synchronous: Synchronous::Full,
+            flush_interval: Duration::from_secs(5),
+            changed_devices_max: 50_000,
+            waiting_batches_max: 1024,
+            group_writes_max: 4096,
+            readers: 4,
+            retention_days: None,
+            device_log_entries_max: DEVICE_LOG_ENTRIES_MAX,
+            unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
+            presence_changes_max: PRESENCE_CHANGES_MAX,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What readers ask of the registry.
+
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        device::{Device, DeviceState},
+        log::LogEntry,
+        product::Product,
+    },
+    ports::{DeviceQuery, OnlineDevice, PresenceChange},
+};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
+
+use super::{
+    key::{DataKey, SealedRow},
+    names::Named,
+    readers::Reader,
+    rows::{self, SELECT_DEVICE, SELECT_LOG, SELECT_PRODUCT},
+};
+use crate::latest::LatestPoints;
+
+/// Devices on one page at most.
+const PAGE_MAX: usize = 1000;
+
+/// Both secrets and all switches in one look-up. Where there is no device, as much deciphering is done for nobody,
+/// so that the time does not tell which names exist.
+pub(super) fn credentials(
+    reader: &Reader,
+    key: &DataKey,
+    product_key: &str,
+    device_key: &str,
+) -> rusqlite::Result<CredentialLookup> {
+    let sql = "SELECT d.id, d.asset_id, d.secret, d.secret_version, d.enabled, d.active_time IS NOT NULL, \
+               p.secret, p.enabled, p.activation_enabled, p.activation_ends_at, p.activation_quota \
+               FROM products p LEFT JOIN devices d ON d.device_key = ?2 AND d.ou = p.ou AND d.product = p.id \
+               WHERE p.product_key = ?1";
+    let read = |row: &Row<'_>| {
+        let Some(device) = row.get::<_, Option<i64>>(0)? else { return Ok(CredentialLookup::DeviceUnknown) };
+        let asset_id: String = row.get(1)?;
+        let open = |column, sealed_row| {
+            let sealed = row.get_ref(column)?.as_blob()?;
+            key.open(sealed_row, sealed).map_err(|error| rows::unreadable(column, error))
+        };
+        let device_secret = open(2, SealedRow::Device(&asset_id))?;
+        let product_secret = open(6, SealedRow::Product(product_key))?;
+        Ok(CredentialLookup::Found(Box::new(Credentials {
+            device: DeviceId(device),
+            asset_id,
+            device_secret,
+            secret_version: row.get(3)?,
+            device_enabled: row.get(4)?,
+            activated: row.get(5)?,
+            product_secret,
+            product_enabled: row.get(7)?,
+            dynamic_activation: rows::dynamic_activation(row, 8)?,
+        })))
+    };
+    let found = reader.prepare(sql)?.query_row([product_key, device_key], read).optional()?;
+    let found = found.unwrap_or(CredentialLookup::ProductUnknown);
+    if !matches!(found, CredentialLookup::Found(_)) {
+        key.open_nobody();
+        key.open_nobody();
+    }
+    Ok(found)
+}
+
+pub(super) fn product(
+    reader: &Reader,
+    key: &DataKey,
+    product_key: &str,
+) -> rusqlite::Result<Option<Product>> {
+    let sql = format!("{SELECT_PRODUCT} WHERE product_key = ?1");
+    reader.prepare(&sql)?.query_row([product_key], |row| rows::product(row, key)).optional()
+}
+
+pub(super) fn products(reader: &Reader, key: &DataKey) -> rusqlite::Result<Vec<Product>> {
+    let mut select = reader.prepare(&format!("{SELECT_PRODUCT} ORDER BY id"))?;
+    select.query_map([], |row| rows::product(row, key))?.collect()
+}
+
+pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Option<Device>> {
+    let sql = format!("{SELECT_DEVICE} WHERE d.device_key = ?2 AND d.ou = p.ou AND p.product_key = ?1");
+    reader.prepare(&sql)?.query_row([&name.product_key, &name.device_key], rows::device).optional()
+}
+
+/// A page. Each filter is a fixed piece of text, so that there are few statements and no name becomes syntax.
+pub(super) fn devices(reader: &Reader, query: &DeviceQuery) -> rusqlite::Result<Vec<Device>> {
+    let mut sql = format!("{SELECT_DEVICE} WHERE d.id > ?1");
+    let after = query.after.map_or(0, |after| after.0);
+    let state = query.state.map(Named::word);
+    let enabled = query.disabled.map(|disabled| !disabled);
+    let limit = query.limit.min(PAGE_MAX) as i64;
+    let mut values: Vec<&dyn ToSql> = vec![&after];
+    if let Some(product_key) = &query.product_key {
+        values.push(product_key);
+        sql += &format!(" AND d.product = (SELECT id FROM products WHERE product_key = ?{})", values.len());
+    }
+    if let Some(device_key) = &query.device_key {
+        values.push(device_key);
+        sql += &format!(" AND d.device_key = ?{}", values.len());
+    }
+    if let Some(state) = &state {
+        values.push(state);
+        sql += &format!(" AND d.state = ?{}", values.len());
+    }
+    if let Some(enabled) = &enabled {
+        values.push(enabled);
+        sql += &format!(" AND d.enabled = ?{}", values.len());
+    }
+    values.push(&limit);
+    sql += &format!(" ORDER BY d.id LIMIT ?{}", values.len());
+    let mut select = reader.prepare(&sql)?;
+    select.query_map(&*values, rows::device)?.collect()
+}
+
+pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
+    let points = reader
+        .prepare("SELECT points FROM latest WHERE device = ?1")?
+        .query_row([device.0], |row| Ok(LatestPoints::from_json(row.get_ref(0)?.as_str()?)))
+        .optional()?;
+    Ok(points.unwrap_or_default())
+}
+
+pub(super) fn device_log(reader: &Reader, device: DeviceId, limit: usize) -> rusqlite::Result<Vec<LogEntry>> {
+    let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE device = ?1 ORDER BY n DESC LIMIT ?2"))?;
+    select.query_map(params![device.0, limit as i64], rows::log_entry)?.collect()
+}
+
+pub(super) fn refusals(reader: &Reader, limit: usize) -> rusqlite::Result<Vec<LogEntry>> {
+    let order = "ORDER BY time DESC, device DESC, n DESC LIMIT ?1";
+    let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE event = 'refused' {order}"))?;
+    select.query_map([limit as i64], rows::log_entry)?.collect()
+}
+
+pub(super) fn presence_history(
+    reader: &Reader,
+    device: DeviceId,
+    limit: usize,
+) -> rusqlite::Result<Vec<PresenceChange>> {
+    let sql = "SELECT at, state, cause FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT ?2";
+    let read = |row: &Row<'_>| {
+        Ok(PresenceChange { at: UnixMillis(row.get(0)?), state: rows::named(row, 1)?, cause: row.get(2)? })
+    };
+    reader.prepare(sql)?.query_map(params![device.0, limit as i64], read)?.collect()
+}
+
+pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevice>> {
+    let sql = "SELECT id, coalesce(lifetime_s, 0) FROM devices WHERE state = ?1";
+    let read = |row: &Row<'_>| Ok(OnlineDevice { device: DeviceId(row.get(0)?), lifetime_s: row.get(1)? });
+    reader.prepare(sql)?.query_map([DeviceState::Online.word()], read)?.collect()
+}

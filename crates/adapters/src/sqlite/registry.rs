@@ -1,0 +1,494 @@
+//! The writer's side of the registry: every change of products, devices, logs and latest values.
+//!
+//! A change has two kinds of failure: the inner `StoreError` is an answer to the caller and leaves the
+//! transaction whole; the outer error of SQLite fails everything that is committed together with it.
+
+use std::collections::HashMap;
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::{Device, DeviceState, NewDevice},
+        log::{LogEntry, LogEvent},
+        product::Product,
+    },
+    ports::{Issued, StoreError, Written},
+    secret::Secret,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
+
+use super::{
+    day::Day,
+    day_file,
+    error::OpenError,
+    files::{Layout, REGISTRY},
+    key::{DataKey, SealError, SealedRow},
+    names::Named,
+    options::SqliteOptions,
+    pending::Activity,
+    rows,
+};
+use crate::{
+    latest::LatestPoints,
+    life::{self, IssueCase, Life},
+};
+
+/// `log.device` of entries that belong to no device; ids begin at 1.
+pub(super) const NOBODY: i64 = 0;
+/// Logs are trimmed at each so-manieth entry of theirs, so they may be longer than their limit by one less.
+const TRIM_EVERY: i64 = 64;
+/// Switches that are remembered, so that a report costs no look-up; some 20 bytes each. At the limit: begin anew.
+const SWITCHES_MAX: usize = 1 << 20;
+
+/// Inner error: an answer to the caller.
+pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
+
+/// Numbers of rows that are kept.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    device_log: i64,
+    unknown_log: i64,
+    presence: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Registry {
+    connection: Connection,
+    key: Arc<DataKey>,
+    limits: Limits,
+    /// Whether device and product are both switched on, for devices that exist.
+    switches: HashMap<DeviceId, bool>,
+}
+
+impl Registry {
+    pub(super) fn open(
+        layout: &Layout,
+        options: &SqliteOptions,
+        key: Arc<DataKey>,
+    ) -> Result<Self, OpenError> {
+        let connection = REGISTRY.connect(&layout.registry(), options.synchronous)?;
+        let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
+        let limits = Limits {
+            device_log: rows(options.device_log_entries_max),
+            unknown_log: rows(options.unknown_refusals_max),
+            presence: rows(options.presence_changes_max),
+        };
+        Ok(Self { connection, key, limits, switches: HashMap::new() })
+    }
+
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    }
+
+    pub(super) fn commit(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
+        day_file::checkpoint(&self.connection)
+    }
+
+    /// Number of the last batch that touched messages and registry and is complete (or given up).
+    pub(super) fn batch(&self) -> rusqlite::Result<i64> {
+        let batch = self
+            .connection
+            .prepare_cached("SELECT value FROM meta WHERE name = 'batch'")?
+            .query_row([], |row| row.get(0));
+        Ok(batch.optional()?.unwrap_or(0))
+    }
+
+    pub(super) fn set_batch(&self, batch: i64) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO meta VALUES ('batch', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+        self.connection.prepare_cached(sql)?.execute([batch]).map(drop)
+    }
+
+    /// Whether the device and its product are switched on; `None`: there is no such device.
+    pub(super) fn switched_on(&mut self, device: DeviceId) -> rusqlite::Result<Option<bool>> {
+        if let Some(on) = self.switches.get(&device) {
+            return Ok(Some(*on));
+        }
+        let on = self
+            .connection
+            .prepare_cached("SELECT d.enabled AND p.enabled FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1")?
+            .query_row([device.0], |row| row.get(0))
+            .optional()?;
+        if let Some(on) = on {
+            if self.switches.len() >= SWITCHES_MAX {
+                self.switches.clear();
+            }
+            self.switches.insert(device, on);
+        }
+        Ok(on)
+    }
+
+    pub(super) fn login(
+        &self,
+        device: DeviceId,
+        at: UnixMillis,
+        lifetime_s: u32,
+        secret_version: u32,
+        peer: &str,
+    ) -> rusqlite::Result<Written> {
+        let Some(mut life) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
+        let step = match life.login(at, lifetime_s, secret_version) {
+            Ok(step) => step,
+            Err(refused) => return Ok(refused),
+        };
+        self.put_life(device, &life)?;
+        if step.came_online {
+            self.note_presence(device, at, DeviceState::Online, "login")?;
+        }
+        let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..life::entry(device, at, event) };
+        if step.activated {
+            self.note(&entry(LogEvent::Activated))?;
+        }
+        self.note(&entry(LogEvent::Login))?;
+        Ok(if step.activated { Written::Activated } else { Written::Done })
+    }
+
+    pub(super) fn presence(
+        &self,
+        device: DeviceId,
+        state: DeviceState,
+        at: UnixMillis,
+        cause: &str,
+    ) -> rusqlite::Result<Written> {
+        let Some(mut life) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
+        match life.presence(state, at) {
+            Ok(false) => return Ok(Written::Done),
+            Ok(true) => {}
+            Err(refused) => return Ok(refused),
+        }
+        self.put_life(device, &life)?;
+        self.note_presence(device, at, state, cause)?;
+        let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
+        self.note(&LogEntry { detail: Some(cause.to_owned()), ..life::entry(device, at, event) })?;
+        Ok(Written::Done)
+    }
+
+    /// Adds an entry to a device's log, or to nobody's.
+    pub(super) fn log(&mut self, entry: &LogEntry) -> rusqlite::Result<Written> {
+        if let Some(device) = entry.device
+            && self.switched_on(device)?.is_none()
+        {
+            return Ok(Written::DeviceUnavailable);
+        }
+        self.note(entry)?;
+        Ok(Written::Done)
+    }
+
+    pub(super) fn issue_secret(
+        &self,
+        device: DeviceId,
+        secret: &Secret,
+        at: UnixMillis,
+        peer: String,
+    ) -> rusqlite::Result<Issued> {
+        let sql = "SELECT d.enabled, p.enabled, d.active_time IS NOT NULL, p.id, p.issued_hour, p.issued_count, \
+                   p.activation_enabled, p.activation_ends_at, p.activation_quota \
+                   FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1";
+        let hour = life::clock_hour(at);
+        let found = self.connection.prepare_cached(sql)?.query_row([device.0], |row| {
+            let dynamic_activation = rows::dynamic_activation(row, 6)?;
+            let issued_this_hour = if row.get::<_, i64>(4)? == hour { row.get(5)? } else { 0 };
+            let case = IssueCase {
+                device_enabled: row.get(0)?,
+                product_enabled: row.get(1)?,
+                activated: row.get(2)?,
+                dynamic_activation: &dynamic_activation,
+                issued_this_hour,
+                at,
+            };
+            Ok((row.get::<_, i64>(3)?, issued_this_hour, case.permit()))
+        });
+        let Some((product, issued_this_hour, permitted)) = found.optional()? else {
+            return Ok(Issued::DeviceUnavailable);
+        };
+        if let Err(refusal) = permitted {
+            self.note(&refusal.entry(device, at, peer))?;
+            return Ok(refusal.outcome);
+        }
+        let count = "UPDATE products SET issued_hour = ?2, issued_count = ?3 WHERE id = ?1";
+        self.connection.prepare_cached(count)?.execute(params![product, hour, issued_this_hour + 1])?;
+        self.replace_secret(device, secret)?;
+        self.note(&LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::SecretIssued) })?;
+        Ok(Issued::Done)
+    }
+
+    pub(super) fn create_product(&self, product: &Product) -> Change<()> {
+        let secret = self.seal(SealedRow::Product(&product.product_key), &product.secret)?;
+        let activation = &product.dynamic_activation;
+        let sql = "INSERT INTO products (ou, product_key, name, secret, enabled, activation_enabled, \
+                   activation_ends_at, activation_quota, model_json, created) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (product_key) DO NOTHING";
+        let added = self.connection.prepare_cached(sql)?.execute(params![
+            product.ou,
+            product.product_key,
+            product.name,
+            secret,
+            product.enabled,
+            activation.enabled,
+            activation.ends_at.map(|end| end.0),
+            activation.quota_per_hour,
+            product.model_json,
+            product.created.0,
+        ])?;
+        if added == 0 {
+            return Ok(Err(StoreError::Exists { what: "product", key: product.product_key.clone() }));
+        }
+        Ok(Ok(()))
+    }
+
+    pub(super) fn update_product(&mut self, product: &Product) -> Change<()> {
+        let activation = &product.dynamic_activation;
+        let sql = "UPDATE products SET name = ?2, enabled = ?3, activation_enabled = ?4, activation_ends_at = ?5, \
+                   activation_quota = ?6, model_json = ?7 WHERE product_key = ?1";
+        let changed = self.connection.prepare_cached(sql)?.execute(params![
+            product.product_key,
+            product.name,
+            product.enabled,
+            activation.enabled,
+            activation.ends_at.map(|end| end.0),
+            activation.quota_per_hour,
+            product.model_json,
+        ])?;
+        if changed == 0 {
+            return Ok(Err(StoreError::Missing { what: "product", key: product.product_key.clone() }));
+        }
+        self.switches.clear();
+        Ok(Ok(()))
+    }
+
+    pub(super) fn create_device(&self, new: &NewDevice, at: UnixMillis) -> Change<Device> {
+        let product = self
+            .connection
+            .prepare_cached("SELECT id, ou FROM products WHERE product_key = ?1")?
+            .query_row([&new.product_key], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+            .optional()?;
+        let Some((product, ou)) = product else {
+            return Ok(Err(StoreError::Missing { what: "product", key: new.product_key.clone() }));
+        };
+        let taken = "SELECT EXISTS (SELECT 1 FROM devices WHERE device_key = ?1 AND ou = ?2)";
+        if self.connection.prepare_cached(taken)?.query_row(params![new.device_key, ou], |row| row.get(0))? {
+            return Ok(Err(StoreError::Exists { what: "device", key: new.device_key.clone() }));
+        }
+        let secret = self.seal(SealedRow::Device(&new.asset_id), &new.device_secret)?;
+        let sql = "INSERT INTO devices (product, ou, device_key, asset_id, name, secret, secret_version, enabled, \
+                   state, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, 1, ?7, ?8) ON CONFLICT (asset_id) DO NOTHING";
+        let state = DeviceState::Inactive;
+        let added = self.connection.prepare_cached(sql)?.execute(params![
+            product,
+            ou,
+            new.device_key,
+            new.asset_id,
+            new.name,
+            secret,
+            state.word(),
+            at.0
+        ])?;
+        if added == 0 {
+            return Ok(Err(StoreError::Exists { what: "asset", key: new.asset_id.clone() }));
+        }
+        let id = DeviceId(self.connection.last_insert_rowid());
+        self.note(&life::entry(id, at, LogEvent::Created))?;
+        Ok(Ok(Device {
+            id,
+            ou,
+            product_key: new.product_key.clone(),
+            device_key: new.device_key.clone(),
+            asset_id: new.asset_id.clone(),
+            name: new.name.clone(),
+            enabled: true,
+            state,
+            created: at,
+            active_time: None,
+            last_online_time: None,
+            last_offline_time: None,
+            last_seen_time: None,
+            lifetime_s: None,
+        }))
+    }
+
+    pub(super) fn set_enabled(&mut self, device: DeviceId, enabled: bool, at: UnixMillis) -> Change<Device> {
+        let sql = "UPDATE devices SET enabled = ?2 WHERE id = ?1";
+        if self.connection.prepare_cached(sql)?.execute(params![device.0, enabled])? > 0 {
+            let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
+            self.note(&life::entry(device, at, event))?;
+        }
+        self.switches.remove(&device);
+        self.shown(device)
+    }
+
+    /// Needs the latest values to be written: what is pending would bring `last_seen_time` back.
+    pub(super) fn reset(&self, device: DeviceId, secret: &Secret, at: UnixMillis) -> Change<Device> {
+        let Some(mut life) = self.life(device)? else { return Ok(Err(missing(device))) };
+        if life.state != DeviceState::Inactive {
+            self.note_presence(device, at, DeviceState::Inactive, "reset")?;
+        }
+        life.reset();
+        self.put_life(device, &life)?;
+        self.replace_secret(device, secret)?;
+        self.connection.execute("UPDATE latest SET seen = NULL WHERE device = ?1", [device.0])?;
+        self.note(&life::entry(device, at, LogEvent::Reset))?;
+        self.shown(device)
+    }
+
+    /// Needs the latest values to be written: what is pending would come back as a row of nobody's.
+    pub(super) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<()> {
+        let Some(gone) = rows::device_by_id(&self.connection, device)? else {
+            return Ok(Err(missing(device)));
+        };
+        for sql in [
+            "DELETE FROM devices WHERE id = ?1",
+            "DELETE FROM log WHERE device = ?1",
+            "DELETE FROM presence WHERE device = ?1",
+            "DELETE FROM latest WHERE device = ?1",
+        ] {
+            self.connection.prepare_cached(sql)?.execute([device.0])?;
+        }
+        self.switches.remove(&device);
+        self.note(&life::deleted_entry(&gone.product_key, &gone.device_key, device, at))?;
+        Ok(Ok(()))
+    }
+
+    /// Lays news of a device over its row of latest values.
+    pub(super) fn put_activity(&self, device: DeviceId, news: &Activity) -> rusqlite::Result<()> {
+        let mut activity = news.clone();
+        let stored = self
+            .connection
+            .prepare_cached("SELECT seen, points FROM latest WHERE device = ?1")?
+            .query_row([device.0], |row| {
+                let points = LatestPoints::from_json(row.get_ref(1)?.as_str()?);
+                Ok(Activity { seen: rows::time(row, 0)?, points })
+            })
+            .optional()?;
+        if let Some(stored) = stored {
+            activity.merge_older(stored);
+        }
+        let sql = "INSERT INTO latest (device, seen, points) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points";
+        let seen = activity.seen.map(|seen| seen.0);
+        self.connection.prepare_cached(sql)?.execute(params![device.0, seen, activity.points.to_json()])?;
+        Ok(())
+    }
+
+    /// Message of `day` up to which the latest values are complete.
+    pub(super) fn mark(&self, day: Day) -> rusqlite::Result<i64> {
+        let sql = "SELECT id FROM marks WHERE day = ?1";
+        let mark = self.connection.prepare_cached(sql)?.query_row([day.to_string()], |row| row.get(0));
+        Ok(mark.optional()?.unwrap_or(0))
+    }
+
+    pub(super) fn set_mark(&self, day: Day, id: i64) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO marks VALUES (?1, ?2) ON CONFLICT DO UPDATE SET id = excluded.id";
+        self.connection.prepare_cached(sql)?.execute(params![day.to_string(), id]).map(drop)
+    }
+
+    pub(super) fn forget_mark(&self, day: Day) -> rusqlite::Result<()> {
+        self.connection.execute("DELETE FROM marks WHERE day = ?1", [day.to_string()]).map(drop)
+    }
+
+    /// What changes in a device's life; `enabled` is both switches.
+    fn life(&self, device: DeviceId) -> rusqlite::Result<Option<Life>> {
+        let sql = "SELECT d.enabled AND p.enabled, d.state, d.secret_version, d.active_time, d.last_online_time, \
+                   d.last_offline_time, d.last_seen_time, d.lifetime_s \
+                   FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1";
+        let read = |row: &Row<'_>| {
+            Ok(Life {
+                enabled: row.get(0)?,
+                state: rows::named(row, 1)?,
+                secret_version: row.get(2)?,
+                active_time: rows::time(row, 3)?,
+                last_online_time: rows::time(row, 4)?,
+                last_offline_time: rows::time(row, 5)?,
+                last_seen_time: rows::time(row, 6)?,
+                lifetime_s: row.get(7)?,
+            })
+        };
+        self.connection.prepare_cached(sql)?.query_row([device.0], read).optional()
+    }
+
+    fn put_life(&self, device: DeviceId, life: &Life) -> rusqlite::Result<()> {
+        let sql = "UPDATE devices SET state = ?2, active_time = ?3, last_online_time = ?4, last_offline_time = ?5, \
+                   last_seen_time = ?6, lifetime_s = ?7 WHERE id = ?1";
+        let ms = |time: Option<UnixMillis>| time.map(|time| time.0);
+        self.connection.prepare_cached(sql)?.execute(params![
+            device.0,
+            life.state.word(),
+            ms(life.active_time),
+            ms(life.last_online_time),
+            ms(life.last_offline_time),
+            ms(life.last_seen_time),
+            life.lifetime_s,
+        ])?;
+        Ok(())
+    }
+
+    fn replace_secret(&self, device: DeviceId, secret: &Secret) -> rusqlite::Result<()> {
+        let asset_id: String = self
+            .connection
+            .prepare_cached("SELECT asset_id FROM devices WHERE id = ?1")?
+            .query_row([device.0], |row| row.get(0))?;
+        let sealed = self.seal(SealedRow::Device(&asset_id), secret)?;
+        let sql = "UPDATE devices SET secret = ?2, secret_version = secret_version + 1 WHERE id = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![device.0, sealed]).map(drop)
+    }
+
+    fn note(&self, entry: &LogEntry) -> rusqlite::Result<()> {
+        let device = entry.device.map_or(NOBODY, |device| device.0);
+        let sql = "INSERT INTO log (device, n, time, event, identity, reason, code, peer, detail) \
+                   VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM log WHERE device = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+                   RETURNING n";
+        let n = self.connection.prepare_cached(sql)?.query_row(
+            params![
+                device,
+                entry.time.0,
+                entry.event.word(),
+                entry.identity,
+                entry.reason.map(Named::word),
+                entry.code,
+                entry.peer,
+                entry.detail,
+            ],
+            |row| row.get(0),
+        )?;
+        let max = if device == NOBODY { self.limits.unknown_log } else { self.limits.device_log };
+        self.trim("DELETE FROM log WHERE device = ?1 AND n <= ?2", device, n, max)
+    }
+
+    fn note_presence(
+        &self,
+        device: DeviceId,
+        at: UnixMillis,
+        state: DeviceState,
+        cause: &str,
+    ) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO presence (device, n, at, state, cause) \
+                   VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM presence WHERE device = ?1), ?2, ?3, ?4) RETURNING n";
+        let row = params![device.0, at.0, state.word(), cause];
+        let n = self.connection.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+        self.trim("DELETE FROM presence WHERE device = ?1 AND n <= ?2", device.0, n, self.limits.presence)
+    }
+
+    /// After the `n`-th row of a device: leaves the newest `max`.
+    fn trim(&self, delete: &str, device: i64, n: i64, max: i64) -> rusqlite::Result<()> {
+        if n % TRIM_EVERY == 0 && n > max {
+            self.connection.prepare_cached(delete)?.execute([device, n - max])?;
+        }
+        Ok(())
+    }
+
+    fn shown(&self, device: DeviceId) -> Change<Device> {
+        Ok(rows::device_by_id(&self.connection, device)?.ok_or_else(|| missing(device)))
+    }
+
+    fn seal(&self, row: SealedRow<'_>, secret: &Secret) -> rusqlite::Result<Vec<u8>> {
+        let failed = |error: SealError| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+        self.key.seal(row, secret).map_err(failed)
+    }
+}
+
+fn missing(device: DeviceId) -> StoreError {
+    StoreError::Missing { what: "device", key: device.0.to_string() }
+}

@@ -1,0 +1,115 @@
+//! Rows of the registry as the platform's types, for the writer and for readers.
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::Device,
+        log::LogEntry,
+        product::{DynamicActivation, Product},
+    },
+};
+use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+
+use super::{
+    key::{DataKey, SealedRow},
+    names::Named,
+};
+
+/// A device as it is shown; `last_seen_time` without what is not written down yet. To be followed by a `WHERE`.
+pub(super) const SELECT_DEVICE: &str = "SELECT d.id, d.ou, p.product_key, d.device_key, d.asset_id, d.name, d.enabled, \
+     d.state, d.created, d.active_time, d.last_online_time, d.last_offline_time, \
+     max(coalesce(d.last_seen_time, l.seen), coalesce(l.seen, d.last_seen_time)), d.lifetime_s \
+     FROM devices d JOIN products p ON p.id = d.product LEFT JOIN latest l ON l.device = d.id ";
+
+/// Reads a row of [`SELECT_DEVICE`].
+pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+    Ok(Device {
+        id: DeviceId(row.get(0)?),
+        ou: row.get(1)?,
+        product_key: row.get(2)?,
+        device_key: row.get(3)?,
+        asset_id: row.get(4)?,
+        name: row.get(5)?,
+        enabled: row.get(6)?,
+        state: named(row, 7)?,
+        created: UnixMillis(row.get(8)?),
+        active_time: time(row, 9)?,
+        last_online_time: time(row, 10)?,
+        last_offline_time: time(row, 11)?,
+        last_seen_time: time(row, 12)?,
+        lifetime_s: row.get(13)?,
+    })
+}
+
+/// One device.
+pub(super) fn device_by_id(connection: &Connection, id: DeviceId) -> rusqlite::Result<Option<Device>> {
+    let sql = format!("{SELECT_DEVICE} WHERE d.id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id.0], device).optional()
+}
+
+/// Columns of a product, with its secret sealed.
+pub(super) const SELECT_PRODUCT: &str = "SELECT ou, product_key, name, secret, enabled, activation_enabled, \
+     activation_ends_at, activation_quota, model_json, created FROM products ";
+
+/// Reads a row of [`SELECT_PRODUCT`].
+pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product> {
+    let product_key: String = row.get(1)?;
+    let sealed = row.get_ref(3)?.as_blob()?;
+    let secret = key.open(SealedRow::Product(&product_key), sealed).map_err(|error| unreadable(3, error))?;
+    Ok(Product {
+        ou: row.get(0)?,
+        product_key,
+        name: row.get(2)?,
+        secret,
+        enabled: row.get(4)?,
+        dynamic_activation: dynamic_activation(row, 5)?,
+        model_json: row.get(8)?,
+        created: UnixMillis(row.get(9)?),
+    })
+}
+
+/// Switch, end and quota in three columns from `first` on.
+pub(super) fn dynamic_activation(row: &Row<'_>, first: usize) -> rusqlite::Result<DynamicActivation> {
+    Ok(DynamicActivation {
+        enabled: row.get(first)?,
+        ends_at: time(row, first + 1)?,
+        quota_per_hour: row.get(first + 2)?,
+    })
+}
+
+/// Columns of the log.
+pub(super) const SELECT_LOG: &str =
+    "SELECT time, device, identity, event, reason, code, peer, detail FROM log ";
+
+/// Reads a row of [`SELECT_LOG`].
+pub(super) fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
+    let device: i64 = row.get(1)?;
+    Ok(LogEntry {
+        time: UnixMillis(row.get(0)?),
+        device: (device != super::registry::NOBODY).then_some(DeviceId(device)),
+        identity: row.get(2)?,
+        event: named(row, 3)?,
+        reason: match row.get_ref(4)?.as_str_or_null()? {
+            Some(word) => Some(Named::of_word(word)?),
+            None => None,
+        },
+        code: row.get(5)?,
+        peer: row.get(6)?,
+        detail: row.get(7)?,
+    })
+}
+
+/// The variant whose word is in a column.
+pub(super) fn named<T: Named>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    Ok(T::of_word(row.get_ref(column)?.as_str()?)?)
+}
+
+/// A time, where there is one.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<UnixMillis>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(UnixMillis))
+}
+
+/// A sealed secret that does not open.
+pub(super) fn unreadable(column: usize, error: super::key::SealError) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
+}

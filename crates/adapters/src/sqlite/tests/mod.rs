@@ -1,0 +1,93 @@
+//! What the SQLite store promises beyond the port; and the port's conformance suite.
+
+mod durability;
+mod opening;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use narrowgate_platform::{ports::Store, store_conformance};
+use tempfile::TempDir;
+
+use super::{SqliteOptions, SqliteStore};
+
+/// Failures that tests switch on.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    registry_commits_to_fail: AtomicU32,
+}
+
+impl Faults {
+    pub(super) fn registry_commit(&self) -> rusqlite::Result<()> {
+        let left = self.registry_commits_to_fail.load(Ordering::Relaxed);
+        if left == 0 {
+            return Ok(());
+        }
+        self.registry_commits_to_fail.store(left - 1, Ordering::Relaxed);
+        Err(rusqlite::Error::InvalidQuery)
+    }
+}
+
+impl SqliteStore {
+    /// The next `count` commits of the registry fail.
+    fn fail_registry_commits(&self, count: u32) {
+        self.shared.faults.registry_commits_to_fail.store(count, Ordering::Relaxed);
+    }
+}
+
+fn open(data: &Path) -> SqliteStore {
+    SqliteStore::open(SqliteOptions::new(data)).expect("the directory is in order")
+}
+
+/// Latest values are written down at the end only.
+fn open_unhurried(data: &Path) -> SqliteStore {
+    let flush_interval = Duration::from_secs(3600);
+    SqliteStore::open(SqliteOptions { flush_interval, ..SqliteOptions::new(data) })
+        .expect("the directory is in order")
+}
+
+/// Every file below `folder` with what is in it.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            files.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// What a crash would leave at this moment: a copy of all files while the store is open.
+fn crashed(data: &Path, name: &str) -> PathBuf {
+    let copy = data.with_file_name(name);
+    for (path, bytes) in contents(data) {
+        let target = copy.join(path.strip_prefix(data).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(&target, bytes).unwrap();
+        fs::set_permissions(&target, fs::metadata(&path).unwrap().permissions()).unwrap();
+    }
+    copy
+}
+
+fn make() -> (Arc<dyn Store>, TempDir) {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let store =
+        SqliteStore::open(SqliteOptions::new(folder.path().join("data"))).expect("the folder is empty");
+    (Arc::new(store), folder)
+}
+
+mod conformance {
+    use super::*;
+    store_conformance!(make);
+}

@@ -1,0 +1,234 @@
+//! Opening: what is there again, what is refused, and that a refusal changes nothing.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use narrowgate_platform::{
+    ports::{DeviceQuery, HistoryQuery, Store, Write},
+    testing::{
+        block_on,
+        store::fixtures::{
+            append, at, credentials, log, login, one_device, presence, refusal, report, resumed, write,
+        },
+    },
+};
+use rusqlite::Connection;
+
+use super::{SqliteStore, contents, crashed, open};
+use crate::sqlite::{OpenError, SqliteOptions};
+
+/// A store with a device that has lived a little, closed in order.
+fn lived(data: &Path) {
+    let store = open(data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1}"#)]);
+    block_on(store.close()).unwrap();
+}
+
+fn refused(data: &Path) -> OpenError {
+    let before = contents(data);
+    let error = SqliteStore::open(SqliteOptions::new(data)).unwrap_err();
+    assert!(contents(data) == before, "{error}: something was changed");
+    assert!(!error.advice().is_empty());
+    error
+}
+
+/// Everything that can be read of a store with one device.
+fn everything(store: &SqliteStore) -> String {
+    let device =
+        block_on(store.devices(DeviceQuery { limit: 10, ..DeviceQuery::default() })).unwrap().remove(0);
+    let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
+    format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        block_on(store.products()).unwrap(),
+        credentials(store, &device.product_key, &device.device_key).device_secret.expose(),
+        log(store, device.id),
+        block_on(store.points_latest(device.id)).unwrap(),
+        block_on(store.points_history(device.id, query)).unwrap(),
+        block_on(store.presence_history(device.id, 100)).unwrap(),
+        block_on(store.refusals(100)).unwrap(),
+        block_on(store.online_devices()).unwrap(),
+        device,
+    )
+}
+
+#[test]
+fn a_store_shows_the_same_after_it_was_closed_dropped_or_killed() {
+    use narrowgate_platform::model::device::DeviceState::Offline;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1,"power":2}"#)]);
+    append(&store, vec![resumed(id, at(1), r#"{"temp":0}"#), presence(id, Offline, at(3), "silent")]);
+    append(&store, vec![Write::Seen { device: id, at: at(4) }, Write::Log(refusal(None, Some("x"), at(5)))]);
+    append(&store, vec![report(id, at(86_400 * 2), r#"{"temp":5}"#), login(id, at(86_400 * 2))]);
+    let before = everything(&store);
+
+    let copy = crashed(&data, "killed");
+    assert_eq!(everything(&open(&copy)), before, "killed");
+    drop(store);
+    let store = open(&data);
+    assert_eq!(everything(&store), before, "dropped");
+    block_on(store.close()).unwrap();
+    let logs =
+        contents(&data).into_iter().filter(|(path, _)| path.to_string_lossy().ends_with("-wal")).count();
+    assert_eq!(logs, 0, "a closed store has no logs left");
+    assert_eq!(everything(&open(&data)), before, "closed");
+}
+
+#[test]
+fn a_file_of_another_program_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    Connection::open(folder.path().join("registry.db")).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::Foreign { .. }));
+    assert!(error.to_string().ends_with("registry.db: this is not a narrowgate registry"));
+}
+
+#[test]
+fn a_damaged_registry_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let file = folder.path().join("registry.db");
+    let whole = fs::read(&file).unwrap();
+    let mut wrong_page = whole.clone();
+    wrong_page[4096..].fill(0xa5);
+    let mut wrong_schema = whole.clone();
+    wrong_schema[100..4096].fill(0);
+    for damage in [
+        Vec::new(),
+        b"no database".to_vec(),
+        vec![0; 8192],
+        whole[..50].to_vec(),
+        whole[..4096 * 2].to_vec(),
+        wrong_page,
+        wrong_schema,
+    ] {
+        fs::write(&file, damage).unwrap();
+        assert!(matches!(refused(folder.path()), OpenError::Damaged { .. }));
+    }
+    fs::write(&file, whole).unwrap();
+    open(folder.path());
+}
+
+#[test]
+fn a_damaged_message_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let file = folder.path().join("messages/2026-01-01.db");
+    fs::write(&file, "not messages, but long enough to have a header of one hundred bytes, which it then does not have at all").unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::Damaged { file: named, .. } if named == file));
+}
+
+#[test]
+fn a_newer_format_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    Connection::open(folder.path().join("registry.db"))
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::Newer { found: 99, known: 1, .. }));
+}
+
+#[test]
+fn a_store_without_its_key_does_not_open_and_gets_no_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let key = folder.path().join("data.key");
+    let text = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::KeyMissing { .. }));
+
+    fs::write(&key, "0".repeat(64)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::KeyWrong { .. }));
+    fs::write(&key, &text[..60]).unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::KeyMalformed { .. }));
+    fs::write(&key, text).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::KeyPermissions { mode: 0o604, .. }));
+    assert!(error.advice().starts_with("chmod 600 "));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    open(folder.path());
+}
+
+#[test]
+fn a_refused_open_after_a_crash_changes_nothing_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1}"#)]);
+    let copy = crashed(&data, "crashed");
+    let key = fs::read(copy.join("data.key")).unwrap();
+    fs::write(copy.join("data.key"), "0".repeat(64)).unwrap();
+    let kept = |folder: &Path| -> Vec<_> {
+        // The index of the log is made anew whenever it is read.
+        contents(folder).into_iter().filter(|(path, _)| !path.to_string_lossy().ends_with("-shm")).collect()
+    };
+    let before = kept(&copy);
+    let error = SqliteStore::open(SqliteOptions::new(&copy)).unwrap_err();
+    assert!(matches!(error, OpenError::KeyWrong { .. }));
+    assert!(kept(&copy) == before, "something was changed");
+    fs::write(copy.join("data.key"), key).unwrap();
+    assert_eq!(everything(&open(&copy)), everything(&store));
+}
+
+#[test]
+fn messages_without_a_registry_are_not_given_to_new_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    fs::remove_file(folder.path().join("registry.db")).unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::RegistryMissing { .. }));
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_an_error_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let data = folder.path().join("file/data");
+    let error = SqliteStore::open(SqliteOptions::new(&data)).unwrap_err();
+    assert!(error.file().starts_with(folder.path()), "{error}");
+}
+
+#[test]
+fn a_directory_in_use_is_refused_until_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let error = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { pid: Some(pid), .. } if pid == std::process::id()));
+    block_on(store.close()).unwrap();
+    open(folder.path());
+}
+
+#[test]
+fn files_are_for_their_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new/data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    write(&store, report(id, at(1), "{}"));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data), mode(&data.join("messages"))), (0o700, 0o700));
+    for (path, _) in contents(&data) {
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_key_elsewhere_is_used_and_a_provided_one_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_key = folder.path().join("the.key");
+    fs::write(&data_key, format!("{}\n", "5a".repeat(32))).unwrap();
+    fs::set_permissions(&data_key, fs::Permissions::from_mode(0o600)).unwrap();
+    let options =
+        SqliteOptions { data_key: data_key.clone(), ..SqliteOptions::new(folder.path().join("data")) };
+    let store = SqliteStore::open(options.clone()).unwrap();
+    let decoy = store.decoy_secret();
+    drop(store);
+    assert!(!folder.path().join("data/data.key").exists());
+    assert_eq!(fs::read_to_string(&data_key).unwrap().trim(), "5a".repeat(32));
+    assert_eq!(SqliteStore::open(options).unwrap().decoy_secret(), decoy);
+}
