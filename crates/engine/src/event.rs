@@ -1,6 +1,9 @@
 //! What a shard and the platform say to each other.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use narrowgate_coap::{ExchangeId, Request, Response};
 use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal};
@@ -79,6 +82,8 @@ pub enum ShardEvent {
         peer: SocketAddr,
         /// The negotiated cipher suite.
         suite: CipherSuite,
+        /// When its Finished was verified.
+        verified: Instant,
     },
     /// A request waits for its response.
     Request {

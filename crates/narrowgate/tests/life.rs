@@ -98,10 +98,10 @@ impl Server {
         while let Some(event) = self.shard.poll_event() {
             match event {
                 ShardEvent::PskWanted { handshake, identity, .. } => {
-                    self.answer_look_up(handshake, &identity)
+                    self.answer_look_up(handshake, &identity);
                 }
                 ShardEvent::Connected { handshake, session, peer, .. } => {
-                    self.connected(handshake, session, peer)
+                    self.connected(handshake, session, peer);
                 }
                 ShardEvent::Request { ticket, request } => {
                     let response = self.answer(ticket.session, &request);

@@ -13,6 +13,8 @@ use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
 const NOISE_MAX: u8 = 32;
+/// How far ahead a timer is set; one for a later deadline is set again when it fires.
+const ARMED_AHEAD_MAX: Duration = Duration::from_secs(3600);
 /// `close_at_s` of a session that has no end set.
 const NEVER: u32 = u32::MAX;
 
@@ -24,6 +26,8 @@ pub(super) struct Established {
     /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
     /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
     armed: [u64; 3],
+    /// The beginning of its ClientHello's random: a late copy of that ClientHello begins no other handshake.
+    client_random: [u8; 8],
     /// When it was last heard, in seconds since the shard's start.
     heard_s: u32,
     /// When it ends by command, in seconds since the shard's start.
@@ -51,7 +55,13 @@ struct Outcome {
 }
 
 impl Shard {
-    pub(super) fn establish(&mut self, now: Instant, peer: SocketAddr, dtls: Session) -> SessionId {
+    pub(super) fn establish(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+        dtls: Session,
+        client_random: &[u8; 32],
+    ) -> SessionId {
         if self.sessions.len() >= self.config.sessions_max
             && let Some(oldest) = self.sessions.shed_candidate(|established| established.heard_s)
         {
@@ -64,13 +74,20 @@ impl Shard {
             endpoint: Endpoint::new(u16::from_be_bytes(mid)),
             peer,
             armed: [u64::MAX; 3],
+            client_random: head(client_random),
             heard_s: self.seconds(now),
             close_at_s: NEVER,
             in_flight: 0,
             noise: 0,
         });
-        self.arm_session(slot);
+        self.arm_session(now, slot);
         SessionId { shard: self.config.shard, slot, generation }
+    }
+
+    /// Whether the session of this peer grew out of a ClientHello with this random.
+    pub(super) fn grew_out_of(&mut self, peer: SocketAddr, client_random: &[u8; 32]) -> bool {
+        let slot = self.sessions.find(peer);
+        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.client_random == head(client_random))
     }
 
     /// Takes the records of one datagram; returns whether any of them was authentic.
@@ -94,7 +111,7 @@ impl Shard {
                 self.events.push_back(ShardEvent::Heard { session });
             }
             self.transmit(slot);
-            self.arm_session(slot);
+            self.arm_session(now, slot);
         }
         if let Some(cause) = outcome.end {
             self.close_with_notify(slot, cause);
@@ -229,14 +246,14 @@ impl Shard {
             established.endpoint.respond(now, ticket.exchange, response, &self.config.coap, &mut self.budget);
         self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
         self.transmit(slot);
-        self.arm_session(slot);
+        self.arm_session(now, slot);
     }
 
     pub(super) fn close_after(&mut self, now: Instant, session: SessionId, after: Duration) {
         let at = self.seconds(now + after) + 1;
         if let Some(established) = self.sessions.at_generation(session.slot, session.generation) {
             established.close_at_s = established.close_at_s.min(at);
-            self.arm_session(session.slot);
+            self.arm_session(now, session.slot);
         }
     }
 
@@ -296,15 +313,16 @@ impl Shard {
             self.deliver(now, entry.slot);
             self.transmit(entry.slot);
         }
-        self.arm_session(entry.slot);
+        self.arm_session(now, entry.slot);
     }
 
-    fn arm_session(&mut self, slot: u32) {
+    fn arm_session(&mut self, now: Instant, slot: u32) {
         let Some(generation) = self.sessions.generation(slot) else { return };
         let Some(established) = self.sessions.at(slot) else { return };
         let idle_at = u64::from(established.heard_s) + self.config.idle_timeout.as_secs() + 1;
         let at = idle_at.min(u64::from(established.close_at_s));
-        let mut deadline = self.start + Duration::from_secs(at);
+        // A session that ends leaves its timers behind until they fire, so none is set far ahead.
+        let mut deadline = (self.start + Duration::from_secs(at)).min(now + ARMED_AHEAD_MAX);
         if let Some(exchange) = established.endpoint.poll_timeout() {
             deadline = deadline.min(exchange);
         }
@@ -316,4 +334,8 @@ impl Shard {
             established.armed[free.unwrap_or(nearest)] = self.wheel.arm(deadline, slot, generation);
         }
     }
+}
+
+fn head(client_random: &[u8; 32]) -> [u8; 8] {
+    std::array::from_fn(|index| client_random[index])
 }

@@ -54,6 +54,10 @@ impl Shard {
             self.stats.count(Counter::HandshakesReplaced);
             self.end_handshake(slot);
         }
+        if self.grew_out_of(peer, machine.client_random()) {
+            // A late copy of the ClientHello of the session that is there.
+            return self.stats.count(Counter::HandshakesRepeated);
+        }
         match self.admission.permit(peer.ip(), &self.config.admission) {
             Permit::Yes => {}
             Permit::Evict { slot } => {
@@ -152,9 +156,9 @@ impl Shard {
         }
         self.stats.count(Counter::HandshakesCompleted);
         let suite = session.suite();
-        let session = self.establish(now, peer, session);
+        let session = self.establish(now, peer, session, half_open.machine.client_random());
         let handshake = self.handshake_id(slot, half_open.generation);
-        self.events.push_back(ShardEvent::Connected { handshake, session, peer, suite });
+        self.events.push_back(ShardEvent::Connected { handshake, session, peer, suite, verified: now });
     }
 
     fn end_handshake(&mut self, slot: u32) {

@@ -59,6 +59,8 @@ counters! {
     HandshakesFailed => "handshakes_failed",
     /// Handshakes replaced by a newer one of the same address and port.
     HandshakesReplaced => "handshakes_replaced",
+    /// Late copies of the ClientHello of a session that is there: dropped.
+    HandshakesRepeated => "handshakes_repeated",
     /// Handshakes that made room for newer ones of their address.
     HandshakesEvicted => "handshakes_evicted",
     /// ClientHellos with a valid cookie that were dropped at a limit.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use narrowgate_engine::event::SessionId;
@@ -14,42 +15,113 @@ pub(super) struct Directory(Mutex<Maps>);
 
 #[derive(Debug, Default)]
 struct Maps {
-    logins: HashMap<DeviceId, SessionId>,
-    activations: HashMap<DeviceId, Vec<SessionId>>,
+    logins: HashMap<DeviceId, Login>,
+    activations: HashMap<DeviceId, Vec<Activation>>,
+}
+
+/// A session by the device's own secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Login {
+    /// The session.
+    pub(super) session: SessionId,
+    /// When its Finished was verified: the newest wins, whichever shard speaks first.
+    pub(super) verified: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Activation {
+    session: SessionId,
+    /// Whether it was given a secret.
+    answered: bool,
+}
+
+/// What a login means for another one of the same device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoggedIn {
+    /// It is the device's session now; the older one is to be closed when the login is durable.
+    Newest(Option<Login>),
+    /// A newer one is there already.
+    Outrun,
 }
 
 impl Directory {
-    /// Notes a login; returns the session that it replaces.
-    pub(super) fn login(&self, device: DeviceId, session: SessionId) -> Option<SessionId> {
-        self.maps().logins.insert(device, session)
+    /// Notes a login.
+    pub(super) fn login(&self, device: DeviceId, login: Login) -> LoggedIn {
+        let mut maps = self.maps();
+        match maps.logins.get(&device) {
+            Some(other) if other.verified > login.verified => LoggedIn::Outrun,
+            _ => LoggedIn::Newest(maps.logins.insert(device, login)),
+        }
+    }
+
+    /// Takes a login back that the store refused; the older session is the device's again. Returns whether the
+    /// device has no session now.
+    pub(super) fn take_back(&self, device: DeviceId, session: SessionId, older: Option<Login>) -> bool {
+        let mut maps = self.maps();
+        if maps.logins.get(&device).is_none_or(|login| login.session != session) {
+            return false;
+        }
+        match older {
+            Some(older) => {
+                maps.logins.insert(device, older);
+            }
+            None => {
+                maps.logins.remove(&device);
+            }
+        }
+        older.is_none()
     }
 
     /// Notes a session by the product's secret.
     pub(super) fn activation(&self, device: DeviceId, session: SessionId) {
-        self.maps().activations.entry(device).or_default().push(session);
+        self.maps().activations.entry(device).or_default().push(Activation { session, answered: false });
+    }
+
+    /// Whether a session by the product's secret still stands.
+    pub(super) fn is_activating(&self, device: DeviceId, session: SessionId) -> bool {
+        self.maps()
+            .activations
+            .get(&device)
+            .is_some_and(|all| all.iter().any(|other| other.session == session))
+    }
+
+    /// Notes that a session was given a secret; returns the others that were given one before, which is void now.
+    pub(super) fn answered(&self, device: DeviceId, session: SessionId) -> Vec<SessionId> {
+        let mut maps = self.maps();
+        let Some(all) = maps.activations.get_mut(&device) else { return Vec::new() };
+        let mut void = Vec::new();
+        for activation in all {
+            if activation.session == session {
+                activation.answered = true;
+            } else if activation.answered {
+                void.push(activation.session);
+            }
+        }
+        void
     }
 
     /// Forgets a session that ended; returns whether it was the device's login.
     pub(super) fn ended(&self, device: DeviceId, session: SessionId) -> bool {
         let mut maps = self.maps();
-        if let Some(sessions) = maps.activations.get_mut(&device) {
-            sessions.retain(|other| *other != session);
-            if sessions.is_empty() {
+        if let Some(all) = maps.activations.get_mut(&device) {
+            all.retain(|other| other.session != session);
+            if all.is_empty() {
                 maps.activations.remove(&device);
             }
         }
-        if maps.logins.get(&device) == Some(&session) {
+        let was_login = maps.logins.get(&device).is_some_and(|login| login.session == session);
+        if was_login {
             maps.logins.remove(&device);
-            return true;
         }
-        false
+        was_login
     }
 
     /// All sessions of a device.
     pub(super) fn sessions_of(&self, device: DeviceId) -> Vec<SessionId> {
         let maps = self.maps();
-        let activations = maps.activations.get(&device).into_iter().flatten();
-        maps.logins.get(&device).into_iter().chain(activations).copied().collect()
+        let activations =
+            maps.activations.get(&device).into_iter().flatten().map(|activation| activation.session);
+        maps.logins.get(&device).map(|login| login.session).into_iter().chain(activations).collect()
     }
 
     /// Devices with a login.
@@ -64,33 +136,70 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const DEVICE: DeviceId = DeviceId(1);
 
     fn session(slot: u32) -> SessionId {
         SessionId { shard: 0, slot, generation: 1 }
     }
 
-    #[test]
-    fn the_newest_login_wins_and_the_end_of_an_older_one_changes_nothing() {
-        let directory = Directory::default();
-        let device = DeviceId(1);
-        assert_eq!(directory.login(device, session(1)), None);
-        assert_eq!(directory.login(device, session(2)), Some(session(1)));
-        assert!(!directory.ended(device, session(1)));
-        assert_eq!(directory.sessions_of(device), [session(2)]);
-        assert!(directory.ended(device, session(2)));
-        assert!(directory.sessions_of(device).is_empty());
+    fn logins<const N: usize>() -> [Login; N] {
+        let start = Instant::now();
+        std::array::from_fn(|n| Login {
+            session: session(n as u32),
+            verified: start + Duration::from_secs(n as u64),
+        })
     }
 
     #[test]
-    fn sessions_by_the_products_secret_stand_beside_the_login() {
+    fn the_newest_login_wins_and_the_end_of_an_older_one_changes_nothing() {
         let directory = Directory::default();
-        let device = DeviceId(1);
-        directory.login(device, session(1));
-        directory.activation(device, session(2));
-        directory.activation(device, session(3));
-        assert_eq!(directory.sessions_of(device).len(), 3);
-        assert!(!directory.ended(device, session(2)));
-        assert_eq!(directory.sessions_of(device), [session(1), session(3)]);
+        let [first, second] = logins();
+        assert_eq!(directory.login(DEVICE, first), LoggedIn::Newest(None));
+        assert_eq!(directory.login(DEVICE, second), LoggedIn::Newest(Some(first)));
+        assert!(!directory.ended(DEVICE, first.session));
+        assert_eq!(directory.sessions_of(DEVICE), [second.session]);
+        assert!(directory.ended(DEVICE, second.session));
+        assert!(directory.sessions_of(DEVICE).is_empty());
+    }
+
+    #[test]
+    fn a_login_that_is_told_late_does_not_replace_a_newer_one() {
+        let directory = Directory::default();
+        let [first, second] = logins();
+        directory.login(DEVICE, second);
+        assert_eq!(directory.login(DEVICE, first), LoggedIn::Outrun);
+        assert_eq!(directory.sessions_of(DEVICE), [second.session]);
+    }
+
+    #[test]
+    fn a_login_that_the_store_refused_gives_the_place_back() {
+        let directory = Directory::default();
+        let [first, second, third] = logins();
+        directory.login(DEVICE, first);
+        directory.login(DEVICE, second);
+        assert!(!directory.take_back(DEVICE, second.session, Some(first)));
+        assert_eq!(directory.sessions_of(DEVICE), [first.session]);
+        directory.login(DEVICE, third);
+        assert!(
+            !directory.take_back(DEVICE, second.session, Some(first)),
+            "the third is the device's by now"
+        );
+        assert!(directory.take_back(DEVICE, third.session, None));
+    }
+
+    #[test]
+    fn a_second_secret_makes_the_session_void_that_was_given_the_first() {
+        let directory = Directory::default();
+        directory.activation(DEVICE, session(2));
+        directory.activation(DEVICE, session(3));
+        assert_eq!(directory.answered(DEVICE, session(2)), []);
+        assert_eq!(directory.answered(DEVICE, session(3)), [session(2)]);
+        assert!(!directory.ended(DEVICE, session(2)));
+        assert!(!directory.is_activating(DEVICE, session(2)));
+        assert_eq!(directory.sessions_of(DEVICE), [session(3)]);
     }
 }

@@ -24,20 +24,20 @@ use super::{Shards, UNAVAILABLE_MAX_AGE_S};
 pub(super) const BATCH_MAX: usize = 1000;
 
 /// Code that runs when a write is durable, or could not be made so.
-pub(super) type WhenWritten = Box<dyn FnOnce(Result<Written, &StoreError>) + Send>;
+pub(super) type WhenWritten = Box<dyn FnOnce(Result<&[Written], &StoreError>) + Send>;
 
 /// What is to happen when a write is durable, or could not be made so.
 pub(super) enum After {
     /// Nothing.
     Nothing,
-    /// The request is answered; 5.03 where the write failed.
+    /// The request is answered: 5.03 where the store failed, 4.03 where the device is gone or switched off meanwhile.
     Respond {
         /// Which request.
         ticket: Ticket,
         /// The answer.
         response: Response,
     },
-    /// Code of the caller runs, on the ingest task: it must be short. It gets the outcome of its first write.
+    /// Code of the caller runs, on the ingest task: it must be short. It gets the outcomes of its writes.
     Call(WhenWritten),
 }
 
@@ -45,6 +45,15 @@ enum Item {
     /// Writes that belong together: never split over two transactions.
     Writes(Vec<Write>, After),
     Flush(oneshot::Sender<()>),
+}
+
+impl Item {
+    fn len(&self) -> usize {
+        match self {
+            Self::Writes(writes, _) => writes.len(),
+            Self::Flush(_) => 0,
+        }
+    }
 }
 
 /// The sending side. Cheap to clone.
@@ -138,13 +147,28 @@ async fn run(
             let Some(items) = receiver.recv().await else { return };
             open = items;
         }
-        while open.len() < BATCH_MAX {
+        while writes_in(&open) < BATCH_MAX {
             let Ok(items) = receiver.try_recv() else { break };
             open.extend(items);
         }
-        let rest = if open.len() > BATCH_MAX { open.split_off(BATCH_MAX) } else { Vec::new() };
+        let rest = split_off_beyond(&mut open);
         commit(std::mem::replace(&mut open, rest), &*store, &shards, &counters).await;
     }
+}
+
+fn writes_in(items: &[Item]) -> usize {
+    items.iter().map(Item::len).sum()
+}
+
+/// Leaves at most [`BATCH_MAX`] writes in `open`, but one item at least, and returns the rest.
+fn split_off_beyond(open: &mut Vec<Item>) -> Vec<Item> {
+    let mut writes = 0;
+    let fits = open.iter().take_while(|item| {
+        writes += item.len();
+        writes <= BATCH_MAX
+    });
+    let fits = fits.count().max(1);
+    open.split_off(fits.min(open.len()))
 }
 
 async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: &Counters) {
@@ -154,7 +178,7 @@ async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: 
     for item in items {
         match item {
             Item::Writes(some, after) => {
-                afters.push((writes.len(), after));
+                afters.push((some.len(), after));
                 writes.extend(some);
             }
             Item::Flush(done) => flushed.push(done),
@@ -183,24 +207,30 @@ async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: 
 
 fn answer(afters: Vec<(usize, After)>, result: &Result<Vec<Written>, StoreError>, shards: &Shards) {
     let mut commands: HashMap<u16, Vec<ShardCommand>> = HashMap::new();
-    for (index, after) in afters {
+    let mut first = 0;
+    for (count, after) in afters {
+        let outcomes = result.as_ref().map(|written| written.get(first..first + count).unwrap_or_default());
+        first += count;
         match after {
             After::Nothing => {}
             After::Respond { ticket, response } => {
-                let response = match result {
-                    Ok(_) => response,
-                    Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
-                };
+                let response = response_after(outcomes, response);
                 let command = ShardCommand::Respond { ticket, response };
                 commands.entry(ticket.session.shard).or_default().push(command);
             }
-            After::Call(call) => match result {
-                Ok(written) => call(Ok(written.get(index).copied().unwrap_or(Written::Done))),
-                Err(error) => call(Err(error)),
-            },
+            After::Call(call) => call(outcomes),
         }
     }
     for (shard, commands) in commands {
         shards.send(shard, commands);
+    }
+}
+
+/// The answer to a request whose writes came to this.
+pub(super) fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response) -> Response {
+    match outcomes {
+        Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
+        Ok(_) => Response::new(Code::FORBIDDEN),
+        Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
     }
 }

@@ -7,13 +7,14 @@ use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
-    ports::{Clock, Store},
+    ids::UnixMillis,
+    ports::{Clock, Issued, Store},
     rules::admission::Grant,
     secret::Secret,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S};
+use super::{AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S, directory::Directory};
 use crate::feed::{Feed, FeedEvent};
 
 /// One wish for a secret.
@@ -30,8 +31,13 @@ pub(super) struct Wish {
     pub(super) peer: String,
 }
 
+enum Input {
+    Wish(Box<Wish>),
+    Flush(oneshot::Sender<()>),
+}
+
 /// The sending side.
-pub(super) struct Issuer(mpsc::UnboundedSender<Wish>);
+pub(super) struct Issuer(mpsc::UnboundedSender<Input>);
 
 impl Issuer {
     pub(super) fn start(
@@ -39,11 +45,17 @@ impl Issuer {
         clock: Arc<dyn Clock>,
         shards: Arc<Shards>,
         feed: Feed,
+        directory: Arc<Directory>,
     ) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
+        let task = Task { store, clock, shards, feed, directory };
         tokio::spawn(async move {
-            while let Some(wish) = receiver.recv().await {
-                issue(wish, &*store, &*clock, &shards, &feed).await;
+            while let Some(input) = receiver.recv().await {
+                match input {
+                    Input::Wish(wish) => task.issue(*wish).await,
+                    // Whoever waited may have gone.
+                    Input::Flush(done) => drop(done.send(())),
+                }
             }
         });
         Self(sender)
@@ -52,41 +64,75 @@ impl Issuer {
     /// Queues a wish; its request is answered when it was granted or refused.
     pub(super) fn wish(&self, wish: Wish) {
         // The task ends only with the process.
-        let _ = self.0.send(wish);
+        let _ = self.0.send(Input::Wish(Box::new(wish)));
+    }
+
+    /// Returns when every wish queued before is answered.
+    pub(super) async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
+        // The task ends only with the process.
+        let _ = self.0.send(Input::Flush(done));
+        let _ = wait.await;
     }
 }
 
-async fn issue(wish: Wish, store: &dyn Store, clock: &dyn Clock, shards: &Shards, feed: &Feed) {
-    let Wish { ticket, grant, wanted, secret, peer } = wish;
-    let at = clock.now();
-    let issued = store.issue_secret(grant.device, secret.clone(), at, peer.clone()).await;
-    let mut commands = Vec::new();
-    let response = match issued {
-        Ok(issued) => {
-            let SecretAnswer { response, refusal, done } =
-                device_api::issued(&grant, &wanted, &issued, &secret);
-            if done {
-                commands.push(ShardCommand::CloseAfter { session: ticket.session, after: AFTER_ACTIVATION });
-            }
-            if feed.has_subscribers() {
-                let event = if refusal.is_none() { "secret_issued" } else { "refused" };
-                feed.publish(FeedEvent {
-                    product_key: Some(grant.product_key.clone()),
-                    device_key: Some(grant.device_key.clone()),
-                    peer: Some(peer),
-                    reason: refusal.as_ref().map(|refusal| refusal.reason),
-                    code: refusal.as_ref().and_then(|refusal| refusal.code),
-                    detail: refusal.map(|refusal| refusal.detail),
-                    ..FeedEvent::new(at, event)
-                });
-            }
-            response
+struct Task {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    shards: Arc<Shards>,
+    feed: Feed,
+    directory: Arc<Directory>,
+}
+
+impl Task {
+    async fn issue(&self, wish: Wish) {
+        let Wish { ticket, grant, wanted, secret, peer } = wish;
+        if !self.directory.is_activating(grant.device, ticket.session) {
+            // Its session ended while it waited: a secret that nobody gets would only void one that somebody has.
+            return;
         }
-        Err(error) => {
-            tracing::error!(%error, "a secret could not be issued");
-            Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S)
+        let at = self.clock.now();
+        let issued = self.store.issue_secret(grant.device, secret.clone(), at, peer.clone()).await;
+        let mut commands = Vec::new();
+        let response = match issued {
+            Ok(issued) => {
+                let answer = device_api::issued(&grant, &wanted, &issued, &secret);
+                if issued == Issued::Done {
+                    // Sessions that were given an earlier secret must not hand it out again to a retransmission.
+                    for void in self.directory.answered(grant.device, ticket.session) {
+                        self.shards.close(void);
+                    }
+                }
+                if answer.done {
+                    commands
+                        .push(ShardCommand::CloseAfter { session: ticket.session, after: AFTER_ACTIVATION });
+                }
+                self.publish(&grant, &answer, peer, at);
+                answer.response
+            }
+            Err(error) => {
+                tracing::error!(%error, "a secret could not be issued");
+                Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S)
+            }
+        };
+        commands.insert(0, ShardCommand::Respond { ticket, response });
+        self.shards.send(ticket.session.shard, commands);
+    }
+
+    fn publish(&self, grant: &Grant, answer: &SecretAnswer, peer: String, at: UnixMillis) {
+        if !self.feed.has_subscribers() {
+            return;
         }
-    };
-    commands.insert(0, ShardCommand::Respond { ticket, response });
-    shards.send(ticket.session.shard, commands);
+        let refusal = answer.refusal.as_ref();
+        let event = if refusal.is_none() { "secret_issued" } else { "refused" };
+        self.feed.publish(FeedEvent {
+            product_key: Some(grant.product_key.clone()),
+            device_key: Some(grant.device_key.clone()),
+            peer: Some(peer),
+            reason: refusal.map(|refusal| refusal.reason),
+            code: refusal.and_then(|refusal| refusal.code),
+            detail: refusal.map(|refusal| refusal.detail.clone()),
+            ..FeedEvent::new(at, event)
+        });
+    }
 }

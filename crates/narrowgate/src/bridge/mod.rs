@@ -35,7 +35,7 @@ use narrowgate_platform::{
     ids::DeviceId,
     ports::{Clock, Entropy, Store, StoreError},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use narrowgate_http::metrics::Metric;
 
@@ -84,11 +84,11 @@ struct Core {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     feed: Feed,
-    directory: Directory,
+    directory: Arc<Directory>,
     products: Products,
     refusals: Arc<Refusals>,
     ingest: Ingest,
-    presence: Presence,
+    presence: Arc<Presence>,
     issuer: Issuer,
 }
 
@@ -150,11 +150,18 @@ impl Gateway {
         let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&handles));
         let presence =
             Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone(), Arc::clone(&store));
+        let directory = Arc::new(Directory::default());
         let core = Arc::new(Core {
-            issuer: Issuer::start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&handles), feed.clone()),
+            issuer: Issuer::start(
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                Arc::clone(&handles),
+                feed.clone(),
+                Arc::clone(&directory),
+            ),
             refusals: Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone())),
             products: Products::new(Arc::clone(&store)),
-            directory: Directory::default(),
+            directory,
             store,
             clock,
             entropy,
@@ -174,7 +181,13 @@ impl Gateway {
             };
             let mut seed = [0; 32];
             core.entropy.fill(&mut seed);
-            shards.push(RunningShard::start(config, socket, seed, task.sink()).map_err(StartError::Shard)?);
+            match RunningShard::start(config, socket, seed, task.sink()) {
+                Ok(shard) => shards.push(shard),
+                Err(error) => {
+                    shards.into_iter().for_each(RunningShard::stop);
+                    return Err(StartError::Shard(error));
+                }
+            }
             prepared.push(task);
         }
         // Tasks run only now that every shard can be reached; what arrived meanwhile waits in their queues.
@@ -209,10 +222,11 @@ impl Gateway {
     }
 
     /// Finishes what is under way, ends all sessions with close_notify, and stops. Presence stays as it is.
+    ///
+    /// What was received is decided, committed and answered first; what arrives meanwhile stays in the kernel, and the
+    /// devices send it again.
     pub async fn drain(self) {
-        // What has been taken in is committed and answered first.
-        self.core.presence.flush().await;
-        self.core.ingest.flush().await;
+        self.settle().await;
         for handle in self.handles.all() {
             handle.send(vec![ShardCommand::Drain]);
         }
@@ -222,6 +236,32 @@ impl Gateway {
         if let Err(error) = stopped {
             tracing::error!(%error, "the shards did not stop");
         }
+        self.core.ingest.flush().await;
+    }
+
+    /// Ends receiving, and returns when everything received before is answered.
+    async fn settle(&self) {
+        let mut quiet = Vec::new();
+        for handle in self.handles.all() {
+            let (done, wait) = oneshot::channel();
+            handle.quiesce(move || {
+                // Whoever waited may have gone.
+                let _ = done.send(());
+            });
+            quiet.push(wait);
+        }
+        for wait in quiet {
+            // A shard that has ended is quiet too.
+            let _ = wait.await;
+        }
+        for task in &self.tasks {
+            let (done, wait) = oneshot::channel();
+            if task.send(shard_task::Input::Flush(done)).is_ok() {
+                let _ = wait.await;
+            }
+        }
+        self.core.issuer.flush().await;
+        self.core.presence.flush();
         self.core.ingest.flush().await;
     }
 

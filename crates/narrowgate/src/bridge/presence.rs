@@ -1,11 +1,12 @@
-//! The lifetime clocks of all devices: one task owns the tracker, gives it real time, and has the changes written.
+//! The lifetime clocks of all devices, and the writes that tell the store of their changes.
+//!
+//! The tracker is behind a lock, and what it decides is handed to ingest before the lock is released: so the store
+//! sees logins and changes of presence in the order in which they were decided. Limit: silence is noticed within
+//! [`TICK`].
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,21 +16,15 @@ use narrowgate_platform::{
     ports::{Clock, OnlineDevice, Store, Write},
     rules::presence::{Tracker, Transition},
 };
-use tokio::sync::{mpsc, oneshot};
 
 use super::ingest::{After, Gathered, Ingest};
 use crate::feed::{Feed, FeedEvent};
 
-/// How often `lastSeenTime` is written for devices that were heard without reporting.
-const SEEN_INTERVAL: Duration = Duration::from_secs(10);
-
-enum Input {
-    Login { device: DeviceId, lifetime_s: u32 },
-    Heard(Vec<Heard>),
-    Closed(DeviceId),
-    Forget { device: DeviceId, cause: String },
-    Flush(oneshot::Sender<()>),
-}
+/// How often the clocks are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How often `lastSeenTime` is written for devices that were heard without reporting, and changes are written again
+/// that the store refused.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A device that was heard.
 #[derive(Debug, Clone, Copy)]
@@ -40,175 +35,175 @@ pub(super) struct Heard {
     pub(super) reported: bool,
 }
 
-/// The sending side.
-#[derive(Debug)]
+/// See the module.
 pub(super) struct Presence {
-    sender: mpsc::UnboundedSender<Input>,
-    online: Arc<AtomicUsize>,
+    state: Mutex<State>,
+    ingest: Ingest,
+    clock: Arc<dyn Clock>,
+    feed: Feed,
+    store: Arc<dyn Store>,
+}
+
+struct State {
+    tracker: Tracker,
+    /// Heard without a report since the last writing.
+    seen: HashMap<DeviceId, UnixMillis>,
+    /// Changes that the store could not write, by device: they are tried again until a newer one takes their place.
+    unwritten: HashMap<DeviceId, Change>,
+    /// Counts the changes, so that a late failure does not bring back an old one.
+    changes: u64,
+    /// The number of the newest change of each device whose write is under way.
+    newest: HashMap<DeviceId, u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Change {
+    device: DeviceId,
+    state: DeviceState,
+    at: UnixMillis,
+    cause: String,
 }
 
 impl Presence {
-    /// Starts the task; devices that were online get a full lifetime from now on.
+    /// Takes up the devices that were online (they get a full lifetime from now on) and starts the clocks.
     pub(super) fn start(
         online: Vec<OnlineDevice>,
         ingest: Ingest,
         clock: Arc<dyn Clock>,
         feed: Feed,
         store: Arc<dyn Store>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let now = Instant::now();
         let mut tracker = Tracker::new(now);
         for OnlineDevice { device, lifetime_s } in online {
             tracker.restore(device, lifetime_s, now);
         }
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let count = Arc::new(AtomicUsize::new(tracker.online()));
-        let task =
-            Task { tracker, ingest, clock, feed, store, seen: HashMap::new(), online: Arc::clone(&count) };
-        tokio::spawn(task.run(receiver));
-        Self { sender, online: count }
+        let state = State {
+            tracker,
+            seen: HashMap::new(),
+            unwritten: HashMap::new(),
+            changes: 0,
+            newest: HashMap::new(),
+        };
+        let presence = Arc::new(Self { state: Mutex::new(state), ingest, clock, feed, store });
+        tokio::spawn(run(Arc::clone(&presence)));
+        presence
     }
 
-    pub(super) fn login(&self, device: DeviceId, lifetime_s: u32) {
-        self.send(Input::Login { device, lifetime_s });
+    /// A login: its write goes to the store in its place among the changes of presence.
+    pub(super) fn login(self: &Arc<Self>, device: DeviceId, lifetime_s: u32, write: Write, after: After) {
+        let mut state = self.lock();
+        self.time_passes(&mut state);
+        state.tracker.handle_login(device, lifetime_s, Instant::now());
+        state.unwritten.remove(&device);
+        state.newest.remove(&device);
+        self.ingest.write(write, after);
     }
 
-    pub(super) fn heard(&self, heard: Vec<Heard>) {
-        if !heard.is_empty() {
-            self.send(Input::Heard(heard));
+    /// Something authentic arrived.
+    pub(super) fn heard(self: &Arc<Self>, heard: Vec<Heard>) {
+        if heard.is_empty() {
+            return;
+        }
+        let (now, wall) = (Instant::now(), self.clock.now());
+        let mut state = self.lock();
+        for Heard { device, reported } in heard {
+            if let Some(transition) = state.tracker.handle_heard(device, now) {
+                self.write(&mut state, transition);
+            }
+            if !reported {
+                state.seen.insert(device, wall);
+            }
         }
     }
 
     /// The device ended its session itself.
-    pub(super) fn closed(&self, device: DeviceId) {
-        self.send(Input::Closed(device));
+    pub(super) fn closed(self: &Arc<Self>, device: DeviceId) {
+        let mut state = self.lock();
+        if let Some(transition) = state.tracker.handle_closed(device, Instant::now()) {
+            self.write(&mut state, transition);
+        }
     }
 
-    /// An operator ended it: offline now, and no clock runs on.
-    pub(super) fn forget(&self, device: DeviceId, cause: &str) {
-        self.send(Input::Forget { device, cause: cause.to_owned() });
+    /// An operator ended it, or it could not be let in: offline now, and no clock runs on.
+    pub(super) fn forget(self: &Arc<Self>, device: DeviceId, cause: &str) {
+        let mut state = self.lock();
+        state.seen.remove(&device);
+        if state.tracker.handle_closed(device, Instant::now()).is_some() {
+            let at = self.clock.now();
+            let change = Change { device, state: DeviceState::Offline, at, cause: cause.to_owned() };
+            self.hand_over(&mut state, change);
+        }
     }
 
-    /// Returns when everything said before has been handed to ingest, last-seen times included.
-    pub(super) async fn flush(&self) {
-        let (done, wait) = oneshot::channel();
-        self.send(Input::Flush(done));
-        // The task ends only with the process.
-        let _ = wait.await;
+    /// Hands everything to ingest that is still to be written, last-seen times included.
+    pub(super) fn flush(self: &Arc<Self>) {
+        let mut state = self.lock();
+        self.write_remaining(&mut state);
     }
 
     /// Devices online.
     pub(super) fn online(&self) -> usize {
-        self.online.load(Ordering::Relaxed)
+        self.lock().tracker.online()
     }
 
-    fn send(&self, input: Input) {
-        // The task ends only with the process.
-        let _ = self.sender.send(input);
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-struct Task {
-    tracker: Tracker,
-    ingest: Ingest,
-    clock: Arc<dyn Clock>,
-    feed: Feed,
-    store: Arc<dyn Store>,
-    /// Heard without a report since the last writing.
-    seen: HashMap<DeviceId, UnixMillis>,
-    online: Arc<AtomicUsize>,
-}
-
-impl Task {
-    async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Input>) {
-        let mut seen_interval = tokio::time::interval(SEEN_INTERVAL);
+    fn time_passes(self: &Arc<Self>, state: &mut State) {
         let mut transitions = Vec::new();
-        loop {
-            let next = self.tracker.poll_timeout().map(tokio::time::Instant::from_std);
-            let timer = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                input = receiver.recv() => {
-                    let Some(input) = input else { return };
-                    // Silence is noticed before the word that ends it.
-                    self.tracker.handle_timeout(Instant::now(), &mut transitions);
-                    self.take(input, &mut transitions);
-                    // Many inputs wait together under load: one turn for all of them.
-                    while let Ok(input) = receiver.try_recv() {
-                        self.take(input, &mut transitions);
-                    }
-                }
-                () = timer => self.tracker.handle_timeout(Instant::now(), &mut transitions),
-                _ = seen_interval.tick() => self.write_seen(),
-            }
-            for transition in transitions.drain(..) {
-                self.write(transition);
-            }
-            self.online.store(self.tracker.online(), Ordering::Relaxed);
+        state.tracker.handle_timeout(Instant::now(), &mut transitions);
+        for transition in transitions {
+            self.write(state, transition);
         }
     }
 
-    fn take(&mut self, input: Input, transitions: &mut Vec<Transition>) {
-        let now = Instant::now();
-        match input {
-            Input::Login { device, lifetime_s } => self.tracker.handle_login(device, lifetime_s, now),
-            Input::Heard(heard) => {
-                let wall = self.clock.now();
-                for Heard { device, reported } in heard {
-                    transitions.extend(self.tracker.handle_heard(device, now));
-                    if !reported {
-                        self.seen.insert(device, wall);
-                    }
-                }
-            }
-            Input::Closed(device) => transitions.extend(self.tracker.handle_closed(device, now)),
-            Input::Forget { device, cause } => {
-                let was_online = self.tracker.handle_closed(device, now).is_some();
-                self.seen.remove(&device);
-                if was_online {
-                    let at = self.clock.now();
-                    self.ingest.write(
-                        Write::Presence { device, state: DeviceState::Offline, at, cause },
-                        After::Nothing,
-                    );
-                }
-            }
-            Input::Flush(done) => {
-                for transition in transitions.drain(..) {
-                    self.write(transition);
-                }
-                self.write_seen();
-                // Whoever waited may have gone.
-                let _ = done.send(());
-            }
-        }
+    fn write(self: &Arc<Self>, state: &mut State, transition: Transition) {
+        let Transition { device, state: new, cause } = transition;
+        let change = Change { device, state: new, at: self.clock.now(), cause: cause.to_string() };
+        tracing::debug!(device = device.0, ?new, cause = change.cause, "presence");
+        self.publish(&change);
+        self.hand_over(state, change);
     }
 
-    fn write(&self, transition: Transition) {
-        let Transition { device, state, cause } = transition;
-        let (at, cause) = (self.clock.now(), cause.to_string());
-        tracing::debug!(device = device.0, ?state, cause, "presence");
-        self.publish(device, state, at, cause.clone());
-        self.ingest.write(Write::Presence { device, state, at, cause }, After::Nothing);
+    /// Hands a change to ingest; where the store refuses it, it is kept and tried again.
+    fn hand_over(self: &Arc<Self>, state: &mut State, change: Change) {
+        let Change { device, state: new, at, cause } = change.clone();
+        state.changes += 1;
+        let number = state.changes;
+        state.newest.insert(device, number);
+        state.unwritten.remove(&device);
+        let this = Arc::clone(self);
+        let after = After::Call(Box::new(move |written| {
+            let mut state = this.lock();
+            if state.newest.get(&device) == Some(&number) {
+                state.newest.remove(&device);
+                if written.is_err() {
+                    state.unwritten.insert(device, change);
+                }
+            }
+        }));
+        self.ingest.write(Write::Presence { device, state: new, at, cause }, after);
     }
 
-    fn write_seen(&mut self) {
+    fn write_remaining(self: &Arc<Self>, state: &mut State) {
         let mut gathered = Gathered::default();
-        for (device, at) in self.seen.drain() {
+        for (device, at) in state.seen.drain() {
             gathered.push(Write::Seen { device, at }, After::Nothing);
         }
         self.ingest.submit(&mut gathered);
+        for (_, change) in std::mem::take(&mut state.unwritten) {
+            self.hand_over(state, change);
+        }
     }
 
     /// Tells the listeners; the device's names are read only when somebody listens.
-    fn publish(&self, device: DeviceId, state: DeviceState, at: UnixMillis, cause: String) {
+    fn publish(&self, change: &Change) {
         if !self.feed.has_subscribers() {
             return;
         }
+        let Change { device, state, at, cause } = change.clone();
         let (store, feed) = (Arc::clone(&self.store), self.feed.clone());
         tokio::spawn(async move {
             let Ok(Some(device)) = store.device_by_id(device).await else { return };
@@ -220,5 +215,19 @@ impl Task {
                 ..FeedEvent::new(at, event)
             });
         });
+    }
+}
+
+async fn run(presence: Arc<Presence>) {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut written = Instant::now();
+    loop {
+        ticks.tick().await;
+        let mut state = presence.lock();
+        presence.time_passes(&mut state);
+        if written.elapsed() >= WRITE_INTERVAL {
+            written = Instant::now();
+            presence.write_remaining(&mut state);
+        }
     }
 }

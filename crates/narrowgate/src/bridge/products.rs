@@ -22,7 +22,14 @@ pub(super) struct CachedProduct {
 /// See the module.
 pub(super) struct Products {
     store: Arc<dyn Store>,
-    cache: Mutex<HashMap<String, Arc<CachedProduct>>>,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    products: HashMap<String, Arc<CachedProduct>>,
+    /// Counts the changes: what was read before one must not be kept after it.
+    changes: u64,
 }
 
 impl Products {
@@ -33,9 +40,13 @@ impl Products {
     /// The product, from memory or from the store. A product that is gone, or whose model cannot be read, counts as
     /// switched off.
     pub(super) async fn find(&self, product_key: &str) -> Result<Arc<CachedProduct>, StoreError> {
-        if let Some(product) = self.lock().get(product_key) {
-            return Ok(Arc::clone(product));
-        }
+        let changes = {
+            let cache = self.lock();
+            if let Some(product) = cache.products.get(product_key) {
+                return Ok(Arc::clone(product));
+            }
+            cache.changes
+        };
         let mut cached = CachedProduct { model: None, enabled: false };
         if let Some(product) = self.store.product(product_key).await? {
             cached.enabled = product.enabled;
@@ -50,16 +61,21 @@ impl Products {
             }
         }
         let product = Arc::new(cached);
-        self.lock().insert(product_key.to_owned(), Arc::clone(&product));
+        let mut cache = self.lock();
+        if cache.changes == changes {
+            cache.products.insert(product_key.to_owned(), Arc::clone(&product));
+        }
         Ok(product)
     }
 
     /// The next look-up reads the store.
     pub(super) fn forget(&self, product_key: &str) {
-        self.lock().remove(product_key);
+        let mut cache = self.lock();
+        cache.changes += 1;
+        cache.products.remove(product_key);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<CachedProduct>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

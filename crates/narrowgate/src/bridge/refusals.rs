@@ -2,7 +2,8 @@
 //! listeners. A flood does not fill the store: beyond [`ENTRIES_PER_SECOND_MAX`] refusals are only counted.
 
 use std::{
-    net::SocketAddr,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -30,6 +31,9 @@ use crate::feed::{Feed, FeedEvent};
 
 /// Entries written per second at most; more refusals are counted as `unlogged`.
 const ENTRIES_PER_SECOND_MAX: u32 = 500;
+/// Entries written per second at most for one source (a device, or an address): a single loud one does not silence
+/// the others.
+const ENTRIES_PER_SOURCE_MAX: u32 = 50;
 /// Wrong keys that are looked into at the same time; for more, the entry names no mistake.
 const DIAGNOSES_MAX: usize = 2;
 /// Characters of a foreign identity that an entry keeps.
@@ -68,7 +72,7 @@ impl Refusals {
             clock,
             ingest,
             feed,
-            bucket: Mutex::new(Bucket { tokens: ENTRIES_PER_SECOND_MAX, filled: Instant::now() }),
+            bucket: Mutex::new(Bucket::new(Instant::now())),
             unlogged: AtomicU64::new(0),
             diagnoses: Arc::new(Semaphore::new(DIAGNOSES_MAX)),
         }
@@ -76,7 +80,8 @@ impl Refusals {
 
     /// Writes down and publishes one refusal.
     pub(super) fn record(&self, refused: Refused, peer: SocketAddr) {
-        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
+        let source = refused.device.map_or(Source::Address(peer.ip()), Source::Device);
+        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(source, Instant::now()) {
             self.unlogged.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -163,22 +168,41 @@ pub(super) fn shown_identity(identity: &[u8]) -> String {
     String::from_utf8_lossy(head).chars().take(IDENTITY_CHARACTERS_MAX).collect()
 }
 
+/// Who caused a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Source {
+    Device(DeviceId),
+    Address(IpAddr),
+}
+
+/// What was written in this second. At most [`ENTRIES_PER_SECOND_MAX`] sources are in it.
 #[derive(Debug)]
 struct Bucket {
-    tokens: u32,
-    filled: Instant,
+    taken: u32,
+    by_source: HashMap<Source, u32>,
+    second: Instant,
 }
 
 impl Bucket {
-    fn take(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.filled).as_secs() >= 1 {
-            self.tokens = ENTRIES_PER_SECOND_MAX;
-            self.filled = now;
+    fn new(now: Instant) -> Self {
+        Self { taken: 0, by_source: HashMap::new(), second: now }
+    }
+
+    fn take(&mut self, source: Source, now: Instant) -> bool {
+        if now.saturating_duration_since(self.second).as_secs() >= 1 {
+            self.taken = 0;
+            self.by_source.clear();
+            self.second = now;
         }
-        self.tokens = match self.tokens.checked_sub(1) {
-            Some(rest) => rest,
-            None => return false,
-        };
+        if self.taken >= ENTRIES_PER_SECOND_MAX {
+            return false;
+        }
+        let of_source = self.by_source.entry(source).or_default();
+        if *of_source >= ENTRIES_PER_SOURCE_MAX {
+            return false;
+        }
+        *of_source += 1;
+        self.taken += 1;
         true
     }
 }
@@ -192,10 +216,20 @@ mod tests {
     #[test]
     fn a_flood_of_refusals_is_bounded_and_the_next_second_writes_again() {
         let start = Instant::now();
-        let mut bucket = Bucket { tokens: ENTRIES_PER_SECOND_MAX, filled: start };
-        let written = (0..10_000).filter(|_| bucket.take(start)).count();
+        let mut bucket = Bucket::new(start);
+        let written = (0..10_000).filter(|n| bucket.take(Source::Device(DeviceId(*n)), start)).count();
         assert_eq!(written, ENTRIES_PER_SECOND_MAX as usize);
-        assert!(bucket.take(start + Duration::from_secs(1)));
+        assert!(bucket.take(Source::Device(DeviceId(1)), start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn one_loud_source_leaves_room_for_the_others() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start);
+        let loud = Source::Address(IpAddr::from([10, 0, 0, 1]));
+        let written = (0..10_000).filter(|_| bucket.take(loud, start)).count();
+        assert_eq!(written, ENTRIES_PER_SOURCE_MAX as usize);
+        assert!(bucket.take(Source::Device(DeviceId(1)), start));
     }
 
     #[test]

@@ -30,11 +30,12 @@ use narrowgate_platform::{
     },
 };
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ACTIVATION_SESSION, Core, Shards, TaskSink, UNAVAILABLE_MAX_AGE_S,
-    ingest::{After, Gathered},
+    directory::{LoggedIn, Login},
+    ingest::{After, Gathered, response_after},
     issuer::Wish,
     presence::Heard,
     products::CachedProduct,
@@ -50,6 +51,8 @@ pub(super) enum Input {
     LookedUp(Box<LookedUp>),
     /// A product's model or switch changed.
     ProductChanged(String),
+    /// Everything queued before is to be decided first.
+    Flush(oneshot::Sender<()>),
 }
 
 /// A look-up with its answer.
@@ -94,10 +97,14 @@ impl Prepared {
     }
 }
 
-/// A handshake that was let in: what it will be when its Finished verifies.
-struct Admitted {
-    identity: Identity,
-    grant: Grant,
+/// A handshake that asked for its key, until it ends.
+enum Asked {
+    /// The store has not answered.
+    Waiting,
+    /// It runs with its key: what it will be when its Finished verifies.
+    Admitted(Box<(Identity, Grant)>),
+    /// It runs with a decoy.
+    Refused,
 }
 
 /// A session and whose it is.
@@ -120,7 +127,7 @@ struct ShardTask {
     shards: Arc<Shards>,
     shard: u16,
     inputs: mpsc::UnboundedSender<Input>,
-    handshakes: HashMap<HandshakeId, Admitted>,
+    handshakes: HashMap<HandshakeId, Asked>,
     sessions: HashMap<u32, Known>,
     turn: Turn,
 }
@@ -128,6 +135,7 @@ struct ShardTask {
 impl ShardTask {
     async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Input>, backlog: Arc<AtomicUsize>) {
         while let Some(input) = receiver.recv().await {
+            let mut flushed = None;
             match input {
                 Input::Events(events) => {
                     let count = events.len();
@@ -138,8 +146,13 @@ impl ShardTask {
                 }
                 Input::LookedUp(looked_up) => self.looked_up(*looked_up),
                 Input::ProductChanged(product_key) => self.product_changed(&product_key).await,
+                Input::Flush(done) => flushed = Some(done),
             }
             self.finish_turn();
+            if let Some(done) = flushed {
+                // Whoever waited may have gone.
+                let _ = done.send(());
+            }
         }
     }
 
@@ -161,8 +174,8 @@ impl ShardTask {
             ShardEvent::PskWanted { handshake, peer, identity } => {
                 self.psk_wanted(handshake, peer, &identity);
             }
-            ShardEvent::Connected { handshake, session, peer, suite } => {
-                self.connected(handshake, session, peer, suite);
+            ShardEvent::Connected { handshake, session, peer, suite, verified } => {
+                self.connected(handshake, Login { session, verified }, peer, suite);
             }
             ShardEvent::Closed { session, cause } => self.closed(session, cause),
             ShardEvent::WrongKey { handshake, peer, failed } => self.wrong_key(handshake, peer, failed),
@@ -184,6 +197,7 @@ impl ShardTask {
                 .clone()
                 .unwrap_or(DeviceName { product_key: String::new(), device_key: String::new() }),
         };
+        self.handshakes.insert(handshake, Asked::Waiting);
         let store = Arc::clone(&self.core.store);
         let mut lookup =
             Box::pin(async move { store.credentials(&name.product_key, &name.device_key).await });
@@ -203,11 +217,16 @@ impl ShardTask {
 
     fn looked_up(&mut self, looked_up: LookedUp) {
         let LookedUp { handshake, peer, shown, identity, answer } = looked_up;
+        let Some(asked) = self.handshakes.get_mut(&handshake) else {
+            // The handshake ended before the store answered.
+            return;
+        };
+        *asked = Asked::Refused;
         let answer = match answer {
             Ok(lookup) => match decide(&identity, Some(&lookup)) {
                 Decision::Admit { secret, grant } => {
                     if let Ok(identity) = identity {
-                        self.handshakes.insert(handshake, Admitted { identity, grant });
+                        *asked = Asked::Admitted(Box::new((identity, grant)));
                     }
                     PskAnswer::Key(psk_from_secret(secret.expose().as_bytes()))
                 }
@@ -228,37 +247,48 @@ impl ShardTask {
         self.turn.commands.push(ShardCommand::ProvidePsk { handshake, answer });
     }
 
-    fn connected(
-        &mut self,
-        handshake: HandshakeId,
-        session: SessionId,
-        peer: SocketAddr,
-        suite: CipherSuite,
-    ) {
-        let Some(Admitted { grant, .. }) = self.handshakes.remove(&handshake) else {
+    fn connected(&mut self, handshake: HandshakeId, login: Login, peer: SocketAddr, suite: CipherSuite) {
+        let session = login.session;
+        let Some(Asked::Admitted(admitted)) = self.handshakes.remove(&handshake) else {
             // A handshake with a decoy key never gets here.
             tracing::error!(%peer, "a session without a grant was closed");
             self.turn.commands.push(ShardCommand::Close { session });
             return;
         };
-        let grant = Arc::new(grant);
-        self.sessions
-            .insert(session.slot, Known { generation: session.generation, peer, grant: Arc::clone(&grant) });
+        let grant = Arc::new(admitted.1);
+        let known = Known { generation: session.generation, peer, grant: Arc::clone(&grant) };
+        self.sessions.insert(session.slot, known);
         match grant.mode {
-            SecureMode::DeviceSecret => self.login(session, peer, suite, &grant),
-            SecureMode::ProductSecret => {
-                self.core.directory.activation(grant.device, session);
-                self.turn.commands.push(ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION });
-            }
+            SecureMode::DeviceSecret => self.login(login, peer, suite, grant),
+            SecureMode::ProductSecret => self.activating(session, grant),
         }
     }
 
-    fn login(&mut self, session: SessionId, peer: SocketAddr, suite: CipherSuite, grant: &Arc<Grant>) {
-        if let Some(older) = self.core.directory.login(grant.device, session) {
-            // The newest session wins once its Finished is verified.
-            self.shards.close(older);
-        }
-        self.core.presence.login(grant.device, grant.lifetime_s);
+    /// A session by the product's secret: it lives for a minute, and ends at once where the device or its product was
+    /// switched off while the handshake was under way (a login finds that out when it is written).
+    fn activating(&mut self, session: SessionId, grant: Arc<Grant>) {
+        self.core.directory.activation(grant.device, session);
+        self.turn.commands.push(ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION });
+        let (core, shards) = (Arc::clone(&self.core), Arc::clone(&self.shards));
+        tokio::spawn(async move {
+            let lookup = core.store.credentials(&grant.product_key, &grant.device_key).await;
+            let enabled = matches!(&lookup, Ok(CredentialLookup::Found(found))
+                if found.device == grant.device && found.device_enabled && found.product_enabled);
+            if !enabled {
+                shards.close(session);
+            }
+        });
+    }
+
+    fn login(&mut self, login: Login, peer: SocketAddr, suite: CipherSuite, grant: Arc<Grant>) {
+        let session = login.session;
+        let older = match self.core.directory.login(grant.device, login) {
+            LoggedIn::Newest(older) => older,
+            LoggedIn::Outrun => {
+                self.turn.commands.push(ShardCommand::Close { session });
+                return;
+            }
+        };
         let write = Write::Login {
             device: grant.device,
             at: self.core.clock.now(),
@@ -266,25 +296,23 @@ impl ShardTask {
             secret_version: grant.secret_version,
             peer: peer.to_string(),
         };
-        let (core, shards, grant) = (Arc::clone(&self.core), Arc::clone(&self.shards), Arc::clone(grant));
-        let after = move |written: Result<Written, &StoreError>| match written {
-            Ok(Written::Done) => announce(&core, "login", &grant, peer, suite),
-            Ok(Written::Activated) => announce(&core, "activated", &grant, peer, suite),
-            Ok(Written::SecretSuperseded) => {
-                shards.close(session);
-                core.presence.forget(grant.device, "closed: its secret was replaced");
-                let detail = "the secret was replaced while the handshake was under way".to_owned();
-                let (device, name) = (Some(grant.device), Some(name_of(&grant)));
-                let reason = Some(Reason::WrongKey);
-                core.refusals
-                    .record(Refused { device, name, identity: None, reason, code: Some(742), detail }, peer);
+        let (device, lifetime_s) = (grant.device, grant.lifetime_s);
+        let (core, shards) = (Arc::clone(&self.core), Arc::clone(&self.shards));
+        let after = move |written: Result<&[Written], &StoreError>| {
+            let event = match written.map(<[Written]>::first) {
+                Ok(Some(Written::Activated)) => "activated",
+                Ok(Some(Written::Done)) => "login",
+                refused => {
+                    return take_back(&core, &shards, &grant, login, older, peer, refused.ok().flatten());
+                }
+            };
+            // The newest session wins, now that it has proved the secret that is valid today.
+            if let Some(older) = older {
+                shards.close(older.session);
             }
-            Ok(Written::DeviceUnavailable) | Err(_) => {
-                shards.close(session);
-                core.presence.forget(grant.device, "closed: the login could not be stored");
-            }
+            announce(&core, event, &grant, peer, suite);
         };
-        self.turn.writes.push(write, After::Call(Box::new(after)));
+        self.core.presence.login(device, lifetime_s, write, After::Call(Box::new(after)));
     }
 
     fn closed(&mut self, session: SessionId, cause: CloseCause) {
@@ -301,8 +329,8 @@ impl ShardTask {
 
     fn wrong_key(&mut self, handshake: HandshakeId, peer: SocketAddr, failed: Box<FailedFinished>) {
         // Without a grant it ran with a decoy, and its true cause is written down already.
-        if let Some(admitted) = self.handshakes.get(&handshake) {
-            let (identity, device) = (admitted.identity.clone(), admitted.grant.device);
+        if let Some(Asked::Admitted(admitted)) = self.handshakes.get(&handshake) {
+            let (identity, device) = (admitted.0.clone(), admitted.1.device);
             self.core.refusals.diagnose(identity, device, peer, failed, Arc::clone(&self.core.store));
         }
     }
@@ -326,6 +354,13 @@ impl ShardTask {
             self.turn.commands.push(ShardCommand::Respond { ticket, response });
             return;
         };
+        if !product.enabled {
+            // Its sessions are being closed.
+            self.turn
+                .commands
+                .push(ShardCommand::Respond { ticket, response: Response::new(Code::FORBIDDEN) });
+            return;
+        }
         match device_api::handle(&grant, request, product.model.as_ref(), self.core.clock.now()) {
             Action::Store { writes, response } => {
                 self.heard(grant.device, grant.mode, true);
@@ -362,20 +397,23 @@ impl ShardTask {
         let events: Vec<FeedEvent> = writes.iter().filter_map(|write| report_event(write, grant)).collect();
         let (feed, shards) = (self.core.feed.clone(), Arc::clone(&self.shards));
         After::Call(Box::new(move |written| {
-            let response = match written {
-                Ok(_) => {
-                    events.into_iter().for_each(|event| feed.publish(event));
-                    response
-                }
-                Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
-            };
+            if written.is_ok_and(|outcomes| outcomes.iter().all(|outcome| *outcome == Written::Done)) {
+                events.into_iter().for_each(|event| feed.publish(event));
+            }
+            let response = response_after(written, response);
             shards.send(ticket.session.shard, vec![ShardCommand::Respond { ticket, response }]);
         }))
     }
 
     async fn product_changed(&mut self, product_key: &str) {
-        if product(&self.core, product_key).await.is_some_and(|product| product.enabled) {
-            return;
+        match self.core.products.find(product_key).await {
+            Ok(product) if product.enabled => return,
+            Ok(_) => {}
+            Err(error) => {
+                // Nobody is disconnected on a guess; requests read the product anew.
+                tracing::error!(%error, "the store cannot read a product that changed");
+                return;
+            }
         }
         for (&slot, known) in &self.sessions {
             if known.grant.product_key == product_key {
@@ -395,6 +433,35 @@ impl ShardTask {
 
     fn known(&self, session: SessionId) -> Option<&Known> {
         self.sessions.get(&session.slot).filter(|known| known.generation == session.generation)
+    }
+}
+
+/// The store did not take a login: its session is closed, and the older one, where there is one, is the device's again.
+fn take_back(
+    core: &Core,
+    shards: &Shards,
+    grant: &Grant,
+    login: Login,
+    older: Option<Login>,
+    peer: SocketAddr,
+    outcome: Option<&Written>,
+) {
+    shards.close(login.session);
+    let alone = core.directory.take_back(grant.device, login.session, older);
+    let superseded = outcome == Some(&Written::SecretSuperseded);
+    if alone {
+        let cause = if superseded {
+            "closed: its secret was replaced"
+        } else {
+            "closed: the login could not be stored"
+        };
+        core.presence.forget(grant.device, cause);
+    }
+    if superseded {
+        let detail = "the secret was replaced while the handshake was under way".to_owned();
+        let (device, name) = (Some(grant.device), Some(name_of(grant)));
+        let reason = Some(Reason::WrongKey);
+        core.refusals.record(Refused { device, name, identity: None, reason, code: Some(742), detail }, peer);
     }
 }
 

@@ -153,7 +153,7 @@ async fn converse(
                 let filter = Filter { product_key, device_key };
                 return stream_events(&mut reader, &mut writer, service, &filter, stopping).await;
             }
-            Ok(request) => answer(service, request).await,
+            Ok(request) => answer(service, request),
             Err(error) => Reply::Failed(
                 Failure::failed("the running server does not know this request")
                     .reason(error)
@@ -164,8 +164,10 @@ async fn converse(
     }
 }
 
-async fn answer(service: &Service, request: Request) -> Reply {
-    match execute(&service.registry, request).await {
+fn answer(service: &Service, request: Request) -> Reply {
+    // Stores may read a lot at once, on this thread: the tasks of the data plane move to another one meanwhile.
+    let run = || tokio::runtime::Handle::current().block_on(execute(&service.registry, request));
+    match tokio::task::block_in_place(run) {
         Ok(outcome) => {
             outcome.effects.into_iter().for_each(&service.apply);
             Reply::Done(outcome.answer)

@@ -90,7 +90,7 @@ fn named(device: &str) -> DeviceName {
     DeviceName { product: None, device: device.into() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_socket_and_the_store_give_the_same_answers_and_errors() {
     let requests: [fn() -> Request; 9] = [
         || new_product("pk"),
@@ -124,7 +124,7 @@ async fn the_socket_and_the_store_give_the_same_answers_and_errors() {
     assert_eq!(exits.map(|answer| answer.unwrap_err().exit), [Exit::Failed, Exit::Usage]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ends_sessions_is_told_to_the_server() {
     let served = Served::start();
     served.ask(new_product("pk")).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_ends_sessions_is_told_to_the_server() {
     assert_eq!(causes, ["disabled by an operator", "reset by an operator", "deleted by an operator", "pk"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     let served = Served::start();
     let listener = served.with_client(|mut client| {
@@ -184,7 +184,7 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     assert!(Client::connect(served.directory.path()).unwrap().is_none(), "the socket is gone");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_before_it_answers_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let listener = std::os::unix::net::UnixListener::bind(directory.path().join("control.sock")).unwrap();
@@ -196,7 +196,7 @@ async fn a_server_that_stops_before_it_answers_is_named() {
     assert!(Client::connect(directory.path()).unwrap().is_none(), "a stale socket counts as none");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_socket_is_private_and_replaces_a_leftover() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("control.sock"), "leftover").unwrap();
@@ -207,7 +207,7 @@ async fn the_socket_is_private_and_replaces_a_leftover() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn lines_that_are_no_request_are_answered_and_lines_without_end_are_cut() {
     let served = Served::start();
     let path = served.data().join("control.sock");

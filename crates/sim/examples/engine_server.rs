@@ -1,0 +1,79 @@
+//! A server of the engine alone, without platform or store: it knows every device of the load client and answers every report
+//! with success, on the shard's own thread. What it costs is the floor for the whole gateway.
+//!
+//! `cargo run --release -p narrowgate-sim --example engine_server -- 127.0.0.1:5684`, then `narrowgate-load` against it.
+
+use std::{
+    env,
+    error::Error,
+    io::{self, Write},
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
+
+use narrowgate_dtls::{DecoySecret, PskAnswer, ServerConfig, psk_from_secret};
+use narrowgate_engine::{
+    event::{ShardCommand, ShardEvent},
+    handle::ShardHandle,
+    io::{
+        driver::{EventSink, RunningShard},
+        socket,
+    },
+    shard::ShardConfig,
+};
+use narrowgate_sim::{load::devices, world::platform::respond};
+
+/// Answers on the shard's own thread, through its command queue like any platform.
+struct Sink {
+    handle: Arc<OnceLock<ShardHandle>>,
+}
+
+impl EventSink for Sink {
+    fn deliver(&mut self, events: &mut Vec<ShardEvent>) {
+        let answers: Vec<_> = events.drain(..).filter_map(answer).collect();
+        if let Some(handle) = self.handle.get() {
+            handle.send(answers);
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        0
+    }
+}
+
+fn answer(event: ShardEvent) -> Option<ShardCommand> {
+    match event {
+        ShardEvent::PskWanted { handshake, identity, .. } => {
+            let identity = String::from_utf8(identity).ok();
+            let number = identity.and_then(|text| devices::device_number(text.split(',').nth(1)?));
+            let answer = number.map_or(PskAnswer::Decoy, |number| {
+                PskAnswer::Key(psk_from_secret(devices::device_secret(number).as_bytes()))
+            });
+            Some(ShardCommand::ProvidePsk { handshake, answer })
+        }
+        ShardEvent::Request { ticket, request } => {
+            Some(ShardCommand::Respond { ticket, response: respond(&request) })
+        }
+        _ => None,
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let address: SocketAddr = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5684".to_owned()).parse()?;
+    let [socket] =
+        <[_; 1]>::try_from(socket::bind_all(address, 1)?).map_err(|_| "one socket was asked for")?;
+    let address = socket.local_addr()?;
+    let config = ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))));
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    let handle = Arc::new(OnceLock::new());
+    let shard = RunningShard::start(config, socket, seed, Sink { handle: Arc::clone(&handle) })?;
+    // The first datagram cannot be answered before its client is told that there is a server.
+    let _ = handle.set(shard.handle().clone());
+    writeln!(io::stderr(), "pid {} listening on {address}\nready", std::process::id())?;
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}

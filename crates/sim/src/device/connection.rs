@@ -1,0 +1,217 @@
+//! A device's session: CoAP requests on their way, and what their answers mean.
+
+use std::{collections::VecDeque, time::Instant};
+
+use narrowgate_coap::{Budget, Endpoint, Event, Response};
+use narrowgate_dtls::{self as dtls, Opened, Random, Session};
+
+use super::{
+    Asked, CommandError, DeviceCommand, DeviceConfig, DeviceEvent, Pending,
+    message::{self, AcknowledgedReport},
+    ping::{Ping, PingDue},
+};
+
+/// Pings are numbered half way round from where the endpoint's own messages begin.
+const PING_MID_OFFSET: u16 = 1 << 15;
+/// `code` of a reply that says that all went well.
+const CODE_SUCCESS: i64 = 200;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    session: Session,
+    endpoint: Endpoint,
+    budget: Budget,
+    pending: Vec<Pending>,
+    ping: Option<Ping>,
+    ping_mid: u16,
+    /// Messages beside those of the endpoint.
+    messages: Vec<Vec<u8>>,
+    events: Vec<DeviceEvent>,
+    end: Option<End>,
+}
+
+/// Who ended the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    ByUs,
+    ByServer,
+}
+
+impl Connection {
+    pub(super) fn new(session: Session, rng: &mut dyn Random) -> Self {
+        let mut mid = [0; 2];
+        rng.fill(&mut mid);
+        let mid = u16::from_be_bytes(mid);
+        Self {
+            session,
+            endpoint: Endpoint::new(mid),
+            budget: Budget::new(usize::MAX),
+            pending: Vec::new(),
+            ping: None,
+            ping_mid: mid.wrapping_add(PING_MID_OFFSET),
+            messages: Vec::new(),
+            events: Vec::new(),
+            end: None,
+        }
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &mut [u8], config: &DeviceConfig) {
+        let Self { session, endpoint, budget, ping, events, end, .. } = self;
+        let mut rest = datagram;
+        while let Some((record, tail)) = dtls::split_record(rest) {
+            rest = tail;
+            match session.open(record) {
+                Ok(Opened::Application(message)) => {
+                    if ping.as_ref().is_some_and(|ping| ping.is_answered_by(message)) {
+                        *ping = None;
+                        events.push(DeviceEvent::Pong);
+                    } else {
+                        endpoint.handle_message(now, message, &config.coap, budget);
+                    }
+                }
+                Ok(Opened::CloseNotify | Opened::FatalAlert(_)) => {
+                    *end = Some(End::ByServer);
+                    events.push(DeviceEvent::Closed);
+                    return;
+                }
+                // What does not verify is dropped, and nothing else means anything to a device.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn handle_command(
+        &mut self,
+        now: Instant,
+        command: DeviceCommand,
+        config: &DeviceConfig,
+    ) -> Result<(), CommandError> {
+        let (request, asked) = match command {
+            DeviceCommand::Report(report) => (report.request(&config.identity), Asked::Report(report)),
+            DeviceCommand::AskActivation => {
+                (message::activation_request(&config.identity), Asked::Activation)
+            }
+            DeviceCommand::Request(request) => (request, Asked::Request),
+            DeviceCommand::Ping => return self.begin_ping(now, config),
+            DeviceCommand::Close => {
+                self.end = Some(End::ByUs);
+                return Ok(());
+            }
+            // Those two need no session, so the device keeps them to itself.
+            DeviceCommand::Connect | DeviceCommand::PowerOff => return Ok(()),
+        };
+        let id = self.endpoint.request(now, request, &config.coap, &mut self.budget)?;
+        self.pending.push((id, asked));
+        Ok(())
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, config: &DeviceConfig) {
+        self.endpoint.handle_timeout(now, &config.coap, &mut self.budget);
+        let Some(ping) = &mut self.ping else { return };
+        match ping.handle_timeout(now, &config.coap) {
+            PingDue::Nothing => {}
+            PingDue::SendAgain => self.messages.push(ping.message()),
+            PingDue::GiveUp => {
+                self.ping = None;
+                let cause = narrowgate_coap::FailureCause::TimedOut;
+                self.events.push(DeviceEvent::Unanswered { asked: Asked::Ping, cause });
+            }
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.endpoint.poll_timeout().into_iter().chain(self.ping.as_ref().map(Ping::due)).min()
+    }
+
+    /// Moves events to `events`, and acknowledged reports to the log.
+    pub(super) fn drain(
+        &mut self,
+        now: Instant,
+        config: &DeviceConfig,
+        events: &mut VecDeque<DeviceEvent>,
+        acknowledged: &mut Vec<AcknowledgedReport>,
+    ) {
+        events.extend(self.events.drain(..));
+        while let Some(event) = self.endpoint.poll_event() {
+            match event {
+                Event::Response { id, response, .. } => {
+                    let Some(asked) = self.take_pending(id) else { continue };
+                    events.push_back(answered(now, asked, response, config, acknowledged));
+                }
+                Event::RequestFailed { id, cause } => {
+                    let Some(asked) = self.take_pending(id) else { continue };
+                    events.push_back(DeviceEvent::Unanswered { asked, cause });
+                }
+                // A device serves nothing; what else there is are notes about duplicates and stray messages.
+                _ => {}
+            }
+        }
+    }
+
+    /// Seals everything that waits, one datagram for each message.
+    pub(super) fn seal(&mut self, rng: &mut dyn Random, datagrams: &mut VecDeque<Vec<u8>>) {
+        let mut message = Vec::new();
+        loop {
+            match self.messages.pop() {
+                Some(waiting) => message = waiting,
+                None if self.endpoint.poll_transmit(&mut message) => {}
+                None => break,
+            }
+            let mut datagram = Vec::with_capacity(message.len() + 64);
+            // A message that does not fit a record is as good as lost: its request fails by its timer.
+            if self.session.seal(&message, rng, &mut datagram).is_ok() {
+                datagrams.push_back(datagram);
+            }
+        }
+        if self.end.is_some() {
+            // RFC 5246 7.2.1: a close_notify is answered by one.
+            let mut datagram = Vec::new();
+            self.session.close_notify(rng, &mut datagram);
+            datagrams.push_back(datagram);
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    fn begin_ping(&mut self, now: Instant, config: &DeviceConfig) -> Result<(), CommandError> {
+        if self.ping.is_some() {
+            return Err(CommandError::PingPending);
+        }
+        let ping = Ping::new(now, self.ping_mid, &config.coap);
+        self.ping_mid = self.ping_mid.wrapping_add(1);
+        self.messages.push(ping.message());
+        self.ping = Some(ping);
+        Ok(())
+    }
+
+    fn take_pending(&mut self, id: narrowgate_coap::RequestId) -> Option<Asked> {
+        let index = self.pending.iter().position(|(other, _)| *other == id)?;
+        Some(self.pending.swap_remove(index).1)
+    }
+}
+
+fn answered(
+    now: Instant,
+    asked: Asked,
+    response: Response,
+    config: &DeviceConfig,
+    acknowledged: &mut Vec<AcknowledgedReport>,
+) -> DeviceEvent {
+    match asked {
+        Asked::Report(report) => match report.reply_code(&response) {
+            Some(CODE_SUCCESS) => {
+                let id = report.id;
+                acknowledged.push(AcknowledgedReport { report, at: now });
+                DeviceEvent::Acknowledged { id }
+            }
+            code => DeviceEvent::ReportRefused { id: report.id, code, response },
+        },
+        Asked::Activation => match message::issued_secret(&config.identity, &response) {
+            Some(secret) => DeviceEvent::Activated(secret),
+            None => DeviceEvent::ActivationRefused(response),
+        },
+        Asked::Request | Asked::Ping => DeviceEvent::Answered(response),
+    }
+}

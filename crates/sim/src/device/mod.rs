@@ -1,0 +1,345 @@
+//! One simulated device: a handshake, then reports, questions and pings, over whatever carries its datagrams.
+//!
+//! ```text
+//!           Connect            Established            Close, PowerOff, close_notify of the server
+//!   Off ------------> Connecting ------------> Connected ------------> Off
+//!    ^                    | failed, expired        | Connect: a new handshake, the session is forgotten
+//!    +--------------------+                        +--> Connecting
+//! ```
+//!
+//! Pure: time, datagrams, commands and randomness go in by `handle_*`; datagrams and events come out by `poll_*`. What the
+//! server acknowledged is kept in [`Device::acknowledged`], to be compared with what the server has stored.
+//!
+//! Limits: as many requests at once as [`narrowgate_coap::Params`] permits, one ping at a time.
+
+mod config;
+mod connection;
+mod message;
+mod ping;
+
+use std::{collections::VecDeque, time::Instant};
+
+use narrowgate_coap::{FailureCause, Request, RequestError, RequestId, Response};
+use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientFailure, ClientHandshake, Random};
+
+pub use config::{DeviceConfig, Identity, SecureMode};
+use connection::Connection;
+pub use message::{AcknowledgedReport, IssuedSecret, Report};
+
+/// What a device is told to do.
+#[derive(Debug)]
+pub enum DeviceCommand {
+    /// Begin a handshake. A session or a handshake under way is forgotten, as by a device that lost its power.
+    Connect,
+    /// Post a report.
+    Report(Report),
+    /// Ask for the device's own secret.
+    AskActivation,
+    /// Any other request; it is answered by [`DeviceEvent::Answered`].
+    Request(Request),
+    /// Ask for a sign of life.
+    Ping,
+    /// Tell the server that the session ends, and end it.
+    Close,
+    /// Forget everything but the log, without a word.
+    PowerOff,
+}
+
+/// What a device tells.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DeviceEvent {
+    /// The handshake is done.
+    Connected {
+        /// The suite in use.
+        suite: CipherSuite,
+    },
+    /// The handshake came to nothing.
+    ConnectFailed(ConnectFailure),
+    /// A report is stored, as the server says.
+    Acknowledged {
+        /// Its number.
+        id: u64,
+    },
+    /// A report was answered by something else than success.
+    ReportRefused {
+        /// Its number.
+        id: u64,
+        /// The `code` in the reply, where there was one.
+        code: Option<i64>,
+        /// The answer.
+        response: Response,
+    },
+    /// The server has issued the device's own secret.
+    Activated(IssuedSecret),
+    /// The question for the secret got another answer.
+    ActivationRefused(Response),
+    /// The answer to a request.
+    Answered(Response),
+    /// The answer to a ping.
+    Pong,
+    /// What was asked stayed without an answer. The server may have acted on it all the same.
+    Unanswered {
+        /// What was asked.
+        asked: Asked,
+        /// Why there will be no answer.
+        cause: FailureCause,
+    },
+    /// The server ended the session.
+    Closed,
+}
+
+/// Why a handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// The last repetition of a flight stayed unanswered.
+    Expired,
+    /// The server refused it, or the device the server.
+    Refused(ClientFailure),
+}
+
+/// What a device waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// The acknowledgement of a report.
+    Report(Report),
+    /// Its own secret.
+    Activation,
+    /// Any other answer.
+    Request,
+    /// The answer to a ping.
+    Ping,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// There is no session.
+    #[error("the device is not connected")]
+    NotConnected,
+    /// The last ping was not answered yet.
+    #[error("a ping is on its way already")]
+    PingPending,
+    /// The CoAP layer did not take the request.
+    #[error("cannot send the request")]
+    Request(#[from] RequestError),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Device {
+    config: DeviceConfig,
+    state: State,
+    transmits: VecDeque<Vec<u8>>,
+    events: VecDeque<DeviceEvent>,
+    acknowledged: Vec<AcknowledgedReport>,
+}
+
+#[derive(Debug)]
+enum State {
+    Off,
+    Connecting(Box<ClientHandshake>),
+    Connected(Box<Connection>),
+}
+
+impl Device {
+    /// A device that is switched off: give it [`DeviceCommand::Connect`].
+    pub const fn new(config: DeviceConfig) -> Self {
+        Self {
+            config,
+            state: State::Off,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            acknowledged: Vec::new(),
+        }
+    }
+
+    /// Takes one datagram of the server; it is decrypted in place.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: &mut [u8], rng: &mut dyn Random) {
+        match &mut self.state {
+            State::Off => {}
+            State::Connecting(handshake) => {
+                // What a client drops is no business of a simulation.
+                let _ = handshake.handle_datagram(now, datagram, rng);
+                self.drive_handshake(rng);
+            }
+            State::Connected(connection) => {
+                connection.handle_datagram(now, datagram, &self.config);
+                self.drive_connection(now, rng);
+            }
+        }
+    }
+
+    /// Carries out one command.
+    ///
+    /// # Errors
+    /// Nothing has happened then.
+    pub fn handle_command(
+        &mut self,
+        now: Instant,
+        command: DeviceCommand,
+        rng: &mut dyn Random,
+    ) -> Result<(), CommandError> {
+        match command {
+            DeviceCommand::Connect => {
+                let handshake = ClientHandshake::new(self.client_config(), now, rng);
+                self.state = State::Connecting(Box::new(handshake));
+                self.drive_handshake(rng);
+                return Ok(());
+            }
+            DeviceCommand::PowerOff => {
+                self.state = State::Off;
+                self.transmits.clear();
+                return Ok(());
+            }
+            _ => {}
+        }
+        let State::Connected(connection) = &mut self.state else { return Err(CommandError::NotConnected) };
+        connection.handle_command(now, command, &self.config)?;
+        self.drive_connection(now, rng);
+        Ok(())
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant, rng: &mut dyn Random) {
+        match &mut self.state {
+            State::Off => {}
+            State::Connecting(handshake) => {
+                handshake.handle_timeout(now);
+                self.drive_handshake(rng);
+            }
+            State::Connected(connection) => {
+                connection.handle_timeout(now, &self.config);
+                self.drive_connection(now, rng);
+            }
+        }
+    }
+
+    /// When [`Device::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Off => None,
+            State::Connecting(handshake) => handshake.poll_timeout(),
+            State::Connected(connection) => connection.poll_timeout(),
+        }
+    }
+
+    /// The next datagram for the server.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<DeviceEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether there is a session, as far as the device knows.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.state, State::Connected(_))
+    }
+
+    /// Who it is.
+    pub const fn identity(&self) -> &Identity {
+        &self.config.identity
+    }
+
+    /// The reports that the server has acknowledged, in this order.
+    pub fn acknowledged(&self) -> &[AcknowledgedReport] {
+        &self.acknowledged
+    }
+
+    fn client_config(&self) -> ClientConfig {
+        let mut client =
+            ClientConfig::new(self.config.identity.to_string().as_bytes(), self.config.psk.clone());
+        client.suites.clone_from(&self.config.suites);
+        client.retransmit_initial = self.config.retransmit_initial;
+        client
+    }
+
+    /// Passes on what the handshake has to say; it may be a session afterwards.
+    fn drive_handshake(&mut self, rng: &mut dyn Random) {
+        let State::Connecting(handshake) = &mut self.state else { return };
+        let mut datagram = Vec::new();
+        while handshake.poll_transmit(&mut datagram) {
+            self.transmits.push_back(std::mem::take(&mut datagram));
+        }
+        match handshake.poll_event() {
+            None => {}
+            Some(ClientEvent::Established(session)) => {
+                self.events.push_back(DeviceEvent::Connected { suite: session.suite() });
+                self.state = State::Connected(Box::new(Connection::new(*session, rng)));
+            }
+            Some(ClientEvent::Failed(failure)) => self.connect_failed(ConnectFailure::Refused(failure)),
+            Some(ClientEvent::Expired) => self.connect_failed(ConnectFailure::Expired),
+        }
+    }
+
+    fn connect_failed(&mut self, failure: ConnectFailure) {
+        self.state = State::Off;
+        self.events.push_back(DeviceEvent::ConnectFailed(failure));
+    }
+
+    /// Passes on what the connection has to say; it may be over afterwards.
+    fn drive_connection(&mut self, now: Instant, rng: &mut dyn Random) {
+        let State::Connected(connection) = &mut self.state else { return };
+        connection.drain(now, &self.config, &mut self.events, &mut self.acknowledged);
+        connection.seal(rng, &mut self.transmits);
+        if connection.is_over() {
+            self.state = State::Off;
+        }
+    }
+}
+
+/// A request under way.
+type Pending = (RequestId, Asked);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        random::SeededRandom,
+        world::{device_config, start},
+    };
+
+    #[test]
+    fn a_device_that_is_not_connected_takes_no_questions() {
+        let mut rng = SeededRandom::new(1);
+        let mut device = Device::new(device_config("meter", b"secret"));
+        let report = Report { id: 1, time_ms: None, points: "{}".into() };
+        let questions = [DeviceCommand::Report(report), DeviceCommand::Ping, DeviceCommand::AskActivation];
+        for question in questions {
+            let refused = device.handle_command(start(), question, &mut rng);
+            assert_eq!(refused, Err(CommandError::NotConnected));
+        }
+        assert_eq!((device.poll_transmit(), device.poll_timeout()), (None, None));
+    }
+
+    #[test]
+    fn a_device_without_a_server_gives_up_after_its_repetitions_and_may_try_again() {
+        let mut rng = SeededRandom::new(1);
+        let mut device = Device::new(device_config("meter", b"secret"));
+        for _ in 0..2 {
+            device.handle_command(start(), DeviceCommand::Connect, &mut rng).expect("it can always try");
+            let mut datagrams = 0;
+            while let Some(now) = device.poll_timeout() {
+                datagrams += std::iter::from_fn(|| device.poll_transmit()).count();
+                device.handle_timeout(now, &mut rng);
+            }
+            assert_eq!(datagrams, 6, "the ClientHello and five repetitions");
+            assert_eq!(device.poll_event(), Some(DeviceEvent::ConnectFailed(ConnectFailure::Expired)));
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_switched_off_sends_nothing_more() {
+        let mut rng = SeededRandom::new(1);
+        let mut device = Device::new(device_config("meter", b"secret"));
+        device.handle_command(start(), DeviceCommand::Connect, &mut rng).expect("it can always try");
+        device
+            .handle_command(start(), DeviceCommand::PowerOff, &mut rng)
+            .expect("it can always be switched off");
+        assert_eq!((device.poll_transmit(), device.poll_timeout()), (None, None));
+        device.handle_datagram(start(), &mut [0; 50], &mut rng);
+        assert_eq!(device.poll_event(), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! Reports over sessions that are there: how many per second are acknowledged, and after how long.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use super::{
+    LoadConfig, LoadError, check_range,
+    crowd::Crowd,
+    outcome::{Latencies, Outcome},
+    server::Measurement,
+};
+use crate::device::{DeviceCommand, DeviceEvent, Report};
+
+/// Sessions at once: each keeps a device in memory, with its log.
+const SESSIONS_MAX: u32 = 200_000;
+/// Reports in one run.
+const COUNT_MAX: u32 = 100_000_000;
+/// Handshakes at once, before the reports.
+const CONCURRENCY: usize = 128;
+/// What every report says: two points, as a small sensor has.
+const POINTS: &str = r#"{"temperature":21.5,"battery":3.61}"#;
+
+/// What to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Reports {
+    /// How many devices report.
+    pub sessions: u32,
+    /// How many reports in total.
+    pub count: u32,
+    /// How many at once, over all sessions; a session has one at a time.
+    pub window: u32,
+}
+
+/// Connects the devices, then lets them report in turn. Each answer is checked: 2.04, and code 200 for this report.
+///
+/// # Errors
+/// The numbers, the socket, the process to be measured, or a device that does not get in.
+pub fn run(
+    config: &LoadConfig,
+    reports: Reports,
+    server: Option<&Measurement>,
+) -> Result<Outcome, LoadError> {
+    let Reports { sessions, count, window } = reports;
+    check_range("sessions", sessions, SESSIONS_MAX)?;
+    check_range("count", count, COUNT_MAX)?;
+    check_range("window", window, sessions)?;
+    let mut crowd = Crowd::new(config.clone(), sessions)?;
+    connect_all(&mut crowd, config, sessions)?;
+    let before = server.map(Measurement::take).transpose()?;
+    let begin = Instant::now();
+    let mut run = Run {
+        ready: (1..=sessions).collect(),
+        begun: vec![begin; sessions as usize + 1],
+        in_flight: 0,
+        sent: 0,
+        failed: 0,
+        latencies: Latencies::default(),
+        points: POINTS.into(),
+    };
+    let mut events = Vec::new();
+    while run.latencies.count() + run.failed < count && begin.elapsed() < config.time_limit {
+        run.fill(&mut crowd, count, window)?;
+        crowd.turn(&mut events)?;
+        let now = Instant::now();
+        for (number, event) in events.drain(..) {
+            run.handle_event(now, number, &event);
+        }
+    }
+    let elapsed = begin.elapsed();
+    let after = server.map(Measurement::take).transpose()?;
+    Ok(Outcome::new("report", count, elapsed, run.latencies, before.zip(after)))
+}
+
+/// Connects all devices; one that does not get in ends the run.
+fn connect_all(crowd: &mut Crowd, config: &LoadConfig, sessions: u32) -> Result<(), LoadError> {
+    let begin = Instant::now();
+    let (mut next, mut connected, mut failed) = (1, 0, 0);
+    let mut events = Vec::new();
+    while connected < sessions && failed == 0 && begin.elapsed() < config.time_limit {
+        while next <= sessions && ((next - 1 - connected) as usize) < CONCURRENCY {
+            crowd.connect(Instant::now(), next)?;
+            next += 1;
+        }
+        crowd.turn(&mut events)?;
+        for (_, event) in events.drain(..) {
+            match event {
+                DeviceEvent::Connected { .. } => connected += 1,
+                DeviceEvent::ConnectFailed(_) => failed += 1,
+                _ => {}
+            }
+        }
+    }
+    let missing = sessions - connected;
+    if missing == 0 { Ok(()) } else { Err(LoadError::NotConnected { failed: missing, count: sessions }) }
+}
+
+struct Run {
+    /// Sessions without a report on its way.
+    ready: VecDeque<u32>,
+    /// When the report of a session was sent.
+    begun: Vec<Instant>,
+    in_flight: u32,
+    sent: u32,
+    failed: u32,
+    latencies: Latencies,
+    points: Arc<str>,
+}
+
+impl Run {
+    fn fill(&mut self, crowd: &mut Crowd, count: u32, window: u32) -> Result<(), LoadError> {
+        while self.in_flight < window && self.sent < count {
+            let Some(number) = self.ready.pop_front() else { return Ok(()) };
+            let now = Instant::now();
+            self.begun[number as usize] = now;
+            self.sent += 1;
+            let report = Report { id: u64::from(self.sent), time_ms: None, points: Arc::clone(&self.points) };
+            if crowd.command(now, number, DeviceCommand::Report(report))? {
+                self.in_flight += 1;
+            } else {
+                self.failed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_event(&mut self, now: Instant, number: u32, event: &DeviceEvent) {
+        match event {
+            DeviceEvent::Acknowledged { .. } => self.latencies.add(now - self.begun[number as usize]),
+            DeviceEvent::ReportRefused { .. } | DeviceEvent::Unanswered { .. } => self.failed += 1,
+            _ => return,
+        }
+        self.in_flight -= 1;
+        self.ready.push_back(number);
+    }
+}

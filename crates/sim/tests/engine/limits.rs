@@ -1,0 +1,114 @@
+//! What a device sees when the server is at a limit.
+
+use narrowgate_coap::Code;
+use narrowgate_engine::{
+    event::CloseCause,
+    shard::{
+        ShardConfig,
+        stats::{Counter, Gauges},
+    },
+};
+use narrowgate_sim::device::{DeviceCommand, DeviceEvent};
+
+use crate::support::{
+    IDLE_TIMEOUT, MINUTE, SECOND, connect, events_within_a_second, good_world, patient_config, report,
+};
+
+#[test]
+fn a_request_beyond_those_in_flight_gets_5_03_and_works_when_there_is_room_again() {
+    let config = ShardConfig { requests_in_flight_max: 2, ..patient_config() };
+    let (mut world, [a, b, c]) = good_world(config);
+    for meter in [a, b, c] {
+        connect(&mut world, meter);
+    }
+    world.platform.request_takes = None;
+    for meter in [a, b, c] {
+        world.command(meter, report(1)).expect("it is connected");
+        world.run_for(SECOND / 4);
+    }
+    let events = world.take_events(c);
+    let [DeviceEvent::ReportRefused { id: 1, code: None, response }] = &events[..] else {
+        panic!("expected a refusal: {events:?}")
+    };
+    assert_eq!(response.code, Code::SERVICE_UNAVAILABLE);
+    assert!(
+        response.options.find_uint(narrowgate_coap::OptionNumber::MAX_AGE).is_some_and(|seconds| seconds > 0)
+    );
+    assert_eq!(world.shard.stats().value(Counter::RequestsBusy), 1);
+    assert_eq!(world.platform.executed.len(), 2);
+
+    world.platform.answer_all(world.now());
+    assert_eq!(events_within_a_second(&mut world, a), [DeviceEvent::Acknowledged { id: 1 }]);
+    assert_eq!(world.take_events(b), [DeviceEvent::Acknowledged { id: 1 }]);
+    world.command(c, report(2)).expect("it is connected");
+    world.run_for(SECOND / 4);
+    world.platform.answer_all(world.now());
+    assert_eq!(events_within_a_second(&mut world, c), [DeviceEvent::Acknowledged { id: 2 }]);
+    assert_eq!(world.gauges().requests_in_flight, 0);
+}
+
+#[test]
+fn an_answer_that_takes_long_comes_in_a_message_of_its_own() {
+    let (mut world, [meter]) = good_world(patient_config());
+    connect(&mut world, meter);
+    world.platform.request_takes = Some(30 * SECOND);
+    world.command(meter, report(1)).expect("it is connected");
+    world.run_for(29 * SECOND);
+    assert_eq!(world.take_events(meter), []);
+    world.run_for(2 * SECOND);
+    assert_eq!(world.take_events(meter), [DeviceEvent::Acknowledged { id: 1 }]);
+    assert_eq!(world.platform.executed.len(), 1);
+}
+
+#[test]
+fn the_longest_silent_session_is_shed_when_the_table_is_full() {
+    let config = ShardConfig { sessions_max: 3, ..patient_config() };
+    let (mut world, [a, b, c, d]) = good_world(config);
+    for meter in [a, b, c] {
+        connect(&mut world, meter);
+        world.run_for(10 * SECOND);
+    }
+    // The first is heard again, so the second is the longest silent.
+    world.command(a, DeviceCommand::Ping).expect("it is connected");
+    assert_eq!(events_within_a_second(&mut world, a), [DeviceEvent::Pong]);
+    connect(&mut world, d);
+    assert_eq!(world.take_events(b), [DeviceEvent::Closed]);
+    assert_eq!(world.platform.closed, [(world.platform.connected[1].session, CloseCause::Shed)]);
+    assert_eq!(world.gauges().sessions, 3);
+    for meter in [a, c, d] {
+        world.command(meter, report(1)).expect("it is connected");
+        assert_eq!(events_within_a_second(&mut world, meter), [DeviceEvent::Acknowledged { id: 1 }]);
+    }
+    // One that was shed may come back at any time.
+    connect(&mut world, b);
+    assert_eq!(world.gauges().sessions, 3);
+}
+
+#[test]
+fn a_silent_session_is_closed_after_its_idle_timeout_and_not_before() {
+    let (mut world, [meter]) = good_world(patient_config());
+    connect(&mut world, meter);
+    world.run_for(IDLE_TIMEOUT - 5 * SECOND);
+    world.command(meter, DeviceCommand::Ping).expect("it is connected");
+    world.run_for(IDLE_TIMEOUT - 5 * SECOND);
+    assert_eq!(world.take_events(meter), [DeviceEvent::Pong]);
+    assert_eq!(world.gauges().sessions, 1);
+    world.run_for(10 * SECOND);
+    assert_eq!(world.take_events(meter), [DeviceEvent::Closed]);
+    assert_eq!(world.platform.closed.first().map(|(_, cause)| *cause), Some(CloseCause::Idle));
+    world.run_for(MINUTE);
+    assert_eq!(world.gauges(), Gauges::default());
+}
+
+#[test]
+fn a_server_that_drains_says_so_and_takes_no_new_handshakes() {
+    let (mut world, [a, b]) = good_world(patient_config());
+    connect(&mut world, a);
+    world.platform.command(world.now(), narrowgate_engine::event::ShardCommand::Drain);
+    assert_eq!(events_within_a_second(&mut world, a), [DeviceEvent::Closed]);
+    world.command(b, DeviceCommand::Connect).expect("a device can always try");
+    world.run_for(5 * SECOND);
+    assert!(!world.device(b).is_connected());
+    assert_eq!(world.gauges().sessions, 0);
+    assert_eq!(world.gauges().handshakes, 0);
+}
