@@ -166,8 +166,11 @@ pub struct OnlineDevice {
     pub lifetime_s: u32,
 }
 
-/// Entries of a device's log that a store keeps by default; the oldest go first.
+/// Entries of a device's log, without refusals, that a store keeps by default; the oldest go first.
 pub const DEVICE_LOG_ENTRIES_MAX: usize = 1000;
+/// Refusals in a device's log that a store keeps by default; the oldest go first. They have a limit of their own,
+/// since anyone who knows a device's names causes them: they must push out nothing else.
+pub const DEVICE_REFUSALS_MAX: usize = 500;
 /// Refusals of unknown devices that a store keeps by default; the oldest go first.
 pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;
 /// Changes of presence that a store keeps of each device by default; the oldest go first.
@@ -239,7 +242,7 @@ pub trait Store: Send + Sync + 'static {
         device: DeviceId,
         query: HistoryQuery,
     ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>>;
-    /// The device's log, newest first.
+    /// The device's log, newest first: refusals and all other entries, each bounded by itself.
     fn device_log(&self, device: DeviceId, limit: usize)
     -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>>;
     /// Refusals of all, newest first, those of unknown devices included (bounded: the oldest go first).

@@ -231,3 +231,52 @@ async fn run(presence: Arc<Presence>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_adapters::memory::MemoryStore;
+    use narrowgate_platform::{
+        secret::Secret,
+        service::registry::{NewDeviceRequest, NewProduct, Registry},
+    };
+
+    use super::*;
+    use crate::{
+        bridge::Shards,
+        system::{SystemClock, SystemEntropy},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let registry = Registry::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(SystemEntropy));
+        let product = registry.create_product(NewProduct { name: "meter".into(), ..NewProduct::default() });
+        let product_key = product.await.unwrap().product_key;
+        let new = NewDeviceRequest {
+            product_key,
+            device_secret: Some(Secret::new("Z5YtZaQpK5IWocakV7zQ".into())),
+            ..NewDeviceRequest::default()
+        };
+        let created = registry.create_device(new).await.unwrap();
+        let device = registry.resolve(&created.device_key, None).await.unwrap().id;
+
+        let ingest = Ingest::start(Arc::clone(&store), Arc::new(Shards::default()));
+        let presence =
+            Presence::start(Vec::new(), ingest.clone(), Arc::clone(&clock), Feed::new(), Arc::clone(&store));
+        for _ in 0..500 {
+            let write = Write::Login {
+                device,
+                at: clock.now(),
+                lifetime_s: 30,
+                secret_version: 1,
+                peer: "192.0.2.1:5684".into(),
+            };
+            presence.closed(device);
+            presence.login(device, 30, write, After::Nothing);
+        }
+        ingest.flush().await;
+        let state = store.device_by_id(device).await.unwrap().expect("it exists").state;
+        assert_eq!((presence.online(), state), (1, DeviceState::Online), "the last word was a login");
+    }
+}

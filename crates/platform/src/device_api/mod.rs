@@ -11,7 +11,7 @@
 //!
 //! In this order: a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03, whatever follows them and
 //! whether that device exists or not; an unknown path 4.04; another method 4.05; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a
-//! Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply
+//! Content-Format other than JSON or text 4.15; a body of more than 10 KiB 4.13; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply
 //! ([`envelope`], [`points`]). Uri-Query, Uri-Host and Observe have no influence.
 
 pub mod activation;
@@ -20,7 +20,7 @@ pub mod json;
 pub mod points;
 mod topic;
 
-use narrowgate_coap::{Code, Request, Response, format};
+use narrowgate_coap::{Code, OptionNumber, Request, Response, format};
 
 pub use self::activation::{SecretAnswer, SecretWanted, issued};
 use self::topic::{NoTopic, Topic};
@@ -30,6 +30,9 @@ use crate::{
     ports::Write,
     rules::{admission::Grant, identity::SecureMode},
 };
+
+/// Longest body of a request, bytes; 4.13 with Size1 beyond it.
+pub const BODY_BYTES_MAX: usize = 10 * 1024;
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -97,10 +100,20 @@ pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, no
             Some(771),
             "the device asked for its secret in a session that proves that it has it",
         ),
+        Topic::Points(_) if request.payload.len() > BODY_BYTES_MAX => too_large(request),
         Topic::Points(verb) => match accepted_format(request) {
             Some(content_format) => points::handle(session, request, verb, model, now, content_format),
             None => Action::respond(Code::NOT_ACCEPTABLE),
         },
+    }
+}
+
+fn too_large(request: &Request) -> Action {
+    let detail = format!("the body has {} bytes; at most {BODY_BYTES_MAX} are taken", request.payload.len());
+    Action::Respond {
+        response: Response::new(Code::REQUEST_ENTITY_TOO_LARGE)
+            .option(OptionNumber::SIZE1, &(BODY_BYTES_MAX as u16).to_be_bytes()[..]),
+        refusal: Some(Refusal { reason: Reason::TooLarge, code: Some(1008), detail }),
     }
 }
 

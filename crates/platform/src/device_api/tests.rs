@@ -433,6 +433,16 @@ fn attack_174_and_175_markup_and_metacharacters_are_only_text() {
 }
 
 #[test]
+fn a_body_beyond_the_limit_is_refused_with_the_limit() {
+    let body = format!(r#"{{"params":{{"measurepoints":{{"a":"{}"}}}}}}"#, "x".repeat(BODY_BYTES_MAX));
+    let (response, refusal) = response(post(POST, &body));
+    assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(response.options.find_uint(OptionNumber::SIZE1), Some(10_240));
+    let refusal = refusal.expect("it goes into the log");
+    assert_eq!((refusal.reason, refusal.code), (Reason::TooLarge, Some(1008)));
+}
+
+#[test]
 fn a_key_with_a_slash_is_one_segment() {
     let session = Grant { device_key: "a/b c".into(), ..session(SecureMode::DeviceSecret) };
     let report = r#"{"params":{"measurepoints":{"a":1}}}"#;

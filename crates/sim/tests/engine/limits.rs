@@ -112,3 +112,17 @@ fn a_server_that_drains_says_so_and_takes_no_new_handshakes() {
     assert_eq!(world.gauges().sessions, 0);
     assert_eq!(world.gauges().handshakes, 0);
 }
+
+#[test]
+fn a_session_holds_few_timers_however_long_and_often_it_reports() {
+    for pause in [7 * SECOND, 5 * MINUTE] {
+        let config = ShardConfig { idle_timeout: 7 * 24 * 60 * MINUTE, ..patient_config() };
+        let (mut world, [meter]) = good_world(config);
+        connect(&mut world, meter);
+        for id in 1..300 {
+            world.command(meter, report(id)).expect("it is connected");
+            world.run_for(pause);
+            assert!(world.gauges().timers <= 4, "{} timers after {id} reports", world.gauges().timers);
+        }
+    }
+}

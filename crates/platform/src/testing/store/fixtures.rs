@@ -165,6 +165,20 @@ pub fn refusal(device: Option<DeviceId>, identity: Option<&str>, time: UnixMilli
     }
 }
 
+/// An entry that an operator caused, with nothing in the fields that may be empty.
+pub fn shown(device: DeviceId, time: UnixMillis) -> LogEntry {
+    LogEntry {
+        time,
+        device: Some(device),
+        identity: None,
+        event: LogEvent::SecretShown,
+        reason: None,
+        code: None,
+        peer: None,
+        detail: None,
+    }
+}
+
 /// Events of a device's log, newest first.
 pub fn events(store: &dyn Store, device: DeviceId) -> Vec<LogEvent> {
     log(store, device).into_iter().map(|entry| entry.event).collect()

@@ -77,6 +77,8 @@ macro_rules! store_conformance {
             logs {
                 a_log_is_newest_first_and_complete
                 a_log_keeps_its_newest_entries
+                refusals_push_out_refusals_and_nothing_else
+                a_log_of_refusals_and_others_keeps_its_order
                 refusals_of_known_and_unknown_devices_come_together
                 refusals_of_unknown_devices_are_bounded
                 a_closed_store_refuses
