@@ -2,13 +2,13 @@
 
 from fleet import create_device, create_product
 from harness import case
-from peers import aiocoap_tinydtls, gnutls, node_dtls, openssl
+from peers import aiocoap_tinydtls, gnutls, node_dtls, openssl, python_mbedtls
 from peers.libcoap import GNUTLS, OPENSSL
 from peers.mbedtls import MBEDTLS_2, MBEDTLS_3
 
 from .steps import activate_by, report_by
 
-PEERS = (openssl, gnutls, OPENSSL, GNUTLS, MBEDTLS_2, MBEDTLS_3, aiocoap_tinydtls, node_dtls)
+PEERS = (openssl, gnutls, OPENSSL, GNUTLS, MBEDTLS_2, MBEDTLS_3, aiocoap_tinydtls, node_dtls, python_mbedtls)
 
 
 def _register(peer, suite):

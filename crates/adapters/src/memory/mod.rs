@@ -6,6 +6,7 @@
 //!
 //! One lock, held for a batch; every step on the data path is O(1) in the number of devices.
 
+mod device_log;
 mod state;
 
 use std::sync::{Mutex, PoisonError};

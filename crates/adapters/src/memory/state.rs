@@ -15,12 +15,13 @@ use narrowgate_platform::{
         product::Product,
     },
     ports::{
-        DEVICE_LOG_ENTRIES_MAX, DeviceQuery, HistoryQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX,
-        PresenceChange, StoreError, UNKNOWN_REFUSALS_MAX, Write, Written,
+        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, StoreError,
+        UNKNOWN_REFUSALS_MAX, Write, Written,
     },
     secret::Secret,
 };
 
+use super::device_log::DeviceLog;
 use crate::{
     latest::{LatestPoints, for_each_point, value_of},
     life::{self, IssueCase, Life},
@@ -62,7 +63,7 @@ struct DeviceRow {
     created: UnixMillis,
     latest: LatestPoints,
     messages: VecDeque<Report>,
-    log: VecDeque<LogEntry>,
+    log: DeviceLog,
     presence: VecDeque<PresenceChange>,
 }
 
@@ -268,7 +269,7 @@ impl State {
             created: at,
             latest: LatestPoints::default(),
             messages: VecDeque::new(),
-            log: VecDeque::new(),
+            log: DeviceLog::default(),
             presence: VecDeque::new(),
         });
         row.note(life::entry(id, at, LogEvent::Created));
@@ -384,7 +385,7 @@ impl State {
     }
 
     pub(super) fn device_log(&self, device: DeviceId, limit: usize) -> Vec<LogEntry> {
-        self.row(device).map_or_else(Vec::new, |row| newest(&row.log, limit))
+        self.row(device).map_or_else(Vec::new, |row| row.log.newest(limit))
     }
 
     pub(super) fn refusals(&self, limit: usize) -> Vec<LogEntry> {
@@ -447,7 +448,7 @@ impl State {
 
 impl DeviceRow {
     fn note(&mut self, entry: LogEntry) {
-        push_bounded(&mut self.log, entry, DEVICE_LOG_ENTRIES_MAX);
+        self.log.push(entry);
     }
 
     fn note_presence(&mut self, at: UnixMillis, state: DeviceState, cause: String) {
@@ -463,7 +464,8 @@ fn missing(device: DeviceId) -> StoreError {
     StoreError::Missing { what: "device", key: device.0.to_string() }
 }
 
-fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
+/// Adds to the end; the oldest goes where there would be more than `max`.
+pub(super) fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
     if list.len() >= max {
         list.pop_front();
     }

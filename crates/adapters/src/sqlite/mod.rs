@@ -13,7 +13,7 @@
 //! * **Reading**: a few connections, used at once where they are asked; a read is a ready future. Reads see every
 //!   committed write.
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
-//! * **Retention** deletes a day's file.
+//! * **Retention** deletes a day's file, at the first report of a new day. A clock that jumps ahead deletes nothing.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
 //! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
@@ -121,8 +121,14 @@ impl Shared {
         self.files.write().unwrap_or_else(PoisonError::into_inner).insert(day, span);
     }
 
-    fn newest_day(&self) -> Option<Day> {
-        self.files.read().unwrap_or_else(PoisonError::into_inner).keys().next_back().copied()
+    fn has_day(&self, day: Day) -> bool {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).contains_key(&day)
+    }
+
+    /// The last day before `day` that has a file.
+    fn last_day_before(&self, day: Day) -> Option<Day> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.range(..day).next_back().map(|(day, _)| *day)
     }
 
     /// Message files with the times of their reports.
@@ -337,8 +343,8 @@ impl Store for SqliteStore {
         device: DeviceId,
         limit: usize,
     ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        let limit = limit.min(self.shared.options.device_log_entries_max).min(VALUES_MAX);
-        self.read(move |reader| queries::device_log(reader, device, limit))
+        let limit = limit.min(VALUES_MAX);
+        self.read(move |reader| queries::device_log(reader, device, limit, &self.shared.options))
     }
 
     fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {

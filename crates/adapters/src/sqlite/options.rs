@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use narrowgate_platform::ports::{DEVICE_LOG_ENTRIES_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX};
+use narrowgate_platform::ports::{
+    DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX,
+};
 
 /// When a commit counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,10 +37,13 @@ pub struct SqliteOptions {
     pub group_writes_max: usize,
     /// Connections for reading, 1 or more: so many reads run at the same time.
     pub readers: usize,
-    /// Message files older than so many days are deleted at the first report of a new day; `None` keeps all.
+    /// Message files older than so many days are deleted at the first report of a new day; `None` keeps all. After
+    /// days without a report (or a clock that jumped ahead) the age counts from the last day that had one.
     pub retention_days: Option<u32>,
-    /// Entries kept of each device's log; the oldest go first.
+    /// Entries kept of each device's log, without refusals; the oldest go first.
     pub device_log_entries_max: usize,
+    /// Refusals kept in each device's log; the oldest go first.
+    pub device_refusals_max: usize,
     /// Entries kept of refusals that belong to no device; the oldest go first.
     pub unknown_refusals_max: usize,
     /// Presence changes kept of each device; the oldest go first.
@@ -60,6 +65,7 @@ impl SqliteOptions {
             readers: 4,
             retention_days: None,
             device_log_entries_max: DEVICE_LOG_ENTRIES_MAX,
+            device_refusals_max: DEVICE_REFUSALS_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
         }

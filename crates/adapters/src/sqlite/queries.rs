@@ -5,7 +5,7 @@ use narrowgate_platform::{
     model::{
         credential::{CredentialLookup, Credentials},
         device::{Device, DeviceState},
-        log::LogEntry,
+        log::{LogEntry, LogEvent},
         product::Product,
     },
     ports::{DeviceQuery, OnlineDevice, PresenceChange},
@@ -15,6 +15,7 @@ use rusqlite::{OptionalExtension, Row, ToSql, params};
 use super::{
     key::{DataKey, SealedRow},
     names::Named,
+    options::SqliteOptions,
     readers::Reader,
     rows::{self, SELECT_DEVICE, SELECT_LOG, SELECT_PRODUCT},
 };
@@ -122,9 +123,28 @@ pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<Late
     Ok(points.unwrap_or_default())
 }
 
-pub(super) fn device_log(reader: &Reader, device: DeviceId, limit: usize) -> rusqlite::Result<Vec<LogEntry>> {
-    let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE device = ?1 ORDER BY n DESC LIMIT ?2"))?;
-    select.query_map(params![device.0, limit as i64], rows::log_entry)?.collect()
+/// The newest refusals and the newest others; the writer may not have trimmed either yet.
+pub(super) fn device_log(
+    reader: &Reader,
+    device: DeviceId,
+    limit: usize,
+    options: &SqliteOptions,
+) -> rusqlite::Result<Vec<LogEntry>> {
+    let (mut refusals_left, mut others_left) = (options.device_refusals_max, options.device_log_entries_max);
+    let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE device = ?1 ORDER BY n DESC"))?;
+    let mut rows = select.query([device.0])?;
+    let mut entries = Vec::new();
+    while entries.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let entry = rows::log_entry(row)?;
+        let left = if entry.event == LogEvent::Refused { &mut refusals_left } else { &mut others_left };
+        if *left > 0 {
+            *left -= 1;
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
 }
 
 pub(super) fn refusals(reader: &Reader, limit: usize) -> rusqlite::Result<Vec<LogEntry>> {

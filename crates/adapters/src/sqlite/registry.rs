@@ -36,8 +36,11 @@ use crate::{
 
 /// `log.device` of entries that belong to no device; ids begin at 1.
 pub(super) const NOBODY: i64 = 0;
-/// Logs are trimmed at each so-manieth entry of theirs, so they may be longer than their limit by one less.
+/// Lists are trimmed at each so-manieth row of theirs (or each sixteenth part of their limit, where that is more),
+/// so they may be longer than their limit by so much.
 const TRIM_EVERY: i64 = 64;
+/// Traces of deleted devices that are kept; they are nobody's, as refusals of unknown devices are.
+const DELETIONS_MAX: i64 = 10_000;
 /// Switches that are remembered, so that a report costs no look-up; some 20 bytes each. At the limit: begin anew.
 const SWITCHES_MAX: usize = 1 << 20;
 
@@ -48,7 +51,8 @@ pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     device_log: i64,
-    unknown_log: i64,
+    device_refusals: i64,
+    unknown_refusals: i64,
     presence: i64,
 }
 
@@ -71,7 +75,8 @@ impl Registry {
         let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
         let limits = Limits {
             device_log: rows(options.device_log_entries_max),
-            unknown_log: rows(options.unknown_refusals_max),
+            device_refusals: rows(options.device_refusals_max),
+            unknown_refusals: rows(options.unknown_refusals_max),
             presence: rows(options.presence_changes_max),
         };
         Ok(Self { connection, key, limits, switches: HashMap::new() })
@@ -453,8 +458,24 @@ impl Registry {
             ],
             |row| row.get(0),
         )?;
-        let max = if device == NOBODY { self.limits.unknown_log } else { self.limits.device_log };
-        self.trim("DELETE FROM log WHERE device = ?1 AND n <= ?2", device, n, max)
+        self.trim_log(device, n)
+    }
+
+    /// After the `n`-th entry of a device: leaves the newest refusals and the newest others, each by its own limit.
+    fn trim_log(&self, device: i64, n: i64) -> rusqlite::Result<()> {
+        let Limits { device_log, device_refusals, unknown_refusals, .. } = self.limits;
+        let (others_max, refusals_max) = match device {
+            NOBODY => (DELETIONS_MAX, unknown_refusals),
+            _ => (device_log, device_refusals),
+        };
+        let sql = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n <= (SELECT n FROM log \
+                   WHERE device = ?1 AND (event = 'refused') = ?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)";
+        for (refused, max) in [(false, others_max), (true, refusals_max)] {
+            if is_time_to_trim(n, max) {
+                self.connection.prepare_cached(sql)?.execute(params![device, refused, max])?;
+            }
+        }
+        Ok(())
     }
 
     fn note_presence(
@@ -468,13 +489,10 @@ impl Registry {
                    VALUES (?1, (SELECT coalesce(max(n), 0) + 1 FROM presence WHERE device = ?1), ?2, ?3, ?4) RETURNING n";
         let row = params![device.0, at.0, state.word(), cause];
         let n = self.connection.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
-        self.trim("DELETE FROM presence WHERE device = ?1 AND n <= ?2", device.0, n, self.limits.presence)
-    }
-
-    /// After the `n`-th row of a device: leaves the newest `max`.
-    fn trim(&self, delete: &str, device: i64, n: i64, max: i64) -> rusqlite::Result<()> {
-        if n % TRIM_EVERY == 0 && n > max {
-            self.connection.prepare_cached(delete)?.execute([device, n - max])?;
+        let max = self.limits.presence;
+        if is_time_to_trim(n, max) {
+            let delete = "DELETE FROM presence WHERE device = ?1 AND n <= ?2";
+            self.connection.prepare_cached(delete)?.execute([device.0, n - max])?;
         }
         Ok(())
     }
@@ -487,6 +505,11 @@ impl Registry {
         let failed = |error: SealError| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
         self.key.seal(row, secret).map_err(failed)
     }
+}
+
+/// Whether a list of at most `max` rows, whose `n`-th was just written, may be too long and its turn has come.
+fn is_time_to_trim(n: i64, max: i64) -> bool {
+    n > max && n % TRIM_EVERY.max(max / 16) == 0
 }
 
 fn missing(device: DeviceId) -> StoreError {

@@ -56,6 +56,9 @@ use super::{
 
 /// Devices whose latest values are written after one group: some milliseconds.
 const FLUSH_STEP: usize = 2048;
+/// A new day that comes more days than this after the last one may be the work of a clock that jumped ahead;
+/// retention does not count by it, since it would delete everything.
+const PAUSE_DAYS_MAX: u32 = 2;
 /// Messages that are folded in before the latest values are written, after a crash: bounds the memory.
 const RESTORE_STEP: usize = 100_000;
 
@@ -343,20 +346,26 @@ impl Writer {
         {
             tracing::warn!(%error, day = %left.day(), "the day's log is not written back yet");
         }
-        let newest = self.shared.newest_day();
+        let is_new = !self.shared.has_day(day);
         let file = DayFile::open_or_create(&self.shared.layout, day, self.shared.options.synchronous)
             .map_err(|error| unavailable(&error))?;
         self.shared.set_span(day, file.span());
         self.file = Some(file);
-        if newest.is_some_and(|newest| day > newest) {
+        if is_new {
             self.delete_old_files(day);
         }
         Ok(())
     }
 
-    /// Retention. What fails is tried again the next day.
-    fn delete_old_files(&mut self, today: Day) {
+    /// Retention, on a new day. What fails is tried again on the first new day after the next open.
+    fn delete_old_files(&mut self, new: Day) {
         let Some(days) = self.shared.options.retention_days else { return };
+        let Some(last) = self.shared.last_day_before(new) else { return };
+        let mut today = new;
+        if new.minus(PAUSE_DAYS_MAX) > last {
+            tracing::warn!(%new, %last, "no reports for days, or the clock has jumped: no message counts as old yet");
+            today = last;
+        }
         for day in self.shared.take_days_before(today.minus(days)) {
             self.shared.readers.forget(day);
             let deleted = self.shared.layout.remove_day(day);

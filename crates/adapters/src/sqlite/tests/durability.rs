@@ -10,7 +10,7 @@ use narrowgate_platform::{
         block_on,
         store::fixtures::{
             T0, activating_product, add_device, append, at, device, issue, login, new_device, one_device,
-            product, report, report_arriving, resumed, write,
+            product, refusal, report, report_arriving, resumed, write,
         },
     },
 };
@@ -194,6 +194,69 @@ fn old_days_are_deleted_when_a_new_one_begins() {
     let store = SqliteStore::open(SqliteOptions { retention_days: None, ..options }).unwrap();
     write(&store, numbered(id, 400 * DAY));
     assert_eq!(numbers(&store, id).len(), 5);
+}
+
+#[test]
+fn strangers_do_not_push_out_the_traces_of_deleted_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { unknown_refusals_max: 10, ..SqliteOptions::new(folder.path()) };
+    let store = SqliteStore::open(options).unwrap();
+    let id = one_device(&store, "dk-1");
+    block_on(store.delete_device(id, at(1))).unwrap();
+    append(&store, (1..=300).map(|n| Write::Log(refusal(None, Some("x,y,2,30"), at(n)))).collect());
+    let registry = rusqlite::Connection::open(folder.path().join("registry.db")).unwrap();
+    let count = |event: &str| -> i64 {
+        let sql = "SELECT count(*) FROM log WHERE device = 0 AND event = ?1";
+        registry.query_row(sql, [event], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count("deleted"), 1);
+    assert!((10..10 + 64).contains(&count("refused")), "{}", count("refused"));
+}
+
+/// A store that keeps two days, with reports of days 0 to 4.
+fn five_days(folder: &Path) -> (SqliteStore, DeviceId) {
+    let options = SqliteOptions { retention_days: Some(2), ..SqliteOptions::new(folder) };
+    let store = SqliteStore::open(options).unwrap();
+    let id = one_device(&store, "dk-1");
+    for day in 0..=4 {
+        write(&store, numbered(id, day * DAY));
+    }
+    (store, id)
+}
+
+#[test]
+fn a_clock_that_jumps_far_ahead_deletes_nothing_and_does_not_end_the_retention() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, id) = five_days(folder.path());
+    write(&store, numbered(id, 400 * DAY));
+    assert_eq!(numbers(&store, id), [2 * DAY, 3 * DAY, 4 * DAY, 400 * DAY]);
+    // The clock is right again.
+    write(&store, numbered(id, 4 * DAY + 1));
+    assert_eq!(numbers(&store, id), [2 * DAY, 3 * DAY, 4 * DAY, 4 * DAY + 1, 400 * DAY]);
+    write(&store, numbered(id, 5 * DAY));
+    assert_eq!(numbers(&store, id), [3 * DAY, 4 * DAY, 4 * DAY + 1, 5 * DAY, 400 * DAY]);
+}
+
+#[test]
+fn a_pause_of_days_is_made_up_for_on_the_day_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, id) = five_days(folder.path());
+    write(&store, numbered(id, 6 * DAY));
+    assert_eq!(numbers(&store, id), [4 * DAY, 6 * DAY], "a day without reports is no jump");
+    write(&store, numbered(id, 9 * DAY));
+    assert_eq!(numbers(&store, id), [4 * DAY, 6 * DAY, 9 * DAY]);
+    write(&store, numbered(id, 10 * DAY));
+    assert_eq!(numbers(&store, id), [9 * DAY, 10 * DAY]);
+}
+
+#[test]
+fn reports_that_come_once_a_week_are_deleted_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, id) = five_days(folder.path());
+    for week in 1..=4 {
+        write(&store, numbered(id, (4 + 7 * week) * DAY));
+    }
+    assert_eq!(numbers(&store, id), [25 * DAY, 32 * DAY]);
 }
 
 #[test]
