@@ -29,24 +29,42 @@ const FAULTS_SHOWN_MAX: usize = 20;
 
 /// What became of a file.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Summary {
     created: u64,
     skipped: u64,
     failed: Vec<Fault>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weak_secrets: Option<WeakSecrets>,
+}
+
+/// Secrets that may be guessed offline from one recorded handshake.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WeakSecrets {
+    count: u64,
+    weakest_bits: u32,
+    weakest_line: u64,
+}
+
+impl WeakSecrets {
+    /// Those of two pieces of a file together.
+    fn with(self, other: Self) -> Self {
+        let weakest = if other.weakest_bits < self.weakest_bits { other } else { self };
+        Self { count: self.count + other.count, ..weakest }
+    }
 }
 
 /// What became of one piece, as the registry tells it.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Piece {
     created: u64,
     skipped: u64,
     failed: Vec<Fault>,
     #[serde(default)]
     secrets: Vec<NewSecret>,
-    #[serde(default)]
-    warnings: Vec<String>,
+    weak_secrets: Option<WeakSecrets>,
 }
 
 #[derive(Deserialize)]
@@ -138,7 +156,10 @@ fn import(
         summary.created += piece.created;
         summary.skipped += piece.skipped;
         summary.failed.extend(piece.failed);
-        summary.warnings.extend(piece.warnings);
+        summary.weak_secrets = match (summary.weak_secrets, piece.weak_secrets) {
+            (Some(before), Some(now)) => Some(before.with(now)),
+            (before, now) => before.or(now),
+        };
         (done, last_line) = (done + count, piece_end);
         progress(done, total);
         if count < IMPORT_ROWS_MAX {
@@ -164,8 +185,11 @@ fn report(summary: &Summary, dry_run: bool, output: Output) -> Result<(), Failur
     if output == Output::Json {
         return output::json(summary);
     }
-    for warning in &summary.warnings {
-        output::note(format_args!("warning: {}", printable(warning)));
+    if let Some(WeakSecrets { count, weakest_bits, weakest_line }) = summary.weak_secrets {
+        output::note(format_args!(
+            "warning: {count} of the secrets have fewer than 128 bits and may be guessed offline from one recorded handshake; \
+             the weakest, in line {weakest_line}, has about {weakest_bits}"
+        ));
     }
     let verb = if dry_run { "would be created" } else { "created" };
     output::line(&format!(

@@ -242,9 +242,21 @@ pub struct ImportReport {
     /// Devices whose secret was generated, with it. Belongs into a file of mode 0600, not on a terminal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<DeviceCreated>,
-    /// What the operator should know; left out when there is nothing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
+    /// Secrets that may be guessed; left out when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weak_secrets: Option<WeakSecrets>,
+}
+
+/// Imported secrets that are short enough to be guessed offline from one recorded handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeakSecrets {
+    /// How many.
+    pub count: u64,
+    /// Estimated bits of the weakest.
+    pub weakest_bits: u32,
+    /// Its line in the file.
+    pub weakest_line: u64,
 }
 
 /// Why a row was not imported.

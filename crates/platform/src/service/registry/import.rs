@@ -8,7 +8,7 @@ use crate::{
     ports::{DeviceQuery, StoreError},
     rules::names::{self, NameError, SECRET_BITS_ENOUGH},
     secret::Secret,
-    service::view::{DeviceCreated, ImportFault, ImportReport},
+    service::view::{DeviceCreated, ImportFault, ImportReport, WeakSecrets},
 };
 
 /// Devices created in one transaction.
@@ -65,7 +65,7 @@ impl Registry {
         }
         self.import_chunk(product_key, chunk, dry_run, &mut report).await?;
         report.failed.sort_by_key(|fault| fault.line);
-        report.warnings.extend(weakness.warning());
+        report.weak_secrets = weakness.found();
         Ok(report)
     }
 
@@ -196,13 +196,9 @@ impl Weakness {
         }
     }
 
-    fn warning(&self) -> Option<String> {
-        let (bits, line) = self.weakest?;
-        Some(format!(
-            "{} of the secrets have fewer than {SECRET_BITS_ENOUGH} bits and may be guessed offline from one recorded handshake; \
-             the weakest, in line {line}, has about {bits}",
-            self.rows
-        ))
+    fn found(&self) -> Option<WeakSecrets> {
+        let (weakest_bits, weakest_line) = self.weakest?;
+        Some(WeakSecrets { count: self.rows, weakest_bits, weakest_line })
     }
 }
 
@@ -237,12 +233,9 @@ mod tests {
         assert_eq!((report.created, report.skipped, report.failed.len()), (2, 0, 0));
         let [secret] = &report.secrets[..] else { panic!("one secret was generated") };
         assert_eq!((secret.device_key.as_str(), secret.device_secret.expose().len()), ("b", 20));
-        assert_eq!(report.warnings.len(), 1, "{:?}", report.warnings);
-        assert!(
-            report.warnings[0].starts_with("1 of the secrets have fewer than 128 bits"),
-            "{:?}",
-            report.warnings
-        );
+        let weak = report.weak_secrets.expect("a secret of 11 characters is weak");
+        assert_eq!((weak.count, weak.weakest_line), (1, 2));
+        assert!(weak.weakest_bits < 128);
         let device = block_on(registry.resolve("b", None)).expect("it exists");
         let shown = block_on(registry.device_secret(&device)).expect("it exists");
         assert_eq!(shown.device_secret, secret.device_secret);
