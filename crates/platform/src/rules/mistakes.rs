@@ -87,6 +87,7 @@ fn wrong_cuts(secret: &Secret) -> Vec<Mistake> {
 fn wrong_forms(secret: &Secret, key: &[u8]) -> Vec<Mistake> {
     let lower = Zeroizing::new(hex::encode(key));
     let upper = Zeroizing::new(hex::encode_upper(key));
+    let prefixed = Zeroizing::new(["0x", lower.as_str()].concat());
     let form = |bytes: &[u8], detail| Mistake { psk: owned(bytes), detail };
     vec![
         form(
@@ -96,6 +97,10 @@ fn wrong_forms(secret: &Secret, key: &[u8]) -> Vec<Mistake> {
         form(
             upper.as_bytes(),
             "the key is the hex text of the right key; give the client the 16 raw bytes (many tools want 0x before hex)",
+        ),
+        form(
+            prefixed.as_bytes(),
+            "the client took 0x and the hex digits as the key's text; give it the 16 raw bytes (libcoap before 4.3.5 knows no 0x)",
         ),
         form(
             secret.expose().as_bytes(),
@@ -188,6 +193,7 @@ mod tests {
         for (key, words) in [
             ("2e87da0cb9cad2c1fb7369531ce9644a", "hex text of the right key"),
             ("2E87DA0CB9CAD2C1FB7369531CE9644A", "hex text of the right key"),
+            ("0x2e87da0cb9cad2c1fb7369531ce9644a", "0x and the hex digits"),
             ("Z5YtZaQpK5IWocakV7zQ", "the secret itself"),
         ] {
             assert!(said(SecureMode::DeviceSecret, &hex::encode(key)).contains(words), "{words}");
