@@ -26,7 +26,6 @@ pub(crate) enum Entry {
 }
 
 /// Bytes of a flight on the heap.
-#[cfg(test)]
 pub(crate) fn heap_bytes(flight: &Flight) -> usize {
     let messages = flight.iter().map(|entry| match entry {
         Entry::Handshake(message) => message.capacity(),
@@ -143,7 +142,6 @@ impl Sender {
     }
 
     /// Bytes of waiting datagrams.
-    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.outbox.iter().map(Vec::capacity).sum::<usize>() + self.outbox.capacity() * size_of::<Vec<u8>>()
     }

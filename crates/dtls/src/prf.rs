@@ -8,24 +8,32 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Fills `out`. The seed is the concatenation of `seed`'s parts.
-pub(crate) fn prf(secret: &[u8], label: &[u8], seed: &[&[u8]], out: &mut [u8]) {
-    let keyed = <Hmac<Sha256> as KeyInit>::new_from_slice(secret).expect("HMAC takes any key length");
-    let with_seed = |mut mac: Hmac<Sha256>| {
-        mac.update(label);
-        seed.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes()
-    };
-    let mut a = with_seed(keyed.clone());
-    for (index, chunk) in out.chunks_mut(32).enumerate() {
-        if index > 0 {
-            let mut mac = keyed.clone();
+/// The function under one secret. The secret is hashed once, not at each use; its state is zeroed on drop.
+pub(crate) struct Prf(Hmac<Sha256>);
+
+impl Prf {
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        Self(<Hmac<Sha256> as KeyInit>::new_from_slice(secret).expect("HMAC takes any key length"))
+    }
+
+    /// Fills `out`. The seed is the concatenation of `seed`'s parts.
+    pub(crate) fn fill(&self, label: &[u8], seed: &[&[u8]], out: &mut [u8]) {
+        let with_seed = |mut mac: Hmac<Sha256>| {
+            mac.update(label);
+            seed.iter().for_each(|part| mac.update(part));
+            mac.finalize().into_bytes()
+        };
+        let mut a = with_seed(self.0.clone());
+        for (index, chunk) in out.chunks_mut(32).enumerate() {
+            if index > 0 {
+                let mut mac = self.0.clone();
+                mac.update(&a);
+                a = mac.finalize().into_bytes();
+            }
+            let mut mac = self.0.clone();
             mac.update(&a);
-            a = mac.finalize().into_bytes();
+            chunk.copy_from_slice(&with_seed(mac)[..chunk.len()]);
         }
-        let mut mac = keyed.clone();
-        mac.update(&a);
-        chunk.copy_from_slice(&with_seed(mac)[..chunk.len()]);
     }
 }
 
@@ -44,7 +52,7 @@ mod tests {
         let bytes = |name: &str| hex::decode(value(name)).expect("hex");
         let expected = bytes("output");
         let mut out = vec![0; expected.len()];
-        prf(&bytes("secret"), value("label").as_bytes(), &[&bytes("seed")], &mut out);
+        Prf::new(&bytes("secret")).fill(value("label").as_bytes(), &[&bytes("seed")], &mut out);
         assert_eq!(out, expected);
     }
 }

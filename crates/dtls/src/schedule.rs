@@ -2,11 +2,11 @@
 //! section 8.1; RFC 7627, section 4), key block (RFC 5246, section 6.3), verify_data (RFC 5246, section 7.4.9).
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::codes::CipherSuite;
 use crate::limits::PSK_BYTES_MAX;
-use crate::prf::prf;
+use crate::prf::Prf;
 use crate::secret::Psk;
 use crate::suite::{CbcOrder, DirectionKeys};
 
@@ -27,9 +27,8 @@ pub(crate) struct Agreement {
     pub(crate) server_random: [u8; 32],
 }
 
-/// The 48 bytes that everything else is derived from.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub(crate) struct MasterSecret([u8; 48]);
+/// The 48 bytes that everything else is derived from; only the function under them is kept.
+pub(crate) struct MasterSecret(Prf);
 
 impl MasterSecret {
     /// `session_hash` covers ClientHello to ClientKeyExchange, both included.
@@ -42,14 +41,15 @@ impl MasterSecret {
         premaster[2 + key.len()..][..2].copy_from_slice(&length);
         premaster[4 + key.len()..][..key.len()].copy_from_slice(key);
         let premaster = &premaster[..2 * (2 + key.len())];
-        let mut master = Self([0; 48]);
+        let prf = Prf::new(premaster);
+        let mut master = Zeroizing::new([0; 48]);
         if agreement.extended_master_secret {
-            prf(premaster, b"extended master secret", &[session_hash], &mut master.0);
+            prf.fill(b"extended master secret", &[session_hash], &mut *master);
         } else {
             let seed: [&[u8]; 2] = [&agreement.client_random, &agreement.server_random];
-            prf(premaster, b"master secret", &seed, &mut master.0);
+            prf.fill(b"master secret", &seed, &mut *master);
         }
-        master
+        Self(Prf::new(&*master))
     }
 
     /// Keys of what the client and what the server sends.
@@ -61,7 +61,7 @@ impl MasterSecret {
         };
         let block = &mut block[..2 * (mac + 16 + salt)];
         let seed: [&[u8]; 2] = [&agreement.server_random, &agreement.client_random];
-        prf(&self.0, b"key expansion", &seed, block);
+        self.0.fill(b"key expansion", &seed, block);
         let (macs, rest) = block.split_at(2 * mac);
         let (keys, salts) = rest.split_at(32);
         let direction = |index: usize| match agreement.suite {
@@ -85,7 +85,7 @@ impl MasterSecret {
             Role::Server => b"server finished",
         };
         let mut verify_data = [0; 12];
-        prf(&self.0, label, &[transcript_hash], &mut verify_data);
+        self.0.fill(label, &[transcript_hash], &mut verify_data);
         VerifyData(verify_data)
     }
 }
@@ -129,15 +129,21 @@ mod tests {
     #[test]
     fn the_longest_key_fits_the_premaster_secret() {
         let psk = Psk::new(&[9; 64]).expect("64 bytes");
-        let master = MasterSecret::derive(&psk, &agreement(false), &[0; 32]);
-        assert!(master.0.iter().any(|&byte| byte != 0));
+        let shorter = Psk::new(&[9; 63]).expect("63 bytes");
+        let verify_data = |psk| {
+            MasterSecret::derive(psk, &agreement(false), &[0; 32]).verify_data(Role::Client, &[0; 32]).0
+        };
+        assert_ne!(verify_data(&psk), verify_data(&shorter));
     }
 
     #[test]
     fn the_session_hash_counts_only_with_the_extension() {
         let psk = Psk::new(b"key").expect("3 bytes");
-        let master = |extended, hash| MasterSecret::derive(&psk, &agreement(extended), &[hash; 32]).0;
-        assert_eq!(master(false, 1), master(false, 2));
-        assert_ne!(master(true, 1), master(true, 2));
+        let verify_data = |extended, hash| {
+            let master = MasterSecret::derive(&psk, &agreement(extended), &[hash; 32]);
+            master.verify_data(Role::Client, &[0; 32]).0
+        };
+        assert_eq!(verify_data(false, 1), verify_data(false, 2));
+        assert_ne!(verify_data(true, 1), verify_data(true, 2));
     }
 }

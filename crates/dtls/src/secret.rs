@@ -58,19 +58,20 @@ pub fn psk_from_secret(secret: &[u8]) -> Psk {
 }
 
 /// The server's own secret from which the keys of unknown identities are made, so that an unknown identity looks
-/// like a wrong key (RFC 4279, section 2).
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct DecoySecret([u8; 32]);
+/// like a wrong key (RFC 4279, section 2). Kept as the state of an HMAC under it, zeroed on drop.
+pub struct DecoySecret(Hmac<Sha256>);
 
 impl DecoySecret {
     /// Takes 32 random bytes. They should outlive a restart of the process, or answers could differ after it.
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: [u8; 32]) -> Self {
+        let keyed = <Hmac<Sha256> as KeyInit>::new_from_slice(&bytes).expect("HMAC takes any key length");
+        bytes.zeroize();
+        Self(keyed)
     }
 
     /// The key that an identity gets which has none: as long as a real one.
     pub(crate) fn psk(&self, identity: &[u8]) -> Psk {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        let mut mac = self.0.clone();
         mac.update(identity);
         let mut digest: [u8; 32] = mac.finalize().into_bytes().into();
         let psk = Psk::new(&digest[..16]).expect("16 bytes are within 1 to 64");

@@ -15,6 +15,9 @@ use crate::wire::{Malformed, Reader, put_vector16};
 /// Bytes of a handshake header.
 pub(crate) const MESSAGE_HEADER_BYTES: usize = 12;
 
+/// Room for most of our messages at the first allocation.
+const MESSAGE_BYTES_TYPICAL: usize = 96;
+
 /// Header of a fragment, or of a whole message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MessageHeader {
@@ -84,7 +87,8 @@ pub(crate) fn emit(
     message_seq: u16,
     body: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
-    let mut message = vec![0; MESSAGE_HEADER_BYTES];
+    let mut message = Vec::with_capacity(MESSAGE_BYTES_TYPICAL);
+    message.extend_from_slice(&[0; MESSAGE_HEADER_BYTES]);
     body(&mut message);
     let header = MessageHeader::unfragmented(message_type, message_seq, message.len() - MESSAGE_HEADER_BYTES);
     message[..MESSAGE_HEADER_BYTES].copy_from_slice(&header.to_bytes());

@@ -24,7 +24,7 @@ impl ServerHello {
             put_vector8(out, &[]);
             out.extend_from_slice(&self.suite.id().to_be_bytes());
             out.push(COMPRESSION_NULL);
-            let mut block = Vec::new();
+            let mut block = Vec::with_capacity(32);
             if self.extensions.renegotiation_info {
                 put_extension(&mut block, ExtensionType::RENEGOTIATION_INFO, &[0]);
             }

@@ -149,9 +149,13 @@ impl ServerHandshake {
         if header.message_seq != self.reassembly.next() {
             return Err(Discard::MessageSequence);
         }
+        if header.fragment_length == header.length {
+            self.reassembly.pass();
+            return self.handle_message(header, bytes, input);
+        }
         self.reassembly.insert(header, bytes)?;
         match self.reassembly.take() {
-            Some(message) => self.handle_message(&message, input),
+            Some(Message { header, body }) => self.handle_message(&header, &body, input),
             None => Ok(()),
         }
     }
@@ -164,14 +168,19 @@ impl ServerHandshake {
             && bytes.get(2..34) == Some(&self.client_random)
     }
 
-    fn handle_message(&mut self, message: &Message, input: &mut Input<'_>) -> Result<(), Discard> {
+    fn handle_message(
+        &mut self,
+        header: &MessageHeader,
+        body: &[u8],
+        input: &mut Input<'_>,
+    ) -> Result<(), Discard> {
         match std::mem::replace(&mut self.state, State::Over(Outcome::Expired)) {
             State::AwaitClientHello => {
                 self.state = State::AwaitClientHello;
-                self.handle_client_hello(message, input);
+                self.handle_client_hello(header, body, input);
                 Ok(())
             }
-            State::AwaitKeyExchange(waiting) => self.handle_key_exchange(waiting, message),
+            State::AwaitKeyExchange(waiting) => self.handle_key_exchange(waiting, header, body),
             other => {
                 self.state = other;
                 Err(Discard::UnexpectedMessage)
@@ -180,8 +189,8 @@ impl ServerHandshake {
     }
 
     /// AwaitClientHello -> AwaitKeyExchange, with flight 4, or Over with an alert.
-    fn handle_client_hello(&mut self, message: &Message, input: &mut Input<'_>) {
-        let chosen = ClientHello::parse(&message.body)
+    fn handle_client_hello(&mut self, header: &MessageHeader, body: &[u8], input: &mut Input<'_>) {
+        let chosen = ClientHello::parse(body)
             .and_then(|hello| Ok((hello, negotiation::choose(&self.config, &hello)?)));
         let (hello, choice) = match chosen {
             Ok(chosen) => chosen,
@@ -197,7 +206,7 @@ impl ServerHandshake {
         let server_hello = answer.emit(SERVER_HELLO_SEQ);
         let server_hello_done = emit(HandshakeType::SERVER_HELLO_DONE, SERVER_HELLO_DONE_SEQ, |_| ());
         let mut transcript = Transcript::new();
-        transcript.add_received(&message.header, &message.body);
+        transcript.add_received(header, body);
         transcript.add_sent(&server_hello);
         transcript.add_sent(&server_hello_done);
         self.choice = Some(choice);
@@ -220,14 +229,19 @@ impl ServerHandshake {
     }
 
     /// AwaitKeyExchange -> AwaitPsk.
-    fn handle_key_exchange(&mut self, waiting: AwaitKeyExchange, message: &Message) -> Result<(), Discard> {
-        let Ok(identity) = key_exchange::parse(&message.body) else {
+    fn handle_key_exchange(
+        &mut self,
+        waiting: AwaitKeyExchange,
+        header: &MessageHeader,
+        body: &[u8],
+    ) -> Result<(), Discard> {
+        let Ok(identity) = key_exchange::parse(body) else {
             self.state = State::AwaitKeyExchange(waiting);
             self.reassembly.await_again();
             return Err(Discard::Malformed);
         };
         let AwaitKeyExchange { agreement, mut transcript, .. } = waiting;
-        transcript.add_received(&message.header, &message.body);
+        transcript.add_received(header, body);
         let decoy = self.config.decoy.psk(identity);
         self.timer.stop();
         self.state = State::AwaitPsk(AwaitPsk { agreement, transcript, decoy, change_cipher_spec: false });
@@ -337,21 +351,21 @@ enum Verified {
 impl AwaitFinished {
     /// Opens a record that should be the client's Finished or a piece of it, and adds the Finished to the transcript if it verifies.
     fn verify(&mut self, record: &mut [u8]) -> Verified {
-        let copy = if self.rejected || record.len() > limits::EARLY_RECORD_BYTES_MAX {
-            None
-        } else {
-            Some(record.to_vec())
-        };
+        // Opening destroys the bytes.
+        let mut copy = [0; limits::EARLY_RECORD_BYTES_MAX];
+        let copy = copy.get_mut(..record.len()).filter(|_| !self.rejected).map(|copy| {
+            copy.copy_from_slice(record);
+            &*copy
+        });
         let transcript_hash = self.transcript_hash;
-        let opened = self.session.open_record(record);
-        let content = match opened {
+        let content = match self.session.open_record(record) {
             Ok((_, content)) if !self.is_decoy => content,
             Ok(_) | Err(Discard::Unauthentic) => {
                 let agreement = &self.agreement;
                 let failed = copy.map(|record| FailedFinished {
                     agreement: agreement.clone(),
                     transcript_hash,
-                    record,
+                    record: record.to_vec(),
                 });
                 self.rejected |= failed.is_some();
                 return Verified::No(Discard::Unauthentic, failed);

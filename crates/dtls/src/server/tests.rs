@@ -8,6 +8,7 @@ use super::*;
 use crate::client::ClientHandshake;
 use crate::codes::{ContentType, Version};
 use crate::config::ClientConfig;
+use crate::limits;
 use crate::listener::{FrontDoor, Listener};
 use crate::record::{put_plaintext, split_record};
 use crate::secret::DecoySecret;

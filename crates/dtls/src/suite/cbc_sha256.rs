@@ -176,3 +176,60 @@ pub(super) fn decrypt(key: &[u8; 16], iv: &[u8; BLOCK_BYTES], blocks: &mut [u8])
     debug_assert!(rest.is_empty());
     cbc::Decryptor::<Aes128>::new(key.into(), iv.into()).decrypt_blocks(blocks);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::{ContentType, Version};
+    use crate::record::RecordNumber;
+
+    const KEY: [u8; 16] = [1; 16];
+    const MAC_KEY: [u8; 32] = [2; 32];
+    const IV: [u8; BLOCK_BYTES] = [3; BLOCK_BYTES];
+
+    fn header() -> RecordHeader {
+        RecordHeader {
+            content_type: ContentType::APPLICATION_DATA,
+            version: Version::DTLS_1_2,
+            number: RecordNumber { epoch: 1, sequence: 5 },
+        }
+    }
+
+    /// A fragment with a good MAC around any padding, its length byte included.
+    fn sealed(order: CbcOrder, content: &[u8], padding: &[u8]) -> Vec<u8> {
+        let mut inner = content.to_vec();
+        if order == CbcOrder::MacThenEncrypt {
+            inner.extend(hmac_sha256(&MAC_KEY, &[&header().authenticated_data(content.len()), content]));
+        }
+        inner.extend(padding);
+        encrypt(&KEY, &IV, &mut inner);
+        let mut fragment = [&IV[..], &inner].concat();
+        if order == CbcOrder::EncryptThenMac {
+            let prefix = header().authenticated_data(fragment.len());
+            fragment.extend(hmac_sha256(&MAC_KEY, &[&prefix, &fragment.clone()]));
+        }
+        fragment
+    }
+
+    #[test]
+    fn attack_024_wrong_padding_around_a_good_mac_is_dropped() {
+        for order in [CbcOrder::EncryptThenMac, CbcOrder::MacThenEncrypt] {
+            let keys = CbcKeys::new(KEY, MAC_KEY, order);
+            let opens = |padding: &[u8]| {
+                let mut fragment = sealed(order, b"temp=21.", padding);
+                keys.open(&header(), &mut fragment).map(|content| content.to_vec())
+            };
+            for blocks in 0..16 {
+                let length = 8 + blocks * BLOCK_BYTES;
+                let good = vec![length as u8 - 1; length];
+                assert_eq!(opens(&good), Ok(b"temp=21.".to_vec()));
+                for index in 0..length {
+                    let mut padding = good.clone();
+                    padding[index] ^= 1;
+                    assert_eq!(opens(&padding), Err(Discard::Unauthentic), "byte {index} of {length}");
+                }
+            }
+            assert_eq!(opens(&[255; 8]), Err(Discard::Unauthentic), "more padding than record");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use narrowgate_dtls::{FrontDoor, Listener, ServerConfig};
 
+use super::bystander::Bystander;
 use super::{TestRandom, peer, start};
 
 /// Every field of a ClientHello and of the record around it.
@@ -99,7 +100,7 @@ pub(crate) fn record(content_type: u8, version: u16, epoch: u16, sequence: u64, 
     record
 }
 
-/// A listener and its last reply.
+/// A listener and its last reply. After each case, at its end, a device that did nothing wrong connects.
 pub(crate) struct Door {
     pub(crate) listener: Listener,
     pub(crate) reply: Vec<u8>,
@@ -114,5 +115,13 @@ impl Door {
 
     pub(crate) fn knock(&mut self, datagram: &[u8]) -> FrontDoor {
         self.listener.handle_datagram(start(), peer(), datagram, &mut self.rng, &mut self.reply)
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            Bystander::connect(&mut self.listener, start()).assert_alive();
+        }
     }
 }

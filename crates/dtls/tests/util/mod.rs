@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod bystander;
+pub(crate) mod campaign;
 pub(crate) mod hello;
+pub(crate) mod mutation;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -178,6 +181,23 @@ impl World {
             at_client: Vec::new(),
             discards: Vec::new(),
         }
+    }
+
+    /// Another client at the same server, which has forgotten the last one; the time goes on.
+    pub(crate) fn start_anew(&mut self, client: ClientConfig) {
+        self.server = ServerSide::Listening;
+        self.client = ClientSide::Handshake(Box::new(ClientHandshake::new(client, self.now, &mut self.rng)));
+        self.wire.clear();
+        self.lookup_due = None;
+        self.sent.clear();
+        self.attempts.clear();
+        self.replies.clear();
+        self.refusals.clear();
+        self.rejected.clear();
+        self.expired = false;
+        self.identities.clear();
+        self.at_server.clear();
+        self.at_client.clear();
     }
 
     /// A pair that is connected without any loss.
@@ -386,6 +406,11 @@ impl World {
             self.step();
         }
         self.drain(&mut |_, _| false);
+    }
+
+    /// Another device connects and reports, through the same front door.
+    pub(crate) fn assert_others_live(&mut self) {
+        bystander::Bystander::connect(&mut self.listener, self.now).assert_alive();
     }
 
     /// A short report arrives, for sessions with little room.

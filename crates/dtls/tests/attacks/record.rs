@@ -1,29 +1,31 @@
-//! Section A of the catalogue of hostile input: the record layer. After each case the session still works.
+//! Section A: the record layer.
 
-mod util;
-
+use crate::util::bystander::Bystander;
+use crate::util::hello::record;
+use crate::util::{PROTECTIONS, Protection, TestRandom, World, client_config, server_config, start};
 use narrowgate_dtls::{
-    DatagramKind, Discard, Opened, Random, SealError, Session, classify, limits, split_record,
+    DatagramKind, Discard, Listener, Opened, Random, SealError, Session, classify, limits, split_record,
 };
-use util::hello::record;
-use util::{PROTECTIONS, Protection, TestRandom, World, client_config, server_config};
 
 /// Both ends of a session, and a way to make records of the client's.
 struct Pair {
     server: Box<Session>,
     client: Box<Session>,
     rng: TestRandom,
+    listener: Listener,
+    bystander: Bystander,
 }
 
 impl Pair {
     fn new(protection: Protection) -> Self {
-        let world = World::connected(server_config(), client_config(protection));
-        let (util::ServerSide::Established(server), util::ClientSide::Established(client)) =
+        let mut world = World::connected(server_config(), client_config(protection));
+        let bystander = Bystander::connect(&mut world.listener, world.now);
+        let (crate::util::ServerSide::Established(server), crate::util::ClientSide::Established(client)) =
             (world.server, world.client)
         else {
             unreachable!("the world is connected");
         };
-        Self { server, client, rng: TestRandom::new(7) }
+        Self { server, client, rng: TestRandom::new(7), listener: world.listener, bystander }
     }
 
     fn all() -> impl Iterator<Item = Self> {
@@ -47,6 +49,16 @@ impl Pair {
     fn assert_alive(&mut self) {
         let record = self.sealed(b"alive");
         assert_eq!(self.open(record), Ok(b"alive".to_vec()));
+        let mut answer = Vec::new();
+        self.server.seal(b"answer", &mut self.rng, &mut answer).expect("it fits");
+        assert_eq!(self.client.open(&mut answer), Ok(Opened::Application(&mut b"answer".to_owned())));
+        self.assert_others_live();
+    }
+
+    /// Another session, and a new one.
+    fn assert_others_live(&mut self) {
+        self.bystander.assert_alive();
+        Bystander::connect(&mut self.listener, start()).assert_alive();
     }
 }
 
@@ -218,6 +230,19 @@ fn attack_017_the_send_counter_ends_and_never_wraps() {
         let mut out = Vec::new();
         pair.client.close_notify(&mut pair.rng, &mut out);
         assert!(out.is_empty());
+        pair.assert_others_live();
+    }
+}
+
+/// There is one protected epoch and no way to a next one, so none can run out: who wants new keys does a handshake.
+#[test]
+fn attack_018_the_last_epoch_is_no_epoch() {
+    for mut pair in Pair::all() {
+        let mut record = pair.sealed(b"x");
+        renumber(&mut record, 65_535, 0);
+        assert_eq!(pair.open(record), Err(Discard::Epoch));
+        assert_eq!(pair.server.failed_opens(), 0);
+        pair.assert_alive();
     }
 }
 
@@ -238,6 +263,7 @@ fn attack_019_forgeries_are_counted_and_end_the_session_at_2_to_the_20() {
             assert_eq!(pair.server.open(&mut short), Err(Discard::Unauthentic));
         }
         assert_eq!(pair.open(good), Err(Discard::ForgeryBudget));
+        pair.assert_others_live();
     }
 }
 
@@ -260,9 +286,11 @@ fn attack_022_nonces_are_the_record_numbers_and_ivs_do_not_repeat() {
         assert_eq!(record[13..21], (1 << 48 | sequence).to_be_bytes());
         assert_eq!(record[3..11], record[13..21]);
     }
+    pair.assert_alive();
     let mut pair = Pair::new(Protection::CbcEncryptThenMac);
     let ivs: std::collections::HashSet<_> = (0..2000).map(|_| pair.sealed(b"x")[13..29].to_vec()).collect();
     assert_eq!(ivs.len(), 2000);
+    pair.assert_alive();
 }
 
 /// Changes to every byte, of every length: one and the same answer. That it takes the same time is for a timing test;
@@ -307,6 +335,8 @@ fn attack_027_an_encrypt_then_mac_record_is_not_taken_for_the_other_order() {
     let (from_etm, from_mte) = (etm.sealed(b"x"), mte.sealed(b"x"));
     assert_eq!(mte.open(from_etm), Err(Discard::Unauthentic));
     assert_eq!(etm.open(from_mte), Err(Discard::Unauthentic));
+    etm.assert_alive();
+    mte.assert_alive();
 }
 
 #[test]
@@ -323,6 +353,8 @@ fn attack_028_max_fragment_length_limits_what_we_seal() {
         let sealed = server.seal(&vec![0; bytes + 1], &mut TestRandom::new(1), &mut out);
         assert_eq!(sealed, Err(SealError::TooLarge { max: bytes }));
         assert!(out.is_empty());
+        world.assert_data_flows();
+        world.assert_others_live();
     }
 }
 
@@ -359,6 +391,7 @@ fn attack_067_warnings_become_fatal_after_32_and_close_notify_is_told_apart() {
         let mut out = Vec::new();
         pair.client.close_notify(&mut pair.rng, &mut out);
         assert_eq!(pair.server.open(&mut out), Ok(Opened::CloseNotify));
+        pair.assert_alive();
     }
 }
 

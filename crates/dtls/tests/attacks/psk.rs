@@ -1,0 +1,224 @@
+//! Section C: identities and keys. What an identity means is not known here.
+
+use std::time::Duration;
+
+use crate::util::hello::record;
+use crate::util::{
+    ClientSide, IDENTITY, Kind, PROTECTIONS, SECRET, ServerSide, To, World, client_config, key, kind,
+    server_config,
+};
+use narrowgate_dtls::{ClientConfig, Discard, Psk, PskError, psk_from_secret};
+
+/// Runs a handshake that must fail; gives the sizes of all datagrams that the server sent, and when.
+fn fails(client: ClientConfig, answer: Option<Psk>) -> (World, Vec<usize>) {
+    let mut world = World::new(server_config(), client, 1);
+    world.answer = answer;
+    world.run(|_, _| false);
+    assert!(matches!(world.client, ClientSide::Expired), "silence, no alert");
+    assert!(world.expired && world.refusals.is_empty());
+    world.assert_others_live();
+    let sizes =
+        world.sent.iter().filter(|(to, _)| *to == To::Client).map(|(_, datagram)| datagram.len()).collect();
+    (world, sizes)
+}
+
+#[test]
+fn attack_069_an_unknown_identity_and_a_wrong_key_look_alike() {
+    for protection in PROTECTIONS {
+        let wrong = || ClientConfig { psk: psk_from_secret(b"another secret"), ..client_config(protection) };
+        let (wrong_key, wrong_key_sizes) = fails(wrong(), Some(key()));
+        let (unknown, unknown_sizes) = fails(wrong(), None);
+        assert_eq!(wrong_key_sizes, unknown_sizes);
+        assert_eq!(wrong_key.sent, unknown.sent, "byte for byte, with the same randomness");
+        assert_eq!(wrong_key.discards, unknown.discards);
+        // The right key of an identity that may not connect is refused in the same way.
+        let (_, barred_sizes) = fails(client_config(protection), None);
+        assert_eq!(barred_sizes, unknown_sizes);
+    }
+}
+
+/// That the steps also take the same time is measured by the example `timing`.
+#[test]
+fn attack_070_an_unknown_identity_takes_the_same_steps_at_the_same_times() {
+    for protection in PROTECTIONS {
+        let mut worlds = [Some(key()), None].map(|answer| {
+            let wrong = ClientConfig { psk: psk_from_secret(b"another secret"), ..client_config(protection) };
+            let mut world = World::new(server_config(), wrong, 1);
+            world.answer = answer;
+            (world.now, world)
+        });
+        let mut steps = 0;
+        while !worlds[0].1.expired {
+            let [known, unknown] = worlds.each_mut().map(|(began, world)| {
+                world.turn();
+                let server = match &world.server {
+                    ServerSide::Handshake(server) => {
+                        let due = server.poll_timeout().map(|due| due.duration_since(*began));
+                        Some((format!("{server:?}"), server.memory_bytes(), due))
+                    }
+                    _ => None,
+                };
+                (world.now.duration_since(*began), server, world.sent.len(), world.discards.clone())
+            });
+            assert_eq!(known, unknown);
+            steps += 1;
+        }
+        assert!(steps > 10 && worlds[1].1.expired);
+        worlds.into_iter().for_each(|(_, mut world)| world.assert_others_live());
+    }
+}
+
+#[test]
+fn attack_071_an_empty_identity_is_asked_for_like_any_other() {
+    for protection in PROTECTIONS {
+        let client = ClientConfig { identity: Vec::new(), ..client_config(protection) };
+        let (world, _) = fails(client, None);
+        assert_eq!(world.identities, [Vec::new()]);
+    }
+}
+
+/// They come out as they went in, whoever then judges them, and refused ones look like a wrong key.
+fn are_opaque(identities: &[&[u8]]) {
+    for protection in PROTECTIONS {
+        for &identity in identities {
+            let client = || ClientConfig { identity: identity.to_vec(), ..client_config(protection) };
+            let mut world = World::connected(server_config(), client());
+            assert_eq!(world.identities, [identity.to_vec()]);
+            world.assert_data_flows();
+            world.assert_others_live();
+            fails(client(), None);
+        }
+    }
+}
+
+#[test]
+fn attack_074_commas_mean_nothing_to_a_handshake() {
+    let long = [b','; 1000];
+    are_opaque(&[b"pk,dk,2", b"pk,dk,2,60,", b"pk,,2,60", b",,,", b"pk,dk,2,60,x", &long]);
+}
+
+#[test]
+fn attack_075_modes_mean_nothing_to_a_handshake() {
+    are_opaque(&[b"pk,dk,0,60", b"pk,dk,-1,60", b"pk,dk,2 ,60", b"pk,dk,18446744073709551616,60"]);
+}
+
+#[test]
+fn attack_076_lifetimes_mean_nothing_to_a_handshake() {
+    are_opaque(&[
+        b"pk,dk,2,29",
+        b"pk,dk,2,86401",
+        b"pk,dk,2,-1",
+        b"pk,dk,2,1e3",
+        b"pk,dk,2,9223372036854775808",
+    ]);
+}
+
+#[test]
+fn attack_078_identities_are_bytes_and_not_text() {
+    are_opaque(&[
+        b"PK1,dk,2,60",
+        b"%70k1,dk,2,60",
+        b"\xff\x00\xfe",
+        "\u{e9}".as_bytes(),
+        "e\u{301}".as_bytes(),
+    ]);
+}
+
+/// Flight 5 with another body in its ClientKeyExchange.
+#[test]
+fn attack_073_an_identity_of_another_length_than_it_says_is_dropped() {
+    for protection in PROTECTIONS {
+        for body in [&[0xff, 0xff, 1, 2, 3][..], &[0, 1, b'a', b'b'], &[0], &[]] {
+            let mut world = World::new(server_config(), client_config(protection), 1);
+            while !world.wire.iter().any(|(_, _, datagram)| kind(datagram) == Kind::KeyExchange) {
+                world.turn();
+            }
+            let length = body.len() as u8;
+            let header = [16, 0, 0, length, 0, 2, 0, 0, 0, 0, 0, length];
+            world.deliver_to_server(record(22, 0xfefd, 0, 40, &[&header, body].concat()));
+            assert_eq!(world.discards, [Discard::Malformed]);
+            world.run(|_, _| false);
+            assert!(world.is_connected() && world.identities == [IDENTITY.to_vec()]);
+            world.assert_data_flows();
+            world.assert_others_live();
+        }
+    }
+}
+
+#[test]
+fn attack_080_the_published_key_opens_a_session() {
+    for protection in PROTECTIONS {
+        let published = hex::decode("414140de5dae2223b00361a396177a9c").expect("hex");
+        let client =
+            ClientConfig { psk: Psk::new(&published).expect("16 bytes"), ..client_config(protection) };
+        let mut world = World::new(server_config(), client, 1);
+        world.answer = Some(psk_from_secret(b"abc"));
+        world.run(|_, _| false);
+        assert!(world.is_connected());
+        world.assert_data_flows();
+    }
+}
+
+#[test]
+fn attack_082_a_secret_changed_during_the_handshake_or_later_is_the_one_that_counts() {
+    for protection in PROTECTIONS {
+        let renewed = psk_from_secret(b"the next secret");
+        // During the handshake: what is there when the key is asked for decides.
+        fails(client_config(protection), Some(renewed.clone()));
+        // During a session: it lives, and its next handshake needs the new secret.
+        let mut world = World::connected(server_config(), client_config(protection));
+        world.assert_data_flows();
+        let client = ClientConfig { psk: renewed.clone(), ..client_config(protection) };
+        let mut next = World::new(server_config(), client, 2);
+        next.answer = Some(renewed);
+        next.run(|_, _| false);
+        assert!(next.is_connected());
+        next.assert_data_flows();
+        world.assert_data_flows();
+    }
+}
+
+#[test]
+fn attack_083_keys_of_no_length_or_too_long_are_refused() {
+    assert_eq!(Psk::new(&[]), Err(PskError::Empty));
+    assert_eq!(Psk::new(&[1; 65]), Err(PskError::TooLong { bytes: 65, max: 64 }));
+}
+
+#[test]
+fn the_key_is_asked_for_once_however_often_the_flight_comes() {
+    for protection in PROTECTIONS {
+        let mut world = World::new(server_config(), client_config(protection), 1);
+        world.lookup = Duration::from_secs(10);
+        world.run(|_, _| false);
+        assert!(world.is_connected());
+        assert_eq!(world.identities, [IDENTITY.to_vec()]);
+        let flights = world.sent.iter().filter(|(_, datagram)| kind(datagram) == Kind::KeyExchange).count();
+        assert!(flights > 2, "the client has repeated itself meanwhile");
+        world.assert_data_flows();
+    }
+}
+
+#[test]
+fn a_handshake_needs_no_repetition_while_the_key_is_looked_up() {
+    for protection in PROTECTIONS {
+        let mut world = World::new(server_config(), client_config(protection), 1);
+        world.lookup = Duration::from_millis(500);
+        world.run(|_, _| false);
+        assert!(world.is_connected());
+        assert_eq!(world.sent.len(), 6, "the Finished that came early was kept");
+    }
+}
+
+#[test]
+fn a_wrong_key_is_named_by_trying_candidates() {
+    for protection in PROTECTIONS {
+        let client = ClientConfig { psk: psk_from_secret(b"c3PW03srd6c"), ..client_config(protection) };
+        let (world, _) = fails(client, Some(key()));
+        let [failed] = &world.rejected[..] else {
+            panic!("told {} times", world.rejected.len());
+        };
+        assert!(failed.fits(&psk_from_secret(b"c3PW03srd6c")));
+        assert!(!failed.fits(&psk_from_secret(SECRET)));
+        assert!(!failed.fits(&Psk::new(SECRET).expect("20 bytes")));
+    }
+}
