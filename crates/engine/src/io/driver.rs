@@ -90,6 +90,7 @@ impl RunningShard {
                 failing: false,
                 quiet: false,
                 published: now,
+                drops_asked: now,
             };
             driver.run();
         };
@@ -127,6 +128,8 @@ struct Driver<S> {
     /// Set by [`Input::Quiesce`]: what arrives from now on stays in the kernel.
     quiet: bool,
     published: Instant,
+    /// When the kernel was last asked how many datagrams it dropped.
+    drops_asked: Instant,
 }
 
 impl<S: EventSink> Driver<S> {
@@ -202,9 +205,13 @@ impl<S: EventSink> Driver<S> {
     }
 
     fn receive(&mut self, now: Instant) {
-        let publish = now >= self.published + STATS_INTERVAL;
+        // By its own clock: counters are published while nothing arrives, but drops are told with a datagram only.
+        let ask_for_drops = now >= self.drops_asked + STATS_INTERVAL;
+        if ask_for_drops {
+            self.drops_asked = now;
+        }
         for batch in 0..BATCHES_PER_TURN {
-            let received = if publish && batch == 0 {
+            let received = if ask_for_drops && batch == 0 {
                 self.mmsg.receive_one_with_drops(&self.socket, self.shard.stats())
             } else {
                 self.mmsg.receive(&self.socket, self.shard.stats())
@@ -225,7 +232,7 @@ impl<S: EventSink> Driver<S> {
                 self.readable = false;
                 return;
             }
-            if count < BATCH && !(publish && batch == 0) {
+            if count < BATCH && !(ask_for_drops && batch == 0) {
                 // Fewer than asked for: the queue was empty at that moment, and a new datagram makes a new edge.
                 self.readable = false;
                 return;

@@ -180,3 +180,54 @@ fn to_socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
     address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::io::socket;
+
+    #[test]
+    fn datagrams_that_the_kernel_dropped_are_counted() {
+        let socket =
+            socket::bind_all(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a free port").remove(0);
+        socket2::SockRef::from(&socket).set_recv_buffer_size(4096).expect("a small buffer is granted");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("a bound socket has an address");
+        let send = |count: usize| {
+            (0..count).for_each(|_| assert_eq!(peer.send_to(&[0; 500], address).ok(), Some(500)))
+        };
+        send(100);
+        let (mut mmsg, mut stats) = (Mmsg::new(), Stats::default());
+        let mut received = 0;
+        while let Ok(count @ 1..) = mmsg.receive(&socket, &mut stats) {
+            received += count;
+        }
+        // The count comes with the next datagram that is taken in.
+        send(1);
+        assert_eq!(mmsg.receive_one_with_drops(&socket, &mut stats).ok(), Some(1));
+        assert!(received < 100);
+        assert_eq!(stats.value(Counter::KernelReceiveDrops), 100 - received as u64);
+    }
+
+    #[test]
+    fn a_batch_goes_out_and_comes_in_whole() {
+        let socket =
+            socket::bind_all(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a free port").remove(0);
+        let address = socket.local_addr().expect("a bound socket has an address");
+        let mut outbox = Outbox::default();
+        for number in 0..100_u8 {
+            outbox.push(address, &[number, 1, 2]);
+        }
+        let (mut mmsg, mut stats) = (Mmsg::new(), Stats::default());
+        mmsg.send(&socket, &mut outbox, &mut stats);
+        let mut received = Vec::new();
+        while let Ok(1..) = mmsg.receive(&socket, &mut stats) {
+            received.extend(mmsg.datagrams().map(|(peer, datagram)| (peer, datagram.to_vec())));
+        }
+        let expected: Vec<_> = (0..100_u8).map(|number| (address, vec![number, 1, 2])).collect();
+        assert_eq!(received, expected);
+        assert_eq!(stats.value(Counter::DatagramsSent), 100);
+    }
+}
