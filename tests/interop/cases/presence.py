@@ -42,3 +42,33 @@ def _silence(world):
     check(stored(gateway, silent, "temp") == [value], "the report after the silence is not stored")
     for session in sessions.values():
         session.close()
+
+
+def _register_restart(what, end):
+    @case(f"{what} makes nobody offline: an online device has a full lifetime from the start on, then goes offline")
+    def _restart(world):
+        with world.fresh() as gateway:
+            gateway.start()
+            device = create_device(gateway)
+            target = gateway.target(device.identity(lifetime=LIFETIME), device.key, CCM8)
+            session = MBEDTLS_3.session(target).handshake()
+            check_reply(session.ask(device.report({"temp": 1})))
+            before = gateway.json("device", "show", *device.names)
+            end(gateway)
+            time.sleep(3)
+            gateway.start()
+            begin = time.monotonic()
+            check(state(gateway, device) == "online", "the restart took it offline")
+            time.sleep(LIFETIME - 2)
+            check(state(gateway, device) == "online", "offline before a full lifetime had passed")
+            eventually("it is online for ever", lambda: state(gateway, device) == "offline", 8)
+            check(time.monotonic() - begin >= LIFETIME - 1.5, "offline too early")
+            after = gateway.json("device", "show", *device.names)
+            check(after["lastOnlineTime"] == before["lastOnlineTime"], "the restart counts as a login")
+            log = [entry["event"] for entry in gateway.json("device", "log", *device.names)]
+            check(log.count("offline") == 1 and log.count("online") == 0, f"the log says {log}")
+            session.vanish()
+
+
+_register_restart("kill -9", lambda gateway: gateway.kill())
+_register_restart("SIGTERM", lambda gateway: gateway.stop())
