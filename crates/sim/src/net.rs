@@ -26,6 +26,10 @@ pub struct Conditions {
     pub late_per_mille: u16,
     /// See `late_per_mille`.
     pub late_by: Duration,
+    /// Of a thousand datagrams so many arrive with one bit flipped.
+    pub flipped_per_mille: u16,
+    /// Longer datagrams (UDP payload in bytes) are lost, as on a path with a small MTU.
+    pub datagram_bytes_max: usize,
 }
 
 impl Conditions {
@@ -38,6 +42,8 @@ impl Conditions {
             delay: delay..delay,
             late_per_mille: 0,
             late_by: delay,
+            flipped_per_mille: 0,
+            datagram_bytes_max: usize::MAX,
         }
     }
 
@@ -49,6 +55,8 @@ impl Conditions {
             delay: Duration::from_millis(40)..Duration::from_millis(400),
             late_per_mille: 50,
             late_by: Duration::from_secs(3),
+            flipped_per_mille: 0,
+            datagram_bytes_max: usize::MAX,
         }
     }
 }
@@ -108,6 +116,11 @@ impl Network {
         self.conditions = conditions;
     }
 
+    /// How it is now.
+    pub const fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
     /// The next `count` datagrams to `address` get lost, whatever the conditions.
     pub fn lose_next(&mut self, address: SocketAddr, count: u32) {
         self.to_lose.insert(address, count);
@@ -145,14 +158,16 @@ impl Network {
             *left -= 1;
             return;
         }
-        if self.random.chance(self.conditions.lost_per_mille) {
+        let too_long = datagram.len() > self.conditions.datagram_bytes_max;
+        if self.random.chance(self.conditions.lost_per_mille) || too_long {
             return;
         }
         let copies = if self.random.chance(self.conditions.repeated_per_mille) { 2 } else { 1 };
         for _ in 0..copies {
             let arrives = now + self.draw_delay();
             self.sent += 1;
-            let packet = Packet { from, to, bytes: datagram.to_vec() };
+            let mut packet = Packet { from, to, bytes: datagram.to_vec() };
+            self.flip(&mut packet.bytes);
             self.on_their_way.push(Reverse((arrives, self.sent, packet)));
         }
     }
@@ -168,6 +183,18 @@ impl Network {
     /// When the next datagram arrives.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.on_their_way.peek().map(|Reverse((arrives, _, _))| *arrives)
+    }
+
+    /// Flips a bit of a datagram if it is its turn.
+    fn flip(&mut self, bytes: &mut [u8]) {
+        // A network that flips nothing draws nothing, so that its seeds mean what they meant.
+        if self.conditions.flipped_per_mille == 0 || !self.random.chance(self.conditions.flipped_per_mille) {
+            return;
+        }
+        let bit = self.random.below(bytes.len() as u64 * 8) as usize;
+        if let Some(byte) = bytes.get_mut(bit / 8) {
+            *byte ^= 1 << (bit % 8);
+        }
     }
 
     fn draw_delay(&mut self) -> Duration {
@@ -230,5 +257,19 @@ mod tests {
         assert_eq!(network.poll_arrival(later).map(|packet| packet.bytes), Some(b"kept".to_vec()));
         assert_eq!(network.poll_arrival(later), None);
         assert_eq!(network.seen().len(), 2);
+    }
+
+    #[test]
+    fn a_network_that_flips_changes_one_bit_and_one_with_a_small_mtu_loses_what_is_longer() {
+        let mut conditions = Conditions::good();
+        conditions.flipped_per_mille = 1000;
+        conditions.datagram_bytes_max = 8;
+        let mut network = Network::new(conditions, 1);
+        network.handle_datagram(start(), address(1), address(2), &[0; 8]);
+        network.handle_datagram(start(), address(1), address(2), &[0; 9]);
+        let later = start() + Duration::from_secs(1);
+        let bytes = network.poll_arrival(later).expect("the first fits").bytes;
+        assert_eq!(bytes.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+        assert_eq!(network.poll_arrival(later), None);
     }
 }

@@ -6,6 +6,7 @@
 pub mod platform;
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -33,7 +34,7 @@ const STEPS_AT_ONCE_MAX: u32 = 10_000;
 struct Host {
     address: SocketAddr,
     device: Device,
-    events: Vec<DeviceEvent>,
+    events: VecDeque<DeviceEvent>,
 }
 
 /// Names a device in its world.
@@ -91,7 +92,7 @@ impl World {
 
     /// Adds a device; several may be at the same address, and all of them get what is sent there.
     pub fn add(&mut self, address: SocketAddr, config: DeviceConfig) -> HostId {
-        self.hosts.push(Host { address, device: Device::new(config), events: Vec::new() });
+        self.hosts.push(Host { address, device: Device::new(config), events: VecDeque::new() });
         HostId(self.hosts.len() - 1)
     }
 
@@ -122,7 +123,30 @@ impl World {
 
     /// What a device told since it was last asked.
     pub fn take_events(&mut self, host: HostId) -> Vec<DeviceEvent> {
-        std::mem::take(&mut self.hosts[host.0].events)
+        std::mem::take(&mut self.hosts[host.0].events).into()
+    }
+
+    /// The next thing that a device told and nobody has taken.
+    pub fn poll_event(&mut self, host: HostId) -> Option<DeviceEvent> {
+        self.hosts[host.0].events.pop_front()
+    }
+
+    /// Whether a device told something that nobody has taken.
+    pub fn has_event(&self, host: HostId) -> bool {
+        !self.hosts[host.0].events.is_empty()
+    }
+
+    /// From now on a device is elsewhere; it does not notice.
+    pub fn move_to(&mut self, host: HostId, address: SocketAddr) {
+        self.hosts[host.0].address = address;
+    }
+
+    /// Kills the server and starts another one in its place, which knows the keys and no sessions.
+    pub fn restart(&mut self, config: ShardConfig) {
+        let mut seed = [0; 32];
+        self.random.fill(&mut seed);
+        self.shard = Shard::new(config, self.now, seed);
+        self.platform.forget_open();
     }
 
     /// What the server holds now.
@@ -227,7 +251,7 @@ impl World {
                 network.handle_datagram(*now, *address, SERVER, &datagram);
             }
             while let Some(event) = device.poll_event() {
-                events.push(event);
+                events.push_back(event);
             }
         }
     }

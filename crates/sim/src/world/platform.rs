@@ -100,6 +100,12 @@ impl Platform {
         self.commands.push((now, command));
     }
 
+    /// Forgets what it owes to a shard that is gone.
+    pub fn forget_open(&mut self) {
+        self.waiting.clear();
+        self.commands.clear();
+    }
+
     /// The next command for the shard that is due.
     pub fn poll_command(&mut self, now: Instant) -> Option<ShardCommand> {
         let index = self.commands.iter().position(|(due, _)| *due <= now)?;

@@ -1,0 +1,371 @@
+//! Lets a story happen in a world.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use narrowgate_coap::Request;
+use narrowgate_engine::event::ShardCommand;
+
+use super::{
+    Story, StoryError,
+    sentence::{
+        Action, Check, Deed, Destination, DeviceSetup, Expectation, Order, Outcome, Sentence, Weather,
+    },
+};
+use crate::{
+    device::{DeviceCommand, Report},
+    net::{Conditions, Packet},
+    world::{HostId, SERVER, World},
+};
+
+/// `a connects` takes no longer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+/// Replayed datagrams follow one another at this distance.
+const REPLAY_PAUSE: Duration = Duration::from_millis(100);
+/// Somebody who is none of the devices.
+const ELSEWHERE: ([u8; 4], u16) = ([203, 0, 113, 77], 9999);
+
+/// `Err` holds what happened instead.
+type Happened = Result<(), String>;
+
+pub(super) fn story(story: &Story) -> Result<(), StoryError> {
+    let mut stage = Stage {
+        world: World::new(story.server.clone(), Conditions::good(), story.seed),
+        hosts: HashMap::new(),
+        ports: 20_000,
+        reports: 0,
+        clears_up: None,
+        recorded: Vec::new(),
+    };
+    let fail = |line, reason| StoryError { file: story.file.clone(), line, reason };
+    for Sentence { line, after, action } in &story.sentences {
+        stage.pass(*after);
+        stage.act(action, story).map_err(|reason| fail(*line, reason))?;
+    }
+    let last = story.sentences.last().map_or(1, |sentence| sentence.line);
+    stage.end().map_err(|reason| fail(last, format!("at the end of the story: {reason}")))
+}
+
+struct Stage {
+    world: World,
+    hosts: HashMap<String, Vec<HostId>>,
+    /// The last port that was given to a device.
+    ports: u16,
+    /// The number of the last report.
+    reports: u64,
+    /// When the network changes back, and to what.
+    clears_up: Option<(Instant, Conditions)>,
+    recorded: Vec<Packet>,
+}
+
+impl Stage {
+    fn act(&mut self, action: &Action, story: &Story) -> Happened {
+        match action {
+            Action::Wait => Ok(()),
+            Action::Device(setup) => self.add(setup),
+            Action::Deed { who, deed } => self.do_deed(who, deed),
+            Action::Network(weather) => {
+                self.change_weather(weather);
+                Ok(())
+            }
+            Action::Gateway(order) => {
+                self.obey(order, story);
+                Ok(())
+            }
+            Action::Expect(Expectation::Device { who, outcome, within }) => {
+                self.expect_of_device(who, outcome, *within)
+            }
+            Action::Expect(Expectation::Gateway { checks, within }) => {
+                self.expect_of_gateway(checks, *within)
+            }
+            Action::Expect(Expectation::Store { who, point, values }) => {
+                self.expect_of_store(who, point, values)
+            }
+        }
+    }
+
+    fn hosts(&self, who: &str) -> Vec<HostId> {
+        self.hosts.get(who).cloned().unwrap_or_default()
+    }
+
+    fn add(&mut self, setup: &DeviceSetup) -> Happened {
+        let shared = setup.at.as_ref().and_then(|other| self.hosts(other).first().copied());
+        let mut hosts = Vec::new();
+        for number in 1..=setup.count.unwrap_or(1) {
+            let mut config = setup.config.clone();
+            if setup.count.is_some() {
+                config.identity.device_key = format!("{}-{number}", config.identity.device_key);
+            }
+            if let Some(psk) = &setup.known {
+                self.world.learn(&config.identity, psk.clone());
+            }
+            let address = match shared {
+                Some(other) => self.world.address(other),
+                None => self.new_address()?,
+            };
+            hosts.push(self.world.add(address, config));
+        }
+        self.hosts.insert(setup.name.clone(), hosts);
+        Ok(())
+    }
+
+    fn new_address(&mut self) -> Result<SocketAddr, String> {
+        self.ports = self.ports.checked_add(1).ok_or("there are no ports left")?;
+        Ok(SocketAddr::from(([198, 51, 100, 7], self.ports)))
+    }
+
+    fn do_deed(&mut self, who: &str, deed: &Deed) -> Happened {
+        for host in self.hosts(who) {
+            let command = match deed {
+                Deed::Connect | Deed::TryToConnect => DeviceCommand::Connect,
+                Deed::Post(points) => {
+                    self.reports += 1;
+                    DeviceCommand::Report(Report {
+                        id: self.reports,
+                        time_ms: None,
+                        points: points.as_str().into(),
+                    })
+                }
+                Deed::Ping => DeviceCommand::Ping,
+                Deed::Get(path) => DeviceCommand::Request(Request::get(path)),
+                Deed::AskForSecret => DeviceCommand::AskActivation,
+                Deed::Close => DeviceCommand::Close,
+                Deed::PowerOff => DeviceCommand::PowerOff,
+                Deed::Move => {
+                    let address = self.new_address()?;
+                    self.world.move_to(host, address);
+                    continue;
+                }
+            };
+            self.world.command(host, command).map_err(|error| error.to_string())?;
+        }
+        match deed {
+            Deed::Connect => self.expect_of_device(who, &Outcome::Connected(None), CONNECT_WITHIN),
+            _ => Ok(()),
+        }
+    }
+
+    fn change_weather(&mut self, weather: &Weather) {
+        match weather {
+            Weather::Change { conditions, lasts } => {
+                let before = match self.clears_up.take() {
+                    Some((_, before)) => before,
+                    None => self.world.network.conditions().clone(),
+                };
+                self.clears_up = lasts.map(|lasts| (self.world.now() + lasts, before));
+                self.world.network.change(conditions.clone());
+            }
+            Weather::LoseNext { count, to: Destination::Gateway } => {
+                self.world.network.lose_next(SERVER, *count);
+            }
+            Weather::LoseNext { count, to: Destination::Device(who) } => {
+                for host in self.hosts(who) {
+                    let address = self.world.address(host);
+                    self.world.network.lose_next(address, *count);
+                }
+            }
+            Weather::Record => self.world.network.record(),
+            Weather::Replay { from_elsewhere } => {
+                let recorded = self.world.network.take_recorded();
+                if !recorded.is_empty() {
+                    self.recorded = recorded.into_iter().filter(|packet| packet.to == SERVER).collect();
+                }
+                for Packet { from, bytes, .. } in self.recorded.clone() {
+                    self.world.inject(if *from_elsewhere { ELSEWHERE.into() } else { from }, &bytes);
+                    self.pass(REPLAY_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: &Order, story: &Story) {
+        let now = self.world.now();
+        match order {
+            Order::AnswerAfter(takes) => self.world.platform.request_takes = *takes,
+            Order::AnswerNow => {
+                self.world.platform.request_takes = Some(Duration::ZERO);
+                self.world.platform.answer_all(now);
+            }
+            Order::LookUpAfter(takes) => self.world.platform.lookup_takes = *takes,
+            Order::Learn { who, psk } => {
+                for host in self.hosts(who) {
+                    let identity = self.world.device(host).identity().clone();
+                    self.world.learn(&identity, psk.clone());
+                }
+            }
+            Order::Forget(who) => {
+                for host in self.hosts(who) {
+                    let identity = self.world.device(host).identity().to_string();
+                    self.world.platform.keys.remove(identity.as_bytes());
+                }
+            }
+            Order::Close(who) => {
+                for host in self.hosts(who) {
+                    let address = self.world.address(host);
+                    let platform = &mut self.world.platform;
+                    let connected = platform.connected.iter().rev().find(|it| it.peer == address);
+                    if let Some(session) = connected.map(|it| it.session) {
+                        platform.command(now, ShardCommand::Close { session });
+                    }
+                }
+            }
+            Order::Drain => self.world.platform.command(now, ShardCommand::Drain),
+            Order::Restart => self.world.restart(story.server.clone()),
+        }
+    }
+
+    fn expect_of_device(&mut self, who: &str, expected: &Outcome, within: Duration) -> Happened {
+        let deadline = self.world.now() + within;
+        for host in self.hosts(who) {
+            let left = deadline.saturating_duration_since(self.world.now());
+            self.wait(left, |world| world.has_event(host));
+            let event = self.world.poll_event(host);
+            let outcome = event.as_ref().map_or(Outcome::Nothing, Outcome::of);
+            if !outcome.meets(expected) {
+                let device_key = &self.world.device(host).identity().device_key;
+                return Err(format!("{device_key}: {outcome} instead of {expected}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_of_gateway(&mut self, checks: &[Check], within: Duration) -> Happened {
+        let holds = |world: &mut World| {
+            checks.iter().all(|check| check.relation.holds(check.quantity.value(world), check.number))
+        };
+        if self.wait(within, holds) {
+            return Ok(());
+        }
+        let values = checks
+            .iter()
+            .map(|Check { quantity, .. }| format!("{}={}", quantity.name(), quantity.value(&mut self.world)));
+        Err(format!("the gateway has {}", values.collect::<Vec<_>>().join(" ")))
+    }
+
+    fn expect_of_store(&self, who: &str, point: &str, values: &str) -> Happened {
+        for host in self.hosts(who) {
+            let device_key = &self.world.device(host).identity().device_key;
+            let stored = self.stored().filter(|(of, _, _)| of == device_key);
+            let stored: Vec<_> =
+                stored.filter_map(|(_, _, points)| points.get(point).map(ToString::to_string)).collect();
+            let stored = stored.join(",");
+            if stored != values {
+                return Err(format!("{device_key}: {point}={stored} is stored"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Device, number and points of every report that the platform has carried out.
+    fn stored(&self) -> impl Iterator<Item = (String, u64, serde_json::Value)> {
+        self.world.platform.executed.iter().filter_map(|executed| {
+            let path = executed.request.path_text();
+            let device_key = path.strip_suffix("/thing/measurepoint/post")?.rsplit('/').next()?.to_owned();
+            let mut body: serde_json::Value = serde_json::from_slice(&executed.request.payload).ok()?;
+            let id = body["id"].as_str()?.parse().ok()?;
+            Some((device_key, id, body["params"]["measurepoints"].take()))
+        })
+    }
+
+    /// What holds at the end of every story.
+    fn end(&mut self) -> Happened {
+        for host in self.world.hosts() {
+            if let Some(event) = self.world.poll_event(host) {
+                let device_key = &self.world.device(host).identity().device_key;
+                return Err(format!("{device_key}: {} was not expected", Outcome::of(&event)));
+            }
+        }
+        let mut stored = HashSet::new();
+        for (device_key, id, points) in self.stored() {
+            if !stored.insert(id) {
+                return Err(format!("{device_key}: {points} was stored twice"));
+            }
+        }
+        for host in self.world.hosts() {
+            let device = self.world.device(host);
+            let missing = device.acknowledged().iter().find(|it| !stored.contains(&it.report.id));
+            if let Some(missing) = missing {
+                let points = &missing.report.points;
+                return Err(format!(
+                    "{}: {points} was acknowledged and not stored",
+                    device.identity().device_key
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, time: Duration) {
+        self.wait(time, |_| false);
+    }
+
+    /// Lets time pass until `done`, but no longer than `limit`; returns whether it came to that.
+    fn wait(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let end = self.world.now() + limit;
+        if let Some((at, before)) = self.clears_up.take_if(|(at, _)| *at <= end) {
+            if self.run(at, &mut done) {
+                self.clears_up = Some((at, before));
+                return true;
+            }
+            self.world.network.change(before);
+        }
+        self.run(end, &mut done)
+    }
+
+    fn run(&mut self, end: Instant, done: &mut impl FnMut(&mut World) -> bool) -> bool {
+        let left = end.saturating_duration_since(self.world.now());
+        if self.world.run_until(left, &mut *done) {
+            return true;
+        }
+        self.world.run_for(end.saturating_duration_since(self.world.now()));
+        done(&mut self.world)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(sentences: &str) -> Result<(), String> {
+        let text = format!("# A test.\ndevice a psk=k1\n{sentences}");
+        let story = Story::parse("test.story", &text).unwrap_or_else(|error| panic!("{error}"));
+        story.run().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_story_that_is_true_ends_well() {
+        assert_eq!(
+            run("a connects\na posts temp=1\nexpect a 2.04 within 3s\nexpect store a temp=1\n"),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn what_happens_instead_is_told_with_its_line() {
+        for (sentences, reason) in [
+            ("expect a pong within 1s\n", "line 3: a: nothing instead of pong"),
+            ("a connects\n\nexpect gw sessions=2 within 5s\n", "line 5: the gateway has sessions=1"),
+            ("a connects\na posts temp=1\nexpect store a temp=2\n", "line 5: a: temp= is stored"),
+            ("a posts temp=1\nexpect gw sessions=0\n", "line 3: the device is not connected"),
+            (
+                "a connects\na pings\nafter 1s expect gw sessions=1\n",
+                "line 5: at the end of the story: a: pong was not expected",
+            ),
+        ] {
+            assert_eq!(run(sentences), Err(format!("test.story {reason}")));
+        }
+    }
+
+    #[test]
+    fn weather_that_lasts_a_while_clears_up_by_itself() {
+        let during = "network loses everything for 10m\nafter 570s a tries to connect\n";
+        assert_eq!(
+            run(&format!("{during}expect a nothing within 29s\nexpect a connected within 3m\n")),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! What a story's sentences mean.
+
+use std::{fmt, time::Duration};
+
+use narrowgate_coap::FailureCause;
+use narrowgate_dtls::{CipherSuite, Psk};
+
+use super::Quantity;
+use crate::{
+    device::{ConnectFailure, DeviceConfig, DeviceEvent},
+    net::Conditions,
+};
+
+/// One line.
+#[derive(Debug)]
+pub(super) struct Sentence {
+    /// From 1.
+    pub(super) line: usize,
+    /// Time that passes before.
+    pub(super) after: Duration,
+    pub(super) action: Action,
+}
+
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Only time passes.
+    Wait,
+    Device(Box<DeviceSetup>),
+    Deed {
+        who: String,
+        deed: Deed,
+    },
+    Network(Weather),
+    Gateway(Order),
+    Expect(Expectation),
+}
+
+#[derive(Debug)]
+pub(super) struct DeviceSetup {
+    pub(super) name: String,
+    /// `None`: one; otherwise so many, numbered from 1.
+    pub(super) count: Option<u16>,
+    pub(super) config: DeviceConfig,
+    /// The key that the platform has.
+    pub(super) known: Option<Psk>,
+    /// The device whose address it shares.
+    pub(super) at: Option<String>,
+}
+
+/// What a device does.
+#[derive(Debug)]
+pub(super) enum Deed {
+    Connect,
+    TryToConnect,
+    /// The points as JSON.
+    Post(String),
+    Ping,
+    Get(String),
+    AskForSecret,
+    Close,
+    PowerOff,
+    Move,
+}
+
+/// What the network does.
+#[derive(Debug)]
+pub(super) enum Weather {
+    Change { conditions: Conditions, lasts: Option<Duration> },
+    LoseNext { count: u32, to: Destination },
+    Record,
+    Replay { from_elsewhere: bool },
+}
+
+#[derive(Debug)]
+pub(super) enum Destination {
+    Gateway,
+    Device(String),
+}
+
+/// What the gateway or the platform behind it is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    AnswerAfter(Option<Duration>),
+    AnswerNow,
+    LookUpAfter(Option<Duration>),
+    Learn { who: String, psk: Psk },
+    Forget(String),
+    Close(String),
+    Drain,
+    Restart,
+}
+
+#[derive(Debug)]
+pub(super) enum Expectation {
+    Device { who: String, outcome: Outcome, within: Duration },
+    Gateway { checks: Vec<Check>, within: Duration },
+    Store { who: String, point: String, values: String },
+}
+
+/// What a quantity must be.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) quantity: Quantity,
+    pub(super) relation: Relation,
+    pub(super) number: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    Equal,
+    AtLeast,
+    AtMost,
+}
+
+impl Relation {
+    pub(super) const ALL: [Self; 3] = [Self::AtLeast, Self::AtMost, Self::Equal];
+
+    pub(super) const fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::AtLeast => ">=",
+            Self::AtMost => "<=",
+        }
+    }
+
+    pub(super) const fn holds(self, is: u64, wanted: u64) -> bool {
+        match self {
+            Self::Equal => is == wanted,
+            Self::AtLeast => is >= wanted,
+            Self::AtMost => is <= wanted,
+        }
+    }
+}
+
+/// What a device tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// In an expectation `None` is any suite.
+    Connected(Option<CipherSuite>),
+    Refused,
+    GaveUp,
+    /// A CoAP code, as it is written.
+    Answer(String),
+    Timeout,
+    Reset,
+    Pong,
+    Secret,
+    Closed,
+    Nothing,
+}
+
+impl Outcome {
+    pub(super) fn of(event: &DeviceEvent) -> Self {
+        match event {
+            DeviceEvent::Connected { suite } => Self::Connected(Some(*suite)),
+            DeviceEvent::ConnectFailed(ConnectFailure::Expired) => Self::GaveUp,
+            DeviceEvent::ConnectFailed(ConnectFailure::Refused(_)) => Self::Refused,
+            DeviceEvent::Acknowledged { .. } => Self::Answer("2.04".to_owned()),
+            DeviceEvent::ReportRefused { response, .. }
+            | DeviceEvent::ActivationRefused(response)
+            | DeviceEvent::Answered(response) => Self::Answer(response.code.to_string()),
+            DeviceEvent::Activated(_) => Self::Secret,
+            DeviceEvent::Pong => Self::Pong,
+            DeviceEvent::Unanswered { cause: FailureCause::TimedOut, .. } => Self::Timeout,
+            DeviceEvent::Unanswered { .. } => Self::Reset,
+            DeviceEvent::Closed => Self::Closed,
+        }
+    }
+
+    pub(super) fn meets(&self, expected: &Self) -> bool {
+        self == expected || matches!((self, expected), (Self::Connected(_), Self::Connected(None)))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connected(None) => "connected",
+            Self::Connected(Some(CipherSuite::PskAes128Ccm8)) => "connected ccm8",
+            Self::Connected(Some(CipherSuite::PskAes128CbcSha256)) => "connected cbc",
+            Self::Refused => "refused",
+            Self::GaveUp => "gave up",
+            Self::Answer(code) => code,
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Pong => "pong",
+            Self::Secret => "secret",
+            Self::Closed => "closed",
+            Self::Nothing => "nothing",
+        })
+    }
+}
