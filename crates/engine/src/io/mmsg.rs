@@ -196,7 +196,7 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("a bound socket has an address");
         let send = |count: usize| {
-            (0..count).for_each(|_| assert_eq!(peer.send_to(&[0; 500], address).ok(), Some(500)))
+            (0..count).for_each(|_| assert_eq!(peer.send_to(&[0; 500], address).ok(), Some(500)));
         };
         send(100);
         let (mut mmsg, mut stats) = (Mmsg::new(), Stats::default());
