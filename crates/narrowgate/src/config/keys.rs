@@ -52,7 +52,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "admission.handshakes_max",
         "20000",
-        "handshakes under way per shard; beyond it a ClientHello is dropped",
+        "handshakes under way per shard; beyond it the busiest address makes room",
     ),
     key(
         "admission.handshakes_per_address_max",
