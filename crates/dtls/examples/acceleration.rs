@@ -76,7 +76,7 @@ fn handshake(
     timed = Instant::now();
     server.handle_datagram(now, &mut up, rng);
     server.poll_event();
-    server.provide_psk(now, PskAnswer::Key(psk()), rng);
+    server.provide_psk(now, PskAnswer::key(psk()), rng);
     server.poll_transmit(&mut down);
     let Some(HandshakeEvent::Established(server)) = server.poll_event() else {
         panic!("the key is right");

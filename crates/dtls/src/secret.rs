@@ -1,10 +1,10 @@
 //! Secrets as newtypes: zeroed on drop, printed as `…`, compared in constant time.
 
-use std::fmt;
+use std::{array, fmt};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::PskError;
@@ -27,6 +27,21 @@ impl Psk {
         let too_long = PskError::TooLong { bytes: key.len(), max: PSK_BYTES_MAX };
         psk.bytes.get_mut(..key.len()).ok_or(too_long)?.copy_from_slice(key);
         Ok(psk)
+    }
+
+    /// Stands where another key will be taken: as long as the real ones, and known to everybody. Not of zeros, which
+    /// processors store faster (visible in the example `timing`).
+    pub(crate) fn placeholder() -> Self {
+        let mut bytes = [0; PSK_BYTES_MAX];
+        bytes[..16].copy_from_slice(b"no key of anyone");
+        Self { bytes, length: 16 }
+    }
+
+    /// The first key, or the second one where `second` is set, without a branch.
+    pub(crate) fn select(first: &Self, other: &Self, second: Choice) -> Self {
+        let bytes =
+            array::from_fn(|index| u8::conditional_select(&first.bytes[index], &other.bytes[index], second));
+        Self { bytes, length: u8::conditional_select(&first.length, &other.length, second) }
     }
 
     /// The raw bytes. For showing a key to its owner, and for deriving from it.
@@ -114,6 +129,13 @@ mod tests {
         assert!(Psk::new(&[7; 64]).is_ok());
         assert_eq!(Psk::new(&[7; 65]), Err(PskError::TooLong { bytes: 65, max: 64 }));
         assert!(Psk::new(&[7; 1 << 12]).is_err());
+    }
+
+    #[test]
+    fn a_selected_key_is_one_of_the_two() {
+        let (short, long) = (psk_from_secret(b"abc"), Psk::new(&[7; 64]).expect("64 bytes"));
+        assert_eq!(Psk::select(&short, &long, Choice::from(0)), short);
+        assert_eq!(Psk::select(&short, &long, Choice::from(1)), long);
     }
 
     #[test]

@@ -126,9 +126,9 @@ impl Server {
         let answer = match decide(&identity, lookup.as_ref()) {
             Decision::Admit { secret, grant } => {
                 self.admitted.push((handshake, grant));
-                PskAnswer::Key(psk_from_secret(secret.expose().as_bytes()))
+                PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
             }
-            Decision::Refuse { .. } => PskAnswer::Decoy,
+            Decision::Refuse { .. } => PskAnswer::decoy(),
         };
         self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
     }

@@ -123,7 +123,7 @@ fn answer(event: ShardEvent) -> Option<ShardCommand> {
             let identity = String::from_utf8(identity).ok()?;
             let number = devices::device_number(identity.split(',').nth(1)?)?;
             let psk = devices::device_config(PRODUCT_KEY, number, CipherSuite::PskAes128Ccm8).psk;
-            Some(ShardCommand::ProvidePsk { handshake, answer: PskAnswer::Key(psk) })
+            Some(ShardCommand::ProvidePsk { handshake, answer: PskAnswer::key(psk) })
         }
         ShardEvent::Request { ticket, request } => {
             Some(ShardCommand::Respond { ticket, response: respond(&request) })

@@ -48,8 +48,8 @@ fn answer(event: ShardEvent) -> Option<ShardCommand> {
         ShardEvent::PskWanted { handshake, identity, .. } => {
             let identity = String::from_utf8(identity).ok();
             let number = identity.and_then(|text| devices::device_number(text.split(',').nth(1)?));
-            let answer = number.map_or(PskAnswer::Decoy, |number| {
-                PskAnswer::Key(psk_from_secret(devices::device_secret(number).as_bytes()))
+            let answer = number.map_or_else(PskAnswer::decoy, |number| {
+                PskAnswer::key(psk_from_secret(devices::device_secret(number).as_bytes()))
             });
             Some(ShardCommand::ProvidePsk { handshake, answer })
         }

@@ -359,7 +359,7 @@ impl AwaitFinished {
         });
         let transcript_hash = self.transcript_hash;
         let content = match self.session.open_record(record) {
-            Ok((_, content)) if !self.is_decoy => content,
+            Ok((_, content)) if !bool::from(self.is_decoy) => content,
             Ok(_) | Err(Discard::Unauthentic) => {
                 let agreement = &self.agreement;
                 let failed = copy.map(|record| FailedFinished {

@@ -24,6 +24,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use subtle::Choice as SecretBool;
+
 use crate::Random;
 use crate::codes::CipherSuite;
 use crate::config::ServerConfig;
@@ -76,13 +78,23 @@ pub enum HandshakeEvent {
     Expired,
 }
 
-/// Answer to [`HandshakeEvent::PskWanted`].
+/// Answer to [`HandshakeEvent::PskWanted`]. No enum: nothing may branch on what it is.
 #[derive(Debug)]
-pub enum PskAnswer {
+pub struct PskAnswer {
+    psk: Psk,
+    is_decoy: SecretBool,
+}
+
+impl PskAnswer {
     /// The identity has this key.
-    Key(Psk),
+    pub fn key(psk: Psk) -> Self {
+        Self { psk, is_decoy: SecretBool::from(0) }
+    }
+
     /// The identity is unknown, or may not connect: go on with a key that nobody has.
-    Decoy,
+    pub fn decoy() -> Self {
+        Self { psk: Psk::placeholder(), is_decoy: SecretBool::from(1) }
+    }
 }
 
 /// The states in protocol order; each owns what exists in it.
@@ -116,7 +128,7 @@ struct AwaitFinished {
     master: MasterSecret,
     session: Session,
     /// With a decoy nothing verifies, not even what verifies.
-    is_decoy: bool,
+    is_decoy: SecretBool,
     change_cipher_spec: bool,
     /// What has come of the client's Finished, all of it authentic.
     finished: Pieces,
@@ -190,14 +202,10 @@ impl ServerHandshake {
         }
     }
 
-    /// Both kinds of answers do the same work; the example `timing` measures it.
-    #[allow(clippy::redundant_clone, reason = "so that two keys are zeroed with both kinds of answers")]
+    /// Both kinds of answers take the same steps; the example `timing` measures it.
     fn derive(&self, waiting: AwaitPsk, answer: PskAnswer) -> AwaitFinished {
         let AwaitPsk { agreement, transcript, decoy, change_cipher_spec } = waiting;
-        let (psk, is_decoy) = match answer {
-            PskAnswer::Key(psk) => (psk, false),
-            PskAnswer::Decoy => (decoy.clone(), true),
-        };
+        let psk = Psk::select(&answer.psk, &decoy, answer.is_decoy);
         let transcript_hash = transcript.hash();
         let master = MasterSecret::derive(&psk, &agreement, &transcript_hash);
         let session = Session::new(SessionParameters {
@@ -213,7 +221,7 @@ impl ServerHandshake {
             transcript_hash,
             master,
             session,
-            is_decoy,
+            is_decoy: answer.is_decoy,
             change_cipher_spec,
             finished: Pieces::new(finished::CLIENT_MESSAGE_SEQ),
             rejected: false,

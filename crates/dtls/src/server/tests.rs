@@ -98,7 +98,7 @@ impl Scene {
     }
 
     fn answer(&mut self) {
-        self.server.provide_psk(self.now, PskAnswer::Key(psk()), &mut self.rng);
+        self.server.provide_psk(self.now, PskAnswer::key(psk()), &mut self.rng);
     }
 
     /// Brings the server into a state and forgets what it has said so far.
@@ -328,6 +328,6 @@ fn a_decoy_establishes_nothing_even_if_its_key_is_guessed() {
     assert!(client.poll_transmit(&mut datagram));
     server.handle_datagram(scene.now, &mut datagram, &mut rng);
     scene.server = server;
-    scene.server.provide_psk(scene.now, PskAnswer::Decoy, &mut rng);
+    scene.server.provide_psk(scene.now, PskAnswer::decoy(), &mut rng);
     assert!(scene.outcome(None).ends_with("AwaitFinished ccs, PskWanted, FinishedRejected"));
 }

@@ -37,7 +37,7 @@ impl Bystander {
         assert!(client.poll_transmit(&mut up));
         server.handle_datagram(now, &mut up, &mut rng);
         assert!(matches!(server.poll_event(), Some(HandshakeEvent::PskWanted { .. })));
-        server.provide_psk(now, PskAnswer::Key(key()), &mut rng);
+        server.provide_psk(now, PskAnswer::key(key()), &mut rng);
         assert!(server.poll_transmit(&mut down));
         client.handle_datagram(now, &mut down, &mut rng);
         match (server.poll_event(), client.poll_event()) {

@@ -336,7 +336,7 @@ impl World {
     }
 
     fn answer_lookup(&mut self) {
-        let answer = self.answer.clone().map_or(PskAnswer::Decoy, PskAnswer::Key);
+        let answer = self.answer.clone().map_or_else(PskAnswer::decoy, PskAnswer::key);
         if let ServerSide::Handshake(handshake) = &mut self.server {
             handshake.provide_psk(self.now, answer, &mut self.rng);
         }

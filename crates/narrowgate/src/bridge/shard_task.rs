@@ -228,20 +228,20 @@ impl ShardTask {
                     if let Ok(identity) = identity {
                         *asked = Asked::Admitted(Box::new((identity, grant)));
                     }
-                    PskAnswer::Key(psk_from_secret(secret.expose().as_bytes()))
+                    PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
                 }
                 Decision::Refuse { reason, code, device, detail } => {
                     let name = identity.map_or_else(|fault| fault.name, |identity| Some(identity.name));
                     let reason = Some(reason);
                     let refused = Refused { device, name, identity: Some(shown), reason, code, detail };
                     self.core.refusals.record(refused, peer);
-                    PskAnswer::Decoy
+                    PskAnswer::decoy()
                 }
             },
             Err(error) => {
                 // The peer sees silence and tries again.
                 tracing::error!(%error, "the store cannot look up credentials");
-                PskAnswer::Decoy
+                PskAnswer::decoy()
             }
         };
         self.turn.commands.push(ShardCommand::ProvidePsk { handshake, answer });

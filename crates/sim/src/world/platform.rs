@@ -71,7 +71,7 @@ impl Platform {
     pub fn handle_event(&mut self, now: Instant, event: ShardEvent) {
         match event {
             ShardEvent::PskWanted { handshake, identity, .. } => {
-                let answer = self.keys.get(&identity).cloned().map_or(PskAnswer::Decoy, PskAnswer::Key);
+                let answer = self.keys.get(&identity).cloned().map_or_else(PskAnswer::decoy, PskAnswer::key);
                 if let Some(takes) = self.lookup_takes {
                     self.commands.push((now + takes, ShardCommand::ProvidePsk { handshake, answer }));
                 }
