@@ -14,6 +14,9 @@ pub enum SealError {
     /// All 2^48 record numbers are used. The session must be closed, a number is never used twice.
     #[error("seal a record: the sequence numbers are used up")]
     SequenceExhausted,
+    /// The session was saved, and the next number is not reserved in the copy: see [`crate::Session::save`].
+    #[error("seal a record: its sequence number is not reserved in the saved copy")]
+    NotReserved,
 }
 
 /// Bytes that cannot be a pre-shared key.

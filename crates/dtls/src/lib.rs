@@ -62,7 +62,7 @@ pub use record::{DatagramKind, classify, split_record};
 pub use refusal::{Missing, Refusal};
 pub use secret::{DecoySecret, Psk, psk_from_secret};
 pub use server::{HandshakeEvent, PskAnswer, ServerHandshake};
-pub use session::{Opened, Session};
+pub use session::{Opened, SavedSession, SavedSessionError, Session};
 
 /// The caller's cryptographically secure random source. It must never fail and never repeat.
 pub trait Random {

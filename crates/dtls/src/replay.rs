@@ -19,6 +19,16 @@ pub(crate) struct ReplayWindow {
 pub(crate) const WINDOW: u64 = u64::BITS as u64;
 
 impl ReplayWindow {
+    /// A window in which everything below `next` counts as seen.
+    pub(crate) fn closed_below(next: u64) -> Self {
+        Self { next, seen: u64::MAX }
+    }
+
+    /// Highest number seen, plus one; zero when none was.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Whether a record with this number may still be accepted.
     pub(crate) fn check(&self, sequence: u64) -> Result<(), Discard> {
         if sequence >= self.next {
@@ -73,6 +83,18 @@ mod tests {
             assert_eq!(receive(&mut window, sequence), Err(Discard::Replayed));
         }
         assert_eq!(receive(&mut window, 1 << 40), Err(Discard::TooOld));
+    }
+
+    #[test]
+    fn a_window_that_begins_closed_accepts_only_what_is_new() {
+        let mut window = ReplayWindow::closed_below(100);
+        for sequence in [0, 36, 37, 99] {
+            assert!(receive(&mut window, sequence).is_err());
+        }
+        assert_eq!(receive(&mut window, 101), Ok(()));
+        assert_eq!(receive(&mut window, 100), Ok(()));
+        assert_eq!(receive(&mut window, 99), Err(Discard::Replayed));
+        assert_eq!(receive(&mut ReplayWindow::closed_below(0), 0), Ok(()));
     }
 
     proptest! {

@@ -3,6 +3,10 @@
 //! At most [`limits::SESSION_BYTES_MAX`] bytes, because there are millions. The flight with the server's Finished is
 //! re-made from its 12 bytes of verify_data when the peer shows that it did not arrive.
 
+mod saved;
+
+pub use saved::{SavedSession, SavedSessionError};
+
 use std::fmt;
 
 use crate::Random;
@@ -26,6 +30,8 @@ pub struct Session {
     rx: DirectionKeys,
     /// Number of the next record that we send.
     tx_next: u64,
+    /// First record number that may not be used: what follows is not reserved in the last saved copy.
+    tx_end: u64,
     rx_window: ReplayWindow,
     last_flight: Option<LastFlight>,
     failed_opens: u32,
@@ -91,6 +97,7 @@ impl Session {
             tx,
             rx,
             tx_next: 0,
+            tx_end: saved::NEVER_SAVED,
             rx_window: ReplayWindow::default(),
             last_flight: None,
             failed_opens: 0,
@@ -214,6 +221,9 @@ impl Session {
         if sequence > limits::SEQUENCE_MAX {
             return Err(SealError::SequenceExhausted);
         }
+        if sequence >= self.tx_end {
+            return Err(SealError::NotReserved);
+        }
         self.tx_next += 1;
         let number = RecordNumber { epoch: EPOCH, sequence };
         self.tx.seal(RecordHeader { content_type, version: Version::DTLS_1_2, number }, plaintext, rng, out);
@@ -238,7 +248,7 @@ impl Session {
         self.last_flight = Some(LastFlight { verify_data, message_seq, sequence });
     }
 
-    /// Appends a close_notify. Appends nothing when even the number kept for it is used.
+    /// Appends a close_notify. Appends nothing when even the number kept for it is used, or none is reserved.
     pub fn close_notify(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
         self.put_alert(alert_level::WARNING, AlertDescription::CLOSE_NOTIFY, rng, out);
     }

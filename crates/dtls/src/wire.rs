@@ -36,6 +36,14 @@ impl<'a> Reader<'a> {
         Ok(u16::from_be_bytes(*self.array()?))
     }
 
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_be_bytes(*self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_be_bytes(*self.array()?))
+    }
+
     pub(crate) fn u24(&mut self) -> Result<usize, Malformed> {
         let [high, middle, low] = *self.array()?;
         Ok(u32::from_be_bytes([0, high, middle, low]) as usize)

@@ -50,6 +50,12 @@ impl CbcKeys {
         self.order
     }
 
+    /// Key, then MAC key.
+    pub(super) fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.key);
+        out.extend_from_slice(&self.mac);
+    }
+
     /// Longest content of a fragment of at most `fragment` bytes.
     pub(super) fn plaintext_bytes_max(&self, fragment: usize) -> usize {
         let rest = fragment.saturating_sub(BLOCK_BYTES);

@@ -28,6 +28,12 @@ impl Ccm8Keys {
         Self { key, salt }
     }
 
+    /// Key, then salt.
+    pub(super) fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.key);
+        out.extend_from_slice(&self.salt);
+    }
+
     /// Appends the fragment.
     pub(super) fn seal(&self, header: &RecordHeader, plaintext: &[u8], out: &mut Vec<u8>) {
         let explicit = header.number.to_bytes();

@@ -11,6 +11,7 @@ use crate::Random;
 use crate::codes::CipherSuite;
 use crate::discard::Discard;
 use crate::record::{HEADER_BYTES, RecordHeader};
+use crate::wire::{Malformed, Reader};
 
 pub(crate) use cbc_sha256::CbcOrder;
 
@@ -39,6 +40,26 @@ impl DirectionKeys {
     /// Whether CBC records carry their MAC over the ciphertext (RFC 7366).
     pub(crate) fn encrypt_then_mac(&self) -> bool {
         matches!(self, Self::Cbc(keys) if keys.order() == CbcOrder::EncryptThenMac)
+    }
+
+    /// Appends the keys as they are; the suite and its order are the caller's to keep.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Ccm8(keys) => keys.write_to(out),
+            Self::Cbc(keys) => keys.write_to(out),
+        }
+    }
+
+    /// Reads what [`DirectionKeys::write_to`] wrote.
+    pub(crate) fn read(
+        suite: CipherSuite,
+        order: CbcOrder,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, Malformed> {
+        match suite {
+            CipherSuite::PskAes128Ccm8 => Ok(Self::ccm8(*reader.array()?, *reader.array()?)),
+            CipherSuite::PskAes128CbcSha256 => Ok(Self::cbc(*reader.array()?, *reader.array()?, order)),
+        }
     }
 
     /// Appends a whole record. The caller keeps the plaintext below 2^14 bytes and the number unique.
