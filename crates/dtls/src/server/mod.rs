@@ -192,7 +192,7 @@ impl ServerHandshake {
         match std::mem::replace(&mut self.state, State::Over(Outcome::Expired)) {
             State::AwaitPsk(waiting) => {
                 let change_cipher_spec = waiting.change_cipher_spec;
-                self.state = State::AwaitFinished(Box::new(self.derive(waiting, &answer)));
+                self.state = State::AwaitFinished(Box::new(self.derive(waiting, answer)));
                 if change_cipher_spec {
                     let mut input = input::Input::new(now, rng);
                     self.handle_early_records(&mut input);
@@ -203,9 +203,10 @@ impl ServerHandshake {
     }
 
     /// Both kinds of answers take the same steps; the example `timing` measures it.
-    fn derive(&self, waiting: AwaitPsk, answer: &PskAnswer) -> AwaitFinished {
+    fn derive(&self, waiting: AwaitPsk, answer: PskAnswer) -> AwaitFinished {
         let AwaitPsk { agreement, transcript, decoy, change_cipher_spec } = waiting;
-        let psk = Psk::select(&answer.psk, &decoy, answer.is_decoy);
+        let PskAnswer { psk, is_decoy } = answer;
+        let psk = Psk::select(&psk, &decoy, is_decoy);
         let transcript_hash = transcript.hash();
         let master = MasterSecret::derive(&psk, &agreement, &transcript_hash);
         let session = Session::new(SessionParameters {
@@ -221,7 +222,7 @@ impl ServerHandshake {
             transcript_hash,
             master,
             session,
-            is_decoy: answer.is_decoy,
+            is_decoy,
             change_cipher_spec,
             finished: Pieces::new(finished::CLIENT_MESSAGE_SEQ),
             rejected: false,
