@@ -2,6 +2,8 @@
 //! [`sqlite`] keeps it in files. Both pass the platform's conformance suite.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "test-hooks")]
+pub mod failpoint;
 pub mod memory;
 pub mod sqlite;
 

@@ -34,6 +34,8 @@ mod discard;
 mod early;
 mod error;
 mod flight;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod limits;
 mod listener;
 mod message;

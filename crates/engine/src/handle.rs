@@ -1,12 +1,19 @@
 //! How the platform reaches a shard: a command queue with a waker, and the counters as last published.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Instant,
 };
 
-use crate::{event::ShardCommand, shard::stats::Stats};
+use crate::{
+    event::ShardCommand,
+    shard::{Shard, stats::Stats},
+};
 
 /// What the driver's thread takes from other threads.
 pub(crate) enum Input {
@@ -14,6 +21,9 @@ pub(crate) enum Input {
     Commands(Vec<ShardCommand>),
     /// Take nothing more from the socket; call back when all events of what was taken are delivered.
     Quiesce(Box<dyn FnOnce() + Send>),
+    /// When everything received before is handled and answered, move the test clock and call back.
+    #[cfg(feature = "test-hooks")]
+    Advance { by: std::time::Duration, done: Box<dyn FnOnce() + Send> },
     /// Send what is queued and end the thread.
     Stop,
 }
@@ -23,6 +33,8 @@ impl std::fmt::Debug for Input {
         f.write_str(match self {
             Self::Commands(_) => "Commands",
             Self::Quiesce(_) => "Quiesce",
+            #[cfg(feature = "test-hooks")]
+            Self::Advance { .. } => "Advance",
             Self::Stop => "Stop",
         })
     }
@@ -71,6 +83,24 @@ impl ShardHandle {
         self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A handle of a shard that no thread drives, and what is queued by it: for a caller who has the shard and calls
+    /// it himself, as a simulation does.
+    ///
+    /// # Errors
+    /// The operating system's: no more file descriptors.
+    pub fn undriven(shard: u16) -> io::Result<(Self, ShardInputs)> {
+        let poll = mio::Poll::new()?;
+        let (sender, receiver) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            waker: mio::Waker::new(poll.registry(), mio::Token(0))?,
+            sleeping: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            stats: Mutex::default(),
+        });
+        let handle = Self { shard, inputs: sender, shared: Arc::clone(&shared) };
+        Ok((handle, ShardInputs { receiver, shared, _poll: poll }))
+    }
+
     pub(crate) fn input(&self, input: Input) {
         self.shared.queued.fetch_add(1, Ordering::SeqCst);
         if self.inputs.send(input).is_err() {
@@ -81,5 +111,38 @@ impl ShardHandle {
         {
             tracing::error!(shard = self.shard, %error, "cannot wake the shard");
         }
+    }
+}
+
+/// What was queued by a [`ShardHandle::undriven`].
+#[derive(Debug)]
+pub struct ShardInputs {
+    receiver: mpsc::Receiver<Input>,
+    shared: Arc<Shared>,
+    /// Keeps the waker in order, which nobody waits for.
+    _poll: mio::Poll,
+}
+
+impl ShardInputs {
+    /// Carries out everything that is queued. Returns whether the shard was told to stop.
+    pub fn apply(&mut self, now: Instant, shard: &mut Shard) -> bool {
+        while let Ok(input) = self.receiver.try_recv() {
+            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
+            match input {
+                Input::Commands(commands) => {
+                    commands.into_iter().for_each(|command| shard.handle_command(now, command));
+                }
+                Input::Quiesce(done) => done(),
+                #[cfg(feature = "test-hooks")]
+                Input::Advance { done, .. } => done(),
+                Input::Stop => return true,
+            }
+        }
+        false
+    }
+
+    /// Publishes the shard's counters, as [`ShardHandle::stats`] gives them.
+    pub fn publish(&self, shard: &mut Shard) {
+        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = shard.stats().clone();
     }
 }

@@ -4,13 +4,14 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::message::{Message, MessageKind},
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     day::Day,
     error::OpenError,
     files::{Layout, MESSAGES},
     options::Synchronous,
+    sum,
 };
 
 /// Times of the reports in a file: none is earlier or later. `min > max`: there are none yet.
@@ -48,7 +49,11 @@ impl DayFile {
         synchronous: Synchronous,
     ) -> Result<Self, OpenError> {
         if !layout.day(day).exists() {
-            MESSAGES.create(&layout.day(day), |_| Ok(()))?;
+            MESSAGES.create(&layout.day(day), |file| {
+                let Footer { batch, first_id, span: TimeSpan { min, max } } = Footer::EMPTY;
+                let values = params![batch, first_id, min, max, Footer::EMPTY.sum()];
+                file.execute("INSERT INTO footer VALUES (1, ?1, ?2, ?3, ?4, ?5)", values).map(drop)
+            })?;
         }
         Self::open(layout, day, synchronous)
     }
@@ -58,11 +63,7 @@ impl DayFile {
         let file = layout.day(day);
         let sqlite = |source| OpenError::sqlite(&file, source);
         let connection = MESSAGES.connect(&file, synchronous)?;
-        let span = connection
-            .query_row("SELECT time_min, time_max FROM footer", [], |row| {
-                Ok(TimeSpan { min: row.get(0)?, max: row.get(1)? })
-            })
-            .map_err(sqlite)?;
+        let Footer { span, .. } = Footer::read(&connection).map_err(sqlite)?;
         let committed_id = connection
             .query_row("SELECT coalesce(max(id), 0) FROM messages", [], |row| row.get(0))
             .map_err(sqlite)?;
@@ -88,14 +89,16 @@ impl DayFile {
 
     pub(super) fn add(&mut self, message: &Message) -> rusqlite::Result<()> {
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO messages (device, kind, time, arrival, points) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO messages (id, device, kind, time, arrival, points, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         let kind = match message.kind {
             MessageKind::Points => "points",
             MessageKind::PointsResumed => "resumed",
         };
         let Message { device, time, arrival, points_json, .. } = message;
-        insert.execute(params![device.0, kind, time.0, arrival.0, points_json])?;
+        let id = self.committed_id + self.added + 1;
+        let sum = sum::of_message(id, device.0, kind, (time.0, arrival.0), points_json);
+        insert.execute(params![id, device.0, kind, time.0, arrival.0, points_json, sum])?;
         self.added += 1;
         self.span.include(message.time);
         Ok(())
@@ -103,10 +106,7 @@ impl DayFile {
 
     /// Commits. `batch`: number of a batch that touches the registry too, else 0.
     pub(super) fn commit(&mut self, batch: i64) -> rusqlite::Result<()> {
-        let mut footer = self
-            .connection
-            .prepare_cached("UPDATE footer SET batch = ?1, first_id = ?2, time_min = ?3, time_max = ?4")?;
-        footer.execute(params![batch, self.committed_id + 1, self.span.min, self.span.max])?;
+        Footer { batch, first_id: self.committed_id + 1, span: self.span }.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
@@ -122,7 +122,8 @@ impl DayFile {
         transaction.execute("DELETE FROM messages WHERE id > ?1", [committed_id])?;
         // `first_id` changes with every undo, so that a page is written even where nothing was stored: what a
         // failed commit may have left at the end of the log is overwritten by it.
-        transaction.execute("UPDATE footer SET batch = 0, first_id = first_id + 1", [])?;
+        let footer = Footer::read(&transaction)?;
+        Footer { batch: 0, first_id: footer.first_id + 1, ..footer }.write(&transaction)?;
         transaction.commit()?;
         self.committed_id = committed_id;
         Ok(())
@@ -136,9 +137,7 @@ impl DayFile {
     /// After a crash: takes away the last batch where its other half is not in the registry, whose last batch is
     /// `registry_batch`. `true` if there was one.
     pub(super) fn undo_half_batch(&mut self, registry_batch: i64) -> rusqlite::Result<bool> {
-        let footer = "SELECT batch, first_id FROM footer";
-        let (batch, first_id): (i64, i64) =
-            self.connection.query_row(footer, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let Footer { batch, first_id, .. } = Footer::read(&self.connection)?;
         if batch <= registry_batch {
             return Ok(false);
         }
@@ -146,30 +145,29 @@ impl DayFile {
         Ok(true)
     }
 
-    /// Calls `each` with at most `limit` messages after `id`, in order; the id of the last one.
+    /// Calls `each` with at most `limit` messages after `id`, in order; the id of the last one. A damaged message is
+    /// left out, with an entry in the log: one of them must not keep a server from starting.
     pub(super) fn read_after(
         &self,
         id: i64,
         limit: usize,
         mut each: impl FnMut(Message) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<i64> {
-        let sql = "SELECT device, kind, time, arrival, points, id FROM messages WHERE id > ?1 ORDER BY id";
+        let sql =
+            "SELECT device, kind, time, arrival, points, sum, id FROM messages WHERE id > ?1 ORDER BY id";
         let mut select = self.connection.prepare_cached(sql)?;
         let mut rows = select.query([id])?;
         let mut last = id;
         for _ in 0..limit {
             let Some(row) = rows.next()? else { break };
-            each(Message {
-                device: DeviceId(row.get(0)?),
-                kind: match row.get_ref(1)?.as_str()? {
-                    "resumed" => MessageKind::PointsResumed,
-                    _ => MessageKind::Points,
-                },
-                time: UnixMillis(row.get(2)?),
-                arrival: UnixMillis(row.get(3)?),
-                points_json: row.get::<_, String>(4)?.into(),
-            })?;
-            last = row.get(5)?;
+            last = row.get(6)?;
+            match message(row, last) {
+                Ok(message) => each(message)?,
+                Err(error) if error.sqlite_error_code().is_some() => return Err(error),
+                Err(error) => {
+                    tracing::error!(day = %self.day, id = last, %error, "a stored message is damaged");
+                }
+            }
         }
         Ok(last)
     }
@@ -177,6 +175,57 @@ impl DayFile {
     /// Writes the log back into the file.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
         checkpoint(&self.connection)
+    }
+}
+
+/// Reads a row of `device, kind, time, arrival, points, sum` that has its right sum.
+fn message(row: &Row<'_>, id: i64) -> rusqlite::Result<Message> {
+    let (device, time, arrival) = (row.get(0)?, row.get(2)?, row.get(3)?);
+    let (kind, points) = (row.get_ref(1)?.as_str()?, row.get_ref(4)?.as_str()?);
+    let right = sum::of_message(id, device, kind, (time, arrival), points);
+    sum::check(row.get(5)?, right, || format!("message {id}"))?;
+    Ok(Message {
+        device: DeviceId(device),
+        kind: match kind {
+            "resumed" => MessageKind::PointsResumed,
+            _ => MessageKind::Points,
+        },
+        time: UnixMillis(time),
+        arrival: UnixMillis(arrival),
+        points_json: points.into(),
+    })
+}
+
+/// The one row that says how far a file's batches are complete.
+#[derive(Debug, Clone, Copy)]
+struct Footer {
+    batch: i64,
+    first_id: i64,
+    span: TimeSpan,
+}
+
+impl Footer {
+    const EMPTY: Self = Self { batch: 0, first_id: 1, span: TimeSpan { min: i64::MAX, max: i64::MIN } };
+
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let select = "SELECT batch, first_id, time_min, time_max, sum FROM footer";
+        connection.prepare_cached(select)?.query_row([], |row| {
+            let span = TimeSpan { min: row.get(2)?, max: row.get(3)? };
+            let footer = Self { batch: row.get(0)?, first_id: row.get(1)?, span };
+            sum::check(row.get(4)?, footer.sum(), || "the footer".to_owned())?;
+            Ok(footer)
+        })
+    }
+
+    fn write(self, connection: &Connection) -> rusqlite::Result<()> {
+        let update = "UPDATE footer SET batch = ?1, first_id = ?2, time_min = ?3, time_max = ?4, sum = ?5";
+        let Self { batch, first_id, span } = self;
+        let values = params![batch, first_id, span.min, span.max, self.sum()];
+        connection.prepare_cached(update)?.execute(values).map(drop)
+    }
+
+    fn sum(self) -> i64 {
+        sum::of_footer([self.batch, self.first_id, self.span.min, self.span.max])
     }
 }
 

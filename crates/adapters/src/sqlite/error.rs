@@ -129,7 +129,12 @@ impl OpenError {
             }
             Some(ErrorCode::PermissionDenied) => Self::PermissionDenied { file },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { file },
-            _ => Self::Sqlite { file, source },
+            _ => match source {
+                rusqlite::Error::FromSqlConversionFailure(_, _, cause) => {
+                    Self::Damaged { file, reason: cause.to_string() }
+                }
+                source => Self::Sqlite { file, source },
+            },
         }
     }
 }
@@ -142,10 +147,10 @@ fn by(pid: Option<u32>) -> String {
 pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
     use rusqlite::{Error, ErrorCode};
     match error {
-        Error::FromSqlConversionFailure(..)
-        | Error::IntegralValueOutOfRange(..)
-        | Error::InvalidColumnType(..)
-        | Error::Utf8Error(..) => StoreError::Damaged(error.to_string()),
+        Error::FromSqlConversionFailure(_, _, cause) => StoreError::Damaged(cause.to_string()),
+        Error::IntegralValueOutOfRange(..) | Error::InvalidColumnType(..) | Error::Utf8Error(..) => {
+            StoreError::Damaged(error.to_string())
+        }
         _ => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Damaged(error.to_string())

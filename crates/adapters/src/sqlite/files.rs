@@ -41,7 +41,8 @@ pub(super) const MESSAGES: Format = Format {
     tables: &["messages", "footer"],
 };
 
-/// A registry of up to so many bytes is checked page by page when it is opened: some ten milliseconds.
+/// A registry or last message file of up to so many bytes is checked when it is opened, pages and indexes: some ten
+/// milliseconds.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
 /// Pages (of 4 KiB) in the write-ahead log after which it is written back.
 const CHECKPOINT_PAGES: u32 = 4000;
@@ -101,7 +102,7 @@ impl Format {
         self.check_tables(&connection, file)?;
         if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
             let verdict: String =
-                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+                connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
             if verdict != "ok" {
                 return Err(OpenError::Damaged { file: file.to_owned(), reason: verdict });
             }
@@ -139,12 +140,16 @@ impl Format {
             // Judged by what is in the file, not by what SQLite says of its log.
             self.check(&draft)?;
             File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
+            #[cfg(feature = "test-hooks")]
+            crate::failpoint::pass(&format!("{}-drafted", self.name));
             fs::rename(&draft, file).map_err(io)
         });
         if made.is_err() {
             // The draft means nothing to anyone; the next attempt removes it too.
             let _ = remove_with_logs(&draft);
         }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass(&format!("{}-renamed", self.name));
         made.and_then(|()| sync_parent(file))
     }
 
@@ -156,6 +161,8 @@ impl Format {
         // SQLite gives its log the mode of the file.
         let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft);
         new.map_err(|source| OpenError::io(draft, "cannot be made", source))?;
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass(&format!("{}-begun", self.name));
         let written = open_existing(draft).and_then(|connection| {
             connection.execute_batch("BEGIN")?;
             connection.pragma_update(None, "application_id", self.application_id)?;
@@ -273,7 +280,7 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes the name of a new file durable.
-fn sync_parent(file: &Path) -> Result<(), OpenError> {
+pub(super) fn sync_parent(file: &Path) -> Result<(), OpenError> {
     let parent = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -294,7 +301,7 @@ fn settle_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use narrowgate_platform::{ids::UnixMillis, model::message::PointValue, ports::HistoryQuery};
 use rusqlite::{Connection, params};
 
-use super::{day::Day, day_file::TimeSpan, readers::Reader};
+use super::{day::Day, day_file::TimeSpan, readers::Reader, sum};
 use crate::latest::{for_each_point, value_of};
 
 /// A report that was found.
@@ -69,16 +69,19 @@ fn read_file(
     limit: usize,
     found: &mut Vec<Found>,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT id, time, points FROM messages WHERE device = ?1 AND time >= ?2 AND time <= ?3 \
+    let sql = "SELECT id, time, points, kind, arrival, sum FROM messages WHERE device = ?1 AND time >= ?2 AND time <= ?3 \
                ORDER BY time DESC, id DESC";
     let mut select = file.prepare_cached(sql)?;
     let mut rows = select.query(params![device, from, last])?;
     let mut count = 0;
     while count < limit {
         let Some(row) = rows.next()? else { break };
-        let time: i64 = row.get(1)?;
+        let (id, time): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let points = row.get_ref(2)?.as_str()?;
+        let right = sum::of_message(id, device, row.get_ref(3)?.as_str()?, (time, row.get(4)?), points);
+        sum::check(row.get(5)?, right, || format!("message {id} of {day}"))?;
         let mut values = Vec::new();
-        for_each_point(row.get_ref(2)?.as_str()?, |name, value| {
+        for_each_point(points, |name, value| {
             if point.is_none_or(|wanted| wanted == name) {
                 values.push(PointValue {
                     point: name.to_owned(),
@@ -89,7 +92,7 @@ fn read_file(
         });
         count += values.len();
         if !values.is_empty() {
-            found.push(Found { time, arrived: (day, row.get(0)?), values });
+            found.push(Found { time, arrived: (day, id), values });
         }
     }
     Ok(())

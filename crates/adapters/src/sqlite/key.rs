@@ -20,7 +20,10 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::error::OpenError;
+use super::{
+    error::OpenError,
+    files::{sync_parent, with_suffix},
+};
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
@@ -87,14 +90,30 @@ impl DataKey {
         Self::new(key).map_err(|_| malformed())
     }
 
-    /// Makes the key of a new store. An existing file is never replaced.
+    /// Makes the key of a new store: complete under its name, or not there. An existing file is never replaced.
     pub(super) fn create(path: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::io(path, "the data key cannot be written", source);
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         getrandom::fill(&mut *key).map_err(|error| io(io::Error::other(error.to_string())))?;
         let text = Zeroizing::new(format!("{}\n", Zeroizing::new(hex::encode(*key)).as_str()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        let draft = with_suffix(path, ".new");
+        // Left by a crash, if it is there; nothing was sealed with it.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let made = write_draft(&draft, &text).and_then(|()| {
+            if path.try_exists()? {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(&draft, path)
+        });
+        if made.is_err() {
+            // It means nothing to anyone; the next attempt removes it too.
+            let _ = fs::remove_file(&draft);
+        }
+        made.map_err(io)?;
+        sync_parent(path)?;
         Self::new(key).map_err(|error| io(io::Error::other(error.to_string())))
     }
 
@@ -151,6 +170,17 @@ impl DataKey {
     }
 }
 
+fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    #[cfg(feature = "test-hooks")]
+    crate::failpoint::pass("key-begun");
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    #[cfg(feature = "test-hooks")]
+    crate::failpoint::pass("key-drafted");
+    Ok(())
+}
+
 impl std::fmt::Debug for DataKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("DataKey(…)")
@@ -200,6 +230,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&path).unwrap().len(), 65);
         assert!(DataKey::create(&path).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
         assert!(DataKey::read(&path).unwrap().is_checked_by(&made.check_value()));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -209,5 +240,15 @@ mod tests {
             fs::write(&path, text).unwrap();
             assert!(matches!(DataKey::read(&path), Err(OpenError::KeyMalformed { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn a_draft_that_a_crash_has_left_does_not_stop_the_next_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.key");
+        fs::write(folder.path().join("data.key.new"), "0000").unwrap();
+        let made = DataKey::create(&path).unwrap();
+        assert!(DataKey::read(&path).unwrap().is_checked_by(&made.check_value()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -1,11 +1,13 @@
--- Reports that arrived on one day (UTC), in the order of their commits. Times are Unix milliseconds.
+-- Reports that arrived on one day (UTC), in the order of their commits. Times are Unix milliseconds. sum: checksum of the
+-- other columns (module `sum`).
 CREATE TABLE messages (
   id      INTEGER PRIMARY KEY,
   device  INTEGER NOT NULL,
   kind    TEXT NOT NULL,
   time    INTEGER NOT NULL,
   arrival INTEGER NOT NULL,
-  points  TEXT NOT NULL
+  points  TEXT NOT NULL,
+  sum     INTEGER NOT NULL
 );
 CREATE INDEX messages_device_time ON messages (device, time);
 
@@ -16,6 +18,6 @@ CREATE TABLE footer (
   batch    INTEGER NOT NULL,
   first_id INTEGER NOT NULL,
   time_min INTEGER NOT NULL,
-  time_max INTEGER NOT NULL
+  time_max INTEGER NOT NULL,
+  sum      INTEGER NOT NULL
 );
-INSERT INTO footer VALUES (1, 0, 1, 9223372036854775807, -9223372036854775808);

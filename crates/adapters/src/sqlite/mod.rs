@@ -13,6 +13,8 @@
 //! * **Reading**: a few connections, used at once where they are asked; a read is a ready future. Reads see every
 //!   committed write.
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
+//! * **Damage**: messages, footers and latest values have checksums (module `sum`). What does not fit its own is an
+//!   error and never shown as data.
 //! * **Retention** deletes a day's file, at the first report of a new day. A clock that jumps ahead deletes nothing.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
@@ -34,6 +36,7 @@ mod readers;
 mod registry;
 mod reply;
 mod rows;
+mod sum;
 mod writer;
 
 use std::{

@@ -94,8 +94,13 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     if !key.is_checked_by(&check) {
         return Err(OpenError::KeyWrong { file: options.data_key.clone() });
     }
-    for day in layout.days()? {
-        MESSAGES.check(&layout.day(day))?;
+    let days = layout.days()?;
+    for day in &days {
+        MESSAGES.check(&layout.day(*day))?;
+    }
+    // The file that was written last is the one that a crash or a bad disk has most likely hurt.
+    if let Some(last) = days.last() {
+        MESSAGES.inspect(&layout.day(*last))?;
     }
     Ok(key)
 }

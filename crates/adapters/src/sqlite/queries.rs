@@ -117,8 +117,8 @@ pub(super) fn devices(reader: &Reader, query: &DeviceQuery) -> rusqlite::Result<
 
 pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
     let points = reader
-        .prepare("SELECT points FROM latest WHERE device = ?1")?
-        .query_row([device.0], |row| Ok(LatestPoints::from_json(row.get_ref(0)?.as_str()?)))
+        .prepare("SELECT points, sum FROM latest WHERE device = ?1")?
+        .query_row([device.0], |row| rows::latest(row, device))
         .optional()?;
     Ok(points.unwrap_or_default())
 }

@@ -27,7 +27,7 @@ use super::{
     names::Named,
     options::SqliteOptions,
     pending::Activity,
-    rows,
+    rows, sum,
 };
 use crate::{
     latest::LatestPoints,
@@ -362,19 +362,27 @@ impl Registry {
         let mut activity = news.clone();
         let stored = self
             .connection
-            .prepare_cached("SELECT seen, points FROM latest WHERE device = ?1")?
+            .prepare_cached("SELECT points, sum, seen FROM latest WHERE device = ?1")?
             .query_row([device.0], |row| {
-                let points = LatestPoints::from_json(row.get_ref(1)?.as_str()?);
-                Ok(Activity { seen: rows::time(row, 0)?, points })
+                let points = rows::latest(row, device).unwrap_or_else(|error| {
+                    tracing::error!(device = device.0, %error, "latest values are damaged; new ones replace them");
+                    LatestPoints::default()
+                });
+                Ok(Activity { seen: rows::time(row, 2)?, points })
             })
             .optional()?;
         if let Some(stored) = stored {
             activity.merge_older(stored);
         }
-        let sql = "INSERT INTO latest (device, seen, points) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points";
-        let seen = activity.seen.map(|seen| seen.0);
-        self.connection.prepare_cached(sql)?.execute(params![device.0, seen, activity.points.to_json()])?;
+        let sql = "INSERT INTO latest (device, seen, points, sum) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum";
+        let (seen, points) = (activity.seen.map(|seen| seen.0), activity.points.to_json());
+        self.connection.prepare_cached(sql)?.execute(params![
+            device.0,
+            seen,
+            points,
+            sum::of_latest(device.0, &points)
+        ])?;
         Ok(())
     }
 

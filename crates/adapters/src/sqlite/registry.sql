@@ -69,11 +69,12 @@ CREATE TABLE presence (
 ) WITHOUT ROWID;
 
 -- Latest values, {"point":{"time":…,"value":…},…}, and when the device was last heard: a digest of the messages
--- up to the marks, written lazily.
+-- up to the marks, written lazily. sum: checksum of device and points (module `sum`).
 CREATE TABLE latest (
   device INTEGER PRIMARY KEY,
   seen   INTEGER,
-  points TEXT NOT NULL
+  points TEXT NOT NULL,
+  sum    INTEGER NOT NULL
 );
 
 -- Up to which message of each file `latest` is complete.

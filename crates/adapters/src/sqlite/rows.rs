@@ -13,7 +13,9 @@ use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 use super::{
     key::{DataKey, SealedRow},
     names::Named,
+    sum,
 };
+use crate::latest::LatestPoints;
 
 /// A device as it is shown; `last_seen_time` without what is not written down yet. To be followed by a `WHERE`.
 pub(super) const SELECT_DEVICE: &str = "SELECT d.id, d.ou, p.product_key, d.device_key, d.asset_id, d.name, d.enabled, \
@@ -75,6 +77,15 @@ pub(super) fn dynamic_activation(row: &Row<'_>, first: usize) -> rusqlite::Resul
         ends_at: time(row, first + 1)?,
         quota_per_hour: row.get(first + 2)?,
     })
+}
+
+/// Latest values from columns `points` and `sum`.
+pub(super) fn latest(row: &Row<'_>, device: DeviceId) -> rusqlite::Result<LatestPoints> {
+    let points = row.get_ref(0)?.as_str()?;
+    sum::check(row.get(1)?, sum::of_latest(device.0, points), || {
+        format!("the row of latest values of device {}", device.0)
+    })?;
+    Ok(LatestPoints::from_json(points))
 }
 
 /// Columns of the log.

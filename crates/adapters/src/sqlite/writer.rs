@@ -276,6 +276,8 @@ impl Writer {
     }
 
     fn commit_in_files(&mut self, group: &mut [Job], plan: &Plan) -> rusqlite::Result<()> {
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-before-begin");
         let mut file = self.file.as_mut().filter(|_| plan.newest_arrival.is_some());
         if let Some(file) = &mut file {
             file.begin()?;
@@ -283,11 +285,15 @@ impl Writer {
         if plan.registry {
             self.registry.begin()?;
         }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-after-begin");
         for job in group {
             match job {
                 Job::Append(append) => {
                     for write in &append.batch {
                         append.written.push(apply(&mut self.registry, file.as_deref_mut(), write)?);
+                        #[cfg(feature = "test-hooks")]
+                        crate::failpoint::pass("batch-between-writes");
                     }
                 }
                 Job::Change(change) | Job::SettledChange(change) => change.apply(&mut self.registry)?,
@@ -299,6 +305,8 @@ impl Writer {
             batch = self.registry.batch()? + 1;
             self.registry.set_batch(batch)?;
         }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-before-commit");
         if let Some(file) = &mut file {
             file.commit(batch)?;
             self.shared.set_span(file.day(), file.span());
@@ -306,8 +314,14 @@ impl Writer {
         if plan.registry {
             #[cfg(test)]
             self.shared.faults.registry_commit()?;
+            #[cfg(feature = "test-hooks")]
+            if file.is_some() {
+                crate::failpoint::pass("batch-between-commits");
+            }
             self.registry.commit()?;
         }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-after-commit");
         if let Some(file) = file {
             file.settle();
         }
@@ -434,7 +448,11 @@ impl Writer {
         if done && let Some((day, id)) = flush.mark {
             self.registry.set_mark(day, id)?;
         }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("latest-before-commit");
         self.registry.commit()?;
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("latest-after-commit");
         if done {
             self.flush = None;
             self.shared.pending.forget_frozen();
@@ -472,10 +490,18 @@ impl Writer {
 
     /// Writes down and back everything.
     fn end(&mut self) -> Result<(), StoreError> {
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-begun");
         let flushed = self.repair().and_then(|()| self.flush_all());
         self.shared.readers.close();
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-before-checkpoint");
         let file = self.file.as_ref().map_or(Ok(()), DayFile::checkpoint);
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-between-checkpoints");
         let registry = self.registry.checkpoint();
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-after-checkpoint");
         flushed.and_then(|()| file.and(registry).map_err(|error| store_error(&error)))
     }
 
@@ -490,6 +516,8 @@ impl Writer {
             if file.undo_half_batch(batch).map_err(|error| OpenError::sqlite(&path, error))? {
                 tracing::warn!(%day, "a batch that was not acknowledged was taken away after a crash");
             }
+            #[cfg(feature = "test-hooks")]
+            crate::failpoint::pass("restore-file-opened");
             self.shared.set_span(day, file.span());
             let mark = self.registry.mark(day).map_err(sqlite)?;
             if mark < file.committed_id() {

@@ -15,7 +15,10 @@ use std::{
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use std::os::fd::AsRawFd;
 
-use super::mmsg::{BATCH, Mmsg};
+use super::{
+    clock,
+    mmsg::{BATCH, Mmsg},
+};
 use crate::{
     event::ShardEvent,
     handle::{Input, ShardHandle, Shared},
@@ -74,9 +77,11 @@ impl RunningShard {
             stats: Mutex::default(),
         });
         let handle = ShardHandle { shard: config.shard, inputs: sender, shared: Arc::clone(&shared) };
+        #[cfg(feature = "test-hooks")]
+        clock::serve(&handle)?;
         let name = format!("shard-{}", config.shard);
         let run = move || {
-            let now = Instant::now();
+            let now = clock::now();
             let driver = Driver {
                 shard: Shard::new(config, now, seed),
                 socket,
@@ -91,6 +96,8 @@ impl RunningShard {
                 quiet: false,
                 published: now,
                 drops_asked: now,
+                #[cfg(feature = "test-hooks")]
+                step: None,
             };
             driver.run();
         };
@@ -130,6 +137,9 @@ struct Driver<S> {
     published: Instant,
     /// When the kernel was last asked how many datagrams it dropped.
     drops_asked: Instant,
+    /// Of the test clock: how far, and whom to tell.
+    #[cfg(feature = "test-hooks")]
+    step: Option<(Duration, Box<dyn FnOnce() + Send>)>,
 }
 
 impl<S: EventSink> Driver<S> {
@@ -140,7 +150,7 @@ impl<S: EventSink> Driver<S> {
                 tracing::error!(%error, "the shard cannot wait for its socket");
                 return;
             }
-            let now = Instant::now();
+            let now = clock::now();
             let mut done = Vec::new();
             let stop = self.take_inputs(now, &mut done);
             if self.may_receive() {
@@ -149,6 +159,8 @@ impl<S: EventSink> Driver<S> {
             self.shard.handle_timeout(now);
             self.flush(now);
             done.into_iter().for_each(|done| done());
+            #[cfg(feature = "test-hooks")]
+            self.step();
             if stop {
                 return;
             }
@@ -159,7 +171,7 @@ impl<S: EventSink> Driver<S> {
         let timeout = if self.readable {
             if self.may_receive() && !self.failing { Duration::ZERO } else { BACKLOG_PAUSE }
         } else {
-            let next = self.shard.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+            let next = self.shard.poll_timeout().map(|at| at.saturating_duration_since(clock::now()));
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
         // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before are
@@ -197,6 +209,12 @@ impl<S: EventSink> Driver<S> {
                 Input::Quiesce(quiet) => {
                     self.quiet = true;
                     done.push(quiet);
+                }
+                #[cfg(feature = "test-hooks")]
+                Input::Advance { by, done } => {
+                    self.step = Some((by, done));
+                    // What came before is in the socket by now, whether or not its readiness was told.
+                    self.readable = true;
                 }
                 Input::Stop => return true,
             }
@@ -254,5 +272,23 @@ impl<S: EventSink> Driver<S> {
             let stats = self.shard.stats().clone();
             *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
         }
+    }
+
+    /// Moves the test clock second by second, as soon as nothing is under way.
+    #[cfg(feature = "test-hooks")]
+    fn step(&mut self) {
+        let gauges = self.shard.stats().gauges;
+        if self.readable || gauges.lookups > 0 || gauges.requests_in_flight > 0 {
+            return;
+        }
+        let Some((mut left, done)) = self.step.take() else { return };
+        while !left.is_zero() {
+            let by = left.min(Duration::from_secs(1));
+            left -= by;
+            clock::advance(by);
+            self.shard.handle_timeout(clock::now());
+            self.flush(clock::now());
+        }
+        done();
     }
 }

@@ -3,6 +3,7 @@
 //! Applies only behind a valid cookie, so an address here is one that receives what is sent to it.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
@@ -11,7 +12,8 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct AdmissionLimits {
     /// Handshakes under way per shard: each takes up to 4 KiB. At the limit the oldest handshake of the address that
-    /// has the most makes room, so a few addresses cannot keep all others out.
+    /// has the most makes room, so a few addresses cannot keep all others out; of several such addresses that one whose
+    /// oldest is the oldest of all.
     pub handshakes_max: usize,
     /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this is wide.
     /// At the limit the address's oldest handshake makes room.
@@ -45,13 +47,16 @@ pub enum Permit {
 pub struct Admission {
     /// Per address: the slots of its handshakes by the order in which they began.
     by_address: HashMap<IpAddr, BTreeMap<u64, u32>, foldhash::fast::RandomState>,
-    /// Addresses by the number of their handshakes.
-    by_count: BTreeSet<(usize, IpAddr)>,
+    /// Addresses by who makes room first: the last one.
+    by_rank: BTreeSet<Rank>,
     total: usize,
     begun: u64,
     /// Key look-ups that wait for their answer.
     pub lookups: usize,
 }
+
+/// The number of an address's handshakes, then when the oldest of them began, then, to tell them apart, the address.
+type Rank = (usize, Reverse<u64>, IpAddr);
 
 impl Admission {
     /// Whether one more handshake of this address may begin.
@@ -67,7 +72,7 @@ impl Admission {
         if self.total < limits.handshakes_max {
             return Permit::Yes;
         }
-        self.by_count.last().map_or(Permit::No, |&(_, busiest)| self.evict(busiest))
+        self.by_rank.last().map_or(Permit::No, |&(_, _, busiest)| self.evict(busiest))
     }
 
     fn evict(&self, address: IpAddr) -> Permit {
@@ -80,9 +85,9 @@ impl Admission {
         self.begun += 1;
         let address = group(address);
         let slots = self.by_address.entry(address).or_default();
-        self.by_count.remove(&(slots.len(), address));
+        self.by_rank.remove(&rank(address, slots));
         slots.insert(self.begun, slot);
-        self.by_count.insert((slots.len(), address));
+        self.by_rank.insert(rank(address, slots));
         self.total += 1;
         self.begun
     }
@@ -91,19 +96,24 @@ impl Admission {
     pub fn end(&mut self, address: IpAddr, begun: u64) {
         let address = group(address);
         let Some(slots) = self.by_address.get_mut(&address) else { return };
-        self.by_count.remove(&(slots.len(), address));
+        self.by_rank.remove(&rank(address, slots));
         if slots.remove(&begun).is_some() {
             self.total -= 1;
         }
         if slots.is_empty() {
             self.by_address.remove(&address);
         } else {
-            self.by_count.insert((slots.len(), address));
+            self.by_rank.insert(rank(address, slots));
         }
         if self.by_address.is_empty() && self.by_address.capacity() > 1024 {
             self.by_address.shrink_to(256);
         }
     }
+}
+
+fn rank(address: IpAddr, slots: &BTreeMap<u64, u32>) -> Rank {
+    let oldest = slots.first_key_value().map_or(u64::MAX, |(&begun, _)| begun);
+    (slots.len(), Reverse(oldest), address)
 }
 
 /// One subscriber owns a whole IPv6 /64.
@@ -148,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn among_addresses_with_as_many_the_oldest_makes_room_whatever_the_addresses_are() {
+        let mut admission = Admission::default();
+        for (slot, address) in [5, 9, 1].into_iter().enumerate() {
+            admission.begin(ip(address), slot as u32);
+        }
+        assert_eq!(admission.permit(ip(7), &LIMITS), Permit::Evict { slot: 0 });
+        admission.end(ip(5), 1);
+        admission.begin(ip(7), 3);
+        assert_eq!(admission.permit(ip(2), &LIMITS), Permit::Evict { slot: 1 });
+    }
+
+    #[test]
     fn look_ups_in_flight_are_bounded() {
         let admission = Admission { lookups: 2, ..Admission::default() };
         assert_eq!(admission.permit(ip(1), &LIMITS), Permit::No);
@@ -165,7 +187,7 @@ mod tests {
         admission.end(b, second);
         admission.end(b, second);
         assert!(admission.by_address.is_empty());
-        assert!(admission.by_count.is_empty());
+        assert!(admission.by_rank.is_empty());
         assert_eq!(admission.total, 0);
     }
 }

@@ -229,8 +229,10 @@ impl Shard {
             match sealed {
                 Ok(()) => {}
                 Err(dtls::SealError::TooLarge { .. }) => stats.count(Counter::MessagesTooLarge),
-                // The numbers of this epoch are used up: nothing can be sent any more, never wrap.
-                Err(dtls::SealError::SequenceExhausted) => return self.close(slot, CloseCause::Abuse),
+                // No number is left that may be used: nothing can be sent any more, never wrap.
+                Err(dtls::SealError::SequenceExhausted | dtls::SealError::NotReserved) => {
+                    return self.close(slot, CloseCause::Abuse);
+                }
             }
         }
     }

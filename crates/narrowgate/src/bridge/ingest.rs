@@ -186,7 +186,11 @@ async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: 
     }
     if !writes.is_empty() {
         let count = writes.len() as u64;
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("ingest-before-append");
         let result = store.append(writes).await;
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("ingest-before-answer");
         match &result {
             Ok(_) => {
                 counters.batches.fetch_add(1, Ordering::Relaxed);

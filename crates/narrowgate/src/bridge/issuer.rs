@@ -92,7 +92,11 @@ impl Task {
             return;
         }
         let at = self.clock.now();
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("issuer-before-commit");
         let issued = self.store.issue_secret(grant.device, secret.clone(), at, peer.clone()).await;
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("issuer-before-answer");
         let mut commands = Vec::new();
         let response = match issued {
             Ok(issued) => {
@@ -117,6 +121,8 @@ impl Task {
         };
         commands.insert(0, ShardCommand::Respond { ticket, response });
         self.shards.send(ticket.session.shard, commands);
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("issuer-after-answer");
     }
 
     fn publish(&self, grant: &Grant, answer: &SecretAnswer, peer: String, at: UnixMillis) {

@@ -19,7 +19,12 @@ mod products;
 mod refusals;
 mod shard_task;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use narrowgate_dtls::ServerConfig;
 use narrowgate_engine::{
@@ -145,6 +150,59 @@ impl Gateway {
         let bind = |source| StartError::Bind { address: options.dtls_listen, source };
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
+        let (core, handles) = Self::core(store, clock, entropy, feed).await?;
+        let mut shards = Vec::new();
+        let mut prepared = Vec::new();
+        for (number, socket) in (0..options.shards).zip(sockets) {
+            let task = shard_task::Prepared::new();
+            let config = ShardConfig {
+                shard: number,
+                dtls: Arc::clone(&options.dtls),
+                sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
+                ..options.shard.clone()
+            };
+            let mut seed = [0; 32];
+            core.entropy.fill(&mut seed);
+            match RunningShard::start(config, socket, seed, task.sink()) {
+                Ok(shard) => shards.push(shard),
+                Err(error) => {
+                    shards.into_iter().for_each(RunningShard::stop);
+                    return Err(StartError::Shard(error));
+                }
+            }
+            prepared.push(task);
+        }
+        let reached = shards.iter().map(|shard| shard.handle().clone()).collect();
+        Ok(Self::begin(address, core, shards, reached, &handles, prepared))
+    }
+
+    /// Starts everything but the shards, which the caller has and drives: shard number n is reached by `reached[n]`, and
+    /// its events go to the n-th sink. [`Gateway::drain`] is not for such a gateway.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start_undriven(
+        reached: Vec<ShardHandle>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        feed: Feed,
+    ) -> Result<(Self, Vec<Box<dyn EventSink>>), StartError> {
+        let (core, handles) = Self::core(store, clock, entropy, feed).await?;
+        let prepared: Vec<_> = reached.iter().map(|_| shard_task::Prepared::new()).collect();
+        let sink = |task: &shard_task::Prepared| Box::new(task.sink()) as Box<dyn EventSink>;
+        let sinks = prepared.iter().map(sink).collect();
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        Ok((Self::begin(address, core, Vec::new(), reached, &handles, prepared), sinks))
+    }
+
+    /// What all shards share. The handles are filled in later, when the shards have started.
+    async fn core(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        feed: Feed,
+    ) -> Result<(Arc<Core>, Arc<Shards>), StartError> {
         let handles = Arc::new(Shards::default());
         let online = store.online_devices().await?;
         let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&handles));
@@ -169,34 +227,24 @@ impl Gateway {
             ingest,
             presence,
         });
-        let mut shards = Vec::new();
-        let mut prepared = Vec::new();
-        for (number, socket) in (0..options.shards).zip(sockets) {
-            let task = shard_task::Prepared::new();
-            let config = ShardConfig {
-                shard: number,
-                dtls: Arc::clone(&options.dtls),
-                sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
-                ..options.shard.clone()
-            };
-            let mut seed = [0; 32];
-            core.entropy.fill(&mut seed);
-            match RunningShard::start(config, socket, seed, task.sink()) {
-                Ok(shard) => shards.push(shard),
-                Err(error) => {
-                    shards.into_iter().for_each(RunningShard::stop);
-                    return Err(StartError::Shard(error));
-                }
-            }
-            prepared.push(task);
-        }
-        // Tasks run only now that every shard can be reached; what arrived meanwhile waits in their queues.
-        let _ = handles.0.set(shards.iter().map(|shard| shard.handle().clone()).collect());
+        Ok((core, handles))
+    }
+
+    /// Tasks run only now that every shard can be reached; what arrived meanwhile waits in their queues.
+    fn begin(
+        address: SocketAddr,
+        core: Arc<Core>,
+        shards: Vec<RunningShard>,
+        reached: Vec<ShardHandle>,
+        handles: &Arc<Shards>,
+        prepared: Vec<shard_task::Prepared>,
+    ) -> Self {
+        let _ = handles.0.set(reached);
         let tasks = prepared.iter().map(|task| task.sender.clone()).collect();
-        for (number, task) in (0..options.shards).zip(prepared) {
-            task.start(Arc::clone(&core), Arc::clone(&handles), number);
+        for (number, task) in (0..).zip(prepared) {
+            task.start(Arc::clone(&core), Arc::clone(handles), number);
         }
-        Ok(Self { address, core, shards, handles, tasks })
+        Self { address, core, shards, handles: Arc::clone(handles), tasks }
     }
 
     /// Where devices connect.
@@ -288,6 +336,11 @@ impl EventSink for TaskSink {
     fn backlog(&self) -> usize {
         self.backlog.load(std::sync::atomic::Ordering::Relaxed)
     }
+}
+
+/// Now, by the clock of the runtime: the operating system's, or a test's that runs in virtual time.
+fn monotonic() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Max-Age of a 5.03 when the store cannot write, seconds.

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use narrowgate_platform::{
@@ -73,7 +73,7 @@ impl Presence {
         feed: Feed,
         store: Arc<dyn Store>,
     ) -> Arc<Self> {
-        let now = Instant::now();
+        let now = super::monotonic();
         let mut tracker = Tracker::new(now);
         for OnlineDevice { device, lifetime_s } in online {
             tracker.restore(device, lifetime_s, now);
@@ -94,7 +94,7 @@ impl Presence {
     pub(super) fn login(self: &Arc<Self>, device: DeviceId, lifetime_s: u32, write: Write, after: After) {
         let mut state = self.lock();
         self.time_passes(&mut state);
-        state.tracker.handle_login(device, lifetime_s, Instant::now());
+        state.tracker.handle_login(device, lifetime_s, super::monotonic());
         state.unwritten.remove(&device);
         state.newest.remove(&device);
         self.ingest.write(write, after);
@@ -105,7 +105,7 @@ impl Presence {
         if heard.is_empty() {
             return;
         }
-        let (now, wall) = (Instant::now(), self.clock.now());
+        let (now, wall) = (super::monotonic(), self.clock.now());
         let mut state = self.lock();
         for Heard { device, reported } in heard {
             if let Some(transition) = state.tracker.handle_heard(device, now) {
@@ -120,7 +120,7 @@ impl Presence {
     /// The device ended its session itself.
     pub(super) fn closed(self: &Arc<Self>, device: DeviceId) {
         let mut state = self.lock();
-        if let Some(transition) = state.tracker.handle_closed(device, Instant::now()) {
+        if let Some(transition) = state.tracker.handle_closed(device, super::monotonic()) {
             self.write(&mut state, transition);
         }
     }
@@ -129,7 +129,7 @@ impl Presence {
     pub(super) fn forget(self: &Arc<Self>, device: DeviceId, cause: &str) {
         let mut state = self.lock();
         state.seen.remove(&device);
-        if state.tracker.handle_closed(device, Instant::now()).is_some() {
+        if state.tracker.handle_closed(device, super::monotonic()).is_some() {
             let at = self.clock.now();
             let change = Change { device, state: DeviceState::Offline, at, cause: cause.to_owned() };
             self.hand_over(&mut state, change);
@@ -153,7 +153,7 @@ impl Presence {
 
     fn time_passes(self: &Arc<Self>, state: &mut State) {
         let mut transitions = Vec::new();
-        state.tracker.handle_timeout(Instant::now(), &mut transitions);
+        state.tracker.handle_timeout(super::monotonic(), &mut transitions);
         for transition in transitions {
             self.write(state, transition);
         }
@@ -220,13 +220,13 @@ impl Presence {
 
 async fn run(presence: Arc<Presence>) {
     let mut ticks = tokio::time::interval(TICK);
-    let mut written = Instant::now();
+    let mut written = super::monotonic();
     loop {
         ticks.tick().await;
         let mut state = presence.lock();
         presence.time_passes(&mut state);
-        if written.elapsed() >= WRITE_INTERVAL {
-            written = Instant::now();
+        if super::monotonic() - written >= WRITE_INTERVAL {
+            written = super::monotonic();
             presence.write_remaining(&mut state);
         }
     }

@@ -72,7 +72,7 @@ impl Refusals {
             clock,
             ingest,
             feed,
-            bucket: Mutex::new(Bucket::new(Instant::now())),
+            bucket: Mutex::new(Bucket::new(super::monotonic())),
             unlogged: AtomicU64::new(0),
             diagnoses: Arc::new(Semaphore::new(DIAGNOSES_MAX)),
         }
@@ -81,7 +81,7 @@ impl Refusals {
     /// Writes down and publishes one refusal.
     pub(super) fn record(&self, refused: Refused, peer: SocketAddr) {
         let source = refused.device.map_or(Source::Address(peer.ip()), Source::Device);
-        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(source, Instant::now()) {
+        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(source, super::monotonic()) {
             self.unlogged.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -243,7 +243,10 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
             .part("where", "dtls.shards")
             .reason(source)
             .hint("choose fewer by --shards, or raise the limit of threads (ulimit -u)"),
-        StartError::Store(source) => Failure::failed(error).file(config.data.display()).reason(source),
+        StartError::Store(source) => Failure::failed(error)
+            .file(config.data.display())
+            .reason(source)
+            .hint("check the disk and its free space; where the store is damaged, restore it from a backup"),
     }
 }
 

@@ -2,8 +2,14 @@
 
 use std::{
     error::Error,
+    fmt::Display,
     io::{self, BufWriter, Write},
+    path::PathBuf,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -12,13 +18,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_sim::load::{
     LoadConfig, LoadError, devices,
+    fleet::{self, Activation, Fleet},
+    flood::{self, Flood, FloodKind},
     handshakes::{self, Handshakes},
-    outcome::Outcome,
+    mutations::{self, Mutations},
     reports::{self, Reports},
     server::Measurement,
     sessions,
     target::Target,
 };
+use serde::Serialize;
 
 /// Exit code of a run whose operations did not all succeed.
 const EXIT_INCOMPLETE: u8 = 1;
@@ -64,6 +73,62 @@ enum Command {
         #[arg(long, default_value_t = 64)]
         window: u32,
     },
+    /// Devices that report all the time, outlive the server, and log what they sent and what was acknowledged.
+    Fleet {
+        #[command(flatten)]
+        common: Common,
+        /// How many devices report.
+        #[arg(long, default_value_t = 300)]
+        devices: u32,
+        /// Reports per second, over all devices.
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+        /// The log that is written, or continued.
+        #[arg(long)]
+        log: PathBuf,
+        /// End, too, when standard input does.
+        #[arg(long)]
+        until_input_ends: bool,
+        #[command(flatten)]
+        activation: ActivationArgs,
+    },
+    /// Mutated datagrams and messages at a server with one shard, which must not notice; exit code 1 if it does.
+    Mutations {
+        #[command(flatten)]
+        common: Common,
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: u32,
+        /// What they follow from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the server shows its metrics.
+        #[arg(long)]
+        http: Target,
+        /// The server's dtls.handshake_lifetime, seconds.
+        #[arg(long, default_value_t = 60)]
+        handshake_lifetime: u64,
+    },
+    /// Hellos or handshakes given up from a million addresses, beside an honest device; exit code 1 if anything stays.
+    Flood {
+        #[command(flatten)]
+        common: Common,
+        /// What is sent.
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// Hellos per second.
+        #[arg(long, default_value_t = 10_000)]
+        rate: u32,
+        /// Hellos in total.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: u32,
+        /// Where the server shows its metrics.
+        #[arg(long)]
+        http: Target,
+        /// The server's dtls.handshake_lifetime, seconds.
+        #[arg(long, default_value_t = 60)]
+        handshake_lifetime: u64,
+    },
     /// Opens sessions and leaves them idle.
     Sessions {
         #[command(flatten)]
@@ -75,6 +140,34 @@ enum Command {
         #[arg(long)]
         hold: Option<u64>,
     },
+}
+
+/// Devices that fetch their secrets meanwhile.
+#[derive(Debug, Args)]
+struct ActivationArgs {
+    /// A product with dynamic activation.
+    #[arg(long, requires_all = ["activation_secret", "activation_first", "activation_count"])]
+    activation_product: Option<String>,
+    /// Its secret.
+    #[arg(long)]
+    activation_secret: Option<String>,
+    /// Number of its first device.
+    #[arg(long)]
+    activation_first: Option<u32>,
+    /// How many it has.
+    #[arg(long)]
+    activation_count: Option<u32>,
+}
+
+impl ActivationArgs {
+    fn activation(self) -> Option<Activation> {
+        Some(Activation {
+            product_key: self.activation_product?,
+            product_secret: self.activation_secret?,
+            first_device: self.activation_first?,
+            count: self.activation_count?,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +204,14 @@ enum Suite {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// ClientHellos without a cookie
+    Hello,
+    /// Handshakes given up after the server's flight
+    Abandoned,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     Text,
     Json,
@@ -134,7 +235,7 @@ impl Common {
         self.server_pid.map(Measurement::new)
     }
 
-    fn print(&self, outcome: &Outcome) -> io::Result<()> {
+    fn print(&self, outcome: &(impl Display + Serialize)) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match self.output {
             Format::Text => write!(out, "{outcome}"),
@@ -179,6 +280,40 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
             let reports = Reports { sessions, count, window };
             let outcome = reports::run(&common.config(), reports, common.measurement().as_ref())?;
             (common, outcome)
+        }
+        Command::Fleet { common, devices, rate, log, until_input_ends, activation } => {
+            let stop = Arc::new(AtomicBool::new(false));
+            if until_input_ends {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || {
+                    // Whatever ends the input, nobody is there any more.
+                    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+                    stop.store(true, Ordering::Relaxed);
+                });
+            }
+            let fleet = Fleet { devices, rate, log, activation: activation.activation(), stop };
+            common.print(&fleet::run(&common.config(), &fleet)?)?;
+            return Ok(0);
+        }
+        Command::Mutations { common, count, seed, http, handshake_lifetime } => {
+            let server = common.measurement().ok_or("--server-pid says whose memory is watched")?;
+            let handshake_lifetime = Duration::from_secs(handshake_lifetime);
+            let mutations = Mutations { count, seed, http, handshake_lifetime };
+            let outcome = mutations::run(&common.config(), &mutations, &server)?;
+            common.print(&outcome)?;
+            return Ok(outcome.violations.len() as u32);
+        }
+        Command::Flood { common, kind, rate, count, http, handshake_lifetime } => {
+            let server = common.measurement().ok_or("--server-pid says whose memory is watched")?;
+            let kind = match kind {
+                Kind::Hello => FloodKind::Hello,
+                Kind::Abandoned => FloodKind::Abandoned,
+            };
+            let handshake_lifetime = Duration::from_secs(handshake_lifetime);
+            let flood = Flood { kind, rate, count, http, handshake_lifetime };
+            let outcome = flood::run(&common.config(), &flood, &server)?;
+            common.print(&outcome)?;
+            return Ok(outcome.violations.len() as u32);
         }
         Command::Sessions { common, count, hold } => {
             let outcome = sessions::run(&common.config(), count, common.measurement().as_ref())?;

@@ -10,7 +10,7 @@ use super::{
     wire::{Wait, Wire},
 };
 use crate::{
-    device::{Device, DeviceCommand, DeviceEvent},
+    device::{Device, DeviceCommand, DeviceConfig, DeviceEvent},
     random::SeededRandom,
 };
 
@@ -53,8 +53,19 @@ impl Crowd {
     /// Makes a device and lets it begin its handshake.
     pub(super) fn connect(&mut self, now: Instant, number: u32) -> Result<(), LoadError> {
         let LoadConfig { product_key, first_device, suite, .. } = &self.config;
-        let config = devices::device_config(product_key, first_device.saturating_add(number - 1), *suite);
-        self.devices[number as usize] = Some(Box::new(Device::new(config)));
+        let device = devices::device_config(product_key, first_device.saturating_add(number - 1), *suite);
+        self.connect_as(now, number, device)
+    }
+
+    /// The same for any device, instead of the one that was there.
+    pub(super) fn connect_as(
+        &mut self,
+        now: Instant,
+        number: u32,
+        device: DeviceConfig,
+    ) -> Result<(), LoadError> {
+        self.forget(number);
+        self.devices[number as usize] = Some(Box::new(Device::new(device)));
         self.present += 1;
         self.command(now, number, DeviceCommand::Connect)?;
         Ok(())

@@ -8,7 +8,11 @@
 
 mod crowd;
 pub mod devices;
+pub mod fleet;
+pub mod flood;
 pub mod handshakes;
+mod metrics;
+pub mod mutations;
 pub mod outcome;
 pub mod reports;
 pub mod server;
@@ -57,6 +61,9 @@ pub enum LoadError {
     /// Sending or receiving failed.
     #[error("cannot exchange datagrams with the server")]
     Exchange(#[source] io::Error),
+    /// What a fleet did cannot be written down.
+    #[error("cannot write the log")]
+    Log(#[source] io::Error),
     /// The process that was to be measured cannot be read.
     #[error("cannot read {path}")]
     Process {

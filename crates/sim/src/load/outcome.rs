@@ -23,7 +23,7 @@ impl Latencies {
         self.micros.len() as u32
     }
 
-    fn percentiles(mut self) -> Percentiles {
+    pub(super) fn percentiles(mut self) -> Percentiles {
         self.micros.sort_unstable();
         let at = |per_mille: usize| {
             let index = (self.micros.len() * per_mille / 1000).min(self.micros.len().saturating_sub(1));

@@ -35,6 +35,16 @@ pub(super) struct Sample {
     proportional_bytes: u64,
 }
 
+impl Sample {
+    pub(super) const fn resident_bytes(&self) -> u64 {
+        self.resident_bytes
+    }
+
+    pub(super) fn processor_seconds_since(&self, before: Self) -> f64 {
+        Duration::from_nanos(self.processor_ns.saturating_sub(before.processor_ns)).as_secs_f64()
+    }
+}
+
 impl Measurement {
     /// Of the process with this number.
     pub const fn new(pid: u32) -> Self {

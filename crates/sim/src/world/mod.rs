@@ -38,7 +38,7 @@ struct Host {
 }
 
 /// Names a device in its world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HostId(usize);
 
 /// See the module.

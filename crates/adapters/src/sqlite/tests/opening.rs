@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use narrowgate_platform::{
-    ports::{DeviceQuery, HistoryQuery, Store, Write},
+    ports::{DeviceQuery, HistoryQuery, Store, StoreError, Write},
     testing::{
         block_on,
         store::fixtures::{
@@ -118,6 +118,92 @@ fn a_damaged_message_file_is_named() {
     let file = folder.path().join("messages/2026-01-01.db");
     fs::write(&file, "not messages, but long enough to have a header of one hundred bytes, which it then does not have at all").unwrap();
     assert!(matches!(refused(folder.path()), OpenError::Damaged { file: named, .. } if named == file));
+}
+
+/// Changes a file behind the store's back, as a bad disk does: the checksums stay what they were.
+fn hurt(file: &Path, sql: &str) {
+    assert_eq!(Connection::open(file).unwrap().execute(sql, []).unwrap(), 1);
+}
+
+#[test]
+fn a_message_that_has_changed_on_the_disk_is_never_shown_and_stops_no_start() {
+    for change in [
+        r#"points = '{"temp":2}'"#,
+        "points = x'7b7d'",
+        "time = time + 1",
+        "arrival = 0",
+        "kind = 'resumed'",
+        "sum = 0",
+        "sum = 'x'",
+        "id = 7",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = open(&data);
+        let id = one_device(&store, "dk-1");
+        append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1}"#)]);
+        // Its message is not in the latest values yet and will be folded in at the next start.
+        let copy = crashed(&data, "crashed");
+        hurt(&copy.join("messages/2026-01-01.db"), &format!("UPDATE messages SET {change}"));
+        let store = open(&copy);
+        let history =
+            block_on(store.points_history(id, HistoryQuery { limit: 9, ..HistoryQuery::default() }));
+        let Err(StoreError::Damaged(what)) = history else { panic!("{change}: {history:?}") };
+        assert!(!what.is_empty());
+        assert!(block_on(store.points_latest(id)).unwrap().is_empty(), "{change}");
+        write(&store, report(id, at(3), r#"{"temp":3}"#));
+        assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 1, "{change}");
+    }
+}
+
+#[test]
+fn a_footer_that_has_changed_takes_no_message_away() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let file = folder.path().join("messages/2026-01-01.db");
+    for change in ["batch = batch + 64", "first_id = 0", "time_min = time_max + 1", "sum = 1"] {
+        let whole = fs::read(&file).unwrap();
+        hurt(&file, &format!("UPDATE footer SET {change}"));
+        let error = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap_err();
+        let OpenError::Damaged { file: named, reason } = error else { panic!("{change}: {error}") };
+        assert_eq!((named, reason.as_str()), (file.clone(), "the footer is not as it was stored"));
+        for part in ["-wal", "-shm"] {
+            // There may be none.
+            let _ = fs::remove_file(folder.path().join(format!("messages/2026-01-01.db{part}")));
+        }
+        fs::write(&file, whole).unwrap();
+        open(folder.path());
+    }
+}
+
+#[test]
+fn latest_values_that_have_changed_are_not_shown_and_replaced_by_new_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    hurt(&folder.path().join("registry.db"), r#"UPDATE latest SET points = replace(points, '1', '2')"#);
+    let store = open(folder.path());
+    let id = block_on(store.devices(DeviceQuery { limit: 1, ..DeviceQuery::default() })).unwrap()[0].id;
+    assert!(matches!(block_on(store.points_latest(id)), Err(StoreError::Damaged(_))));
+    write(&store, report(id, at(3), r#"{"power":3}"#));
+    drop(store);
+    let latest = block_on(open(folder.path()).points_latest(id)).unwrap();
+    assert_eq!(latest.iter().map(|value| value.point.as_str()).collect::<Vec<_>>(), ["power"]);
+}
+
+#[test]
+fn an_index_that_hides_a_message_is_found_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let file = folder.path().join("messages/2026-01-01.db");
+    let hurt = Connection::open(&file).unwrap();
+    // The index says that it is over a table without this row.
+    hurt.execute_batch("PRAGMA writable_schema = on; CREATE TABLE other AS SELECT * FROM messages WHERE 0; \
+                        CREATE INDEX other_index ON other (device, time); \
+                        UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'other_index') \
+                        WHERE name = 'messages_device_time'; DELETE FROM sqlite_schema WHERE name = 'other_index'")
+        .unwrap();
+    drop(hurt);
+    assert!(matches!(SqliteStore::open(SqliteOptions::new(folder.path())), Err(OpenError::Damaged { .. })));
 }
 
 #[test]

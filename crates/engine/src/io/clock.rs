@@ -1,0 +1,87 @@
+//! Where a shard's thread takes its time from.
+//!
+//! In a default build this is the system's monotonic clock and nothing else. With the feature `test-hooks`, and with
+//! `NARROWGATE_TEST_CLOCK=127.0.0.1:PORT` in the environment, time stands still until a test moves it: a datagram to that
+//! address holds milliseconds as digits, and comes back when everything that the server received before is handled and
+//! answered, the keys asked for included, and the time has moved by so much. `0` only waits for that.
+
+#[cfg(not(feature = "test-hooks"))]
+use std::time::Instant;
+
+#[cfg(feature = "test-hooks")]
+pub(super) use hooked::{advance, now, serve};
+
+/// The time.
+#[cfg(not(feature = "test-hooks"))]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(feature = "test-hooks")]
+mod hooked {
+    use std::{
+        io,
+        net::{SocketAddr, UdpSocket},
+        sync::{
+            OnceLock,
+            atomic::{AtomicU64, Ordering},
+            mpsc,
+        },
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use crate::handle::{Input, ShardHandle};
+
+    const VARIABLE: &str = "NARROWGATE_TEST_CLOCK";
+    /// Most milliseconds in one step: an hour.
+    const STEP_MAX_MS: u64 = 3_600_000;
+
+    /// The time that stands still, if it does: where it began, and milliseconds that it was moved by.
+    static STOPPED: OnceLock<(Instant, AtomicU64)> = OnceLock::new();
+
+    pub(in crate::io) fn now() -> Instant {
+        match STOPPED.get() {
+            Some((start, moved_ms)) => *start + Duration::from_millis(moved_ms.load(Ordering::SeqCst)),
+            None => Instant::now(),
+        }
+    }
+
+    /// Moves the time that stands still.
+    pub(in crate::io) fn advance(by: Duration) {
+        if let Some((_, moved_ms)) = STOPPED.get() {
+            moved_ms.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+        }
+    }
+
+    /// Stops the time if the environment wants it, and moves it from then on as it is told.
+    ///
+    /// # Errors
+    /// When the variable holds no loopback address, or it cannot be bound.
+    pub(in crate::io) fn serve(handle: &ShardHandle) -> io::Result<()> {
+        let Ok(address) = std::env::var(VARIABLE) else { return Ok(()) };
+        let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+        if !address.ip().is_loopback() || handle.shard() != 0 {
+            return Err(io::Error::other("the test clock wants a loopback address and one shard"));
+        }
+        let socket = UdpSocket::bind(address)?;
+        STOPPED.get_or_init(|| (Instant::now(), AtomicU64::new(0)));
+        let handle = handle.clone();
+        thread::Builder::new().name("test-clock".to_owned()).spawn(move || {
+            let mut text = [0; 16];
+            while let Ok((length, peer)) = socket.recv_from(&mut text) {
+                let number =
+                    std::str::from_utf8(&text[..length]).ok().and_then(|text| text.trim().parse().ok());
+                let Some(ms) = number.filter(|&ms: &u64| ms <= STEP_MAX_MS) else { continue };
+                let (done, waiting) = mpsc::channel::<()>();
+                let done = Box::new(move || drop(done));
+                handle.input(Input::Advance { by: Duration::from_millis(ms), done });
+                // Ends with an error as soon as the sender is dropped, which says that it is done.
+                let _ = waiting.recv();
+                // Who asked may be gone.
+                let _ = socket.send_to(&text[..length], peer);
+            }
+        })?;
+        Ok(())
+    }
+}

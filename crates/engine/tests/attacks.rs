@@ -1,0 +1,251 @@
+//! What strangers do to a whole shard, by the numbers of the catalogue of hostile input: bytes sent to addresses that are not
+//! proven (38), sweeps of identities (81), floods of good cookies from one address (95).
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use narrowgate_dtls::{
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, PskAnswer, Random, ServerConfig,
+    psk_from_secret,
+};
+use narrowgate_engine::{
+    event::{ShardCommand, ShardEvent},
+    shard::{Shard, ShardConfig, admission::AdmissionLimits, stats::Counter},
+};
+
+use self::mutation::{Dice, mutate};
+
+#[path = "../../dtls/tests/util/mutation.rs"]
+mod mutation;
+
+const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
+const HONEST: &[u8] = b"MuGsF6W4,honest,2,3600";
+
+/// A repeatable random source (SplitMix64). For tests only.
+struct TestRandom(u64);
+
+impl TestRandom {
+    fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+}
+
+impl Random for TestRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            *byte = ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8;
+        }
+    }
+}
+
+/// A shard, and a platform that knows one secret for whoever has "honest" in its identity.
+struct Server {
+    now: Instant,
+    shard: Shard,
+    rng: TestRandom,
+    connected: usize,
+}
+
+impl Server {
+    fn new(admission: AdmissionLimits) -> Self {
+        let now = Instant::now();
+        let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
+        let config = ShardConfig { admission, ..ShardConfig::new(dtls) };
+        Self { now, shard: Shard::new(config, now, [1; 32]), rng: TestRandom::new(5), connected: 0 }
+    }
+
+    /// Gives a datagram to the shard and the platform's answers, too; what is sent then.
+    fn give(&mut self, peer: SocketAddr, datagram: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.shard.handle_datagram(self.now, peer, &mut datagram.to_vec());
+        while let Some(event) = self.shard.poll_event() {
+            match event {
+                ShardEvent::PskWanted { handshake, identity, .. } => {
+                    let known = identity.windows(6).any(|window| window == b"honest");
+                    let answer =
+                        if known { PskAnswer::key(psk_from_secret(SECRET)) } else { PskAnswer::decoy() };
+                    self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
+                }
+                ShardEvent::Connected { .. } => self.connected += 1,
+                _ => {}
+            }
+        }
+        let outbox = self.shard.outbox();
+        let sent = outbox.iter().map(|(peer, datagram)| (peer, datagram.to_vec())).collect();
+        outbox.clear();
+        sent
+    }
+
+    fn client(&mut self, identity: &[u8], suite: CipherSuite) -> ClientHandshake {
+        let config =
+            ClientConfig { suites: vec![suite], ..ClientConfig::new(identity, psk_from_secret(SECRET)) };
+        ClientHandshake::new(config, self.now, &mut self.rng)
+    }
+
+    /// Lets a client go so many flights far; returns whether it has a session.
+    fn go(&mut self, client: &mut ClientHandshake, peer: SocketAddr, flights: usize) -> bool {
+        let mut datagram = Vec::new();
+        for _ in 0..flights {
+            let mut answers = Vec::new();
+            while client.poll_transmit(&mut datagram) {
+                answers.extend(self.give(peer, &datagram));
+            }
+            for (to, mut answer) in answers {
+                assert_eq!(to, peer);
+                client.handle_datagram(self.now, &mut answer, &mut self.rng);
+            }
+        }
+        matches!(client.poll_event(), Some(ClientEvent::Established(_)))
+    }
+
+    fn assert_honest_connects(&mut self, peer: SocketAddr, suite: CipherSuite) {
+        let mut client = self.client(HONEST, suite);
+        assert!(self.go(&mut client, peer, 3), "{peer} gets in");
+    }
+
+    fn expire_handshakes(&mut self) {
+        self.now += Duration::from_secs(61);
+        self.shard.handle_timeout(self.now);
+        while self.shard.poll_event().is_some() {}
+        let gauges = self.shard.stats().gauges;
+        assert_eq!((gauges.handshakes, gauges.lookups), (0, 0));
+    }
+}
+
+fn peer(network: u8, number: u32) -> SocketAddr {
+    let [_, high, middle, low] = number.to_be_bytes();
+    SocketAddr::from(([10, network, high, middle], 1024 + u16::from(low)))
+}
+
+/// The datagrams of an honest handshake at another server: its cookie is worth nothing here.
+fn foreign_flights() -> Vec<Vec<u8>> {
+    let mut flights = Vec::new();
+    for suite in CipherSuite::ALL {
+        let mut other = Server::new(AdmissionLimits::default());
+        let mut client = other.client(HONEST, suite);
+        let mut datagram = Vec::new();
+        for _ in 0..3 {
+            assert!(client.poll_transmit(&mut datagram));
+            flights.push(datagram.clone());
+            for (_, mut answer) in other.give(peer(1, 1), &datagram) {
+                flights.push(answer.clone());
+                let mut rng = TestRandom::new(9);
+                client.handle_datagram(other.now, &mut answer, &mut rng);
+            }
+        }
+    }
+    flights
+}
+
+/// Whatever came from an address that has proven nothing, in whatever order: no more bytes go there than came, and no state
+/// is there.
+#[test]
+fn attack_038_before_a_good_cookie_no_more_bytes_are_sent_than_came() {
+    const DATAGRAMS: usize = 60_000;
+    const ADDRESSES: usize = 500;
+    let flights = foreign_flights();
+    let mut server = Server::new(AdmissionLimits::default());
+    let mut dice = Dice::new(38);
+    let mut balance: HashMap<SocketAddr, (usize, usize)> = HashMap::new();
+    let mut answered = 0;
+    for _ in 0..DATAGRAMS {
+        let from = peer(2, dice.below(ADDRESSES) as u32);
+        let datagram = match dice.below(8) {
+            // Structured: as it was, changed, several in one datagram, cut, in fragments.
+            0 => flights[dice.below(flights.len())].clone(),
+            1..=4 => mutate(&flights[dice.below(flights.len())], &flights, &mut dice),
+            5 => (0..=dice.below(5)).flat_map(|_| flights[dice.below(flights.len())].clone()).collect(),
+            6 => {
+                let whole = &flights[dice.below(flights.len())];
+                let many = (0..=dice.below(5)).map(|_| mutate(whole, &flights, &mut dice));
+                many.collect::<Vec<_>>().concat()
+            }
+            // Any bytes, with a plausible beginning or none.
+            _ => {
+                let mut bytes: Vec<u8> = (0..dice.below(100)).map(|_| dice.below(256) as u8).collect();
+                if dice.below(2) == 0 && bytes.len() > 13 {
+                    bytes[..5].copy_from_slice(&[22, 0xfe, 0xfd, 0, 0]);
+                }
+                bytes
+            }
+        };
+        let (came, sent) = balance.entry(from).or_default();
+        *came += datagram.len();
+        for (to, answer) in server.give(from, &datagram) {
+            assert_eq!(to, from, "nobody else hears of it");
+            *sent += answer.len();
+            answered += 1;
+            assert!(answer.len() <= datagram.len(), "{} bytes for {}", answer.len(), datagram.len());
+        }
+        assert!(*sent <= *came, "{sent} bytes for {came}");
+        let gauges = server.shard.stats().gauges;
+        assert_eq!((gauges.handshakes, gauges.sessions, gauges.timers), (0, 0, 0), "zero state");
+    }
+    assert!(answered > DATAGRAMS / 20, "cookies were asked for: {answered}");
+    server.assert_honest_connects(peer(3, 1), CipherSuite::PskAes128Ccm8);
+}
+
+#[test]
+fn attack_081_a_sweep_of_identities_leaves_room_for_devices_behind_the_same_address() {
+    const SWEEP: u32 = 10_000;
+    let limits = AdmissionLimits { handshakes_per_address_max: 300, ..AdmissionLimits::default() };
+    let mut server = Server::new(limits);
+    let at = |port: u32| SocketAddr::from(([10, 0, 0, 1], port as u16));
+    let mut tried = 0;
+    for number in 0..SWEEP {
+        let suite = CipherSuite::ALL[number as usize % 2];
+        let identity = format!("MuGsF6W4,86772503{number:07},2,3600");
+        let mut stranger = server.client(identity.as_bytes(), suite);
+        assert!(!server.go(&mut stranger, at(1024 + number), 3));
+        if number % 50 == 0 {
+            // In the midst of it, with some of the sweep between its flights.
+            let mut honest = server.client(HONEST, suite);
+            let own = at(20_000 + number);
+            server.go(&mut honest, own, 1);
+            for more in 0..100 {
+                let mut stranger = server.client(b"MuGsF6W4,nobody,2,3600", suite);
+                server.go(&mut stranger, at(40_000 + more), 2);
+            }
+            tried += 1;
+            server.go(&mut honest, own, 1);
+            assert!(server.go(&mut honest, own, 1), "an honest device gets in");
+        }
+        assert!(server.shard.stats().gauges.handshakes <= 300);
+    }
+    assert_eq!(server.connected, tried);
+    assert!(server.shard.stats().value(Counter::HandshakesEvicted) > 9000);
+    server.expire_handshakes();
+}
+
+#[test]
+fn attack_095_one_address_with_a_thousand_good_cookies_pays_alone() {
+    let limits = AdmissionLimits {
+        handshakes_per_address_max: 100,
+        handshakes_max: 150,
+        ..AdmissionLimits::default()
+    };
+    let mut server = Server::new(limits);
+    // Another one is half way in already.
+    let mut waiting = server.client(HONEST, CipherSuite::PskAes128CbcSha256);
+    server.go(&mut waiting, peer(7, 1), 2);
+    let at = |port: u32| SocketAddr::from(([10, 0, 0, 1], port as u16));
+    let mut first = server.client(HONEST, CipherSuite::PskAes128Ccm8);
+    server.go(&mut first, at(1023), 2);
+    for number in 0..1000 {
+        let mut stranger = server.client(b"whoever", CipherSuite::ALL[number as usize % 2]);
+        server.go(&mut stranger, at(1024 + number), 2);
+        assert!(server.shard.stats().gauges.handshakes <= 101);
+        if number % 100 == 0 {
+            server.assert_honest_connects(peer(8, number), CipherSuite::ALL[number as usize / 100 % 2]);
+        }
+    }
+    assert_eq!(server.shard.stats().value(Counter::HandshakesEvicted), 901, "the oldest, one for each");
+    assert!(!server.go(&mut first, at(1023), 1), "the oldest of this address has made room");
+    assert!(server.go(&mut waiting, peer(7, 1), 1), "another address has lost nothing");
+    server.expire_handshakes();
+}

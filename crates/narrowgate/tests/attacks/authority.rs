@@ -1,0 +1,321 @@
+//! Section J: what a session may ask for, and when it ends.
+
+use std::{
+    thread,
+    time::{Instant, SystemTime},
+};
+
+use narrowgate_dtls::psk_from_secret;
+
+use crate::{
+    client::{ALERT, Client, Protection},
+    coap::{self, hex},
+    harness::{AT_ONCE, Device, PRODUCT_KEY, PRODUCT_SECRET, Server},
+};
+
+const FORBIDDEN: u8 = 0x83;
+
+fn activation_path(device_key: &str) -> String {
+    format!("topic/ext/session/{PRODUCT_KEY}/{device_key}/thing/activate/info")
+}
+
+/// A client that has the product's secret and no more.
+fn activating(server: &Server, device: &Device, protection: Protection) -> Client {
+    let mut client = Client::new(server.address, device.clone(), protection);
+    client.identity = format!("{PRODUCT_KEY},{},3,60", device.key).into_bytes();
+    client.psk = psk_from_secret(PRODUCT_SECRET.as_bytes()).as_bytes().to_vec();
+    client
+}
+
+/// Code of the answer to a message that begins with a header.
+#[track_caller]
+fn code(client: &mut Client, message: &[u8]) -> (u8, Vec<u8>) {
+    let mid = u16::from_be_bytes([message[2], message[3]]);
+    let answer = client.exchange(message);
+    (coap::code_of(&answer, mid), answer)
+}
+
+#[test]
+fn attack_152_another_devices_topic() {
+    let server = Server::start();
+    let (other, disabled) = (server.device(), server.device());
+    server.json(&["device", "disable", PRODUCT_KEY, &disabled.key]);
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let mut answers = Vec::new();
+        for key in [other.key.as_str(), disabled.key.as_str(), "nobody"] {
+            for path in [
+                format!("topic/sys/{PRODUCT_KEY}/{key}/thing/measurepoint/post"),
+                format!("topic/sys/{PRODUCT_KEY}/{key}/no/such/topic"),
+                format!("topic/sys/other/{key}/thing/measurepoint/post"),
+                format!("auth/{PRODUCT_KEY}/{key}"),
+                activation_path(key),
+            ] {
+                let mid = client.next_mid();
+                let (code, answer) = code(&mut client, &coap::report(mid, &path, 1));
+                assert_eq!(code, FORBIDDEN, "{path}");
+                answers.push(answer[4..].to_vec());
+            }
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "all look the same: {answers:02x?}");
+        client.assert_reports();
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_154_query_and_host_have_no_influence() {
+    let server = Server::start();
+    let other = server.device();
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let body = br#"{"id":"1","version":"1.0","params":{"measurepoints":{"forged":1}},"method":"thing.measurepoint.post"}"#;
+        for path in [client.device.report_path(), other.report_path()] {
+            let mid = client.next_mid();
+            let host = other.key.as_bytes();
+            // Uri-Host (3), path (11), Content-Format (12), Uri-Query (15).
+            let mut message = coap::message(0x40, 2, mid, &[0x30 | host.len() as u8]);
+            message.extend(host);
+            let options = coap::uri_path(&path);
+            message.push(options[0] - 0x30);
+            message.extend(&options[1..]);
+            message.extend(hex("11 32"));
+            let query = format!("user={}", other.key);
+            message.push(0x30 | query.len() as u8);
+            message.extend(query.as_bytes());
+            message.push(0xff);
+            message.extend(body);
+            let (code, _) = code(&mut client, &message);
+            assert_eq!(code, if path == other.report_path() { FORBIDDEN } else { 0x44 });
+        }
+        client.assert_reports();
+    }
+    let points = server.json(&["device", "points", &format!("{PRODUCT_KEY}/{}", other.key)]);
+    assert!(!points.to_string().contains("forged"), "{points}");
+    server.assert_alive();
+}
+
+#[test]
+fn attack_156_and_157_what_a_mode_3_session_may_ask() {
+    let server = Server::start();
+    server.json(&["product", "update", PRODUCT_KEY, "--dynamic-activation", "on"]);
+    let other = server.device();
+    for protection in Protection::ALL {
+        let device = server.device();
+        let mut client = activating(&server, &device, protection);
+        client.connect();
+        let own = device.report_path();
+        let get_own = coap::get(1, &own);
+        let mut observe = coap::message(0x40, 1, 2, &[0x60]);
+        let path = coap::uri_path(&format!("topic/sys/{PRODUCT_KEY}/{}/thing/commands", device.key));
+        observe.push(path[0] - 0x60);
+        observe.extend(&path[1..]);
+        for message in [
+            coap::report(3, &own, 1),
+            get_own,
+            observe,
+            coap::post(4, &activation_path(&device.key), "{}"),
+            coap::post(5, &format!("auth/{PRODUCT_KEY}/{}", device.key), "{}"),
+            coap::get(6, "no/such/path"),
+            // 157
+            coap::get(7, &activation_path(&other.key)),
+            coap::get(8, &activation_path("nobody")),
+        ] {
+            let (code, answer) = code(&mut client, &message);
+            assert_eq!(code, FORBIDDEN, "{answer:02x?}");
+            assert!(!answer.contains(&0xff), "without a payload");
+        }
+        let shown = server.json(&["device", "show", PRODUCT_KEY, &device.key]);
+        assert_eq!(shown["state"], "inactive", "{shown}");
+        let log = ["device", "log", PRODUCT_KEY, &device.key];
+        server.wait_for_json(&log, |log| log.contains("topic_foreign"));
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_158_activation_is_off() {
+    let server = Server::start();
+    for protection in Protection::ALL {
+        let device = server.device();
+        let mut client = activating(&server, &device, protection);
+        client.ask_cookie();
+        client.take_server_hello();
+        let flight = client.flight_5();
+        client.send(&flight);
+        // Either the session does not come about, or its only question is refused.
+        if let Some(answer) = client.receive_within(AT_ONCE) {
+            client.check_finished(&answer);
+            let (code, answer) = code(&mut client, &coap::get(1, &activation_path(&device.key)));
+            assert_eq!(code, FORBIDDEN, "{answer:02x?}");
+        }
+        let log = ["device", "log", PRODUCT_KEY, &device.key];
+        server.wait_for_json(&log, |log| log.contains("dynamic_activation_off"));
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_159_a_retransmitted_activation() {
+    let server = Server::start();
+    server.json(&["product", "update", PRODUCT_KEY, "--dynamic-activation", "on"]);
+    for protection in Protection::ALL {
+        let device = server.device();
+        let mut client = activating(&server, &device, protection);
+        client.connect();
+        let ask = coap::get(0x1234, &activation_path(&device.key));
+        let (content, answer) = code(&mut client, &ask);
+        assert_eq!(content, 0x45);
+        for _ in 0..5 {
+            assert_eq!(client.exchange(&ask), answer, "the same bytes");
+        }
+        let body = answer.iter().position(|&byte| byte == 0xff).map(|at| &answer[at + 1..]).unwrap();
+        let info: serde_json::Value = serde_json::from_slice(body).unwrap();
+        let secret = info["params"]["deviceSecret"].as_str().unwrap().to_owned();
+        assert_ne!(secret, device.secret);
+        // It is the one that is valid; the one before is not.
+        let mut old = Client::new(server.address, device.clone(), protection);
+        old.ask_cookie();
+        old.take_server_hello();
+        let flight = old.flight_5();
+        old.send(&flight);
+        server.wait_for_metric("narrowgate_lookups", |lookups| lookups == 0);
+        server.assert_silent(&mut old);
+        let mut new = Client::new(server.address, Device { secret, ..device.clone() }, protection);
+        new.connect();
+        new.assert_reports();
+        // 771: now its secret is fixed.
+        let mut again = activating(&server, &device, protection);
+        again.ask_cookie();
+        again.take_server_hello();
+        let flight = again.flight_5();
+        again.send(&flight);
+        if let Some(answer) = again.receive_within(AT_ONCE) {
+            again.check_finished(&answer);
+            let (code, _) = code(&mut again, &coap::get(9, &activation_path(&device.key)));
+            assert_eq!(code, FORBIDDEN);
+        }
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_163_a_sweep_with_a_stolen_product_secret() {
+    const QUOTA: usize = 5;
+    let server = Server::start();
+    server.json(&["product", "update", PRODUCT_KEY, "--dynamic-activation", "on", "--quota", "5"]);
+    let mut issued = 0;
+    for number in 0..20 {
+        let device = server.device();
+        let mut client = activating(&server, &device, Protection::ALL[number % 3]);
+        client.connect();
+        let (code, answer) = code(&mut client, &coap::get(1, &activation_path(&device.key)));
+        match code {
+            0x45 => issued += 1,
+            // 4.29 with Max-Age (14).
+            0x9d => assert!(answer[4] >> 4 == 13 || answer[4] >> 4 == 14, "{answer:02x?}"),
+            code => panic!("{code:02x}"),
+        }
+    }
+    assert_eq!(issued, QUOTA);
+    server.wait_for_json(&["refused", "--limit", "100"], |refused| refused.contains("rate_limited"));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let end = (now + AT_ONCE).as_millis().to_string();
+    server.json(&["product", "update", PRODUCT_KEY, "--activation-ends", &end]);
+    thread::sleep(AT_ONCE + AT_ONCE / 5);
+    let device = server.device();
+    let mut client = activating(&server, &device, Protection::Ccm8);
+    client.ask_cookie();
+    client.take_server_hello();
+    let flight = client.flight_5();
+    client.send(&flight);
+    if let Some(answer) = client.receive_within(AT_ONCE) {
+        client.check_finished(&answer);
+        let (code, _) = code(&mut client, &coap::get(1, &activation_path(&device.key)));
+        assert_eq!(code, FORBIDDEN, "the window is over");
+    }
+    server.assert_alive();
+}
+
+/// The session is told within a second and is no session any more.
+#[track_caller]
+fn assert_ended(server: &Server, client: &mut Client, since: Instant) {
+    let goodbye = client.receive_within(2 * AT_ONCE).expect("close_notify");
+    assert!(since.elapsed() < 3 * AT_ONCE, "{:?}", since.elapsed());
+    assert_eq!(client.keys().open(&goodbye), Some((ALERT, vec![1, 0])));
+    let report = coap::report(1, &client.device.report_path(), 1);
+    let record = client.data(&report);
+    server.assert_ignored(client, &record);
+    // And no new one comes about.
+    client.start_anew();
+    client.ask_cookie();
+    client.take_server_hello();
+    let flight = client.flight_5();
+    client.send(&flight);
+    server.wait_for_metric("narrowgate_lookups", |lookups| lookups == 0);
+    server.assert_silent(client);
+}
+
+#[test]
+fn attack_165_a_disabled_or_deleted_device() {
+    let server = Server::start();
+    for protection in Protection::ALL {
+        for (end, back) in [("disable", true), ("delete", false)] {
+            let mut client = server.connect(protection);
+            client.assert_reports();
+            let key = client.device.key.clone();
+            let mut arguments = vec!["device", end, PRODUCT_KEY, &key];
+            if end == "delete" {
+                arguments.push("--yes");
+            }
+            let since = Instant::now();
+            server.json(&arguments);
+            assert_ended(&server, &mut client, since);
+            if back {
+                server.json(&["device", "enable", PRODUCT_KEY, &key]);
+                client.start_anew();
+                client.connect();
+                client.assert_reports();
+            }
+        }
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_166_a_disabled_product() {
+    let server = Server::start();
+    server.json(&["product", "create", "others", "--product-key", "pk2"]);
+    let mut clients = Protection::ALL.map(|protection| {
+        let key = format!("other-{protection:?}");
+        let secret = "Z5YtZaQpK5IWocakV7zQ";
+        server.json(&[
+            "device",
+            "create",
+            "--product",
+            "pk2",
+            "--device-key",
+            &key,
+            "--device-secret",
+            secret,
+        ]);
+        let device = Device { key: key.clone(), secret: secret.into() };
+        let mut client = Client::new(server.address, device, protection);
+        client.identity = format!("pk2,{key},2,3600").into_bytes();
+        client.connect();
+        client
+    });
+    let since = Instant::now();
+    server.json(&["product", "update", "pk2", "--disable"]);
+    for client in &mut clients {
+        assert_ended(&server, client, since);
+    }
+    server.json(&["product", "update", "pk2", "--enable"]);
+    for client in &mut clients {
+        client.start_anew();
+        client.connect();
+        let mid = client.next_mid();
+        assert_eq!(client.exchange(&coap::ping(mid)), coap::reset(mid));
+    }
+    server.assert_alive();
+}

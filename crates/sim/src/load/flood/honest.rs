@@ -1,0 +1,82 @@
+//! The honest device beside the flood: one full handshake after the other, each timed.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use narrowgate_dtls::{ClientConfig, ClientEvent, ClientHandshake, Session, psk_from_secret};
+
+use crate::{
+    load::{
+        DEVICES_MAX, LoadConfig, devices,
+        wire::{Wait, Wire},
+    },
+    random::SeededRandom,
+};
+
+/// The last of all addresses: whatever favours an order of addresses would show.
+const NUMBER: u32 = DEVICES_MAX;
+/// A handshake may take so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Honest {
+    config: LoadConfig,
+    wire: Wire,
+    random: SeededRandom,
+    session: Option<Box<Session>>,
+}
+
+impl Honest {
+    pub(super) fn new(config: &LoadConfig) -> io::Result<Self> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        Ok(Self {
+            config: config.clone(),
+            wire: Wire::open(config.target)?,
+            random: SeededRandom::new(u64::from_ne_bytes(seed)),
+            session: None,
+        })
+    }
+
+    /// Connects anew, in place of the session that was; how long it took, `None` if it did not get in.
+    pub(super) fn connect(&mut self) -> io::Result<Option<Duration>> {
+        let LoadConfig { product_key, first_device, suite, .. } = &self.config;
+        let identity = format!("{product_key},{},2,3600", devices::device_key(*first_device));
+        let psk = psk_from_secret(devices::device_secret(*first_device).as_bytes());
+        let client = ClientConfig { suites: vec![*suite], ..ClientConfig::new(identity.as_bytes(), psk) };
+        while self.wire.receive(Wait::No)?.is_some() {}
+        let begun = Instant::now();
+        let mut handshake = ClientHandshake::new(client, begun, &mut self.random);
+        let mut flight = Vec::new();
+        while begun.elapsed() < PATIENCE {
+            while handshake.poll_transmit(&mut flight) {
+                self.wire.send(NUMBER, &flight)?;
+            }
+            match handshake.poll_event() {
+                Some(ClientEvent::Established(session)) => {
+                    self.session = Some(session);
+                    return Ok(Some(begun.elapsed()));
+                }
+                Some(ClientEvent::Failed(_) | ClientEvent::Expired) => return Ok(None),
+                None => {}
+            }
+            if let Some((_, datagram)) = self.wire.receive(Wait::Briefly)? {
+                handshake.handle_datagram(Instant::now(), datagram, &mut self.random);
+            }
+            let now = Instant::now();
+            if handshake.poll_timeout().is_some_and(|due| due <= now) {
+                handshake.handle_timeout(now);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says goodbye: its session goes.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        let Some(mut session) = self.session.take() else { return Ok(()) };
+        let mut record = Vec::new();
+        session.close_notify(&mut self.random, &mut record);
+        self.wire.send(NUMBER, &record)
+    }
+}

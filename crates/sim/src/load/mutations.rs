@@ -1,0 +1,393 @@
+//! Mutations over the socket: handshakes, sessions and messages of many devices, each under fire of datagrams that look much
+//! like its own, with long-standing sessions beside them that must not notice.
+//!
+//! Mutated are ClientHellos without and with a valid cookie, the client's last flight, records of live sessions in all three
+//! protections, and CoAP messages inside authentic records. A ping of a long-standing session after each volley paces the
+//! run: the server takes a socket's datagrams in order, so what came before is done when the answer is here.
+//!
+//! The server has to be one with a single shard and with a product whose thing model is strict, or the mutations would
+//! make measuring points of their own.
+
+mod message;
+#[path = "../../../dtls/tests/util/mutation.rs"]
+mod mutation;
+mod outcome;
+mod peer;
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use narrowgate_dtls::Random;
+
+use self::{
+    message::mutate_message,
+    mutation::{Dice, mutate},
+    peer::{PROTECTIONS, Peer},
+};
+use super::{
+    LoadConfig, LoadError, check_range,
+    server::Measurement,
+    target::Target,
+    wire::{Wait, Wire},
+};
+use crate::random::SeededRandom;
+
+pub use self::outcome::{Memory, MutationsOutcome};
+
+/// Most mutations of one run.
+pub const COUNT_MAX: u32 = 100_000_000;
+/// Devices with sessions that last as long as the run.
+const STANDING: u32 = 4;
+/// Devices that come and go.
+const VISITORS: u32 = 60;
+/// How many devices must be registered.
+pub const DEVICES: u32 = STANDING + VISITORS;
+/// Most datagrams kept to take parts from.
+const CORPUS_MAX: usize = 200;
+/// Messages of one visit.
+const MESSAGES_PER_VISIT: usize = 10;
+/// A part of the run that is over before memory is measured first.
+const WARM_UP_PART: u32 = 10;
+/// How long anything honest may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a handshake under fire is waited for: if it was ruined, nothing comes.
+const PATIENCE_UNDER_FIRE: Duration = Duration::from_millis(15);
+/// Reports with other Message IDs until one is taken.
+const ATTEMPTS: u32 = 5;
+/// Code 2.04.
+const CHANGED: u8 = 0x44;
+/// Growth of resident memory that is allowed, percent.
+const GROWTH_MAX: f64 = 2.0;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Mutations {
+    /// How many.
+    pub count: u32,
+    /// Everything but the server's randomness follows from it.
+    pub seed: u64,
+    /// Where the server shows its metrics.
+    pub http: Target,
+    /// How long the server keeps a handshake that is not done.
+    pub handshake_lifetime: Duration,
+}
+
+/// What the mutations draw from.
+pub(crate) struct TestRandom(SeededRandom);
+
+impl TestRandom {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SeededRandom::new(seed))
+    }
+}
+
+impl Random for TestRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill(out);
+    }
+}
+
+/// Runs them; what is wrong stands in the outcome.
+///
+/// # Errors
+/// When the socket, the process or the metrics cannot be read, or the long-standing devices do not get in.
+pub fn run(
+    config: &LoadConfig,
+    mutations: &Mutations,
+    server: &Measurement,
+) -> Result<MutationsOutcome, LoadError> {
+    check_range("count", mutations.count, COUNT_MAX)?;
+    let mut campaign = Campaign::new(config, mutations.seed)?;
+    let begun = Instant::now();
+    campaign.connect_standing()?;
+    let quiet = mutations.handshake_lifetime + PATIENCE;
+    campaign.run(mutations.count / WARM_UP_PART)?;
+    campaign.settle(quiet)?;
+    let after_warm_up = server.take()?.resident_bytes();
+    campaign.run(mutations.count)?;
+    campaign.settle(quiet)?;
+    let at_end = server.take()?.resident_bytes();
+    let mut outcome = campaign.outcome;
+    outcome.seconds = begun.elapsed().as_secs_f64();
+    outcome.memory = Memory { after_warm_up, at_end };
+    if outcome.memory.growth_percent() > GROWTH_MAX {
+        outcome.violate(format!("resident memory grew by {:.1} %", outcome.memory.growth_percent()));
+    }
+    let page = metrics(mutations.http).map_err(LoadError::Exchange)?;
+    let expected = [("sessions", STANDING), ("handshakes", 0), ("lookups", 0), ("requests_in_flight", 0)];
+    for (name, expected) in expected {
+        let value = gauge(&page, name);
+        if value != Some(f64::from(expected)) {
+            outcome.violate(format!("narrowgate_{name} is {value:?} instead of {expected} at the end"));
+        }
+        outcome.gauges.push((name, value.unwrap_or(f64::NAN)));
+    }
+    let begun = page.lines().find_map(|line| line.strip_prefix(EVENT_HANDSHAKES_BEGUN));
+    outcome.handshakes_begun = begun.and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+    Ok(outcome)
+}
+
+const EVENT_HANDSHAKES_BEGUN: &str = r#"narrowgate_shard_events_total{event="handshakes_begun"}"#;
+
+fn metrics(http: Target) -> io::Result<String> {
+    let mut stream = TcpStream::connect(http.address())?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    Ok(page)
+}
+
+fn gauge(page: &str, name: &str) -> Option<f64> {
+    let prefix = format!("narrowgate_{name} ");
+    page.lines().find_map(|line| line.strip_prefix(&prefix)).and_then(|value| value.trim().parse().ok())
+}
+
+struct Campaign {
+    config: LoadConfig,
+    wire: Wire,
+    random: SeededRandom,
+    dice: Dice,
+    corpus: Vec<Vec<u8>>,
+    standing: Vec<Peer>,
+    visitor: Option<Peer>,
+    visits: u32,
+    outcome: MutationsOutcome,
+}
+
+impl Campaign {
+    fn new(config: &LoadConfig, seed: u64) -> Result<Self, LoadError> {
+        Ok(Self {
+            config: config.clone(),
+            wire: Wire::open(config.target).map_err(LoadError::Socket)?,
+            random: SeededRandom::new(seed ^ 0x5eed),
+            dice: Dice::new(seed),
+            corpus: Vec::new(),
+            standing: Vec::new(),
+            visitor: None,
+            visits: 0,
+            outcome: MutationsOutcome::default(),
+        })
+    }
+
+    fn connect_standing(&mut self) -> Result<(), LoadError> {
+        for number in 1..=STANDING {
+            if !self.connect(number, false)? {
+                return Err(LoadError::NotConnected { failed: STANDING + 1 - number, count: STANDING });
+            }
+            let peer = self.visitor.take();
+            self.standing.extend(peer);
+        }
+        Ok(())
+    }
+
+    /// Goes on until so many mutations were sent in total.
+    fn run(&mut self, count: u32) -> Result<(), LoadError> {
+        while self.outcome.mutations < count && self.outcome.violations.is_empty() {
+            self.visit()?;
+            if self.visits.is_multiple_of(16) {
+                self.disturb_standing()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One device comes, says something and goes.
+    fn visit(&mut self) -> Result<(), LoadError> {
+        let number = STANDING + 1 + self.visits % VISITORS;
+        self.visits += 1;
+        if !self.connect(number, true)? {
+            self.outcome.ruined += 1;
+            if !self.connect(number, false)? {
+                self.outcome
+                    .violate(format!("device {number} cannot connect after its handshake was ruined"));
+                return Ok(());
+            }
+        }
+        for _ in 0..MESSAGES_PER_VISIT {
+            let Some(peer) = &mut self.visitor else { return Ok(()) };
+            let message = peer.message(&mut self.dice);
+            let record = peer.seal(&message, &mut self.random);
+            let mutated = peer.seal(&mutate_message(&message, &mut self.dice), &mut self.random);
+            self.fire(number, &record)?;
+            self.wire.send(number, &mutated).map_err(LoadError::Exchange)?;
+            self.outcome.mutations += 1;
+            self.outcome.messages += 1;
+            if self.dice.below(2) == 0 {
+                self.wire.send(number, &record).map_err(LoadError::Exchange)?;
+            }
+            self.keep(record);
+        }
+        self.pace()?;
+        self.report_of_visitor()?;
+        self.leave()
+    }
+
+    /// The session has lived through it. A mutation may have used the report's Message ID already, or the messages before
+    /// may still be under way and a limit reached: there is another attempt, as a device would make it.
+    fn report_of_visitor(&mut self) -> Result<(), LoadError> {
+        let number = STANDING + 1 + self.visits.wrapping_sub(1) % VISITORS;
+        for _ in 0..ATTEMPTS {
+            let Some(peer) = &mut self.visitor else { return Ok(()) };
+            peer.choose_mid(&mut self.random);
+            let (mid, report) = peer.report();
+            let record = peer.seal(&report, &mut self.random);
+            self.wire.send(peer.number, &record).map_err(LoadError::Exchange)?;
+            let mut answered = None;
+            self.wait(PATIENCE, |campaign| {
+                answered = campaign.visitor.as_mut().and_then(|peer| peer.took_answer(mid));
+                answered.is_some()
+            })?;
+            match answered {
+                Some(CHANGED) => return Ok(()),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.outcome.violate(format!("device {number} gets no 2.04 in its session after the mutations"));
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), LoadError> {
+        let Some(mut peer) = self.visitor.take() else { return Ok(()) };
+        let goodbye = peer.close(&mut self.random);
+        self.wire.send(peer.number, &goodbye).map_err(LoadError::Exchange)
+    }
+
+    /// Connects a device anew; returns whether it got in.
+    fn connect(&mut self, number: u32, under_fire: bool) -> Result<bool, LoadError> {
+        let protection = PROTECTIONS[self.dice.below(PROTECTIONS.len())];
+        self.outcome.handshakes += 1;
+        self.visitor = Some(Peer::new(&self.config, number, protection, &mut self.random));
+        // ClientHello, ClientHello with cookie, last flight.
+        for flight in 0..3 {
+            let Some(datagram) = self.visitor.as_mut().and_then(Peer::poll_transmit) else {
+                return Ok(false);
+            };
+            if under_fire {
+                for _ in 0..self.dice.below(6) {
+                    self.fire(number, &datagram)?;
+                }
+            }
+            self.wire.send(number, &datagram).map_err(LoadError::Exchange)?;
+            self.keep(datagram);
+            if under_fire {
+                self.pace()?;
+            }
+            let patience = if under_fire { PATIENCE_UNDER_FIRE } else { PATIENCE };
+            let went_on = self.wait(patience, |campaign| {
+                campaign.visitor.as_ref().is_some_and(|peer| match flight {
+                    2 => peer.is_connected(),
+                    _ => peer.has_to_send(),
+                })
+            })?;
+            if !went_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Long-standing sessions get their share, and report.
+    fn disturb_standing(&mut self) -> Result<(), LoadError> {
+        for index in 0..self.standing.len() {
+            let peer = &mut self.standing[index];
+            let (number, (mid, report)) = (peer.number, peer.report());
+            let record = peer.seal(&report, &mut self.random);
+            for _ in 0..4 {
+                self.fire(number, &record)?;
+            }
+            self.wire.send(number, &record).map_err(LoadError::Exchange)?;
+            if !self.wait(PATIENCE, |campaign| campaign.standing[index].took_changed(mid))? {
+                self.outcome.violate(format!("the long-standing session of device {number} gets no 2.04"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a mutation of this datagram from the address of this device.
+    fn fire(&mut self, number: u32, template: &[u8]) -> Result<(), LoadError> {
+        let datagram = match self.dice.below(5) {
+            0 if !self.corpus.is_empty() => {
+                let other = self.dice.below(self.corpus.len());
+                mutate(&self.corpus[other], &self.corpus, &mut self.dice)
+            }
+            _ => mutate(template, &self.corpus, &mut self.dice),
+        };
+        self.outcome.mutations += 1;
+        self.wire.send(number, &datagram).map_err(LoadError::Exchange)
+    }
+
+    fn keep(&mut self, datagram: Vec<u8>) {
+        if self.corpus.len() < CORPUS_MAX {
+            self.corpus.push(datagram);
+        } else {
+            let index = self.dice.below(CORPUS_MAX);
+            self.corpus[index] = datagram;
+        }
+    }
+
+    /// Waits until the server has taken all that was sent.
+    fn pace(&mut self) -> Result<(), LoadError> {
+        let index = self.dice.below(self.standing.len());
+        let peer = &mut self.standing[index];
+        let (mid, ping) = peer.ping();
+        let record = peer.seal(&ping, &mut self.random);
+        let number = peer.number;
+        self.wire.send(number, &record).map_err(LoadError::Exchange)?;
+        if !self.wait(PATIENCE, |campaign| campaign.standing[index].took_reset(mid))? {
+            self.outcome
+                .violate(format!("the long-standing session of device {number} does not answer a ping"));
+        }
+        Ok(())
+    }
+
+    /// Takes datagrams until it is done; returns whether it was in time.
+    fn wait(
+        &mut self,
+        patience: Duration,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) -> Result<bool, LoadError> {
+        let end = Instant::now() + patience;
+        loop {
+            while self.take(Wait::No)? {}
+            if done(self) {
+                return Ok(true);
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            self.take(Wait::Briefly)?;
+        }
+    }
+
+    fn take(&mut self, wait: Wait) -> Result<bool, LoadError> {
+        let Self { wire, standing, visitor, random, .. } = self;
+        let Some((number, datagram)) = wire.receive(wait).map_err(LoadError::Exchange)? else {
+            return Ok(false);
+        };
+        let peer = standing.iter_mut().chain(visitor).find(|peer| peer.number == number);
+        if let Some(peer) = peer {
+            peer.handle_datagram(datagram, random);
+        }
+        Ok(true)
+    }
+
+    /// All visitors go in peace, and what they left half open ends.
+    fn settle(&mut self, quiet: Duration) -> Result<(), LoadError> {
+        for number in STANDING + 1..=DEVICES {
+            if !self.connect(number, false)? {
+                self.outcome.violate(format!("device {number} cannot connect when all is over"));
+                continue;
+            }
+            self.report_of_visitor()?;
+            self.leave()?;
+        }
+        thread::sleep(quiet);
+        self.disturb_standing()?;
+        self.pace()
+    }
+}

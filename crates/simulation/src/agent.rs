@@ -1,0 +1,310 @@
+//! One device with a will: it connects, reports, loses patience, and connects again.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use narrowgate_dtls::{CipherSuite, psk_from_secret};
+use narrowgate_sim::{
+    device::{Asked, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, Report, SecureMode},
+    random::SeededRandom,
+};
+
+/// Moments that are kept of each device, for the message of a violation.
+const TRACE_MAX: usize = 30;
+
+/// What an agent has to say to the ledger.
+#[derive(Debug)]
+pub enum Said {
+    /// It is about to send this report.
+    Sent(u64),
+    /// This report was acknowledged.
+    Acknowledged(u64),
+    /// It was given this secret.
+    Received(String),
+}
+
+/// See the module.
+pub struct Agent {
+    /// Its number; its device key is made of it.
+    pub number: u32,
+    /// Where it is, as far as the server can see.
+    pub address: SocketAddr,
+    device: Device,
+    config: DeviceConfig,
+    product_key: String,
+    /// Whether it has current.
+    powered: bool,
+    connecting: bool,
+    interval: Duration,
+    wake: Option<Instant>,
+    next_report: u64,
+    waits: bool,
+    attempts: u32,
+    trace: VecDeque<(Instant, String)>,
+}
+
+/// What a new agent is like.
+#[derive(Debug, Clone)]
+pub struct Nature {
+    /// Its number.
+    pub number: u32,
+    /// Where it is at first.
+    pub address: SocketAddr,
+    /// Its product.
+    pub product_key: String,
+    /// Its secret, or its product's where it has none of its own.
+    pub secret: String,
+    /// Whose secret it is.
+    pub mode: SecureMode,
+    /// Its lifetime, seconds.
+    pub lifetime_s: u32,
+    /// Its only suite.
+    pub suite: CipherSuite,
+    /// Time between two reports.
+    pub interval: Duration,
+    /// When it is switched on.
+    pub begins: Instant,
+}
+
+/// The device key of an agent.
+pub fn device_key(number: u32) -> String {
+    format!("device-{number}")
+}
+
+impl Agent {
+    /// An agent that begins when its nature says so.
+    pub fn new(nature: Nature) -> Self {
+        let Nature { number, address, product_key, secret, mode, lifetime_s, suite, interval, begins } =
+            nature;
+        let identity =
+            Identity { mode, lifetime_s, ..Identity::new(product_key.clone(), device_key(number)) };
+        let config = DeviceConfig::new(identity, psk_from_secret(secret.as_bytes())).suite(suite);
+        Self {
+            number,
+            address,
+            device: Device::new(config.clone()),
+            config,
+            product_key,
+            powered: true,
+            connecting: false,
+            interval,
+            wake: Some(begins),
+            next_report: 0,
+            waits: false,
+            attempts: 0,
+            trace: VecDeque::new(),
+        }
+    }
+
+    /// Its lifetime, seconds.
+    pub const fn lifetime_s(&self) -> u32 {
+        self.config.identity.lifetime_s
+    }
+
+    /// Whether it has a secret of its own.
+    pub fn has_own_secret(&self) -> bool {
+        self.config.identity.mode == SecureMode::Device
+    }
+
+    /// Whether it has current.
+    pub const fn is_powered(&self) -> bool {
+        self.powered
+    }
+
+    /// When it wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.wake, self.device.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next datagram for the server.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.device.poll_transmit()
+    }
+
+    /// Notes a moment.
+    pub fn note(&mut self, now: Instant, what: impl fmt::Display) {
+        if self.trace.len() == TRACE_MAX {
+            self.trace.pop_front();
+        }
+        self.trace.push_back((now, what.to_string()));
+    }
+
+    /// Its last moments, one in a line.
+    pub fn trace(&self, start: Instant) -> String {
+        let line =
+            |(at, what): &(Instant, String)| format!("  {:>12.3} s  {what}\n", (*at - start).as_secs_f64());
+        self.trace.iter().map(line).collect()
+    }
+
+    /// Takes a datagram.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        bytes: &mut [u8],
+        random: &mut SeededRandom,
+        said: &mut Vec<Said>,
+    ) {
+        if self.powered {
+            self.device.handle_datagram(now, bytes, random);
+            self.listen(now, random, said);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, random: &mut SeededRandom, said: &mut Vec<Said>) {
+        if self.device.poll_timeout().is_some_and(|due| due <= now) {
+            self.device.handle_timeout(now, random);
+        }
+        self.listen(now, random, said);
+        if self.wake.is_some_and(|due| due <= now) {
+            self.wake = None;
+            self.act(now, random, said);
+        }
+        self.listen(now, random, said);
+    }
+
+    /// It loses its current, without a word.
+    pub fn power_off(&mut self, now: Instant, random: &mut SeededRandom) {
+        self.note(now, "loses its current");
+        self.powered = false;
+        self.connecting = false;
+        self.wake = None;
+        // A device that is off cannot refuse to be off.
+        let _ = self.device.handle_command(now, DeviceCommand::PowerOff, random);
+    }
+
+    /// It has current again and connects.
+    pub fn power_on(&mut self, now: Instant) {
+        self.powered = true;
+        self.wake = Some(now);
+    }
+
+    /// Somebody puts another secret into it; it connects anew.
+    pub fn take_secret(&mut self, now: Instant, secret: &str) {
+        self.note(now, "is given another secret by hand");
+        self.renew(SecureMode::Device, secret);
+        self.wake = self.powered.then_some(now);
+    }
+
+    fn renew(&mut self, mode: SecureMode, secret: &str) {
+        self.config.identity.mode = mode;
+        self.config.psk = psk_from_secret(secret.as_bytes());
+        self.device = Device::new(self.config.clone());
+        self.connecting = false;
+        self.waits = false;
+    }
+
+    fn connect(&mut self, now: Instant, random: &mut SeededRandom) {
+        self.connecting = true;
+        self.waits = false;
+        self.note(now, format!("connects from {}", self.address));
+        // It can always try.
+        let _ = self.device.handle_command(now, DeviceCommand::Connect, random);
+    }
+
+    fn act(&mut self, now: Instant, random: &mut SeededRandom, said: &mut Vec<Said>) {
+        if !self.powered {
+            return;
+        }
+        if !self.device.is_connected() {
+            if !self.connecting {
+                self.connect(now, random);
+            }
+            return;
+        }
+        self.wake = Some(now + self.interval);
+        if self.waits {
+            return;
+        }
+        let command = if !self.has_own_secret() {
+            DeviceCommand::AskActivation
+        } else if random.chance(100) {
+            DeviceCommand::Ping
+        } else {
+            self.next_report += 1;
+            let points = format!(r#"{{"d":{},"n":{}}}"#, self.number, self.next_report);
+            said.push(Said::Sent(self.next_report));
+            self.note(now, format!("sends report {}", self.next_report));
+            DeviceCommand::Report(Report { id: self.next_report, time_ms: None, points: points.into() })
+        };
+        self.waits = self.device.handle_command(now, command, random).is_ok();
+    }
+
+    fn listen(&mut self, now: Instant, random: &mut SeededRandom, said: &mut Vec<Said>) {
+        while let Some(event) = self.device.poll_event() {
+            self.hear(now, event, random, said);
+        }
+    }
+
+    fn hear(&mut self, now: Instant, event: DeviceEvent, random: &mut SeededRandom, said: &mut Vec<Said>) {
+        match event {
+            DeviceEvent::Connected { .. } => {
+                self.note(now, "is connected");
+                self.connecting = false;
+                self.attempts = 0;
+                self.wake = Some(now);
+            }
+            DeviceEvent::ConnectFailed(failure) => {
+                self.note(now, format_args!("could not connect: {failure:?}"));
+                self.connecting = false;
+                self.attempts += 1;
+                let pause = (5_u64 << self.attempts.min(3)) * 1000;
+                self.wake = Some(now + Duration::from_millis(pause / 2 + random.below(pause)));
+            }
+            DeviceEvent::Acknowledged { id } => {
+                self.note(now, format_args!("report {id} is acknowledged"));
+                self.waits = false;
+                said.push(Said::Acknowledged(id));
+            }
+            DeviceEvent::ReportRefused { id, response, .. } => {
+                self.note(now, format_args!("report {id} is answered {:?}", response.code));
+                self.waits = false;
+            }
+            DeviceEvent::Activated(secret) => {
+                self.note(now, "has received its secret");
+                let text = String::from_utf8_lossy(secret.as_bytes()).into_owned();
+                self.renew(SecureMode::Device, &text);
+                self.wake = Some(now + Duration::from_millis(200));
+                said.push(Said::Received(text));
+            }
+            DeviceEvent::ActivationRefused(response) => {
+                self.note(now, format_args!("its question for a secret is answered {:?}", response.code));
+                self.waits = false;
+            }
+            DeviceEvent::Answered(_) | DeviceEvent::Pong => self.waits = false,
+            DeviceEvent::Unanswered { asked, .. } => {
+                let what = if let Asked::Report(report) = &asked {
+                    format!("report {}", report.id)
+                } else {
+                    format!("{asked:?}")
+                };
+                self.note(now, format_args!("{what} stays unanswered: a new handshake"));
+                self.connect(now, random);
+            }
+            DeviceEvent::Closed => {
+                self.note(now, "the server closed its session");
+                self.waits = false;
+                self.wake = Some(now + Duration::from_millis(1_000 + random.below(5_000)));
+            }
+        }
+    }
+
+    /// How many reports it has sent.
+    pub const fn reports(&self) -> u64 {
+        self.next_report
+    }
+
+    /// Its product.
+    pub fn product_key(&self) -> &str {
+        &self.product_key
+    }
+
+    /// Whether it has a session, as far as it knows.
+    pub const fn is_connected(&self) -> bool {
+        self.device.is_connected()
+    }
+}

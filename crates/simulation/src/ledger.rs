@@ -1,0 +1,393 @@
+//! What really happened, beside what the server believes; and the comparison of the two.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent};
+use narrowgate_platform::{
+    ids::DeviceId,
+    model::{device::DeviceState, message::Message},
+    ports::{OnlineDevice, Write, Written},
+};
+
+/// How late a change to offline may be.
+const LATE_MAX: Duration = Duration::from_secs(1);
+/// What an event needs from a shard to the bridge.
+const STEP: Duration = Duration::from_millis(5);
+/// Signs of life that are kept of each device: a change of presence may wait long for the store.
+const HEARD_MAX: usize = 256;
+
+/// A broken promise: whose, and what.
+#[derive(Debug)]
+pub struct Violation {
+    /// Which device, where it is one's.
+    pub device: Option<u32>,
+    /// What is wrong.
+    pub what: String,
+}
+
+type Checked = Result<(), Violation>;
+
+fn broken(device: u32, what: impl Into<String>) -> Checked {
+    Err(Violation { device: Some(device), what: what.into() })
+}
+
+/// Totals, for a summary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Totals {
+    /// Reports sent.
+    pub sent: u64,
+    /// … acknowledged.
+    pub acknowledged: u64,
+    /// … stored.
+    pub stored: u64,
+    /// Sessions that came about.
+    pub sessions: u64,
+    /// Changes to offline because of silence.
+    pub silences: u64,
+    /// Secrets received by dynamic activation.
+    pub secrets: u64,
+    /// Batches that the store refused.
+    pub refused_batches: u64,
+    /// Records of sessions whose numbers were compared.
+    pub records: u64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    number: u32,
+    /// When it was heard, the newest last.
+    heard: VecDeque<Instant>,
+    lifetime: Duration,
+    secrets: HashSet<String>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    sent: HashSet<(u32, u64)>,
+    stored: HashMap<(u32, u64), u32>,
+    devices: HashMap<DeviceId, Known>,
+    ids: HashMap<u32, DeviceId>,
+    handshakes: HashMap<HandshakeId, u32>,
+    sessions: HashMap<SessionId, (u32, bool)>,
+    /// Highest record number that was sent in the session at this address.
+    numbers: HashMap<SocketAddr, u64>,
+    /// Addresses whose session is new in this step: two sessions may send there.
+    fresh: HashSet<SocketAddr>,
+    /// Counts.
+    pub totals: Totals,
+}
+
+/// Reads `device-17`.
+fn number_of(identity: &[u8]) -> Option<(u32, bool)> {
+    let text = std::str::from_utf8(identity).ok()?;
+    let mut fields = text.split(',');
+    let number = fields.nth(1)?.strip_prefix("device-")?.parse().ok()?;
+    Some((number, fields.next()? == "2"))
+}
+
+/// Reads `{"d":17,"n":4711}`.
+fn report_of(points: &str) -> Option<(u32, u64)> {
+    let (device, rest) = points.strip_prefix(r#"{"d":"#)?.split_once(r#","n":"#)?;
+    Some((device.parse().ok()?, rest.strip_suffix('}')?.parse().ok()?))
+}
+
+impl Ledger {
+    /// A device is registered.
+    pub fn register(&mut self, number: u32, device: DeviceId, lifetime_s: u32) {
+        let lifetime = Duration::from_secs(lifetime_s.into());
+        self.devices.insert(device, Known { number, lifetime, ..Known::default() });
+        self.ids.insert(number, device);
+    }
+
+    /// Its id in the store.
+    pub fn id_of(&self, number: u32) -> DeviceId {
+        self.ids[&number]
+    }
+
+    /// It is about to send a report.
+    pub fn sent(&mut self, number: u32, report: u64) {
+        self.sent.insert((number, report));
+        self.totals.sent += 1;
+    }
+
+    /// A report was acknowledged: it must be stored by now, once.
+    pub fn acknowledged(&mut self, number: u32, report: u64) -> Checked {
+        self.totals.acknowledged += 1;
+        match self.stored.get(&(number, report)) {
+            Some(1) => Ok(()),
+            other => broken(
+                number,
+                format!("report {report} was acknowledged and is stored {} times", other.unwrap_or(&0)),
+            ),
+        }
+    }
+
+    /// A device has received a secret: the store must have issued it.
+    pub fn received(&mut self, number: u32, secret: &str) -> Checked {
+        self.totals.secrets += 1;
+        if self.devices[&self.ids[&number]].secrets.contains(secret) {
+            Ok(())
+        } else {
+            broken(number, "it received a secret that the store does not know")
+        }
+    }
+
+    /// The store has issued a secret.
+    pub fn issued(&mut self, device: DeviceId, secret: &str) {
+        if let Some(known) = self.devices.get_mut(&device) {
+            known.secrets.insert(secret.to_owned());
+        }
+    }
+
+    /// The store refused a batch.
+    pub fn refused(&mut self) {
+        self.totals.refused_batches += 1;
+    }
+
+    /// A write is durable.
+    pub fn applied(&mut self, write: &Write, outcome: Written) -> Checked {
+        match (write, outcome) {
+            (Write::Message(message), Written::Done) => self.stored(message),
+            _ => Ok(()),
+        }
+    }
+
+    fn stored(&mut self, message: &Message) -> Checked {
+        self.totals.stored += 1;
+        let number = self.devices.get(&message.device).map_or(0, |known| known.number);
+        let Some(report) = report_of(&message.points_json) else {
+            return broken(number, format!("something is stored that nobody sent: {}", message.points_json));
+        };
+        if report.0 != number || !self.sent.contains(&report) {
+            return broken(number, format!("report {report:?} is stored as its own, and it never sent it"));
+        }
+        let count = self.stored.entry(report).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            return broken(number, format!("report {} is stored twice", report.1));
+        }
+        Ok(())
+    }
+
+    /// A change of presence, decided at an instant: silence must have lasted for the lifetime, and not much longer.
+    pub fn presence_decided(&mut self, write: &Write, at: Instant) -> Checked {
+        let Write::Presence { device, state: DeviceState::Offline, cause, .. } = write else { return Ok(()) };
+        let Some(known) = self.devices.get(device).filter(|_| cause.starts_with("silent")) else {
+            return Ok(());
+        };
+        let Some(heard) = known.heard.iter().rev().find(|heard| **heard <= at) else {
+            return broken(known.number, "offline by silence, and it was never heard");
+        };
+        let due = *heard + known.lifetime;
+        if at + STEP < due {
+            let early = (due - at).as_secs_f64();
+            return broken(
+                known.number,
+                format!("offline by silence {early:.3} s before its lifetime is over"),
+            );
+        }
+        if at > due + LATE_MAX {
+            let late = (at - due).as_secs_f64();
+            return broken(
+                known.number,
+                format!("offline by silence {late:.3} s after its lifetime was over"),
+            );
+        }
+        self.totals.silences += 1;
+        Ok(())
+    }
+
+    /// Follows what a shard tells the bridge.
+    pub fn event(&mut self, event: &ShardEvent, now: Instant) -> Checked {
+        match event {
+            ShardEvent::PskWanted { handshake, identity, .. } => {
+                if let Some((number, _)) = number_of(identity) {
+                    self.handshakes.insert(*handshake, number);
+                }
+            }
+            ShardEvent::HandshakeEnded { handshake } => {
+                self.handshakes.remove(handshake);
+            }
+            ShardEvent::Connected { handshake, session, peer, .. } => {
+                self.totals.sessions += 1;
+                self.numbers.remove(peer);
+                self.fresh.insert(*peer);
+                if let Some(number) = self.handshakes.remove(handshake) {
+                    self.sessions.insert(*session, (number, true));
+                    self.heard(number, now);
+                }
+            }
+            ShardEvent::Request { ticket, request } => {
+                let Some(&(number, _)) = self.sessions.get(&ticket.session) else { return Ok(()) };
+                self.heard(number, now);
+                let payload = String::from_utf8_lossy(&request.payload);
+                if let Some((_, rest)) = payload.split_once(r#""measurepoints":"#) {
+                    let points = rest.split_inclusive('}').next().unwrap_or_default();
+                    match report_of(points) {
+                        Some(report) if report.0 == number && self.sent.contains(&report) => {}
+                        _ => {
+                            return broken(
+                                number,
+                                format!("a request is delivered that it never sent: {payload}"),
+                            );
+                        }
+                    }
+                }
+            }
+            ShardEvent::Heard { session } => {
+                if let Some(&(number, _)) = self.sessions.get(session) {
+                    self.heard(number, now);
+                }
+            }
+            ShardEvent::Closed { session, .. } => {
+                self.sessions.remove(session);
+            }
+            ShardEvent::Refused { .. } | ShardEvent::WrongKey { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, number: u32, now: Instant) {
+        if let Some(known) = self.ids.get(&number).and_then(|id| self.devices.get_mut(id)) {
+            if known.heard.len() == HEARD_MAX {
+                known.heard.pop_front();
+            }
+            known.heard.push_back(now);
+        }
+    }
+
+    /// The server sends a datagram: its record numbers must rise within a session.
+    pub fn transmitted(&mut self, to: SocketAddr, datagram: &[u8]) -> Checked {
+        let mut rest = datagram;
+        while let Some((header, after)) = rest.split_first_chunk::<13>() {
+            let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+            rest = after.get(length..).unwrap_or_default();
+            let number =
+                u64::from_be_bytes([0, 0, header[5], header[6], header[7], header[8], header[9], header[10]]);
+            if header[3..5] != [0, 1] || self.fresh.contains(&to) {
+                continue;
+            }
+            self.totals.records += 1;
+            if self.numbers.insert(to, number).is_some_and(|last| number <= last) {
+                let what = format!("record number {number} was used again in the session at {to}");
+                return Err(Violation { device: None, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// A step is over: what was sent after a new session began belongs to it.
+    pub fn end_of_step(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// The server died; a new one gives every online device a full lifetime.
+    pub fn crashed(&mut self) {
+        self.handshakes.clear();
+        self.sessions.clear();
+        self.numbers.clear();
+    }
+
+    /// A new server has taken up the devices that the store holds online.
+    pub fn restarted(&mut self, now: Instant, online: &[OnlineDevice]) {
+        for OnlineDevice { device, .. } in online {
+            if let Some(number) = self.devices.get(device).map(|known| known.number) {
+                self.heard(number, now);
+            }
+        }
+    }
+
+    /// Reports stored of a device with a number above `after`.
+    pub fn stored_after(&self, number: u32, after: u64) -> usize {
+        self.stored.keys().filter(|(device, report)| *device == number && *report > after).count()
+    }
+
+    /// Whether it should be online: for its lifetime after it was heard. `None` for a moment around the end of that.
+    pub fn should_be_online(&self, number: u32, now: Instant) -> Option<bool> {
+        let known = self.devices.get(self.ids.get(&number)?)?;
+        let Some(heard) = known.heard.back() else { return Some(false) };
+        let due = *heard + known.lifetime;
+        if now + STEP < due {
+            Some(true)
+        } else if now > due + LATE_MAX {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    /// Handshakes and sessions that the shards have told of and not ended.
+    pub fn open(&self) -> (usize, usize) {
+        (self.handshakes.len(), self.sessions.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_platform::{ids::UnixMillis, model::message::MessageKind};
+
+    use super::*;
+
+    fn message(device: i64, points: &str) -> Write {
+        Write::Message(Message {
+            device: DeviceId(device),
+            kind: MessageKind::Points,
+            time: UnixMillis(0),
+            arrival: UnixMillis(0),
+            points_json: points.into(),
+        })
+    }
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.register(17, DeviceId(1), 30);
+        ledger.register(18, DeviceId(2), 30);
+        ledger.sent(17, 1);
+        ledger
+    }
+
+    #[test]
+    fn a_report_is_stored_once_as_its_own_before_it_is_acknowledged() {
+        let mut ledger = ledger();
+        assert!(ledger.acknowledged(17, 1).is_err(), "it is not stored");
+        let write = message(1, r#"{"d":17,"n":1}"#);
+        assert!(ledger.applied(&write, Written::Done).is_ok());
+        assert!(ledger.acknowledged(17, 1).is_ok());
+        assert!(ledger.applied(&write, Written::Done).is_err(), "twice");
+        for (device, points) in [(2, r#"{"d":17,"n":1}"#), (1, r#"{"d":17,"n":2}"#), (1, "{}")] {
+            assert!(ledger.applied(&message(device, points), Written::Done).is_err(), "{points}");
+        }
+    }
+
+    #[test]
+    fn a_record_number_that_is_used_again_is_found() {
+        let mut ledger = ledger();
+        let record = |number: u8| [23, 254, 253, 0, 1, 0, 0, 0, 0, 0, number, 0, 1, 7];
+        let to = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(ledger.transmitted(to, &record(1)).is_ok());
+        assert!(ledger.transmitted(to, &[record(2), record(3)].concat()).is_ok());
+        assert!(ledger.transmitted(to, &record(3)).is_err());
+    }
+
+    #[test]
+    fn silence_is_offline_at_its_end_and_not_before_or_long_after() {
+        let start = narrowgate_sim::world::start();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut ledger = ledger();
+        ledger.heard(17, start);
+        let cause = "silent for 30 s".to_owned();
+        let write =
+            Write::Presence { device: DeviceId(1), state: DeviceState::Offline, at: UnixMillis(0), cause };
+        assert!(ledger.presence_decided(&write, at(29_900)).is_err());
+        assert!(ledger.presence_decided(&write, at(30_250)).is_ok());
+        assert!(ledger.presence_decided(&write, at(31_100)).is_err());
+        ledger.heard(17, at(40_000));
+        assert!(ledger.presence_decided(&write, at(30_250)).is_ok(), "decided before it was heard again");
+        assert!(ledger.presence_decided(&write, at(41_100)).is_err());
+    }
+}

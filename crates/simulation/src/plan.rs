@@ -1,0 +1,106 @@
+//! What a seed holds: how many devices, how bad the network and the store are, and what happens when.
+
+use std::time::Duration;
+
+use narrowgate_sim::{net::Conditions, random::SeededRandom};
+
+use crate::store::StoreConditions;
+
+/// The size of what is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// A few devices, some minutes: for tests.
+    Small,
+    /// Some dozens of devices; one seed in forty has two thousand.
+    Full,
+}
+
+/// Everything about a run that does not happen by itself.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// Devices.
+    pub devices: u32,
+    /// Shards of the server.
+    pub shards: u16,
+    /// How long things go wrong.
+    pub trouble: Duration,
+    /// The network meanwhile.
+    pub network: Conditions,
+    /// Of a thousand datagrams so many begin a burst in which all of their direction are lost.
+    pub bursts_per_mille: u16,
+    /// Of a thousand datagrams so many arrive cut.
+    pub cut_per_mille: u16,
+    /// The store meanwhile.
+    pub store: StoreConditions,
+    /// Mean time between two crashes; none where it is `None`.
+    pub crashes: Option<Duration>,
+    /// Mean time between two things that happen to a device (power, address, reset).
+    pub mishaps: Duration,
+    /// Mean time between two acts of an operator.
+    pub acts: Option<Duration>,
+    /// Mean time between two jumps of the wall clock.
+    pub jumps: Option<Duration>,
+    /// Mean time between two datagrams of a stranger.
+    pub strange: Option<Duration>,
+    /// Of a thousand devices so many have only their product's secret.
+    pub unactivated_per_mille: u16,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64, scale: Scale) -> Self {
+        let mut random = SeededRandom::new(seed ^ 0x706c_616e);
+        let mut between = |low: u64, high: u64| low + random.below(high - low + 1);
+        let large = scale == Scale::Full && seed.is_multiple_of(40);
+        let devices = match scale {
+            _ if large => 2_000,
+            Scale::Small => between(3, 16),
+            Scale::Full => between(10, 100),
+        };
+        let trouble = match scale {
+            _ if large => between(120, 240),
+            Scale::Small => between(120, 600),
+            Scale::Full => between(300, 1_500),
+        };
+        let delay = Duration::from_millis(between(5, 100));
+        let network = Conditions {
+            lost_per_mille: between(0, 250) as u16,
+            repeated_per_mille: between(0, 150) as u16,
+            delay: delay..delay + Duration::from_millis(between(1, 400)),
+            late_per_mille: between(0, 100) as u16,
+            late_by: Duration::from_millis(between(100, 20_000)),
+            flipped_per_mille: between(0, 30) as u16,
+            datagram_bytes_max: usize::MAX,
+        };
+        let store = StoreConditions {
+            failing_per_mille: [0, 0, 20, 200][between(0, 3) as usize],
+            slow_per_mille: [0, 5, 50][between(0, 2) as usize],
+            reads_failing_per_mille: [0, 0, 10, 100][between(0, 3) as usize],
+        };
+        let mut sometimes = |low: u64, high: u64| match between(0, 2) {
+            0 => None,
+            _ => Some(Duration::from_secs(between(low, high))),
+        };
+        let (crashes, acts, jumps, strange) =
+            (sometimes(20, 300), sometimes(10, 120), sometimes(30, 300), sometimes(1, 10));
+        let mean = if large { 1 } else { between(2, 60) };
+        Self {
+            seed,
+            devices: devices as u32,
+            shards: between(1, 4) as u16,
+            trouble: Duration::from_secs(trouble),
+            network,
+            bursts_per_mille: between(0, 10) as u16,
+            cut_per_mille: between(0, 10) as u16,
+            store,
+            crashes,
+            mishaps: Duration::from_secs(mean),
+            acts,
+            jumps,
+            strange,
+            unactivated_per_mille: between(0, 300) as u16,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Confirmable reports over a bad network: how many get through, and whether each is stored once.
+//!
+//! A report fails when five transmissions have no answer: RFC 7252, section 4.2, with its default parameters. With a loss
+//! of p each way, each transmission and its answer get through with (1-p)², independently, and the report with
+//! 1-(1-(1-p)²)⁵. The server is the engine's shard with a platform of a few lines: it stores, and then answers.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use narrowgate_sim::{
+    device::{DeviceCommand, DeviceEvent, Report},
+    net::Conditions,
+    random::SeededRandom,
+    world::{HostId, World, shard_config},
+};
+
+/// Loss each way, of a thousand.
+const LOST_PER_MILLE: u16 = 200;
+/// Devices that report.
+const DEVICES: u32 = 64;
+/// Reports between two restarts of the server.
+const REPORTS_PER_LIFE: u64 = 5_000;
+/// Standard deviations that the rate of success may be off.
+const SIGMAS: f64 = 3.0;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Statistics {
+    /// Reports sent.
+    pub sent: u64,
+    /// … that count: sent and ended in one life of the server.
+    pub counted: u64,
+    /// … of which were acknowledged.
+    pub acknowledged: u64,
+    /// Reports under way when the server died: compared with the store, and not counted.
+    pub interrupted: u64,
+    /// Restarts of the server.
+    pub restarts: u64,
+    /// Reports stored more than once.
+    pub twice: u64,
+    /// Reports acknowledged and not stored.
+    pub missing: u64,
+}
+
+impl Statistics {
+    /// The rate that the theory expects.
+    pub fn expected() -> f64 {
+        let gets_through = 1.0 - f64::from(LOST_PER_MILLE) / 1000.0;
+        1.0 - (1.0 - gets_through * gets_through).powi(5)
+    }
+
+    /// How many standard deviations the measured rate is off.
+    pub fn sigmas(&self) -> f64 {
+        let (expected, counted) = (Self::expected(), self.counted as f64);
+        let rate = self.acknowledged as f64 / counted;
+        (rate - expected) / (expected * (1.0 - expected) / counted).sqrt()
+    }
+
+    /// Whether everything is as promised.
+    pub fn holds(&self) -> bool {
+        self.twice == 0 && self.missing == 0 && self.sigmas().abs() <= SIGMAS
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "reports sent                 {}", self.sent)?;
+        writeln!(f, "interrupted by {:>5} restarts {}", self.restarts, self.interrupted)?;
+        writeln!(f, "stored twice                 {}", self.twice)?;
+        writeln!(f, "acknowledged and not stored  {}", self.missing)?;
+        writeln!(f, "counted                      {}", self.counted)?;
+        writeln!(f, "acknowledged                 {}", self.acknowledged)?;
+        let rate = self.acknowledged as f64 / self.counted as f64;
+        writeln!(
+            f,
+            "rate                         {rate:.6}, expected {:.6}: {:+.2} sigma",
+            Self::expected(),
+            self.sigmas()
+        )
+    }
+}
+
+/// A fifth is lost each way, a tenth comes twice, three tenths are overtaken; all of it far below the two seconds after
+/// which a device repeats itself, so that each transmission has its own fate.
+fn conditions() -> Conditions {
+    Conditions {
+        lost_per_mille: LOST_PER_MILLE,
+        repeated_per_mille: 100,
+        delay: Duration::from_millis(10)..Duration::from_millis(60),
+        late_per_mille: 300,
+        late_by: Duration::from_millis(200),
+        flipped_per_mille: 0,
+        datagram_bytes_max: usize::MAX,
+    }
+}
+
+/// Sends about `reports` reports.
+pub fn run(reports: u64, seed: u64) -> Statistics {
+    let mut statistics = Statistics::default();
+    let mut life = 0;
+    while statistics.sent < reports {
+        let wanted = REPORTS_PER_LIFE.min(reports - statistics.sent);
+        one_life(wanted, SeededRandom::new(seed ^ (life << 32)).next_u64(), &mut statistics);
+        life += 1;
+    }
+    statistics.restarts = life.saturating_sub(1);
+    statistics
+}
+
+/// From a start of the server to its end; at the end some reports are under way.
+fn one_life(wanted: u64, seed: u64, statistics: &mut Statistics) {
+    let mut world = World::new(shard_config(), Conditions::good(), seed);
+    let hosts: Vec<HostId> = (0..DEVICES).map(|number| world.add_known(&format!("d{number}"))).collect();
+    for &host in &hosts {
+        world.command(host, DeviceCommand::Connect).expect("a device can always try");
+    }
+    world.run_for(Duration::from_secs(5));
+    world.network.change(conditions());
+    let mut under_way: HashMap<HostId, u64> = HashMap::new();
+    let mut acknowledged: HashSet<(HostId, u64)> = HashSet::new();
+    let mut next = 0;
+    let mut ended = 0;
+    let first = world.now();
+    while ended < wanted {
+        for &host in &hosts {
+            while let Some(event) = world.poll_event(host) {
+                let (id, got_through) = match event {
+                    DeviceEvent::Acknowledged { id } => (id, true),
+                    DeviceEvent::Unanswered { .. } => (under_way[&host], false),
+                    _ => continue,
+                };
+                under_way.remove(&host);
+                ended += 1;
+                statistics.counted += 1;
+                statistics.acknowledged += u64::from(got_through);
+                if got_through {
+                    acknowledged.insert((host, id));
+                }
+            }
+            if !under_way.contains_key(&host) && next < wanted {
+                next += 1;
+                let report = Report { id: next, time_ms: None, points: format!(r#"{{"n":{next}}}"#).into() };
+                world.command(host, DeviceCommand::Report(report)).expect("it is connected");
+                under_way.insert(host, next);
+                statistics.sent += 1;
+            }
+        }
+        let Some(next_due) = soonest(&world, first) else { break };
+        world.run_for(next_due);
+    }
+    statistics.interrupted += under_way.len() as u64;
+    compare(&world, &acknowledged, statistics);
+}
+
+/// How long to wait before the devices are asked again.
+fn soonest(world: &World, first: Instant) -> Option<Duration> {
+    // A life that takes a week has got stuck.
+    (world.now() - first < Duration::from_secs(7 * 86_400)).then_some(Duration::from_millis(250))
+}
+
+/// The store is what the platform has carried out.
+fn compare(world: &World, acknowledged: &HashSet<(HostId, u64)>, statistics: &mut Statistics) {
+    let addresses: HashMap<SocketAddr, HostId> =
+        world.hosts().map(|host| (world.address(host), host)).collect();
+    let peers: HashMap<_, _> =
+        world.platform.connected.iter().map(|connected| (connected.session, connected.peer)).collect();
+    let mut stored: HashMap<(HostId, u64), u32> = HashMap::new();
+    for executed in &world.platform.executed {
+        let payload = String::from_utf8_lossy(&executed.request.payload);
+        let number = payload.split(r#"{"n":"#).nth(1).and_then(|rest| rest.split('}').next()?.parse().ok());
+        if let (Some(number), Some(host)) =
+            (number, peers.get(&executed.session).and_then(|peer| addresses.get(peer)))
+        {
+            *stored.entry((*host, number)).or_insert(0) += 1;
+        }
+    }
+    statistics.twice += stored.values().filter(|count| **count > 1).count() as u64;
+    statistics.missing += acknowledged.iter().filter(|report| !stored.contains_key(*report)).count() as u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_over_a_bad_network_are_stored_once_and_succeed_as_often_as_theory_says() {
+        let statistics = run(20_000, 1);
+        assert!(statistics.holds(), "{statistics}");
+        assert!(statistics.restarts >= 3 && statistics.counted >= 20_000 - 64 * 4, "{statistics}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Calm, in which everybody comes back, and the end, at which nothing may be left.
+
+use std::time::Duration;
+
+use narrowgate_engine::shard::stats::Gauges;
+use narrowgate_platform::{model::device::DeviceState, ports::Store, testing::block_on};
+use narrowgate_sim::net::Conditions;
+
+use super::{CALM, IDLE, World};
+use crate::store::StoreConditions;
+
+impl World {
+    /// Nothing goes wrong any more; everybody comes back.
+    pub(super) fn calm(&mut self) {
+        self.in_trouble = false;
+        self.network.change(Conditions::good());
+        self.store.change(StoreConditions::default());
+        if let Some(product) = self.product_off.take() {
+            self.switch_product(product, true);
+        }
+        for index in 0..self.agents.len() {
+            if !self.agents[index].is_powered() {
+                let now = self.now;
+                self.agents[index].power_on(now);
+                self.refresh(index);
+            }
+        }
+        let before: Vec<u64> =
+            (0..self.plan.devices).map(|number| self.agents[number as usize].reports()).collect();
+        let end = self.now + CALM;
+        self.run_until(end);
+        for number in 0..self.plan.devices {
+            let agent = &self.agents[number as usize];
+            if self.disabled.contains(&number) {
+                self.require(!self.is_online(number), Some(number), "it is switched off and online");
+            } else if agent.has_own_secret() {
+                let stored = self.ledger.stored_after(number, before[number as usize]);
+                self.require(
+                    agent.is_connected() && stored > 0,
+                    Some(number),
+                    "minutes of calm, and no report of it is stored",
+                );
+                let right = self
+                    .ledger
+                    .should_be_online(number, self.now)
+                    .is_none_or(|online| online == self.is_online(number));
+                self.require(right, Some(number), "its presence is not what its last sign of life makes it");
+            } else {
+                self.require(false, Some(number), "minutes of calm, and it has no secret of its own");
+            }
+        }
+    }
+
+    /// All devices lose their current; then the last lifetime, handshake and session must end.
+    pub(super) fn end(&mut self) {
+        for index in 0..self.agents.len() {
+            let now = self.now;
+            self.agents[index].power_off(now, &mut self.random);
+            self.refresh(index);
+        }
+        let end = self.now + IDLE + Duration::from_secs(3_700);
+        self.run_until(end);
+        for number in 0..self.plan.devices {
+            self.require(
+                !self.is_online(number),
+                Some(number),
+                "it has been silent for its lifetime and is online",
+            );
+            let id = self.ledger.id_of(number);
+            let history = block_on(self.store.durable().presence_history(id, 10_000)).unwrap_or_default();
+            let alternates = history.windows(2).all(|pair| pair[0].state != pair[1].state);
+            self.require(
+                alternates,
+                Some(number),
+                format_args!("its presence does not alternate: {history:?}"),
+            );
+            let offline = history.first().is_none_or(|newest| newest.state != DeviceState::Online);
+            self.require(offline, Some(number), "the last word about it is that it is online");
+        }
+        let (handshakes, sessions) = self.ledger.open();
+        self.require(
+            handshakes == 0 && sessions == 0,
+            None,
+            format_args!("{handshakes} handshakes and {sessions} sessions have no end"),
+        );
+        let gauges: Vec<Gauges> = self
+            .server
+            .as_mut()
+            .map(|server| server.shards.iter_mut().map(|shard| shard.stats().gauges).collect())
+            .unwrap_or_default();
+        for gauge in gauges {
+            let Gauges { sessions, handshakes, lookups, requests_in_flight, stored_answer_bytes, timers: _ } =
+                gauge;
+            let left = [sessions, handshakes, lookups, requests_in_flight, stored_answer_bytes];
+            self.require(left == [0; 5], None, format_args!("something is left in a shard: {gauge:?}"));
+        }
+        if let Some(server) = &self.server {
+            let _inside = server.runtime.enter();
+            for metric in server.runtime.block_on(async { server.gateway.metrics() }) {
+                let is_left = metric.name.starts_with("narrowgate_devices_") && metric.value != 0.0;
+                self.require(!is_left, None, format_args!("{} is {}", metric.name, metric.value));
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What goes wrong on purpose: crashes, mishaps of devices, acts of operators, jumps of the clock, a stranger.
+
+use std::time::{Duration, Instant};
+
+use narrowgate_platform::{ids::DeviceId, service::registry::ProductPatch};
+use narrowgate_sim::net::Packet;
+
+use super::{PRODUCTS, SERVER, World, block_on_ready};
+use crate::agent::device_key;
+
+impl World {
+    /// Time in which things go wrong.
+    pub(super) fn trouble(&mut self) {
+        let end = self.now + self.plan.trouble;
+        let mut happenings = [
+            (self.plan.crashes, None),
+            (Some(self.plan.mishaps), None),
+            (self.plan.acts, None),
+            (self.plan.jumps, None),
+            (self.plan.strange, None),
+        ];
+        for (mean, next) in &mut happenings {
+            *next = mean.map(|mean| self.now + self.some_time(mean));
+        }
+        let mut restart = None;
+        loop {
+            let first =
+                happenings.iter().enumerate().filter_map(|(kind, (_, next))| Some((((*next)?), kind))).min();
+            let (at, kind) = first.unwrap_or((end, 0));
+            let at = restart.map_or(at, |restart: Instant| at.min(restart));
+            if at >= end {
+                break;
+            }
+            self.run_until(at);
+            if restart == Some(at) {
+                self.start_server();
+                restart = None;
+                // Some die again at once.
+                if self.random.chance(200) {
+                    let alive = Duration::from_millis(1 + self.random.below(3_000));
+                    self.run_until(at + alive);
+                    self.crash();
+                    restart = Some(self.now + Duration::from_millis(50 + self.random.below(2_000)));
+                }
+                continue;
+            }
+            match kind {
+                0 if restart.is_none() => {
+                    self.crash();
+                    restart = Some(self.now + Duration::from_millis(50 + self.random.below(40_000)));
+                }
+                0 => {}
+                1 => self.mishap(),
+                2 => self.operate(),
+                3 => self.jump(),
+                _ => self.stranger(),
+            }
+            happenings[kind].1 = happenings[kind].0.map(|mean| self.now + self.some_time(mean));
+        }
+        self.run_until(end);
+        if self.server.is_none() {
+            self.start_server();
+        }
+    }
+
+    /// Around `mean`, in whole milliseconds, never none.
+    fn some_time(&mut self, mean: Duration) -> Duration {
+        Duration::from_millis(1 + self.random.below(2 * mean.as_millis() as u64))
+    }
+
+    fn mishap(&mut self) {
+        self.happened.mishaps += 1;
+        let index = self.random.below(self.agents.len() as u64) as usize;
+        let now = self.now;
+        match self.random.below(4) {
+            0 => {
+                let address = self.new_address();
+                let agent = &mut self.agents[index];
+                self.addresses.remove(&agent.address);
+                self.addresses.insert(address, index);
+                agent.note(now, format_args!("is at {address} from now on"));
+                agent.address = address;
+            }
+            1 => {
+                self.agents[index].power_off(now, &mut self.random);
+                self.agents[index].power_on(now);
+            }
+            _ if self.agents[index].is_powered() => self.agents[index].power_off(now, &mut self.random),
+            _ => self.agents[index].power_on(now),
+        }
+        self.refresh(index);
+    }
+
+    fn operate(&mut self) {
+        if self.server.is_none() {
+            return;
+        }
+        self.happened.acts += 1;
+        let number = self.random.below(self.agents.len() as u64) as u32;
+        match self.random.below(6) {
+            0 | 1 => self.switch_device(number, false),
+            2 => {
+                if let Some(&disabled) = self.disabled.first() {
+                    self.switch_device(disabled, true);
+                }
+            }
+            3 => self.reset(number),
+            _ => match self.product_off.take() {
+                Some(product) => self.switch_product(product, true),
+                None => {
+                    let product = self.random.below(2) as usize;
+                    self.product_off = Some(product);
+                    self.switch_product(product, false);
+                }
+            },
+        }
+    }
+
+    fn switch_device(&mut self, number: u32, enabled: bool) {
+        if self.disabled.contains(&number) != enabled {
+            return;
+        }
+        let device = self.administer(|registry| {
+            let device =
+                block_on_ready(registry.resolve(&device_key(number), None)).expect("it is registered");
+            block_on_ready(registry.set_enabled(&device, enabled)).expect("it can be switched");
+            device.id
+        });
+        if enabled {
+            self.disabled.remove(&number);
+        } else {
+            self.disabled.insert(number);
+            self.close(device, "closed: switched off");
+        }
+        self.agents[number as usize]
+            .note(self.now, if enabled { "is switched on" } else { "is switched off" });
+    }
+
+    fn close(&self, device: DeviceId, cause: &str) {
+        if let Some(server) = &self.server {
+            let _inside = server.runtime.enter();
+            server.runtime.block_on(async { server.gateway.close_device(device, cause) });
+        }
+    }
+
+    fn reset(&mut self, number: u32) {
+        if self.disabled.contains(&number) {
+            return;
+        }
+        let (device, secret) = self.administer(|registry| {
+            let device =
+                block_on_ready(registry.resolve(&device_key(number), None)).expect("it is registered");
+            block_on_ready(registry.reset(&device)).expect("it can be reset");
+            let secret = block_on_ready(registry.device_secret(&device)).expect("it has a secret");
+            (device.id, secret.device_secret.expose().to_owned())
+        });
+        self.close(device, "closed: its secret was replaced");
+        let now = self.now;
+        self.agents[number as usize].take_secret(now, &secret);
+        self.refresh(number as usize);
+    }
+
+    pub(super) fn switch_product(&mut self, product: usize, enabled: bool) {
+        let key = PRODUCTS[product];
+        let patch = ProductPatch { enabled: Some(enabled), ..ProductPatch::default() };
+        self.administer(|registry| block_on_ready(registry.update_product(key, patch)))
+            .expect("it can be switched");
+        if let Some(server) = &self.server {
+            server.gateway.product_changed(key);
+        }
+    }
+
+    fn jump(&mut self) {
+        self.happened.jumps += 1;
+        let size = [1_000, 60_000, 3_600_000, 86_400_000][self.random.below(4) as usize];
+        let ms = self.random.below(size) as i64 * if self.random.chance(500) { 1 } else { -1 };
+        let offset_ms = self.offsets.last().map_or(0, |(_, offset_ms)| *offset_ms);
+        self.offsets.push((self.now, offset_ms + ms));
+        self.clock.jump(ms);
+    }
+
+    /// Somebody plays a datagram again that was seen on the way, changed or as it was, from there or from elsewhere.
+    fn stranger(&mut self) {
+        if self.seen.is_empty() {
+            return;
+        }
+        self.happened.strange += 1;
+        let index = self.random.below(self.seen.len() as u64) as usize;
+        let Packet { mut from, to, mut bytes } = self.seen[index].clone();
+        if self.random.chance(300) && to == SERVER {
+            from = self.new_address();
+        }
+        for _ in 0..self.random.below(3) {
+            let place = self.random.below(bytes.len().max(1) as u64) as usize;
+            let value = self.random.next_u64() as u8;
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = value;
+            }
+        }
+        self.network.handle_datagram(self.now, from, to, &bytes);
+    }
+}

@@ -1,0 +1,41 @@
+//! Two hundred seeds of the simulation, in four parts that run side by side; and that a seed is a seed.
+
+use narrowgate_simulation::{plan::Scale, world};
+
+fn run(first: u64) {
+    let mut stored = 0;
+    let mut crashes = 0;
+    for seed in first..first + 50 {
+        let outcome = world::run(seed, Scale::Small);
+        stored += outcome.totals.stored;
+        crashes += outcome.happened.crashes;
+    }
+    assert!(stored > 1_000 && crashes > 10, "the seeds hold too little: {stored} reports, {crashes} crashes");
+}
+
+#[test]
+fn seeds_1_to_50_break_no_promise() {
+    run(1);
+}
+
+#[test]
+fn seeds_51_to_100_break_no_promise() {
+    run(51);
+}
+
+#[test]
+fn seeds_101_to_150_break_no_promise() {
+    run(101);
+}
+
+#[test]
+fn seeds_151_to_200_break_no_promise() {
+    run(151);
+}
+
+#[test]
+fn a_seed_runs_the_same_each_time() {
+    for seed in [3, 4, 5] {
+        assert_eq!(world::run(seed, Scale::Small), world::run(seed, Scale::Small));
+    }
+}

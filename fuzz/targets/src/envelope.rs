@@ -1,0 +1,145 @@
+//! Requests of a session at the device API: any path, any body.
+//!
+//! The first byte chooses topic, mode and formats; a path of the script's own is as long as the second byte says.
+
+use std::cell::OnceCell;
+
+use narrowgate_coap::{Code, Request, UriPath};
+use narrowgate_platform::{
+    device_api::{self, Action, json, points},
+    ids::{DeviceId, UnixMillis},
+    model::thing_model::ThingModel,
+    ports::Write,
+    rules::{admission::Grant, identity::SecureMode},
+};
+use serde_json::{Value, value::RawValue};
+
+use crate::script::Script;
+
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+const DAY_MS: i64 = 86_400_000;
+const MODEL: &str = r#"{"modelId":"m","measurepoints":[{"identifier":"a","dataType":"DOUBLE"},{"identifier":"b","dataType":"STRING"}]}"#;
+const PATHS: [&str; 8] = [
+    "/topic/sys/pk/dk/thing/measurepoint/post",
+    "/topic/sys/pk/dk/thing/measurepoint/post/batch",
+    "/topic/sys/pk/dk/thing/measurepoint/resume",
+    "/topic/sys/pk/dk/thing/measurepoint/resume/batch",
+    "/topic/ext/session/pk/dk/thing/activate/info",
+    "/topic/ext/session/pk/dk/thing/activate/info_reply",
+    "/auth/pk/dk",
+    "/topic/sys/pk/other/thing/measurepoint/post",
+];
+
+thread_local! {
+    static FIXED: OnceCell<Fixed> = const { OnceCell::new() };
+}
+
+/// What does not change from run to run.
+struct Fixed {
+    grants: [Grant; 2],
+    paths: [UriPath; 8],
+    model: ThingModel,
+}
+
+impl Fixed {
+    fn new() -> Self {
+        let grant = |mode| Grant {
+            device: DeviceId(7),
+            asset_id: "As5etId1".into(),
+            product_key: "pk".into(),
+            device_key: "dk".into(),
+            mode,
+            lifetime_s: 60,
+            secret_version: 1,
+        };
+        Self {
+            grants: [grant(SecureMode::DeviceSecret), grant(SecureMode::ProductSecret)],
+            paths: PATHS.map(UriPath::parse),
+            model: ThingModel::parse(MODEL).expect("the model is valid"),
+        }
+    }
+}
+
+/// Only a session of the device's secret stores, only on its own topics; what is stored is JSON, not longer than what was
+/// sent, and of a time that is possible; what is answered is JSON with the id that was sent.
+pub fn envelope(data: &[u8]) {
+    let mut script = Script::new(data);
+    let choice = script.byte();
+    FIXED.with(|fixed| {
+        let fixed = fixed.get_or_init(Fixed::new);
+        let known = usize::from(choice & 7);
+        let mut request = Request::new(Code::POST, "");
+        let is_own = choice & 0x18 != 0x18;
+        request.path = if is_own {
+            fixed.paths[known].clone()
+        } else {
+            let length = usize::from(script.byte());
+            UriPath::parse(&String::from_utf8_lossy(script.take(length)))
+        };
+        if choice & 0x60 == 0x60 {
+            request.method = Code(1 + (script.byte() & 7));
+            request.accept = [None, Some(50), Some(0), Some(60)][usize::from(script.byte() & 3)];
+            request.content_format = [Some(50), None, Some(0), Some(42)][usize::from(script.byte() & 3)];
+        } else {
+            request.method = if known == 4 { Code::GET } else { Code::POST };
+            request.content_format = Some(50);
+        }
+        let session = &fixed.grants[usize::from(choice & 0x60 == 0x20)];
+        let model = (choice & 0x80 != 0).then_some(&fixed.model);
+        request.payload = script.rest().to_vec();
+        match device_api::handle(session, &request, model, NOW) {
+            Action::Store { writes, response } => {
+                assert_eq!((session.mode, response.code), (SecureMode::DeviceSecret, Code::CHANGED));
+                assert!(
+                    request.method == Code::POST
+                        && request.path_text().starts_with("/topic/sys/pk/dk/thing/measurepoint/")
+                );
+                check_writes(&request.payload, &writes);
+                check_reply(&request.payload, &response.payload);
+            }
+            Action::IssueSecret(_) => {
+                assert_eq!((session.mode, request.method), (SecureMode::ProductSecret, Code::GET));
+                assert_eq!(request.path, fixed.paths[4], "only on its own topic");
+            }
+            Action::Respond { response, refusal } => {
+                assert!(response.code.is_response());
+                if !response.payload.is_empty() {
+                    check_reply(&request.payload, &response.payload);
+                }
+                if is_own && known == 7 {
+                    assert_eq!(response.code, Code::FORBIDDEN, "another device's topic");
+                }
+                if let Some(refusal) = refusal {
+                    assert!(refusal.detail.len() <= 2 * data.len() + 400);
+                }
+            }
+        }
+    });
+}
+
+fn check_writes(body: &[u8], writes: &[Write]) {
+    assert!(!writes.is_empty() && writes.len() <= points::BATCH_MAX);
+    let mut total = 0;
+    for write in writes {
+        let Write::Message(message) = write else { panic!("only reports are stored: {write:?}") };
+        assert_eq!((message.device, message.arrival), (DeviceId(7), NOW));
+        assert!((0..=NOW.0 + DAY_MS).contains(&message.time.0));
+        total += message.points_json.len();
+        let points = &*message.points_json;
+        let Ok(Value::Object(map)) = serde_json::from_str(points) else { panic!("not an object: {points}") };
+        assert!((1..=points::POINTS_MAX).contains(&map.len()));
+        assert_eq!(&*json::compact(points), points, "what is stored is compact");
+    }
+    assert!(total <= body.len(), "more is stored than was sent");
+}
+
+fn check_reply(body: &[u8], reply: &[u8]) {
+    let reply: Value = serde_json::from_slice(reply).expect("a reply is JSON");
+    assert!(reply["code"].is_u64() && reply["data"].is_object());
+    let body = json::check(body).expect("only a body that was read is answered so");
+    let sent: std::collections::HashMap<&str, &RawValue> = serde_json::from_str(body).unwrap_or_default();
+    if let (Some(sent), Some(answered)) = (sent.get("id"), reply.get("id")) {
+        let sent: Value = serde_json::from_str(sent.get()).expect("it was checked");
+        assert_eq!(&sent, answered, "the id comes back");
+    }
+}

@@ -1,0 +1,46 @@
+//! The bodies of the fuzz targets: each takes any bytes, and panics where the product does not keep a promise.
+//!
+//! `fuzz/fuzz_targets` gives them to libFuzzer, `tests/corpora.rs` runs them over what libFuzzer found worth keeping.
+#![forbid(unsafe_code)]
+
+mod client_hello;
+mod coap;
+mod coap_exchange;
+mod conversation;
+mod device;
+mod envelope;
+mod handshake;
+mod identity;
+mod record;
+mod script;
+mod server_handshake;
+mod session_state;
+
+pub use client_hello::{client_hello, extension};
+pub use coap::coap;
+pub use coap_exchange::coap_exchange;
+pub use conversation::conversation;
+pub use envelope::envelope;
+pub use handshake::handshake;
+pub use identity::identity;
+pub use record::record;
+pub use server_handshake::server_handshake;
+pub use session_state::session_state;
+
+/// A target's name and body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const ALL: [Target; 11] = [
+    ("record", record),
+    ("handshake", handshake),
+    ("server_handshake", server_handshake),
+    ("client_hello", client_hello),
+    ("extension", extension),
+    ("identity", identity),
+    ("coap", coap),
+    ("envelope", envelope),
+    ("session_state", session_state),
+    ("coap_exchange", coap_exchange),
+    ("conversation", conversation),
+];

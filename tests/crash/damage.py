@@ -1,0 +1,138 @@
+"""Files that are cut or in which bits have flipped: found out and named, or never mistaken for data.
+
+Every round changes one file of a copy of what a crash has left, starts the program on it, and reads all reports back by
+its command line, as an operator sees them. It may refuse to start, naming the file; it may refuse to read, saying that it
+is damaged; it may have lost the end of a write-ahead log that was cut. It may not show anything that was never sent, and
+not lose a report that was acknowledged without saying so.
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from failpoints import ACTIVATING, DEVICES, RATE
+from ledger import Ledger, points
+from server import PRODUCT, Failed, Fleet, Server, copy_of
+
+JOBS = 3
+READERS = 8
+
+
+def run(report, programs, folder, seed, count):
+    """`count` rounds on copies of one data directory, which is partly in its logs and partly in its files."""
+    rng = random.Random(seed)
+    template = Server(programs, folder)
+    template.register(DEVICES, ACTIVATING)
+    template.start()
+    fleet = Fleet(programs, template, DEVICES, RATE, DEVICES, ACTIVATING)
+    time.sleep(1.2)
+    # In order, so that the files hold it; then again, so that the logs hold the rest.
+    template.stop()
+    template.start()
+    time.sleep(1.5)
+    template.kill()
+    fleet.stop()
+    ledger = Ledger(fleet.log).read()
+    tally = {}
+
+    def one(number, name, kind, seed):
+        server = Server(programs, folder / f"damage-{number}")
+        server.folder.mkdir()
+        try:
+            copy_of(template.data, server.data)
+            change = _change(random.Random(seed), server.data, name, kind)
+            faults, outcome = _look(programs, server, ledger, name, kind)
+        except Failed as failed:
+            faults, change, outcome = [str(failed)], f"{name} {kind}", "failed"
+        finally:
+            server.kill()
+        tally[outcome] = tally.get(outcome, 0) + 1
+        report.result(f"damage {number:3}, {change}", faults, outcome)
+        if not faults:
+            shutil.rmtree(server.folder)
+
+    day = next((template.data / "messages").glob("*.db")).name
+    files = ["registry.db", "registry.db-wal", f"messages/{day}", f"messages/{day}-wal", "data.key"]
+    with ThreadPoolExecutor(JOBS) as pool:
+        for number in range(count):
+            name = files[number % len(files)]
+            kind = rng.choice(["cut", "bit", "bit", "bit", "page"])
+            pool.submit(one, number, name, kind, rng.random())
+    print(f"     {json.dumps(tally)}", flush=True)
+
+
+def _change(rng, data, name, kind):
+    file = data / name
+    content = bytearray(file.read_bytes())
+    if kind == "cut":
+        length = rng.randrange(len(content))
+        content = content[:length]
+        text = f"{name} cut to {length} bytes"
+    elif kind == "bit":
+        at, bit = rng.randrange(len(content)), rng.randrange(8)
+        content[at] ^= 1 << bit
+        text = f"{name} byte {at} bit {bit} flipped"
+    else:
+        at = rng.randrange(len(content)) // 4096 * 4096
+        content[at : at + 4096] = bytes(len(content[at : at + 4096]))
+        text = f"{name} bytes from {at} zeroed"
+    file.write_bytes(content)
+    return text
+
+
+def _look(programs, server, ledger, name, kind):
+    try:
+        server.start()
+    except Failed:
+        said = server.said()
+        named = name.removesuffix("-wal") in said and "  try " in said and "error: " in said
+        if server.process.poll() != 1 or "panicked" in said or not named:
+            return [f"no clear reason: exit code {server.process.poll()}: {server.tail()}"], "refused"
+        return [], "refused to start with a reason"
+    faults, found, told = [], set(), "damaged" in server.said().lower()
+    with ThreadPoolExecutor(READERS) as pool:
+        for device, (text, refusal) in enumerate(pool.map(lambda n: _points(programs, server, n), range(1, DEVICES + 1)), 1):
+            if refusal is not None:
+                told = True
+                if "panicked" in refusal or "error: " not in refusal:
+                    faults.append(f"device {device}: {refusal}")
+                continue
+            for report in _reports(device, text, faults):
+                if report in found:
+                    faults.append(f"shown twice: device {device} report {report & 0xFFFFFFFF}")
+                found.add(report)
+    told = told or "damaged" in server.said().lower()
+    if wrong := found - ledger.sent:
+        faults.append(f"{len(wrong)} reports are shown that nobody sent")
+    lost = ledger.acknowledged - found
+    if lost and not told and not name.endswith("-wal"):
+        faults.append(f"{len(lost)} acknowledged reports are missing, and nothing says so")
+    if server.process.poll() is not None or "panicked" in server.said():
+        faults.append(f"it has ended: {server.tail()}")
+    if name.endswith("-wal") and lost:
+        return faults, "the end of the log is lost"
+    return faults, "told while reading" if told else "nothing is lost"
+
+
+def _points(programs, server, device):
+    """What the program shows of a device, or why it shows nothing."""
+    command = [programs.narrowgate, "device", "points", f"{PRODUCT}/load-{device:07}", "--from", "0", "--limit", "10000"]
+    done = subprocess.run([*command, "--data", str(server.data), "-o", "json"], capture_output=True, text=True, timeout=30)
+    return (json.loads(done.stdout), None) if done.returncode == 0 else ([], done.stderr)
+
+
+def _reports(device, values, faults):
+    """The reports that were shown, put together from their points; `faults` gets what none has said."""
+    for first in range(0, len(values) - len(values) % 3, 3):
+        three = values[first : first + 3]
+        said = {value["point"]: value["value"] for value in three}
+        if not isinstance(said.get("n"), int) or set(said) != {"d", "n", "s"}:
+            faults.append(f"device {device}: nobody sent {three}")
+            continue
+        text = json.dumps({"d": said["d"], "n": said["n"], "s": said["s"]}, separators=(",", ":"))
+        if text != points(device, said["n"]):
+            faults.append(f"device {device}: nobody sent {text}")
+        yield device << 40 | said["n"]

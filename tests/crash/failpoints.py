@@ -1,0 +1,141 @@
+"""kill -9 at every named point of the program (see `failpoint` in crates/adapters), the first, the second and a later time."""
+
+import random
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ledger import Ledger, Stored, compare
+from server import Failed, Fleet, Server, copy_of
+
+DEVICES, ACTIVATING, RATE = 30, 60, 400
+JOBS = 4
+REACHED_SECONDS = 12
+
+# Where a point lies: passed once when a store is made, when a store is opened after a crash, while reports come, at the end.
+FIRST_START = ["key-begun", "key-drafted", "registry-begun", "registry-drafted", "registry-renamed"]
+RESTART = ["restore-file-opened"]
+FIRST_REPORT = ["message file-begun", "message file-drafted", "message file-renamed"]
+RUNNING = [
+    "batch-before-begin",
+    "batch-after-begin",
+    "batch-between-writes",
+    "batch-before-commit",
+    "batch-between-commits",
+    "batch-after-commit",
+    "ingest-before-append",
+    "ingest-before-answer",
+    "issuer-before-commit",
+    "issuer-before-answer",
+    "issuer-after-answer",
+]
+STOP = [
+    "close-begun",
+    "latest-before-commit",
+    "latest-after-commit",
+    "close-before-checkpoint",
+    "close-between-checkpoints",
+    "close-after-checkpoint",
+]
+
+
+def rounds(rng):
+    """Each point with how it is reached and how often it is passed before the end."""
+    chosen = [(FIRST_START, point, 1) for point in FIRST_START]
+    chosen += [(RESTART, point, 1) for point in RESTART]
+    chosen += [(FIRST_REPORT, point, 1) for point in FIRST_REPORT]
+    for point in RUNNING:
+        chosen += [(RUNNING, point, count) for count in (1, 2, rng.randint(3, 12 if "issuer" in point else 60))]
+    return chosen + [(STOP, point, 1) for point in STOP]
+
+
+def run(report, programs, folder, seed):
+    """All points, some at a time."""
+    rng = random.Random(seed)
+    template = Server(programs, folder)
+    template.register(DEVICES, ACTIVATING)
+
+    def one(number, kind, point, count):
+        place = folder / f"point-{number}"
+        place.mkdir()
+        name = f"killed at {point}:{count}"
+        try:
+            faults, text = _round(programs, place, template.data, kind, point, count)
+        except Failed as error:
+            faults, text = [str(error)], ""
+        report.result(name, faults, text)
+        if not faults:
+            shutil.rmtree(place)
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        for number, (kind, point, count) in enumerate(rounds(rng)):
+            pool.submit(one, number, kind, point, count)
+
+
+def _round(programs, place, template, kind, point, count):
+    server = Server(programs, place)
+    at = {"NARROWGATE_KILL_AT": f"{point}:{count}"}
+    if kind is FIRST_START:
+        server.spawn(environment=at)
+        _die_there(server)
+        server.start()
+        server.stop()
+        server.register(DEVICES, ACTIVATING)
+    else:
+        copy_of(template, server.data)
+    if kind in (FIRST_REPORT, RUNNING, STOP):
+        server.spawn(environment=at).wait_ready()
+    else:
+        server.start()
+    fleet = Fleet(programs, server, DEVICES, RATE, DEVICES, ACTIVATING)
+    try:
+        if kind in (FIRST_START, RESTART, STOP):
+            time.sleep(0.5)
+        if kind is RESTART:
+            server.kill()
+            server.spawn(environment=at)
+        if kind is STOP:
+            server.process.send_signal(signal.SIGTERM)
+        if kind is not FIRST_START:
+            _die_there(server)
+            ready = server.start()
+        else:
+            ready = 0
+        wait_for_reports(fleet)
+        summary = fleet.stop()
+        return finish(server, fleet, f"ready in {ready:.2f} s, {summary['activated']} activated")
+    finally:
+        fleet.kill()
+        server.kill()
+
+
+def wait_for_reports(fleet, seconds=8, more=3):
+    """Waits until some reports more are acknowledged."""
+    ledger = Ledger(fleet.log)
+    wanted = len(ledger.read().acknowledged) + more
+    deadline = time.monotonic() + seconds
+    while len(ledger.read().acknowledged) < wanted:
+        if time.monotonic() > deadline:
+            raise Failed("no report is acknowledged")
+        time.sleep(0.02)
+
+
+def finish(server, fleet, text):
+    """Compares everything, stops the server; faults, and the text with the figures."""
+    ledger, stored = Ledger(fleet.log), Stored(server.data)
+    faults, acknowledged = compare(ledger, stored, everything=True)
+    faults += [f"device {device} holds a secret that the server does not know" for device in ledger.unusable_secrets()]
+    faults += stored.integrity()
+    if acknowledged == 0:
+        faults.append("nothing was acknowledged: nothing is shown")
+    if (code := server.stop()) != 0:
+        faults.append(f"it ended with {code}: {server.tail()}")
+    return faults, f"{acknowledged} acknowledged, {len(stored.reports)} stored, {text}"
+
+
+def _die_there(server):
+    if not server.ended_within(REACHED_SECONDS):
+        raise Failed("the point was not reached")
+    if server.process.returncode != -signal.SIGKILL:
+        raise Failed(f"ended with {server.process.returncode} before the point: {server.tail()}")
