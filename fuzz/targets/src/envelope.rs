@@ -12,7 +12,7 @@ use narrowgate_platform::{
     ports::Write,
     rules::{admission::Grant, identity::SecureMode},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::script::Script;
 
@@ -119,6 +119,13 @@ pub fn envelope(data: &[u8]) {
 
 fn check_writes(body: &[u8], writes: &[Write]) {
     assert!(!writes.is_empty() && writes.len() <= points::BATCH_MAX);
+    let sent: Value = serde_json::from_slice(body).expect("only JSON is stored");
+    let (reports, skips) = match &sent["params"] {
+        Value::Array(reports) => (&reports[..], sent["skipInvalidMeasurepoints"] == true),
+        report => (std::slice::from_ref(report), false),
+    };
+    assert!(skips || reports.len() == writes.len(), "all reports are stored");
+    let mut reports = reports.iter();
     let mut total = 0;
     for write in writes {
         let Write::Message(message) = write else { panic!("only reports are stored: {write:?}") };
@@ -129,8 +136,25 @@ fn check_writes(body: &[u8], writes: &[Write]) {
         let Ok(Value::Object(map)) = serde_json::from_str(points) else { panic!("not an object: {points}") };
         assert!((1..=points::POINTS_MAX).contains(&map.len()));
         assert_eq!(&*json::compact(points), points, "what is stored is compact");
+        let is_sent = |report: &Value| time_of(report) == message.time && holds(report, &map, skips);
+        assert!(reports.any(is_sent), "what is stored was not sent, or in another order: {points}");
     }
     assert!(total <= body.len(), "more is stored than was sent");
+}
+
+/// Whether these are the points of a report; with `skips`, some of them.
+fn holds(report: &Value, stored: &Map<String, Value>, skips: bool) -> bool {
+    let Some(sent) = report["measurepoints"].as_object() else { return false };
+    let same = stored.iter().all(|(identifier, value)| sent.get(identifier) == Some(value));
+    same && (skips || stored.len() == sent.len())
+}
+
+fn time_of(report: &Value) -> UnixMillis {
+    match &report["time"] {
+        Value::Null => NOW,
+        // The only integer that is read as a double is -0.
+        time => UnixMillis(time.as_i64().unwrap_or(0)),
+    }
 }
 
 fn check_reply(body: &[u8], reply: &[u8]) {

@@ -15,8 +15,6 @@ mod outcome;
 mod peer;
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
@@ -30,6 +28,7 @@ use self::{
 };
 use super::{
     LoadConfig, LoadError, check_range,
+    metrics::Page,
     server::Measurement,
     target::Target,
     wire::{Wait, Wire},
@@ -117,33 +116,17 @@ pub fn run(
     if outcome.memory.growth_percent() > GROWTH_MAX {
         outcome.violate(format!("resident memory grew by {:.1} %", outcome.memory.growth_percent()));
     }
-    let page = metrics(mutations.http).map_err(LoadError::Exchange)?;
+    let page = Page::fetch(mutations.http).map_err(LoadError::Exchange)?;
     let expected = [("sessions", STANDING), ("handshakes", 0), ("lookups", 0), ("requests_in_flight", 0)];
     for (name, expected) in expected {
-        let value = gauge(&page, name);
+        let value = page.gauge(name);
         if value != Some(f64::from(expected)) {
             outcome.violate(format!("narrowgate_{name} is {value:?} instead of {expected} at the end"));
         }
         outcome.gauges.push((name, value.unwrap_or(f64::NAN)));
     }
-    let begun = page.lines().find_map(|line| line.strip_prefix(EVENT_HANDSHAKES_BEGUN));
-    outcome.handshakes_begun = begun.and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+    outcome.handshakes_begun = page.event("handshakes_begun");
     Ok(outcome)
-}
-
-const EVENT_HANDSHAKES_BEGUN: &str = r#"narrowgate_shard_events_total{event="handshakes_begun"}"#;
-
-fn metrics(http: Target) -> io::Result<String> {
-    let mut stream = TcpStream::connect(http.address())?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n")?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page)?;
-    Ok(page)
-}
-
-fn gauge(page: &str, name: &str) -> Option<f64> {
-    let prefix = format!("narrowgate_{name} ");
-    page.lines().find_map(|line| line.strip_prefix(&prefix)).and_then(|value| value.trim().parse().ok())
 }
 
 struct Campaign {
