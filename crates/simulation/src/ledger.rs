@@ -180,7 +180,11 @@ impl Ledger {
         let Some(known) = self.devices.get(device).filter(|_| cause.starts_with("silent")) else {
             return Ok(());
         };
-        let Some(heard) = known.heard.iter().rev().find(|heard| **heard <= at) else {
+        // What was heard in the very moment may have come to the bridge after the decision.
+        let mut signs = known.heard.iter().rev().filter(|heard| **heard <= at);
+        let newest = signs.next();
+        let just_now = newest.is_some_and(|heard| *heard + known.lifetime > at && *heard + STEP >= at);
+        let Some(heard) = (if just_now { signs.next() } else { newest }) else {
             return broken(known.number, "offline by silence, and it was never heard");
         };
         let due = *heard + known.lifetime;
@@ -389,5 +393,7 @@ mod tests {
         ledger.heard(17, at(40_000));
         assert!(ledger.presence_decided(&write, at(30_250)).is_ok(), "decided before it was heard again");
         assert!(ledger.presence_decided(&write, at(41_100)).is_err());
+        ledger.heard(17, at(70_250));
+        assert!(ledger.presence_decided(&write, at(70_250)).is_ok(), "heard in the same moment");
     }
 }

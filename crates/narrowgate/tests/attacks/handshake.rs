@@ -129,7 +129,7 @@ fn attack_031_faults_of_vectors() {
             let hello = Hello { session_id: vec![7; length], ..good.clone() };
             server.assert_ignored(client, &hello.datagram());
         }
-        client.hello = good.clone();
+        client.hello = good;
         client.ask_cookie();
         let with_cookie = client.hello.clone();
         let mut body = with_cookie.body();
@@ -210,7 +210,7 @@ fn attack_036_and_037_no_path_goes_past_the_cookie() {
             Hello { suites: vec![0x13, 0x01], ..good.clone() },
             Hello { compression: vec![1], ..good.clone() },
             Hello { extensions: Some(extension(35, &[1; 40])), ..good.clone() },
-            Hello { message_seq: 1, ..good.clone() },
+            Hello { message_seq: 1, ..good },
             Hello { message_seq: 1, ..random_cookie.clone() },
             random_cookie,
         ];
