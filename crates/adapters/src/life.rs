@@ -11,6 +11,9 @@ use narrowgate_platform::{
     ports::{Issued, Written},
 };
 
+/// Why a device is offline that was switched off.
+pub(crate) const SWITCHED_OFF: &str = "disabled by an operator";
+
 /// What changes in a device's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Life {

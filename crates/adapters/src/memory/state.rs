@@ -312,6 +312,10 @@ impl State {
         enabled: bool,
         at: UnixMillis,
     ) -> Result<Device, StoreError> {
+        // In one step, so that no crash leaves a device online that may not be.
+        if !enabled {
+            self.presence(device, DeviceState::Offline, at, life::SWITCHED_OFF.to_owned());
+        }
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         row.life.enabled = enabled;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };

@@ -316,6 +316,10 @@ impl Registry {
     }
 
     pub(super) fn set_enabled(&mut self, device: DeviceId, enabled: bool, at: UnixMillis) -> Change<Device> {
+        // In one transaction, so that no crash leaves a device online that may not be.
+        if !enabled {
+            self.presence(device, DeviceState::Offline, at, life::SWITCHED_OFF)?;
+        }
         let sql = "UPDATE devices SET enabled = ?2 WHERE id = ?1";
         if self.connection.prepare_cached(sql)?.execute(params![device.0, enabled])? > 0 {
             let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };

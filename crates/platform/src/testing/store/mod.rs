@@ -44,6 +44,7 @@ macro_rules! store_conformance {
             presence {
                 the_first_login_activates_and_the_second_does_not
                 a_login_with_a_superseded_secret_changes_nothing
+                a_device_that_is_switched_off_is_offline_at_once
                 a_device_disabled_in_flight_is_not_logged_in
                 online_again_moves_the_online_time_and_a_second_login_does_not
                 silence_and_return_are_presence_changes

@@ -45,6 +45,21 @@ pub fn a_login_with_a_superseded_secret_changes_nothing(store: &dyn Store) {
     assert_eq!(write(store, login_with(id, at(3), 2)), Written::Activated);
 }
 
+/// Switched off and offline in one step: a crash behind it leaves nobody online who may not be.
+pub fn a_device_that_is_switched_off_is_offline_at_once(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    assert_eq!(write(store, login(id, at(1))), Written::Activated);
+    let switched = block_on(store.set_device_enabled(id, false, at(2))).unwrap();
+    assert_eq!((switched.state, switched.last_offline_time), (Offline, Some(at(2))));
+    assert!(block_on(store.online_devices()).unwrap().is_empty());
+    // What the gateway says of it afterwards changes nothing more.
+    assert_eq!(write(store, presence(id, Offline, at(3), "closed")), Written::Done);
+    let states: Vec<DeviceState> = history(store, id).iter().map(|change| change.state).collect();
+    assert_eq!(states, [Offline, Online]);
+    block_on(store.set_device_enabled(id, true, at(4))).unwrap();
+    assert_eq!(device(store, id).state, Offline, "it comes online by its next login");
+}
+
 /// Disabled between the look-up and the commit, the device itself or its product.
 pub fn a_device_disabled_in_flight_is_not_logged_in(store: &dyn Store) {
     let id = one_device(store, "dk-1");

@@ -155,7 +155,7 @@ pub fn a_switched_off_device_is_marked_and_logged(store: &dyn Store) {
     write(store, login(id, at(1)));
     let off = block_on(store.set_device_enabled(id, false, at(2))).unwrap();
     assert!(!off.enabled);
-    assert_eq!(off.state, DeviceState::Online, "the switch stands beside the state");
+    assert_eq!(off.state, DeviceState::Offline, "offline by the same step");
     assert_eq!(device(store, id), off);
     assert!(block_on(store.set_device_enabled(id, true, at(3))).unwrap().enabled);
     assert_eq!(events(store, id)[..2], [LogEvent::Enabled, LogEvent::Disabled]);
