@@ -17,6 +17,8 @@ use narrowgate_platform::{
 const LATE_MAX: Duration = Duration::from_secs(1);
 /// What an event needs from a shard to the bridge.
 const STEP: Duration = Duration::from_millis(5);
+/// What a calm store needs for a write, with those that wait before it.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 /// Signs of life that are kept of each device: a change of presence may wait long for the store.
 const HEARD_MAX: usize = 256;
 
@@ -316,7 +318,10 @@ impl Ledger {
         let known = self.devices.get(self.ids.get(&number)?)?;
         let Some(heard) = known.heard.back() else { return Some(false) };
         let due = *heard + known.lifetime;
-        if now + STEP < due {
+        if now < *heard + WRITTEN_WITHIN {
+            // It may have come online again in this moment: the write is under way.
+            None
+        } else if now + STEP < due {
             Some(true)
         } else if now > due + LATE_MAX {
             Some(false)
