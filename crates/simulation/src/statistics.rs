@@ -5,7 +5,7 @@
 //! 1-(1-(1-p)²)⁵. The server is the engine's shard with a platform of a few lines: it stores, and then answers.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -145,11 +145,11 @@ fn one_life(wanted: u64, seed: u64, statistics: &mut Statistics) {
                     acknowledged.insert((host, id));
                 }
             }
-            if !under_way.contains_key(&host) {
+            if let Entry::Vacant(free) = under_way.entry(host) {
                 next += 1;
                 let report = Report { id: next, time_ms: None, points: format!(r#"{{"n":{next}}}"#).into() };
                 world.command(host, DeviceCommand::Report(report)).expect("it is connected");
-                under_way.insert(host, next);
+                free.insert(next);
                 statistics.sent += 1;
             }
         }
