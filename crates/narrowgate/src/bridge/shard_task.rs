@@ -415,12 +415,14 @@ impl ShardTask {
                 return;
             }
         }
-        for (&slot, known) in &self.sessions {
-            if known.grant.product_key == product_key {
-                let session = SessionId { shard: self.shard, slot, generation: known.generation };
-                self.turn.commands.push(ShardCommand::Close { session });
-                self.core.presence.forget(known.grant.device, "closed: its product was switched off");
-            }
+        let of_product = |known: &Known| known.grant.product_key == product_key;
+        let mut closed: Vec<_> = self.sessions.iter().filter(|(_, known)| of_product(known)).collect();
+        // In a fixed order, so that a run of the simulation can be repeated.
+        closed.sort_unstable_by_key(|(slot, _)| **slot);
+        for (&slot, known) in closed {
+            let session = SessionId { shard: self.shard, slot, generation: known.generation };
+            self.turn.commands.push(ShardCommand::Close { session });
+            self.core.presence.forget(known.grant.device, "closed: its product was switched off");
         }
     }
 
