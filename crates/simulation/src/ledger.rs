@@ -15,6 +15,12 @@ use narrowgate_platform::{
 
 /// How late a change to offline may be.
 const LATE_MAX: Duration = Duration::from_secs(1);
+/// A device that is switched off loses its session within this time.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+/// The sessions of a product that is switched off end within this time, where the store cannot always read the product.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How long a change of presence may wait for a store that is slow or fails.
+const STORED_WITHIN: Duration = Duration::from_secs(180);
 /// What an event needs from a shard to the bridge.
 const STEP: Duration = Duration::from_millis(5);
 /// What a calm store needs for a write, with those that wait before it.
@@ -75,11 +81,18 @@ pub struct Ledger {
     devices: HashMap<DeviceId, Known>,
     ids: HashMap<u32, DeviceId>,
     handshakes: HashMap<HandshakeId, u32>,
-    sessions: HashMap<SessionId, (u32, bool)>,
+    /// Whose a session is, and since when it stands.
+    sessions: HashMap<SessionId, (u32, Instant)>,
+    /// Since when a device is switched off.
+    off_since: HashMap<u32, Instant>,
+    /// Since when a device's product is switched off.
+    product_off_since: HashMap<u32, Instant>,
     /// Highest record number that was sent in the session at this address.
     numbers: HashMap<SocketAddr, u64>,
     /// Addresses whose session is new in this step: two sessions may send there.
     fresh: HashSet<SocketAddr>,
+    /// Records that a server has taken, of the address that they came from.
+    accepted: HashSet<(SocketAddr, Vec<u8>)>,
     /// Counts.
     pub totals: Totals,
 }
@@ -224,13 +237,21 @@ impl Ledger {
                 self.numbers.remove(peer);
                 self.fresh.insert(*peer);
                 if let Some(number) = self.handshakes.remove(handshake) {
-                    self.sessions.insert(*session, (number, true));
+                    self.sessions.insert(*session, (number, now));
                     self.heard(number, now);
                 }
             }
             ShardEvent::Request { ticket, request } => {
-                let Some(&(number, _)) = self.sessions.get(&ticket.session) else { return Ok(()) };
+                let Some(&(number, begun)) = self.sessions.get(&ticket.session) else { return Ok(()) };
                 self.heard(number, now);
+                let off = self.off_since.get(&number).filter(|off| begun < **off);
+                if off.is_some_and(|off| now > *off + CLOSED_WITHIN) {
+                    return broken(number, "it was switched off, and its session still stands");
+                }
+                let off = self.product_off_since.get(&number).filter(|off| begun < **off);
+                if off.is_some_and(|off| now > *off + READ_WITHIN) {
+                    return broken(number, "its product was switched off, and its session still stands");
+                }
                 let payload = String::from_utf8_lossy(&request.payload);
                 if let Some((_, rest)) = payload.split_once(r#""measurepoints":"#) {
                     let points = rest.split_inclusive('}').next().unwrap_or_default();
@@ -287,6 +308,14 @@ impl Ledger {
         Ok(())
     }
 
+    /// A server has taken a record: never the same one twice, whoever sent the copy.
+    pub fn accepted(&mut self, from: SocketAddr, record: Vec<u8>) -> Checked {
+        if self.accepted.insert((from, record)) {
+            return Ok(());
+        }
+        Err(Violation { device: None, what: format!("a copy of a record from {from} was taken as new") })
+    }
+
     /// A step is over: what was sent after a new session began belongs to it.
     pub fn end_of_step(&mut self) {
         self.fresh.clear();
@@ -330,6 +359,37 @@ impl Ledger {
         }
     }
 
+    /// A device was switched on or off.
+    pub fn switched(&mut self, number: u32, enabled: bool, now: Instant) {
+        if enabled {
+            self.off_since.remove(&number);
+        } else {
+            self.off_since.insert(number, now);
+        }
+    }
+
+    /// The product of a device was switched on or off.
+    pub fn product_switched(&mut self, number: u32, enabled: bool, now: Instant) {
+        if enabled {
+            self.product_off_since.remove(&number);
+        } else {
+            self.product_off_since.insert(number, now);
+        }
+    }
+
+    /// Since when a device is switched off.
+    pub fn off_since(&self, number: u32) -> Option<Instant> {
+        self.off_since.get(&number).copied()
+    }
+
+    /// Whether the store has had time enough to learn that the device is silent.
+    pub fn is_long_silent(&self, number: u32, now: Instant) -> bool {
+        let known = self.ids.get(&number).and_then(|id| self.devices.get(id));
+        known.is_some_and(|known| {
+            known.heard.back().is_none_or(|heard| now > *heard + known.lifetime + STORED_WITHIN)
+        })
+    }
+
     /// Handshakes and sessions that the shards have told of and not ended.
     pub fn open(&self) -> (usize, usize) {
         (self.handshakes.len(), self.sessions.len())
@@ -371,6 +431,27 @@ mod tests {
         for (device, points) in [(2, r#"{"d":17,"n":1}"#), (1, r#"{"d":17,"n":2}"#), (1, "{}")] {
             assert!(ledger.applied(&message(device, points), Written::Done).is_err(), "{points}");
         }
+    }
+
+    #[test]
+    fn a_copy_of_a_record_that_is_taken_as_new_is_found() {
+        let mut ledger = ledger();
+        let [here, there] = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 5684)));
+        assert!(ledger.accepted(here, vec![23, 1]).is_ok());
+        assert!(ledger.accepted(here, vec![23, 2]).is_ok());
+        assert!(ledger.accepted(there, vec![23, 1]).is_ok());
+        assert!(ledger.accepted(here, vec![23, 1]).is_err());
+    }
+
+    #[test]
+    fn a_device_counts_as_long_silent_when_its_lifetime_is_long_over() {
+        let start = narrowgate_sim::world::start();
+        let mut ledger = ledger();
+        assert!(ledger.is_long_silent(17, start), "it was never heard");
+        ledger.heard(17, start);
+        let due = start + Duration::from_secs(30) + STORED_WITHIN;
+        assert!(!ledger.is_long_silent(17, due));
+        assert!(ledger.is_long_silent(17, due + STEP));
     }
 
     #[test]

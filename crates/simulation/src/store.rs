@@ -272,7 +272,12 @@ impl Store for SimulatedStore {
     }
 
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
-        self.durable.product(product_key)
+        let (fails, _) = self.read();
+        if fails {
+            Box::pin(std::future::ready(Err(unavailable())))
+        } else {
+            self.durable.product(product_key)
+        }
     }
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {

@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use narrowgate_coap::{Code, Request, Response};
@@ -42,6 +43,9 @@ use super::{
     refusals::{Refused, shown_identity},
 };
 use crate::feed::FeedEvent;
+
+/// A product that changed and could not be read is read again after so long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a shard's task takes.
 pub(super) enum Input {
@@ -350,12 +354,15 @@ impl ShardTask {
         let Some(known) = self.known(ticket.session) else { return };
         let (grant, peer) = (Arc::clone(&known.grant), known.peer);
         let Some(product) = product(&self.core, &grant.product_key).await else {
+            // An answer that says no is an exchange too: the device was heard.
+            self.heard(grant.device, grant.mode, false);
             let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
             self.turn.commands.push(ShardCommand::Respond { ticket, response });
             return;
         };
         if !product.enabled {
             // Its sessions are being closed.
+            self.heard(grant.device, grant.mode, false);
             self.turn
                 .commands
                 .push(ShardCommand::Respond { ticket, response: Response::new(Code::FORBIDDEN) });
@@ -410,8 +417,14 @@ impl ShardTask {
             Ok(product) if product.enabled => return,
             Ok(_) => {}
             Err(error) => {
-                // Nobody is disconnected on a guess; requests read the product anew.
+                // Nobody is disconnected on a guess: requests read the product anew, and this is tried again.
                 tracing::error!(%error, "the store cannot read a product that changed");
+                let (inputs, product_key) = (self.inputs.clone(), product_key.to_owned());
+                tokio::spawn(async move {
+                    tokio::time::sleep(READ_AGAIN).await;
+                    // The task ends only with the process.
+                    let _ = inputs.send(Input::ProductChanged(product_key));
+                });
                 return;
             }
         }

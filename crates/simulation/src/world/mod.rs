@@ -17,6 +17,7 @@ use std::{
 use narrowgate::{bridge::Gateway, feed::Feed};
 use narrowgate_dtls::{CipherSuite, DecoySecret, Random, ServerConfig};
 use narrowgate_engine::{
+    event::ShardEvent,
     handle::{ShardHandle, ShardInputs},
     io::driver::EventSink,
     shard::{Shard, ShardConfig},
@@ -66,6 +67,8 @@ struct Incarnation {
     shards: Vec<Shard>,
     inputs: Vec<ShardInputs>,
     sinks: Vec<Box<dyn EventSink>>,
+    /// What each shard has to tell in this step.
+    events: Vec<Vec<ShardEvent>>,
 }
 
 /// See the module.
@@ -88,9 +91,15 @@ pub struct World {
     addresses: std::collections::HashMap<SocketAddr, usize>,
     next_port: u32,
     ledger: Ledger,
+    /// Over every datagram that was sent, with its time and its addresses.
+    digest: u64,
     seen: VecDeque<Packet>,
     disabled: BTreeSet<u32>,
     product_off: Option<usize>,
+    /// Since when that product is switched off.
+    product_off_since: Option<Instant>,
+    /// Reports that were sent by a device more than a second after it was switched off.
+    hopeless: BTreeSet<(u32, u64)>,
     /// Things that happened, for the summary.
     pub happened: Happened,
 }
@@ -121,6 +130,8 @@ pub struct Outcome {
     pub happened: Happened,
     /// Virtual seconds.
     pub seconds: u64,
+    /// Of every datagram that was sent, with its time and its addresses.
+    pub digest: u64,
 }
 
 /// Runs a seed from its beginning to its end.
@@ -133,7 +144,7 @@ pub fn run(seed: u64, scale: Scale) -> Outcome {
     world.calm();
     world.end();
     let seconds = (world.now - start()).as_secs();
-    Outcome { totals: world.ledger.totals, happened: world.happened, seconds }
+    Outcome { totals: world.ledger.totals, happened: world.happened, seconds, digest: world.digest }
 }
 
 fn shard_config(number: u16) -> ShardConfig {
@@ -160,9 +171,12 @@ impl World {
             addresses: std::collections::HashMap::new(),
             next_port: 0,
             ledger: Ledger::default(),
+            digest: 0xcbf2_9ce4_8422_2325,
             seen: VecDeque::new(),
             disabled: BTreeSet::new(),
             product_off: None,
+            product_off_since: None,
+            hopeless: BTreeSet::new(),
             happened: Happened::default(),
             random,
             plan,
@@ -279,7 +293,9 @@ impl World {
         let (gateway, sinks) = started.expect("the list of devices online can be read");
         let online = block_on(self.store.durable().online_devices()).unwrap_or_default();
         self.ledger.restarted(self.now, &online);
-        self.server = Some(Incarnation { runtime, base: (base, self.now), gateway, shards, inputs, sinks });
+        let events = shards.iter().map(|_| Vec::new()).collect();
+        self.server =
+            Some(Incarnation { runtime, base: (base, self.now), gateway, shards, inputs, sinks, events });
     }
 
     /// kill -9: shards, tasks and what is under way are gone.
@@ -353,26 +369,45 @@ impl World {
         }
         let told = self.tell();
         self.collect();
+        self.bounded();
         self.ledger.end_of_step();
         told
+    }
+
+    /// Nothing in a shard is beyond its limit.
+    fn bounded(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        let over = server.shards.iter_mut().find_map(|shard| {
+            let gauges = shard.stats().gauges;
+            let config = shard_config(0);
+            let held = gauges.sessions <= config.sessions_max
+                && gauges.handshakes <= config.admission.handshakes_max
+                && gauges.lookups <= config.admission.lookups_max
+                && gauges.requests_in_flight <= config.requests_in_flight_max
+                && gauges.stored_answer_bytes <= config.coap_budget_bytes;
+            (!held).then_some(gauges)
+        });
+        if let Some(gauges) = over {
+            self.require(false, None, format_args!("a shard is beyond its limits: {gauges:?}"));
+        }
     }
 
     /// Passes the shards' events to the ledger and to the bridge.
     fn tell(&mut self) -> bool {
         let Some(mut server) = self.server.take() else { return false };
         let mut told = false;
-        let mut events = Vec::new();
-        for (shard, sink) in server.shards.iter_mut().zip(&mut server.sinks) {
-            shard.drain_events(&mut events);
+        let Incarnation { shards, sinks, events, .. } = &mut server;
+        for ((shard, sink), events) in shards.iter_mut().zip(sinks).zip(events) {
+            shard.drain_events(events);
             if events.is_empty() {
                 continue;
             }
             told = true;
-            for event in &events {
+            for event in &*events {
                 let checked = self.ledger.event(event, self.now);
                 self.check(checked);
             }
-            sink.deliver(&mut events);
+            sink.deliver(events);
             events.clear();
         }
         self.server = Some(server);
@@ -402,7 +437,19 @@ impl World {
                 // As the kernel does with several sockets on one port: by the peer's address.
                 let hash = u64::from(from.port()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
                 let index = hash as usize % server.shards.len();
-                server.shards[index].handle_datagram(self.now, from, &mut bytes);
+                let sealed = is_sealed(&bytes).then(|| bytes.clone());
+                let shard = &mut server.shards[index];
+                let pending = &mut server.events[index];
+                let before = pending.len();
+                shard.handle_datagram(self.now, from, &mut bytes);
+                shard.drain_events(pending);
+                let took = |event: &ShardEvent| {
+                    matches!(event, ShardEvent::Request { .. } | ShardEvent::Heard { .. })
+                };
+                if let Some(sealed) = sealed.filter(|_| pending[before..].iter().any(took)) {
+                    let checked = self.ledger.accepted(from, sealed);
+                    self.check(checked);
+                }
             }
             return;
         }
@@ -437,8 +484,17 @@ impl World {
             let checked = match word {
                 Said::Sent(report) => {
                     self.ledger.sent(number, report);
+                    if self.is_off_for_long(number) {
+                        self.hopeless.insert((number, report));
+                    }
                     Ok(())
                 }
+                Said::Acknowledged(report) if self.hopeless.contains(&(number, report)) => Err(Violation {
+                    device: Some(number),
+                    what: format!(
+                        "report {report} is acknowledged, and it was sent long after it was switched off"
+                    ),
+                }),
                 Said::Acknowledged(report) => self.ledger.acknowledged(number, report),
                 Said::Received(secret) => self.ledger.received(number, &secret),
             };
@@ -446,8 +502,18 @@ impl World {
         }
     }
 
+    /// Whether a device, or its product, has been switched off for more than a second.
+    fn is_off_for_long(&self, number: u32) -> bool {
+        let long = |since: Instant| self.now > since + Duration::from_secs(1);
+        let product = self.agents[number as usize].product_key();
+        let product_off = self.product_off.is_some_and(|off| PRODUCTS[off] == product);
+        self.ledger.off_since(number).is_some_and(long)
+            || product_off && self.product_off_since.is_some_and(long)
+    }
+
     /// The network takes a datagram, or loses it in a burst, or cuts it.
     fn transmit(&mut self, from: SocketAddr, to: SocketAddr, mut datagram: Vec<u8>) {
+        self.digest(from, to, &datagram);
         if self.in_trouble {
             if self.burst.is_some_and(|end| self.now < end) {
                 return;
@@ -469,6 +535,16 @@ impl World {
             }
         }
         self.network.handle_datagram(self.now, from, to, &datagram);
+    }
+
+    /// FNV-1a: two runs of a seed are the same only when they sent the same bytes at the same times.
+    fn digest(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        let at = (self.now - start()).as_millis() as u64;
+        let head =
+            [at.to_le_bytes(), u64::from(from.port()).to_le_bytes(), u64::from(to.port()).to_le_bytes()];
+        for byte in head.iter().flatten().chain(datagram) {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 
     fn take_notes(&mut self) {
@@ -541,6 +617,15 @@ impl World {
             self.violated(&Violation { device, what: what.to_string() });
         }
     }
+}
+
+/// Whether a datagram is one record of a session: application data under the session's keys.
+fn is_sealed(datagram: &[u8]) -> bool {
+    let length = |datagram: &[u8]| usize::from(u16::from_be_bytes([datagram[11], datagram[12]]));
+    datagram.len() > 13
+        && datagram[0] == 23
+        && datagram[3..5] == [0, 1]
+        && datagram.len() == 13 + length(datagram)
 }
 
 /// The next whole millisecond after the beginning.

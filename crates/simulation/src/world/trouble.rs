@@ -46,6 +46,7 @@ impl World {
             }
             match kind {
                 0 if restart.is_none() => {
+                    self.nobody_online_for_long();
                     self.crash();
                     restart = Some(self.now + Duration::from_millis(50 + self.random.below(40_000)));
                 }
@@ -58,8 +59,19 @@ impl World {
             happenings[kind].1 = happenings[kind].0.map(|mean| self.now + self.some_time(mean));
         }
         self.run_until(end);
+        if self.server.is_some() {
+            self.nobody_online_for_long();
+        }
         if self.server.is_none() {
             self.start_server();
+        }
+    }
+
+    /// Nobody is online in the store who has been silent for a lifetime and then some.
+    fn nobody_online_for_long(&self) {
+        for number in 0..self.plan.devices {
+            let wrong = self.ledger.is_long_silent(number, self.now) && self.is_online(number);
+            self.require(!wrong, Some(number), "it is online long after its lifetime was over");
         }
     }
 
@@ -128,8 +140,11 @@ impl World {
         });
         if enabled {
             self.disabled.remove(&number);
+            self.ledger.switched(number, true, self.now);
+            self.hopeless.clear();
         } else {
             self.disabled.insert(number);
+            self.ledger.switched(number, false, self.now);
             self.close(device, "closed: switched off");
         }
         self.agents[number as usize]
@@ -162,6 +177,14 @@ impl World {
 
     pub(super) fn switch_product(&mut self, product: usize, enabled: bool) {
         let key = PRODUCTS[product];
+        self.product_off_since = (!enabled).then_some(self.now);
+        for agent in self.agents.iter().filter(|agent| agent.product_key() == PRODUCTS[product]) {
+            self.ledger.product_switched(agent.number, enabled, self.now);
+        }
+        if enabled {
+            // What is under way may arrive in time.
+            self.hopeless.clear();
+        }
         let patch = ProductPatch { enabled: Some(enabled), ..ProductPatch::default() };
         self.administer(|registry| block_on_ready(registry.update_product(key, patch)))
             .expect("it can be switched");
