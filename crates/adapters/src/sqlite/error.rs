@@ -20,6 +20,8 @@ pub enum OpenError {
     Damaged { file: PathBuf, reason: String },
     #[error("{}: written by a newer narrowgate (format {found}, this one knows {known})", file.display())]
     Newer { file: PathBuf, found: u32, known: u32 },
+    #[error("{}: written by an older narrowgate (format {found}, this one knows {known})", file.display())]
+    Older { file: PathBuf, found: u32, known: u32 },
     #[error("{}: the registry is missing, but messages are there", file.display())]
     RegistryMissing { file: PathBuf },
     #[error("{}: permission denied", file.display())]
@@ -63,6 +65,7 @@ impl OpenError {
             | Self::Foreign { file, .. }
             | Self::Damaged { file, .. }
             | Self::Newer { file, .. }
+            | Self::Older { file, .. }
             | Self::RegistryMissing { file }
             | Self::PermissionDenied { file }
             | Self::ReadOnly { file }
@@ -88,6 +91,10 @@ impl OpenError {
             Self::Damaged { .. } => format!("restore {file} from a backup; the file was left as it is"),
             Self::Newer { .. } => {
                 "run the newer narrowgate, or restore the backup made before the upgrade".to_owned()
+            }
+            Self::Older { .. } => {
+                "run the narrowgate that wrote it, or choose a new data directory; the file was left as it is"
+                    .to_owned()
             }
             Self::RegistryMissing { .. } => {
                 format!("restore {file} from a backup, or move the messages directory away to begin anew")

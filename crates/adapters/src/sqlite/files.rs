@@ -17,7 +17,7 @@ pub(super) struct Format {
     /// For people: what is expected.
     name: &'static str,
     application_id: u32,
-    /// Newest `user_version` that this program knows.
+    /// The `user_version` that this program knows. Format 1 had no sums.
     version: u32,
     schema: &'static str,
     tables: &'static [&'static str],
@@ -27,7 +27,7 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 1,
+    version: 2,
     schema: include_str!("registry.sql"),
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
 };
@@ -36,7 +36,7 @@ pub(super) const REGISTRY: Format = Format {
 pub(super) const MESSAGES: Format = Format {
     name: "message file",
     application_id: u32::from_be_bytes(*b"NGms"),
-    version: 1,
+    version: 2,
     schema: include_str!("messages.sql"),
     tables: &["messages", "footer"],
 };
@@ -116,6 +116,9 @@ impl Format {
         let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
         if found > self.version {
             return Err(OpenError::Newer { file: file.to_owned(), found, known: self.version });
+        }
+        if found < self.version {
+            return Err(OpenError::Older { file: file.to_owned(), found, known: self.version });
         }
         for table in self.tables {
             let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";

@@ -214,7 +214,17 @@ fn a_newer_format_is_not_touched() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    assert!(matches!(refused(folder.path()), OpenError::Newer { found: 99, known: 1, .. }));
+    assert!(matches!(refused(folder.path()), OpenError::Newer { found: 99, known: 2, .. }));
+}
+
+#[test]
+fn an_older_format_is_told_and_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    registry.pragma_update(None, "user_version", 1).unwrap();
+    drop(registry);
+    assert!(matches!(refused(folder.path()), OpenError::Older { found: 1, known: 2, .. }));
 }
 
 #[test]
