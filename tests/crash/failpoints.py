@@ -30,6 +30,9 @@ RUNNING = [
     "issuer-before-answer",
     "issuer-after-answer",
 ]
+# Passed only while devices are activated or come online: a later time than this may never come.
+REGISTRY_PASSES, MESSAGE_PASSES = 12, 60
+REGISTRY = ("issuer-before-commit", "issuer-before-answer", "issuer-after-answer", "batch-between-commits")
 STOP = [
     "close-begun",
     "latest-before-commit",
@@ -46,7 +49,8 @@ def rounds(rng):
     chosen += [(RESTART, point, 1) for point in RESTART]
     chosen += [(FIRST_REPORT, point, 1) for point in FIRST_REPORT]
     for point in RUNNING:
-        chosen += [(RUNNING, point, count) for count in (1, 2, rng.randint(3, 12 if "issuer" in point else 60))]
+        most = REGISTRY_PASSES if point in REGISTRY else MESSAGE_PASSES
+        chosen += [(RUNNING, point, count) for count in (1, 2, rng.randint(3, most))]
     return chosen + [(STOP, point, 1) for point in STOP]
 
 
