@@ -49,6 +49,7 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
         StoreKind::Sqlite => {
             let options = SqliteOptions {
                 data_key: config.store.data_key_file.clone(),
+                cache_bytes: config.store.cache_bytes,
                 retention_days: config.store.retention_days,
                 ..SqliteOptions::new(&config.data)
             };

@@ -10,7 +10,7 @@ use super::{
     day::Day,
     error::OpenError,
     files::{Layout, MESSAGES},
-    options::Synchronous,
+    options::SqliteOptions,
     sum,
 };
 
@@ -46,7 +46,7 @@ impl DayFile {
     pub(super) fn open_or_create(
         layout: &Layout,
         day: Day,
-        synchronous: Synchronous,
+        options: &SqliteOptions,
     ) -> Result<Self, OpenError> {
         if !layout.day(day).exists() {
             MESSAGES.create(&layout.day(day), |file| {
@@ -55,14 +55,14 @@ impl DayFile {
                 file.execute("INSERT INTO footer VALUES (1, ?1, ?2, ?3, ?4, ?5)", values).map(drop)
             })?;
         }
-        Self::open(layout, day, synchronous)
+        Self::open(layout, day, options)
     }
 
     /// Opens a day's file.
-    pub(super) fn open(layout: &Layout, day: Day, synchronous: Synchronous) -> Result<Self, OpenError> {
+    pub(super) fn open(layout: &Layout, day: Day, options: &SqliteOptions) -> Result<Self, OpenError> {
         let file = layout.day(day);
         let sqlite = |source| OpenError::sqlite(&file, source);
-        let connection = MESSAGES.connect(&file, synchronous)?;
+        let connection = MESSAGES.connect(&file, options)?;
         let Footer { span, .. } = Footer::read(&connection).map_err(sqlite)?;
         let committed_id = connection
             .query_row("SELECT coalesce(max(id), 0) FROM messages", [], |row| row.get(0))

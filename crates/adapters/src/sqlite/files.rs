@@ -9,7 +9,11 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
 
-use super::{day::Day, error::OpenError, options::Synchronous};
+use super::{
+    day::Day,
+    error::OpenError,
+    options::{SqliteOptions, Synchronous},
+};
 
 /// A format of ours, by its mark in the header of the file.
 #[derive(Debug)]
@@ -46,10 +50,6 @@ pub(super) const MESSAGES: Format = Format {
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
 /// Pages (of 4 KiB) in the write-ahead log after which it is written back.
 const CHECKPOINT_PAGES: u32 = 4000;
-/// Pages that a connection of the writer keeps (two connections). An index is written all over its width.
-const WRITER_CACHE_KIB: u32 = 64 << 10;
-/// Pages that a reader keeps.
-const READER_CACHE_KIB: u32 = 16 << 10;
 /// A larger log file is cut to this size when it is used anew.
 const LOG_BYTES_MAX: u32 = 64 << 20;
 
@@ -188,17 +188,17 @@ impl Format {
     }
 
     /// A connection for reading and writing.
-    pub(super) fn connect(&self, file: &Path, synchronous: Synchronous) -> Result<Connection, OpenError> {
+    pub(super) fn connect(&self, file: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);
         let connection = open_existing(file).map_err(sqlite)?;
         self.check_tables(&connection, file)?;
-        let level = match synchronous {
+        let level = match options.synchronous {
             Synchronous::Full => "full",
             Synchronous::Normal => "normal",
         };
         let settings = [("temp_store", "memory"), ("trusted_schema", "off")];
         connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
-        connection.pragma_update(None, "cache_size", format!("-{WRITER_CACHE_KIB}")).map_err(sqlite)?;
+        connection.pragma_update(None, "cache_size", options.writer_cache()).map_err(sqlite)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sqlite)?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX).map_err(sqlite)?;
         for (name, value) in settings {
@@ -208,13 +208,13 @@ impl Format {
         Ok(connection)
     }
 
-    /// A connection for reading.
-    pub(super) fn connect_reader(&self, file: &Path) -> Result<Connection, OpenError> {
+    /// A connection for reading, with SQLite's `cache_size`.
+    pub(super) fn connect_reader(&self, file: &Path, cache_size: i64) -> Result<Connection, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);
         // Not opened read-only: a reader of a write-ahead log writes to its index.
         let connection = open_existing(file).map_err(sqlite)?;
         connection.pragma_update(None, "query_only", true).map_err(sqlite)?;
-        connection.pragma_update(None, "cache_size", format!("-{READER_CACHE_KIB}")).map_err(sqlite)?;
+        connection.pragma_update(None, "cache_size", cache_size).map_err(sqlite)?;
         connection.pragma_update(None, "trusted_schema", "off").map_err(sqlite)?;
         settle_plans(&connection).map_err(sqlite)?;
         Ok(connection)
@@ -340,7 +340,7 @@ mod tests {
         assert!(matches!(MESSAGES.check(&file), Err(OpenError::Foreign { expected: "message file", .. })));
         REGISTRY.inspect(&file).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let connection = REGISTRY.connect(&file, Synchronous::Full).unwrap();
+        let connection = REGISTRY.connect(&file, &SqliteOptions::new(folder.path())).unwrap();
         connection.execute("INSERT INTO meta VALUES ('x', 1)", []).unwrap();
         for entry in fs::read_dir(folder.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);

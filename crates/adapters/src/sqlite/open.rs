@@ -36,7 +36,7 @@ pub(super) fn open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), Open
     };
     make_directory(&layout.messages())?;
     let registry = Registry::open(&layout, &options, Arc::clone(&key))?;
-    let readers = Readers::open(&layout, options.readers)?;
+    let readers = Readers::open(&layout, &options)?;
     let shared = Arc::new(Shared::new(options, layout, key, readers));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.restore()?;

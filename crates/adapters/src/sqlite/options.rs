@@ -37,6 +37,9 @@ pub struct SqliteOptions {
     pub group_writes_max: usize,
     /// Connections for reading, 1 or more: so many reads run at the same time.
     pub readers: usize,
+    /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index is written
+    /// all over its width. A reader keeps a quarter of it for each file that it has open.
+    pub cache_bytes: u64,
     /// Message files older than so many days are deleted at the first report of a new day; `None` keeps all. After
     /// days without a report (or a clock that jumped ahead) the age counts from the last day that had one.
     pub retention_days: Option<u32>,
@@ -49,6 +52,9 @@ pub struct SqliteOptions {
     /// Presence changes kept of each device; the oldest go first.
     pub presence_changes_max: usize,
 }
+
+/// The part of the writer's cache that a reader has.
+const READER_CACHE_PART: u64 = 4;
 
 impl SqliteOptions {
     /// The defaults, in directory `data`.
@@ -63,6 +69,7 @@ impl SqliteOptions {
             waiting_batches_max: 1024,
             group_writes_max: 4096,
             readers: 4,
+            cache_bytes: 64 << 20,
             retention_days: None,
             device_log_entries_max: DEVICE_LOG_ENTRIES_MAX,
             device_refusals_max: DEVICE_REFUSALS_MAX,
@@ -70,4 +77,18 @@ impl SqliteOptions {
             presence_changes_max: PRESENCE_CHANGES_MAX,
         }
     }
+
+    /// SQLite's `cache_size` for the writer: KiB, negative (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
+    pub(super) fn writer_cache(&self) -> i64 {
+        cache_size(self.cache_bytes)
+    }
+
+    /// … for a reader.
+    pub(super) fn reader_cache(&self) -> i64 {
+        cache_size(self.cache_bytes / READER_CACHE_PART)
+    }
+}
+
+fn cache_size(bytes: u64) -> i64 {
+    -i64::try_from(bytes >> 10).unwrap_or(i64::MAX).max(1)
 }

@@ -12,6 +12,7 @@ use super::{
     day::Day,
     error::{OpenError, store_error},
     files::{Layout, MESSAGES, REGISTRY},
+    options::SqliteOptions,
     reply::closed,
 };
 use narrowgate_platform::ports::StoreError;
@@ -29,13 +30,14 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Opens `count` readers (one at least) of the registry.
-    pub(super) fn open(layout: &Layout, count: usize) -> Result<Self, OpenError> {
+    /// Opens the readers (one at least) of the registry.
+    pub(super) fn open(layout: &Layout, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let cache_size = options.reader_cache();
         let reader = |_| {
-            let registry = REGISTRY.connect_reader(&layout.registry())?;
-            Ok(Mutex::new(Some(Reader { registry, files: Vec::new(), layout: layout.clone() })))
+            let registry = REGISTRY.connect_reader(&layout.registry(), cache_size)?;
+            Ok(Mutex::new(Some(Reader { registry, files: Vec::new(), layout: layout.clone(), cache_size })))
         };
-        let slots = (0..count.max(1)).map(reader).collect::<Result<_, _>>()?;
+        let slots = (0..options.readers.max(1)).map(reader).collect::<Result<_, _>>()?;
         Ok(Self { slots, next: AtomicUsize::new(0) })
     }
 
@@ -91,6 +93,7 @@ pub(super) struct Reader {
     /// The one used last comes last.
     files: Vec<(Day, Connection)>,
     layout: Layout,
+    cache_size: i64,
 }
 
 impl Reader {
@@ -112,7 +115,8 @@ impl Reader {
                 if self.files.len() >= OPEN_FILES_MAX {
                     self.files.remove(0);
                 }
-                let opened = MESSAGES.connect_reader(&self.layout.day(day)).map_err(|error| match error {
+                let opened = MESSAGES.connect_reader(&self.layout.day(day), self.cache_size);
+                let opened = opened.map_err(|error| match error {
                     OpenError::Sqlite { source, .. } => source,
                     other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
                 })?;

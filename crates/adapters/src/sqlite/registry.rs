@@ -71,7 +71,7 @@ impl Registry {
         options: &SqliteOptions,
         key: Arc<DataKey>,
     ) -> Result<Self, OpenError> {
-        let connection = REGISTRY.connect(&layout.registry(), options.synchronous)?;
+        let connection = REGISTRY.connect(&layout.registry(), options)?;
         let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
         let limits = Limits {
             device_log: rows(options.device_log_entries_max),

@@ -361,7 +361,7 @@ impl Writer {
             tracing::warn!(%error, day = %left.day(), "the day's log is not written back yet");
         }
         let is_new = !self.shared.has_day(day);
-        let file = DayFile::open_or_create(&self.shared.layout, day, self.shared.options.synchronous)
+        let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options)
             .map_err(|error| unavailable(&error))?;
         self.shared.set_span(day, file.span());
         self.file = Some(file);
@@ -469,8 +469,7 @@ impl Writer {
         let failed = |error: rusqlite::Error| store_error(&error);
         if let Some(file) = &self.file {
             let (day, committed_id) = (file.day(), file.committed_id());
-            let mut file =
-                DayFile::open(layout, day, options.synchronous).map_err(|error| unavailable(&error))?;
+            let mut file = DayFile::open(layout, day, options).map_err(|error| unavailable(&error))?;
             self.file = None;
             let undone = file.undo_after(committed_id);
             // Kept in any case, so that a later attempt knows what was committed.
@@ -511,7 +510,7 @@ impl Writer {
         let sqlite = |error| OpenError::sqlite(&registry_file, error);
         for day in self.shared.layout.days()? {
             let path = self.shared.layout.day(day);
-            let mut file = DayFile::open(&self.shared.layout, day, self.shared.options.synchronous)?;
+            let mut file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
             let batch = self.registry.batch().map_err(sqlite)?;
             if file.undo_half_batch(batch).map_err(|error| OpenError::sqlite(&path, error))? {
                 tracing::warn!(%day, "a batch that was not acknowledged was taken away after a crash");

@@ -70,6 +70,11 @@ pub(crate) const KEYS: &[Key] = &[
         "data.key",
         "key that seals the secrets at rest; relative to the data directory",
     ),
+    key(
+        "store.cache",
+        "64MiB",
+        "memory for pages of the registry, and as much for the day's reports; a reader keeps a quarter, 1MiB to 64GiB",
+    ),
     key("store.retention", "off", "reports are deleted after so long, 1d or more, whole days; off: never"),
     key("http.listen", "127.0.0.1:8080", "TCP address and port for health and metrics"),
     key(

@@ -75,6 +75,7 @@ pub(crate) struct Admission {
 pub(crate) struct Store {
     pub(crate) kind: StoreKind,
     pub(crate) data_key_file: PathBuf,
+    pub(crate) cache_bytes: u64,
     /// `None`: reports are kept for ever.
     pub(crate) retention_days: Option<u32>,
 }
@@ -168,6 +169,7 @@ impl Config {
                     "" => Err("no file is named".into()),
                     name => Ok(data.join(name)),
                 })?,
+                cache_bytes: values.read("store.cache", parse::size(1 << 20..=64 << 30))?,
                 retention_days: values.read("store.retention", parse::days)?,
             },
             http_listen: values.read("http.listen", parse::address)?,

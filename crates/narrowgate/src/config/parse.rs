@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+/// Units of sizes, with the power of two that each is.
+const SIZE_UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+
 /// An address with its port.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is no address with a port; write 0.0.0.0:5684 or [::]:5684"))
@@ -36,6 +39,36 @@ pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Resu
         let (from, to) = (show_duration(*range.start()), show_duration(*range.end()));
         Err(format!("{text:?} is out of range; it must be {from} to {to}"))
     }
+}
+
+/// Bytes with their unit, as `64MiB`, within a range.
+pub(crate) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| {
+        let bytes = unbounded_size(text).ok_or_else(|| {
+            format!("{text:?} is no size; write a number and its unit, as 512KiB, 64MiB or 1GiB")
+        })?;
+        if range.contains(&bytes) {
+            return Ok(bytes);
+        }
+        Err(format!(
+            "{text:?} is out of range; it must be {} to {}",
+            show_size(*range.start()),
+            show_size(*range.end())
+        ))
+    }
+}
+
+fn unbounded_size(text: &str) -> Option<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..unit_at].parse().ok()?;
+    let (_, shift) = SIZE_UNITS.into_iter().find(|(unit, _)| *unit == &text[unit_at..])?;
+    number.checked_mul(1 << shift)
+}
+
+fn show_size(bytes: u64) -> String {
+    let (unit, shift) =
+        SIZE_UNITS.into_iter().find(|(_, shift)| bytes.is_multiple_of(1 << shift)).unwrap_or(("B", 0));
+    format!("{}{unit}", bytes >> shift)
 }
 
 /// Whole days, or `off`.
@@ -104,6 +137,29 @@ fn show_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_need_a_number_and_a_unit() {
+        let parse = size(1 << 20..=64 << 30);
+        assert_eq!(parse("1MiB"), Ok(1 << 20));
+        assert_eq!(parse("2048KiB"), Ok(2 << 20));
+        assert_eq!(parse("64GiB"), Ok(64 << 30));
+        for text in [
+            "",
+            "64",
+            "64MB",
+            "64 MiB",
+            "-1MiB",
+            "1.5GiB",
+            "MiB",
+            "99999999999999999999B",
+            "18446744073709551615GiB",
+        ] {
+            assert!(parse(text).unwrap_err().contains("64MiB"), "{text}");
+        }
+        assert_eq!(parse("1B"), Err("\"1B\" is out of range; it must be 1MiB to 64GiB".into()));
+        assert!(parse("65GiB").is_err());
+    }
 
     #[test]
     fn durations_need_a_number_and_a_unit() {

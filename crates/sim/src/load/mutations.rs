@@ -213,6 +213,7 @@ impl Campaign {
     /// may still be under way and a limit reached: there is another attempt, as a device would make it.
     fn report_of_visitor(&mut self) -> Result<(), LoadError> {
         let number = STANDING + 1 + self.visits.wrapping_sub(1) % VISITORS;
+        let mut refusals = Vec::new();
         for _ in 0..ATTEMPTS {
             let Some(peer) = &mut self.visitor else { return Ok(()) };
             peer.choose_mid(&mut self.random);
@@ -226,11 +227,17 @@ impl Campaign {
             })?;
             match answered {
                 Some(CHANGED) => return Ok(()),
-                Some(_) => {}
-                None => break,
+                Some(code) => refusals.push(format!("{}.{:02}", code >> 5, code & 31)),
+                None => {
+                    refusals.push("nothing".to_owned());
+                    break;
+                }
             }
         }
-        self.outcome.violate(format!("device {number} gets no 2.04 in its session after the mutations"));
+        let answers = refusals.join(", ");
+        self.outcome.violate(format!(
+            "device {number} gets no 2.04 in its session after the mutations, but {answers}"
+        ));
         Ok(())
     }
 
