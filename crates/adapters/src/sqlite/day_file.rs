@@ -268,7 +268,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout { data: folder.path().to_owned() };
         make_directory(&layout.messages()).unwrap();
-        let open = || DayFile::open_or_create(&layout, Day::of(UnixMillis(0)), Synchronous::Full).unwrap();
+        let open = || {
+            DayFile::open_or_create(&layout, Day::of(UnixMillis(0)), &SqliteOptions::new(folder.path()))
+                .unwrap()
+        };
         let mut file = open();
         commit(&mut file, 0, 1..=3);
         file.settle();

@@ -8,9 +8,10 @@ use std::{
 use narrowgate_dtls::psk_from_secret;
 
 use crate::{
-    client::{ALERT, Client, Protection},
+    client::{ALERT, APPLICATION_DATA, Client, Protection},
     coap::{self, hex},
     harness::{AT_ONCE, Device, PRODUCT_KEY, PRODUCT_SECRET, Server},
+    tap::{Tap, decrypt},
 };
 
 const FORBIDDEN: u8 = 0x83;
@@ -169,6 +170,22 @@ fn attack_159_a_retransmitted_activation() {
         for _ in 0..5 {
             assert_eq!(client.exchange(&ask), answer, "the same bytes");
         }
+        // Copies that overtake each other, of which a third is lost on the way, and a third of the answers.
+        for copy in 0..30 {
+            let record = client.data(&ask);
+            if copy % 3 != 0 {
+                client.send(&record);
+            }
+        }
+        server.marker();
+        let mut heard = 0;
+        while let Some(record) = client.waiting() {
+            heard += 1;
+            if heard % 3 != 0 {
+                assert_eq!(client.keys().open(&record), Some((APPLICATION_DATA, answer.clone())));
+            }
+        }
+        assert_eq!(heard, 20, "each copy that arrives is answered");
         let body = answer.iter().position(|&byte| byte == 0xff).map(|at| &answer[at + 1..]).unwrap();
         let info: serde_json::Value = serde_json::from_slice(body).unwrap();
         let secret = info["params"]["deviceSecret"].as_str().unwrap().to_owned();
@@ -233,6 +250,40 @@ fn attack_163_a_sweep_with_a_stolen_product_secret() {
         client.check_finished(&answer);
         let (code, _) = code(&mut client, &coap::get(1, &activation_path(&device.key)));
         assert_eq!(code, FORBIDDEN, "the window is over");
+    }
+    server.assert_alive();
+}
+
+/// What pre-shared keys cannot prevent, as docs/security.md says: who records an activation and has the product's secret, then or
+/// years later, reads the device's secret, and with it the reports. Of other devices he reads nothing.
+#[test]
+fn attack_164_a_recorded_activation() {
+    let server = Server::start();
+    server.json(&["product", "update", PRODUCT_KEY, "--dynamic-activation", "on"]);
+    for protection in Protection::ALL {
+        let device = server.device();
+        let tap = Tap::new(server.address);
+        let mut client = activating(&server, &device, protection);
+        client.set_server(tap.address);
+        client.connect();
+        assert!(!client.is_extended());
+        client.exchange(&coap::get(1, &activation_path(&device.key)));
+        let product_key = psk_from_secret(PRODUCT_SECRET.as_bytes());
+        let read = decrypt(&tap.recorded(), protection, product_key.as_bytes());
+        let body = read.iter().find_map(|message| message.split(|&byte| byte == 0xff).nth(1)).unwrap();
+        let info: serde_json::Value = serde_json::from_slice(body).unwrap();
+        let secret = info["params"]["deviceSecret"].as_str().unwrap().to_owned();
+        // With it the device's own sessions are open too.
+        let tap = Tap::new(server.address);
+        let mut owner = Client::new(tap.address, Device { secret: secret.clone(), ..device }, protection);
+        owner.connect();
+        owner.assert_reports();
+        let device_key = psk_from_secret(secret.as_bytes());
+        assert!(!decrypt(&tap.recorded(), protection, device_key.as_bytes()).is_empty());
+        // The product's secret does not open what a device does with its own, nor another's.
+        assert!(decrypt(&tap.recorded(), protection, product_key.as_bytes()).is_empty());
+        let another = psk_from_secret(server.device().secret.as_bytes());
+        assert!(decrypt(&tap.recorded(), protection, another.as_bytes()).is_empty());
     }
     server.assert_alive();
 }

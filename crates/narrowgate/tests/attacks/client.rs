@@ -172,6 +172,11 @@ impl Client {
         self.socket.local_addr().unwrap()
     }
 
+    /// Goes through somebody else from now on.
+    pub(crate) fn set_server(&mut self, server: SocketAddr) {
+        self.server = server;
+    }
+
     /// Each has the other's address from now on.
     pub(crate) fn swap_socket(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.socket, &mut other.socket);
@@ -201,14 +206,26 @@ impl Client {
     #[track_caller]
     pub(crate) fn receive_until(&self, what: &str, is_right: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let mut others = Vec::new();
-        let end = Instant::now() + PATIENCE;
-        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        let datagram = self.receive_right_within(PATIENCE, &mut others, is_right);
+        datagram.unwrap_or_else(|| panic!("{what} did not come, but {others:02x?}"))
+    }
+
+    fn receive_right_within(
+        &self,
+        time: Duration,
+        others: &mut Vec<Vec<u8>>,
+        is_right: impl Fn(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
+        let end = Instant::now() + time;
+        loop {
+            // A timeout of zero would be none.
+            let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match self.receive_within(left) {
-                Some(datagram) if is_right(&datagram) => return datagram,
-                other => others.extend(other),
+                Some(datagram) if is_right(&datagram) => return Some(datagram),
+                Some(other) => others.push(other),
+                None => return None,
             }
         }
-        panic!("{what} did not come, but {others:02x?}");
     }
 
     /// A datagram that has arrived already.
@@ -276,6 +293,29 @@ impl Client {
             rest = tail;
         }
         assert!(!self.server_random.is_empty(), "a ServerHello: {answer:02x?}");
+    }
+
+    /// The cookie, if it comes in time.
+    pub(crate) fn take_cookie_within(&mut self, time: Duration) -> bool {
+        let is_right = |it: &[u8]| (it[0], it[13]) == (HANDSHAKE, 3);
+        let Some(answer) = self.receive_right_within(time, &mut Vec::new(), is_right) else { return false };
+        self.hello.cookie = answer[28..].to_vec();
+        self.hello.sequence += 1;
+        self.hello.message_seq = 1;
+        true
+    }
+
+    /// Flight 4, if it comes in time.
+    pub(crate) fn take_server_hello_within(&mut self, time: Duration) -> bool {
+        let is_right = |it: &[u8]| (it[0], it[13]) == (HANDSHAKE, 2);
+        let answer = self.receive_right_within(time, &mut Vec::new(), is_right);
+        answer.inspect(|answer| self.note_server_hello(answer)).is_some()
+    }
+
+    /// Flight 6, if it comes in time.
+    pub(crate) fn take_finished_within(&mut self, time: Duration) -> bool {
+        let answer = self.receive_right_within(time, &mut Vec::new(), |it| it[0] == CHANGE_CIPHER_SPEC);
+        answer.inspect(|answer| self.check_finished(answer)).is_some()
     }
 
     /// Whether the server took up the extended master secret.

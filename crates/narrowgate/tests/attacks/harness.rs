@@ -28,7 +28,7 @@ pub(crate) const BEFORE_A_DEVICE_REPEATS: Duration = Duration::from_secs(3);
 /// The shortest that the server may be told.
 pub(crate) const HANDSHAKE_LIFETIME: Duration = Duration::from_secs(5);
 /// Devices of the product, registered when the server starts.
-const DEVICES: u32 = 100;
+pub(crate) const DEVICES: u32 = 100;
 
 pub(crate) const PRODUCT_KEY: &str = "pk";
 pub(crate) const PRODUCT_SECRET: &str = "c3PW03srd6c";

@@ -1,5 +1,5 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
-//! and `negotiation`), C (`identity`), F (`format`), G (`exchange`) and J (`authority`), and changes to everything
+//! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`) and J (`authority`), and changes to everything
 //! (`mutations`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
@@ -18,6 +18,7 @@
 //! | 35 | a cookie's key lives 60 s |
 //! | 50 (all patterns) | 4096 runs with retransmission timers; here each single loss |
 //! | 80 | vectors of a pure function; every session here depends on it |
+//! | 94 | a flood of a million datagrams: `narrowgate-load flood` |
 //! | 97 | what one handshake occupies; here only the process's resident memory can be seen |
 //! | 126, 131, 132 | address change is not offered yet; a restart and a downlink are other tests' business |
 //! | 168 | its shortest lifetime is 30 s |
@@ -31,6 +32,8 @@ mod format;
 mod handshake;
 mod harness;
 mod identity;
+mod load;
 mod mutations;
 mod negotiation;
 mod record;
+mod tap;

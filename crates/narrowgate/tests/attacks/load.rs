@@ -1,0 +1,109 @@
+//! Section E: many at once. The floods of a million are `narrowgate-load flood`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    client::{Client, Protection},
+    harness::{DEVICES, HANDSHAKE_LIFETIME, Server},
+};
+
+/// Port 0 of an address that only this test uses.
+fn own_address(last: u8) -> SocketAddr {
+    let network = (std::process::id() & 0xff) as u8;
+    SocketAddr::from((Ipv4Addr::new(127, 15, network, last), 0))
+}
+
+#[test]
+fn attack_095_one_address_with_good_cookies_pays_alone() {
+    const PER_ADDRESS: u64 = 20;
+    let limits = [
+        ("ADMISSION_HANDSHAKES_PER_ADDRESS_MAX", "20"),
+        ("ADMISSION_HANDSHAKES_MAX", "40"),
+        // Long enough that none of them ends by itself.
+        ("DTLS_HANDSHAKE_LIFETIME", "60s"),
+    ];
+    let server = Server::start_with(&limits);
+    let mut waiting =
+        Client::at(own_address(1), server.address, server.device(), Protection::CbcMacThenEncrypt);
+    waiting.ask_cookie();
+    waiting.take_server_hello();
+    let device = server.device();
+    let mut first = None;
+    for number in 0..300 {
+        let protection = Protection::ALL[number % 3];
+        let mut stranger = Client::at(own_address(2), server.address, device.clone(), protection);
+        stranger.ask_cookie();
+        stranger.take_server_hello();
+        first.get_or_insert(stranger);
+        if number % 50 == 0 {
+            let mut honest = server.connect(protection);
+            honest.assert_reports();
+            honest.close();
+        }
+    }
+    server.wait_for_metric("narrowgate_handshakes", |handshakes| handshakes == PER_ADDRESS + 1);
+    // The oldest of its own address has made room for the newer ones …
+    let mut first = first.expect("there were some");
+    let flight = first.flight_5();
+    server.assert_ignored(&mut first, &flight);
+    // … and another address has lost nothing.
+    let flight = waiting.flight_5();
+    waiting.send(&flight);
+    waiting.take_finished();
+    waiting.assert_reports();
+    server.assert_alive();
+}
+
+/// After an outage all devices come at the same moment, to a server that takes a tenth of them at a time: who is not answered
+/// comes again after a second, as RFC 6347, section 4.2.4, has it.
+#[test]
+fn attack_098_all_devices_come_at_once() {
+    const TOGETHER: u32 = DEVICES - 10;
+    const TIMER: Duration = Duration::from_secs(1);
+    let limits = [("ADMISSION_HANDSHAKES_MAX", "9"), ("ADMISSION_LOOKUPS_MAX", "3")];
+    let server = Server::start_with(&limits);
+    let mut outside: Vec<Client> =
+        (0..TOGETHER).map(|number| server.client(Protection::ALL[number as usize % 3])).collect();
+    let end = Instant::now() + 6 * HANDSHAKE_LIFETIME;
+    let mut inside = Vec::new();
+    while !outside.is_empty() {
+        assert!(Instant::now() < end, "{} of {TOGETHER} are still outside", outside.len());
+        // All begin; then all that got a cookie go on; then all that got a ServerHello.
+        for client in &mut outside {
+            client.start_anew();
+            client.send(&client.hello.datagram());
+        }
+        let round = Instant::now();
+        for client in &mut outside {
+            if client.take_cookie_within(TIMER.saturating_sub(round.elapsed())) {
+                client.send(&client.hello.datagram());
+            }
+        }
+        let mut waiting = Vec::new();
+        let round = Instant::now();
+        for mut client in std::mem::take(&mut outside) {
+            if client.take_server_hello_within(TIMER.saturating_sub(round.elapsed())) {
+                let flight = client.flight_5();
+                client.send(&flight);
+                waiting.push(client);
+            } else {
+                outside.push(client);
+            }
+        }
+        let round = Instant::now();
+        for mut client in waiting {
+            if client.take_finished_within(TIMER.saturating_sub(round.elapsed())) {
+                inside.push(client);
+            } else {
+                outside.push(client);
+            }
+        }
+    }
+    assert_eq!(inside.len() as u32, TOGETHER);
+    inside.iter_mut().for_each(Client::assert_reports);
+    server.assert_nothing_left();
+    server.assert_alive();
+}
