@@ -2,7 +2,13 @@
 
 use std::{
     io::{self, Write},
+    num::NonZero,
     process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::Instant,
 };
 
@@ -22,7 +28,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs seeds one after the other; ends at the first that breaks a promise.
+    /// Runs seeds; ends at the first that breaks a promise.
     Seeds {
         /// The first seed.
         #[arg(long, default_value_t = 1)]
@@ -30,6 +36,9 @@ enum Command {
         /// How many.
         #[arg(long, default_value_t = 200)]
         count: u64,
+        /// Threads that run them; one for each core unless told.
+        #[arg(long)]
+        jobs: Option<NonZero<usize>>,
     },
     /// Runs one seed and prints what it holds.
     Replay {
@@ -54,7 +63,7 @@ enum Command {
 fn main() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match Cli::parse().command {
-        Command::Seeds { first, count } => seeds(first, count, &mut out)?,
+        Command::Seeds { first, count, jobs } => seeds(first, count, jobs, &mut out)?,
         Command::Replay { seed, small } => {
             let scale = if small { Scale::Small } else { Scale::Full };
             writeln!(out, "{:#?}", Plan::new(seed, scale))?;
@@ -71,57 +80,87 @@ fn main() -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is counted over all seeds.
+const NAMES: [&str; 14] = [
+    "reports sent",
+    "reports acknowledged",
+    "reports stored",
+    "sessions",
+    "offline by silence",
+    "secrets received",
+    "batches refused by the store",
+    "record numbers compared",
+    "crashes",
+    "mishaps of devices",
+    "acts of operators",
+    "jumps of the wall clock",
+    "datagrams of a stranger",
+    "virtual seconds",
+];
+/// Seeds between two lines of progress.
+const PROGRESS: u64 = 50;
+
 #[allow(clippy::disallowed_methods, reason = "it tells how long it took")]
-fn seeds(first: u64, count: u64, out: &mut impl Write) -> io::Result<()> {
+fn seeds(first: u64, count: u64, jobs: Option<NonZero<usize>>, out: &mut impl Write) -> io::Result<()> {
     let begin = Instant::now();
-    let mut sums = [0_u64; 14];
-    for (done, seed) in (first..first + count).enumerate() {
-        let world::Outcome { totals, happened, seconds, digest: _ } = world::run(seed, Scale::Full);
-        let one = [
-            totals.sent,
-            totals.acknowledged,
-            totals.stored,
-            totals.sessions,
-            totals.silences,
-            totals.secrets,
-            totals.refused_batches,
-            totals.records,
-            happened.crashes,
-            happened.mishaps,
-            happened.acts,
-            happened.jumps,
-            happened.strange,
-            seconds,
-        ];
-        sums.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
-        if (done + 1) % 50 == 0 {
-            let each = begin.elapsed().as_secs_f64() / (done + 1) as f64;
-            writeln!(io::stderr(), "{} seeds, {each:.3} s each", done + 1)?;
+    let jobs = jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
+    let (next, sums) = (AtomicU64::new(0), Mutex::new((0_u64, [0_u64; NAMES.len()])));
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                let _ends = EndsAll(&next, count);
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    let one = counts(&world::run(first + number, Scale::Full));
+                    let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+                    sums.0 += 1;
+                    sums.1.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
+                    if sums.0.is_multiple_of(PROGRESS) {
+                        eprintln!("{} of {count} seeds in {:.0} s", sums.0, begin.elapsed().as_secs_f64());
+                    }
+                }
+            });
         }
-    }
-    const NAMES: [&str; 14] = [
-        "reports sent",
-        "reports acknowledged",
-        "reports stored",
-        "sessions",
-        "offline by silence",
-        "secrets received",
-        "batches refused by the store",
-        "record numbers compared",
-        "crashes",
-        "mishaps of devices",
-        "acts of operators",
-        "jumps of the wall clock",
-        "datagrams of a stranger",
-        "virtual seconds",
-    ];
-    writeln!(
-        out,
-        "{count} seeds from {first} on, no promise broken, {:.0} s",
-        begin.elapsed().as_secs_f64()
-    )?;
+    });
+    let (_, sums) = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seconds = begin.elapsed().as_secs_f64();
+    writeln!(out, "{count} seeds from {first} on, no promise broken, {seconds:.0} s")?;
     for (name, sum) in NAMES.iter().zip(sums) {
         writeln!(out, "{name:<30} {sum:>14}")?;
     }
     Ok(())
+}
+
+/// A thread that panics lets the others begin nothing more.
+struct EndsAll<'a>(&'a AtomicU64, u64);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(self.1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn counts(outcome: &world::Outcome) -> [u64; NAMES.len()] {
+    let world::Outcome { totals, happened, seconds, digest: _ } = outcome;
+    [
+        totals.sent,
+        totals.acknowledged,
+        totals.stored,
+        totals.sessions,
+        totals.silences,
+        totals.secrets,
+        totals.refused_batches,
+        totals.records,
+        happened.crashes,
+        happened.mishaps,
+        happened.acts,
+        happened.jumps,
+        happened.strange,
+        *seconds,
+    ]
 }

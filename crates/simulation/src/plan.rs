@@ -46,6 +46,42 @@ pub struct Plan {
     pub strange: Option<Duration>,
     /// Of a thousand devices so many have only their product's secret.
     pub unactivated_per_mille: u16,
+    /// Limits of each shard that a part of the fleet reaches; `None`: nobody does.
+    pub limits: Option<Limits>,
+}
+
+/// Limits of a shard, far too small for the fleet; calm begins with a restart under generous ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// See `ShardConfig` for each of them.
+    pub sessions_max: usize,
+    /// Handshakes under way.
+    pub handshakes_max: usize,
+    /// … per address; most devices are behind the same one.
+    pub handshakes_per_address_max: usize,
+    /// Key look-ups under way.
+    pub lookups_max: usize,
+    /// Requests that wait for the platform.
+    pub requests_in_flight_max: usize,
+    /// Bytes of stored answers over all sessions.
+    pub coap_budget_bytes: usize,
+}
+
+impl Limits {
+    fn new(seed: u64, devices: u64, shards: u64) -> Option<Self> {
+        // Its own randomness: the rest of a plan does not depend on whether limits are small.
+        let mut random = SeededRandom::new(seed ^ 0x6c69_6d69_7473);
+        let mut between = |low: u64, high: u64| (low + random.below(high - low + 1)) as usize;
+        let each = devices.div_ceil(shards);
+        (between(0, 2) == 0).then(|| Self {
+            sessions_max: between(1, each + 1),
+            handshakes_max: between(1, 8),
+            handshakes_per_address_max: between(1, 6),
+            lookups_max: between(1, 4),
+            requests_in_flight_max: between(1, 6),
+            coap_budget_bytes: between(500, 20_000),
+        })
+    }
 }
 
 impl Plan {
@@ -86,10 +122,11 @@ impl Plan {
         let (crashes, acts, jumps, strange) =
             (sometimes(20, 300), sometimes(10, 120), sometimes(30, 300), sometimes(1, 10));
         let mean = if large { 1 } else { between(2, 60) };
+        let shards = between(1, 4);
         Self {
             seed,
             devices: devices as u32,
-            shards: between(1, 4) as u16,
+            shards: shards as u16,
             trouble: Duration::from_secs(trouble),
             network,
             bursts_per_mille: between(0, 10) as u16,
@@ -101,6 +138,7 @@ impl Plan {
             jumps,
             strange,
             unactivated_per_mille: between(0, 300) as u16,
+            limits: Limits::new(seed, devices, shards),
         }
     }
 }

@@ -19,6 +19,7 @@ pub struct AdmissionLimits {
     /// At the limit the address's oldest handshake makes room.
     pub handshakes_per_address_max: usize,
     /// Key look-ups that wait for an answer, per shard. At the limit a ClientHello is dropped; the client sends it again.
+    /// Handshakes under way still ask for their key, so there may be as many look-ups as handshakes.
     pub lookups_max: usize,
 }
 

@@ -15,6 +15,11 @@ impl World {
         self.in_trouble = false;
         self.network.change(Conditions::good());
         self.store.change(StoreConditions::default());
+        if self.plan.limits.is_some() {
+            // The operator has raised the limits.
+            self.crash();
+            self.start_server();
+        }
         if let Some(product) = self.product_off.take() {
             self.switch_product(product, true);
         }

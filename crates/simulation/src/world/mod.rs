@@ -42,7 +42,7 @@ use crate::{
     agent::{Agent, Nature, Said, device_key},
     clock::WallClock,
     ledger::{Ledger, Totals, Violation},
-    plan::{Plan, Scale},
+    plan::{Limits, Plan, Scale},
     store::{Note, SimulatedStore},
 };
 
@@ -147,9 +147,18 @@ pub fn run(seed: u64, scale: Scale) -> Outcome {
     Outcome { totals: world.ledger.totals, happened: world.happened, seconds, digest: world.digest }
 }
 
-fn shard_config(number: u16) -> ShardConfig {
+fn shard_config(number: u16, limits: Option<Limits>) -> ShardConfig {
     let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
-    ShardConfig { shard: number, idle_timeout: IDLE, ..ShardConfig::new(dtls) }
+    let mut config = ShardConfig { shard: number, idle_timeout: IDLE, ..ShardConfig::new(dtls) };
+    if let Some(limits) = limits {
+        config.sessions_max = limits.sessions_max;
+        config.admission.handshakes_max = limits.handshakes_max;
+        config.admission.handshakes_per_address_max = limits.handshakes_per_address_max;
+        config.admission.lookups_max = limits.lookups_max;
+        config.requests_in_flight_max = limits.requests_in_flight_max;
+        config.coap_budget_bytes = limits.coap_budget_bytes;
+    }
+    config
 }
 
 impl World {
@@ -280,7 +289,7 @@ impl World {
             self.random.fill(&mut seed);
             handles.push(handle);
             inputs.push(queued);
-            shards.push(Shard::new(shard_config(number), self.now, seed));
+            shards.push(Shard::new(shard_config(number, self.limits()), self.now, seed));
         }
         let store: Arc<dyn Store> = Arc::new(self.store.clone());
         let started = runtime.block_on(Gateway::start_undriven(
@@ -296,6 +305,11 @@ impl World {
         let events = shards.iter().map(|_| Vec::new()).collect();
         self.server =
             Some(Incarnation { runtime, base: (base, self.now), gateway, shards, inputs, sinks, events });
+    }
+
+    /// Small ones hold while there is trouble.
+    fn limits(&self) -> Option<Limits> {
+        self.plan.limits.filter(|_| self.in_trouble)
     }
 
     /// kill -9: shards, tasks and what is under way are gone.
@@ -376,13 +390,14 @@ impl World {
 
     /// Nothing in a shard is beyond its limit.
     fn bounded(&mut self) {
+        let config = shard_config(0, self.limits());
         let Some(server) = &mut self.server else { return };
         let over = server.shards.iter_mut().find_map(|shard| {
             let gauges = shard.stats().gauges;
-            let config = shard_config(0);
             let held = gauges.sessions <= config.sessions_max
                 && gauges.handshakes <= config.admission.handshakes_max
-                && gauges.lookups <= config.admission.lookups_max
+                // Only new handshakes wait for fewer look-ups; those under way may all ask.
+                && gauges.lookups <= gauges.handshakes
                 && gauges.requests_in_flight <= config.requests_in_flight_max
                 && gauges.stored_answer_bytes <= config.coap_budget_bytes;
             (!held).then_some(gauges)
