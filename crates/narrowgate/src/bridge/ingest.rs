@@ -6,7 +6,7 @@
 //! shards' limit of requests in flight.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -210,7 +210,7 @@ async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: 
 }
 
 fn answer(afters: Vec<(usize, After)>, result: &Result<Vec<Written>, StoreError>, shards: &Shards) {
-    let mut commands: HashMap<u16, Vec<ShardCommand>> = HashMap::new();
+    let mut commands: BTreeMap<u16, Vec<ShardCommand>> = BTreeMap::new();
     let mut first = 0;
     for (count, after) in afters {
         let outcomes = result.as_ref().map(|written| written.get(first..first + count).unwrap_or_default());

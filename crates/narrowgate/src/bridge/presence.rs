@@ -5,7 +5,7 @@
 //! [`TICK`].
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -49,7 +49,7 @@ struct State {
     /// Heard without a report since the last writing.
     seen: HashMap<DeviceId, UnixMillis>,
     /// Changes that the store could not write, by device: they are tried again until a newer one takes their place.
-    unwritten: HashMap<DeviceId, Change>,
+    unwritten: BTreeMap<DeviceId, Change>,
     /// Counts the changes, so that a late failure does not bring back an old one.
     changes: u64,
     /// The number of the newest change of each device whose write is under way.
@@ -81,7 +81,7 @@ impl Presence {
         let state = State {
             tracker,
             seen: HashMap::new(),
-            unwritten: HashMap::new(),
+            unwritten: BTreeMap::new(),
             changes: 0,
             newest: HashMap::new(),
         };
@@ -189,7 +189,10 @@ impl Presence {
 
     fn write_remaining(self: &Arc<Self>, state: &mut State) {
         let mut gathered = Gathered::default();
-        for (device, at) in state.seen.drain() {
+        // By device, as the store's pages lie, and so that a run of the simulation can be repeated.
+        let mut seen: Vec<_> = state.seen.drain().collect();
+        seen.sort_unstable_by_key(|(device, _)| *device);
+        for (device, at) in seen {
             gathered.push(Write::Seen { device, at }, After::Nothing);
         }
         self.ingest.submit(&mut gathered);

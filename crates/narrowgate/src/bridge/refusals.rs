@@ -24,7 +24,10 @@ use narrowgate_platform::{
         mistakes,
     },
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+};
 
 use super::ingest::{After, Ingest};
 use crate::feed::{Feed, FeedEvent};
@@ -140,8 +143,13 @@ impl Refusals {
             let _permit = permit;
             let lookup = store.credentials(&identity.name.product_key, &identity.name.device_key).await;
             let mode = identity.mode;
-            let detail = tokio::task::spawn_blocking(move || explain(lookup.ok(), mode, &failed)).await;
-            this.record(refused(detail.unwrap_or(UNEXPLAINED).to_owned(), &identity), peer);
+            let explain = move || explain(lookup.ok(), mode, &failed);
+            let detail = match Handle::current().runtime_flavor() {
+                // The simulation's: a second thread would make its runs differ.
+                RuntimeFlavor::CurrentThread => explain(),
+                _ => tokio::task::spawn_blocking(explain).await.unwrap_or(UNEXPLAINED),
+            };
+            this.record(refused(detail.to_owned(), &identity), peer);
         });
     }
 
