@@ -13,6 +13,7 @@ use super::{
     day::Day,
     error::OpenError,
     options::{SqliteOptions, Synchronous},
+    sum,
 };
 
 /// A format of ours, by its mark in the header of the file.
@@ -21,7 +22,7 @@ pub(super) struct Format {
     /// For people: what is expected.
     name: &'static str,
     application_id: u32,
-    /// The `user_version` that this program knows. Format 1 had no sums.
+    /// The `user_version` that this program knows. Format 1 had no sums; in format 2 the registry had few.
     version: u32,
     schema: &'static str,
     tables: &'static [&'static str],
@@ -31,7 +32,7 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 2,
+    version: 3,
     schema: include_str!("registry.sql"),
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
 };
@@ -93,7 +94,9 @@ impl Format {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX
                 | OpenFlags::SQLITE_OPEN_URI;
-            Connection::open_with_flags(immutable_uri(file), flags).map_err(sqlite)?
+            let connection = Connection::open_with_flags(immutable_uri(file), flags).map_err(sqlite)?;
+            sum::teach(&connection).map_err(sqlite)?;
+            connection
         } else {
             let connection = open_existing(file).map_err(sqlite)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
@@ -294,7 +297,9 @@ pub(super) fn sync_parent(file: &Path) -> Result<(), OpenError> {
 
 fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(file, flags)
+    let connection = Connection::open_with_flags(file, flags)?;
+    sum::teach(&connection)?;
+    Ok(connection)
 }
 
 /// Keeps prepared statements, and their plans too (query planner stability): else SQLite looks at the values each time, and parses a join or
@@ -341,7 +346,7 @@ mod tests {
         REGISTRY.inspect(&file).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let connection = REGISTRY.connect(&file, &SqliteOptions::new(folder.path())).unwrap();
-        connection.execute("INSERT INTO meta VALUES ('x', 1)", []).unwrap();
+        connection.execute("INSERT INTO meta VALUES ('x', 1, row_sum('meta', 'x', 1))", []).unwrap();
         for entry in fs::read_dir(folder.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }

@@ -70,7 +70,12 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
         read => read?,
     };
     REGISTRY.create(&layout.registry(), |registry| {
-        registry.execute("INSERT INTO meta VALUES ('key_check', ?1)", [key.check_value()]).map(drop)
+        registry
+            .execute(
+                "INSERT INTO meta VALUES ('key_check', ?1, row_sum('meta', 'key_check', ?1))",
+                [key.check_value()],
+            )
+            .map(drop)
     })?;
     Ok(key)
 }

@@ -17,7 +17,8 @@ use super::{
     names::Named,
     options::SqliteOptions,
     readers::Reader,
-    rows::{self, SELECT_DEVICE, SELECT_LOG, SELECT_PRODUCT},
+    rows::{self, SELECT_DEVICE, SELECT_LATEST, SELECT_LOG, SELECT_PRODUCT, device_intact, product_intact},
+    sum,
 };
 use crate::latest::LatestPoints;
 
@@ -32,12 +33,19 @@ pub(super) fn credentials(
     product_key: &str,
     device_key: &str,
 ) -> rusqlite::Result<CredentialLookup> {
-    let sql = "SELECT d.id, d.asset_id, d.secret, d.secret_version, d.enabled, d.active_time IS NOT NULL, \
-               p.secret, p.enabled, p.activation_enabled, p.activation_ends_at, p.activation_quota \
-               FROM products p LEFT JOIN devices d ON d.device_key = ?2 AND d.ou = p.ou AND d.product = p.id \
-               WHERE p.product_key = ?1";
+    let sql = concat!(
+        "SELECT d.id, d.asset_id, d.secret, d.secret_version, d.enabled, d.active_time IS NOT NULL, \
+         p.secret, p.enabled, p.activation_enabled, p.activation_ends_at, p.activation_quota, ",
+        device_intact!(),
+        ", ",
+        product_intact!(),
+        " FROM products p LEFT JOIN devices d ON d.device_key = ?2 AND d.ou = p.ou AND d.product = p.id \
+         WHERE p.product_key = ?1"
+    );
     let read = |row: &Row<'_>| {
+        sum::intact(row, 12, || format!("the row of product {product_key}"))?;
         let Some(device) = row.get::<_, Option<i64>>(0)? else { return Ok(CredentialLookup::DeviceUnknown) };
+        sum::intact(row, 11, || format!("the row of device {device}"))?;
         let asset_id: String = row.get(1)?;
         let open = |column, sealed_row| {
             let sealed = row.get_ref(column)?.as_blob()?;
@@ -71,12 +79,12 @@ pub(super) fn product(
     key: &DataKey,
     product_key: &str,
 ) -> rusqlite::Result<Option<Product>> {
-    let sql = format!("{SELECT_PRODUCT} WHERE product_key = ?1");
+    let sql = format!("{SELECT_PRODUCT} WHERE p.product_key = ?1");
     reader.prepare(&sql)?.query_row([product_key], |row| rows::product(row, key)).optional()
 }
 
 pub(super) fn products(reader: &Reader, key: &DataKey) -> rusqlite::Result<Vec<Product>> {
-    let mut select = reader.prepare(&format!("{SELECT_PRODUCT} ORDER BY id"))?;
+    let mut select = reader.prepare(&format!("{SELECT_PRODUCT} ORDER BY p.id"))?;
     select.query_map([], |row| rows::product(row, key))?.collect()
 }
 
@@ -116,10 +124,8 @@ pub(super) fn devices(reader: &Reader, query: &DeviceQuery) -> rusqlite::Result<
 }
 
 pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
-    let points = reader
-        .prepare("SELECT points, sum FROM latest WHERE device = ?1")?
-        .query_row([device.0], |row| rows::latest(row, device))
-        .optional()?;
+    let points =
+        reader.prepare(SELECT_LATEST)?.query_row([device.0], |row| rows::latest(row, device)).optional()?;
     Ok(points.unwrap_or_default())
 }
 
@@ -158,15 +164,31 @@ pub(super) fn presence_history(
     device: DeviceId,
     limit: usize,
 ) -> rusqlite::Result<Vec<PresenceChange>> {
-    let sql = "SELECT at, state, cause FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT ?2";
+    let sql = "SELECT at, state, cause, sum IS row_sum('presence', device, n, at, state, cause) \
+               FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT ?2";
     let read = |row: &Row<'_>| {
+        sum::intact(row, 3, || format!("a change of presence of device {}", device.0))?;
         Ok(PresenceChange { at: UnixMillis(row.get(0)?), state: rows::named(row, 1)?, cause: row.get(2)? })
     };
     reader.prepare(sql)?.query_map(params![device.0, limit as i64], read)?.collect()
 }
 
 pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevice>> {
-    let sql = "SELECT id, coalesce(lifetime_s, 0) FROM devices WHERE state = ?1";
-    let read = |row: &Row<'_>| Ok(OnlineDevice { device: DeviceId(row.get(0)?), lifetime_s: row.get(1)? });
-    reader.prepare(sql)?.query_map([DeviceState::Online.word()], read)?.collect()
+    let sql = concat!(
+        "SELECT d.id, coalesce(d.lifetime_s, 0), ",
+        device_intact!(),
+        " FROM devices d WHERE d.state = ?1"
+    );
+    let read = |row: &Row<'_>| {
+        let device = DeviceId(row.get(0)?);
+        if let Err(error) = sum::intact(row, 2, || format!("the row of device {}", device.0)) {
+            // One such row must not keep all others offline.
+            tracing::error!(%error, "a device is left out of those that are online");
+            return Ok(None);
+        }
+        Ok(Some(OnlineDevice { device, lifetime_s: row.get(1)? }))
+    };
+    let found =
+        reader.prepare(sql)?.query_map([DeviceState::Online.word()], read)?.collect::<Result<Vec<_>, _>>();
+    Ok(found?.into_iter().flatten().collect())
 }

@@ -27,12 +27,10 @@ use super::{
     names::Named,
     options::SqliteOptions,
     pending::Activity,
-    rows, sum,
+    rows::{self, SELECT_LATEST, device_intact, product_intact},
+    sum,
 };
-use crate::{
-    latest::LatestPoints,
-    life::{self, IssueCase, Life},
-};
+use crate::life::{self, IssueCase, Life};
 
 /// `log.device` of entries that belong to no device; ids begin at 1.
 pub(super) const NOBODY: i64 = 0;
@@ -98,13 +96,19 @@ impl Registry {
     pub(super) fn batch(&self) -> rusqlite::Result<i64> {
         let batch = self
             .connection
-            .prepare_cached("SELECT value FROM meta WHERE name = 'batch'")?
-            .query_row([], |row| row.get(0));
+            .prepare_cached(
+                "SELECT value, sum IS row_sum('meta', name, value) FROM meta WHERE name = 'batch'",
+            )?
+            .query_row([], |row| {
+                sum::intact(row, 1, || "the number of the last batch".to_owned())?;
+                row.get(0)
+            });
         Ok(batch.optional()?.unwrap_or(0))
     }
 
     pub(super) fn set_batch(&self, batch: i64) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO meta VALUES ('batch', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+        let sql = "INSERT INTO meta VALUES ('batch', ?1, row_sum('meta', 'batch', ?1)) \
+                   ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum";
         self.connection.prepare_cached(sql)?.execute([batch]).map(drop)
     }
 
@@ -113,11 +117,18 @@ impl Registry {
         if let Some(on) = self.switches.get(&device) {
             return Ok(Some(*on));
         }
-        let on = self
-            .connection
-            .prepare_cached("SELECT d.enabled AND p.enabled FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1")?
-            .query_row([device.0], |row| row.get(0))
-            .optional()?;
+        let sql = concat!(
+            "SELECT d.enabled AND p.enabled, ",
+            device_intact!(),
+            " AND ",
+            product_intact!(),
+            " FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1"
+        );
+        let read = |row: &Row<'_>| {
+            sum::intact(row, 1, || format!("the row of device {} or of its product", device.0))?;
+            row.get(0)
+        };
+        let on = unless_damaged(self.connection.prepare_cached(sql)?.query_row([device.0], read).optional())?;
         if let Some(on) = on {
             if self.switches.len() >= SWITCHES_MAX {
                 self.switches.clear();
@@ -190,11 +201,17 @@ impl Registry {
         at: UnixMillis,
         peer: String,
     ) -> rusqlite::Result<Issued> {
-        let sql = "SELECT d.enabled, p.enabled, d.active_time IS NOT NULL, p.id, p.issued_hour, p.issued_count, \
-                   p.activation_enabled, p.activation_ends_at, p.activation_quota \
-                   FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1";
+        let sql = concat!(
+            "SELECT d.enabled, p.enabled, d.active_time IS NOT NULL, p.id, p.issued_hour, p.issued_count, \
+             p.activation_enabled, p.activation_ends_at, p.activation_quota, ",
+            device_intact!(),
+            " AND ",
+            product_intact!(),
+            " FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1"
+        );
         let hour = life::clock_hour(at);
         let found = self.connection.prepare_cached(sql)?.query_row([device.0], |row| {
+            sum::intact(row, 9, || format!("the row of device {} or of its product", device.0))?;
             let dynamic_activation = rows::dynamic_activation(row, 6)?;
             let issued_this_hour = if row.get::<_, i64>(4)? == hour { row.get(5)? } else { 0 };
             let case = IssueCase {
@@ -247,6 +264,7 @@ impl Registry {
 
     pub(super) fn update_product(&mut self, product: &Product) -> Change<()> {
         let activation = &product.dynamic_activation;
+        self.assert_product_intact(&product.product_key)?;
         let sql = "UPDATE products SET name = ?2, enabled = ?3, activation_enabled = ?4, activation_ends_at = ?5, \
                    activation_quota = ?6, model_json = ?7 WHERE product_key = ?1";
         let changed = self.connection.prepare_cached(sql)?.execute(params![
@@ -268,8 +286,15 @@ impl Registry {
     pub(super) fn create_device(&self, new: &NewDevice, at: UnixMillis) -> Change<Device> {
         let product = self
             .connection
-            .prepare_cached("SELECT id, ou FROM products WHERE product_key = ?1")?
-            .query_row([&new.product_key], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+            .prepare_cached(concat!(
+                "SELECT p.id, p.ou, ",
+                product_intact!(),
+                " FROM products p WHERE p.product_key = ?1"
+            ))?
+            .query_row([&new.product_key], |row| {
+                sum::intact(row, 2, || format!("the row of product {}", new.product_key))?;
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })
             .optional()?;
         let Some((product, ou)) = product else {
             return Ok(Err(StoreError::Missing { what: "product", key: new.product_key.clone() }));
@@ -316,6 +341,7 @@ impl Registry {
     }
 
     pub(super) fn set_enabled(&mut self, device: DeviceId, enabled: bool, at: UnixMillis) -> Change<Device> {
+        self.assert_device_intact(device)?;
         // In one transaction, so that no crash leaves a device online that may not be.
         if !enabled {
             self.presence(device, DeviceState::Offline, at, life::SWITCHED_OFF)?;
@@ -331,6 +357,7 @@ impl Registry {
 
     /// Needs the latest values to be written: what is pending would bring `last_seen_time` back.
     pub(super) fn reset(&self, device: DeviceId, secret: &Secret, at: UnixMillis) -> Change<Device> {
+        self.assert_device_intact(device)?;
         let Some(mut life) = self.life(device)? else { return Ok(Err(missing(device))) };
         if life.state != DeviceState::Inactive {
             self.note_presence(device, at, DeviceState::Inactive, "reset")?;
@@ -338,7 +365,10 @@ impl Registry {
         life.reset();
         self.put_life(device, &life)?;
         self.replace_secret(device, secret)?;
-        self.connection.execute("UPDATE latest SET seen = NULL WHERE device = ?1", [device.0])?;
+        // A row that is not as it was stored stays so until a report replaces it.
+        let unseen = "UPDATE latest SET seen = NULL, sum = row_sum('latest', device, NULL, points) \
+                      WHERE device = ?1 AND sum IS row_sum('latest', device, seen, points)";
+        self.connection.execute(unseen, [device.0])?;
         self.note(&life::entry(device, at, LogEvent::Reset))?;
         self.shown(device)
     }
@@ -366,39 +396,39 @@ impl Registry {
         let mut activity = news.clone();
         let stored = self
             .connection
-            .prepare_cached("SELECT points, sum, seen FROM latest WHERE device = ?1")?
-            .query_row([device.0], |row| {
-                let points = rows::latest(row, device).unwrap_or_else(|error| {
+            .prepare_cached(SELECT_LATEST)?
+            .query_row([device.0], |row| match rows::latest(row, device) {
+                Ok(points) => Ok(Activity { seen: rows::time(row, 2)?, points }),
+                Err(error) => {
                     tracing::error!(device = device.0, %error, "latest values are damaged; new ones replace them");
-                    LatestPoints::default()
-                });
-                Ok(Activity { seen: rows::time(row, 2)?, points })
+                    Ok(Activity::default())
+                }
             })
             .optional()?;
         if let Some(stored) = stored {
             activity.merge_older(stored);
         }
-        let sql = "INSERT INTO latest (device, seen, points, sum) VALUES (?1, ?2, ?3, ?4) \
+        let sql = "INSERT INTO latest (device, seen, points, sum) \
+                   VALUES (?1, ?2, ?3, row_sum('latest', ?1, ?2, ?3)) \
                    ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum";
         let (seen, points) = (activity.seen.map(|seen| seen.0), activity.points.to_json());
-        self.connection.prepare_cached(sql)?.execute(params![
-            device.0,
-            seen,
-            points,
-            sum::of_latest(device.0, &points)
-        ])?;
-        Ok(())
+        self.connection.prepare_cached(sql)?.execute(params![device.0, seen, points]).map(drop)
     }
 
     /// Message of `day` up to which the latest values are complete.
     pub(super) fn mark(&self, day: Day) -> rusqlite::Result<i64> {
-        let sql = "SELECT id FROM marks WHERE day = ?1";
-        let mark = self.connection.prepare_cached(sql)?.query_row([day.to_string()], |row| row.get(0));
-        Ok(mark.optional()?.unwrap_or(0))
+        let sql = "SELECT id, sum IS row_sum('mark', day, id) FROM marks WHERE day = ?1";
+        let mark = self.connection.prepare_cached(sql)?.query_row([day.to_string()], |row| {
+            sum::intact(row, 1, || format!("the mark of {day}"))?;
+            row.get(0)
+        });
+        // Without it all messages of the day are looked at.
+        Ok(unless_damaged(mark.optional())?.unwrap_or(0))
     }
 
     pub(super) fn set_mark(&self, day: Day, id: i64) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO marks VALUES (?1, ?2) ON CONFLICT DO UPDATE SET id = excluded.id";
+        let sql = "INSERT INTO marks VALUES (?1, ?2, row_sum('mark', ?1, ?2)) \
+                   ON CONFLICT DO UPDATE SET id = excluded.id, sum = excluded.sum";
         self.connection.prepare_cached(sql)?.execute(params![day.to_string(), id]).map(drop)
     }
 
@@ -408,10 +438,16 @@ impl Registry {
 
     /// What changes in a device's life; `enabled` is both switches.
     fn life(&self, device: DeviceId) -> rusqlite::Result<Option<Life>> {
-        let sql = "SELECT d.enabled AND p.enabled, d.state, d.secret_version, d.active_time, d.last_online_time, \
-                   d.last_offline_time, d.last_seen_time, d.lifetime_s \
-                   FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1";
+        let sql = concat!(
+            "SELECT d.enabled AND p.enabled, d.state, d.secret_version, d.active_time, d.last_online_time, \
+             d.last_offline_time, d.last_seen_time, d.lifetime_s, ",
+            device_intact!(),
+            " AND ",
+            product_intact!(),
+            " FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1"
+        );
         let read = |row: &Row<'_>| {
+            sum::intact(row, 8, || format!("the row of device {} or of its product", device.0))?;
             Ok(Life {
                 enabled: row.get(0)?,
                 state: rows::named(row, 1)?,
@@ -423,7 +459,32 @@ impl Registry {
                 lifetime_s: row.get(7)?,
             })
         };
-        self.connection.prepare_cached(sql)?.query_row([device.0], read).optional()
+        unless_damaged(self.connection.prepare_cached(sql)?.query_row([device.0], read).optional())
+    }
+
+    /// A row that is not as it was stored is not changed: its new sum would say that all is well.
+    fn assert_device_intact(&self, device: DeviceId) -> rusqlite::Result<()> {
+        let sql = concat!(
+            "SELECT ",
+            device_intact!(),
+            " AND ",
+            product_intact!(),
+            " FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1"
+        );
+        let read = |row: &Row<'_>| {
+            sum::intact(row, 0, || format!("the row of device {} or of its product", device.0))
+        };
+        Ok(self.connection.prepare_cached(sql)?.query_row([device.0], read).optional()?.unwrap_or(()))
+    }
+
+    fn assert_product_intact(&self, product_key: &str) -> rusqlite::Result<()> {
+        let sql = concat!(
+            "SELECT ",
+            product_intact!(),
+            " AND p.model_sum IS row_sum('model', p.id, p.model_json) FROM products p WHERE p.product_key = ?1"
+        );
+        let read = |row: &Row<'_>| sum::intact(row, 0, || format!("the row of product {product_key}"));
+        Ok(self.connection.prepare_cached(sql)?.query_row([product_key], read).optional()?.unwrap_or(()))
     }
 
     fn put_life(&self, device: DeviceId, life: &Life) -> rusqlite::Result<()> {
@@ -443,6 +504,7 @@ impl Registry {
     }
 
     fn replace_secret(&self, device: DeviceId, secret: &Secret) -> rusqlite::Result<()> {
+        self.assert_device_intact(device)?;
         let asset_id: String = self
             .connection
             .prepare_cached("SELECT asset_id FROM devices WHERE id = ?1")?
@@ -455,8 +517,8 @@ impl Registry {
     fn note(&self, entry: &LogEntry) -> rusqlite::Result<()> {
         let device = entry.device.map_or(NOBODY, |device| device.0);
         let n = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
-        let sql = "INSERT INTO log (device, n, time, event, identity, reason, code, peer, detail) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let sql = "INSERT INTO log (device, n, time, event, identity, reason, code, peer, detail, sum) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, row_sum('log', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))";
         self.connection.prepare_cached(sql)?.execute(params![
             device,
             n,
@@ -505,7 +567,8 @@ impl Registry {
     ) -> rusqlite::Result<()> {
         let n =
             self.next_number("SELECT n FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT 1", device.0)?;
-        let sql = "INSERT INTO presence (device, n, at, state, cause) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO presence (device, n, at, state, cause, sum) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, row_sum('presence', ?1, ?2, ?3, ?4, ?5))";
         self.connection.prepare_cached(sql)?.execute(params![device.0, n, at.0, state.word(), cause])?;
         let max = self.limits.presence;
         if is_time_to_trim(n, max) {
@@ -522,6 +585,18 @@ impl Registry {
     fn seal(&self, row: SealedRow<'_>, secret: &Secret) -> rusqlite::Result<Vec<u8>> {
         let failed = |error: SealError| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
         self.key.seal(row, secret).map_err(failed)
+    }
+}
+
+/// A device whose row is not as it was stored is as good as switched off: that it fails would fail everything that is
+/// written together with it.
+fn unless_damaged<T>(found: rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    match found {
+        Err(error) if sum::is_damage(&error) => {
+            tracing::error!(%error, "damage in the registry");
+            Ok(None)
+        }
+        other => other,
     }
 }
 

@@ -3,8 +3,15 @@
 //!
 //! The first 8 bytes of a SHA-256 over a letter for the table, the numbers (little endian) and the text. It finds
 //! accidents, it does not authenticate: whoever may write to the files can write sums too.
+//!
+//! The registry has its sums from SQL: `row_sum` takes a word for the table and all values of a row. Rows that change are
+//! summed by triggers; a query asks for `intact` and gives the answer to [`intact`].
 
-use rusqlite::types::Type;
+use rusqlite::{
+    Connection, Row,
+    functions::FunctionFlags,
+    types::{Type, ValueRef},
+};
 use sha2::{Digest, Sha256};
 
 /// A row that is not as it was written.
@@ -18,11 +25,6 @@ pub(super) struct DamagedRow {
 pub(super) fn of_message(id: i64, device: i64, kind: &str, (time, arrival): (i64, i64), points: &str) -> i64 {
     // The words for kinds have different lengths, and the text follows at the end: no two rows give the same bytes.
     sum(b'm', &[id, device, time, arrival, kind.len() as i64], &[kind, points])
-}
-
-/// Of a device's latest values.
-pub(super) fn of_latest(device: i64, points: &str) -> i64 {
-    sum(b'l', &[device], &[points])
 }
 
 /// Of a message file's footer: batch, first id, least and greatest time.
@@ -39,6 +41,49 @@ pub(super) fn check(stored: i64, right: i64, what: impl FnOnce() -> String) -> r
     Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, damaged))
 }
 
+/// Adds `row_sum` to the SQL of a connection.
+pub(super) fn teach(connection: &Connection) -> rusqlite::Result<()> {
+    // Innocuous: the schema's triggers may use it although the schema is not trusted.
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("row_sum", -1, flags, |values| {
+        let mut digest = Sha256::new();
+        for index in 0..values.len() {
+            // A letter for the type and, where it may vary, the length: no two rows give the same bytes.
+            match values.get_raw(index) {
+                ValueRef::Null => digest.update(b"n"),
+                ValueRef::Integer(value) => {
+                    digest.update(b"i");
+                    digest.update(value.to_le_bytes());
+                }
+                ValueRef::Real(value) => {
+                    digest.update(b"r");
+                    digest.update(value.to_le_bytes());
+                }
+                ValueRef::Text(bytes) => add(&mut digest, b"t", bytes),
+                ValueRef::Blob(bytes) => add(&mut digest, b"b", bytes),
+            }
+        }
+        Ok(head(digest))
+    })
+}
+
+fn add(digest: &mut Sha256, kind: &[u8], bytes: &[u8]) {
+    digest.update(kind);
+    digest.update((bytes.len() as u64).to_le_bytes());
+    digest.update(bytes);
+}
+
+/// Passes where the column, `sum IS row_sum(…)`, says that a row is as it was stored; `what` names the row for people.
+pub(super) fn intact(row: &Row<'_>, column: usize, what: impl FnOnce() -> String) -> rusqlite::Result<()> {
+    check(row.get(column)?, 1, what)
+}
+
+/// Whether this is about a row that is not as it was stored.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::FromSqlConversionFailure(_, _, source) if source.is::<DamagedRow>())
+}
+
 fn sum(table: u8, numbers: &[i64], texts: &[&str]) -> i64 {
     let mut digest = Sha256::new().chain_update([table]);
     for number in numbers {
@@ -47,6 +92,10 @@ fn sum(table: u8, numbers: &[i64], texts: &[&str]) -> i64 {
     for text in texts {
         digest.update(text.as_bytes());
     }
+    head(digest)
+}
+
+fn head(digest: Sha256) -> i64 {
     let digest: [u8; 32] = digest.finalize().into();
     let (first, _) = digest.split_first_chunk().expect("a digest of 32 bytes has 8");
     i64::from_le_bytes(*first)
@@ -66,12 +115,26 @@ mod tests {
             of_message(1, 2, "points", (4, 3), "{}"),
             of_message(1, 2, "points", (3, 4), "{ }"),
             of_message(1, 2, "point", (3, 4), "s{}"),
-            of_latest(1, "{}"),
             of_footer([1, 2, 3, 4]),
         ];
         assert!(!others.contains(&right));
         check(right, right, String::new).unwrap();
         let damaged = check(right, right ^ 1, || "message 1".to_owned()).unwrap_err().to_string();
         assert!(damaged.contains("message 1 is not as it was stored"), "{damaged}");
+    }
+
+    #[test]
+    fn row_sum_tells_values_types_and_their_borders_apart() {
+        let connection = Connection::open_in_memory().unwrap();
+        teach(&connection).unwrap();
+        let of = |values: &str| -> i64 {
+            connection.query_row(&format!("SELECT row_sum({values})"), [], |row| row.get(0)).unwrap()
+        };
+        let rows =
+            ["1", "'1'", "x'31'", "1.0", "NULL", "", "'1', ''", "'', '1'", "'1', NULL", "NULL, '1'", "'n'"];
+        for (index, row) in rows.iter().enumerate() {
+            assert_eq!(of(row), of(row), "{row}");
+            assert!(rows[..index].iter().all(|other| of(other) != of(row)), "{row}");
+        }
     }
 }

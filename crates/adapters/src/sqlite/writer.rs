@@ -52,6 +52,7 @@ use super::{
     pending::Activities,
     registry::{Change, Registry},
     reply::{Reply, closed},
+    sum,
 };
 
 /// Devices whose latest values are written after one group: some milliseconds.
@@ -103,7 +104,11 @@ where
 {
     fn apply(&mut self, registry: &mut Registry) -> rusqlite::Result<()> {
         if let Some(job) = self.job.take() {
-            self.result = Some(job(registry)?);
+            self.result = Some(match job(registry) {
+                // Seen before anything was written; what else is in the group has nothing to do with it.
+                Err(error) if sum::is_damage(&error) => Err(store_error(&error)),
+                done => done?,
+            });
         }
         Ok(())
     }
