@@ -1,9 +1,9 @@
 """Files that are cut or in which bits have flipped: found out and named, or never mistaken for data.
 
 Every round changes one file of a copy of what a crash has left, starts the program on it, and reads all reports back by
-its command line, as an operator sees them. It may refuse to start, naming the file; it may refuse to read, saying that it
-is damaged; it may have lost the end of a write-ahead log that was cut. It may not show anything that was never sent, and
-not lose a report that was acknowledged without saying so.
+its command line, as an operator sees them, and the lists of products and devices. It may refuse to start, naming the
+file; it may refuse to read, saying that it is damaged; it may have lost the end of a write-ahead log that was cut. It may
+not show anything that was never sent or set, and not lose a report that was acknowledged without saying so.
 """
 
 import json
@@ -19,6 +19,9 @@ from server import PRODUCT, Failed, Fleet, Server, copy_of
 
 JOBS = 3
 READERS = 8
+LISTS = {"product": [], "device": ["--limit", "1000"]}
+# What devices change.
+CHANGING = {"state", "activeTime", "lastOnlineTime", "lastOfflineTime", "lastSeenTime", "lifetime"}
 
 
 def run(report, programs, folder, seed, count):
@@ -36,6 +39,11 @@ def run(report, programs, folder, seed, count):
     template.kill()
     fleet.stop()
     ledger = Ledger(fleet.log).read()
+    # Of a copy, since who reads it takes up what is in its logs.
+    copy = Server(programs, folder, copy_of(template.data, folder / "read"))
+    right = {kind: _listed(programs, copy, kind)[0] for kind in LISTS}
+    if len(right["device"]) != DEVICES + ACTIVATING or len(right["product"]) != 2:
+        raise Failed(f"the lists are not what was registered: {right}")
     tally = {}
 
     def one(number, name, kind, seed):
@@ -44,9 +52,9 @@ def run(report, programs, folder, seed, count):
         try:
             copy_of(template.data, server.data)
             change = _change(random.Random(seed), server.data, name, kind)
-            faults, outcome = _look(programs, server, ledger, name, kind)
-        except Failed as failed:
-            faults, change, outcome = [str(failed)], f"{name} {kind}", "failed"
+            faults, outcome = _look(programs, server, ledger, right, name)
+        except (Failed, OSError, ValueError, KeyError, subprocess.SubprocessError) as failed:
+            faults, change, outcome = [repr(failed)], f"{name} {kind}", "failed"
         finally:
             server.kill()
         tally[outcome] = tally.get(outcome, 0) + 1
@@ -83,7 +91,7 @@ def _change(rng, data, name, kind):
     return text
 
 
-def _look(programs, server, ledger, name, kind):
+def _look(programs, server, ledger, right, name):
     try:
         server.start()
     except Failed:
@@ -92,7 +100,7 @@ def _look(programs, server, ledger, name, kind):
         if server.process.poll() != 1 or "panicked" in said or not named:
             return [f"no clear reason: exit code {server.process.poll()}: {server.tail()}"], "refused"
         return [], "refused to start with a reason"
-    faults, found, told = [], set(), "damaged" in server.said().lower()
+    faults, found, told = [], set(), _tells(server)
     with ThreadPoolExecutor(READERS) as pool:
         for device, (text, refusal) in enumerate(pool.map(lambda n: _points(programs, server, n), range(1, DEVICES + 1)), 1):
             if refusal is not None:
@@ -104,7 +112,17 @@ def _look(programs, server, ledger, name, kind):
                 if report in found:
                     faults.append(f"shown twice: device {device} report {report & 0xFFFFFFFF}")
                 found.add(report)
-    told = told or "damaged" in server.said().lower()
+    for kind in LISTS:
+        shown, refusal = _listed(programs, server, kind)
+        if refusal is not None:
+            told = True
+            if "panicked" in refusal or "error: " not in refusal:
+                faults.append(f"{kind} list: {refusal}")
+            continue
+        faults += [f"{kind} list: nobody made it so: {row}" for row in shown if row not in right[kind]]
+        if len(shown) < len(right[kind]) and not told and not name.endswith("-wal"):
+            faults.append(f"{kind} list: {len(right[kind]) - len(shown)} are missing, and nothing says so")
+    told = told or _tells(server)
     if wrong := found - ledger.sent:
         faults.append(f"{len(wrong)} reports are shown that nobody sent")
     lost = ledger.acknowledged - found
@@ -115,6 +133,23 @@ def _look(programs, server, ledger, name, kind):
     if name.endswith("-wal") and lost:
         return faults, "the end of the log is lost"
     return faults, "told while reading" if told else "nothing is lost"
+
+
+def _tells(server):
+    """Whether the program says that something is damaged."""
+    said = server.said()
+    return "damaged" in said.lower() or "not as it was stored" in said
+
+
+def _listed(programs, server, kind):
+    """What the list shows of what only operators change, or why it shows nothing."""
+    command = [programs.narrowgate, kind, "list", *LISTS[kind], "--data", str(server.data), "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        return [], done.stderr
+    rows = json.loads(done.stdout)
+    rows = rows["devices"] if kind == "device" else rows
+    return [{name: value for name, value in row.items() if name not in CHANGING} for row in rows], None
 
 
 def _points(programs, server, device):

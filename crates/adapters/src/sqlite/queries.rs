@@ -13,6 +13,7 @@ use narrowgate_platform::{
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::{
+    error::store_error,
     key::{DataKey, SealedRow},
     names::Named,
     options::SqliteOptions,
@@ -183,7 +184,7 @@ pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevi
         let device = DeviceId(row.get(0)?);
         if let Err(error) = sum::intact(row, 2, || format!("the row of device {}", device.0)) {
             // One such row must not keep all others offline.
-            tracing::error!(%error, "a device is left out of those that are online");
+            tracing::error!(error = %store_error(&error), "a device is left out of those that are online");
             return Ok(None);
         }
         Ok(Some(OnlineDevice { device, lifetime_s: row.get(1)? }))

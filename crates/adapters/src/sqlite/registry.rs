@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::{
     day::Day,
     day_file,
-    error::OpenError,
+    error::{OpenError, store_error},
     files::{Layout, REGISTRY},
     key::{DataKey, SealError, SealedRow},
     names::Named,
@@ -593,7 +593,7 @@ impl Registry {
 fn unless_damaged<T>(found: rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
     match found {
         Err(error) if sum::is_damage(&error) => {
-            tracing::error!(%error, "damage in the registry");
+            tracing::error!(error = %store_error(&error), "a row of the registry is left out");
             Ok(None)
         }
         other => other,

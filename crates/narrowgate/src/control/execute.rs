@@ -3,7 +3,7 @@
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::device::Device,
-    ports::HistoryQuery,
+    ports::{HistoryQuery, StoreError},
     secret::Secret,
     service::{
         registry::{
@@ -55,16 +55,24 @@ pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Out
     }
 }
 
-/// Numbers for the start banner: products, devices, and whether there are more devices than were counted.
+/// What the start banner says of the registry: how many products and devices, or which row is damaged. That hinders no
+/// start: all others are served.
 ///
 /// # Errors
-/// The store's.
-pub(crate) async fn counts(registry: &Registry) -> Result<(usize, usize, bool), Failure> {
-    let explain = failed("cannot read the registry");
-    let products = registry.products().await.map_err(&explain)?.len();
+/// The store cannot be read at all.
+pub(crate) async fn summary(registry: &Registry) -> Result<String, Failure> {
     let list = DeviceList { limit: 1000, ..DeviceList::default() };
-    let page = registry.devices(&list).await.map_err(&explain)?;
-    Ok((products, page.devices.len(), page.next_cursor.is_some()))
+    let read = async { Ok((registry.products().await?.len(), registry.devices(&list).await?)) };
+    match read.await {
+        Ok((products, page)) => {
+            let more = if page.next_cursor.is_some() { " or more" } else { "" };
+            Ok(format!("{products} products, {}{more} devices", page.devices.len()))
+        }
+        Err(RegistryError::Store(StoreError::Damaged(what))) => {
+            Ok(format!("DAMAGED: {what}; see the log, restore a backup"))
+        }
+        Err(error) => Err(failed("cannot read the registry")(error)),
+    }
 }
 
 async fn on_products(registry: &Registry, request: Request) -> Result<Outcome, Failure> {

@@ -12,11 +12,10 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
         "reachable from outside, without a password"
     };
     let kept = if keeps_nothing(config) { "   (store.kind is memory: nothing is kept)" } else { "" };
-    let (products, devices, more) = execute::counts(&server.registry).await?;
-    let more = if more { " or more" } else { "" };
+    let registry = execute::summary(&server.registry).await?;
     output::note(format_args!(
         "narrowgate {}\n  devices   coaps://{dtls}   ({} shards)\n  http      http://{http}   ({reach})\n  \
-         control   {control}\n  data      {}{kept}\n  registry  {products} products, {devices}{more} devices",
+         control   {control}\n  data      {}{kept}\n  registry  {registry}",
         env!("CARGO_PKG_VERSION"),
         config.dtls.shards,
         config.data.display(),
