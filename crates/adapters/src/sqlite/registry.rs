@@ -442,12 +442,10 @@ impl Registry {
             "SELECT d.enabled AND p.enabled, d.state, d.secret_version, d.active_time, d.last_online_time, \
              d.last_offline_time, d.last_seen_time, d.lifetime_s, ",
             device_intact!(),
-            " AND ",
-            product_intact!(),
             " FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1"
         );
         let read = |row: &Row<'_>| {
-            sum::intact(row, 8, || format!("the row of device {} or of its product", device.0))?;
+            sum::intact(row, 8, || format!("the row of device {}", device.0))?;
             Ok(Life {
                 enabled: row.get(0)?,
                 state: rows::named(row, 1)?,
@@ -489,7 +487,8 @@ impl Registry {
 
     fn put_life(&self, device: DeviceId, life: &Life) -> rusqlite::Result<()> {
         let sql = "UPDATE devices SET state = ?2, active_time = ?3, last_online_time = ?4, last_offline_time = ?5, \
-                   last_seen_time = ?6, lifetime_s = ?7 WHERE id = ?1";
+                   last_seen_time = ?6, lifetime_s = ?7, sum = row_sum('device', id, product, ou, device_key, \
+                   asset_id, name, secret, secret_version, enabled, ?2, created, ?3, ?4, ?5, ?6, ?7) WHERE id = ?1";
         let ms = |time: Option<UnixMillis>| time.map(|time| time.0);
         self.connection.prepare_cached(sql)?.execute(params![
             device.0,

@@ -69,7 +69,8 @@ CREATE TRIGGER devices_added AFTER INSERT ON devices BEGIN
       NEW.lifetime_s)
     WHERE id = NEW.id;
 END;
-CREATE TRIGGER devices_changed AFTER UPDATE ON devices BEGIN
+-- Not where the statement has set the sum itself: a login does, to write the row once.
+CREATE TRIGGER devices_changed AFTER UPDATE ON devices WHEN NEW.sum IS OLD.sum BEGIN
   UPDATE devices SET
     sum = row_sum('device', NEW.id, NEW.product, NEW.ou, NEW.device_key, NEW.asset_id, NEW.name, NEW.secret, NEW.secret_version,
       NEW.enabled, NEW.state, NEW.created, NEW.active_time, NEW.last_online_time, NEW.last_offline_time, NEW.last_seen_time,
