@@ -93,6 +93,9 @@ enum Command {
         activation: ActivationArgs,
     },
     /// Mutated datagrams and messages at a server with one shard, which must not notice; exit code 1 if it does.
+    ///
+    /// Start the server with `store.cache` at 1MiB and give the product a thing model: else the cache that fills, and points
+    /// that mutations invent, count as memory that grows.
     Mutations {
         #[command(flatten)]
         common: Common,
