@@ -472,7 +472,7 @@ impl Registry {
         let read = |row: &Row<'_>| {
             sum::intact(row, 0, || format!("the row of device {} or of its product", device.0))
         };
-        Ok(self.connection.prepare_cached(sql)?.query_row([device.0], read).optional()?.unwrap_or(()))
+        self.connection.prepare_cached(sql)?.query_row([device.0], read).optional().map(drop)
     }
 
     fn assert_product_intact(&self, product_key: &str) -> rusqlite::Result<()> {
@@ -482,7 +482,7 @@ impl Registry {
             " AND p.model_sum IS row_sum('model', p.id, p.model_json) FROM products p WHERE p.product_key = ?1"
         );
         let read = |row: &Row<'_>| sum::intact(row, 0, || format!("the row of product {product_key}"));
-        Ok(self.connection.prepare_cached(sql)?.query_row([product_key], read).optional()?.unwrap_or(()))
+        self.connection.prepare_cached(sql)?.query_row([product_key], read).optional().map(drop)
     }
 
     fn put_life(&self, device: DeviceId, life: &Life) -> rusqlite::Result<()> {
