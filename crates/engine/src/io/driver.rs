@@ -270,8 +270,11 @@ impl<S: EventSink> Driver<S> {
         if now >= self.published + STATS_INTERVAL {
             self.published = now;
             let stats = self.shard.stats().clone();
+            let is_calm = stats.gauges.handshakes == 0;
             *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
-            invite_to_give_memory_back();
+            if is_calm {
+                invite_to_give_memory_back();
+            }
         }
     }
 
@@ -296,7 +299,8 @@ impl<S: EventSink> Driver<S> {
 
 /// Allocators with a heap for each thread give freed pages back late, and only while that thread goes on allocating
 /// (mimalloc by its purge delay). After a flood a shard has nothing to allocate: tens of megabytes would stay for as long as
-/// nothing happens. An allocation that nobody writes to costs microseconds.
+/// nothing happens. An allocation that nobody writes to costs microseconds; during a flood it would have memory given
+/// back that is wanted again at once.
 fn invite_to_give_memory_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
 }

@@ -2,7 +2,7 @@
 //!
 //! Two kinds: hellos without a cookie, as somebody sends them who does not receive the answers, and handshakes that are
 //! begun with the right cookie and given up when the server's flight has come. Nothing that a flood leaves may stay: the
-//! answer to a hello is no longer than the hello (RFC 6347, section 4.2.1), memory stands still after the first tenth of the
+//! answer to a hello is no longer than the hello (RFC 6347, section 4.2.1), memory stands still after the first fifth of the
 //! flood, and all gauges are back when the lifetime of a handshake is over.
 
 mod honest;
@@ -41,13 +41,12 @@ const HONEST_PAUSE: Duration = Duration::from_millis(10);
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond the lifetime of a handshake, until the gauges are read.
 const SETTLE: Duration = Duration::from_secs(5);
+/// The part of the flood in which memory finds its level: some lifetimes of a handshake.
+const EARLY_PART: u32 = 5;
 /// Growth of resident memory that is allowed, percent.
 const GROWTH_MAX: f64 = 2.0;
 /// Growth that is allowed beside it, bytes: what the honest device's logins alone let the store's caches grow by.
 const GROWTH_BYTES_MAX: u64 = 3 << 20;
-/// Growth that is allowed while handshakes are given up and evicted, percent: they have one limit, but not one size, and
-/// the allocator keeps pages of them that are partly free.
-const ABANDONED_GROWTH_MAX: f64 = 10.0;
 /// Gauges that have to be back at what they were.
 const GAUGES: [&str; 5] = ["sessions", "handshakes", "lookups", "requests_in_flight", "stored_answer_bytes"];
 
@@ -107,7 +106,7 @@ pub fn run(config: &LoadConfig, flood: &Flood, server: &Measurement) -> Result<F
         gauges: GAUGES.map(|name| (name, page.gauge(name).unwrap_or(f64::NAN))).to_vec(),
         violations: Vec::new(),
     };
-    judge(&mut outcome, flood.kind, &page_before);
+    judge(&mut outcome, &page_before);
     Ok(outcome)
 }
 
@@ -145,9 +144,10 @@ fn under_fire(
                 let sample = server.take()?;
                 own_last = own.take()?;
                 last = (sample, Instant::now());
-                if progress.load(Ordering::Relaxed) >= flood.count / 10 {
-                    memory.watch(sample.resident_bytes());
-                }
+                memory.watch(
+                    sample.resident_bytes(),
+                    progress.load(Ordering::Relaxed) < flood.count / EARLY_PART,
+                );
             }
             thread::sleep(HONEST_PAUSE);
         }
@@ -159,7 +159,7 @@ fn under_fire(
     })
 }
 
-fn judge(outcome: &mut FloodOutcome, kind: FloodKind, before: &Page) {
+fn judge(outcome: &mut FloodOutcome, before: &Page) {
     if outcome.amplification > 1.0 {
         outcome.violate(format!(
             "{:.3} bytes are answered for each byte of a hello without a cookie",
@@ -170,15 +170,11 @@ fn judge(outcome: &mut FloodOutcome, kind: FloodKind, before: &Page) {
         outcome.violate("no hello was answered".to_owned());
     }
     let FloodMemory { peak, after, .. } = outcome.memory;
-    let growth_max = match kind {
-        FloodKind::Hello => GROWTH_MAX,
-        FloodKind::Abandoned => ABANDONED_GROWTH_MAX,
-    };
     for (when, bytes) in [("during the flood", peak), ("after the flood", after)] {
         let growth = outcome.memory.growth_percent(bytes.saturating_sub(GROWTH_BYTES_MAX));
-        if growth > growth_max {
+        if growth > GROWTH_MAX {
             outcome.violate(format!(
-                "resident memory {when} is {growth:.1} % above that after a tenth of it, caches not counted"
+                "resident memory {when} is {growth:.1} % above the most in its first fifth, caches not counted"
             ));
         }
     }
@@ -229,10 +225,8 @@ impl Handshakes {
 }
 
 impl FloodMemory {
-    fn watch(&mut self, resident_bytes: u64) {
-        if self.after_tenth == 0 {
-            self.after_tenth = resident_bytes;
-        }
-        self.peak = self.peak.max(resident_bytes);
+    fn watch(&mut self, resident_bytes: u64, is_early: bool) {
+        let peak = if is_early { &mut self.early_peak } else { &mut self.peak };
+        *peak = resident_bytes.max(*peak);
     }
 }

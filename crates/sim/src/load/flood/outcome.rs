@@ -60,18 +60,18 @@ pub struct HonestHandshakes {
 pub struct FloodMemory {
     /// Before the flood.
     pub before: u64,
-    /// When a tenth of it was sent.
-    pub after_tenth: u64,
-    /// The most that was seen from then on.
+    /// The most while the first fifth of it was sent.
+    pub early_peak: u64,
+    /// The most from then on.
     pub peak: u64,
     /// When it was over and everything left half open had ended.
     pub after: u64,
 }
 
 impl FloodMemory {
-    /// Growth of `bytes` over what it was after a tenth of the flood, percent.
+    /// Growth of `bytes` over the most that it was in the first fifth of the flood, percent.
     pub(super) fn growth_percent(&self, bytes: u64) -> f64 {
-        100.0 * (bytes as f64 - self.after_tenth as f64) / (self.after_tenth as f64).max(1.0)
+        100.0 * (bytes as f64 - self.early_peak as f64) / (self.early_peak as f64).max(1.0)
     }
 }
 
@@ -113,12 +113,12 @@ impl fmt::Display for FloodOutcome {
         }
         let (median, p99) = self.slowdown();
         writeln!(f, "slowdown      p50 {median:.2}, p99 {p99:.2}")?;
-        let FloodMemory { before, after_tenth, peak, after } = self.memory;
+        let FloodMemory { before, early_peak, peak, after } = self.memory;
         writeln!(
             f,
-            "resident      {:.2} before, {:.2} after a tenth, {:.2} peak, {:.2} MiB after",
+            "resident      {:.2} before, at most {:.2} in the first fifth, {:.2} from then on, {:.2} MiB after",
             mib(before),
-            mib(after_tenth),
+            mib(early_peak),
             mib(peak),
             mib(after)
         )?;
