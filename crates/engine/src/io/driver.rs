@@ -42,6 +42,8 @@ pub const BACKLOG_MAX: usize = 32_768;
 const BATCHES_PER_TURN: usize = 8;
 /// How often counters are published and kernel drops are read.
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the allocator is invited to give memory back while handshakes are under way.
+const INVITATION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a shard that stopped receiving waits before it looks at the backlog again.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
@@ -95,6 +97,7 @@ impl RunningShard {
                 failing: false,
                 quiet: false,
                 published: now,
+                invited: now,
                 drops_asked: now,
                 #[cfg(feature = "test-hooks")]
                 step: None,
@@ -135,6 +138,8 @@ struct Driver<S> {
     /// Set by [`Input::Quiesce`]: what arrives from now on stays in the kernel.
     quiet: bool,
     published: Instant,
+    /// When the allocator was last invited to give memory back.
+    invited: Instant,
     /// When the kernel was last asked how many datagrams it dropped.
     drops_asked: Instant,
     /// Of the test clock: how far, and whom to tell.
@@ -272,7 +277,8 @@ impl<S: EventSink> Driver<S> {
             let stats = self.shard.stats().clone();
             let is_calm = stats.gauges.handshakes == 0;
             *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
-            if is_calm {
+            if is_calm || now >= self.invited + INVITATION_INTERVAL {
+                self.invited = now;
                 invite_to_give_memory_back();
             }
         }
@@ -300,7 +306,7 @@ impl<S: EventSink> Driver<S> {
 /// Allocators with a heap for each thread give freed pages back late, and only while that thread goes on allocating
 /// (mimalloc by its purge delay). After a flood a shard has nothing to allocate: tens of megabytes would stay for as long as
 /// nothing happens. An allocation that nobody writes to costs microseconds; during a flood it would have memory given
-/// back that is wanted again at once.
+/// back that is wanted again soon, so it is made seldom then.
 fn invite_to_give_memory_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
 }
