@@ -346,7 +346,9 @@ impl Registry {
         if !enabled {
             self.presence(device, DeviceState::Offline, at, life::SWITCHED_OFF)?;
         }
-        let sql = "UPDATE devices SET enabled = ?2 WHERE id = ?1";
+        let sql = "UPDATE devices SET enabled = ?2, sum = row_sum('device', id, product, ou, device_key, asset_id, \
+                   name, secret, secret_version, ?2, state, created, active_time, last_online_time, \
+                   last_offline_time, last_seen_time, lifetime_s) WHERE id = ?1";
         if self.connection.prepare_cached(sql)?.execute(params![device.0, enabled])? > 0 {
             let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
             self.note(&life::entry(device, at, event))?;
@@ -509,7 +511,9 @@ impl Registry {
             .prepare_cached("SELECT asset_id FROM devices WHERE id = ?1")?
             .query_row([device.0], |row| row.get(0))?;
         let sealed = self.seal(SealedRow::Device(&asset_id), secret)?;
-        let sql = "UPDATE devices SET secret = ?2, secret_version = secret_version + 1 WHERE id = ?1";
+        let sql = "UPDATE devices SET secret = ?2, secret_version = secret_version + 1, sum = row_sum('device', id, \
+                   product, ou, device_key, asset_id, name, ?2, secret_version + 1, enabled, state, created, \
+                   active_time, last_online_time, last_offline_time, last_seen_time, lifetime_s) WHERE id = ?1";
         self.connection.prepare_cached(sql)?.execute(params![device.0, sealed]).map(drop)
     }
 

@@ -69,14 +69,7 @@ CREATE TRIGGER devices_added AFTER INSERT ON devices BEGIN
       NEW.lifetime_s)
     WHERE id = NEW.id;
 END;
--- Not where the statement has set the sum itself: a login does, to write the row once.
-CREATE TRIGGER devices_changed AFTER UPDATE ON devices WHEN NEW.sum IS OLD.sum BEGIN
-  UPDATE devices SET
-    sum = row_sum('device', NEW.id, NEW.product, NEW.ou, NEW.device_key, NEW.asset_id, NEW.name, NEW.secret, NEW.secret_version,
-      NEW.enabled, NEW.state, NEW.created, NEW.active_time, NEW.last_online_time, NEW.last_offline_time, NEW.last_seen_time,
-      NEW.lifetime_s)
-    WHERE id = NEW.id;
-END;
+-- Statements that change a device set its sum themselves: a trigger would cost every login a temporary table.
 CREATE INDEX devices_product ON devices (product);
 
 -- Newest entries of each device, n counting from 1; device 0 is nobody's.

@@ -4,8 +4,9 @@
 //! The first 8 bytes of a SHA-256 over a letter for the table, the numbers (little endian) and the text. It finds
 //! accidents, it does not authenticate: whoever may write to the files can write sums too.
 //!
-//! The registry has its sums from SQL: `row_sum` takes a word for the table and all values of a row. Rows that change are
-//! summed by triggers; a query asks for `intact` and gives the answer to [`intact`].
+//! The registry has its sums from SQL: `row_sum` takes a word for the table and all values of a row. New products and
+//! devices, and products that change, are summed by triggers, other rows by the statement that writes them. A query asks
+//! whether `sum IS row_sum(…)`, and gives the answer to [`intact`].
 
 use rusqlite::{
     Connection, Row,

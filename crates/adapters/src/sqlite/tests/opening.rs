@@ -197,7 +197,7 @@ fn hurt_registry(data: &Path, table: &str, change: &str) {
         registry.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").unwrap();
     let triggers: Vec<(String, String)> =
         triggers.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
-    assert_eq!(triggers.len(), 4);
+    assert_eq!(triggers.len(), 3);
     for (name, _) in &triggers {
         registry.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
     }
