@@ -69,7 +69,7 @@ pub(crate) async fn summary(registry: &Registry) -> Result<String, Failure> {
             Ok(format!("{products} products, {}{more} devices", page.devices.len()))
         }
         Err(RegistryError::Store(StoreError::Damaged(what))) => {
-            Ok(format!("DAMAGED: {what}; see the log, restore a backup"))
+            Ok(format!("DAMAGED: {what}; restore a backup"))
         }
         Err(error) => Err(failed("cannot read the registry")(error)),
     }
