@@ -67,7 +67,7 @@ pub enum ShardEvent {
         /// Lets the platform try which mistake fits.
         failed: Box<FailedFinished>,
     },
-    /// A handshake is gone without a session: expired, failed, or replaced by a newer one of the same peer.
+    /// A handshake is gone without a session: expired, failed, or replaced by a newer one of the same path.
     HandshakeEnded {
         /// Which one.
         handshake: HandshakeId,
@@ -113,7 +113,7 @@ pub enum CloseCause {
     ByPeer,
     /// The platform said so.
     ByCommand,
-    /// A new handshake from the same address and port was completed (RFC 6347, section 4.2.8).
+    /// A new handshake from the same address and port, to the same address, was completed (RFC 6347, section 4.2.8).
     Replaced,
     /// Nothing was heard for the session's idle timeout.
     Idle,

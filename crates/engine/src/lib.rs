@@ -8,4 +8,5 @@
 pub mod event;
 pub mod handle;
 pub mod io;
+pub mod path;
 pub mod shard;

@@ -76,7 +76,7 @@ impl Server {
             }
         }
         let outbox = self.shard.outbox();
-        let sent = outbox.iter().map(|(peer, datagram)| (peer, datagram.to_vec())).collect();
+        let sent = outbox.iter().map(|(path, datagram)| (path.peer, datagram.to_vec())).collect();
         outbox.clear();
         sent
     }

@@ -102,8 +102,8 @@ impl Bench {
         }
         shard.drain_events(&mut events);
         *spent += begin.elapsed();
-        for (to, datagram) in shard.outbox().iter() {
-            let index = usize::from(to.port() - 1);
+        for (path, datagram) in shard.outbox().iter() {
+            let index = usize::from(path.peer.port() - 1);
             devices[index].handle_datagram(now, &mut datagram.to_vec(), random);
         }
         shard.outbox().clear();

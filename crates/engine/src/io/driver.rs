@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use std::os::fd::AsRawFd;
 
 use super::{
+    address::Binding,
     clock,
     mmsg::{BATCH, Mmsg},
 };
@@ -82,6 +83,7 @@ impl RunningShard {
         #[cfg(feature = "test-hooks")]
         clock::serve(&handle)?;
         let name = format!("shard-{}", config.shard);
+        let binding = Binding::of(socket.local_addr()?);
         let run = move || {
             let now = clock::now();
             let driver = Driver {
@@ -91,7 +93,7 @@ impl RunningShard {
                 inputs,
                 shared,
                 sink,
-                mmsg: Mmsg::new(),
+                mmsg: Mmsg::new(binding),
                 events: Vec::new(),
                 readable: true,
                 failing: false,
@@ -248,8 +250,8 @@ impl<S: EventSink> Driver<S> {
                     return;
                 }
             };
-            for (peer, datagram) in self.mmsg.datagrams() {
-                self.shard.handle_datagram(now, peer, datagram);
+            for (path, datagram) in self.mmsg.datagrams() {
+                self.shard.handle_datagram(now, path, datagram);
             }
             if count == 0 {
                 self.readable = false;

@@ -1,22 +1,26 @@
-//! `recvmmsg` and `sendmmsg`: up to 32 datagrams per system call.
+//! `recvmmsg` and `sendmmsg`: up to 32 datagrams per system call, each with both ends of its path.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    net::SocketAddr,
     os::fd::AsRawFd,
 };
 
 use nix::{
     errno::Errno,
+    libc,
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, recvmsg,
-        sendmmsg,
+        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
+        recvmsg, sendmmsg,
     },
 };
 
-use crate::shard::{
-    outbox::Outbox,
-    stats::{Counter, Stats},
+use super::address::{Binding, Source, address_for, local_of, peer_of};
+use crate::{
+    path::{Local, Path},
+    shard::{
+        outbox::Outbox,
+        stats::{Counter, Stats},
+    },
 };
 
 /// Datagrams per system call: most of the gain of batching, and a buffer that stays in the cache.
@@ -25,28 +29,35 @@ pub(super) const BATCH: usize = 32;
 /// Longest datagram taken: a whole DTLS record of 2^14 bytes with header, expansion and some room.
 const DATAGRAM_BYTES_MAX: usize = 17 * 1024;
 
-/// Buffers and headers for batches of datagrams.
+/// Buffers and headers for batches of datagrams through one socket.
 pub(super) struct Mmsg {
+    binding: Binding,
     buffer: Box<[u8]>,
     receive_headers: MultiHeaders<SockaddrStorage>,
     send_headers: MultiHeaders<SockaddrStorage>,
-    received: Vec<Received>,
+    /// With room for the address that a datagram leaves from; of a wildcard socket.
+    send_headers_from: MultiHeaders<SockaddrStorage>,
+    /// `None` where the datagram can't be used, so that positions stay right.
+    received: Vec<Option<Received>>,
     kernel_drops: u32,
 }
 
 /// One datagram of the last batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received {
-    pub(super) peer: SocketAddr,
+struct Received {
+    path: Path,
     bytes: usize,
 }
 
 impl Mmsg {
-    pub(super) fn new() -> Self {
+    /// For a socket with this binding.
+    pub(super) fn new(binding: Binding) -> Self {
         Self {
+            binding,
             buffer: vec![0; BATCH * DATAGRAM_BYTES_MAX].into_boxed_slice(),
-            receive_headers: MultiHeaders::preallocate(BATCH, None),
+            receive_headers: receive_headers(binding),
             send_headers: MultiHeaders::preallocate(BATCH, None),
+            send_headers_from: MultiHeaders::preallocate(BATCH, Some(source_space(binding))),
             received: Vec::with_capacity(BATCH),
             kernel_drops: 0,
         }
@@ -55,6 +66,11 @@ impl Mmsg {
     /// Receives a batch; returns the number of datagrams, 0 when none waits.
     pub(super) fn receive(&mut self, socket: &impl AsRawFd, stats: &mut Stats) -> io::Result<usize> {
         self.received.clear();
+        if self.binding.is_wildcard {
+            // The kernel leaves in each header how much of the room for control messages it used, and takes that for all
+            // there is the next time, so with control messages the headers are good for one batch.
+            self.receive_headers = receive_headers(self.binding);
+        }
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffer.chunks_exact_mut(DATAGRAM_BYTES_MAX).map(|chunk| [IoSliceMut::new(chunk)]).collect();
         let results = match recvmmsg(
@@ -69,37 +85,29 @@ impl Mmsg {
             Err(error) => return Err(error.into()),
         };
         for message in results {
-            let truncated = message.flags.contains(MsgFlags::MSG_TRUNC);
-            let peer = message.address.as_ref().and_then(to_socket_addr).filter(|_| !truncated);
-            if truncated {
-                stats.count(Counter::Truncated);
-            }
-            // Kept with length 0 where it can't be used, so that positions stay right.
-            let bytes = if peer.is_some() { message.bytes } else { 0 };
-            let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-            self.received.push(Received { peer, bytes });
+            let local = if self.binding.is_wildcard { read_control(&message).local } else { Local::Bound };
+            self.received.push(received(&message, local, stats));
         }
         Ok(self.received.len())
     }
 
     /// The datagrams of the last batch, to be changed in place.
-    pub(super) fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
+    pub(super) fn datagrams(&mut self) -> impl Iterator<Item = (Path, &mut [u8])> {
         self.received
             .iter()
             .zip(self.buffer.chunks_exact_mut(DATAGRAM_BYTES_MAX))
-            .filter(|(received, _)| received.peer.port() != 0)
-            .map(|(received, chunk)| (received.peer, &mut chunk[..received.bytes]))
+            .filter_map(|(received, chunk)| received.map(|it| (it.path, &mut chunk[..it.bytes])))
     }
 
     /// Receives one datagram with its control messages, which tell how many the kernel dropped so far; returns how
-    /// many were received. (`recvmmsg` with control messages would have to rebuild its headers for every batch.)
+    /// many were received. (For a socket with one address `recvmmsg` goes without control messages.)
     pub(super) fn receive_one_with_drops(
         &mut self,
         socket: &impl AsRawFd,
         stats: &mut Stats,
     ) -> io::Result<usize> {
         self.received.clear();
-        let mut control = nix::cmsg_space!(u32);
+        let mut control = nix::cmsg_space!(u32, libc::in6_pktinfo);
         let mut slices = [IoSliceMut::new(&mut self.buffer[..DATAGRAM_BYTES_MAX])];
         let message = match recvmsg::<SockaddrStorage>(
             socket.as_raw_fd(),
@@ -111,30 +119,31 @@ impl Mmsg {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
             Err(error) => return Err(error.into()),
         };
-        if let Ok(control) = message.cmsgs() {
-            for item in control {
-                if let ControlMessageOwned::RxqOvfl(total) = item {
-                    let new = total.wrapping_sub(self.kernel_drops);
-                    self.kernel_drops = total;
-                    stats.add(Counter::KernelReceiveDrops, u64::from(new));
-                }
-            }
+        let Control { local, drops } = read_control(&message);
+        if let Some(total) = drops {
+            let new = total.wrapping_sub(self.kernel_drops);
+            self.kernel_drops = total;
+            stats.add(Counter::KernelReceiveDrops, u64::from(new));
         }
-        if message.flags.contains(MsgFlags::MSG_TRUNC) {
-            stats.count(Counter::Truncated);
-            return Ok(1);
-        }
-        if let Some(peer) = message.address.as_ref().and_then(to_socket_addr) {
-            self.received.push(Received { peer, bytes: message.bytes });
-        }
+        self.received.push(received(&message, local, stats));
         Ok(1)
     }
 
-    /// Sends everything in `outbox` and clears it. What the kernel does not take is dropped and counted: the
-    /// peer's or our retransmission makes up for it, as for any lost datagram.
+    /// Sends everything in `outbox` and clears it, each datagram from its path's own end. What the kernel does not take is
+    /// dropped and counted: the peer's or our retransmission makes up for it, as for any lost datagram.
     pub(super) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
-        let datagrams: Vec<(SocketAddr, &[u8])> = outbox.iter().collect();
-        let mut rest = datagrams.as_slice();
+        let mut datagrams: Vec<(Path, &[u8])> = outbox.iter().collect();
+        if self.binding.is_wildcard {
+            // One system call has one source. What goes to one peer keeps its order.
+            datagrams.sort_by_key(|(path, _)| path.local);
+        }
+        for group in datagrams.chunk_by(|(one, _), (next, _)| one.local == next.local) {
+            self.send_group(socket, group, stats);
+        }
+        outbox.clear();
+    }
+
+    fn send_group(&mut self, socket: &impl AsRawFd, mut rest: &[(Path, &[u8])], stats: &mut Stats) {
         while !rest.is_empty() {
             let batch = &rest[..rest.len().min(BATCH)];
             let sent = match self.send_batch(socket, batch) {
@@ -153,81 +162,61 @@ impl Mmsg {
             };
             rest = &rest[sent..];
         }
-        outbox.clear();
     }
 
-    fn send_batch(&mut self, socket: &impl AsRawFd, batch: &[(SocketAddr, &[u8])]) -> nix::Result<usize> {
+    /// Sends datagrams that all leave from where the first one does.
+    fn send_batch(&mut self, socket: &impl AsRawFd, batch: &[(Path, &[u8])]) -> nix::Result<usize> {
+        let source = batch.first().and_then(|(path, _)| Source::of(path.local, self.binding));
+        let (headers, control): (_, &[ControlMessage<'_>]) = match &source {
+            Some(source) => (&mut self.send_headers_from, &[source.control()]),
+            None => (&mut self.send_headers, &[]),
+        };
         let slices: Vec<[IoSlice<'_>; 1]> =
             batch.iter().map(|(_, datagram)| [IoSlice::new(datagram)]).collect();
         let addresses: Vec<Option<SockaddrStorage>> =
-            batch.iter().map(|(peer, _)| Some(SockaddrStorage::from(*peer))).collect();
-        let none: [ControlMessage<'_>; 0] = [];
-        let results = sendmmsg(
-            socket.as_raw_fd(),
-            &mut self.send_headers,
-            slices.iter(),
-            addresses,
-            none,
-            MsgFlags::MSG_DONTWAIT,
-        )?;
+            batch.iter().map(|(path, _)| Some(address_for(path.peer, self.binding))).collect();
+        let results =
+            sendmmsg(socket.as_raw_fd(), headers, slices.iter(), addresses, control, MsgFlags::MSG_DONTWAIT)?;
         Ok(results.count())
     }
 }
 
-fn to_socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(v4) = address.as_sockaddr_in() {
-        return Some(SocketAddr::from((v4.ip(), v4.port())));
+fn receive_headers(binding: Binding) -> MultiHeaders<SockaddrStorage> {
+    MultiHeaders::preallocate(BATCH, binding.is_wildcard.then(|| nix::cmsg_space!(u32, libc::in6_pktinfo)))
+}
+
+/// Room for the one control message of a datagram that is sent; the kernel takes no other length.
+fn source_space(binding: Binding) -> Vec<u8> {
+    if binding.is_v6 { nix::cmsg_space!(libc::in6_pktinfo) } else { nix::cmsg_space!(libc::in_pktinfo) }
+}
+
+/// What the kernel says beside a datagram.
+#[derive(Default)]
+struct Control {
+    local: Local,
+    /// Datagrams dropped so far for want of room.
+    drops: Option<u32>,
+}
+
+fn read_control(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Control {
+    let mut control = Control::default();
+    for item in message.cmsgs().into_iter().flatten() {
+        match item {
+            ControlMessageOwned::RxqOvfl(total) => control.drops = Some(total),
+            other => control.local = local_of(&other).unwrap_or(control.local),
+        }
     }
-    address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port())))
+    control
+}
+
+fn received(message: &RecvMsg<'_, '_, SockaddrStorage>, local: Local, stats: &mut Stats) -> Option<Received> {
+    if message.flags.contains(MsgFlags::MSG_TRUNC) {
+        stats.count(Counter::Truncated);
+        return None;
+    }
+    let peer = message.address.as_ref().and_then(peer_of).filter(|peer| peer.port() != 0)?;
+    Some(Received { path: Path { peer, local }, bytes: message.bytes })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-
-    use super::*;
-    use crate::io::socket;
-
-    #[test]
-    fn datagrams_that_the_kernel_dropped_are_counted() {
-        let socket =
-            socket::bind_all(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a free port").remove(0);
-        socket2::SockRef::from(&socket).set_recv_buffer_size(4096).expect("a small buffer is granted");
-        let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let address = socket.local_addr().expect("a bound socket has an address");
-        let send = |count: usize| {
-            (0..count).for_each(|_| assert_eq!(peer.send_to(&[0; 500], address).ok(), Some(500)));
-        };
-        send(100);
-        let (mut mmsg, mut stats) = (Mmsg::new(), Stats::default());
-        let mut received = 0;
-        while let Ok(count @ 1..) = mmsg.receive(&socket, &mut stats) {
-            received += count;
-        }
-        // The count comes with the next datagram that is taken in.
-        send(1);
-        assert_eq!(mmsg.receive_one_with_drops(&socket, &mut stats).ok(), Some(1));
-        assert!(received < 100);
-        assert_eq!(stats.value(Counter::KernelReceiveDrops), 100 - received as u64);
-    }
-
-    #[test]
-    fn a_batch_goes_out_and_comes_in_whole() {
-        let socket =
-            socket::bind_all(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a free port").remove(0);
-        let address = socket.local_addr().expect("a bound socket has an address");
-        let mut outbox = Outbox::default();
-        for number in 0..100_u8 {
-            outbox.push(address, &[number, 1, 2]);
-        }
-        let (mut mmsg, mut stats) = (Mmsg::new(), Stats::default());
-        mmsg.send(&socket, &mut outbox, &mut stats);
-        let mut received = Vec::new();
-        while let Ok(1..) = mmsg.receive(&socket, &mut stats) {
-            received.extend(mmsg.datagrams().map(|(peer, datagram)| (peer, datagram.to_vec())));
-        }
-        let expected: Vec<_> = (0..100_u8).map(|number| (address, vec![number, 1, 2])).collect();
-        assert_eq!(received, expected);
-        assert_eq!(stats.value(Counter::DatagramsSent), 100);
-    }
-}
+mod tests;

@@ -5,6 +5,8 @@ use std::{io, net::SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::address::Binding;
+
 /// Kernel buffers asked for, bytes: a second of 10,000 datagrams per second. The kernel may grant less (`net.core.rmem_max`).
 const BUFFER_BYTES: usize = 8 << 20;
 
@@ -30,10 +32,22 @@ pub fn bind_all(address: SocketAddr, count: u16) -> io::Result<Vec<std::net::Udp
             let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
             let _ = socket.set_send_buffer_size(BUFFER_BYTES);
             setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+            tell_own_address(&socket, Binding::of(address))?;
             socket.bind(&address.into())?;
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Has the kernel tell with each datagram to which address it was sent, where that is not known beforehand.
+fn tell_own_address(socket: &Socket, binding: Binding) -> io::Result<()> {
+    match binding {
+        Binding { is_wildcard: false, .. } => Ok(()),
+        // Of IPv4 datagrams too, whose address it writes as a mapped one then.
+        Binding { is_v6: true, .. } => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true),
+        Binding { is_v6: false, .. } => setsockopt(socket, sockopt::Ipv4PacketInfo, &true),
+    }
+    .map_err(io::Error::from)
 }
 
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {

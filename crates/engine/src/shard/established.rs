@@ -1,15 +1,15 @@
 //! Established sessions: what arrives by them, what is sent by them, and how they end.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use narrowgate_coap::{Code, Endpoint, Event, Response};
 use narrowgate_dtls::{self as dtls, Opened, Random, Session};
 
-use super::{BUSY_MAX_AGE_S, Shard, stats::Counter, table::HasPeer, wheel::Entry};
-use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
+use super::{BUSY_MAX_AGE_S, Shard, stats::Counter, table::HasPath, wheel::Entry};
+use crate::{
+    event::{CloseCause, SessionId, ShardEvent, Ticket},
+    path::Path,
+};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
 const NOISE_MAX: u8 = 32;
@@ -22,7 +22,7 @@ const NEVER: u32 = u32::MAX;
 pub(super) struct Established {
     dtls: Session,
     endpoint: Endpoint,
-    peer: SocketAddr,
+    path: Path,
     /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
     /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
     armed: [u64; 3],
@@ -41,9 +41,9 @@ pub(super) struct Established {
 // Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes.
 const _: () = assert!(size_of::<Established>() <= 512);
 
-impl HasPeer for Established {
-    fn peer(&self) -> SocketAddr {
-        self.peer
+impl HasPath for Established {
+    fn path(&self) -> Path {
+        self.path
     }
 }
 
@@ -58,7 +58,7 @@ impl Shard {
     pub(super) fn establish(
         &mut self,
         now: Instant,
-        peer: SocketAddr,
+        path: Path,
         dtls: Session,
         client_random: &[u8; 32],
     ) -> SessionId {
@@ -72,7 +72,7 @@ impl Shard {
         let (slot, generation) = self.sessions.insert(Established {
             dtls,
             endpoint: Endpoint::new(u16::from_be_bytes(mid)),
-            peer,
+            path,
             armed: [u64::MAX; 3],
             client_random: head(client_random),
             heard_s: self.seconds(now),
@@ -84,9 +84,9 @@ impl Shard {
         SessionId { shard: self.config.shard, slot, generation }
     }
 
-    /// Whether the session of this peer grew out of a ClientHello with this random.
-    pub(super) fn grew_out_of(&mut self, peer: SocketAddr, client_random: &[u8; 32]) -> bool {
-        let slot = self.sessions.find(peer);
+    /// Whether the session of this path grew out of a ClientHello with this random.
+    pub(super) fn grew_out_of(&mut self, path: Path, client_random: &[u8; 32]) -> bool {
+        let slot = self.sessions.find(path);
         slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.client_random == head(client_random))
     }
 
@@ -136,8 +136,8 @@ impl Shard {
                         if established.dtls.failed_opens() < dtls::limits::FAILED_OPENS_MAX => {}
                     dtls::Discard::PlaintextTooLong => {
                         // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
-                        let peer = established.peer;
-                        outbox.push_with(peer, |out| established.dtls.record_overflow(random, out));
+                        let path = established.path;
+                        outbox.push_with(path, |out| established.dtls.record_overflow(random, out));
                         outcome.end = Some(CloseCause::Abuse);
                     }
                     dtls::Discard::Unauthentic | dtls::Discard::ForgeryBudget | dtls::Discard::EmptyFlood => {
@@ -156,9 +156,9 @@ impl Shard {
                 return;
             }
             Opened::FinishedAgain => {
-                let peer = established.peer;
+                let path = established.path;
                 // The last flight is made anew, with new record numbers (RFC 6347, section 4.2.4).
-                let sent = outbox.push_with(peer, |out| established.dtls.last_flight(random, out));
+                let sent = outbox.push_with(path, |out| established.dtls.last_flight(random, out));
                 if sent.is_err() {
                     outcome.end = Some(CloseCause::Abuse);
                 }
@@ -169,9 +169,9 @@ impl Shard {
                 return;
             }
             Opened::RenegotiationAttempt => {
-                let peer = established.peer;
+                let path = established.path;
                 // RFC 5746 4.5 leaves the choice: the attempt is refused by a warning, the session lives.
-                outbox.push_with(peer, |out| established.dtls.no_renegotiation(random, out));
+                outbox.push_with(path, |out| established.dtls.no_renegotiation(random, out));
             }
             Opened::Empty | Opened::WarningAlert(_) | Opened::Ignored => {}
         }
@@ -224,8 +224,8 @@ impl Shard {
         let Self { sessions, scratch, outbox, random, stats, .. } = self;
         let Some(established) = sessions.at(slot) else { return };
         while established.endpoint.poll_transmit(scratch) {
-            let peer = established.peer;
-            let sealed = outbox.push_with(peer, |out| established.dtls.seal(scratch, random, out));
+            let path = established.path;
+            let sealed = outbox.push_with(path, |out| established.dtls.seal(scratch, random, out));
             match sealed {
                 Ok(()) => {}
                 Err(dtls::SealError::TooLarge { .. }) => stats.count(Counter::MessagesTooLarge),
@@ -269,9 +269,9 @@ impl Shard {
     pub(super) fn close_with_notify(&mut self, slot: u32, cause: CloseCause) {
         let Self { sessions, outbox, random, .. } = self;
         if let Some(established) = sessions.at(slot) {
-            let peer = established.peer;
+            let path = established.path;
             // A session whose numbers are used up ends without a word.
-            outbox.push_with(peer, |out| established.dtls.close_notify(random, out));
+            outbox.push_with(path, |out| established.dtls.close_notify(random, out));
         }
         self.close(slot, cause);
     }

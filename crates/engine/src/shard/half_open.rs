@@ -1,16 +1,19 @@
 //! Handshakes under way: boxed, short-lived, limited in number.
 
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 
 use narrowgate_dtls::{FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session};
 
 use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, wheel::Entry};
-use crate::event::{CloseCause, HandshakeId, ShardEvent};
+use crate::{
+    event::{CloseCause, HandshakeId, ShardEvent},
+    path::Path,
+};
 
 /// A handshake and what the shard knows of it.
 pub(super) struct HalfOpen {
     machine: Box<ServerHandshake>,
-    peer: SocketAddr,
+    path: Path,
     generation: u32,
     /// Its number at the admission.
     begun: u64,
@@ -21,32 +24,32 @@ pub(super) struct HalfOpen {
 }
 
 impl Shard {
-    pub(super) fn handle_client_hello(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8]) {
+    pub(super) fn handle_client_hello(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         if self.draining {
             return self.stats.count(Counter::HandshakesDeferred);
         }
         self.scratch.clear();
-        match self.listener.handle_datagram(now, peer, datagram, &mut self.random, &mut self.scratch) {
-            FrontDoor::Discard(discard) => match self.handshake_by_peer.get(&peer) {
+        match self.listener.handle_datagram(now, path.peer, datagram, &mut self.random, &mut self.scratch) {
+            FrontDoor::Discard(discard) => match self.handshake_by_path.get(&path) {
                 // A later fragment of a ClientHello whose first fragment held the cookie.
                 Some(&slot) => self.feed_handshake(now, slot, datagram),
                 None => self.stats.count_dtls(discard),
             },
             FrontDoor::HelloVerify => {
                 self.stats.count(Counter::HelloVerifies);
-                self.outbox.push(peer, &self.scratch);
+                self.outbox.push(path, &self.scratch);
             }
             FrontDoor::Refuse(refusal) => {
                 self.stats.count(Counter::HandshakesFailed);
-                self.outbox.push(peer, &self.scratch);
-                self.events.push_back(ShardEvent::Refused { peer, refusal });
+                self.outbox.push(path, &self.scratch);
+                self.events.push_back(ShardEvent::Refused { peer: path.peer, refusal });
             }
-            FrontDoor::Accept(machine) => self.accept(now, peer, machine, datagram),
+            FrontDoor::Accept(machine) => self.accept(now, path, machine, datagram),
         }
     }
 
-    fn accept(&mut self, now: Instant, peer: SocketAddr, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
-        if let Some(&slot) = self.handshake_by_peer.get(&peer) {
+    fn accept(&mut self, now: Instant, path: Path, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
+        if let Some(&slot) = self.handshake_by_path.get(&path) {
             if self.handshakes[slot as usize].machine.client_random() == machine.client_random() {
                 // The same ClientHello again: our flight was lost.
                 return self.feed_handshake(now, slot, datagram);
@@ -54,11 +57,11 @@ impl Shard {
             self.stats.count(Counter::HandshakesReplaced);
             self.end_handshake(slot);
         }
-        if self.grew_out_of(peer, machine.client_random()) {
+        if self.grew_out_of(path, machine.client_random()) {
             // A late copy of the ClientHello of the session that is there.
             return self.stats.count(Counter::HandshakesRepeated);
         }
-        match self.admission.permit(peer.ip(), &self.config.admission) {
+        match self.admission.permit(path.peer.ip(), &self.config.admission) {
             Permit::Yes => {}
             Permit::Evict { slot } => {
                 self.stats.count(Counter::HandshakesEvicted);
@@ -69,10 +72,10 @@ impl Shard {
         self.handshakes_begun = self.handshakes_begun.wrapping_add(1);
         let entry = self.handshakes.vacant_entry();
         let slot = entry.key() as u32;
-        let begun = self.admission.begin(peer.ip(), slot);
+        let begun = self.admission.begin(path.peer.ip(), slot);
         let generation = self.handshakes_begun;
-        entry.insert(HalfOpen { machine, peer, generation, begun, asked: false, armed: u64::MAX });
-        self.handshake_by_peer.insert(peer, slot);
+        entry.insert(HalfOpen { machine, path, generation, begun, asked: false, armed: u64::MAX });
+        self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
     }
@@ -112,7 +115,7 @@ impl Shard {
         let mut ended = None;
         while let Some(event) = self.handshakes[slot as usize].machine.poll_event() {
             let half_open = &mut self.handshakes[slot as usize];
-            let (peer, generation) = (half_open.peer, half_open.generation);
+            let (peer, generation) = (half_open.path.peer, half_open.generation);
             let handshake = HandshakeId { shard: self.config.shard, slot, generation };
             match event {
                 HandshakeEvent::PskWanted { identity } => {
@@ -138,7 +141,7 @@ impl Shard {
         }
         let half_open = &mut self.handshakes[slot as usize];
         while half_open.machine.poll_transmit(&mut self.scratch) {
-            self.outbox.push(half_open.peer, &self.scratch);
+            self.outbox.push(half_open.path, &self.scratch);
         }
         match ended {
             None => self.arm_handshake(slot),
@@ -149,16 +152,22 @@ impl Shard {
 
     fn promote(&mut self, now: Instant, slot: u32, session: Session) {
         let half_open = self.remove_handshake(slot);
-        let peer = half_open.peer;
-        if let Some(old) = self.sessions.find(peer) {
+        let path = half_open.path;
+        if let Some(old) = self.sessions.find(path) {
             // RFC 6347 4.2.8: only now, with the new Finished verified, the old association goes.
             self.close(old, CloseCause::Replaced);
         }
         self.stats.count(Counter::HandshakesCompleted);
         let suite = session.suite();
-        let session = self.establish(now, peer, session, half_open.machine.client_random());
+        let session = self.establish(now, path, session, half_open.machine.client_random());
         let handshake = self.handshake_id(slot, half_open.generation);
-        self.events.push_back(ShardEvent::Connected { handshake, session, peer, suite, verified: now });
+        self.events.push_back(ShardEvent::Connected {
+            handshake,
+            session,
+            peer: path.peer,
+            suite,
+            verified: now,
+        });
     }
 
     fn end_handshake(&mut self, slot: u32) {
@@ -169,15 +178,15 @@ impl Shard {
 
     fn remove_handshake(&mut self, slot: u32) -> HalfOpen {
         let half_open = self.handshakes.remove(slot as usize);
-        self.handshake_by_peer.remove(&half_open.peer);
-        self.admission.end(half_open.peer.ip(), half_open.begun);
+        self.handshake_by_path.remove(&half_open.path);
+        self.admission.end(half_open.path.peer.ip(), half_open.begun);
         if half_open.asked {
             self.admission.lookups -= 1;
         }
         if self.handshakes.is_empty() && self.handshakes.capacity() > 4096 {
             // After a flood: give the memory back.
             self.handshakes.shrink_to_fit();
-            self.handshake_by_peer.shrink_to_fit();
+            self.handshake_by_path.shrink_to_fit();
         }
         half_open
     }

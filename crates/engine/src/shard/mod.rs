@@ -15,7 +15,6 @@ pub mod wheel;
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,7 +36,10 @@ use self::{
     table::Table,
     wheel::{Entry, Wheel},
 };
-use crate::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent};
+use crate::{
+    event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent},
+    path::Path,
+};
 
 /// Settings and limits of a shard.
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ pub struct Shard {
     random: ShardRandom,
     listener: Listener,
     handshakes: Slab<HalfOpen>,
-    handshake_by_peer: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
+    handshake_by_path: HashMap<Path, u32, foldhash::fast::RandomState>,
     handshakes_begun: u32,
     admission: Admission,
     sessions: Table<Established>,
@@ -134,7 +136,7 @@ impl Shard {
             random,
             listener,
             handshakes: Slab::new(),
-            handshake_by_peer: HashMap::default(),
+            handshake_by_path: HashMap::default(),
             handshakes_begun: 0,
             admission: Admission::default(),
             sessions: Table::default(),
@@ -151,17 +153,21 @@ impl Shard {
         }
     }
 
-    /// Takes one datagram; it is decrypted in place.
-    pub fn handle_datagram(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8]) {
+    /// Takes one datagram; it is decrypted in place. A peer's address alone is the path to a server with one address.
+    pub fn handle_datagram(&mut self, now: Instant, path: impl Into<Path>, datagram: &mut [u8]) {
+        self.handle_datagram_of(now, path.into(), datagram);
+    }
+
+    fn handle_datagram_of(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         self.stats.count(Counter::DatagramsReceived);
         self.stats.add(Counter::BytesReceived, datagram.len() as u64);
         match dtls::classify(datagram) {
-            DatagramKind::ClientHello => self.handle_client_hello(now, peer, datagram),
+            DatagramKind::ClientHello => self.handle_client_hello(now, path, datagram),
             DatagramKind::HandshakeEpoch0 => {
                 // With a session this may be the peer's last flight again: our answer to it was lost (RFC 6347, 4.2.4).
-                self.route(now, peer, datagram, Counter::StrayHandshake);
+                self.route(now, path, datagram, Counter::StrayHandshake);
             }
-            DatagramKind::Protected => self.route(now, peer, datagram, Counter::LostAssociation),
+            DatagramKind::Protected => self.route(now, path, datagram, Counter::LostAssociation),
             _ => self.stats.count(Counter::NotDtls),
         }
     }
@@ -229,10 +235,10 @@ impl Shard {
         &mut self.stats
     }
 
-    /// Gives a datagram to the handshake or the session of its peer; `stray` counts it where there is neither.
-    fn route(&mut self, now: Instant, peer: SocketAddr, datagram: &mut [u8], stray: Counter) {
-        let handshake = self.handshake_by_peer.get(&peer).copied();
-        let session = self.sessions.find(peer);
+    /// Gives a datagram to the handshake or the session of its path; `stray` counts it where there is neither.
+    fn route(&mut self, now: Instant, path: Path, datagram: &mut [u8], stray: Counter) {
+        let handshake = self.handshake_by_path.get(&path).copied();
+        let session = self.sessions.find(path);
         match (handshake, session) {
             (None, None) => self.stats.count(stray),
             (None, Some(slot)) => {

@@ -1,19 +1,21 @@
-//! The table of established sessions: a slab in pages, and an index from peer address to slot.
+//! The table of established sessions: a slab in pages, and an index from path (peer and local address) to slot.
 //!
 //! A slot's index and generation together name a session for as long as the process lives. Pages of 1,024 slots
 //! are allocated one by one, so that growing never copies a session and never stops the loop. The index holds
 //! four bytes per session: the address is compared in the slot itself.
 
-use std::{hash::BuildHasher, net::SocketAddr};
+use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
+
+use crate::path::Path;
 
 const PAGE: usize = 1024;
 
 /// What the index needs of a session.
-pub trait HasPeer {
-    /// The peer's address and port.
-    fn peer(&self) -> SocketAddr;
+pub trait HasPath {
+    /// Where the peer is, and where it is heard.
+    fn path(&self) -> Path;
 }
 
 #[derive(Debug)]
@@ -22,43 +24,43 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// Sessions by slot and by peer.
+/// Sessions by slot and by path.
 #[derive(Debug)]
 pub struct Table<T> {
     pages: Vec<Box<[Slot<T>]>>,
     free: Vec<u32>,
     used: u32,
-    by_peer: HashTable<u32>,
+    by_path: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
     /// Where the next search for a session to shed begins.
     hand: u32,
 }
 
-impl<T: HasPeer> Default for Table<T> {
+impl<T: HasPath> Default for Table<T> {
     fn default() -> Self {
         Self {
             pages: Vec::new(),
             free: Vec::new(),
             used: 0,
-            by_peer: HashTable::new(),
+            by_path: HashTable::new(),
             hasher: foldhash::fast::RandomState::default(),
             hand: 0,
         }
     }
 }
 
-impl<T: HasPeer> Table<T> {
+impl<T: HasPath> Table<T> {
     /// Number of sessions.
     pub fn len(&self) -> usize {
-        self.by_peer.len()
+        self.by_path.len()
     }
 
     /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
-        self.by_peer.is_empty()
+        self.by_path.is_empty()
     }
 
-    /// Adds a session and returns its slot and generation. The caller has removed an older one of the same peer.
+    /// Adds a session and returns its slot and generation. The caller has removed an older one of the same path.
     pub fn insert(&mut self, value: T) -> (u32, u32) {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.used;
@@ -68,24 +70,24 @@ impl<T: HasPeer> Table<T> {
             self.used += 1;
             index
         });
-        let hash = self.hasher.hash_one(value.peer());
+        let hash = self.hasher.hash_one(value.path());
         let slot = self.slot_mut(index);
         slot.generation = slot.generation.wrapping_add(1);
         let generation = slot.generation;
         slot.value = Some(value);
-        let Self { pages, by_peer, hasher, .. } = self;
-        by_peer.insert_unique(hash, index, |&other| match value_in(pages, other) {
-            Some(value) => hasher.hash_one(value.peer()),
+        let Self { pages, by_path, hasher, .. } = self;
+        by_path.insert_unique(hash, index, |&other| match value_in(pages, other) {
+            Some(value) => hasher.hash_one(value.path()),
             None => 0,
         });
         (index, generation)
     }
 
-    /// The session of a peer.
-    pub fn find(&self, peer: SocketAddr) -> Option<u32> {
-        let hash = self.hasher.hash_one(peer);
-        self.by_peer
-            .find(hash, |&index| value_in(&self.pages, index).is_some_and(|value| value.peer() == peer))
+    /// The session of a path.
+    pub fn find(&self, path: Path) -> Option<u32> {
+        let hash = self.hasher.hash_one(path);
+        self.by_path
+            .find(hash, |&index| value_in(&self.pages, index).is_some_and(|value| value.path() == path))
             .copied()
     }
 
@@ -108,9 +110,9 @@ impl<T: HasPeer> Table<T> {
 
     /// Removes and returns the session in a slot.
     pub fn take(&mut self, index: u32) -> Option<T> {
-        let peer = self.at(index)?.peer();
-        let hash = self.hasher.hash_one(peer);
-        if let Ok(entry) = self.by_peer.find_entry(hash, |&other| other == index) {
+        let path = self.at(index)?.path();
+        let hash = self.hasher.hash_one(path);
+        if let Ok(entry) = self.by_path.find_entry(hash, |&other| other == index) {
             entry.remove();
         }
         let value = self.slot_mut(index).value.take();
@@ -156,20 +158,23 @@ fn value_in<T>(pages: &[Box<[Slot<T>]>], index: u32) -> Option<&T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
 
-    impl HasPeer for SocketAddr {
-        fn peer(&self) -> SocketAddr {
+    use super::*;
+    use crate::path::Local;
+
+    impl HasPath for Path {
+        fn path(&self) -> Path {
             *self
         }
     }
 
-    fn peer(n: u32) -> SocketAddr {
-        SocketAddr::from(([10, 0, (n >> 16) as u8, 1], n as u16))
+    fn peer(n: u32) -> Path {
+        SocketAddr::from(([10, 0, (n >> 16) as u8, 1], n as u16)).into()
     }
 
     #[test]
-    fn sessions_are_found_by_peer_and_a_freed_slot_has_a_new_generation() {
+    fn sessions_are_found_by_path_and_a_freed_slot_has_a_new_generation() {
         let mut table = Table::default();
         let slots: Vec<_> = (0..5000).map(|n| table.insert(peer(n))).collect();
         for n in 0..5000 {
@@ -187,10 +192,21 @@ mod tests {
     }
 
     #[test]
+    fn one_peer_at_two_addresses_of_the_server_has_two_sessions() {
+        let mut table = Table::default();
+        let paths = [1, 2].map(|n| Path { local: Local::of([127, 0, 0, n].into(), 1), ..peer(1) });
+        let [first, second] = paths.map(|path| table.insert(path).0);
+        assert_eq!(paths.map(|path| table.find(path)), [Some(first), Some(second)]);
+        assert_eq!(table.find(peer(1)), None);
+        assert_eq!(table.take(first), Some(paths[0]));
+        assert_eq!(paths.map(|path| table.find(path)), [None, Some(second)]);
+    }
+
+    #[test]
     fn the_oldest_of_a_small_table_is_shed_first() {
         let mut table = Table::default();
         let slots: Vec<_> = (0..20).map(|n| table.insert(peer(n)).0).collect();
-        let oldest = table.shed_candidate(|peer| (peer.port() + 7) % 20);
+        let oldest = table.shed_candidate(|path| (path.peer.port() + 7) % 20);
         assert_eq!(oldest, Some(slots[13]));
     }
 }

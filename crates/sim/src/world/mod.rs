@@ -242,8 +242,8 @@ impl World {
     /// Puts on its way what the server and the devices want to send.
     fn collect(&mut self) {
         let Self { now, shard, network, hosts, .. } = self;
-        for (to, datagram) in shard.outbox().iter() {
-            network.handle_datagram(*now, SERVER, to, datagram);
+        for (path, datagram) in shard.outbox().iter() {
+            network.handle_datagram(*now, SERVER, path.peer, datagram);
         }
         shard.outbox().clear();
         for Host { address, device, events } in hosts {

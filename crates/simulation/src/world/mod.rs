@@ -436,7 +436,7 @@ impl World {
         let Some(mut server) = self.server.take() else { return };
         for shard in &mut server.shards {
             let sent: Vec<(SocketAddr, Vec<u8>)> =
-                shard.outbox().iter().map(|(to, datagram)| (to, datagram.to_vec())).collect();
+                shard.outbox().iter().map(|(path, datagram)| (path.peer, datagram.to_vec())).collect();
             shard.outbox().clear();
             for (to, datagram) in sent {
                 let checked = self.ledger.transmitted(to, &datagram);
