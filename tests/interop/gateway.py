@@ -39,6 +39,7 @@ class Gateway:
         self._binary = str(binary)
         self.folder = Path(tempfile.mkdtemp(prefix="interop-"))
         self.data = self.folder / "data"
+        self.dtls_host = "127.0.0.1"
         self.dtls_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
         self._process = None
@@ -46,7 +47,7 @@ class Gateway:
 
     def serve_command(self, *more, verb="serve"):
         """The command that `start` runs."""
-        listen = ["--dtls", f"127.0.0.1:{self.dtls_port}", "--http", f"127.0.0.1:{self.http_port}"]
+        listen = ["--dtls", f"{self.dtls_host}:{self.dtls_port}", "--http", f"127.0.0.1:{self.http_port}"]
         return [self._binary, verb, "--data", str(self.data), *listen, *more]
 
     def start(self, *more, verb="serve"):
@@ -138,9 +139,9 @@ class Gateway:
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
 
-    def target(self, identity, key, suite, seconds=10.0):
+    def target(self, identity, key, suite, seconds=10.0, host="127.0.0.1"):
         """The server as a peer sees it."""
-        return Target(self.dtls_port, identity, key, suite, seconds)
+        return Target(self.dtls_port, identity, key, suite, seconds, host)
 
     def fingerprint(self):
         """Every file of the data directory with a hash of its content; the lock file is no content."""

@@ -86,6 +86,11 @@ impl Server {
 
     /// With further settings, by their variables without `NARROWGATE_`.
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_on("127.0.0.1:0", settings)
+    }
+
+    /// Listening at an address of the test's choice; where that is all of them, its own clients talk to 127.0.0.1.
+    pub(crate) fn start_on(listen: &str, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let rows: String = (0..DEVICES)
             .map(Device::numbered)
@@ -109,7 +114,7 @@ impl Server {
         let lifetime = format!("{}s", HANDSHAKE_LIFETIME.as_secs());
         let mut command = command();
         command
-            .args(["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0", "--shards", "1"])
+            .args(["serve", "--dtls", listen, "--http", "127.0.0.1:0", "--shards", "1"])
             .env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", lifetime)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -128,7 +133,10 @@ impl Server {
             let (_, rest) = said.split_once(scheme).unwrap();
             rest.split_whitespace().next().unwrap().parse().unwrap()
         };
-        let (address, http) = (after("coaps://"), after("http://"));
+        let (mut address, http): (SocketAddr, SocketAddr) = (after("coaps://"), after("http://"));
+        if address.ip().is_unspecified() {
+            address.set_ip([127, 0, 0, 1].into());
+        }
         let said = Arc::new(Mutex::new(said));
         let more = Arc::clone(&said);
         thread::spawn(move || {
