@@ -2,11 +2,14 @@
 //! A failed open changes nothing on disk.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use narrowgate_platform::ports::StoreError;
+
+/// A log, its index, and some more: what SQLite makes beside a database that it opens.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// Why a store cannot be opened. [`OpenError::advice`] says what to try.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,8 @@ pub enum OpenError {
     PermissionDenied { file: PathBuf },
     #[error("{}: the file system is read-only", file.display())]
     ReadOnly { file: PathBuf },
+    #[error("{}: the disk is full", file.display())]
+    DiskFull { file: PathBuf },
     #[error("{}: the data key is missing", file.display())]
     KeyMissing { file: PathBuf },
     #[error("{}: not a data key (64 hexadecimal digits)", file.display())]
@@ -69,6 +74,7 @@ impl OpenError {
             | Self::RegistryMissing { file }
             | Self::PermissionDenied { file }
             | Self::ReadOnly { file }
+            | Self::DiskFull { file }
             | Self::KeyMissing { file }
             | Self::KeyMalformed { file }
             | Self::KeyWrong { file }
@@ -103,6 +109,12 @@ impl OpenError {
                 format!("chown {file} to the user that runs narrowgate, or choose another data directory")
             }
             Self::ReadOnly { .. } => "mount it for writing, or choose another data directory".to_owned(),
+            Self::DiskFull { file } => {
+                let folder = folder_of(file).display();
+                format!(
+                    "free some space (df -h {folder}; df -i {folder}), or let store.retention delete old messages"
+                )
+            }
             Self::KeyMissing { .. } => format!(
                 "copy the key of this store back to {file}; without it the stored secrets cannot be read"
             ),
@@ -111,9 +123,15 @@ impl OpenError {
             }
             Self::KeyPermissions { .. } => format!("chmod 600 {file}"),
             Self::Io { .. } | Self::Sqlite { .. } | Self::Restore { .. } => {
-                "check the disk and its free space; nothing was changed".to_owned()
+                "check the disk; nothing was changed".to_owned()
             }
         }
+    }
+
+    /// What stood in the way when latest values were restored.
+    pub(super) fn restore(file: PathBuf, source: StoreError) -> Self {
+        let full = matches!(source, StoreError::Unavailable(_)) && has_no_space(folder_of(&file));
+        if full { Self::DiskFull { file } } else { Self::Restore { file, source } }
     }
 
     /// Sorts an I/O error by what the operator has to do.
@@ -122,6 +140,7 @@ impl OpenError {
         match source.kind() {
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { file },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { file },
+            kind if is_full(kind) => Self::DiskFull { file },
             _ => Self::Io { file, doing, source },
         }
     }
@@ -136,6 +155,11 @@ impl OpenError {
             }
             Some(ErrorCode::PermissionDenied) => Self::PermissionDenied { file },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { file },
+            Some(ErrorCode::DiskFull) => Self::DiskFull { file },
+            // That is all SQLite says where there is no room for the files beside the database.
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if has_no_space(folder_of(&file)) => {
+                Self::DiskFull { file }
+            }
             _ => match source {
                 rusqlite::Error::FromSqlConversionFailure(_, _, cause) => {
                     Self::Damaged { file, reason: cause.to_string() }
@@ -144,6 +168,29 @@ impl OpenError {
             },
         }
     }
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether this says that there is no space, or none for this user.
+fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the little that SQLite needs to open a database finds no room in this folder: tried with a file that is gone
+/// afterwards.
+fn has_no_space(folder: &Path) -> bool {
+    let probe = folder.join("space.probe");
+    let tried = fs::write(&probe, [0; PROBE_BYTES]).and_then(|()| fs::File::open(&probe)?.sync_all());
+    // Where it was not made, there is nothing to remove.
+    let _ = fs::remove_file(&probe);
+    tried.is_err_and(|error| is_full(error.kind()))
 }
 
 fn by(pid: Option<u32>) -> String {
@@ -169,6 +216,8 @@ pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::ffi;
+
     use super::*;
 
     #[test]
@@ -182,6 +231,28 @@ mod tests {
         let other = sort(io::ErrorKind::NotADirectory);
         assert_eq!(other.to_string(), "/data/registry.db: cannot be read");
         assert_eq!(other.file(), file);
+    }
+
+    #[test]
+    fn a_full_disk_is_called_one_whoever_finds_it() {
+        let file = Path::new("/data/registry.db");
+        for error in [
+            OpenError::io(file, "cannot be read", io::ErrorKind::StorageFull.into()),
+            OpenError::io(file, "cannot be read", io::ErrorKind::QuotaExceeded.into()),
+            OpenError::sqlite(file, failure(ffi::SQLITE_FULL)),
+        ] {
+            assert_eq!(error.to_string(), "/data/registry.db: the disk is full");
+            assert!(error.advice().contains("df -h /data;"), "{}", error.advice());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("registry.db");
+        let other = OpenError::sqlite(&file, failure(ffi::SQLITE_IOERR));
+        assert!(matches!(other, OpenError::Sqlite { .. }), "with space left it is something else");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no probe is left behind");
+    }
+
+    fn failure(code: std::ffi::c_int) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
 //! * **Damage**: messages, footers and latest values have checksums (module `sum`). What does not fit its own is an
 //!   error and never shown as data.
-//! * **Retention** deletes a day's file, at the first report of a new day. A clock that jumps ahead deletes nothing.
+//! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened (module
+//!   `retention`). A clock that jumps ahead deletes nothing.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
 //! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
@@ -35,6 +36,7 @@ mod queries;
 mod readers;
 mod registry;
 mod reply;
+mod retention;
 mod rows;
 mod sum;
 mod writer;
@@ -122,10 +124,6 @@ impl Shared {
 
     fn set_span(&self, day: Day, span: TimeSpan) {
         self.files.write().unwrap_or_else(PoisonError::into_inner).insert(day, span);
-    }
-
-    fn has_day(&self, day: Day) -> bool {
-        self.files.read().unwrap_or_else(PoisonError::into_inner).contains_key(&day)
     }
 
     /// The last day before `day` that has a file.

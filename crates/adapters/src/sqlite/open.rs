@@ -1,12 +1,13 @@
 //! Opening a data directory: first everything is looked at, and only when all of it is in order something is
 //! changed.
 
-use std::{fs, io, sync::Arc};
+use std::{fs, io, sync::Arc, time::Instant};
 
 use rusqlite::OptionalExtension;
 
 use super::{
     Shared,
+    day::Day,
     error::OpenError,
     files::{Layout, MESSAGES, REGISTRY, make_directory},
     key::DataKey,
@@ -14,11 +15,47 @@ use super::{
     options::SqliteOptions,
     readers::Readers,
     registry::Registry,
+    retention::Retention,
     writer::Writer,
 };
 
-/// Opens the store in `options.data`, or makes one where there is none.
+/// Opens the store in `options.data`, or makes one where there is none. On a full disk old messages go first.
 pub(super) fn open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
+    loop {
+        match try_open(options.clone()) {
+            Err(OpenError::DiskFull { .. }) if make_room(&options) => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// Deletes the oldest day that is old; whether there was one. The last day stays, since it may hold latest values
+/// that are nowhere else.
+fn make_room(options: &SqliteOptions) -> bool {
+    let layout = Layout { data: options.data.clone() };
+    let Ok(days) = layout.days() else { return false };
+    let today = Day::of((options.clock)());
+    let last_file = days.iter().rfind(|day| **day < today).copied();
+    let first_kept =
+        Retention::new(options.retention_days, None, Instant::now()).first_kept(today, last_file);
+    let Some((oldest, _)) = days.split_first().filter(|(_, later)| !later.is_empty()) else { return false };
+    if first_kept.is_none_or(|first| *oldest >= first) || MESSAGES.check(&layout.day(*oldest)).is_err() {
+        return false;
+    }
+    let Ok(_lock) = DataLock::take(&layout.data) else { return false };
+    let removed = layout.remove_day(*oldest);
+    match &removed {
+        Ok(()) => {
+            tracing::info!(day = %oldest, "the disk is full: messages deleted after their retention time")
+        }
+        Err(error) => {
+            tracing::warn!(day = %oldest, %error, "the disk is full, and old messages could not be deleted")
+        }
+    }
+    removed.is_ok()
+}
+
+fn try_open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
     let layout = Layout { data: options.data.clone() };
     let mut lock = if is_new(&layout)? { prepare_new(&layout)? } else { DataLock::take(&layout.data)? };
     // Another process may have made the store just before the lock was ours.

@@ -1,9 +1,13 @@
 //! What an operator may choose about the store, with the defaults and the reasons for them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use narrowgate_platform::ports::{
-    DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX,
+use narrowgate_platform::{
+    ids::UnixMillis,
+    ports::{DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX},
 };
 
 /// When a commit counts as durable.
@@ -40,9 +44,11 @@ pub struct SqliteOptions {
     /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index is written
     /// all over its width. A reader keeps a quarter of it for each file that it has open.
     pub cache_bytes: u64,
-    /// Message files older than so many days are deleted at the first report of a new day; `None` keeps all. After
-    /// days without a report (or a clock that jumped ahead) the age counts from the last day that had one.
+    /// Message files older than so many days are deleted: at the start, every hour, and before a new day's first report
+    /// is stored; `None` keeps all. Where the clock is suddenly days ahead, the age counts from the last day known before.
     pub retention_days: Option<u32>,
+    /// The wall clock, for retention alone.
+    pub clock: fn() -> UnixMillis,
     /// Entries kept of each device's log, without refusals; the oldest go first.
     pub device_log_entries_max: usize,
     /// Refusals kept in each device's log; the oldest go first.
@@ -51,6 +57,13 @@ pub struct SqliteOptions {
     pub unknown_refusals_max: usize,
     /// Presence changes kept of each device; the oldest go first.
     pub presence_changes_max: usize,
+}
+
+/// The system's wall clock.
+fn system_clock() -> UnixMillis {
+    // A clock before 1970 is one that nobody set.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The part of the writer's cache that a reader has.
@@ -71,6 +84,7 @@ impl SqliteOptions {
             readers: 4,
             cache_bytes: 64 << 20,
             retention_days: None,
+            clock: system_clock,
             device_log_entries_max: DEVICE_LOG_ENTRIES_MAX,
             device_refusals_max: DEVICE_REFUSALS_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,

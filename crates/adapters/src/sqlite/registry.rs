@@ -112,6 +112,26 @@ impl Registry {
         self.connection.prepare_cached(sql)?.execute([batch]).map(drop)
     }
 
+    /// The last day on which the clock is known to have been.
+    pub(super) fn clock_day(&self) -> rusqlite::Result<Option<Day>> {
+        let day = self
+            .connection
+            .prepare_cached(
+                "SELECT value, sum IS row_sum('meta', name, value) FROM meta WHERE name = 'clock_day'",
+            )?
+            .query_row([], |row| {
+                sum::intact(row, 1, || "the day of the clock".to_owned())?;
+                row.get::<_, String>(0)
+            });
+        Ok(day.optional()?.and_then(|day| Day::parse(&day)))
+    }
+
+    pub(super) fn set_clock_day(&self, day: Day) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO meta VALUES ('clock_day', ?1, row_sum('meta', 'clock_day', ?1)) \
+                   ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum";
+        self.connection.prepare_cached(sql)?.execute([day.to_string()]).map(drop)
+    }
+
     /// Whether the device and its product are switched on; `None`: there is no such device.
     pub(super) fn switched_on(&mut self, device: DeviceId) -> rusqlite::Result<Option<bool>> {
         if let Some(on) = self.switches.get(&device) {

@@ -2,6 +2,7 @@
 -- values, by row_sum (module `sum`), which this program adds to SQLite: others can read the file, but not write to it.
 
 -- key_check: recognises the data key. batch: number of the last batch that touched messages and registry.
+-- clock_day: the last day on which the clock is known to have been, by which one that jumps ahead is recognised.
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value NOT NULL,

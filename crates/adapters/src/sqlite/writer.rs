@@ -28,6 +28,8 @@
 //! of the day's file moves to where the map was frozen. At the next open the messages behind the marks are folded
 //! in again. Folding twice changes nothing, so a crash at any point is harmless.
 
+mod old_days;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -52,14 +54,12 @@ use super::{
     pending::Activities,
     registry::{Change, Registry},
     reply::{Reply, closed},
+    retention::Retention,
     sum,
 };
 
 /// Devices whose latest values are written after one group: some milliseconds.
 const FLUSH_STEP: usize = 2048;
-/// A new day that comes more days than this after the last one may be the work of a clock that jumped ahead;
-/// retention does not count by it, since it would delete everything.
-const PAUSE_DAYS_MAX: u32 = 2;
 /// Messages that are folded in before the latest values are written, after a crash: bounds the memory.
 const RESTORE_STEP: usize = 100_000;
 
@@ -155,6 +155,7 @@ pub(super) struct Writer {
     flush: Option<Flush>,
     /// When the latest values are to be written, if any have changed.
     flush_at: Option<Instant>,
+    retention: Retention,
     /// A write has failed, and what it may have left must be taken away first.
     broken: bool,
     _lock: DataLock,
@@ -191,12 +192,17 @@ impl Plan {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, registry: Registry, lock: DataLock) -> Self {
-        Self { shared, registry, file: None, flush: None, flush_at: None, broken: false, _lock: lock }
+        // A clock that was not written down, or cannot be read, is known by the files alone.
+        let known = registry.clock_day().ok().flatten();
+        let retention = Retention::new(shared.options.retention_days, known, Instant::now());
+        let (file, flush, flush_at) = (None, None, None);
+        Self { shared, registry, file, flush, flush_at, retention, broken: false, _lock: lock }
     }
 
     /// Works until the store is closed or nobody is left who could ask.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         let mut held = None;
+        self.continue_retention(Instant::now());
         loop {
             let Some(job) = held.take().map_or_else(|| self.next(jobs), Some) else {
                 if let Err(error) = self.end() {
@@ -214,22 +220,28 @@ impl Writer {
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
             }
             self.continue_flush();
+            self.continue_retention(Instant::now());
         }
     }
 
-    /// The next job; meanwhile what is due is flushed. `None` at the end.
+    /// The next job; meanwhile what is due is done. `None` at the end.
     fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
         loop {
-            let received = match (&self.flush, self.flush_at) {
-                // A broken store waits: it is tried again with the next write or after the interval.
-                (Some(_), _) if !self.broken => jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout),
-                (_, Some(at)) => jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
-                (_, None) => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            // A broken store waits: it is tried again with the next write or after the interval.
+            let received = if (self.flush.is_some() && !self.broken) || self.retention.has_work() {
+                jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+            } else {
+                let look = self.retention.next_look();
+                let at = self.flush_at.map_or(look, |at| at.min(look));
+                jobs.recv_timeout(at.saturating_duration_since(Instant::now()))
             };
             match received {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.continue_flush(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.continue_flush();
+                    self.continue_retention(Instant::now());
+                }
             }
         }
     }
@@ -269,10 +281,16 @@ impl Writer {
     }
 
     fn try_commit(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
-        self.repair()?;
         let plan = Plan::of(group);
-        if let Some(arrival) = plan.newest_arrival {
-            self.use_file(Day::of(arrival))?;
+        let day = plan.newest_arrival.map(Day::of);
+        if let Some(day) = day.filter(|day| !self.is_used(*day)) {
+            // Before anything that needs space: on a full disk it is the old messages that make room.
+            self.look(day);
+            self.delete_old_day();
+        }
+        self.repair()?;
+        if let Some(day) = day {
+            self.use_file(day)?;
         }
         let committed = self.commit_in_files(group, &plan);
         // Until proved otherwise, both files are in an unknown state.
@@ -355,7 +373,7 @@ impl Writer {
 
     /// Makes `day`'s file the one that is written.
     fn use_file(&mut self, day: Day) -> Result<(), StoreError> {
-        if self.file.as_ref().is_some_and(|file| file.day() == day) {
+        if self.is_used(day) {
             return Ok(());
         }
         // The mark of the file that is left must cover all of it.
@@ -365,37 +383,16 @@ impl Writer {
         {
             tracing::warn!(%error, day = %left.day(), "the day's log is not written back yet");
         }
-        let is_new = !self.shared.has_day(day);
+        self.retention.keep(day);
         let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options)
             .map_err(|error| unavailable(&error))?;
         self.shared.set_span(day, file.span());
         self.file = Some(file);
-        if is_new {
-            self.delete_old_files(day);
-        }
         Ok(())
     }
 
-    /// Retention, on a new day. What fails is tried again on the first new day after the next open.
-    fn delete_old_files(&mut self, new: Day) {
-        let Some(days) = self.shared.options.retention_days else { return };
-        let Some(last) = self.shared.last_day_before(new) else { return };
-        let mut today = new;
-        if new.minus(PAUSE_DAYS_MAX) > last {
-            tracing::warn!(%new, %last, "no reports for days, or the clock has jumped: no message counts as old yet");
-            today = last;
-        }
-        for day in self.shared.take_days_before(today.minus(days)) {
-            self.shared.readers.forget(day);
-            let deleted = self.shared.layout.remove_day(day);
-            match deleted
-                .map_err(|error| error.to_string())
-                .and_then(|()| self.registry.forget_mark(day).map_err(|error| error.to_string()))
-            {
-                Ok(()) => tracing::info!(%day, "messages deleted after their retention time"),
-                Err(error) => tracing::warn!(%day, error, "old messages could not be deleted"),
-            }
-        }
+    fn is_used(&self, day: Day) -> bool {
+        self.file.as_ref().is_some_and(|file| file.day() == day)
     }
 
     /// Starts to write the latest values when it is time, and writes some of them.
@@ -525,8 +522,7 @@ impl Writer {
             self.shared.set_span(day, file.span());
             let mark = self.registry.mark(day).map_err(sqlite)?;
             if mark < file.committed_id() {
-                self.restore_latest(file, mark)
-                    .map_err(|source| OpenError::Restore { file: path, source })?;
+                self.restore_latest(file, mark).map_err(|source| OpenError::restore(path, source))?;
                 tracing::info!(%day, "latest values restored from messages");
             }
         }

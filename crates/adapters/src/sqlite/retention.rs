@@ -1,0 +1,285 @@
+//! Retention: which days are old, although the clock may be wrong, and how their files go without stopping the writer.
+//!
+//! Whole days are deleted, `days` after them. The writer looks when it starts, every [`INTERVAL`], and before it opens
+//! the file of a new day, so neither a pause of the reports nor a disk that is full keeps old messages.
+//!
+//! A clock that jumps ahead must not delete everything. A day is believed when the clock was known to be right at most
+//! [`PAUSE_DAYS_MAX`] before: when the writer looked, or on a day that has a file. One that is further away is doubted, and
+//! the age counts from the last known day, until the clock has gone on from there to a later day.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{File, OpenOptions},
+    io,
+    time::{Duration, Instant},
+};
+
+use super::{day::Day, files::Layout};
+
+/// The time between two looks; also when a deletion that failed is tried again.
+pub(super) const INTERVAL: Duration = Duration::from_secs(3600);
+/// A clock that is further ahead than this may have jumped.
+const PAUSE_DAYS_MAX: u32 = 2;
+/// A large file goes in pieces of this size, some ten milliseconds each.
+const PIECE_BYTES: u64 = 256 << 20;
+
+/// What is old, and what is being deleted.
+#[derive(Debug)]
+pub(super) struct Retention {
+    days: Option<u32>,
+    /// The last day on which the clock is known to have been.
+    known: Option<Day>,
+    /// The day that the registry has for it.
+    noted: Option<Day>,
+    /// The day that the clock shows and nobody believes yet.
+    doubted: Option<Day>,
+    /// Days that are to be deleted, and whether that has failed before.
+    old: BTreeMap<Day, Attempt>,
+    /// Days whose failure was logged.
+    logged: BTreeSet<Day>,
+    shrinking: Option<Shrinking>,
+    next_look: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Due,
+    /// It has failed, and is made again at the next look.
+    Failed,
+}
+
+impl Retention {
+    /// `known` is the day on which an earlier process knew the clock to be.
+    pub(super) fn new(days: Option<u32>, known: Option<Day>, now: Instant) -> Self {
+        Self {
+            days,
+            known,
+            noted: known,
+            doubted: None,
+            old: BTreeMap::new(),
+            logged: BTreeSet::new(),
+            shrinking: None,
+            next_look: now,
+        }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// A look begins: what failed is tried again.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        self.next_look = now + INTERVAL;
+        self.old.values_mut().for_each(|attempt| *attempt = Attempt::Due);
+    }
+
+    /// The last day on which the clock is known to have been, unless that is written down.
+    pub(super) fn unnoted(&self) -> Option<Day> {
+        self.known.filter(|known| Some(*known) != self.noted)
+    }
+
+    /// It is.
+    pub(super) fn noted(&mut self, day: Day) {
+        self.noted = Some(day);
+    }
+
+    /// The clock shows `today`; `last_file` is the last earlier day that has a file. Returns the first day whose messages
+    /// are kept; `None`: all are.
+    pub(super) fn first_kept(&mut self, today: Day, last_file: Option<Day>) -> Option<Day> {
+        let counted = self.believe(today, last_file);
+        self.days.map(|days| counted.minus(days))
+    }
+
+    /// The day from which the age of messages counts.
+    fn believe(&mut self, today: Day, last_file: Option<Day>) -> Day {
+        // What is later than today is no evidence: the clock was set back.
+        let known = self.known.filter(|known| *known <= today).max(last_file);
+        // A doubted clock that has gone on to a later day.
+        let known = known.max(self.doubted.filter(|doubted| *doubted < today));
+        let Some(known) = known.filter(|known| today.minus(PAUSE_DAYS_MAX) > *known) else {
+            self.known = Some(today);
+            self.doubted = None;
+            return today;
+        };
+        if self.days.is_some() && self.doubted != Some(today) {
+            let warning =
+                "the clock is days ahead of the last that is known: old messages are kept until its next day";
+            tracing::warn!(%today, %known, "{warning}");
+        }
+        self.doubted = Some(today);
+        known
+    }
+
+    /// These are to be deleted.
+    pub(super) fn delete(&mut self, days: impl IntoIterator<Item = Day>) {
+        for day in days {
+            self.old.entry(day).or_insert(Attempt::Due);
+        }
+    }
+
+    /// This day is written again.
+    pub(super) fn keep(&mut self, day: Day) {
+        self.old.remove(&day);
+    }
+
+    /// Whether something is to be done at once.
+    pub(super) fn has_work(&self) -> bool {
+        self.shrinking.is_some() || self.due().is_some()
+    }
+
+    /// The oldest day that is to be deleted now.
+    pub(super) fn due(&self) -> Option<Day> {
+        self.old.iter().find(|(_, attempt)| **attempt == Attempt::Due).map(|(day, _)| *day)
+    }
+
+    /// Takes a day's files away, the first piece of their space at once.
+    pub(super) fn remove(&mut self, layout: &Layout, day: Day) -> io::Result<()> {
+        self.shrinking = Shrinking::begin(layout, day)?;
+        self.shrink();
+        Ok(())
+    }
+
+    /// Gives back the next piece of a file that has no name any more; whether there was one.
+    pub(super) fn shrink(&mut self) -> bool {
+        let Some(shrinking) = &mut self.shrinking else { return false };
+        if !shrinking.step() {
+            self.shrinking = None;
+        }
+        true
+    }
+
+    /// What became of the deletion of a day.
+    pub(super) fn done(&mut self, day: Day, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                self.old.remove(&day);
+                self.logged.remove(&day);
+                tracing::info!(%day, "messages deleted after their retention time");
+            }
+            Err(error) => {
+                self.old.insert(day, Attempt::Failed);
+                if self.logged.insert(day) {
+                    tracing::warn!(%day, error, "old messages could not be deleted; tried again every hour");
+                }
+            }
+        }
+    }
+}
+
+/// A file without a name, whose space is given back in pieces: all at once would take the file system seconds.
+#[derive(Debug)]
+struct Shrinking {
+    file: File,
+    bytes: u64,
+}
+
+impl Shrinking {
+    fn begin(layout: &Layout, day: Day) -> io::Result<Option<Self>> {
+        // Where it can't be opened, it goes in one piece.
+        let file = OpenOptions::new().write(true).open(layout.day(day)).ok();
+        layout.remove_day(day)?;
+        Ok(file.and_then(|file| Some(Self { bytes: file.metadata().ok()?.len(), file })))
+    }
+
+    /// Whether something is left.
+    fn step(&mut self) -> bool {
+        self.bytes = self.bytes.saturating_sub(PIECE_BYTES);
+        // What fails here is done when the file is closed.
+        self.bytes > 0 && self.file.set_len(self.bytes).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first day that is kept of two, as each of these days comes; each leaves a file.
+    fn first_kept(known: Option<u32>, days: &[u32]) -> Vec<u32> {
+        let mut retention = Retention::new(Some(2), known.map(day), Instant::now());
+        let mut files = BTreeSet::new();
+        days.iter()
+            .map(|number| {
+                let today = day(*number);
+                let last_file = files.range(..today).next_back().copied();
+                let first = retention.first_kept(today, last_file).expect("there is a retention");
+                files.insert(today);
+                (0..=*number).find(|number| day(*number) == first).expect("a day before")
+            })
+            .collect()
+    }
+
+    fn day(number: u32) -> Day {
+        Day::parse("2026-12-31").expect("a day").minus(1000 - number)
+    }
+
+    #[test]
+    fn days_that_follow_each_other_are_believed_and_a_jump_is_not() {
+        assert_eq!(first_kept(None, &[10, 11, 12, 13]), [8, 9, 10, 11]);
+        assert_eq!(first_kept(None, &[10, 12]), [8, 10], "a day without a look is no jump");
+        assert_eq!(first_kept(None, &[10, 400, 400, 400]), [8, 8, 8, 8]);
+        assert_eq!(first_kept(Some(10), &[400]), [8], "nor after a restart");
+    }
+
+    #[test]
+    fn a_clock_that_has_gone_on_from_where_it_jumped_is_believed() {
+        assert_eq!(first_kept(None, &[10, 20, 21]), [8, 8, 19]);
+        assert_eq!(first_kept(None, &[10, 20, 30, 40]), [8, 8, 18, 28], "looks that are far apart");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_right_again_goes_on_from_there() {
+        assert_eq!(first_kept(None, &[10, 400, 10, 11, 12]), [8, 8, 8, 9, 10]);
+        assert_eq!(first_kept(Some(400), &[10, 11]), [8, 9], "known days that are to come do not count");
+    }
+
+    #[test]
+    fn without_files_the_clock_is_known_by_the_looks_alone() {
+        let mut retention = Retention::new(Some(1), Some(day(10)), Instant::now());
+        for number in 10..30 {
+            assert_eq!(retention.first_kept(day(number), Some(day(3))), Some(day(number - 1)));
+        }
+        let mut off = Retention::new(None, Some(day(10)), Instant::now());
+        assert_eq!(off.first_kept(day(11), None), None);
+        assert_eq!(off.unnoted(), Some(day(11)));
+        off.noted(day(11));
+        assert_eq!(off.unnoted(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_is_tried_again_at_the_next_look_and_hinders_nothing_else() {
+        let now = Instant::now();
+        let mut retention = Retention::new(Some(1), None, now);
+        retention.delete([day(1), day(2)]);
+        assert_eq!(retention.due(), Some(day(1)));
+        retention.done(day(1), Err("no".to_owned()));
+        assert_eq!(retention.due(), Some(day(2)));
+        retention.done(day(2), Ok(()));
+        assert!(!retention.has_work());
+        retention.look_again(now);
+        assert_eq!(retention.due(), Some(day(1)));
+        retention.keep(day(1));
+        assert!(!retention.has_work());
+        assert_eq!(retention.next_look(), now + INTERVAL);
+    }
+
+    #[test]
+    fn a_large_file_loses_its_name_at_once_and_its_space_in_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout { data: folder.path().to_owned() };
+        std::fs::create_dir(layout.messages()).unwrap();
+        let file = File::create(layout.day(day(1))).unwrap();
+        file.set_len(3 * PIECE_BYTES + 1).unwrap();
+        let mut retention = Retention::new(Some(1), None, Instant::now());
+        retention.remove(&layout, day(1)).unwrap();
+        assert!(!layout.day(day(1)).exists());
+        let mut sizes = vec![file.metadata().unwrap().len()];
+        while retention.shrink() {
+            sizes.push(file.metadata().unwrap().len());
+        }
+        assert_eq!(sizes, [2 * PIECE_BYTES + 1, PIECE_BYTES + 1, 1, 1]);
+        assert!(!retention.has_work());
+        // A file that is gone already is no failure.
+        retention.remove(&layout, day(1)).unwrap();
+    }
+}

@@ -1,0 +1,264 @@
+//! The writer deletes old days, one after the other, between its other work. See the module `retention`.
+
+use std::time::Instant;
+
+use super::{Day, Writer};
+
+impl Writer {
+    /// Looks for old messages when it is time, and takes one step of their deletion.
+    pub(super) fn continue_retention(&mut self, now: Instant) {
+        if self.retention.next_look() <= now {
+            self.retention.look_again(now);
+            self.look(Day::of((self.shared.options.clock)()));
+            self.note_clock();
+        }
+        if !self.retention.shrink() {
+            self.delete_old_day();
+        }
+    }
+
+    /// Hides what is old today; its files are deleted day by day.
+    pub(super) fn look(&mut self, today: Day) {
+        let last_file = self.shared.last_day_before(today);
+        if let Some(first) = self.retention.first_kept(today, last_file) {
+            self.retention.delete(self.shared.take_days_before(first));
+        }
+    }
+
+    /// Deletes the oldest day that is old, if there is one.
+    pub(super) fn delete_old_day(&mut self) {
+        if let Some(day) = self.retention.due() {
+            let deleted = self.delete(day);
+            self.retention.done(day, deleted);
+        }
+    }
+
+    fn delete(&mut self, day: Day) -> Result<(), String> {
+        if self.is_used(day) {
+            // There were no reports for long. Latest values that are not written down could be had from this file only.
+            self.flush_all().map_err(|error| error.to_string())?;
+            self.file = None;
+        }
+        self.shared.readers.forget(day);
+        self.retention.remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
+        // A disk that was full has room for it now.
+        self.repair().map_err(|error| error.to_string())?;
+        self.registry.forget_mark(day).map_err(|error| error.to_string())
+    }
+
+    /// Writes down on which day the clock is known to have been, for the next start.
+    fn note_clock(&mut self) {
+        let Some(day) = self.retention.unnoted().filter(|_| !self.broken) else { return };
+        match self.registry.set_clock_day(day) {
+            Ok(()) => self.retention.noted(day),
+            // Tried again at the next look.
+            Err(error) => tracing::debug!(%day, %error, "the day is not written down"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::Path,
+        sync::atomic::{AtomicI64, Ordering},
+        time::Duration,
+    };
+
+    use narrowgate_platform::{
+        ids::{DeviceId, UnixMillis},
+        ports::{Store, StoreError, Write},
+        testing::{
+            block_on,
+            store::fixtures::{append, at, one_device, report, write},
+        },
+    };
+
+    use super::{
+        super::{super::open, Append, Job},
+        *,
+    };
+    use crate::sqlite::{SqliteOptions, SqliteStore, reply::reply, retention::INTERVAL};
+
+    const DAY: i64 = 86_400;
+
+    fn numbered(device: DeviceId, day: i64) -> Write {
+        report(device, at(day * DAY), &format!(r#"{{"n":{day}}}"#))
+    }
+
+    /// A closed store with a report of each of these days, and its device.
+    fn store_with(data: &Path, days: &[i64]) -> DeviceId {
+        let options = SqliteOptions { clock: || at(0), ..SqliteOptions::new(data) };
+        let store = SqliteStore::open(options).unwrap();
+        let id = one_device(&store, "dk-1");
+        days.iter().for_each(|day| drop(append(&store, vec![numbered(id, *day)])));
+        block_on(store.close()).unwrap();
+        id
+    }
+
+    /// Keeps one day.
+    fn options(data: &Path, clock: fn() -> UnixMillis) -> SqliteOptions {
+        SqliteOptions { retention_days: Some(1), clock, ..SqliteOptions::new(data) }
+    }
+
+    /// Days of January that have a file.
+    fn files(data: &Path) -> Vec<i64> {
+        let names = fs::read_dir(data.join("messages")).unwrap().map(|entry| entry.unwrap().file_name());
+        let day = |name: &str| Some(name.strip_prefix("2026-01-")?.strip_suffix(".db")?.parse().unwrap());
+        let mut days: Vec<i64> = names.filter_map(|name| day(name.to_str().unwrap())).collect();
+        days.sort_unstable();
+        days
+    }
+
+    /// Everything that is due now, step by step; how many steps it takes.
+    fn run(writer: &mut Writer, now: Instant) -> usize {
+        writer.continue_retention(now);
+        let mut steps = 1;
+        while writer.retention.has_work() {
+            writer.continue_retention(now);
+            steps += 1;
+        }
+        steps
+    }
+
+    fn report_by(writer: &mut Writer, device: DeviceId, day: i64) -> Result<(), StoreError> {
+        let (reply, answer) = reply();
+        writer.commit(vec![Job::Append(Append {
+            batch: vec![numbered(device, day)],
+            written: Vec::new(),
+            reply,
+        })]);
+        block_on(answer).map(drop)
+    }
+
+    #[test]
+    fn what_is_old_goes_at_the_start_day_by_day() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[0, 1, 2, 3, 4]);
+        let (shared, mut writer) = open::open(options(folder.path(), || at(4 * DAY))).unwrap();
+        let now = Instant::now();
+        writer.continue_retention(now);
+        assert_eq!(files(folder.path()), [2, 3, 4, 5], "one day in a step");
+        assert_eq!(shared.spans().len(), 2, "but none of the old ones is shown any more");
+        run(&mut writer, now);
+        assert_eq!(files(folder.path()), [4, 5]);
+    }
+
+    #[test]
+    fn a_store_that_hears_nothing_deletes_what_is_old_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[0, 1]);
+        let store = SqliteStore::open(options(folder.path(), || at(2 * DAY))).unwrap();
+        // The writer looks before it does anything else.
+        write(&store, Write::Seen { device: id, at: at(2 * DAY) });
+        block_on(store.close()).unwrap();
+        assert_eq!(files(folder.path()), [2]);
+    }
+
+    #[test]
+    fn every_hour_what_has_become_old_goes() {
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let set = |seconds: i64| CLOCK.store(at(seconds).0, Ordering::Relaxed);
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[0, 1, 2]);
+        set(2 * DAY + DAY / 2);
+        let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
+        let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+        let start = Instant::now();
+        run(&mut writer, start);
+        assert_eq!(files(folder.path()), [2, 3]);
+        set(3 * DAY);
+        run(&mut writer, start + INTERVAL - Duration::from_secs(1));
+        assert_eq!(files(folder.path()), [2, 3]);
+        run(&mut writer, start + INTERVAL);
+        assert_eq!(files(folder.path()), [3]);
+        set(4 * DAY);
+        run(&mut writer, start + 2 * INTERVAL);
+        assert_eq!(files(folder.path()), [] as [i64; 0], "also without any report since");
+    }
+
+    #[test]
+    fn the_day_that_is_open_goes_too_and_leaves_its_latest_values() {
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let set = |seconds: i64| CLOCK.store(at(seconds).0, Ordering::Relaxed);
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[]);
+        set(0);
+        let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
+        let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+        let start = Instant::now();
+        run(&mut writer, start);
+        report_by(&mut writer, id, 0).unwrap();
+        for day in 1..=2 {
+            set(day * DAY);
+            run(&mut writer, start + 25 * INTERVAL * day as u32);
+        }
+        assert_eq!(files(folder.path()), [] as [i64; 0]);
+        report_by(&mut writer, id, 2).unwrap();
+        assert_eq!(files(folder.path()), [3]);
+        drop(writer);
+        let store = SqliteStore::open(options(folder.path(), || at(2 * DAY))).unwrap();
+        assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn before_the_file_of_a_new_day_is_made_an_old_one_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[0, 1]);
+        let (_, mut writer) = open::open(options(folder.path(), || at(DAY))).unwrap();
+        run(&mut writer, Instant::now());
+        assert_eq!(files(folder.path()), [1, 2]);
+        // There is no room for a new file: a folder of that name stands in its way.
+        let new = folder.path().join("messages/2026-01-03.db.new");
+        fs::create_dir(&new).unwrap();
+        report_by(&mut writer, id, 2).unwrap_err();
+        assert_eq!(files(folder.path()), [2]);
+        fs::remove_dir(&new).unwrap();
+        report_by(&mut writer, id, 2).unwrap();
+        assert_eq!(files(folder.path()), [2, 3]);
+    }
+
+    #[test]
+    fn a_deletion_that_fails_is_tried_again_and_hinders_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[0, 1, 2]);
+        let (_, mut writer) = open::open(options(folder.path(), || at(3 * DAY))).unwrap();
+        // A folder cannot be removed as a file is.
+        let file = folder.path().join("messages/2026-01-01.db");
+        fs::rename(&file, folder.path().join("elsewhere")).unwrap();
+        fs::create_dir_all(file.join("in the way")).unwrap();
+        let start = Instant::now();
+        assert_eq!(run(&mut writer, start), 2, "it does not go on trying");
+        assert_eq!(files(folder.path()), [1, 3]);
+        report_by(&mut writer, id, 3).unwrap();
+        run(&mut writer, start + INTERVAL);
+        assert_eq!(files(folder.path()), [1, 3, 4]);
+        fs::remove_dir_all(&file).unwrap();
+        run(&mut writer, start + 2 * INTERVAL);
+        assert!(!writer.retention.has_work());
+        assert_eq!(files(folder.path()), [3, 4]);
+    }
+
+    #[test]
+    fn a_clock_far_ahead_at_the_start_deletes_nothing_before_its_next_day() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[0, 1, 2]);
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let set = |day: i64| CLOCK.store(at(day * DAY).0, Ordering::Relaxed);
+        let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
+        set(400);
+        // However often it is started.
+        for _ in 0..3 {
+            let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+            run(&mut writer, Instant::now());
+            assert_eq!(files(folder.path()), [2, 3]);
+        }
+        let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+        let start = Instant::now();
+        run(&mut writer, start);
+        set(401);
+        run(&mut writer, start + 24 * INTERVAL);
+        assert_eq!(files(folder.path()), [] as [i64; 0]);
+    }
+}
