@@ -32,6 +32,7 @@ def run(report, programs, folder, rounds):
         fleet.stop()
         faults, text = finish(server, fleet, "")
         report.result("a full disk: all reports afterwards", faults, text)
+        report.result("a full disk: no start after an orderly stop", _start_in_vain(server, mount))
     except Failed as failed:
         report.result("a full disk", [str(failed)])
     finally:
@@ -39,6 +40,82 @@ def run(report, programs, folder, rounds):
             fleet.kill()
         server.kill()
         subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def midnight(report, programs, folder):
+    """A new day on a full disk, and a start on one: what retention allows to delete makes room. Needs a clock that is moved."""
+    mount, days = folder / "midnight", folder / "days"
+    mount.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(mount)])
+    if mounted.returncode != 0:
+        report.result("a full disk at midnight", ["a small file system cannot be mounted: run it as root"])
+        return
+    server = Server(programs, folder, mount / "data")
+    environment = {"NARROWGATE_TEST_DAYS": str(days), "NARROWGATE_STORE_RETENTION": "1d"}
+    filler, fleet = mount / "filler", None
+    try:
+        days.write_text("0")
+        server.register(DEVICES, 1)
+        server.spawn(environment=environment).wait_ready()
+        fleet = Fleet(programs, server, DEVICES, RATE, DEVICES, 0)
+        ledger = Ledger(fleet.log)
+        # Enough that each file, once it is deleted, makes room for what a new day needs.
+        _next_day(server, ledger, 1, more=3000)
+        days.write_text("1")
+        _next_day(server, ledger, 2, more=3000)
+        _fill_until_refused(server, ledger, filler)
+        before = _days(server)
+        days.write_text("2")
+        _next_day(server, ledger, 2, before[0])
+        report.result("a full disk at midnight", [], f"{before[0]} deleted, {_days(server)[-1]} begun")
+        _fill_until_refused(server, ledger, filler)
+        server.kill()
+        # What ended the old log files left some room.
+        _fill(filler)
+        before = _days(server)
+        days.write_text("3")
+        seconds = server.spawn(environment=environment).wait_ready()
+        _next_day(server, ledger, 2, before[0])
+        said = "the disk is full: messages deleted" in server.said()
+        report.result(
+            "a start on a full disk",
+            [] if said else [f"it had room: {server.tail()}"],
+            f"{before[0]} deleted, ready after {seconds:.1f} s",
+        )
+    except Failed as failed:
+        report.result("a full disk at midnight", [str(failed)])
+    finally:
+        if fleet is not None:
+            fleet.kill()
+        server.kill()
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def _days(server):
+    return sorted(path.name for path in (server.data / "messages").glob("????-??-??.db"))
+
+
+def _next_day(server, ledger, files, gone=None, more=10 * DEVICES, seconds=30):
+    """Waits until there are so many files of days, one is gone, and more reports than before are acknowledged."""
+    deadline, enough = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        ledger.read()
+        if len(_days(server)) == files and gone not in _days(server):
+            enough = enough or len(ledger.acknowledged) + more
+            if len(ledger.acknowledged) >= enough:
+                return
+    raise Failed(f"after {seconds} s there are {_days(server)}, {len(ledger.acknowledged)} acknowledged: {server.tail()}")
+
+
+def _fill_until_refused(server, ledger, filler, seconds=15):
+    deadline, before = time.monotonic() + seconds, sum(ledger.read().codes.values())
+    while time.monotonic() < deadline:
+        _fill(filler)
+        if sum(ledger.read().codes.values()) >= before + DEVICES:
+            return
+        time.sleep(0.05)
+    raise Failed(f"nothing was refused on a full disk: {server.tail()}")
 
 
 def _round(server, fleet, mount, crash):
@@ -62,8 +139,7 @@ def _round(server, fleet, mount, crash):
         try:
             server.start()
         except Failed as failed:
-            if "  try " not in server.said() or "panicked" in server.said():
-                faults.append(f"the start on a full disk: {failed}")
+            faults += _faults_of_refusal(server, failed)
     filler.unlink()
     if crash and server.process.poll() is not None:
         server.start()
@@ -72,6 +148,26 @@ def _round(server, fleet, mount, crash):
     if not crash and server.process.pid != process:
         faults.append("it was started anew")
     return faults, f"{refused} reports refused by 5.03 with Max-Age 30, stored again {time.monotonic() - begin:.1f} s after there was space"
+
+
+def _start_in_vain(server, mount):
+    """A start that needs new files beside its database, on a full disk; what is wrong with what it says."""
+    filler = mount / "filler"
+    _fill(filler)
+    try:
+        server.start()
+    except Failed as failed:
+        return _faults_of_refusal(server, failed)
+    finally:
+        filler.unlink()
+    return ["it started on a full disk"]
+
+
+def _faults_of_refusal(server, failed):
+    said = server.said()
+    wanted = ["error: ", f"  file    {server.data}", "  reason  the disk is full", f"  try     free some space (df -h {server.data}"]
+    missing = [part for part in wanted if part not in said]
+    return [f"the start on a full disk does not say {missing}: {failed}"] if missing or "panicked" in said else []
 
 
 def _fill(filler):

@@ -1,6 +1,11 @@
 //! Errors as an operator reads them: what could not be done, where, why, and what to try; and the exit code.
 
-use std::{fmt::Display, io::Write as _, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +80,18 @@ impl Failure {
         self.part("try", hint)
     }
 
+    /// Why something cannot be made in a folder, and what to try: space, where that is what lacks.
+    pub(crate) fn cannot_make(self, folder: &Path, error: &io::Error, otherwise: &str) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                let folder = folder.display();
+                self.reason("the disk is full")
+                    .hint(format_args!("free some space (df -h {folder}; df -i {folder})"))
+            }
+            _ => self.reason(error).hint(otherwise),
+        }
+    }
+
     /// Prints to standard error.
     pub(crate) fn print(&self) {
         // Where standard error is closed there is nobody left to tell.
@@ -97,6 +114,17 @@ impl Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_one() {
+        let cannot = |kind: io::ErrorKind| {
+            Failure::failed("cannot make it").cannot_make(Path::new("/data"), &kind.into(), "do better").parts
+        };
+        let full = cannot(io::ErrorKind::StorageFull);
+        assert_eq!(full[0].1, "the disk is full");
+        assert!(full[1].1.contains("df -h /data;"), "{full:?}");
+        assert_eq!(cannot(io::ErrorKind::NotFound)[1].1, "do better");
+    }
 
     #[test]
     fn a_failure_reads_in_four_parts() {

@@ -6,12 +6,12 @@ use narrowgate_adapters::{
     memory::MemoryStore,
     sqlite::{OpenError, SqliteOptions, SqliteStore},
 };
-use narrowgate_platform::ports::{Entropy as _, Store};
+use narrowgate_platform::ports::{Clock as _, Entropy as _, Store};
 
 use crate::{
     config::{Config, Origin, StoreKind},
     failure::Failure,
-    system::SystemEntropy,
+    system::{SystemClock, SystemEntropy},
 };
 
 /// An open store.
@@ -51,6 +51,7 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
                 data_key: config.store.data_key_file.clone(),
                 cache_bytes: config.store.cache_bytes,
                 retention_days: config.store.retention_days,
+                clock: || SystemClock.now(),
                 ..SqliteOptions::new(&config.data)
             };
             match SqliteStore::open(options) {
@@ -72,10 +73,11 @@ fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
     made.map_err(|error| {
-        Failure::failed("cannot make the data directory")
-            .file(config.data.display())
-            .reason(error)
-            .hint("choose another directory by --data")
+        Failure::failed("cannot make the data directory").file(config.data.display()).cannot_make(
+            &config.data,
+            &error,
+            "choose another directory by --data",
+        )
     })?;
     let mut decoy = [0; 32];
     SystemEntropy.fill(&mut decoy);

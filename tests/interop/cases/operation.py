@@ -227,3 +227,21 @@ def _offline_change(world):
             "the log does not name it",
             lambda: "device_disabled" in json.dumps(gateway.json("device", "log", *device.names)),
         )
+
+
+@case("retention of a day: at the start old message files go, and no report is needed for it")
+def _retention(world):
+    with world.fresh() as gateway:
+        device = _used(gateway)
+        [today] = (gateway.data / "messages").glob("*.db")
+        for day in ("2020-01-01", "2020-01-02", "2026-01-31"):
+            shutil.copy(today, today.with_name(f"{day}.db"))
+        config = gateway.folder / "retention.toml"
+        config.write_text('[store]\nretention = "1d"\n')
+        gateway.start("--config", str(config))
+        eventually(
+            "the old files are still there",
+            lambda: sorted(file.name for file in today.parent.glob("*.db")) == [today.name],
+        )
+        check(len(stored(gateway, device, "temp", history=True)) == 1, "the report of today is not there once")
+        check("messages deleted after their retention time" in gateway.log(), gateway.log())

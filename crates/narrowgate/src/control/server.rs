@@ -62,8 +62,11 @@ impl ControlSocket {
             Ok((listener, owner)) => Ok(Self { listener, path: target, owner }),
             Err(error) => Err(Failure::failed("cannot make the control socket")
                 .file(target.display())
-                .reason(error)
-                .hint("the data directory must be on a local file system and writable; choose another by --data")),
+                .cannot_make(
+                    data,
+                    &error,
+                    "the data directory must be on a local file system and writable; choose another by --data",
+                )),
         }
     }
 
