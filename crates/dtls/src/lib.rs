@@ -60,6 +60,7 @@ pub use diagnose::FailedFinished;
 pub use discard::Discard;
 pub use error::{PskError, SealError};
 pub use listener::{FrontDoor, Listener, client_hello_random};
+pub use message::client_hello::HelloId;
 pub use record::{DatagramKind, classify, split_record};
 pub use refusal::{Missing, Refusal};
 pub use secret::{DecoySecret, Psk, psk_from_secret};

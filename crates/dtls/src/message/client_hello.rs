@@ -20,6 +20,29 @@ pub(crate) struct ClientHelloStart<'a> {
     pub(crate) cookie: &'a [u8],
 }
 
+/// The part behind the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A first fragment
+/// may hold it or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientHelloOffer<'a> {
+    pub(crate) cipher_suites: &'a [u8],
+    pub(crate) compression: &'a [u8],
+}
+
+impl<'a> ClientHelloOffer<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self { cipher_suites: reader.vector16()?, compression: reader.vector8()? })
+    }
+}
+
+/// Tells one ClientHello of a peer from another: its message_seq and its cookie, which is a MAC over all else of it that
+/// a client has to repeat. A copy of a hello has the same; a new attempt has the same only while the key of the cookie is
+/// the same, even where a device begins each attempt with the same random.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HelloId {
+    pub(crate) message_seq: u16,
+    pub(crate) cookie: [u8; limits::COOKIE_BYTES],
+}
+
 impl<'a> ClientHelloStart<'a> {
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let version = Version(reader.u16()?);
@@ -72,7 +95,7 @@ impl MaxFragmentLength {
 impl<'a> ClientHello<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(body);
-        let (start, cipher_suites, compression) = Self::read_fixed(&mut reader)?;
+        let (start, ClientHelloOffer { cipher_suites, compression }) = Self::read_fixed(&mut reader)?;
         if cipher_suites.is_empty() || !cipher_suites.len().is_multiple_of(2) || compression.is_empty() {
             return Err(Refusal::DecodeError);
         }
@@ -88,8 +111,10 @@ impl<'a> ClientHello<'a> {
         Ok(Self { start, cipher_suites, extensions })
     }
 
-    fn read_fixed(reader: &mut Reader<'a>) -> Result<(ClientHelloStart<'a>, &'a [u8], &'a [u8]), Malformed> {
-        Ok((ClientHelloStart::read(reader)?, reader.vector16()?, reader.vector8()?))
+    fn read_fixed(
+        reader: &mut Reader<'a>,
+    ) -> Result<(ClientHelloStart<'a>, ClientHelloOffer<'a>), Malformed> {
+        Ok((ClientHelloStart::read(reader)?, ClientHelloOffer::read(reader)?))
     }
 
     /// Whether a number is among the offered suites.

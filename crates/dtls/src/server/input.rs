@@ -20,13 +20,6 @@ use crate::schedule::{Agreement, Role};
 use crate::transcript::Transcript;
 use crate::wire::Reader;
 
-/// message_seq of a ClientHello with cookie; see [`finished::CLIENT_MESSAGE_SEQ`] for the others.
-pub(super) const CLIENT_HELLO_SEQ: u16 = 1;
-/// Ours are HelloVerifyRequest 0, ServerHello 1, ServerHelloDone 2, Finished 3.
-const SERVER_HELLO_SEQ: u16 = 1;
-const SERVER_HELLO_DONE_SEQ: u16 = 2;
-const SERVER_FINISHED_SEQ: u16 = 3;
-
 /// One datagram's worth of input, and what it came to.
 pub(super) struct Input<'a> {
     now: Instant,
@@ -163,7 +156,7 @@ impl ServerHandshake {
     /// Whether this starts the ClientHello that was answered by flight 4.
     fn is_our_hello_again(&self, header: &MessageHeader, bytes: &[u8]) -> bool {
         header.message_type == HandshakeType::CLIENT_HELLO
-            && header.message_seq == CLIENT_HELLO_SEQ
+            && header.message_seq == self.hello.message_seq
             && header.fragment_offset == 0
             && bytes.get(2..34) == Some(&self.client_random)
     }
@@ -203,8 +196,9 @@ impl ServerHandshake {
         let mut random = [0; 32];
         input.rng.fill(&mut random);
         let answer = ServerHello { random, suite: choice.suite, extensions: choice.extensions };
-        let server_hello = answer.emit(SERVER_HELLO_SEQ);
-        let server_hello_done = emit(HandshakeType::SERVER_HELLO_DONE, SERVER_HELLO_DONE_SEQ, |_| ());
+        let numbers = self.numbers();
+        let server_hello = answer.emit(numbers.server_hello);
+        let server_hello_done = emit(HandshakeType::SERVER_HELLO_DONE, numbers.server_hello_done, |_| ());
         let mut transcript = Transcript::new();
         transcript.add_received(header, body);
         transcript.add_sent(&server_hello);
@@ -329,10 +323,11 @@ impl ServerHandshake {
         };
         let AwaitFinished { master, mut session, transcript, .. } = *waiting;
         let verify_data = master.verify_data(Role::Server, &transcript.hash());
-        let message = finished::emit(SERVER_FINISHED_SEQ, &verify_data);
+        let message_seq = self.numbers().server_finished;
+        let message = finished::emit(message_seq, &verify_data);
         let flight = [Entry::ChangeCipherSpec, Entry::Finished(message)];
         self.sender.send(&flight, Some(&mut session), input.rng);
-        session.keep_last_flight(verify_data, SERVER_FINISHED_SEQ, self.sender.sequence);
+        session.keep_last_flight(verify_data, message_seq, self.sender.sequence);
         self.end(Outcome::Established);
         self.events.push_back(HandshakeEvent::Established(Box::new(session)));
     }
@@ -365,6 +360,7 @@ impl AwaitFinished {
                 let failed = copy.map(|record| FailedFinished {
                     agreement: agreement.clone(),
                     transcript_hash,
+                    finished_seq: self.finished.message_seq(),
                     record: record.to_vec(),
                 });
                 self.rejected |= failed.is_some();
@@ -380,7 +376,7 @@ impl AwaitFinished {
         if !self.master.verify_data(Role::Client, &transcript_hash).matches(&verify_data) {
             return Verified::WrongContent;
         }
-        self.transcript.add_received(&finished::header(finished::CLIENT_MESSAGE_SEQ), &verify_data);
+        self.transcript.add_received(&finished::header(self.finished.message_seq()), &verify_data);
         Verified::Yes
     }
 }

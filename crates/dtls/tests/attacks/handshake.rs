@@ -241,22 +241,6 @@ fn attack_043_fragments_outside_the_message_are_dropped() {
 }
 
 #[test]
-fn attack_048_a_hello_has_message_seq_0_without_and_1_with_cookie() {
-    let mut door = door();
-    for message_seq in [1, 2, 255, 65_535] {
-        let hello = Hello { message_seq, ..Hello::new() };
-        assert_eq!(discarded(&mut door, &hello.datagram()), Discard::MessageSequence);
-    }
-    let good = Hello::new().with_cookie(&mut door);
-    for message_seq in [2, 191, 65_535] {
-        let hello = Hello { message_seq, ..good.clone() };
-        assert_eq!(discarded(&mut door, &hello.datagram()), Discard::MessageSequence);
-    }
-    let zero = Hello { message_seq: 0, ..good };
-    assert!(matches!(door.knock(&zero.datagram()), FrontDoor::HelloVerify));
-}
-
-#[test]
 fn a_record_number_that_leaves_no_room_for_ours_is_dropped() {
     let mut door = door();
     let hello = Hello { sequence: (1 << 48) - 1, ..Hello::new() };

@@ -134,6 +134,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) rng: TestRandom,
     pub(crate) listener: Listener,
+    /// Where the client is, as the server sees it.
+    pub(crate) peer: SocketAddr,
     pub(crate) server: ServerSide,
     pub(crate) client: ClientSide,
     pub(crate) wire: VecDeque<(Instant, To, Vec<u8>)>,
@@ -163,6 +165,7 @@ impl World {
         Self {
             now,
             listener: Listener::new(Arc::new(server), now, &mut rng),
+            peer: peer(),
             server: ServerSide::Listening,
             client: ClientSide::Handshake(Box::new(ClientHandshake::new(client, now, &mut rng))),
             rng,
@@ -348,7 +351,7 @@ impl World {
             ServerSide::Listening => {
                 let mut reply = Vec::new();
                 let door =
-                    self.listener.handle_datagram(self.now, peer(), &datagram, &mut self.rng, &mut reply);
+                    self.listener.handle_datagram(self.now, self.peer, &datagram, &mut self.rng, &mut reply);
                 match door {
                     FrontDoor::Accept(handshake) => self.server = ServerSide::Handshake(handshake),
                     FrontDoor::Refuse(refusal) => self.refusals.push(refusal),

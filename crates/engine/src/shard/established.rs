@@ -6,7 +6,7 @@ use std::{
 };
 
 use narrowgate_coap::{Code, Endpoint, Event, Response};
-use narrowgate_dtls::{self as dtls, Opened, Random, Session};
+use narrowgate_dtls::{self as dtls, HelloId, Opened, Random, Session};
 
 use super::{BUSY_MAX_AGE_S, Shard, stats::Counter, table::HasPeer, wheel::Entry};
 use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
@@ -26,8 +26,9 @@ pub(super) struct Established {
     /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
     /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
     armed: [u64; 3],
-    /// The beginning of its ClientHello's random: a late copy of that ClientHello begins no other handshake.
-    client_random: [u8; 8],
+    /// Its ClientHello: a late copy of that begins no other handshake. Its cookie is part of it, so a device that has the
+    /// same random each time is let in again when the key of the cookie has changed, within a minute.
+    hello: HelloId,
     /// When it was last heard, in seconds since the shard's start.
     heard_s: u32,
     /// When it ends by command, in seconds since the shard's start.
@@ -60,7 +61,7 @@ impl Shard {
         now: Instant,
         peer: SocketAddr,
         dtls: Session,
-        client_random: &[u8; 32],
+        hello: HelloId,
     ) -> SessionId {
         if self.sessions.len() >= self.config.sessions_max
             && let Some(oldest) = self.sessions.shed_candidate(|established| established.heard_s)
@@ -74,7 +75,7 @@ impl Shard {
             endpoint: Endpoint::new(u16::from_be_bytes(mid)),
             peer,
             armed: [u64::MAX; 3],
-            client_random: head(client_random),
+            hello,
             heard_s: self.seconds(now),
             close_at_s: NEVER,
             in_flight: 0,
@@ -84,10 +85,10 @@ impl Shard {
         SessionId { shard: self.config.shard, slot, generation }
     }
 
-    /// Whether the session of this peer grew out of a ClientHello with this random.
-    pub(super) fn grew_out_of(&mut self, peer: SocketAddr, client_random: &[u8; 32]) -> bool {
+    /// Whether the session of this peer grew out of this ClientHello, whose cookie is good.
+    pub(super) fn grew_out_of(&mut self, peer: SocketAddr, hello: HelloId) -> bool {
         let slot = self.sessions.find(peer);
-        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.client_random == head(client_random))
+        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.hello == hello)
     }
 
     /// Takes the records of one datagram; returns whether any of them was authentic.
@@ -336,8 +337,4 @@ impl Shard {
             established.armed[free.unwrap_or(nearest)] = self.wheel.arm(deadline, slot, generation);
         }
     }
-}
-
-fn head(client_random: &[u8; 32]) -> [u8; 8] {
-    std::array::from_fn(|index| client_random[index])
 }

@@ -47,14 +47,14 @@ impl Shard {
 
     fn accept(&mut self, now: Instant, peer: SocketAddr, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
         if let Some(&slot) = self.handshake_by_peer.get(&peer) {
-            if self.handshakes[slot as usize].machine.client_random() == machine.client_random() {
+            if self.handshakes[slot as usize].machine.hello_id() == machine.hello_id() {
                 // The same ClientHello again: our flight was lost.
                 return self.feed_handshake(now, slot, datagram);
             }
             self.stats.count(Counter::HandshakesReplaced);
             self.end_handshake(slot);
         }
-        if self.grew_out_of(peer, machine.client_random()) {
+        if self.grew_out_of(peer, machine.hello_id()) {
             // A late copy of the ClientHello of the session that is there.
             return self.stats.count(Counter::HandshakesRepeated);
         }
@@ -156,7 +156,7 @@ impl Shard {
         }
         self.stats.count(Counter::HandshakesCompleted);
         let suite = session.suite();
-        let session = self.establish(now, peer, session, half_open.machine.client_random());
+        let session = self.establish(now, peer, session, half_open.machine.hello_id());
         let handshake = self.handshake_id(slot, half_open.generation);
         self.events.push_back(ShardEvent::Connected { handshake, session, peer, suite, verified: now });
     }
