@@ -55,7 +55,7 @@ pub const DEMANDED_RESENDS_MAX: u8 = 16;
 /// Empty application records accepted in a row.
 pub const EMPTY_RECORDS_MAX: u8 = 32;
 
-/// Warning alerts accepted in one session; the next one counts as fatal.
+/// Warning alerts accepted in one session; the next one ends it.
 pub const WARNING_ALERTS_MAX: u8 = 32;
 
 /// Failed opens after which an operator should hear of it (somebody forges records of this session).

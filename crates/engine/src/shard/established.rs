@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Code, Endpoint, Event, Response};
+use narrowgate_coap::{Code, Endpoint, Event, RespondError, Response};
 use narrowgate_dtls::{self as dtls, HelloId, Opened, Random, Session};
 
-use super::{BUSY_MAX_AGE_S, Shard, stats::Counter, table::HasPeer, wheel::Entry};
+use super::{BUSY_MAX_AGE_S, Shard, answers, stats::Counter, table::HasPeer, wheel::Entry};
 use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
@@ -52,7 +52,16 @@ impl HasPeer for Established {
 #[derive(Default)]
 struct Outcome {
     authentic: bool,
-    end: Option<CloseCause>,
+    end: Option<End>,
+}
+
+/// How a session ends by what its peer sent.
+#[derive(Clone, Copy)]
+enum End {
+    /// The peer is told by a close_notify.
+    Told(CloseCause),
+    /// A fatal alert came or went: nothing follows it (RFC 5246, section 7.2.2).
+    Silent(CloseCause),
 }
 
 impl Shard {
@@ -114,8 +123,10 @@ impl Shard {
             self.transmit(slot);
             self.arm_session(now, slot);
         }
-        if let Some(cause) = outcome.end {
-            self.close_with_notify(slot, cause);
+        match outcome.end {
+            Some(End::Told(cause)) => self.close_with_notify(slot, cause),
+            Some(End::Silent(cause)) => self.close(slot, cause),
+            None => {}
         }
         outcome.authentic
     }
@@ -139,10 +150,10 @@ impl Shard {
                         // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
                         let peer = established.peer;
                         outbox.push_with(peer, |out| established.dtls.record_overflow(random, out));
-                        outcome.end = Some(CloseCause::Abuse);
+                        outcome.end = Some(End::Silent(CloseCause::Abuse));
                     }
                     dtls::Discard::Unauthentic | dtls::Discard::ForgeryBudget | dtls::Discard::EmptyFlood => {
-                        outcome.end = Some(CloseCause::Abuse);
+                        outcome.end = Some(End::Told(CloseCause::Abuse));
                     }
                     _ => {}
                 }
@@ -161,12 +172,16 @@ impl Shard {
                 // The last flight is made anew, with new record numbers (RFC 6347, section 4.2.4).
                 let sent = outbox.push_with(peer, |out| established.dtls.last_flight(random, out));
                 if sent.is_err() {
-                    outcome.end = Some(CloseCause::Abuse);
+                    outcome.end = Some(End::Told(CloseCause::Abuse));
                 }
                 return;
             }
-            Opened::CloseNotify | Opened::FatalAlert(_) => {
-                outcome.end = Some(CloseCause::ByPeer);
+            Opened::CloseNotify | Opened::TooManyWarnings => {
+                outcome.end = Some(End::Told(CloseCause::ByPeer));
+                return;
+            }
+            Opened::FatalAlert(_) => {
+                outcome.end = Some(End::Silent(CloseCause::ByPeer));
                 return;
             }
             Opened::RenegotiationAttempt => {
@@ -178,7 +193,7 @@ impl Shard {
         }
         established.noise += 1;
         if established.noise >= NOISE_MAX {
-            outcome.end = Some(CloseCause::Abuse);
+            outcome.end = Some(End::Told(CloseCause::Abuse));
         }
     }
 
@@ -245,8 +260,16 @@ impl Shard {
         };
         established.in_flight -= 1;
         self.requests_in_flight -= 1;
-        let sent =
-            established.endpoint.respond(now, ticket.exchange, response, &self.config.coap, &mut self.budget);
+        let shorter = answers::shorter(&response);
+        let params = answers::params(&self.config.coap, established.dtls.plaintext_bytes_max());
+        let mut respond = |response| {
+            established.endpoint.respond(now, ticket.exchange, response, &params, &mut self.budget)
+        };
+        let mut sent = respond(response);
+        if sent == Err(RespondError::TooLarge) {
+            self.stats.count(Counter::MessagesTooLarge);
+            sent = respond(shorter);
+        }
         self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
         self.transmit(slot);
         self.arm_session(now, slot);

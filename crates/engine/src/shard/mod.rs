@@ -6,6 +6,7 @@
 //! Limits: [`ShardConfig`] names all of them.
 
 pub mod admission;
+mod answers;
 mod established;
 mod half_open;
 pub mod outbox;
