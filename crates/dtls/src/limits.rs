@@ -27,6 +27,9 @@ pub const PSK_BYTES_MAX: usize = 64;
 /// Longest PSK identity that a client may be configured with; its ClientKeyExchange fits [`MESSAGE_BYTES_MAX`].
 pub const PSK_IDENTITY_BYTES_MAX: usize = 1024;
 
+/// Bytes kept of an identity that cannot be used: enough to recognise it.
+pub const REJECTED_IDENTITY_BYTES_MAX: usize = 512;
+
 /// Longest plaintext of a record (RFC 5246, section 6.2.1).
 pub const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 

@@ -18,8 +18,9 @@ use crate::config::ServerConfig;
 use crate::cookie::{CookieKeys, Subject};
 use crate::discard::Discard;
 use crate::limits;
-use crate::message::client_hello::{ClientHelloOffer, ClientHelloStart, HelloId};
+use crate::message::client_hello::{ClientHello, ClientHelloOffer, ClientHelloStart, HelloId};
 use crate::message::{MessageHeader, hello_verify};
+use crate::offered::{self, OfferedVersions};
 use crate::record::RecordHeader;
 use crate::refusal::Refusal;
 use crate::server::ServerHandshake;
@@ -120,6 +121,26 @@ impl fmt::Debug for Listener {
 /// The client_random of a datagram that starts with a ClientHello: tells a repeated one from a new attempt.
 pub fn client_hello_random(datagram: &[u8]) -> Option<&[u8; 32]> {
     FirstHello::parse(datagram).ok().map(|hello| hello.start.random)
+}
+
+/// What a whole ClientHello at the start of a datagram offers, where that is certainly not DTLS 1.2: a client of DTLS 1.3
+/// alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it. Costs little for any other.
+pub fn hello_without_dtls_1_2(datagram: &[u8]) -> Option<OfferedVersions> {
+    let (_, fragment) = RecordHeader::parse_first(datagram).ok()?;
+    let (header, body) = MessageHeader::parse(&mut Reader::new(fragment)).ok()?;
+    let mut reader = Reader::new(body);
+    ClientHelloStart::read(&mut reader).ok()?;
+    let first_suite = *reader.vector16().ok()?.first_chunk()?;
+    if header.fragment_length < header.length || !may_be_1_3(u16::from_be_bytes(first_suite)) {
+        return None;
+    }
+    let hello = ClientHello::parse(body).ok()?;
+    hello.versions_without_1_2().filter(|_| hello.suites().all(may_be_1_3))
+}
+
+/// Whether a number may stand in a list of suites that has nothing for DTLS 1.2.
+fn may_be_1_3(id: u16) -> bool {
+    offered::is_of_version_1_3(id) || !offered::is_suite(id)
 }
 
 /// The first fragment of a ClientHello at the start of a datagram.

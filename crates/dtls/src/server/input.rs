@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::{AwaitFinished, AwaitKeyExchange, AwaitPsk, HandshakeEvent, Outcome, ServerHandshake, State};
+use super::{
+    AwaitFinished, AwaitKeyExchange, AwaitPsk, HandshakeEvent, KeyExchangeFault, Outcome,
+    RejectedKeyExchange, ServerHandshake, State,
+};
 use crate::Random;
 use crate::codes::{ContentType, HandshakeType, Version};
 use crate::diagnose::FailedFinished;
@@ -108,7 +111,12 @@ impl ServerHandshake {
         }
         let mut outcome = Ok(());
         while !reader.is_empty() {
-            let (header, bytes) = MessageHeader::parse(&mut reader)?;
+            let start = reader;
+            let parsed = MessageHeader::parse(&mut reader);
+            if parsed == Err(Discard::MessageTooLong) {
+                self.note_long_key_exchange(start);
+            }
+            let (header, bytes) = parsed?;
             outcome = outcome.and(self.handle_fragment(&header, bytes, input));
         }
         outcome
@@ -151,6 +159,28 @@ impl ServerHandshake {
             Some(Message { header, body }) => self.handle_message(&header, &body, input),
             None => Ok(()),
         }
+    }
+
+    /// What is too long to be put together is dropped; an operator should hear of it where it is the awaited identity.
+    fn note_long_key_exchange(&mut self, mut reader: Reader<'_>) {
+        let Ok(header) = MessageHeader::read(&mut reader) else { return };
+        let is_awaited = matches!(self.state, State::AwaitKeyExchange(_))
+            && header.message_type == HandshakeType::CLIENT_KEY_EXCHANGE
+            && header.message_seq == self.reassembly.next();
+        let bytes = header.length.saturating_sub(2);
+        // Only the first fragment tells whose identity it is; a vector has 65,535 bytes at most.
+        if is_awaited && header.fragment_offset == 0 && bytes <= usize::from(u16::MAX) {
+            self.reject_key_exchange(reader.rest(), KeyExchangeFault::TooLong(bytes));
+        }
+    }
+
+    fn reject_key_exchange(&mut self, body: &[u8], fault: KeyExchangeFault) {
+        if std::mem::replace(&mut self.key_exchange_rejected, true) {
+            return;
+        }
+        let identity = body.iter().skip(2).take(limits::REJECTED_IDENTITY_BYTES_MAX).copied().collect();
+        let rejected = Box::new(RejectedKeyExchange { identity, fault });
+        self.events.push_back(HandshakeEvent::KeyExchangeRejected(rejected));
     }
 
     /// Whether this starts the ClientHello that was answered by flight 4.
@@ -232,6 +262,7 @@ impl ServerHandshake {
         let Ok(identity) = key_exchange::parse(body) else {
             self.state = State::AwaitKeyExchange(waiting);
             self.reassembly.await_again();
+            self.reject_key_exchange(body, KeyExchangeFault::Malformed);
             return Err(Discard::Malformed);
         };
         let AwaitKeyExchange { agreement, mut transcript, .. } = waiting;

@@ -57,6 +57,7 @@ pub struct ServerHandshake {
     sender: Sender,
     timer: RetransmitTimer,
     expires_at: Instant,
+    key_exchange_rejected: bool,
     events: VecDeque<HandshakeEvent>,
 }
 
@@ -74,10 +75,30 @@ pub enum HandshakeEvent {
     Established(Box<Session>),
     /// A Finished did not verify, and was dropped. Comes at the first one. The handshake goes on until it expires.
     FinishedRejected(Box<FailedFinished>),
+    /// A ClientKeyExchange cannot be used, and was dropped. Comes at the first one. The handshake goes on until it expires.
+    KeyExchangeRejected(Box<RejectedKeyExchange>),
     /// The handshake is over; the alert waits in [`ServerHandshake::poll_transmit`].
     Failed(Refusal),
     /// The handshake is over: its lifetime has ended.
     Expired,
+}
+
+/// A ClientKeyExchange whose identity nobody was asked about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RejectedKeyExchange {
+    /// How the identity begins: what a stranger sent, at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`] of any bytes.
+    pub identity: Vec<u8>,
+    /// What is wrong.
+    pub fault: KeyExchangeFault,
+}
+
+/// What is wrong with a ClientKeyExchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyExchangeFault {
+    /// The identity has so many bytes, more than are put together.
+    TooLong(usize),
+    /// It is not one vector: another key exchange than that with a pre-shared key, or a length that does not fit.
+    Malformed,
 }
 
 /// Answer to [`HandshakeEvent::PskWanted`]. No enum: nothing may branch on what it is.
@@ -169,6 +190,7 @@ impl ServerHandshake {
                 config.retransmits_max,
             ),
             expires_at: now + config.handshake_lifetime,
+            key_exchange_rejected: false,
             events: VecDeque::new(),
             config,
         }

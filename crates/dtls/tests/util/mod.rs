@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientFailure, ClientHandshake, DecoySecret, Discard,
     FailedFinished, FrontDoor, HandshakeEvent, Listener, Opened, Psk, PskAnswer, Random, Refusal,
-    ServerConfig, ServerHandshake, Session, split_record,
+    RejectedKeyExchange, ServerConfig, ServerHandshake, Session, split_record,
 };
 
 /// Time that a datagram needs.
@@ -151,6 +151,7 @@ pub(crate) struct World {
     replies: Vec<Vec<u8>>,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) rejected: Vec<FailedFinished>,
+    pub(crate) key_exchanges_rejected: Vec<RejectedKeyExchange>,
     pub(crate) expired: bool,
     pub(crate) identities: Vec<Vec<u8>>,
     pub(crate) at_server: Vec<Vec<u8>>,
@@ -178,6 +179,7 @@ impl World {
             replies: Vec::new(),
             refusals: Vec::new(),
             rejected: Vec::new(),
+            key_exchanges_rejected: Vec::new(),
             expired: false,
             identities: Vec::new(),
             at_server: Vec::new(),
@@ -197,6 +199,7 @@ impl World {
         self.replies.clear();
         self.refusals.clear();
         self.rejected.clear();
+        self.key_exchanges_rejected.clear();
         self.expired = false;
         self.identities.clear();
         self.at_server.clear();
@@ -289,6 +292,9 @@ impl World {
                     }
                     HandshakeEvent::Established(session) => established = Some(session),
                     HandshakeEvent::FinishedRejected(failed) => self.rejected.push(*failed),
+                    HandshakeEvent::KeyExchangeRejected(rejected) => {
+                        self.key_exchanges_rejected.push(*rejected);
+                    }
                     HandshakeEvent::Failed(refusal) => self.refusals.push(refusal),
                     HandshakeEvent::Expired => self.expired = true,
                 }
