@@ -2,9 +2,11 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use narrowgate_dtls::{FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session};
+use narrowgate_dtls::{
+    FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session, hello_without_dtls_1_2,
+};
 
-use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, wheel::Entry};
+use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, stray::Stray, wheel::Entry};
 use crate::event::{CloseCause, HandshakeId, ShardEvent};
 
 /// A handshake and what the shard knows of it.
@@ -35,6 +37,8 @@ impl Shard {
             FrontDoor::HelloVerify => {
                 self.stats.count(Counter::HelloVerifies);
                 self.outbox.push(peer, &self.scratch);
+                // A client of DTLS 1.3 alone goes no further.
+                self.tell_stray(now, peer, || hello_without_dtls_1_2(datagram).map(Stray::OtherVersions));
             }
             FrontDoor::Refuse(refusal) => {
                 self.stats.count(Counter::HandshakesFailed);
@@ -123,6 +127,9 @@ impl Shard {
                 HandshakeEvent::FinishedRejected(failed) => {
                     self.stats.count(Counter::FinishedRejected);
                     self.events.push_back(ShardEvent::WrongKey { handshake, peer, failed });
+                }
+                HandshakeEvent::KeyExchangeRejected(rejected) => {
+                    self.events.push_back(ShardEvent::KeyExchangeRejected { peer, rejected });
                 }
                 HandshakeEvent::Established(session) => ended = Some(Ended::Established(session)),
                 HandshakeEvent::Failed(refusal) => {
