@@ -326,3 +326,21 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
         assert_eq!(world.closed, [CloseCause::Abuse]);
     }
 }
+
+/// RFC 6347 4.2.2: a repetition is a new record with a new number. One that is not looks like a replay and is dropped like
+/// one; its device gets in by its next attempt.
+#[test]
+fn a_last_flight_is_repeated_for_new_records_and_not_for_copies() {
+    for suite in CipherSuite::ALL {
+        let config = || ClientConfig { suites: vec![suite], ..config() };
+        let (mut world, _) = World::connected(config());
+        let flight_5 = world.last_sent(16);
+        for _ in 0..10 {
+            assert_eq!(world.advance(Duration::from_secs(1)), Vec::<Vec<u8>>::new());
+            assert_eq!(world.give(&flight_5), Vec::<Vec<u8>>::new());
+        }
+        assert_eq!((world.connected, world.closed.len()), (1, 0));
+        assert!(world.connect(2, config()).is_some(), "another attempt");
+        assert_eq!(world.closed, [CloseCause::Replaced]);
+    }
+}
