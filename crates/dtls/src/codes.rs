@@ -54,6 +54,7 @@ impl ExtensionType {
     pub(crate) const MAX_FRAGMENT_LENGTH: Self = Self(1);
     pub(crate) const ENCRYPT_THEN_MAC: Self = Self(22);
     pub(crate) const EXTENDED_MASTER_SECRET: Self = Self(23);
+    pub(crate) const SUPPORTED_VERSIONS: Self = Self(43);
     pub(crate) const RENEGOTIATION_INFO: Self = Self(0xff01);
 }
 

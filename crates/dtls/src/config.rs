@@ -16,6 +16,14 @@ pub enum ExtendedMasterSecretPolicy {
     Off,
 }
 
+/// Defaults of the timer that repeats flights.
+const RETRANSMIT_INITIAL: Duration = Duration::from_secs(1);
+const RETRANSMIT_MAX: Duration = Duration::from_secs(60);
+const RETRANSMITS_MAX: u8 = 5;
+
+/// The shortest default of a handshake's lifetime.
+const HANDSHAKE_LIFETIME_MIN: Duration = Duration::from_secs(60);
+
 /// How a server does its handshakes.
 #[derive(Debug)]
 pub struct ServerConfig {
@@ -31,7 +39,8 @@ pub struct ServerConfig {
     pub retransmit_max: Duration,
     /// Most repetitions of a flight by the timer. Default 5.
     pub retransmits_max: u8,
-    /// Time from the accepted cookie to the end of a handshake that does not finish. Default 60 s.
+    /// Time from the accepted cookie to the end of a handshake that does not finish. Default 60 s; see
+    /// [`ServerConfig::handshake_lifetime_for`] for slower timers.
     pub handshake_lifetime: Duration,
     /// Largest datagram that we send, UDP payload in bytes. Default 1280; a session seals less if less fits.
     pub datagram_bytes_max: usize,
@@ -46,13 +55,28 @@ impl ServerConfig {
             suites: CipherSuite::ALL.to_vec(),
             extended_master_secret: ExtendedMasterSecretPolicy::Allow,
             require_encrypt_then_mac: false,
-            retransmit_initial: Duration::from_secs(1),
-            retransmit_max: Duration::from_secs(60),
-            retransmits_max: 5,
-            handshake_lifetime: Duration::from_secs(60),
+            retransmit_initial: RETRANSMIT_INITIAL,
+            retransmit_max: RETRANSMIT_MAX,
+            retransmits_max: RETRANSMITS_MAX,
+            handshake_lifetime: Self::handshake_lifetime_for(RETRANSMIT_INITIAL),
             datagram_bytes_max: 1280,
             decoy,
         }
+    }
+
+    /// A handshake lifetime that all repetitions of a flight fit into, with as much time for an answer to the last one as passed
+    /// before it; 60 s at least. In whole seconds.
+    pub fn handshake_lifetime_for(retransmit_initial: Duration) -> Duration {
+        let mut interval = retransmit_initial.min(RETRANSMIT_MAX);
+        let mut last_repetition = Duration::ZERO;
+        let mut before_it = Duration::ZERO;
+        for _ in 0..RETRANSMITS_MAX {
+            last_repetition += interval;
+            before_it = interval;
+            interval = (interval * 2).min(RETRANSMIT_MAX);
+        }
+        let lifetime = (last_repetition + before_it).max(HANDSHAKE_LIFETIME_MIN);
+        Duration::from_secs(lifetime.as_millis().div_ceil(1000) as u64)
     }
 }
 
@@ -91,10 +115,25 @@ impl ClientConfig {
             extended_master_secret: true,
             encrypt_then_mac: true,
             max_fragment_length: None,
-            retransmit_initial: Duration::from_secs(1),
-            retransmit_max: Duration::from_secs(60),
-            retransmits_max: 5,
+            retransmit_initial: RETRANSMIT_INITIAL,
+            retransmit_max: RETRANSMIT_MAX,
+            retransmits_max: RETRANSMITS_MAX,
             datagram_bytes_max: 1280,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_repetitions_fit_into_the_lifetime_of_their_handshake() {
+        let lifetime = |ms| ServerConfig::handshake_lifetime_for(Duration::from_millis(ms)).as_secs();
+        // 9, 27, 63, 123 and 183 s; the last one was sent 60 s after the one before.
+        assert_eq!(lifetime(9_000), 243);
+        // 1, 3, 7, 15 and 31 s.
+        assert_eq!((lifetime(100), lifetime(1_000)), (60, 60));
+        assert_eq!((lifetime(1_700), lifetime(2_000), lifetime(60_000)), (80, 94, 360));
     }
 }

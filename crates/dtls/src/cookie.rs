@@ -1,8 +1,11 @@
-//! Cookies of the stateless front door (RFC 6347, section 4.2.1): key number (1) | HMAC-SHA256 (15).
+//! Cookies of the stateless front door (RFC 6347, section 4.2.1): key number (1) | start (10) | offer (5), the last two
+//! from HMAC-SHA256.
 //!
-//! The MAC covers the peer's address and port and the ClientHello up to its session_id: what the first fragment of a
-//! ClientHello surely holds. The extensions stay out because some clients offer others the second time. Two keys live
-//! at a time; a new one is drawn every [`COOKIE_KEY_LIFETIME`].
+//! `start` covers the peer's address and port and the ClientHello up to its session_id: what the first fragment of a
+//! ClientHello surely holds. `offer` covers the cipher suites and compression methods besides, where the first fragment
+//! holds them. It stands apart because the second hello is longer by the cookie, so its first fragment may end before
+//! them although the first hello's did not; then nobody can compare them. The extensions stay out because some clients
+//! offer others the second time. Two keys live at a time; a new one is drawn every [`COOKIE_KEY_LIFETIME`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -13,7 +16,19 @@ use subtle::ConstantTimeEq;
 
 use crate::Random;
 use crate::limits::{COOKIE_BYTES, COOKIE_KEY_LIFETIME};
-use crate::message::client_hello::ClientHelloStart;
+use crate::message::client_hello::{ClientHelloOffer, ClientHelloStart};
+
+/// Where `offer` begins.
+const OFFER_AT: usize = 11;
+
+/// What a cookie is made for.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) start: ClientHelloStart<'a>,
+    /// `None`: the first fragment ends before it does.
+    pub(crate) offer: Option<ClientHelloOffer<'a>>,
+}
 
 /// The current key and the one before it.
 pub(crate) struct CookieKeys {
@@ -42,45 +57,79 @@ impl CookieKeys {
         self.drawn_at = now;
     }
 
-    pub(crate) fn make(&self, peer: SocketAddr, hello: &ClientHelloStart<'_>) -> [u8; COOKIE_BYTES] {
-        compute(&self.current, self.number, peer, hello)
+    pub(crate) fn make(&self, subject: Subject<'_>) -> [u8; COOKIE_BYTES] {
+        let Macs { start, offer } = Macs::of(&self.current, &subject);
+        let mut cookie = [0; COOKIE_BYTES];
+        cookie[0] = self.number;
+        cookie[1..].copy_from_slice(&start);
+        if let Some(offer) = offer {
+            cookie[OFFER_AT..].copy_from_slice(&offer);
+        }
+        cookie
     }
 
-    pub(crate) fn verify(&self, peer: SocketAddr, hello: &ClientHelloStart<'_>) -> bool {
-        let key = match hello.cookie.first() {
-            Some(&number) if number == self.number => &self.current,
-            Some(&number) if number == self.number.wrapping_sub(1) => &self.previous,
-            _ => return false,
+    /// The cookie of a hello, if it is good.
+    pub(crate) fn verify(&self, subject: Subject<'_>) -> Option<[u8; COOKIE_BYTES]> {
+        let cookie: [u8; COOKIE_BYTES] = subject.start.cookie.try_into().ok()?;
+        let key = match cookie[0] {
+            number if number == self.number => &self.current,
+            number if number == self.number.wrapping_sub(1) => &self.previous,
+            _ => return None,
         };
-        compute(key, hello.cookie[0], peer, hello).ct_eq(hello.cookie).into()
+        let Macs { start, offer } = Macs::of(key, &subject);
+        let (start, unbound) = start.split_at(OFFER_AT - 1);
+        let fits = start.ct_eq(&cookie[1..OFFER_AT]);
+        let fits = match offer {
+            // The cookie may have been made for a first fragment that ended before the offer.
+            Some(offer) => fits & (offer.ct_eq(&cookie[OFFER_AT..]) | unbound.ct_eq(&cookie[OFFER_AT..])),
+            None => fits,
+        };
+        bool::from(fits).then_some(cookie)
     }
+}
+
+/// The MACs of one subject under one key.
+struct Macs {
+    /// The last bytes stand for the offer where it is not there.
+    start: [u8; COOKIE_BYTES - 1],
+    offer: Option<[u8; COOKIE_BYTES - OFFER_AT]>,
+}
+
+impl Macs {
+    fn of(key: &Hmac<Sha256>, subject: &Subject<'_>) -> Self {
+        let Subject { peer, start, offer } = subject;
+        let mut mac = key.clone();
+        match peer.ip() {
+            IpAddr::V4(address) => mac.update(&address.octets()),
+            IpAddr::V6(address) => mac.update(&address.octets()),
+        }
+        mac.update(&peer.port().to_be_bytes());
+        mac.update(&start.version.0.to_be_bytes());
+        mac.update(start.random);
+        // With their lengths in front, so that no two subjects have the same bytes.
+        mac.update(&[start.session_id.len() as u8]);
+        mac.update(start.session_id);
+        let offer = offer.map(|ClientHelloOffer { cipher_suites, compression }| {
+            let mut mac = mac.clone();
+            mac.update(&(cipher_suites.len() as u16).to_be_bytes());
+            mac.update(cipher_suites);
+            mac.update(compression);
+            head(mac)
+        });
+        Self { start: head(mac), offer }
+    }
+}
+
+/// The first bytes of a MAC.
+fn head<const N: usize>(mac: Hmac<Sha256>) -> [u8; N] {
+    let bytes = mac.finalize().into_bytes();
+    std::array::from_fn(|index| bytes[index])
 }
 
 fn draw(rng: &mut dyn Random) -> Hmac<Sha256> {
     let mut key = zeroize::Zeroizing::new([0; 32]);
     rng.fill(&mut *key);
     <Hmac<Sha256> as KeyInit>::new_from_slice(&*key).expect("HMAC takes any key length")
-}
-
-fn compute(
-    key: &Hmac<Sha256>,
-    number: u8,
-    peer: SocketAddr,
-    hello: &ClientHelloStart<'_>,
-) -> [u8; COOKIE_BYTES] {
-    let mut mac = key.clone();
-    match peer.ip() {
-        IpAddr::V4(address) => mac.update(&address.octets()),
-        IpAddr::V6(address) => mac.update(&address.octets()),
-    }
-    mac.update(&peer.port().to_be_bytes());
-    mac.update(&hello.version.0.to_be_bytes());
-    mac.update(hello.random);
-    mac.update(hello.session_id);
-    let mut cookie = [0; COOKIE_BYTES];
-    cookie[0] = number;
-    cookie[1..].copy_from_slice(&mac.finalize().into_bytes()[..COOKIE_BYTES - 1]);
-    cookie
 }
 
 #[cfg(test)]
@@ -98,46 +147,72 @@ mod tests {
         }
     }
 
-    fn hello<'a>(random: &'a [u8; 32], cookie: &'a [u8]) -> ClientHelloStart<'a> {
-        ClientHelloStart { version: Version::DTLS_1_2, random, session_id: &[], cookie }
+    fn subject<'a>(peer: &str, random: &'a [u8; 32], cookie: &'a [u8]) -> Subject<'a> {
+        Subject {
+            peer: peer.parse().expect("an address"),
+            start: ClientHelloStart { version: Version::DTLS_1_2, random, session_id: &[], cookie },
+            offer: Some(ClientHelloOffer { cipher_suites: &[0xc0, 0xa8], compression: &[0] }),
+        }
     }
+
+    const PEER: &str = "192.0.2.1:1000";
 
     #[test]
     fn a_cookie_is_good_for_its_address_port_and_hello_only() {
         let keys = CookieKeys::new(start(), &mut Counter(0));
-        let peer: SocketAddr = "192.0.2.1:1000".parse().expect("an address");
-        let cookie = keys.make(peer, &hello(&[1; 32], &[]));
-        assert!(keys.verify(peer, &hello(&[1; 32], &cookie)));
-        assert!(!keys.verify(peer, &hello(&[2; 32], &cookie)));
+        let cookie = keys.make(subject(PEER, &[1; 32], &[]));
+        assert_eq!(keys.verify(subject(PEER, &[1; 32], &cookie)), Some(cookie));
+        assert_eq!(keys.verify(subject(PEER, &[2; 32], &cookie)), None);
         for other in ["192.0.2.1:1001", "192.0.2.2:1000", "[2001:db8::1]:1000"] {
-            assert!(!keys.verify(other.parse().expect("an address"), &hello(&[1; 32], &cookie)));
+            assert_eq!(keys.verify(subject(other, &[1; 32], &cookie)), None);
         }
-        assert!(!keys.verify(peer, &hello(&[1; 32], &cookie[..15])));
-        assert!(!keys.verify(peer, &hello(&[1; 32], &[])));
+        assert_eq!(keys.verify(subject(PEER, &[1; 32], &cookie[..15])), None);
+        assert_eq!(keys.verify(subject(PEER, &[1; 32], &[])), None);
+        for bit in 0..8 * COOKIE_BYTES {
+            let mut changed = cookie;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(keys.verify(subject(PEER, &[1; 32], &changed)), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_suites_and_compression_where_both_hellos_show_them() {
+        let keys = CookieKeys::new(start(), &mut Counter(0));
+        let plain = subject(PEER, &[1; 32], &[]);
+        let other_suites = ClientHelloOffer { cipher_suites: &[0, 0xae], compression: &[0] };
+        let other_compression = ClientHelloOffer { cipher_suites: &[0xc0, 0xa8], compression: &[1, 0] };
+        let offers = [plain.offer, None, Some(other_suites), Some(other_compression)];
+        for (made, shown) in (0..16).map(|n| (offers[n / 4], offers[n % 4])) {
+            let cookie = keys.make(Subject { offer: made, ..plain });
+            let second = Subject { offer: shown, ..subject(PEER, &[1; 32], &cookie) };
+            let same = |a: ClientHelloOffer<'_>, b: ClientHelloOffer<'_>| {
+                (a.cipher_suites, a.compression) == (b.cipher_suites, b.compression)
+            };
+            let good = made.is_none_or(|made| shown.is_none_or(|shown| same(made, shown)));
+            assert_eq!(keys.verify(second).is_some(), good, "{made:?} then {shown:?}");
+        }
     }
 
     #[test]
     fn attack_035_a_cookie_outlives_one_change_of_keys_but_not_two() {
         let (mut rng, now) = (Counter(0), start());
         let mut keys = CookieKeys::new(now, &mut rng);
-        let peer: SocketAddr = "192.0.2.1:1000".parse().expect("an address");
-        let cookie = keys.make(peer, &hello(&[1; 32], &[]));
+        let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(59), &mut rng);
-        assert!(keys.verify(peer, &hello(&[1; 32], &cookie)));
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_some());
         keys.rotate(now + Duration::from_secs(60), &mut rng);
-        assert!(keys.verify(peer, &hello(&[1; 32], &cookie)));
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_some());
         keys.rotate(now + Duration::from_secs(120), &mut rng);
-        assert!(!keys.verify(peer, &hello(&[1; 32], &cookie)));
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_none());
     }
 
     #[test]
     fn after_a_long_silence_no_old_cookie_is_good() {
         let (mut rng, now) = (Counter(0), start());
         let mut keys = CookieKeys::new(now, &mut rng);
-        let peer: SocketAddr = "192.0.2.1:1000".parse().expect("an address");
-        let cookie = keys.make(peer, &hello(&[1; 32], &[]));
+        let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(3600), &mut rng);
-        assert!(!keys.verify(peer, &hello(&[1; 32], &cookie)));
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_none());
     }
 
     #[allow(clippy::disallowed_methods, reason = "any instant serves as the start of virtual time")]

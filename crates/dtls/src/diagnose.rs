@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::message::finished::{self, Pieces};
+use crate::message::finished::Pieces;
 use crate::record::RecordHeader;
 use crate::schedule::{Agreement, MasterSecret, Role};
 use crate::secret::Psk;
@@ -13,6 +13,8 @@ pub struct FailedFinished {
     pub(crate) agreement: Agreement,
     /// Over ClientHello to ClientKeyExchange: both the session hash and what the Finished covers.
     pub(crate) transcript_hash: [u8; 32],
+    /// message_seq of the Finished.
+    pub(crate) finished_seq: u16,
     pub(crate) record: Vec<u8>,
 }
 
@@ -29,7 +31,7 @@ impl FailedFinished {
             return false;
         };
         let expected = master.verify_data(Role::Client, &self.transcript_hash);
-        match Pieces::new(finished::CLIENT_MESSAGE_SEQ).insert(content) {
+        match Pieces::new(self.finished_seq).insert(content) {
             Ok(Some(verify_data)) => expected.matches(&verify_data),
             // A piece: that the key opens it has to be proof enough.
             Ok(None) => true,

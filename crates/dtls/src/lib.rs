@@ -40,6 +40,7 @@ pub mod limits;
 mod listener;
 mod message;
 mod negotiation;
+mod offered;
 mod prf;
 mod reassembly;
 mod record;
@@ -59,11 +60,13 @@ pub use config::{ClientConfig, ExtendedMasterSecretPolicy, ServerConfig};
 pub use diagnose::FailedFinished;
 pub use discard::Discard;
 pub use error::{PskError, SealError};
-pub use listener::{FrontDoor, Listener, client_hello_random};
+pub use listener::{FrontDoor, Listener, client_hello_random, hello_without_dtls_1_2};
+pub use message::client_hello::HelloId;
+pub use offered::{OfferedVersions, SuiteMismatch};
 pub use record::{DatagramKind, classify, split_record};
 pub use refusal::{Missing, Refusal};
 pub use secret::{DecoySecret, Psk, psk_from_secret};
-pub use server::{HandshakeEvent, PskAnswer, ServerHandshake};
+pub use server::{HandshakeEvent, KeyExchangeFault, PskAnswer, RejectedKeyExchange, ServerHandshake};
 pub use session::{Opened, SavedSession, SavedSessionError, Session};
 
 /// The caller's cryptographically secure random source. It must never fail and never repeat.

@@ -27,6 +27,9 @@ pub const PSK_BYTES_MAX: usize = 64;
 /// Longest PSK identity that a client may be configured with; its ClientKeyExchange fits [`MESSAGE_BYTES_MAX`].
 pub const PSK_IDENTITY_BYTES_MAX: usize = 1024;
 
+/// Bytes kept of an identity that cannot be used: enough to recognise it.
+pub const REJECTED_IDENTITY_BYTES_MAX: usize = 512;
+
 /// Longest plaintext of a record (RFC 5246, section 6.2.1).
 pub const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 
@@ -38,6 +41,10 @@ pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 
 /// Highest record number of a ClientHello. Ours start where the ClientHello's is, so a stranger may not push them to the end.
 pub const CLIENT_HELLO_SEQUENCE_MAX: u64 = 1 << 31;
+
+/// Highest message_seq of a ClientHello: three cookie exchanges, because a peer may move or a key may change between two
+/// hellos. The client's later messages, and ours, are numbered on from there.
+pub const CLIENT_HELLO_MESSAGE_SEQ_MAX: u16 = 3;
 
 /// How long a cookie key is used; the one before it is still accepted.
 pub const COOKIE_KEY_LIFETIME: Duration = Duration::from_secs(60);
@@ -51,7 +58,7 @@ pub const DEMANDED_RESENDS_MAX: u8 = 16;
 /// Empty application records accepted in a row.
 pub const EMPTY_RECORDS_MAX: u8 = 32;
 
-/// Warning alerts accepted in one session; the next one counts as fatal.
+/// Warning alerts accepted in one session; the next one ends it.
 pub const WARNING_ALERTS_MAX: u8 = 32;
 
 /// Failed opens after which an operator should hear of it (somebody forges records of this session).

@@ -3,6 +3,9 @@
 //!
 //! Before a good cookie nothing but a HelloVerifyRequest is ever sent, no alert either. A fragmented ClientHello is served
 //! when its first fragment reaches to the cookie; its other fragments are put together only after a good cookie.
+//!
+//! A cookie that does not verify is no cookie: it is older than its keys, the peer has moved, or this process is new. Its
+//! hello is asked for another one, so a client may send up to [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] more hellos than one.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,11 +15,12 @@ use std::time::Instant;
 use crate::Random;
 use crate::codes::{ContentType, HandshakeType, Version};
 use crate::config::ServerConfig;
-use crate::cookie::CookieKeys;
+use crate::cookie::{CookieKeys, Subject};
 use crate::discard::Discard;
 use crate::limits;
-use crate::message::client_hello::ClientHelloStart;
+use crate::message::client_hello::{ClientHello, ClientHelloOffer, ClientHelloStart, HelloId};
 use crate::message::{MessageHeader, hello_verify};
+use crate::offered::{self, OfferedVersions};
 use crate::record::RecordHeader;
 use crate::refusal::Refusal;
 use crate::server::ServerHandshake;
@@ -63,17 +67,21 @@ impl Listener {
             Ok(hello) => hello,
             Err(reason) => return FrontDoor::Discard(reason),
         };
-        match (hello.message_seq, hello.start.cookie) {
-            (1, cookie) if !cookie.is_empty() && self.cookies.verify(peer, &hello.start) => {
-                self.accept(now, datagram, &hello, rng, reply)
-            }
-            (1, []) | (2.., _) => FrontDoor::Discard(Discard::MessageSequence),
-            _ if datagram.len() < hello_verify::DATAGRAM_BYTES => FrontDoor::Discard(Discard::Amplification),
-            _ => {
-                hello_verify::put_datagram(reply, hello.sequence, &self.cookies.make(peer, &hello.start));
-                FrontDoor::HelloVerify
-            }
+        let FirstHello { sequence, message_seq, start, offer } = hello;
+        if message_seq > limits::CLIENT_HELLO_MESSAGE_SEQ_MAX {
+            return FrontDoor::Discard(Discard::MessageSequence);
         }
+        let subject = Subject { peer, start, offer };
+        // The first hello of a client has no cookie, or one of an attempt that it has given up.
+        let good = if message_seq > 0 { self.cookies.verify(subject) } else { None };
+        if let Some(cookie) = good {
+            return self.accept(now, datagram, &hello, HelloId { message_seq, cookie }, rng, reply);
+        }
+        if datagram.len() < hello_verify::DATAGRAM_BYTES {
+            return FrontDoor::Discard(Discard::Amplification);
+        }
+        hello_verify::put_datagram(reply, sequence, message_seq, &self.cookies.make(subject));
+        FrontDoor::HelloVerify
     }
 
     fn accept(
@@ -81,6 +89,7 @@ impl Listener {
         now: Instant,
         datagram: &[u8],
         hello: &FirstHello<'_>,
+        id: HelloId,
         rng: &mut dyn Random,
         reply: &mut Vec<u8>,
     ) -> FrontDoor {
@@ -88,6 +97,7 @@ impl Listener {
             Arc::clone(&self.config),
             now,
             hello.sequence,
+            id,
             *hello.start.random,
         ));
         // The same path as for every later datagram. What it drops besides the ClientHello is of no interest here.
@@ -113,12 +123,33 @@ pub fn client_hello_random(datagram: &[u8]) -> Option<&[u8; 32]> {
     FirstHello::parse(datagram).ok().map(|hello| hello.start.random)
 }
 
+/// What a whole ClientHello at the start of a datagram offers, where that is certainly not DTLS 1.2: a client of DTLS 1.3
+/// alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it. Costs little for any other.
+pub fn hello_without_dtls_1_2(datagram: &[u8]) -> Option<OfferedVersions> {
+    let (_, fragment) = RecordHeader::parse_first(datagram).ok()?;
+    let (header, body) = MessageHeader::parse(&mut Reader::new(fragment)).ok()?;
+    let mut reader = Reader::new(body);
+    ClientHelloStart::read(&mut reader).ok()?;
+    let first_suite = *reader.vector16().ok()?.first_chunk()?;
+    if header.fragment_length < header.length || !may_be_1_3(u16::from_be_bytes(first_suite)) {
+        return None;
+    }
+    let hello = ClientHello::parse(body).ok()?;
+    hello.versions_without_1_2().filter(|_| hello.suites().all(may_be_1_3))
+}
+
+/// Whether a number may stand in a list of suites that has nothing for DTLS 1.2.
+fn may_be_1_3(id: u16) -> bool {
+    offered::is_of_version_1_3(id) || !offered::is_suite(id)
+}
+
 /// The first fragment of a ClientHello at the start of a datagram.
 struct FirstHello<'a> {
     /// Record number.
     sequence: u64,
     message_seq: u16,
     start: ClientHelloStart<'a>,
+    offer: Option<ClientHelloOffer<'a>>,
 }
 
 impl<'a> FirstHello<'a> {
@@ -141,13 +172,15 @@ impl<'a> FirstHello<'a> {
         if message.message_type != HandshakeType::CLIENT_HELLO || message.fragment_offset != 0 {
             return Err(Discard::NotClientHello);
         }
-        let start = ClientHelloStart::read(&mut Reader::new(body)).map_err(|_| {
+        let mut reader = Reader::new(body);
+        let start = ClientHelloStart::read(&mut reader).map_err(|_| {
             if message.fragment_length < message.length {
                 Discard::FragmentTooShort
             } else {
                 Discard::Malformed
             }
         })?;
-        Ok(Self { sequence: record.number.sequence, message_seq: message.message_seq, start })
+        let offer = ClientHelloOffer::read(&mut reader).ok();
+        Ok(Self { sequence: record.number.sequence, message_seq: message.message_seq, start, offer })
     }
 }

@@ -3,6 +3,7 @@
 use crate::codes::CipherSuite;
 use crate::config::{ExtendedMasterSecretPolicy, ServerConfig};
 use crate::message::client_hello::{ClientHello, OfferedExtensions};
+use crate::offered::{OfferedVersions, SuiteMismatch};
 use crate::refusal::{Missing, Refusal};
 
 /// The choice.
@@ -16,7 +17,7 @@ pub(crate) struct Choice {
 /// Chooses by the server's order of preference.
 pub(crate) fn choose(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<Choice, Refusal> {
     if !hello.start.version.reaches_1_2() {
-        return Err(Refusal::VersionUnsupported);
+        return Err(Refusal::VersionUnsupported(OfferedVersions::one(hello.start.version)));
     }
     let suite = choose_suite(config, hello)?;
     let offered = hello.extensions;
@@ -38,17 +39,21 @@ pub(crate) fn choose(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<C
 }
 
 fn choose_suite(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<CipherSuite, Refusal> {
-    let mut refusal = Refusal::NoCommonCipherSuite;
+    let mut refusal = None;
     for &suite in config.suites.iter().filter(|suite| hello.offers(suite.id())) {
         let needs_encrypt_then_mac =
             suite == CipherSuite::PskAes128CbcSha256 && config.require_encrypt_then_mac;
         if needs_encrypt_then_mac && !hello.extensions.encrypt_then_mac {
-            refusal = Refusal::InsufficientSecurity(Missing::EncryptThenMac);
+            refusal = Some(Refusal::InsufficientSecurity(Missing::EncryptThenMac));
         } else {
             return Ok(suite);
         }
     }
-    Err(refusal)
+    Err(refusal.unwrap_or_else(|| match hello.versions_without_1_2() {
+        // Its first version stands for all later ones (RFC 9147, section 5.3); it is another one's suites that it offers.
+        Some(versions) => Refusal::VersionUnsupported(versions),
+        None => Refusal::NoCommonCipherSuite(SuiteMismatch::new(hello.suites(), &config.suites)),
+    }))
 }
 
 #[cfg(test)]
@@ -85,7 +90,8 @@ mod tests {
     fn attack_058_ccm_is_preferred_whatever_the_client_prefers() {
         assert_eq!(chosen(&config(), &[CBC, CCM], true, true).map(|choice| choice.suite), Ok(CCM));
         assert_eq!(chosen(&config(), &[CBC], true, true).map(|choice| choice.suite), Ok(CBC));
-        assert_eq!(chosen(&config(), &[], true, true), Err(Refusal::NoCommonCipherSuite));
+        let mismatch = SuiteMismatch::new([].into_iter(), &CipherSuite::ALL);
+        assert_eq!(chosen(&config(), &[], true, true), Err(Refusal::NoCommonCipherSuite(mismatch)));
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use std::fmt;
 
 use crate::codes::AlertDescription;
+use crate::offered::{OfferedVersions, SuiteMismatch};
 
 /// A handshake that we end with an alert.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Refusal {
     /// None of the offered cipher suites is ours.
-    NoCommonCipherSuite,
+    NoCommonCipherSuite(SuiteMismatch),
     /// The peer does not speak DTLS 1.2.
-    VersionUnsupported,
+    VersionUnsupported(OfferedVersions),
     /// A field has a value that the protocol forbids.
     IllegalParameter,
     /// A message does not parse.
@@ -43,8 +44,8 @@ impl Refusal {
     /// The table from refusal to alert.
     pub(crate) const fn description(self) -> AlertDescription {
         match self {
-            Self::NoCommonCipherSuite => AlertDescription::HANDSHAKE_FAILURE,
-            Self::VersionUnsupported => AlertDescription::PROTOCOL_VERSION,
+            Self::NoCommonCipherSuite(_) => AlertDescription::HANDSHAKE_FAILURE,
+            Self::VersionUnsupported(_) => AlertDescription::PROTOCOL_VERSION,
             Self::IllegalParameter => AlertDescription::ILLEGAL_PARAMETER,
             Self::DecodeError => AlertDescription::DECODE_ERROR,
             // RFC 7627 5.2 names handshake_failure.
@@ -59,8 +60,8 @@ impl Refusal {
     /// The reason in words, without a full stop.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::NoCommonCipherSuite => "no common cipher suite",
-            Self::VersionUnsupported => "the peer does not offer DTLS 1.2",
+            Self::NoCommonCipherSuite(_) => "no common cipher suite",
+            Self::VersionUnsupported(_) => "the peer does not offer DTLS 1.2",
             Self::IllegalParameter => "illegal value in a handshake message",
             Self::DecodeError => "malformed handshake message",
             Self::InsufficientSecurity(Missing::ExtendedMasterSecret) => "extended_master_secret is required",
@@ -74,6 +75,11 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.reason())
+        formatter.write_str(self.reason())?;
+        match self {
+            Self::NoCommonCipherSuite(mismatch) => write!(formatter, ": {mismatch}"),
+            Self::VersionUnsupported(offered) => write!(formatter, ": {offered}"),
+            _ => Ok(()),
+        }
     }
 }

@@ -63,8 +63,10 @@ pub enum Opened<'a> {
     FinishedAgain,
     /// The peer ends the session. Answer with [`Session::close_notify`].
     CloseNotify,
-    /// The peer ends the session because of an error, with this description; or it has sent too many warnings.
+    /// The peer ends the session because of an error, with this description. It is not answered (RFC 5246, section 7.2.2).
     FatalAlert(u8),
+    /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell it by [`Session::close_notify`].
+    TooManyWarnings,
     /// A warning, with this description.
     WarningAlert(u8),
     /// The peer wants to negotiate again. Answer, if at all, with [`Session::no_renegotiation`].
@@ -138,12 +140,15 @@ impl Session {
 
     fn open_alert<'a>(&mut self, content: &[u8]) -> Result<Opened<'a>, Discard> {
         match *content {
-            [_, description] if description == AlertDescription::CLOSE_NOTIFY.0 => Ok(Opened::CloseNotify),
+            [alert_level::FATAL, description] => Ok(Opened::FatalAlert(description)),
+            [alert_level::WARNING, description] if description == AlertDescription::CLOSE_NOTIFY.0 => {
+                Ok(Opened::CloseNotify)
+            }
             [alert_level::WARNING, description] if self.warnings < limits::WARNING_ALERTS_MAX => {
                 self.warnings += 1;
                 Ok(Opened::WarningAlert(description))
             }
-            [alert_level::WARNING | alert_level::FATAL, description] => Ok(Opened::FatalAlert(description)),
+            [alert_level::WARNING, _] => Ok(Opened::TooManyWarnings),
             _ => Err(Discard::Malformed),
         }
     }
@@ -420,6 +425,8 @@ mod tests {
             }
             let mut record = sealed(&mut client, ContentType::ALERT, &[2, 40]);
             assert_eq!(server.open(&mut record), Ok(Opened::FatalAlert(40)));
+            let mut record = sealed(&mut client, ContentType::ALERT, &[2, 0]);
+            assert_eq!(server.open(&mut record), Ok(Opened::FatalAlert(0)), "fatal, whatever it says");
         }
     }
 }

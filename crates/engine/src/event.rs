@@ -6,7 +6,9 @@ use std::{
 };
 
 use narrowgate_coap::{ExchangeId, Request, Response};
-use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal};
+use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedKeyExchange};
+
+use crate::shard::stray::Stray;
 
 /// Names an established session for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +59,20 @@ pub enum ShardEvent {
         peer: SocketAddr,
         /// Why.
         refusal: Refusal,
+    },
+    /// A ClientKeyExchange could not be used: at the first such message of a handshake, once.
+    KeyExchangeRejected {
+        /// Where the peer is.
+        peer: SocketAddr,
+        /// What is wrong with it.
+        rejected: Box<RejectedKeyExchange>,
+    },
+    /// Another protocol than DTLS 1.2 came. The address is not proven; comes a few times a minute at most.
+    Stray {
+        /// Where it seems to have come from.
+        peer: SocketAddr,
+        /// What it is.
+        stray: Stray,
     },
     /// The peer's Finished did not verify: at the first such record of a handshake, once.
     WrongKey {

@@ -274,7 +274,10 @@ impl Ledger {
             ShardEvent::Closed { session, .. } => {
                 self.sessions.remove(session);
             }
-            ShardEvent::Refused { .. } | ShardEvent::WrongKey { .. } => {}
+            ShardEvent::Refused { .. }
+            | ShardEvent::WrongKey { .. }
+            | ShardEvent::KeyExchangeRejected { .. }
+            | ShardEvent::Stray { .. } => {}
         }
         Ok(())
     }

@@ -206,7 +206,7 @@ impl Connection {
                 Ok(Opened::Application(message)) => {
                     self.endpoint.handle_message(now, message, coap, &mut self.budget);
                 }
-                Ok(Opened::CloseNotify | Opened::FatalAlert(_)) => return true,
+                Ok(Opened::CloseNotify | Opened::FatalAlert(_) | Opened::TooManyWarnings) => return true,
                 Ok(_) | Err(_) => {}
             }
         }

@@ -94,6 +94,7 @@ fn sealed(
             assert!(content_type == 21 && plaintext.len() == 2);
         }
         Ok(Opened::RenegotiationAttempt) => assert!(content_type == 22 && matches!(plaintext[0], 0 | 1)),
+        Ok(Opened::TooManyWarnings) => panic!("one warning was sent"),
         Ok(Opened::FinishedAgain) => panic!("there is no flight to repeat"),
         Ok(Opened::Ignored) => assert!(is_known && content_type != 23),
         Err(reason) => assert!(!is_known || content_type == 21 || content_type == 22, "{reason:?}"),

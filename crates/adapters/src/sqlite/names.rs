@@ -45,6 +45,7 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::BodyMalformed, "body_malformed"),
     (Reason::ModelInvalid, "model_invalid"),
     (Reason::TooLarge, "too_large"),
+    (Reason::NotDtls, "not_dtls"),
 ];
 
 /// An enum that has a word for each variant.

@@ -8,6 +8,7 @@ use crate::codes::{
 };
 use crate::limits;
 use crate::message::{emit, put_extension};
+use crate::offered::OfferedVersions;
 use crate::refusal::Refusal;
 use crate::wire::{Malformed, Reader, put_vector8, put_vector16};
 
@@ -18,6 +19,29 @@ pub(crate) struct ClientHelloStart<'a> {
     pub(crate) random: &'a [u8; 32],
     pub(crate) session_id: &'a [u8],
     pub(crate) cookie: &'a [u8],
+}
+
+/// The part behind the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A first fragment
+/// may hold it or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientHelloOffer<'a> {
+    pub(crate) cipher_suites: &'a [u8],
+    pub(crate) compression: &'a [u8],
+}
+
+impl<'a> ClientHelloOffer<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self { cipher_suites: reader.vector16()?, compression: reader.vector8()? })
+    }
+}
+
+/// Tells one ClientHello of a peer from another: its message_seq and its cookie, which is a MAC over all else of it that
+/// a client has to repeat. A copy of a hello has the same; a new attempt has the same only while the key of the cookie is
+/// the same, even where a device begins each attempt with the same random.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HelloId {
+    pub(crate) message_seq: u16,
+    pub(crate) cookie: [u8; limits::COOKIE_BYTES],
 }
 
 impl<'a> ClientHelloStart<'a> {
@@ -39,6 +63,8 @@ pub(crate) struct ClientHello<'a> {
     pub(crate) start: ClientHelloStart<'a>,
     cipher_suites: &'a [u8],
     pub(crate) extensions: OfferedExtensions,
+    /// All of them, with their types and lengths.
+    extension_block: &'a [u8],
 }
 
 /// The extensions that mean something to us.
@@ -72,35 +98,61 @@ impl MaxFragmentLength {
 impl<'a> ClientHello<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(body);
-        let (start, cipher_suites, compression) = Self::read_fixed(&mut reader)?;
+        let (start, ClientHelloOffer { cipher_suites, compression }) = Self::read_fixed(&mut reader)?;
         if cipher_suites.is_empty() || !cipher_suites.len().is_multiple_of(2) || compression.is_empty() {
             return Err(Refusal::DecodeError);
         }
         if !compression.contains(&COMPRESSION_NULL) {
             return Err(Refusal::IllegalParameter);
         }
-        let mut extensions = OfferedExtensions::default();
+        let mut extension_block: &[u8] = &[];
         if !reader.is_empty() {
-            let block = reader.vector16()?;
+            extension_block = reader.vector16()?;
             reader.finish()?;
-            extensions = OfferedExtensions::parse(block)?;
         }
-        Ok(Self { start, cipher_suites, extensions })
+        let extensions = OfferedExtensions::parse(extension_block)?;
+        Ok(Self { start, cipher_suites, extensions, extension_block })
     }
 
-    fn read_fixed(reader: &mut Reader<'a>) -> Result<(ClientHelloStart<'a>, &'a [u8], &'a [u8]), Malformed> {
-        Ok((ClientHelloStart::read(reader)?, reader.vector16()?, reader.vector8()?))
+    fn read_fixed(
+        reader: &mut Reader<'a>,
+    ) -> Result<(ClientHelloStart<'a>, ClientHelloOffer<'a>), Malformed> {
+        Ok((ClientHelloStart::read(reader)?, ClientHelloOffer::read(reader)?))
     }
 
     /// Whether a number is among the offered suites.
     pub(crate) fn offers(&self, suite: u16) -> bool {
-        self.cipher_suites.chunks_exact(2).any(|id| id == suite.to_be_bytes())
+        self.suites().any(|id| id == suite)
+    }
+
+    /// The numbers of the offered suites.
+    pub(crate) fn suites(&self) -> impl Iterator<Item = u16> + 'a {
+        numbers(self.cipher_suites)
+    }
+
+    /// What supported_versions lists where DTLS 1.2 is not among it (RFC 8446, section 4.2.1). A server of ours negotiates by
+    /// the version field alone; this only tells why nothing else fits.
+    pub(crate) fn versions_without_1_2(&self) -> Option<OfferedVersions> {
+        let mut block = Reader::new(self.extension_block);
+        while let (Ok(extension), Ok(data)) = (block.u16(), block.vector16()) {
+            if ExtensionType(extension) == ExtensionType::SUPPORTED_VERSIONS {
+                let listed = Reader::new(data).vector8().ok()?;
+                let has_1_2 = numbers(listed).any(|version| version == Version::DTLS_1_2.0);
+                return (!has_1_2).then(|| OfferedVersions::new(numbers(listed)));
+            }
+        }
+        None
     }
 
     /// Whether an answer with renegotiation_info is wanted (RFC 5746, section 3.6).
     pub(crate) fn wants_renegotiation_info(&self) -> bool {
         self.extensions.renegotiation_info || self.offers(EMPTY_RENEGOTIATION_INFO_SCSV)
     }
+}
+
+/// A list of 16-bit numbers.
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
 }
 
 impl OfferedExtensions {

@@ -15,9 +15,6 @@ pub(crate) const BODY_BYTES: usize = 12;
 /// Bytes of the whole message.
 pub(crate) const MESSAGE_BYTES: usize = MESSAGE_HEADER_BYTES + BODY_BYTES;
 
-/// The client's messages are numbered ClientHello 0 without and 1 with cookie, ClientKeyExchange 2, Finished 3.
-pub(crate) const CLIENT_MESSAGE_SEQ: u16 = 3;
-
 /// One bit for each byte that is there.
 const ALL_THERE: u16 = (1 << BODY_BYTES) - 1;
 
@@ -64,6 +61,11 @@ impl Pieces {
     /// Awaits the Finished with this message_seq.
     pub(crate) fn new(message_seq: u16) -> Self {
         Self { message_seq, body: [0; BODY_BYTES], there: 0 }
+    }
+
+    /// The number that it awaits.
+    pub(crate) fn message_seq(&self) -> u16 {
+        self.message_seq
     }
 
     /// Takes in the content of an authentic handshake record, which may hold pieces of the Finished and nothing else.

@@ -11,11 +11,11 @@ const BODY_BYTES: usize = 2 + 1 + COOKIE_BYTES;
 /// Bytes of the whole datagram: 44.
 pub(crate) const DATAGRAM_BYTES: usize = HEADER_BYTES + MESSAGE_HEADER_BYTES + BODY_BYTES;
 
-/// Appends the whole datagram. It repeats the record number of the ClientHello; its version is DTLS 1.0 whatever
-/// follows (RFC 6347 4.2.1).
-pub(crate) fn put_datagram(out: &mut Vec<u8>, sequence: u64, cookie: &[u8; COOKIE_BYTES]) {
+/// Appends the whole datagram. It repeats the record number of the ClientHello, and its message_seq (reported erratum
+/// 5186); its version is DTLS 1.0 whatever follows (RFC 6347 4.2.1).
+pub(crate) fn put_datagram(out: &mut Vec<u8>, sequence: u64, message_seq: u16, cookie: &[u8; COOKIE_BYTES]) {
     let mut message = [0; MESSAGE_HEADER_BYTES + BODY_BYTES];
-    let header = MessageHeader::unfragmented(HandshakeType::HELLO_VERIFY_REQUEST, 0, BODY_BYTES);
+    let header = MessageHeader::unfragmented(HandshakeType::HELLO_VERIFY_REQUEST, message_seq, BODY_BYTES);
     message[..MESSAGE_HEADER_BYTES].copy_from_slice(&header.to_bytes());
     message[MESSAGE_HEADER_BYTES..][..2].copy_from_slice(&Version::DTLS_1_0.0.to_be_bytes());
     message[MESSAGE_HEADER_BYTES + 2] = COOKIE_BYTES as u8;
@@ -37,10 +37,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_44_bytes_and_repeats_the_record_number() {
+    fn it_has_44_bytes_and_repeats_the_numbers_of_the_hello() {
         let mut datagram = Vec::new();
-        put_datagram(&mut datagram, 9, &[7; COOKIE_BYTES]);
-        assert_eq!((datagram.len(), datagram[10]), (44, 9));
+        put_datagram(&mut datagram, 9, 2, &[7; COOKIE_BYTES]);
+        assert_eq!((datagram.len(), datagram[10], &datagram[17..19]), (44, 9, &[0, 2][..]));
         assert_eq!(parse(&datagram[HEADER_BYTES + MESSAGE_HEADER_BYTES..]), Ok(&[7; COOKIE_BYTES][..]));
     }
 }

@@ -52,7 +52,8 @@ impl MessageHeader {
         Ok((header, fragment))
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    /// Reads a header alone, whatever it claims.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             message_type: HandshakeType(reader.u8()?),
             length: reader.u24()?,

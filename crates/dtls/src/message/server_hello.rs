@@ -4,6 +4,7 @@
 use crate::codes::{COMPRESSION_NULL, CipherSuite, ExtensionType, HandshakeType, Version};
 use crate::message::client_hello::{MaxFragmentLength, OfferedExtensions};
 use crate::message::{emit, put_extension};
+use crate::offered::OfferedVersions;
 use crate::refusal::Refusal;
 use crate::wire::{Reader, put_vector8, put_vector16};
 
@@ -50,8 +51,9 @@ impl ServerHello {
         offered: &OfferedExtensions,
     ) -> Result<Self, Refusal> {
         let mut reader = Reader::new(body);
-        if Version(reader.u16()?) != Version::DTLS_1_2 {
-            return Err(Refusal::VersionUnsupported);
+        let version = Version(reader.u16()?);
+        if version != Version::DTLS_1_2 {
+            return Err(Refusal::VersionUnsupported(OfferedVersions::one(version)));
         }
         let random = *reader.array()?;
         if reader.vector8()?.len() > 32 {

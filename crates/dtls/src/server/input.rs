@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::{AwaitFinished, AwaitKeyExchange, AwaitPsk, HandshakeEvent, Outcome, ServerHandshake, State};
+use super::{
+    AwaitFinished, AwaitKeyExchange, AwaitPsk, HandshakeEvent, KeyExchangeFault, Outcome,
+    RejectedKeyExchange, ServerHandshake, State,
+};
 use crate::Random;
 use crate::codes::{ContentType, HandshakeType, Version};
 use crate::diagnose::FailedFinished;
@@ -19,13 +22,6 @@ use crate::refusal::Refusal;
 use crate::schedule::{Agreement, Role};
 use crate::transcript::Transcript;
 use crate::wire::Reader;
-
-/// message_seq of a ClientHello with cookie; see [`finished::CLIENT_MESSAGE_SEQ`] for the others.
-pub(super) const CLIENT_HELLO_SEQ: u16 = 1;
-/// Ours are HelloVerifyRequest 0, ServerHello 1, ServerHelloDone 2, Finished 3.
-const SERVER_HELLO_SEQ: u16 = 1;
-const SERVER_HELLO_DONE_SEQ: u16 = 2;
-const SERVER_FINISHED_SEQ: u16 = 3;
 
 /// One datagram's worth of input, and what it came to.
 pub(super) struct Input<'a> {
@@ -115,7 +111,12 @@ impl ServerHandshake {
         }
         let mut outcome = Ok(());
         while !reader.is_empty() {
-            let (header, bytes) = MessageHeader::parse(&mut reader)?;
+            let start = reader;
+            let parsed = MessageHeader::parse(&mut reader);
+            if parsed == Err(Discard::MessageTooLong) {
+                self.note_long_key_exchange(start);
+            }
+            let (header, bytes) = parsed?;
             outcome = outcome.and(self.handle_fragment(&header, bytes, input));
         }
         outcome
@@ -160,10 +161,32 @@ impl ServerHandshake {
         }
     }
 
+    /// What is too long to be put together is dropped; an operator should hear of it where it is the awaited identity.
+    fn note_long_key_exchange(&mut self, mut reader: Reader<'_>) {
+        let Ok(header) = MessageHeader::read(&mut reader) else { return };
+        let is_awaited = matches!(self.state, State::AwaitKeyExchange(_))
+            && header.message_type == HandshakeType::CLIENT_KEY_EXCHANGE
+            && header.message_seq == self.reassembly.next();
+        let bytes = header.length.saturating_sub(2);
+        // Only the first fragment tells whose identity it is; a vector has 65,535 bytes at most.
+        if is_awaited && header.fragment_offset == 0 && bytes <= usize::from(u16::MAX) {
+            self.reject_key_exchange(reader.rest(), KeyExchangeFault::TooLong(bytes));
+        }
+    }
+
+    fn reject_key_exchange(&mut self, body: &[u8], fault: KeyExchangeFault) {
+        if std::mem::replace(&mut self.key_exchange_rejected, true) {
+            return;
+        }
+        let identity = body.iter().skip(2).take(limits::REJECTED_IDENTITY_BYTES_MAX).copied().collect();
+        let rejected = Box::new(RejectedKeyExchange { identity, fault });
+        self.events.push_back(HandshakeEvent::KeyExchangeRejected(rejected));
+    }
+
     /// Whether this starts the ClientHello that was answered by flight 4.
     fn is_our_hello_again(&self, header: &MessageHeader, bytes: &[u8]) -> bool {
         header.message_type == HandshakeType::CLIENT_HELLO
-            && header.message_seq == CLIENT_HELLO_SEQ
+            && header.message_seq == self.hello.message_seq
             && header.fragment_offset == 0
             && bytes.get(2..34) == Some(&self.client_random)
     }
@@ -203,8 +226,9 @@ impl ServerHandshake {
         let mut random = [0; 32];
         input.rng.fill(&mut random);
         let answer = ServerHello { random, suite: choice.suite, extensions: choice.extensions };
-        let server_hello = answer.emit(SERVER_HELLO_SEQ);
-        let server_hello_done = emit(HandshakeType::SERVER_HELLO_DONE, SERVER_HELLO_DONE_SEQ, |_| ());
+        let numbers = self.numbers();
+        let server_hello = answer.emit(numbers.server_hello);
+        let server_hello_done = emit(HandshakeType::SERVER_HELLO_DONE, numbers.server_hello_done, |_| ());
         let mut transcript = Transcript::new();
         transcript.add_received(header, body);
         transcript.add_sent(&server_hello);
@@ -238,6 +262,7 @@ impl ServerHandshake {
         let Ok(identity) = key_exchange::parse(body) else {
             self.state = State::AwaitKeyExchange(waiting);
             self.reassembly.await_again();
+            self.reject_key_exchange(body, KeyExchangeFault::Malformed);
             return Err(Discard::Malformed);
         };
         let AwaitKeyExchange { agreement, mut transcript, .. } = waiting;
@@ -329,10 +354,11 @@ impl ServerHandshake {
         };
         let AwaitFinished { master, mut session, transcript, .. } = *waiting;
         let verify_data = master.verify_data(Role::Server, &transcript.hash());
-        let message = finished::emit(SERVER_FINISHED_SEQ, &verify_data);
+        let message_seq = self.numbers().server_finished;
+        let message = finished::emit(message_seq, &verify_data);
         let flight = [Entry::ChangeCipherSpec, Entry::Finished(message)];
         self.sender.send(&flight, Some(&mut session), input.rng);
-        session.keep_last_flight(verify_data, SERVER_FINISHED_SEQ, self.sender.sequence);
+        session.keep_last_flight(verify_data, message_seq, self.sender.sequence);
         self.end(Outcome::Established);
         self.events.push_back(HandshakeEvent::Established(Box::new(session)));
     }
@@ -365,6 +391,7 @@ impl AwaitFinished {
                 let failed = copy.map(|record| FailedFinished {
                     agreement: agreement.clone(),
                     transcript_hash,
+                    finished_seq: self.finished.message_seq(),
                     record: record.to_vec(),
                 });
                 self.rejected |= failed.is_some();
@@ -380,7 +407,7 @@ impl AwaitFinished {
         if !self.master.verify_data(Role::Client, &transcript_hash).matches(&verify_data) {
             return Verified::WrongContent;
         }
-        self.transcript.add_received(&finished::header(finished::CLIENT_MESSAGE_SEQ), &verify_data);
+        self.transcript.add_received(&finished::header(self.finished.message_seq()), &verify_data);
         Verified::Yes
     }
 }

@@ -33,7 +33,8 @@ use crate::diagnose::FailedFinished;
 use crate::discard::Discard;
 use crate::early::EarlyRecords;
 use crate::flight::{Flight, RetransmitTimer, Sender, TimerOutcome};
-use crate::message::finished::{self, Pieces};
+use crate::message::client_hello::HelloId;
+use crate::message::finished::Pieces;
 use crate::negotiation::Choice;
 use crate::reassembly::Reassembly;
 use crate::refusal::Refusal;
@@ -47,6 +48,7 @@ use crate::transcript::Transcript;
 pub struct ServerHandshake {
     config: Arc<ServerConfig>,
     state: State,
+    hello: HelloId,
     client_random: [u8; 32],
     choice: Option<Choice>,
     rx_window: ReplayWindow,
@@ -55,6 +57,7 @@ pub struct ServerHandshake {
     sender: Sender,
     timer: RetransmitTimer,
     expires_at: Instant,
+    key_exchange_rejected: bool,
     events: VecDeque<HandshakeEvent>,
 }
 
@@ -72,10 +75,30 @@ pub enum HandshakeEvent {
     Established(Box<Session>),
     /// A Finished did not verify, and was dropped. Comes at the first one. The handshake goes on until it expires.
     FinishedRejected(Box<FailedFinished>),
+    /// A ClientKeyExchange cannot be used, and was dropped. Comes at the first one. The handshake goes on until it expires.
+    KeyExchangeRejected(Box<RejectedKeyExchange>),
     /// The handshake is over; the alert waits in [`ServerHandshake::poll_transmit`].
     Failed(Refusal),
     /// The handshake is over: its lifetime has ended.
     Expired,
+}
+
+/// A ClientKeyExchange whose identity nobody was asked about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RejectedKeyExchange {
+    /// How the identity begins: what a stranger sent, at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`] of any bytes.
+    pub identity: Vec<u8>,
+    /// What is wrong.
+    pub fault: KeyExchangeFault,
+}
+
+/// What is wrong with a ClientKeyExchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyExchangeFault {
+    /// The identity has so many bytes, more than are put together.
+    TooLong(usize),
+    /// It is not one vector: another key exchange than that with a pre-shared key, or a length that does not fit.
+    Malformed,
 }
 
 /// Answer to [`HandshakeEvent::PskWanted`]. No enum: nothing may branch on what it is.
@@ -143,19 +166,21 @@ enum Outcome {
 }
 
 impl ServerHandshake {
-    /// A handshake that awaits the ClientHello with this record number and random; its cookie was good.
+    /// A handshake that awaits the ClientHello with this record number, id and random; its cookie was good.
     pub(crate) fn new(
         config: Arc<ServerConfig>,
         now: Instant,
         sequence: u64,
+        hello: HelloId,
         client_random: [u8; 32],
     ) -> Self {
         Self {
             state: State::AwaitClientHello,
+            hello,
             client_random,
             choice: None,
             rx_window: ReplayWindow::default(),
-            reassembly: Reassembly::new(input::CLIENT_HELLO_SEQ),
+            reassembly: Reassembly::new(hello.message_seq),
             early: EarlyRecords::default(),
             // RFC 6347 4.2.1: the ServerHello repeats the record number of the ClientHello that it answers.
             sender: Sender::new(sequence, config.datagram_bytes_max),
@@ -165,6 +190,7 @@ impl ServerHandshake {
                 config.retransmits_max,
             ),
             expires_at: now + config.handshake_lifetime,
+            key_exchange_rejected: false,
             events: VecDeque::new(),
             config,
         }
@@ -224,7 +250,7 @@ impl ServerHandshake {
             session,
             is_decoy,
             change_cipher_spec,
-            finished: Pieces::new(finished::CLIENT_MESSAGE_SEQ),
+            finished: Pieces::new(self.numbers().client_finished),
             rejected: false,
         }
     }
@@ -266,7 +292,12 @@ impl ServerHandshake {
         self.choice.map(|choice| choice.suite).or(preferred).unwrap_or(CipherSuite::PskAes128Ccm8)
     }
 
-    /// The random of the ClientHello. A ClientHello with another one starts another handshake.
+    /// Which ClientHello this handshake began with. One with another id starts another handshake.
+    pub fn hello_id(&self) -> HelloId {
+        self.hello
+    }
+
+    /// The random of the ClientHello.
     pub fn client_random(&self) -> &[u8; 32] {
         &self.client_random
     }
@@ -292,6 +323,10 @@ impl ServerHandshake {
             State::Over(Outcome::Refused(refusal)) => Some(refusal),
             _ => None,
         }
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers::after(self.hello.message_seq)
     }
 
     fn send_flight(&mut self) {
@@ -325,6 +360,27 @@ impl ServerHandshake {
         let events: usize = self.events.capacity() * size_of::<HandshakeEvent>();
         let early = self.early.heap_bytes();
         size_of::<Self>() + state + early + events + self.reassembly.heap_bytes() + self.sender.heap_bytes()
+    }
+}
+
+/// message_seq of the messages that follow a ClientHello; each side counts on from its own.
+#[derive(Clone, Copy)]
+struct Numbers {
+    /// That of the ClientHello that it answers (RFC 6347 4.2.1, reported erratum 5186).
+    server_hello: u16,
+    server_hello_done: u16,
+    client_finished: u16,
+    server_finished: u16,
+}
+
+impl Numbers {
+    fn after(client_hello: u16) -> Self {
+        Self {
+            server_hello: client_hello,
+            server_hello_done: client_hello + 1,
+            client_finished: client_hello + 2,
+            server_finished: client_hello + 2,
+        }
     }
 }
 

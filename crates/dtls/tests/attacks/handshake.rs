@@ -9,7 +9,7 @@ use crate::util::{
 };
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientFailure, Discard, ExtendedMasterSecretPolicy, FrontDoor, HandshakeEvent,
-    Missing, Refusal, ServerConfig, client_hello_random, split_record,
+    Missing, Refusal, ServerConfig, client_hello_random, hello_without_dtls_1_2, split_record,
 };
 
 fn door() -> Door {
@@ -165,11 +165,9 @@ fn attack_036_no_version_goes_past_the_cookie() {
         assert!(matches!(door.knock(&hello.datagram()), FrontDoor::HelloVerify));
     }
     for version in [0x0000, 0xffff, 0xfeff, 0x0303] {
-        assert_eq!(
-            refused(&mut door, Hello { version, ..Hello::new() }).0,
-            Refusal::VersionUnsupported,
-            "{version:04x}"
-        );
+        let (refusal, _) = refused(&mut door, Hello { version, ..Hello::new() });
+        let Refusal::VersionUnsupported(offered) = refusal else { panic!("{version:04x}: {refusal}") };
+        assert_eq!(offered.numbers(), [version]);
     }
     let newer = Hello { version: 0xfefc, ..Hello::new() }.with_cookie(&mut door);
     assert!(matches!(door.knock(&newer.datagram()), FrontDoor::Accept(_)));
@@ -241,22 +239,6 @@ fn attack_043_fragments_outside_the_message_are_dropped() {
 }
 
 #[test]
-fn attack_048_a_hello_has_message_seq_0_without_and_1_with_cookie() {
-    let mut door = door();
-    for message_seq in [1, 2, 255, 65_535] {
-        let hello = Hello { message_seq, ..Hello::new() };
-        assert_eq!(discarded(&mut door, &hello.datagram()), Discard::MessageSequence);
-    }
-    let good = Hello::new().with_cookie(&mut door);
-    for message_seq in [2, 191, 65_535] {
-        let hello = Hello { message_seq, ..good.clone() };
-        assert_eq!(discarded(&mut door, &hello.datagram()), Discard::MessageSequence);
-    }
-    let zero = Hello { message_seq: 0, ..good };
-    assert!(matches!(door.knock(&zero.datagram()), FrontDoor::HelloVerify));
-}
-
-#[test]
 fn a_record_number_that_leaves_no_room_for_ours_is_dropped() {
     let mut door = door();
     let hello = Hello { sequence: (1 << 48) - 1, ..Hello::new() };
@@ -266,15 +248,57 @@ fn a_record_number_that_leaves_no_room_for_ours_is_dropped() {
 #[test]
 fn attack_058_suites_are_refused_only_after_the_cookie() {
     let mut door = door();
-    for suites in [vec![0x00, 0x8c], vec![0x00, 0xff], vec![0x13, 0x01, 0x0a, 0x0a]] {
+    for (suites, offered) in [
+        (vec![0x00, 0x8c], &[0x008c][..]),
+        (vec![0x00, 0xff], &[]),
+        (vec![0x13, 0x01, 0x0a, 0x0a], &[0x1301]),
+    ] {
         let (refusal, alert) = refused(&mut door, Hello { suites, ..Hello::new() });
-        assert_eq!((refusal, alert[14]), (Refusal::NoCommonCipherSuite, 40));
+        let Refusal::NoCommonCipherSuite(mismatch) = refusal else { panic!("{refusal}") };
+        assert_eq!((mismatch.offered(), alert[14]), (offered, 40));
     }
     let both = Hello { suites: vec![0, 0x8c, 0x00, 0xae, 0xc0, 0xa8], ..Hello::new() }.with_cookie(&mut door);
     match door.knock(&both.datagram()) {
         FrontDoor::Accept(handshake) => assert_eq!(handshake.suite(), CipherSuite::PskAes128Ccm8),
         other => panic!("not accepted: {other:?}"),
     }
+}
+
+/// supported_versions with these (RFC 8446, section 4.2.1).
+fn versions(listed: &[u16]) -> Option<Vec<u8>> {
+    let list: Vec<u8> = listed.iter().flat_map(|version| version.to_be_bytes()).collect();
+    let length = list.len() as u8;
+    Some([&[0, 43, 0, length + 1, length], &list[..]].concat())
+}
+
+#[test]
+fn a_client_of_dtls_1_3_alone_is_known_by_its_first_hello_and_gets_no_more_than_others() {
+    let suites = vec![0x4a, 0x4a, 0x13, 0x04, 0x13, 0x01, 0x00, 0xff];
+    let alone = Hello { suites, extensions: versions(&[0x4a4a, 0xfefc]), ..Hello::new() };
+    let mut door = door();
+    assert!(matches!(door.knock(&alone.datagram()), FrontDoor::HelloVerify));
+    let offered = hello_without_dtls_1_2(&alone.datagram()).expect("it offers nothing else");
+    assert_eq!(offered.to_string(), "the peer offers DTLS 1.3; expected is DTLS 1.2");
+    // One that goes on after the HelloVerifyRequest is told.
+    let (refusal, alert) = refused(&mut door, alone.clone());
+    assert_eq!((refusal, alert[14]), (Refusal::VersionUnsupported(offered), 70));
+    // Nothing is claimed of one that has anything for DTLS 1.2, or that cannot be read.
+    let ours = [0xc0, 0xa8, 0x13, 0x01];
+    let (new, body) = (Hello { suites: ours.to_vec(), ..alone.clone() }, alone.body());
+    for other in [
+        new.datagram(),
+        Hello { extensions: versions(&[0xfefc, 0xfefd]), ..alone.clone() }.datagram(),
+        Hello { extensions: None, ..alone.clone() }.datagram(),
+        Hello { extensions: Some(vec![0, 43, 0, 9, 1]), ..alone.clone() }.datagram(),
+        alone.fragment(0, &body[..body.len() - 1], body.len()),
+        alone.fragment(1, &body[1..], body.len()),
+        Hello::new().datagram(),
+    ] {
+        assert_eq!(hello_without_dtls_1_2(&other), None);
+    }
+    // The extension has no say where a suite fits.
+    let new = new.with_cookie(&mut door);
+    assert!(matches!(door.knock(&new.datagram()), FrontDoor::Accept(_)));
 }
 
 #[test]
@@ -342,7 +366,8 @@ fn a_fragmented_hello_that_is_unusable_fails_with_an_alert() {
     };
     let mut rest = Hello { sequence: 2, ..hello }.fragment(54, &body[54..], body.len());
     handshake.handle_datagram(start(), &mut rest, &mut door.rng);
-    assert!(matches!(handshake.poll_event(), Some(HandshakeEvent::Failed(Refusal::NoCommonCipherSuite))));
+    let failed = handshake.poll_event();
+    assert!(matches!(failed, Some(HandshakeEvent::Failed(Refusal::NoCommonCipherSuite(_)))), "{failed:?}");
     let mut alert = Vec::new();
     assert!(handshake.poll_transmit(&mut alert));
     assert_eq!(alert[13..], [2, 40]);
@@ -607,5 +632,5 @@ fn a_client_hears_why_it_was_refused() {
     let mut world = World::new(server, client_config(Protection::CbcEncryptThenMac), 1);
     world.run(|_, _| false);
     assert!(matches!(world.client, ClientSide::Failed(ClientFailure::Alert(40))));
-    assert_eq!(world.refusals, [Refusal::NoCommonCipherSuite]);
+    assert!(matches!(world.refusals[..], [Refusal::NoCommonCipherSuite(_)]), "{:?}", world.refusals);
 }

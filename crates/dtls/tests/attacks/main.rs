@@ -6,5 +6,6 @@ mod handshake;
 mod memory;
 mod psk;
 mod record;
+mod second_cookie;
 #[path = "../util/mod.rs"]
 mod util;

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::util::hello::record;
 use crate::util::{
-    ClientSide, IDENTITY, Kind, PROTECTIONS, SECRET, ServerSide, To, World, client_config, key, kind,
-    server_config,
+    ClientSide, IDENTITY, Kind, PROTECTIONS, Protection, SECRET, ServerSide, To, World, client_config, key,
+    kind, server_config,
 };
-use narrowgate_dtls::{ClientConfig, Discard, Psk, PskError, psk_from_secret};
+use narrowgate_dtls::{
+    ClientConfig, Discard, KeyExchangeFault, Psk, PskError, RejectedKeyExchange, psk_from_secret,
+};
 
 /// Runs a handshake that must fail; gives the sizes of all datagrams that the server sent, and when.
 fn fails(client: ClientConfig, answer: Option<Psk>) -> (World, Vec<usize>) {
@@ -139,9 +141,50 @@ fn attack_073_an_identity_of_another_length_than_it_says_is_dropped() {
             assert_eq!(world.discards, [Discard::Malformed]);
             world.run(|_, _| false);
             assert!(world.is_connected() && world.identities == [IDENTITY.to_vec()]);
+            let [rejected] = &world.key_exchanges_rejected[..] else { panic!("told once") };
+            assert_eq!(rejected.fault, KeyExchangeFault::Malformed);
+            assert_eq!(rejected.identity, body.get(2..).unwrap_or_default());
             world.assert_data_flows();
             world.assert_others_live();
         }
+    }
+}
+
+#[test]
+fn an_identity_that_is_too_long_to_be_put_together_is_told_once_and_met_with_silence() {
+    for length in [2046, 2047, 5000, 65_535, 65_536] {
+        let mut world = World::new(server_config(), client_config(Protection::Ccm8), 1);
+        while !world.wire.iter().any(|(_, _, datagram)| kind(datagram) == Kind::KeyExchange) {
+            world.turn();
+        }
+        let flight = world.wire.pop_front();
+        let sent = world.sent.len();
+        let mut body = (length as u16).to_be_bytes().to_vec();
+        body.extend(vec![b'i'; length]);
+        let whole = (body.len() as u32).to_be_bytes();
+        for (number, chunk) in body.chunks(1000).take(4).enumerate() {
+            let offset = (1000 * number as u32).to_be_bytes();
+            let bytes = (chunk.len() as u32).to_be_bytes();
+            let message = [&[16], &whole[1..], &[0, 2], &offset[1..], &bytes[1..], chunk].concat();
+            world.deliver_to_server(record(22, 0xfefd, 0, 40 + number as u64, &message));
+        }
+        world.drain(&mut |_, _| false);
+        assert_eq!(world.sent.len(), sent, "no answer");
+        if length == 2046 {
+            assert_eq!(world.identities, [vec![b'i'; length]]);
+            assert_eq!(world.key_exchanges_rejected, []);
+            continue;
+        }
+        let expected = (length <= 65_535).then(|| RejectedKeyExchange {
+            identity: vec![b'i'; 512],
+            fault: KeyExchangeFault::TooLong(length),
+        });
+        assert_eq!(world.key_exchanges_rejected, Vec::from_iter(expected));
+        // The right one is still taken.
+        world.wire.extend(flight);
+        world.run(|_, _| false);
+        assert!(world.is_connected());
+        world.assert_others_live();
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientFailure, ClientHandshake, DecoySecret, Discard,
     FailedFinished, FrontDoor, HandshakeEvent, Listener, Opened, Psk, PskAnswer, Random, Refusal,
-    ServerConfig, ServerHandshake, Session, split_record,
+    RejectedKeyExchange, ServerConfig, ServerHandshake, Session, split_record,
 };
 
 /// Time that a datagram needs.
@@ -134,6 +134,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) rng: TestRandom,
     pub(crate) listener: Listener,
+    /// Where the client is, as the server sees it.
+    pub(crate) peer: SocketAddr,
     pub(crate) server: ServerSide,
     pub(crate) client: ClientSide,
     pub(crate) wire: VecDeque<(Instant, To, Vec<u8>)>,
@@ -149,6 +151,7 @@ pub(crate) struct World {
     replies: Vec<Vec<u8>>,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) rejected: Vec<FailedFinished>,
+    pub(crate) key_exchanges_rejected: Vec<RejectedKeyExchange>,
     pub(crate) expired: bool,
     pub(crate) identities: Vec<Vec<u8>>,
     pub(crate) at_server: Vec<Vec<u8>>,
@@ -163,6 +166,7 @@ impl World {
         Self {
             now,
             listener: Listener::new(Arc::new(server), now, &mut rng),
+            peer: peer(),
             server: ServerSide::Listening,
             client: ClientSide::Handshake(Box::new(ClientHandshake::new(client, now, &mut rng))),
             rng,
@@ -175,6 +179,7 @@ impl World {
             replies: Vec::new(),
             refusals: Vec::new(),
             rejected: Vec::new(),
+            key_exchanges_rejected: Vec::new(),
             expired: false,
             identities: Vec::new(),
             at_server: Vec::new(),
@@ -194,6 +199,7 @@ impl World {
         self.replies.clear();
         self.refusals.clear();
         self.rejected.clear();
+        self.key_exchanges_rejected.clear();
         self.expired = false;
         self.identities.clear();
         self.at_server.clear();
@@ -286,6 +292,9 @@ impl World {
                     }
                     HandshakeEvent::Established(session) => established = Some(session),
                     HandshakeEvent::FinishedRejected(failed) => self.rejected.push(*failed),
+                    HandshakeEvent::KeyExchangeRejected(rejected) => {
+                        self.key_exchanges_rejected.push(*rejected);
+                    }
                     HandshakeEvent::Failed(refusal) => self.refusals.push(refusal),
                     HandshakeEvent::Expired => self.expired = true,
                 }
@@ -348,7 +357,7 @@ impl World {
             ServerSide::Listening => {
                 let mut reply = Vec::new();
                 let door =
-                    self.listener.handle_datagram(self.now, peer(), &datagram, &mut self.rng, &mut reply);
+                    self.listener.handle_datagram(self.now, self.peer, &datagram, &mut self.rng, &mut reply);
                 match door {
                     FrontDoor::Accept(handshake) => self.server = ServerSide::Handshake(handshake),
                     FrontDoor::Refuse(refusal) => self.refusals.push(refusal),

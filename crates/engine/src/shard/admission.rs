@@ -118,7 +118,7 @@ fn rank(address: IpAddr, slots: &BTreeMap<u64, u32>) -> Rank {
 }
 
 /// One subscriber owns a whole IPv6 /64.
-fn group(address: IpAddr) -> IpAddr {
+pub(super) fn group(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_coap::{Code, Endpoint, Event, Response};
-use narrowgate_dtls::{self as dtls, Opened, Random, Session};
+use narrowgate_coap::{Code, Endpoint, Event, RespondError, Response};
+use narrowgate_dtls::{self as dtls, HelloId, Opened, Random, Session};
 
-use super::{BUSY_MAX_AGE_S, Shard, stats::Counter, table::HasPath, wheel::Entry};
+use super::{BUSY_MAX_AGE_S, Shard, answers, stats::Counter, table::HasPath, wheel::Entry};
 use crate::{
     event::{CloseCause, SessionId, ShardEvent, Ticket},
     path::Path,
@@ -26,8 +26,9 @@ pub(super) struct Established {
     /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
     /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
     armed: [u64; 3],
-    /// The beginning of its ClientHello's random: a late copy of that ClientHello begins no other handshake.
-    client_random: [u8; 8],
+    /// Its ClientHello: a late copy of that begins no other handshake. Its cookie is part of it, so a device that has the
+    /// same random each time is let in again when the key of the cookie has changed, within a minute.
+    hello: HelloId,
     /// When it was last heard, in seconds since the shard's start.
     heard_s: u32,
     /// When it ends by command, in seconds since the shard's start.
@@ -51,17 +52,20 @@ impl HasPath for Established {
 #[derive(Default)]
 struct Outcome {
     authentic: bool,
-    end: Option<CloseCause>,
+    end: Option<End>,
+}
+
+/// How a session ends by what its peer sent.
+#[derive(Clone, Copy)]
+enum End {
+    /// The peer is told by a close_notify.
+    Told(CloseCause),
+    /// A fatal alert came or went: nothing follows it (RFC 5246, section 7.2.2).
+    Silent(CloseCause),
 }
 
 impl Shard {
-    pub(super) fn establish(
-        &mut self,
-        now: Instant,
-        path: Path,
-        dtls: Session,
-        client_random: &[u8; 32],
-    ) -> SessionId {
+    pub(super) fn establish(&mut self, now: Instant, path: Path, dtls: Session, hello: HelloId) -> SessionId {
         if self.sessions.len() >= self.config.sessions_max
             && let Some(oldest) = self.sessions.shed_candidate(|established| established.heard_s)
         {
@@ -74,7 +78,7 @@ impl Shard {
             endpoint: Endpoint::new(u16::from_be_bytes(mid)),
             path,
             armed: [u64::MAX; 3],
-            client_random: head(client_random),
+            hello,
             heard_s: self.seconds(now),
             close_at_s: NEVER,
             in_flight: 0,
@@ -84,10 +88,10 @@ impl Shard {
         SessionId { shard: self.config.shard, slot, generation }
     }
 
-    /// Whether the session of this path grew out of a ClientHello with this random.
-    pub(super) fn grew_out_of(&mut self, path: Path, client_random: &[u8; 32]) -> bool {
+    /// Whether the session of this path grew out of this ClientHello, whose cookie is good.
+    pub(super) fn grew_out_of(&mut self, path: Path, hello: HelloId) -> bool {
         let slot = self.sessions.find(path);
-        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.client_random == head(client_random))
+        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.hello == hello)
     }
 
     /// Takes the records of one datagram; returns whether any of them was authentic.
@@ -113,8 +117,10 @@ impl Shard {
             self.transmit(slot);
             self.arm_session(now, slot);
         }
-        if let Some(cause) = outcome.end {
-            self.close_with_notify(slot, cause);
+        match outcome.end {
+            Some(End::Told(cause)) => self.close_with_notify(slot, cause),
+            Some(End::Silent(cause)) => self.close(slot, cause),
+            None => {}
         }
         outcome.authentic
     }
@@ -138,10 +144,10 @@ impl Shard {
                         // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
                         let path = established.path;
                         outbox.push_with(path, |out| established.dtls.record_overflow(random, out));
-                        outcome.end = Some(CloseCause::Abuse);
+                        outcome.end = Some(End::Silent(CloseCause::Abuse));
                     }
                     dtls::Discard::Unauthentic | dtls::Discard::ForgeryBudget | dtls::Discard::EmptyFlood => {
-                        outcome.end = Some(CloseCause::Abuse);
+                        outcome.end = Some(End::Told(CloseCause::Abuse));
                     }
                     _ => {}
                 }
@@ -160,12 +166,16 @@ impl Shard {
                 // The last flight is made anew, with new record numbers (RFC 6347, section 4.2.4).
                 let sent = outbox.push_with(path, |out| established.dtls.last_flight(random, out));
                 if sent.is_err() {
-                    outcome.end = Some(CloseCause::Abuse);
+                    outcome.end = Some(End::Told(CloseCause::Abuse));
                 }
                 return;
             }
-            Opened::CloseNotify | Opened::FatalAlert(_) => {
-                outcome.end = Some(CloseCause::ByPeer);
+            Opened::CloseNotify | Opened::TooManyWarnings => {
+                outcome.end = Some(End::Told(CloseCause::ByPeer));
+                return;
+            }
+            Opened::FatalAlert(_) => {
+                outcome.end = Some(End::Silent(CloseCause::ByPeer));
                 return;
             }
             Opened::RenegotiationAttempt => {
@@ -177,7 +187,7 @@ impl Shard {
         }
         established.noise += 1;
         if established.noise >= NOISE_MAX {
-            outcome.end = Some(CloseCause::Abuse);
+            outcome.end = Some(End::Told(CloseCause::Abuse));
         }
     }
 
@@ -244,8 +254,16 @@ impl Shard {
         };
         established.in_flight -= 1;
         self.requests_in_flight -= 1;
-        let sent =
-            established.endpoint.respond(now, ticket.exchange, response, &self.config.coap, &mut self.budget);
+        let shorter = answers::shorter(&response);
+        let params = answers::params(&self.config.coap, established.dtls.plaintext_bytes_max());
+        let mut respond = |response| {
+            established.endpoint.respond(now, ticket.exchange, response, &params, &mut self.budget)
+        };
+        let mut sent = respond(response);
+        if sent == Err(RespondError::TooLarge) {
+            self.stats.count(Counter::MessagesTooLarge);
+            sent = respond(shorter);
+        }
         self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
         self.transmit(slot);
         self.arm_session(now, slot);
@@ -336,8 +354,4 @@ impl Shard {
             established.armed[free.unwrap_or(nearest)] = self.wheel.arm(deadline, slot, generation);
         }
     }
-}
-
-fn head(client_random: &[u8; 32]) -> [u8; 8] {
-    std::array::from_fn(|index| client_random[index])
 }

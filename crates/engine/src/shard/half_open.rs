@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
-use narrowgate_dtls::{FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session};
+use narrowgate_dtls::{
+    FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session, hello_without_dtls_1_2,
+};
 
-use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, wheel::Entry};
+use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, stray::Stray, wheel::Entry};
 use crate::{
     event::{CloseCause, HandshakeId, ShardEvent},
     path::Path,
@@ -38,6 +40,10 @@ impl Shard {
             FrontDoor::HelloVerify => {
                 self.stats.count(Counter::HelloVerifies);
                 self.outbox.push(path, &self.scratch);
+                // A client of DTLS 1.3 alone goes no further.
+                self.tell_stray(now, path.peer, || {
+                    hello_without_dtls_1_2(datagram).map(Stray::OtherVersions)
+                });
             }
             FrontDoor::Refuse(refusal) => {
                 self.stats.count(Counter::HandshakesFailed);
@@ -50,14 +56,14 @@ impl Shard {
 
     fn accept(&mut self, now: Instant, path: Path, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
         if let Some(&slot) = self.handshake_by_path.get(&path) {
-            if self.handshakes[slot as usize].machine.client_random() == machine.client_random() {
+            if self.handshakes[slot as usize].machine.hello_id() == machine.hello_id() {
                 // The same ClientHello again: our flight was lost.
                 return self.feed_handshake(now, slot, datagram);
             }
             self.stats.count(Counter::HandshakesReplaced);
             self.end_handshake(slot);
         }
-        if self.grew_out_of(path, machine.client_random()) {
+        if self.grew_out_of(path, machine.hello_id()) {
             // A late copy of the ClientHello of the session that is there.
             return self.stats.count(Counter::HandshakesRepeated);
         }
@@ -127,6 +133,9 @@ impl Shard {
                     self.stats.count(Counter::FinishedRejected);
                     self.events.push_back(ShardEvent::WrongKey { handshake, peer, failed });
                 }
+                HandshakeEvent::KeyExchangeRejected(rejected) => {
+                    self.events.push_back(ShardEvent::KeyExchangeRejected { peer, rejected });
+                }
                 HandshakeEvent::Established(session) => ended = Some(Ended::Established(session)),
                 HandshakeEvent::Failed(refusal) => {
                     self.stats.count(Counter::HandshakesFailed);
@@ -159,7 +168,7 @@ impl Shard {
         }
         self.stats.count(Counter::HandshakesCompleted);
         let suite = session.suite();
-        let session = self.establish(now, path, session, half_open.machine.client_random());
+        let session = self.establish(now, path, session, half_open.machine.hello_id());
         let handshake = self.handshake_id(slot, half_open.generation);
         self.events.push_back(ShardEvent::Connected {
             handshake,

@@ -6,15 +6,18 @@
 //! Limits: [`ShardConfig`] names all of them.
 
 pub mod admission;
+mod answers;
 mod established;
 mod half_open;
 pub mod outbox;
 pub mod stats;
+pub mod stray;
 pub mod table;
 pub mod wheel;
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,6 +36,7 @@ use self::{
     half_open::HalfOpen,
     outbox::Outbox,
     stats::{Counter, Gauges, Stats},
+    stray::{Stray, StrayLog},
     table::Table,
     wheel::{Entry, Wheel},
 };
@@ -112,6 +116,7 @@ pub struct Shard {
     scratch: Vec<u8>,
     outbox: Outbox,
     events: VecDeque<ShardEvent>,
+    strays: StrayLog,
     stats: Stats,
     draining: bool,
 }
@@ -147,6 +152,7 @@ impl Shard {
             scratch: Vec::new(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
+            strays: StrayLog::new(now),
             stats: Stats::default(),
             draining: false,
             config,
@@ -168,7 +174,22 @@ impl Shard {
                 self.route(now, path, datagram, Counter::StrayHandshake);
             }
             DatagramKind::Protected => self.route(now, path, datagram, Counter::LostAssociation),
-            _ => self.stats.count(Counter::NotDtls),
+            _ => {
+                self.stats.count(Counter::NotDtls);
+                self.tell_stray(now, path.peer, || Stray::of(datagram));
+            }
+        }
+    }
+
+    /// Tells the platform of another protocol, within limits; `stray` is asked only where there is room for it.
+    fn tell_stray(&mut self, now: Instant, peer: SocketAddr, stray: impl FnOnce() -> Option<Stray>) {
+        if !self.strays.has_room(now) {
+            return;
+        }
+        if let Some(stray) = stray()
+            && self.strays.permit(now, peer.ip(), stray)
+        {
+            self.events.push_back(ShardEvent::Stray { peer, stray });
         }
     }
 

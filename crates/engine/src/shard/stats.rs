@@ -77,7 +77,7 @@ counters! {
     Responses => "responses",
     /// Responses that came after their session or exchange was gone.
     ResponsesLate => "responses_late",
-    /// Messages that did not fit the session's record size.
+    /// Answers that did not fit the session's record size, or a datagram: a shorter one was sent instead.
     MessagesTooLarge => "messages_too_large",
     /// Sessions closed by the peer.
     ClosedByPeer => "sessions_closed_by_peer",

@@ -11,7 +11,8 @@ use std::{
     time::Instant,
 };
 
-use narrowgate_dtls::{FailedFinished, Psk};
+use narrowgate_dtls::{FailedFinished, KeyExchangeFault, Psk, RejectedKeyExchange};
+use narrowgate_engine::shard::stray::Stray;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{
@@ -20,7 +21,7 @@ use narrowgate_platform::{
     },
     ports::{Clock, Store, Write},
     rules::{
-        identity::{Identity, SecureMode},
+        identity::{IDENTITY_BYTES_MAX, Identity, SecureMode},
         mistakes,
     },
 };
@@ -168,6 +169,35 @@ fn explain(lookup: Option<CredentialLookup>, mode: SecureMode, failed: &FailedFi
         .into_iter()
         .find(|mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk)))
         .map_or(UNEXPLAINED, |mistake| mistake.detail)
+}
+
+/// The refusal of a ClientKeyExchange that holds no identity to be looked up.
+pub(super) fn of_key_exchange(rejected: &RejectedKeyExchange) -> Refused {
+    let detail = match rejected.fault {
+        KeyExchangeFault::TooLong(bytes) => {
+            format!("the identity has {bytes} bytes; at most {IDENTITY_BYTES_MAX} can be valid")
+        }
+        KeyExchangeFault::Malformed => {
+            "the ClientKeyExchange is malformed: it does not hold one identity of the \
+            length that it says (is this another key exchange than plain PSK?)"
+                .to_owned()
+        }
+    };
+    Refused {
+        identity: Some(shown_identity(&rejected.identity)),
+        reason: Some(Reason::IdentityMalformed),
+        detail,
+        ..Refused::default()
+    }
+}
+
+/// The refusal of something that is not DTLS 1.2.
+pub(super) fn of_stray(stray: Stray) -> Refused {
+    let reason = match stray {
+        Stray::Tls | Stray::OtherVersions(_) => Reason::VersionUnsupported,
+        Stray::PlainCoap | Stray::Http | Stray::Unknown(_) => Reason::NotDtls,
+    };
+    Refused { reason: Some(reason), detail: stray.to_string(), ..Refused::default() }
 }
 
 /// An identity as people may see it: lossy text of bounded length.

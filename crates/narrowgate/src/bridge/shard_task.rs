@@ -40,7 +40,7 @@ use super::{
     issuer::Wish,
     presence::Heard,
     products::CachedProduct,
-    refusals::{Refused, shown_identity},
+    refusals::{self, Refused, shown_identity},
 };
 use crate::feed::FeedEvent;
 
@@ -184,6 +184,12 @@ impl ShardTask {
             ShardEvent::Closed { session, cause } => self.closed(session, cause),
             ShardEvent::WrongKey { handshake, peer, failed } => self.wrong_key(handshake, peer, failed),
             ShardEvent::Refused { peer, refusal } => self.refused(peer, refusal),
+            ShardEvent::KeyExchangeRejected { peer, rejected } => {
+                self.core.refusals.record(refusals::of_key_exchange(&rejected), peer);
+            }
+            ShardEvent::Stray { peer, stray } => {
+                self.core.refusals.record(refusals::of_stray(stray), peer);
+            }
             ShardEvent::HandshakeEnded { handshake } => {
                 self.handshakes.remove(&handshake);
             }
@@ -341,8 +347,8 @@ impl ShardTask {
 
     fn refused(&self, peer: SocketAddr, refusal: Refusal) {
         let reason = match refusal {
-            Refusal::NoCommonCipherSuite => Some(Reason::NoCommonCipherSuite),
-            Refusal::VersionUnsupported => Some(Reason::VersionUnsupported),
+            Refusal::NoCommonCipherSuite(_) => Some(Reason::NoCommonCipherSuite),
+            Refusal::VersionUnsupported(_) => Some(Reason::VersionUnsupported),
             _ => None,
         };
         self.core

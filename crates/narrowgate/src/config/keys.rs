@@ -36,7 +36,11 @@ pub(crate) const KEYS: &[Key] = &[
         "1s",
         "first retransmission of a handshake flight, 100ms to 60s; 9s suits NB-IoT",
     ),
-    key("dtls.handshake_lifetime", "60s", "a handshake that is not done by then is dropped, 5s to 10m"),
+    key(
+        "dtls.handshake_lifetime",
+        "60s",
+        "a handshake that is not done by then is dropped, 5s to 10m; unless set: 60s or as long as all retransmissions need (243s for 9s)",
+    ),
     key(
         "dtls.extended_master_secret",
         "allow",

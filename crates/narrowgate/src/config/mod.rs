@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_dtls::{CipherSuite, ExtendedMasterSecretPolicy};
+use narrowgate_dtls::{CipherSuite, ExtendedMasterSecretPolicy, ServerConfig};
 
 pub(crate) use values::{Origin, Values};
 
@@ -120,10 +120,14 @@ impl Config {
         Self::from_values(&global.data, Values::merge(flags, environment, file))
     }
 
-    fn from_values(data: &Path, values: Values) -> Result<Self, Failure> {
+    fn from_values(data: &Path, mut values: Values) -> Result<Self, Failure> {
         let number = parse::number::<usize>;
         let seconds = Duration::from_secs;
         let day = 24 * 3600;
+        let retransmit_initial = values
+            .read("dtls.retransmit_initial", parse::duration(Duration::from_millis(100)..=seconds(60)))?;
+        let lifetime = ServerConfig::handshake_lifetime_for(retransmit_initial);
+        values.set_default("dtls.handshake_lifetime", format!("{}s", lifetime.as_secs()));
         Ok(Self {
             data: data.to_owned(),
             dtls: Dtls {
@@ -134,10 +138,7 @@ impl Config {
                     shards => shards,
                 },
                 suites: values.read("dtls.suites", parse::some_of(&suites()))?,
-                retransmit_initial: values.read(
-                    "dtls.retransmit_initial",
-                    parse::duration(Duration::from_millis(100)..=seconds(60)),
-                )?,
+                retransmit_initial,
                 handshake_lifetime: values
                     .read("dtls.handshake_lifetime", parse::duration(seconds(5)..=seconds(600)))?,
                 extended_master_secret: values.read(
@@ -251,6 +252,23 @@ mod tests {
         assert_eq!(config.values.origin("dtls.shards").to_string(), "NARROWGATE_DTLS_SHARDS");
         assert!(config.values.origin("session.idle_timeout").to_string().ends_with("narrowgate.toml line 5"));
         assert_eq!(*config.values.origin("log.filter"), Origin::Default);
+    }
+
+    #[test]
+    fn the_lifetime_of_a_handshake_follows_its_timers_unless_it_is_set() {
+        let lifetime = |file: &str| {
+            let config = load(file, &[], &ServerArgs::default()).unwrap();
+            let shown = config.values.all().find(|(key, _)| key.name == "dtls.handshake_lifetime").unwrap().1;
+            assert_eq!(
+                parse::duration(Duration::ZERO..=Duration::MAX)(&shown.text),
+                Ok(config.dtls.handshake_lifetime)
+            );
+            (shown.text.clone(), shown.origin.to_string() == "default")
+        };
+        assert_eq!(lifetime(""), ("60s".to_owned(), true));
+        assert_eq!(lifetime("[dtls]\nretransmit_initial = \"9s\"\n"), ("243s".to_owned(), true));
+        let both = "[dtls]\nretransmit_initial = \"9s\"\nhandshake_lifetime = \"60s\"\n";
+        assert_eq!(lifetime(both), ("60s".to_owned(), false));
     }
 
     #[test]

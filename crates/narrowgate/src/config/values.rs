@@ -89,6 +89,13 @@ impl Values {
         })
     }
 
+    /// Gives a key that nobody set a default that depends on other keys.
+    pub(super) fn set_default(&mut self, key: &'static str, text: String) {
+        if *self.origin(key) == Origin::Default {
+            self.0.insert(key, Value { text, origin: Origin::Default });
+        }
+    }
+
     /// Every key with its value, in the order of the table of keys.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static Key, &Value)> {
         KEYS.iter().map(|key| (key, self.value(key.name)))

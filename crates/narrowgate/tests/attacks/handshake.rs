@@ -413,12 +413,12 @@ fn attack_047_messages_that_are_ahead() {
 #[test]
 fn attack_048_where_message_numbers_start() {
     each(|server, client| {
-        for message_seq in [2, 191, 255, 65_535] {
+        for message_seq in [4, 191, 255, 65_535] {
             let hello = Hello { message_seq, ..client.hello.clone() };
             server.assert_ignored(client, &hello.datagram());
         }
         client.ask_cookie();
-        for message_seq in [2, 191, 65_535] {
+        for message_seq in [4, 191, 65_535] {
             let hello = Hello { message_seq, ..client.hello.clone() };
             server.assert_ignored(client, &hello.datagram());
         }

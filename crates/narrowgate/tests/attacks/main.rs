@@ -1,6 +1,6 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
-//! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`), 211 (`wildcard`), and changes
-//! to everything (`mutations`).
+//! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`) and N (`second_cookie`,
+//! `wildcard`); changes to everything (`mutations`), and what an operator reads of it (`named`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
 //! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing
@@ -21,6 +21,7 @@
 //! | 94 | a flood of a million datagrams: `narrowgate-load flood` |
 //! | 97 | what one handshake occupies; here only the process's resident memory can be seen |
 //! | 126, 131, 132 | address change is not offered yet; a restart and a downlink are other tests' business |
+//! | 202 | a restart in the middle: `tests/interop` |
 //! | 168 | its shortest lifetime is 30 s |
 
 mod authority;
@@ -34,7 +35,9 @@ mod harness;
 mod identity;
 mod load;
 mod mutations;
+mod named;
 mod negotiation;
 mod record;
+mod second_cookie;
 mod tap;
 mod wildcard;

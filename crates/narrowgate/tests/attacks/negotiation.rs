@@ -2,6 +2,7 @@
 
 use crate::{
     client::{ALERT, HANDSHAKE, Protection, extension, message, record},
+    coap,
     handshake::{DECODE_ERROR, HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, assert_refused, each},
     harness::Server,
 };
@@ -148,8 +149,42 @@ fn attack_067_alerts() {
         client.start_anew();
         client.connect();
         client.assert_reports();
+        // A fatal alert ends it without an answer, whatever it says.
+        for description in [40, 80, 0] {
+            let fatal = client.seal(ALERT, &[2, description]);
+            server.assert_ignored(&mut client, &fatal);
+            let mid = client.next_mid();
+            let ping = client.data(&coap::ping(mid));
+            server.assert_ignored(&mut client, &ping);
+            client.start_anew();
+            client.connect();
+            client.assert_reports();
+        }
     }
     server.assert_alive();
+}
+
+#[test]
+fn attack_028_an_answer_fits_the_negotiated_fragment() {
+    each(|_, client| {
+        let mut extensions = client.hello.extensions.take().unwrap_or_default();
+        extensions.extend([0, 1, 0, 1, 1]);
+        client.hello.extensions = Some(extensions);
+        client.connect();
+        client.assert_reports();
+        // The fault is told with the name of the point, which is longer than all of the answer may be.
+        let mid = client.next_mid();
+        let name = "temp ".repeat(100);
+        let body = format!(r#"{{"id":"1","params":{{"measurepoints":{{"{name}":{{}}}}}}}}"#);
+        let report = coap::post(mid, &client.device.report_path(), &body);
+        for _ in 0..2 {
+            let answer = client.exchange(&report);
+            assert_eq!(coap::code_of(&answer, mid), 0x44, "{answer:02x?}");
+            let text = String::from_utf8_lossy(&answer);
+            assert!(answer.len() <= 512 && text.contains(r#""code":12"#), "{text}");
+        }
+        client.assert_reports();
+    });
 }
 
 #[test]

@@ -73,8 +73,7 @@ fn attack_003_an_authentic_record_that_is_too_long() {
         let record = client.data(&vec![0x40; (1 << 14) + 1]);
         client.send(&record);
         assert_eq!(client.hear(), (ALERT, vec![2, 22]), "record_overflow, and the session is over");
-        server.marker();
-        client.drain();
+        server.assert_silent(&mut client);
         let (_, message) = ping(&mut client);
         let record = client.data(&message);
         server.assert_ignored(&mut client, &record);

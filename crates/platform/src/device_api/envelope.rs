@@ -22,6 +22,9 @@ use crate::model::log::Reason;
 /// Longest `id`, as written, in bytes.
 pub const ID_BYTES_MAX: usize = 128;
 
+/// Longest `message` of a reply, as written, in bytes.
+const MESSAGE_BYTES_MAX: usize = 256;
+
 /// What is wrong with a message that is JSON: goes into the reply and into the device's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageFault {
@@ -151,13 +154,31 @@ pub fn reply(id: Option<&str>, result: Result<(), &MessageFault>) -> Vec<u8> {
         Ok(()) => reply.extend_from_slice(b"\"code\":200,"),
         Err(fault) => {
             reply.extend_from_slice(format!("\"code\":{},\"message\":", fault.code).as_bytes());
-            // A string becomes JSON text that stands for it, with whatever a stranger put into it escaped.
-            reply.extend_from_slice(serde_json::Value::from(fault.message.as_str()).to_string().as_bytes());
+            reply.extend_from_slice(short_text(&fault.message).as_bytes());
             reply.push(b',');
         }
     }
     reply.extend_from_slice(b"\"data\":{}}");
     reply
+}
+
+/// A message as JSON text, cut where it would be too long for the shortest record (RFC 6066: 512 bytes). The device's log
+/// has all of it.
+fn short_text(message: &str) -> String {
+    // A string becomes JSON text that stands for it, with whatever a stranger put into it escaped.
+    let as_json = |text: &str| serde_json::Value::from(text).to_string();
+    let text = as_json(message);
+    if text.len() <= MESSAGE_BYTES_MAX {
+        return text;
+    }
+    let mut bytes = "\"…\"".len();
+    let fits = |c: &char| {
+        // Without its quotation marks.
+        bytes += as_json(c.encode_utf8(&mut [0; 4])).len() - 2;
+        bytes <= MESSAGE_BYTES_MAX
+    };
+    let cut: String = message.chars().take_while(fits).collect();
+    as_json(&format!("{cut}…"))
 }
 
 #[cfg(test)]
@@ -213,6 +234,22 @@ mod tests {
             shown(Some("7"), Err(&fault)),
             r#"{"id":7,"code":1204,"message":"/params/measurepoints/\"\u0001<b>: no","data":{}}"#
         );
+    }
+
+    #[test]
+    fn a_reply_fits_the_shortest_record_whatever_the_message_holds() {
+        let id = format!("\"{}\"", "9".repeat(ID_BYTES_MAX - 2));
+        for part in ["x", "ä", "\u{1}", "\"", "\u{1f600}"] {
+            let fault = MessageFault::new(1204, part.repeat(5000));
+            let reply = reply(Some(&id), Err(&fault));
+            // Header, token, Content-Format and marker take 15 bytes at most.
+            assert!(reply.len() + 15 <= 512, "{} bytes of {part:?}", reply.len());
+            let reply: serde_json::Value = serde_json::from_slice(&reply).expect("it is JSON");
+            let message = reply["message"].as_str().expect("it is text");
+            assert!(message.starts_with(part) && message.ends_with('…'), "{message}");
+        }
+        let most = "x".repeat(MESSAGE_BYTES_MAX - 2);
+        assert_eq!(short_text(&most), format!("\"{most}\""), "what fits is not cut");
     }
 
     #[test]

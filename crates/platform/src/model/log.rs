@@ -56,6 +56,7 @@ pub enum Reason {
     BodyMalformed,
     ModelInvalid,
     TooLarge,
+    NotDtls,
 }
 
 /// One entry of a device's log, or of the log of refusals that belong to no known device.

@@ -69,7 +69,7 @@ impl Connection {
                         endpoint.handle_message(now, message, &config.coap, budget);
                     }
                 }
-                Ok(Opened::CloseNotify | Opened::FatalAlert(_)) => {
+                Ok(Opened::CloseNotify | Opened::FatalAlert(_) | Opened::TooManyWarnings) => {
                     *end = Some(End::ByServer);
                     events.push(DeviceEvent::Closed);
                     return;

@@ -84,6 +84,7 @@ impl Platform {
             ShardEvent::HandshakeEnded { handshake } => self.handshakes_ended.push(handshake),
             ShardEvent::Refused { peer, refusal } => self.refused.push((peer, refusal)),
             ShardEvent::WrongKey { peer, .. } => self.wrong_keys.push(peer),
+            ShardEvent::KeyExchangeRejected { .. } | ShardEvent::Stray { .. } => {}
             ShardEvent::Heard { .. } => self.heard += 1,
         }
     }

@@ -1,0 +1,214 @@
+//! Other protocols at our port: plain CoAP, TLS, HTTP, DTLS of other versions. Nobody is answered, but an operator should read
+//! which device talks the wrong one. The addresses are not proven, so what is told is bounded, whoever sends what.
+//!
+//! Limits: [`BURST`] reports at once and one more every [`REFILL`] per shard; of one address (IPv6: /64) and protocol one
+//! every [`QUIET`]. What is not told is still counted.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use narrowgate_coap as coap;
+use narrowgate_dtls::OfferedVersions;
+
+use super::admission::group;
+
+/// Reports at once.
+const BURST: u32 = 8;
+/// Time until one more report is permitted.
+const REFILL: Duration = Duration::from_secs(30);
+/// An address is reported again after this time.
+const QUIET: Duration = Duration::from_secs(600);
+/// Reports that are remembered: no more are made in [`QUIET`].
+const REMEMBERED_MAX: usize = BURST as usize + (QUIET.as_secs() / REFILL.as_secs()) as usize;
+
+/// Record versions of all that is DTLS begin with this byte.
+const DTLS_MAJOR: u8 = 0xfe;
+
+/// What came instead of DTLS 1.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stray {
+    /// CoAP without DTLS.
+    PlainCoap,
+    /// A request of HTTP.
+    Http,
+    /// A record of TLS.
+    Tls,
+    /// A ClientHello that offers no DTLS 1.2.
+    OtherVersions(OfferedVersions),
+    /// Anything else, by its first bytes.
+    Unknown([u8; 4]),
+}
+
+impl Stray {
+    /// Names a datagram that is no DTLS; `None` for what is too short to be anything, and for broken DTLS.
+    pub(super) fn of(datagram: &[u8]) -> Option<Self> {
+        let first = *datagram.first_chunk::<4>()?;
+        let [kind, major, ..] = first;
+        if is_http(datagram) {
+            return Some(Self::Http);
+        }
+        if is_coap(datagram) {
+            return Some(Self::PlainCoap);
+        }
+        if (20..=23).contains(&kind) && major == 3 {
+            return Some(Self::Tls);
+        }
+        (major != DTLS_MAJOR).then_some(Self::Unknown(first))
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PlainCoap => f.write_str(
+                "this looks like plain CoAP; this port speaks CoAP over DTLS 1.2: use coaps:// instead of coap://",
+            ),
+            Self::Http => f.write_str("this looks like HTTP; this port speaks CoAP over DTLS 1.2"),
+            Self::Tls => f.write_str("this looks like TLS; this port speaks DTLS 1.2, the same over UDP"),
+            Self::OtherVersions(offered) => offered.fmt(f),
+            Self::Unknown([a, b, c, d]) => {
+                write!(f, "this is no DTLS (it begins with {a:02x} {b:02x} {c:02x} {d:02x}); this port speaks DTLS 1.2")
+            }
+        }
+    }
+}
+
+/// Before CoAP: the first bytes of most methods make a CoAP header, too.
+fn is_http(datagram: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 10] = [
+        b"GET ",
+        b"POST ",
+        b"PUT ",
+        b"HEAD ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"PATCH ",
+        b"CONNECT ",
+        b"PRI * HTTP/",
+        b"HTTP/",
+    ];
+    BEGINNINGS.iter().any(|beginning| datagram.starts_with(beginning))
+}
+
+/// A whole message with a code that exists (RFC 7252, section 12.1).
+fn is_coap(datagram: &[u8]) -> bool {
+    let Ok(message) = coap::Message::parse(datagram) else { return false };
+    match message.code.class() {
+        // Empty, GET to iPATCH (RFC 8132).
+        0 => message.code.0 <= 7,
+        class => matches!(class, 2 | 4 | 5),
+    }
+}
+
+/// Decides which of them are told.
+#[derive(Debug)]
+pub(super) struct StrayLog {
+    left: u32,
+    refilled: Instant,
+    /// In the order of time.
+    told: VecDeque<(Instant, IpAddr, Stray)>,
+}
+
+impl StrayLog {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { left: BURST, refilled: now, told: VecDeque::new() }
+    }
+
+    /// Whether anything can be told now: asked first, because it costs nothing.
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
+        let periods = now.saturating_duration_since(self.refilled).as_secs() / REFILL.as_secs();
+        if let Ok(periods @ 1..) = u32::try_from(periods) {
+            self.left = self.left.saturating_add(periods).min(BURST);
+            self.refilled += REFILL * periods;
+        }
+        self.left > 0
+    }
+
+    /// Whether this one is to be told.
+    pub(super) fn permit(&mut self, now: Instant, address: IpAddr, stray: Stray) -> bool {
+        if !self.has_room(now) {
+            return false;
+        }
+        while self.told.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) >= QUIET) {
+            self.told.pop_front();
+        }
+        let address = group(address);
+        if self.told.iter().any(|(_, other, before)| *other == address && stray.is_like(before)) {
+            return false;
+        }
+        self.left -= 1;
+        if self.told.len() == REMEMBERED_MAX {
+            self.told.pop_front();
+        }
+        self.told.push_back((now, address, stray));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_named_by_their_first_bytes() {
+        let coap = hex_bytes("40010001b474657374");
+        assert_eq!(Stray::of(&coap), Some(Stray::PlainCoap));
+        assert_eq!(Stray::of(&[0x40, 0, 0x12, 0x34]), Some(Stray::PlainCoap), "a ping");
+        assert_eq!(Stray::of(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), Some(Stray::Http));
+        assert_eq!(Stray::of(b"PUT /a HTTP/1.1\r\n\r\n"), Some(Stray::Http));
+        assert_eq!(Stray::of(&hex_bytes("16030100a5010000a10303")), Some(Stray::Tls));
+        assert_eq!(Stray::of(&hex_bytes("000100082112a442")), Some(Stray::Unknown([0, 1, 0, 8])));
+        assert_eq!(Stray::of(b"hello, world"), Some(Stray::Unknown(*b"hell")), "text is no CoAP");
+        for nothing in [&b""[..], b"\0", b"abc", &hex_bytes("19fefd0001000000000001")] {
+            assert_eq!(Stray::of(nothing), None, "{nothing:02x?}");
+        }
+    }
+
+    fn hex_bytes(text: &str) -> Vec<u8> {
+        let digits = text.as_bytes().chunks_exact(2);
+        digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    }
+
+    fn address(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+    }
+
+    #[test]
+    fn one_address_is_told_once_per_protocol_until_it_is_news_again() {
+        let now = Instant::now();
+        let mut log = StrayLog::new(now);
+        assert!(log.permit(now, address(1), Stray::PlainCoap));
+        assert!(!log.permit(now + QUIET / 2, address(1), Stray::PlainCoap));
+        assert!(log.permit(now + QUIET / 2, address(1), Stray::Http));
+        assert!(log.permit(now + QUIET / 2, address(2), Stray::PlainCoap));
+        assert!(log.permit(now + QUIET, address(1), Stray::PlainCoap));
+        let v6 = |text: &str| text.parse().expect("an address");
+        assert!(log.permit(now, v6("2001:db8::1"), Stray::Tls));
+        assert!(!log.permit(now, v6("2001:db8::2"), Stray::Tls), "one subscriber");
+    }
+
+    #[test]
+    fn a_flood_of_forged_addresses_is_told_in_bounded_number_and_kept_in_bounded_memory() {
+        let now = Instant::now();
+        let mut log = StrayLog::new(now);
+        let flood = |log: &mut StrayLog, at: Instant, from: u32| {
+            (0..100_000).filter(|n| log.permit(at, address(from + n), Stray::Unknown([9; 4]))).count()
+        };
+        assert_eq!(flood(&mut log, now, 0), BURST as usize);
+        let told: usize = (1..=3600 / 5)
+            .map(|n| (n, now + Duration::from_secs(5 * n)))
+            .map(|(n, at)| (0..50).filter(|k| log.permit(at, address(n as u32 * 50 + k), Stray::Tls)).count())
+            .sum();
+        assert_eq!(told, 120, "an hour");
+        assert!(log.told.len() <= REMEMBERED_MAX);
+        assert!(!log.has_room(now + Duration::from_secs(3600)));
+    }
+}

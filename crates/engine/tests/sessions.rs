@@ -1,0 +1,346 @@
+//! One device and a whole shard: how sessions begin again, what is answered where answers are long, and how sessions end.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use narrowgate_coap::{Budget, Code, Endpoint, Event, Params, Request, Response};
+use narrowgate_dtls::{
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, PskAnswer, Random,
+    ServerConfig, Session, psk_from_secret, split_record,
+};
+use narrowgate_engine::{
+    event::{CloseCause, ShardCommand, ShardEvent},
+    shard::{Shard, ShardConfig, stats::Counter},
+};
+
+const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
+const PEER: &str = "192.0.2.7:5684";
+
+/// A repeatable random source (SplitMix64). For tests only.
+struct TestRandom(u64);
+
+impl Random for TestRandom {
+    fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            *byte = ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8;
+        }
+    }
+}
+
+/// A shard, a platform that knows one key and answers each request by `answer`, and the device's end of the wire.
+struct World {
+    now: Instant,
+    shard: Shard,
+    peer: SocketAddr,
+    answer: Response,
+    closed: Vec<CloseCause>,
+    connected: usize,
+    /// What the device sent, and what came back to it.
+    sent: Vec<Vec<u8>>,
+    received: Vec<Vec<u8>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
+        Self {
+            now,
+            shard: Shard::new(ShardConfig::new(dtls), now, [1; 32]),
+            peer: PEER.parse().expect("an address"),
+            answer: Response::new(Code::CHANGED),
+            closed: Vec::new(),
+            connected: 0,
+            sent: Vec::new(),
+            received: Vec::new(),
+        }
+    }
+
+    /// Gives a datagram to the shard; what comes back at once.
+    fn give(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        self.sent.push(datagram.to_vec());
+        self.shard.handle_datagram(self.now, self.peer, &mut datagram.to_vec());
+        self.drain()
+    }
+
+    fn advance(&mut self, by: Duration) -> Vec<Vec<u8>> {
+        self.now += by;
+        self.shard.handle_timeout(self.now);
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<Vec<u8>> {
+        while let Some(event) = self.shard.poll_event() {
+            match event {
+                ShardEvent::PskWanted { handshake, .. } => {
+                    let answer = PskAnswer::key(psk_from_secret(SECRET));
+                    self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
+                }
+                ShardEvent::Connected { .. } => self.connected += 1,
+                ShardEvent::Closed { cause, .. } => self.closed.push(cause),
+                ShardEvent::Request { ticket, .. } => {
+                    let response = self.answer.clone();
+                    self.shard.handle_command(self.now, ShardCommand::Respond { ticket, response });
+                }
+                _ => {}
+            }
+        }
+        let outbox = self.shard.outbox();
+        let came: Vec<Vec<u8>> = outbox.iter().map(|(_, datagram)| datagram.to_vec()).collect();
+        outbox.clear();
+        self.received.extend(came.iter().cloned());
+        came
+    }
+
+    fn count(&mut self, counter: Counter) -> u64 {
+        self.shard.stats().value(counter)
+    }
+
+    /// A handshake; without an answer `None`. The seed stands for the device's random source.
+    fn connect(&mut self, seed: u64, config: ClientConfig) -> Option<Session> {
+        let mut rng = TestRandom(seed);
+        let mut client = ClientHandshake::new(config, self.now, &mut rng);
+        let mut datagram = Vec::new();
+        loop {
+            let mut came = Vec::new();
+            while client.poll_transmit(&mut datagram) {
+                came.extend(self.give(&datagram));
+            }
+            if came.is_empty() {
+                return None;
+            }
+            for mut datagram in came {
+                client.handle_datagram(self.now, &mut datagram, &mut rng);
+            }
+            if let Some(ClientEvent::Established(session)) = client.poll_event() {
+                return Some(*session);
+            }
+        }
+    }
+
+    fn connected(config: ClientConfig) -> (Self, Session) {
+        let mut world = Self::new();
+        let session = world.connect(1, config).expect("nothing is in the way");
+        (world, session)
+    }
+
+    /// A datagram with the handshake message of this type that the device sent last.
+    fn last_sent(&self, message_type: u8) -> Vec<u8> {
+        let is_it = |it: &&Vec<u8>| it[..5] == [22, 0xfe, 0xfd, 0, 0] && it[13] == message_type;
+        self.sent.iter().rfind(is_it).expect("it was sent").clone()
+    }
+}
+
+fn config() -> ClientConfig {
+    ClientConfig::new(b"MuGsF6W4,device,2,3600", psk_from_secret(SECRET))
+}
+
+fn both_suites() -> [ClientConfig; 2] {
+    CipherSuite::ALL.map(|suite| ClientConfig { suites: vec![suite], ..config() })
+}
+
+/// Opens what came; what the peer of the session would see.
+fn opened(session: &mut Session, datagrams: Vec<Vec<u8>>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for mut datagram in datagrams {
+        let mut rest = datagram.as_mut_slice();
+        while let Some((record, tail)) = split_record(rest) {
+            seen.push(format!("{:?}", session.open(record)));
+            rest = tail;
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_late_copy_of_the_hello_of_a_session_begins_no_other_handshake() {
+    for config in both_suites() {
+        let (mut world, _) = World::connected(config);
+        let hello = world.last_sent(1);
+        for seconds in [0, 1, 20, 30] {
+            world.advance(Duration::from_secs(seconds));
+            // The network's copy, and the device's repetition with a new record number.
+            let mut again = hello.clone();
+            again[10] = 40 + seconds as u8;
+            for copy in [&hello, &again] {
+                assert_eq!(world.give(copy), Vec::<Vec<u8>>::new(), "after {seconds} s");
+            }
+        }
+        assert_eq!(world.count(Counter::HandshakesRepeated), 8);
+        assert_eq!(world.shard.stats().gauges.handshakes, 0);
+    }
+}
+
+#[test]
+fn a_device_with_a_constant_random_on_a_fixed_port_is_let_in_again() {
+    let (mut world, _) = World::connected(config());
+    for n in 1..6 {
+        // Longer than the key of a cookie is used, and much shorter than a session lives.
+        world.advance(Duration::from_secs(61 * n));
+        assert!(world.connect(1, config()).is_some(), "after {n} minutes");
+    }
+    assert_eq!((world.connected, world.closed.len()), (6, 5));
+    // So is one that only half got in before it restarted.
+    world.advance(Duration::from_secs(61));
+    let mut half = ClientHandshake::new(config(), world.now, &mut TestRandom(1));
+    let mut datagram = Vec::new();
+    for _ in 0..2 {
+        assert!(half.poll_transmit(&mut datagram));
+        for mut answer in world.give(&datagram) {
+            half.handle_datagram(world.now, &mut answer, &mut TestRandom(9));
+        }
+    }
+    assert_eq!(world.shard.stats().gauges.handshakes, 1);
+    // While its cookie is the same, its hello cannot be told from a copy; its half handshake would end a second later anyway.
+    assert!(world.connect(1, config()).is_none());
+    world.now += Duration::from_secs(60);
+    assert!(world.connect(1, config()).is_some());
+    assert_eq!(world.count(Counter::HandshakesReplaced), 1);
+}
+
+#[test]
+fn a_random_that_begins_like_another_is_another_random() {
+    let (mut world, _) = World::connected(config());
+    let hello = world.last_sent(1);
+    // The same device, whose random has a constant head: only its last byte differs.
+    let mut first = hello[..13 + 12 + 2 + 32 + 1].to_vec();
+    first[10] = 0;
+    first[17..19].fill(0);
+    *first.iter_mut().nth(13 + 12 + 2 + 31).expect("the random's last byte") ^= 1;
+    let rest = &hello[first.len() + 1 + 16..];
+    let whole = |cookie: &[u8], seq: u8| {
+        let mut datagram = [&first[..], &[cookie.len() as u8], cookie, rest].concat();
+        let length = datagram.len() - 25;
+        datagram[10] = seq;
+        datagram[18] = seq;
+        datagram[11..13].copy_from_slice(&(length as u16 + 12).to_be_bytes());
+        datagram[14..17].copy_from_slice(&(length as u32).to_be_bytes()[1..]);
+        datagram[22..25].copy_from_slice(&(length as u32).to_be_bytes()[1..]);
+        datagram
+    };
+    let asked = world.give(&whole(&[], 0));
+    let answer = world.give(&whole(&asked[0][28..], 1));
+    assert_eq!(answer.first().map(|flight| flight[13]), Some(2), "a ServerHello");
+}
+
+#[test]
+fn a_second_cookie_exchange_replaces_the_handshake_of_the_first() {
+    // The port moves to another and back: two hellos of one attempt, both with a good cookie for this port.
+    let mut world = World::new();
+    let mut rng = TestRandom(1);
+    let mut client = ClientHandshake::new(config(), world.now, &mut rng);
+    let mut datagram = Vec::new();
+    let mut step = |world: &mut World, client: &mut ClientHandshake, port: u16| {
+        world.peer.set_port(port);
+        assert!(client.poll_transmit(&mut datagram));
+        let answers = world.give(&datagram);
+        (datagram.clone(), answers)
+    };
+    let (_, mut verify) = step(&mut world, &mut client, 1);
+    client.handle_datagram(world.now, &mut verify[0], &mut TestRandom(9));
+    let (hello_1, mut verify) = step(&mut world, &mut client, 2);
+    world.peer.set_port(1);
+    assert_eq!(world.give(&hello_1)[0][13], 2, "its copy by the first port is good there");
+    client.handle_datagram(world.now, &mut verify[0], &mut TestRandom(9));
+    let (_, mut verify) = step(&mut world, &mut client, 1);
+    assert_eq!(verify[0][13], 3, "the cookie is the other port's");
+    client.handle_datagram(world.now, &mut verify[0], &mut TestRandom(9));
+    let (_, mut flight) = step(&mut world, &mut client, 1);
+    assert_eq!((flight[0][13], flight[0][18]), (2, 3), "a ServerHello for the third hello");
+    client.handle_datagram(world.now, &mut flight[0], &mut TestRandom(9));
+    let (_, mut flight) = step(&mut world, &mut client, 1);
+    client.handle_datagram(world.now, &mut flight[0], &mut TestRandom(9));
+    assert!(matches!(client.poll_event(), Some(ClientEvent::Established(_))));
+    assert_eq!(world.count(Counter::HandshakesReplaced), 1);
+}
+
+#[test]
+fn attack_028_an_answer_longer_than_the_negotiated_fragment_is_answered_shorter_or_by_5_00() {
+    let long = "x".repeat(600);
+    for (mfl, answer, expected) in [
+        (Some(1), Response::new(Code::CONTENT).payload(long.clone()), (Code::INTERNAL_SERVER_ERROR, 0)),
+        (Some(1), Response::new(Code::BAD_OPTION).payload(long.clone()), (Code::BAD_OPTION, 0)),
+        (Some(1), Response::new(Code::CONTENT).payload("x".repeat(480)), (Code::CONTENT, 480)),
+        (Some(2), Response::new(Code::CONTENT).payload(long.clone()), (Code::CONTENT, 600)),
+        (None, Response::new(Code::CONTENT).payload(long.repeat(2)), (Code::INTERNAL_SERVER_ERROR, 0)),
+    ] {
+        for config in both_suites() {
+            let (mut world, mut session) =
+                World::connected(ClientConfig { max_fragment_length: mfl, ..config });
+            world.answer = answer.clone();
+            let (params, mut budget) = (Params::default(), Budget::new(1 << 20));
+            let mut endpoint = Endpoint::new(7);
+            endpoint.request(world.now, Request::get("/p"), &params, &mut budget).expect("it fits");
+            let (mut message, mut record) = (Vec::new(), Vec::new());
+            assert!(endpoint.poll_transmit(&mut message));
+            // And once more: a copy of the request has the same answer.
+            for _ in 0..2 {
+                record.clear();
+                session.seal(&message, &mut TestRandom(3), &mut record).expect("it fits");
+                let mut came = world.give(&record);
+                assert_eq!(came.len(), 1, "{mfl:?}");
+                let Ok(Opened::Application(plain)) = session.open(&mut came[0]) else { panic!("an answer") };
+                endpoint.handle_message(world.now, plain, &params, &mut budget);
+            }
+            let events: Vec<_> = std::iter::from_fn(|| endpoint.poll_event()).collect();
+            let Some(Event::Response { response, .. }) = events.first() else { panic!("{events:?}") };
+            assert_eq!((response.code, response.payload.len()), expected, "{mfl:?}");
+            let shortened = u64::from(expected.1 == 0);
+            assert_eq!(world.count(Counter::MessagesTooLarge), shortened);
+            assert_eq!(world.count(Counter::ResponsesLate), 0);
+        }
+    }
+}
+
+#[test]
+fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
+    for suite in CipherSuite::ALL {
+        let config = || ClientConfig { suites: vec![suite], ..config() };
+        let (mut world, mut session) = World::connected(config());
+        let mut record = Vec::new();
+        session.close_notify(&mut TestRandom(3), &mut record);
+        let came = world.give(&record);
+        assert_eq!(opened(&mut session, came), ["Ok(CloseNotify)"]);
+        assert_eq!(world.give(&record), Vec::<Vec<u8>>::new());
+        assert_eq!(world.closed, [CloseCause::ByPeer]);
+
+        let (mut world, mut session) = World::connected(config());
+        let mut record = Vec::new();
+        session.record_overflow(&mut TestRandom(3), &mut record);
+        assert_eq!(world.give(&record), Vec::<Vec<u8>>::new(), "a fatal alert is not answered");
+        assert_eq!(world.closed, [CloseCause::ByPeer]);
+
+        let (mut world, mut session) = World::connected(config());
+        for count in 0..40 {
+            let mut record = Vec::new();
+            session.no_renegotiation(&mut TestRandom(3), &mut record);
+            let came = world.give(&record);
+            let expected: &[&str] = if count == 31 { &["Ok(CloseNotify)"] } else { &[] };
+            assert_eq!(opened(&mut session, came), expected, "after {} warnings", count + 1);
+        }
+        assert_eq!(world.closed, [CloseCause::Abuse]);
+    }
+}
+
+/// RFC 6347 4.2.2: a repetition is a new record with a new number. One that is not looks like a replay and is dropped like
+/// one; its device gets in by its next attempt.
+#[test]
+fn a_last_flight_is_repeated_for_new_records_and_not_for_copies() {
+    for suite in CipherSuite::ALL {
+        let config = || ClientConfig { suites: vec![suite], ..config() };
+        let (mut world, _) = World::connected(config());
+        let flight_5 = world.last_sent(16);
+        for _ in 0..10 {
+            assert_eq!(world.advance(Duration::from_secs(1)), Vec::<Vec<u8>>::new());
+            assert_eq!(world.give(&flight_5), Vec::<Vec<u8>>::new());
+        }
+        assert_eq!((world.connected, world.closed.len()), (1, 0));
+        assert!(world.connect(2, config()).is_some(), "another attempt");
+        assert_eq!(world.closed, [CloseCause::Replaced]);
+    }
+}

@@ -1,0 +1,139 @@
+//! What an operator reads of peers that cannot be served: in `narrowgate refused`, in plain words, and not more than is good.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use serde_json::Value;
+
+use crate::{
+    client::{HANDSHAKE, Hello, Protection, extension, fragment, message},
+    handshake::{HANDSHAKE_FAILURE, assert_refused},
+    harness::Server,
+};
+
+const REFUSED: [&str; 3] = ["refused", "--limit", "1000"];
+
+fn wait_for(server: &Server, reason: &str, words: &[&str]) {
+    server.wait_for_json(&REFUSED, |text| {
+        text.contains(reason) && words.iter().all(|word| text.contains(word))
+    });
+}
+
+#[test]
+fn suites_are_named_beside_what_is_expected() {
+    let server = Server::start();
+    let mut client = server.client(Protection::Ccm8);
+    client.hello.suites = vec![0x00, 0xa9, 0x7f, 0x01, 0x00, 0xff];
+    client.ask_cookie();
+    assert_refused(&client, &client.hello.datagram(), &[HANDSHAKE_FAILURE]);
+    let words = [
+        "the peer offers TLS_PSK_WITH_AES_256_GCM_SHA384 (00A9), 7F01;",
+        "expected is TLS_PSK_WITH_AES_128_CCM_8 (C0A8) or TLS_PSK_WITH_AES_128_CBC_SHA256 (00AE)",
+    ];
+    wait_for(&server, "no_common_cipher_suite", &words);
+    server.assert_alive();
+}
+
+#[test]
+fn versions_are_named_with_and_without_a_cookie() {
+    let server = Server::start();
+    let mut old = server.client(Protection::Ccm8);
+    old.hello.version = 0xfeff;
+    old.ask_cookie();
+    assert_refused(&old, &old.hello.datagram(), &[70]);
+    wait_for(&server, "version_unsupported", &["the peer offers DTLS 1.0; expected is DTLS 1.2"]);
+    // A client of DTLS 1.3 alone says nothing after the HelloVerifyRequest.
+    let mut new = server.client(Protection::Ccm8);
+    new.hello.suites = vec![0x13, 0x04, 0x13, 0x01];
+    new.hello.extensions = Some(extension(43, &[2, 0xfe, 0xfc]));
+    new.ask_cookie();
+    wait_for(&server, "version_unsupported", &["the peer offers DTLS 1.3; expected is DTLS 1.2"]);
+    assert_refused(&new, &new.hello.datagram(), &[70]);
+    server.assert_alive();
+}
+
+#[test]
+fn an_identity_that_is_too_long_leaves_an_entry() {
+    let server = Server::start();
+    for length in [2046, 2047, 3000, 65_535] {
+        let mut client = server.client(Protection::Ccm8);
+        client.ask_cookie();
+        client.take_server_hello();
+        let body = [&(length as u16).to_be_bytes()[..], &vec![b'y'; length]].concat();
+        for (number, chunk) in body.chunks(1000).take(3).enumerate() {
+            let piece = fragment(16, 2, 1000 * number, chunk, body.len());
+            let datagram = client.plain(HANDSHAKE, &piece);
+            server.assert_ignored(&mut client, &datagram);
+        }
+        let peer = client.local_address().to_string();
+        let words = [format!("the identity has {length} bytes"), "yyyy".into(), peer];
+        wait_for(&server, "identity_malformed", &words.each_ref().map(String::as_str));
+    }
+    // Of another key exchange, once however often it comes.
+    let mut client = server.client(Protection::Ccm8);
+    client.ask_cookie();
+    client.take_server_hello();
+    for _ in 0..50 {
+        let datagram = client.plain(HANDSHAKE, &message(16, 2, &[0, 3, b'a', b'b', b'c', 0, 1, 7]));
+        server.assert_ignored(&mut client, &datagram);
+    }
+    wait_for(&server, "identity_malformed", &["the ClientKeyExchange is malformed"]);
+    let all = server.json(&REFUSED);
+    assert_eq!(entries(&all, "ClientKeyExchange").len(), 1, "{all}");
+    server.assert_alive();
+}
+
+#[test]
+fn other_protocols_are_named_and_not_answered() {
+    let server = Server::start();
+    for (number, (bytes, reason, words)) in (1..).zip([
+        (&b"\x40\x01\x00\x01\xb4test"[..], "not_dtls", "this looks like plain CoAP"),
+        (b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n", "not_dtls", "this looks like HTTP"),
+        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", "version_unsupported", "this looks like TLS"),
+        (b"\x00\x01\x00\x08\x21\x12\xa4\x42", "not_dtls", "it begins with 00 01 00 08"),
+    ]) {
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 97, 1, number], 0))).unwrap();
+        for _ in 0..20 {
+            socket.send_to(bytes, server.address).unwrap();
+        }
+        server.marker();
+        let peer = socket.local_addr().unwrap().to_string();
+        wait_for(&server, reason, &[words, &peer]);
+        let all = server.json(&REFUSED);
+        assert_eq!(entries(&all, words).len(), 1, "one device is told once: {all}");
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.recv(&mut [0; 64]).is_err(), "no answer");
+    }
+    server
+        .wait_for_metric("narrowgate_shard_events_total{event=\"datagrams_not_dtls\"}", |count| count == 80);
+    server.assert_alive();
+}
+
+#[test]
+fn a_flood_of_other_protocols_from_forged_addresses_fills_no_log() {
+    let server = Server::start();
+    for number in 0..2000_u32 {
+        let [_, _, high, low] = number.to_be_bytes();
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 96, high, low], 0))).unwrap();
+        socket.send_to(b"\x40\x01\x00\x01\xb4test", server.address).unwrap();
+        if number % 100 == 0 {
+            server.marker();
+        }
+    }
+    server.marker();
+    wait_for(&server, "not_dtls", &[]);
+    let all = server.json(&REFUSED);
+    let told = entries(&all, "plain CoAP").len();
+    assert!((1..=10).contains(&told), "{told} entries");
+    // A refusal that a handshake earned is still written.
+    let mut client = server.client(Protection::Ccm8);
+    client.hello = Hello { suites: vec![0x00, 0xa9], ..client.hello };
+    client.ask_cookie();
+    assert_refused(&client, &client.hello.datagram(), &[HANDSHAKE_FAILURE]);
+    wait_for(&server, "no_common_cipher_suite", &[]);
+    server.assert_alive();
+}
+
+fn entries<'a>(refused: &'a Value, words: &str) -> Vec<&'a Value> {
+    let all = refused.as_array().expect("a list");
+    all.iter().filter(|entry| entry["detail"].as_str().unwrap_or_default().contains(words)).collect()
+}

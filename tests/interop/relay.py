@@ -1,0 +1,88 @@
+"""A relay between a peer and the server, as a NAT is one: it can lose datagrams and go on from another port."""
+
+import contextlib
+import select
+import socket
+import threading
+from dataclasses import replace
+
+HANDSHAKE, CHANGE_CIPHER_SPEC = 22, 20
+CLIENT_HELLO, HELLO_VERIFY = 1, 3
+
+
+def is_hello_verify(datagram):
+    """Whether a datagram is a HelloVerifyRequest."""
+    return len(datagram) > 13 and datagram[0] == HANDSHAKE and datagram[13] == HELLO_VERIFY
+
+
+def is_client_hello(datagram):
+    """Whether a datagram starts with a ClientHello in epoch 0."""
+    return len(datagram) > 13 and datagram[:5:4] == bytes([HANDSHAKE, 0]) and datagram[13] == CLIENT_HELLO
+
+
+def is_last_flight(datagram):
+    """Whether a datagram of the server starts its last flight."""
+    return datagram[:1] == bytes([CHANGE_CIPHER_SPEC])
+
+
+class Relay:
+    """One peer's way to the server. `on_answer(relay, datagram)` says whether an answer is passed on (it may call `move`)."""
+
+    def __init__(self, port, on_answer):
+        self._server, self._on_answer = ("127.0.0.1", port), on_answer
+        self._inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._inside.bind(("127.0.0.1", 0))
+        self._outside, self._peer, self._running = self._open(), None, True
+        self.port = self._inside.getsockname()[1]
+        self.sent, self.received = [], []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _open(self):
+        outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        outside.bind(("127.0.0.1", 0))
+        return outside
+
+    def move(self):
+        """Goes on from another port; what comes to the old one is lost."""
+        old, self._outside = self._outside, self._open()
+        old.close()
+
+    def _run(self):
+        while self._running:
+            ready, _, _ = select.select([self._inside, self._outside], [], [], 0.05)
+            if self._inside in ready:
+                datagram, self._peer = self._inside.recvfrom(65536)
+                self.sent.append(datagram)
+                self._outside.sendto(datagram, self._server)
+            if self._outside in ready:
+                with contextlib.suppress(ConnectionError):
+                    self._answer(self._outside.recv(65536))
+
+    def _answer(self, datagram):
+        self.received.append(datagram)
+        if self._on_answer(self, datagram) and self._peer:
+            self._inside.sendto(datagram, self._peer)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._running = False
+        self._thread.join()
+        self._inside.close()
+        self._outside.close()
+
+
+class Relayed:
+    """A gateway whose devices come by the relay."""
+
+    def __init__(self, gateway, relay):
+        self._gateway, self._relay = gateway, relay
+
+    def target(self, *arguments, **more):
+        """The relay as a peer sees it: as the server."""
+        return replace(self._gateway.target(*arguments, **more), port=self._relay.port)
+
+    def __getattr__(self, name):
+        return getattr(self._gateway, name)
