@@ -73,6 +73,21 @@ reasons! {
 }
 
 impl Discard {
+    /// Whether the message could not be read at all.
+    #[must_use]
+    pub const fn is_malformed(self) -> bool {
+        matches!(
+            self,
+            Self::TooShort
+                | Self::VersionUnknown
+                | Self::TokenMalformed
+                | Self::EmptyMalformed
+                | Self::OptionMalformed
+                | Self::PayloadMissing
+                | Self::CodeMisplaced
+        )
+    }
+
     /// The place in an array of counters, below `ALL.len()`.
     #[must_use]
     pub const fn index(self) -> usize {

@@ -274,7 +274,11 @@ impl Ledger {
             ShardEvent::Closed { session, .. } => {
                 self.sessions.remove(session);
             }
-            ShardEvent::Refused { .. } | ShardEvent::WrongKey { .. } => {}
+            ShardEvent::Refused { .. }
+            | ShardEvent::WrongKey { .. }
+            | ShardEvent::RequestRefused { .. }
+            | ShardEvent::Malformed { .. }
+            | ShardEvent::MessageIdReused { .. } => {}
         }
         Ok(())
     }

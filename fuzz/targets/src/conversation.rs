@@ -339,6 +339,9 @@ impl<'a> Conversation<'a> {
                 ShardEvent::Refused { .. }
                 | ShardEvent::WrongKey { .. }
                 | ShardEvent::HandshakeEnded { .. }
+                | ShardEvent::RequestRefused { .. }
+                | ShardEvent::Malformed { .. }
+                | ShardEvent::MessageIdReused { .. }
                 | ShardEvent::Heard { .. } => {}
             }
         }

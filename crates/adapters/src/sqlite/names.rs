@@ -18,6 +18,7 @@ const EVENTS: &[(LogEvent, &str)] = &[
     (LogEvent::Online, "online"),
     (LogEvent::Offline, "offline"),
     (LogEvent::Activated, "activated"),
+    (LogEvent::Warning, "warning"),
     (LogEvent::SecretIssued, "secret_issued"),
     (LogEvent::SecretShown, "secret_shown"),
     (LogEvent::Created, "created"),
@@ -44,6 +45,13 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::TopicForeign, "topic_foreign"),
     (Reason::BodyMalformed, "body_malformed"),
     (Reason::ModelInvalid, "model_invalid"),
+    (Reason::PathUnknown, "path_unknown"),
+    (Reason::MethodWrong, "method_wrong"),
+    (Reason::OptionUnsupported, "option_unsupported"),
+    (Reason::NotAcceptable, "not_acceptable"),
+    (Reason::MessageMalformed, "message_malformed"),
+    (Reason::MessageIdReused, "message_id_reused"),
+    (Reason::TimeDoubtful, "time_doubtful"),
     (Reason::TooLarge, "too_large"),
 ];
 

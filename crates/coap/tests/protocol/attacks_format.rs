@@ -127,10 +127,7 @@ fn attack_111_unknown_critical_option() {
     is_refused("40 01 100e d1 0a 02", "82", "option 23 (Block2) not supported", Discard::OptionCritical);
     is_refused("40 02 100e d1 0e 02", "82", "option 27 (Block1) not supported", Discard::OptionCritical);
     let fault = OptionFault::Unknown;
-    assert_eq!(
-        fault_of("40 02 100e d1 0e 02"),
-        RequestFault::Option { number: OptionNumber::BLOCK1, fault }
-    );
+    assert_eq!(fault_of("40 02 100e d1 0e 02"), RequestFault::Option { number: OptionNumber::BLOCK1, fault });
 }
 
 #[test]

@@ -85,6 +85,9 @@ impl Platform {
             ShardEvent::Refused { peer, refusal } => self.refused.push((peer, refusal)),
             ShardEvent::WrongKey { peer, .. } => self.wrong_keys.push(peer),
             ShardEvent::Heard { .. } => self.heard += 1,
+            ShardEvent::RequestRefused { .. }
+            | ShardEvent::Malformed { .. }
+            | ShardEvent::MessageIdReused { .. } => {}
         }
     }
 
