@@ -1,8 +1,9 @@
 //! The answers that are kept for duplicates (RFC 7252, section 4.5).
 //!
-//! A session holds about four of them, a million sessions four million: they lie one behind the other in one vector,
-//! `message id u16 | length u16 | expires u32 | fingerprint u16 | answer`, 10 bytes and the answer each. The fingerprint is the request's. Looking one up walks over the headers, which the
-//! limit on their number keeps short. No answer leaves before its time.
+//! A session holds about four of them, a million sessions four million: they lie one behind the other in one
+//! vector, `message id u16 | length u16 | expires u32 | fingerprint u16 | answer`, 10 bytes and the answer
+//! each. The fingerprint is the request's. Looking one up walks over the headers, which the limit on their
+//! number keeps short. No answer leaves before its time.
 
 use std::time::{Duration, Instant};
 
@@ -214,7 +215,8 @@ mod tests {
                     prop_assert_eq!(stored.request(mid), Fingerprint(known));
                 }
                 prop_assert_eq!(stored.count(), model.len());
-                prop_assert_eq!(stored.bytes(), model.values().map(|(_, answer)| 10 + answer.len()).sum::<usize>());
+                let bytes = model.values().map(|(_, answer)| 10 + answer.len()).sum::<usize>();
+                prop_assert_eq!(stored.bytes(), bytes);
                 prop_assert_eq!(Some(stored.latest_expiry()), model.values().map(|(expires, _)| *expires).max());
             }
         }

@@ -50,7 +50,8 @@ reasons! {
     Proxying = "proxying",
     /// Seen before and answered: the stored answer is sent again.
     Duplicate = "duplicate",
-    /// Its Message ID was seen before, under another request: answered as a duplicate of that, or not at all while that is worked on.
+    /// Its Message ID was seen before, under another request: answered as a duplicate of that, or not at all
+    /// while that is worked on.
     DuplicateDiffers = "duplicate_differs",
     /// Seen before and still being worked on.
     DuplicateWorking = "duplicate_working",

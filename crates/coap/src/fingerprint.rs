@@ -1,8 +1,10 @@
-//! A few bits of a request's content, kept beside its answer: they tell a retransmission from another request under the same Message ID.
+//! A few bits of a request's content, kept beside its answer: they tell a retransmission from another request
+//! under the same Message ID.
 
 use crate::message::Message;
 
-/// Sixteen bits of method, token, options and payload. Not secret and not strong: a collision costs a hint in a log.
+/// Sixteen bits of method, token, options and payload. Not secret and not strong: a collision costs a hint in
+/// a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint(pub(crate) u16);
 

@@ -17,14 +17,17 @@
 //! | 3 message format | [`message`]; anything malformed is rejected as 4.2 and 4.3 ask |
 //! | 4.2 confirmable, 4.8 timers | [`Params`]; the random factor comes from a mix of the Message ID |
 //! | 4.3 ping | a Reset, and [`Event::Ping`] |
-//! | 4.5 deduplication | the answer is stored for EXCHANGE_LIFETIME and replayed byte for byte. A duplicate of a non-confirmable request is answered again too (the RFC says SHOULD ignore): a device that repeats one needs the answer. Another request under the Message ID of an earlier one is answered as its duplicate, and told once by [`Event::MessageIdReused`] |
+//! | 4.5 deduplication | the answer is stored for EXCHANGE_LIFETIME and replayed byte for byte. A duplicate of a non-confirmable request is answered again too (the RFC says SHOULD ignore): a device that repeats one needs the answer |
 //! | 4.6 message size | [`Params::message_bytes_max`] |
 //! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not kept: this side sends non-confirmable requests only on demand of its user |
 //! | 5.2 piggybacked, separate, non-confirmable responses | all three |
 //! | 5.3.1 token | four bytes, unique in the association and not random: meant for use inside DTLS |
-//! | 5.4 options | recognised ones in [`OptionNumber::rule`]; critical unknown ones are refused by 4.02 with a diagnostic, and [`Event::Refused`] |
+//! | 5.4 options | recognised ones in [`OptionNumber::rule`]; critical unknown ones are refused by 4.02 |
 //! | 5.7 proxying | refused by 5.05 |
 //! | 8 multicast | not for this product |
+//!
+//! What is refused so reaches the application as [`Event::Refused`]. Another request under the Message ID of an
+//! earlier one is answered as its duplicate, which [`Event::MessageIdReused`] tells once.
 //!
 //! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised critical options, and
 //! Observe is handed to the application, which may ignore it. RFC 7967 (No-Response) is an elective option and is ignored.

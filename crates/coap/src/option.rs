@@ -103,7 +103,8 @@ impl OptionNumber {
         Some(OptionRule { bytes_min, bytes_max, repeatable })
     }
 
-    /// Checks that a value of `bytes` bytes can be read as this option. `repeated` says that the option occurred before.
+    /// Checks that a value of `bytes` bytes can be read as this option. `repeated` says that the option
+    /// occurred before.
     ///
     /// Sections 5.4.3 and 5.4.5: a length out of range, and one occurrence too many, make an option unrecognised.
     pub(crate) const fn check(self, bytes: usize, repeated: bool) -> Result<(), OptionFault> {
@@ -115,7 +116,8 @@ impl OptionNumber {
         }
     }
 
-    /// The name that an RFC gives to the option; `None` for numbers that none is known of here. For people only.
+    /// The name that an RFC gives to the option; `None` for numbers that none is known of here. For people
+    /// only.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self.0 {

@@ -57,7 +57,8 @@ impl RefusedRequest {
 }
 
 impl RequestFault {
-    /// The answer. RFC 7252 5.4.1: a 4.02 should have a diagnostic payload (5.5.2), so it has a short one. The others have none.
+    /// The answer. RFC 7252 5.4.1: a 4.02 should have a diagnostic payload (5.5.2), so it has a short one.
+    /// The others have none.
     pub(crate) fn response(self) -> Response {
         match self {
             Self::MethodUnknown => Response::new(Code::METHOD_NOT_ALLOWED),

@@ -128,7 +128,8 @@ impl Request {
             previous = Some(number);
             let taken = number.check(value.len(), repeated).and_then(|()| request.take_option(number, value));
             match taken {
-                // RFC 7252 5.4.1: a critical option that is not recognised makes the request fail, others are ignored.
+                // RFC 7252 5.4.1: a critical option that is not recognised makes the request fail, others are
+                // ignored.
                 Err(fault) if number.is_critical() => return Err(RequestFault::Option { number, fault }),
                 Err(OptionFault::Unknown) => request.options.insert(number, value),
                 _ => {}

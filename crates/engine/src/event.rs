@@ -106,7 +106,8 @@ pub enum ShardEvent {
         /// What is wrong with it.
         fault: Discard,
     },
-    /// The peer used a Message ID again for another request, and got the answer to the first. Once in a session.
+    /// The peer used a Message ID again for another request, and got the answer to the first. Once in a
+    /// session.
     MessageIdReused {
         /// Who.
         session: SessionId,

@@ -65,9 +65,10 @@ impl Endpoint {
 
     /// Deals with a message whose Message ID was seen before; `false` if it was not.
     ///
-    /// RFC 7252 4.5: each duplicate gets the same answer, and the message is processed once. 4.3: a non-confirmable message is not
-    /// acknowledged, not even one that has the Message ID of a confirmable one. Another request under the same Message ID is no
-    /// duplicate, but to run it would let the duplicate of an earlier request run that follows it: the peer has to count.
+    /// RFC 7252 4.5: each duplicate gets the same answer, and the message is processed once. 4.3: a
+    /// non-confirmable message is not acknowledged, not even one that has the Message ID of a confirmable
+    /// one. Another request under the same Message ID is no duplicate, but to run it would let the duplicate
+    /// of an earlier request run that follows it: the peer has to count.
     fn replay(&mut self, message: &Message<'_>) -> bool {
         let mid = message.mid;
         let may_acknowledge = message.kind == Kind::Confirmable;
@@ -90,7 +91,8 @@ impl Endpoint {
         true
     }
 
-    /// Counts a duplicate of a request whose fingerprint is `known`, under `reason` where it is the same request.
+    /// Counts a duplicate of a request whose fingerprint is `known`, under `reason` where it is the same
+    /// request.
     fn discard_duplicate(&mut self, message: &Message<'_>, known: Fingerprint, reason: Discard) {
         if !known.differs(Fingerprint::of(message)) {
             return self.discard(reason);

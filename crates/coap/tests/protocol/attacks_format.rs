@@ -25,7 +25,8 @@ fn is_alive(peer: &mut Peer) {
     assert_eq!(peer.serve("40 02 7777 b1 61", "ok")[0], "60447777ff6f6b".to_owned());
 }
 
-/// The same request as CON and NON is refused by `code` without the application, with these words as its payload.
+/// The same request as CON and NON is refused by `code` without the application, with these words as its
+/// payload.
 fn is_refused(text: &str, code: &str, words: &str, reason: Discard) {
     let mut peer = Peer::new();
     let mid = &text.replace(' ', "")[4..8];

@@ -1,5 +1,6 @@
-//! What became of requests that were not served: each leaves an entry in its device's log and is counted by its reason. What the
-//! server owes, a 5.03, is only counted: the store that would keep the entry is what is missing.
+//! What became of requests that were not served: each leaves an entry in its device's log and is counted by
+//! its reason. What the server owes, a 5.03, is only counted: the store that would keep the entry is what is
+//! missing.
 
 use std::{
     net::SocketAddr,
@@ -90,7 +91,8 @@ impl Requests {
         match outcomes {
             Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}
             Ok(_) => {
-                let detail = "the device was switched off, reset or deleted while its report was under way; nothing was stored";
+                let detail = "the device was switched off, reset or deleted while its report was under way; \
+                              nothing was stored";
                 self.refuse(asker, Refusal::new(Reason::DeviceDisabled, Some(723), detail));
             }
             Err(_) => self.count_unavailable(),

@@ -41,7 +41,8 @@ fn assert_rejected(server: &Server, client: &mut Client, text: &str) {
     client.assert_reports();
 }
 
-/// As CON it is answered by this code, piggybacked; as NON by the same in a NON. Only a 4.02 has a payload, which says why.
+/// As CON it is answered by this code, piggybacked; as NON by the same in a NON. Only a 4.02 has a payload,
+/// which says why.
 #[track_caller]
 fn assert_refused(server: &Server, client: &mut Client, text: &str, code: u8) {
     let answer = client.exchange(&hex(text));

@@ -1,5 +1,5 @@
-//! What a refused request leaves behind: an entry in the device's log and among the refusals of all, with a stable reason and the
-//! probable mistake, and a count in a metric.
+//! What a refused request leaves behind: an entry in the device's log and among the refusals of all, with a
+//! stable reason and the probable mistake, and a count in a metric.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -38,7 +38,8 @@ fn refused(server: &Server, reason: &str) -> u64 {
     server.metric(&format!("narrowgate_requests_refused_total{{reason=\"{reason}\"}}"))
 }
 
-/// Code, reason, words and bytes of requests that are refused; `PATH` stands for the options of the device's own topic.
+/// Code, reason, words and bytes of requests that are refused; `PATH` stands for the options of the device's
+/// own topic.
 fn cases(client: &mut Client) -> Vec<(u8, &'static str, &'static str, Vec<u8>)> {
     let path = client.device.report_path();
     let body = br#"{"params":{"measurepoints":{"temp":1}}}"#;

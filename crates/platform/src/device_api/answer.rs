@@ -1,5 +1,6 @@
-//! Answers that are given at once. Their parts are private to this file, so that none can refuse a request without saying why:
-//! whatever is not a success of class 2 has a [`Refusal`], which becomes an entry in the device's log.
+//! Answers that are given at once. Their parts are private to this file, so that none can refuse a request
+//! without saying why: whatever is not a success of class 2 has a [`Refusal`], which becomes an entry in the
+//! device's log.
 
 use narrowgate_coap::{Code, OptionNumber, Response};
 

@@ -30,7 +30,8 @@ pub struct MessageFault {
     pub code: u16,
     /// The reply's `message`.
     pub message: String,
-    /// What was received instead and what to send, for the log alone: each byte of a reply costs the device energy.
+    /// What was received instead and what to send, for the log alone: each byte of a reply costs the device
+    /// energy.
     pub hint: Option<String>,
 }
 

@@ -9,10 +9,11 @@
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
 //!
-//! In this order: a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03, whatever follows them and
-//! whether that device exists or not; an unknown path 4.04; another method 4.05; If-Match or If-None-Match 4.12; a body of more than
-//! 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a Content-Format other than JSON or text 4.15; an illegal body 4.00
-//! ([`json`]); then faults of the message in the JSON reply ([`envelope`], [`points`]). Uri-Query, Uri-Host and Observe have no
+//! In this order: a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03,
+//! whatever follows them and whether that device exists or not; an unknown path 4.04; another method 4.05;
+//! If-Match or If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252,
+//! 5.10.4); a Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of
+//! the message in the JSON reply ([`envelope`], [`points`]). Uri-Query, Uri-Host and Observe have no
 //! influence. Every refusal says why, for the device's log ([`Answer`]).
 
 pub mod activation;
@@ -124,7 +125,8 @@ fn handle_mode_3(
         (Err(NoTopic::Foreign), _) => return no_topic(session, request, NoTopic::Foreign),
         _ => {
             let detail = format!(
-                "secure mode 3 may only GET its thing/activate/info; it asked for {} {}. Connect with secure mode 2 and the device's secret",
+                "secure mode 3 may only GET its thing/activate/info; it asked for {} {}. \
+                 Connect with secure mode 2 and the device's secret",
                 path::name_of(request.method),
                 path::shown(&request.path)
             );

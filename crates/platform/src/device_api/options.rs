@@ -46,13 +46,15 @@ pub fn malformed(fault: Discard) -> Refusal {
         Discard::TooShort => "it is shorter than CoAP's header of 4 bytes",
         Discard::VersionUnknown => "its first two bits are not CoAP's version 1; is it CoAP at all?",
         Discard::TokenMalformed => {
-            "its token is longer than 8 bytes or cut off; bare JSON looks so too: it wants a CoAP header before it"
+            "its token is longer than 8 bytes or cut off; bare JSON looks so too: \
+             it wants a CoAP header before it"
         }
         Discard::EmptyMalformed => {
             "an empty message (code 0.00) is exactly 4 bytes, with no token, option or payload"
         }
         Discard::OptionMalformed => {
-            "an option cannot be read: a delta or length is wrong, or the payload marker 0xFF before the body is missing"
+            "an option cannot be read: a delta or length is wrong, \
+             or the payload marker 0xFF before the body is missing"
         }
         Discard::PayloadMissing => {
             "nothing follows the payload marker 0xFF; leave the marker out if there is no body"
@@ -69,14 +71,15 @@ pub fn malformed(fault: Discard) -> Refusal {
 /// The entry for a peer that does not count its messages.
 pub fn message_id_reused(mid: u16) -> Warning {
     let detail = format!(
-        "another request came under Message ID {mid}, which was used less than 247 s before; it was taken for a duplicate: \
-         answered as the first, and not stored. Count the Message ID up with each new request (RFC 7252, section 4.4)"
+        "another request came under Message ID {mid}, which was used less than 247 s before; \
+         it was taken for a duplicate: answered as the first, and not stored. \
+         Count the Message ID up with each new request (RFC 7252, section 4.4)"
     );
     Warning { reason: Reason::MessageIdReused, detail }
 }
 
-/// Refuses a request with a precondition (RFC 7252, sections 5.10.8.1 and 5.10.8.2): no topic has an entity-tag to compare,
-/// and a request whose condition may not hold must not be performed.
+/// Refuses a request with a precondition (RFC 7252, sections 5.10.8.1 and 5.10.8.2): no topic has an
+/// entity-tag to compare, and a request whose condition may not hold must not be performed.
 pub(super) fn refuse_preconditions(request: &Request) -> Option<Answer> {
     let conditions = [OptionNumber::IF_MATCH, OptionNumber::IF_NONE_MATCH];
     let number = conditions.into_iter().find(|number| request.options.find(*number).is_some())?;
@@ -92,7 +95,8 @@ pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
         Some(format::TEXT_PLAIN) => Ok(format::TEXT_PLAIN),
         Some(other) => {
             let detail = format!(
-                "Accept asks for format {}; answers are 50 (application/json): ask for that, or leave Accept out",
+                "Accept asks for format {}; answers are 50 (application/json): \
+                 ask for that, or leave Accept out",
                 format_name(other)
             );
             let refusal = Refusal::new(Reason::NotAcceptable, None, detail);

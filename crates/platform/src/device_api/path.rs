@@ -1,5 +1,6 @@
-//! What a device probably meant by a path that leads nowhere, by another device's, or by the wrong method: words for its log.
-//! They are looked for after the request was refused, and the work is bounded: [`SEGMENTS_MAX`] segments, four topics.
+//! What a device probably meant by a path that leads nowhere, by another device's, or by the wrong method:
+//! words for its log. They are looked for after the request was refused, and the work is bounded:
+//! [`SEGMENTS_MAX`] segments, four topics.
 
 use std::borrow::Cow;
 

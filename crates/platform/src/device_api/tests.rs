@@ -61,7 +61,8 @@ fn stored(action: Action) -> (Vec<Message>, String) {
     (messages.collect(), text(response))
 }
 
-/// The JSON code of a report that is refused in the reply, and the words of the log, which begin with the message of the reply.
+/// The JSON code of a report that is refused in the reply, and the words of the log, which begin with the
+/// message of the reply.
 #[track_caller]
 fn fault(action: Action) -> (u64, String) {
     let (response, refusal) = response(action);
@@ -279,7 +280,8 @@ fn a_wrong_method_is_named_with_the_right_one() {
         (
             Code::GET,
             POST,
-            "GET does not fit /topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post: it takes POST only; a GET carries no body",
+            "GET does not fit /topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post: it takes POST only; \
+             a GET carries no body",
         ),
         (Code::PUT, POST, "it takes POST only"),
         (Code::POST, INFO, "it takes GET only; the secret is the answer to a GET"),
@@ -405,7 +407,8 @@ fn the_log_says_more_than_the_reply() {
 #[test]
 fn a_value_that_the_model_does_not_take_is_shown_with_its_byte() {
     let model = ThingModel::parse(
-        r#"{"modelId":"m","measurepoints":[{"identifier":"n","dataType":"INT"},{"identifier":"Temp_1","dataType":"DOUBLE"},
+        r#"{"modelId":"m","measurepoints":[{"identifier":"n","dataType":"INT"},
+          {"identifier":"Temp_1","dataType":"DOUBLE"},
           {"identifier":"list","dataType":{"type":"ARRAY","elementType":"INT"}}]}"#,
     )
     .expect("it is valid");
@@ -437,7 +440,8 @@ fn a_doubtful_time_is_stored_with_a_warning() {
     assert_eq!(reason, Reason::TimeDoubtful);
     assert_eq!(
         detail,
-        "/time: 1700000000 ms is 19 days after 1 January 1970; as seconds it is near now: send milliseconds, that is 1000 times as much"
+        "/time: 1700000000 ms is 19 days after 1 January 1970; as seconds it is near now: \
+         send milliseconds, that is 1000 times as much"
     );
     for uptime in ["0", "5230", "900000000"] {
         let (_, detail) = warning(uptime).expect("an uptime");
@@ -735,7 +739,8 @@ proptest! {
     #[test]
     fn any_request_never_panics(
         mode_2: bool, method in 0_u8..8, path in "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch|[a%é]{0,3})){0,9}",
-        content_format: Option<u16>, accept: Option<u16>, condition: bool, body in proptest::collection::vec(any::<u8>(), 0..64),
+        content_format: Option<u16>, accept: Option<u16>, condition: bool,
+        body in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
         let mode = if mode_2 { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
         let request = Request { content_format, accept, ..Request::new(Code(method), &path) };
@@ -745,11 +750,13 @@ proptest! {
 
     #[test]
     fn every_answer_that_is_no_success_says_why(
-        mode_2: bool, method in 1_u8..5, path in 0_usize..PATHS.len(), end in prop_oneof![Just(""), Just("/"), Just("x"), Just("%00")],
+        mode_2: bool, method in 1_u8..5, path in 0_usize..PATHS.len(),
+        end in prop_oneof![Just(""), Just("/"), Just("x"), Just("%00")],
         content_format in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]),
         accept in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]), condition: bool,
         body in prop_oneof![
-            Just(r#"{"params":{"measurepoints":{"a":1}}}"#.to_owned()), Just(r#"{"params":{"measurepoints":{"a":null}}}"#.to_owned()),
+            Just(r#"{"params":{"measurepoints":{"a":1}}}"#.to_owned()),
+            Just(r#"{"params":{"measurepoints":{"a":null}}}"#.to_owned()),
             Just("x".repeat(BODY_BYTES_MAX + 1)), "[{}\\[\\]:,\"a0-]{0,20}"
         ],
     ) {

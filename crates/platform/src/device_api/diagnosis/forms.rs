@@ -116,7 +116,9 @@ fn is_hex(bytes: &[u8]) -> bool {
 
 fn hex_text(bytes: &[u8]) -> String {
     if bytes.starts_with(b"7b") || bytes.starts_with(b"7B") {
-        "the body is the hexadecimal text of the JSON; send the bytes themselves (tell the modem that it is hex)".to_owned()
+        "the body is the hexadecimal text of the JSON; send the bytes themselves \
+         (tell the modem that it is hex)"
+            .to_owned()
     } else {
         "the body is hexadecimal text; send a JSON object".to_owned()
     }

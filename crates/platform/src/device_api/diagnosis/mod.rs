@@ -1,5 +1,6 @@
-//! What is probably wrong with a body that was refused, in words for the device's log: what was received, at which byte, and what to
-//! send instead. Runs only for bodies that were refused, and walks over them a few times at most.
+//! What is probably wrong with a body that was refused, in words for the device's log: what was received, at
+//! which byte, and what to send instead. Runs only for bodies that were refused, and walks over them a few
+//! times at most.
 //!
 //! Bytes are counted from 1. What is shown of a body is cut and escaped.
 

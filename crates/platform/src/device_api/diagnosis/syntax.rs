@@ -12,7 +12,8 @@ pub(super) fn explain(text: &str, at: usize, words: &str) -> String {
         _ if words.starts_with("control character") => in_string(text, at),
         _ if words.contains("escape") || words.contains("surrogate") || words.contains("unicode") => {
             format!(
-                "{words} at byte {}: inside a string, \\ begins one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX",
+                "{words} at byte {}: inside a string, \\ begins one of \
+                 \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX",
                 at + 1
             )
         }
@@ -56,7 +57,8 @@ fn cut_off(text: &str, words: &str) -> String {
     let end = text.len();
     let tail = shown(tail(text));
     format!(
-        "it is cut off {inside}, after byte {end} (\"{tail}\"): check the size of the buffer and the length that is given"
+        "it is cut off {inside}, after byte {end} (\"{tail}\"): check the size of the buffer \
+         and the length that is given"
     )
 }
 
@@ -87,7 +89,8 @@ fn wrong_number(text: &str, at: usize) -> String {
     format!("{} at byte {}: {words}", shown(token), start + 1)
 }
 
-/// Nothing of what is part of a word or number is longer than a byte, so both its ends are boundaries of characters.
+/// Nothing of what is part of a word or number is longer than a byte, so both its ends are boundaries of
+/// characters.
 fn is_part_of_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.+-#%$()".contains(byte)
 }
@@ -200,7 +203,8 @@ fn slip(place: &Place<'_>, words: &str) -> String {
         }
         '}' | ']' | ',' if before == b':' => {
             return format!(
-                "no value before byte {at}: printf prints nothing for %f where the C library has no floating point"
+                "no value before byte {at}: printf prints nothing for %f where the C library \
+                 has no floating point"
             );
         }
         '}' | ']' if before == b',' => {

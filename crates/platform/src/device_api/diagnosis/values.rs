@@ -13,8 +13,8 @@ pub(in super::super) fn place_of(piece: &str, body: &[u8]) -> Option<usize> {
     (offset + piece.len() <= body.len()).then_some(offset + 1)
 }
 
-/// What was received where a value was refused with `message`, and what to send instead. `steps` is the JSON pointer of the fault
-/// inside `raw`, whose first byte is the `at`th.
+/// What was received where a value was refused with `message`, and what to send instead. `steps` is the JSON
+/// pointer of the fault inside `raw`, whose first byte is the `at`th.
 pub(in super::super) fn value(raw: &RawValue, at: usize, steps: &str, message: &str) -> Option<String> {
     let whole: Value = serde_json::from_str(raw.get()).ok()?;
     let inner = whole.pointer(steps)?;

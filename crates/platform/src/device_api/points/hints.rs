@@ -10,7 +10,8 @@ use crate::{
     ports::Write,
 };
 
-/// How far a report's time may lie from its arrival to be taken for one in another unit: ten years, in milliseconds.
+/// How far a report's time may lie from its arrival to be taken for one in another unit: ten years, in
+/// milliseconds.
 const NEAR_MS: i64 = 10 * 365 * 86_400_000;
 /// A time so soon after 1970 is that of a device that began to count when it was switched on: 100 days.
 const UPTIME_MS: i64 = 100 * 86_400_000;
@@ -37,7 +38,8 @@ impl Reader<'_> {
         Some(format!("received {time}: as {unit}seconds it is near now; send milliseconds"))
     }
 
-    /// What was received where a value is refused with `message`; `steps` is the fault's JSON pointer inside `raw`.
+    /// What was received where a value is refused with `message`; `steps` is the fault's JSON pointer inside
+    /// `raw`.
     pub(super) fn received(&self, raw: &RawValue, steps: &str, message: &str) -> Option<String> {
         let at = diagnosis::place_of(raw.get(), self.body)?;
         diagnosis::value(raw, at, steps, message)

@@ -213,7 +213,8 @@ mod tests {
         for (point, value, said) in [
             ("int", "2147483648", ": must be an integer of 32 bits"),
             ("int", "1.0", ": must be an integer of 32 bits"),
-            // Of the readers of what is stored, the integer's would show 0 and the number's -0.0: neither is what was sent.
+            // Of the readers of what is stored, the integer's would show 0 and the number's -0.0: neither is
+            // what was sent.
             ("int", "-0", ": must be an integer of 32 bits"),
             ("int", "-0.0", ": must be an integer of 32 bits"),
             ("bool", "-0", ": must be true, false, 1 or 0"),
