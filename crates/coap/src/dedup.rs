@@ -1,13 +1,16 @@
 //! The answers that are kept for duplicates (RFC 7252, section 4.5).
 //!
-//! A session holds about four of them, a million sessions four million: they lie one behind the other in one vector,
-//! `message id u16 | length u16 | expires u32 | answer`, 8 bytes and the answer each. Looking one up walks over the headers, which the
-//! limit on their number keeps short. No answer leaves before its time.
+//! A session holds about four of them, a million sessions four million: they lie one behind the other in one
+//! vector, `message id u16 | length u16 | expires u32 | fingerprint u16 | answer`, 10 bytes and the answer
+//! each. The fingerprint is the request's. Looking one up walks over the headers, which the limit on their
+//! number keeps short. No answer leaves before its time.
 
 use std::time::{Duration, Instant};
 
+use crate::fingerprint::Fingerprint;
+
 /// Bytes before each answer.
-const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 10;
 /// Spare bytes that an expiry leaves to a list; more is given back to the allocator.
 const SPARE_BYTES: usize = 256;
 
@@ -27,15 +30,17 @@ struct Header {
     mid: u16,
     length: u16,
     expires: u32,
+    request: Fingerprint,
 }
 
 impl Header {
     fn parse(bytes: [u8; HEADER_BYTES]) -> Self {
-        let [mid_0, mid_1, length_0, length_1, expires @ ..] = bytes;
+        let [mid_0, mid_1, length_0, length_1, expires @ .., request_0, request_1] = bytes;
         Self {
             mid: u16::from_ne_bytes([mid_0, mid_1]),
             length: u16::from_ne_bytes([length_0, length_1]),
             expires: u32::from_ne_bytes(expires),
+            request: Fingerprint(u16::from_ne_bytes([request_0, request_1])),
         }
     }
 
@@ -43,7 +48,10 @@ impl Header {
         let [mid_0, mid_1] = self.mid.to_ne_bytes();
         let [length_0, length_1] = self.length.to_ne_bytes();
         let [expires_0, expires_1, expires_2, expires_3] = self.expires.to_ne_bytes();
-        [mid_0, mid_1, length_0, length_1, expires_0, expires_1, expires_2, expires_3]
+        let [request_0, request_1] = self.request.0.to_ne_bytes();
+        let head = [mid_0, mid_1, length_0, length_1];
+        let tail = [expires_0, expires_1, expires_2, expires_3, request_0, request_1];
+        std::array::from_fn(|at| if at < head.len() { head[at] } else { tail[at - head.len()] })
     }
 }
 
@@ -59,7 +67,13 @@ impl StoredAnswers {
 
     /// Adds an answer and returns its cost. The caller has found no other with this Message ID, and keeps answers
     /// below 64 KiB, as any datagram is.
-    pub(crate) fn insert(&mut self, mid: u16, expires: Instant, answer: &[u8]) -> usize {
+    pub(crate) fn insert(
+        &mut self,
+        mid: u16,
+        request: Fingerprint,
+        expires: Instant,
+        answer: &[u8],
+    ) -> usize {
         debug_assert!(answer.len() <= usize::from(u16::MAX), "a datagram is shorter");
         let lifetime = expires.saturating_duration_since(self.epoch);
         let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
@@ -68,7 +82,7 @@ impl StoredAnswers {
         if self.bytes.len() < SPARE_BYTES * 4 {
             self.bytes.reserve_exact(Self::cost(answer.len()));
         }
-        self.bytes.extend_from_slice(&Header { mid, length: answer.len() as u16, expires }.emit());
+        self.bytes.extend_from_slice(&Header { mid, length: answer.len() as u16, expires, request }.emit());
         self.bytes.extend_from_slice(answer);
         self.earliest = self.earliest.min(expires);
         self.latest = self.latest.max(expires);
@@ -79,6 +93,12 @@ impl StoredAnswers {
     /// The answer to the message with this Message ID.
     pub(crate) fn find(&self, mid: u16) -> Option<&[u8]> {
         self.iter().find(|(header, _)| header.mid == mid).map(|(_, answer)| answer)
+    }
+
+    /// The fingerprint of the request with this Message ID; unknown where none is stored.
+    pub(crate) fn request(&self, mid: u16) -> Fingerprint {
+        let found = self.iter().find(|(header, _)| header.mid == mid);
+        found.map_or(Fingerprint::UNKNOWN, |(header, _)| header.request)
     }
 
     fn iter(&self) -> impl Iterator<Item = (Header, &[u8])> {
@@ -152,11 +172,12 @@ mod tests {
     #[test]
     fn an_answer_is_kept_for_its_lifetime_and_no_longer() {
         let mut stored = StoredAnswers::new(start());
-        let cost = stored.insert(7, start() + Duration::from_secs(247), b"answer");
-        assert_eq!(cost, 14);
+        let cost = stored.insert(7, Fingerprint(9), start() + Duration::from_secs(247), b"answer");
+        assert_eq!(cost, 16);
+        assert_eq!((stored.request(7), stored.request(8)), (Fingerprint(9), Fingerprint::UNKNOWN));
         assert_eq!(stored.expire(start() + Duration::from_millis(246_999)), 0);
         assert_eq!(stored.find(7), Some(&b"answer"[..]));
-        assert_eq!(stored.expire(start() + Duration::from_secs(247)), 14);
+        assert_eq!(stored.expire(start() + Duration::from_secs(247)), 16);
         assert_eq!(stored.find(7), None);
         assert!(stored.is_empty());
     }
@@ -168,7 +189,7 @@ mod tests {
             .content_format(50)
             .payload(r#"{"id":"123","code":200,"data":{}}"#)
             .into_message(crate::Kind::Acknowledgement, 1, token);
-        assert_eq!(StoredAnswers::cost(answer.len()), 52);
+        assert_eq!(StoredAnswers::cost(answer.len()), 54);
     }
 
     proptest! {
@@ -185,14 +206,17 @@ mod tests {
                 model.retain(|_, (expires, _)| *expires > now);
                 model.entry(mid).or_insert_with(|| {
                     let (expires, answer) = (now + Duration::from_secs(lifetime + 1), vec![mid as u8; length]);
-                    stored.insert(mid, expires, &answer);
+                    stored.insert(mid, Fingerprint(mid), expires, &answer);
                     (expires, answer)
                 });
                 for mid in 0..40 {
                     prop_assert_eq!(stored.find(mid), model.get(&mid).map(|(_, answer)| &answer[..]));
+                    let known = if model.contains_key(&mid) { mid } else { 0 };
+                    prop_assert_eq!(stored.request(mid), Fingerprint(known));
                 }
                 prop_assert_eq!(stored.count(), model.len());
-                prop_assert_eq!(stored.bytes(), model.values().map(|(_, answer)| 8 + answer.len()).sum::<usize>());
+                let bytes = model.values().map(|(_, answer)| 10 + answer.len()).sum::<usize>();
+                prop_assert_eq!(stored.bytes(), bytes);
                 prop_assert_eq!(Some(stored.latest_expiry()), model.values().map(|(expires, _)| *expires).max());
             }
         }

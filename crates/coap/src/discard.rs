@@ -1,6 +1,6 @@
 //! Why a datagram did not lead to anything: reasons for counters, not errors.
 
-use crate::{message::Fault, request::Refusal};
+use crate::{message::Fault, refused::RequestFault};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
@@ -50,6 +50,9 @@ reasons! {
     Proxying = "proxying",
     /// Seen before and answered: the stored answer is sent again.
     Duplicate = "duplicate",
+    /// Its Message ID was seen before, under another request: answered as a duplicate of that, or not at all
+    /// while that is worked on.
+    DuplicateDiffers = "duplicate_differs",
     /// Seen before and still being worked on.
     DuplicateWorking = "duplicate_working",
     /// [`crate::Params::stored_answers_max`] or `stored_bytes_max` is reached. 5.03 if confirmable.
@@ -71,6 +74,21 @@ reasons! {
 }
 
 impl Discard {
+    /// Whether the message could not be read at all.
+    #[must_use]
+    pub const fn is_malformed(self) -> bool {
+        matches!(
+            self,
+            Self::TooShort
+                | Self::VersionUnknown
+                | Self::TokenMalformed
+                | Self::EmptyMalformed
+                | Self::OptionMalformed
+                | Self::PayloadMissing
+                | Self::CodeMisplaced
+        )
+    }
+
     /// The place in an array of counters, below `ALL.len()`.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -92,13 +110,13 @@ impl From<Fault> for Discard {
     }
 }
 
-impl From<Refusal> for Discard {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::MethodUnknown => Self::MethodUnknown,
-            Refusal::Proxying => Self::Proxying,
-            Refusal::OptionCritical => Self::OptionCritical,
-            Refusal::OptionsTooMany => Self::OptionsTooMany,
+impl From<RequestFault> for Discard {
+    fn from(fault: RequestFault) -> Self {
+        match fault {
+            RequestFault::MethodUnknown => Self::MethodUnknown,
+            RequestFault::Proxying(_) => Self::Proxying,
+            RequestFault::Option { .. } => Self::OptionCritical,
+            RequestFault::OptionsTooMany { .. } => Self::OptionsTooMany,
         }
     }
 }

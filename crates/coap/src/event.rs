@@ -1,7 +1,8 @@
 //! What an endpoint tells its user.
 
 use crate::{
-    discard::Discard, exchange::ExchangeId, outbound::RequestId, request::Request, response::Response,
+    discard::Discard, exchange::ExchangeId, outbound::RequestId, refused::RefusedRequest, request::Request,
+    response::Response,
 };
 
 /// Something that happened at an [`crate::Endpoint`].
@@ -39,6 +40,16 @@ pub enum Event {
     },
     /// The peer asked for a sign of life and gets one: an empty confirmable message (RFC 7252, section 4.3).
     Ping,
+    /// A request of the peer was answered by 4.02, 4.05 or 5.05 without asking the application. An
+    /// [`Event::Discarded`] follows.
+    Refused(Box<RefusedRequest>),
+    /// The peer used a Message ID again for another request, which is answered as a duplicate of the first:
+    /// firmware that does not count. At the first such request of an endpoint, once. An [`Event::Discarded`]
+    /// follows.
+    MessageIdReused {
+        /// The Message ID.
+        mid: u16,
+    },
     /// A message did not lead to anything.
     Discarded(Discard),
 }

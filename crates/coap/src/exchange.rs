@@ -11,7 +11,11 @@
 
 use std::time::Instant;
 
-use crate::{message::Token, params::Params};
+use crate::{
+    fingerprint::Fingerprint,
+    message::{Kind, Message, Token},
+    params::Params,
+};
 
 /// Names an exchange with the peer of one endpoint. Another endpoint uses the same values: the user keeps them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +53,7 @@ pub struct Origin {
 pub(crate) struct Exchange {
     pub(crate) id: ExchangeId,
     pub(crate) token: Token,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) stage: Stage,
     /// When the Message ID may mean something else.
     pub(crate) expires: Instant,
@@ -71,13 +76,21 @@ impl Exchange {
     /// What an exchange costs the budget beside the bytes of its request.
     pub(crate) const COST: usize = size_of::<Self>();
 
-    pub(crate) fn new(now: Instant, id: ExchangeId, origin: Origin, cost: usize, params: &Params) -> Self {
-        let stage = if origin.confirmable {
+    pub(crate) fn new(
+        now: Instant,
+        id: ExchangeId,
+        message: &Message<'_>,
+        cost: usize,
+        params: &Params,
+    ) -> Self {
+        let confirmable = message.kind == Kind::Confirmable;
+        let (token, fingerprint) = (message.token, Fingerprint::of(message));
+        let stage = if confirmable {
             Stage::Fresh { acknowledge_at: now + params.separate_after }
         } else {
             Stage::Unacknowledgeable
         };
-        Self { id, token: origin.token, stage, expires: now + params.lifetime(origin.confirmable), cost }
+        Self { id, token, fingerprint, stage, expires: now + params.lifetime(confirmable), cost }
     }
 
     pub(crate) const fn origin(&self) -> Origin {

@@ -26,6 +26,9 @@
 //! | 5.7 proxying | refused by 5.05 |
 //! | 8 multicast | not for this product |
 //!
+//! What is refused so reaches the application as [`Event::Refused`]. Another request under the Message ID of an
+//! earlier one is answered as its duplicate, which [`Event::MessageIdReused`] tells once.
+//!
 //! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised critical options, and
 //! Observe is handed to the application, which may ignore it. RFC 7967 (No-Response) is an elective option and is ignored.
 
@@ -38,12 +41,14 @@ mod discard;
 mod endpoint;
 mod event;
 mod exchange;
+mod fingerprint;
 pub mod format;
 pub mod message;
 mod option;
 mod options;
 mod outbound;
 mod params;
+mod refused;
 mod request;
 mod response;
 #[cfg(test)]
@@ -57,10 +62,11 @@ pub use endpoint::{Endpoint, RequestError, RespondError};
 pub use event::{Event, FailureCause};
 pub use exchange::{ExchangeId, Origin};
 pub use message::{Kind, Message, MessageWriter, ParseError, Token};
-pub use option::{OptionNumber, OptionRule};
+pub use option::{OptionFault, OptionNumber, OptionRule};
 pub use options::OptionList;
 pub use outbound::RequestId;
 pub use params::Params;
+pub use refused::{RefusedRequest, RequestFault};
 pub use request::Request;
 pub use response::Response;
 pub use uri::{UriPath, UriQuery};

@@ -140,6 +140,11 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// The options as they lie in the datagram.
+    pub(crate) const fn options_bytes(&self) -> &'a [u8] {
+        self.options
+    }
+
     /// Bytes of options and payload, as a measure of what a request takes.
     pub(crate) const fn content_bytes(&self) -> usize {
         self.options.len() + self.payload.len()

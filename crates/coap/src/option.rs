@@ -17,6 +17,19 @@ pub struct OptionRule {
     pub repeatable: bool,
 }
 
+/// Why an option is as good as unknown (RFC 7252, sections 5.4.1, 5.4.3 and 5.4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OptionFault {
+    /// This implementation does not recognise its number.
+    Unknown,
+    /// Its value is shorter or longer than its rule allows; so many bytes.
+    Length(usize),
+    /// It may occur once and occurred before.
+    Repeated,
+    /// Its value is not UTF-8.
+    NotText,
+}
+
 impl OptionNumber {
     /// If-Match.
     pub const IF_MATCH: Self = Self(1);
@@ -90,16 +103,54 @@ impl OptionNumber {
         Some(OptionRule { bytes_min, bytes_max, repeatable })
     }
 
-    /// Whether a value of `bytes` bytes can be read as this option. `repeated` says that the option occurred before.
+    /// Checks that a value of `bytes` bytes can be read as this option. `repeated` says that the option
+    /// occurred before.
     ///
     /// Sections 5.4.3 and 5.4.5: a length out of range, and one occurrence too many, make an option unrecognised.
-    pub(crate) const fn recognises(self, bytes: usize, repeated: bool) -> bool {
+    pub(crate) const fn check(self, bytes: usize, repeated: bool) -> Result<(), OptionFault> {
         match self.rule() {
-            Some(rule) => {
-                bytes >= rule.bytes_min && bytes <= rule.bytes_max && (rule.repeatable || !repeated)
-            }
-            None => false,
+            None => Err(OptionFault::Unknown),
+            Some(rule) if bytes < rule.bytes_min || bytes > rule.bytes_max => Err(OptionFault::Length(bytes)),
+            Some(rule) if repeated && !rule.repeatable => Err(OptionFault::Repeated),
+            Some(_) => Ok(()),
         }
+    }
+
+    /// The name that an RFC gives to the option; `None` for numbers that none is known of here. For people
+    /// only.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            1 => "If-Match",
+            3 => "Uri-Host",
+            4 => "ETag",
+            5 => "If-None-Match",
+            6 => "Observe",
+            7 => "Uri-Port",
+            8 => "Location-Path",
+            9 => "OSCORE",
+            11 => "Uri-Path",
+            12 => "Content-Format",
+            13 => "Uri-Path-Abbrev",
+            14 => "Max-Age",
+            15 => "Uri-Query",
+            16 => "Hop-Limit",
+            17 => "Accept",
+            19 => "Q-Block1",
+            20 => "Location-Query",
+            21 => "EDHOC",
+            23 => "Block2",
+            27 => "Block1",
+            28 => "Size2",
+            31 => "Q-Block2",
+            35 => "Proxy-Uri",
+            39 => "Proxy-Scheme",
+            60 => "Size1",
+            252 => "Echo",
+            258 => "No-Response",
+            292 => "Request-Tag",
+            _ => return None,
+        })
     }
 }
 

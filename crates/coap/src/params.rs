@@ -28,7 +28,7 @@ pub struct Params {
     /// long as one likes, or a backlog of an hour's worth of reports at once; further requests are refused by 5.03,
     /// because to forget an answer early would let its request run twice.
     pub stored_answers_max: usize,
-    /// The bytes of these answers, with 8 bytes for each as its header.
+    /// The bytes of these answers, with 10 bytes for each as its header.
     pub stored_bytes_max: usize,
     /// Requests that the application is working on, together with separate responses on their way. A device that keeps NSTART has one.
     pub exchanges_open_max: usize,

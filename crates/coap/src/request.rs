@@ -5,8 +5,9 @@ use std::{borrow::Cow, fmt};
 use crate::{
     code::Code,
     message::{Kind, Message, MessageWriter, Token},
-    option::{OptionNumber, Uint, parse_uint},
+    option::{OptionFault, OptionNumber, Uint, parse_uint},
     options::OptionList,
+    refused::RequestFault,
     uri::{UriPath, UriQuery},
 };
 
@@ -39,26 +40,6 @@ pub struct Request {
     pub options: OptionList,
     /// The payload; always empty in a received GET or DELETE, for which RFC 7252 defines none.
     pub payload: Vec<u8>,
-}
-
-/// Why a well-formed request is answered without asking the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    MethodUnknown,
-    Proxying,
-    OptionCritical,
-    OptionsTooMany,
-}
-
-impl Refusal {
-    /// The answer. It has no payload: the product's devices do not read diagnostics.
-    pub(crate) const fn code(self) -> Code {
-        match self {
-            Self::MethodUnknown => Code::METHOD_NOT_ALLOWED,
-            Self::Proxying => Code::PROXYING_NOT_SUPPORTED,
-            Self::OptionCritical | Self::OptionsTooMany => Code::BAD_OPTION,
-        }
-    }
 }
 
 impl Request {
@@ -119,10 +100,10 @@ impl Request {
     }
 
     /// The request that a message carries.
-    pub(crate) fn from_message(message: &Message<'_>, options_max: usize) -> Result<Self, Refusal> {
+    pub(crate) fn from_message(message: &Message<'_>, options_max: usize) -> Result<Self, RequestFault> {
         // RFC 7252 5.8: an unrecognised method is answered by 4.05.
         if !message.code.is_known_method() {
-            return Err(Refusal::MethodUnknown);
+            return Err(RequestFault::MethodUnknown);
         }
         let mut request = Self {
             method: message.code,
@@ -138,20 +119,20 @@ impl Request {
         let mut previous = None;
         for (index, (number, value)) in message.options().enumerate() {
             if index == options_max {
-                return Err(Refusal::OptionsTooMany);
+                return Err(RequestFault::OptionsTooMany { allowed: options_max });
             }
             if matches!(number, OptionNumber::PROXY_URI | OptionNumber::PROXY_SCHEME) {
-                return Err(Refusal::Proxying);
+                return Err(RequestFault::Proxying(number));
             }
             let repeated = previous == Some(number);
             previous = Some(number);
-            let recognised = number.recognises(value.len(), repeated) && request.take_option(number, value);
-            // RFC 7252 5.4.1: a critical option that is not recognised makes the request fail, others are ignored.
-            if !recognised && number.is_critical() {
-                return Err(Refusal::OptionCritical);
-            }
-            if !recognised && number.rule().is_none() {
-                request.options.insert(number, value);
+            let taken = number.check(value.len(), repeated).and_then(|()| request.take_option(number, value));
+            match taken {
+                // RFC 7252 5.4.1: a critical option that is not recognised makes the request fail, others are
+                // ignored.
+                Err(fault) if number.is_critical() => return Err(RequestFault::Option { number, fault }),
+                Err(OptionFault::Unknown) => request.options.insert(number, value),
+                _ => {}
             }
         }
         if !matches!(message.code, Code::GET | Code::DELETE) {
@@ -160,12 +141,12 @@ impl Request {
         Ok(request)
     }
 
-    /// Puts a recognised option where it belongs; `false` if its value cannot be read.
-    fn take_option(&mut self, number: OptionNumber, value: &[u8]) -> bool {
+    /// Puts a recognised option where it belongs.
+    fn take_option(&mut self, number: OptionNumber, value: &[u8]) -> Result<(), OptionFault> {
         match number {
             OptionNumber::URI_HOST | OptionNumber::URI_PORT => {}
             OptionNumber::URI_PATH | OptionNumber::URI_QUERY => {
-                let Ok(text) = std::str::from_utf8(value) else { return false };
+                let text = std::str::from_utf8(value).map_err(|_| OptionFault::NotText)?;
                 if number == OptionNumber::URI_PATH {
                     self.path.push(text);
                 } else {
@@ -180,7 +161,7 @@ impl Request {
             OptionNumber::OBSERVE => self.observe = parse_uint(value),
             _ => self.options.insert(number, value),
         }
-        true
+        Ok(())
     }
 
     /// Whether every part of path and query fits into an option.
@@ -246,7 +227,7 @@ mod tests {
     use super::*;
 
     /// Writes a GET with these options, given in ascending order, and reads it.
-    fn read(options: &[(u16, &[u8])]) -> Result<Request, Refusal> {
+    fn read(options: &[(u16, &[u8])]) -> Result<Request, RequestFault> {
         let mut bytes = Vec::new();
         let mut writer = MessageWriter::new(&mut bytes, Kind::Confirmable, Code::GET, 1, Token::default());
         for (number, value) in options {
@@ -264,28 +245,33 @@ mod tests {
         assert_eq!(Request::from_message(&message, 64), Ok(request));
     }
 
+    /// What is wrong with a request whose option of this number is refused.
+    fn fault(number: u16, fault: OptionFault) -> Result<Request, RequestFault> {
+        Err(RequestFault::Option { number: OptionNumber(number), fault })
+    }
+
     #[test]
     fn options_of_a_wrong_length_are_as_good_as_unknown() {
-        assert_eq!(read(&[(5, &[1])]), Err(Refusal::OptionCritical), "If-None-Match with a value");
-        assert_eq!(read(&[(7, &[0, 0x16, 0x33])]), Err(Refusal::OptionCritical), "Uri-Port of three bytes");
-        assert_eq!(read(&[(11, &[b'a'; 256])]), Err(Refusal::OptionCritical), "Uri-Path of 256 bytes");
-        assert_eq!(read(&[(11, &[0xff])]), Err(Refusal::OptionCritical), "Uri-Path that is not UTF-8");
+        assert_eq!(read(&[(5, &[1])]), fault(5, OptionFault::Length(1)), "If-None-Match with a value");
+        assert_eq!(read(&[(7, &[0, 0x16, 0x33])]), fault(7, OptionFault::Length(3)), "Uri-Port");
+        assert_eq!(read(&[(11, &[b'a'; 256])]), fault(11, OptionFault::Length(256)), "Uri-Path");
+        assert_eq!(read(&[(11, &[0xff])]), fault(11, OptionFault::NotText), "Uri-Path that is not UTF-8");
         let request = read(&[(12, &[0, 0, 50]), (60, &[0; 5])]).expect("elective ones are ignored");
         assert_eq!((request.content_format, request.options.is_empty()), (None, true));
     }
 
     #[test]
     fn one_occurrence_too_many_is_as_good_as_unknown() {
-        assert_eq!(read(&[(3, b"a"), (3, b"b")]), Err(Refusal::OptionCritical), "two Uri-Host");
+        assert_eq!(read(&[(3, b"a"), (3, b"b")]), fault(3, OptionFault::Repeated), "two Uri-Host");
         let request = read(&[(12, &[50]), (12, &[60])]).expect("elective ones are ignored");
         assert_eq!(request.content_format, Some(50));
     }
 
     #[test]
     fn block_options_are_not_recognised_yet() {
-        assert_eq!(read(&[(23, &[2])]), Err(Refusal::OptionCritical));
-        assert_eq!(read(&[(27, &[2])]), Err(Refusal::OptionCritical));
-        assert_eq!(read(&[(2101, b"x")]), Err(Refusal::OptionCritical));
+        assert_eq!(read(&[(23, &[2])]), fault(23, OptionFault::Unknown));
+        assert_eq!(read(&[(27, &[2])]), fault(27, OptionFault::Unknown));
+        assert_eq!(read(&[(2101, b"x")]), fault(2101, OptionFault::Unknown));
     }
 
     #[test]
@@ -297,6 +283,6 @@ mod tests {
     #[test]
     fn a_limit_is_kept_on_the_number_of_options() {
         assert!(read(&[(11, &b""[..]); 64]).is_ok());
-        assert_eq!(read(&[(11, &b""[..]); 65]), Err(Refusal::OptionsTooMany));
+        assert_eq!(read(&[(11, &b""[..]); 65]), Err(RequestFault::OptionsTooMany { allowed: 64 }));
     }
 }

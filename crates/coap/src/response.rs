@@ -76,7 +76,7 @@ impl Response {
         let mut response = Self::new(message.code).payload(message.payload);
         let mut previous = None;
         for (number, value) in message.options() {
-            if number.is_critical() && !number.recognises(value.len(), previous == Some(number)) {
+            if number.is_critical() && number.check(value.len(), previous == Some(number)).is_err() {
                 return Err(number);
             }
             response.options.insert(number, value);

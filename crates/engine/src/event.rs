@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{ExchangeId, Request, Response};
+use narrowgate_coap::{Discard, ExchangeId, RefusedRequest, Request, Response};
 use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedKeyExchange};
 
 use crate::shard::stray::Stray;
@@ -107,6 +107,28 @@ pub enum ShardEvent {
         ticket: Ticket,
         /// What is asked.
         request: Request,
+    },
+    /// A request was refused by the CoAP layer and is answered already.
+    RequestRefused {
+        /// From whom.
+        session: SessionId,
+        /// What was asked, and why it was refused.
+        refused: Box<RefusedRequest>,
+    },
+    /// A message is no CoAP message; it was answered by a Reset, or not at all.
+    Malformed {
+        /// From whom.
+        session: SessionId,
+        /// What is wrong with it.
+        fault: Discard,
+    },
+    /// The peer used a Message ID again for another request, and got the answer to the first. Once in a
+    /// session.
+    MessageIdReused {
+        /// Who.
+        session: SessionId,
+        /// The Message ID.
+        mid: u16,
     },
     /// Something authentic arrived that was no request (a ping, a duplicate, an acknowledgement).
     Heard {

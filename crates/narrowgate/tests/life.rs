@@ -161,8 +161,8 @@ impl Server {
         let grant = self.grant(session);
         let now = narrowgate_platform::ports::Clock::now(&*self.clock);
         match device_api::handle(&grant, request, None, now) {
-            Action::Respond { response, .. } => response,
-            Action::Store { writes, response } => {
+            Action::Respond(answer) => answer.into_parts().0,
+            Action::Store { writes, response, .. } => {
                 block_on(self.store.append(writes)).unwrap();
                 response
             }

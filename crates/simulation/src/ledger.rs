@@ -277,7 +277,10 @@ impl Ledger {
             ShardEvent::Refused { .. }
             | ShardEvent::WrongKey { .. }
             | ShardEvent::KeyExchangeRejected { .. }
-            | ShardEvent::Stray { .. } => {}
+            | ShardEvent::Stray { .. }
+            | ShardEvent::RequestRefused { .. }
+            | ShardEvent::Malformed { .. }
+            | ShardEvent::MessageIdReused { .. } => {}
         }
         Ok(())
     }

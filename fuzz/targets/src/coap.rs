@@ -86,6 +86,7 @@ fn at_an_endpoint(
     endpoint.handle_message(start(), data, params, &mut budget);
     while let Some(event) = endpoint.poll_event() {
         assert!(!matches!(event, Event::Request { .. }), "a duplicate is not asked again");
+        assert!(!matches!(event, Event::MessageIdReused { .. }), "a duplicate is the same request");
     }
     if endpoint.poll_transmit(second) && asked.is_some() {
         assert_eq!(first, second, "a duplicate gets the same answer");
@@ -112,7 +113,11 @@ fn check_answer(data: &[u8], parsed: Option<&Message<'_>>, answer: &[u8]) {
     if reply.kind != Kind::NonConfirmable {
         assert_eq!(answer[2..4], data[2..4], "the answer has the Message ID");
     }
-    assert!(answer.len() <= 4 + 8 + 16, "an answer without an application is short");
+    // RFC 7252 5.4.1: 4.02 has a diagnostic; nothing else has a payload.
+    let is_explained = reply.code == Code::BAD_OPTION;
+    assert!(!is_explained || !reply.payload.is_empty(), "a 4.02 says why");
+    let diagnostic_bytes_max = if is_explained { 1 + 64 } else { 0 };
+    assert!(answer.len() <= 4 + 8 + 16 + diagnostic_bytes_max, "an answer without an application is short");
 }
 
 /// The path, read another way: piece by piece from the options.

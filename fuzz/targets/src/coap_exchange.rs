@@ -40,6 +40,8 @@ struct World<'a> {
     ours: Vec<RequestId>,
     /// Message ID and token of the last message of ours that may be acknowledged.
     last: Option<(u16, Token)>,
+    /// Whether it was told that the peer does not count.
+    reuse_told: bool,
 }
 
 /// A request runs at most once in the lifetime of its Message ID, and duplicates of it are answered by the same bytes; each
@@ -55,6 +57,7 @@ pub fn coap_exchange(data: &[u8]) {
             open: Vec::new(),
             ours: Vec::new(),
             last: None,
+            reuse_told: false,
         };
         let mut script = Script::new(data);
         ROOM.with_borrow_mut(|room| {
@@ -144,7 +147,10 @@ impl World<'_> {
                     let index = self.ours.iter().position(|ours| *ours == id);
                     self.ours.swap_remove(index.expect("a request of ours ends once"));
                 }
-                Event::ResponseFailed { .. } | Event::Ping | Event::Discarded(_) => {}
+                Event::MessageIdReused { .. } => {
+                    assert!(!std::mem::replace(&mut self.reuse_told, true), "told twice");
+                }
+                Event::ResponseFailed { .. } | Event::Ping | Event::Refused(_) | Event::Discarded(_) => {}
             }
         }
         let mut count = 0;

@@ -339,10 +339,14 @@ impl<'a> Conversation<'a> {
                 ShardEvent::Refused { .. }
                 | ShardEvent::WrongKey { .. }
                 | ShardEvent::HandshakeEnded { .. }
+                | ShardEvent::RequestRefused { .. }
+                | ShardEvent::Malformed { .. }
+                | ShardEvent::MessageIdReused { .. }
                 | ShardEvent::Heard { .. } => {}
             }
         }
-        for (to, datagram) in self.shard.outbox().iter() {
+        for (path, datagram) in self.shard.outbox().iter() {
+            let to = path.peer;
             let balance = self.balances.entry(to).or_default();
             balance.sent += datagram.len();
             assert!(balance.validated || balance.sent <= balance.received, "amplification before a cookie");

@@ -88,18 +88,27 @@ def _codes(world):
     device, other = create_device(gateway), create_device(gateway)
     session = _session(gateway, device)
     post = device.topic("thing/measurepoint/post")
-    for request, code in (
-        (Request("POST", other.topic("thing/measurepoint/post"), device.report({"temp": 1}).payload), "4.03"),
-        (Request("POST", device.topic("thing/nothing/there"), b"{}"), "4.04"),
-        (Request("GET", post), "4.05"),
-        (Request("POST", post, b"not json"), "4.00"),
-        (Request("POST", post, b"[1]"), "4.00"),
-        (Request("POST", post), "4.00"),
+    foreign = Request("POST", other.topic("thing/measurepoint/post"), device.report({"temp": 1}).payload)
+    for request, code, reason, mistake in (
+        (foreign, "4.03", "topic_foreign", "names another device"),
+        (Request("POST", device.topic("thing/nothing/there"), b"{}"), "4.04", "path_unknown", "a report goes to"),
+        (Request("POST", post + "/", b"{}"), "4.04", "path_unknown", "a trailing slash"),
+        (Request("POST", post.removeprefix("/topic"), b"{}"), "4.04", "path_unknown", "this is the MQTT topic"),
+        (Request("GET", post), "4.05", "method_wrong", "it takes POST only"),
+        (Request("POST", post, b"not json"), "4.00", "body_malformed", "where { belongs"),
+        (Request("POST", post, b"[1]"), "4.00", "body_malformed", "it is an array"),
+        (Request("POST", post), "4.00", "body_malformed", "the body is empty"),
+        (Request("POST", post, b"{}\0"), "4.00", "body_malformed", "at byte 3, by a NUL (0x00)"),
     ):
         response = session.ask(request)
         what = f"{request.method} {request.path} {request.payload!r}"
         check(response.code == code and not response.payload, f"{what} was answered {response}")
-    foreign_format = build_request(device.report({"temp": 1}), 7, b"t")
+        wait_for_refusal(gateway, device, reason, mistake)
+    conditional = build_request(device.report({"temp": 1}), 0x7008, b"t")
+    conditional.options.insert(0, (1, b"tag"))
+    check(session.exchange(conditional).code == "4.12", "If-Match was not answered 4.12")
+    wait_for_refusal(gateway, device, "option_unsupported", "If-Match")
+    foreign_format = build_request(device.report({"temp": 1}), 0x7007, b"t")
     foreign_format.options = [(n, v if n != 12 else b"\x2a") for n, v in foreign_format.options]
     check(session.exchange(foreign_format).code == "4.15", "content format 42 was not answered 4.15")
     response = session.ask(Request("POST", f"/auth/{'/'.join(device.names)}"))

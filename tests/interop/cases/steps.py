@@ -77,14 +77,15 @@ def refusals_of(gateway, device):
     return [entry["reason"] for entry in gateway.json("device", "log", *device.names) if entry["event"] == "refused"]
 
 
-def wait_for_refusal(gateway, device, reason):
-    """Waits until the device's log names the reason; returns the entry."""
+def wait_for_refusal(gateway, device, reason, words=""):
+    """Waits until the device's log names the reason, with these words; returns the entry."""
 
     def probe():
         log = gateway.json("device", "log", *device.names)
-        return next((entry for entry in log if entry["event"] == "refused" and entry["reason"] == reason), None)
+        refused = [entry for entry in log if entry["event"] == "refused" and entry["reason"] == reason]
+        return next((entry for entry in refused if words in entry["detail"]), None)
 
     try:
-        return eventually(f"the log of the device does not name {reason}", probe)
+        return eventually(f"the log of the device does not name {reason} {words}", probe)
     except AssertionError as failed:
         raise AssertionError(f"{failed}: {gateway.json('device', 'log', *device.names)}") from failed

@@ -22,6 +22,7 @@ use crate::{
     discard::Discard,
     event::{Event, FailureCause},
     exchange::{Exchange, ExchangeId, Origin, Stage},
+    fingerprint::Fingerprint,
     message::{Kind, empty_message},
     outbound::{Due, Outbound},
     params::Params,
@@ -37,6 +38,8 @@ pub struct Endpoint {
     /// Counts exchanges and requests; half of what names each.
     serial: u32,
     next_mid: u16,
+    /// Whether [`Event::MessageIdReused`] was told.
+    reuse_told: bool,
 }
 
 const _: () = assert!(size_of::<Endpoint>() <= 32, "there is one in each of a million sessions");
@@ -76,7 +79,7 @@ impl Endpoint {
     /// An endpoint whose first own message has this Message ID; RFC 7252 4.4 advises a random one.
     #[must_use]
     pub const fn new(first_mid: u16) -> Self {
-        Self { stored: None, active: None, serial: 0, next_mid: first_mid }
+        Self { stored: None, active: None, serial: 0, next_mid: first_mid, reuse_told: false }
     }
 
     /// Does what is due: acknowledges requests that take long, sends again, gives up, forgets answers whose time is over.
@@ -230,9 +233,16 @@ impl Endpoint {
         self.stored.as_ref()?.find(mid)
     }
 
-    fn store_answer(&mut self, now: Instant, mid: u16, expires: Instant, answer: &[u8], budget: &mut Budget) {
+    fn store_answer(
+        &mut self,
+        now: Instant,
+        (mid, request): (u16, Fingerprint),
+        expires: Instant,
+        answer: &[u8],
+        budget: &mut Budget,
+    ) {
         let stored = self.stored.get_or_insert_with(|| Box::new(StoredAnswers::new(now)));
-        budget.charge(stored.insert(mid, expires, answer));
+        budget.charge(stored.insert(mid, request, expires, answer));
     }
 
     fn active(&mut self) -> &mut Active {

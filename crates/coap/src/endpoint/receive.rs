@@ -9,11 +9,13 @@ use crate::{
     dedup::StoredAnswers,
     discard::Discard,
     event::{Event, FailureCause},
-    exchange::{Exchange, ExchangeId, Origin, Stage},
+    exchange::{Exchange, ExchangeId, Stage},
+    fingerprint::Fingerprint,
     message::{Kind, Message, empty_message},
     outbound::{Delivery, Outbound, Purpose},
     params::Params,
-    request::{Refusal, Request},
+    refused::{RefusedRequest, RequestFault},
+    request::Request,
     response::Response,
 };
 
@@ -63,8 +65,10 @@ impl Endpoint {
 
     /// Deals with a message whose Message ID was seen before; `false` if it was not.
     ///
-    /// RFC 7252 4.5: each duplicate gets the same answer, and the message is processed once. 4.3: a non-confirmable message is not
-    /// acknowledged, not even one that has the Message ID of a confirmable one.
+    /// RFC 7252 4.5: each duplicate gets the same answer, and the message is processed once. 4.3: a
+    /// non-confirmable message is not acknowledged, not even one that has the Message ID of a confirmable
+    /// one. Another request under the same Message ID is no duplicate, but to run it would let the duplicate
+    /// of an earlier request run that follows it: the peer has to count.
     fn replay(&mut self, message: &Message<'_>) -> bool {
         let mid = message.mid;
         let may_acknowledge = message.kind == Kind::Confirmable;
@@ -73,22 +77,37 @@ impl Endpoint {
             if may_acknowledge || !is_acknowledgement {
                 self.transmit(Transmit::Stored { mid });
             }
-            self.discard(Discard::Duplicate);
+            let known = self.stored.as_ref().map_or(Fingerprint::UNKNOWN, |stored| stored.request(mid));
+            self.discard_duplicate(message, known, Discard::Duplicate);
             return true;
         }
         let mut exchanges = self.active.iter().flat_map(|active| &active.exchanges);
         let Some(exchange) = exchanges.find(|exchange| exchange.id.mid() == mid) else { return false };
+        let known = exchange.fingerprint;
         if may_acknowledge && exchange.stage == Stage::Acknowledged {
             self.transmit_empty(Kind::Acknowledgement, mid);
         }
-        self.discard(Discard::DuplicateWorking);
+        self.discard_duplicate(message, known, Discard::DuplicateWorking);
         true
+    }
+
+    /// Counts a duplicate of a request whose fingerprint is `known`, under `reason` where it is the same
+    /// request.
+    fn discard_duplicate(&mut self, message: &Message<'_>, known: Fingerprint, reason: Discard) {
+        if !known.differs(Fingerprint::of(message)) {
+            return self.discard(reason);
+        }
+        if !self.reuse_told {
+            self.reuse_told = true;
+            self.event(Event::MessageIdReused { mid: message.mid });
+        }
+        self.discard(Discard::DuplicateDiffers);
     }
 
     fn receive_request(&mut self, now: Instant, message: &Message<'_>, params: &Params, budget: &mut Budget) {
         let request = match Request::from_message(message, params.options_max) {
             Ok(request) => request,
-            Err(refusal) => return self.refuse(message, refusal),
+            Err(fault) => return self.refuse(message, fault),
         };
         let cost = Exchange::COST + message.content_bytes();
         if let Some(reason) = self.limit_reached(cost, params, budget) {
@@ -101,9 +120,8 @@ impl Endpoint {
         }
         budget.charge(cost);
         let id = ExchangeId::new(self.take_serial(), message.mid);
-        let origin = Origin { mid: message.mid, token: message.token, confirmable: request.confirmable };
         let active = self.active();
-        active.exchanges.push(Exchange::new(now, id, origin, cost, params));
+        active.exchanges.push(Exchange::new(now, id, message, cost, params));
         active.events.push_back(Event::Request { exchange: id, request });
     }
 
@@ -131,9 +149,10 @@ impl Endpoint {
     }
 
     /// Answers a request that the application does not get to see. The answer depends on nothing but the request, so it need not be stored.
-    fn refuse(&mut self, message: &Message<'_>, refusal: Refusal) {
-        self.answer(message, Response::new(refusal.code()));
-        self.discard(refusal.into());
+    fn refuse(&mut self, message: &Message<'_>, fault: RequestFault) {
+        self.answer(message, fault.response());
+        self.event(Event::Refused(Box::new(RefusedRequest::new(message, fault))));
+        self.discard(fault.into());
     }
 
     /// Answers without keeping anything.
@@ -169,7 +188,8 @@ impl Endpoint {
             let room = self.stored.as_ref().is_none_or(|stored| stored.count() < params.stored_answers_max);
             if room && budget.has_room(StoredAnswers::cost(4)) {
                 let answer = empty_message(kind, message.mid);
-                self.store_answer(now, message.mid, now + params.exchange_lifetime, &answer, budget);
+                let response = (message.mid, Fingerprint::UNKNOWN);
+                self.store_answer(now, response, now + params.exchange_lifetime, &answer, budget);
             }
         }
         self.finish_request(&outbound, response.ok(), true);

@@ -6,6 +6,7 @@ use super::{Endpoint, Transmit};
 use crate::{
     budget::Budget,
     exchange::{Exchange, ExchangeId, Origin, Stage},
+    fingerprint::Fingerprint,
     message::{Kind, Token, empty_message},
     outbound::{Delivery, Outbound, Purpose, RequestId},
     params::Params,
@@ -63,7 +64,7 @@ impl Endpoint {
     ) -> Result<(), RespondError> {
         let open = self.active.as_ref().map_or(&[][..], |active| &active.exchanges);
         let still_open = |open: &&Exchange| open.id == exchange && now < open.expires;
-        let &Exchange { token, stage, expires, cost, .. } =
+        let &Exchange { token, fingerprint, stage, expires, cost, .. } =
             open.iter().find(still_open).ok_or(RespondError::ExchangeUnknown)?;
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
@@ -74,17 +75,18 @@ impl Endpoint {
             Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
         };
         let bytes = emit_response(response, kind, mid, token, params)?;
+        let request = (exchange.mid(), fingerprint);
         self.active().exchanges.retain(|open| open.id != exchange);
         budget.refund(cost);
         if stage == Stage::Acknowledged {
             // Duplicates of the request get the acknowledgement again; the response takes care of itself.
             let acknowledgement = empty_message(Kind::Acknowledgement, exchange.mid());
-            self.store_answer(now, exchange.mid(), expires, &acknowledgement, budget);
+            self.store_answer(now, request, expires, &acknowledgement, budget);
             let purpose = Purpose::Response { exchange };
             self.keep(Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, budget);
             self.start_queued(now, params);
         } else {
-            self.store_answer(now, exchange.mid(), expires, &bytes, budget);
+            self.store_answer(now, request, expires, &bytes, budget);
             self.transmit(Transmit::Stored { mid: exchange.mid() });
         }
         Ok(())
@@ -118,7 +120,7 @@ impl Endpoint {
             (Kind::NonConfirmable, self.take_mid())
         };
         let bytes = emit_response(response, kind, mid, origin.token, params)?;
-        self.store_answer(now, origin.mid, now + left, &bytes, budget);
+        self.store_answer(now, (origin.mid, Fingerprint::UNKNOWN), now + left, &bytes, budget);
         Ok(())
     }
 

@@ -265,6 +265,61 @@ fn attack_134_acknowledgement_of_an_unknown_message() {
     assert!(peer.endpoint.is_idle());
 }
 
+/// What an input led to, by name.
+fn told(peer: &mut Peer) -> Vec<&'static str> {
+    let name = |event: &Event| match event {
+        Event::Discarded(reason) => reason.name(),
+        Event::MessageIdReused { mid: 1 } => "told",
+        other => panic!("{other:?}"),
+    };
+    peer.events().iter().map(name).collect()
+}
+
+#[test]
+fn attack_215_another_request_under_a_message_id_of_an_earlier_one_is_told_once() {
+    let mut peer = Peer::new();
+    let answer = peer.serve("41 02 0001 07 b1 61 ff 31", "one");
+    assert_eq!(peer.reply_to("41 02 0001 07 b1 61 ff 31"), answer);
+    assert_eq!(told(&mut peer), ["duplicate"], "a retransmission is what the RFC asks for");
+    // Another payload, token, path, method.
+    for other in ["41 02 0001 07 b1 61 ff 32", "41 02 0001 08 b1 61 ff 31", "41 02 0001 07 b1 62 ff 31"] {
+        assert_eq!(peer.reply_to(other), answer, "it is answered as a duplicate all the same: {other}");
+    }
+    assert_eq!(told(&mut peer), ["told", "duplicate_differs", "duplicate_differs", "duplicate_differs"]);
+    assert_eq!(peer.reply_to("41 03 0001 07 b1 61 ff 31"), answer);
+    assert_eq!(told(&mut peer), ["duplicate_differs"], "once in a session");
+    assert_eq!(peer.reply_to("41 02 0001 07 b1 61 ff 31"), answer);
+    assert_eq!(told(&mut peer), ["duplicate"]);
+}
+
+#[test]
+fn attack_215_another_request_while_the_first_is_worked_on_is_told_too() {
+    let mut peer = Peer::new();
+    peer.receive("41 02 0001 07 b1 61 ff 31");
+    peer.request_received();
+    peer.receive("51 02 0001 07 b1 61 ff 31");
+    assert_eq!(told(&mut peer), ["duplicate_working"], "the type may differ");
+    peer.receive("41 02 0001 07 b1 61 ff 32");
+    assert_eq!(told(&mut peer), ["told", "duplicate_differs"]);
+}
+
+#[test]
+fn attack_215_nothing_is_told_where_the_first_request_is_not_known() {
+    let mut peer = Peer::new();
+    let origin = Origin { mid: 1, token: Token::default(), confirmable: true };
+    let (response, age) = (Response::new(Code::CHANGED), Duration::ZERO);
+    let Peer { endpoint, params, budget, now } = &mut peer;
+    endpoint.restore_answer(*now, origin, age, response, params, budget).expect("it fits");
+    peer.receive(&post(1));
+    assert_eq!(told(&mut peer), ["duplicate"]);
+    // A response of the peer that comes twice is not looked at.
+    peer.ask(Request::get("/a")).expect("the queue is empty");
+    peer.receive("44 45 beef 00000000 ff 31");
+    peer.events();
+    peer.receive("44 45 beef 00000000 ff 32");
+    assert_eq!(told(&mut peer), ["duplicate"]);
+}
+
 #[test]
 fn an_exchange_that_is_never_answered_ends_with_its_lifetime() {
     let mut peer = Peer::new();
@@ -308,5 +363,5 @@ fn a_request_kept_until_the_application_answers_is_charged_with_its_payload() {
     assert!(peer.budget.bytes_used() > 900);
     let (exchange, _) = peer.request_received();
     peer.respond(exchange, Response::new(Code::CHANGED)).expect("it is open");
-    assert_eq!(peer.budget.bytes_used(), 8 + 4);
+    assert_eq!(peer.budget.bytes_used(), 10 + 4);
 }

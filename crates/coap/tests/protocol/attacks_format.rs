@@ -1,6 +1,6 @@
 //! Malformed and hostile messages. The numbers are those of the product's catalogue of attacks, group F.
 
-use narrowgate_coap::Discard;
+use narrowgate_coap::{Code, Discard, Event, OptionFault, OptionNumber, RequestFault};
 
 use crate::peer::Peer;
 
@@ -16,7 +16,7 @@ fn is_rejected(text: &str, reset: &str, reason: Discard) {
         assert_eq!(peer.reply_to(&other), SILENCE, "{other}");
     }
     is_alive(&mut peer);
-    assert_eq!(peer.budget.bytes_used(), 15, "only the answer to the probe is kept");
+    assert_eq!(peer.budget.bytes_used(), 17, "only the answer to the probe is kept");
 }
 
 /// The session works after whatever happened.
@@ -25,16 +25,29 @@ fn is_alive(peer: &mut Peer) {
     assert_eq!(peer.serve("40 02 7777 b1 61", "ok")[0], "60447777ff6f6b".to_owned());
 }
 
-/// The same request as CON and NON is refused by `code` without the application.
-fn is_refused(text: &str, code: &str, reason: Discard) {
+/// The same request as CON and NON is refused by `code` without the application, with these words as its
+/// payload.
+fn is_refused(text: &str, code: &str, words: &str, reason: Discard) {
     let mut peer = Peer::new();
     let mid = &text.replace(' ', "")[4..8];
-    assert_eq!(peer.reply_to(text), [format!("60{code}{mid}")], "{text}");
+    let payload = if words.is_empty() { String::new() } else { format!("ff{}", hex::encode(words)) };
+    assert_eq!(peer.reply_to(text), [format!("60{code}{mid}{payload}")], "{text}");
     assert_eq!(peer.discards(), [reason], "{text}");
     let non = format!("5{}", &text[1..]);
-    assert_eq!(peer.reply_to(&non), [format!("50{code}0a00")], "{non}");
-    assert_eq!(peer.discards(), [reason], "{non}");
+    assert_eq!(peer.reply_to(&non), [format!("50{code}0a00{payload}")], "{non}");
+    let events = peer.events();
+    assert!(matches!(&events[..], [Event::Refused(_), Event::Discarded(it)] if *it == reason), "{events:?}");
     is_alive(&mut peer);
+}
+
+/// Why a request is refused, as the user hears it.
+fn fault_of(text: &str) -> RequestFault {
+    let mut peer = Peer::new();
+    peer.receive(text);
+    match &peer.events()[..] {
+        [Event::Refused(refused), Event::Discarded(_)] => refused.fault,
+        other => panic!("{text}: {other:?}"),
+    }
 }
 
 #[test]
@@ -77,8 +90,9 @@ fn attack_104_empty_message_with_content() {
 
 #[test]
 fn attack_106_unknown_method() {
-    is_refused("40 1f 100b", "85", Discard::MethodUnknown);
-    is_refused("40 05 100b", "85", Discard::MethodUnknown);
+    is_refused("40 1f 100b", "85", "", Discard::MethodUnknown);
+    is_refused("40 05 100b", "85", "", Discard::MethodUnknown);
+    assert_eq!(fault_of("40 05 100b"), RequestFault::MethodUnknown);
 }
 
 #[test]
@@ -106,12 +120,27 @@ fn attack_110_response_nobody_asked_for() {
 
 #[test]
 fn attack_111_unknown_critical_option() {
-    is_refused("40 01 100e 90", "82", Discard::OptionCritical);
+    // RFC 7252 5.4.1: 4.02 carries a diagnostic.
+    is_refused("40 01 100e 90", "82", "option 9 (OSCORE) not supported", Discard::OptionCritical);
     // 2101, the signature option that is not supported: delta 14, 2101 - 269.
-    is_refused("40 02 100e e1 0728 73", "82", Discard::OptionCritical);
+    is_refused("40 02 100e e1 0728 73", "82", "option 2101 not supported", Discard::OptionCritical);
     // Block2 and Block1.
-    is_refused("40 01 100e d1 0a 02", "82", Discard::OptionCritical);
-    is_refused("40 02 100e d1 0e 02", "82", Discard::OptionCritical);
+    is_refused("40 01 100e d1 0a 02", "82", "option 23 (Block2) not supported", Discard::OptionCritical);
+    is_refused("40 02 100e d1 0e 02", "82", "option 27 (Block1) not supported", Discard::OptionCritical);
+    let fault = OptionFault::Unknown;
+    assert_eq!(fault_of("40 02 100e d1 0e 02"), RequestFault::Option { number: OptionNumber::BLOCK1, fault });
+}
+
+#[test]
+fn attack_111_a_refused_request_is_told_with_its_method_and_path() {
+    let mut peer = Peer::new();
+    // Option 13 behind the path, option 9 before it.
+    for (text, path) in [("40 02 100e b1 61 01 62 20", "/a/b"), ("40 02 100e 90 21 61", "/a")] {
+        peer.receive(text);
+        let events = peer.events();
+        let [Event::Refused(refused), Event::Discarded(_)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((refused.method, refused.path.as_str()), (Code::POST, path));
+    }
 }
 
 #[test]
@@ -134,8 +163,13 @@ fn attack_114_option_cut() {
 
 #[test]
 fn attack_116_illegal_option_length() {
-    is_refused("40 01 1012 51 61", "82", Discard::OptionCritical);
-    is_refused("40 01 1012 73 001633", "82", Discard::OptionCritical);
+    let words = "option 5 (If-None-Match) has an illegal length of 1";
+    is_refused("40 01 1012 51 61", "82", words, Discard::OptionCritical);
+    let words = "option 7 (Uri-Port) has an illegal length of 3";
+    is_refused("40 01 1012 73 001633", "82", words, Discard::OptionCritical);
+    is_refused("40 01 1012 b1 ff", "82", "option 11 (Uri-Path) is not UTF-8", Discard::OptionCritical);
+    let words = "option 17 (Accept) occurs twice";
+    is_refused("40 01 1012 d1 04 32 01 32", "82", words, Discard::OptionCritical);
     // Content-Format of three bytes is elective.
     let mut peer = Peer::new();
     peer.receive("40 02 1013 c3 000032");
@@ -147,16 +181,17 @@ fn attack_117_many_options() {
     for count in [65, 200, 1000] {
         // The first has delta 11, the others delta 0.
         let text = format!("40 01 1014 b0 {}", "00".repeat(count - 1));
-        is_refused(&text, "82", Discard::OptionsTooMany);
+        is_refused(&text, "82", "more than 64 options", Discard::OptionsTooMany);
     }
 }
 
 #[test]
 fn attack_119_proxying() {
     // Proxy-Uri: delta 13 + 0x16 = 35, seven bytes.
-    is_refused("40 01 1015 d7 16 636f61703a2f2f", "a5", Discard::Proxying);
+    is_refused("40 01 1015 d7 16 636f61703a2f2f", "a5", "", Discard::Proxying);
     // Proxy-Scheme: 39.
-    is_refused("40 01 1015 d4 1a 636f6170", "a5", Discard::Proxying);
+    is_refused("40 01 1015 d4 1a 636f6170", "a5", "", Discard::Proxying);
+    assert_eq!(fault_of("40 01 1015 d4 1a 636f6170"), RequestFault::Proxying(OptionNumber::PROXY_SCHEME));
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn outcome(peer: &mut Peer) -> String {
             }
             Event::Ping => "ping".to_owned(),
             Event::Discarded(reason) => reason.name().to_owned(),
+            other => panic!("{other:?}"),
         });
     }
     if all.is_empty() { "-".to_owned() } else { all.join(", ") }

@@ -222,7 +222,18 @@ impl Shard {
                     let ticket = Ticket { session, exchange };
                     self.events.push_back(ShardEvent::Request { ticket, request });
                 }
-                Some(Event::Discarded(discard)) => self.stats.count_coap(discard),
+                Some(Event::Refused(refused)) => {
+                    self.events.push_back(ShardEvent::RequestRefused { session, refused });
+                }
+                Some(Event::MessageIdReused { mid }) => {
+                    self.events.push_back(ShardEvent::MessageIdReused { session, mid });
+                }
+                Some(Event::Discarded(discard)) => {
+                    self.stats.count_coap(discard);
+                    if discard.is_malformed() {
+                        self.events.push_back(ShardEvent::Malformed { session, fault: discard });
+                    }
+                }
                 // Nothing here sends requests of its own yet, so nothing else can matter.
                 Some(_) => {}
             }

@@ -18,7 +18,10 @@ use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::ports::{Store, StoreError, Write, Written};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Shards, UNAVAILABLE_MAX_AGE_S};
+use super::{
+    Shards, UNAVAILABLE_MAX_AGE_S,
+    requests::{Asker, Requests},
+};
 
 /// Writes in one transaction at most.
 pub(super) const BATCH_MAX: usize = 1000;
@@ -36,6 +39,10 @@ pub(super) enum After {
         ticket: Ticket,
         /// The answer.
         response: Response,
+        /// Who asked, for the log where the store does not take it.
+        asker: Asker,
+        /// Where that is noted.
+        requests: Arc<Requests>,
     },
     /// Code of the caller runs, on the ingest task: it must be short. It gets the outcomes of its writes.
     Call(WhenWritten),
@@ -217,7 +224,8 @@ fn answer(afters: Vec<(usize, After)>, result: &Result<Vec<Written>, StoreError>
         first += count;
         match after {
             After::Nothing => {}
-            After::Respond { ticket, response } => {
+            After::Respond { ticket, response, asker, requests } => {
+                requests.note(&asker, outcomes);
                 let response = response_after(outcomes, response);
                 let command = ShardCommand::Respond { ticket, response };
                 commands.entry(ticket.session.shard).or_default().push(command);

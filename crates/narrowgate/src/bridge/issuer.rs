@@ -14,7 +14,7 @@ use narrowgate_platform::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S, directory::Directory};
+use super::{AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S, directory::Directory, requests::Requests};
 use crate::feed::{Feed, FeedEvent};
 
 /// One wish for a secret.
@@ -46,9 +46,10 @@ impl Issuer {
         shards: Arc<Shards>,
         feed: Feed,
         directory: Arc<Directory>,
+        requests: Arc<Requests>,
     ) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        let task = Task { store, clock, shards, feed, directory };
+        let task = Task { store, clock, shards, feed, directory, requests };
         tokio::spawn(async move {
             while let Some(input) = receiver.recv().await {
                 match input {
@@ -82,6 +83,7 @@ struct Task {
     shards: Arc<Shards>,
     feed: Feed,
     directory: Arc<Directory>,
+    requests: Arc<Requests>,
 }
 
 impl Task {
@@ -111,11 +113,15 @@ impl Task {
                     commands
                         .push(ShardCommand::CloseAfter { session: ticket.session, after: AFTER_ACTIVATION });
                 }
+                if let Some(refusal) = &answer.refusal {
+                    self.requests.count(refusal.reason);
+                }
                 self.publish(&grant, &answer, peer, at);
                 answer.response
             }
             Err(error) => {
                 tracing::error!(%error, "a secret could not be issued");
+                self.requests.count_unavailable();
                 Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S)
             }
         };

@@ -80,6 +80,10 @@ pub(super) fn collect(shards: &[ShardHandle], core: &Core) -> Vec<Metric> {
         "Transactions that the store could not commit.",
         &counters.failed_batches,
     ));
+    metrics.extend(core.requests.counts().map(|(reason, count)| {
+        let help = "Requests not served, by reason; unavailable: the store could not read or write.";
+        Metric::counter("narrowgate_requests_refused_total", help, count).with("reason", reason)
+    }));
     metrics.push(Metric::counter(
         "narrowgate_refusals_unlogged_total",
         "Refusals beyond the limit of entries per second: counted, not written down.",

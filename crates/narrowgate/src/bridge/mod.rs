@@ -17,6 +17,7 @@ mod metrics;
 mod presence;
 mod products;
 mod refusals;
+mod requests;
 mod shard_task;
 
 use std::{
@@ -46,7 +47,7 @@ use narrowgate_http::metrics::Metric;
 
 use self::{
     directory::Directory, ingest::Ingest, issuer::Issuer, presence::Presence, products::Products,
-    refusals::Refusals,
+    refusals::Refusals, requests::Requests,
 };
 use crate::feed::Feed;
 
@@ -92,6 +93,7 @@ struct Core {
     directory: Arc<Directory>,
     products: Products,
     refusals: Arc<Refusals>,
+    requests: Arc<Requests>,
     ingest: Ingest,
     presence: Arc<Presence>,
     issuer: Issuer,
@@ -209,6 +211,8 @@ impl Gateway {
         let presence =
             Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone(), Arc::clone(&store));
         let directory = Arc::new(Directory::default());
+        let refusals = Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone()));
+        let requests = Arc::new(Requests::new(Arc::clone(&refusals)));
         let core = Arc::new(Core {
             issuer: Issuer::start(
                 Arc::clone(&store),
@@ -216,8 +220,10 @@ impl Gateway {
                 Arc::clone(&handles),
                 feed.clone(),
                 Arc::clone(&directory),
+                Arc::clone(&requests),
             ),
-            refusals: Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone())),
+            refusals,
+            requests,
             products: Products::new(Arc::clone(&store)),
             directory,
             store,

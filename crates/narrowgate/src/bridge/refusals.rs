@@ -84,6 +84,15 @@ impl Refusals {
 
     /// Writes down and publishes one refusal.
     pub(super) fn record(&self, refused: Refused, peer: SocketAddr) {
+        self.write(LogEvent::Refused, "refused", refused, peer);
+    }
+
+    /// Writes down and publishes a warning, under the limits of refusals.
+    pub(super) fn warn(&self, warned: Refused, peer: SocketAddr) {
+        self.write(LogEvent::Warning, "warning", warned, peer);
+    }
+
+    fn write(&self, event: LogEvent, name_of_event: &'static str, refused: Refused, peer: SocketAddr) {
         let source = refused.device.map_or(Source::Address(peer.ip()), Source::Device);
         if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(source, super::monotonic()) {
             self.unlogged.fetch_add(1, Ordering::Relaxed);
@@ -92,7 +101,7 @@ impl Refusals {
         let time = self.clock.now();
         let peer = peer.to_string();
         let Refused { device, name, identity, reason, code, detail } = refused;
-        tracing::debug!(peer, ?reason, ?identity, detail, "refused");
+        tracing::debug!(peer, ?reason, ?identity, detail, name_of_event);
         if self.feed.has_subscribers() {
             let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
             self.feed.publish(FeedEvent {
@@ -103,19 +112,11 @@ impl Refusals {
                 code,
                 peer: Some(peer.clone()),
                 detail: Some(detail.clone()),
-                ..FeedEvent::new(time, "refused")
+                ..FeedEvent::new(time, name_of_event)
             });
         }
-        let entry = LogEntry {
-            time,
-            device,
-            identity,
-            event: LogEvent::Refused,
-            reason,
-            code,
-            peer: Some(peer),
-            detail: Some(detail),
-        };
+        let entry =
+            LogEntry { time, device, identity, event, reason, code, peer: Some(peer), detail: Some(detail) };
         self.ingest.write(Write::Log(entry), After::Nothing);
     }
 

@@ -41,6 +41,7 @@ use super::{
     presence::Heard,
     products::CachedProduct,
     refusals::{self, Refused, shown_identity},
+    requests::Asker,
 };
 use crate::feed::FeedEvent;
 
@@ -116,6 +117,14 @@ struct Known {
     generation: u32,
     peer: SocketAddr,
     grant: Arc<Grant>,
+    /// Whether a warning about its reports was written down.
+    warned: bool,
+}
+
+impl Known {
+    fn asker(&self) -> Asker {
+        Asker { grant: Arc::clone(&self.grant), peer: self.peer }
+    }
 }
 
 /// What a batch of events has gathered.
@@ -173,6 +182,17 @@ impl ShardTask {
                 if let Some(known) = self.known(session) {
                     let device = known.grant.device;
                     self.heard(device, known.grant.mode, false);
+                }
+            }
+            ShardEvent::RequestRefused { session, refused } => {
+                self.refused_below(session, || device_api::refused_below(&refused));
+            }
+            ShardEvent::Malformed { session, fault } => {
+                self.refused_below(session, || device_api::malformed(fault));
+            }
+            ShardEvent::MessageIdReused { session, mid } => {
+                if let Some(known) = self.known(session) {
+                    self.core.requests.warn(&known.asker(), device_api::message_id_reused(mid));
                 }
             }
             ShardEvent::PskWanted { handshake, peer, identity } => {
@@ -266,7 +286,7 @@ impl ShardTask {
             return;
         };
         let grant = Arc::new(admitted.1);
-        let known = Known { generation: session.generation, peer, grant: Arc::clone(&grant) };
+        let known = Known { generation: session.generation, peer, grant: Arc::clone(&grant), warned: false };
         self.sessions.insert(session.slot, known);
         match grant.mode {
             SecureMode::DeviceSecret => self.login(login, peer, suite, grant),
@@ -358,10 +378,12 @@ impl ShardTask {
 
     async fn request(&mut self, ticket: Ticket, request: &Request) {
         let Some(known) = self.known(ticket.session) else { return };
-        let (grant, peer) = (Arc::clone(&known.grant), known.peer);
+        let asker = known.asker();
+        let grant = Arc::clone(&asker.grant);
         let Some(product) = product(&self.core, &grant.product_key).await else {
             // An answer that says no is an exchange too: the device was heard.
             self.heard(grant.device, grant.mode, false);
+            self.core.requests.count_unavailable();
             let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
             self.turn.commands.push(ShardCommand::Respond { ticket, response });
             return;
@@ -372,47 +394,59 @@ impl ShardTask {
             self.turn
                 .commands
                 .push(ShardCommand::Respond { ticket, response: Response::new(Code::FORBIDDEN) });
+            let detail = "the product was switched off while the device had a session";
+            let refusal = device_api::Refusal::new(Reason::ProductDisabled, Some(723), detail);
+            self.core.requests.refuse(&asker, refusal);
             return;
         }
         match device_api::handle(&grant, request, product.model.as_ref(), self.core.clock.now()) {
-            Action::Store { writes, response } => {
+            Action::Store { writes, response, warning } => {
                 self.heard(grant.device, grant.mode, true);
-                let after = self.after_report(&writes, &grant, ticket, response);
+                if let (Some(warning), Some(known)) = (warning, self.sessions.get_mut(&ticket.session.slot))
+                    && !std::mem::replace(&mut known.warned, true)
+                {
+                    self.core.requests.warn(&asker, warning);
+                }
+                let after = self.after_report(&writes, asker, ticket, response);
                 self.turn.writes.push_all(writes, after);
             }
-            Action::Respond { response, refusal } => {
+            Action::Respond(answer) => {
                 self.heard(grant.device, grant.mode, false);
+                let (response, refusal) = answer.into_parts();
                 self.turn.commands.push(ShardCommand::Respond { ticket, response });
                 if let Some(refusal) = refusal {
-                    let refused = Refused {
-                        device: Some(grant.device),
-                        name: Some(name_of(&grant)),
-                        identity: None,
-                        reason: Some(refusal.reason),
-                        code: refusal.code,
-                        detail: refusal.detail,
-                    };
-                    self.core.refusals.record(refused, peer);
+                    self.core.requests.refuse(&asker, refusal);
                 }
             }
             Action::IssueSecret(wanted) => {
                 let secret = names::new_device_secret(&*self.core.entropy);
-                self.core.issuer.wish(Wish { ticket, grant, wanted, secret, peer: peer.to_string() });
+                let peer = asker.peer.to_string();
+                self.core.issuer.wish(Wish { ticket, grant, wanted, secret, peer });
             }
         }
     }
 
-    /// What follows when reports are durable: the answer, and the listeners' events where somebody listens.
-    fn after_report(&self, writes: &[Write], grant: &Grant, ticket: Ticket, response: Response) -> After {
-        if !self.core.feed.has_subscribers() {
-            return After::Respond { ticket, response };
+    /// A request that was answered before it got here.
+    fn refused_below(&self, session: SessionId, refusal: impl FnOnce() -> device_api::Refusal) {
+        if let Some(known) = self.known(session) {
+            self.core.requests.refuse(&known.asker(), refusal());
         }
+    }
+
+    /// What follows when reports are durable: the answer, and the listeners' events where somebody listens.
+    fn after_report(&self, writes: &[Write], asker: Asker, ticket: Ticket, response: Response) -> After {
+        let requests = Arc::clone(&self.core.requests);
+        if !self.core.feed.has_subscribers() {
+            return After::Respond { ticket, response, asker, requests };
+        }
+        let grant = &asker.grant;
         let events: Vec<FeedEvent> = writes.iter().filter_map(|write| report_event(write, grant)).collect();
         let (feed, shards) = (self.core.feed.clone(), Arc::clone(&self.shards));
         After::Call(Box::new(move |written| {
             if written.is_ok_and(|outcomes| outcomes.iter().all(|outcome| *outcome == Written::Done)) {
                 events.into_iter().for_each(|event| feed.publish(event));
             }
+            requests.note(&asker, written);
             let response = response_after(written, response);
             shards.send(ticket.session.shard, vec![ShardCommand::Respond { ticket, response }]);
         }))

@@ -18,7 +18,7 @@ fn each_session(case: impl Fn(&Server, &mut Client)) {
 }
 
 /// How many values of a point the server has stored for this device.
-fn stored(server: &Server, client: &Client) -> usize {
+pub(crate) fn stored(server: &Server, client: &Client) -> usize {
     let device = format!("pk/{}", client.device.key);
     let history =
         server.json(&["device", "points", &device, "--point", "temp", "--from", "2020-01-01T00:00:00Z"]);

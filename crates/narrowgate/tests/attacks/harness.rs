@@ -172,6 +172,17 @@ impl Server {
         run(&self.directory, arguments)
     }
 
+    /// A listener that writes events as JSON to its standard output; to be ended by the caller.
+    pub(crate) fn listener(&self) -> Child {
+        command()
+            .args(["listen", "-o", "json", "--data"])
+            .arg(self.directory.path().join("data"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
     /// Waits until what a command tells is as it should be: logs are written soon after, not before, the answer.
     #[track_caller]
     pub(crate) fn wait_for_json(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) {

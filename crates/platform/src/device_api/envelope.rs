@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::diagnosis;
 use crate::model::log::Reason;
 
 /// Longest `id`, as written, in bytes.
@@ -32,6 +33,9 @@ pub struct MessageFault {
     pub code: u16,
     /// The reply's `message`.
     pub message: String,
+    /// What was received instead and what to send, for the log alone: each byte of a reply costs the device
+    /// energy.
+    pub hint: Option<String>,
 }
 
 impl MessageFault {
@@ -48,7 +52,22 @@ impl MessageFault {
 
     /// A fault with this number.
     pub fn new(code: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// The same with words for the log.
+    #[must_use]
+    pub fn with_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// The words for the log.
+    pub fn detail(self) -> String {
+        match self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message,
+        }
     }
 
     /// The reason under which it is logged.
@@ -100,18 +119,17 @@ impl<'a> Envelope<'a> {
     /// 1200 and 1260, see the module.
     pub fn check(&self, method: &str) -> Result<(), MessageFault> {
         if self.id.is_some() && self.id().is_none() {
-            return Err(MessageFault::new(
-                MessageFault::FORM,
-                format!("/id: must be a string or a number of at most {ID_BYTES_MAX} bytes"),
-            ));
+            let message = format!("/id: must be a string or a number of at most {ID_BYTES_MAX} bytes");
+            return Err(MessageFault::new(MessageFault::FORM, message));
         }
         let Some(given) = self.method else { return Ok(()) };
         match text(given) {
             None => Err(MessageFault::new(MessageFault::FORM, "/method: must be a string")),
-            Some(given) if given != method => Err(MessageFault::new(
-                MessageFault::METHOD,
-                format!("/method: this topic's method is {method}"),
-            )),
+            Some(given) if given != method => {
+                let message = format!("/method: this topic's method is {method}");
+                let hint = format!("received {}", diagnosis::shown(&given));
+                Err(MessageFault::new(MessageFault::METHOD, message).with_hint(Some(hint)))
+            }
             Some(_) => Ok(()),
         }
     }

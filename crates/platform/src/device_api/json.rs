@@ -24,30 +24,27 @@ use std::{
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::diagnosis;
+
 /// Deepest nesting of arrays and objects; the protocol's own messages need 5.
 pub const DEPTH_MAX: usize = 32;
 
 /// Checks a body and gives it back as text.
 ///
 /// # Errors
-/// Why it is refused, in words for people.
+/// Why it is refused, in words for people: what was received, at which byte, and what to send instead.
 pub fn check(body: &[u8]) -> Result<&str, String> {
     if body.is_empty() {
-        return Err("the body is empty".to_owned());
+        return Err("the body is empty; send a JSON object".to_owned());
     }
-    let text = std::str::from_utf8(body)
-        .map_err(|error| format!("the body is not UTF-8 at byte {}", error.valid_up_to() + 1))?;
+    let text = std::str::from_utf8(body).map_err(|error| diagnosis::not_text(body, error.valid_up_to()))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut keys = Vec::new();
     Walk { depth: 1, keys: &mut keys }
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end())
-        .map_err(|error| format!("the body is not acceptable JSON: {error}"))?;
-    if text.trim_ascii_start().starts_with('{') {
-        Ok(text)
-    } else {
-        Err("the body is not a JSON object".to_owned())
-    }
+        .map_err(|error| diagnosis::not_json(text, &error))?;
+    if text.trim_ascii_start().starts_with('{') { Ok(text) } else { Err(diagnosis::not_an_object(text)) }
 }
 
 /// Walks over one value.

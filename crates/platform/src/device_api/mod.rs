@@ -9,21 +9,34 @@
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
 //!
-//! In this order: a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03, whatever follows them and
-//! whether that device exists or not; an unknown path 4.04; another method 4.05; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a
-//! Content-Format other than JSON or text 4.15; a body of more than 10 KiB 4.13; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply
-//! ([`envelope`], [`points`]). Uri-Query, Uri-Host and Observe have no influence.
+//! In this order: a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03,
+//! whatever follows them and whether that device exists or not; an unknown path 4.04; another method 4.05;
+//! If-Match or If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252,
+//! 5.10.4); a Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of
+//! the message in the JSON reply ([`envelope`], [`points`]). Uri-Query, Uri-Host and Observe have no
+//! influence. Every refusal says why, for the device's log ([`Answer`]).
 
 pub mod activation;
+mod answer;
+mod diagnosis;
 pub mod envelope;
 pub mod json;
+mod options;
+mod path;
 pub mod points;
 mod topic;
 
-use narrowgate_coap::{Code, OptionNumber, Request, Response, format};
+use narrowgate_coap::{Code, OptionNumber, Request, Response};
 
-pub use self::activation::{SecretAnswer, SecretWanted, issued};
-use self::topic::{NoTopic, Topic};
+pub use self::{
+    activation::{SecretAnswer, SecretWanted, issued},
+    answer::{Answer, Refusal, Warning},
+    options::{malformed, message_id_reused, refused_below},
+};
+use self::{
+    options::{accepted_format, refuse_preconditions},
+    topic::{NoTopic, Topic},
+};
 use crate::{
     ids::UnixMillis,
     model::{log::Reason, thing_model::ThingModel},
@@ -38,42 +51,23 @@ pub const BODY_BYTES_MAX: usize = 10 * 1024;
 #[derive(Debug)]
 pub enum Action {
     /// Answer it at once.
-    Respond {
-        /// The answer.
-        response: Response,
-        /// What goes into the device's log, where the request was refused for a reason that has a name.
-        refusal: Option<Refusal>,
-    },
+    Respond(Answer),
     /// Commit all writes in one transaction and answer it after that.
     Store {
         /// One write for each report; at least one.
         writes: Vec<Write>,
         /// The answer, for when they are durable.
         response: Response,
+        /// What goes into the device's log, once in a session.
+        warning: Option<Warning>,
     },
     /// Make a new device secret, have the store issue it, and answer by [`issued`].
     IssueSecret(SecretWanted),
 }
 
-/// Why a request was refused, for the device's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The stable reason.
-    pub reason: Reason,
-    /// The protocol's number, where it has one.
-    pub code: Option<u16>,
-    /// Words for people.
-    pub detail: String,
-}
-
 impl Action {
-    fn respond(code: Code) -> Self {
-        Self::Respond { response: Response::new(code), refusal: None }
-    }
-
     fn refuse(code: Code, reason: Reason, number: Option<u16>, detail: impl Into<String>) -> Self {
-        let refusal = Refusal { reason, code: number, detail: detail.into() };
-        Self::Respond { response: Response::new(code), refusal: Some(refusal) }
+        Self::Respond(Answer::refused(code, Refusal::new(reason, number, detail)))
     }
 }
 
@@ -82,18 +76,21 @@ impl Action {
 pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, now: UnixMillis) -> Action {
     let topic = topic::find(session, &request.path);
     if session.mode == SecureMode::ProductSecret {
-        return handle_mode_3(request, topic, now);
+        return handle_mode_3(session, request, topic, now);
     }
     let topic = match topic {
         Ok(topic) => topic,
-        Err(NoTopic::Foreign) => return foreign(request),
-        Err(NoTopic::Unknown) => return Action::respond(Code::NOT_FOUND),
+        Err(why) => return no_topic(session, request, why),
     };
     if request.method != topic.method() {
-        return Action::respond(Code::METHOD_NOT_ALLOWED);
+        let detail = path::wrong_method(request, topic);
+        return Action::refuse(Code::METHOD_NOT_ALLOWED, Reason::MethodWrong, Some(1260), detail);
+    }
+    if let Some(refused) = refuse_preconditions(request) {
+        return Action::Respond(refused);
     }
     match topic {
-        Topic::Login | Topic::ActivateInfoReply => Action::respond(Code::CHANGED),
+        Topic::Login | Topic::ActivateInfoReply => Action::Respond(Answer::changed()),
         Topic::ActivateInfo => Action::refuse(
             Code::FORBIDDEN,
             Reason::AlreadyActivated,
@@ -102,59 +99,58 @@ pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, no
         ),
         Topic::Points(_) if request.payload.len() > BODY_BYTES_MAX => too_large(request),
         Topic::Points(verb) => match accepted_format(request) {
-            Some(content_format) => points::handle(session, request, verb, model, now, content_format),
-            None => Action::respond(Code::NOT_ACCEPTABLE),
+            Ok(content_format) => points::handle(session, request, verb, model, now, content_format),
+            Err(refused) => Action::Respond(refused),
         },
     }
 }
 
 fn too_large(request: &Request) -> Action {
     let detail = format!("the body has {} bytes; at most {BODY_BYTES_MAX} are taken", request.payload.len());
-    Action::Respond {
-        response: Response::new(Code::REQUEST_ENTITY_TOO_LARGE)
-            .option(OptionNumber::SIZE1, &(BODY_BYTES_MAX as u16).to_be_bytes()[..]),
-        refusal: Some(Refusal { reason: Reason::TooLarge, code: Some(1008), detail }),
-    }
+    let refusal = Refusal::new(Reason::TooLarge, Some(1008), detail);
+    let size = (BODY_BYTES_MAX as u16).to_be_bytes();
+    let refused = Answer::refused(Code::REQUEST_ENTITY_TOO_LARGE, refusal);
+    Action::Respond(refused.option(OptionNumber::SIZE1, size))
 }
 
 /// A session that proved the product's secret may ask for its own device's secret and confirm that; nothing else.
-fn handle_mode_3(request: &Request, topic: Result<Topic, NoTopic>, now: UnixMillis) -> Action {
+fn handle_mode_3(
+    session: &Grant,
+    request: &Request,
+    topic: Result<Topic, NoTopic>,
+    now: UnixMillis,
+) -> Action {
     match (topic, request.method) {
-        (Ok(Topic::ActivateInfo), Code::GET) => match accepted_format(request) {
-            Some(content_format) => Action::IssueSecret(SecretWanted { asked: now, content_format }),
-            None => Action::respond(Code::NOT_ACCEPTABLE),
-        },
-        (Ok(Topic::ActivateInfoReply), Code::POST) => Action::respond(Code::CHANGED),
-        (Err(NoTopic::Foreign), _) => foreign(request),
+        (Ok(Topic::ActivateInfo), Code::GET) | (Ok(Topic::ActivateInfoReply), Code::POST) => {}
+        (Err(NoTopic::Foreign), _) => return no_topic(session, request, NoTopic::Foreign),
         _ => {
             let detail = format!(
-                "secure mode 3 may only GET its thing/activate/info; it asked for {}. Connect with secure mode 2 and the device's secret",
-                shown_path(request)
+                "secure mode 3 may only GET its thing/activate/info; it asked for {} {}. \
+                 Connect with secure mode 2 and the device's secret",
+                path::name_of(request.method),
+                path::shown(&request.path)
             );
-            Action::refuse(Code::FORBIDDEN, Reason::TopicForeign, Some(1009), detail)
+            return Action::refuse(Code::FORBIDDEN, Reason::TopicForeign, Some(1009), detail);
         }
     }
-}
-
-fn foreign(request: &Request) -> Action {
-    let detail = format!("the path names another device: {}", shown_path(request));
-    Action::refuse(Code::FORBIDDEN, Reason::TopicForeign, Some(1009), detail)
-}
-
-/// The format in which the client accepts a JSON answer: JSON, or text where it asks for that. `None`: it wants something else.
-fn accepted_format(request: &Request) -> Option<u16> {
-    match request.accept {
-        None | Some(format::JSON) => Some(format::JSON),
-        Some(format::TEXT_PLAIN) => Some(format::TEXT_PLAIN),
-        Some(_) => None,
+    if let Some(refused) = refuse_preconditions(request) {
+        return Action::Respond(refused);
+    }
+    match (topic, accepted_format(request)) {
+        (Ok(Topic::ActivateInfo), Ok(content_format)) => {
+            Action::IssueSecret(SecretWanted { asked: now, content_format })
+        }
+        (Ok(Topic::ActivateInfo), Err(refused)) => Action::Respond(refused),
+        _ => Action::Respond(Answer::changed()),
     }
 }
 
-/// The path for a log: percent-encoded by CoAP's rules, so it is plain ASCII, and cut.
-fn shown_path(request: &Request) -> &str {
-    const BYTES_MAX: usize = 160;
-    let path = request.path_text();
-    path.get(..BYTES_MAX).unwrap_or(path)
+fn no_topic(session: &Grant, request: &Request, why: NoTopic) -> Action {
+    let detail = path::no_topic(session, &request.path, why);
+    match why {
+        NoTopic::Foreign => Action::refuse(Code::FORBIDDEN, Reason::TopicForeign, Some(1009), detail),
+        NoTopic::Unknown => Action::refuse(Code::NOT_FOUND, Reason::PathUnknown, None, detail),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@
 //! One fault fails a whole message and nothing is stored. With `skipInvalidMeasurepoints`, a batch is stored without its invalid
 //! points instead; its other faults still fail it.
 
+mod hints;
+
 use std::{borrow::Cow, fmt};
 
 use narrowgate_coap::{Code, Request, Response, format};
@@ -25,9 +27,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Action, Refusal,
+    Action, Answer, Refusal, diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
+    options::format_name,
 };
 use crate::{
     ids::UnixMillis,
@@ -91,26 +94,33 @@ pub(super) fn handle(
     if let Some(other) =
         request.content_format.filter(|format| !matches!(*format, format::JSON | format::TEXT_PLAIN))
     {
-        let detail = format!("content format {other} is not supported; use 50 (application/json)");
+        let looks =
+            if diagnosis::looks_like_json(&request.payload) { ", which the body looks like" } else { "" };
+        let other = format_name(other);
+        let detail = format!("content format {other} is not supported; use 50 (application/json){looks}");
         return malformed(Code::UNSUPPORTED_CONTENT_FORMAT, detail);
     }
     let envelope = match json::check(&request.payload).and_then(Envelope::parse) {
         Ok(envelope) => envelope,
         Err(detail) => return malformed(Code::BAD_REQUEST, detail),
     };
-    let reader = Reader { session, kind: verb.kind(), model, now };
+    let reader = Reader { session, kind: verb.kind(), model, now, body: &request.payload };
     let result = envelope.check(verb.method()).and_then(|()| match verb {
         Verb::Post | Verb::Resume => reader.single(&envelope),
         Verb::PostBatch | Verb::ResumeBatch => reader.batch(&envelope),
     });
     let reply = envelope::reply(envelope.id(), result.as_ref().map(|_| ()));
-    let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
     match result {
-        Ok(writes) if writes.is_empty() => Action::Respond { response, refusal: None },
-        Ok(writes) => Action::Store { writes, response },
+        Ok(writes) if writes.is_empty() => Action::Respond(Answer::reply(content_format, reply, None)),
+        Ok(writes) => {
+            let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+            let warning = writes.iter().find_map(|write| hints::doubtful_time(write, now));
+            Action::Store { writes, response, warning }
+        }
         Err(fault) => {
-            let refusal = Refusal { reason: fault.reason(), code: Some(fault.code), detail: fault.message };
-            Action::Respond { response, refusal: Some(refusal) }
+            let (reason, code) = (fault.reason(), Some(fault.code));
+            let refusal = Refusal::new(reason, code, fault.detail());
+            Action::Respond(Answer::reply(content_format, reply, Some(refusal)))
         }
     }
 }
@@ -121,6 +131,8 @@ struct Reader<'a> {
     kind: MessageKind,
     model: Option<&'a ThingModel>,
     now: UnixMillis,
+    /// For the places of faults.
+    body: &'a [u8],
 }
 
 /// `params` of a single report, or an element of a batch. `null` counts as absent.
@@ -135,14 +147,25 @@ struct Report<'a> {
     product_key: Option<&'a RawValue>,
     #[serde(borrow, rename = "deviceKey")]
     device_key: Option<&'a RawValue>,
+    /// All of it, as it was sent.
+    #[serde(skip)]
+    written: &'a str,
 }
 
 impl Reader<'_> {
     fn single(&self, envelope: &Envelope<'_>) -> Result<Vec<Write>, MessageFault> {
-        let params =
-            envelope.params.ok_or_else(|| MessageFault::new(MessageFault::FORM, "/params: is missing"))?;
-        let report = report(params)
-            .ok_or_else(|| MessageFault::new(MessageFault::FORM, "/params: must be an object"))?;
+        let fault = |message| MessageFault::new(MessageFault::FORM, message);
+        let params = envelope.params.ok_or_else(|| {
+            let body = std::str::from_utf8(self.body).unwrap_or_default();
+            fault("/params: is missing").with_hint(diagnosis::members(body, "params"))
+        })?;
+        let report = report(params).ok_or_else(|| {
+            let hint = match params.get().starts_with('[') {
+                true => Some("it is an array: a batch goes to the topic …/batch".to_owned()),
+                false => self.received(params, "", "must be an object"),
+            };
+            fault("/params: must be an object").with_hint(hint)
+        })?;
         let message = self.message(&report, "/params", Invalid::Fails)?;
         Ok(message.into_iter().map(Write::Message).collect())
     }
@@ -151,8 +174,13 @@ impl Reader<'_> {
         let malformed = |message: String| MessageFault::new(MessageFault::BATCH, message);
         let invalid = if envelope.skips_invalid_points()? { Invalid::IsSkipped } else { Invalid::Fails };
         let params = envelope.params.ok_or_else(|| malformed("/params: is missing".to_owned()))?;
-        let elements: Vec<&RawValue> = serde_json::from_str(params.get())
-            .map_err(|_| malformed("/params: must be an array".to_owned()))?;
+        let elements: Vec<&RawValue> = serde_json::from_str(params.get()).map_err(|_| {
+            let hint = match params.get().starts_with('{') {
+                true => Some("it is an object: a single report goes to the topic without /batch".to_owned()),
+                false => self.received(params, "", "must be an array"),
+            };
+            malformed("/params: must be an array".to_owned()).with_hint(hint)
+        })?;
         if !(1..=BATCH_MAX).contains(&elements.len()) {
             return Err(malformed(format!(
                 "/params: has {} elements; 1 to {BATCH_MAX} are allowed",
@@ -201,7 +229,7 @@ impl Reader<'_> {
         invalid: Invalid,
     ) -> Result<Option<Message>, MessageFault> {
         let time = self.time(report.time, pointer)?;
-        let Some(points_json) = self.points(report.measurepoints, pointer, invalid)? else { return Ok(None) };
+        let Some(points_json) = self.points(report, pointer, invalid)? else { return Ok(None) };
         Ok(Some(Message {
             device: self.session.device,
             kind: self.kind,
@@ -213,13 +241,18 @@ impl Reader<'_> {
 
     fn time(&self, raw: Option<&RawValue>, pointer: &str) -> Result<UnixMillis, MessageFault> {
         let Some(raw) = raw else { return Ok(self.now) };
-        let fault =
-            |what: &str| Err(MessageFault::new(MessageFault::MODEL, format!("{pointer}/time: {what}")));
+        let fault = |what: &str, hint: Option<String>| {
+            let fault = MessageFault::new(MessageFault::MODEL, format!("{pointer}/time: {what}"));
+            Err(fault.with_hint(hint))
+        };
         match raw.get().parse::<i64>() {
-            Err(_) => fault("must be an integer, Unix milliseconds"),
-            Ok(time) if time < 0 => fault("must not be negative"),
+            Err(_) => {
+                let what = "must be an integer, Unix milliseconds";
+                fault(what, self.received(raw, "", what))
+            }
+            Ok(time) if time < 0 => fault("must not be negative", None),
             Ok(time) if time > self.now.0.saturating_add(AHEAD_MS_MAX) => {
-                fault("lies more than a day ahead; check the device's clock")
+                fault("lies more than a day ahead; check the device's clock", self.finer_unit(time))
             }
             Ok(time) => Ok(UnixMillis(time)),
         }
@@ -228,24 +261,31 @@ impl Reader<'_> {
     /// The points as compact JSON; `None` if all were left out.
     fn points(
         &self,
-        raw: Option<&RawValue>,
+        report: &Report<'_>,
         pointer: &str,
         invalid: Invalid,
     ) -> Result<Option<Box<str>>, MessageFault> {
         let mut pointer = format!("{pointer}/measurepoints");
-        let fault = |what: String| Err(MessageFault::new(MessageFault::MODEL, format!("{pointer}: {what}")));
-        let Some(raw) = raw else { return fault("is missing".to_owned()) };
+        let fault = |what: String, hint: Option<String>| {
+            Err(MessageFault::new(MessageFault::MODEL, format!("{pointer}: {what}")).with_hint(hint))
+        };
+        let Some(raw) = report.measurepoints else {
+            return fault("is missing".to_owned(), diagnosis::members(report.written, "measurepoints"));
+        };
         let Ok(Points(points)) = serde_json::from_str(raw.get()) else {
-            return fault("must be an object".to_owned());
+            let what = "must be an object".to_owned();
+            let hint = self.received(raw, "", &what);
+            return fault(what, hint);
         };
         if !(1..=POINTS_MAX).contains(&points.len()) {
-            return fault(format!("has {} points; 1 to {POINTS_MAX} are allowed", points.len()));
+            return fault(format!("has {} points; 1 to {POINTS_MAX} are allowed", points.len()), None);
         }
         let mut kept = Vec::new();
         for (identifier, value) in &points {
             match (self.check_point(identifier, value, &mut pointer), invalid) {
                 (Err(fault), Invalid::Fails) => {
-                    return Err(MessageFault::new(MessageFault::MODEL, fault.to_string()));
+                    let hint = self.point_hint(identifier, value, &pointer, &fault);
+                    return Err(MessageFault::new(MessageFault::MODEL, fault.to_string()).with_hint(hint));
                 }
                 (Ok(()), Invalid::IsSkipped) => kept.push((identifier, value)),
                 (Ok(()), Invalid::Fails) | (Err(_), Invalid::IsSkipped) => {}
@@ -299,7 +339,9 @@ enum Invalid {
 
 /// Reads a report, if the value is an object: the library would take an array as well.
 fn report(raw: &RawValue) -> Option<Report<'_>> {
-    if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
+    let written = raw.get();
+    let report = if written.starts_with('{') { serde_json::from_str(written).ok() } else { None };
+    report.map(|report| Report { written, ..report })
 }
 
 /// The points of a report, in the order in which they were sent.

@@ -37,8 +37,8 @@ fn post(path: &str, body: &str) -> Action {
 
 #[track_caller]
 fn response(action: Action) -> (Response, Option<Refusal>) {
-    let Action::Respond { response, refusal } = action else { panic!("it is answered at once: {action:?}") };
-    (response, refusal)
+    let Action::Respond(answer) = action else { panic!("it is answered at once: {action:?}") };
+    answer.into_parts()
 }
 
 /// Code, reason and number of a request that is answered at once.
@@ -52,7 +52,7 @@ fn outcome(action: Action) -> (Code, Option<Reason>, Option<u16>) {
 /// The reports that are stored, and the reply.
 #[track_caller]
 fn stored(action: Action) -> (Vec<Message>, String) {
-    let Action::Store { writes, response } = action else { panic!("it is stored: {action:?}") };
+    let Action::Store { writes, response, .. } = action else { panic!("it is stored: {action:?}") };
     assert_eq!(response.code, Code::CHANGED);
     let messages = writes.into_iter().map(|write| match write {
         Write::Message(message) => message,
@@ -61,14 +61,17 @@ fn stored(action: Action) -> (Vec<Message>, String) {
     (messages.collect(), text(response))
 }
 
-/// The JSON code and message of a report that is refused in the reply.
+/// The JSON code of a report that is refused in the reply, and the words of the log, which begin with the
+/// message of the reply.
 #[track_caller]
 fn fault(action: Action) -> (u64, String) {
     let (response, refusal) = response(action);
     assert_eq!(response.code, Code::CHANGED);
     let reply: serde_json::Value = serde_json::from_slice(&response.payload).expect("the reply is JSON");
     let refusal = refusal.expect("it is logged");
-    assert_eq!(Some(refusal.detail.as_str()), reply["message"].as_str());
+    let message = reply["message"].as_str().expect("a fault has a message");
+    let hint = refusal.detail.strip_prefix(message).expect("the log says what the device is told");
+    assert!(hint.is_empty() || hint.starts_with("; "), "{}", refusal.detail);
     assert_eq!(refusal.code.map(u64::from), reply["code"].as_u64());
     (reply["code"].as_u64().expect("a number"), refusal.detail)
 }
@@ -120,7 +123,8 @@ fn an_answer_has_the_format_that_the_device_accepts() {
         assert_eq!(response.options.find_uint(OptionNumber::CONTENT_FORMAT), Some(format));
     }
     let request = Request::post(POST, 50, body).accept(60);
-    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &request)), (Code::NOT_ACCEPTABLE, None, None));
+    let expected = (Code::NOT_ACCEPTABLE, Some(Reason::NotAcceptable), None);
+    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &request)), expected);
 }
 
 #[test]
@@ -194,6 +198,262 @@ fn faults_of_a_message_are_told_in_the_reply() {
     stored(post(POST, &time(&(NOW.0 + 86_400_000).to_string())));
 }
 
+/// Code, reason and words of a request that is refused at once.
+#[track_caller]
+fn refused(action: Action) -> (Code, Reason, String) {
+    let (response, refusal) = response(action);
+    let refusal = refusal.expect("it is logged");
+    (response.code, refusal.reason, refusal.detail)
+}
+
+#[test]
+fn an_unknown_path_names_the_probable_mistake() {
+    const KEYS: &str = "MuGsF6W4/15bBZlRknc";
+    for (path, words) in [
+        ("/", "there is no path /: the request has no Uri-Path option"),
+        (&format!("{POST}/"), "a trailing slash"),
+        (&format!("/{POST}"), "a slash too many"),
+        (&format!("/topic/sys/{KEYS}/thing/measurepoint/Post"), "the case of a letter is wrong"),
+        (&format!("/TOPIC/sys/{KEYS}/thing/measurepoint/post"), "the case of a letter is wrong"),
+        (
+            &format!("/sys/{KEYS}/thing/measurepoint/post"),
+            "this is the MQTT topic, a CoAP path begins with /topic",
+        ),
+        (&format!("/ext/session/{KEYS}/thing/activate/info"), "this is the MQTT topic"),
+        (
+            &format!("//sys/{KEYS}/thing/measurepoint/post/"),
+            "(a slash too many), and an empty segment stands at the end",
+        ),
+        (&POST[1..].replace('/', "%2F"), "several segments stand in one Uri-Path option"),
+        (&POST.replace('/', "%2F"), "several segments stand in one Uri-Path option"),
+        (&format!("/topic/sys/{KEYS}/thing/measurepoint%252Fpost"), "percent-encoded"),
+        (&format!("{POST}%3Ftoken=1"), "the query stands in the path"),
+        (&format!("{POST}%00"), "a space or a NUL"),
+        (&format!("{POST}%20"), "a space or a NUL"),
+        (&format!("/coaps:/%00/host{POST}"), "scheme and host stand in the path"),
+        (&format!("/topic/sys/{KEYS}/thing/measurepoints/post"), "perhaps thing/measurepoint/post is meant"),
+        (
+            &format!("/topic/sys/{KEYS}/thing/measurepoint/post/bach"),
+            "perhaps thing/measurepoint/post/batch is meant",
+        ),
+        (
+            &format!("/topic/sys/{KEYS}/thing/attribute/update"),
+            "thing/attribute/update is not served by this version",
+        ),
+        (
+            &format!("/topic/sys/{KEYS}/what/ever"),
+            "a report goes to /topic/sys/{productKey}/{deviceKey}/thing",
+        ),
+        (&"/x".repeat(200), "…; a report goes to"),
+    ] {
+        let (code, reason, detail) = refused(post(path, "{}"));
+        assert_eq!((code, reason), (Code::NOT_FOUND, Reason::PathUnknown), "{path}");
+        assert!(detail.starts_with("there is no path /") && detail.contains(words), "{path}: {detail}");
+        assert!(detail.len() < 400, "{detail}");
+    }
+}
+
+#[test]
+fn another_devices_path_names_the_probable_mistake() {
+    let path = |keys: &str| format!("/topic/sys/{keys}/thing/measurepoint/post");
+    for (path, words) in [
+        (
+            path("15bBZlRknc/MuGsF6W4"),
+            "productKey and deviceKey are swapped; this session is MuGsF6W4/15bBZlRknc",
+        ),
+        (path("mugsf6w4/15bbzlrknc"), "the keys differ in the case of a letter"),
+        (path("{productKey}/{deviceKey}"), "a placeholder was not filled in"),
+        (path("MuGsF6W4/15bBZlRknc%00"), "a segment begins or ends with a space or a NUL"),
+        (path("MuGsF6W4/other"), "; this session is MuGsF6W4/15bBZlRknc"),
+        ("/auth/15bBZlRknc/MuGsF6W4".to_owned(), "swapped"),
+        ("/topic/ext/session/15bBZlRknc/MuGsF6W4/thing/activate/info".to_owned(), "swapped"),
+    ] {
+        let (code, reason, detail) = refused(post(&path, "{}"));
+        assert_eq!((code, reason), (Code::FORBIDDEN, Reason::TopicForeign), "{path}");
+        assert!(detail.contains(words), "{path}: {detail}");
+    }
+}
+
+#[test]
+fn a_wrong_method_is_named_with_the_right_one() {
+    for (method, path, words) in [
+        (
+            Code::GET,
+            POST,
+            "GET does not fit /topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post: it takes POST only; \
+             a GET carries no body",
+        ),
+        (Code::PUT, POST, "it takes POST only"),
+        (Code::POST, INFO, "it takes GET only; the secret is the answer to a GET"),
+    ] {
+        let (code, reason, detail) = refused(ask(SecureMode::DeviceSecret, &Request::new(method, path)));
+        assert_eq!((code, reason), (Code::METHOD_NOT_ALLOWED, Reason::MethodWrong));
+        assert!(detail.contains(words), "{detail}");
+    }
+}
+
+#[test]
+fn a_condition_is_never_ignored() {
+    let report = Request::post(POST, 50, r#"{"params":{"measurepoints":{"a":1}}}"#);
+    let confirm = Request::post(&format!("{INFO}_reply"), 50, "");
+    let cases = [
+        (SecureMode::DeviceSecret, report),
+        (SecureMode::DeviceSecret, Request::post(AUTH, 50, "")),
+        (SecureMode::DeviceSecret, confirm.clone()),
+        (SecureMode::ProductSecret, confirm),
+        (SecureMode::ProductSecret, Request::get(INFO)),
+    ];
+    for (mode, request) in cases {
+        for (number, value, name) in [
+            (OptionNumber::IF_MATCH, &b"tag"[..], "option 1 (If-Match)"),
+            (OptionNumber::IF_MATCH, b"", "option 1 (If-Match)"),
+            (OptionNumber::IF_NONE_MATCH, b"", "option 5 (If-None-Match)"),
+        ] {
+            let (code, reason, detail) = refused(ask(mode, &request.clone().option(number, value)));
+            let expected = (Code::PRECONDITION_FAILED, Reason::OptionUnsupported);
+            assert_eq!((code, reason), expected, "{request:?}");
+            assert!(detail.starts_with(name), "{detail}");
+        }
+        // An entity-tag alone is no condition.
+        let action = ask(mode, &request.option(OptionNumber::ETAG, "tag"));
+        let is_done = match &action {
+            Action::Respond(answer) => answer.refusal().is_none(),
+            Action::Store { .. } | Action::IssueSecret(_) => true,
+        };
+        assert!(is_done, "{action:?}");
+    }
+}
+
+#[test]
+fn an_answer_of_another_format_is_not_acceptable() {
+    let report = Request::post(POST, 50, r#"{"params":{"measurepoints":{"a":1}}}"#);
+    for (mode, request) in
+        [(SecureMode::DeviceSecret, report), (SecureMode::ProductSecret, Request::get(INFO))]
+    {
+        let (code, reason, detail) = refused(ask(mode, &request.accept(60)));
+        assert_eq!((code, reason), (Code::NOT_ACCEPTABLE, Reason::NotAcceptable));
+        assert!(
+            detail.starts_with("Accept asks for format 60 (application/cbor); answers are 50"),
+            "{detail}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_content_format_is_named_and_told_from_a_wrong_body() {
+    let ask = |content_format, body: &str| {
+        let request = Request { content_format: Some(content_format), ..Request::post(POST, 50, body) };
+        refused(ask(SecureMode::DeviceSecret, &request)).2
+    };
+    assert!(ask(42, "{}").ends_with(
+        "42 (application/octet-stream) is not supported; use 50 (application/json), which the body looks like"
+    ));
+    assert!(ask(60, "x").ends_with("60 (application/cbor) is not supported; use 50 (application/json)"));
+}
+
+#[test]
+fn the_log_says_more_than_the_reply() {
+    for (body, words) in [
+        (r#"{"id":1,"Params":{}}"#, "/params: is missing; there is Params: the name is params"),
+        (
+            r#"{"id":1,"measurepoints":{"a":1}}"#,
+            "/params: is missing; received id, measurepoints; measurepoints stands inside params",
+        ),
+        (r#"{"id":1,"params":"{\"measurepoints\":{\"a\":1}}"}"#, "the object was encoded twice"),
+        (
+            r#"{"id":1,"params":[{"measurepoints":{"a":1}}]}"#,
+            "/params: must be an object; it is an array: a batch goes to the topic …/batch",
+        ),
+        (
+            r#"{"id":1,"params":{"a":1}}"#,
+            "/params/measurepoints: is missing; received a; points stand inside measurepoints",
+        ),
+        (
+            r#"{"id":1,"params":{"measurepoints":[1]}}"#,
+            "/params/measurepoints: must be an object; received [1] at byte 35",
+        ),
+        (
+            r#"{"id":1,"params":{"measurepoints":{"a":1},"time":"5"}}"#,
+            r#"received \"5\" at byte 50; a number is no string"#,
+        ),
+        (
+            r#"{"id":1,"params":{"measurepoints":{"a":1},"time":5.5}}"#,
+            "received 5.5 at byte 50; an integer has no fraction",
+        ),
+        (
+            r#"{"id":1,"params":{"measurepoints":{"a":1},"time":1700000000000000}}"#,
+            "as microseconds it is near now",
+        ),
+        (
+            r#"{"id":1,"params":{"measurepoints":{"a":1},"time":1700000000000000000}}"#,
+            "as nanoseconds it is near now",
+        ),
+        (
+            r#"{"id":1,"params":{"measurepoints":{"a":null}}}"#,
+            "received null at byte 40; leave the point out",
+        ),
+        (
+            r#"{"id":1,"method":"thing.event.x.post","params":{}}"#,
+            "method is thing.measurepoint.post; received thing.event.x.post",
+        ),
+    ] {
+        let (_, detail) = fault(post(POST, body));
+        assert!(detail.contains(words), "{body}: {detail}");
+    }
+    let (_, detail) = fault(post(BATCH, r#"{"id":1,"params":{"measurepoints":{"a":1}}}"#));
+    assert!(detail.contains("it is an object: a single report goes to the topic without /batch"), "{detail}");
+}
+
+#[test]
+fn a_value_that_the_model_does_not_take_is_shown_with_its_byte() {
+    let model = ThingModel::parse(
+        r#"{"modelId":"m","measurepoints":[{"identifier":"n","dataType":"INT"},
+          {"identifier":"Temp_1","dataType":"DOUBLE"},
+          {"identifier":"list","dataType":{"type":"ARRAY","elementType":"INT"}}]}"#,
+    )
+    .expect("it is valid");
+    for (points, words) in [
+        (r#"{"n":-0}"#, "/n: must be an integer of 32 bits; received -0 at byte 33; printf writes -0"),
+        (r#"{"n":"7"}"#, r#"received \"7\" at byte 33; a number is no string"#),
+        (
+            r#"{"list":[1,-0]}"#,
+            "/list/1: must be an integer of 32 bits; received -0.0 in the value at byte 36",
+        ),
+        (r#"{"temp1":7}"#, "model m has no such point; it has Temp_1: names must be written as in the model"),
+        (r#"{"other":7}"#, "model m has no such point"),
+    ] {
+        let body = format!(r#"{{"params":{{"measurepoints":{points}}}}}"#);
+        let request = Request::post(POST, 50, body);
+        let (_, detail) = fault(handle(&session(SecureMode::DeviceSecret), &request, Some(&model), NOW));
+        assert!(detail.contains(words), "{points}: {detail}");
+    }
+}
+
+#[test]
+fn a_doubtful_time_is_stored_with_a_warning() {
+    let warning = |time: &str| {
+        let body = format!(r#"{{"params":{{"measurepoints":{{"a":1}},"time":{time}}}}}"#);
+        let Action::Store { warning, .. } = post(POST, &body) else { panic!("{time} is stored") };
+        warning.map(|warning| (warning.reason, warning.detail))
+    };
+    let (reason, detail) = warning("1700000000").expect("seconds");
+    assert_eq!(reason, Reason::TimeDoubtful);
+    assert_eq!(
+        detail,
+        "/time: 1700000000 ms is 19 days after 1 January 1970; as seconds it is near now: \
+         send milliseconds, that is 1000 times as much"
+    );
+    for uptime in ["0", "5230", "900000000"] {
+        let (_, detail) = warning(uptime).expect("an uptime");
+        assert!(detail.contains("the device's clock is not set"), "{detail}");
+    }
+    for good in ["null", "1700000000000", "1262304000000", "946684800000"] {
+        assert_eq!(warning(good), None, "{good}");
+    }
+    let batch = r#"{"params":[{"measurepoints":{"a":1}},{"measurepoints":{"a":2},"time":1700000000}]}"#;
+    assert!(matches!(post(BATCH, batch), Action::Store { warning: Some(_), .. }));
+}
+
 #[test]
 fn a_model_is_kept() {
     let model =
@@ -204,7 +464,9 @@ fn a_model_is_kept() {
     };
     stored(ask(r#"{"params":{"measurepoints":{"temp":21.5}}}"#));
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":"hot"}}}"#));
-    assert_eq!((code, message.as_str()), (1204, "/params/measurepoints/temp: must be a number"));
+    let said =
+        "/params/measurepoints/temp: must be a number; received \\\"hot\\\" at byte 36; a number is wanted";
+    assert!(code == 1204 && message.starts_with(said), "{message}");
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":1,"tmp":2}}}"#));
     assert_eq!((code, message.as_str()), (1204, "/params/measurepoints/tmp: model m has no such point"));
 }
@@ -304,7 +566,7 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
         "/.well-known/core",
         "/topic/ext/MuGsF6W4/15bBZlRknc",
     ] {
-        assert_eq!(outcome(post(path, "")), (Code::NOT_FOUND, None, None), "{path}");
+        assert_eq!(outcome(post(path, "")), (Code::NOT_FOUND, Some(Reason::PathUnknown), None), "{path}");
     }
     for rest in [
         "",
@@ -315,7 +577,7 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
         "/THING/measurepoint/post",
     ] {
         let path = format!("/topic/sys/MuGsF6W4/15bBZlRknc{rest}");
-        assert_eq!(outcome(post(&path, "")), (Code::NOT_FOUND, None, None), "{path}");
+        assert_eq!(outcome(post(&path, "")), (Code::NOT_FOUND, Some(Reason::PathUnknown), None), "{path}");
     }
     for (method, path) in
         [(Code::GET, POST), (Code::PUT, POST), (Code::DELETE, BATCH), (Code::GET, AUTH), (Code::POST, INFO)]
@@ -323,7 +585,7 @@ fn unknown_paths_and_wrong_methods_are_told_apart() {
         let request = Request::new(method, path);
         assert_eq!(
             outcome(ask(SecureMode::DeviceSecret, &request)),
-            (Code::METHOD_NOT_ALLOWED, None, None),
+            (Code::METHOD_NOT_ALLOWED, Some(Reason::MethodWrong), Some(1260)),
             "{method} {path}"
         );
     }
@@ -450,15 +712,58 @@ fn a_key_with_a_slash_is_one_segment() {
     stored(handle(&session, &request, None, NOW));
 }
 
+const PATHS: [&str; 6] =
+    [POST, BATCH, INFO, AUTH, "/topic/sys/MuGsF6W4/other/thing/measurepoint/post", "/nowhere"];
+
+/// Whatever is no success has an entry for the log, of bounded length.
+fn check_answer(action: &Action) -> Result<(), TestCaseError> {
+    match action {
+        Action::Respond(answer) => {
+            let (response, refusal) = (answer.response(), answer.refusal());
+            let reply = serde_json::from_slice::<serde_json::Value>(&response.payload).ok();
+            let is_fault = reply.is_some_and(|reply| reply["code"] != 200);
+            prop_assert_eq!(refusal.is_some(), !response.code.is_success() || is_fault, "{:?}", action);
+            prop_assert!(
+                refusal.is_none_or(|refusal| (1..600).contains(&refusal.detail.len())),
+                "{:?}",
+                refusal
+            );
+        }
+        Action::Store { response, .. } => prop_assert_eq!(response.code, Code::CHANGED),
+        Action::IssueSecret(_) => {}
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn any_request_never_panics(
         mode_2: bool, method in 0_u8..8, path in "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch|[a%é]{0,3})){0,9}",
-        content_format: Option<u16>, body in proptest::collection::vec(any::<u8>(), 0..64),
+        content_format: Option<u16>, accept: Option<u16>, condition: bool,
+        body in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
         let mode = if mode_2 { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
-        let request = Request { content_format, ..Request::new(Code(method), &path) };
-        let _ = ask(mode, &Request { payload: body, ..request });
+        let request = Request { content_format, accept, ..Request::new(Code(method), &path) };
+        let request = if condition { request.option(OptionNumber::IF_MATCH, "") } else { request };
+        check_answer(&ask(mode, &Request { payload: body, ..request }))?;
+    }
+
+    #[test]
+    fn every_answer_that_is_no_success_says_why(
+        mode_2: bool, method in 1_u8..5, path in 0_usize..PATHS.len(),
+        end in prop_oneof![Just(""), Just("/"), Just("x"), Just("%00")],
+        content_format in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]),
+        accept in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]), condition: bool,
+        body in prop_oneof![
+            Just(r#"{"params":{"measurepoints":{"a":1}}}"#.to_owned()),
+            Just(r#"{"params":{"measurepoints":{"a":null}}}"#.to_owned()),
+            Just("x".repeat(BODY_BYTES_MAX + 1)), "[{}\\[\\]:,\"a0-]{0,20}"
+        ],
+    ) {
+        let mode = if mode_2 { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
+        let request = Request::new(Code(method), &format!("{}{end}", PATHS[path]));
+        let request = if condition { request.option(OptionNumber::IF_NONE_MATCH, "") } else { request };
+        check_answer(&ask(mode, &Request { content_format, accept, payload: body.into_bytes(), ..request }))?;
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum LogEvent {
     Offline,
     /// A handshake or a request was refused; `reason` says why.
     Refused,
+    /// A request was served, and is probably not what was meant; `reason` says why.
+    Warning,
     /// A secret was issued by dynamic activation.
     SecretIssued,
     /// A secret was shown to an operator.
@@ -34,7 +36,7 @@ pub enum LogEvent {
     Deleted,
 }
 
-/// Why a handshake or a request was refused. Names are stable.
+/// Why a handshake or a request was refused, or what a warning is about. Names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the documentation: device protocol, section 9")]
@@ -55,6 +57,13 @@ pub enum Reason {
     TopicForeign,
     BodyMalformed,
     ModelInvalid,
+    PathUnknown,
+    MethodWrong,
+    OptionUnsupported,
+    NotAcceptable,
+    MessageMalformed,
+    MessageIdReused,
+    TimeDoubtful,
     TooLarge,
     NotDtls,
 }
@@ -70,7 +79,7 @@ pub struct LogEntry {
     pub identity: Option<String>,
     /// What happened.
     pub event: LogEvent,
-    /// Why, for refusals.
+    /// Why, for refusals and warnings.
     pub reason: Option<Reason>,
     /// The protocol's number, where section 9 has one (770, 771, 723 …).
     pub code: Option<u16>,

@@ -86,6 +86,9 @@ impl Platform {
             ShardEvent::WrongKey { peer, .. } => self.wrong_keys.push(peer),
             ShardEvent::KeyExchangeRejected { .. } | ShardEvent::Stray { .. } => {}
             ShardEvent::Heard { .. } => self.heard += 1,
+            ShardEvent::RequestRefused { .. }
+            | ShardEvent::Malformed { .. }
+            | ShardEvent::MessageIdReused { .. } => {}
         }
     }
 

@@ -213,6 +213,16 @@ mod tests {
         for (point, value, said) in [
             ("int", "2147483648", ": must be an integer of 32 bits"),
             ("int", "1.0", ": must be an integer of 32 bits"),
+            // Of the readers of what is stored, the integer's would show 0 and the number's -0.0: neither is
+            // what was sent.
+            ("int", "-0", ": must be an integer of 32 bits"),
+            ("int", "-0.0", ": must be an integer of 32 bits"),
+            ("bool", "-0", ": must be true, false, 1 or 0"),
+            ("timestamp", "-0", ": must be Unix milliseconds"),
+            ("enum_i", "-0", ": must be one of the integers"),
+            ("struct", r#"{"x":-0}"#, "/x: must be an integer of 32 bits"),
+            ("array", "[1,-0]", "/1: must be an integer of 32 bits"),
+            ("quality", r#"{"value":1,"quality":-0}"#, "/quality: must be an integer from 0 to 9"),
             ("int", "\"1\"", ": must be an integer of 32 bits"),
             ("int", "null", ": must be an integer of 32 bits"),
             ("float", "1e39", ": must be a number that fits a 32-bit float"),

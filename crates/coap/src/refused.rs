@@ -1,0 +1,97 @@
+//! Requests that are answered without asking the application: the answer, and what the user hears about it.
+
+use std::fmt;
+
+use crate::{
+    code::Code,
+    message::Message,
+    option::{OptionFault, OptionNumber},
+    response::Response,
+    uri::UriPath,
+};
+
+/// Uri-Path options that are shown of a refused request; a useful path has fewer.
+const SEGMENTS_MAX: usize = 32;
+
+/// A well-formed request that was answered by 4.02, 4.05 or 5.05 and did not reach the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRequest {
+    /// The method, known or not.
+    pub method: Code,
+    /// The path, for people: bytes that are not UTF-8 are replaced, and a very long path is cut.
+    pub path: UriPath,
+    /// Why.
+    pub fault: RequestFault,
+}
+
+/// Why a well-formed request is answered without asking the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestFault {
+    /// The method is not one of RFC 7252. 4.05.
+    MethodUnknown,
+    /// Proxy-Uri or Proxy-Scheme. 5.05.
+    Proxying(OptionNumber),
+    /// A critical option that is not recognised. 4.02.
+    Option {
+        /// Which one.
+        number: OptionNumber,
+        /// What is wrong with it.
+        fault: OptionFault,
+    },
+    /// More options than [`crate::Params::options_max`]. 4.02.
+    OptionsTooMany {
+        /// How many are allowed.
+        allowed: usize,
+    },
+}
+
+impl RefusedRequest {
+    pub(crate) fn new(message: &Message<'_>, fault: RequestFault) -> Self {
+        let mut path = UriPath::default();
+        let segments = message.options().filter(|(number, _)| *number == OptionNumber::URI_PATH);
+        for (_, segment) in segments.take(SEGMENTS_MAX) {
+            path.push(&String::from_utf8_lossy(segment));
+        }
+        Self { method: message.code, path, fault }
+    }
+}
+
+impl RequestFault {
+    /// The answer. RFC 7252 5.4.1: a 4.02 should have a diagnostic payload (5.5.2), so it has a short one.
+    /// The others have none.
+    pub(crate) fn response(self) -> Response {
+        match self {
+            Self::MethodUnknown => Response::new(Code::METHOD_NOT_ALLOWED),
+            Self::Proxying(_) => Response::new(Code::PROXYING_NOT_SUPPORTED),
+            Self::Option { .. } | Self::OptionsTooMany { .. } => {
+                Response::new(Code::BAD_OPTION).payload(self.to_string())
+            }
+        }
+    }
+}
+
+impl fmt::Display for RequestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let option = |f: &mut fmt::Formatter<'_>, number: OptionNumber| match number.name() {
+            Some(name) => write!(f, "option {number} ({name})"),
+            None => write!(f, "option {number}"),
+        };
+        match *self {
+            Self::MethodUnknown => f.write_str("unknown method"),
+            Self::Proxying(number) => {
+                option(f, number)?;
+                f.write_str(" asks for a proxy")
+            }
+            Self::Option { number, fault } => {
+                option(f, number)?;
+                match fault {
+                    OptionFault::Unknown => f.write_str(" not supported"),
+                    OptionFault::Length(bytes) => write!(f, " has an illegal length of {bytes}"),
+                    OptionFault::Repeated => f.write_str(" occurs twice"),
+                    OptionFault::NotText => f.write_str(" is not UTF-8"),
+                }
+            }
+            Self::OptionsTooMany { allowed } => write!(f, "more than {allowed} options"),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What a refused request leaves behind: an entry in the device's log and among the refusals of all, with a
+//! stable reason and the probable mistake, and a count in a metric.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    sync::mpsc,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    client::{Client, Protection},
+    coap::{self, hex},
+    exchange::stored,
+    harness::{PRODUCT_KEY, Server},
+};
+
+/// The entries of a device's log that have a reason, oldest first.
+fn entries(server: &Server, client: &Client) -> Vec<Value> {
+    let log = server.json(&["device", "log", PRODUCT_KEY, &client.device.key, "--limit", "1000"]);
+    let mut entries = log.as_array().expect("a list").clone();
+    entries.retain(|entry| !entry["reason"].is_null());
+    entries.reverse();
+    entries
+}
+
+/// Waits for the entry with these words and checks that it stands among the refusals of all, too.
+#[track_caller]
+fn assert_logged(server: &Server, client: &Client, reason: &str, words: &str) {
+    let log = ["device", "log", PRODUCT_KEY, &client.device.key];
+    let expected = words.replace('"', "\\\"");
+    server.wait_for_json(&log, |log| log.contains(reason) && log.contains(&expected));
+    server.wait_for_json(&["refused"], |all| all.contains(&client.device.key) && all.contains(&expected));
+}
+
+fn refused(server: &Server, reason: &str) -> u64 {
+    server.metric(&format!("narrowgate_requests_refused_total{{reason=\"{reason}\"}}"))
+}
+
+/// Code, reason, words and bytes of requests that are refused; `PATH` stands for the options of the device's
+/// own topic.
+fn cases(client: &mut Client) -> Vec<(u8, &'static str, &'static str, Vec<u8>)> {
+    let path = client.device.report_path();
+    let body = br#"{"params":{"measurepoints":{"temp":1}}}"#;
+    let mut mid = || client.next_mid();
+    let report = |options: &[u8], body: &[u8]| [&coap::uri_path(&path), options, &[0xff], body].concat();
+    let at = |path: &str| [&coap::uri_path(path)[..], &[0x11, 50, 0xff], body].concat();
+    let json = &[0x11, 50][..];
+    vec![
+        (0x84, "path_unknown", "a trailing slash", coap::message(0x40, 2, mid(), &at(&format!("{path}/")))),
+        (
+            0x84,
+            "path_unknown",
+            "this is the MQTT topic",
+            coap::message(0x40, 2, mid(), &at(path.strip_prefix("topic/").expect("it begins so"))),
+        ),
+        (
+            0x84,
+            "path_unknown",
+            "no Uri-Path",
+            coap::message(0x40, 2, mid(), &[&[0xc1, 50, 0xff], &body[..]].concat()),
+        ),
+        (0x85, "method_wrong", "GET does not fit", coap::get(mid(), &path)),
+        (
+            0x85,
+            "method_wrong",
+            "CoAP code 0.05 is no method",
+            coap::message(0x40, 5, mid(), &coap::uri_path(&path)),
+        ),
+        // Content-Format 50, then Accept (delta 5) 60.
+        (
+            0x86,
+            "not_acceptable",
+            "Accept asks for format 60",
+            coap::message(0x40, 2, mid(), &report(&[0x11, 50, 0x51, 60], body)),
+        ),
+        (
+            0x8f,
+            "body_malformed",
+            "42 (application/octet-stream)",
+            coap::message(0x40, 2, mid(), &report(&[0x11, 42], body)),
+        ),
+        // Block1: Content-Format 50, then delta 15.
+        (
+            0x82,
+            "option_unsupported",
+            "option 27 (Block1) is not supported; block-wise",
+            coap::message(0x40, 2, mid(), &report(&[0x11, 50, 0xd1, 2, 8], body)),
+        ),
+        (
+            0xa5,
+            "option_unsupported",
+            "option 39 (Proxy-Scheme) asks for a proxy",
+            coap::message(0x40, 2, mid(), &hex("d4 1a 636f6170")),
+        ),
+        // If-Match before the path, If-None-Match too.
+        (
+            0x8c,
+            "option_unsupported",
+            "option 1 (If-Match)",
+            coap::message(0x40, 2, mid(), &[&[0x11, b't', 0xa5][..], &report(json, body)[1..]].concat()),
+        ),
+        (
+            0x8c,
+            "option_unsupported",
+            "option 5 (If-None-Match)",
+            coap::message(0x40, 2, mid(), &[&[0x50, 0x65][..], &report(json, body)[1..]].concat()),
+        ),
+        (
+            0x80,
+            "body_malformed",
+            "followed, at byte 40, by a NUL (0x00)",
+            coap::message(0x40, 2, mid(), &report(json, &[&body[..], b"\0"].concat())),
+        ),
+        (
+            0x80,
+            "body_malformed",
+            "nan at byte 36",
+            coap::post(mid(), &path, r#"{"params":{"measurepoints":{"temp":nan}}}"#),
+        ),
+        (
+            0x83,
+            "topic_foreign",
+            "names another device",
+            coap::post(mid(), "topic/sys/pk/other/thing/measurepoint/post", "{}"),
+        ),
+        (0x00, "message_malformed", "payload marker 0xFF", coap::message(0x40, 2, mid(), b"\xf1a")),
+    ]
+}
+
+#[test]
+fn every_refused_request_leaves_an_entry_and_a_count() {
+    let server = Server::start();
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let cases = cases(&mut client);
+        for (code, reason, words, request) in &cases {
+            let before = refused(&server, reason);
+            let answer = client.exchange(request);
+            assert_eq!(answer[1], *code, "{words}: {answer:02x?}");
+            assert_logged(&server, &client, reason, words);
+            assert_eq!(refused(&server, reason), before + 1, "{words}");
+        }
+        let logged = entries(&server, &client);
+        let reasons: Vec<&str> = logged.iter().filter_map(|entry| entry["reason"].as_str()).collect();
+        let expected: Vec<&str> = cases.iter().map(|(_, reason, ..)| *reason).collect();
+        assert_eq!(reasons, expected, "one entry for each, in their order");
+        assert!(logged.iter().all(|entry| entry["event"] == "refused"), "{logged:?}");
+        assert_eq!(
+            server.json(&["device", "points", PRODUCT_KEY, &client.device.key]),
+            Value::Array(Vec::new())
+        );
+        client.assert_reports();
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn a_listener_hears_of_a_refused_request_and_of_a_warning() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let mut listener = server.listener();
+    let mut lines = BufReader::new(listener.stdout.take().expect("it is piped")).lines();
+    let path = client.device.report_path();
+    // The listener may need a while to begin: reports are repeated until it hears one.
+    let (heard, first) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut events = Vec::new();
+        while let Some(Ok(line)) = lines.next() {
+            let event: Value = serde_json::from_str(&line).expect("each line is JSON");
+            // The receiver is gone when it has heard the first.
+            let _ = heard.send(());
+            events.push(event);
+            if events.iter().any(|event| event["event"] == "warning") {
+                break;
+            }
+        }
+        events
+    });
+    while first.recv_timeout(Duration::from_millis(50)).is_err() {
+        client.assert_reports();
+    }
+    let mid = client.next_mid();
+    client.exchange(&coap::get(mid, &path));
+    let mid = client.next_mid();
+    for value in [1, 2] {
+        client.exchange(&coap::report(mid, &path, value));
+    }
+    let events = reader.join().expect("the reader ends");
+    listener.kill().expect("it runs");
+    listener.wait().expect("it runs");
+    let reasons: Vec<_> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(reasons, ["method_wrong", "message_id_reused"], "{events:?}");
+}
+
+#[test]
+fn a_flood_of_refused_requests_fills_no_log() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    for mid in 1..=1000 {
+        assert_eq!(coap::code_of(&client.exchange(&coap::get(mid, "nowhere")), mid), 0x84);
+    }
+    assert_eq!(refused(&server, "path_unknown"), 1000, "all are counted");
+    let unlogged = server.metric("narrowgate_refusals_unlogged_total");
+    server.wait_for_json(&["device", "log", PRODUCT_KEY, &client.device.key], |log| {
+        log.contains("path_unknown")
+    });
+    let logged = entries(&server, &client).len() as u64;
+    assert!(logged + unlogged <= 1000 && logged <= 500, "{logged} written, {unlogged} not");
+    server.assert_alive();
+}
+
+#[test]
+fn attack_215_a_constant_message_id() {
+    let server = Server::start();
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let path = client.device.report_path();
+        let first = client.exchange(&coap::report(7, &path, 1));
+        for value in [1, 2, 3, 3] {
+            assert_eq!(
+                client.exchange(&coap::report(7, &path, value)),
+                first,
+                "it is answered as a duplicate"
+            );
+        }
+        let log = ["device", "log", PRODUCT_KEY, &client.device.key];
+        server.wait_for_json(&log, |log| log.contains("Message ID 7"));
+        client.assert_reports();
+        let entries = entries(&server, &client);
+        let [entry] = &entries[..] else { panic!("the log says so once: {entries:?}") };
+        assert_eq!((&entry["event"], &entry["reason"]), (&"warning".into(), &"message_id_reused".into()));
+        assert_eq!(stored(&server, &client), 2, "the first and the honest one");
+    }
+    let counted = server.metric(r#"narrowgate_coap_discards_total{reason="duplicate_differs"}"#);
+    assert!(counted <= 3 * Protection::ALL.len() as u64, "{counted}");
+    server.assert_alive();
+}
+
+#[test]
+fn a_time_in_seconds_is_stored_with_one_warning() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let path = client.device.report_path();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    for _ in 0..3 {
+        let body = format!(r#"{{"params":{{"measurepoints":{{"temp":1}},"time":{now}}}}}"#);
+        let mid = client.next_mid();
+        assert_eq!(coap::code_of(&client.exchange(&coap::post(mid, &path, &body)), mid), 0x44);
+    }
+    server.wait_for_json(&["device", "log", PRODUCT_KEY, &client.device.key], |log| {
+        log.contains("send milliseconds")
+    });
+    let entries = entries(&server, &client);
+    let [entry] = &entries[..] else { panic!("once in a session: {entries:?}") };
+    assert_eq!((&entry["event"], &entry["reason"]), (&"warning".into(), &"time_doubtful".into()));
+}

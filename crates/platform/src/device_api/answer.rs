@@ -1,0 +1,81 @@
+//! Answers that are given at once. Their parts are private to this file, so that none can refuse a request
+//! without saying why: whatever is not a success of class 2 has a [`Refusal`], which becomes an entry in the
+//! device's log.
+
+use narrowgate_coap::{Code, OptionNumber, Response};
+
+use crate::model::log::Reason;
+
+/// An answer, and why it refuses the request if it does.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response,
+    refusal: Option<Refusal>,
+}
+
+/// Why a request was refused, for the device's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable reason.
+    pub reason: Reason,
+    /// The protocol's number, where it has one.
+    pub code: Option<u16>,
+    /// Words for people.
+    pub detail: String,
+}
+
+/// What is done as it was asked, and was probably not meant so, for the device's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The stable reason.
+    pub reason: Reason,
+    /// Words for people.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal of a number that the protocol has, or of none.
+    pub fn new(reason: Reason, code: Option<u16>, detail: impl Into<String>) -> Self {
+        Self { reason, code, detail: detail.into() }
+    }
+}
+
+impl Answer {
+    /// 2.04 without a payload.
+    pub(super) fn changed() -> Self {
+        Self { response: Response::new(Code::CHANGED), refusal: None }
+    }
+
+    /// 2.04 with a JSON reply, which says why if the message was refused.
+    pub(super) fn reply(content_format: u16, reply: Vec<u8>, refusal: Option<Refusal>) -> Self {
+        let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+        Self { response, refusal }
+    }
+
+    /// Another code than 2.xx.
+    pub(super) fn refused(code: Code, refusal: Refusal) -> Self {
+        debug_assert!(!code.is_success(), "a success is not a refusal");
+        Self { response: Response::new(code), refusal: Some(refusal) }
+    }
+
+    /// The same with one more option.
+    pub(super) fn option(mut self, number: OptionNumber, value: impl AsRef<[u8]>) -> Self {
+        self.response = self.response.option(number, value);
+        self
+    }
+
+    /// What the device gets.
+    pub fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// Why the request was refused; `None` only if it was not.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (Response, Option<Refusal>) {
+        (self.response, self.refusal)
+    }
+}

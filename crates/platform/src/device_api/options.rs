@@ -1,0 +1,229 @@
+//! Words about options: what the CoAP layer refused before a request got here, preconditions, formats.
+
+use std::borrow::Cow;
+
+use narrowgate_coap::{
+    Code, Discard, OptionFault, OptionNumber, RefusedRequest, Request, RequestFault, format,
+};
+
+use super::{
+    answer::{Answer, Refusal, Warning},
+    path,
+};
+use crate::model::log::Reason;
+
+/// The entry for a request that the CoAP layer answered by itself.
+pub fn refused_below(refused: &RefusedRequest) -> Refusal {
+    let (method, shown) = (path::name_of(refused.method), path::shown(&refused.path));
+    let asked = format!("{method} {shown}");
+    match refused.fault {
+        RequestFault::MethodUnknown => {
+            let detail =
+                format!("{asked}: CoAP code {} is no method that is served; use POST or GET", refused.method);
+            Refusal::new(Reason::MethodWrong, None, detail)
+        }
+        RequestFault::Proxying(number) => {
+            let detail = format!(
+                "{asked}: {} asks for a proxy, which this server is not; put the path into Uri-Path options",
+                option_name(number)
+            );
+            Refusal::new(Reason::OptionUnsupported, None, detail)
+        }
+        RequestFault::Option { number, fault } => {
+            let detail = format!("{asked}: {}", option_words(number, fault));
+            Refusal::new(Reason::OptionUnsupported, None, detail)
+        }
+        RequestFault::OptionsTooMany { allowed } => {
+            let detail = format!("{asked}: the request has more than {allowed} options");
+            Refusal::new(Reason::OptionUnsupported, None, detail)
+        }
+    }
+}
+
+/// The entry for bytes inside a session that are no CoAP message.
+pub fn malformed(fault: Discard) -> Refusal {
+    let words = match fault {
+        Discard::TooShort => "it is shorter than CoAP's header of 4 bytes",
+        Discard::VersionUnknown => "its first two bits are not CoAP's version 1; is it CoAP at all?",
+        Discard::TokenMalformed => {
+            "its token is longer than 8 bytes or cut off; bare JSON looks so too: \
+             it wants a CoAP header before it"
+        }
+        Discard::EmptyMalformed => {
+            "an empty message (code 0.00) is exactly 4 bytes, with no token, option or payload"
+        }
+        Discard::OptionMalformed => {
+            "an option cannot be read: a delta or length is wrong, \
+             or the payload marker 0xFF before the body is missing"
+        }
+        Discard::PayloadMissing => {
+            "nothing follows the payload marker 0xFF; leave the marker out if there is no body"
+        }
+        _ => "its code does not fit its type, or is of a reserved class",
+    };
+    Refusal::new(
+        Reason::MessageMalformed,
+        None,
+        format!("a message is not CoAP (RFC 7252, section 3): {words}"),
+    )
+}
+
+/// The entry for a peer that does not count its messages.
+pub fn message_id_reused(mid: u16) -> Warning {
+    let detail = format!(
+        "another request came under Message ID {mid}, which was used less than 247 s before; \
+         it was taken for a duplicate: answered as the first, and not stored. \
+         Count the Message ID up with each new request (RFC 7252, section 4.4)"
+    );
+    Warning { reason: Reason::MessageIdReused, detail }
+}
+
+/// Refuses a request with a precondition (RFC 7252, sections 5.10.8.1 and 5.10.8.2): no topic has an
+/// entity-tag to compare, and a request whose condition may not hold must not be performed.
+pub(super) fn refuse_preconditions(request: &Request) -> Option<Answer> {
+    let conditions = [OptionNumber::IF_MATCH, OptionNumber::IF_NONE_MATCH];
+    let number = conditions.into_iter().find(|number| request.options.find(*number).is_some())?;
+    let detail = format!("{} is a condition that no topic can meet; leave it out", option_name(number));
+    let refusal = Refusal::new(Reason::OptionUnsupported, None, detail);
+    Some(Answer::refused(Code::PRECONDITION_FAILED, refusal))
+}
+
+/// The format in which the client accepts a JSON answer: JSON, or text where it asks for that.
+pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
+    match request.accept {
+        None | Some(format::JSON) => Ok(format::JSON),
+        Some(format::TEXT_PLAIN) => Ok(format::TEXT_PLAIN),
+        Some(other) => {
+            let detail = format!(
+                "Accept asks for format {}; answers are 50 (application/json): \
+                 ask for that, or leave Accept out",
+                format_name(other)
+            );
+            let refusal = Refusal::new(Reason::NotAcceptable, None, detail);
+            // RFC 7252, section 5.10.4.
+            Err(Answer::refused(Code::NOT_ACCEPTABLE, refusal))
+        }
+    }
+}
+
+/// A format's number, with its name where it is known.
+pub(super) fn format_name(number: u16) -> Cow<'static, str> {
+    let name = match number {
+        format::TEXT_PLAIN => "text/plain",
+        format::LINK_FORMAT => "application/link-format",
+        41 => "application/xml",
+        format::OCTET_STREAM => "application/octet-stream",
+        47 => "application/exi",
+        format::JSON => "application/json",
+        format::CBOR => "application/cbor",
+        110 => "application/senml+json",
+        112 => "application/senml+cbor",
+        11_542 => "application/vnd.oma.lwm2m+tlv",
+        11_543 => "application/vnd.oma.lwm2m+json",
+        _ => return Cow::Owned(number.to_string()),
+    };
+    Cow::Owned(format!("{number} ({name})"))
+}
+
+fn option_name(number: OptionNumber) -> String {
+    match number.name() {
+        Some(name) => format!("option {number} ({name})"),
+        None => format!("option {number}"),
+    }
+}
+
+fn option_words(number: OptionNumber, fault: OptionFault) -> String {
+    let name = option_name(number);
+    match fault {
+        OptionFault::Unknown => {
+            let hint = match number {
+                OptionNumber::BLOCK1 | OptionNumber::BLOCK2 | OptionNumber(19 | 31) => {
+                    "block-wise transfer is not served: send the body in one message"
+                }
+                OptionNumber(9 | 21) => "the session is protected by DTLS: switch OSCORE off",
+                OptionNumber(2101) => "this older signature is not served: the DTLS session is the login",
+                _ => "it is critical, so the request cannot be served without it: leave it out",
+            };
+            format!("{name} is not supported; {hint}")
+        }
+        OptionFault::Length(bytes) => {
+            let allowed = number.rule().map_or_else(String::new, |rule| {
+                format!("; {} to {} are allowed", rule.bytes_min, rule.bytes_max)
+            });
+            let hint = match number {
+                OptionNumber::URI_PATH => ", and each segment of the path is an option of its own",
+                OptionNumber::ACCEPT => ", and the value is a number, not text",
+                _ => "",
+            };
+            format!("{name} has a length of {bytes} bytes{allowed}{hint}")
+        }
+        OptionFault::Repeated => format!("{name} may stand in a request once, and stands there twice"),
+        OptionFault::NotText => format!("{name} is not UTF-8 text"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_coap::UriPath;
+
+    use super::*;
+
+    fn detail(fault: RequestFault) -> (Reason, String) {
+        let refused = RefusedRequest { method: Code::POST, path: UriPath::parse("/topic/a"), fault };
+        let refusal = refused_below(&refused);
+        (refusal.reason, refusal.detail)
+    }
+
+    #[test]
+    fn what_the_coap_layer_refuses_is_named_with_method_and_path() {
+        let option = |number, fault| RequestFault::Option { number: OptionNumber(number), fault };
+        for (fault, reason, words) in [
+            (RequestFault::MethodUnknown, Reason::MethodWrong, "CoAP code 0.02 is no method"),
+            (
+                RequestFault::Proxying(OptionNumber(35)),
+                Reason::OptionUnsupported,
+                "option 35 (Proxy-Uri) asks for a proxy",
+            ),
+            (
+                option(27, OptionFault::Unknown),
+                Reason::OptionUnsupported,
+                "option 27 (Block1) is not supported; block-wise",
+            ),
+            (
+                option(2101, OptionFault::Unknown),
+                Reason::OptionUnsupported,
+                "option 2101 is not supported; this older",
+            ),
+            (
+                option(65_001, OptionFault::Unknown),
+                Reason::OptionUnsupported,
+                "option 65001 is not supported; it is critical",
+            ),
+            (
+                option(11, OptionFault::Length(300)),
+                Reason::OptionUnsupported,
+                "length of 300 bytes; 0 to 255 are allowed",
+            ),
+            (option(17, OptionFault::Repeated), Reason::OptionUnsupported, "option 17 (Accept) may stand"),
+            (
+                option(11, OptionFault::NotText),
+                Reason::OptionUnsupported,
+                "option 11 (Uri-Path) is not UTF-8",
+            ),
+            (RequestFault::OptionsTooMany { allowed: 64 }, Reason::OptionUnsupported, "more than 64 options"),
+        ] {
+            let (given, detail) = detail(fault);
+            assert_eq!(given, reason, "{detail}");
+            assert!(detail.starts_with("POST /topic/a: ") && detail.contains(words), "{detail}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_coap_is_described() {
+        for fault in Discard::ALL.iter().copied().filter(|fault| fault.is_malformed()) {
+            let refusal = malformed(fault);
+            assert_eq!(refusal.reason, Reason::MessageMalformed);
+            assert!(refusal.detail.len() < 200, "{}", refusal.detail);
+        }
+    }
+}
