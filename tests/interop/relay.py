@@ -1,4 +1,4 @@
-"""A relay between a peer and the server, as a NAT is one: it can lose datagrams and go on from another port."""
+"""A relay between a peer and the server, like a NAT: it can lose datagrams and go on from another port."""
 
 import contextlib
 import select
@@ -26,7 +26,7 @@ def is_last_flight(datagram):
 
 
 class Relay:
-    """One peer's way to the server. `on_answer(relay, datagram)` says whether an answer is passed on (it may call `move`)."""
+    """One peer's way to the server. `on_answer(relay, datagram)` says whether to pass an answer on; it may `move`."""
 
     def __init__(self, port, on_answer):
         self._server, self._on_answer = ("127.0.0.1", port), on_answer

@@ -64,8 +64,8 @@ impl ServerConfig {
         }
     }
 
-    /// A handshake lifetime that all repetitions of a flight fit into, with as much time for an answer to the last one as passed
-    /// before it; 60 s at least. In whole seconds.
+    /// A handshake lifetime that all repetitions of a flight fit into, with as much time for an answer to the
+    /// last one as passed before it; 60 s at least. In whole seconds.
     pub fn handshake_lifetime_for(retransmit_initial: Duration) -> Duration {
         let mut interval = retransmit_initial.min(RETRANSMIT_MAX);
         let mut last_repetition = Duration::ZERO;

@@ -1,11 +1,12 @@
-//! Cookies of the stateless front door (RFC 6347, section 4.2.1): key number (1) | start (10) | offer (5), the last two
-//! from HMAC-SHA256.
+//! Cookies of the stateless front door (RFC 6347, section 4.2.1): key number (1) | start (10) | offer (5),
+//! the last two from HMAC-SHA256.
 //!
-//! `start` covers the peer's address and port and the ClientHello up to its session_id: what the first fragment of a
-//! ClientHello surely holds. `offer` covers the cipher suites and compression methods besides, where the first fragment
-//! holds them. It stands apart because the second hello is longer by the cookie, so its first fragment may end before
-//! them although the first hello's did not; then nobody can compare them. The extensions stay out because some clients
-//! offer others the second time. Two keys live at a time; a new one is drawn every [`COOKIE_KEY_LIFETIME`].
+//! `start` covers the peer's address and port and the ClientHello up to its session_id: what the first
+//! fragment of a ClientHello surely holds. `offer` covers the cipher suites and compression methods besides,
+//! where the first fragment holds them. It stands apart because the second hello is longer by the cookie, so
+//! its first fragment may end before them although the first hello's did not; then nobody can compare them.
+//! The extensions stay out because some clients offer others the second time. Two keys live at a time; a new
+//! one is drawn every [`COOKIE_KEY_LIFETIME`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;

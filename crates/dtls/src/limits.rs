@@ -42,8 +42,8 @@ pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Highest record number of a ClientHello. Ours start where the ClientHello's is, so a stranger may not push them to the end.
 pub const CLIENT_HELLO_SEQUENCE_MAX: u64 = 1 << 31;
 
-/// Highest message_seq of a ClientHello: three cookie exchanges, because a peer may move or a key may change between two
-/// hellos. The client's later messages, and ours, are numbered on from there.
+/// Highest message_seq of a ClientHello: three cookie exchanges, because a peer may move or a key may change
+/// between two hellos. The client's later messages, and ours, are numbered on from there.
 pub const CLIENT_HELLO_MESSAGE_SEQ_MAX: u16 = 3;
 
 /// How long a cookie key is used; the one before it is still accepted.

@@ -4,8 +4,9 @@
 //! Before a good cookie nothing but a HelloVerifyRequest is ever sent, no alert either. A fragmented ClientHello is served
 //! when its first fragment reaches to the cookie; its other fragments are put together only after a good cookie.
 //!
-//! A cookie that does not verify is no cookie: it is older than its keys, the peer has moved, or this process is new. Its
-//! hello is asked for another one, so a client may send up to [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] more hellos than one.
+//! A cookie that does not verify is no cookie: it is older than its keys, the peer has moved, or this process
+//! is new. Its hello is asked for another one, so a client may send up to
+//! [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] more hellos than one.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -123,8 +124,9 @@ pub fn client_hello_random(datagram: &[u8]) -> Option<&[u8; 32]> {
     FirstHello::parse(datagram).ok().map(|hello| hello.start.random)
 }
 
-/// What a whole ClientHello at the start of a datagram offers, where that is certainly not DTLS 1.2: a client of DTLS 1.3
-/// alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it. Costs little for any other.
+/// What a whole ClientHello at the start of a datagram offers, where that is certainly not DTLS 1.2: a client
+/// of DTLS 1.3 alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it.
+/// Costs little for any other.
 pub fn hello_without_dtls_1_2(datagram: &[u8]) -> Option<OfferedVersions> {
     let (_, fragment) = RecordHeader::parse_first(datagram).ok()?;
     let (header, body) = MessageHeader::parse(&mut Reader::new(fragment)).ok()?;

@@ -1,5 +1,5 @@
-//! What a peer offered that cannot be served, in words for an operator: cipher suites and versions by their names, beside
-//! what is expected. Only the first few of each are kept, because a stranger wrote them.
+//! What a peer offered that cannot be served, in words for an operator: cipher suites and versions by their
+//! names, beside what is expected. Only the first few of each are kept, because a stranger wrote them.
 
 use std::fmt;
 

@@ -63,9 +63,11 @@ pub enum Opened<'a> {
     FinishedAgain,
     /// The peer ends the session. Answer with [`Session::close_notify`].
     CloseNotify,
-    /// The peer ends the session because of an error, with this description. It is not answered (RFC 5246, section 7.2.2).
+    /// The peer ends the session because of an error, with this description. It is not answered (RFC 5246,
+    /// section 7.2.2).
     FatalAlert(u8),
-    /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell it by [`Session::close_notify`].
+    /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell it by
+    /// [`Session::close_notify`].
     TooManyWarnings,
     /// A warning, with this description.
     WarningAlert(u8),

@@ -1,4 +1,5 @@
-//! One device and a whole shard: how sessions begin again, what is answered where answers are long, and how sessions end.
+//! One device and a whole shard: how sessions begin again, what is answered where answers are long, and how
+//! sessions end.
 
 use std::{
     net::SocketAddr,
@@ -32,7 +33,8 @@ impl Random for TestRandom {
     }
 }
 
-/// A shard, a platform that knows one key and answers each request by `answer`, and the device's end of the wire.
+/// A shard, a platform that knows one key and answers each request by `answer`, and the device's end of the
+/// wire.
 struct World {
     now: Instant,
     shard: Shard,
@@ -196,7 +198,8 @@ fn a_device_with_a_constant_random_on_a_fixed_port_is_let_in_again() {
         }
     }
     assert_eq!(world.shard.stats().gauges.handshakes, 1);
-    // While its cookie is the same, its hello cannot be told from a copy; its half handshake would end a second later anyway.
+    // While its cookie is the same, its hello cannot be told from a copy; its half handshake would end a
+    // second later anyway.
     assert!(world.connect(1, config()).is_none());
     world.now += Duration::from_secs(60);
     assert!(world.connect(1, config()).is_some());
@@ -327,8 +330,8 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
     }
 }
 
-/// RFC 6347 4.2.2: a repetition is a new record with a new number. One that is not looks like a replay and is dropped like
-/// one; its device gets in by its next attempt.
+/// RFC 6347 4.2.2: a repetition is a new record with a new number. One that is not looks like a replay and is
+/// dropped like one; its device gets in by its next attempt.
 #[test]
 fn a_last_flight_is_repeated_for_new_records_and_not_for_copies() {
     for suite in CipherSuite::ALL {

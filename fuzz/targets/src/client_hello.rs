@@ -31,7 +31,7 @@ pub fn client_hello(data: &[u8]) {
     ROOM.with_borrow_mut(|(datagram, reply)| {
         datagram.clear();
         let length = (data.len() as u32).to_be_bytes();
-        let message_seq = data.last().copied().unwrap_or(0) & 1;
+        let message_seq = data.last().copied().unwrap_or(0) & 7;
         datagram.extend_from_slice(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0]);
         datagram.extend_from_slice(&((data.len() + 12) as u16).to_be_bytes());
         datagram.extend_from_slice(&[

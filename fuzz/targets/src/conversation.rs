@@ -337,6 +337,8 @@ impl<'a> Conversation<'a> {
                     self.sessions.remove(index.expect("a session ends once"));
                 }
                 ShardEvent::Refused { .. }
+                | ShardEvent::KeyExchangeRejected { .. }
+                | ShardEvent::Stray { .. }
                 | ShardEvent::WrongKey { .. }
                 | ShardEvent::HandshakeEnded { .. }
                 | ShardEvent::RequestRefused { .. }

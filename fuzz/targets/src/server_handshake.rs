@@ -108,8 +108,16 @@ pub fn server_handshake(data: &[u8]) {
             panic!("the honest ClientHello begins a handshake");
         };
         let answer = Answer::choose(choice >> 3);
-        let mut attack =
-            Attack { handshake, now: start(), answer, asked: 0, sent: 0, proven: false, ended: 0 };
+        let mut attack = Attack {
+            handshake,
+            now: start(),
+            answer,
+            asked: 0,
+            rejected: 0,
+            sent: 0,
+            proven: false,
+            ended: 0,
+        };
         attack.drain(reply);
         while let Some(command) = script.next() {
             attack.run(command, honest, &mut script);
@@ -150,6 +158,7 @@ struct Attack {
     answer: Answer,
     /// How often a key was asked for.
     asked: u32,
+    rejected: usize,
     /// Datagrams.
     sent: usize,
     /// The honest Finished has come unchanged.
@@ -215,6 +224,11 @@ impl Attack {
                 }
                 HandshakeEvent::Failed(_) | HandshakeEvent::Expired => self.ended += 1,
                 HandshakeEvent::FinishedRejected(_) => assert_eq!(self.asked, 1),
+                HandshakeEvent::KeyExchangeRejected(rejected) => {
+                    self.rejected += 1;
+                    assert_eq!((self.rejected, self.asked), (1, 0), "told once, before a key is asked for");
+                    assert!(rejected.identity.len() <= limits::REJECTED_IDENTITY_BYTES_MAX);
+                }
             }
         }
         assert!(self.ended <= 1, "a handshake ends once");

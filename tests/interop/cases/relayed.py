@@ -1,4 +1,4 @@
-"""What a network does to a handshake: the port moves between the hellos, the server is another one, the last flight is lost."""
+"""What happens to handshakes: the port moves or the server restarts between the hellos; the last flight is lost."""
 
 from fleet import create_device
 from harness import case, check

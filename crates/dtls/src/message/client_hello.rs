@@ -21,8 +21,8 @@ pub(crate) struct ClientHelloStart<'a> {
     pub(crate) cookie: &'a [u8],
 }
 
-/// The part behind the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A first fragment
-/// may hold it or not.
+/// The part behind the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A
+/// first fragment may hold it or not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientHelloOffer<'a> {
     pub(crate) cipher_suites: &'a [u8],
@@ -35,9 +35,9 @@ impl<'a> ClientHelloOffer<'a> {
     }
 }
 
-/// Tells one ClientHello of a peer from another: its message_seq and its cookie, which is a MAC over all else of it that
-/// a client has to repeat. A copy of a hello has the same; a new attempt has the same only while the key of the cookie is
-/// the same, even where a device begins each attempt with the same random.
+/// Tells one ClientHello of a peer from another: its message_seq and its cookie, which is a MAC over all else
+/// of it that a client has to repeat. A copy of a hello has the same; a new attempt has the same only while
+/// the key of the cookie is the same, even where a device begins each attempt with the same random.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HelloId {
     pub(crate) message_seq: u16,
@@ -130,8 +130,8 @@ impl<'a> ClientHello<'a> {
         numbers(self.cipher_suites)
     }
 
-    /// What supported_versions lists where DTLS 1.2 is not among it (RFC 8446, section 4.2.1). A server of ours negotiates by
-    /// the version field alone; this only tells why nothing else fits.
+    /// What supported_versions lists where DTLS 1.2 is not among it (RFC 8446, section 4.2.1). A server of
+    /// ours negotiates by the version field alone; this only tells why nothing else fits.
     pub(crate) fn versions_without_1_2(&self) -> Option<OfferedVersions> {
         let mut block = Reader::new(self.extension_block);
         while let (Ok(extension), Ok(data)) = (block.u16(), block.vector16()) {

@@ -11,8 +11,8 @@ const BODY_BYTES: usize = 2 + 1 + COOKIE_BYTES;
 /// Bytes of the whole datagram: 44.
 pub(crate) const DATAGRAM_BYTES: usize = HEADER_BYTES + MESSAGE_HEADER_BYTES + BODY_BYTES;
 
-/// Appends the whole datagram. It repeats the record number of the ClientHello, and its message_seq (reported erratum
-/// 5186); its version is DTLS 1.0 whatever follows (RFC 6347 4.2.1).
+/// Appends the whole datagram. It repeats the record number of the ClientHello, and its message_seq (reported
+/// erratum 5186); its version is DTLS 1.0 whatever follows (RFC 6347 4.2.1).
 pub(crate) fn put_datagram(out: &mut Vec<u8>, sequence: u64, message_seq: u16, cookie: &[u8; COOKIE_BYTES]) {
     let mut message = [0; MESSAGE_HEADER_BYTES + BODY_BYTES];
     let header = MessageHeader::unfragmented(HandshakeType::HELLO_VERIFY_REQUEST, message_seq, BODY_BYTES);

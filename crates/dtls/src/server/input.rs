@@ -161,7 +161,8 @@ impl ServerHandshake {
         }
     }
 
-    /// What is too long to be put together is dropped; an operator should hear of it where it is the awaited identity.
+    /// What is too long to be put together is dropped; an operator should hear of it where it is the awaited
+    /// identity.
     fn note_long_key_exchange(&mut self, mut reader: Reader<'_>) {
         let Ok(header) = MessageHeader::read(&mut reader) else { return };
         let is_awaited = matches!(self.state, State::AwaitKeyExchange(_))

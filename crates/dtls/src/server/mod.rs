@@ -75,7 +75,8 @@ pub enum HandshakeEvent {
     Established(Box<Session>),
     /// A Finished did not verify, and was dropped. Comes at the first one. The handshake goes on until it expires.
     FinishedRejected(Box<FailedFinished>),
-    /// A ClientKeyExchange cannot be used, and was dropped. Comes at the first one. The handshake goes on until it expires.
+    /// A ClientKeyExchange cannot be used, and was dropped. Comes at the first one. The handshake goes on
+    /// until it expires.
     KeyExchangeRejected(Box<RejectedKeyExchange>),
     /// The handshake is over; the alert waits in [`ServerHandshake::poll_transmit`].
     Failed(Refusal),
@@ -86,7 +87,8 @@ pub enum HandshakeEvent {
 /// A ClientKeyExchange whose identity nobody was asked about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RejectedKeyExchange {
-    /// How the identity begins: what a stranger sent, at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`] of any bytes.
+    /// How the identity begins: what a stranger sent, at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`]
+    /// of any bytes.
     pub identity: Vec<u8>,
     /// What is wrong.
     pub fault: KeyExchangeFault,
@@ -97,7 +99,8 @@ pub struct RejectedKeyExchange {
 pub enum KeyExchangeFault {
     /// The identity has so many bytes, more than are put together.
     TooLong(usize),
-    /// It is not one vector: another key exchange than that with a pre-shared key, or a length that does not fit.
+    /// It is not one vector: another key exchange than that with a pre-shared key, or a length that does not
+    /// fit.
     Malformed,
 }
 

@@ -1,5 +1,6 @@
-//! Section B, cases 48, 201 and 202: cookies that no longer verify, and the exchanges that follow. A peer moves to another port
-//! between its hellos, or the server is another process, or the cookie is older than its keys.
+//! Section B, cases 48, 201 and 202: cookies that no longer verify, and the exchanges that follow. A peer
+//! moves to another port between its hellos, or the server is another process, or the cookie is older than
+//! its keys.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Answers that do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and a datagram has an
-//! end. A request always gets some answer, or its device would send it again and again.
+//! Answers that do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and a
+//! datagram has an end. A request always gets some answer, or its device would send it again and again.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,9 @@ pub(super) fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Par
     Cow::Owned(Params { message_bytes_max: plaintext_bytes_max, ..params.clone() })
 }
 
-/// What is answered where `response` does not fit. An error says it all by its code, so its payload may be left out
-/// (RFC 7252, section 5.5.2); a success without its content would be another answer, so it becomes a 5.00.
+/// What is answered where `response` does not fit. An error says it all by its code, so its payload may be
+/// left out (RFC 7252, section 5.5.2); a success without its content would be another answer, so it becomes a
+/// 5.00.
 pub(super) fn shorter(response: &Response) -> Response {
     if response.code.class() < 4 {
         return Response::new(Code::INTERNAL_SERVER_ERROR);

@@ -26,8 +26,9 @@ pub(super) struct Established {
     /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
     /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
     armed: [u64; 3],
-    /// Its ClientHello: a late copy of that begins no other handshake. Its cookie is part of it, so a device that has the
-    /// same random each time is let in again when the key of the cookie has changed, within a minute.
+    /// Its ClientHello: a late copy of that begins no other handshake. Its cookie is part of it, so a device
+    /// that has the same random each time is let in again when the key of the cookie has changed, within a
+    /// minute.
     hello: HelloId,
     /// When it was last heard, in seconds since the shard's start.
     heard_s: u32,

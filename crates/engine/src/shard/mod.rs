@@ -181,7 +181,8 @@ impl Shard {
         }
     }
 
-    /// Tells the platform of another protocol, within limits; `stray` is asked only where there is room for it.
+    /// Tells the platform of another protocol, within limits; `stray` is asked only where there is room for
+    /// it.
     fn tell_stray(&mut self, now: Instant, peer: SocketAddr, stray: impl FnOnce() -> Option<Stray>) {
         if !self.strays.has_room(now) {
             return;

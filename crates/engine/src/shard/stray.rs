@@ -1,8 +1,9 @@
-//! Other protocols at our port: plain CoAP, TLS, HTTP, DTLS of other versions. Nobody is answered, but an operator should read
-//! which device talks the wrong one. The addresses are not proven, so what is told is bounded, whoever sends what.
+//! Other protocols at our port: plain CoAP, TLS, HTTP, DTLS of other versions. Nobody is answered, but an
+//! operator should read which device talks the wrong one. The addresses are not proven, so what is told is
+//! bounded, whoever sends what.
 //!
-//! Limits: [`BURST`] reports at once and one more every [`REFILL`] per shard; of one address (IPv6: /64) and protocol one
-//! every [`QUIET`]. What is not told is still counted.
+//! Limits: [`BURST`] reports at once and one more every [`REFILL`] per shard; of one address (IPv6: /64) and
+//! protocol one every [`QUIET`]. What is not told is still counted.
 
 use std::{
     collections::VecDeque,
@@ -69,13 +70,15 @@ impl fmt::Display for Stray {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PlainCoap => f.write_str(
-                "this looks like plain CoAP; this port speaks CoAP over DTLS 1.2: use coaps:// instead of coap://",
+                "this looks like plain CoAP; this port speaks CoAP over DTLS 1.2: \
+                 use coaps:// instead of coap://",
             ),
             Self::Http => f.write_str("this looks like HTTP; this port speaks CoAP over DTLS 1.2"),
             Self::Tls => f.write_str("this looks like TLS; this port speaks DTLS 1.2, the same over UDP"),
             Self::OtherVersions(offered) => offered.fmt(f),
             Self::Unknown([a, b, c, d]) => {
-                write!(f, "this is no DTLS (it begins with {a:02x} {b:02x} {c:02x} {d:02x}); this port speaks DTLS 1.2")
+                write!(f, "this is not DTLS (it begins with {a:02x} {b:02x} {c:02x} {d:02x}); ")?;
+                f.write_str("this port speaks DTLS 1.2")
             }
         }
     }

@@ -39,7 +39,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "dtls.handshake_lifetime",
         "60s",
-        "a handshake that is not done by then is dropped, 5s to 10m; unless set: 60s or as long as all retransmissions need (243s for 9s)",
+        "a handshake not done by then is dropped, 5s to 10m; unless set, all retransmissions fit into it",
     ),
     key(
         "dtls.extended_master_secret",

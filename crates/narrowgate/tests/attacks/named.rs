@@ -1,4 +1,5 @@
-//! What an operator reads of peers that cannot be served: in `narrowgate refused`, in plain words, and not more than is good.
+//! What an operator reads of peers that cannot be served: in `narrowgate refused`, in plain words, and not
+//! more than is good.
 
 use std::net::{SocketAddr, UdpSocket};
 

@@ -6,7 +6,8 @@ use crate::{
     harness::Server,
 };
 
-/// Sends the client's hello; its cookie is bad here, so another one is asked for, under the hello's own number.
+/// Sends the client's hello; its cookie is bad here, so another one is asked for, under the hello's own
+/// number.
 #[track_caller]
 fn ask_again(client: &mut Client) {
     let number = client.hello.message_seq;
@@ -77,7 +78,6 @@ fn a_wrong_key_is_explained_after_a_second_exchange_too() {
     let server = Server::start();
     for protection in Protection::ALL {
         let mut client = server.client(protection);
-        client.psk = client.device.secret[..16].as_bytes().to_vec();
         client.ask_cookie();
         client.hello.cookie[3] ^= 1;
         ask_again(&mut client);

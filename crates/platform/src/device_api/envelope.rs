@@ -180,8 +180,8 @@ pub fn reply(id: Option<&str>, result: Result<(), &MessageFault>) -> Vec<u8> {
     reply
 }
 
-/// A message as JSON text, cut where it would be too long for the shortest record (RFC 6066: 512 bytes). The device's log
-/// has all of it.
+/// A message as JSON text, cut where it would be too long for the shortest record (RFC 6066: 512 bytes). The
+/// device's log has all of it.
 fn short_text(message: &str) -> String {
     // A string becomes JSON text that stands for it, with whatever a stranger put into it escaped.
     let as_json = |text: &str| serde_json::Value::from(text).to_string();
