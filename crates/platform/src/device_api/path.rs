@@ -125,8 +125,8 @@ fn mistake(session: &Grant, path: &UriPath) -> Option<String> {
         }
     }
     let rest = own_rest(session, &segments)?;
-    if NOT_SERVED.iter().any(|topic| rest.starts_with(topic)) {
-        return Some(format!("the topic {rest} is not served by this version"));
+    if let Some(topic) = NOT_SERVED.iter().find(|topic| rest.starts_with(**topic)) {
+        return Some(format!("{topic}… is not served by this version"));
     }
     let nearest = TOPICS.into_iter().min_by_key(|topic| distance(topic, &rest))?;
     (distance(nearest, &rest) <= SLIPS_MAX).then(|| format!("perhaps {nearest} is meant"))

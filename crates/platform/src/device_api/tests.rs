@@ -238,7 +238,7 @@ fn an_unknown_path_names_the_probable_mistake() {
         ),
         (
             &format!("/topic/sys/{KEYS}/thing/attribute/update"),
-            "thing/attribute/update is not served by this version",
+            "thing/attribute/… is not served by this version",
         ),
         (
             &format!("/topic/sys/{KEYS}/what/ever"),

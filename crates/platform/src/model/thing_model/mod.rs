@@ -20,7 +20,7 @@
 //!
 //! | `dataType` | a value is |
 //! |---|---|
-//! | `"INT"` | an integer of 32 bits, written without fraction or exponent |
+//! | `"INT"` | an integer of 32 bits, written without fraction or exponent; `-0` is none |
 //! | `"FLOAT"` | a number that fits a 32-bit float |
 //! | `"DOUBLE"` | a number |
 //! | `"BOOL"` | `true`, `false`, `1` or `0` |
