@@ -65,7 +65,7 @@ impl Registry {
             }
             None => names::new_device_key(&*self.entropy),
         };
-        let (device_secret, warning) = checked_or_new("deviceSecret", request.device_secret, || {
+        let (device_secret, warnings) = checked_or_new("deviceSecret", request.device_secret, || {
             names::new_device_secret(&*self.entropy)
         })?;
         let name = request.name.unwrap_or_default();
@@ -84,7 +84,7 @@ impl Registry {
             product_key: device.product_key,
             device_key: device.device_key,
             device_secret,
-            warnings: warning.into_iter().collect(),
+            warnings,
         })
     }
 

@@ -72,16 +72,16 @@ fn checked_limit(limit: usize, limit_max: usize) -> Result<usize, RegistryError>
     }
 }
 
-/// The secret that somebody brought, checked, with a warning if it is weak; or a new one.
+/// The secret that somebody brought, checked, with warnings if it is weak or its key has a zero byte; or a new one.
 fn checked_or_new(
     field: &'static str,
     brought: Option<Secret>,
     new: impl FnOnce() -> Secret,
-) -> Result<(Secret, Option<String>), RegistryError> {
-    let Some(secret) = brought else { return Ok((new(), None)) };
+) -> Result<(Secret, Vec<String>), RegistryError> {
+    let Some(secret) = brought else { return Ok((new(), Vec::new())) };
     checked(field, names::check_secret(secret.expose()))?;
-    let warning = names::weakness(&secret);
-    Ok((secret, warning))
+    let warnings = names::weakness(&secret).into_iter().chain(names::cut_by_text(&secret)).collect();
+    Ok((secret, warnings))
 }
 
 #[cfg(test)]
