@@ -1,6 +1,6 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
 //! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`) and J (`authority`), and changes to everything
-//! (`mutations`).
+//! (`mutations`). Besides, what the operator reads about it: as it happens (`listening`), and why (`mistakes`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
 //! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing
@@ -32,7 +32,9 @@ mod format;
 mod handshake;
 mod harness;
 mod identity;
+mod listening;
 mod load;
+mod mistakes;
 mod mutations;
 mod negotiation;
 mod record;

@@ -20,6 +20,7 @@ pub use self::{
     products::{NewProduct, ProductPatch},
 };
 use crate::{
+    ids::{DeviceId, DeviceName},
     model::product::Product,
     ports::{Clock, Entropy, Store},
     rules::names,
@@ -41,6 +42,15 @@ impl Registry {
     /// Verbs over these ports.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { store, clock, entropy }
+    }
+
+    /// The keys of a device; `None` where it is gone.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn device_name(&self, device: DeviceId) -> Result<Option<DeviceName>, RegistryError> {
+        let device = self.store.device_by_id(device).await?;
+        Ok(device.map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key }))
     }
 
     async fn existing_product(&self, product_key: &str) -> Result<Product, RegistryError> {
