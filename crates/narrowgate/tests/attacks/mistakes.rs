@@ -141,5 +141,12 @@ fn a_name_of_another_case_is_told_which_one_exists() {
         let words = words.replace('"', "\\\"");
         server.wait_for_json(&["refused", "--limit", "100"], |refused| refused.contains(&words));
     }
+    let mut client = Client::new(server.address, registered.device.clone(), Protection::Ccm8);
+    client.identity.push(0);
+    fail(&mut client);
+    assert_said(&server, "15bBZlRknc", "a NUL at byte 21; ");
+    let create = ["device", "create", "--product", PRODUCT_KEY, "--device-key", "15bbzlrknc"];
+    let warnings = server.json(&create)["warnings"].to_string();
+    assert!(warnings.contains("device pk/15bBZlRknc exists, whose key differs in the case"), "{warnings}");
     server.assert_alive();
 }
