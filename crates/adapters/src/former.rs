@@ -1,5 +1,6 @@
-//! Secrets that were replaced while this process ran: they let nobody in, but tell an operator which one a device
-//! still uses. In memory only, so that whoever copies the store cannot read with them what was recorded before.
+//! Secrets that were replaced while this process ran: they let nobody in, but tell an operator which one a
+//! device still uses. In memory only, so that whoever copies the store cannot read with them what was
+//! recorded before.
 
 use std::{
     collections::VecDeque,

@@ -1,7 +1,7 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
-//! The bridge publishes what is committed, in the order of the commits, with the times that the device's log has; any
-//! number of listeners follow. A listener that is slower than the fleet misses events
+//! The bridge publishes what is committed, in the order of the commits, with the times that the device's
+//! log has; any number of listeners follow. A listener that is slower than the fleet misses events
 //! and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::sync::Arc;
@@ -138,8 +138,9 @@ impl Subscription {
         }
     }
 
-    /// Waits for the next event, with the keys of its device. The listener looks them up, so that no listener costs
-    /// the bridge more than another, and none changes the order. Events of devices that were deleted since are left out.
+    /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
+    /// listener costs the bridge more than another, and none changes the order. Events of devices that were
+    /// deleted since are left out.
     pub async fn next_named(&mut self, registry: &Registry) -> Next {
         loop {
             let event = match self.next().await {
@@ -195,7 +196,10 @@ mod tests {
         event.device = Some(DeviceId(1));
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
-            r#"{"time":7,"receivedAt":9,"event":"report","deviceKey":"d","reason":"wrong_key","points":{"temp":21.5}}"#
+            concat!(
+                r#"{"time":7,"receivedAt":9,"event":"report","deviceKey":"d","reason":"wrong_key","#,
+                r#""points":{"temp":21.5}}"#
+            )
         );
     }
 }

@@ -201,12 +201,13 @@ pub trait Store: Send + Sync + 'static {
         product_key: &'a str,
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>>;
-    /// Secrets that the device had before, newest first, as far as this process saw them replaced: never on disk, and
-    /// good for nothing but telling an operator that one was used.
+    /// Secrets that the device had before, newest first, as far as this process saw them replaced: never on
+    /// disk, and good for nothing but telling an operator that one was used.
     fn former_secrets(&self, _device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
         Box::pin(ready(Ok(Vec::new())))
     }
-    /// What may have been meant by a name that does not exist. Takes bounded time, however many names there are.
+    /// What may have been meant by a name that does not exist. Takes bounded time, however many names there
+    /// are.
     fn similar_names<'a>(
         &'a self,
         _name: &'a DeviceName,

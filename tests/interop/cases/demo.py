@@ -55,6 +55,6 @@ def _next_line(world):
         eventually("the lines are not printed", lambda: gateway.log(1000).count("| openssl s_client") == 2)
         pasted(_PROOFS[3])
         eventually("the next line is not printed", lambda: gateway.log(1000).count("| openssl s_client") == 3)
-        check("connects with it from" in gateway.log(1000), "what a device does with the secret is not said")
+        check("with it from now on" in gateway.log(1000), "what a device does with the secret is not said")
         pasted(_PROOFS[2])
         check(gateway.json("device", "show", "demo-factory")["state"] != "inactive", "it is not activated")

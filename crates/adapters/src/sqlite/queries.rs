@@ -95,7 +95,8 @@ pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Opt
     reader.prepare(&sql)?.query_row([&name.product_key, &name.device_key], rows::device).optional()
 }
 
-/// Names that exist and differ from this one in the case of letters alone, if at all. A few looks into indexes.
+/// Names that exist and differ from this one in the case of letters alone, if at all. A few looks into
+/// indexes.
 pub(super) fn similar_names(reader: &Reader, name: &DeviceName) -> rusqlite::Result<SimilarNames> {
     let first_from = |sql: &'static str| {
         move |from: &str| reader.prepare(sql)?.query_row([from], |row| row.get::<_, String>(0)).optional()

@@ -1,6 +1,6 @@
-//! The words for a refusal that need a look into the store or some hundred hashes: which mistake a wrong key fits, and
-//! which name was meant by one that does not exist. Off the data path, after the answer was decided, and for a bounded
-//! number of refusals: the others are told without.
+//! The words for a refusal that need a look into the store or some hundred hashes: which mistake a wrong
+//! key fits, and which name was meant by one that does not exist. Off the data path, after the answer was
+//! decided, and for a bounded number of refusals: the others are told without.
 
 use std::{
     future::Future,
@@ -36,15 +36,16 @@ const PER_SECOND_MAX: u32 = 20;
 const PER_SOURCE_MAX: u32 = 5;
 /// Former secrets of the device that are tried, the newest.
 const FORMER_MAX: usize = 16;
-/// Devices of the same product whose secrets are tried: so many that were registered before the device, and so many
-/// after it. Who gives a device another one's secret takes it from a neighbouring row.
+/// Devices of the same product whose secrets are tried: so many that were registered before the device, and
+/// so many after it. Who gives a device another one's secret takes it from a neighbouring row.
 const NEIGHBOURS: i64 = 50;
 
 /// What is said of a wrong key that none of the candidates explains.
 const UNEXPLAINED: &str =
     "the key is not the one of this identity's secret, and fits none of the usual mistakes";
 /// What is said of a wrong key that was not looked into.
-pub(super) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it fits was not looked into: too many refusals at once";
+pub(super) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
+                                       fits was not looked into: too many refusals at once";
 
 /// Which refusals may be looked into.
 pub(super) struct Diagnoses {

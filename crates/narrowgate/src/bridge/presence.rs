@@ -164,8 +164,8 @@ impl Presence {
         self.hand_over(state, change);
     }
 
-    /// Hands a change to ingest, and tells the listeners when it is committed; where the store refuses it, it is kept
-    /// and tried again.
+    /// Hands a change to ingest, and tells the listeners when it is committed; where the store refuses it,
+    /// it is kept and tried again.
     fn hand_over(self: &Arc<Self>, state: &mut State, change: Change) {
         let Change { device, state: new, at, cause } = change.clone();
         state.changes += 1;

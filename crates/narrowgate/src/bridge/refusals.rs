@@ -154,8 +154,8 @@ impl Refusals {
         });
     }
 
-    /// Writes down the refusal of an identity, which was decided already; where its names are unknown, with the ones
-    /// that were probably meant, which are looked up off the data path.
+    /// Writes down the refusal of an identity, which was decided already; where its names are unknown, with
+    /// the ones that were probably meant, which are looked up off the data path.
     pub(super) fn record_identity(
         self: &Arc<Self>,
         mut refused: Refused,

@@ -495,11 +495,12 @@ async fn product(core: &Core, product_key: &str) -> Option<Arc<CachedProduct>> {
 }
 
 fn announce(core: &Core, event: FeedEvent, grant: &Grant, peer: SocketAddr, suite: CipherSuite) {
-    tracing::debug!(product_key = grant.product_key, device_key = grant.device_key, %peer, event = event.event);
+    let Grant { product_key, device_key, .. } = grant;
+    tracing::debug!(product_key, device_key, %peer, event = event.event);
     if core.feed.has_subscribers() {
         core.feed.publish(FeedEvent {
-            product_key: Some(grant.product_key.clone()),
-            device_key: Some(grant.device_key.clone()),
+            product_key: Some(product_key.clone()),
+            device_key: Some(device_key.clone()),
             peer: Some(peer.to_string()),
             detail: Some(suite.name().to_owned()),
             ..event

@@ -157,9 +157,9 @@ fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
         let what = match device.secure_mode {
             2 => "has its own secret and reports",
             _ => {
-                "fetches its own secret by its product's, stores it, and connects with it in secure mode 2; when it has \
-                 fetched it, the next line to paste appears here (once it is in use, only narrowgate device reset lets it \
-                 fetch another)"
+                "fetches its own secret by its product's, stores it, and connects with it in secure mode 2; \
+                 the next line to paste appears here when it has fetched it (once it is in use, only \
+                 narrowgate device reset lets it fetch another)"
             }
         };
         output::line(&format!(

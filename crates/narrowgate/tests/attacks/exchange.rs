@@ -44,8 +44,9 @@ fn attack_124_duplicate_confirmable_request() {
     });
 }
 
-/// What a Message ID means ends with the session (RFC 7252, section 4.4, and 9.1.1 for DTLS): exactly once is a promise for
-/// as long as it lasts. A device that must repeat a report after a new handshake gives it the report's own time.
+/// What a Message ID means ends with the session (RFC 7252, section 4.4, and 9.1.1 for DTLS): exactly once
+/// is a promise for as long as it lasts. A device that must repeat a report after a new handshake gives it
+/// the report's own time.
 #[test]
 fn a_message_repeated_after_a_new_handshake_is_stored_again() {
     let server = Server::start();

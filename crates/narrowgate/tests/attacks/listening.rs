@@ -1,4 +1,5 @@
-//! What `listen` shows as it happens is what the device's log keeps: the same entries, in the same order, at the same times.
+//! What `listen` shows as it happens is what the device's log keeps: the same entries, in the same order,
+//! at the same times.
 
 use serde_json::Value;
 
@@ -60,7 +61,10 @@ fn a_report_is_heard_with_the_devices_time_and_the_servers() {
     let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
     let begun = now();
     let path = client.device.report_path();
-    let body = r#"{"id":"1","version":"1.0","params":{"measurepoints":{"t":1},"time":1700000000000},"method":"thing.measurepoint.post"}"#;
+    let body = concat!(
+        r#"{"id":"1","version":"1.0","method":"thing.measurepoint.post","#,
+        r#""params":{"measurepoints":{"t":1},"time":1700000000000}}"#
+    );
     for (mid, has_time) in [(1, true), (2, false)] {
         let body = if has_time { body.to_owned() } else { body.replace(r#","time":1700000000000"#, "") };
         let answer = client.exchange(&coap::post(mid, &path, &body));

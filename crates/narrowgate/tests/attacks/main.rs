@@ -1,6 +1,7 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
 //! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`) and J (`authority`), and changes to everything
-//! (`mutations`). Besides, what the operator reads about it: as it happens (`listening`), and why (`mistakes`).
+//! (`mutations`). Besides, what the operator reads about it: as it happens (`listening`), and why
+//! (`mistakes`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
 //! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing

@@ -62,7 +62,7 @@ fn a_key_is_told_from_the_right_one_by_what_was_done_to_it() {
     for (number, (key, words)) in [
         (digits.as_bytes().to_vec(), "hex digits of the hash"),
         (b"LofaDLnK0sH7c2lTHOlkSg==".to_vec(), "base64 text of the right key"),
-        (key_of(&digits[..]), "hash's hex text was hashed again"),
+        (key_of(digits), "hash's hex text was hashed again"),
         (key_of("Z5YtZaQpK5IWocakV7zQ\r"), "carriage return"),
         (key_of("nobody's"), "none of the usual mistakes"),
     ]
@@ -98,7 +98,7 @@ fn secrets_of_before_and_of_other_devices_are_recognised() {
             fail(&mut client);
             let refused = ["device", "log", PRODUCT_KEY, &key];
             server.wait_for_json(&refused, |log| {
-                log.matches("had before").count() >= 1 + usize::from(*former != client.device.secret)
+                log.matches("had before").count() > usize::from(*former != client.device.secret)
             });
         }
     }
@@ -141,7 +141,7 @@ fn a_name_of_another_case_is_told_which_one_exists() {
         let words = words.replace('"', "\\\"");
         server.wait_for_json(&["refused", "--limit", "100"], |refused| refused.contains(&words));
     }
-    let mut client = Client::new(server.address, registered.device.clone(), Protection::Ccm8);
+    let mut client = Client::new(server.address, registered.device, Protection::Ccm8);
     client.identity.push(0);
     fail(&mut client);
     assert_said(&server, "15bBZlRknc", "a NUL at byte 21; ");

@@ -106,8 +106,8 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The keys of a malformed identity that is a good one with something around its fields: a terminating NUL, the line
-/// end of a configuration file, a blank behind a comma. Only for the log: nobody is let in by it.
+/// The keys of a malformed identity that is a good one with something around its fields: a terminating NUL,
+/// the line end of a configuration file, a blank behind a comma. Only for the log: nobody is let in by it.
 fn meant(bytes: &[u8]) -> Option<DeviceName> {
     let text = std::str::from_utf8(bytes.get(..IDENTITY_BYTES_MAX).unwrap_or(bytes)).ok()?;
     let fields: Vec<&str> =

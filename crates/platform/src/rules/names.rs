@@ -10,8 +10,8 @@
 //!
 //! A comma separates the fields of an identity, which has no spaces: a key with either could never log in.
 //!
-//! Generated secrets are drawn again while their key has a zero byte: shells, `strlen` and libcoap 4.3.1 cut it there.
-//! One secret in 16 is thrown away, which costs 0.09 bit.
+//! Generated secrets are drawn again while their key has a zero byte: shells, `strlen` and libcoap 4.3.1
+//! cut it there. One secret in 16 is thrown away, which costs 0.09 bit.
 
 use crate::{ports::Entropy, rules::psk::psk, secret::Secret};
 
@@ -142,7 +142,8 @@ pub fn new_asset_id(entropy: &dyn Entropy) -> String {
 
 /// Draws until the key of the secret can be handled as text by those who do so.
 fn without_zero_byte(entropy: &dyn Entropy, characters: usize) -> Secret {
-    // Each is good with a probability of 0.94. The bound is for a broken source, which gives the same for ever.
+    // Each is good with a probability of 0.94. The bound is for a broken source, which gives the same for
+    // ever.
     const DRAWS_MAX: usize = 64;
     let mut secret = Secret::new(alphanumeric(entropy, characters));
     for _ in 1..DRAWS_MAX {

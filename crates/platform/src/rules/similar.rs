@@ -1,5 +1,5 @@
-//! A name that does not exist, and the one that was probably meant: for the words of a refusal. Names are compared as
-//! bytes, and nothing here lets anybody in.
+//! A name that does not exist, and the one that was probably meant: for the words of a refusal. Names are
+//! compared as bytes, and nothing here lets anybody in.
 
 use std::cmp::Ordering;
 
@@ -8,10 +8,11 @@ use crate::{ids::DeviceName, model::log::Reason, ports::SimilarNames};
 /// Looks into the sorted list of keys at most, for one search.
 pub const SEEKS_MAX: usize = 256;
 
-/// Finds a stored key that is `key` but for the case of its letters. `seek` gives the first stored key that is not
-/// less than its argument, in the order of bytes.
+/// Finds a stored key that is `key` but for the case of its letters. `seek` gives the first stored key that
+/// is not less than its argument, in the order of bytes.
 ///
-/// Leaps from one spelling of the key to the next one that can be stored, so the number of spellings does not matter.
+/// Leaps from one spelling of the key to the next one that can be stored, so the number of spellings does
+/// not matter.
 ///
 /// # Errors
 /// What `seek` fails with.
@@ -97,7 +98,8 @@ pub fn explain(reason: Reason, name: &DeviceName, similar: &SimilarNames) -> Opt
     }
 }
 
-/// What to tell people where the keys of an identity stand in the wrong order, if `found` is a product by the second.
+/// What to tell people where the keys of an identity stand in the wrong order, if `found` is a product by
+/// the second.
 pub fn explain_exchanged(name: &DeviceName, found: &SimilarNames) -> Option<String> {
     let DeviceName { product_key, device_key } = name;
     (found.product_key.as_ref() == Some(device_key)).then(|| {

@@ -1,8 +1,8 @@
 //! What a wrong key was probably meant to be.
 //!
-//! After a handshake whose Finished did not verify, the server still holds the transcript and can try other keys on
-//! it, off the data path. The keys of the likely mistakes are made here, each with the words that help whoever made
-//! it. None of them grants access.
+//! After a handshake whose Finished did not verify, the server still holds the transcript and can try other
+//! keys on it, off the data path. The keys of the likely mistakes are made here, each with the words that
+//! help whoever made it. None of them grants access.
 
 mod base64;
 mod keys;
@@ -40,7 +40,8 @@ impl Mistake {
     }
 }
 
-/// The likely mistakes for this identity, likeliest first; at most [`CANDIDATES_MAX`], and never the right key.
+/// The likely mistakes for this identity, likeliest first; at most [`CANDIDATES_MAX`], and never the right
+/// key.
 pub fn candidates(credentials: &Credentials, identity: &Identity) -> Vec<Mistake> {
     let (right, other, other_detail) = match identity.mode {
         SecureMode::DeviceSecret => (

@@ -82,7 +82,8 @@ fn checked_limit(limit: usize, limit_max: usize) -> Result<usize, RegistryError>
     }
 }
 
-/// The secret that somebody brought, checked, with warnings if it is weak or its key has a zero byte; or a new one.
+/// The secret that somebody brought, checked, with warnings if it is weak or its key has a zero byte; or a
+/// new one.
 fn checked_or_new(
     field: &'static str,
     brought: Option<Secret>,
