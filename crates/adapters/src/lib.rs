@@ -7,5 +7,6 @@ pub mod failpoint;
 pub mod memory;
 pub mod sqlite;
 
+mod former;
 mod latest;
 mod life;

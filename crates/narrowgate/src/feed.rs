@@ -1,11 +1,16 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
-//! The bridge publishes; any number of listeners follow. A listener that is slower than the fleet misses events
+//! The bridge publishes what is committed, in the order of the commits, with the times that the device's
+//! log has; any number of listeners follow. A listener that is slower than the fleet misses events
 //! and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::sync::Arc;
 
-use narrowgate_platform::{ids::UnixMillis, model::log::Reason};
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::log::Reason,
+    service::registry::Registry,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
@@ -17,10 +22,16 @@ pub const EVENTS_KEPT: usize = 4096;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedEvent {
-    /// When.
+    /// When: as in the device's log; for `report` the device's own time.
     pub time: UnixMillis,
+    /// When a report arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<UnixMillis>,
     /// What: `activated`, `login`, `online`, `offline`, `refused`, `report`, `secret_issued` and the like.
     pub event: &'static str,
+    /// Whose, where the keys are still to be looked up: see [`Subscription::next_named`].
+    #[serde(skip)]
+    pub device: Option<DeviceId>,
     /// Product, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product_key: Option<String>,
@@ -52,7 +63,9 @@ impl FeedEvent {
     pub fn new(time: UnixMillis, event: &'static str) -> Self {
         Self {
             time,
+            received_at: None,
             event,
+            device: None,
             product_key: None,
             device_key: None,
             identity: None,
@@ -124,6 +137,25 @@ impl Subscription {
             Err(broadcast::error::RecvError::Closed) => Next::Ended,
         }
     }
+
+    /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
+    /// listener costs the bridge more than another, and none changes the order. Events of devices that were
+    /// deleted since are left out.
+    pub async fn next_named(&mut self, registry: &Registry) -> Next {
+        loop {
+            let event = match self.next().await {
+                Next::Event(event) => event,
+                other => return other,
+            };
+            let Some(device) = event.device else { return Next::Event(event) };
+            if let Ok(Some(name)) = registry.device_name(device).await {
+                let mut named = FeedEvent::clone(&event);
+                named.product_key = Some(name.product_key);
+                named.device_key = Some(name.device_key);
+                return Next::Event(Arc::new(named));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -160,9 +192,14 @@ mod tests {
         event.device_key = Some("d".into());
         event.reason = Some(Reason::WrongKey);
         event.points = Some(RawValue::from_string("{\"temp\":21.5}".into()).unwrap());
+        event.received_at = Some(UnixMillis(9));
+        event.device = Some(DeviceId(1));
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
-            r#"{"time":7,"event":"report","deviceKey":"d","reason":"wrong_key","points":{"temp":21.5}}"#
+            concat!(
+                r#"{"time":7,"receivedAt":9,"event":"report","deviceKey":"d","reason":"wrong_key","#,
+                r#""points":{"temp":21.5}}"#
+            )
         );
     }
 }

@@ -1,7 +1,10 @@
 //! What the platform needs of the outside: a store, a clock, randomness. Every outside system implements these;
 //! one conformance suite (`testing`) runs against all stores.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+};
 
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
@@ -93,6 +96,8 @@ pub enum Write {
 pub enum Written {
     /// As asked.
     Done,
+    /// It was so already; nothing was written.
+    Unchanged,
     /// A login that activated the device.
     Activated,
     /// A login by a secret that is no longer the device's; nothing was written.
@@ -176,6 +181,18 @@ pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;
 /// Changes of presence that a store keeps of each device by default; the oldest go first.
 pub const PRESENCE_CHANGES_MAX: usize = 10_000;
 
+/// Former secrets that a store keeps in memory, of all devices together; the oldest go first.
+pub const FORMER_SECRETS_MAX: usize = 4096;
+
+/// Keys that exist, and are those of a name but for the case of their letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimilarNames {
+    /// Of a product.
+    pub product_key: Option<String>,
+    /// Of a device, of whichever product.
+    pub device: Option<DeviceName>,
+}
+
 /// Where products, devices and what they report are kept. Reads see every committed write.
 pub trait Store: Send + Sync + 'static {
     /// Secrets and switches for a handshake. Unknown and known keys take the same path.
@@ -184,6 +201,19 @@ pub trait Store: Send + Sync + 'static {
         product_key: &'a str,
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>>;
+    /// Secrets that the device had before, newest first, as far as this process saw them replaced: never on
+    /// disk, and good for nothing but telling an operator that one was used.
+    fn former_secrets(&self, _device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+    /// What may have been meant by a name that does not exist. Takes bounded time, however many names there
+    /// are.
+    fn similar_names<'a>(
+        &'a self,
+        _name: &'a DeviceName,
+    ) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
+        Box::pin(ready(Ok(SimilarNames::default())))
+    }
     /// Commits a batch as one transaction, in order, durably before the future ends. `Ok` has one outcome per write.
     fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>>;
     /// Replaces an inactive device's secret durably, checking activation, switch, end and quota in the same

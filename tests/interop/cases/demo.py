@@ -38,3 +38,23 @@ def _again(world):
         check(gateway.stop() == 0, "the demo did not stop with 0")
         gateway.start(verb="demo")
         check(gateway.json("device", "list")["devices"] == first["devices"], "the devices are others")
+
+
+@case("demo: after the activation it prints the next line, which works when pasted")
+def _next_line(world):
+    with world.fresh() as gateway:
+        gateway.start(verb="demo")
+
+        def pasted(proof):
+            line = [line for line in gateway.log(1000).splitlines() if "| openssl s_client" in line][-1]
+            done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=20)
+            printed = (done.stdout + done.stderr).decode(errors="replace")
+            check(proof in printed, f"pasted, it printed {printed!r}\n{line}")
+
+        # The last of the lines that it begins with is the second device's.
+        eventually("the lines are not printed", lambda: gateway.log(1000).count("| openssl s_client") == 2)
+        pasted(_PROOFS[3])
+        eventually("the next line is not printed", lambda: gateway.log(1000).count("| openssl s_client") == 3)
+        check("with it from now on" in gateway.log(1000), "what a device does with the secret is not said")
+        pasted(_PROOFS[2])
+        check(gateway.json("device", "show", "demo-factory")["state"] != "inactive", "it is not activated")

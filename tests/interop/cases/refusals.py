@@ -1,5 +1,6 @@
 """Handshakes that have to fail: the peer sees silence and cannot tell the causes apart, the operator reads the reason."""
 
+import base64
 import json
 from dataclasses import dataclass, replace
 
@@ -143,6 +144,18 @@ def _register_mistake(what, wrong, hint):
 _register_mistake("the product's secret", lambda device: psk(device.product.product_secret), "product")
 _register_mistake("the secret itself as key", lambda device: device.device_secret.encode(), "secret")
 _register_mistake("a trailing newline", lambda device: psk(device.device_secret + "\n"), "line end")
+_register_mistake("a trailing carriage return", lambda device: psk(device.device_secret + "\r"), "carriage return")
+_register_mistake("base64 of the key", lambda device: base64.b64encode(device.key), "base64 text")
+_register_mistake("the device's key hashed", lambda device: psk(device.device_key), "the device's key was hashed")
+
+
+@case("a wrong key is explained: another device's secret")
+def _another_devices(world):
+    device = create_device(world.gateway)
+    other = create_device(world.gateway, device.product)
+    _shake_hands(world.gateway, Attempt(device.identity(), other.key))
+    entry = wait_for_refusal(world.gateway, device, "wrong_key")
+    check("/".join(other.names) in (entry["detail"] or ""), f"the entry does not name {other.names}: {entry}")
 
 
 def _register_peer(peer):

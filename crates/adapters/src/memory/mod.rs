@@ -21,8 +21,8 @@ use narrowgate_platform::{
         product::Product,
     },
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
-        Write, Written,
+        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
+        StoreError, Write, Written,
     },
     secret::Secret,
 };
@@ -66,6 +66,14 @@ impl Store for MemoryStore {
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
         self.with(|state| Ok(state.credentials(product_key, device_key)))
+    }
+
+    fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
+        self.with(|state| Ok(state.former_secrets(device)))
+    }
+
+    fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
+        self.with(|state| Ok(state.similar_names(name)))
     }
 
     fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {

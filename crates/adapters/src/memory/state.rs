@@ -15,20 +15,24 @@ use narrowgate_platform::{
         product::Product,
     },
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, StoreError,
-        UNKNOWN_REFUSALS_MAX, Write, Written,
+        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, SimilarNames,
+        StoreError, UNKNOWN_REFUSALS_MAX, Write, Written,
     },
     secret::Secret,
 };
 
 use super::device_log::DeviceLog;
 use crate::{
+    former::FormerSecrets,
     latest::{LatestPoints, for_each_point, value_of},
     life::{self, IssueCase, Life},
 };
 
 /// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest values.
 pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
+
+/// Devices that are looked at for one that is called much like another.
+const SIMILAR_LOOKS_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -41,6 +45,7 @@ pub(super) struct State {
     device_keys: HashMap<Box<str>, Vec<DeviceId>>,
     /// Refusals of all, oldest first.
     refusals: VecDeque<LogEntry>,
+    former: FormerSecrets,
 }
 
 #[derive(Debug)]
@@ -91,6 +96,21 @@ impl State {
             product_enabled: product.enabled,
             dynamic_activation: product.dynamic_activation.clone(),
         }))
+    }
+
+    pub(super) fn former_secrets(&self, device: DeviceId) -> Vec<Secret> {
+        self.former.of(device)
+    }
+
+    pub(super) fn similar_names(&self, name: &DeviceName) -> SimilarNames {
+        let product_key = self.product_keys.keys().find(|key| key.eq_ignore_ascii_case(&name.product_key));
+        let mut keys = self.device_keys.iter().take(SIMILAR_LOOKS_MAX);
+        let ids = keys.find(|(key, _)| key.eq_ignore_ascii_case(&name.device_key)).map(|(_, ids)| ids);
+        let device = ids.and_then(|ids| self.row(*ids.first()?)).map(|row| DeviceName {
+            product_key: self.products[row.product].product.product_key.clone(),
+            device_key: row.device_key.to_string(),
+        });
+        SimilarNames { product_key: product_key.cloned(), device }
     }
 
     pub(super) fn write(&mut self, write: Write) -> Written {
@@ -150,7 +170,7 @@ impl State {
         let Some(row) = self.row_mut(device) else { return Written::DeviceUnavailable };
         let mut life = Life { enabled: product_enabled, ..row.life };
         match life.presence(state, at) {
-            Ok(false) => return Written::Done,
+            Ok(false) => return Written::Unchanged,
             Ok(true) => {}
             Err(refused) => return refused,
         }
@@ -207,7 +227,7 @@ impl State {
             return refusal.outcome;
         }
         *issued = (hour, issued_this_hour + 1);
-        row.secret = secret;
+        self.former.note(device, mem::replace(&mut row.secret, secret));
         row.life.secret_version += 1;
         row.note(LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::SecretIssued) });
         Issued::Done
@@ -334,8 +354,9 @@ impl State {
             row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
         }
         row.life.reset();
-        row.secret = secret;
+        let replaced = mem::replace(&mut row.secret, secret);
         row.note(life::entry(device, at, LogEvent::Reset));
+        self.former.note(device, replaced);
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
@@ -349,6 +370,7 @@ impl State {
             }
         }
         self.refusals.retain(|entry| entry.device != Some(device));
+        self.former.forget(device);
         let product_key = &self.products[row.product].product.product_key;
         tracing::info!(product_key, device_key = &*row.device_key, at = at.0, "device deleted");
         Ok(())

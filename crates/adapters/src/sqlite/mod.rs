@@ -61,8 +61,8 @@ use narrowgate_platform::{
         product::Product,
     },
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
-        Write, Written,
+        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
+        StoreError, Write, Written,
     },
     secret::Secret,
 };
@@ -82,6 +82,7 @@ pub use self::{
     error::OpenError,
     options::{SqliteOptions, Synchronous},
 };
+use crate::former::FormerSecrets;
 
 /// Values or log entries that one read gives at most, whatever it asks for.
 pub const VALUES_MAX: usize = 100_000;
@@ -103,19 +104,27 @@ struct Shared {
     key: Arc<DataKey>,
     readers: Readers,
     pending: Pending,
+    former: Arc<FormerSecrets>,
     files: RwLock<BTreeMap<Day, TimeSpan>>,
     #[cfg(test)]
     faults: tests::Faults,
 }
 
 impl Shared {
-    fn new(options: SqliteOptions, layout: Layout, key: Arc<DataKey>, readers: Readers) -> Self {
+    fn new(
+        options: SqliteOptions,
+        layout: Layout,
+        key: Arc<DataKey>,
+        readers: Readers,
+        former: Arc<FormerSecrets>,
+    ) -> Self {
         Self {
             options,
             layout,
             key,
             readers,
             pending: Pending::default(),
+            former,
             files: RwLock::default(),
             #[cfg(test)]
             faults: tests::Faults::default(),
@@ -223,6 +232,14 @@ impl Store for SqliteStore {
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
         self.read(move |reader| queries::credentials(reader, &self.shared.key, product_key, device_key))
+    }
+
+    fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.shared.former.of(device))))
+    }
+
+    fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
+        self.read(move |reader| queries::similar_names(reader, name))
     }
 
     fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {

@@ -72,9 +72,10 @@ fn try_open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> 
         }
     };
     make_directory(&layout.messages())?;
-    let registry = Registry::open(&layout, &options, Arc::clone(&key))?;
+    let former = Arc::default();
+    let registry = Registry::open(&layout, &options, Arc::clone(&key), Arc::clone(&former))?;
     let readers = Readers::open(&layout, &options)?;
-    let shared = Arc::new(Shared::new(options, layout, key, readers));
+    let shared = Arc::new(Shared::new(options, layout, key, readers, former));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.restore()?;
     Ok((shared, writer))

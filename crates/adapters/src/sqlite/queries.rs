@@ -8,7 +8,8 @@ use narrowgate_platform::{
         log::{LogEntry, LogEvent},
         product::Product,
     },
-    ports::{DeviceQuery, OnlineDevice, PresenceChange},
+    ports::{DeviceQuery, OnlineDevice, PresenceChange, SimilarNames},
+    rules::similar::find_ignoring_case,
 };
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
@@ -92,6 +93,24 @@ pub(super) fn products(reader: &Reader, key: &DataKey) -> rusqlite::Result<Vec<P
 pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Option<Device>> {
     let sql = format!("{SELECT_DEVICE} WHERE d.device_key = ?2 AND d.ou = p.ou AND p.product_key = ?1");
     reader.prepare(&sql)?.query_row([&name.product_key, &name.device_key], rows::device).optional()
+}
+
+/// Names that exist and differ from this one in the case of letters alone, if at all. A few looks into
+/// indexes.
+pub(super) fn similar_names(reader: &Reader, name: &DeviceName) -> rusqlite::Result<SimilarNames> {
+    let first_from = |sql: &'static str| {
+        move |from: &str| reader.prepare(sql)?.query_row([from], |row| row.get::<_, String>(0)).optional()
+    };
+    let products = "SELECT product_key FROM products WHERE product_key >= ?1 ORDER BY product_key LIMIT 1";
+    let product_key = find_ignoring_case(&name.product_key, first_from(products))?;
+    let devices = "SELECT device_key FROM devices WHERE device_key >= ?1 ORDER BY device_key LIMIT 1";
+    let mut device = None;
+    if let Some(device_key) = find_ignoring_case(&name.device_key, first_from(devices))? {
+        let sql = format!("{SELECT_DEVICE} WHERE d.device_key = ?1 LIMIT 1");
+        device = reader.prepare(&sql)?.query_row([&device_key], rows::device).optional()?;
+    }
+    let named = |Device { product_key, device_key, .. }| DeviceName { product_key, device_key };
+    Ok(SimilarNames { product_key, device: device.map(named) })
 }
 
 /// A page. Each filter is a fixed piece of text, so that there are few statements and no name becomes syntax.

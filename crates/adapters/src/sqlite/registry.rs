@@ -30,7 +30,10 @@ use super::{
     rows::{self, SELECT_LATEST, device_intact, product_intact},
     sum,
 };
-use crate::life::{self, IssueCase, Life};
+use crate::{
+    former::FormerSecrets,
+    life::{self, IssueCase, Life},
+};
 
 /// `log.device` of entries that belong to no device; ids begin at 1.
 pub(super) const NOBODY: i64 = 0;
@@ -58,6 +61,7 @@ struct Limits {
 pub(super) struct Registry {
     connection: Connection,
     key: Arc<DataKey>,
+    former: Arc<FormerSecrets>,
     limits: Limits,
     /// Whether device and product are both switched on, for devices that exist.
     switches: HashMap<DeviceId, bool>,
@@ -68,6 +72,7 @@ impl Registry {
         layout: &Layout,
         options: &SqliteOptions,
         key: Arc<DataKey>,
+        former: Arc<FormerSecrets>,
     ) -> Result<Self, OpenError> {
         let connection = REGISTRY.connect(&layout.registry(), options)?;
         let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
@@ -77,7 +82,7 @@ impl Registry {
             unknown_refusals: rows(options.unknown_refusals_max),
             presence: rows(options.presence_changes_max),
         };
-        Ok(Self { connection, key, limits, switches: HashMap::new() })
+        Ok(Self { connection, key, former, limits, switches: HashMap::new() })
     }
 
     pub(super) fn begin(&self) -> rusqlite::Result<()> {
@@ -192,7 +197,7 @@ impl Registry {
     ) -> rusqlite::Result<Written> {
         let Some(mut life) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
         match life.presence(state, at) {
-            Ok(false) => return Ok(Written::Done),
+            Ok(false) => return Ok(Written::Unchanged),
             Ok(true) => {}
             Err(refused) => return Ok(refused),
         }
@@ -409,6 +414,7 @@ impl Registry {
             self.connection.prepare_cached(sql)?.execute([device.0])?;
         }
         self.switches.remove(&device);
+        self.former.forget(device);
         self.note(&life::deleted_entry(&gone.product_key, &gone.device_key, device, at))?;
         Ok(Ok(()))
     }
@@ -526,10 +532,14 @@ impl Registry {
 
     fn replace_secret(&self, device: DeviceId, secret: &Secret) -> rusqlite::Result<()> {
         self.assert_device_intact(device)?;
-        let asset_id: String = self
+        let (asset_id, replaced): (String, Vec<u8>) = self
             .connection
-            .prepare_cached("SELECT asset_id FROM devices WHERE id = ?1")?
-            .query_row([device.0], |row| row.get(0))?;
+            .prepare_cached("SELECT asset_id, secret FROM devices WHERE id = ?1")?
+            .query_row([device.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // Should the transaction fail, the list holds the present secret too, which does no harm.
+        if let Ok(replaced) = self.key.open(SealedRow::Device(&asset_id), &replaced) {
+            self.former.note(device, replaced);
+        }
         let sealed = self.seal(SealedRow::Device(&asset_id), secret)?;
         let sql = "UPDATE devices SET secret = ?2, secret_version = secret_version + 1, sum = row_sum('device', id, \
                    product, ou, device_key, asset_id, name, ?2, secret_version + 1, enabled, state, created, \

@@ -467,7 +467,7 @@ impl Writer {
         if !self.broken {
             return Ok(());
         }
-        let Shared { layout, options, key, .. } = &*self.shared;
+        let Shared { layout, options, key, former, .. } = &*self.shared;
         let failed = |error: rusqlite::Error| store_error(&error);
         if let Some(file) = &self.file {
             let (day, committed_id) = (file.day(), file.committed_id());
@@ -479,8 +479,8 @@ impl Writer {
             self.file = Some(file);
             undone.map_err(failed)?;
         }
-        self.registry =
-            Registry::open(layout, options, Arc::clone(key)).map_err(|error| unavailable(&error))?;
+        self.registry = Registry::open(layout, options, Arc::clone(key), Arc::clone(former))
+            .map_err(|error| unavailable(&error))?;
         // Writes a page for certain, see `DayFile::undo_after`; the failed batch's number is not used again.
         let given_up = self.registry.batch().map_err(failed)? + 1;
         self.registry.set_batch(given_up).map_err(failed)?;

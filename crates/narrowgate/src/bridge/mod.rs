@@ -10,6 +10,7 @@
 //! One task per shard decides (`shard_task`); one task commits, in groups (`ingest`); one keeps the lifetime
 //! clocks (`presence`); one issues secrets in the order in which they were committed (`issuer`).
 
+mod diagnosis;
 mod directory;
 mod ingest;
 mod issuer;
@@ -208,8 +209,7 @@ impl Gateway {
         let handles = Arc::new(Shards::default());
         let online = store.online_devices().await?;
         let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&handles));
-        let presence =
-            Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone(), Arc::clone(&store));
+        let presence = Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone());
         let directory = Arc::new(Directory::default());
         let refusals = Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone()));
         let requests = Arc::new(Requests::new(Arc::clone(&refusals)));

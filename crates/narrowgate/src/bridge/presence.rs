@@ -13,7 +13,7 @@ use std::{
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::device::DeviceState,
-    ports::{Clock, OnlineDevice, Store, Write},
+    ports::{Clock, OnlineDevice, StoreError, Write, Written},
     rules::presence::{Tracker, Transition},
 };
 
@@ -41,7 +41,6 @@ pub(super) struct Presence {
     ingest: Ingest,
     clock: Arc<dyn Clock>,
     feed: Feed,
-    store: Arc<dyn Store>,
 }
 
 struct State {
@@ -71,7 +70,6 @@ impl Presence {
         ingest: Ingest,
         clock: Arc<dyn Clock>,
         feed: Feed,
-        store: Arc<dyn Store>,
     ) -> Arc<Self> {
         let now = super::monotonic();
         let mut tracker = Tracker::new(now);
@@ -85,7 +83,7 @@ impl Presence {
             changes: 0,
             newest: HashMap::new(),
         };
-        let presence = Arc::new(Self { state: Mutex::new(state), ingest, clock, feed, store });
+        let presence = Arc::new(Self { state: Mutex::new(state), ingest, clock, feed });
         tokio::spawn(run(Arc::clone(&presence)));
         presence
     }
@@ -163,11 +161,11 @@ impl Presence {
         let Transition { device, state: new, cause } = transition;
         let change = Change { device, state: new, at: self.clock.now(), cause: cause.to_string() };
         tracing::debug!(device = device.0, ?new, cause = change.cause, "presence");
-        self.publish(&change);
         self.hand_over(state, change);
     }
 
-    /// Hands a change to ingest; where the store refuses it, it is kept and tried again.
+    /// Hands a change to ingest, and tells the listeners when it is committed; where the store refuses it,
+    /// it is kept and tried again.
     fn hand_over(self: &Arc<Self>, state: &mut State, change: Change) {
         let Change { device, state: new, at, cause } = change.clone();
         state.changes += 1;
@@ -175,7 +173,10 @@ impl Presence {
         state.newest.insert(device, number);
         state.unwritten.remove(&device);
         let this = Arc::clone(self);
-        let after = After::Call(Box::new(move |written| {
+        let after = After::Call(Box::new(move |written: Result<&[Written], &StoreError>| {
+            if written.is_ok_and(|outcomes| outcomes == [Written::Done]) {
+                this.publish(&change);
+            }
             let mut state = this.lock();
             if state.newest.get(&device) == Some(&number) {
                 state.newest.remove(&device);
@@ -201,23 +202,16 @@ impl Presence {
         }
     }
 
-    /// Tells the listeners; the device's names are read only when somebody listens.
+    /// Tells the listeners, who look the device's names up.
     fn publish(&self, change: &Change) {
-        if !self.feed.has_subscribers() {
-            return;
-        }
-        let Change { device, state, at, cause } = change.clone();
-        let (store, feed) = (Arc::clone(&self.store), self.feed.clone());
-        tokio::spawn(async move {
-            let Ok(Some(device)) = store.device_by_id(device).await else { return };
-            let event = if state == DeviceState::Online { "online" } else { "offline" };
-            feed.publish(FeedEvent {
-                product_key: Some(device.product_key),
-                device_key: Some(device.device_key),
-                detail: Some(cause),
-                ..FeedEvent::new(at, event)
+        if self.feed.has_subscribers() {
+            let event = if change.state == DeviceState::Online { "online" } else { "offline" };
+            self.feed.publish(FeedEvent {
+                device: Some(change.device),
+                detail: Some(change.cause.clone()),
+                ..FeedEvent::new(change.at, event)
             });
-        });
+        }
     }
 }
 
@@ -239,6 +233,7 @@ async fn run(presence: Arc<Presence>) {
 mod tests {
     use narrowgate_adapters::memory::MemoryStore;
     use narrowgate_platform::{
+        ports::Store,
         secret::Secret,
         service::registry::{NewDeviceRequest, NewProduct, Registry},
     };
@@ -265,8 +260,7 @@ mod tests {
         let device = registry.resolve(&created.device_key, None).await.unwrap().id;
 
         let ingest = Ingest::start(Arc::clone(&store), Arc::new(Shards::default()));
-        let presence =
-            Presence::start(Vec::new(), ingest.clone(), Arc::clone(&clock), Feed::new(), Arc::clone(&store));
+        let presence = Presence::start(Vec::new(), ingest.clone(), Arc::clone(&clock), Feed::new());
         for _ in 0..500 {
             let write = Write::Login {
                 device,

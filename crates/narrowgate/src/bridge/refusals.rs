@@ -11,26 +11,19 @@ use std::{
     time::Instant,
 };
 
-use narrowgate_dtls::{FailedFinished, KeyExchangeFault, Psk, RejectedKeyExchange};
+use narrowgate_dtls::{FailedFinished, KeyExchangeFault, RejectedKeyExchange};
 use narrowgate_engine::shard::stray::Stray;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
-    model::{
-        credential::CredentialLookup,
-        log::{LogEntry, LogEvent, Reason},
-    },
-    ports::{Clock, Store, Write},
-    rules::{
-        identity::{IDENTITY_BYTES_MAX, Identity, SecureMode},
-        mistakes,
-    },
-};
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    sync::Semaphore,
+    model::log::{LogEntry, LogEvent, Reason},
+    ports::{Clock, Store, StoreError, Write, Written},
+    rules::identity::{IDENTITY_BYTES_MAX, Identity},
 };
 
-use super::ingest::{After, Ingest};
+use super::{
+    diagnosis::{self, Diagnoses},
+    ingest::{After, Ingest},
+};
 use crate::feed::{Feed, FeedEvent};
 
 /// Entries written per second at most; more refusals are counted as `unlogged`.
@@ -38,8 +31,6 @@ const ENTRIES_PER_SECOND_MAX: u32 = 500;
 /// Entries written per second at most for one source (a device, or an address): a single loud one does not silence
 /// the others.
 const ENTRIES_PER_SOURCE_MAX: u32 = 50;
-/// Wrong keys that are looked into at the same time; for more, the entry names no mistake.
-const DIAGNOSES_MAX: usize = 2;
 /// Characters of a foreign identity that an entry keeps.
 const IDENTITY_CHARACTERS_MAX: usize = 128;
 
@@ -67,7 +58,7 @@ pub(super) struct Refusals {
     feed: Feed,
     bucket: Mutex<Bucket>,
     unlogged: AtomicU64,
-    diagnoses: Arc<Semaphore>,
+    diagnoses: Diagnoses,
 }
 
 impl Refusals {
@@ -76,9 +67,13 @@ impl Refusals {
             clock,
             ingest,
             feed,
-            bucket: Mutex::new(Bucket::new(super::monotonic())),
+            bucket: Mutex::new(Bucket::new(
+                ENTRIES_PER_SECOND_MAX,
+                ENTRIES_PER_SOURCE_MAX,
+                super::monotonic(),
+            )),
             unlogged: AtomicU64::new(0),
-            diagnoses: Arc::new(Semaphore::new(DIAGNOSES_MAX)),
+            diagnoses: Diagnoses::new(),
         }
     }
 
@@ -102,9 +97,11 @@ impl Refusals {
         let peer = peer.to_string();
         let Refused { device, name, identity, reason, code, detail } = refused;
         tracing::debug!(peer, ?reason, ?identity, detail, name_of_event);
+        // Listeners see it in its place among what is committed, with the entry's time.
+        let mut after = After::Nothing;
         if self.feed.has_subscribers() {
             let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
-            self.feed.publish(FeedEvent {
+            let event = FeedEvent {
                 product_key,
                 device_key,
                 identity: identity.clone(),
@@ -113,11 +110,19 @@ impl Refusals {
                 peer: Some(peer.clone()),
                 detail: Some(detail.clone()),
                 ..FeedEvent::new(time, name_of_event)
-            });
+            };
+            let feed = self.feed.clone();
+            after = After::Call(Box::new(move |written: Result<&[Written], &StoreError>| {
+                // What a full disk keeps from the log is seen here at least.
+                if written.is_ok_and(|outcomes| outcomes != [Written::Done]) {
+                    return;
+                }
+                feed.publish(event);
+            }));
         }
         let entry =
             LogEntry { time, device, identity, event, reason, code, peer: Some(peer), detail: Some(detail) };
-        self.ingest.write(Write::Log(entry), After::Nothing);
+        self.ingest.write(Write::Log(entry), after);
     }
 
     /// Finds out, off the data path, which mistake a wrong key fits, and writes the refusal down.
@@ -137,21 +142,45 @@ impl Refusals {
             code: Some(742),
             detail,
         };
-        let Ok(permit) = Arc::clone(&self.diagnoses).try_acquire_owned() else {
-            return self.record(refused(UNEXPLAINED.to_owned(), &identity), peer);
+        let Some(place) = self.diagnoses.admit(Source::Device(device)) else {
+            return self.record(refused(diagnosis::NOT_EXAMINED.to_owned(), &identity), peer);
         };
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let _permit = permit;
-            let lookup = store.credentials(&identity.name.product_key, &identity.name.device_key).await;
-            let mode = identity.mode;
-            let explain = move || explain(lookup.ok(), mode, &failed);
-            let detail = match Handle::current().runtime_flavor() {
-                // The simulation's: a second thread would make its runs differ.
-                RuntimeFlavor::CurrentThread => explain(),
-                _ => tokio::task::spawn_blocking(explain).await.unwrap_or(UNEXPLAINED),
-            };
-            this.record(refused(detail.to_owned(), &identity), peer);
+            let named = identity.clone();
+            let work = async move { diagnosis::of_wrong_key(&*store, &identity, device, &failed).await };
+            let detail = diagnosis::aside(work).await;
+            drop(place);
+            let detail = detail.unwrap_or_else(|| diagnosis::NOT_EXAMINED.to_owned());
+            this.record(refused(detail, &named), peer);
+        });
+    }
+
+    /// Writes down the refusal of an identity, which was decided already; where its names are unknown, with
+    /// the ones that were probably meant, which are looked up off the data path.
+    pub(super) fn record_identity(
+        self: &Arc<Self>,
+        mut refused: Refused,
+        peer: SocketAddr,
+        store: &Arc<dyn Store>,
+    ) {
+        let unknown = match (refused.reason, &refused.name) {
+            (Some(reason @ (Reason::ProductUnknown | Reason::DeviceUnknown)), Some(name)) => {
+                let place = self.diagnoses.admit(Source::Address(peer.ip()));
+                place.map(|place| (place, reason, name.clone()))
+            }
+            _ => None,
+        };
+        let Some((place, reason, name)) = unknown else { return self.record(refused, peer) };
+        let (this, store) = (Arc::clone(self), Arc::clone(store));
+        tokio::spawn(async move {
+            let work = async move { diagnosis::of_unknown_name(&*store, reason, &name).await };
+            let detail = diagnosis::aside(work).await.flatten();
+            drop(place);
+            if let Some(detail) = detail {
+                refused.detail = detail;
+            }
+            this.record(refused, peer);
         });
     }
 
@@ -159,17 +188,6 @@ impl Refusals {
     pub(super) fn unlogged(&self) -> u64 {
         self.unlogged.load(Ordering::Relaxed)
     }
-}
-
-const UNEXPLAINED: &str =
-    "the key is not the one of this identity's secret, and fits none of the usual mistakes";
-
-fn explain(lookup: Option<CredentialLookup>, mode: SecureMode, failed: &FailedFinished) -> &'static str {
-    let Some(CredentialLookup::Found(credentials)) = lookup else { return UNEXPLAINED };
-    mistakes::candidates(&credentials, mode)
-        .into_iter()
-        .find(|mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk)))
-        .map_or(UNEXPLAINED, |mistake| mistake.detail)
 }
 
 /// The refusal of a ClientKeyExchange that holds no identity to be looked up.
@@ -209,35 +227,37 @@ pub(super) fn shown_identity(identity: &[u8]) -> String {
 
 /// Who caused a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub(super) enum Source {
     Device(DeviceId),
     Address(IpAddr),
 }
 
-/// What was written in this second. At most [`ENTRIES_PER_SECOND_MAX`] sources are in it.
+/// What was done in this second, in total and for each source: as many sources as the total at most.
 #[derive(Debug)]
-struct Bucket {
+pub(super) struct Bucket {
+    total_max: u32,
+    per_source_max: u32,
     taken: u32,
     by_source: HashMap<Source, u32>,
     second: Instant,
 }
 
 impl Bucket {
-    fn new(now: Instant) -> Self {
-        Self { taken: 0, by_source: HashMap::new(), second: now }
+    pub(super) fn new(total_max: u32, per_source_max: u32, now: Instant) -> Self {
+        Self { total_max, per_source_max, taken: 0, by_source: HashMap::new(), second: now }
     }
 
-    fn take(&mut self, source: Source, now: Instant) -> bool {
+    pub(super) fn take(&mut self, source: Source, now: Instant) -> bool {
         if now.saturating_duration_since(self.second).as_secs() >= 1 {
             self.taken = 0;
             self.by_source.clear();
             self.second = now;
         }
-        if self.taken >= ENTRIES_PER_SECOND_MAX {
+        if self.taken >= self.total_max {
             return false;
         }
         let of_source = self.by_source.entry(source).or_default();
-        if *of_source >= ENTRIES_PER_SOURCE_MAX {
+        if *of_source >= self.per_source_max {
             return false;
         }
         *of_source += 1;
@@ -255,7 +275,7 @@ mod tests {
     #[test]
     fn a_flood_of_refusals_is_bounded_and_the_next_second_writes_again() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut bucket = Bucket::new(ENTRIES_PER_SECOND_MAX, ENTRIES_PER_SOURCE_MAX, start);
         let written = (0..10_000).filter(|n| bucket.take(Source::Device(DeviceId(*n)), start)).count();
         assert_eq!(written, ENTRIES_PER_SECOND_MAX as usize);
         assert!(bucket.take(Source::Device(DeviceId(1)), start + Duration::from_secs(1)));
@@ -264,7 +284,7 @@ mod tests {
     #[test]
     fn one_loud_source_leaves_room_for_the_others() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut bucket = Bucket::new(ENTRIES_PER_SECOND_MAX, ENTRIES_PER_SOURCE_MAX, start);
         let loud = Source::Address(IpAddr::from([10, 0, 0, 1]));
         let written = (0..10_000).filter(|_| bucket.take(loud, start)).count();
         assert_eq!(written, ENTRIES_PER_SOURCE_MAX as usize);

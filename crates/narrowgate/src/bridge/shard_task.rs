@@ -264,7 +264,7 @@ impl ShardTask {
                     let name = identity.map_or_else(|fault| fault.name, |identity| Some(identity.name));
                     let reason = Some(reason);
                     let refused = Refused { device, name, identity: Some(shown), reason, code, detail };
-                    self.core.refusals.record(refused, peer);
+                    self.core.refusals.record_identity(refused, peer, &self.core.store);
                     PskAnswer::decoy()
                 }
             },
@@ -319,9 +319,10 @@ impl ShardTask {
                 return;
             }
         };
+        let at = self.core.clock.now();
         let write = Write::Login {
             device: grant.device,
-            at: self.core.clock.now(),
+            at,
             lifetime_s: grant.lifetime_s,
             secret_version: grant.secret_version,
             peer: peer.to_string(),
@@ -329,9 +330,10 @@ impl ShardTask {
         let (device, lifetime_s) = (grant.device, grant.lifetime_s);
         let (core, shards) = (Arc::clone(&self.core), Arc::clone(&self.shards));
         let after = move |written: Result<&[Written], &StoreError>| {
-            let event = match written.map(<[Written]>::first) {
-                Ok(Some(Written::Activated)) => "activated",
-                Ok(Some(Written::Done)) => "login",
+            // One event for each entry of the log.
+            let events: &[&'static str] = match written.map(<[Written]>::first) {
+                Ok(Some(Written::Activated)) => &["activated", "login"],
+                Ok(Some(Written::Done)) => &["login"],
                 refused => {
                     return take_back(&core, &shards, &grant, login, older, peer, refused.ok().flatten());
                 }
@@ -340,7 +342,9 @@ impl ShardTask {
             if let Some(older) = older {
                 shards.close(older.session);
             }
-            announce(&core, event, &grant, peer, suite);
+            for event in events {
+                announce(&core, FeedEvent::new(at, event), &grant, peer, suite);
+            }
         };
         self.core.presence.login(device, lifetime_s, write, After::Call(Box::new(after)));
     }
@@ -530,15 +534,16 @@ async fn product(core: &Core, product_key: &str) -> Option<Arc<CachedProduct>> {
     }
 }
 
-fn announce(core: &Core, event: &'static str, grant: &Grant, peer: SocketAddr, suite: CipherSuite) {
-    tracing::debug!(product_key = grant.product_key, device_key = grant.device_key, %peer, event);
+fn announce(core: &Core, event: FeedEvent, grant: &Grant, peer: SocketAddr, suite: CipherSuite) {
+    let Grant { product_key, device_key, .. } = grant;
+    tracing::debug!(product_key, device_key, %peer, event = event.event);
     if core.feed.has_subscribers() {
         core.feed.publish(FeedEvent {
-            product_key: Some(grant.product_key.clone()),
-            device_key: Some(grant.device_key.clone()),
+            product_key: Some(product_key.clone()),
+            device_key: Some(device_key.clone()),
             peer: Some(peer.to_string()),
             detail: Some(suite.name().to_owned()),
-            ..FeedEvent::new(core.clock.now(), event)
+            ..event
         });
     }
 }
@@ -549,6 +554,7 @@ fn report_event(write: &Write, grant: &Grant) -> Option<FeedEvent> {
         product_key: Some(grant.product_key.clone()),
         device_key: Some(grant.device_key.clone()),
         points: RawValue::from_string(message.points_json.to_string()).ok(),
+        received_at: Some(message.arrival),
         ..FeedEvent::new(message.time, "report")
     })
 }

@@ -107,7 +107,7 @@ pub(crate) struct ListenArgs {
     /// Only of this product
     #[arg(long, value_name = "PK")]
     pub(crate) product: Option<String>,
-    /// Only of this device
+    /// Only of this device, as DK or PK/DK
     #[arg(long, value_name = "DK")]
     pub(crate) device: Option<String>,
 }

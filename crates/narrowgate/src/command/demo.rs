@@ -1,7 +1,7 @@
 //! `demo`: serves with a product and devices to try, prints the lines to paste, and shows what arrives.
 
 use narrowgate_platform::{
-    rules::{names, psk::psk},
+    rules::psk::psk,
     secret::Secret,
     service::registry::{NewDeviceRequest, NewProduct, Registry, RegistryError},
 };
@@ -18,7 +18,6 @@ use crate::{
     feed::{FeedEvent, Next, Subscription},
     output,
     serve::{self, Server, Signals},
-    system::SystemEntropy,
 };
 
 /// Name of the product, and keys of the devices, that the demonstration makes.
@@ -72,7 +71,7 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
         print(&demo, output)?;
         let name = tokio::select! {
             name = signals.next() => name,
-            () = show(&mut arriving, output) => signals.next().await,
+            () = show(&mut arriving, output, &server, &demo.product_key) => signals.next().await,
         };
         serving::stop(server, signals, name).await
     })
@@ -86,7 +85,6 @@ async fn prepare(registry: &Registry) -> Result<String, RegistryError> {
         None => {
             let new = NewProduct {
                 name: PRODUCT_NAME.to_owned(),
-                product_secret: Some(typeable(|| names::new_product_secret(&SystemEntropy))),
                 dynamic_activation: true,
                 ..NewProduct::default()
             };
@@ -97,8 +95,7 @@ async fn prepare(registry: &Registry) -> Result<String, RegistryError> {
         let new = NewDeviceRequest {
             product_key: product_key.clone(),
             device_key: Some(device_key.to_owned()),
-            device_secret: Some(typeable(|| names::new_device_secret(&SystemEntropy))),
-            name: None,
+            ..NewDeviceRequest::default()
         };
         match registry.create_device(new).await {
             Ok(_) | Err(RegistryError::Exists { .. }) => {}
@@ -106,16 +103,6 @@ async fn prepare(registry: &Registry) -> Result<String, RegistryError> {
         }
     }
     Ok(product_key)
-}
-
-/// A secret whose key holds no NUL, because older clients take the key as an argument of their command line.
-fn typeable(mut generate: impl FnMut() -> Secret) -> Secret {
-    loop {
-        let secret = generate();
-        if !psk(&secret).contains(&0) {
-            return secret;
-        }
-    }
 }
 
 async fn describe(server: &Server, product_key: String) -> Result<Demo, RegistryError> {
@@ -170,7 +157,9 @@ fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
         let what = match device.secure_mode {
             2 => "has its own secret and reports",
             _ => {
-                "fetches its own secret by its product's (once; narrowgate device reset lets it do so again)"
+                "fetches its own secret by its product's, stores it, and connects with it in secure mode 2; \
+                 the next line to paste appears here when it has fetched it (once it is in use, only \
+                 narrowgate device reset lets it fetch another)"
             }
         };
         output::line(&format!(
@@ -188,10 +177,10 @@ fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
 }
 
 /// Prints what arrives, until there is no more or nobody reads it.
-async fn show(arriving: &mut Subscription, output: Output) {
+async fn show(arriving: &mut Subscription, output: Output, server: &Server, product_key: &str) {
     let mut reported = false;
     loop {
-        match arriving.next().await {
+        match arriving.next_named(&server.registry).await {
             Next::Event(event) => {
                 let json = serde_json::to_string(&*event).unwrap_or_default();
                 let line = match output {
@@ -200,6 +189,9 @@ async fn show(arriving: &mut Subscription, output: Output) {
                 };
                 if !output::stream_line(&line) {
                     return;
+                }
+                if output == Output::Table && is_activation(&event, product_key) {
+                    show_next(server, product_key).await;
                 }
                 if output == Output::Table && !reported && is_report(&event) {
                     reported = true;
@@ -213,28 +205,27 @@ async fn show(arriving: &mut Subscription, output: Output) {
     }
 }
 
-fn is_report(event: &FeedEvent) -> bool {
-    event.points.is_some()
+/// Whether the device of the demonstration was given its secret.
+fn is_activation(event: &FeedEvent, product_key: &str) -> bool {
+    event.event == "secret_issued"
+        && event.product_key.as_deref() == Some(product_key)
+        && event.device_key.as_deref() == Some(FACTORY)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Says what a device does with the secret that it has fetched, with the lines that play it.
+async fn show_next(server: &Server, product_key: &str) {
+    let read = async {
+        let factory = server.registry.resolve(product_key, Some(FACTORY)).await?;
+        server.registry.device_secret(&factory).await
+    };
+    let own = match read.await {
+        Ok(own) => own,
+        Err(error) => return output::note(format_args!("the secret of {FACTORY} cannot be shown: {error}")),
+    };
+    let device = device(server, product_key, FACTORY, Task::Report, own.identity, &own.device_secret);
+    output::note(demo_text::after_activation(FACTORY, &device.lines));
+}
 
-    #[test]
-    fn keys_of_the_demonstration_can_be_typed() {
-        // PSK of this secret by the device protocol's slice: some of these hold a NUL.
-        let mut number = 0;
-        let secret = typeable(|| {
-            number += 1;
-            Secret::new(format!("secret-{number}"))
-        });
-        assert!(!psk(&secret).contains(&0));
-        let with_nul =
-            (0..10_000).map(|n| Secret::new(format!("s{n}"))).find(|secret| psk(secret).contains(&0));
-        let mut first = with_nul;
-        assert!(first.is_some());
-        let other = Secret::new("deviceSecret".into());
-        assert_eq!(typeable(|| first.take().unwrap_or_else(|| other.clone())), other);
-    }
+fn is_report(event: &FeedEvent) -> bool {
+    event.points.is_some()
 }

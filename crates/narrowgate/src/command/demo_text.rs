@@ -66,6 +66,20 @@ pub(super) fn lines(task: Task, device: &Credentials<'_>, server: SocketAddr) ->
     ]
 }
 
+/// What to do with a secret that was fetched, with the lines for it.
+pub(super) fn after_activation(device_key: &str, lines: &[Line]) -> String {
+    let mut text = format!(
+        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it, and connects\n\
+         with it from now on, in secure mode 2. Until it has done so it may ask again; each answer makes the secret\n\
+         before it void.\n"
+    );
+    for Line { tool, line } in lines {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  # {tool}\n  {line}\n");
+    }
+    text
+}
+
 /// Where a client on this machine reaches the server.
 fn reachable(server: SocketAddr) -> SocketAddr {
     match server {
@@ -144,6 +158,16 @@ mod tests {
         assert!(lines[0].line.contains(r"-k $'\x2e\x27\xff' "), "{}", lines[0].line);
         assert!(lines[1].line.contains("-k 0x2e27ff "), "{}", lines[1].line);
         assert!(lines[2].line.contains("-psk 2e27ff "), "{}", lines[2].line);
+    }
+
+    #[test]
+    fn after_an_activation_the_next_line_is_told() {
+        let lines = lines(Task::Report, &DEVICE, "0.0.0.0:5684".parse().unwrap());
+        let text = after_activation("d-1", &lines);
+        assert!(text.contains("d-1 was given its own secret: deviceSecret in the answer."), "{text}");
+        for line in lines {
+            assert!(text.contains(&line.line), "{text}");
+        }
     }
 
     #[test]

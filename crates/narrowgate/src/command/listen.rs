@@ -48,10 +48,13 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
     }
 }
 
-/// An event as a line for people.
+/// An event as a line for people. It begins with the server's time; the device's, where it is another, is
+/// named.
 pub(super) fn readable(json: &str) -> String {
     let event: Value = serde_json::from_str(json).unwrap_or_default();
-    let mut line = crate::time::rfc3339(event["time"].as_i64().unwrap_or_default());
+    let time = event["time"].as_i64().unwrap_or_default();
+    let received = event["receivedAt"].as_i64().unwrap_or(time);
+    let mut line = crate::time::rfc3339(received);
     let mut add = |text: &str| {
         line.push_str("  ");
         line.push_str(&printable(text));
@@ -67,6 +70,9 @@ pub(super) fn readable(json: &str) -> String {
         if let Some(text) = event[field].as_str() {
             add(text);
         }
+    }
+    if time != received {
+        add(&format!("device's time {}", crate::time::rfc3339(time)));
     }
     if !event["points"].is_null() {
         add(&event["points"].to_string());
@@ -85,6 +91,10 @@ mod tests {
                 r#"{"time":0,"event":"report","productKey":"p","deviceKey":"d","points":{"temp":21.5}}"#
             ),
             "1970-01-01T00:00:00Z  report  p/d  {\"temp\":21.5}"
+        );
+        assert_eq!(
+            readable(r#"{"time":1000,"receivedAt":61000,"event":"report","productKey":"p","deviceKey":"d"}"#),
+            "1970-01-01T00:01:01Z  report  p/d  device's time 1970-01-01T00:00:01Z"
         );
         assert_eq!(
             readable(

@@ -230,7 +230,7 @@ fn closing(answer: &impl Serialize, device: &Device, cause: &'static str) -> Res
 }
 
 /// The registry's error under the headline of what was tried.
-fn failed(task: &'static str) -> impl Fn(RegistryError) -> Failure {
+pub(super) fn failed(task: &'static str) -> impl Fn(RegistryError) -> Failure {
     move |error| {
         let exit = match &error {
             // A model is a file's content, not an argument.

@@ -23,7 +23,7 @@ use narrowgate_platform::service::registry::Registry;
 
 use super::{
     CONNECTIONS_MAX, LINE_BYTES_MAX, Reply, Request, SILENCE_MAX,
-    execute::{Effect, execute},
+    execute::{Effect, execute, failed},
     path,
 };
 use crate::{
@@ -153,8 +153,12 @@ async fn converse(
         }
         let reply = match serde_json::from_slice(&line) {
             Ok(Request::Listen { product_key, device_key }) => {
-                let filter = Filter { product_key, device_key };
-                return stream_events(&mut reader, &mut writer, service, &filter, stopping).await;
+                match Filter::new(&service.registry, product_key, device_key).await {
+                    Ok(filter) => {
+                        return stream_events(&mut reader, &mut writer, service, &filter, stopping).await;
+                    }
+                    Err(failure) => Reply::Failed(failure),
+                }
             }
             Ok(request) => answer(service, request),
             Err(error) => Reply::Failed(
@@ -199,6 +203,29 @@ struct Filter {
 }
 
 impl Filter {
+    /// For a product and a device that exist: whoever mistypes a key would wait for ever.
+    async fn new(
+        registry: &Registry,
+        product_key: Option<String>,
+        device_key: Option<String>,
+    ) -> Result<Self, Failure> {
+        let found = match (&product_key, &device_key) {
+            (None, None) => return Ok(Self { product_key, device_key }),
+            (Some(product_key), None) => registry.product(product_key).await.map(|_| None),
+            (Some(product_key), Some(device_key)) => {
+                registry.resolve(product_key, Some(device_key)).await.map(Some)
+            }
+            (None, Some(device_key)) => registry.resolve(device_key, None).await.map(Some),
+        };
+        match found {
+            Ok(None) => Ok(Self { product_key, device_key }),
+            Ok(Some(device)) => {
+                Ok(Self { product_key: Some(device.product_key), device_key: Some(device.device_key) })
+            }
+            Err(error) => Err(failed("cannot listen")(error)),
+        }
+    }
+
     fn wants(&self, event: &FeedEvent) -> bool {
         let fits = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
         fits(&self.product_key, &event.product_key) && fits(&self.device_key, &event.device_key)
@@ -218,7 +245,7 @@ async fn stream_events(
     let mut ignored = [0; 64];
     loop {
         let next = tokio::select! {
-            next = subscription.next() => next,
+            next = subscription.next_named(&service.registry) => next,
             // The listener sends nothing more: what can be read is its end.
             read = reader.read(&mut ignored) => match read? {
                 0 => return Ok(()),

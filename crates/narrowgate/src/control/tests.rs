@@ -160,6 +160,7 @@ async fn what_ends_sessions_is_told_to_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     let served = Served::start();
+    served.ask(new_product("pk")).await.unwrap();
     let listener = served.with_client(|mut client| {
         client.request(&Request::Listen { product_key: Some("pk".into()), device_key: None }).unwrap();
         client
@@ -182,6 +183,34 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     let end = tokio::task::spawn_blocking(move || listener.receive().unwrap()).await.unwrap();
     assert!(matches!(end, Some(Reply::Ended)));
     assert!(Client::connect(served.directory.path()).unwrap().is_none(), "the socket is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_to_what_does_not_exist_is_told_so() {
+    let served = Served::start();
+    for request in [new_product("pk"), new_product("p2"), new_device("dk-1")] {
+        served.ask(request).await.unwrap();
+    }
+    let listen = |product: Option<&str>, device: Option<&str>| {
+        let (product_key, device_key) = (product.map(str::to_owned), device.map(str::to_owned));
+        served.ask(Request::Listen { product_key, device_key })
+    };
+    for (product, device, reason) in [
+        (Some("pq"), None, "there is no product pq"),
+        (Some("pq"), Some("dk-1"), "there is no product pq"),
+        (Some("p2"), Some("dk-1"), "there is no device p2/dk-1"),
+        (None, Some("dk-2"), "there is no device dk-2"),
+        (None, Some("pk/dk-2"), "there is no device pk/dk-2"),
+    ] {
+        let failure = listen(product, device).await.unwrap_err();
+        assert_eq!(failure.headline, "cannot listen");
+        let texts: Vec<_> = failure.parts.iter().map(|(_, text)| text.as_str()).collect();
+        assert!(texts[0] == reason && texts[1].contains("list"), "{texts:?}");
+    }
+    for (product, device) in [(Some("pk"), None), (Some("pk"), Some("dk-1")), (None, Some("pk/dk-1"))] {
+        listen(product, device).await.unwrap();
+    }
+    served.stop.send(true).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

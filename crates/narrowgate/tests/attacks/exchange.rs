@@ -44,6 +44,26 @@ fn attack_124_duplicate_confirmable_request() {
     });
 }
 
+/// What a Message ID means ends with the session (RFC 7252, section 4.4, and 9.1.1 for DTLS): exactly once
+/// is a promise for as long as it lasts. A device that must repeat a report after a new handshake gives it
+/// the report's own time.
+#[test]
+fn a_message_repeated_after_a_new_handshake_is_stored_again() {
+    let server = Server::start();
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let report = coap::report(7, &client.device.report_path(), 7);
+        let answer = client.exchange(&report);
+        assert_eq!(client.exchange(&report), answer);
+        assert_eq!(stored(&server, &client), 1, "once in this session");
+        client.start_anew();
+        client.connect();
+        assert_eq!(coap::code_of(&client.exchange(&report), 7), 0x44);
+        assert_eq!(stored(&server, &client), 2, "and once in the next");
+    }
+    server.assert_alive();
+}
+
 #[test]
 fn attack_125_duplicates_while_working() {
     each_session(|server, client| {

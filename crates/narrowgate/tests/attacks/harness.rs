@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -64,6 +65,28 @@ pub(crate) struct Server {
     next_device: AtomicU32,
     /// Sessions, one of each protection, that are there all the time.
     standing: Mutex<Vec<Client>>,
+}
+
+/// A running `listen`.
+pub(crate) struct Listener {
+    child: Child,
+    events: mpsc::Receiver<Value>,
+}
+
+impl Listener {
+    /// The next event.
+    #[track_caller]
+    pub(crate) fn next(&self) -> Value {
+        self.events.recv_timeout(5 * AT_ONCE).expect("an event")
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // It ends with the test at the latest.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for Server {
@@ -181,6 +204,32 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap()
+    }
+
+    /// Starts `listen` beside the server; from its return on nothing is missed.
+    pub(crate) fn listen(&self, arguments: &[&str]) -> Listener {
+        let mut child = command()
+            .arg("listen")
+            .args(arguments)
+            .args(["-o", "json", "--data"])
+            .arg(self.directory.path().join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.starts_with("listening"), "{said}");
+        let (lines, events) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // The test may have seen enough.
+                let _ = lines.send(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Listener { child, events }
     }
 
     /// Waits until what a command tells is as it should be: logs are written soon after, not before, the answer.

@@ -1,6 +1,8 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
+//! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
 //! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`) and N (`second_cookie`,
-//! `wildcard`, `refusals`); changes to everything (`mutations`), and what an operator reads of it (`named`).
+//! `wildcard`, `refusals`); changes to everything (`mutations`), and what an operator reads of it: as it happens
+//! (`listening`), and why (`mistakes`, `named`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
 //! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing
@@ -33,7 +35,9 @@ mod format;
 mod handshake;
 mod harness;
 mod identity;
+mod listening;
 mod load;
+mod mistakes;
 mod mutations;
 mod named;
 mod negotiation;

@@ -65,8 +65,13 @@ impl Identity {
     /// # Errors
     /// The first fault, in the order of the module's description.
     pub fn parse(bytes: &[u8]) -> Result<Self, IdentityFault> {
-        let malformed =
-            |detail: String| IdentityFault { reason: Reason::IdentityMalformed, name: None, detail };
+        let malformed = |mut detail: String| {
+            let name = meant(bytes);
+            if name.is_some() {
+                detail += "; without blanks, line ends and NULs around its fields it would be good";
+            }
+            IdentityFault { reason: Reason::IdentityMalformed, name, detail }
+        };
         let [product_key, device_key, mode, lifetime] = split(bytes).map_err(malformed)?;
         let mode = match mode {
             "2" => Ok(SecureMode::DeviceSecret),
@@ -101,6 +106,16 @@ impl fmt::Display for Identity {
     }
 }
 
+/// The keys of a malformed identity that is a good one with something around its fields: a terminating NUL,
+/// the line end of a configuration file, a blank behind a comma. Only for the log: nobody is let in by it.
+fn meant(bytes: &[u8]) -> Option<DeviceName> {
+    let text = std::str::from_utf8(bytes.get(..IDENTITY_BYTES_MAX).unwrap_or(bytes)).ok()?;
+    let fields: Vec<&str> =
+        text.split(',').map(|field| field.trim_matches([' ', '\t', '\r', '\n', '\0'])).collect();
+    let clean = fields.join(",");
+    if clean == text { None } else { Identity::parse(clean.as_bytes()).ok().map(|identity| identity.name) }
+}
+
 /// The four fields, if there are four, the keys are not empty, and every byte is one that an identity can have.
 fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
     const FORM: &str = "it must be ProductKey,DeviceKey,SecureMode,Lifetime";
@@ -117,6 +132,8 @@ fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
         let what = match bytes[at] {
             b' ' => "a space".to_owned(),
             0 => "a NUL".to_owned(),
+            b'\n' => "a line feed".to_owned(),
+            b'\r' => "a carriage return".to_owned(),
             byte => format!("the byte 0x{byte:02x}"),
         };
         return Err(format!(
@@ -203,7 +220,7 @@ mod tests {
         let commas = [b','; 10_000];
         let long = format!("{},dk,2,60", "k".repeat(129));
         let longer = [b'k'; 65_535];
-        let cases: [&[u8]; 16] = [
+        let cases: [&[u8]; 13] = [
             b"",
             b"pk",
             b"pk,dk",
@@ -216,9 +233,6 @@ mod tests {
             &commas,
             long.as_bytes(),
             &longer,
-            b"pk,dk,2,60\0",
-            b"pk,dk,2,60\n",
-            b" pk,dk,2,60",
             b"pk,d k,2,60",
         ];
         for bytes in cases {
@@ -226,6 +240,24 @@ mod tests {
             assert_eq!(fault.reason, Reason::IdentityMalformed, "{}", fault.detail);
             assert_eq!(fault.name, None);
             assert!(fault.detail.len() < 200, "{}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn a_good_identity_with_something_around_it_is_refused_into_the_log_of_its_device() {
+        for (bytes, what) in [
+            (&b"pk,dk,2,60\0"[..], "a NUL at byte 11; "),
+            (b"pk,dk,2,60\n", "a line feed at byte 11; "),
+            (b"pk,dk,2,60\r\n", "a carriage return at byte 11; "),
+            (b"pk,dk\0\0,2,60", "a NUL at byte 6; "),
+            (b" pk,dk,2,60", "a space at byte 1; "),
+            (b"pk, dk, 2, 60", "a space at byte 4; "),
+        ] {
+            let fault = refused(bytes);
+            assert_eq!(fault.reason, Reason::IdentityMalformed);
+            assert_eq!(fault.name.map(|name| name.device_key).as_deref(), Some("dk"), "{bytes:?}");
+            assert!(fault.detail.contains(what) && fault.detail.len() < 200, "{}", fault.detail);
+            assert!(fault.detail.ends_with("around its fields it would be good"), "{}", fault.detail);
         }
     }
 

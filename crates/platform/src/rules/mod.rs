@@ -7,3 +7,4 @@ pub mod mistakes;
 pub mod names;
 pub mod presence;
 pub mod psk;
+pub mod similar;

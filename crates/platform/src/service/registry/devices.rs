@@ -65,9 +65,10 @@ impl Registry {
             }
             None => names::new_device_key(&*self.entropy),
         };
-        let (device_secret, warning) = checked_or_new("deviceSecret", request.device_secret, || {
+        let (device_secret, mut warnings) = checked_or_new("deviceSecret", request.device_secret, || {
             names::new_device_secret(&*self.entropy)
         })?;
+        warnings.extend(self.similar_device(&request.product_key, &device_key).await?);
         let name = request.name.unwrap_or_default();
         checked("name", names::check_display_name(&name))?;
         let new = NewDevice {
@@ -84,8 +85,24 @@ impl Registry {
             product_key: device.product_key,
             device_key: device.device_key,
             device_secret,
-            warnings: warning.into_iter().collect(),
+            warnings,
         })
+    }
+
+    /// What to tell somebody who registers a device whose key is another one's but for its case.
+    async fn similar_device(
+        &self,
+        product_key: &str,
+        device_key: &str,
+    ) -> Result<Option<String>, RegistryError> {
+        let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.to_owned() };
+        let found = self.store.similar_names(&name).await?.device;
+        Ok(found.filter(|found| found.device_key != device_key).map(|found| {
+            let DeviceName { product_key, device_key } = found;
+            format!(
+                "device {product_key}/{device_key} exists, whose key differs in the case of letters alone"
+            )
+        }))
     }
 
     /// Finds the device that somebody means: by both keys, by `PK/DK` in one, or by the device key alone where only one device has it.

@@ -20,6 +20,7 @@ pub use self::{
     products::{NewProduct, ProductPatch},
 };
 use crate::{
+    ids::{DeviceId, DeviceName},
     model::product::Product,
     ports::{Clock, Entropy, Store},
     rules::names,
@@ -41,6 +42,15 @@ impl Registry {
     /// Verbs over these ports.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { store, clock, entropy }
+    }
+
+    /// The keys of a device; `None` where it is gone.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn device_name(&self, device: DeviceId) -> Result<Option<DeviceName>, RegistryError> {
+        let device = self.store.device_by_id(device).await?;
+        Ok(device.map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key }))
     }
 
     async fn existing_product(&self, product_key: &str) -> Result<Product, RegistryError> {
@@ -72,16 +82,17 @@ fn checked_limit(limit: usize, limit_max: usize) -> Result<usize, RegistryError>
     }
 }
 
-/// The secret that somebody brought, checked, with a warning if it is weak; or a new one.
+/// The secret that somebody brought, checked, with warnings if it is weak or its key has a zero byte; or a
+/// new one.
 fn checked_or_new(
     field: &'static str,
     brought: Option<Secret>,
     new: impl FnOnce() -> Secret,
-) -> Result<(Secret, Option<String>), RegistryError> {
-    let Some(secret) = brought else { return Ok((new(), None)) };
+) -> Result<(Secret, Vec<String>), RegistryError> {
+    let Some(secret) = brought else { return Ok((new(), Vec::new())) };
     checked(field, names::check_secret(secret.expose()))?;
-    let warning = names::weakness(&secret);
-    Ok((secret, warning))
+    let warnings = names::weakness(&secret).into_iter().chain(names::cut_by_text(&secret)).collect();
+    Ok((secret, warnings))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Registry {
             }
             None => names::new_product_key(&*self.entropy),
         };
-        let (secret, warning) = checked_or_new("productSecret", new.product_secret, || {
+        let (secret, warnings) = checked_or_new("productSecret", new.product_secret, || {
             names::new_product_secret(&*self.entropy)
         })?;
         check_model(new.model_json.as_deref())?;
@@ -73,7 +73,7 @@ impl Registry {
             product_secret: secret.clone(),
             name: new.name.clone(),
             dynamic_activation_enabled: new.dynamic_activation,
-            warnings: warning.into_iter().collect(),
+            warnings,
         };
         let product = Product {
             ou: DEFAULT_OU.to_owned(),

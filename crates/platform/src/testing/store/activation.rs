@@ -10,6 +10,7 @@ use crate::{
         product::{DynamicActivation, Product},
     },
     ports::{Issued, Store, Written},
+    secret::Secret,
     testing::block_on,
 };
 
@@ -38,6 +39,19 @@ pub fn an_issued_secret_supersedes_the_former(store: &dyn Store) {
     issue(store, id, "second", at(2));
     assert_eq!(write(store, login_with(id, at(3), 2)), Written::SecretSuperseded);
     assert_eq!(write(store, login_with(id, at(4), 3)), Written::Activated);
+}
+
+/// By reset and by dynamic activation, newest first.
+pub fn former_secrets_are_remembered_until_the_device_is_deleted(store: &dyn Store) {
+    let id = activating_device(store);
+    let former = || block_on(store.former_secrets(id)).unwrap();
+    assert!(former().is_empty());
+    issue(store, id, "second", at(1));
+    block_on(store.reset_device(id, Secret::new("third".to_owned()), at(2))).unwrap();
+    let texts: Vec<_> = former().iter().map(|secret| secret.expose().to_owned()).collect();
+    assert_eq!(texts, ["second", "secret of dk-1"]);
+    block_on(store.delete_device(id, at(3))).unwrap();
+    assert!(former().is_empty());
 }
 
 /// 771.

@@ -1,9 +1,9 @@
 //! Checks of the look-up that every handshake makes.
 
-use super::fixtures::{T0, add_device, add_product, at, credentials, one_device, product};
+use super::fixtures::{T0, add_device, add_product, at, credentials, name, one_device, product};
 use crate::{
     model::{credential::CredentialLookup, product::DynamicActivation},
-    ports::Store,
+    ports::{SimilarNames, Store},
     testing::block_on,
 };
 
@@ -56,4 +56,25 @@ pub fn a_device_of_another_product_is_unknown(store: &dyn Store) {
     add_device(store, "pk-a", "dk-1");
     let found = block_on(store.credentials("pk-b", "dk-1")).unwrap();
     assert!(matches!(found, CredentialLookup::DeviceUnknown));
+}
+
+/// Whoever writes a key in another case is told which one exists; the look-up itself takes it for another.
+pub fn names_of_another_case_are_found(store: &dyn Store) {
+    for product_key in ["Meters", "other"] {
+        add_product(store, product_key);
+    }
+    add_device(store, "Meters", "15bBZlRknc");
+    add_device(store, "other", "dk-1");
+    let similar = |product_key, device_key| {
+        let found = block_on(store.similar_names(&name(product_key, device_key))).unwrap();
+        (found.product_key.unwrap_or_default(), found.device)
+    };
+    let none = |product_key: &str| (product_key.to_owned(), None);
+    assert_eq!(similar("METERS", "15BBZLRKNC"), ("Meters".into(), Some(name("Meters", "15bBZlRknc"))));
+    assert_eq!(similar("meters", "DK-1"), ("Meters".into(), Some(name("other", "dk-1"))));
+    assert_eq!(similar("other", "dk-1"), ("other".into(), Some(name("other", "dk-1"))));
+    assert_eq!(similar("other", "dk-"), none("other"));
+    assert_eq!(similar("Meter", "dk-11"), none(""));
+    let nothing = block_on(store.similar_names(&name("", ""))).unwrap();
+    assert_eq!(nothing, SimilarNames::default());
 }

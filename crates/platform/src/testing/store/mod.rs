@@ -26,6 +26,7 @@ macro_rules! store_conformance {
                 a_look_up_gives_secrets_and_switches
                 switches_show_in_the_next_look_up
                 a_device_of_another_product_is_unknown
+                names_of_another_case_are_found
             }
             registry {
                 a_product_key_is_taken_once
@@ -58,6 +59,7 @@ macro_rules! store_conformance {
             activation {
                 a_secret_is_issued_again_and_again_until_the_login
                 an_issued_secret_supersedes_the_former
+                former_secrets_are_remembered_until_the_device_is_deleted
                 an_activated_device_keeps_its_secret
                 nothing_is_issued_while_dynamic_activation_is_off_or_over
                 nothing_is_issued_to_missing_or_disabled_devices

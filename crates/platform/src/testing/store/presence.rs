@@ -111,7 +111,7 @@ pub fn a_presence_that_does_not_change_writes_nothing(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     append(store, vec![login(id, at(1)), presence(id, Offline, at(2), "closed by the device")]);
     let before = (device(store, id), events(store, id), history(store, id));
-    assert_eq!(write(store, presence(id, Offline, at(3), "silent")), Written::Done);
+    assert_eq!(write(store, presence(id, Offline, at(3), "silent")), Written::Unchanged);
     assert_eq!((device(store, id), events(store, id), history(store, id)), before);
 }
 

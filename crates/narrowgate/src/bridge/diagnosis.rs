@@ -1,0 +1,164 @@
+//! The words for a refusal that need a look into the store or some hundred hashes: which mistake a wrong
+//! key fits, and which name was meant by one that does not exist. Off the data path, after the answer was
+//! decided, and for a bounded number of refusals: the others are told without.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use narrowgate_dtls::{FailedFinished, Psk};
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        log::Reason,
+    },
+    ports::{DeviceQuery, Store},
+    rules::{
+        identity::{Identity, SecureMode},
+        mistakes::{self, Mistake},
+        similar,
+    },
+};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::refusals::{Bucket, Source};
+
+/// Refusals that are looked into at the same time.
+const AT_ONCE_MAX: usize = 2;
+/// Refusals that are looked into per second: each takes some milliseconds of a processor at most.
+const PER_SECOND_MAX: u32 = 20;
+/// Of one source (a device, or an address), so that a single loud one leaves some for the others.
+const PER_SOURCE_MAX: u32 = 5;
+/// Former secrets of the device that are tried, the newest.
+const FORMER_MAX: usize = 16;
+/// Devices of the same product whose secrets are tried: so many that were registered before the device, and
+/// so many after it. Who gives a device another one's secret takes it from a neighbouring row.
+const NEIGHBOURS: i64 = 50;
+
+/// What is said of a wrong key that none of the candidates explains.
+const UNEXPLAINED: &str =
+    "the key is not the one of this identity's secret, and fits none of the usual mistakes";
+/// What is said of a wrong key that was not looked into.
+pub(super) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
+                                       fits was not looked into: too many refusals at once";
+
+/// Which refusals may be looked into.
+pub(super) struct Diagnoses {
+    places: Arc<Semaphore>,
+    bucket: Mutex<Bucket>,
+}
+
+impl Diagnoses {
+    pub(super) fn new() -> Self {
+        let bucket = Bucket::new(PER_SECOND_MAX, PER_SOURCE_MAX, super::monotonic());
+        Self { places: Arc::new(Semaphore::new(AT_ONCE_MAX)), bucket: Mutex::new(bucket) }
+    }
+
+    /// A place for a refusal of this source, if there is one.
+    pub(super) fn admit(&self, source: Source) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(source, super::monotonic()).then_some(place)
+    }
+}
+
+/// Runs what may occupy a processor for milliseconds where it delays nobody; `None` if it panicked.
+pub(super) async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let runtime = Handle::current();
+    match runtime.runtime_flavor() {
+        // The simulation's: a second thread would make its runs differ.
+        RuntimeFlavor::CurrentThread => Some(work.await),
+        _ => tokio::task::spawn_blocking(move || runtime.block_on(work)).await.ok(),
+    }
+}
+
+/// Which mistake a wrong key fits.
+pub(super) async fn of_wrong_key(
+    store: &dyn Store,
+    identity: &Identity,
+    device: DeviceId,
+    failed: &FailedFinished,
+) -> String {
+    let fitting = |mistakes: Vec<Mistake>| {
+        let fits = |mistake: &Mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk));
+        mistakes.into_iter().find(fits).map(|mistake| mistake.detail.into_owned())
+    };
+    let Some(credentials) = credentials(store, &identity.name).await else { return UNEXPLAINED.to_owned() };
+    if let Some(detail) = fitting(mistakes::candidates(&credentials, identity)) {
+        return detail;
+    }
+    if identity.mode == SecureMode::DeviceSecret {
+        let former = store.former_secrets(device).await.unwrap_or_default();
+        if let Some(detail) = fitting(former.iter().take(FORMER_MAX).map(mistakes::former).collect()) {
+            return detail;
+        }
+        if let Some(detail) = fitting(neighbours(store, identity, device).await) {
+            return detail;
+        }
+    }
+    UNEXPLAINED.to_owned()
+}
+
+/// The secrets of the devices that were registered just before and after this one.
+async fn neighbours(store: &dyn Store, identity: &Identity, device: DeviceId) -> Vec<Mistake> {
+    let query = DeviceQuery {
+        product_key: Some(identity.name.product_key.clone()),
+        after: Some(DeviceId(device.0 - NEIGHBOURS - 1)),
+        limit: 2 * NEIGHBOURS as usize + 1,
+        ..DeviceQuery::default()
+    };
+    let mut mistakes = Vec::new();
+    for neighbour in store.devices(query).await.unwrap_or_default() {
+        let name = DeviceName { product_key: neighbour.product_key, device_key: neighbour.device_key };
+        if neighbour.id != device
+            && let Some(credentials) = credentials(store, &name).await
+        {
+            mistakes.push(mistakes::of_another_device(&credentials.device_secret, &name));
+        }
+    }
+    mistakes
+}
+
+async fn credentials(store: &dyn Store, name: &DeviceName) -> Option<Box<Credentials>> {
+    match store.credentials(&name.product_key, &name.device_key).await {
+        Ok(CredentialLookup::Found(credentials)) => Some(credentials),
+        _ => None,
+    }
+}
+
+/// What was probably meant by a name that is unknown for this reason.
+pub(super) async fn of_unknown_name(store: &dyn Store, reason: Reason, name: &DeviceName) -> Option<String> {
+    for tried in [Some(name.clone()), similar::trimmed(name)].into_iter().flatten() {
+        let similar = store.similar_names(&tried).await.ok()?;
+        if let Some(detail) = similar::explain(reason, name, &similar) {
+            return Some(detail);
+        }
+    }
+    let exchanged = store.similar_names(&similar::exchanged(name)).await.ok()?;
+    similar::explain_exchanged(name, &exchanged).filter(|_| reason == Reason::ProductUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_looked_into_is_bounded_at_once_and_per_second() {
+        let diagnoses = Diagnoses::new();
+        let device = |number| Source::Device(DeviceId(number));
+        let held: Vec<_> = (0..10).filter_map(|number| diagnoses.admit(device(number))).collect();
+        assert_eq!(held.len(), AT_ONCE_MAX);
+        drop(held);
+        let loud = Source::Address(IpAddr::from([10, 0, 0, 1]));
+        assert_eq!((0..100).filter(|_| diagnoses.admit(loud).is_some()).count(), PER_SOURCE_MAX as usize);
+        let others = (100..1000).filter(|number| diagnoses.admit(device(*number)).is_some()).count();
+        assert_eq!(others, PER_SECOND_MAX as usize - AT_ONCE_MAX - PER_SOURCE_MAX as usize);
+    }
+}

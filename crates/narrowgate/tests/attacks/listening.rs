@@ -1,0 +1,82 @@
+//! What `listen` shows as it happens is what the device's log keeps: the same entries, in the same order,
+//! at the same times.
+
+use serde_json::Value;
+
+use crate::{
+    client::Protection,
+    coap,
+    harness::{PRODUCT_KEY, Server},
+};
+
+/// Event and time.
+type Entry = (String, i64);
+
+fn entry(event: &Value) -> Entry {
+    (event["event"].as_str().unwrap().to_owned(), event["time"].as_i64().unwrap())
+}
+
+/// The device's log from its registration on, oldest first.
+fn log(server: &Server, device_key: &str) -> Vec<Entry> {
+    let log = server.json(&["device", "log", PRODUCT_KEY, device_key, "--limit", "1000"]);
+    let entries = log.as_array().unwrap().iter().rev().map(entry);
+    entries.filter(|(event, _)| event != "created").collect()
+}
+
+#[test]
+fn short_sessions_are_heard_in_the_order_and_with_the_times_of_the_log() {
+    let server = Server::start();
+    let mut client = server.client(Protection::Ccm8);
+    let key = client.device.key.clone();
+    let listener = server.listen(&["--device", &key]);
+    for _ in 0..50 {
+        client.connect();
+        client.close();
+        client.start_anew();
+    }
+    // A refusal that is looked into takes longer to be written than one that is not.
+    client.psk = vec![7; 16];
+    client.ask_cookie();
+    client.take_server_hello();
+    let flight = client.flight_5();
+    client.send(&flight);
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|(event, _)| event != "refused") {
+        let event = listener.next();
+        assert_eq!((&event["productKey"], &event["deviceKey"]), (&PRODUCT_KEY.into(), &key.as_str().into()));
+        heard.push(entry(&event));
+    }
+    let names: Vec<&str> = heard.iter().map(|(event, _)| event.as_str()).collect();
+    assert_eq!(names[..3], ["activated", "login", "offline"], "the first login has two entries");
+    assert!(names[1..101].chunks(2).all(|session| session == ["login", "offline"]), "{names:?}");
+    assert_eq!(heard, log(&server, &key));
+    server.assert_alive();
+}
+
+#[test]
+fn a_report_is_heard_with_the_devices_time_and_the_servers() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let listener = server.listen(&["--product", PRODUCT_KEY, "--device", &client.device.key]);
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    let begun = now();
+    let path = client.device.report_path();
+    let body = concat!(
+        r#"{"id":"1","version":"1.0","method":"thing.measurepoint.post","#,
+        r#""params":{"measurepoints":{"t":1},"time":1700000000000}}"#
+    );
+    for (mid, has_time) in [(1, true), (2, false)] {
+        let body = if has_time { body.to_owned() } else { body.replace(r#","time":1700000000000"#, "") };
+        let answer = client.exchange(&coap::post(mid, &path, &body));
+        assert_eq!(coap::code_of(&answer, mid), 0x44);
+        let mut event = listener.next();
+        while event["event"] != "report" {
+            // Its login may have been under way when the listener came.
+            event = listener.next();
+        }
+        let received = event["receivedAt"].as_i64().unwrap();
+        assert!((begun..=now()).contains(&received), "{event}");
+        assert_eq!(event["time"], if has_time { 1_700_000_000_000 } else { received }, "{event}");
+    }
+    server.assert_alive();
+}
