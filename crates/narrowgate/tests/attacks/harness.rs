@@ -195,17 +195,6 @@ impl Server {
         run(&self.directory, arguments)
     }
 
-    /// A listener that writes events as JSON to its standard output; to be ended by the caller.
-    pub(crate) fn listener(&self) -> Child {
-        command()
-            .args(["listen", "-o", "json", "--data"])
-            .arg(self.directory.path().join("data"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
     /// Starts `listen` beside the server; from its return on nothing is missed.
     pub(crate) fn listen(&self, arguments: &[&str]) -> Listener {
         let mut child = command()
