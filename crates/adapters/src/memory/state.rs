@@ -23,7 +23,7 @@ use narrowgate_platform::{
 
 use super::device_log::DeviceLog;
 use crate::{
-    latest::{LatestPoints, for_each_point, value_of},
+    latest::{LatestPoints, for_each_point},
     life::{self, IssueCase, Life},
 };
 
@@ -378,7 +378,7 @@ impl State {
                 if query.point.as_deref().is_none_or(|wanted| wanted == point) {
                     values.push(PointValue {
                         point: point.to_owned(),
-                        value: value_of(value),
+                        value: value.into(),
                         time: report.time,
                     });
                 }

@@ -231,7 +231,10 @@ pub fn names_with_quotes_and_any_script_are_only_names(store: &dyn Store) {
         let points = serde_json::json!({ *odd: odd }).to_string();
         write(store, report(made.id, at(3), &points));
         let latest = block_on(store.points_latest(made.id)).unwrap();
-        assert_eq!((latest[0].point.as_str(), &latest[0].value), (*odd, &serde_json::json!(odd)));
+        assert_eq!(
+            (latest[0].point.as_str(), latest[0].value.get()),
+            (*odd, &*serde_json::json!(odd).to_string())
+        );
         let query = HistoryQuery { point: Some((*odd).to_owned()), limit: 5, ..HistoryQuery::default() };
         assert_eq!(block_on(store.points_history(made.id, query)).unwrap(), latest);
     }
