@@ -206,9 +206,9 @@ mod tests {
         fn any_number_is_shown_to_the_last_digit(
             text in "-?(0|[1-9][0-9]{0,40})([.][0-9]{1,40})?([eE][+-]?[0-9]{1,3})?",
         ) {
-            prop_assert_eq!(cell("value", &text), text.clone());
+            prop_assert_eq!(&cell("value", &text), &text);
             let object = format!(r#"{{"z":{text},"a":[{text}]}}"#);
-            prop_assert_eq!(cell("value", &object), object.clone());
+            prop_assert_eq!(&cell("value", &object), &object);
         }
     }
 

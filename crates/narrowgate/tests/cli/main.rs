@@ -3,4 +3,5 @@
 mod commands;
 mod confirm;
 mod harness;
+mod import;
 mod server;

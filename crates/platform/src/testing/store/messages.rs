@@ -21,6 +21,7 @@ fn history(store: &dyn Store, device: DeviceId, query: HistoryQuery) -> Vec<Poin
     block_on(store.points_history(device, query)).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! gives values")]
 fn value(point: &str, value: serde_json::Value, time: UnixMillis) -> PointValue {
     PointValue { point: point.to_owned(), value: JsonText::new(&value.to_string()), time }
 }
