@@ -12,8 +12,9 @@ pub(crate) enum DeviceCommand {
     Create(CreateArgs),
     /// Register many devices from CSV or JSON lines
     #[command(
-        after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional), and a row in each line.\n\
-                            Blanks around a field do not count, those inside its quotes do. What --secrets-out writes can be imported.\n\
+        after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
+                            Blanks around a field do not count, those inside its quotes do.\n\
+                            What --secrets-out writes can be imported.\n\
                             JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\
                             A device that exists is skipped; its secret is never changed.\n\n\
                             Example:\n  narrowgate device import meters.csv --product MuGsF6W4 --secrets-out secrets.csv"

@@ -1,6 +1,7 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal (keys,
-//! names and identities may come from strangers). A number is shown as it is written in the document, to the last digit,
-//! and an object with its keys in their order: what is read here is text, never a `f64` or a map.
+//! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal
+//! (keys, names and identities may come from strangers). A number is shown as it is written in the document,
+//! to the last digit, and an object with its keys in their order: what is read here is text, never a `f64` or
+//! a map.
 
 use std::fmt;
 

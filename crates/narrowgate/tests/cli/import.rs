@@ -1,4 +1,5 @@
-//! `device import` by the real binary: what it refuses, what it never changes, and where generated secrets go.
+//! `device import` by the real binary: what it refuses, what it never changes, and where generated secrets
+//! go.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -1,5 +1,5 @@
-//! One line of CSV (RFC 4180) as fields, and back. Blanks around a field are not part of it unless they stand inside its
-//! quotes, where everything counts.
+//! One line of CSV (RFC 4180) as fields, and back. Blanks around a field are not part of it unless they stand
+//! inside its quotes, where everything counts.
 
 /// A field of a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

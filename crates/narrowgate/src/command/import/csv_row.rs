@@ -54,7 +54,8 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
     let mut optional = |name: &str| columns.take(name, &mut fields).filter(|field| !field.text.is_empty());
     let device_secret = optional(columns::DEVICE_SECRET);
     if device_secret.as_ref().is_some_and(|field| field.is_trimmed) {
-        let message = "there are blanks before or after it: remove them, or put them inside quotes if they belong to it";
+        let message =
+            "there are blanks before or after it: remove them, or put them inside quotes if they count";
         return of(Some(columns::DEVICE_SECRET), message.into());
     }
     let mut text = |name: &str| optional(name).map(|field| field.text);

@@ -1,5 +1,5 @@
-//! What a spreadsheet has made of a key or a secret. Such a text can be a key, and would be registered; the device that has
-//! the number it was made from could never connect.
+//! What a spreadsheet has made of a key or a secret. Such a text can be a key, and would be registered; the
+//! device that has the number it was made from could never connect.
 
 /// What is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +13,11 @@ pub(super) enum Kind {
 pub(super) fn damage(kind: Kind, text: &str) -> Option<&'static str> {
     if is_rounded(text) {
         Some(
-            "a spreadsheet has made a rounded number of it, and its last digits are lost: take it from its source, \
-             into a column that is formatted as text",
+            "a spreadsheet has made a rounded number of it, and its last digits are lost: \
+             take it from its source, into a column that is formatted as text",
         )
     } else if has_fraction(text) {
-        Some(
-            "a spreadsheet has made a number of it and has added .0: remove that, or format the column as text",
-        )
+        Some("a spreadsheet has made a number of it and has added .0: format the column as text")
     } else if is_error(text) {
         Some("it is a spreadsheet's sign of an error; take the value from its source")
     } else if is_formula(kind, text) {

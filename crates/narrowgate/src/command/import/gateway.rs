@@ -8,8 +8,9 @@ use crate::{
     failure::Failure,
 };
 
-/// Opens the way when it is needed. Between two pieces of a pipe, whose writer may take its time, it is closed: a server
-/// ends connections that are silent, and a store without a server is not to be kept from others.
+/// Opens the way when it is needed. Between two pieces of a pipe, whose writer may take its time, it is
+/// closed: a server ends connections that are silent, and a store without a server is not to be kept from
+/// others.
 pub(super) struct Gateway<'a> {
     config: &'a Config,
     access: Option<Access>,

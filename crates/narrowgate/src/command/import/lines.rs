@@ -1,8 +1,9 @@
-//! The physical lines of a file, with their numbers, as a stream: no more is held than a line and those read ahead.
+//! The physical lines of a file, with their numbers, as a stream: no more is held than a line and those read
+//! ahead.
 //!
-//! A line ends with a line feed, before which one carriage return is dropped; so numbers are those of editors and `sed -n`.
-//! UTF-16, which spreadsheets save as "Unicode text", is read as well, with a byte order mark or without one.
-//! Limit: [`LINE_BYTES_MAX`].
+//! A line ends with a line feed, before which one carriage return is dropped; so numbers are those of editors
+//! and `sed -n`. UTF-16, which spreadsheets save as "Unicode text", is read as well, with a byte order mark
+//! or without one. Limit: [`LINE_BYTES_MAX`].
 
 use std::{
     collections::VecDeque,

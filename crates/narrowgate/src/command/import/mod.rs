@@ -1,8 +1,9 @@
 //! `device import`: registers the devices of a file, in pieces, with the place of every fault.
 //!
-//! The file is read as a stream: no more of it is held than a piece, and a hash of each key. A regular file is read twice, first
-//! to see whether it can be imported at all before anything is done; a pipe is read once. Pieces go to the registry one by
-//! one, each durable on its own. An import that was cut off is simply run again: devices that exist are skipped.
+//! The file is read as a stream: no more of it is held than a piece, and a hash of each key. A regular file
+//! is read twice, first to see whether it can be imported at all before anything is done; a pipe is read
+//! once. Pieces go to the registry one by one, each durable on its own. An import that was cut off is simply
+//! run again: devices that exist are skipped.
 
 mod columns;
 mod csv;

@@ -80,14 +80,15 @@ fn notes(summary: &Summary) -> Vec<String> {
         let WeakSecrets { count, weakest_bits, weakest_line, as_generated } = weak;
         if count > as_generated {
             notes.push(format!(
-                "warning: {} of the secrets have fewer than 128 bits and may be guessed offline from one recorded handshake; \
-                 the weakest, in line {weakest_line}, has about {weakest_bits}",
+                "warning: {} of the secrets have fewer than 128 bits and may be guessed offline \
+                 from one recorded handshake; the weakest, in line {weakest_line}, has about {weakest_bits}",
                 count - as_generated
             ));
         }
         if as_generated > 0 {
             notes.push(format!(
-                "{as_generated} of the secrets have fewer than 128 bits, but no fewer than those that narrowgate itself generates"
+                "{as_generated} of the secrets have fewer than 128 bits, \
+                 but no fewer than those that narrowgate itself generates"
             ));
         }
     }
@@ -114,7 +115,9 @@ fn lines(summary: &Summary, dry_run: bool) -> Vec<String> {
     }
     if skipped > same_secret {
         let rest = skipped - same_secret;
-        lines.push(format!("  skipped: {rest}, because the device exists; the row has no secret, and the device keeps its own"));
+        lines.push(format!(
+            "  skipped: {rest}, because the device exists; the row has no secret, the device keeps its own"
+        ));
     }
     for Fault { line, column, message } in failed.iter().take(FAULTS_SHOWN_MAX) {
         let column = column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
@@ -144,7 +147,7 @@ mod tests {
             [
                 "1 created, 3 skipped, 1 failed",
                 "  skipped: 2, because the device exists with the same secret",
-                "  skipped: 1, because the device exists; the row has no secret, and the device keeps its own",
+                "  skipped: 1, because the device exists; the row has no secret, the device keeps its own",
                 "  line 7, deviceKey: it is empty",
             ]
         );

@@ -1,12 +1,13 @@
-//! The file of `device import`: CSV with a header, or JSON lines, read as a stream, with the place of every fault.
+//! The file of `device import`: CSV with a header, or JSON lines, read as a stream, with the place of every
+//! fault.
 //!
-//! A row is one line. A row with a fault is reported and left out; the others go on. So every line that is not empty is
-//! counted exactly once: as a row or as a fault. A quoted field that runs over several lines is a fault of each of
-//! these lines, since neither a key nor a secret nor a name has line ends; where the quote is not closed soon, it was
-//! forgotten, and only its own line is at fault.
+//! A row is one line. A row with a fault is reported and left out; the others go on. So every line that is
+//! not empty is counted exactly once: as a row or as a fault. A quoted field that runs over several lines is
+//! a fault of each of these lines, since neither a key nor a secret nor a name has line ends; where the quote
+//! is not closed soon, it was forgotten, and only its own line is at fault.
 //!
-//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a field, [`QUOTED_LINES_MAX`] lines read ahead. Of a row that
-//! was read, nothing is kept but a hash of its key and its line, to find the second of two.
+//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a field, [`QUOTED_LINES_MAX`] lines read ahead. Of
+//! a row that was read, nothing is kept but a hash of its key and its line, to find the second of two.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -153,8 +154,8 @@ impl<R: Read> Rows<R> {
         }
     }
 
-    /// A line that ends inside quotes. If they close within the next few lines as they should, none of these lines is a
-    /// row of its own; if they do not, the quote was forgotten, and the next line is a row again.
+    /// A line that ends inside quotes. If they close within the next few lines as they should, none of these
+    /// lines is a row of its own; if they do not, the quote was forgotten, and the next line is a row again.
     fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<Fault, Failure> {
         let number = opening.number;
         let mut joined = String::from_utf8_lossy(&opening.bytes).into_owned();
@@ -244,7 +245,8 @@ fn read_json(line: &Line) -> Result<RawRow, Fault> {
     })
 }
 
-/// Keys that were read, as keyed hashes: two different keys have the same one as likely as 64 bits are guessed.
+/// Keys that were read, as keyed hashes: two different keys have the same one as likely as 64 bits are
+/// guessed.
 #[derive(Default)]
 struct Seen {
     lines: HashMap<u64, u64>,

@@ -1,8 +1,9 @@
-//! The file for generated secrets: new, for its owner alone, and written before anybody could miss what should be in it.
+//! The file for generated secrets: new, for its owner alone, and written before anybody could miss what
+//! should be in it.
 //!
-//! Room for the secrets of a piece is made, durably, before its devices are created: where the file cannot be written,
-//! nothing is created whose secret nobody has seen. The room is empty lines, which an import skips; what is left of it at
-//! the end is cut off.
+//! Room for the secrets of a piece is made, durably, before its devices are created: where the file cannot be
+//! written, nothing is created whose secret nobody has seen. The room is empty lines, which an import skips;
+//! what is left of it at the end is cut off.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -107,8 +108,8 @@ impl SecretsFile {
         Ok(())
     }
 
-    /// Cuts off what is left of the room. A file that got no secret of an import that failed is removed, so that the next
-    /// attempt may have its name.
+    /// Cuts off what is left of the room. A file that got no secret of an import that failed is removed, so
+    /// that the next attempt may have its name.
     pub(super) fn finish(self, has_failed: bool) -> Result<(), Failure> {
         if has_failed && self.secrets == 0 {
             self.remove();

@@ -265,8 +265,8 @@ proptest! {
             .map(|entry| entry.split(' ').next().unwrap().parse().unwrap())
             .collect();
         numbers.sort_unstable();
-        // A line of nothing but separators, blanks and pairs of quotes is empty; whether it is one depends on the lines
-        // before it only if they leave quotes open.
+        // A line of nothing but separators, blanks and pairs of quotes is empty; whether it is one depends on
+        // the lines before it only if they leave quotes open.
         let is_empty = |line: &str| {
             csv::split(line).is_ok_and(|fields| fields.iter().all(|field| field.text.is_empty()))
         };
