@@ -1,7 +1,7 @@
 //! What a [`super::MemoryStore`] holds, and every step on it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
 };
 
@@ -24,7 +24,7 @@ use narrowgate_platform::{
 use super::device_log::DeviceLog;
 use crate::{
     former::FormerSecrets,
-    latest::{LatestPoints, for_each_point, value_of},
+    latest::{LatestPoints, for_each_point},
     life::{self, IssueCase, Life},
 };
 
@@ -43,6 +43,8 @@ pub(super) struct State {
     devices: Vec<Option<Box<DeviceRow>>>,
     /// Devices by key; several units may have one each.
     device_keys: HashMap<Box<str>, Vec<DeviceId>>,
+    /// Asset ids of all devices.
+    assets: HashSet<Box<str>>,
     /// Refusals of all, oldest first.
     refusals: VecDeque<LogEntry>,
     former: FormerSecrets,
@@ -275,6 +277,9 @@ impl State {
         {
             return Err(StoreError::Exists { what: "device", key: new.device_key });
         }
+        if !self.assets.insert(new.asset_id.as_str().into()) {
+            return Err(StoreError::Exists { what: "asset", key: new.asset_id });
+        }
         let id = DeviceId(self.devices.len() as i64 + 1);
         let device_key: Box<str> = new.device_key.into();
         self.device_keys.entry(device_key.clone()).or_default().push(id);
@@ -369,6 +374,7 @@ impl State {
                 self.device_keys.remove(&row.device_key);
             }
         }
+        self.assets.remove(&row.asset_id);
         self.refusals.retain(|entry| entry.device != Some(device));
         self.former.forget(device);
         let product_key = &self.products[row.product].product.product_key;
@@ -400,7 +406,7 @@ impl State {
                 if query.point.as_deref().is_none_or(|wanted| wanted == point) {
                     values.push(PointValue {
                         point: point.to_owned(),
-                        value: value_of(value),
+                        value: value.into(),
                         time: report.time,
                     });
                 }

@@ -10,7 +10,7 @@ use narrowgate_platform::{ids::UnixMillis, model::message::PointValue, ports::Hi
 use rusqlite::{Connection, params};
 
 use super::{day::Day, day_file::TimeSpan, readers::Reader, sum};
-use crate::latest::{for_each_point, value_of};
+use crate::latest::for_each_point;
 
 /// A report that was found.
 struct Found {
@@ -85,7 +85,7 @@ fn read_file(
             if point.is_none_or(|wanted| wanted == name) {
                 values.push(PointValue {
                     point: name.to_owned(),
-                    value: value_of(value),
+                    value: value.into(),
                     time: UnixMillis(time),
                 });
             }

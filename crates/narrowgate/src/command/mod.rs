@@ -2,11 +2,11 @@
 
 mod completions;
 mod config;
+mod confirm;
 mod demo;
 mod demo_text;
 mod device;
 mod import;
-mod import_file;
 mod listen;
 mod product;
 mod refused;

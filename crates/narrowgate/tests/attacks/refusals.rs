@@ -1,12 +1,6 @@
 //! What a refused request leaves behind: an entry in the device's log and among the refusals of all, with a
 //! stable reason and the probable mistake, and a count in a metric.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    sync::mpsc,
-    time::Duration,
-};
-
 use serde_json::Value;
 
 use crate::{

@@ -2,6 +2,7 @@
 
 pub mod credential;
 pub mod device;
+pub mod json_text;
 pub mod log;
 pub mod message;
 pub mod product;
