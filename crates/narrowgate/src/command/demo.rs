@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     failure::Failure,
     feed::{FeedEvent, Next, Subscription},
-    output,
+    output::{self, Screen, printable_lines},
     serve::{self, Server, Signals},
     system::SystemEntropy,
 };
@@ -51,10 +51,11 @@ struct DemoDevice {
 
 pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Result<(), Failure> {
     serving::refuse_plain_coap(arguments)?;
-    serve::start_log(config);
-    serving::warn_of_mistyped_variables();
     serve::run(async {
         let mut signals = Signals::catch()?;
+        serve::log::start(config)?;
+        let screen = Screen::start()?;
+        serving::warn_of_mistyped_variables();
         let server = Server::start(config).await?;
         let mut arriving = server.feed.subscribe();
         let prepared = async {
@@ -69,10 +70,12 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
             }
         };
         server.ready(config).await?;
-        print(&demo, output)?;
+        // The lines to paste come after the banner, where somebody reads both.
+        output::finish();
+        print(&demo, output, &screen);
         let name = tokio::select! {
             name = signals.next() => name,
-            () = show(&mut arriving, output) => signals.next().await,
+            () = show(&mut arriving, output, &screen) => signals.next().await,
         };
         serving::stop(server, signals, name).await
     })
@@ -162,10 +165,13 @@ fn cannot_prepare(error: &RegistryError) -> Failure {
     }
 }
 
-fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
+/// A reader that does not read, or is none, does not end what it would have read of.
+fn print(demo: &Demo, output: Output, screen: &Screen) {
     if output == Output::Json {
-        return output::json(demo);
+        screen.show(&serde_json::to_string(demo).unwrap_or_default());
+        return;
     }
+    let say = |text: &str| screen.show(&printable_lines(text));
     for device in &demo.devices {
         let what = match device.secure_mode {
             2 => "has its own secret and reports",
@@ -173,22 +179,20 @@ fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
                 "fetches its own secret by its product's (once; narrowgate device reset lets it do so again)"
             }
         };
-        output::line(&format!(
+        say(&format!(
             "\n{} {what}\n  identity  {}\n  secret    {}\n  key       {}",
             device.device_key, device.identity, device.secret, device.psk_hex
-        ))?;
+        ));
         for Line { tool, line } in &device.lines {
-            output::line(&format!("\n  # {tool}\n  {line}"))?;
+            say(&format!("\n  # {tool}\n  {line}"));
         }
     }
-    output::line(
-        "\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \
-         coap-client-openssl (or -gnutls); elsewhere coap-client.\nWaiting for devices; end with Ctrl-C.\n",
-    )
+    say("\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \
+         coap-client-openssl (or -gnutls); elsewhere coap-client.\nWaiting for devices; end with Ctrl-C.\n");
 }
 
 /// Prints what arrives, until there is no more or nobody reads it.
-async fn show(arriving: &mut Subscription, output: Output) {
+async fn show(arriving: &mut Subscription, output: Output, screen: &Screen) {
     let mut reported = false;
     loop {
         match arriving.next().await {
@@ -198,7 +202,7 @@ async fn show(arriving: &mut Subscription, output: Output) {
                     Output::Json => json,
                     Output::Table => listen::readable(&json),
                 };
-                if !output::stream_line(&line) {
+                if !screen.show(&line) {
                     return;
                 }
                 if output == Output::Table && !reported && is_report(&event) {
@@ -207,7 +211,9 @@ async fn show(arriving: &mut Subscription, output: Output) {
                     output::note(format_args!("the first report is stored: narrowgate device points {key}"));
                 }
             }
-            Next::Missed(count) => output::note(format_args!("{count} events were not shown")),
+            Next::Missed(count) => {
+                output::note(format_args!("not shown: {}", output::counted(count, "event")));
+            }
             Next::Ended => return,
         }
     }

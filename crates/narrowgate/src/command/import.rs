@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Re
     if summary.failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::failed(format_args!("{} of the rows were not imported", summary.failed.len()))
+    Err(Failure::failed(format_args!("not imported: {}", output::counted(summary.failed.len(), "row")))
         .file(arguments.file.display())
         .hint("correct these lines and import the file again: what exists is skipped"))
 }
@@ -114,9 +114,12 @@ fn prepare_secrets(arguments: &ImportArgs, file: &ImportFile) -> Result<Option<S
     match &arguments.secrets_out {
         Some(path) => SecretsFile::create(path).map(Some),
         None if without == 0 => Ok(None),
-        None => Err(Failure::usage(format_args!("{without} devices come without a secret"))
-            .reason("secrets would be generated, and nobody would see them")
-            .hint("give --secrets-out FILE: it is created, with mode 0600")),
+        None => Err(Failure::usage(match without {
+            1 => "1 device comes without a secret".to_owned(),
+            count => format!("{count} devices come without a secret"),
+        })
+        .reason("secrets would be generated, and nobody would see them")
+        .hint("give --secrets-out FILE: it is created, with mode 0600")),
     }
 }
 
@@ -186,8 +189,9 @@ fn report(summary: &Summary, dry_run: bool, output: Output) -> Result<(), Failur
         return output::json(summary);
     }
     if let Some(WeakSecrets { count, weakest_bits, weakest_line }) = summary.weak_secrets {
+        let have = if count == 1 { "has" } else { "have" };
         output::note(format_args!(
-            "warning: {count} of the secrets have fewer than 128 bits and may be guessed offline from one recorded handshake; \
+            "warning: {count} of the secrets {have} fewer than 128 bits and may be guessed offline from one recorded handshake; \
              the weakest, in line {weakest_line}, has about {weakest_bits}"
         ));
     }

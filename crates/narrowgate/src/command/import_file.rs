@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     control::{ImportRow, SecretText},
     failure::Failure,
+    output::counted,
 };
 
 /// Rows of one file; a longer one is to be split.
@@ -233,7 +234,7 @@ impl Columns {
 fn csv_reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} fields; the header has {expected_len}")
+            format!("it has {}; the header has {expected_len}", counted(*len, "field"))
         }
         csv::ErrorKind::Utf8 { err, .. } => format!("field {} is not UTF-8", err.field() + 1),
         _ => error.to_string(),
@@ -297,7 +298,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "3 None it has 1 fields; the header has 2",
+                "3 None it has 1 field; the header has 2",
                 "4 Some(\"deviceKey\") it is empty",
                 "5 Some(\"deviceKey\") d1 stands on line 2 already",
                 "6 Some(\"deviceKey\") it is longer than 256 bytes",

@@ -1,16 +1,19 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal (keys,
-//! names and identities may come from strangers).
+//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the terminal
+//! (keys, names and identities may come from strangers), and on a terminal no line that is wider than it.
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::Value;
 
-use super::Layout;
+use super::{Layout, printable};
+
+/// On a terminal that is narrower, times are folded too.
+const WHOLE_TIMES_FROM: u16 = 60;
 
 /// A column of a table: which field, under which title.
 #[derive(Debug, Clone, Copy)]
@@ -20,16 +23,15 @@ pub(crate) struct Column {
 }
 
 impl Layout {
-    /// The table of a JSON document as text, without a newline at its end.
-    pub(super) fn render(self, json: &str) -> String {
+    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is one.
+    pub(super) fn render(self, json: &str, width: Option<u16>) -> String {
         match self {
             Layout::Rows(columns) => match serde_json::from_str(json) {
-                Ok(Value::Array(rows)) => render_rows(columns, &rows),
+                Ok(Value::Array(rows)) => render_rows(columns, &rows, width),
                 _ => printable(json),
             },
-            Layout::Record => {
-                serde_json::from_str(json).map_or_else(|_| printable(json), |fields| render_record(&fields))
-            }
+            Layout::Record => serde_json::from_str(json)
+                .map_or_else(|_| printable(json), |fields| render_record(&fields, width)),
         }
     }
 }
@@ -59,35 +61,54 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-fn render_record(fields: &Fields) -> String {
-    let mut table = plain();
-    for (field, value) in &fields.0 {
-        table.add_row([words(field), cell(field, value)]);
+fn render_record(fields: &Fields, width: Option<u16>) -> String {
+    let rows: Vec<[String; 2]> =
+        fields.0.iter().map(|(field, value)| [words(field), cell(field, value)]).collect();
+    // A secret or a key is folded by the terminal itself: so it can be copied whole.
+    let title = rows.iter().map(|[title, _]| title.len()).max().unwrap_or(0);
+    let longest_word =
+        rows.iter().flat_map(|[_, value]| value.split(' ')).map(|word| word.chars().count()).max();
+    let fits = |width: &u16| title + longest_word.unwrap_or(0) + SPACE_OF_A_RECORD <= usize::from(*width);
+    let mut table = plain(width.filter(fits));
+    for row in rows {
+        table.add_row(row);
     }
     trim(&table)
 }
 
-fn render_rows(columns: &[Column], rows: &[Value]) -> String {
+/// Columns that stand beside the title and the value.
+const SPACE_OF_A_RECORD: usize = 4;
+
+fn render_rows(columns: &[Column], rows: &[Value], width: Option<u16>) -> String {
     if rows.is_empty() {
         return "(none)".into();
     }
-    let mut table = plain();
+    let mut table = plain(width);
     table.set_header(columns.iter().map(|column| column.title));
-    for (index, column) in columns.iter().enumerate() {
-        let numeric = rows.iter().all(|row| row[column.field].is_number()) && !is_time(column.field);
-        if let Some(column) = table.column_mut(index).filter(|_| numeric) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(column.field, &row[column.field])));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        let time = is_time(column.field);
+        let numeric = !time && rows.iter().all(|row| row[column.field].is_number());
+        let Some(column) = table.column_mut(index) else { continue };
+        if numeric {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if time && width.is_some_and(|width| width >= WHOLE_TIMES_FROM) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     trim(&table)
 }
 
-fn plain() -> Table {
+fn plain(width: Option<u16>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING);
+    match width {
+        Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     table
 }
 
@@ -127,21 +148,6 @@ fn words(field: &str) -> String {
     words
 }
 
-/// The text with control characters written as escapes.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        let bidirectional =
-            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter.is_control() || bidirectional {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -157,20 +163,50 @@ mod tests {
             {"deviceKey": "d22", "lastSeenTime": null, "enabled": false, "n": 12},
         ]);
         assert_eq!(
-            render_rows(&columns, rows.as_array().unwrap()),
+            render_rows(&columns, rows.as_array().unwrap(), None),
             " DEVICE  SEEN                  ENABLED   N\n d1      1970-01-01T00:00:00Z  yes       7\n d22     -                     no       12"
         );
-        assert_eq!(render_rows(&columns, &[]), "(none)");
+        assert_eq!(render_rows(&columns, &[], None), "(none)");
     }
 
     #[test]
     fn a_record_has_a_line_per_field() {
-        let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#);
+        let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#, None);
         assert_eq!(text, " asset id     a\n active time  1970-01-01T00:00:01Z\n points       {\"t\":1}");
     }
 
     #[test]
-    fn nothing_from_outside_steers_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31m\u{202e}b\n\u{9b}é"), "a\\u{1b}[31m\\u{202e}b\\n\\u{9b}é");
+    fn on_a_terminal_no_line_is_wider_than_it() {
+        let columns =
+            [("time", "TIME"), ("reason", "REASON"), ("identity", "IDENTITY"), ("detail", "DETAIL")];
+        let columns = columns.map(|(field, title)| Column { field, title });
+        let rows = json!([{
+            "time": 1_790_000_000_000_i64,
+            "reason": "wrong_key",
+            "identity": "MuGsF6W4,".repeat(20),
+            "detail": "the key fits the product's secret; an identity with secure mode 2 needs the device's",
+        }]);
+        for width in [30, 60, 80, 120, 200] {
+            let text = render_rows(&columns, rows.as_array().unwrap(), Some(width));
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= usize::from(width), "{width}:\n{text}");
+            assert_eq!(text.contains("2026-09-21T14:13:20Z"), width >= WHOLE_TIMES_FROM, "{width}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_folds_sentences_and_keeps_keys_whole() {
+        let sentence = format!("{{\"name\":\"{}\"}}", "many words ".repeat(10).trim_end());
+        let text = Layout::Record.render(&sentence, Some(40));
+        assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 40), "{text}");
+        let secret = "s".repeat(60);
+        let text = Layout::Record.render(&format!("{{\"deviceSecret\":\"{secret}\"}}"), Some(40));
+        assert_eq!(text, format!(" device secret  {secret}"));
+    }
+
+    #[test]
+    fn cells_are_printable() {
+        let text = Layout::Record.render(r#"{"name":"a\u2028b\u001b","points":{"\ufeff":"\u202e"}}"#, None);
+        assert_eq!(text, " name    a\\u{2028}b\\u{1b}\n points  {\"\\u{feff}\":\"\\u{202e}\"}");
     }
 }

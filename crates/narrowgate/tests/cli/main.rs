@@ -3,3 +3,4 @@
 mod commands;
 mod harness;
 mod server;
+mod terminal;
