@@ -5,6 +5,7 @@ Relies on nothing but what an operator has: the line `ready` on standard error, 
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -65,6 +66,26 @@ class Gateway:
                 break
             time.sleep(0.02)
         raise CommandFailed(f"the server did not get ready (exit code {self._process.poll()})\n{self.log()}")
+
+    def start_muted(self, stderr, *more, verb="serve", environment=None, before=None):
+        """Starts the server with any standard error, and waits until it answers that it is ready."""
+        self._process = subprocess.Popen(
+            self.serve_command(*more, verb=verb),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            cwd=self.folder,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=before,
+        )
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and self.running():
+            try:
+                if self.http("/health/ready")[0] == 200:
+                    return self
+            except OSError:
+                time.sleep(0.05)
+        raise CommandFailed(f"the server did not get ready (exit code {self._process.poll()})")
 
     def try_to_start(self, *more):
         """Runs `serve` where it should fail at once; returns exit code and standard error. None: it went on running."""

@@ -1,13 +1,10 @@
 //! Errors as an operator reads them: what could not be done, where, why, and what to try; and the exit code.
 
-use std::{
-    fmt::Display,
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{fmt::Display, io, path::Path, process::ExitCode};
 
 use serde::{Deserialize, Serialize};
+
+use crate::output::{self, printable};
 
 /// How the program ends when it did not do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +64,8 @@ impl Failure {
 
     /// Where: a file or directory.
     pub(crate) fn file(self, path: impl Display) -> Self {
-        self.part("file", path)
+        // A newline in a name is no newline of ours.
+        self.part("file", printable(&path.to_string()))
     }
 
     /// Why.
@@ -94,17 +92,17 @@ impl Failure {
 
     /// Prints to standard error.
     pub(crate) fn print(&self) {
-        // Where standard error is closed there is nobody left to tell.
-        let _ = write!(std::io::stderr().lock(), "{self}");
+        output::notice(&self.to_string());
     }
 }
 
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "error: {}", self.headline)?;
+        writeln!(f, "error: {}", printable(&self.headline))?;
         for (label, text) in &self.parts {
             for (index, line) in text.lines().enumerate() {
-                writeln!(f, "  {:<7} {line}", if index == 0 { label } else { "" })?;
+                let label = if index == 0 { label } else { "" };
+                writeln!(f, "  {label:<7} {}", printable(line))?;
             }
         }
         Ok(())
@@ -136,6 +134,16 @@ mod tests {
             failure.to_string(),
             "error: cannot open the store\n  file    data/registry.db\n  reason  permission denied\n  \
              try     chown narrowgate: data/\n          or choose another --data\n"
+        );
+    }
+
+    #[test]
+    fn quoted_input_shows_all_that_it_holds() {
+        let failure =
+            Failure::failed("there is no device a\u{1b}[2J\nb").file("d\u{202e}\n").reason("x\u{200b}");
+        assert_eq!(
+            failure.to_string(),
+            "error: there is no device a\\u{1b}[2J\\nb\n  file    d\\u{202e}\\n\n  reason  x\\u{200b}\n"
         );
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod command;
 mod config;
 mod control;
+mod directory;
 mod failure;
 pub mod feed;
 mod output;
@@ -25,19 +26,22 @@ use crate::failure::Exit;
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors; where the output is closed nobody reads them.
-            let _ = error.print();
-            return if error.exit_code() == 0 { ExitCode::SUCCESS } else { Exit::Usage.into() };
+    let done = match cli::Cli::try_parse() {
+        Ok(cli) => command::run(cli),
+        Err(error) if error.use_stderr() => {
+            output::usage(&error);
+            return Exit::Usage.into();
         }
+        // Help and version are no errors.
+        Err(error) => output::help(&error),
     };
-    match command::run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    let code = done.map_or_else(
+        |failure| {
             failure.print();
             failure.exit.into()
-        }
-    }
+        },
+        |()| ExitCode::SUCCESS,
+    );
+    output::finish();
+    code
 }

@@ -36,14 +36,6 @@ pub(crate) fn exists(config: &Config) -> bool {
 
 /// Opens the store. Creates the data directory where there is none.
 pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
-    if config.data.exists() && !config.data.is_dir() {
-        return Err(StoreFailure::Other(
-            Failure::failed("cannot open the store")
-                .file(config.data.display())
-                .reason("it is not a directory")
-                .hint("name a directory by --data; one that does not exist is made"),
-        ));
-    }
     match config.store.kind {
         StoreKind::Memory => open_memory(config).map_err(StoreFailure::Other),
         StoreKind::Sqlite => {

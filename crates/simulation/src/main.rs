@@ -119,7 +119,9 @@ fn seeds(first: u64, count: u64, jobs: Option<NonZero<usize>>, out: &mut impl Wr
                     sums.0 += 1;
                     sums.1.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
                     if sums.0.is_multiple_of(PROGRESS) {
-                        eprintln!("{} of {count} seeds in {:.0} s", sums.0, begin.elapsed().as_secs_f64());
+                        let took = begin.elapsed().as_secs_f64();
+                        // Where standard error is closed nobody reads it.
+                        let _ = writeln!(io::stderr(), "{} of {count} seeds in {took:.0} s", sums.0);
                     }
                 }
             });

@@ -14,7 +14,8 @@ _PROOFS = {2: '"code":200', 3: '"deviceSecret"'}
 def _pasted(world):
     with world.fresh() as gateway:
         gateway.start("-o", "json", verb="demo")
-        document = next(line for line in gateway.log(1000).splitlines() if line.startswith("{"))
+        lines = lambda: [line for line in gateway.log(1000).splitlines() if line.startswith("{")]  # noqa: E731
+        document = eventually("no document is printed", lines)[0]
         devices = json.loads(document)["devices"]
         check([device["secureMode"] for device in devices] == [2, 3], f"not one device of each mode: {devices}")
         for device in devices:

@@ -105,8 +105,12 @@ impl OpenError {
             Self::RegistryMissing { .. } => {
                 format!("restore {file} from a backup, or move the messages directory away to begin anew")
             }
-            Self::PermissionDenied { .. } => {
-                format!("chown {file} to the user that runs narrowgate, or choose another data directory")
+            Self::PermissionDenied { file } => {
+                // A file that could not be made has a directory.
+                let there = file.ancestors().find(|path| path.exists()).unwrap_or(file).display();
+                format!(
+                    "run this as the owner of {there}, or chown it to the user that runs narrowgate; or choose another data directory"
+                )
             }
             Self::ReadOnly { .. } => "mount it for writing, or choose another data directory".to_owned(),
             Self::DiskFull { file } => {
@@ -226,7 +230,7 @@ mod tests {
         let sort = |kind: io::ErrorKind| OpenError::io(file, "cannot be read", kind.into());
         let denied = sort(io::ErrorKind::PermissionDenied);
         assert!(matches!(denied, OpenError::PermissionDenied { .. }));
-        assert!(denied.advice().starts_with("chown /data/registry.db"));
+        assert!(denied.advice().contains("the owner of /, or chown it"), "nothing of /data exists");
         assert!(matches!(sort(io::ErrorKind::ReadOnlyFilesystem), OpenError::ReadOnly { .. }));
         let other = sort(io::ErrorKind::NotADirectory);
         assert_eq!(other.to_string(), "/data/registry.db: cannot be read");

@@ -22,7 +22,6 @@ pub(crate) use server::ServerArgs;
     version,
     about,
     max_term_width = 100,
-    disable_help_subcommand = true,
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "The first message within two minutes:\n  narrowgate demo\n\nOr step by step:\n  \
@@ -40,22 +39,27 @@ pub(crate) struct Cli {
 /// Options that every command takes, before or after the verb.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
-    /// Directory that holds registry, messages and keys
+    /// Directory that holds registry, messages and keys [default: NARROWGATE_DATA, else ./narrowgate-data]
     #[arg(
         long,
         global = true,
         value_name = "DIR",
-        env = "NARROWGATE_DATA",
-        default_value = "./narrowgate-data",
-        hide_env_values = true
+        default_value_os_t = default_data(),
+        hide_default_value = true
     )]
     pub(crate) data: PathBuf,
-    /// Configuration file [default: DIR/narrowgate.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "NARROWGATE_CONFIG", hide_env_values = true)]
+    /// Configuration file [default: NARROWGATE_CONFIG, else DIR/narrowgate.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// What standard output holds: a table for people, or one JSON document [default: table; of listen: json]
     #[arg(short, long, global = true, value_enum)]
     pub(crate) output: Option<Output>,
+}
+
+/// An empty environment variable counts as not set.
+fn default_data() -> PathBuf {
+    let named = std::env::var_os("NARROWGATE_DATA").filter(|name| !name.is_empty());
+    named.map_or_else(|| PathBuf::from("./narrowgate-data"), PathBuf::from)
 }
 
 /// Form of the output.

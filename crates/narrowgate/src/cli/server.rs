@@ -11,8 +11,8 @@ pub(crate) struct ServerArgs {
     /// Plain CoAP; not served by this version
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) coap: Option<String>,
-    /// Health and metrics listen here [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Health and metrics listen here; off: they are not served [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT|off")]
     pub(crate) http: Option<String>,
     /// Threads that serve devices [default: one per core]
     #[arg(long, value_name = "N")]

@@ -7,5 +7,5 @@ use crate::{cli::Cli, failure::Failure, output};
 pub(super) fn run(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "narrowgate", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end())
+    output::exact(String::from_utf8_lossy(&script).trim_end())
 }

@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     failure::Failure,
     feed::{FeedEvent, Next, Subscription},
-    output,
+    output::{self, Screen, printable_lines},
     serve::{self, Server, Signals},
 };
 
@@ -50,10 +50,11 @@ struct DemoDevice {
 
 pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Result<(), Failure> {
     serving::refuse_plain_coap(arguments)?;
-    serve::start_log(config);
-    serving::warn_of_mistyped_variables();
     serve::run(async {
         let mut signals = Signals::catch()?;
+        serve::log::start(config)?;
+        let screen = Screen::start()?;
+        serving::warn_of_mistyped_variables();
         let server = Server::start(config).await?;
         let mut arriving = server.feed.subscribe();
         let prepared = async {
@@ -68,10 +69,12 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
             }
         };
         server.ready(config).await?;
-        print(&demo, output)?;
+        // The lines to paste come after the banner, where somebody reads both.
+        output::finish();
+        print(&demo, output, &screen);
         let name = tokio::select! {
             name = signals.next() => name,
-            () = show(&mut arriving, output, &server, &demo.product_key) => signals.next().await,
+            () = show(&mut arriving, output, &screen, &server, &demo.product_key) => signals.next().await,
         };
         serving::stop(server, signals, name).await
     })
@@ -149,10 +152,13 @@ fn cannot_prepare(error: &RegistryError) -> Failure {
     }
 }
 
-fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
+/// A reader that does not read, or is none, does not end what it would have read of.
+fn print(demo: &Demo, output: Output, screen: &Screen) {
     if output == Output::Json {
-        return output::json(demo);
+        screen.show(&serde_json::to_string(demo).unwrap_or_default());
+        return;
     }
+    let say = |text: &str| screen.show(&printable_lines(text));
     for device in &demo.devices {
         let what = match device.secure_mode {
             2 => "has its own secret and reports",
@@ -162,22 +168,26 @@ fn print(demo: &Demo, output: Output) -> Result<(), Failure> {
                  narrowgate device reset lets it fetch another)"
             }
         };
-        output::line(&format!(
+        say(&format!(
             "\n{} {what}\n  identity  {}\n  secret    {}\n  key       {}",
             device.device_key, device.identity, device.secret, device.psk_hex
-        ))?;
+        ));
         for Line { tool, line } in &device.lines {
-            output::line(&format!("\n  # {tool}\n  {line}"))?;
+            say(&format!("\n  # {tool}\n  {line}"));
         }
     }
-    output::line(
-        "\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \
-         coap-client-openssl (or -gnutls); elsewhere coap-client.\nWaiting for devices; end with Ctrl-C.\n",
-    )
+    say("\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \
+         coap-client-openssl (or -gnutls); elsewhere coap-client.\nWaiting for devices; end with Ctrl-C.\n");
 }
 
 /// Prints what arrives, until there is no more or nobody reads it.
-async fn show(arriving: &mut Subscription, output: Output, server: &Server, product_key: &str) {
+async fn show(
+    arriving: &mut Subscription,
+    output: Output,
+    screen: &Screen,
+    server: &Server,
+    product_key: &str,
+) {
     let mut reported = false;
     loop {
         match arriving.next_named(&server.registry).await {
@@ -187,7 +197,7 @@ async fn show(arriving: &mut Subscription, output: Output, server: &Server, prod
                     Output::Json => json,
                     Output::Table => listen::readable(&json),
                 };
-                if !output::stream_line(&line) {
+                if !screen.show(&line) {
                     return;
                 }
                 if output == Output::Table && is_activation(&event, product_key) {
@@ -199,7 +209,9 @@ async fn show(arriving: &mut Subscription, output: Output, server: &Server, prod
                     output::note(format_args!("the first report is stored: narrowgate device points {key}"));
                 }
             }
-            Next::Missed(count) => output::note(format_args!("{count} events were not shown")),
+            Next::Missed(count) => {
+                output::note(format_args!("not shown: {}", output::counted(count, "event")));
+            }
             Next::Ended => return,
         }
     }

@@ -27,12 +27,15 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
                     Output::Json => event.get().to_owned(),
                     Output::Table => readable(event.get()),
                 };
-                if !output::stream_line(&line) {
+                if !output::stream_line(&line)? {
                     return Ok(());
                 }
             }
             Some(Reply::Missed(count)) => {
-                output::note(format_args!("{count} events were missed: this reader was too slow"));
+                output::note(format_args!(
+                    "this reader was too slow and missed {}",
+                    output::counted(count, "event")
+                ));
             }
             Some(Reply::Ended) => {
                 output::note("the server stopped");

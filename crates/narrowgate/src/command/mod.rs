@@ -16,6 +16,7 @@ use crate::{
     cli::{Cli, Command, Output, ServerArgs},
     config::Config,
     failure::Failure,
+    output,
 };
 
 /// Does what was asked.
@@ -24,17 +25,21 @@ use crate::{
 /// What the operator is to read; carries the exit code.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
+    if matches!(command, Command::Serve(_) | Command::Demo(_)) {
+        // Before anything can go wrong: it will be said there.
+        output::queue_stderr()?;
+    }
     let load = |server: &ServerArgs| Config::load(&global, server);
-    let output = global.output.unwrap_or(Output::Table);
+    let form = global.output.unwrap_or(Output::Table);
     let offline = ServerArgs::default();
     match command {
         Command::Completions { shell } => completions::run(shell),
-        Command::Config => config::run(&load(&offline)?, output),
+        Command::Config => config::run(&load(&offline)?, form),
         Command::Serve(arguments) => serve::run(&load(&arguments)?, &arguments),
-        Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, output),
-        Command::Product(command) => product::run(command, &load(&offline)?, output),
-        Command::Device(command) => device::run(command, &load(&offline)?, output),
-        Command::Refused(arguments) => refused::run(&arguments, &load(&offline)?, output),
+        Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, form),
+        Command::Product(command) => product::run(command, &load(&offline)?, form),
+        Command::Device(command) => device::run(command, &load(&offline)?, form),
+        Command::Refused(arguments) => refused::run(&arguments, &load(&offline)?, form),
         Command::Listen(arguments) => {
             listen::run(arguments, &load(&offline)?, global.output.unwrap_or(Output::Json))
         }

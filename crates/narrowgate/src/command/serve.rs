@@ -10,10 +10,10 @@ use crate::{
 
 pub(super) fn run(config: &Config, arguments: &ServerArgs) -> Result<(), Failure> {
     refuse_plain_coap(arguments)?;
-    serve::start_log(config);
-    warn_of_mistyped_variables();
     serve::run(async {
         let mut signals = Signals::catch()?;
+        serve::log::start(config)?;
+        warn_of_mistyped_variables();
         let server = Server::start(config).await?;
         server.ready(config).await?;
         let name = signals.next().await;

@@ -89,26 +89,41 @@ impl Document<'_> {
 
     fn value(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, Failure> {
         let at = value.span().start;
-        let text = text_of(value.get_ref()).ok_or_else(|| {
-            self.wrong(at, format_args!("{name} is {}", value.get_ref().type_str()))
-                .hint("write a string, a whole number, true or false, or a list of strings")
+        let list = name == keys::LIST;
+        let text = text_of(value.get_ref(), list).ok_or_else(|| {
+            let help = keys::find(name).map_or("", |key| key.help);
+            self.wrong(at, format_args!("{name} is {}", kind(value.get_ref(), list)))
+                .hint(format_args!("{name}: {help}"))
         })?;
         Ok(Value { text, origin: Origin::File { path: self.path.to_owned(), line: self.line(at) } })
     }
 }
 
-fn text_of(value: &DeValue<'_>) -> Option<String> {
+/// The value as text, where it is one that a key takes.
+fn text_of(value: &DeValue<'_>, list: bool) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) => {
             i128::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
         }
         DeValue::Boolean(switch) => Some(switch.to_string()),
-        DeValue::Array(items) => {
-            let texts: Option<Vec<String>> = items.iter().map(|item| text_of(item.get_ref())).collect();
-            texts.map(|texts| texts.join(","))
+        DeValue::Array(items) if list => {
+            let texts = items.iter().map(|item| text_of(item.get_ref(), false));
+            texts.collect::<Option<Vec<String>>>().map(|texts| texts.join(","))
         }
-        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
+        DeValue::Array(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// What a value is that no key takes.
+fn kind(value: &DeValue<'_>, list: bool) -> &'static str {
+    match value {
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Table(_) => "a table",
+        DeValue::Array(_) if list => "a list of other things than names",
+        DeValue::Array(_) => "a list, and takes one value",
+        _ => "a number with too many digits",
     }
 }
 
@@ -154,6 +169,6 @@ mod tests {
     fn broken_toml_is_told_its_line() {
         assert!(error("[dtls]\nlisten = \n").contains("n.toml line 2"), "{}", error("[dtls]\nlisten = \n"));
         assert!(error("[dtls]\nshards = 1\nshards = 2\n").contains("line 3"));
-        assert!(error("[dtls]\nshards = 1.5\n").contains("dtls.shards is float"));
+        assert!(error("[dtls]\nshards = 1.5\n").contains("dtls.shards is a number with a fraction"));
     }
 }

@@ -22,6 +22,9 @@ const fn key(name: &'static str, default: &'static str, help: &'static str) -> K
     Key { name, default, help }
 }
 
+/// The key that takes a list.
+pub(crate) const LIST: &str = "dtls.suites";
+
 /// All keys.
 pub(crate) const KEYS: &[Key] = &[
     key("dtls.listen", "0.0.0.0:5684", "UDP address and port for CoAP over DTLS"),
@@ -79,12 +82,20 @@ pub(crate) const KEYS: &[Key] = &[
         "64MiB",
         "memory for pages of the registry, and as much for the day's reports; a reader keeps a quarter, 1MiB to 64GiB",
     ),
-    key("store.retention", "off", "reports are deleted after so long, 1d or more, whole days; off: never"),
-    key("http.listen", "127.0.0.1:8080", "TCP address and port for health and metrics"),
+    key(
+        "store.retention",
+        "off",
+        "reports are deleted after so long, whole days from 1d to 36500d; off: never",
+    ),
+    key(
+        "http.listen",
+        "127.0.0.1:8080",
+        "TCP address and port for health and metrics; off: they are not served",
+    ),
     key(
         "log.filter",
         "info",
-        "what is logged: error, warn, info, debug, trace, or per target (info,narrowgate=debug)",
+        "what is logged: off, error, warn, info, debug, trace, or per part (info,narrowgate=debug)",
     ),
 ];
 

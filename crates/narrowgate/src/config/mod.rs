@@ -4,8 +4,11 @@
 //! Keys and their meaning stand in one table (`keys`); an unknown key is an error with its line.
 
 mod file;
+mod filter;
 mod keys;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::{
@@ -21,6 +24,7 @@ pub(crate) use values::{Origin, Values};
 
 use crate::{
     cli::{GlobalArgs, ServerArgs},
+    directory,
     failure::Failure,
 };
 
@@ -36,7 +40,8 @@ pub(crate) struct Config {
     pub(crate) session: Session,
     pub(crate) admission: Admission,
     pub(crate) store: Store,
-    pub(crate) http_listen: SocketAddr,
+    /// `None`: health and metrics are not served.
+    pub(crate) http_listen: Option<SocketAddr>,
     pub(crate) log_filter: String,
     /// Every value as text, with its origin.
     pub(crate) values: Values,
@@ -101,11 +106,15 @@ impl Config {
         server: &ServerArgs,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
-        let file = match &global.config {
-            Some(path) => file::read(path)?,
+        directory::check(&global.data)?;
+        // An empty variable counts as not set.
+        let variable = || environment("NARROWGATE_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        let file = match global.config.clone().or_else(variable) {
+            Some(path) => file::read(&path)?,
             None => {
                 let path = global.data.join("narrowgate.toml");
-                if path.exists() { file::read(&path)? } else { Vec::new() }
+                // A link that leads nowhere is a mistake, not a file that nobody made.
+                if path.symlink_metadata().is_ok() { file::read(&path)? } else { Vec::new() }
             }
         };
         let flags = [
@@ -128,10 +137,10 @@ impl Config {
             .read("dtls.retransmit_initial", parse::duration(Duration::from_millis(100)..=seconds(60)))?;
         let lifetime = ServerConfig::handshake_lifetime_for(retransmit_initial);
         values.set_default("dtls.handshake_lifetime", format!("{}s", lifetime.as_secs()));
-        Ok(Self {
+        let config = Self {
             data: data.to_owned(),
             dtls: Dtls {
-                listen: values.read("dtls.listen", parse::address)?,
+                listen: values.read("dtls.listen", parse::address("0.0.0.0:5684 or [::]:5684"))?,
                 shards: match values.read("dtls.shards", parse::number(0..=SHARDS_MAX))? {
                     0 => std::thread::available_parallelism()
                         .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX)),
@@ -166,17 +175,55 @@ impl Config {
                     "store.kind",
                     parse::one_of(&[("sqlite", StoreKind::Sqlite), ("memory", StoreKind::Memory)]),
                 )?,
-                data_key_file: values.read("store.data_key_file", |text| match text {
-                    "" => Err("no file is named".into()),
-                    name => Ok(data.join(name)),
-                })?,
+                data_key_file: values.read("store.data_key_file", |text| data_key_file(data, text))?,
                 cache_bytes: values.read("store.cache", parse::size(1 << 20..=64 << 30))?,
-                retention_days: values.read("store.retention", parse::days)?,
+                retention_days: values.read("store.retention", parse::or_off(parse::days))?,
             },
-            http_listen: values.read("http.listen", parse::address)?,
-            log_filter: values.read("log.filter", check_filter)?,
+            http_listen: values
+                .read("http.listen", parse::or_off(parse::address("127.0.0.1:8080, [::1]:8080 or off")))?,
+            log_filter: values.read("log.filter", filter::check)?,
             values,
+        };
+        config.check_together()?;
+        Ok(config)
+    }
+
+    /// Refuses values that are good alone and have no effect together.
+    fn check_together(&self) -> Result<(), Failure> {
+        let Dtls { retransmit_initial, handshake_lifetime, .. } = self.dtls;
+        self.values.read("dtls.retransmit_initial", |text| {
+            if retransmit_initial < handshake_lifetime {
+                return Ok(());
+            }
+            Err(format!(
+                "{text:?} is not shorter than dtls.handshake_lifetime, {:?}: nothing would be sent again",
+                self.values.text("dtls.handshake_lifetime")
+            ))
         })
+    }
+}
+
+/// Files of the data directory that are something else.
+const OTHER_FILES: [&str; 7] = [
+    "registry.db",
+    "registry.db-wal",
+    "registry.db-shm",
+    "messages",
+    "narrowgate.toml",
+    "narrowgate.lock",
+    "control.sock",
+];
+
+fn data_key_file(data: &Path, text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(format!("{text:?} is not the name of a file"));
+    }
+    let path = data.join(text);
+    let same = |name: &str| path.components().eq(data.join(name).components());
+    match OTHER_FILES.into_iter().find(|name| same(name)) {
+        Some(name) => Err(format!("{name} is another file of the data directory; choose another name")),
+        None if path.is_dir() => Err(format!("{text:?} is a directory; name a file")),
+        None => Ok(path),
     }
 }
 
@@ -184,123 +231,19 @@ fn suites() -> [(&'static str, CipherSuite); 2] {
     [CipherSuite::PskAes128Ccm8, CipherSuite::PskAes128CbcSha256].map(|suite| (suite.name(), suite))
 }
 
-fn check_filter(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{text:?} is no log filter: {error}")),
-    }
-}
-
 /// Environment variables that look like keys and are none: probably mistyped.
 pub(crate) fn mistyped_variables() -> Vec<(String, Option<&'static str>)> {
-    let sections = ["DTLS_", "SESSION_", "ADMISSION_", "STORE_", "HTTP_", "LOG_"];
-    std::env::vars_os()
-        .filter_map(|(variable, _)| variable.into_string().ok())
-        .filter(|variable| {
-            let name = variable.strip_prefix("NARROWGATE_").unwrap_or_default();
-            sections.iter().any(|section| name.starts_with(section))
-                && !keys::KEYS.iter().any(|key| key.variable() == *variable)
-        })
-        .map(|variable| {
-            let name = variable["NARROWGATE_".len()..].to_ascii_lowercase().replacen('_', ".", 1);
-            (variable, keys::nearest(&name))
-        })
-        .collect()
+    let variables = std::env::vars_os().filter_map(|(variable, _)| variable.into_string().ok());
+    variables.filter_map(|variable| mistyped(&variable).map(|near| (variable, near))).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::failure::Exit;
-
-    fn load(file: &str, variables: &[(&str, &str)], server: &ServerArgs) -> Result<Config, Failure> {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("narrowgate.toml"), file).unwrap();
-        let global = GlobalArgs { data: directory.path().to_owned(), config: None, output: None };
-        Config::load_with(&global, server, &|variable| {
-            variables.iter().find(|(name, _)| *name == variable).map(|(_, text)| OsString::from(text))
-        })
+/// The key that was probably meant by a variable that is no key: one of a section that exists, or near to a key.
+fn mistyped(variable: &str) -> Option<Option<&'static str>> {
+    let sections = ["DTLS_", "SESSION_", "ADMISSION_", "STORE_", "HTTP_", "LOG_"];
+    let name = variable.strip_prefix("NARROWGATE_")?;
+    if keys::KEYS.iter().any(|key| key.variable() == variable) {
+        return None;
     }
-
-    #[test]
-    fn the_defaults_are_valid() {
-        let config = load("", &[], &ServerArgs::default()).unwrap();
-        assert_eq!(config.dtls.listen.port(), 5684);
-        assert_eq!(config.dtls.suites, [CipherSuite::PskAes128Ccm8, CipherSuite::PskAes128CbcSha256]);
-        assert_eq!(config.store.data_key_file, config.data.join("data.key"));
-        assert_eq!(config.store.retention_days, None);
-        assert!(config.dtls.shards >= 1);
-        assert!(config.http_listen.ip().is_loopback());
-    }
-
-    #[test]
-    fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
-        let file = "[dtls]\nlisten = \"0.0.0.0:1\"\nshards = 1\n[session]\nidle_timeout = \"1h\"\n";
-        let variables = [
-            ("NARROWGATE_DTLS_LISTEN", "0.0.0.0:2"),
-            ("NARROWGATE_DTLS_SHARDS", "2"),
-            ("NARROWGATE_LOG_FILTER", ""),
-        ];
-        let server = ServerArgs { dtls: Some("0.0.0.0:3".into()), ..ServerArgs::default() };
-        let config = load(file, &variables, &server).unwrap();
-        assert_eq!((config.dtls.listen.port(), config.dtls.shards), (3, 2));
-        assert_eq!(config.session.idle_timeout, Duration::from_secs(3600));
-        assert_eq!(config.log_filter, "info");
-        assert_eq!(config.values.origin("dtls.listen").to_string(), "--dtls");
-        assert_eq!(config.values.origin("dtls.shards").to_string(), "NARROWGATE_DTLS_SHARDS");
-        assert!(config.values.origin("session.idle_timeout").to_string().ends_with("narrowgate.toml line 5"));
-        assert_eq!(*config.values.origin("log.filter"), Origin::Default);
-    }
-
-    #[test]
-    fn the_lifetime_of_a_handshake_follows_its_timers_unless_it_is_set() {
-        let lifetime = |file: &str| {
-            let config = load(file, &[], &ServerArgs::default()).unwrap();
-            let shown = config.values.all().find(|(key, _)| key.name == "dtls.handshake_lifetime").unwrap().1;
-            assert_eq!(
-                parse::duration(Duration::ZERO..=Duration::MAX)(&shown.text),
-                Ok(config.dtls.handshake_lifetime)
-            );
-            (shown.text.clone(), shown.origin.to_string() == "default")
-        };
-        assert_eq!(lifetime(""), ("60s".to_owned(), true));
-        assert_eq!(lifetime("[dtls]\nretransmit_initial = \"9s\"\n"), ("243s".to_owned(), true));
-        let both = "[dtls]\nretransmit_initial = \"9s\"\nhandshake_lifetime = \"60s\"\n";
-        assert_eq!(lifetime(both), ("60s".to_owned(), false));
-    }
-
-    #[test]
-    fn a_wrong_value_is_told_where_it_stands() {
-        let failure = load("[session]\n\nidle_timeout = 3600\n", &[], &ServerArgs::default()).unwrap_err();
-        assert_eq!(failure.exit, Exit::Config);
-        let text = failure.to_string();
-        assert!(text.contains("narrowgate.toml line 3   (session.idle_timeout)"), "{text}");
-        assert!(text.contains("\"3600\" is no duration"), "{text}");
-
-        let failure = load("", &[("NARROWGATE_STORE_KIND", "postgres")], &ServerArgs::default()).unwrap_err();
-        assert!(failure.to_string().contains("environment NARROWGATE_STORE_KIND"), "{failure}");
-
-        let server = ServerArgs { http: Some("8080".into()), ..ServerArgs::default() };
-        let failure = load("", &[], &server).unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.to_string().starts_with("error: --http is wrong"), "{failure}");
-    }
-
-    #[test]
-    fn suites_are_chosen_by_name_in_order() {
-        let file = "[dtls]\nsuites = [\"TLS_PSK_WITH_AES_128_CBC_SHA256\"]\n";
-        let config = load(file, &[], &ServerArgs::default()).unwrap();
-        assert_eq!(config.dtls.suites, [CipherSuite::PskAes128CbcSha256]);
-        assert!(load("[dtls]\nsuites = []\n", &[], &ServerArgs::default()).is_err());
-    }
-
-    #[test]
-    fn a_configuration_file_that_was_named_must_exist() {
-        let global = GlobalArgs { data: "x".into(), config: Some("/nowhere/n.toml".into()), output: None };
-        let failure = Config::load_with(&global, &ServerArgs::default(), &|_| None).unwrap_err();
-        assert_eq!(failure.exit, Exit::Config);
-        assert!(failure.to_string().contains("/nowhere/n.toml"), "{failure}");
-    }
+    let near = keys::nearest(&name.to_ascii_lowercase().replacen('_', ".", 1));
+    (near.is_some() || sections.iter().any(|section| name.starts_with(section))).then_some(near)
 }

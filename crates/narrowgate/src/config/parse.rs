@@ -1,13 +1,35 @@
 //! Values from text. Every error is the sentence that an operator reads behind "reason".
 
-use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
+
+/// A hundred years.
+const DAYS_MAX: u32 = 36_500;
 
 /// Units of sizes, with the power of two that each is.
 const SIZE_UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
-/// An address with its port.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is no address with a port; write 0.0.0.0:5684 or [::]:5684"))
+/// An address with its port on which this machine can listen. The error names `examples`.
+pub(crate) fn address(examples: &str) -> impl Fn(&str) -> Result<SocketAddr, String> {
+    move |text| {
+        let address: SocketAddr =
+            text.parse().map_err(|_| format!("{text:?} is not an address with a port; write {examples}"))?;
+        if address.ip().is_multicast() || address.ip() == Ipv4Addr::BROADCAST {
+            return Err(format!("{text:?} is an address of many machines; write {examples}"));
+        }
+        Ok(address)
+    }
+}
+
+/// A value, or `off`.
+pub(crate) fn or_off<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| if text == "off" { Ok(None) } else { parse(text).map(Some) }
 }
 
 /// `true` or `false`.
@@ -24,8 +46,9 @@ pub(crate) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
     range: RangeInclusive<T>,
 ) -> impl Fn(&str) -> Result<T, String> {
     move |text| match text.parse() {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!("{text:?} is no whole number from {} to {}", range.start(), range.end())),
+        // Rust would take "+1".
+        Ok(number) if range.contains(&number) && !text.starts_with('+') => Ok(number),
+        _ => Err(format!("{text:?} is not a whole number from {} to {}", range.start(), range.end())),
     }
 }
 
@@ -45,7 +68,7 @@ pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Resu
 pub(crate) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     move |text| {
         let bytes = unbounded_size(text).ok_or_else(|| {
-            format!("{text:?} is no size; write a number and its unit, as 512KiB, 64MiB or 1GiB")
+            format!("{text:?} is not a size; write a number and its unit, as 512KiB, 64MiB or 1GiB")
         })?;
         if range.contains(&bytes) {
             return Ok(bytes);
@@ -71,15 +94,13 @@ fn show_size(bytes: u64) -> String {
     format!("{}{unit}", bytes >> shift)
 }
 
-/// Whole days, or `off`.
-pub(crate) fn days(text: &str) -> Result<Option<u32>, String> {
-    if text == "off" {
-        return Ok(None);
-    }
-    let seconds = unbounded_duration(text)?.as_secs();
-    match u32::try_from(seconds / 86_400) {
-        Ok(days) if days >= 1 && seconds.is_multiple_of(86_400) => Ok(Some(days)),
-        _ => Err(format!("{text:?} is no number of whole days; write 90d, or off")),
+/// Whole days up to a hundred years.
+pub(crate) fn days(text: &str) -> Result<u32, String> {
+    const DAY_MS: u128 = 86_400_000;
+    let ms = unbounded_duration(text)?.as_millis();
+    match u32::try_from(ms / DAY_MS) {
+        Ok(days) if (1..=DAYS_MAX).contains(&days) && ms.is_multiple_of(DAY_MS) => Ok(days),
+        _ => Err(format!("{text:?} is not a number of whole days from 1d to {DAYS_MAX}d; write 90d, or off")),
     }
 }
 
@@ -110,7 +131,7 @@ pub(crate) fn some_of<T: Copy + PartialEq>(words: &[(&str, T)]) -> impl Fn(&str)
 
 fn unbounded_duration(text: &str) -> Result<Duration, String> {
     let wrong =
-        || format!("{text:?} is no duration; write a number and its unit, as 500ms, 9s, 15m, 24h or 7d");
+        || format!("{text:?} is not a duration; write a number and its unit, as 500ms, 9s, 15m, 24h or 7d");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let number: u64 = text[..unit_at].parse().map_err(|_| wrong())?;
     let unit_ms: u64 = match &text[unit_at..] {
@@ -184,10 +205,10 @@ mod tests {
 
     #[test]
     fn retention_is_whole_days_or_off() {
-        assert_eq!(days("off"), Ok(None));
-        assert_eq!(days("48h"), Ok(Some(2)));
-        for text in ["0d", "36h", "90", "-1d"] {
-            assert!(days(text).is_err(), "{text}");
+        assert_eq!(or_off(days)("off"), Ok(None));
+        assert_eq!(or_off(days)("48h"), Ok(Some(2)));
+        for text in ["0d", "36h", "90", "-1d", "86400500ms", "36501d", "4294967297d", ""] {
+            assert!(or_off(days)(text).unwrap_err().contains("d"), "{text}");
         }
     }
 
@@ -201,8 +222,14 @@ mod tests {
 
     #[test]
     fn numbers_addresses_and_switches_say_what_is_expected() {
-        assert_eq!(number(1..=16_u32)("17").unwrap_err(), "\"17\" is no whole number from 1 to 16");
-        assert!(address("localhost:1").unwrap_err().contains("0.0.0.0:5684"));
+        assert_eq!(number(1..=16_u32)("17").unwrap_err(), "\"17\" is not a whole number from 1 to 16");
+        let parse = address("127.0.0.1:8080");
+        for text in
+            ["localhost:1", "127.0.0.1", "8080", ":8080", "1.2.3.4:65536", "224.0.0.1:1", "[ff02::1]:1", ""]
+        {
+            assert!(parse(text).unwrap_err().contains("write 127.0.0.1:8080"), "{text}");
+        }
+        assert!(number(1..=16_u32)("+4").is_err());
         assert_eq!(switch("yes").unwrap_err(), "\"yes\" is neither true nor false");
     }
 }

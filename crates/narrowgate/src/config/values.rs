@@ -101,6 +101,11 @@ impl Values {
         KEYS.iter().map(|key| (key, self.value(key.name)))
     }
 
+    /// The value of `key` as it was given.
+    pub(crate) fn text(&self, key: &'static str) -> &str {
+        &self.value(key).text
+    }
+
     /// Where the value of `key` came from.
     pub(crate) fn origin(&self, key: &'static str) -> &Origin {
         &self.value(key).origin

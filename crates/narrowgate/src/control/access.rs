@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{Client, Request, execute::execute};
 use crate::{
     config::{Config, StoreKind},
+    directory,
     failure::Failure,
     store::{self, OpenedStore, StoreFailure},
     system::{SystemClock, SystemEntropy},
@@ -47,7 +48,7 @@ impl Access {
         let nothing = || {
             Failure::failed("there is no store to work on")
                 .file(config.data.display())
-                .reason("the directory holds no registry")
+                .reason(directory::why_no_store(&config.data))
                 .hint("check --data and NARROWGATE_DATA; product create, serve and demo make a new store")
         };
         let is_new = config.store.kind == StoreKind::Sqlite && !store::exists(config);

@@ -9,7 +9,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{Reply, Request, path};
-use crate::failure::Failure;
+use crate::{directory, failure::Failure};
 
 /// A connection to a running server.
 pub(crate) struct Client {
@@ -27,10 +27,13 @@ impl Client {
         match connected {
             Ok(stream) => Ok(Some(Self { stream: BufReader::new(stream) })),
             Err(error) if no_server(&error) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(directory::of_another_user(data))
+            }
             Err(error) => Err(Failure::failed("cannot talk to the running server")
                 .file(data.join(path::NAME).display())
                 .reason(error)
-                .hint("run this as the user of the server, or as root")),
+                .hint("the data directory must be on a local file system; choose another by --data")),
         }
     }
 
@@ -77,10 +80,9 @@ impl Client {
     }
 }
 
-/// Refused: the socket of a server that was killed. No directory: opening the store says so.
+/// Refused: the socket of a server that was killed.
 fn no_server(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | ConnectionRefused | NotADirectory)
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 fn gone(error: &io::Error) -> bool {

@@ -20,6 +20,7 @@ use super::{DeviceName, Request, SecretText};
 use crate::{
     cli::State,
     failure::{Exit, Failure},
+    output::counted,
 };
 
 /// What a request gave, and what follows from it for the sessions of a running server.
@@ -65,8 +66,11 @@ pub(crate) async fn summary(registry: &Registry) -> Result<String, Failure> {
     let read = async { Ok((registry.products().await?.len(), registry.devices(&list).await?)) };
     match read.await {
         Ok((products, page)) => {
-            let more = if page.next_cursor.is_some() { " or more" } else { "" };
-            Ok(format!("{products} products, {}{more} devices", page.devices.len()))
+            let devices = match (page.devices.len(), page.next_cursor) {
+                (count, Some(_)) => format!("{count} or more devices"),
+                (count, None) => counted(count, "device"),
+            };
+            Ok(format!("{}, {devices}", counted(products, "product")))
         }
         Err(RegistryError::Store(StoreError::Damaged(what))) => {
             Ok(format!("DAMAGED: {what}; restore a backup"))

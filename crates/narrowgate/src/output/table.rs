@@ -1,18 +1,21 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal
-//! (keys, names and identities may come from strangers). A number is shown as it is written in the document,
-//! to the last digit, and an object with its keys in their order: what is read here is text, never a `f64` or
-//! a map.
+//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the terminal
+//! (keys, names and identities may come from strangers), and on a terminal no line that is wider than it. A number is
+//! shown as it is written in the document, to the last digit, and an object with its keys in their order: what is read
+//! here is text, never a `f64` or a map.
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::Layout;
+use super::{Layout, printable};
+
+/// On a terminal that is narrower, times are folded too.
+const WHOLE_TIMES_FROM: u16 = 60;
 
 /// A column of a table: which field, under which title.
 #[derive(Debug, Clone, Copy)]
@@ -22,16 +25,15 @@ pub(crate) struct Column {
 }
 
 impl Layout {
-    /// The table of a JSON document as text, without a newline at its end.
-    pub(super) fn render(self, json: &str) -> String {
+    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is one.
+    pub(super) fn render(self, json: &str, width: Option<u16>) -> String {
         match self {
             Layout::Rows(columns) => match serde_json::from_str::<Vec<Fields>>(json) {
-                Ok(rows) => render_rows(columns, &rows),
+                Ok(rows) => render_rows(columns, &rows, width),
                 Err(_) => printable(json),
             },
-            Layout::Record => {
-                serde_json::from_str(json).map_or_else(|_| printable(json), |fields| render_record(&fields))
-            }
+            Layout::Record => serde_json::from_str(json)
+                .map_or_else(|_| printable(json), |fields| render_record(&fields, width)),
         }
     }
 }
@@ -68,35 +70,54 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-fn render_record(fields: &Fields) -> String {
-    let mut table = plain();
-    for (field, value) in &fields.0 {
-        table.add_row([words(field), cell(field, value.get())]);
+fn render_record(fields: &Fields, width: Option<u16>) -> String {
+    let rows: Vec<[String; 2]> =
+        fields.0.iter().map(|(field, value)| [words(field), cell(field, value.get())]).collect();
+    // A secret or a key is folded by the terminal itself: so it can be copied whole.
+    let title = rows.iter().map(|[title, _]| title.len()).max().unwrap_or(0);
+    let longest_word =
+        rows.iter().flat_map(|[_, value]| value.split(' ')).map(|word| word.chars().count()).max();
+    let fits = |width: &u16| title + longest_word.unwrap_or(0) + SPACE_OF_A_RECORD <= usize::from(*width);
+    let mut table = plain(width.filter(fits));
+    for row in rows {
+        table.add_row(row);
     }
     trim(&table)
 }
 
-fn render_rows(columns: &[Column], rows: &[Fields]) -> String {
+/// Columns that stand beside the title and the value.
+const SPACE_OF_A_RECORD: usize = 4;
+
+fn render_rows(columns: &[Column], rows: &[Fields], width: Option<u16>) -> String {
     if rows.is_empty() {
         return "(none)".into();
     }
-    let mut table = plain();
+    let mut table = plain(width);
     table.set_header(columns.iter().map(|column| column.title));
-    for (index, column) in columns.iter().enumerate() {
-        let numeric = rows.iter().all(|row| is_number(row.get(column.field))) && !is_time(column.field);
-        if let Some(column) = table.column_mut(index).filter(|_| numeric) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(column.field, row.get(column.field))));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        let time = is_time(column.field);
+        let numeric = !time && rows.iter().all(|row| is_number(row.get(column.field)));
+        let Some(column) = table.column_mut(index) else { continue };
+        if numeric {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if time && width.is_some_and(|width| width >= WHOLE_TIMES_FROM) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     trim(&table)
 }
 
-fn plain() -> Table {
+fn plain(width: Option<u16>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING);
+    match width {
+        Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     table
 }
 
@@ -140,21 +161,6 @@ fn words(field: &str) -> String {
     words
 }
 
-/// The text with control characters written as escapes.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        let bidirectional =
-            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter.is_control() || bidirectional {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -171,15 +177,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            render_rows(&columns, &rows),
+            render_rows(&columns, &rows, None),
             " DEVICE  SEEN                  ENABLED   N\n d1      1970-01-01T00:00:00Z  yes       7\n d22     -                     no       12"
         );
-        assert_eq!(render_rows(&columns, &[]), "(none)");
+        assert_eq!(render_rows(&columns, &[], None), "(none)");
     }
 
     #[test]
     fn a_record_has_a_line_per_field() {
-        let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#);
+        let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#, None);
         assert_eq!(text, " asset id     a\n active time  1970-01-01T00:00:01Z\n points       {\"t\":1}");
     }
 
@@ -196,9 +202,9 @@ mod tests {
             r#"[{"b":1,"a":0.10}]"#,
         ] {
             let json = format!(r#"{{"value":{text}}}"#);
-            assert_eq!(Layout::Record.render(&json), format!(" value  {text}"));
+            assert_eq!(Layout::Record.render(&json, None), format!(" value  {text}"));
             let rows: Vec<Fields> = serde_json::from_str(&format!("[{json}]")).unwrap();
-            assert_eq!(render_rows(&columns, &rows).lines().last().map(str::trim), Some(text));
+            assert_eq!(render_rows(&columns, &rows, None).lines().last().map(str::trim), Some(text));
         }
     }
 
@@ -214,7 +220,40 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_outside_steers_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31m\u{202e}b\n\u{9b}é"), "a\\u{1b}[31m\\u{202e}b\\n\\u{9b}é");
+    fn on_a_terminal_no_line_is_wider_than_it() {
+        let columns =
+            [("time", "TIME"), ("reason", "REASON"), ("identity", "IDENTITY"), ("detail", "DETAIL")];
+        let columns = columns.map(|(field, title)| Column { field, title });
+        let rows = serde_json::json!([{
+            "time": 1_790_000_000_000_i64,
+            "reason": "wrong_key",
+            "identity": "MuGsF6W4,".repeat(20),
+            "detail": "the key fits the product's secret; an identity with secure mode 2 needs the device's",
+        }]);
+        let rows: Vec<Fields> = serde_json::from_str(&rows.to_string()).unwrap();
+        for width in [30, 60, 80, 120, 200] {
+            let text = render_rows(&columns, &rows, Some(width));
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= usize::from(width), "{width}:\n{text}");
+            assert_eq!(text.contains("2026-09-21T14:13:20Z"), width >= WHOLE_TIMES_FROM, "{width}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_folds_sentences_and_keeps_keys_whole() {
+        let sentence = format!("{{\"name\":\"{}\"}}", "many words ".repeat(10).trim_end());
+        let text = Layout::Record.render(&sentence, Some(40));
+        assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 40), "{text}");
+        let secret = "s".repeat(60);
+        let text = Layout::Record.render(&format!("{{\"deviceSecret\":\"{secret}\"}}"), Some(40));
+        assert_eq!(text, format!(" device secret  {secret}"));
+    }
+
+    #[test]
+    fn cells_are_printable() {
+        // In a nested document escapes stay as they were sent; what stands there raw is escaped.
+        let document = "{\"name\":\"a\\u2028b\\u001b\",\"points\":{\"\\ufeff\":\"\u{202e}\"}}";
+        let text = Layout::Record.render(document, None);
+        assert_eq!(text, " name    a\\u{2028}b\\u{1b}\n points  {\"\\ufeff\":\"\\u{202e}\"}");
     }
 }

@@ -4,6 +4,7 @@
 //! Limit: [`DRAIN_TIME_MAX`].
 
 mod banner;
+pub(crate) mod log;
 mod metrics;
 mod notify;
 mod options;
@@ -48,14 +49,15 @@ pub(crate) struct Server {
     pub(crate) feed: Feed,
     /// Where devices connect.
     pub(crate) dtls: SocketAddr,
-    http: SocketAddr,
+    /// Where health and metrics are; `None` where they are switched off.
+    http: Option<SocketAddr>,
     control: PathBuf,
     gateway: SharedGateway,
     store: Arc<dyn Store>,
     health: Health,
     stopping: watch::Sender<bool>,
     control_task: JoinHandle<()>,
-    http_task: JoinHandle<()>,
+    http_task: Option<JoinHandle<()>>,
     http_stop: watch::Sender<bool>,
 }
 
@@ -72,7 +74,7 @@ impl Server {
                 .hint("stop it, or choose another directory by --data"));
         }
         // Ports first: when one is busy, nothing was touched yet.
-        let http = bind_http(config)?;
+        let http = config.http_listen.map(|address| bind_http(config, address)).transpose()?;
         UdpSocket::bind(config.dtls.listen)
             .map_err(|error| busy(config, "devices", "dtls.listen", config.dtls.listen, &error))?;
         let opened = control::open_store_waiting(config)?;
@@ -88,7 +90,7 @@ impl Server {
     async fn start_on(
         config: &Config,
         opened: OpenedStore,
-        http_listener: tokio::net::TcpListener,
+        http_listener: Option<tokio::net::TcpListener>,
     ) -> Result<Self, Failure> {
         let store = opened.store;
         let control = ControlSocket::bind(&config.data)?;
@@ -98,7 +100,8 @@ impl Server {
         let gateway = Gateway::start(options, store.clone(), clock.clone(), entropy.clone(), feed.clone())
             .await
             .map_err(|error| cannot_serve_devices(config, &error))?;
-        let (dtls, http) = (gateway.dtls_address(), http_listener.local_addr().unwrap_or(config.http_listen));
+        let dtls = gateway.dtls_address();
+        let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let registry = Registry::new(store.clone(), clock.clone(), entropy.clone());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let (stopping, stop) = watch::channel(false);
@@ -111,14 +114,16 @@ impl Server {
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
         let router = narrowgate_http::router(about, health.clone(), metrics::source(gateway.clone()));
         let (http_stop, mut http_stopping) = watch::channel(false);
-        let http_task = tokio::spawn(async move {
-            let stopped = async move {
-                // A sender that is gone is a stop too.
-                let _ = http_stopping.wait_for(|stopping| *stopping).await;
-            };
-            if let Err(error) = narrowgate_http::serve(http_listener, router, stopped).await {
-                tracing::error!(%error, "HTTP ended");
-            }
+        let http_task = http_listener.map(|listener| {
+            tokio::spawn(async move {
+                let stopped = async move {
+                    // A sender that is gone is a stop too.
+                    let _ = http_stopping.wait_for(|stopping| *stopping).await;
+                };
+                if let Err(error) = narrowgate_http::serve(listener, router, stopped).await {
+                    tracing::error!(%error, "HTTP ended");
+                }
+            })
         });
         let control_path = control.path().to_owned();
         let control_task = tokio::spawn(control.serve(Arc::new(service), stop));
@@ -145,7 +150,7 @@ impl Server {
     pub(crate) async fn ready(&self, config: &Config) -> Result<(), Failure> {
         banner::print(config, self).await?;
         self.health.set(Phase::Ready);
-        tracing::info!(dtls = %self.dtls, http = %self.http, "ready");
+        tracing::info!(dtls = %self.dtls, http = self.http.map(tracing::field::display), "ready");
         crate::output::note("ready");
         notify::tell("READY=1");
         Ok(())
@@ -167,7 +172,9 @@ impl Server {
             }
             let _ = self.control_task.await;
             let _ = self.http_stop.send(true);
-            let _ = self.http_task.await;
+            if let Some(http_task) = self.http_task {
+                let _ = http_task.await;
+            }
         };
         if tokio::time::timeout(DRAIN_TIME_MAX, drain).await.is_err() {
             tracing::warn!("some work was not finished in time and is given up");
@@ -178,18 +185,6 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-/// Starts the log, on standard error.
-pub(crate) fn start_log(config: &Config) {
-    use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_filter);
-    // A second start, in tests, keeps the first one's log.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }
 
 /// The runtime of the control plane.
@@ -227,13 +222,13 @@ fn applier(gateway: SharedGateway) -> Box<dyn Fn(Effect) + Send + Sync> {
     })
 }
 
-fn bind_http(config: &Config) -> Result<tokio::net::TcpListener, Failure> {
+fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
     let bind = || {
-        let listener = TcpListener::bind(config.http_listen)?;
+        let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         tokio::net::TcpListener::from_std(listener)
     };
-    bind().map_err(|error| busy(config, "HTTP", "http.listen", config.http_listen, &error))
+    bind().map_err(|error| busy(config, "HTTP", "http.listen", address, &error))
 }
 
 fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {

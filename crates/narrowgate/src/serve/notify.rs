@@ -10,7 +10,11 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    time::Duration,
 };
+
+/// A manager that does not read gets so long to begin.
+const SEND_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Sends `state`, `READY=1` for example. Without `NOTIFY_SOCKET` nobody waits and nothing is sent.
 pub(super) fn tell(state: &str) {
@@ -25,7 +29,9 @@ fn send(name: &OsStr, state: &str) -> io::Result<()> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(name)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SEND_TIME_MAX))?;
+    socket.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
 #[cfg(test)]

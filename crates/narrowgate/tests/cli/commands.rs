@@ -1,6 +1,9 @@
 //! The command line without a server: shapes of the JSON, exit codes, errors, imports.
 
-use std::{os::unix::fs::PermissionsExt as _, process::Stdio};
+use std::{
+    os::unix::{fs::PermissionsExt, process::CommandExt as _},
+    process::Stdio,
+};
 
 use crate::harness::{Program, Ran};
 use serde_json::{Value, json};
@@ -155,6 +158,21 @@ fn bad_usage_is_64_and_help_is_0() {
 }
 
 #[test]
+fn help_is_a_command_too() {
+    let program = Program::new();
+    for (asked, same) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "device"], &["device", "--help"]),
+        (&["help", "device", "create"], &["device", "create", "--help"]),
+    ] {
+        let help = Ran::from(program.bare(asked).output().unwrap());
+        assert_eq!((help.code, &*help.stderr), (0, ""), "{asked:?}");
+        assert_eq!(help.stdout, Ran::from(program.bare(same).output().unwrap()).stdout);
+    }
+    Ran::from(program.bare(&["help", "explode"]).output().unwrap()).failed(64, &["explode"]);
+}
+
+#[test]
 fn what_cannot_be_done_is_1_with_the_reason_and_what_to_try() {
     let program = Program::with_device();
     program
@@ -175,17 +193,63 @@ fn a_mistyped_data_directory_is_not_created() {
         program.run(arguments);
         assert!(!program.data().exists(), "{arguments:?}");
     }
-    program.run(&["device", "list"]).failed(1, &["there is no store", "--data"]);
+    program.run(&["device", "list"]).failed(1, &["there is no store", "no such directory", "--data"]);
+}
+
+#[test]
+fn a_data_directory_of_another_user_is_named_and_nothing_is_said_of_a_server() {
+    let program = Program::with_device();
+    let as_another = |arguments: &[&str]| {
+        // Tests run as root, or this cannot be tried.
+        let mut command = program.command(arguments);
+        command.uid(65_534).gid(65_534).current_dir("/");
+        command.output().ok().map(Ran::from)
+    };
+    // The program and its folders must be reachable for the other user at all.
+    if as_another(&["--version"]).is_none_or(|ran| ran.code != 0) {
+        return;
+    }
+    std::fs::set_permissions(program.data().parent().unwrap(), PermissionsExt::from_mode(0o755)).unwrap();
+    let said = [
+        "cannot use the data directory",
+        "permission denied: it belongs to the user with the id 0",
+        "--data",
+    ];
+    let all = || {
+        for verb in [
+            &["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"][..],
+            &["product", "create", "n"],
+            &["device", "list"],
+            &["listen"],
+        ] {
+            let ran = as_another(verb).unwrap();
+            ran.failed(1, &said);
+            assert!(!ran.stderr.contains("server"), "{ran:?}");
+        }
+    };
+    all();
+    as_another(&["config"]).unwrap().failed(1, &said);
+    // The same where only the socket is closed to others, and whether somebody serves it or not.
+    std::fs::set_permissions(program.data(), PermissionsExt::from_mode(0o755)).unwrap();
+    let server = program.serve();
+    all();
+    server.signal("KILL");
+    server.wait();
+    all();
 }
 
 #[test]
 fn a_data_directory_that_is_a_file_is_named() {
     let program = Program::new();
     program.file("data", "a file");
-    for verb in
-        [&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"][..], &["product", "create", "n"]]
-    {
-        program.run(verb).failed(1, &["cannot open the store", "it is not a directory", "--data"]);
+    for verb in [
+        &["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"][..],
+        &["product", "create", "n"],
+        &["device", "list"],
+        &["listen"],
+        &["config"],
+    ] {
+        program.run(verb).failed(1, &["cannot use the data directory", "it is not a directory", "--data"]);
     }
 }
 
@@ -199,7 +263,7 @@ fn bad_configuration_is_78_with_its_place() {
         program.run(&arguments).failed(78, &["n.toml line 5", "unknown key dtls.lissen", "dtls.listen"]);
     }
     let wrong = program.command(&["serve"]).env("NARROWGATE_SESSION_IDLE_TIMEOUT", "24").output().unwrap();
-    Ran::from(wrong).failed(78, &["NARROWGATE_SESSION_IDLE_TIMEOUT", "\"24\" is no duration"]);
+    Ran::from(wrong).failed(78, &["NARROWGATE_SESSION_IDLE_TIMEOUT", "\"24\" is not a duration"]);
     program.run(&["serve", "--config", "/nowhere/n.toml"]).failed(78, &["/nowhere/n.toml"]);
 }
 

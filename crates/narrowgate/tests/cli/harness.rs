@@ -73,18 +73,20 @@ impl Program {
 
     /// The command, with none of this process's own settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.arg("--data").arg(self.data());
+        command
+    }
+
+    /// The same without `--data`, for what takes no options.
+    pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_narrowgate"));
         for (variable, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NARROWGATE_"))
         {
             command.env_remove(variable);
         }
-        command
-            .args(arguments)
-            .arg("--data")
-            .arg(self.data())
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null());
+        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command
     }
 
@@ -109,12 +111,13 @@ impl Program {
 
     /// Starts the server on free ports and waits for `ready`.
     pub(crate) fn serve(&self) -> Server {
-        let mut child = self
-            .command(&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        self.serve_with(&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+    }
+
+    /// The same with arguments of one's own.
+    pub(crate) fn serve_with(&self, arguments: &[&str]) -> Server {
+        let mut child =
+            self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
         while !said.lines().any(|line| line == "ready") {
@@ -137,6 +140,11 @@ impl Server {
         let (_, rest) =
             self.said.split_once(&format!("{scheme}://")).unwrap_or_else(|| panic!("{}", self.said));
         rest.split_whitespace().next().unwrap()
+    }
+
+    /// What it said up to `ready`.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
     }
 
     /// Sends a signal by its name.

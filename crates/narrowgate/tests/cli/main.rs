@@ -5,3 +5,4 @@ mod confirm;
 mod harness;
 mod import;
 mod server;
+mod terminal;

@@ -33,6 +33,19 @@ fn a_server_serves_health_and_ends_with_0_at_sigterm() {
 }
 
 #[test]
+fn a_server_without_http_serves_and_says_so() {
+    let program = Program::with_device();
+    let server = program.serve_with(&["serve", "--dtls", "127.0.0.1:0", "--http", "off"]);
+    assert!(server.said().contains("\n  http      off\n  control"), "{}", server.said());
+    assert!(server.said().contains("\n  registry  1 product, 1 device\n"), "{}", server.said());
+    assert_eq!(program.json(&["device", "show", "dk-1"])["state"], "inactive");
+    server.signal("TERM");
+    let (code, said) = server.wait();
+    assert_eq!(code, 0, "{said}");
+    assert!(!said.contains("http="), "{said}");
+}
+
+#[test]
 fn the_command_line_gives_the_same_with_a_server_and_without() {
     let program = Program::with_device();
     let asked: [&[&str]; 8] = [

@@ -1,0 +1,188 @@
+//! The configuration as a whole: what wins, what is refused, and what the refusal says.
+
+use std::fs;
+
+use super::*;
+use crate::failure::Exit;
+
+fn load(file: &str, variables: &[(&str, &str)], server: &ServerArgs) -> Result<Config, Failure> {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("narrowgate.toml"), file).unwrap();
+    let global = GlobalArgs { data: directory.path().to_owned(), config: None, output: None };
+    Config::load_with(&global, server, &|variable| {
+        variables.iter().find(|(name, _)| *name == variable).map(|(_, text)| OsString::from(text))
+    })
+}
+
+#[test]
+fn the_defaults_are_valid() {
+    let config = load("", &[], &ServerArgs::default()).unwrap();
+    assert_eq!(config.dtls.listen.port(), 5684);
+    assert_eq!(config.dtls.suites, [CipherSuite::PskAes128Ccm8, CipherSuite::PskAes128CbcSha256]);
+    assert_eq!(config.store.data_key_file, config.data.join("data.key"));
+    assert_eq!(config.store.retention_days, None);
+    assert!(config.dtls.shards >= 1);
+    assert!(config.http_listen.unwrap().ip().is_loopback());
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let file = "[dtls]\nlisten = \"0.0.0.0:1\"\nshards = 1\n[session]\nidle_timeout = \"1h\"\n";
+    let variables = [
+        ("NARROWGATE_DTLS_LISTEN", "0.0.0.0:2"),
+        ("NARROWGATE_DTLS_SHARDS", "2"),
+        ("NARROWGATE_LOG_FILTER", ""),
+    ];
+    let server = ServerArgs { dtls: Some("0.0.0.0:3".into()), ..ServerArgs::default() };
+    let config = load(file, &variables, &server).unwrap();
+    assert_eq!((config.dtls.listen.port(), config.dtls.shards), (3, 2));
+    assert_eq!(config.session.idle_timeout, Duration::from_secs(3600));
+    assert_eq!(config.log_filter, "info");
+    assert_eq!(config.values.origin("dtls.listen").to_string(), "--dtls");
+    assert_eq!(config.values.origin("dtls.shards").to_string(), "NARROWGATE_DTLS_SHARDS");
+    assert!(config.values.origin("session.idle_timeout").to_string().ends_with("narrowgate.toml line 5"));
+    assert_eq!(*config.values.origin("log.filter"), Origin::Default);
+}
+
+#[test]
+fn the_lifetime_of_a_handshake_follows_its_timers_unless_it_is_set() {
+    let lifetime = |file: &str| {
+        let config = load(file, &[], &ServerArgs::default()).unwrap();
+        let shown = config.values.all().find(|(key, _)| key.name == "dtls.handshake_lifetime").unwrap().1;
+        assert_eq!(
+            parse::duration(Duration::ZERO..=Duration::MAX)(&shown.text),
+            Ok(config.dtls.handshake_lifetime)
+        );
+        (shown.text.clone(), shown.origin.to_string() == "default")
+    };
+    assert_eq!(lifetime(""), ("60s".to_owned(), true));
+    assert_eq!(lifetime("[dtls]\nretransmit_initial = \"9s\"\n"), ("243s".to_owned(), true));
+    let both = "[dtls]\nretransmit_initial = \"9s\"\nhandshake_lifetime = \"60s\"\n";
+    assert_eq!(lifetime(both), ("60s".to_owned(), false));
+}
+
+#[test]
+fn a_wrong_value_is_told_where_it_stands() {
+    let failure = load("[session]\n\nidle_timeout = 3600\n", &[], &ServerArgs::default()).unwrap_err();
+    assert_eq!(failure.exit, Exit::Config);
+    let text = failure.to_string();
+    assert!(text.contains("narrowgate.toml line 3   (session.idle_timeout)"), "{text}");
+    assert!(text.contains("\"3600\" is not a duration"), "{text}");
+
+    let failure = load("", &[("NARROWGATE_STORE_KIND", "postgres")], &ServerArgs::default()).unwrap_err();
+    assert!(failure.to_string().contains("environment NARROWGATE_STORE_KIND"), "{failure}");
+
+    let server = ServerArgs { http: Some("8080".into()), ..ServerArgs::default() };
+    let failure = load("", &[], &server).unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(failure.to_string().starts_with("error: --http is wrong"), "{failure}");
+}
+
+#[test]
+fn suites_are_chosen_by_name_in_order() {
+    let file = "[dtls]\nsuites = [\"TLS_PSK_WITH_AES_128_CBC_SHA256\"]\n";
+    let config = load(file, &[], &ServerArgs::default()).unwrap();
+    assert_eq!(config.dtls.suites, [CipherSuite::PskAes128CbcSha256]);
+    assert!(load("[dtls]\nsuites = []\n", &[], &ServerArgs::default()).is_err());
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_noticed() {
+    assert_eq!(mistyped("NARROWGATE_DTLS_LISTN"), Some(Some("dtls.listen")));
+    assert_eq!(mistyped("NARROWGATE_SESION_IDLE_TIMEOUT"), Some(Some("session.idle_timeout")));
+    assert_eq!(mistyped("NARROWGATE_DTLS_COLOUR"), Some(None));
+    for variable in
+        ["NARROWGATE_DTLS_LISTEN", "NARROWGATE_DATA", "NARROWGATE_CONFIG", "NARROWGATE_TEST_TOOLS", "PATH"]
+    {
+        assert_eq!(mistyped(variable), None, "{variable}");
+    }
+}
+
+#[test]
+fn every_key_refuses_bad_values_and_says_what_is_valid() {
+    let long = "9".repeat(60);
+    for key in keys::KEYS {
+        let everywhere =
+            ["\"\"", "-1", "1.5", "{ a = 1 }", "[[\"a\"]]", "2026-11-24T06:12:37Z", "\"\\u0000\"", &long];
+        let scalars = ["[\"info\"]", "[\"0.0.0.0:1\"]", "[1]", "[]"];
+        let scalars = if key.name == keys::LIST { &[][..] } else { &scalars };
+        for value in everywhere.iter().chain(scalars) {
+            // A file may have any name that the system takes.
+            if key.name == "store.data_key_file" && ["-1", &*long].contains(value) {
+                continue;
+            }
+            let (section, name) = key.name.split_once('.').unwrap();
+            let Err(failure) = load(&format!("[{section}]\n{name} = {value}\n"), &[], &ServerArgs::default())
+            else {
+                panic!("{} = {value} is accepted", key.name)
+            };
+            assert_eq!(failure.exit, Exit::Config);
+            let text = failure.to_string();
+            assert!(text.contains("narrowgate.toml line 2"), "{text}");
+            assert!(text.contains(key.name) && text.contains(key.help), "{text}");
+        }
+    }
+}
+
+#[test]
+fn values_out_of_range_are_told_the_range() {
+    for (key, value, valid) in [
+        ("dtls.shards", "257", "0 to 256"),
+        ("dtls.retransmit_initial", "\"99ms\"", "100ms to 1m"),
+        ("dtls.handshake_lifetime", "\"1d\"", "5s to 10m"),
+        ("dtls.suites", "[\"TLS_PSK_WITH_AES_128_CCM_8\", \"TLS_PSK_WITH_AES_128_CCM_8\"]", "twice"),
+        ("dtls.suites", "[]", "TLS_PSK_WITH_AES_128_CCM_8"),
+        ("dtls.extended_master_secret", "true", "allow, require"),
+        ("dtls.require_encrypt_then_mac", "1", "true nor false"),
+        ("dtls.listen", "\"off\"", "0.0.0.0:5684"),
+        ("http.listen", "\"8080\"", "127.0.0.1:8080, [::1]:8080 or off"),
+        ("session.idle_timeout", "\"0s\"", "1m to 365d"),
+        ("session.sessions_max", "0", "1 to 100000000"),
+        ("admission.lookups_max", "1000001", "1 to 1000000"),
+        ("store.cache", "\"64MB\"", "64MiB"),
+        ("store.cache", "\"0B\"", "1MiB to 64GiB"),
+        ("store.retention", "\"4294967297d\"", "1d to 36500d"),
+        ("store.data_key_file", "\"registry.db\"", "another name"),
+        ("log.filter", "\"verbose\"", "off, error, warn, info, debug, trace"),
+    ] {
+        let (section, name) = key.split_once('.').unwrap();
+        let failure =
+            load(&format!("[{section}]\n{name} = {value}\n"), &[], &ServerArgs::default()).unwrap_err();
+        assert!(failure.to_string().contains(valid), "{failure}");
+    }
+}
+
+#[test]
+fn values_that_have_no_effect_together_are_refused() {
+    let file = "[dtls]\nretransmit_initial = \"9s\"\nhandshake_lifetime = \"9s\"\n";
+    let failure = load(file, &[], &ServerArgs::default()).unwrap_err();
+    assert_eq!(failure.exit, Exit::Config);
+    let text = failure.to_string();
+    assert!(text.contains("line 2   (dtls.retransmit_initial)"), "{text}");
+    assert!(text.contains("not shorter than dtls.handshake_lifetime, \"9s\""), "{text}");
+}
+
+#[test]
+fn http_can_be_switched_off() {
+    let server = ServerArgs { http: Some("off".into()), ..ServerArgs::default() };
+    assert_eq!(load("", &[], &server).unwrap().http_listen, None);
+    assert_eq!(load("[http]\nlisten = \"off\"\n", &[], &ServerArgs::default()).unwrap().http_listen, None);
+}
+
+#[test]
+fn an_empty_variable_names_no_file_and_a_dangling_link_is_one() {
+    assert!(load("", &[("NARROWGATE_CONFIG", "")], &ServerArgs::default()).is_ok());
+    assert!(load("", &[("NARROWGATE_CONFIG", "/nowhere/n.toml")], &ServerArgs::default()).is_err());
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/nowhere/n.toml", directory.path().join("narrowgate.toml")).unwrap();
+    let global = GlobalArgs { data: directory.path().to_owned(), config: None, output: None };
+    assert!(Config::load_with(&global, &ServerArgs::default(), &|_| None).is_err());
+}
+
+#[test]
+fn a_configuration_file_that_was_named_must_exist() {
+    let global = GlobalArgs { data: "x".into(), config: Some("/nowhere/n.toml".into()), output: None };
+    let failure = Config::load_with(&global, &ServerArgs::default(), &|_| None).unwrap_err();
+    assert_eq!(failure.exit, Exit::Config);
+    assert!(failure.to_string().contains("/nowhere/n.toml"), "{failure}");
+}
