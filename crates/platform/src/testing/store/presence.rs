@@ -53,7 +53,7 @@ pub fn a_device_that_is_switched_off_is_offline_at_once(store: &dyn Store) {
     assert_eq!((switched.state, switched.last_offline_time), (Offline, Some(at(2))));
     assert!(block_on(store.online_devices()).unwrap().is_empty());
     // What the gateway says of it afterwards changes nothing more.
-    assert_eq!(write(store, presence(id, Offline, at(3), "closed")), Written::Done);
+    assert_eq!(write(store, presence(id, Offline, at(3), "closed")), Written::Unchanged);
     let states: Vec<DeviceState> = history(store, id).iter().map(|change| change.state).collect();
     assert_eq!(states, [Offline, Online]);
     block_on(store.set_device_enabled(id, true, at(4))).unwrap();
@@ -121,7 +121,7 @@ pub fn a_disabled_device_may_still_go_offline(store: &dyn Store) {
     write(store, login(id, at(1)));
     block_on(store.set_device_enabled(id, false, at(2))).unwrap();
     assert_eq!(write(store, presence(id, Online, at(3), "heard again")), Written::DeviceUnavailable);
-    assert_eq!(write(store, presence(id, Offline, at(3), "disabled")), Written::Done);
+    assert_eq!(write(store, presence(id, Offline, at(3), "disabled")), Written::Unchanged);
     assert_eq!(write(store, presence(id, Online, at(4), "heard again")), Written::DeviceUnavailable);
     assert_eq!(device(store, id).state, Offline);
 }
