@@ -1,6 +1,6 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
-//! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`), 211 (`wildcard`), and changes
-//! to everything (`mutations`).
+//! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`), 211
+//! (`wildcard`), and changes to everything (`mutations`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
 //! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing
