@@ -151,7 +151,8 @@ pub enum CloseCause {
     ByPeer,
     /// The platform said so.
     ByCommand,
-    /// A new handshake from the same address and port, to the same address, was completed (RFC 6347, section 4.2.8).
+    /// A new handshake from the same address and port, to the same address, was completed (RFC 6347, section
+    /// 4.2.8).
     Replaced,
     /// Nothing was heard for the session's idle timeout.
     Idle,

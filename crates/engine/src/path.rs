@@ -1,11 +1,13 @@
 //! Both ends of the way between a peer and this server: what tells one handshake or session from another.
 //!
-//! DTLS without connection IDs knows an association by addresses and ports alone (RFC 6347, section 4.1), and those are
-//! four, not two. A NAT may give two devices the same address and port as long as they talk to different addresses of
-//! this server; by the peer alone one of them would end the other's session again and again. A client, for its part, drops
-//! what does not come from where it has sent to, so everything leaves from the address at which the peer was heard.
+//! DTLS without connection IDs knows an association by addresses and ports alone (RFC 6347, section 4.1), and
+//! those are four, not two. A NAT may give two devices the same address and port as long as they talk to
+//! different addresses of this server; by the peer alone one of them would end the other's session again and
+//! again. A client, for its part, drops what does not come from where it has sent to, so everything leaves
+//! from the address at which the peer was heard.
 //!
-//! A socket that is bound to one address has nothing to tell apart: there the server's end is [`Local::Bound`].
+//! A socket that is bound to one address has nothing to tell apart: there the server's end is
+//! [`Local::Bound`].
 
 use std::{
     hash::{Hash, Hasher},
@@ -15,8 +17,8 @@ use std::{
 /// A peer, and at which of the server's addresses it is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// The peer's address and port. An IPv4 address is one here, however the socket names it; a link-local IPv6 address
-    /// has its scope.
+    /// The peer's address and port. An IPv4 address is one here, however the socket names it; a link-local
+    /// IPv6 address has its scope.
     pub peer: SocketAddr,
     /// The server's end.
     pub local: Local,
@@ -40,8 +42,8 @@ pub enum Local {
 }
 
 impl Local {
-    /// The server's end for a datagram that was sent to `address` and arrived on `interface`. Nothing can leave from a
-    /// group's address: there the kernel has to choose.
+    /// The server's end for a datagram that was sent to `address` and arrived on `interface`. Nothing can
+    /// leave from a group's address: there the kernel has to choose.
     pub fn of(address: IpAddr, interface: u32) -> Self {
         match address.to_canonical() {
             any if any.is_multicast() || any.is_unspecified() => Self::Bound,

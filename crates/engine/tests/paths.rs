@@ -1,5 +1,5 @@
-//! A server with several addresses: sessions are told apart by both ends of their path, and everything leaves from the
-//! end at which the peer was heard.
+//! A server with several addresses: sessions are told apart by both ends of their path, and everything leaves
+//! from the end at which the peer was heard.
 
 use std::{
     net::SocketAddr,

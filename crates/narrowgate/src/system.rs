@@ -21,7 +21,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that a test moves: `NARROWGATE_TEST_DAYS` names a file with the number of days by which it is ahead.
+/// A clock that a test moves: `NARROWGATE_TEST_DAYS` names a file with the number of days by which it is
+/// ahead.
 #[cfg(feature = "test-hooks")]
 mod hooked {
     use std::{env, ffi::OsString, fs, sync::OnceLock, time::Duration};

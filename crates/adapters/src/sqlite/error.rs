@@ -116,7 +116,7 @@ impl OpenError {
             Self::DiskFull { file } => {
                 let folder = folder_of(file).display();
                 format!(
-                    "free some space (df -h {folder}; df -i {folder}), or let store.retention delete old messages"
+                    "free some space (df -h {folder}; df -i {folder}), or set store.retention to keep less"
                 )
             }
             Self::KeyMissing { .. } => format!(
@@ -187,8 +187,8 @@ fn is_full(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Whether the little that SQLite needs to open a database finds no room in this folder: tried with a file that is gone
-/// afterwards.
+/// Whether the little that SQLite needs to open a database finds no room in this folder: tried with a file
+/// that is gone afterwards.
 fn has_no_space(folder: &Path) -> bool {
     let probe = folder.join("space.probe");
     let tried = fs::write(&probe, [0; PROBE_BYTES]).and_then(|()| fs::File::open(&probe)?.sync_all());

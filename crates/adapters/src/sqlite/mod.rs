@@ -15,8 +15,8 @@
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
 //! * **Damage**: messages, footers and latest values have checksums (module `sum`). What does not fit its own is an
 //!   error and never shown as data.
-//! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened (module
-//!   `retention`). A clock that jumps ahead deletes nothing.
+//! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened
+//!   (module `retention`). A clock that jumps ahead deletes nothing.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
 //! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
@@ -159,9 +159,10 @@ impl SqliteStore {
     /// Opens the store in a data directory, or makes one where there is none. A failure changes nothing on disk.
     ///
     /// After a crash this takes as long as folding in the reports of the last seconds.
+    #[allow(clippy::needless_pass_by_value, reason = "the store keeps them")]
     pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let waiting_max = options.waiting_batches_max.max(1);
-        let (shared, writer) = open::open(options)?;
+        let (shared, writer) = open::open(&options)?;
         let (jobs, waiting) = sync_channel(waiting_max);
         let spawned =
             thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&waiting));

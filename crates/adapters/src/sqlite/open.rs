@@ -20,17 +20,17 @@ use super::{
 };
 
 /// Opens the store in `options.data`, or makes one where there is none. On a full disk old messages go first.
-pub(super) fn open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
+pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
     loop {
-        match try_open(options.clone()) {
-            Err(OpenError::DiskFull { .. }) if make_room(&options) => {}
+        match try_open(options) {
+            Err(OpenError::DiskFull { .. }) if make_room(options) => {}
             opened => return opened,
         }
     }
 }
 
-/// Deletes the oldest day that is old; whether there was one. The last day stays, since it may hold latest values
-/// that are nowhere else.
+/// Deletes the oldest day that is old; whether there was one. The last day stays, since it may hold latest
+/// values that are nowhere else.
 fn make_room(options: &SqliteOptions) -> bool {
     let layout = Layout { data: options.data.clone() };
     let Ok(days) = layout.days() else { return false };
@@ -46,22 +46,22 @@ fn make_room(options: &SqliteOptions) -> bool {
     let removed = layout.remove_day(*oldest);
     match &removed {
         Ok(()) => {
-            tracing::info!(day = %oldest, "the disk is full: messages deleted after their retention time")
+            tracing::info!(day = %oldest, "the disk is full: messages deleted after their retention time");
         }
         Err(error) => {
-            tracing::warn!(day = %oldest, %error, "the disk is full, and old messages could not be deleted")
+            tracing::warn!(day = %oldest, %error, "the disk is full, and old messages could not be deleted");
         }
     }
     removed.is_ok()
 }
 
-fn try_open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
+fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
     let layout = Layout { data: options.data.clone() };
     let mut lock = if is_new(&layout)? { prepare_new(&layout)? } else { DataLock::take(&layout.data)? };
     // Another process may have made the store just before the lock was ours.
     let key = match is_new(&layout) {
-        Ok(true) => make(&layout, &options),
-        Ok(false) => look(&layout, &options),
+        Ok(true) => make(&layout, options),
+        Ok(false) => look(&layout, options),
         Err(error) => Err(error),
     };
     let key = match key.and_then(|key| lock.sign().map(|()| key)) {
@@ -73,9 +73,9 @@ fn try_open(options: SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> 
     };
     make_directory(&layout.messages())?;
     let former = Arc::default();
-    let registry = Registry::open(&layout, &options, Arc::clone(&key), Arc::clone(&former))?;
-    let readers = Readers::open(&layout, &options)?;
-    let shared = Arc::new(Shared::new(options, layout, key, readers, former));
+    let registry = Registry::open(&layout, options, Arc::clone(&key), Arc::clone(&former))?;
+    let readers = Readers::open(&layout, options)?;
+    let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.restore()?;
     Ok((shared, writer))

@@ -44,8 +44,9 @@ pub struct SqliteOptions {
     /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index is written
     /// all over its width. A reader keeps a quarter of it for each file that it has open.
     pub cache_bytes: u64,
-    /// Message files older than so many days are deleted: at the start, every hour, and before a new day's first report
-    /// is stored; `None` keeps all. Where the clock is suddenly days ahead, the age counts from the last day known before.
+    /// Message files older than so many days are deleted: at the start, every hour, and before a new day's
+    /// first report is stored; `None` keeps all. Where the clock is suddenly days ahead, the age counts from
+    /// the last day known before.
     pub retention_days: Option<u32>,
     /// The wall clock, for retention alone.
     pub clock: fn() -> UnixMillis,

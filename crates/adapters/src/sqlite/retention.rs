@@ -1,16 +1,19 @@
-//! Retention: which days are old, although the clock may be wrong, and how their files go without stopping the writer.
+//! Retention: which days are old, although the clock may be wrong, and how their files go without stopping
+//! the writer.
 //!
-//! Whole days are deleted, `days` after them. The writer looks when it starts, every [`INTERVAL`], and before it opens
-//! the file of a new day, so neither a pause of the reports nor a disk that is full keeps old messages.
+//! Whole days are deleted, `days` after them. The writer looks when it starts, every [`INTERVAL`], and before
+//! it opens the file of a new day, so neither a pause of the reports nor a disk that is full keeps old
+//! messages.
 //!
-//! A clock that jumps ahead must not delete everything. A day is believed when the clock was known to be right at most
-//! [`PAUSE_DAYS_MAX`] before: when the writer looked, or on a day that has a file. One that is further away is doubted, and
-//! the age counts from the last known day, until the clock has gone on from there to a later day.
+//! A clock that jumps ahead must not delete everything. A day is believed when the clock was known to be
+//! right at most [`PAUSE_DAYS_MAX`] before: when the writer looked, or on a day that has a file. One that is
+//! further away is doubted, and the age counts from the last known day, until the clock has gone on from
+//! there to a later day.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
-    io,
+    fs::File,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -20,8 +23,8 @@ use super::{day::Day, files::Layout};
 pub(super) const INTERVAL: Duration = Duration::from_secs(3600);
 /// A clock that is further ahead than this may have jumped.
 const PAUSE_DAYS_MAX: u32 = 2;
-/// A large file goes in pieces of this size, some ten milliseconds each.
-const PIECE_BYTES: u64 = 256 << 20;
+/// A larger file is closed by a thread of its own.
+const LARGE_BYTES: u64 = 64 << 20;
 
 /// What is old, and what is being deleted.
 #[derive(Debug)]
@@ -37,7 +40,6 @@ pub(super) struct Retention {
     old: BTreeMap<Day, Attempt>,
     /// Days whose failure was logged.
     logged: BTreeSet<Day>,
-    shrinking: Option<Shrinking>,
     next_look: Instant,
 }
 
@@ -58,7 +60,6 @@ impl Retention {
             doubted: None,
             old: BTreeMap::new(),
             logged: BTreeSet::new(),
-            shrinking: None,
             next_look: now,
         }
     }
@@ -84,8 +85,8 @@ impl Retention {
         self.noted = Some(day);
     }
 
-    /// The clock shows `today`; `last_file` is the last earlier day that has a file. Returns the first day whose messages
-    /// are kept; `None`: all are.
+    /// The clock shows `today`; `last_file` is the last earlier day that has a file. Returns the first day
+    /// whose messages are kept; `None`: all are.
     pub(super) fn first_kept(&mut self, today: Day, last_file: Option<Day>) -> Option<Day> {
         let counted = self.believe(today, last_file);
         self.days.map(|days| counted.minus(days))
@@ -103,9 +104,8 @@ impl Retention {
             return today;
         };
         if self.days.is_some() && self.doubted != Some(today) {
-            let warning =
-                "the clock is days ahead of the last that is known: old messages are kept until its next day";
-            tracing::warn!(%today, %known, "{warning}");
+            // Until the day after `today`, if the clock gets there.
+            tracing::warn!(%today, %known, "the clock is days ahead of the last known day: old messages are kept");
         }
         self.doubted = Some(today);
         known
@@ -125,28 +125,12 @@ impl Retention {
 
     /// Whether something is to be done at once.
     pub(super) fn has_work(&self) -> bool {
-        self.shrinking.is_some() || self.due().is_some()
+        self.due().is_some()
     }
 
     /// The oldest day that is to be deleted now.
     pub(super) fn due(&self) -> Option<Day> {
         self.old.iter().find(|(_, attempt)| **attempt == Attempt::Due).map(|(day, _)| *day)
-    }
-
-    /// Takes a day's files away, the first piece of their space at once.
-    pub(super) fn remove(&mut self, layout: &Layout, day: Day) -> io::Result<()> {
-        self.shrinking = Shrinking::begin(layout, day)?;
-        self.shrink();
-        Ok(())
-    }
-
-    /// Gives back the next piece of a file that has no name any more; whether there was one.
-    pub(super) fn shrink(&mut self) -> bool {
-        let Some(shrinking) = &mut self.shrinking else { return false };
-        if !shrinking.step() {
-            self.shrinking = None;
-        }
-        true
     }
 
     /// What became of the deletion of a day.
@@ -167,31 +151,24 @@ impl Retention {
     }
 }
 
-/// A file without a name, whose space is given back in pieces: all at once would take the file system seconds.
-#[derive(Debug)]
-struct Shrinking {
-    file: File,
-    bytes: u64,
-}
-
-impl Shrinking {
-    fn begin(layout: &Layout, day: Day) -> io::Result<Option<Self>> {
-        // Where it can't be opened, it goes in one piece.
-        let file = OpenOptions::new().write(true).open(layout.day(day)).ok();
-        layout.remove_day(day)?;
-        Ok(file.and_then(|file| Some(Self { bytes: file.metadata().ok()?.len(), file })))
+/// Takes a day's files away. The space of a large one is given back by a thread of its own: the file system
+/// takes some tenths of a second for each GiB, and the writer is not to wait for that.
+pub(super) fn remove(layout: &Layout, day: Day) -> io::Result<()> {
+    let file = File::open(layout.day(day)).ok();
+    let large = file.filter(|file| file.metadata().is_ok_and(|file| file.len() > LARGE_BYTES));
+    // A file that is open loses its name only.
+    layout.remove_day(day)?;
+    if let Some(large) = large {
+        // Without a thread it is closed here.
+        let _ = thread::Builder::new().name("old-day".to_owned()).spawn(move || drop(large));
     }
-
-    /// Whether something is left.
-    fn step(&mut self) -> bool {
-        self.bytes = self.bytes.saturating_sub(PIECE_BYTES);
-        // What fails here is done when the file is closed.
-        self.bytes > 0 && self.file.set_len(self.bytes).is_ok()
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The first day that is kept of two, as each of these days comes; each leaves a file.
@@ -264,22 +241,20 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_loses_its_name_at_once_and_its_space_in_pieces() {
+    fn a_day_is_gone_at_once_however_large_it_is_and_other_names_of_its_file_stay() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout { data: folder.path().to_owned() };
-        std::fs::create_dir(layout.messages()).unwrap();
-        let file = File::create(layout.day(day(1))).unwrap();
-        file.set_len(3 * PIECE_BYTES + 1).unwrap();
-        let mut retention = Retention::new(Some(1), None, Instant::now());
-        retention.remove(&layout, day(1)).unwrap();
-        assert!(!layout.day(day(1)).exists());
-        let mut sizes = vec![file.metadata().unwrap().len()];
-        while retention.shrink() {
-            sizes.push(file.metadata().unwrap().len());
+        fs::create_dir(layout.messages()).unwrap();
+        for bytes in [1, LARGE_BYTES + 1] {
+            let file = File::create(layout.day(day(1))).unwrap();
+            file.set_len(bytes).unwrap();
+            let backup = folder.path().join(bytes.to_string());
+            fs::hard_link(layout.day(day(1)), &backup).unwrap();
+            remove(&layout, day(1)).unwrap();
+            assert!(!layout.day(day(1)).exists());
+            assert_eq!(fs::metadata(&backup).unwrap().len(), bytes);
         }
-        assert_eq!(sizes, [2 * PIECE_BYTES + 1, PIECE_BYTES + 1, 1, 1]);
-        assert!(!retention.has_work());
         // A file that is gone already is no failure.
-        retention.remove(&layout, day(1)).unwrap();
+        remove(&layout, day(1)).unwrap();
     }
 }

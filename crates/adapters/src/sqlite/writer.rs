@@ -384,6 +384,10 @@ impl Writer {
             tracing::warn!(%error, day = %left.day(), "the day's log is not written back yet");
         }
         self.retention.keep(day);
+        if !self.shared.layout.day(day).exists() {
+            // Of an earlier file of this name, if there is one.
+            self.registry.forget_mark(day).map_err(|error| store_error(&error))?;
+        }
         let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options)
             .map_err(|error| unavailable(&error))?;
         self.shared.set_span(day, file.span());

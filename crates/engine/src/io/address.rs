@@ -1,5 +1,6 @@
-//! Addresses as the kernel writes them, and as everything else here does: IPv4 is IPv4 on any socket (an IPv6 socket
-//! calls it `::ffff:192.0.2.1`), and a link-local IPv6 address keeps its scope, without which nothing can be sent there.
+//! Addresses as the kernel writes them, and as everything else here does: IPv4 is IPv4 on any socket (an IPv6
+//! socket calls it `::ffff:192.0.2.1`), and a link-local IPv6 address keeps its scope, without which nothing
+//! can be sent there.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
@@ -70,8 +71,8 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// `None` where the kernel chooses. The interface is left to routing except where the address means nothing
-    /// without it.
+    /// `None` where the kernel chooses. The interface is left to routing except where the address means
+    /// nothing without it.
     pub(super) fn of(local: Local, binding: Binding) -> Option<Self> {
         let v6 = |address: [u8; 16], scope: u32| {
             let ipi6_addr = libc::in6_addr { s6_addr: address };

@@ -67,8 +67,9 @@ impl Mmsg {
     pub(super) fn receive(&mut self, socket: &impl AsRawFd, stats: &mut Stats) -> io::Result<usize> {
         self.received.clear();
         if self.binding.is_wildcard {
-            // The kernel leaves in each header how much of the room for control messages it used, and takes that for all
-            // there is the next time, so with control messages the headers are good for one batch.
+            // The kernel leaves in each header how much of the room for control messages it used, and takes
+            // that for all there is the next time, so with control messages the headers are good for one
+            // batch.
             self.receive_headers = receive_headers(self.binding);
         }
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
@@ -129,8 +130,9 @@ impl Mmsg {
         Ok(1)
     }
 
-    /// Sends everything in `outbox` and clears it, each datagram from its path's own end. What the kernel does not take is
-    /// dropped and counted: the peer's or our retransmission makes up for it, as for any lost datagram.
+    /// Sends everything in `outbox` and clears it, each datagram from its path's own end. What the kernel
+    /// does not take is dropped and counted: the peer's or our retransmission makes up for it, as for any
+    /// lost datagram.
     pub(super) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
         let mut datagrams: Vec<(Path, &[u8])> = outbox.iter().collect();
         if self.binding.is_wildcard {

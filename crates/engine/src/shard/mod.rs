@@ -159,7 +159,8 @@ impl Shard {
         }
     }
 
-    /// Takes one datagram; it is decrypted in place. A peer's address alone is the path to a server with one address.
+    /// Takes one datagram; it is decrypted in place. A peer's address alone is the path to a server with one
+    /// address.
     pub fn handle_datagram(&mut self, now: Instant, path: impl Into<Path>, datagram: &mut [u8]) {
         self.handle_datagram_of(now, path.into(), datagram);
     }
@@ -257,7 +258,8 @@ impl Shard {
         &mut self.stats
     }
 
-    /// Gives a datagram to the handshake or the session of its path; `stray` counts it where there is neither.
+    /// Gives a datagram to the handshake or the session of its path; `stray` counts it where there is
+    /// neither.
     fn route(&mut self, now: Instant, path: Path, datagram: &mut [u8], stray: Counter) {
         let handshake = self.handshake_by_path.get(&path).copied();
         let session = self.sessions.find(path);

@@ -12,7 +12,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Appends one datagram for `path`, written by `write` at the end of the buffer; nothing when it writes nothing.
+    /// Appends one datagram for `path`, written by `write` at the end of the buffer; nothing when it writes
+    /// nothing.
     pub fn push_with<R>(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let start = self.bytes.len();
         let result = write(&mut self.bytes);

@@ -1,4 +1,5 @@
-//! The table of established sessions: a slab in pages, and an index from path (peer and local address) to slot.
+//! The table of established sessions: a slab in pages, and an index from path (peer and local address) to
+//! slot.
 //!
 //! A slot's index and generation together name a session for as long as the process lives. Pages of 1,024 slots
 //! are allocated one by one, so that growing never copies a session and never stops the loop. The index holds
@@ -60,7 +61,8 @@ impl<T: HasPath> Table<T> {
         self.by_path.is_empty()
     }
 
-    /// Adds a session and returns its slot and generation. The caller has removed an older one of the same path.
+    /// Adds a session and returns its slot and generation. The caller has removed an older one of the same
+    /// path.
     pub fn insert(&mut self, value: T) -> (u32, u32) {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.used;

@@ -60,13 +60,13 @@ impl ControlSocket {
         let bound = bind_private(data).and_then(|listener| Ok((listener, fs::metadata(&target)?.uid())));
         match bound {
             Ok((listener, owner)) => Ok(Self { listener, path: target, owner }),
-            Err(error) => Err(Failure::failed("cannot make the control socket")
-                .file(target.display())
-                .cannot_make(
+            Err(error) => {
+                Err(Failure::failed("cannot make the control socket").file(target.display()).cannot_make(
                     data,
                     &error,
-                    "the data directory must be on a local file system and writable; choose another by --data",
-                )),
+                    "the data directory must be local and writable; choose another by --data",
+                ))
+            }
         }
     }
 

@@ -112,7 +112,8 @@ impl Server {
         Self::start_on("127.0.0.1:0", settings)
     }
 
-    /// Listening at an address of the test's choice; where that is all of them, its own clients talk to 127.0.0.1.
+    /// Listening at an address of the test's choice; where that is all of them, its own clients talk to
+    /// 127.0.0.1.
     pub(crate) fn start_on(listen: &str, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let rows: String = (0..DEVICES)

@@ -2,19 +2,17 @@
 
 use std::time::Instant;
 
-use super::{Day, Writer};
+use super::{super::retention::remove, Day, Writer};
 
 impl Writer {
-    /// Looks for old messages when it is time, and takes one step of their deletion.
+    /// Looks for old messages when it is time, and deletes at most one day.
     pub(super) fn continue_retention(&mut self, now: Instant) {
         if self.retention.next_look() <= now {
             self.retention.look_again(now);
             self.look(Day::of((self.shared.options.clock)()));
             self.note_clock();
         }
-        if !self.retention.shrink() {
-            self.delete_old_day();
-        }
+        self.delete_old_day();
     }
 
     /// Hides what is old today; its files are deleted day by day.
@@ -35,12 +33,13 @@ impl Writer {
 
     fn delete(&mut self, day: Day) -> Result<(), String> {
         if self.is_used(day) {
-            // There were no reports for long. Latest values that are not written down could be had from this file only.
+            // There were no reports for long. Latest values that are not written down could be had from this
+            // file only.
             self.flush_all().map_err(|error| error.to_string())?;
             self.file = None;
         }
         self.shared.readers.forget(day);
-        self.retention.remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
+        remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
         // A disk that was full has room for it now.
         self.repair().map_err(|error| error.to_string())?;
         self.registry.forget_mark(day).map_err(|error| error.to_string())
@@ -136,7 +135,7 @@ mod tests {
     fn what_is_old_goes_at_the_start_day_by_day() {
         let folder = tempfile::tempdir().unwrap();
         store_with(folder.path(), &[0, 1, 2, 3, 4]);
-        let (shared, mut writer) = open::open(options(folder.path(), || at(4 * DAY))).unwrap();
+        let (shared, mut writer) = open::open(&options(folder.path(), || at(4 * DAY))).unwrap();
         let now = Instant::now();
         writer.continue_retention(now);
         assert_eq!(files(folder.path()), [2, 3, 4, 5], "one day in a step");
@@ -164,7 +163,7 @@ mod tests {
         store_with(folder.path(), &[0, 1, 2]);
         set(2 * DAY + DAY / 2);
         let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
-        let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
         let start = Instant::now();
         run(&mut writer, start);
         assert_eq!(files(folder.path()), [2, 3]);
@@ -186,7 +185,7 @@ mod tests {
         let id = store_with(folder.path(), &[]);
         set(0);
         let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
-        let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
         let start = Instant::now();
         run(&mut writer, start);
         report_by(&mut writer, id, 0).unwrap();
@@ -206,7 +205,7 @@ mod tests {
     fn before_the_file_of_a_new_day_is_made_an_old_one_goes() {
         let folder = tempfile::tempdir().unwrap();
         let id = store_with(folder.path(), &[0, 1]);
-        let (_, mut writer) = open::open(options(folder.path(), || at(DAY))).unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), || at(DAY))).unwrap();
         run(&mut writer, Instant::now());
         assert_eq!(files(folder.path()), [1, 2]);
         // There is no room for a new file: a folder of that name stands in its way.
@@ -223,7 +222,7 @@ mod tests {
     fn a_deletion_that_fails_is_tried_again_and_hinders_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let id = store_with(folder.path(), &[0, 1, 2]);
-        let (_, mut writer) = open::open(options(folder.path(), || at(3 * DAY))).unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), || at(3 * DAY))).unwrap();
         // A folder cannot be removed as a file is.
         let file = folder.path().join("messages/2026-01-01.db");
         fs::rename(&file, folder.path().join("elsewhere")).unwrap();
@@ -250,11 +249,11 @@ mod tests {
         set(400);
         // However often it is started.
         for _ in 0..3 {
-            let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+            let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
             run(&mut writer, Instant::now());
             assert_eq!(files(folder.path()), [2, 3]);
         }
-        let (_, mut writer) = open::open(options(folder.path(), clock)).unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
         let start = Instant::now();
         run(&mut writer, start);
         set(401);

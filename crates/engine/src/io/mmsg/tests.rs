@@ -51,8 +51,8 @@ fn receive_all(mmsg: &mut Mmsg, socket: &UdpSocket, count: usize) -> Vec<(Path, 
     all
 }
 
-/// Peers talk to each of these addresses of a wildcard socket, all at once and several times, and each hears the answers
-/// from the address that it talks to; returns the paths.
+/// Peers talk to each of these addresses of a wildcard socket, all at once and several times, and each hears
+/// the answers from the address that it talks to; returns the paths.
 fn assert_answered_from(bind: &str, targets: &[SocketAddr]) -> Vec<Path> {
     const ROUNDS: u8 = 20;
     let (socket, mut mmsg) = bound(bind);
