@@ -274,11 +274,13 @@ impl Ledger {
             ShardEvent::Closed { session, .. } => {
                 self.sessions.remove(session);
             }
-            ShardEvent::Refused { .. }
-            | ShardEvent::WrongKey { .. }
-            | ShardEvent::RequestRefused { .. }
-            | ShardEvent::Malformed { .. }
-            | ShardEvent::MessageIdReused { .. } => {}
+            // Devices count their messages, and say them again byte for byte.
+            ShardEvent::MessageIdReused { session, .. } | ShardEvent::Malformed { session, .. } => {
+                if let Some(&(number, _)) = self.sessions.get(session) {
+                    return broken(number, format!("an honest device is blamed: {event:?}"));
+                }
+            }
+            ShardEvent::Refused { .. } | ShardEvent::WrongKey { .. } | ShardEvent::RequestRefused { .. } => {}
         }
         Ok(())
     }
