@@ -274,13 +274,17 @@ impl Ledger {
             ShardEvent::Closed { session, .. } => {
                 self.sessions.remove(session);
             }
+            // Devices count their messages, and say them again byte for byte.
+            ShardEvent::MessageIdReused { session, .. } | ShardEvent::Malformed { session, .. } => {
+                if let Some(&(number, _)) = self.sessions.get(session) {
+                    return broken(number, format!("an honest device is blamed: {event:?}"));
+                }
+            }
             ShardEvent::Refused { .. }
             | ShardEvent::WrongKey { .. }
             | ShardEvent::KeyExchangeRejected { .. }
             | ShardEvent::Stray { .. }
-            | ShardEvent::RequestRefused { .. }
-            | ShardEvent::Malformed { .. }
-            | ShardEvent::MessageIdReused { .. } => {}
+            | ShardEvent::RequestRefused { .. } => {}
         }
         Ok(())
     }
