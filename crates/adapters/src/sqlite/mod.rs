@@ -80,6 +80,7 @@ use self::{
 };
 pub use self::{
     error::OpenError,
+    lock::last_process,
     options::{SqliteOptions, Synchronous},
 };
 use crate::former::FormerSecrets;
