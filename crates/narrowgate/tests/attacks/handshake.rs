@@ -238,7 +238,7 @@ fn attack_038_no_more_bytes_than_came() {
     let mut clients: Vec<_> = (0..64).map(|_| strangers_client(&server)).collect();
     let resident = server.resident_bytes();
     let (mut asked, mut answered) = (0, 0);
-    for round in 0..40 {
+    for round in 0..200 {
         for client in &mut clients {
             let mut hello = client.hello.clone();
             hello.session_id = vec![1; round % 33];
@@ -265,7 +265,10 @@ fn attack_038_no_more_bytes_than_came() {
     assert!(answered > 0 && answered <= asked, "{answered} bytes for {asked}");
     assert_eq!(server.metric("narrowgate_handshakes"), 0, "zero state");
     let growth = server.resident_bytes().saturating_sub(resident);
-    assert!(growth < 4 << 20, "{growth} bytes for {} hellos", 64 * 40 * 4);
+    // The shard and the threads that answer for the metrics may each touch a huge page (2 MiB) for the first time;
+    // state of a hello would show as more: 123 bytes each are this much.
+    let hellos = 64 * 200 * 4;
+    assert!(growth <= 6 << 20, "{growth} bytes for {hellos} hellos");
     // Shorter than the answer would be.
     let mut client = strangers_client(&server);
     let short = client.hello.fragment(0, &[0xfe], 100);

@@ -90,8 +90,8 @@ fn secrets_of_before_and_of_other_devices_are_recognised() {
         fail(&mut client);
         assert_said(&server, &key, &format!("another device, {PRODUCT_KEY}/{}", other.key));
 
-        let first = server.json(&["device", "reset", PRODUCT_KEY, &key]);
-        server.json(&["device", "reset", PRODUCT_KEY, &key]);
+        let first = server.json(&["device", "reset", PRODUCT_KEY, &key, "--yes"]);
+        server.json(&["device", "reset", PRODUCT_KEY, &key, "--yes"]);
         for former in [&client.device.secret, first["deviceSecret"].as_str().unwrap()] {
             let mut client = Client::new(server.address, client.device.clone(), protection);
             client.psk = key_of(former);
@@ -111,7 +111,7 @@ fn generated_secrets_have_keys_that_can_be_handled_as_text() {
     for number in 0..40 {
         let key = format!("generated-{number}");
         server.json(&["device", "create", "--product", PRODUCT_KEY, "--device-key", &key]);
-        let reset = server.json(&["device", "reset", PRODUCT_KEY, &key]);
+        let reset = server.json(&["device", "reset", PRODUCT_KEY, &key, "--yes"]);
         let key = key_of(reset["deviceSecret"].as_str().unwrap());
         assert!(!key.contains(&0), "{key:02x?}");
     }
