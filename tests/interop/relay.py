@@ -26,7 +26,7 @@ def is_last_flight(datagram):
 
 
 class Relay:
-    """One peer's way to the server. `on_answer(relay, datagram)` says whether to pass an answer on; it may `move`."""
+    """One peer's way to the server. `on_answer(relay, datagram)`: whether to pass it on; it may `move`."""
 
     def __init__(self, port, on_answer):
         self._server, self._on_answer = ("127.0.0.1", port), on_answer

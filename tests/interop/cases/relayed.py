@@ -1,4 +1,4 @@
-"""What happens to handshakes: the port moves or the server restarts between the hellos; the last flight is lost."""
+"""What happens to handshakes: a port that moves or a server that restarts between the hellos; a lost flight."""
 
 from fleet import create_device
 from harness import case, check
