@@ -1,0 +1,104 @@
+//! Counts over the whole store. They are of the moment, not of one transaction, and judge no row.
+
+use std::collections::HashMap;
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::{
+        device::DeviceState,
+        log::Reason,
+        overview::{DeviceCounts, Overview, OverviewQuery, ProductCounts},
+    },
+};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{day::Day, day_file::TimeSpan, names::Named, readers::Reader};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Refusals that are counted at most; the newest.
+const REFUSALS_MAX: i64 = 100_000;
+
+pub(super) fn read(
+    reader: &mut Reader,
+    files: &[(Day, TimeSpan)],
+    query: OverviewQuery,
+) -> rusqlite::Result<Overview> {
+    let products = products(reader)?;
+    let refusals = refusals(reader, query.now.0 - HOUR_MS)?;
+    let reports_last_minute = reports(reader, files, query.now.0 - MINUTE_MS)?;
+    let reports_last_hour = reports(reader, files, query.now.0 - HOUR_MS)?;
+    let overview = Overview::divide(products, query.products_max);
+    Ok(Overview { refusals, reports_last_minute, reports_last_hour, ..overview })
+}
+
+/// Products by creation, with their devices: one look at each device.
+fn products(reader: &Reader) -> rusqlite::Result<Vec<ProductCounts>> {
+    let mut counts: HashMap<i64, DeviceCounts> = HashMap::new();
+    let sql = "SELECT product, enabled, state, count(*) FROM devices GROUP BY product, enabled, state";
+    let mut select = reader.prepare(sql)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (Ok(product), Ok(enabled)) = (row.get(0), row.get::<_, bool>(1)) else { continue };
+        let state = row.get_ref(2)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok());
+        let counts = counts.entry(product).or_default();
+        let count = match state {
+            _ if !enabled => &mut counts.disabled,
+            Some(DeviceState::Online) => &mut counts.online,
+            Some(DeviceState::Offline) => &mut counts.offline,
+            // A word that there is not is a damaged row, which is listed as such: it does nothing.
+            Some(DeviceState::Inactive) | None => &mut counts.inactive,
+        };
+        *count += row.get::<_, i64>(3)?.unsigned_abs();
+    }
+    let mut select = reader.prepare("SELECT id, product_key, name FROM products ORDER BY id")?;
+    let products = select.query_map([], |row| {
+        Ok(ProductCounts {
+            product_key: super::rows::as_read(row, 1)?,
+            name: super::rows::as_read(row, 2)?,
+            devices: counts.get(&row.get(0)?).copied().unwrap_or_default(),
+        })
+    })?;
+    products.collect()
+}
+
+fn refusals(reader: &Reader, after: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
+    let sql = "SELECT reason, count(*) FROM (SELECT reason FROM log WHERE event = 'refused' AND time > ?1 \
+               ORDER BY time DESC LIMIT ?2) GROUP BY reason ORDER BY count(*) DESC, reason";
+    let mut select = reader.prepare(sql)?;
+    let counts = select.query_map([after, REFUSALS_MAX], |row| {
+        let reason = row.get_ref(0)?.as_str().ok().and_then(|word| Reason::of_word(word).ok());
+        Ok((reason, row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
+    counts.collect()
+}
+
+/// Reports that arrived after `after`.
+fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for (day, _) in files.iter().filter(|(day, _)| *day >= Day::of(UnixMillis(after))) {
+        count += reports_of_day(reader.day(*day)?, after)?;
+    }
+    Ok(count)
+}
+
+/// Ids follow each other as reports arrive, so the first one of a time is found by halving; clocks that were set back
+/// make it less exact.
+fn reports_of_day(file: &Connection, after: i64) -> rusqlite::Result<u64> {
+    let last: Option<i64> = file.query_row("SELECT max(id) FROM messages", [], |row| row.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    let mut arrival =
+        file.prepare_cached("SELECT id, arrival FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+    // Reports before `low` are older; `high` and those behind it are not.
+    let (mut low, mut high) = (1, last + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found = arrival.query_row([middle], |row| Ok((row.get::<_, i64>(0)?, row.get(1).unwrap_or(0))));
+        match found.optional()? {
+            Some((id, arrival)) if arrival <= after => low = id + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(u64::try_from(last + 1 - low).unwrap_or(0))
+}
