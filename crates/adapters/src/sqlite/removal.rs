@@ -148,6 +148,11 @@ impl Registry {
         Ok(Some("registered anew: its damaged row was deleted".to_owned()))
     }
 
+    /// Makes all indexes of their rows.
+    pub(super) fn make_indexes_anew(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("REINDEX")
+    }
+
     /// Runs a statement that deletes rows of a table. Where an index does not fit them it is made anew first.
     pub(super) fn take_away(
         &self,
