@@ -16,7 +16,7 @@ use narrowgate_platform::{
     paging::{Collector, Page, Place},
     ports::HistoryQuery,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
 use super::{day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, sum};
 use crate::latest::{for_each_point, value_of};
@@ -132,7 +132,7 @@ impl Search<'_> {
         let sql = "SELECT id, time, points, kind, arrival, sum FROM messages \
                    WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 ORDER BY time DESC, id DESC";
         let mut select = file.prepare_cached(sql)?;
-        let mut rows = select.query(params![self.device, last, last_id, from])?;
+        let mut rows = select.query([self.device, last, last_id, from])?;
         let mut count = 0;
         let mut order = (last, day.number(), last_id);
         while count < self.wanted

@@ -33,24 +33,23 @@ pub(super) fn read(
     Ok(Overview { refusals, reports_last_minute, reports_last_hour, ..overview })
 }
 
-/// Products by creation, with their devices: one look at each device.
+/// Products by creation, with their devices: one look at each device, in the order of the file.
 fn products(reader: &Reader) -> rusqlite::Result<Vec<ProductCounts>> {
     let mut counts: HashMap<i64, DeviceCounts> = HashMap::new();
-    let sql = "SELECT product, enabled, state, count(*) FROM devices GROUP BY product, enabled, state";
-    let mut select = reader.prepare(sql)?;
+    let mut select = reader.prepare("SELECT +product, enabled, state FROM devices")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
+        // What cannot be read is a damaged row; it is listed as such.
         let (Ok(product), Ok(enabled)) = (row.get(0), row.get::<_, bool>(1)) else { continue };
         let state = row.get_ref(2)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok());
         let counts = counts.entry(product).or_default();
-        let count = match state {
+        *match state {
             _ if !enabled => &mut counts.disabled,
             Some(DeviceState::Online) => &mut counts.online,
             Some(DeviceState::Offline) => &mut counts.offline,
-            // A word that there is not is a damaged row, which is listed as such: it does nothing.
-            Some(DeviceState::Inactive) | None => &mut counts.inactive,
-        };
-        *count += row.get::<_, i64>(3)?.unsigned_abs();
+            Some(DeviceState::Inactive) => &mut counts.inactive,
+            None => continue,
+        } += 1;
     }
     let mut select = reader.prepare("SELECT id, product_key, name FROM products ORDER BY id")?;
     let products = select.query_map([], |row| {

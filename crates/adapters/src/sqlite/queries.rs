@@ -113,7 +113,12 @@ pub(super) fn devices(
     let mut values: Vec<&dyn ToSql> = vec![&after];
     if let Some(product_key) = &query.product_key {
         values.push(product_key);
-        sql += &format!(" AND d.product = (SELECT id FROM products WHERE product_key = ?{})", values.len());
+        // `+`: with a key, the index of keys is the one to use, not that of products.
+        let plus = if query.device_key.is_some() { "+" } else { "" };
+        sql += &format!(
+            " AND {plus}d.product = (SELECT id FROM products WHERE product_key = ?{})",
+            values.len()
+        );
     }
     if let Some(device_key) = &query.device_key {
         values.push(device_key);
