@@ -5,7 +5,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use narrowgate_platform::{ids::UnixMillis, model::message::PointValue};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::{json_text::JsonText, message::PointValue},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -31,7 +34,7 @@ struct LatestValue {
 impl LatestPoints {
     /// Folds in a report: for each of its points the newer time wins, and on equal times the report.
     pub(crate) fn report(&mut self, points_json: &str, time: UnixMillis) {
-        for_each_point(points_json, |point, value| self.offer(point, value, time));
+        for_each_point(points_json, |point, value| self.offer(point, value.get(), time));
     }
 
     /// Folds in `older`, what was kept before: on equal times it loses.
@@ -48,7 +51,7 @@ impl LatestPoints {
     pub(crate) fn values(&self) -> Vec<PointValue> {
         let values = self.0.iter().map(|latest| PointValue {
             point: latest.point.to_string(),
-            value: value_of(&latest.value),
+            value: JsonText::new(&latest.value),
             time: latest.time,
         });
         values.collect()
@@ -79,7 +82,7 @@ impl LatestPoints {
         }
         let mut points = Self::default();
         for_each_point(json, |point, stored| {
-            if let Ok(Stored { time, value }) = serde_json::from_str(stored) {
+            if let Ok(Stored { time, value }) = serde_json::from_str(stored.get()) {
                 points.offer(point, value.get(), time);
             }
         });
@@ -117,14 +120,15 @@ impl LatestPoints {
     }
 }
 
-/// Calls `each` with every member of a JSON object: the decoded name and the value's text. What is no object has none.
-pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &str)) {
+/// Calls `each` with every member of a JSON object: the decoded name and the value as it was written. What is not an
+/// object has none.
+pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
     struct Members<F>(F);
 
     #[derive(Deserialize)]
     struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    impl<'de, F: FnMut(&str, &str)> Visitor<'de> for Members<F> {
+    impl<'de, F: FnMut(&str, &RawValue)> Visitor<'de> for Members<F> {
         type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,8 +137,7 @@ pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &str)) {
 
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
             while let Some(Name(point)) = map.next_key()? {
-                let value: &RawValue = map.next_value()?;
-                (self.0)(&point, value.get());
+                (self.0)(&point, map.next_value()?);
             }
             Ok(())
         }
@@ -145,11 +148,6 @@ pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &str)) {
     if let Err(error) = json.deserialize_map(Members(each)) {
         tracing::debug!(%error, "stored points are not a JSON object");
     }
-}
-
-/// A value's text as a value; `null` where it is no JSON.
-pub(crate) fn value_of(json: &str) -> serde_json::Value {
-    serde_json::from_str(json).unwrap_or_default()
 }
 
 #[cfg(test)]

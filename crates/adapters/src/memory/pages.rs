@@ -15,7 +15,7 @@ use narrowgate_platform::{
 };
 
 use super::state::{Report, State};
-use crate::latest::{for_each_point, value_of};
+use crate::latest::for_each_point;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -46,8 +46,7 @@ impl State {
             for_each_point(&report.points_json, |point, value| {
                 index += 1;
                 if index > had && !is_full && query.point.as_deref().is_none_or(|wanted| wanted == point) {
-                    let item =
-                        PointValue { point: point.to_owned(), value: value_of(value), time: report.time };
+                    let item = PointValue { point: point.to_owned(), value: value.into(), time: report.time };
                     is_full = !page.take(Place([time, number, 0, index]), item);
                 }
             });

@@ -1,7 +1,7 @@
 //! What a [`super::MemoryStore`] holds, and every step on it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
 };
 
@@ -40,6 +40,8 @@ pub(super) struct State {
     devices: Vec<Option<Box<DeviceRow>>>,
     /// Devices by key; several units may have one each.
     device_keys: HashMap<Box<str>, Vec<DeviceId>>,
+    /// Asset ids of all devices.
+    assets: HashSet<Box<str>>,
     /// Refusals of all, oldest first, each with its number.
     pub(super) refusals: VecDeque<(u64, LogEntry)>,
     /// Refusals and reports that were ever written.
@@ -295,6 +297,9 @@ impl State {
         {
             return Err(StoreError::Exists { what: "device", key: new.device_key });
         }
+        if !self.assets.insert(new.asset_id.as_str().into()) {
+            return Err(StoreError::Exists { what: "asset", key: new.asset_id });
+        }
         let id = DeviceId(self.devices.len() as i64 + 1);
         let device_key: Box<str> = new.device_key.into();
         self.device_keys.entry(device_key.clone()).or_default().push(id);
@@ -401,6 +406,7 @@ impl State {
                 self.device_keys.remove(&row.device_key);
             }
         }
+        self.assets.remove(&row.asset_id);
         self.refusals.retain(|(_, entry)| entry.device != Some(device));
         let product_key = &self.product_of(row.product).product_key;
         tracing::info!(product_key, device_key = &*row.device_key, at = at.0, "device deleted");

@@ -19,7 +19,7 @@ use narrowgate_platform::{
 use rusqlite::{Connection, Row};
 
 use super::{day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, sum};
-use crate::latest::{for_each_point, value_of};
+use crate::latest::for_each_point;
 
 /// A report's place in the order of all: time, day of arrival, id.
 type Order = (i64, i64, i64);
@@ -170,7 +170,7 @@ impl Search<'_> {
             number += 1;
             if number > had && self.point.is_none_or(|wanted| wanted == name) {
                 let value =
-                    PointValue { point: name.to_owned(), value: value_of(value), time: UnixMillis(time) };
+                    PointValue { point: name.to_owned(), value: value.into(), time: UnixMillis(time) };
                 values.push((number, value));
             }
         });

@@ -31,9 +31,10 @@ pub(crate) enum DeviceCommand {
     Disable(DeviceArgs),
     /// Let a disabled device connect again
     Enable(DeviceArgs),
-    /// Make a device inactive with a new secret, so that it can activate anew
-    Reset(DeviceArgs),
-    /// Remove a device with its secret and log; asks on a terminal
+    /// Make a device inactive with a new secret, so that it can activate anew; asks on a terminal, elsewhere needs --yes
+    #[command(after_help = "Example:\n  narrowgate device reset MuGsF6W4/15bBZlRknc --yes")]
+    Reset(ResetArgs),
+    /// Remove a device with its secret and log; asks on a terminal, elsewhere needs --yes
     #[command(after_help = "Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes")]
     Delete(DeleteArgs),
     /// Show a device's secret and key; leaves an entry in its log
@@ -123,6 +124,15 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Do not ask

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use device::{DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, PointsArgs, State};
+pub(crate) use device::{
+    DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, PointsArgs, ResetArgs, State,
+};
 pub(crate) use product::{CreateArgs as ProductCreateArgs, ProductCommand, Switch, UpdateArgs};
 pub(crate) use server::ServerArgs;
 

@@ -1,12 +1,10 @@
 //! `device …`, except `import`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use serde_json::{Value, value::RawValue};
 
-use super::import;
+use super::{confirm::confirmed, import};
 use crate::{
-    cli::{DeleteArgs, DeviceCommand, ListArgs, Output, PointsArgs},
+    cli::{DeleteArgs, DeviceCommand, ListArgs, Output, PointsArgs, ResetArgs},
     config::Config,
     control::{Access, DeviceName, Request, SecretText},
     failure::Failure,
@@ -42,6 +40,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Import(arguments) => return import::run(&arguments, config, output),
         DeviceCommand::List(arguments) => return list(arguments, config, output),
         DeviceCommand::Delete(arguments) => return delete(&arguments, config, output),
+        DeviceCommand::Reset(arguments) => return reset(&arguments, config, output),
         DeviceCommand::Create(arguments) => {
             let request = Request::CreateDevice {
                 product_key: arguments.product,
@@ -53,7 +52,6 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         }
         DeviceCommand::Show(device) => (Request::Device { device: (&device).into() }, Layout::Record),
         DeviceCommand::Secret(device) => (Request::DeviceSecret { device: (&device).into() }, Layout::Record),
-        DeviceCommand::Reset(device) => (Request::ResetDevice { device: (&device).into() }, Layout::Record),
         DeviceCommand::Disable(device) => (switch(&(&device).into(), false), Layout::Record),
         DeviceCommand::Enable(device) => (switch(&(&device).into(), true), Layout::Record),
         DeviceCommand::Log(arguments) => {
@@ -106,29 +104,28 @@ fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Fail
 
 fn delete(arguments: &DeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let device = DeviceName::from(&arguments.device);
-    if !arguments.yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
-        // The store is not kept waiting for the answer.
-        let answer = Access::open(config)?.request_once(Request::Device { device: device.clone() })?;
-        let shown: Value = serde_json::from_str(answer.get())
-            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-        let field = |name: &str| printable(shown[name].as_str().unwrap_or_default());
-        if !confirm(&format!(
-            "delete {}/{} with its secret and log? [y/N] ",
-            field("productKey"),
-            field("deviceKey")
-        )) {
-            return Err(Failure::failed("nothing was deleted")
-                .reason("it was not confirmed")
-                .hint("answer y, or give --yes"));
-        }
-    }
+    confirmed(arguments.yes, "nothing was deleted", || {
+        Ok(format!("delete {} with its secret and log?", full_name(&device, config)?))
+    })?;
     let answer = Access::open(config)?.request_once(Request::DeleteDevice { device })?;
     output::print(output, &answer, Layout::Record)
 }
 
-fn confirm(question: &str) -> bool {
-    let mut answer = String::new();
-    // Without a terminal to ask on or an answer to read, it is a no.
-    let asked = write!(io::stderr().lock(), "{question}").is_ok();
-    asked && io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = DeviceName::from(&arguments.device);
+    confirmed(arguments.yes, "nothing was reset", || {
+        let name = full_name(&device, config)?;
+        Ok(format!("reset {name}? It cannot connect with its present secret any more."))
+    })?;
+    let answer = Access::open(config)?.request_once(Request::ResetDevice { device })?;
+    output::print(output, &answer, Layout::Record)
+}
+
+/// Both keys of the device that is meant. The store is not kept waiting for an answer to the question.
+fn full_name(device: &DeviceName, config: &Config) -> Result<String, Failure> {
+    let answer = Access::open(config)?.request_once(Request::Device { device: device.clone() })?;
+    let shown: Value = serde_json::from_str(answer.get())
+        .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+    let field = |name: &str| printable(shown[name].as_str().unwrap_or_default());
+    Ok(format!("{}/{}", field("productKey"), field("deviceKey")))
 }

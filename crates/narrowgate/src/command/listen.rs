@@ -1,6 +1,7 @@
 //! `listen`: events as they happen, from a running server.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{
     cli::{ListenArgs, Output},
@@ -48,28 +49,42 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
     }
 }
 
+/// What a line for people shows of an event. The points stay text: they are shown as they were sent.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Shown<'a> {
+    time: i64,
+    event: String,
+    product_key: Option<String>,
+    device_key: Option<String>,
+    identity: Option<String>,
+    reason: Option<String>,
+    detail: Option<String>,
+    peer: Option<String>,
+    #[serde(borrow)]
+    points: Option<&'a RawValue>,
+}
+
 /// An event as a line for people.
 pub(super) fn readable(json: &str) -> String {
-    let event: Value = serde_json::from_str(json).unwrap_or_default();
-    let mut line = crate::time::rfc3339(event["time"].as_i64().unwrap_or_default());
+    let event: Shown<'_> = serde_json::from_str(json).unwrap_or_default();
+    let mut line = crate::time::rfc3339(event.time);
     let mut add = |text: &str| {
         line.push_str("  ");
         line.push_str(&printable(text));
     };
-    add(event["event"].as_str().unwrap_or_default());
-    match (event["productKey"].as_str(), event["deviceKey"].as_str(), event["identity"].as_str()) {
+    add(&event.event);
+    match (&event.product_key, &event.device_key, &event.identity) {
         (Some(product), Some(device), _) => add(&format!("{product}/{device}")),
         (_, _, Some(identity)) => add(&format!("identity {identity}")),
         (Some(product), None, None) => add(product),
         _ => {}
     }
-    for field in ["reason", "detail", "peer"] {
-        if let Some(text) = event[field].as_str() {
-            add(text);
-        }
+    for text in [&event.reason, &event.detail, &event.peer].into_iter().flatten() {
+        add(text);
     }
-    if !event["points"].is_null() {
-        add(&event["points"].to_string());
+    if let Some(points) = event.points {
+        add(points.get());
     }
     line
 }
@@ -86,6 +101,9 @@ mod tests {
             ),
             "1970-01-01T00:00:00Z  report  p/d  {\"temp\":21.5}"
         );
+        let points = r#"{"z":123456789012345678901234567890,"a":23.308445025757262,"m":1.50}"#;
+        let line = readable(&format!(r#"{{"time":0,"event":"report","points":{points}}}"#));
+        assert_eq!(line, format!("1970-01-01T00:00:00Z  report  {points}"));
         assert_eq!(
             readable(
                 r#"{"time":0,"event":"refused","identity":"a\u001b,b","reason":"wrong_key","peer":"1.2.3.4:5"}"#

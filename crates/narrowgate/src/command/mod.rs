@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod confirm;
 mod demo;
 mod demo_text;
 mod device;

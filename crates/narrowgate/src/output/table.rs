@@ -1,5 +1,6 @@
 //! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal (keys,
-//! names and identities may come from strangers).
+//! names and identities may come from strangers). A number is shown as it is written in the document, to the last digit,
+//! and an object with its keys in their order: what is read here is text, never a `f64` or a map.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Layout;
 
@@ -23,9 +24,9 @@ impl Layout {
     /// The table of a JSON document as text, without a newline at its end.
     pub(super) fn render(self, json: &str) -> String {
         match self {
-            Layout::Rows(columns) => match serde_json::from_str(json) {
-                Ok(Value::Array(rows)) => render_rows(columns, &rows),
-                _ => printable(json),
+            Layout::Rows(columns) => match serde_json::from_str::<Vec<Fields>>(json) {
+                Ok(rows) => render_rows(columns, &rows),
+                Err(_) => printable(json),
             },
             Layout::Record => {
                 serde_json::from_str(json).map_or_else(|_| printable(json), |fields| render_record(&fields))
@@ -34,8 +35,15 @@ impl Layout {
     }
 }
 
-/// The fields of an object in the order in which they were written.
-struct Fields(Vec<(String, Value)>);
+/// The fields of an object as they were written, in that order.
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl Fields {
+    /// The JSON text of a field; `null` where there is none.
+    fn get(&self, field: &str) -> &str {
+        self.0.iter().find(|(name, _)| name == field).map_or("null", |(_, value)| value.get())
+    }
+}
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -62,25 +70,25 @@ impl<'de> Deserialize<'de> for Fields {
 fn render_record(fields: &Fields) -> String {
     let mut table = plain();
     for (field, value) in &fields.0 {
-        table.add_row([words(field), cell(field, value)]);
+        table.add_row([words(field), cell(field, value.get())]);
     }
     trim(&table)
 }
 
-fn render_rows(columns: &[Column], rows: &[Value]) -> String {
+fn render_rows(columns: &[Column], rows: &[Fields]) -> String {
     if rows.is_empty() {
         return "(none)".into();
     }
     let mut table = plain();
     table.set_header(columns.iter().map(|column| column.title));
     for (index, column) in columns.iter().enumerate() {
-        let numeric = rows.iter().all(|row| row[column.field].is_number()) && !is_time(column.field);
+        let numeric = rows.iter().all(|row| is_number(row.get(column.field))) && !is_time(column.field);
         if let Some(column) = table.column_mut(index).filter(|_| numeric) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     for row in rows {
-        table.add_row(columns.iter().map(|column| cell(column.field, &row[column.field])));
+        table.add_row(columns.iter().map(|column| cell(column.field, row.get(column.field))));
     }
     trim(&table)
 }
@@ -95,19 +103,23 @@ fn trim(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn cell(field: &str, value: &Value) -> String {
-    match value {
-        Value::Null => "-".into(),
-        Value::Bool(true) => "yes".into(),
-        Value::Bool(false) => "no".into(),
-        Value::Number(number) => match number.as_i64().filter(|_| is_time(field)) {
+/// What a JSON text looks like in a cell.
+fn cell(field: &str, json: &str) -> String {
+    match json {
+        "null" | r#""""# => "-".into(),
+        "true" => "yes".into(),
+        "false" => "no".into(),
+        _ if is_number(json) => match json.parse().ok().filter(|_| is_time(field)) {
             Some(unix_ms) => crate::time::rfc3339(unix_ms),
-            None => number.to_string(),
+            None => json.into(),
         },
-        Value::String(text) if text.is_empty() => "-".into(),
-        Value::String(text) => printable(text),
-        Value::Array(_) | Value::Object(_) => printable(&value.to_string()),
+        // A string, or an array or object as it stands.
+        _ => printable(&serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
     }
+}
+
+fn is_number(json: &str) -> bool {
+    json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 /// Fields of the JSON documents that are Unix milliseconds.
@@ -144,7 +156,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -152,12 +164,13 @@ mod tests {
     fn rows_have_titles_times_and_dashes() {
         let columns = [("deviceKey", "DEVICE"), ("lastSeenTime", "SEEN"), ("enabled", "ENABLED"), ("n", "N")];
         let columns = columns.map(|(field, title)| Column { field, title });
-        let rows = json!([
-            {"deviceKey": "d1", "lastSeenTime": 0, "enabled": true, "n": 7},
-            {"deviceKey": "d22", "lastSeenTime": null, "enabled": false, "n": 12},
-        ]);
+        let rows: Vec<Fields> = serde_json::from_str(
+            r#"[{"deviceKey": "d1", "lastSeenTime": 0, "enabled": true, "n": 7},
+                {"deviceKey": "d22", "lastSeenTime": null, "enabled": false, "n": 12}]"#,
+        )
+        .unwrap();
         assert_eq!(
-            render_rows(&columns, rows.as_array().unwrap()),
+            render_rows(&columns, &rows),
             " DEVICE  SEEN                  ENABLED   N\n d1      1970-01-01T00:00:00Z  yes       7\n d22     -                     no       12"
         );
         assert_eq!(render_rows(&columns, &[]), "(none)");
@@ -167,6 +180,36 @@ mod tests {
     fn a_record_has_a_line_per_field() {
         let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#);
         assert_eq!(text, " asset id     a\n active time  1970-01-01T00:00:01Z\n points       {\"t\":1}");
+    }
+
+    #[test]
+    fn numbers_and_objects_are_shown_as_they_are_written() {
+        let columns = [Column { field: "value", title: "VALUE" }];
+        for text in [
+            "123456789012345678901234567890",
+            "23.308445025757262",
+            "1.50",
+            "-0",
+            "1E+2",
+            r#"{"z":1.0,"a":23.308445025757262}"#,
+            r#"[{"b":1,"a":0.10}]"#,
+        ] {
+            let json = format!(r#"{{"value":{text}}}"#);
+            assert_eq!(Layout::Record.render(&json), format!(" value  {text}"));
+            let rows: Vec<Fields> = serde_json::from_str(&format!("[{json}]")).unwrap();
+            assert_eq!(render_rows(&columns, &rows).lines().last().map(str::trim), Some(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_shown_to_the_last_digit(
+            text in "-?(0|[1-9][0-9]{0,40})([.][0-9]{1,40})?([eE][+-]?[0-9]{1,3})?",
+        ) {
+            prop_assert_eq!(cell("value", &text), text.clone());
+            let object = format!(r#"{{"z":{text},"a":[{text}]}}"#);
+            prop_assert_eq!(cell("value", &object), object.clone());
+        }
     }
 
     #[test]

@@ -164,6 +164,27 @@ impl Server {
         run(&self.directory, arguments)
     }
 
+    /// What a command prints, to the last digit.
+    pub(crate) fn text(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A command beside the server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command();
+        command.args(arguments).arg("--data").arg(self.directory.path().join("data"));
+        command
+    }
+
+    /// A new file for a command to read.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
     /// Waits until what a command tells is as it should be: logs are written soon after, not before, the answer.
     #[track_caller]
     pub(crate) fn wait_for_json(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) {

@@ -182,7 +182,7 @@ fn attack_082_a_secret_changed_during_a_session_and_a_handshake() {
         halfway.ask_cookie();
         halfway.take_server_hello();
 
-        let new = server.json(&["device", "reset", PRODUCT_KEY, &device.key]);
+        let new = server.json(&["device", "reset", PRODUCT_KEY, &device.key, "--yes"]);
         let secret = new["deviceSecret"].as_str().expect("the new secret").to_owned();
 
         // At once: the handshake that was under way gets no further with the old key, nor does a new one.

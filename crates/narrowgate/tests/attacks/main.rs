@@ -1,6 +1,6 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
 //! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`) and J (`authority`), and changes to everything
-//! (`mutations`).
+//! (`mutations`); and that what devices send is shown as they sent it (`exact`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
 //! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing
@@ -27,6 +27,7 @@ mod authority;
 mod client;
 mod coap;
 mod crypto;
+mod exact;
 mod exchange;
 mod format;
 mod handshake;

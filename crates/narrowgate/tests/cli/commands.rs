@@ -90,11 +90,10 @@ fn a_device_is_switched_reset_and_deleted() {
     let before = program.json(&["device", "secret", "dk-1"])["deviceSecret"].clone();
     assert_eq!(program.json(&["device", "disable", "dk-1"])["state"], "disabled");
     assert_eq!(program.json(&["device", "enable", "pk", "dk-1"])["state"], "inactive");
-    let reset = program.json(&["device", "reset", "dk-1"]);
+    let reset = program.json(&["device", "reset", "dk-1", "--yes"]);
     assert_eq!(reset["state"], "inactive");
     assert_ne!(program.json(&["device", "secret", "dk-1"])["deviceSecret"], before);
-    // Without a terminal nobody is asked.
-    assert_eq!(program.json(&["device", "delete", "dk-1"])["deviceKey"], "dk-1");
+    assert_eq!(program.json(&["device", "delete", "dk-1", "--yes"])["deviceKey"], "dk-1");
     program
         .run(&["device", "show", "dk-1"])
         .failed(1, &["there is no device dk-1", "narrowgate device list"]);

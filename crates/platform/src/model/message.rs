@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::json_text::JsonText;
 use crate::ids::{DeviceId, UnixMillis};
 
 /// Which upstream topic a stored message came by.
@@ -29,13 +30,13 @@ pub struct Message {
     pub points_json: Box<str>,
 }
 
-/// A value of one point at one time; `value` is the JSON that the device sent.
+/// A value of one point at one time; `value` is the JSON that the device sent, to the last digit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PointValue {
     /// Identifier of the point.
     pub point: String,
     /// The value (or `{"value":…,"quality":…}`).
-    pub value: serde_json::Value,
+    pub value: JsonText,
     /// When.
     pub time: UnixMillis,
 }

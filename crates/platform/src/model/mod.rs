@@ -3,6 +3,7 @@
 pub mod credential;
 pub mod damaged;
 pub mod device;
+pub mod json_text;
 pub mod log;
 pub mod message;
 pub mod overview;

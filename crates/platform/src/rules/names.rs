@@ -19,6 +19,9 @@ pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 128;
 /// Secrets that are estimated to have fewer bits than this can be guessed offline from one recorded handshake (RFC 9257, section 4.2).
 pub const SECRET_BITS_ENOUGH: u32 = 128;
 
+const DEVICE_SECRET_CHARACTERS: usize = 20;
+const DEVICE_SECRET_BITS: u32 = 119;
+
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Why a name or a secret is not accepted. Positions count characters from 1.
@@ -127,9 +130,17 @@ pub fn new_device_key(entropy: &dyn Entropy) -> String {
     alphanumeric(entropy, 10)
 }
 
-/// A new device secret: 119 bits.
+/// A new device secret: 119 bits, because the protocol fixes its form.
 pub fn new_device_secret(entropy: &dyn Entropy) -> Secret {
-    Secret::new(alphanumeric(entropy, 20))
+    Secret::new(alphanumeric(entropy, DEVICE_SECRET_CHARACTERS))
+}
+
+/// Whether a secret is no weaker than one that [`new_device_secret`] makes: it has its form, or at least its bits. An estimate for
+/// a generated one is lower where a kind of character or variety happens to be missing, which costs it a few bits.
+pub fn is_as_generated(secret: &Secret) -> bool {
+    let text = secret.expose().as_bytes();
+    let has_form = text.len() == DEVICE_SECRET_CHARACTERS && text.iter().all(u8::is_ascii_alphanumeric);
+    estimated_bits(secret) >= if has_form { DEVICE_SECRET_BITS - 19 } else { DEVICE_SECRET_BITS }
 }
 
 /// A new asset id.
@@ -284,6 +295,26 @@ mod tests {
         for secret in ["0f8c3e71a5d2964b0f8c3e71a5d2964b", "Z5YtZaQpK5IWocakV7zQx8", "k7%Tq!z9.Lw(2}Vb@e1&"] {
             assert_eq!(weakness(&Secret::new(secret.to_owned())), None, "{secret}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_as_good_as_a_generated_one_by_its_form_or_its_bits() {
+        let judged = |secret: &str| is_as_generated(&Secret::new(secret.to_owned()));
+        for secret in [
+            "Z5YtZaQpK5IWocakV7zQ",
+            "abQpKLIWocakVXzQbcde",
+            "0f8c3e71a5d2964b0f8c3e71a5d2964",
+            "k7%Tq!z9.Lw(2}Vb@e1&",
+        ] {
+            assert!(judged(secret), "{secret}");
+        }
+        for secret in
+            ["1", "c3PW03srd6c", "12345678901234567890", "aaaaaaaaaaaaaaaaaaaa", "Z5YtZaQpK5IWocakV7z"]
+        {
+            assert!(!judged(secret), "{secret}");
+        }
+        let entropy = crate::testing::SeededEntropy::new(1);
+        assert!((0..1000).all(|_| is_as_generated(&new_device_secret(&entropy))));
     }
 
     proptest! {

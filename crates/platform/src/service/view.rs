@@ -2,7 +2,7 @@
 //!
 //! No shape holds a secret except those whose name says that something was created, shown or reset.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         thing_model::ThingModel,
     },
     ports::PresenceChange,
+    rules::names::{self, SECRET_BITS_ENOUGH},
     secret::Secret,
     service::rows::DeviceRow,
 };
@@ -236,8 +237,11 @@ pub struct ActivationShown {
 pub struct ImportReport {
     /// Devices that were created, or would be in a dry run.
     pub created: u64,
-    /// Devices that exist already as the row says.
+    /// Devices that exist already, with the row's secret or where the row has none. They are as they were.
     pub skipped: u64,
+    /// How many of the skipped rows have a secret, which is the device's; left out when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub same_secret: u64,
     /// Rows that were not imported.
     pub failed: Vec<ImportFault>,
     /// Devices whose secret was generated, with it. Belongs into a file of mode 0600, not on a terminal.
@@ -248,8 +252,13 @@ pub struct ImportReport {
     pub weak_secrets: Option<WeakSecrets>,
 }
 
-/// Imported secrets that are short enough to be guessed offline from one recorded handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Secrets of created devices that were brought and have so few bits that they may be guessed offline from one recorded
+/// handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeakSecrets {
     /// How many.
@@ -258,6 +267,28 @@ pub struct WeakSecrets {
     pub weakest_bits: u32,
     /// Its line in the file.
     pub weakest_line: u64,
+    /// How many of them are no weaker than those that the platform itself generates, whose form the protocol fixes.
+    pub as_generated: u64,
+}
+
+impl WeakSecrets {
+    /// Says it of one secret, if it is so.
+    pub fn of(secret: &Secret, line: u64) -> Option<Self> {
+        let bits = names::estimated_bits(secret);
+        (bits < SECRET_BITS_ENOUGH).then(|| Self {
+            count: 1,
+            weakest_bits: bits,
+            weakest_line: line,
+            as_generated: u64::from(names::is_as_generated(secret)),
+        })
+    }
+
+    /// These and others together.
+    pub fn with(self, other: Self) -> Self {
+        let weakest = if other.weakest_bits < self.weakest_bits { other } else { self };
+        let (count, as_generated) = (self.count + other.count, self.as_generated + other.as_generated);
+        Self { count, as_generated, ..weakest }
+    }
 }
 
 /// Why a row was not imported.

@@ -84,7 +84,7 @@ impl Registry {
             asset_id: names::new_asset_id(&*self.entropy),
             name,
         };
-        let created = self.store.create_devices(vec![new], self.clock.now()).await?.into_iter().next();
+        let created = self.create_all(vec![new]).await?.into_iter().next();
         let device = created.ok_or(RegistryError::Missing { what: "device", key: device_key })??;
         Ok(DeviceCreated {
             asset_id: device.asset_id,

@@ -52,7 +52,7 @@ pub(super) fn registry_with_product() -> Registry {
 }
 
 #[derive(Default)]
-struct FakeStore(Mutex<State>);
+pub(super) struct FakeStore(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -72,6 +72,9 @@ impl State {
     fn create(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
         if self.devices.iter().any(|(device, _)| device.device_key == new.device_key) {
             return Err(StoreError::Exists { what: "device", key: new.device_key });
+        }
+        if self.devices.iter().any(|(device, _)| device.asset_id == new.asset_id) {
+            return Err(StoreError::Exists { what: "asset", key: new.asset_id });
         }
         self.next_id += 1;
         let device = Device {

@@ -6,7 +6,7 @@ use super::{Registry, RegistryError};
 use crate::{
     model::{credential::CredentialLookup, device::NewDevice},
     ports::{DeviceQuery, StoreError},
-    rules::names::{self, NameError, SECRET_BITS_ENOUGH},
+    rules::names::{self, NameError},
     secret::Secret,
     service::view::{DeviceCreated, ImportFault, ImportReport, WeakSecrets},
 };
@@ -27,16 +27,10 @@ pub struct ImportRow {
     pub name: Option<String>,
 }
 
-/// Which row has the weakest secret, for a warning that comes once and not for every row.
-#[derive(Default)]
-struct Weakness {
-    rows: u64,
-    weakest: Option<(u32, u64)>,
-}
-
 impl Registry {
     /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the row's secret, or whose row
-    /// has none, is skipped, so an import that was cut off is simply run again. A dry run changes nothing and reports the same.
+    /// has none, is skipped, so an import that was cut off is simply run again; no secret of a device that exists is changed. A dry
+    /// run changes nothing and reports the same.
     ///
     /// # Errors
     /// `Missing` for an unknown product. A fault of a row is in the report.
@@ -48,15 +42,11 @@ impl Registry {
     ) -> Result<ImportReport, RegistryError> {
         self.existing_product(product_key).await?;
         let mut report = ImportReport::default();
-        let mut weakness = Weakness::default();
         let mut lines = HashMap::new();
         let mut chunk = Vec::new();
         for row in rows {
             match check(&row, &mut lines) {
-                Ok(()) => {
-                    weakness.note(&row);
-                    chunk.push(row);
-                }
+                Ok(()) => chunk.push(row),
                 Err(fault) => report.failed.push(fault),
             }
             if chunk.len() == IMPORT_CHUNK {
@@ -65,7 +55,6 @@ impl Registry {
         }
         self.import_chunk(product_key, chunk, dry_run, &mut report).await?;
         report.failed.sort_by_key(|fault| fault.line);
-        report.weak_secrets = weakness.found();
         Ok(report)
     }
 
@@ -97,11 +86,11 @@ impl Registry {
         };
         let devices: Vec<NewDevice> = rows.iter().map(new).collect();
         let secrets: Vec<Secret> = devices.iter().map(|device| device.device_secret.clone()).collect();
-        let results = self.store.create_devices(devices, self.clock.now()).await?;
+        let results = self.create_all(devices).await?;
         for ((row, secret), result) in rows.iter().zip(secrets).zip(results) {
             match result {
                 Ok(device) => {
-                    report.created += 1;
+                    created(row, report);
                     if row.device_secret.is_none() {
                         report.secrets.push(DeviceCreated {
                             asset_id: device.asset_id,
@@ -131,7 +120,7 @@ impl Registry {
         let query =
             DeviceQuery { device_key: Some(row.device_key.clone()), limit: 1, ..DeviceQuery::default() };
         if self.store.devices(query).await?.is_empty() {
-            report.created += 1;
+            created(row, report);
             return Ok(());
         }
         self.existing_row(product_key, row, report).await
@@ -159,10 +148,13 @@ impl Registry {
                     report.failed.push(fault(
                         row,
                         Some("deviceSecret"),
-                        "the device exists with another secret",
+                        "the device exists with another secret, which was not changed",
                     ));
                 }
-                _ => report.skipped += 1,
+                brought => {
+                    report.skipped += 1;
+                    report.same_secret += u64::from(brought.is_some());
+                }
             },
             CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => {
                 report.failed.push(fault(row, Some("deviceKey"), "a device of another product has this key"));
@@ -195,20 +187,13 @@ fn fault(row: &ImportRow, column: Option<&'static str>, message: impl Into<Strin
     ImportFault { line: row.line, column, message: message.into() }
 }
 
-impl Weakness {
-    fn note(&mut self, row: &ImportRow) {
-        let Some(secret) = &row.device_secret else { return };
-        let bits = names::estimated_bits(secret);
-        if bits < SECRET_BITS_ENOUGH {
-            self.rows += 1;
-            self.weakest = Some(self.weakest.unwrap_or((bits, row.line)).min((bits, row.line)));
-        }
-    }
-
-    fn found(&self) -> Option<WeakSecrets> {
-        let (weakest_bits, weakest_line) = self.weakest?;
-        Some(WeakSecrets { count: self.rows, weakest_bits, weakest_line })
-    }
+/// Counts a device that was created, or would be, and a warning of its secret where it is weak.
+fn created(row: &ImportRow, report: &mut ImportReport) {
+    report.created += 1;
+    let Some(weak) = row.device_secret.as_ref().and_then(|secret| WeakSecrets::of(secret, row.line)) else {
+        return;
+    };
+    report.weak_secrets = Some(report.weak_secrets.map_or(weak, |before| before.with(weak)));
 }
 
 #[cfg(test)]
@@ -257,6 +242,29 @@ mod tests {
         import(&registry, rows(), false);
         let again = import(&registry, rows(), false);
         assert_eq!((again.created, again.skipped, again.failed.len(), again.secrets.len()), (0, 2, 0, 0));
+        assert_eq!(again.same_secret, 1, "the other row has none");
+        assert_eq!(again.weak_secrets, None, "a secret that is there already is not brought");
+    }
+
+    #[test]
+    fn generated_secrets_that_come_back_are_counted_apart_from_weak_ones() {
+        let registry = registry_with_product();
+        let generated = import(&registry, vec![row(2, "a", None), row(3, "b", None)], false).secrets;
+        let rows = || {
+            let given_back = generated.iter().zip(2..);
+            given_back
+                .map(|(made, line)| row(line, &made.device_key, Some(made.device_secret.expose())))
+                .collect()
+        };
+        let same = import(&registry, rows(), false);
+        assert_eq!((same.skipped, same.same_secret, same.weak_secrets), (2, 2, None));
+
+        let elsewhere = registry_with_product();
+        let weak = import(&elsewhere, rows(), false).weak_secrets.expect("they have 119 bits");
+        assert_eq!((weak.count, weak.as_generated), (2, 2));
+        let weak = import(&elsewhere, vec![row(2, "c", Some("12345678"))], false).weak_secrets;
+        let weak = weak.expect("it has 14 bits");
+        assert_eq!((weak.count, weak.as_generated, weak.weakest_bits, weak.weakest_line), (1, 0, 14, 2));
     }
 
     #[test]
@@ -301,7 +309,7 @@ mod tests {
                     ),
                     (4, "deviceSecret", "has a line end at character 5; secrets are made of printable ASCII"),
                     (5, "deviceKey", "is the same as in line 2"),
-                    (6, "deviceSecret", "the device exists with another secret"),
+                    (6, "deviceSecret", "the device exists with another secret, which was not changed"),
                     (7, "deviceKey", "a device of another product has this key"),
                     (8, "name", "has U+0007 at character 1; names have no control characters"),
                     (9, "deviceKey", "is the same as in line 2"),

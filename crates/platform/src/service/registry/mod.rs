@@ -3,6 +3,7 @@
 //! Nothing here knows who asks: the command line, the control socket and HTTP give the same arguments and get the same answers.
 //! Whoever runs sessions is told by the caller when a device or a product changed.
 
+mod create;
 mod cursor;
 mod devices;
 mod error;

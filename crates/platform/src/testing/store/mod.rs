@@ -34,6 +34,7 @@ macro_rules! store_conformance {
                 an_update_keeps_secret_unit_and_creation
                 products_come_by_creation
                 devices_are_created_one_by_one_and_refused_one_by_one
+                an_asset_id_is_taken_once
                 a_device_is_found_by_its_names_and_by_its_id
                 pages_follow_each_other_without_gap_or_repetition
                 lists_filter_by_product_key_state_and_switch

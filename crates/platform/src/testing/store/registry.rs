@@ -8,7 +8,7 @@ use crate::{
     ids::DeviceId,
     model::{
         credential::CredentialLookup,
-        device::{Device, DeviceState},
+        device::{Device, DeviceState, NewDevice},
         log::LogEvent,
         product::{DynamicActivation, Product},
     },
@@ -57,6 +57,25 @@ pub fn products_come_by_creation(store: &dyn Store) {
     }
     let keys: Vec<_> = products(store).into_iter().map(|product| product.product_key).collect();
     assert_eq!(keys, ["m", "a", "z"]);
+}
+
+/// Asset ids are unique in the whole store; the one of a deleted device is free again.
+pub fn an_asset_id_is_taken_once(store: &dyn Store) {
+    add_product(store, "pk-a");
+    add_product(store, "pk-b");
+    let device =
+        |product: &str, key: &str| NewDevice { asset_id: "asset001".into(), ..new_device(product, key) };
+    let create = |product: &str, key: &str| {
+        block_on(store.create_devices(vec![device(product, key)], at(1))).unwrap().remove(0)
+    };
+    let first = create("pk-a", "dk-1").unwrap();
+    for product in ["pk-a", "pk-b"] {
+        let second = create(product, "dk-2");
+        assert!(matches!(second, Err(StoreError::Exists { what: "asset", key }) if key == "asset001"));
+    }
+    assert!(block_on(store.devices(DeviceQuery { limit: 9, ..DeviceQuery::default() })).unwrap().len() == 1);
+    block_on(store.delete_device(first.id, at(2))).unwrap();
+    assert!(create("pk-b", "dk-2").is_ok());
 }
 
 /// One bad device of a list does not hinder the others.
@@ -276,7 +295,10 @@ pub fn names_with_quotes_and_any_script_are_only_names(store: &dyn Store) {
         let points = serde_json::json!({ *odd: odd }).to_string();
         write(store, report(made.id, at(3), &points));
         let latest = block_on(store.points_latest(made.id)).unwrap();
-        assert_eq!((latest[0].point.as_str(), &latest[0].value), (*odd, &serde_json::json!(odd)));
+        assert_eq!(
+            (latest[0].point.as_str(), latest[0].value.get()),
+            (*odd, &*serde_json::json!(odd).to_string())
+        );
         let query = HistoryQuery { point: Some((*odd).to_owned()), limit: 5, ..HistoryQuery::default() };
         assert_eq!(history(store, made.id, query), latest);
     }
