@@ -9,9 +9,11 @@ mod device;
 mod import;
 mod import_file;
 mod listen;
+mod pages;
 mod product;
 mod refused;
 mod serve;
+mod status;
 
 use crate::{
     cli::{Cli, Command, Output, ServerArgs},
@@ -35,7 +37,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, output),
         Command::Product(command) => product::run(command, &load(&offline)?, output),
         Command::Device(command) => device::run(command, &load(&offline)?, output),
-        Command::Refused(arguments) => refused::run(&arguments, &load(&offline)?, output),
+        Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, output),
+        Command::Status => status::run(&load(&offline)?, output),
         Command::Listen(arguments) => {
             listen::run(arguments, &load(&offline)?, global.output.unwrap_or(Output::Json))
         }

@@ -17,7 +17,10 @@ use std::{
 };
 
 use narrowgate_http::{About, Health, Phase};
-use narrowgate_platform::{ports::Store, service::registry::Registry};
+use narrowgate_platform::{
+    ports::{Clock as _, Store},
+    service::registry::Registry,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -27,6 +30,7 @@ use crate::{
         self, Client,
         execute::Effect,
         server::{ControlSocket, Service},
+        status::Host,
     },
     failure::Failure,
     feed::Feed,
@@ -99,12 +103,14 @@ impl Server {
             .await
             .map_err(|error| cannot_serve_devices(config, &error))?;
         let (dtls, http) = (gateway.dtls_address(), http_listener.local_addr().unwrap_or(config.http_listen));
+        let since = clock.now();
         let registry = Registry::new(store.clone(), clock.clone(), entropy.clone());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let (stopping, stop) = watch::channel(false);
         let service = Service {
             registry: Registry::new(store.clone(), clock, entropy),
             feed: feed.clone(),
+            host: Host { since: Some(since), data: config.data.clone() },
             apply: applier(gateway.clone()),
         };
         let health = Health::default();

@@ -78,6 +78,16 @@ impl From<&Result<Device, DamagedDevice>> for DeviceRow {
     }
 }
 
+impl DeviceRow {
+    /// What is wrong with it, if anything.
+    pub fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Intact(_) => None,
+            Self::Damaged(damaged) => Some(&damaged.detail),
+        }
+    }
+}
+
 /// `PK/DK`, or how a damaged one can be named.
 impl fmt::Display for DeviceRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,6 +126,16 @@ pub struct DamagedProductView {
     id: String,
     /// Which row it is, for people.
     detail: String,
+}
+
+impl ProductRow {
+    /// What is wrong with it, if anything.
+    pub fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Intact(_) => None,
+            Self::Damaged(damaged) => Some(&damaged.detail),
+        }
+    }
 }
 
 impl From<&Result<Product, DamagedProduct>> for ProductRow {
