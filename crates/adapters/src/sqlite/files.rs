@@ -250,7 +250,9 @@ fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 fn is_about_an_index(finding: &str) -> bool {
     let of_row = finding.starts_with("row ")
         && (finding.contains(" missing from index ") || finding.contains(" values differ from index "));
-    of_row || finding.starts_with("wrong # of entries in index ")
+    of_row
+        || finding.starts_with("wrong # of entries in index ")
+        || finding.starts_with("non-unique entry in index ")
 }
 
 /// Names of the files in a data directory.

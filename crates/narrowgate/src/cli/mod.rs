@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use device::{
-    DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs, RenameArgs, ResetArgs,
-    State,
+    DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs, ResetArgs, State,
 };
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{

@@ -2,5 +2,8 @@
 
 mod commands;
 mod confirm;
+mod damage;
+mod fleet;
 mod harness;
+mod lists;
 mod server;

@@ -30,8 +30,8 @@ impl Registry {
     pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, RegistryError> {
         self.find(first, second).await?.map_err(|damaged| RegistryError::Damaged {
             what: damaged.what,
-            hint: "look at it with device list; delete it (device delete NAME --yes) and register it anew with its \
-                   old secret, or restore a backup: docs/operating.md, Damage",
+            hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew with its \
+                   old secret (device create --device-secret), or restore a backup: docs/operating.md, Damage",
         })
     }
 
