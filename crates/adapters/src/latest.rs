@@ -120,8 +120,8 @@ impl LatestPoints {
     }
 }
 
-/// Calls `each` with every member of a JSON object: the decoded name and the value as it was written. What is not an
-/// object has none.
+/// Calls `each` with every member of a JSON object: the decoded name and the value as it was written. What is
+/// not an object has none.
 pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
     struct Members<F>(F);
 

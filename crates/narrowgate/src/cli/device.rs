@@ -15,7 +15,10 @@ pub(crate) enum DeviceCommand {
     /// Register many devices from CSV or JSON lines
     #[command(
         after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
-                            JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\n\
+                            Blanks around a field do not count, those inside its quotes do.\n\
+                            What --secrets-out writes can be imported.\n\
+                            JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\
+                            A device that exists is skipped; its secret is never changed.\n\n\
                             Example:\n  narrowgate device import meters.csv --product MuGsF6W4 --secrets-out secrets.csv"
     )]
     Import(ImportArgs),
@@ -42,10 +45,10 @@ pub(crate) enum DeviceCommand {
     Disable(DeviceArgs),
     /// Let a disabled device connect again
     Enable(DeviceArgs),
-    /// Make a device inactive with a new secret, so that it can activate anew; asks on a terminal, elsewhere needs --yes
+    /// Make a device inactive with a new secret, so that it can activate anew; asks first
     #[command(after_help = "Example:\n  narrowgate device reset MuGsF6W4/15bBZlRknc --yes")]
     Reset(ResetArgs),
-    /// Remove a device with its secret and log; asks on a terminal, elsewhere needs --yes
+    /// Remove a device with its secret and log; asks first
     #[command(
         after_help = "A damaged device may be named by its asset id or by its id, as device list shows them.\n\n\
                             Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes"
@@ -146,7 +149,7 @@ pub(crate) struct RenameArgs {
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Do not ask
+    /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -155,7 +158,7 @@ pub(crate) struct DeleteArgs {
 pub(crate) struct ResetArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Do not ask
+    /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     pub(crate) yes: bool,
 }

@@ -23,7 +23,7 @@ pub(crate) enum ProductCommand {
                             --activation-ends 2027-01-31T18:00:00Z\n  narrowgate product update MuGsF6W4 --disable\n  \
                             narrowgate product update MuGsF6W4 --no-model --no-activation-ends")]
     Update(UpdateArgs),
-    /// Remove a product that has no devices; asks on a terminal, elsewhere needs --yes
+    /// Remove a product that has no devices; asks first
     #[command(
         after_help = "With --force its devices go with it, with their secrets and logs, and their sessions end.\n\
                             Stored reports stay until their retention ends.\n\n\

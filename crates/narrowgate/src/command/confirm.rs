@@ -1,12 +1,12 @@
-//! Acts that destroy are confirmed: on a terminal by an answer, elsewhere by `--yes` alone. No answer is a no: neither a
-//! closed standard input nor one that ends, and what a pipe holds is not an answer.
+//! Acts that destroy are confirmed: on a terminal by an answer, elsewhere by `--yes` alone. No answer is a
+//! no: neither a closed standard input nor one that ends, and what a pipe holds is not an answer.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::failure::Failure;
 
-/// Ends well where the act is confirmed. `nothing_done` says what did not happen: `nothing was deleted`. `question` is
-/// made only to be asked.
+/// Ends well where the act is confirmed. `nothing_done` says what did not happen: `nothing was deleted`.
+/// `question` is made only to be asked.
 ///
 /// # Errors
 /// That it is not confirmed: bad usage where nobody can be asked and `--yes` is not given.

@@ -7,7 +7,6 @@ mod demo;
 mod demo_text;
 mod device;
 mod import;
-mod import_file;
 mod listen;
 mod pages;
 mod product;

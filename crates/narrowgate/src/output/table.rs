@@ -1,6 +1,7 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal (keys,
-//! names and identities may come from strangers). A number is shown as it is written in the document, to the last digit,
-//! and an object with its keys in their order: what is read here is text, never a `f64` or a map.
+//! Tables for people: times in RFC 3339, nothing as `-`, and no character that could steer the terminal
+//! (keys, names and identities may come from strangers). A number is shown as it is written in the document,
+//! to the last digit, and an object with its keys in their order: what is read here is text, never a `f64` or
+//! a map.
 
 use std::fmt;
 
@@ -206,9 +207,9 @@ mod tests {
         fn any_number_is_shown_to_the_last_digit(
             text in "-?(0|[1-9][0-9]{0,40})([.][0-9]{1,40})?([eE][+-]?[0-9]{1,3})?",
         ) {
-            prop_assert_eq!(cell("value", &text), text.clone());
+            prop_assert_eq!(&cell("value", &text), &text);
             let object = format!(r#"{{"z":{text},"a":[{text}]}}"#);
-            prop_assert_eq!(cell("value", &object), object.clone());
+            prop_assert_eq!(&cell("value", &object), &object);
         }
     }
 

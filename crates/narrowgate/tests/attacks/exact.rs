@@ -67,7 +67,12 @@ fn every_door_shows_a_value_as_it_was_sent() {
     report(&mut client, &sent);
     for mut listener in listeners {
         let mut line = String::new();
-        BufReader::new(listener.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut stdout = BufReader::new(listener.stdout.take().unwrap());
+        // The login may be heard of first.
+        while !line.contains("report") {
+            line.clear();
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "it ended");
+        }
         assert!(line.contains(&sent), "{line}");
         listener.kill().unwrap();
         listener.wait().unwrap();
@@ -114,7 +119,11 @@ fn any_number_is_shown_as_it_was_sent() {
 
 #[test]
 fn a_model_is_shown_as_it_was_given() {
-    const MODEL: &str = r#"{"name":"Meter","modelId":"m","attributes":[{"identifier":"k","dataType":"DOUBLE","default":23.308445025757262}],"measurepoints":[{"identifier":"z","dataType":"DOUBLE"},{"identifier":"a","dataType":"INT"}]}"#;
+    const MODEL: &str = concat!(
+        r#"{"name":"Meter","modelId":"m","#,
+        r#""attributes":[{"identifier":"k","dataType":"DOUBLE","default":23.308445025757262}],"#,
+        r#""measurepoints":[{"identifier":"z","dataType":"DOUBLE"},{"identifier":"a","dataType":"INT"}]}"#
+    );
     let server = Server::start();
     let file = server.file("model.json", MODEL);
     server.text(&["product", "update", PRODUCT_KEY, "--model", &file]);

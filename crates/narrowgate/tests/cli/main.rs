@@ -5,5 +5,6 @@ mod confirm;
 mod damage;
 mod fleet;
 mod harness;
+mod import;
 mod lists;
 mod server;

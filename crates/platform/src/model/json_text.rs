@@ -1,5 +1,5 @@
-//! JSON as it was written. A number that passes through a `f64` may come out with other digits, and a tree of values may bring
-//! the keys of an object into another order; what devices send is shown as they sent it.
+//! JSON as it was written. A number that passes through a `f64` may come out with other digits, and a tree of
+//! values may bring the keys of an object into another order; what devices send is shown as they sent it.
 
 use std::fmt;
 

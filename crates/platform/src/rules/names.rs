@@ -135,8 +135,9 @@ pub fn new_device_secret(entropy: &dyn Entropy) -> Secret {
     Secret::new(alphanumeric(entropy, DEVICE_SECRET_CHARACTERS))
 }
 
-/// Whether a secret is no weaker than one that [`new_device_secret`] makes: it has its form, or at least its bits. An estimate for
-/// a generated one is lower where a kind of character or variety happens to be missing, which costs it a few bits.
+/// Whether a secret is no weaker than one that [`new_device_secret`] makes: it has its form, or at least its
+/// bits. An estimate for a generated one is lower where a kind of character or variety happens to be missing,
+/// which costs it a few bits.
 pub fn is_as_generated(secret: &Secret) -> bool {
     let text = secret.expose().as_bytes();
     let has_form = text.len() == DEVICE_SECRET_CHARACTERS && text.iter().all(u8::is_ascii_alphanumeric);

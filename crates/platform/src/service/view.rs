@@ -256,8 +256,8 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Secrets of created devices that were brought and have so few bits that they may be guessed offline from one recorded
-/// handshake.
+/// Secrets of created devices that were brought and have so few bits that they may be guessed offline from
+/// one recorded handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeakSecrets {
@@ -267,7 +267,8 @@ pub struct WeakSecrets {
     pub weakest_bits: u32,
     /// Its line in the file.
     pub weakest_line: u64,
-    /// How many of them are no weaker than those that the platform itself generates, whose form the protocol fixes.
+    /// How many of them are no weaker than those that the platform itself generates, whose form the protocol
+    /// fixes.
     pub as_generated: u64,
 }
 

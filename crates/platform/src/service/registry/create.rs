@@ -7,8 +7,8 @@ use crate::{
     rules::names,
 };
 
-/// How often an asset id is drawn for one device. Among a million devices one in 10^8 draws is taken, so that even two taken
-/// ones in a row mean a broken random source.
+/// How often an asset id is drawn for one device. Among a million devices one in 10^8 draws is taken, so that
+/// even two taken ones in a row mean a broken random source.
 const ASSET_DRAWS_MAX: usize = 8;
 
 impl Registry {

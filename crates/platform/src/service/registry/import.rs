@@ -28,9 +28,9 @@ pub struct ImportRow {
 }
 
 impl Registry {
-    /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the row's secret, or whose row
-    /// has none, is skipped, so an import that was cut off is simply run again; no secret of a device that exists is changed. A dry
-    /// run changes nothing and reports the same.
+    /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the
+    /// row's secret, or whose row has none, is skipped, so an import that was cut off is simply run again; no
+    /// secret of a device that exists is changed. A dry run changes nothing and reports the same.
     ///
     /// # Errors
     /// `Missing` for an unknown product. A fault of a row is in the report.

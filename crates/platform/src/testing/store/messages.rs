@@ -17,6 +17,7 @@ fn latest(store: &dyn Store, device: DeviceId) -> Vec<PointValue> {
     block_on(store.points_latest(device)).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! gives values")]
 fn value(point: &str, value: serde_json::Value, time: UnixMillis) -> PointValue {
     PointValue { point: point.to_owned(), value: JsonText::new(&value.to_string()), time }
 }

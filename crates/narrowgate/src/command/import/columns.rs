@@ -1,0 +1,147 @@
+//! The header of a CSV file: which field of a line is which.
+
+use super::csv::{self, Broken, Field};
+use super::rows::malformed;
+use crate::failure::Failure;
+
+/// Names of columns. The last two stand in a file of generated secrets.
+pub(super) const DEVICE_KEY: &str = "deviceKey";
+pub(super) const DEVICE_SECRET: &str = "deviceSecret";
+pub(super) const NAME: &str = "name";
+pub(super) const ASSET_ID: &str = "assetId";
+pub(super) const PRODUCT_KEY: &str = "productKey";
+
+const KNOWN: [&str; 5] = [DEVICE_KEY, DEVICE_SECRET, NAME, ASSET_ID, PRODUCT_KEY];
+
+const HINT: &str = "the first line names the fields: deviceKey,deviceSecret,name (the last two are optional)";
+
+/// The columns in their order; `None` for one without a name, in which no row may have anything.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Columns(Vec<Option<&'static str>>);
+
+impl Columns {
+    /// Reads the header.
+    pub(super) fn of(line: u64, header: &str) -> Result<Self, Failure> {
+        let at = |column: usize| format!("line {line}, column {}", column + 1);
+        let fields = csv::split(header).map_err(|broken| match broken {
+            Broken::Unclosed { field } => {
+                malformed(format!("{}: a quote is opened and not closed", at(field)))
+            }
+            Broken::BehindQuote { field } => {
+                malformed(format!("{}: something follows the closing quote", at(field)))
+            }
+        })?;
+        if let [field] = &fields[..]
+            && let Some(separator) = other_separator(&field.text)
+        {
+            return Err(malformed(format!("line {line} has {separator} between the fields"))
+                .hint("save the file with commas between the fields"));
+        }
+        let mut columns = Vec::new();
+        for (column, Field { text, .. }) in fields.iter().enumerate() {
+            if text.is_empty() {
+                columns.push(None);
+                continue;
+            }
+            let Some(known) = KNOWN.into_iter().find(|known| known == text) else {
+                return Err(malformed(format!("{}: {}", at(column), unknown(text))).hint(HINT));
+            };
+            if columns.contains(&Some(known)) {
+                return Err(malformed(format!("{}: {known} stands there twice", at(column))));
+            }
+            columns.push(Some(known));
+        }
+        if !columns.contains(&Some(DEVICE_KEY)) {
+            return Err(malformed(format!("line {line} does not name deviceKey")).hint(HINT));
+        }
+        Ok(Self(columns))
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many have a name.
+    pub(super) fn named(&self) -> usize {
+        self.0.iter().flatten().count()
+    }
+
+    /// The name of one, where it has one.
+    pub(super) fn name(&self, column: usize) -> Option<&'static str> {
+        self.0.get(column).copied().flatten()
+    }
+
+    /// Whether there is one of this name.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains(&Some(name))
+    }
+
+    /// Takes the field of this name out of a row.
+    pub(super) fn take(&self, name: &str, fields: &mut [Field]) -> Option<Field> {
+        let column = self.0.iter().position(|column| *column == Some(name))?;
+        fields.get_mut(column).map(std::mem::take)
+    }
+}
+
+/// What else separates fields, if it stands in this text.
+pub(super) fn other_separator(text: &str) -> Option<&'static str> {
+    match text.find([';', '\t'])? {
+        at if text[at..].starts_with(';') => Some("semicolons"),
+        _ => Some("tabs"),
+    }
+}
+
+/// A name that is not known. It is shown unless it may be a secret: then the header is missing.
+fn unknown(text: &str) -> String {
+    let letters = |text: &str| -> String {
+        text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    if let Some(meant) = KNOWN.into_iter().find(|known| letters(known) == letters(text)) {
+        format!("unknown field {text:?}; {meant} is meant?")
+    } else if text.contains(|letter: char| letter.is_ascii_digit()) && text.len() >= 8 {
+        "this is not the name of a field; is the header missing?".to_owned()
+    } else {
+        format!("unknown field {text:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_in_any_order_and_some_have_no_name() {
+        let columns = Columns::of(1, " name,deviceSecret ,\"deviceKey\",,").unwrap();
+        let expected = [Some(NAME), Some(DEVICE_SECRET), Some(DEVICE_KEY), None, None];
+        assert_eq!(columns, Columns(expected.to_vec()));
+        assert_eq!((columns.count(), columns.named(), columns.contains(ASSET_ID)), (5, 3, false));
+        assert!(Columns::of(1, "assetId,productKey,deviceKey,deviceSecret").is_ok());
+    }
+
+    #[test]
+    fn a_header_that_is_not_one_is_refused() {
+        for (text, reason) in [
+            ("d1,s1", "line 3, column 1: unknown field \"d1\""),
+            ("deviceKey;name", "line 3 has semicolons between the fields"),
+            ("sep=;", "line 3 has semicolons between the fields"),
+            ("deviceKey\tname", "line 3 has tabs between the fields"),
+            ("\"deviceKey;name\"", "line 3 has semicolons between the fields"),
+            ("name", "line 3 does not name deviceKey"),
+            ("devicekey", "unknown field \"devicekey\"; deviceKey is meant?"),
+            ("deviceKey,Device Secret", "column 2: unknown field \"Device Secret\"; deviceSecret is meant?"),
+            ("DEVICE_KEY", "deviceKey is meant?"),
+            ("Gerät,Geheimnis", "unknown field \"Gerät\""),
+            ("deviceKey,deviceKey", "column 2: deviceKey stands there twice"),
+            ("deviceKey,\"name", "column 2: a quote is opened and not closed"),
+            ("\"deviceKey\"x", "column 1: something follows the closing quote"),
+            ("", "does not name deviceKey"),
+            (",,", "does not name deviceKey"),
+        ] {
+            let failure = Columns::of(3, text).unwrap_err().to_string();
+            assert!(failure.contains(reason), "{text}: {failure}");
+        }
+        let failure = Columns::of(1, "Z5YtZaQpK5IWocakV7zQ,d1").unwrap_err().to_string();
+        assert!(failure.contains("is the header missing?") && !failure.contains("Z5Yt"), "{failure}");
+    }
+}

@@ -1,0 +1,140 @@
+//! One line of CSV (RFC 4180) as fields, and back. Blanks around a field are not part of it unless they stand
+//! inside its quotes, where everything counts.
+
+/// A field of a line.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) text: String,
+    /// Whether it stands in quotes.
+    pub(super) is_quoted: bool,
+    /// Whether blanks around it were dropped.
+    pub(super) is_trimmed: bool,
+}
+
+/// What is wrong with a line. Fields are counted from 0.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The line ends inside quotes.
+    Unclosed { field: usize },
+    /// Something follows the closing quote.
+    BehindQuote { field: usize },
+}
+
+/// Cuts a line into its fields.
+pub(super) fn split(line: &str) -> Result<Vec<Field>, Broken> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let start = rest.trim_start_matches(' ');
+        let (field, behind) = match start.strip_prefix('"') {
+            Some(quoted) => {
+                let (text, behind) = unquote(quoted).ok_or(Broken::Unclosed { field: fields.len() })?;
+                let after = behind.trim_start_matches(' ');
+                if !after.is_empty() && !after.starts_with(',') {
+                    return Err(Broken::BehindQuote { field: fields.len() });
+                }
+                let is_trimmed = start.len() < rest.len() || after.len() < behind.len();
+                (Field { text, is_quoted: true, is_trimmed }, after)
+            }
+            None => {
+                let (raw, behind) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+                let text = raw.trim_matches(' ').to_owned();
+                (Field { is_trimmed: text.len() < raw.len(), is_quoted: false, text }, behind)
+            }
+        };
+        fields.push(field);
+        match behind.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return Ok(fields),
+        }
+    }
+}
+
+/// The text up to the closing quote, and what follows that; `None` where there is no closing quote.
+fn unquote(quoted: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut rest = quoted;
+    loop {
+        let (before, behind) = rest.split_once('"')?;
+        text.push_str(before);
+        match behind.strip_prefix('"') {
+            Some(next) => {
+                text.push('"');
+                rest = next;
+            }
+            None => return Some((text, behind)),
+        }
+    }
+}
+
+/// Writes a line that [`split`] reads back as it is.
+pub(super) fn write_line(fields: &[&str], out: &mut String) {
+    for (index, field) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        if field.contains(['"', ',']) || field.starts_with(' ') || field.ends_with(' ') {
+            out.push('"');
+            out.push_str(&field.replace('"', "\"\""));
+            out.push('"');
+        } else {
+            out.push_str(field);
+        }
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(line: &str) -> Vec<String> {
+        split(line).unwrap().into_iter().map(|field| field.text).collect()
+    }
+
+    #[test]
+    fn fields_are_cut_at_commas_outside_of_quotes() {
+        assert_eq!(texts("a,b"), ["a", "b"]);
+        assert_eq!(texts(""), [""]);
+        assert_eq!(texts(",,"), ["", "", ""]);
+        assert_eq!(texts(r#""a,b","","c""d""#), ["a,b", "", "c\"d"]);
+        // A quote that does not begin a field is a letter as any other.
+        assert_eq!(texts(r#"a"b,="1""#), ["a\"b", "=\"1\""]);
+    }
+
+    #[test]
+    fn blanks_count_inside_quotes_and_nowhere_else() {
+        assert_eq!(texts(r#" a , " b " ,c"#), ["a", " b ", "c"]);
+        let trimmed: Vec<bool> =
+            split(r#" a,b ,c, "d","e" ,"f"," g ""#).unwrap().iter().map(|field| field.is_trimmed).collect();
+        assert_eq!(trimmed, [true, true, false, true, true, false, false]);
+        // No other white space is a blank.
+        assert_eq!(texts("\ta\u{a0}"), ["\ta\u{a0}"]);
+    }
+
+    #[test]
+    fn a_quote_must_close_at_the_end_of_its_field() {
+        assert_eq!(split(r#"a,"b"#), Err(Broken::Unclosed { field: 1 }));
+        assert_eq!(split(r#"""#), Err(Broken::Unclosed { field: 0 }));
+        assert_eq!(split(r#""a"",b"#), Err(Broken::Unclosed { field: 0 }));
+        assert_eq!(split(r#"a,"b"c,d"#), Err(Broken::BehindQuote { field: 1 }));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(fields in proptest::collection::vec("[ -~]{0,20}", 1..5)) {
+            let mut line = String::new();
+            write_line(&fields.iter().map(String::as_str).collect::<Vec<_>>(), &mut line);
+            prop_assert_eq!(texts(line.trim_end_matches('\n')), fields);
+        }
+
+        #[test]
+        fn any_line_is_cut_without_a_panic(line in "[a\", é]{0,30}") {
+            if let Ok(fields) = split(&line) {
+                prop_assert!(fields.len() <= line.matches(',').count() + 1);
+            }
+        }
+    }
+}

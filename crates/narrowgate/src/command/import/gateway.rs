@@ -1,0 +1,41 @@
+//! The way to the registry during an import.
+
+use serde_json::value::RawValue;
+
+use crate::{
+    config::Config,
+    control::{Access, Request},
+    failure::Failure,
+};
+
+/// Opens the way when it is needed. Between two pieces of a pipe, whose writer may take its time, it is
+/// closed: a server ends connections that are silent, and a store without a server is not to be kept from
+/// others.
+pub(super) struct Gateway<'a> {
+    config: &'a Config,
+    access: Option<Access>,
+    stays_open: bool,
+}
+
+impl<'a> Gateway<'a> {
+    pub(super) fn new(config: &'a Config, stays_open: bool) -> Self {
+        Self { config, access: None, stays_open }
+    }
+
+    pub(super) fn request(&mut self, request: Request) -> Result<Box<RawValue>, Failure> {
+        let mut access = match self.access.take() {
+            Some(access) => access,
+            None => Access::open(self.config)?,
+        };
+        if !self.stays_open {
+            return access.request_once(request);
+        }
+        let answer = access.request(request);
+        self.access = Some(access);
+        answer
+    }
+
+    pub(super) fn close(self) -> Result<(), Failure> {
+        self.access.map_or(Ok(()), Access::close)
+    }
+}

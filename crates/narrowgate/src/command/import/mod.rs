@@ -1,0 +1,273 @@
+//! `device import`: registers the devices of a file, in pieces, with the place of every fault.
+//!
+//! The file is read as a stream: no more of it is held than a piece, and a hash of each key. A regular file
+//! is read twice, first to see whether it can be imported at all before anything is done; a pipe is read
+//! once. Pieces go to the registry one by one, each durable on its own. An import that was cut off is simply
+//! run again: devices that exist are skipped.
+
+mod columns;
+mod csv;
+mod csv_row;
+mod damage;
+mod gateway;
+mod lines;
+mod report;
+mod rows;
+mod secrets;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read, Seek as _, Write as _},
+    path::Path,
+};
+
+use narrowgate_platform::{ids::UnixMillis, ports::Clock as _};
+use serde::Deserialize;
+
+use self::{
+    gateway::Gateway,
+    report::{Piece, Summary, report},
+    rows::{Entry, Rows},
+    secrets::SecretsFile,
+};
+use crate::{
+    cli::{ImportArgs, Output},
+    config::Config,
+    control::{IMPORT_ROWS_MAX, ImportRow, Request},
+    failure::Failure,
+    output,
+    system::SystemClock,
+};
+
+/// Files with more rows show their progress.
+const PROGRESS_FROM: u64 = 5000;
+
+/// Where the rows come from.
+enum Source {
+    /// A file that can be read twice.
+    File(File),
+    /// A pipe, or the like.
+    Stream(Box<dyn Read>),
+}
+
+/// What a file holds, counted before anything is done.
+#[derive(Debug, Clone, Copy, Default)]
+struct Expected {
+    rows: u64,
+    without_secret: u64,
+}
+
+/// Where generated secrets go.
+enum Generated {
+    Into(SecretsFile),
+    /// Nobody needs them: the devices of the product fetch their own, or nothing is created.
+    Unused,
+    /// Nowhere, so none may be generated.
+    Refused,
+}
+
+/// What an import needs to know of its product.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Product {
+    dynamic_activation_enabled: bool,
+    dynamic_activation_ends_at: Option<UnixMillis>,
+}
+
+pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let named = |failure: Failure| failure.file(arguments.file.display());
+    let mut source = open(&arguments.file)?;
+    let expected = count(&mut source, &arguments.product).map_err(named)?;
+    let mut gateway = Gateway::new(config, expected.is_some());
+    let product = product(&arguments.product, &mut gateway)?;
+    let mut generated = prepare(arguments, expected, &product)?;
+
+    let input: &mut dyn Read = match &mut source {
+        Source::File(file) => file,
+        Source::Stream(stream) => stream,
+    };
+    let imported = Rows::open(input, &arguments.product)
+        .map_err(named)
+        .and_then(|rows| import(arguments, rows, expected, &mut generated, &mut gateway));
+    let closed = gateway.close();
+    let finished = match generated {
+        Generated::Into(secrets) => secrets.finish(imported.is_err()),
+        Generated::Unused | Generated::Refused => Ok(()),
+    };
+    let mut summary = imported?;
+    closed.and(finished)?;
+
+    summary.failed.sort_by_key(|fault| fault.line);
+    report(&summary, arguments.dry_run, output)?;
+    let not_imported = match summary.failed.len() {
+        0 => return Ok(()),
+        1 => "1 row was not imported".to_owned(),
+        count => format!("{count} rows were not imported"),
+    };
+    Err(Failure::failed(not_imported)
+        .file(arguments.file.display())
+        .hint("correct these lines and import the file again: what exists is skipped"))
+}
+
+fn open(path: &Path) -> Result<Source, Failure> {
+    if path == Path::new("-") {
+        return Ok(Source::Stream(Box::new(io::stdin().lock())));
+    }
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
+    match opened {
+        Ok((true, file)) => Ok(Source::File(file)),
+        Ok((false, file)) => Ok(Source::Stream(Box::new(file))),
+        Err(error) => Err(Failure::failed("cannot read the devices").file(path.display()).reason(error)),
+    }
+}
+
+/// Reads a file once and counts what is in it; `None` for a stream.
+fn count(source: &mut Source, product_key: &str) -> Result<Option<Expected>, Failure> {
+    let Source::File(file) = source else { return Ok(None) };
+    let mut expected = Expected::default();
+    let mut rows = Rows::open(&mut *file, product_key)?;
+    while let Some(entry) = rows.next()? {
+        if let Entry::Row(row) = entry {
+            expected.rows += 1;
+            expected.without_secret += u64::from(row.device_secret.is_none());
+        }
+    }
+    file.rewind().map_err(|error| Failure::failed("cannot read the devices").reason(error))?;
+    Ok(Some(expected))
+}
+
+fn product(product_key: &str, gateway: &mut Gateway<'_>) -> Result<Product, Failure> {
+    let request = Request::Product { product_key: product_key.to_owned() };
+    let answer = gateway.request(request).map_err(|failure| Failure {
+        headline: failure.headline.replace("cannot show the product", "cannot import the devices"),
+        ..failure
+    })?;
+    serde_json::from_str(answer.get())
+        .map_err(|error| Failure::failed("cannot read the answer").reason(error))
+}
+
+impl Product {
+    /// Whether its devices may fetch their own secrets.
+    fn activates_dynamically(&self, now: UnixMillis) -> bool {
+        self.dynamic_activation_enabled && self.dynamic_activation_ends_at.is_none_or(|ends_at| now < ends_at)
+    }
+}
+
+/// Secrets that will be generated must have a place to go before anything is done.
+fn prepare(
+    arguments: &ImportArgs,
+    expected: Option<Expected>,
+    product: &Product,
+) -> Result<Generated, Failure> {
+    match &arguments.secrets_out {
+        _ if arguments.dry_run => Ok(Generated::Unused),
+        Some(path) => SecretsFile::create(path).map(Generated::Into),
+        None if product.activates_dynamically(SystemClock.now()) => Ok(Generated::Unused),
+        None => match expected.map_or(0, |expected| expected.without_secret) {
+            0 => Ok(Generated::Refused),
+            1 => Err(no_place("1 device comes without a secret")),
+            count => Err(no_place(&format!("{count} devices come without a secret"))),
+        },
+    }
+}
+
+fn no_place(what: &str) -> Failure {
+    Failure::usage(what)
+        .reason("secrets would be generated, and nobody would see them")
+        .hint("give --secrets-out FILE: it is created, with mode 0600")
+}
+
+fn import<R: Read>(
+    arguments: &ImportArgs,
+    mut rows: Rows<R>,
+    expected: Option<Expected>,
+    generated: &mut Generated,
+    gateway: &mut Gateway<'_>,
+) -> Result<Summary, Failure> {
+    let mut summary = Summary { names_assets: rows.names_assets(), ..Summary::default() };
+    let (mut done, mut last_line) = (0, 0);
+    loop {
+        let so_far = |failure: Failure| match done {
+            0 => failure,
+            _ => failure.part(
+                "done",
+                format_args!("everything up to line {last_line}; import the file again for the rest"),
+            ),
+        };
+        let named = |failure: Failure| so_far(failure.file(arguments.file.display()));
+        let piece = piece(&mut rows, &mut summary).map_err(named)?;
+        let Some(last) = piece.last() else { break };
+        let (count, piece_end) = (piece.len(), last.line);
+        match generated {
+            Generated::Into(secrets) => secrets.reserve(&arguments.product, &piece).map_err(so_far)?,
+            Generated::Refused => {
+                if let Some(row) = piece.iter().find(|row| row.device_secret.is_none()) {
+                    return Err(named(no_place(&format!(
+                        "the device of line {} comes without a secret",
+                        row.line
+                    ))));
+                }
+            }
+            Generated::Unused => {}
+        }
+        let product_key = arguments.product.clone();
+        let request = Request::ImportDevices { product_key, rows: piece, dry_run: arguments.dry_run };
+        let answer = gateway.request(request).map_err(so_far)?;
+        let piece: Piece = serde_json::from_str(answer.get())
+            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+        match generated {
+            Generated::Into(secrets) => secrets.append(&piece.secrets)?,
+            Generated::Unused | Generated::Refused => summary.unused_secrets += piece.secrets.len() as u64,
+        }
+        summary.add(piece);
+        (done, last_line) = (done + count as u64, piece_end);
+        progress(done, expected);
+    }
+    Ok(summary)
+}
+
+/// The next rows to send; faults on the way go into the summary.
+fn piece<R: Read>(rows: &mut Rows<R>, summary: &mut Summary) -> Result<Vec<ImportRow>, Failure> {
+    let mut piece = Vec::new();
+    while piece.len() < IMPORT_ROWS_MAX {
+        match rows.next()? {
+            Some(Entry::Row(row)) => piece.push(row),
+            Some(Entry::Fault(fault)) => summary.failed.push(fault),
+            None => break,
+        }
+    }
+    Ok(piece)
+}
+
+/// Shows how far it is. How many rows a stream has is not known before its end.
+fn progress(done: u64, expected: Option<Expected>) {
+    let total = expected.map(|expected| expected.rows);
+    if total.unwrap_or(done) < PROGRESS_FROM {
+        return;
+    }
+    let is_last = total == Some(done);
+    let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+    if io::stderr().is_terminal() {
+        let end = if is_last { "\n" } else { "" };
+        // Where standard error is closed there is nobody left to tell.
+        let _ = write!(io::stderr().lock(), "\r{done}{of}{end}");
+    } else if is_last || done.is_multiple_of(10 * IMPORT_ROWS_MAX as u64) {
+        output::note(format_args!("{done}{of}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_fetch_their_secrets_until_dynamic_activation_ends() {
+        let fetch = |json: &str, now: i64| {
+            serde_json::from_str::<Product>(json).unwrap().activates_dynamically(UnixMillis(now))
+        };
+        let until_7 = r#"{"dynamicActivationEnabled":true,"dynamicActivationEndsAt":7,"name":"n"}"#;
+        assert!(fetch(until_7, 6) && !fetch(until_7, 7));
+        assert!(fetch(r#"{"dynamicActivationEnabled":true,"dynamicActivationEndsAt":null}"#, 7));
+        assert!(!fetch(r#"{"dynamicActivationEnabled":false,"dynamicActivationEndsAt":null}"#, 7));
+    }
+}

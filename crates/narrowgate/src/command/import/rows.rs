@@ -1,0 +1,277 @@
+//! The file of `device import`: CSV with a header, or JSON lines, read as a stream, with the place of every
+//! fault.
+//!
+//! A row is one line. A row with a fault is reported and left out; the others go on. So every line that is
+//! not empty is counted exactly once: as a row or as a fault. A quoted field that runs over several lines is
+//! a fault of each of these lines, since neither a key nor a secret nor a name has line ends; where the quote
+//! is not closed soon, it was forgotten, and only its own line is at fault.
+//!
+//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a field, [`QUOTED_LINES_MAX`] lines read ahead. Of
+//! a row that was read, nothing is kept but a hash of its key and its line, to find the second of two.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, RandomState},
+    io::Read,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    columns::{self, Columns},
+    csv::{self, Broken},
+    csv_row::{Refused, read_csv},
+    damage::{Kind, damage},
+    lines::{LINE_BYTES_MAX, Line, Lines},
+};
+use crate::{
+    control::{ImportRow, SecretText},
+    failure::Failure,
+};
+
+/// Rows of one file; a longer one is to be split.
+pub(super) const ROWS_MAX: usize = 1_000_000;
+
+/// Bytes of a key, a secret or a name.
+pub(super) const FIELD_BYTES_MAX: usize = 256;
+
+/// The closing quote of a field is looked for in so many lines.
+const QUOTED_LINES_MAX: usize = 16;
+
+/// A row that cannot be imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fault {
+    /// From 1; the header is a line.
+    pub(super) line: u64,
+    /// Name of the field, where it is one.
+    pub(super) column: Option<String>,
+    pub(super) message: String,
+}
+
+/// What a line is.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Row(ImportRow),
+    Fault(Fault),
+}
+
+/// Reads the rows of a file.
+pub(super) struct Rows<R> {
+    lines: Lines<R>,
+    /// `None`: JSON lines.
+    columns: Option<Columns>,
+    /// Rows for another product are refused.
+    product_key: String,
+    seen: Seen,
+    count: usize,
+    /// Faults of lines that belong to a row already reported.
+    queued: VecDeque<Fault>,
+}
+
+/// A row as both formats give it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RawRow {
+    pub(super) device_key: String,
+    pub(super) device_secret: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) product_key: Option<String>,
+    /// Drawn anew for every device.
+    #[serde(rename = "assetId")]
+    pub(super) _asset_id: Option<String>,
+}
+
+impl<R: Read> Rows<R> {
+    /// Finds out the format and reads the header.
+    ///
+    /// # Errors
+    /// When the file as a whole is not what it should be.
+    pub(super) fn open(input: R, product_key: &str) -> Result<Self, Failure> {
+        let mut lines = Lines::open(input).map_err(unreadable)?;
+        let first = loop {
+            match lines.next().map_err(unreadable)? {
+                Some(line) if line.is_blank() => {}
+                first => break first,
+            }
+        };
+        let columns = match first {
+            Some(line) if line.bytes.trim_ascii_start().starts_with(b"{") => {
+                lines.unread(vec![line]);
+                None
+            }
+            Some(line) => Some(header(&line)?),
+            None => Some(Columns::of(1, "")?),
+        };
+        let product_key = product_key.to_owned();
+        Ok(Self { lines, columns, product_key, seen: Seen::default(), count: 0, queued: VecDeque::new() })
+    }
+
+    /// Whether the file names asset ids, which are not taken over.
+    pub(super) fn names_assets(&self) -> bool {
+        self.columns.as_ref().is_some_and(|columns| columns.contains(columns::ASSET_ID))
+    }
+
+    /// The next row or fault; `None` at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be read further.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, Failure> {
+        if let Some(fault) = self.queued.pop_front() {
+            return Ok(Some(Entry::Fault(fault)));
+        }
+        loop {
+            let Some(line) = self.lines.next().map_err(unreadable)? else { return Ok(None) };
+            let number = line.number;
+            let read = match self.read(&line)? {
+                Ok(None) => continue,
+                Ok(Some(row)) => self.check(number, row),
+                Err(fault) => Err(fault),
+            };
+            self.count += 1;
+            if self.count > ROWS_MAX {
+                return Err(malformed(format!("it has more than {ROWS_MAX} rows")).hint("split the file"));
+            }
+            return Ok(Some(read.map_or_else(Entry::Fault, Entry::Row)));
+        }
+    }
+
+    /// Reads a line; `None` where it is empty.
+    fn read(&mut self, line: &Line) -> Result<Result<Option<RawRow>, Fault>, Failure> {
+        if line.is_cut {
+            let message = format!("it is longer than {LINE_BYTES_MAX} bytes");
+            return Ok(Err(fault(line.number, None, message)));
+        }
+        if line.is_blank() {
+            return Ok(Ok(None));
+        }
+        match &self.columns {
+            None => Ok(read_json(line).map(Some)),
+            Some(columns) => match read_csv(columns, line) {
+                Err(Refused::Unclosed(column)) => self.unclosed(line, column).map(Err),
+                Err(Refused::Fault(fault)) => Ok(Err(fault)),
+                Ok(row) => Ok(Ok(row)),
+            },
+        }
+    }
+
+    /// A line that ends inside quotes. If they close within the next few lines as they should, none of these
+    /// lines is a row of its own; if they do not, the quote was forgotten, and the next line is a row again.
+    fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<Fault, Failure> {
+        let number = opening.number;
+        let mut joined = String::from_utf8_lossy(&opening.bytes).into_owned();
+        let mut ahead = Vec::new();
+        while ahead.len() < QUOTED_LINES_MAX {
+            let Some(line) = self.lines.next().map_err(unreadable)? else { break };
+            joined.push('\n');
+            joined.push_str(&String::from_utf8_lossy(&line.bytes));
+            ahead.push(line);
+            match csv::split(&joined) {
+                Err(Broken::Unclosed { .. }) => {}
+                Err(Broken::BehindQuote { .. }) => break,
+                Ok(_) => {
+                    let last = number + ahead.len() as u64;
+                    let inside = ahead.iter().filter(|line| !line.is_blank()).map(|line| {
+                        fault(
+                            line.number,
+                            None,
+                            format!("it lies inside the quotes that are opened on line {number}"),
+                        )
+                    });
+                    self.queued.extend(inside);
+                    let message =
+                        format!("the quote that is opened here is closed on line {last}; a row is one line");
+                    return Ok(fault(number, column, message));
+                }
+            }
+        }
+        self.lines.unread(ahead);
+        Ok(fault(number, column, "a quote is opened and not closed"))
+    }
+
+    /// Checks what needs no registry.
+    fn check(&mut self, line: u64, row: RawRow) -> Result<ImportRow, Fault> {
+        let RawRow { device_key, device_secret, name, product_key, .. } = row;
+        let of = |column, message: &str| Err(fault(line, Some(column), message));
+        for (column, text) in [
+            (columns::DEVICE_KEY, Some(&device_key)),
+            (columns::DEVICE_SECRET, device_secret.as_ref()),
+            (columns::NAME, name.as_ref()),
+        ] {
+            if text.is_some_and(|text| text.len() > FIELD_BYTES_MAX) {
+                return of(column, &format!("it is longer than {FIELD_BYTES_MAX} bytes"));
+            }
+        }
+        if device_key.is_empty() {
+            return of(columns::DEVICE_KEY, "it is empty");
+        }
+        if product_key.is_some_and(|product_key| product_key != self.product_key) {
+            let message = format!("it is not the product {} that devices are imported for", self.product_key);
+            return of(columns::PRODUCT_KEY, &message);
+        }
+        if let Some(what) = damage(Kind::Key, &device_key) {
+            return of(columns::DEVICE_KEY, what);
+        }
+        if let Some(what) = device_secret.as_deref().and_then(|secret| damage(Kind::Secret, secret)) {
+            return of(columns::DEVICE_SECRET, what);
+        }
+        if let Some(first) = self.seen.first(&device_key, line) {
+            return of(columns::DEVICE_KEY, &format!("{device_key} stands on line {first} already"));
+        }
+        Ok(ImportRow { line, device_key, device_secret: device_secret.map(SecretText::new), name })
+    }
+}
+
+fn header(line: &Line) -> Result<Columns, Failure> {
+    let number = line.number;
+    if line.bytes.contains(&b'\r') {
+        return Err(malformed(format!("line {number} has a carriage return inside"))
+            .hint("save the file with line feeds at the ends of its lines"));
+    }
+    match std::str::from_utf8(&line.bytes) {
+        Ok(text) if text.trim_start().starts_with('[') => Err(malformed("it is a JSON array".into()).hint(
+            "give JSON lines: an object on each line, without brackets around and commas between them",
+        )),
+        Ok(text) => Columns::of(number, text),
+        Err(_) => Err(malformed(format!("line {number} is not UTF-8")).hint("save the file as UTF-8")),
+    }
+}
+
+fn read_json(line: &Line) -> Result<RawRow, Fault> {
+    serde_json::from_slice(&line.bytes).map_err(|error| {
+        // serde_json counts lines inside the row; there is one.
+        let reason = error.to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        fault(line.number, None, format!("{reason} (character {})", error.column()))
+    })
+}
+
+/// Keys that were read, as keyed hashes: two different keys have the same one as likely as 64 bits are
+/// guessed.
+#[derive(Default)]
+struct Seen {
+    lines: HashMap<u64, u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// The line on which this key stood before, if it did.
+    fn first(&mut self, key: &str, line: u64) -> Option<u64> {
+        let first = *self.lines.entry(self.hasher.hash_one(key)).or_insert(line);
+        (first != line).then_some(first)
+    }
+}
+
+pub(super) fn fault(line: u64, column: Option<&str>, message: impl Into<String>) -> Fault {
+    Fault { line, column: column.map(str::to_owned), message: message.into() }
+}
+
+pub(super) fn malformed(reason: String) -> Failure {
+    Failure::failed("cannot import the devices").reason(reason)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Failure {
+    Failure::failed("cannot read the devices").reason(error)
+}
+
+#[cfg(test)]
+mod tests;
