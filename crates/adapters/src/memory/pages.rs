@@ -32,15 +32,11 @@ impl State {
         for report in reports {
             let (time, number) = order(report);
             // Points of this report that a page before has had.
-            let had =
-                match query.after {
-                    Some(Place([after, _, _, _])) if time < after => 0,
-                    Some(Place([after, last, _, had])) if (time, number) <= (after, last) => {
-                        if number == last { had } else { 0 }
-                    }
-                    Some(_) => continue,
-                    None => 0,
-                };
+            let had = match query.after {
+                Some(Place([after, last, ..])) if (time, number) > (after, last) => continue,
+                Some(Place([after, last, _, had])) if (time, number) == (after, last) => had,
+                _ => 0,
+            };
             let mut index = 0;
             let mut is_full = false;
             for_each_point(&report.points_json, |point, value| {

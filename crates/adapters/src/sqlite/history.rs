@@ -24,6 +24,9 @@ use crate::latest::for_each_point;
 /// A report's place in the order of all: time, day of arrival, id.
 type Order = (i64, i64, i64);
 
+/// Points of a report that are asked for, each with its number in the report, from 1.
+type Values = Vec<(i64, PointValue)>;
+
 /// What to look for.
 struct Search<'a> {
     device: i64,
@@ -40,8 +43,8 @@ struct Search<'a> {
 /// A report that was found.
 struct Found {
     order: Order,
-    /// The points that are asked for, each with its number in the report, from 1; or what is wrong with the report.
-    values: Result<Vec<(i64, PointValue)>, String>,
+    /// Its points, or what is wrong with the report.
+    values: Result<Values, String>,
 }
 
 /// Values of `device`, newest first; of equal times the later arrival first.
@@ -139,8 +142,8 @@ impl Search<'_> {
             && let Some(row) = rows.next()?
         {
             let values = match self.values(row, day) {
-                Ok((time, id, values)) => {
-                    order = (time, day.number(), id);
+                Ok((found, values)) => {
+                    order = found;
                     Ok(values)
                 }
                 // It stands where the one before it stood: its own time may be what is damaged.
@@ -157,13 +160,14 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Time and id of a report, and the values of it that are asked for.
-    fn values(&self, row: &Row<'_>, day: Day) -> rusqlite::Result<(i64, i64, Vec<(i64, PointValue)>)> {
+    /// The place of a report, and the points of it that are asked for.
+    fn values(&self, row: &Row<'_>, day: Day) -> rusqlite::Result<(Order, Values)> {
         let (id, time): (i64, i64) = (row.get(0)?, row.get(1)?);
         let points = row.get_ref(2)?.as_str()?;
         let right = sum::of_message(id, self.device, row.get_ref(3)?.as_str()?, (time, row.get(4)?), points);
         sum::check(row.get(5)?, right, || format!("message {id} of {day}"))?;
-        let had = if (time, day.number(), id) == self.newest { self.had } else { 0 };
+        let order = (time, day.number(), id);
+        let had = if order == self.newest { self.had } else { 0 };
         let mut values = Vec::new();
         let mut number = 0;
         for_each_point(points, |name, value| {
@@ -174,6 +178,6 @@ impl Search<'_> {
                 values.push((number, value));
             }
         });
-        Ok((time, id, values))
+        Ok((order, values))
     }
 }
