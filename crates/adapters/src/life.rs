@@ -200,8 +200,8 @@ pub(crate) fn renamed_entry(device: DeviceId, at: UnixMillis, from: &str, to: &s
     LogEntry { detail: Some(format!("from {from:?} to {to:?}")), ..entry(device, at, LogEvent::Renamed) }
 }
 
-/// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its row, where
-/// something was.
+/// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its row,
+/// where something was.
 pub(crate) fn deleted_entry(
     (product_key, device_key): (&str, &str),
     damage: Option<String>,

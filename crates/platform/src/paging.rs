@@ -1,5 +1,5 @@
-//! Parts of lists that are too long to be read at once. A place in a list stays the same place while rows are added
-//! and taken away, so that pages lose and repeat nothing.
+//! Parts of lists that are too long to be read at once. A place in a list stays the same place while rows are
+//! added and taken away, so that pages lose and repeat nothing.
 
 /// A place in a list. What the numbers say is a matter between the list and its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,11 @@ impl DamagedRows {
     }
 }
 
-/// Collects a page of a list that is read in its order: what comes beyond the limit only says that something follows.
+/// Collects a page of a list that is read in its order: what comes beyond the limit only says that something
+/// follows.
 ///
-/// A damaged row behind the last item belongs to the next page where there is one, so that none is counted twice.
+/// A damaged row behind the last item belongs to the next page where there is one, so that none is counted
+/// twice.
 #[derive(Debug)]
 pub struct Collector<T> {
     limit: usize,

@@ -203,7 +203,8 @@ pub trait Store: Send + Sync + 'static {
         peer: String,
     ) -> PortFuture<'static, Result<Issued, StoreError>>;
 
-    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices stay.
+    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices
+    /// stay.
     fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>>;
     /// Replaces name, switches, activation and model of a product.
     fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>>;
@@ -211,8 +212,8 @@ pub trait Store: Send + Sync + 'static {
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>>;
     /// All products, by creation; a damaged row stands where it is and hides no other.
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>>;
-    /// Removes up to `limit` devices of a product in one transaction, as [`Self::delete_device`] does; says which.
-    /// The product may be damaged.
+    /// Removes up to `limit` devices of a product in one transaction, as [`Self::delete_device`] does; says
+    /// which. The product may be damaged.
     fn delete_devices_of(
         &self,
         product_key: String,
@@ -232,8 +233,8 @@ pub trait Store: Send + Sync + 'static {
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>>;
     /// One device by its id.
     fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>>;
-    /// A page of devices, by id. A damaged row stands where it is, found by its values as they are read, and hides no
-    /// other.
+    /// A page of devices, by id. A damaged row stands where it is, found by its values as they are read, and
+    /// hides no other.
     fn devices(
         &self,
         query: DeviceQuery,
@@ -259,8 +260,8 @@ pub trait Store: Send + Sync + 'static {
         secret: Secret,
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Device, StoreError>>;
-    /// Removes the device, its secret, log and presence history. Stored messages go with retention. A damaged row can
-    /// be removed too; when a device of its key is registered again, its log says so.
+    /// Removes the device, its secret, log and presence history. Stored messages go with retention. A damaged
+    /// row can be removed too; when a device of its key is registered again, its log says so.
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// Latest value of every point of a device, by identifier.

@@ -26,8 +26,8 @@ pub(super) struct Format {
     version: u32,
     schema: &'static str,
     tables: &'static [&'static str],
-    /// Whether indexes that do not fit their rows are made anew at the start, where nothing else is wrong. Every row has a
-    /// sum, so it shows which of the two was right.
+    /// Whether indexes that do not fit their rows are made anew at the start, where nothing else is wrong.
+    /// Every row has a sum, so it shows which of the two was right.
     heals_indexes: bool,
 }
 

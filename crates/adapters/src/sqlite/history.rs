@@ -4,9 +4,10 @@
 //! whose time span touches the question is looked at, the latest span first, until the files left cannot hold
 //! anything newer than what was found.
 //!
-//! The order of all reports is by time, day of arrival, and id in that day's file, the greatest first. A page's place is
-//! time, day and id of its last report, and how many points of that report were given: reports that come meanwhile have
-//! places of their own before or behind it. A damaged report is left out and counted.
+//! The order of all reports is by time, day of arrival, and id in that day's file, the greatest first. A
+//! page's place is time, day and id of its last report, and how many points of that report were given:
+//! reports that come meanwhile have places of their own before or behind it. A damaged report is left out and
+//! counted.
 
 use std::cmp::Reverse;
 

@@ -87,8 +87,8 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     Ok(key)
 }
 
-/// An existing store: nothing is changed before all of this is in order, but for an index of the registry that does not
-/// fit its rows.
+/// An existing store: nothing is changed before all of this is in order, but for an index of the registry
+/// that does not fit its rows.
 fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Option<String>), OpenError> {
     let file = layout.registry();
     REGISTRY.check(&file)?;

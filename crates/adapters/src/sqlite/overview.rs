@@ -25,16 +25,18 @@ pub(super) fn read(
     files: &[(Day, TimeSpan)],
     query: OverviewQuery,
 ) -> rusqlite::Result<Overview> {
-    let products = products(reader)?;
+    let (products, without_product) = products(reader)?;
     let refusals = refusals(reader, query.now.0 - HOUR_MS)?;
     let reports_last_minute = reports(reader, files, query.now.0 - MINUTE_MS)?;
     let reports_last_hour = reports(reader, files, query.now.0 - HOUR_MS)?;
-    let overview = Overview::divide(products, query.products_max);
+    let mut overview = Overview::divide(products, query.products_max);
+    overview.devices.add(without_product);
     Ok(Overview { refusals, reports_last_minute, reports_last_hour, ..overview })
 }
 
-/// Products by creation, with their devices: one look at each device, in the order of the file.
-fn products(reader: &Reader) -> rusqlite::Result<Vec<ProductCounts>> {
+/// Products by creation, with their devices, and devices whose product is not there, which only damage can
+/// bring about: one look at each device, in the order of the file.
+fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCounts)> {
     let mut counts: HashMap<i64, DeviceCounts> = HashMap::new();
     let mut select = reader.prepare("SELECT +product, enabled, state FROM devices")?;
     let mut rows = select.query([])?;
@@ -56,10 +58,13 @@ fn products(reader: &Reader) -> rusqlite::Result<Vec<ProductCounts>> {
         Ok(ProductCounts {
             product_key: super::rows::as_read(row, 1)?,
             name: super::rows::as_read(row, 2)?,
-            devices: counts.get(&row.get(0)?).copied().unwrap_or_default(),
+            devices: counts.remove(&row.get(0)?).unwrap_or_default(),
         })
     })?;
-    products.collect()
+    let products = products.collect::<rusqlite::Result<_>>()?;
+    let mut without_product = DeviceCounts::default();
+    counts.into_values().for_each(|devices| without_product.add(devices));
+    Ok((products, without_product))
 }
 
 fn refusals(reader: &Reader, after: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
@@ -82,8 +87,8 @@ fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64) -> rusqli
     Ok(count)
 }
 
-/// Ids follow each other as reports arrive, so the first one of a time is found by halving; clocks that were set back
-/// make it less exact.
+/// Ids follow each other as reports arrive, so the first one of a time is found by halving; clocks that were
+/// set back make it less exact.
 fn reports_of_day(file: &Connection, after: i64) -> rusqlite::Result<u64> {
     let last: Option<i64> = file.query_row("SELECT max(id) FROM messages", [], |row| row.get(0))?;
     let Some(last) = last else { return Ok(0) };

@@ -148,8 +148,8 @@ pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<Late
     Ok(points.unwrap_or_default())
 }
 
-/// The newest refusals and the newest others; the writer may not have trimmed either yet. Entries are counted from the
-/// newest on, wherever the page begins.
+/// The newest refusals and the newest others; the writer may not have trimmed either yet. Entries are counted
+/// from the newest on, wherever the page begins.
 pub(super) fn device_log(
     reader: &Reader,
     device: DeviceId,
@@ -178,8 +178,8 @@ pub(super) fn device_log(
     Ok(page.finish())
 }
 
-/// Refusals by time, of equal times by device and number. Those of nobody that the writer has not trimmed yet are left
-/// out.
+/// Refusals by time, of equal times by device and number. Those of nobody that the writer has not trimmed yet
+/// are left out.
 pub(super) fn refusals(
     reader: &Reader,
     part: Part,

@@ -362,8 +362,8 @@ impl Registry {
         let Some(before) = rows::device_by_id(&self.connection, device)? else {
             return Ok(Err(missing(device)));
         };
-        let sql = "UPDATE devices SET name = ?2, sum = row_sum('device', id, product, ou, device_key, asset_id, \
-                   ?2, secret, secret_version, enabled, state, created, active_time, last_online_time, \
+        let sql = "UPDATE devices SET name = ?2, sum = row_sum('device', id, product, ou, device_key, \
+                   asset_id, ?2, secret, secret_version, enabled, state, created, active_time, last_online_time, \
                    last_offline_time, last_seen_time, lifetime_s) WHERE id = ?1";
         self.connection.prepare_cached(sql)?.execute(params![device.0, name])?;
         self.note(&life::renamed_entry(device, at, &before.name, name))?;

@@ -1,8 +1,9 @@
-//! The writer's side of what goes: devices and products, also those whose rows are damaged, and what a damaged row
-//! leaves behind for the one that takes its place.
+//! The writer's side of what goes: devices and products, also those whose rows are damaged, and what a
+//! damaged row leaves behind for the one that takes its place.
 //!
-//! A bit that flips in an indexed column leaves an index that does not fit the row, and SQLite refuses to delete such a
-//! row. Rows have sums of their own, indexes are made of them: the index is made anew, and the row goes.
+//! A bit that flips in an indexed column leaves an index that does not fit the row, and SQLite refuses to
+//! delete such a row. Rows have sums of their own, indexes are made of them: the index is made anew, and the
+//! row goes.
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -100,13 +101,14 @@ impl Registry {
         }
     }
 
-    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. `false`: the row is intact.
+    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. `false`: the row
+    /// is intact.
     pub(super) fn replace_damaged(&mut self, product: &Product, secret: &[u8]) -> rusqlite::Result<bool> {
         let activation = &product.dynamic_activation;
         let sql = concat!(
-            "UPDATE products AS p SET ou = ?1, name = ?3, secret = ?4, enabled = ?5, activation_enabled = ?6, \
-             activation_ends_at = ?7, activation_quota = ?8, model_json = ?9, created = ?10, issued_hour = 0, \
-             issued_count = 0 WHERE p.product_key = ?2 AND NOT (",
+            "UPDATE products AS p SET ou = ?1, name = ?3, secret = ?4, enabled = ?5, \
+             activation_enabled = ?6, activation_ends_at = ?7, activation_quota = ?8, model_json = ?9, \
+             created = ?10, issued_hour = 0, issued_count = 0 WHERE p.product_key = ?2 AND NOT (",
             product_intact!(),
             " AND p.model_sum IS row_sum('model', p.id, p.model_json))"
         );
@@ -137,7 +139,8 @@ impl Registry {
         self.connection.prepare_cached(sql)?.execute(params![name, at.0]).map(drop)
     }
 
-    /// What the log of a new device says where it takes the place of a damaged one. The trace has served then.
+    /// What the log of a new device says where it takes the place of a damaged one. The trace has served
+    /// then.
     pub(super) fn take_trace_of_damage(&self, device_key: &str) -> rusqlite::Result<Option<String>> {
         let name = format!("{TRACE}{device_key}");
         let exists = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = ?1)";

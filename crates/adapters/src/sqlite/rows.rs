@@ -42,8 +42,8 @@ macro_rules! product_intact {
 }
 pub(super) use product_intact;
 
-/// A device as it is shown; `last_seen_time` without what is not written down yet. To be followed by a `WHERE`. A
-/// damaged reference to the product hides no device.
+/// A device as it is shown; `last_seen_time` without what is not written down yet. To be followed by a
+/// `WHERE`. A damaged reference to the product hides no device.
 pub(super) const SELECT_DEVICE: &str = concat!(
     "SELECT d.id, d.ou, p.product_key, d.device_key, d.asset_id, d.name, d.enabled, \
      d.state, d.created, d.active_time, d.last_online_time, d.last_offline_time, \

@@ -50,7 +50,7 @@ pub(crate) enum DeviceCommand {
     Reset(ResetArgs),
     /// Remove a device with its secret and log; asks first
     #[command(
-        after_help = "A damaged device may be named by its asset id or by its id, as device list shows them.\n\n\
+        after_help = "A damaged device has its asset id and its id as names too; device list shows them.\n\n\
                             Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes"
     )]
     Delete(DeleteArgs),
@@ -58,7 +58,7 @@ pub(crate) enum DeviceCommand {
     Secret(DeviceArgs),
     /// Latest values of a device; its history with --from
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
-                            narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z --limit 1000\n  \
+                            narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
                             narrowgate device points 15bBZlRknc --from 2026-11-01T00:00:00Z --all -o json")]
     Points(PointsArgs),
 }

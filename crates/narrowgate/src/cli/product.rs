@@ -20,12 +20,13 @@ pub(crate) enum ProductCommand {
     },
     /// Change a product; what is not named stays
     #[command(after_help = "Examples:\n  narrowgate product update MuGsF6W4 --dynamic-activation on \
-                            --activation-ends 2027-01-31T18:00:00Z\n  narrowgate product update MuGsF6W4 --disable\n  \
+                            --activation-ends 2027-01-31T18:00:00Z\n  \
+                            narrowgate product update MuGsF6W4 --disable\n  \
                             narrowgate product update MuGsF6W4 --no-model --no-activation-ends")]
     Update(UpdateArgs),
     /// Remove a product that has no devices; asks first
     #[command(
-        after_help = "With --force its devices go with it, with their secrets and logs, and their sessions end.\n\
+        after_help = "With --force its devices, their secrets and logs go too, and their sessions end.\n\
                             Stored reports stay until their retention ends.\n\n\
                             Examples:\n  narrowgate product delete MuGsF6W4\n  \
                             narrowgate product delete MuGsF6W4 --force --yes"

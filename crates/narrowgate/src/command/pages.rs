@@ -1,5 +1,5 @@
-//! Every list that goes on: a page of it, or all of it page by page, so that no length of a list needs more memory than
-//! a page. As JSON it is one document either way.
+//! Every list that goes on: a page of it, or all of it page by page, so that no length of a list needs more
+//! memory than a page. As JSON it is one document either way.
 //!
 //! What does not belong to the document goes to standard error: how to go on, and what is damaged.
 

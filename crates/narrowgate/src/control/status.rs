@@ -1,5 +1,5 @@
-//! `status`: the fleet in numbers, and what the server and its disk say. All of it is of bounded size, and costs one look
-//! at each device.
+//! `status`: the fleet in numbers, and what the server and its disk say. All of it is of bounded size, and
+//! costs one look at each device.
 
 use std::{
     fs, io,

@@ -22,7 +22,8 @@ use crate::harness::Program;
 const T0: i64 = 1_767_225_600_000;
 const DAY: i64 = 86_400_000;
 
-/// A device with `values` values over three days (thousands at the same time), and entries of both kinds in its log.
+/// A device with `values` values over three days (thousands at the same time), and entries of both kinds in
+/// its log.
 fn filled(values: i64, entries: i64) -> Program {
     let program = Program::with_device();
     let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();

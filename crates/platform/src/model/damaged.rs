@@ -1,5 +1,5 @@
-//! Rows that are not as they were stored: what can be read of them, so that people can name and delete them. None of it
-//! need be true.
+//! Rows that are not as they were stored: what can be read of them, so that people can name and delete them.
+//! None of it need be true.
 
 use crate::ids::DeviceId;
 

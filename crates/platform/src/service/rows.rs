@@ -1,5 +1,5 @@
-//! Rows of lists as operators see them: intact ones, and damaged ones with nothing but the names by which they can be
-//! deleted. Lists of their own kind are pages.
+//! Rows of lists as operators see them: intact ones, and damaged ones with nothing but the names by which
+//! they can be deleted. Lists of their own kind are pages.
 
 use std::fmt;
 

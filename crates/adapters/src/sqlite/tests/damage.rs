@@ -55,8 +55,8 @@ fn shape(listed: &[Result<Device, DamagedDevice>]) -> Vec<(DeviceId, bool)> {
     listed.iter().map(|row| row.as_ref().map_or_else(|gone| (gone.id, false), |it| (it.id, true))).collect()
 }
 
-/// The second device is listed as damaged, and nobody else is the worse for it; it can be deleted, and registered with
-/// its old secret.
+/// The second device is listed as damaged, and nobody else is the worse for it; it can be deleted, and
+/// registered with its old secret.
 fn assert_it_hides_nobody_and_goes(data: &Path, ids: [DeviceId; 3], change: &str) {
     let store = open(data);
     let listed = rows(&store);
@@ -127,8 +127,8 @@ fn places(file: &[u8], bytes: &[u8]) -> Vec<usize> {
     (0..=file.len() - bytes.len()).filter(|&at| file[at..].starts_with(bytes)).collect()
 }
 
-/// Bits flip in the file itself, below SQLite: rows and indexes then differ. Small files are looked at when they are
-/// opened, large ones are not.
+/// Bits flip in the file itself, below SQLite: rows and indexes then differ. Small files are looked at when
+/// they are opened, large ones are not.
 #[test]
 fn a_bit_that_flips_in_a_device_or_its_index_hides_no_other() {
     for large in [false, true] {

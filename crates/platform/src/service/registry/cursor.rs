@@ -1,4 +1,5 @@
-//! Where the next page of a list begins, as a text that says nothing to people and is good for this list only.
+//! Where the next page of a list begins, as a text that says nothing to people and is good for this list
+//! only.
 
 use super::RegistryError;
 use crate::{ids::DeviceId, paging::Place};

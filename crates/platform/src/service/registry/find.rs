@@ -1,5 +1,5 @@
-//! Finds the device that somebody means, also one whose row is damaged: that one can be named as it is read, by its
-//! asset id, or by `id:` and its row id, and it can only be deleted.
+//! Finds the device that somebody means, also one whose row is damaged: that one can be named as it is read,
+//! by its asset id, or by `id:` and its row id, and it can only be deleted.
 
 use super::{Registry, RegistryError, devices::missing};
 use crate::{
@@ -22,20 +22,22 @@ pub fn id_of(found: &Found) -> DeviceId {
 }
 
 impl Registry {
-    /// Finds an intact device: by both keys, by `PK/DK` in one, by the device key alone where only one device has it, or
-    /// by its asset id.
+    /// Finds an intact device: by both keys, by `PK/DK` in one, by the device key alone where only one device
+    /// has it, or by its asset id.
     ///
     /// # Errors
     /// `Missing`, `Damaged`, or `Ambiguous` with the devices that are meant perhaps.
     pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, RegistryError> {
         self.find(first, second).await?.map_err(|damaged| RegistryError::Damaged {
             what: damaged.what,
-            hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew with its \
-                   old secret (device create --device-secret), or restore a backup: docs/operating.md, Damage",
+            hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew \
+                   with its old secret (device create --device-secret), or restore a backup: \
+                   docs/operating.md, Damage",
         })
     }
 
-    /// Finds a device, intact or damaged, as [`Self::resolve`] does; a damaged one also by `id:` and its row id.
+    /// Finds a device, intact or damaged, as [`Self::resolve`] does; a damaged one also by `id:` and its row
+    /// id.
     ///
     /// # Errors
     /// `Missing`, or `Ambiguous` with the devices that are meant perhaps.

@@ -67,7 +67,8 @@ impl Registry {
     /// Values of a device by time, newest first. The query's place and limit are those of `paging`.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before it begins.
+    /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
+    /// it begins.
     pub async fn points_history(
         &self,
         device: &Device,

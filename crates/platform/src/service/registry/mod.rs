@@ -55,8 +55,8 @@ impl Registry {
         let product = self.store.product(product_key).await.map_err(|error| match error {
             StoreError::Damaged(what) => RegistryError::Damaged {
                 what,
-                hint: "put it right (product create NAME --product-key PK --product-secret OLD keeps its devices), \
-                       or restore a backup: docs/operating.md, Damage",
+                hint: "put it right (product create NAME --product-key PK --product-secret OLD keeps its \
+                       devices), or restore a backup: docs/operating.md, Damage",
             },
             other => other.into(),
         })?;

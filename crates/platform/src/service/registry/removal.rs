@@ -1,7 +1,7 @@
 //! Deletes a product, with its devices where that is wished.
 //!
-//! Devices go in steps, so that a large product stops nobody's reports: the product is switched off first, and no step
-//! leaves a device without a product. One that was cut off is simply asked for again.
+//! Devices go in steps, so that a large product stops nobody's reports: the product is switched off first,
+//! and no step leaves a device without a product. One that was cut off is simply asked for again.
 
 use super::{Registry, RegistryError, products::ProductPatch};
 use crate::{ids::DeviceId, ports::StoreError, service::rows::ProductDeleted};
@@ -10,9 +10,9 @@ use crate::{ids::DeviceId, ports::StoreError, service::rows::ProductDeleted};
 pub const DELETE_CHUNK: usize = 500;
 
 impl Registry {
-    /// One step of deleting a product: up to [`DELETE_CHUNK`] of its devices, and the product itself once it has none.
-    /// Ask again until it is done. The caller ends the sessions of the devices, and of the product. A damaged product is
-    /// named as it is read, or by `id:` and its row id.
+    /// One step of deleting a product: up to [`DELETE_CHUNK`] of its devices, and the product itself once it
+    /// has none. Ask again until it is done. The caller ends the sessions of the devices, and of the product.
+    /// A damaged product is named as it is read, or by `id:` and its row id.
     ///
     /// # Errors
     /// `Missing` where there is none; `NotEmpty` where it has devices and `force` is not set.

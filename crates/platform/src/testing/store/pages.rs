@@ -1,4 +1,5 @@
-//! Checks of pages: each list read in pages of every size is the list read at once, also while rows are added.
+//! Checks of pages: each list read in pages of every size is the list read at once, also while rows are
+//! added.
 
 use super::fixtures::{
     append, at, history, log, one_device, refusal, refusals, report, report_arriving, resumed, shown, write,
