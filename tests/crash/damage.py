@@ -102,7 +102,9 @@ def _look(programs, server, ledger, right, name):
         return [], "refused to start with a reason"
     faults, found, told = [], set(), _tells(server)
     with ThreadPoolExecutor(READERS) as pool:
-        for device, (text, refusal) in enumerate(pool.map(lambda n: _points(programs, server, n), range(1, DEVICES + 1)), 1):
+        read = pool.map(lambda n: _points(programs, server, n), range(1, DEVICES + 1))
+        for device, (text, warned, refusal) in enumerate(read, 1):
+            told = told or warned
             if refusal is not None:
                 told = True
                 if "panicked" in refusal or "error: " not in refusal:
@@ -113,7 +115,8 @@ def _look(programs, server, ledger, right, name):
                     faults.append(f"shown twice: device {device} report {report & 0xFFFFFFFF}")
                 found.add(report)
     for kind in LISTS:
-        shown, refusal = _listed(programs, server, kind)
+        shown, warned, refusal = _listed(programs, server, kind)
+        told = told or warned
         if refusal is not None:
             told = True
             if "panicked" in refusal or "error: " not in refusal:
@@ -142,21 +145,26 @@ def _tells(server):
 
 
 def _listed(programs, server, kind):
-    """What the list shows of what only operators change, or why it shows nothing."""
+    """What the list shows of what only operators change, whether it says that rows are damaged, or why it shows nothing."""
     command = [programs.narrowgate, kind, "list", *LISTS[kind], "--data", str(server.data), "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     if done.returncode != 0:
-        return [], done.stderr
+        return [], True, done.stderr
     rows = json.loads(done.stdout)
     rows = rows["devices"] if kind == "device" else rows
-    return [{name: value for name, value in row.items() if name not in CHANGING} for row in rows], None
+    # A damaged row shows the names that are read of it and claims nothing.
+    intact = [row for row in rows if not row.get("damaged")]
+    shown = [{name: value for name, value in row.items() if name not in CHANGING} for row in intact]
+    return shown, "damaged" in done.stderr, None
 
 
 def _points(programs, server, device):
-    """What the program shows of a device, or why it shows nothing."""
+    """What the program shows of a device, whether it says that reports are damaged, or why it shows nothing."""
     command = [programs.narrowgate, "device", "points", f"{PRODUCT}/load-{device:07}", "--from", "0", "--limit", "10000"]
     done = subprocess.run([*command, "--data", str(server.data), "-o", "json"], capture_output=True, text=True, timeout=30)
-    return (json.loads(done.stdout), None) if done.returncode == 0 else ([], done.stderr)
+    if done.returncode != 0:
+        return [], True, done.stderr
+    return json.loads(done.stdout), "damaged" in done.stderr, None
 
 
 def _reports(device, values, faults):

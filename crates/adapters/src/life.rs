@@ -181,15 +181,21 @@ pub(crate) fn entry(device: DeviceId, at: UnixMillis, event: LogEvent) -> LogEnt
     }
 }
 
-/// The trace of a deleted device: it belongs to no device any more.
+/// What a device's log says of its new name.
+pub(crate) fn renamed_entry(device: DeviceId, at: UnixMillis, from: &str, to: &str) -> LogEntry {
+    LogEntry { detail: Some(format!("from {from:?} to {to:?}")), ..entry(device, at, LogEvent::Renamed) }
+}
+
+/// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its row,
+/// where something was.
 pub(crate) fn deleted_entry(
-    product_key: &str,
-    device_key: &str,
+    (product_key, device_key): (&str, &str),
+    damage: Option<String>,
     device: DeviceId,
     at: UnixMillis,
 ) -> LogEntry {
     let identity = Some(format!("{product_key}/{device_key}"));
-    LogEntry { device: None, identity, ..entry(device, at, LogEvent::Deleted) }
+    LogEntry { device: None, identity, detail: damage, ..entry(device, at, LogEvent::Deleted) }
 }
 
 #[cfg(test)]

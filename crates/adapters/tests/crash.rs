@@ -17,7 +17,7 @@ use narrowgate_platform::{
     ports::{HistoryQuery, Store, StoreError, Write},
     testing::{
         block_on,
-        store::fixtures::{append, at, device, login, name, one_device, report},
+        store::fixtures::{append, at, device, history, login, name, one_device, report},
     },
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -48,7 +48,7 @@ fn batch(device: DeviceId, n: i64) -> Vec<Write> {
 /// Numbers of the stored batches, each of which is there as a whole and once.
 fn stored(store: &SqliteStore) -> Vec<i64> {
     let query = HistoryQuery { limit: usize::MAX, ..HistoryQuery::default() };
-    let values = block_on(store.points_history(the_device(store), query)).unwrap();
+    let values = history(store, the_device(store), query);
     let numbers: Vec<i64> = values.iter().rev().map(|value| value.value.get().parse().unwrap()).collect();
     let batches: Vec<i64> = numbers.chunks(BATCH as usize).map(|chunk| chunk[0] / BATCH).collect();
     let whole: Vec<i64> = batches.iter().flat_map(|n| n * BATCH..(n + 1) * BATCH).collect();

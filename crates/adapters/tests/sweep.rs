@@ -6,7 +6,9 @@ use narrowgate_platform::{
     ports::{Issued, Store},
     testing::{
         block_on,
-        store::fixtures::{T0, activating_product, at, credentials, device, issue, new_device, product},
+        store::fixtures::{
+            T0, activating_product, at, credentials, device, issue, new_device, product, refusals,
+        },
     },
 };
 
@@ -36,7 +38,7 @@ fn attack_163_a_sweep_of_a_hundred_thousand_keys() {
     let quota = DynamicActivation::QUOTA_PER_HOUR as usize;
     assert_eq!(issued, Vec::from_iter(0..quota), "an hour gives an hour's quota, whoever asks");
     // The operator sees it, and the devices that were not reached keep what they had.
-    let seen = block_on(store.refusals(10)).unwrap();
+    let seen = refusals(&store, 10);
     assert!(
         !seen.is_empty() && seen.iter().all(|entry| entry.reason == Some(Reason::RateLimited)),
         "{seen:?}"

@@ -8,6 +8,7 @@
 pub mod device_api;
 pub mod ids;
 pub mod model;
+pub mod paging;
 pub mod ports;
 pub mod rules;
 pub mod secret;

@@ -10,11 +10,14 @@ use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         credential::CredentialLookup,
+        damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState, NewDevice},
         log::LogEntry,
         message::{Message, PointValue},
+        overview::{Overview, OverviewQuery},
         product::Product,
     },
+    paging::{Page, Part, Place},
     secret::Secret,
 };
 
@@ -149,6 +152,8 @@ pub struct DeviceQuery {
     pub product_key: Option<String>,
     /// Only with this key (several organisation units may have one each).
     pub device_key: Option<String>,
+    /// Only with this asset id.
+    pub asset_id: Option<String>,
     /// Only in this state; disabled ones are listed by `disabled`.
     pub state: Option<DeviceState>,
     /// Only disabled (`true`) or only enabled (`false`) ones.
@@ -168,6 +173,8 @@ pub struct HistoryQuery {
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
     pub to: Option<UnixMillis>,
+    /// Only what comes behind this place: where the last page ended.
+    pub after: Option<Place>,
     /// At most so many values.
     pub limit: usize,
 }
@@ -247,14 +254,25 @@ pub trait Store: Send + Sync + 'static {
         peer: String,
     ) -> PortFuture<'static, Result<Issued, StoreError>>;
 
-    /// Adds a product. `Exists` where the key is taken.
+    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices
+    /// stay.
     fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>>;
     /// Replaces name, switches, activation and model of a product.
     fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>>;
     /// One product.
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>>;
-    /// All products, by creation.
-    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>>;
+    /// All products, by creation; a damaged row stands where it is and hides no other.
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>>;
+    /// Removes up to `limit` devices of a product in one transaction, as [`Self::delete_device`] does; says
+    /// which. The product may be damaged.
+    fn delete_devices_of(
+        &self,
+        product_key: String,
+        limit: usize,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>>;
+    /// Removes a product that has no devices, else `Conflict`. The product may be damaged.
+    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// Adds devices in one transaction; a result for each, in order. A device that exists does not hinder the others.
     fn create_devices(
@@ -266,8 +284,19 @@ pub trait Store: Send + Sync + 'static {
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>>;
     /// One device by its id.
     fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>>;
-    /// A page of devices, by id.
-    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>>;
+    /// A page of devices, by id. A damaged row stands where it is, found by its values as they are read, and
+    /// hides no other.
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>>;
+    /// Gives the device another name for people, with a log entry.
+    fn rename_device(
+        &self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>>;
     /// Sets the switch, with a log entry.
     fn set_device_enabled(
         &self,
@@ -282,22 +311,22 @@ pub trait Store: Send + Sync + 'static {
         secret: Secret,
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Device, StoreError>>;
-    /// Removes the device, its secret, log and presence history. Stored messages go with retention.
+    /// Removes the device, its secret, log and presence history. Stored messages go with retention. A damaged
+    /// row can be removed too; when a device of its key is registered again, its log says so.
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// Latest value of every point of a device, by identifier.
     fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>>;
-    /// Values by time, newest first.
+    /// Values by time, newest first; of equal times the later arrival first.
     fn points_history(
         &self,
         device: DeviceId,
         query: HistoryQuery,
-    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>>;
+    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>>;
     /// The device's log, newest first: refusals and all other entries, each bounded by itself.
-    fn device_log(&self, device: DeviceId, limit: usize)
-    -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>>;
+    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>>;
     /// Refusals of all, newest first, those of unknown devices included (bounded: the oldest go first).
-    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>>;
+    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>>;
     /// Presence changes, newest first.
     fn presence_history(
         &self,
@@ -306,6 +335,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>>;
     /// Devices that are online by the last committed write.
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>>;
+    /// Counts over the whole fleet; reads rows without judging whether they are damaged.
+    fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
 
     /// Finishes what is under way and closes; later calls fail.
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>>;

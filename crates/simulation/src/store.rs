@@ -12,11 +12,14 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         credential::CredentialLookup,
+        damaged::{DamagedDevice, DamagedProduct},
         device::{Device, NewDevice},
         log::LogEntry,
         message::PointValue,
+        overview::{Overview, OverviewQuery},
         product::Product,
     },
+    paging::{Page, Part},
     ports::{
         DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
         Write, Written,
@@ -280,8 +283,21 @@ impl Store for SimulatedStore {
         }
     }
 
-    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.durable.products()
+    }
+
+    fn delete_devices_of(
+        &self,
+        product_key: String,
+        limit: usize,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
+        self.durable.delete_devices_of(product_key, limit, at)
+    }
+
+    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
+        self.durable.delete_product(product_key)
     }
 
     fn create_devices(
@@ -300,8 +316,20 @@ impl Store for SimulatedStore {
         self.durable.device_by_id(device)
     }
 
-    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>> {
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.durable.devices(query)
+    }
+
+    fn rename_device(
+        &self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        self.durable.rename_device(device, name, at)
     }
 
     fn set_device_enabled(
@@ -334,20 +362,16 @@ impl Store for SimulatedStore {
         &self,
         device: DeviceId,
         query: HistoryQuery,
-    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         self.durable.points_history(device, query)
     }
 
-    fn device_log(
-        &self,
-        device: DeviceId,
-        limit: usize,
-    ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        self.durable.device_log(device, limit)
+    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        self.durable.device_log(device, part)
     }
 
-    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        self.durable.refusals(limit)
+    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        self.durable.refusals(part)
     }
 
     fn presence_history(
@@ -360,6 +384,10 @@ impl Store for SimulatedStore {
 
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
         self.durable.online_devices()
+    }
+
+    fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
+        self.durable.overview(query)
     }
 
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {

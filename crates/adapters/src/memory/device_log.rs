@@ -7,6 +7,7 @@ use std::{cmp::Reverse, collections::VecDeque};
 
 use narrowgate_platform::{
     model::log::{LogEntry, LogEvent},
+    paging::{Collector, Page, Part, Place},
     ports::{DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX},
 };
 
@@ -30,10 +31,18 @@ impl DeviceLog {
         self.written += 1;
     }
 
-    /// The newest `limit` entries of both kinds, newest first.
-    pub(super) fn newest(&self, limit: usize) -> Vec<LogEntry> {
-        let mut entries: Vec<_> = self.refusals.iter().chain(&self.others).collect();
+    /// A part of both kinds, newest first.
+    pub(super) fn part(&self, part: Part) -> Page<LogEntry> {
+        let follows = |number: u64| part.after.is_none_or(|after| (number as i64) < after.0[0]);
+        let both = self.refusals.iter().chain(&self.others);
+        let mut entries: Vec<_> = both.filter(|(number, _)| follows(*number)).collect();
         entries.sort_unstable_by_key(|(number, _)| Reverse(*number));
-        entries.into_iter().take(limit).map(|(_, entry)| entry.clone()).collect()
+        let mut page = Collector::new(part.limit);
+        for (number, entry) in entries {
+            if !page.take(Place([*number as i64, 0, 0, 0]), entry.clone()) {
+                break;
+            }
+        }
+        page.finish()
     }
 }

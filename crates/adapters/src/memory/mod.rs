@@ -7,6 +7,7 @@
 //! One lock, held for a batch; every step on the data path is O(1) in the number of devices.
 
 mod device_log;
+mod pages;
 mod state;
 
 use std::sync::{Mutex, PoisonError};
@@ -15,11 +16,14 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         credential::CredentialLookup,
+        damaged::{DamagedDevice, DamagedProduct},
         device::{Device, NewDevice},
         log::LogEntry,
         message::PointValue,
+        overview::{Overview, OverviewQuery},
         product::Product,
     },
+    paging::{Page, Part},
     ports::{
         DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
         StoreError, Write, Written,
@@ -102,8 +106,21 @@ impl Store for MemoryStore {
         self.with(|state| Ok(state.product(product_key)))
     }
 
-    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {
-        self.with(|state| Ok(state.products()))
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
+        self.with(|state| Ok(state.products().into_iter().map(Ok).collect()))
+    }
+
+    fn delete_devices_of(
+        &self,
+        product_key: String,
+        limit: usize,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
+        self.with(|state| state.delete_devices_of(&product_key, limit, at))
+    }
+
+    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
+        self.with(|state| state.delete_product(&product_key))
     }
 
     fn create_devices(
@@ -122,8 +139,20 @@ impl Store for MemoryStore {
         self.with(|state| Ok(state.device_by_id(device)))
     }
 
-    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>> {
-        self.with(|state| Ok(state.devices(&query)))
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
+        self.with(|state| Ok(state.devices(&query).into_iter().map(Ok).collect()))
+    }
+
+    fn rename_device(
+        &self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        self.with(|state| state.rename_device(device, name, at))
     }
 
     fn set_device_enabled(
@@ -156,20 +185,16 @@ impl Store for MemoryStore {
         &self,
         device: DeviceId,
         query: HistoryQuery,
-    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         self.with(|state| Ok(state.points_history(device, &query)))
     }
 
-    fn device_log(
-        &self,
-        device: DeviceId,
-        limit: usize,
-    ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        self.with(|state| Ok(state.device_log(device, limit)))
+    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        self.with(|state| Ok(state.device_log(device, part)))
     }
 
-    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        self.with(|state| Ok(state.refusals(limit)))
+    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        self.with(|state| Ok(state.refusals(part)))
     }
 
     fn presence_history(
@@ -182,6 +207,10 @@ impl Store for MemoryStore {
 
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
         self.with(|state| Ok(state.online_devices()))
+    }
+
+    fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
+        self.with(|state| Ok(state.overview(query)))
     }
 
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {

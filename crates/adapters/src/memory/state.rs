@@ -15,8 +15,8 @@ use narrowgate_platform::{
         product::Product,
     },
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, SimilarNames,
-        StoreError, UNKNOWN_REFUSALS_MAX, Write, Written,
+        DeviceQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, SimilarNames, StoreError,
+        UNKNOWN_REFUSALS_MAX, Write, Written,
     },
     secret::Secret,
 };
@@ -24,7 +24,7 @@ use narrowgate_platform::{
 use super::device_log::DeviceLog;
 use crate::{
     former::FormerSecrets,
-    latest::{LatestPoints, for_each_point},
+    latest::LatestPoints,
     life::{self, IssueCase, Life},
 };
 
@@ -36,7 +36,8 @@ const SIMILAR_LOOKS_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    products: Vec<ProductRow>,
+    /// `None` once deleted, so that indexes stay what they are.
+    products: Vec<Option<ProductRow>>,
     /// Index into `products`.
     product_keys: HashMap<String, usize>,
     /// Device `n` at `n - 1`; `None` once deleted, so that no id is used again.
@@ -45,8 +46,11 @@ pub(super) struct State {
     device_keys: HashMap<Box<str>, Vec<DeviceId>>,
     /// Asset ids of all devices.
     assets: HashSet<Box<str>>,
-    /// Refusals of all, oldest first.
-    refusals: VecDeque<LogEntry>,
+    /// Refusals of all, oldest first, each with its number.
+    pub(super) refusals: VecDeque<(u64, LogEntry)>,
+    /// Refusals and reports that were ever written.
+    refused: u64,
+    reported: u64,
     former: FormerSecrets,
 }
 
@@ -58,26 +62,29 @@ struct ProductRow {
 }
 
 #[derive(Debug)]
-struct DeviceRow {
+pub(super) struct DeviceRow {
     id: DeviceId,
-    product: usize,
+    pub(super) product: usize,
     device_key: Box<str>,
     asset_id: Box<str>,
     name: Box<str>,
     secret: Secret,
     /// `enabled` is the device's own switch here.
-    life: Life,
+    pub(super) life: Life,
     created: UnixMillis,
     latest: LatestPoints,
-    messages: VecDeque<Report>,
-    log: DeviceLog,
+    pub(super) messages: VecDeque<Report>,
+    pub(super) log: DeviceLog,
     presence: VecDeque<PresenceChange>,
 }
 
 #[derive(Debug)]
-struct Report {
-    time: UnixMillis,
-    points_json: Box<str>,
+pub(super) struct Report {
+    /// The later of two has the greater one.
+    pub(super) number: u64,
+    pub(super) time: UnixMillis,
+    pub(super) arrival: UnixMillis,
+    pub(super) points_json: Box<str>,
 }
 
 impl State {
@@ -86,7 +93,7 @@ impl State {
             return CredentialLookup::ProductUnknown;
         };
         let Some(row) = self.find(product, device_key) else { return CredentialLookup::DeviceUnknown };
-        let product = &self.products[product].product;
+        let product = self.product_of(product);
         CredentialLookup::Found(Box::new(Credentials {
             device: row.id,
             asset_id: row.asset_id.to_string(),
@@ -109,7 +116,7 @@ impl State {
         let mut keys = self.device_keys.iter().take(SIMILAR_LOOKS_MAX);
         let ids = keys.find(|(key, _)| key.eq_ignore_ascii_case(&name.device_key)).map(|(_, ids)| ids);
         let device = ids.and_then(|ids| self.row(*ids.first()?)).map(|row| DeviceName {
-            product_key: self.products[row.product].product.product_key.clone(),
+            product_key: self.product_of(row.product).product_key.clone(),
             device_key: row.device_key.to_string(),
         });
         SimilarNames { product_key: product_key.cloned(), device }
@@ -134,12 +141,15 @@ impl State {
     }
 
     fn message(&mut self, message: Message) -> Written {
+        let number = self.reported;
+        self.reported += 1;
         let Some(row) = self.enabled_row_mut(message.device) else { return Written::DeviceUnavailable };
         if message.kind == MessageKind::Points {
             row.latest.report(&message.points_json, message.time);
         }
         row.life.last_seen_time = row.life.last_seen_time.max(Some(message.arrival));
-        let report = Report { time: message.time, points_json: message.points_json };
+        let Message { time, arrival, points_json, .. } = message;
+        let report = Report { number, time, arrival, points_json };
         push_bounded(&mut row.messages, report, MESSAGES_PER_DEVICE_MAX);
         Written::Done
     }
@@ -196,7 +206,8 @@ impl State {
     /// Files an entry with its device, and with the refusals if it is one.
     fn note(&mut self, entry: LogEntry) {
         if entry.event == LogEvent::Refused {
-            push_bounded(&mut self.refusals, entry.clone(), UNKNOWN_REFUSALS_MAX);
+            push_bounded(&mut self.refusals, (self.refused, entry.clone()), UNKNOWN_REFUSALS_MAX);
+            self.refused += 1;
         }
         if let Some(row) = entry.device.and_then(|device| self.row_mut(device)) {
             row.note(entry);
@@ -213,7 +224,9 @@ impl State {
         let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
             return Issued::DeviceUnavailable;
         };
-        let ProductRow { product, issued } = &mut self.products[row.product];
+        let Some(ProductRow { product, issued }) = &mut self.products[row.product] else {
+            return Issued::DeviceUnavailable;
+        };
         let hour = life::clock_hour(at);
         let issued_this_hour = if issued.0 == hour { issued.1 } else { 0 };
         let case = IssueCase {
@@ -240,15 +253,16 @@ impl State {
             return Err(StoreError::Exists { what: "product", key: product.product_key });
         }
         self.product_keys.insert(product.product_key.clone(), self.products.len());
-        self.products.push(ProductRow { product, issued: (0, 0) });
+        self.products.push(Some(ProductRow { product, issued: (0, 0) }));
         Ok(())
     }
 
     pub(super) fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
-        let Some(&index) = self.product_keys.get(&product.product_key) else {
+        let index = self.product_keys.get(&product.product_key);
+        let Some(row) = index.and_then(|&index| self.products[index].as_mut()) else {
             return Err(StoreError::Missing { what: "product", key: product.product_key });
         };
-        let kept = &mut self.products[index].product;
+        let kept = &mut row.product;
         kept.name = product.name;
         kept.dynamic_activation = product.dynamic_activation;
         kept.enabled = product.enabled;
@@ -257,23 +271,49 @@ impl State {
     }
 
     pub(super) fn product(&self, product_key: &str) -> Option<Product> {
-        self.product_keys.get(product_key).map(|&index| self.products[index].product.clone())
+        self.product_keys.get(product_key).map(|&index| self.product_of(index).clone())
     }
 
     pub(super) fn products(&self) -> Vec<Product> {
-        self.products.iter().map(|row| row.product.clone()).collect()
+        self.products.iter().flatten().map(|row| row.product.clone()).collect()
+    }
+
+    pub(super) fn delete_devices_of(
+        &mut self,
+        product_key: &str,
+        limit: usize,
+        at: UnixMillis,
+    ) -> Result<Vec<DeviceId>, StoreError> {
+        let Some(&product) = self.product_keys.get(product_key) else {
+            return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
+        };
+        let of_product = self.devices.iter().flatten().filter(|row| row.product == product);
+        let ids: Vec<DeviceId> = of_product.take(limit).map(|row| row.id).collect();
+        for &id in &ids {
+            self.delete_device(id, at)?;
+        }
+        Ok(ids)
+    }
+
+    pub(super) fn delete_product(&mut self, product_key: &str) -> Result<(), StoreError> {
+        let Some(&product) = self.product_keys.get(product_key) else {
+            return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
+        };
+        if self.devices.iter().flatten().any(|row| row.product == product) {
+            return Err(StoreError::Conflict(format!("product {product_key} has devices")));
+        }
+        self.product_keys.remove(product_key);
+        self.products[product] = None;
+        Ok(())
     }
 
     pub(super) fn create_device(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
         let Some(&product) = self.product_keys.get(&new.product_key) else {
             return Err(StoreError::Missing { what: "product", key: new.product_key });
         };
-        let unit = &self.products[product].product.ou;
+        let unit = &self.product_of(product).ou;
         let same_key = self.device_keys.get(&*new.device_key).map_or(&[][..], Vec::as_slice);
-        if same_key
-            .iter()
-            .filter_map(|&id| self.row(id))
-            .any(|row| self.products[row.product].product.ou == *unit)
+        if same_key.iter().filter_map(|&id| self.row(id)).any(|row| self.product_of(row.product).ou == *unit)
         {
             return Err(StoreError::Exists { what: "device", key: new.device_key });
         }
@@ -325,10 +365,23 @@ impl State {
         let rows = self.devices[first..].iter().flatten().filter(|row| {
             product.is_none_or(|product| row.product == product)
                 && query.device_key.as_deref().is_none_or(|key| *row.device_key == *key)
+                && query.asset_id.as_deref().is_none_or(|asset_id| *row.asset_id == *asset_id)
                 && query.state.is_none_or(|state| row.life.state == state)
                 && query.disabled.is_none_or(|disabled| row.life.enabled != disabled)
         });
         rows.take(query.limit).map(|row| self.shown(row)).collect()
+    }
+
+    pub(super) fn rename_device(
+        &mut self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        row.note(life::renamed_entry(device, at, &row.name, &name));
+        row.name = name.into();
+        self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
     pub(super) fn set_device_enabled(
@@ -375,56 +428,15 @@ impl State {
             }
         }
         self.assets.remove(&row.asset_id);
-        self.refusals.retain(|entry| entry.device != Some(device));
+        self.refusals.retain(|(_, entry)| entry.device != Some(device));
         self.former.forget(device);
-        let product_key = &self.products[row.product].product.product_key;
+        let product_key = &self.product_of(row.product).product_key;
         tracing::info!(product_key, device_key = &*row.device_key, at = at.0, "device deleted");
         Ok(())
     }
 
     pub(super) fn points_latest(&self, device: DeviceId) -> Vec<PointValue> {
         self.row(device).map_or_else(Vec::new, |row| row.latest.values())
-    }
-
-    pub(super) fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Vec<PointValue> {
-        let Some(row) = self.row(device) else { return Vec::new() };
-        let mut reports: Vec<&Report> = row
-            .messages
-            .iter()
-            .rev()
-            .filter(|report| query.from.is_none_or(|from| report.time >= from))
-            .filter(|report| query.to.is_none_or(|to| report.time < to))
-            .collect();
-        // Stable: of equal times the later arrival stays first.
-        reports.sort_by_key(|report| std::cmp::Reverse(report.time));
-        let mut values = Vec::new();
-        for report in reports {
-            if values.len() >= query.limit {
-                break;
-            }
-            for_each_point(&report.points_json, |point, value| {
-                if query.point.as_deref().is_none_or(|wanted| wanted == point) {
-                    values.push(PointValue {
-                        point: point.to_owned(),
-                        value: value.into(),
-                        time: report.time,
-                    });
-                }
-            });
-        }
-        values.truncate(query.limit);
-        values
-    }
-
-    pub(super) fn device_log(&self, device: DeviceId, limit: usize) -> Vec<LogEntry> {
-        self.row(device).map_or_else(Vec::new, |row| row.log.newest(limit))
-    }
-
-    pub(super) fn refusals(&self, limit: usize) -> Vec<LogEntry> {
-        let mut entries = newest(&self.refusals, usize::MAX);
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.time));
-        entries.truncate(limit);
-        entries
     }
 
     pub(super) fn presence_history(&self, device: DeviceId, limit: usize) -> Vec<PresenceChange> {
@@ -438,7 +450,18 @@ impl State {
             .collect()
     }
 
-    fn row(&self, device: DeviceId) -> Option<&DeviceRow> {
+    /// Devices that are there.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &DeviceRow> {
+        self.devices.iter().flatten().map(|row| &**row)
+    }
+
+    /// Products that are there, by their index.
+    pub(super) fn products_by_index(&self) -> impl Iterator<Item = (usize, &Product)> {
+        let rows = self.products.iter().enumerate();
+        rows.filter_map(|(index, row)| Some((index, &row.as_ref()?.product)))
+    }
+
+    pub(super) fn row(&self, device: DeviceId) -> Option<&DeviceRow> {
         self.devices.get(slot(device)?)?.as_deref()
     }
 
@@ -449,7 +472,13 @@ impl State {
     /// The device, if its own switch and its product's are on.
     fn enabled_row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
         let row = self.devices.get_mut(slot(device)?)?.as_deref_mut()?;
-        (row.life.enabled && self.products[row.product].product.enabled).then_some(row)
+        let product = self.products[row.product].as_ref()?;
+        (row.life.enabled && product.product.enabled).then_some(row)
+    }
+
+    /// The product of a device or of a key: it stays as long as either does.
+    fn product_of(&self, index: usize) -> &Product {
+        &self.products[index].as_ref().expect("a product that has a key or a device is there").product
     }
 
     fn find(&self, product: usize, device_key: &str) -> Option<&DeviceRow> {
@@ -458,7 +487,7 @@ impl State {
     }
 
     fn shown(&self, row: &DeviceRow) -> Device {
-        let product = &self.products[row.product].product;
+        let product = self.product_of(row.product);
         Device {
             id: row.id,
             ou: product.ou.clone(),
@@ -512,10 +541,10 @@ fn newest<T: Clone>(list: &VecDeque<T>, limit: usize) -> Vec<T> {
 mod tests {
     use super::*;
     use narrowgate_platform::{
-        ports::Store,
+        ports::{HistoryQuery, Store},
         testing::{
             block_on,
-            store::fixtures::{append, at, one_device, report},
+            store::fixtures::{append, at, history, one_device, report},
         },
     };
 
@@ -527,7 +556,7 @@ mod tests {
         let count = MESSAGES_PER_DEVICE_MAX as i64;
         append(&store, (1..=count).map(|n| report(id, at(n), &format!(r#"{{"n":{n}}}"#))).collect());
         let query = HistoryQuery { limit: usize::MAX, ..HistoryQuery::default() };
-        let kept = block_on(store.points_history(id, query)).unwrap();
+        let kept = history(&store, id, query);
         assert_eq!(kept.len(), MESSAGES_PER_DEVICE_MAX);
         assert!(kept.iter().all(|value| value.point == "n"));
         assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 2);

@@ -18,6 +18,11 @@ impl Day {
         Self(time.0.div_euclid(MS_PER_DAY).clamp(0, LAST))
     }
 
+    /// Days since 1970-01-01.
+    pub(super) fn number(self) -> i64 {
+        self.0
+    }
+
     /// So many days earlier, not before 1970.
     pub(super) fn minus(self, days: u32) -> Self {
         Self((self.0 - i64::from(days)).max(0))

@@ -26,6 +26,17 @@ pub(super) struct Format {
     version: u32,
     schema: &'static str,
     tables: &'static [&'static str],
+    /// Whether indexes that do not fit their rows are made anew at the start, where nothing else is wrong.
+    /// Every row has a sum, so it shows which of the two was right.
+    heals_indexes: bool,
+}
+
+/// A file that was looked at.
+pub(super) struct Inspected {
+    /// Only looks.
+    pub(super) connection: Connection,
+    /// An index that does not fit its rows, as SQLite says it.
+    pub(super) index_misfit: Option<String>,
 }
 
 /// Products, devices, logs, latest values.
@@ -35,6 +46,7 @@ pub(super) const REGISTRY: Format = Format {
     version: 3,
     schema: include_str!("registry.sql"),
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
+    heals_indexes: true,
 };
 
 /// Messages that arrived on one day.
@@ -44,6 +56,7 @@ pub(super) const MESSAGES: Format = Format {
     version: 2,
     schema: include_str!("messages.sql"),
     tables: &["messages", "footer"],
+    heals_indexes: false,
 };
 
 /// A registry or last message file of up to so many bytes is checked when it is opened, pages and indexes: some ten
@@ -86,7 +99,7 @@ impl Format {
 
     /// A connection that only looks, after tables and (for small files) pages were found in order. Leaves every
     /// file as it is.
-    pub(super) fn inspect(&self, file: &Path) -> Result<Connection, OpenError> {
+    pub(super) fn inspect(&self, file: &Path) -> Result<Inspected, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);
         let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
         let connection = if log_is_empty {
@@ -103,14 +116,16 @@ impl Format {
             connection
         };
         self.check_tables(&connection, file)?;
+        let mut index_misfit = None;
         if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
-            let verdict: String =
-                connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
-            if verdict != "ok" {
-                return Err(OpenError::Damaged { file: file.to_owned(), reason: verdict });
+            for finding in findings(&connection).map_err(sqlite)? {
+                if !self.heals_indexes || !is_about_an_index(&finding) {
+                    return Err(OpenError::Damaged { file: file.to_owned(), reason: finding });
+                }
+                index_misfit.get_or_insert(finding);
             }
         }
-        Ok(connection)
+        Ok(Inspected { connection, index_misfit })
     }
 
     fn check_tables(&self, connection: &Connection, file: &Path) -> Result<(), OpenError> {
@@ -222,6 +237,22 @@ impl Format {
         settle_plans(&connection).map_err(sqlite)?;
         Ok(connection)
     }
+}
+
+/// What SQLite's check finds; nothing where all is in order.
+fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA integrity_check")?;
+    let findings: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(if findings == ["ok"] { Vec::new() } else { findings })
+}
+
+/// Whether a finding says only that an index and its rows differ (`row 3 missing from index …`).
+fn is_about_an_index(finding: &str) -> bool {
+    let of_row = finding.starts_with("row ")
+        && (finding.contains(" missing from index ") || finding.contains(" values differ from index "));
+    of_row
+        || finding.starts_with("wrong # of entries in index ")
+        || finding.starts_with("non-unique entry in index ")
 }
 
 /// Names of the files in a data directory.

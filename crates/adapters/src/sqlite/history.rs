@@ -1,23 +1,51 @@
-//! Values by time across message files.
+//! Values by time across message files, page by page.
 //!
 //! A report lies in the file of the day on which it arrived, which may be long after its own time. So every file
 //! whose time span touches the question is looked at, the latest span first, until the files left cannot hold
 //! anything newer than what was found.
+//!
+//! The order of all reports is by time, day of arrival, and id in that day's file, the greatest first. A
+//! page's place is time, day and id of its last report, and how many points of that report were given:
+//! reports that come meanwhile have places of their own before or behind it. A damaged report is left out and
+//! counted.
 
 use std::cmp::Reverse;
 
-use narrowgate_platform::{ids::UnixMillis, model::message::PointValue, ports::HistoryQuery};
-use rusqlite::{Connection, params};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::message::PointValue,
+    paging::{Collector, Page, Place},
+    ports::HistoryQuery,
+};
+use rusqlite::{Connection, Row};
 
-use super::{day::Day, day_file::TimeSpan, readers::Reader, sum};
+use super::{day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, sum};
 use crate::latest::for_each_point;
+
+/// A report's place in the order of all: time, day of arrival, id.
+type Order = (i64, i64, i64);
+
+/// Points of a report that are asked for, each with its number in the report, from 1.
+type Values = Vec<(i64, PointValue)>;
+
+/// What to look for.
+struct Search<'a> {
+    device: i64,
+    point: Option<&'a str>,
+    /// Times from here on.
+    from: i64,
+    /// The newest report that counts, and how many of its points were given already.
+    newest: Order,
+    had: i64,
+    /// Values to find: one more than the page holds tells whether another one follows.
+    wanted: usize,
+}
 
 /// A report that was found.
 struct Found {
-    time: i64,
-    /// The later arrival of equal times comes first.
-    arrived: (Day, i64),
-    values: Vec<PointValue>,
+    order: Order,
+    /// Its points, or what is wrong with the report.
+    values: Result<Values, String>,
 }
 
 /// Values of `device`, newest first; of equal times the later arrival first.
@@ -26,74 +54,131 @@ pub(super) fn read(
     mut files: Vec<(Day, TimeSpan)>,
     device: i64,
     query: &HistoryQuery,
-) -> rusqlite::Result<Vec<PointValue>> {
-    let from = query.from.map_or(i64::MIN, |from| from.0);
-    let Some(last) = query.to.map_or(Some(i64::MAX), |to| to.0.checked_sub(1)) else { return Ok(Vec::new()) };
-    files.retain(|(_, span)| span.min <= last && span.max >= from);
+) -> rusqlite::Result<Page<PointValue>> {
+    let Some(last) = query.to.map_or(Some(i64::MAX), |to| to.0.checked_sub(1)) else {
+        return Ok(Page::empty());
+    };
+    let (newest, had) = match query.after {
+        Some(Place([time, ..])) if time > last => ((last, i64::MAX, i64::MAX), 0),
+        Some(Place([time, day, id, had])) => ((time, day, id), had),
+        None => ((last, i64::MAX, i64::MAX), 0),
+    };
+    let search = Search {
+        device,
+        point: query.point.as_deref(),
+        from: query.from.map_or(i64::MIN, |from| from.0),
+        newest,
+        had,
+        wanted: query.limit.saturating_add(1),
+    };
+    files.retain(|(_, span)| span.min <= newest.0 && span.max >= search.from);
     files.sort_by_key(|(day, span)| Reverse((span.max, *day)));
 
     let mut found: Vec<Found> = Vec::new();
     for (day, span) in files {
         // Once there is enough, only what is as new as the oldest of it can matter.
-        let needed_from = oldest_that_counts(&found, query.limit).map_or(from, |oldest| oldest.max(from));
+        let needed_from =
+            oldest_that_counts(&found, search.wanted).map_or(search.from, |oldest| oldest.max(search.from));
         if span.max < needed_from {
             break;
         }
-        let point = query.point.as_deref();
-        read_file(reader.day(day)?, day, device, (needed_from, last), point, query.limit, &mut found)?;
-        found.sort_by_key(|report| Reverse((report.time, report.arrived)));
+        search.read_file(reader.day(day)?, day, needed_from, &mut found)?;
+        found.sort_by_key(|report| Reverse(report.order));
     }
-    let mut values: Vec<PointValue> = found.into_iter().flat_map(|report| report.values).collect();
-    values.truncate(query.limit);
-    Ok(values)
+    Ok(page(found, query.limit))
 }
 
-/// Time of the report that completes `limit` values, if there are so many. `found` is sorted.
-fn oldest_that_counts(found: &[Found], limit: usize) -> Option<i64> {
+fn page(found: Vec<Found>, limit: usize) -> Page<PointValue> {
+    let mut page = Collector::new(limit);
+    for Found { order: (time, day, id), values } in found {
+        match values {
+            Err(what) => page.damaged(what),
+            Ok(values) => {
+                for (number, value) in values {
+                    if !page.take(Place([time, day, id, number]), value) {
+                        return page.finish();
+                    }
+                }
+            }
+        }
+    }
+    page.finish()
+}
+
+/// Time of the report that completes `wanted` values, if there are so many. `found` is sorted.
+fn oldest_that_counts(found: &[Found], wanted: usize) -> Option<i64> {
     let mut values = 0;
     for report in found {
-        values += report.values.len();
-        if values >= limit {
-            return Some(report.time);
+        values += report.values.as_ref().map_or(0, Vec::len);
+        if values >= wanted {
+            return Some(report.order.0);
         }
     }
     None
 }
 
-fn read_file(
-    file: &Connection,
-    day: Day,
-    device: i64,
-    (from, last): (i64, i64),
-    point: Option<&str>,
-    limit: usize,
-    found: &mut Vec<Found>,
-) -> rusqlite::Result<()> {
-    let sql = "SELECT id, time, points, kind, arrival, sum FROM messages WHERE device = ?1 AND time >= ?2 AND time <= ?3 \
-               ORDER BY time DESC, id DESC";
-    let mut select = file.prepare_cached(sql)?;
-    let mut rows = select.query(params![device, from, last])?;
-    let mut count = 0;
-    while count < limit {
-        let Some(row) = rows.next()? else { break };
+impl Search<'_> {
+    /// Adds what a file has of the newest times, until there is enough or they are older than `from`.
+    fn read_file(
+        &self,
+        file: &Connection,
+        day: Day,
+        from: i64,
+        found: &mut Vec<Found>,
+    ) -> rusqlite::Result<()> {
+        let (last, last_day, last_id) = self.newest;
+        // Of the reports of the very time that the last page ended with, those of later days came before it.
+        let last_id = match day.number().cmp(&last_day) {
+            std::cmp::Ordering::Less => i64::MAX,
+            std::cmp::Ordering::Equal => last_id,
+            std::cmp::Ordering::Greater => i64::MIN,
+        };
+        let sql = "SELECT id, time, points, kind, arrival, sum FROM messages \
+                   WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 ORDER BY time DESC, id DESC";
+        let mut select = file.prepare_cached(sql)?;
+        let mut rows = select.query([self.device, last, last_id, from])?;
+        let mut count = 0;
+        let mut order = (last, day.number(), last_id);
+        while count < self.wanted
+            && let Some(row) = rows.next()?
+        {
+            let values = match self.values(row, day) {
+                Ok((found, values)) => {
+                    order = found;
+                    Ok(values)
+                }
+                // It stands where the one before it stood: its own time may be what is damaged.
+                Err(error) if is_fault_of_row(&error) => {
+                    Err(format!("message {} of {day} is not as it was stored", row.get::<_, i64>(0)?))
+                }
+                Err(error) => return Err(error),
+            };
+            count += values.as_ref().map_or(0, Vec::len);
+            if values.as_ref().map_or(true, |values| !values.is_empty()) {
+                found.push(Found { order, values });
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of a report, and the points of it that are asked for.
+    fn values(&self, row: &Row<'_>, day: Day) -> rusqlite::Result<(Order, Values)> {
         let (id, time): (i64, i64) = (row.get(0)?, row.get(1)?);
         let points = row.get_ref(2)?.as_str()?;
-        let right = sum::of_message(id, device, row.get_ref(3)?.as_str()?, (time, row.get(4)?), points);
+        let right = sum::of_message(id, self.device, row.get_ref(3)?.as_str()?, (time, row.get(4)?), points);
         sum::check(row.get(5)?, right, || format!("message {id} of {day}"))?;
+        let order = (time, day.number(), id);
+        let had = if order == self.newest { self.had } else { 0 };
         let mut values = Vec::new();
+        let mut number = 0;
         for_each_point(points, |name, value| {
-            if point.is_none_or(|wanted| wanted == name) {
-                values.push(PointValue {
-                    point: name.to_owned(),
-                    value: value.into(),
-                    time: UnixMillis(time),
-                });
+            number += 1;
+            if number > had && self.point.is_none_or(|wanted| wanted == name) {
+                let value =
+                    PointValue { point: name.to_owned(), value: value.into(), time: UnixMillis(time) };
+                values.push((number, value));
             }
         });
-        count += values.len();
-        if !values.is_empty() {
-            found.push(Found { time, arrived: (day, id), values });
-        }
+        Ok((order, values))
     }
-    Ok(())
 }

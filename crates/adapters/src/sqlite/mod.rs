@@ -31,10 +31,12 @@ mod lock;
 mod names;
 mod open;
 mod options;
+mod overview;
 mod pending;
 mod queries;
 mod readers;
 mod registry;
+mod removal;
 mod reply;
 mod retention;
 mod rows;
@@ -55,11 +57,14 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         credential::CredentialLookup,
+        damaged::{DamagedDevice, DamagedProduct},
         device::{Device, NewDevice},
         log::LogEntry,
         message::PointValue,
+        overview::{Overview, OverviewQuery},
         product::Product,
     },
+    paging::{Page, Part},
     ports::{
         DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
         StoreError, Write, Written,
@@ -202,6 +207,20 @@ impl SqliteStore {
         })
     }
 
+    /// A change that gives the device as it is shown then.
+    fn change_device(
+        &self,
+        job: impl FnOnce(&mut Registry) -> Change<Device> + Send + 'static,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        let changed = self.change(job, Job::Change);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let mut device = changed.await?;
+            device.last_seen_time = device.last_seen_time.max(shared.pending.seen(device.id));
+            Ok(device)
+        })
+    }
+
     /// A device of the table with what is not written down yet.
     fn current(&self, mut device: Device) -> Device {
         device.last_seen_time = device.last_seen_time.max(self.shared.pending.seen(device.id));
@@ -276,8 +295,22 @@ impl Store for SqliteStore {
         self.read(move |reader| queries::product(reader, &self.shared.key, product_key))
     }
 
-    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.read(|reader| queries::products(reader, &self.shared.key))
+    }
+
+    fn delete_devices_of(
+        &self,
+        product_key: String,
+        limit: usize,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
+        let delete = move |registry: &mut Registry| registry.delete_devices_of(&product_key, limit, at);
+        self.change(delete, Job::SettledChange)
+    }
+
+    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
+        self.change(move |registry| registry.delete_product(&product_key), Job::Change)
     }
 
     fn create_devices(
@@ -305,11 +338,23 @@ impl Store for SqliteStore {
         })
     }
 
-    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>> {
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.read(move |reader| {
             let devices = queries::devices(reader, &query)?;
-            Ok(devices.into_iter().map(|device| self.current(device)).collect())
+            Ok(devices.into_iter().map(|row| row.map(|device| self.current(device))).collect())
         })
+    }
+
+    fn rename_device(
+        &self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        self.change_device(move |registry| registry.rename(device, &name, at))
     }
 
     fn set_device_enabled(
@@ -318,13 +363,7 @@ impl Store for SqliteStore {
         enabled: bool,
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Device, StoreError>> {
-        let changed = self.change(move |registry| registry.set_enabled(device, enabled, at), Job::Change);
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let mut device = changed.await?;
-            device.last_seen_time = device.last_seen_time.max(shared.pending.seen(device.id));
-            Ok(device)
-        })
+        self.change_device(move |registry| registry.set_enabled(device, enabled, at))
     }
 
     fn reset_device(
@@ -353,23 +392,19 @@ impl Store for SqliteStore {
         &self,
         device: DeviceId,
         mut query: HistoryQuery,
-    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         query.limit = query.limit.min(VALUES_MAX);
         self.read(move |reader| history::read(reader, self.shared.spans(), device.0, &query))
     }
 
-    fn device_log(
-        &self,
-        device: DeviceId,
-        limit: usize,
-    ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        let limit = limit.min(VALUES_MAX);
-        self.read(move |reader| queries::device_log(reader, device, limit, &self.shared.options))
+    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        let part = Part { limit: part.limit.min(VALUES_MAX), ..part };
+        self.read(move |reader| queries::device_log(reader, device, part, &self.shared.options))
     }
 
-    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        let limit = limit.min(self.shared.options.unknown_refusals_max).min(VALUES_MAX);
-        self.read(move |reader| queries::refusals(reader, limit))
+    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        let part = Part { limit: part.limit.min(VALUES_MAX), ..part };
+        self.read(move |reader| queries::refusals(reader, part, &self.shared.options))
     }
 
     fn presence_history(
@@ -383,6 +418,10 @@ impl Store for SqliteStore {
 
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
         self.read(|reader| queries::online_devices(reader))
+    }
+
+    fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
+        self.read(move |reader| overview::read(reader, &self.shared.spans(), query))
     }
 
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {

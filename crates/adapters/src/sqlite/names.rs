@@ -24,6 +24,7 @@ const EVENTS: &[(LogEvent, &str)] = &[
     (LogEvent::Created, "created"),
     (LogEvent::Disabled, "disabled"),
     (LogEvent::Enabled, "enabled"),
+    (LogEvent::Renamed, "renamed"),
     (LogEvent::Reset, "reset"),
     (LogEvent::Deleted, "deleted"),
 ];

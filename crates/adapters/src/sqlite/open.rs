@@ -9,7 +9,7 @@ use super::{
     Shared,
     day::Day,
     error::OpenError,
-    files::{Layout, MESSAGES, REGISTRY, make_directory},
+    files::{Inspected, Layout, MESSAGES, REGISTRY, make_directory},
     key::DataKey,
     lock::DataLock,
     options::SqliteOptions,
@@ -60,12 +60,12 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let mut lock = if is_new(&layout)? { prepare_new(&layout)? } else { DataLock::take(&layout.data)? };
     // Another process may have made the store just before the lock was ours.
     let key = match is_new(&layout) {
-        Ok(true) => make(&layout, options),
+        Ok(true) => make(&layout, options).map(|key| (key, None)),
         Ok(false) => look(&layout, options),
         Err(error) => Err(error),
     };
-    let key = match key.and_then(|key| lock.sign().map(|()| key)) {
-        Ok(key) => Arc::new(key),
+    let (key, index_misfit) = match key.and_then(|key| lock.sign().map(|()| key)) {
+        Ok((key, index_misfit)) => (Arc::new(key), index_misfit),
         Err(error) => {
             lock.undo();
             return Err(error);
@@ -74,6 +74,13 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     make_directory(&layout.messages())?;
     let former = Arc::default();
     let registry = Registry::open(&layout, options, Arc::clone(&key), Arc::clone(&former))?;
+    if let Some(finding) = index_misfit {
+        tracing::error!(finding, "an index of the registry does not fit its rows and is made anew");
+        registry.make_indexes_anew().map_err(|error| OpenError::Damaged {
+            file: layout.registry(),
+            reason: format!("{finding}: {error}"),
+        })?;
+    }
     let readers = Readers::open(&layout, options)?;
     let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
@@ -118,13 +125,14 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     Ok(key)
 }
 
-/// An existing store: nothing is changed before all of this is in order.
-fn look(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> {
+/// An existing store: nothing is changed before all of this is in order, but for an index of the registry
+/// that does not fit its rows.
+fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Option<String>), OpenError> {
     let file = layout.registry();
     REGISTRY.check(&file)?;
     let key = DataKey::read(&options.data_key)?;
-    let check: Option<Vec<u8>> = REGISTRY
-        .inspect(&file)?
+    let Inspected { connection, index_misfit } = REGISTRY.inspect(&file)?;
+    let check: Option<Vec<u8>> = connection
         .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
         .optional()
         .map_err(|error| OpenError::sqlite(&file, error))?;
@@ -145,5 +153,5 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     if let Some(last) = days.last() {
         MESSAGES.inspect(&layout.day(*last))?;
     }
-    Ok(key)
+    Ok((key, index_misfit))
 }

@@ -4,10 +4,12 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
+        damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState},
         log::{LogEntry, LogEvent},
         product::Product,
     },
+    paging::{Collector, Page, Part, Place},
     ports::{DeviceQuery, OnlineDevice, PresenceChange, SimilarNames},
     rules::similar::find_ignoring_case,
 };
@@ -19,6 +21,7 @@ use super::{
     names::Named,
     options::SqliteOptions,
     readers::Reader,
+    registry::NOBODY,
     rows::{self, SELECT_DEVICE, SELECT_LATEST, SELECT_LOG, SELECT_PRODUCT, device_intact, product_intact},
     sum,
 };
@@ -85,9 +88,12 @@ pub(super) fn product(
     reader.prepare(&sql)?.query_row([product_key], |row| rows::product(row, key)).optional()
 }
 
-pub(super) fn products(reader: &Reader, key: &DataKey) -> rusqlite::Result<Vec<Product>> {
+pub(super) fn products(
+    reader: &Reader,
+    key: &DataKey,
+) -> rusqlite::Result<Vec<Result<Product, DamagedProduct>>> {
     let mut select = reader.prepare(&format!("{SELECT_PRODUCT} ORDER BY p.id"))?;
-    select.query_map([], |row| rows::product(row, key))?.collect()
+    select.query_map([], |row| rows::listed_product(row, key))?.collect()
 }
 
 pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Option<Device>> {
@@ -114,7 +120,10 @@ pub(super) fn similar_names(reader: &Reader, name: &DeviceName) -> rusqlite::Res
 }
 
 /// A page. Each filter is a fixed piece of text, so that there are few statements and no name becomes syntax.
-pub(super) fn devices(reader: &Reader, query: &DeviceQuery) -> rusqlite::Result<Vec<Device>> {
+pub(super) fn devices(
+    reader: &Reader,
+    query: &DeviceQuery,
+) -> rusqlite::Result<Vec<Result<Device, DamagedDevice>>> {
     let mut sql = format!("{SELECT_DEVICE} WHERE d.id > ?1");
     let after = query.after.map_or(0, |after| after.0);
     let state = query.state.map(Named::word);
@@ -123,11 +132,20 @@ pub(super) fn devices(reader: &Reader, query: &DeviceQuery) -> rusqlite::Result<
     let mut values: Vec<&dyn ToSql> = vec![&after];
     if let Some(product_key) = &query.product_key {
         values.push(product_key);
-        sql += &format!(" AND d.product = (SELECT id FROM products WHERE product_key = ?{})", values.len());
+        // `+`: with a key, the index of keys is the one to use, not that of products.
+        let plus = if query.device_key.is_some() { "+" } else { "" };
+        sql += &format!(
+            " AND {plus}d.product = (SELECT id FROM products WHERE product_key = ?{})",
+            values.len()
+        );
     }
     if let Some(device_key) = &query.device_key {
         values.push(device_key);
         sql += &format!(" AND d.device_key = ?{}", values.len());
+    }
+    if let Some(asset_id) = &query.asset_id {
+        values.push(asset_id);
+        sql += &format!(" AND d.asset_id = ?{}", values.len());
     }
     if let Some(state) = &state {
         values.push(state);
@@ -140,7 +158,7 @@ pub(super) fn devices(reader: &Reader, query: &DeviceQuery) -> rusqlite::Result<
     values.push(&limit);
     sql += &format!(" ORDER BY d.id LIMIT ?{}", values.len());
     let mut select = reader.prepare(&sql)?;
-    select.query_map(&*values, rows::device)?.collect()
+    select.query_map(&*values, rows::listed_device)?.collect()
 }
 
 pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
@@ -149,34 +167,79 @@ pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<Late
     Ok(points.unwrap_or_default())
 }
 
-/// The newest refusals and the newest others; the writer may not have trimmed either yet.
+/// The newest refusals and the newest others; the writer may not have trimmed either yet. Entries are counted
+/// from the newest on, wherever the page begins.
 pub(super) fn device_log(
     reader: &Reader,
     device: DeviceId,
-    limit: usize,
+    part: Part,
     options: &SqliteOptions,
-) -> rusqlite::Result<Vec<LogEntry>> {
+) -> rusqlite::Result<Page<LogEntry>> {
     let (mut refusals_left, mut others_left) = (options.device_refusals_max, options.device_log_entries_max);
     let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE device = ?1 ORDER BY n DESC"))?;
     let mut rows = select.query([device.0])?;
-    let mut entries = Vec::new();
-    while entries.len() < limit
-        && let Some(row) = rows.next()?
-    {
-        let entry = rows::log_entry(row)?;
-        let left = if entry.event == LogEvent::Refused { &mut refusals_left } else { &mut others_left };
-        if *left > 0 {
-            *left -= 1;
-            entries.push(entry);
+    let mut page = Collector::new(part.limit);
+    while let Some(row) = rows.next()? {
+        let n: i64 = row.get(9)?;
+        let is_refusal =
+            row.get_ref(3)?.as_bytes().is_ok_and(|event| event == LogEvent::Refused.word().as_bytes());
+        let left = if is_refusal { &mut refusals_left } else { &mut others_left };
+        if *left == 0 {
+            continue;
+        }
+        *left -= 1;
+        if part.after.is_none_or(|Place([after, ..])| n < after)
+            && !take_entry(&mut page, Place([n, 0, 0, 0]), row)?
+        {
+            break;
         }
     }
-    Ok(entries)
+    Ok(page.finish())
 }
 
-pub(super) fn refusals(reader: &Reader, limit: usize) -> rusqlite::Result<Vec<LogEntry>> {
-    let order = "ORDER BY time DESC, device DESC, n DESC LIMIT ?1";
-    let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE event = 'refused' {order}"))?;
-    select.query_map([limit as i64], rows::log_entry)?.collect()
+/// Refusals by time, of equal times by device and number. Those of nobody that the writer has not trimmed yet
+/// are left out.
+pub(super) fn refusals(
+    reader: &Reader,
+    part: Part,
+    options: &SqliteOptions,
+) -> rusqlite::Result<Page<LogEntry>> {
+    let trimmed =
+        "SELECT n FROM log WHERE device = ?1 AND event = 'refused' ORDER BY n DESC LIMIT 1 OFFSET ?2";
+    let max = i64::try_from(options.unknown_refusals_max).unwrap_or(i64::MAX);
+    let trimmed: Option<i64> =
+        reader.prepare(trimmed)?.query_row([NOBODY, max], |row| row.get(0)).optional()?;
+    let sql = format!(
+        "{SELECT_LOG} WHERE event = 'refused' AND (time, device, n) < (?1, ?2, ?3) \
+         AND (device <> ?4 OR n > ?5) ORDER BY time DESC, device DESC, n DESC"
+    );
+    let Place([time, device, n, _]) = part.after.unwrap_or(Place([i64::MAX; 4]));
+    let mut select = reader.prepare(&sql)?;
+    let mut rows = select.query([time, device, n, NOBODY, trimmed.unwrap_or(0)])?;
+    let mut page = Collector::new(part.limit);
+    while let Some(row) = rows.next()? {
+        let place = match (row.get(0), row.get(1), row.get(9)) {
+            (Ok(time), Ok(device), Ok(n)) => Place([time, device, n, 0]),
+            // Its place is not needed: such a row is damaged.
+            _ => Place([0; 4]),
+        };
+        if !take_entry(&mut page, place, row)? {
+            break;
+        }
+    }
+    Ok(page.finish())
+}
+
+/// Adds an entry to a page, unless it is damaged. `false`: the page was full.
+fn take_entry(page: &mut Collector<LogEntry>, place: Place, row: &Row<'_>) -> rusqlite::Result<bool> {
+    match rows::log_entry(row) {
+        Ok(entry) => Ok(page.take(place, entry)),
+        Err(error) if rows::is_fault_of_row(&error) => {
+            page.damaged(rows::text_of(&error));
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn presence_history(

@@ -59,12 +59,12 @@ struct Limits {
 
 #[derive(Debug)]
 pub(super) struct Registry {
-    connection: Connection,
+    pub(super) connection: Connection,
     key: Arc<DataKey>,
-    former: Arc<FormerSecrets>,
+    pub(super) former: Arc<FormerSecrets>,
     limits: Limits,
     /// Whether device and product are both switched on, for devices that exist.
-    switches: HashMap<DeviceId, bool>,
+    pub(super) switches: HashMap<DeviceId, bool>,
 }
 
 impl Registry {
@@ -263,7 +263,7 @@ impl Registry {
         Ok(Issued::Done)
     }
 
-    pub(super) fn create_product(&self, product: &Product) -> Change<()> {
+    pub(super) fn create_product(&mut self, product: &Product) -> Change<()> {
         let secret = self.seal(SealedRow::Product(&product.product_key), &product.secret)?;
         let activation = &product.dynamic_activation;
         let sql = "INSERT INTO products (ou, product_key, name, secret, enabled, activation_enabled, \
@@ -281,7 +281,7 @@ impl Registry {
             product.model_json,
             product.created.0,
         ])?;
-        if added == 0 {
+        if added == 0 && !self.replace_damaged(product, &secret)? {
             return Ok(Err(StoreError::Exists { what: "product", key: product.product_key.clone() }));
         }
         Ok(Ok(()))
@@ -346,7 +346,8 @@ impl Registry {
             return Ok(Err(StoreError::Exists { what: "asset", key: new.asset_id.clone() }));
         }
         let id = DeviceId(self.connection.last_insert_rowid());
-        self.note(&life::entry(id, at, LogEvent::Created))?;
+        let detail = self.take_trace_of_damage(&new.device_key)?;
+        self.note(&LogEntry { detail, ..life::entry(id, at, LogEvent::Created) })?;
         Ok(Ok(Device {
             id,
             ou,
@@ -382,6 +383,18 @@ impl Registry {
         self.shown(device)
     }
 
+    pub(super) fn rename(&mut self, device: DeviceId, name: &str, at: UnixMillis) -> Change<Device> {
+        let Some(before) = rows::device_by_id(&self.connection, device)? else {
+            return Ok(Err(missing(device)));
+        };
+        let sql = "UPDATE devices SET name = ?2, sum = row_sum('device', id, product, ou, device_key, \
+                   asset_id, ?2, secret, secret_version, enabled, state, created, active_time, last_online_time, \
+                   last_offline_time, last_seen_time, lifetime_s) WHERE id = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![device.0, name])?;
+        self.note(&life::renamed_entry(device, at, &before.name, name))?;
+        self.shown(device)
+    }
+
     /// Needs the latest values to be written: what is pending would bring `last_seen_time` back.
     pub(super) fn reset(&self, device: DeviceId, secret: &Secret, at: UnixMillis) -> Change<Device> {
         self.assert_device_intact(device)?;
@@ -398,25 +411,6 @@ impl Registry {
         self.connection.execute(unseen, [device.0])?;
         self.note(&life::entry(device, at, LogEvent::Reset))?;
         self.shown(device)
-    }
-
-    /// Needs the latest values to be written: what is pending would come back as a row of nobody's.
-    pub(super) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<()> {
-        let Some(gone) = rows::device_by_id(&self.connection, device)? else {
-            return Ok(Err(missing(device)));
-        };
-        for sql in [
-            "DELETE FROM devices WHERE id = ?1",
-            "DELETE FROM log WHERE device = ?1",
-            "DELETE FROM presence WHERE device = ?1",
-            "DELETE FROM latest WHERE device = ?1",
-        ] {
-            self.connection.prepare_cached(sql)?.execute([device.0])?;
-        }
-        self.switches.remove(&device);
-        self.former.forget(device);
-        self.note(&life::deleted_entry(&gone.product_key, &gone.device_key, device, at))?;
-        Ok(Ok(()))
     }
 
     /// Lays news of a device over its row of latest values.
@@ -547,7 +541,7 @@ impl Registry {
         self.connection.prepare_cached(sql)?.execute(params![device.0, sealed]).map(drop)
     }
 
-    fn note(&self, entry: &LogEntry) -> rusqlite::Result<()> {
+    pub(super) fn note(&self, entry: &LogEntry) -> rusqlite::Result<()> {
         let device = entry.device.map_or(NOBODY, |device| device.0);
         let n = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
         let sql = "INSERT INTO log (device, n, time, event, identity, reason, code, peer, detail, sum) \
@@ -577,7 +571,7 @@ impl Registry {
                    WHERE device = ?1 AND (event = 'refused') = ?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)";
         for (refused, max) in [(false, others_max), (true, refusals_max)] {
             if is_time_to_trim(n, max) {
-                self.connection.prepare_cached(sql)?.execute(params![device, refused, max])?;
+                self.take_away("log", sql, params![device, refused, max])?;
             }
         }
         Ok(())
@@ -606,7 +600,7 @@ impl Registry {
         let max = self.limits.presence;
         if is_time_to_trim(n, max) {
             let delete = "DELETE FROM presence WHERE device = ?1 AND n <= ?2";
-            self.connection.prepare_cached(delete)?.execute([device.0, n - max])?;
+            self.take_away("presence", delete, [device.0, n - max])?;
         }
         Ok(())
     }
@@ -638,6 +632,6 @@ fn is_time_to_trim(n: i64, max: i64) -> bool {
     n > max && n % TRIM_EVERY.max(max / 16) == 0
 }
 
-fn missing(device: DeviceId) -> StoreError {
+pub(super) fn missing(device: DeviceId) -> StoreError {
     StoreError::Missing { what: "device", key: device.0.to_string() }
 }

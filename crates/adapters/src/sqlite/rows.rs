@@ -3,14 +3,20 @@
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{
+        damaged::{DamagedDevice, DamagedProduct},
         device::Device,
         log::LogEntry,
         product::{DynamicActivation, Product},
     },
+    ports::StoreError,
 };
-use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+use rusqlite::{
+    Connection, OptionalExtension, Row,
+    types::{Type, ValueRef},
+};
 
 use super::{
+    error::store_error,
     key::{DataKey, SealedRow},
     names::Named,
     sum,
@@ -36,7 +42,8 @@ macro_rules! product_intact {
 }
 pub(super) use product_intact;
 
-/// A device as it is shown; `last_seen_time` without what is not written down yet. To be followed by a `WHERE`.
+/// A device as it is shown; `last_seen_time` without what is not written down yet. To be followed by a
+/// `WHERE`. A damaged reference to the product hides no device.
 pub(super) const SELECT_DEVICE: &str = concat!(
     "SELECT d.id, d.ou, p.product_key, d.device_key, d.asset_id, d.name, d.enabled, \
      d.state, d.created, d.active_time, d.last_online_time, d.last_offline_time, \
@@ -44,7 +51,7 @@ pub(super) const SELECT_DEVICE: &str = concat!(
     device_intact!(),
     ", ",
     product_intact!(),
-    " FROM devices d JOIN products p ON p.id = d.product LEFT JOIN latest l \
+    " FROM devices d LEFT JOIN products p ON p.id = d.product LEFT JOIN latest l \
      ON l.device = d.id AND l.sum IS row_sum('latest', l.device, l.seen, l.points) "
 );
 
@@ -71,6 +78,61 @@ pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     })
 }
 
+/// Reads a row of [`SELECT_DEVICE`] for a list, which a damaged one does not end.
+pub(super) fn listed_device(row: &Row<'_>) -> rusqlite::Result<Result<Device, DamagedDevice>> {
+    match device(row) {
+        Err(error) if is_fault_of_row(&error) => Ok(Err(DamagedDevice {
+            id: DeviceId(row.get(0)?),
+            product_key: match row.get_ref(2)? {
+                ValueRef::Null => None,
+                _ => Some(as_read(row, 2)?),
+            },
+            device_key: as_read(row, 3)?,
+            asset_id: as_read(row, 4)?,
+            what: text_of(&error),
+        })),
+        read => read.map(Ok),
+    }
+}
+
+/// Reads a row of [`SELECT_PRODUCT`] for a list, which a damaged one does not end.
+pub(super) fn listed_product(
+    row: &Row<'_>,
+    key: &DataKey,
+) -> rusqlite::Result<Result<Product, DamagedProduct>> {
+    match product(row, key) {
+        Err(error) if is_fault_of_row(&error) => Ok(Err(DamagedProduct {
+            row: row.get(11)?,
+            product_key: as_read(row, 1)?,
+            what: text_of(&error),
+        })),
+        read => read.map(Ok),
+    }
+}
+
+/// Whether an error is about the row that was read, so that the next one may be in order.
+pub(super) fn is_fault_of_row(error: &rusqlite::Error) -> bool {
+    matches!(store_error(error), StoreError::Damaged(_)) && error.sqlite_error_code().is_none()
+}
+
+/// What is wrong with a row, without the words that this is damage.
+pub(super) fn text_of(error: &rusqlite::Error) -> String {
+    match store_error(error) {
+        StoreError::Damaged(what) => what,
+        other => other.to_string(),
+    }
+}
+
+/// A column as text, whatever it holds: of a damaged row, for people.
+pub(super) fn as_read(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    })
+}
+
 /// One device.
 pub(super) fn device_by_id(connection: &Connection, id: DeviceId) -> rusqlite::Result<Option<Device>> {
     let sql = format!("{SELECT_DEVICE} WHERE d.id = ?1");
@@ -82,13 +144,13 @@ pub(super) const SELECT_PRODUCT: &str = concat!(
     "SELECT p.ou, p.product_key, p.name, p.secret, p.enabled, p.activation_enabled, \
      p.activation_ends_at, p.activation_quota, p.model_json, p.created, ",
     product_intact!(),
-    " AND p.model_sum IS row_sum('model', p.id, p.model_json) FROM products p "
+    " AND p.model_sum IS row_sum('model', p.id, p.model_json), p.id FROM products p "
 );
 
 /// Reads a row of [`SELECT_PRODUCT`].
 pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product> {
+    sum::intact(row, 10, || format!("the row of product {}", as_read(row, 1).unwrap_or_default()))?;
     let product_key: String = row.get(1)?;
-    sum::intact(row, 10, || format!("the row of product {product_key}"))?;
     let sealed = row.get_ref(3)?.as_blob()?;
     let secret = key.open(SealedRow::Product(&product_key), sealed).map_err(|error| unreadable(3, error))?;
     Ok(Product {
@@ -124,7 +186,7 @@ pub(super) fn latest(row: &Row<'_>, device: DeviceId) -> rusqlite::Result<Latest
 
 /// Columns of the log.
 pub(super) const SELECT_LOG: &str = "SELECT time, device, identity, event, reason, code, peer, detail, \
-     sum IS row_sum('log', device, n, time, event, identity, reason, code, peer, detail) FROM log ";
+     sum IS row_sum('log', device, n, time, event, identity, reason, code, peer, detail), n FROM log ";
 
 /// Reads a row of [`SELECT_LOG`].
 pub(super) fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {

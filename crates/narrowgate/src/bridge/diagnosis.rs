@@ -113,7 +113,7 @@ async fn neighbours(store: &dyn Store, identity: &Identity, device: DeviceId) ->
         ..DeviceQuery::default()
     };
     let mut mistakes = Vec::new();
-    for neighbour in store.devices(query).await.unwrap_or_default() {
+    for neighbour in store.devices(query).await.unwrap_or_default().into_iter().flatten() {
         let name = DeviceName { product_key: neighbour.product_key, device_key: neighbour.device_key };
         if neighbour.id != device
             && let Some(credentials) = credentials(store, &name).await

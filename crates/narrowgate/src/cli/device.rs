@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::PagingArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
     /// Register a device; prints its key and secret
@@ -20,16 +22,25 @@ pub(crate) enum DeviceCommand {
                             Example:\n  narrowgate device import meters.csv --product MuGsF6W4 --secrets-out secrets.csv"
     )]
     Import(ImportArgs),
-    /// A page of devices
-    #[command(after_help = "Example:\n  narrowgate device list --product MuGsF6W4 --state offline")]
+    /// A page of devices, in the order of their registration
+    #[command(after_help = "Examples:\n  narrowgate device list --product MuGsF6W4 --state offline\n  \
+                            narrowgate device list --all -o json")]
     List(ListArgs),
     /// One device: its state and its times
     #[command(after_help = "Examples:\n  narrowgate device show MuGsF6W4 15bBZlRknc\n  \
                             narrowgate device show MuGsF6W4/15bBZlRknc\n  narrowgate device show 15bBZlRknc")]
     Show(DeviceArgs),
     /// What happened to a device, newest first
-    #[command(after_help = "Example:\n  narrowgate device log MuGsF6W4/15bBZlRknc --limit 10")]
+    #[command(after_help = "Examples:\n  narrowgate device log MuGsF6W4/15bBZlRknc --limit 10\n  \
+                            narrowgate device log MuGsF6W4/15bBZlRknc --all")]
     Log(LogArgs),
+    /// Give a device another name for people
+    #[command(
+        allow_missing_positional = true,
+        after_help = "Examples:\n  narrowgate device rename MuGsF6W4/15bBZlRknc 'cellar 3'\n  \
+                            narrowgate device rename MuGsF6W4 15bBZlRknc ''"
+    )]
+    Rename(RenameArgs),
     /// Refuse a device, and end its session
     Disable(DeviceArgs),
     /// Let a disabled device connect again
@@ -38,13 +49,17 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "Example:\n  narrowgate device reset MuGsF6W4/15bBZlRknc --yes")]
     Reset(ResetArgs),
     /// Remove a device with its secret and log; asks first
-    #[command(after_help = "Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes")]
+    #[command(
+        after_help = "A damaged device has its asset id and its id as names too; device list shows them.\n\n\
+                            Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes"
+    )]
     Delete(DeleteArgs),
     /// Show a device's secret and key; leaves an entry in its log
     Secret(DeviceArgs),
     /// Latest values of a device; its history with --from
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
-                            narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z --limit 1000")]
+                            narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
+                            narrowgate device points 15bBZlRknc --from 2026-11-01T00:00:00Z --all -o json")]
     Points(PointsArgs),
 }
 
@@ -99,12 +114,8 @@ pub(crate) struct ListArgs {
     /// Only in this state
     #[arg(long, value_enum)]
     pub(crate) state: Option<State>,
-    /// At most so many devices
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) limit: u32,
-    /// Where the last page ended (its nextCursor)
-    #[arg(long)]
-    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) paging: PagingArgs<100, 1000>,
 }
 
 /// States as `device show` names them.
@@ -122,7 +133,16 @@ pub(crate) struct LogArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     #[command(flatten)]
-    pub(crate) limit: super::LimitArgs,
+    pub(crate) paging: PagingArgs<50, 10_000>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// What people call it; '' takes its name away
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]
@@ -156,7 +176,6 @@ pub(crate) struct PointsArgs {
     /// History before this time (RFC 3339 or Unix ms)
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
     pub(crate) to: Option<i64>,
-    /// At most so many values
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) paging: PagingArgs<100, 10_000>,
 }

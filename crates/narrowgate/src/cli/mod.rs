@@ -2,6 +2,7 @@
 //! `command`.
 
 mod device;
+mod paging;
 mod product;
 mod server;
 
@@ -10,9 +11,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use device::{
-    DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, PointsArgs, ResetArgs, State,
+    DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs, ResetArgs, State,
 };
-pub(crate) use product::{CreateArgs as ProductCreateArgs, ProductCommand, Switch, UpdateArgs};
+pub(crate) use paging::{Paging, PagingArgs};
+pub(crate) use product::{
+    CreateArgs as ProductCreateArgs, DeleteArgs as ProductDeleteArgs, ProductCommand, Switch, UpdateArgs,
+};
 pub(crate) use server::ServerArgs;
 
 /// A gateway for NB-IoT devices: CoAP over DTLS-PSK.
@@ -84,8 +88,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Refused handshakes and requests of all devices and of strangers, newest first
-    #[command(after_help = "Example:\n  narrowgate refused --limit 20")]
-    Refused(LimitArgs),
+    #[command(after_help = "Examples:\n  narrowgate refused --limit 20\n  narrowgate refused --all -o json")]
+    Refused(RefusedArgs),
+    /// The fleet in numbers: devices by state and product, refusals, reports, disk
+    #[command(after_help = "Example:\n  narrowgate status -o json | jq .devices")]
+    Status,
     /// Events as they happen, one JSON line each (needs a running server)
     #[command(after_help = "Example:\n  narrowgate listen --product MuGsF6W4 | jq .points")]
     Listen(ListenArgs),
@@ -101,11 +108,11 @@ pub(crate) enum Command {
     },
 }
 
+/// Refusals: 50 unless said otherwise, 10,000 at most.
 #[derive(Debug, Args)]
-pub(crate) struct LimitArgs {
-    /// At most so many entries
-    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) limit: u32,
+pub(crate) struct RefusedArgs {
+    #[command(flatten)]
+    pub(crate) paging: PagingArgs<50, 10_000>,
 }
 
 #[derive(Debug, Args)]

@@ -20,8 +20,31 @@ pub(crate) enum ProductCommand {
     },
     /// Change a product; what is not named stays
     #[command(after_help = "Examples:\n  narrowgate product update MuGsF6W4 --dynamic-activation on \
-                            --activation-ends 2027-01-31T18:00:00Z\n  narrowgate product update MuGsF6W4 --disable")]
+                            --activation-ends 2027-01-31T18:00:00Z\n  \
+                            narrowgate product update MuGsF6W4 --disable\n  \
+                            narrowgate product update MuGsF6W4 --no-model --no-activation-ends")]
     Update(UpdateArgs),
+    /// Remove a product that has no devices; asks first
+    #[command(
+        after_help = "With --force its devices, their secrets and logs go too, and their sessions end.\n\
+                            Stored reports stay until their retention ends.\n\n\
+                            Examples:\n  narrowgate product delete MuGsF6W4\n  \
+                            narrowgate product delete MuGsF6W4 --force --yes"
+    )]
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Key of the product
+    #[arg(value_name = "PK")]
+    pub(crate) product_key: String,
+    /// Also with devices, which are deleted too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -74,10 +97,19 @@ pub(crate) struct UpdateArgs {
     #[arg(long, value_enum, value_name = "SWITCH")]
     pub(crate) dynamic_activation: Option<Switch>,
     /// Thing model (JSON) that replaces the present one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,
+    /// Take the thing model away: every point is accepted then
+    #[arg(long)]
+    pub(crate) no_model: bool,
     #[command(flatten)]
     pub(crate) activation: ActivationArgs,
+    /// Dynamic activation has no end
+    #[arg(long, conflicts_with = "activation_ends")]
+    pub(crate) no_activation_ends: bool,
+    /// As many secrets issued per hour as for a new product: 1000
+    #[arg(long, conflicts_with = "quota")]
+    pub(crate) default_quota: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,7 +3,10 @@
 use narrowgate_platform::{
     rules::psk::psk,
     secret::Secret,
-    service::registry::{NewDeviceRequest, NewProduct, Registry, RegistryError},
+    service::{
+        registry::{NewDeviceRequest, NewProduct, Registry, RegistryError},
+        rows::ProductRow,
+    },
 };
 use serde::Serialize;
 
@@ -83,7 +86,11 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
 /// Makes the product and its devices where they are missing; returns the product's key.
 async fn prepare(registry: &Registry) -> Result<String, RegistryError> {
     let products = registry.products().await?;
-    let product_key = match products.into_iter().find(|product| product.name == PRODUCT_NAME) {
+    let mut intact = products.into_iter().filter_map(|row| match row {
+        ProductRow::Intact(product) => Some(product),
+        ProductRow::Damaged(_) => None,
+    });
+    let product_key = match intact.find(|product| product.name == PRODUCT_NAME) {
         Some(product) => product.product_key,
         None => {
             let new = NewProduct {

@@ -1,10 +1,14 @@
 //! `device …`, except `import`.
 
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-use super::{confirm::confirmed, import};
+use super::{
+    confirm::confirmed,
+    import,
+    pages::{self, Frame, List},
+};
 use crate::{
-    cli::{DeleteArgs, DeviceCommand, ListArgs, Output, PointsArgs, ResetArgs},
+    cli::{DeleteArgs, DeviceCommand, ListArgs, LogArgs, Output, PointsArgs, ResetArgs},
     config::Config,
     control::{Access, DeviceName, Request, SecretText},
     failure::Failure,
@@ -41,6 +45,8 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::List(arguments) => return list(arguments, config, output),
         DeviceCommand::Delete(arguments) => return delete(&arguments, config, output),
         DeviceCommand::Reset(arguments) => return reset(&arguments, config, output),
+        DeviceCommand::Log(arguments) => return log(arguments, config, output),
+        DeviceCommand::Points(arguments) => return points(arguments, config, output),
         DeviceCommand::Create(arguments) => {
             let request = Request::CreateDevice {
                 product_key: arguments.product,
@@ -54,11 +60,10 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Secret(device) => (Request::DeviceSecret { device: (&device).into() }, Layout::Record),
         DeviceCommand::Disable(device) => (switch(&(&device).into(), false), Layout::Record),
         DeviceCommand::Enable(device) => (switch(&(&device).into(), true), Layout::Record),
-        DeviceCommand::Log(arguments) => {
-            let device = (&arguments.device).into();
-            (Request::DeviceLog { device, limit: arguments.limit.limit }, Layout::Rows(LOG))
+        DeviceCommand::Rename(arguments) => {
+            let request = Request::RenameDevice { device: (&arguments.device).into(), name: arguments.name };
+            (request, Layout::Record)
         }
-        DeviceCommand::Points(arguments) => (points(arguments)?, Layout::Rows(POINTS)),
     };
     let answer = Access::open(config)?.request_once(request)?;
     output::print(output, &answer, layout)
@@ -68,38 +73,43 @@ fn switch(device: &DeviceName, enabled: bool) -> Request {
     Request::SetDeviceEnabled { device: device.clone(), enabled }
 }
 
-fn points(arguments: PointsArgs) -> Result<Request, Failure> {
-    let PointsArgs { device, point, from, to, limit } = arguments;
-    let device = (&device).into();
-    match (from, to) {
-        (None, None) => Ok(Request::PointsLatest { device, point, limit }),
-        (Some(from), Some(to)) if from >= to => {
-            Err(Failure::usage("--from is not before --to")
-                .hint("history is from (inclusive) to (exclusive)"))
-        }
-        (from, to) => Ok(Request::PointsHistory { device, point, from, to, limit }),
+fn log(arguments: LogArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = DeviceName::from(&arguments.device);
+    let list = List { columns: LOG, frame: Frame::Array };
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| Request::DeviceLog {
+        device: device.clone(),
+        limit,
+        cursor,
+    })
+}
+
+fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let PointsArgs { device, point, from, to, paging } = arguments;
+    if from.zip(to).is_some_and(|(from, to)| from >= to) {
+        return Err(
+            Failure::usage("--from is not before --to").hint("history is from (inclusive) to (exclusive)")
+        );
     }
+    let device = DeviceName::from(&device);
+    let list = List { columns: POINTS, frame: Frame::Array };
+    pages::run(&list, paging.into(), config, output, |limit, cursor| {
+        let (device, point) = (device.clone(), point.clone());
+        match (from, to) {
+            (None, None) => Request::PointsLatest { device, point, limit, cursor },
+            _ => Request::PointsHistory { device, point, from, to, limit, cursor },
+        }
+    })
 }
 
 fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let request = Request::Devices {
-        product_key: arguments.product,
-        state: arguments.state,
-        limit: arguments.limit,
-        cursor: arguments.cursor,
-    };
-    let answer = Access::open(config)?.request_once(request)?;
-    if output == Output::Json {
-        return output::print(output, &answer, Layout::Record);
-    }
-    let page: Value = serde_json::from_str(answer.get()).unwrap_or_default();
-    let rows = RawValue::from_string(page["devices"].to_string())
-        .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-    output::print(output, &rows, Layout::Rows(DEVICES))?;
-    if let Some(cursor) = page["nextCursor"].as_str() {
-        output::note(format_args!("more devices follow: --cursor {}", printable(cursor)));
-    }
-    Ok(())
+    let ListArgs { product, state, paging } = arguments;
+    let list = List { columns: DEVICES, frame: Frame::Devices };
+    pages::run(&list, paging.into(), config, output, |limit, cursor| Request::Devices {
+        product_key: product.clone(),
+        state,
+        limit,
+        cursor,
+    })
 }
 
 fn delete(arguments: &DeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
@@ -123,9 +133,10 @@ fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), F
 
 /// Both keys of the device that is meant. The store is not kept waiting for an answer to the question.
 fn full_name(device: &DeviceName, config: &Config) -> Result<String, Failure> {
-    let answer = Access::open(config)?.request_once(Request::Device { device: device.clone() })?;
+    let answer = Access::open(config)?.request_once(Request::DeviceRow { device: device.clone() })?;
     let shown: Value = serde_json::from_str(answer.get())
         .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-    let field = |name: &str| printable(shown[name].as_str().unwrap_or_default());
-    Ok(format!("{}/{}", field("productKey"), field("deviceKey")))
+    let field = |name: &str| printable(shown[name].as_str().unwrap_or("?"));
+    let damaged = if shown["damaged"] == true { " (damaged)" } else { "" };
+    Ok(format!("{}/{}{damaged}", field("productKey"), field("deviceKey")))
 }

@@ -8,9 +8,11 @@ mod demo_text;
 mod device;
 mod import;
 mod listen;
+mod pages;
 mod product;
 mod refused;
 mod serve;
+mod status;
 
 use crate::{
     cli::{Cli, Command, Output, ServerArgs},
@@ -39,7 +41,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
-        Command::Refused(arguments) => refused::run(&arguments, &load(&offline)?, form),
+        Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
+        Command::Status => status::run(&load(&offline)?, form),
         Command::Listen(arguments) => {
             listen::run(arguments, &load(&offline)?, global.output.unwrap_or(Output::Json))
         }

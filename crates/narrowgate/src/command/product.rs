@@ -2,12 +2,19 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{
+    confirm::confirmed,
+    pages::{Damage, with_damage},
+};
 use crate::{
-    cli::{Output, ProductCommand, ProductCreateArgs, Switch, UpdateArgs},
+    cli::{Output, ProductCommand, ProductCreateArgs, ProductDeleteArgs, Switch, UpdateArgs},
     config::Config,
     control::{Access, Request, SecretText},
     failure::Failure,
-    output::{self, Column, Layout},
+    output::{self, Column, Layout, printable},
 };
 
 /// A thing model is at most so long; the socket's line has room for it.
@@ -22,13 +29,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> Result<(), Failure> {
-    let layout = match &command {
-        ProductCommand::List => Layout::Rows(COLUMNS),
-        _ => Layout::Record,
-    };
     let request = match command {
+        ProductCommand::List => return list(config, output),
+        ProductCommand::Delete(arguments) => return delete(&arguments, config, output),
         ProductCommand::Create(arguments) => create(arguments)?,
-        ProductCommand::List => Request::Products,
         ProductCommand::Show { product_key } => Request::Product { product_key },
         ProductCommand::Update(arguments) => update(arguments)?,
     };
@@ -37,7 +41,73 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
         _ => Access::open(config)?,
     };
     let answer = access.request_once(request)?;
-    output::print(output, &answer, layout)
+    output::print(output, &answer, Layout::Record)
+}
+
+fn list(config: &Config, output: Output) -> Result<(), Failure> {
+    let answer = Access::open(config)?.request_once(Request::Products)?;
+    let unreadable = |error| Failure::failed("cannot read the answer").reason(error);
+    let rows: Vec<Box<RawValue>> = serde_json::from_str(answer.get()).map_err(unreadable)?;
+    let mut damage = Damage::default();
+    rows.iter().for_each(|row| damage.note_row(row));
+    match output {
+        Output::Json => output::print(output, &answer, Layout::Rows(COLUMNS))?,
+        Output::Table => {
+            let rows: Vec<Box<RawValue>> = rows.iter().map(|row| with_damage(row)).collect();
+            let rows = to_raw_value(&rows).map_err(unreadable)?;
+            output::print(output, &rows, Layout::Rows(COLUMNS))?;
+        }
+    }
+    damage.tell();
+    Ok(())
+}
+
+/// What a step of deleting a product did.
+#[derive(Deserialize)]
+struct Step {
+    devices: u64,
+    done: bool,
+}
+
+fn delete(arguments: &ProductDeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let ProductDeleteArgs { product_key, force, yes } = arguments;
+    confirmed(*yes, "nothing was deleted", || {
+        let with = if *force { " with all its devices, their secrets and logs" } else { "" };
+        Ok(format!("delete product {}{with}?", printable(product_key)))
+    })?;
+    let mut deleted = 0;
+    let mut access = Access::open(config)?;
+    let finished = loop {
+        let request = Request::DeleteProduct { product_key: product_key.clone(), force: *force };
+        let step = access.request(request).and_then(|answer| {
+            serde_json::from_str::<Step>(answer.get())
+                .map_err(|error| Failure::failed("cannot read the answer").reason(error))
+        });
+        match step {
+            Ok(Step { devices, done }) => {
+                deleted += devices;
+                match (done, devices) {
+                    (true, _) => break Ok(()),
+                    (false, 0) => {
+                        break Err(Failure::failed("the product was not deleted").reason("it has devices"));
+                    }
+                    (false, _) => {}
+                }
+            }
+            Err(failure) if deleted > 0 => {
+                break Err(failure
+                    .part("done", format_args!("{deleted} of its devices are deleted, and it is disabled"))
+                    .hint("run the same again to go on"));
+            }
+            Err(failure) => break Err(failure),
+        }
+    };
+    let closed = access.close();
+    finished.and(closed)?;
+    let answer = serde_json::json!({"productKey": product_key, "devices": deleted});
+    let answer =
+        to_raw_value(&answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
+    output::print(output, &answer, Layout::Record)
 }
 
 fn create(arguments: ProductCreateArgs) -> Result<Request, Failure> {
@@ -69,7 +139,8 @@ fn update(arguments: UpdateArgs) -> Result<Request, Failure> {
         && arguments.dynamic_activation.is_none()
         && bounds.activation_ends.is_none()
         && bounds.quota.is_none()
-        && arguments.model.is_none();
+        && arguments.model.is_none()
+        && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
     if nothing {
         return Err(Failure::usage("nothing is to be changed")
             .hint("narrowgate product update --help lists what can"));
@@ -82,6 +153,9 @@ fn update(arguments: UpdateArgs) -> Result<Request, Failure> {
         activation_ends: arguments.activation.activation_ends,
         quota: arguments.activation.quota,
         model: arguments.model.as_deref().map(read_model).transpose()?,
+        no_activation_ends: arguments.no_activation_ends,
+        default_quota: arguments.default_quota,
+        no_model: arguments.no_model,
     })
 }
 

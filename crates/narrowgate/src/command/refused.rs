@@ -1,11 +1,12 @@
 //! `refused`: refusals of all devices, and of strangers.
 
+use super::pages::{self, Frame, List};
 use crate::{
-    cli::{LimitArgs, Output},
+    cli::{Output, RefusedArgs},
     config::Config,
-    control::{Access, Request},
+    control::Request,
     failure::Failure,
-    output::{self, Column, Layout},
+    output::Column,
 };
 
 const COLUMNS: &[Column] = &[
@@ -18,7 +19,10 @@ const COLUMNS: &[Column] = &[
     Column { field: "detail", title: "DETAIL" },
 ];
 
-pub(super) fn run(arguments: &LimitArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let answer = Access::open(config)?.request_once(Request::Refusals { limit: arguments.limit })?;
-    output::print(output, &answer, Layout::Rows(COLUMNS))
+pub(super) fn run(arguments: RefusedArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let list = List { columns: COLUMNS, frame: Frame::Array };
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| Request::Refusals {
+        limit,
+        cursor,
+    })
 }

@@ -9,7 +9,11 @@ use std::{
 use narrowgate_platform::{ports::Store, service::registry::Registry};
 use serde_json::value::RawValue;
 
-use super::{Client, Request, execute::execute};
+use super::{
+    Client, Request,
+    execute::execute,
+    status::{self, Host},
+};
 use crate::{
     config::{Config, StoreKind},
     directory,
@@ -36,6 +40,7 @@ pub(crate) enum Access {
 pub(crate) struct OwnStore {
     registry: Registry,
     store: Arc<dyn Store>,
+    host: Host,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -76,7 +81,10 @@ impl Access {
                     .hint("start narrowgate serve, or choose store.kind = \"sqlite\""));
             }
             match store::open(config) {
-                Ok(opened) => return OwnStore::new(opened.store).map(|store| Self::Store(Box::new(store))),
+                Ok(opened) => {
+                    let own = OwnStore::new(opened.store, config)?;
+                    return Ok(Self::Store(Box::new(own)));
+                }
                 Err(failure) => patience.wait(failure)?,
             }
         }
@@ -90,8 +98,23 @@ impl Access {
         match self {
             Self::Server(client) => client.request(&request),
             Self::Store(own) => {
-                own.runtime.block_on(execute(&own.registry, request)).map(|outcome| outcome.answer)
+                let outcome = match request {
+                    Request::Status => own.runtime.block_on(status::collect(&own.registry, &own.host)),
+                    request => own.runtime.block_on(execute(&own.registry, request)),
+                };
+                outcome.map(|outcome| outcome.answer)
             }
+        }
+    }
+
+    /// The way for another request after any time: a server does not keep a silent connection.
+    ///
+    /// # Errors
+    /// Why there is none any more.
+    pub(crate) fn again(self, config: &Config) -> Result<Self, Failure> {
+        match self {
+            Self::Server(_) => Self::open(config),
+            own @ Self::Store(_) => Ok(own),
         }
     }
 
@@ -120,11 +143,12 @@ impl Access {
 }
 
 impl OwnStore {
-    fn new(store: Arc<dyn Store>) -> Result<Self, Failure> {
+    fn new(store: Arc<dyn Store>, config: &Config) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
         let registry = Registry::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
-        Ok(Self { registry, store, runtime })
+        let host = Host { since: None, data: config.data.clone() };
+        Ok(Self { registry, store, host, runtime })
     }
 }
 

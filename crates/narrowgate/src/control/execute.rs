@@ -7,9 +7,10 @@ use narrowgate_platform::{
     secret::Secret,
     service::{
         registry::{
-            DeviceList, ImportRow as NewRow, NewDeviceRequest, NewProduct, ProductPatch, Registry,
-            RegistryError,
+            DeviceList, Found, ImportRow as NewRow, NewDeviceRequest, NewProduct, Paging, ProductPatch,
+            Registry, RegistryError, id_of,
         },
+        rows::DeviceRow,
         view::ShownState,
     },
 };
@@ -47,7 +48,8 @@ pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Out
         Request::CreateProduct { .. }
         | Request::Products
         | Request::Product { .. }
-        | Request::UpdateProduct { .. } => on_products(registry, request).await,
+        | Request::UpdateProduct { .. }
+        | Request::DeleteProduct { .. } => on_products(registry, request).await,
         Request::CreateDevice { .. }
         | Request::ImportDevices { .. }
         | Request::Devices { .. }
@@ -63,14 +65,17 @@ pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Out
 /// The store cannot be read at all.
 pub(crate) async fn summary(registry: &Registry) -> Result<String, Failure> {
     let list = DeviceList { limit: 1000, ..DeviceList::default() };
-    let read = async { Ok((registry.products().await?.len(), registry.devices(&list).await?)) };
+    let read = async { Ok((registry.products().await?, registry.devices(&list).await?)) };
     match read.await {
         Ok((products, page)) => {
-            let devices = match (page.devices.len(), page.next_cursor) {
+            let devices = match (page.devices.len(), &page.next_cursor) {
                 (count, Some(_)) => format!("{count} or more devices"),
                 (count, None) => counted(count, "device"),
             };
-            Ok(format!("{}, {devices}", counted(products, "product")))
+            let damaged = products.iter().find_map(|row| row.damage());
+            let damaged = damaged.or_else(|| page.devices.iter().find_map(|row| row.damage()));
+            let damaged = damaged.map(|what| format!("; DAMAGED: {what} (docs/operating.md, Damage)"));
+            Ok(format!("{}, {devices}{}", counted(products.len(), "product"), damaged.unwrap_or_default()))
         }
         Err(RegistryError::Store(StoreError::Damaged(what))) => {
             Ok(format!("DAMAGED: {what}; restore a backup"))
@@ -99,7 +104,10 @@ async fn on_products(registry: &Registry, request: Request) -> Result<Outcome, F
                 quota_per_hour: quota,
                 model_json: model,
             };
-            done(&registry.create_product(new).await.map_err(failed("cannot create the product"))?)
+            let created = registry.create_product(new).await.map_err(failed("cannot create the product"))?;
+            // One of that key may have been looked for, or be in the place of a damaged one.
+            let product_key = created.product_key.clone();
+            Ok(Outcome { effects: vec![Effect::ProductChanged { product_key }], ..done(&created)? })
         }
         Request::Products => done(&registry.products().await.map_err(failed("cannot list the products"))?),
         Request::Product { product_key } => {
@@ -113,18 +121,29 @@ async fn on_products(registry: &Registry, request: Request) -> Result<Outcome, F
             activation_ends,
             quota,
             model,
+            no_activation_ends,
+            default_quota,
+            no_model,
         } => {
             let patch = ProductPatch {
                 name,
                 enabled,
                 dynamic_activation,
-                ends_at: activation_ends.map(|ends| Some(UnixMillis(ends))),
-                quota_per_hour: quota,
-                model_json: model.map(Some),
+                ends_at: activation_ends.map(UnixMillis).map(Some).or(no_activation_ends.then_some(None)),
+                quota_per_hour: quota.map(Some).or(default_quota.then_some(None)),
+                model_json: model.map(Some).or(no_model.then_some(None)),
             };
             let updated = registry.update_product(&product_key, patch).await;
             let outcome = done(&updated.map_err(failed("cannot change the product"))?)?;
             Ok(Outcome { effects: vec![Effect::ProductChanged { product_key }], ..outcome })
+        }
+        Request::DeleteProduct { product_key, force } => {
+            let deleted = registry.delete_product(&product_key, force).await;
+            let (step, devices) = deleted.map_err(failed("cannot delete the product"))?;
+            let close = |device| Effect::CloseDevice { device, cause: "deleted with its product" };
+            let mut effects: Vec<Effect> = devices.into_iter().map(close).collect();
+            effects.push(Effect::ProductChanged { product_key });
+            Ok(Outcome { effects, ..done(&step)? })
         }
         _ => Err(misdirected()),
     }
@@ -151,8 +170,9 @@ async fn on_many(registry: &Registry, request: Request) -> Result<Outcome, Failu
             let list = DeviceList { product_key, state: state.map(shown), cursor, limit: limit as usize };
             done(&registry.devices(&list).await.map_err(failed("cannot list the devices"))?)
         }
-        Request::Refusals { limit } => {
-            done(&registry.refusals(limit as usize).await.map_err(failed("cannot list the refusals"))?)
+        Request::Refusals { limit, cursor } => {
+            let page = registry.refusals(&paging(limit, cursor)).await;
+            done(&page.map_err(failed("cannot list the refusals"))?)
         }
         _ => Err(misdirected()),
     }
@@ -164,6 +184,14 @@ async fn on_one(registry: &Registry, request: Request) -> Result<Outcome, Failur
             let device = resolve(registry, &device, "cannot show the device").await?;
             done(&narrowgate_platform::service::view::DeviceView::from(&device))
         }
+        Request::DeviceRow { device } => {
+            done(&DeviceRow::from(&find(registry, &device, "cannot find the device").await?))
+        }
+        Request::RenameDevice { device, name } => {
+            const TASK: &str = "cannot rename the device";
+            let device = resolve(registry, &device, TASK).await?;
+            done(&registry.rename(&device, name).await.map_err(failed(TASK))?)
+        }
         Request::DeviceSecret { device } => {
             const TASK: &str = "cannot show the device's secret";
             let device = resolve(registry, &device, TASK).await?;
@@ -173,41 +201,40 @@ async fn on_one(registry: &Registry, request: Request) -> Result<Outcome, Failur
             let task = if enabled { "cannot enable the device" } else { "cannot disable the device" };
             let device = resolve(registry, &device, task).await?;
             let changed = registry.set_enabled(&device, enabled).await.map_err(failed(task))?;
-            if enabled { done(&changed) } else { closing(&changed, &device, "disabled by an operator") }
+            if enabled { done(&changed) } else { closing(&changed, device.id, "disabled by an operator") }
         }
         Request::ResetDevice { device } => {
             const TASK: &str = "cannot reset the device";
             let device = resolve(registry, &device, TASK).await?;
             let reset = registry.reset(&device).await.map_err(failed(TASK))?;
-            closing(&reset, &device, "reset by an operator")
+            closing(&reset, device.id, "reset by an operator")
         }
         Request::DeleteDevice { device } => {
             const TASK: &str = "cannot delete the device";
-            let device = resolve(registry, &device, TASK).await?;
-            let deleted = registry.delete(&device).await.map_err(failed(TASK))?;
-            closing(&deleted, &device, "deleted by an operator")
+            let found = find(registry, &device, TASK).await?;
+            let deleted = registry.delete(&found).await.map_err(failed(TASK))?;
+            closing(&deleted, id_of(&found), "deleted by an operator")
         }
-        Request::DeviceLog { device, limit } => {
+        Request::DeviceLog { device, limit, cursor } => {
             const TASK: &str = "cannot show the device's log";
             let device = resolve(registry, &device, TASK).await?;
-            done(&registry.log(&device, limit as usize).await.map_err(failed(TASK))?)
+            done(&registry.log(&device, &paging(limit, cursor)).await.map_err(failed(TASK))?)
         }
-        Request::PointsLatest { device, point, limit } => {
+        Request::PointsLatest { device, point, limit, cursor } => {
             let device = resolve(registry, &device, POINTS).await?;
-            let mut values = registry.points_latest(&device).await.map_err(failed(POINTS))?;
-            values.retain(|value| point.as_ref().is_none_or(|point| value.point == *point));
-            values.truncate(limit as usize);
-            done(&values)
+            let page = registry.points_latest(&device, point.as_deref(), &paging(limit, cursor)).await;
+            done(&page.map_err(failed(POINTS))?)
         }
-        Request::PointsHistory { device, point, from, to, limit } => {
+        Request::PointsHistory { device, point, from, to, limit, cursor } => {
             let device = resolve(registry, &device, POINTS).await?;
             let query = HistoryQuery {
                 point,
                 from: from.map(UnixMillis),
                 to: to.map(UnixMillis),
-                limit: limit as usize,
+                ..HistoryQuery::default()
             };
-            done(&registry.points_history(&device, query).await.map_err(failed(POINTS))?)
+            let page = registry.points_history(&device, query, &paging(limit, cursor)).await;
+            done(&page.map_err(failed(POINTS))?)
         }
         _ => Err(misdirected()),
     }
@@ -215,22 +242,29 @@ async fn on_one(registry: &Registry, request: Request) -> Result<Outcome, Failur
 
 const POINTS: &str = "cannot show the device's points";
 
-async fn resolve(registry: &Registry, name: &DeviceName, task: &'static str) -> Result<Device, Failure> {
-    let found = match &name.product {
-        Some(product) => registry.resolve(product, Some(&name.device)).await,
-        None => registry.resolve(&name.device, None).await,
-    };
-    found.map_err(failed(task))
+fn paging(limit: u32, cursor: Option<String>) -> Paging {
+    Paging { cursor, limit: limit as usize }
 }
 
-fn done(answer: &impl Serialize) -> Result<Outcome, Failure> {
+async fn resolve(registry: &Registry, name: &DeviceName, task: &'static str) -> Result<Device, Failure> {
+    let (first, second) = name.parts();
+    registry.resolve(first, second).await.map_err(failed(task))
+}
+
+/// Also a damaged one.
+async fn find(registry: &Registry, name: &DeviceName, task: &'static str) -> Result<Found, Failure> {
+    let (first, second) = name.parts();
+    registry.find(first, second).await.map_err(failed(task))
+}
+
+pub(super) fn done(answer: &impl Serialize) -> Result<Outcome, Failure> {
     let answer =
         to_raw_value(answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
     Ok(Outcome { answer, effects: Vec::new() })
 }
 
-fn closing(answer: &impl Serialize, device: &Device, cause: &'static str) -> Result<Outcome, Failure> {
-    Ok(Outcome { effects: vec![Effect::CloseDevice { device: device.id, cause }], ..done(answer)? })
+fn closing(answer: &impl Serialize, device: DeviceId, cause: &'static str) -> Result<Outcome, Failure> {
+    Ok(Outcome { effects: vec![Effect::CloseDevice { device, cause }], ..done(answer)? })
 }
 
 /// The registry's error under the headline of what was tried.

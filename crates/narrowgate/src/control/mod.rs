@@ -10,6 +10,7 @@ mod client;
 pub(crate) mod execute;
 mod path;
 pub(crate) mod server;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -91,6 +92,14 @@ pub(crate) enum Request {
         activation_ends: Option<i64>,
         quota: Option<u32>,
         model: Option<String>,
+        no_activation_ends: bool,
+        default_quota: bool,
+        no_model: bool,
+    },
+    /// One step; to be asked again until it is done.
+    DeleteProduct {
+        product_key: String,
+        force: bool,
     },
     CreateDevice {
         product_key: String,
@@ -112,6 +121,14 @@ pub(crate) enum Request {
     Device {
         device: DeviceName,
     },
+    /// As a list shows it, damaged or not.
+    DeviceRow {
+        device: DeviceName,
+    },
+    RenameDevice {
+        device: DeviceName,
+        name: String,
+    },
     DeviceSecret {
         device: DeviceName,
     },
@@ -129,6 +146,7 @@ pub(crate) enum Request {
         device: DeviceName,
         point: Option<String>,
         limit: u32,
+        cursor: Option<String>,
     },
     PointsHistory {
         device: DeviceName,
@@ -136,14 +154,18 @@ pub(crate) enum Request {
         from: Option<i64>,
         to: Option<i64>,
         limit: u32,
+        cursor: Option<String>,
     },
     DeviceLog {
         device: DeviceName,
         limit: u32,
+        cursor: Option<String>,
     },
     Refusals {
         limit: u32,
+        cursor: Option<String>,
     },
+    Status,
     /// Events as they happen; only a server has them.
     Listen {
         product_key: Option<String>,
@@ -158,6 +180,16 @@ pub(crate) struct DeviceName {
     /// Key of the product; `None`: `device` is `PK/DK` or a key that is unique.
     pub(crate) product: Option<String>,
     pub(crate) device: String,
+}
+
+impl DeviceName {
+    /// One name or two, as somebody gave them.
+    fn parts(&self) -> (&str, Option<&str>) {
+        match &self.product {
+            Some(product) => (product, Some(&self.device)),
+            None => (&self.device, None),
+        }
+    }
 }
 
 impl From<&DeviceArgs> for DeviceName {

@@ -25,6 +25,7 @@ use super::{
     CONNECTIONS_MAX, LINE_BYTES_MAX, Reply, Request, SILENCE_MAX,
     execute::{Effect, execute, failed},
     path,
+    status::{self, Host},
 };
 use crate::{
     failure::Failure,
@@ -38,6 +39,7 @@ const STOP_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Service {
     pub(crate) registry: Registry,
     pub(crate) feed: Feed,
+    pub(crate) host: Host,
     /// Carries what a request changed to the sessions.
     pub(crate) apply: Box<dyn Fn(Effect) + Send + Sync>,
 }
@@ -173,7 +175,13 @@ async fn converse(
 
 fn answer(service: &Service, request: Request) -> Reply {
     // Stores may read a lot at once, on this thread: the tasks of the data plane move to another one meanwhile.
-    let run = || tokio::runtime::Handle::current().block_on(execute(&service.registry, request));
+    let outcome = async {
+        match request {
+            Request::Status => status::collect(&service.registry, &service.host).await,
+            request => execute(&service.registry, request).await,
+        }
+    };
+    let run = || tokio::runtime::Handle::current().block_on(outcome);
     match tokio::task::block_in_place(run) {
         Ok(outcome) => {
             outcome.effects.into_iter().for_each(&service.apply);

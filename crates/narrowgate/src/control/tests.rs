@@ -16,6 +16,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     execute::{Effect, execute},
     server::{ControlSocket, Service},
+    status::Host,
     *,
 };
 use crate::{
@@ -44,7 +45,8 @@ impl Served {
         let effects = Arc::new(Mutex::new(Vec::new()));
         let (feed, noted) = (Feed::new(), effects.clone());
         let apply = Box::new(move |effect| noted.lock().unwrap().push(effect));
-        let service = Arc::new(Service { registry: registry(), feed: feed.clone(), apply });
+        let host = Host { since: Some(UnixMillis(7)), data: directory.path().to_owned() };
+        let service = Arc::new(Service { registry: registry(), feed: feed.clone(), host, apply });
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(socket.serve(service, stopping));
         Self { directory, feed, effects, stop, task }
@@ -100,8 +102,8 @@ async fn the_socket_and_the_store_give_the_same_answers_and_errors() {
         || Request::Product { product_key: "other".into() },
         || Request::Device { device: named("nobody") },
         || Request::Devices { product_key: Some("pk".into()), state: None, limit: 0, cursor: None },
-        || Request::PointsLatest { device: named("pk/dk-1"), point: None, limit: 10 },
-        || Request::Refusals { limit: 10 },
+        || Request::PointsLatest { device: named("pk/dk-1"), point: None, limit: 10, cursor: None },
+        || Request::Refusals { limit: 10, cursor: None },
     ];
     let served = Served::start();
     let own = registry();
@@ -142,6 +144,9 @@ async fn what_ends_sessions_is_told_to_the_server() {
         activation_ends: None,
         quota: None,
         model: None,
+        no_activation_ends: false,
+        default_quota: false,
+        no_model: false,
     };
     served.ask(update).await.unwrap();
     let causes: Vec<String> = served
@@ -154,7 +159,10 @@ async fn what_ends_sessions_is_told_to_the_server() {
             Effect::ProductChanged { product_key } => product_key.clone(),
         })
         .collect();
-    assert_eq!(causes, ["disabled by an operator", "reset by an operator", "deleted by an operator", "pk"]);
+    assert_eq!(
+        causes,
+        ["pk", "disabled by an operator", "reset by an operator", "deleted by an operator", "pk"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

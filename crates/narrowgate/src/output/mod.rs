@@ -54,6 +54,27 @@ pub(crate) fn print(output: Output, answer: &RawValue, layout: Layout) -> Result
     }
 }
 
+/// Prints a page of a longer answer; `false` where the reader has gone.
+///
+/// # Errors
+/// When standard output cannot be written; a closed pipe is no error.
+pub(crate) fn print_page(answer: &RawValue, layout: Layout) -> Result<bool, Failure> {
+    piece(&(layout.render(answer.get(), terminal::width()) + "\n"))
+}
+
+/// Prints a piece of a document, without a newline; `false` where the reader has gone.
+///
+/// # Errors
+/// When standard output cannot be written; a closed pipe is no error.
+pub(crate) fn piece(text: &str) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::failed("cannot write to standard output").reason(error)),
+    }
+}
+
 /// Prints the help or the version.
 ///
 /// # Errors

@@ -18,7 +18,10 @@ use std::{
 };
 
 use narrowgate_http::{About, Health, Phase};
-use narrowgate_platform::{ports::Store, service::registry::Registry};
+use narrowgate_platform::{
+    ports::{Clock as _, Store},
+    service::registry::Registry,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -28,6 +31,7 @@ use crate::{
         self, Client,
         execute::Effect,
         server::{ControlSocket, Service},
+        status::Host,
     },
     failure::Failure,
     feed::Feed,
@@ -106,12 +110,14 @@ impl Server {
             .map_err(|error| cannot_serve_devices(config, &error))?;
         let dtls = gateway.dtls_address();
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let since = clock.now();
         let registry = Registry::new(store.clone(), clock.clone(), entropy.clone());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let (stopping, stop) = watch::channel(false);
         let service = Service {
             registry: Registry::new(store.clone(), clock, entropy),
             feed: feed.clone(),
+            host: Host { since: Some(since), data: config.data.clone() },
             apply: applier(gateway.clone()),
         };
         let health = Health::default();

@@ -333,11 +333,10 @@ fn attack_165_a_disabled_or_deleted_device() {
     server.assert_alive();
 }
 
-#[test]
-fn attack_166_a_disabled_product() {
-    let server = Server::start();
+/// A product `pk2`, with a device for each protection that is connected.
+fn another_product(server: &Server) -> [Client; 3] {
     server.json(&["product", "create", "others", "--product-key", "pk2"]);
-    let mut clients = Protection::ALL.map(|protection| {
+    Protection::ALL.map(|protection| {
         let key = format!("other-{protection:?}");
         let secret = "Z5YtZaQpK5IWocakV7zQ";
         server.json(&[
@@ -355,7 +354,13 @@ fn attack_166_a_disabled_product() {
         client.identity = format!("pk2,{key},2,3600").into_bytes();
         client.connect();
         client
-    });
+    })
+}
+
+#[test]
+fn attack_166_a_disabled_product() {
+    let server = Server::start();
+    let mut clients = another_product(&server);
     let since = Instant::now();
     server.json(&["product", "update", "pk2", "--disable"]);
     for client in &mut clients {
@@ -367,6 +372,28 @@ fn attack_166_a_disabled_product() {
         client.connect();
         let mid = client.next_mid();
         assert_eq!(client.exchange(&coap::ping(mid)), coap::reset(mid));
+    }
+    server.assert_alive();
+}
+
+/// Its sessions end, no new one comes about, and one of the same key knows nothing of it.
+#[test]
+fn attack_166_a_deleted_product() {
+    let server = Server::start();
+    let mut other = server.connect(Protection::ALL[0]);
+    let mut clients = another_product(&server);
+    let since = Instant::now();
+    server.json(&["product", "delete", "pk2", "--force", "--yes"]);
+    for client in &mut clients {
+        assert_ended(&server, client, since);
+    }
+    other.assert_reports();
+    // Created anew with the same devices and secrets: they connect, and their reports are taken.
+    let mut clients = another_product(&server);
+    for client in &mut clients {
+        let report =
+            coap::report(7, &format!("topic/sys/pk2/{}/thing/measurepoint/post", client.device.key), 1);
+        assert_eq!(code(client, &report).0, 0x44);
     }
     server.assert_alive();
 }

@@ -2,7 +2,10 @@
 
 mod commands;
 mod confirm;
+mod damage;
+mod fleet;
 mod harness;
 mod import;
+mod lists;
 mod server;
 mod terminal;

@@ -30,6 +30,8 @@ pub enum LogEvent {
     Disabled,
     /// Switched on.
     Enabled,
+    /// Given another name by an operator.
+    Renamed,
     /// Made inactive again, with its secret.
     Reset,
     /// Deleted.

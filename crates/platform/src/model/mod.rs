@@ -1,9 +1,11 @@
 //! The nouns: products, devices and their credentials, thing models, messages, log entries.
 
 pub mod credential;
+pub mod damaged;
 pub mod device;
 pub mod json_text;
 pub mod log;
 pub mod message;
+pub mod overview;
 pub mod product;
 pub mod thing_model;

@@ -17,6 +17,7 @@ use crate::{
     ports::PresenceChange,
     rules::names::{self, SECRET_BITS_ENOUGH},
     secret::Secret,
+    service::rows::DeviceRow,
 };
 
 /// A product that was just created: the only time that its secret is shown unasked.
@@ -132,7 +133,7 @@ impl ShownState {
 }
 
 /// A device.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceView {
     /// Its asset id.
@@ -197,7 +198,7 @@ pub struct DeviceReset {
 #[serde(rename_all = "camelCase")]
 pub struct DevicePage {
     /// The devices, in the order of their registration.
-    pub devices: Vec<DeviceView>,
+    pub devices: Vec<DeviceRow>,
     /// Where the next page begins; null on the last one.
     pub next_cursor: Option<String>,
 }

@@ -9,8 +9,8 @@ use narrowgate_platform::{
     testing::{
         block_on,
         store::fixtures::{
-            T0, activating_product, add_device, append, at, device, issue, login, new_device, one_device,
-            product, refusal, report, report_arriving, resumed, write,
+            T0, activating_product, add_device, append, at, device, history, issue, login, new_device,
+            one_device, product, refusal, report, report_arriving, resumed, write,
         },
     },
 };
@@ -23,7 +23,7 @@ const DAY: i64 = 86_400;
 /// All values of point `n`, oldest first.
 fn numbers(store: &SqliteStore, device: DeviceId) -> Vec<i64> {
     let query = HistoryQuery { point: Some("n".to_owned()), limit: usize::MAX, ..HistoryQuery::default() };
-    let values = block_on(store.points_history(device, query)).unwrap();
+    let values = history(store, device, query);
     values.iter().rev().map(|value| value.value.get().parse().unwrap()).collect()
 }
 

@@ -3,11 +3,14 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use narrowgate_platform::{
+    model::log::LogEntry,
+    paging::{Page, Part},
     ports::{DeviceQuery, HistoryQuery, Store, StoreError, Write, Written},
     testing::{
         block_on,
         store::fixtures::{
-            append, at, credentials, log, login, one_device, presence, refusal, report, resumed, write,
+            append, at, credentials, devices, history, log, login, one_device, presence, products, refusal,
+            refusals, report, resumed, write,
         },
     },
 };
@@ -34,18 +37,17 @@ fn refused(data: &Path) -> OpenError {
 
 /// Everything that can be read of a store with one device.
 fn everything(store: &SqliteStore) -> String {
-    let device =
-        block_on(store.devices(DeviceQuery { limit: 10, ..DeviceQuery::default() })).unwrap().remove(0);
+    let device = devices(store, DeviceQuery { limit: 10, ..DeviceQuery::default() }).remove(0);
     let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        block_on(store.products()).unwrap(),
+        products(store),
         credentials(store, &device.product_key, &device.device_key).device_secret.expose(),
         log(store, device.id),
         block_on(store.points_latest(device.id)).unwrap(),
-        block_on(store.points_history(device.id, query)).unwrap(),
+        history(store, device.id, query),
         block_on(store.presence_history(device.id, 100)).unwrap(),
-        block_on(store.refusals(100)).unwrap(),
+        refusals(store, 100),
         block_on(store.online_devices()).unwrap(),
         device,
     )
@@ -146,10 +148,14 @@ fn a_message_that_has_changed_on_the_disk_is_never_shown_and_stops_no_start() {
         let copy = crashed(&data, "crashed");
         hurt(&copy.join("messages/2026-01-01.db"), &format!("UPDATE messages SET {change}"));
         let store = open(&copy);
-        let history =
-            block_on(store.points_history(id, HistoryQuery { limit: 9, ..HistoryQuery::default() }));
-        let Err(StoreError::Damaged(what)) = history else { panic!("{change}: {history:?}") };
-        assert!(!what.is_empty());
+        let page = block_on(store.points_history(id, HistoryQuery { limit: 9, ..HistoryQuery::default() }));
+        let page = page.unwrap();
+        assert_eq!((page.items, page.damaged.count), (vec![], 1), "{change}");
+        let what = page.damaged.first.unwrap();
+        assert!(
+            what.starts_with("message ") && what.ends_with(" of 2026-01-01 is not as it was stored"),
+            "{what}"
+        );
         assert!(block_on(store.points_latest(id)).unwrap().is_empty(), "{change}");
         write(&store, report(id, at(3), r#"{"temp":3}"#));
         assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 1, "{change}");
@@ -182,7 +188,7 @@ fn latest_values_that_have_changed_are_not_shown_and_replaced_by_new_ones() {
     lived(folder.path());
     hurt(&folder.path().join("registry.db"), r#"UPDATE latest SET points = replace(points, '1', '2')"#);
     let store = open(folder.path());
-    let id = block_on(store.devices(DeviceQuery { limit: 1, ..DeviceQuery::default() })).unwrap()[0].id;
+    let id = devices(&store, DeviceQuery { limit: 1, ..DeviceQuery::default() })[0].id;
     assert!(matches!(block_on(store.points_latest(id)), Err(StoreError::Damaged(_))));
     write(&store, report(id, at(3), r#"{"power":3}"#));
     drop(store);
@@ -191,8 +197,9 @@ fn latest_values_that_have_changed_are_not_shown_and_replaced_by_new_ones() {
 }
 
 /// Changes rows of the registry as a bad disk does: without the triggers, which would make new sums.
-fn hurt_registry(data: &Path, table: &str, change: &str) {
+pub(super) fn hurt_registry(data: &Path, table: &str, change: &str) {
     let registry = Connection::open(data.join("registry.db")).unwrap();
+    registry.pragma_update(None, "foreign_keys", false).unwrap();
     let mut triggers =
         registry.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").unwrap();
     let triggers: Vec<(String, String)> =
@@ -247,15 +254,25 @@ fn a_row_of_the_registry_that_has_changed_on_the_disk_is_never_shown() {
         hurt_registry(folder.path(), table, change);
         let store = open(folder.path());
         let id = narrowgate_platform::ids::DeviceId(1);
-        let page = block_on(store.devices(DeviceQuery { limit: 10, ..DeviceQuery::default() }));
+        let page = block_on(store.devices(DeviceQuery { limit: 10, ..DeviceQuery::default() })).unwrap();
         let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
+        let listed = |log: Page<LogEntry>| match log.damaged.first {
+            None => Ok(format!("{:?}", log.items)),
+            Some(what) => Err(StoreError::Damaged(what)),
+        };
         let read: [Result<String, StoreError>; 8] = [
-            block_on(store.products()).map(|read| format!("{read:?}")),
-            page.map(|mut read| format!("{:?}", read.remove(0))),
-            block_on(store.device_log(id, 100)).map(|read| format!("{read:?}")),
+            match block_on(store.products()).unwrap().remove(0) {
+                Ok(product) => Ok(format!("[{product:?}]")),
+                Err(damaged) => Err(StoreError::Damaged(damaged.what)),
+            },
+            match page.into_iter().next().unwrap() {
+                Ok(device) => Ok(format!("{device:?}")),
+                Err(damaged) => Err(StoreError::Damaged(damaged.what)),
+            },
+            listed(block_on(store.device_log(id, Part::first(100))).unwrap()),
             block_on(store.presence_history(id, 100)).map(|read| format!("{read:?}")),
             block_on(store.points_latest(id)).map(|read| format!("{read:?}")),
-            block_on(store.points_history(id, query)).map(|read| format!("{read:?}")),
+            Ok(format!("{:?}", history(&store, id, query))),
             block_on(store.credentials("pk", "dk-1")).map(|_| String::new()),
             block_on(store.credentials("pk", "dk-2")).map(|_| String::new()),
         ];

@@ -1,6 +1,9 @@
 //! Devices: create, find, list, show their secret, switch, reset, delete.
 
-use super::{Registry, RegistryError, checked, checked_limit, checked_or_new};
+use super::{
+    Registry, RegistryError, checked, checked_limit, checked_or_new,
+    find::{Found, id_of},
+};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{
@@ -11,12 +14,16 @@ use crate::{
     ports::{DeviceQuery, StoreError, Write, Written},
     rules::{
         identity::{Identity, SecureMode},
-        names::{self, IMPORTED_CHARACTERS_MAX},
+        names,
         psk::psk,
     },
     secret::Secret,
-    service::view::{
-        ActivationShown, DeviceCreated, DevicePage, DeviceReset, DeviceSecretShown, DeviceView, ShownState,
+    service::{
+        rows::DeviceRow,
+        view::{
+            ActivationShown, DeviceCreated, DevicePage, DeviceReset, DeviceSecretShown, DeviceView,
+            ShownState,
+        },
     },
 };
 
@@ -105,51 +112,6 @@ impl Registry {
         }))
     }
 
-    /// Finds the device that somebody means: by both keys, by `PK/DK` in one, or by the device key alone where only one device has it.
-    ///
-    /// # Errors
-    /// `Missing`, or `Ambiguous` with the devices that are meant perhaps.
-    pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, RegistryError> {
-        if let Some(device_key) = second {
-            let found = self.device_named(first, device_key).await?;
-            if found.is_none() {
-                self.existing_product(first).await?;
-            }
-            return found.ok_or_else(|| missing(format!("{first}/{device_key}")));
-        }
-        if first.len() > 2 * IMPORTED_CHARACTERS_MAX + 1 {
-            return Err(RegistryError::Invalid {
-                field: "device",
-                message: "is longer than any name".to_owned(),
-            });
-        }
-        // Both keys may have slashes of their own, if they were imported.
-        for (at, _) in first.match_indices('/') {
-            if let Some(device) = self.device_named(&first[..at], &first[at + 1..]).await? {
-                return Ok(device);
-            }
-        }
-        let query = DeviceQuery { device_key: Some(first.to_owned()), limit: 10, ..DeviceQuery::default() };
-        let mut devices = self.store.devices(query).await?;
-        if devices.len() > 1 {
-            let candidates = devices
-                .iter()
-                .map(|device| format!("{}/{}", device.product_key, device.device_key))
-                .collect();
-            return Err(RegistryError::Ambiguous { key: first.to_owned(), candidates });
-        }
-        devices.pop().ok_or_else(|| missing(first.to_owned()))
-    }
-
-    async fn device_named(
-        &self,
-        product_key: &str,
-        device_key: &str,
-    ) -> Result<Option<Device>, RegistryError> {
-        let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.to_owned() };
-        Ok(self.store.device(&name).await?)
-    }
-
     /// A page of devices.
     ///
     /// # Errors
@@ -157,7 +119,11 @@ impl Registry {
     pub async fn devices(&self, list: &DeviceList) -> Result<DevicePage, RegistryError> {
         let limit = checked_limit(list.limit, PAGE_MAX)?;
         if let Some(product_key) = &list.product_key {
-            self.existing_product(product_key).await?;
+            match self.existing_product(product_key).await {
+                // Its devices are listed, damaged as they are by it.
+                Ok(_) | Err(RegistryError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let (state, disabled) = match list.state {
             None => (None, None),
@@ -169,21 +135,23 @@ impl Registry {
         let after = list.cursor.as_deref().map(parse_cursor).transpose()?;
         let query = DeviceQuery {
             product_key: list.product_key.clone(),
-            device_key: None,
             state,
             disabled,
             after,
             limit,
+            ..DeviceQuery::default()
         };
         let devices = self.store.devices(query.clone()).await?;
-        let next_cursor = match devices.last() {
+        let last =
+            devices.last().map(|row| row.as_ref().map_or_else(|damaged| damaged.id, |device| device.id));
+        let next_cursor = match last {
             Some(last) if devices.len() == limit => {
-                let rest = DeviceQuery { after: Some(last.id), limit: 1, ..query };
-                (!self.store.devices(rest).await?.is_empty()).then(|| format!("{:x}", last.id.0))
+                let rest = DeviceQuery { after: Some(last), limit: 1, ..query };
+                (!self.store.devices(rest).await?.is_empty()).then(|| format!("{:x}", last.0))
             }
             _ => None,
         };
-        Ok(DevicePage { devices: devices.iter().map(DeviceView::from).collect(), next_cursor })
+        Ok(DevicePage { devices: devices.iter().map(DeviceRow::from).collect(), next_cursor })
     }
 
     /// Shows a device's secret. The log entry that says so is durable first.
@@ -258,17 +226,34 @@ impl Registry {
         Ok(DeviceReset { device: DeviceView::from(&device), device_secret })
     }
 
-    /// Removes a device; returns it as it was. The caller ends its session.
+    /// Gives a device another name for people; none where it is empty.
+    ///
+    /// # Errors
+    /// `Invalid` for a name that is not acceptable, `Missing` where the device is gone meanwhile.
+    pub async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, RegistryError> {
+        checked("name", names::check_display_name(&name))?;
+        let renamed = self.store.rename_device(device.id, name, self.clock.now()).await;
+        Ok(DeviceView::from(&renamed.map_err(|error| named(error, device))?))
+    }
+
+    /// Removes a device, be it damaged; returns it as it was. The caller ends its session.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn delete(&self, device: &Device) -> Result<DeviceView, RegistryError> {
-        self.store.delete_device(device.id, self.clock.now()).await.map_err(|error| named(error, device))?;
-        Ok(DeviceView::from(device))
+    pub async fn delete(&self, found: &Found) -> Result<DeviceRow, RegistryError> {
+        let deleted = self.store.delete_device(id_of(found), self.clock.now()).await;
+        match found {
+            Ok(device) => deleted.map_err(|error| named(error, device))?,
+            Err(damaged) => deleted.map_err(|error| match error {
+                StoreError::Missing { .. } => missing(damaged.device_key.clone()),
+                other => other.into(),
+            })?,
+        }
+        Ok(DeviceRow::from(found))
     }
 }
 
-fn missing(key: String) -> RegistryError {
+pub(super) fn missing(key: String) -> RegistryError {
     RegistryError::Missing { what: "device", key }
 }
 
@@ -303,7 +288,10 @@ fn psk_hex(secret: &Secret) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{service::registry::fake::registry_with_product, testing::block_on};
+    use crate::{
+        service::registry::{Paging, fake::registry_with_product},
+        testing::block_on,
+    };
 
     fn create(
         registry: &Registry,
@@ -445,7 +433,7 @@ mod tests {
             (activation.psk_hex.expose(), activation.identity.as_str()),
             ("be7d6a5e5b2ba12f59024d7633b964e8", "pk,dk,3,3600")
         );
-        let log = block_on(registry.log(&device, 10)).expect("it works");
+        let log = block_on(registry.log(&device, &Paging::first(10))).expect("it works").items;
         let shown: Vec<_> = log.iter().filter(|entry| entry.event == LogEvent::SecretShown).collect();
         assert_eq!(shown.len(), 2);
         assert_eq!(shown[0].detail.as_deref(), Some("the product's secret"), "newest first");
@@ -469,10 +457,12 @@ mod tests {
             (json["state"].as_str(), json["deviceSecret"].as_str()),
             (Some("inactive"), Some(reset.device_secret.expose()))
         );
-        assert_eq!(block_on(registry.delete(&device)).expect("it exists").device_key, "dk");
+        let found = Ok(device.clone());
+        assert_eq!(block_on(registry.delete(&found)).expect("it exists"), DeviceRow::from(&found));
         for error in [
-            block_on(registry.delete(&device)).expect_err("it is gone"),
-            block_on(registry.reset(&device)).expect_err("it is gone"),
+            block_on(registry.delete(&found)).map(|_| ()).expect_err("it is gone"),
+            block_on(registry.reset(&device)).map(|_| ()).expect_err("it is gone"),
+            block_on(registry.rename(&device, String::new())).map(|_| ()).expect_err("it is gone"),
             block_on(registry.device_secret(&device)).map(|_| ()).expect_err("it is gone"),
         ] {
             assert_eq!(error.to_string(), "there is no device pk/dk");

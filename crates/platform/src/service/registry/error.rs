@@ -37,6 +37,20 @@ pub enum RegistryError {
         /// Which ones are meant perhaps, as `productKey/deviceKey`; at most 10.
         candidates: Vec<String>,
     },
+    /// Its row is not as it was stored.
+    #[error("{what}")]
+    Damaged {
+        /// Which row.
+        what: String,
+        /// What the operator may try.
+        hint: &'static str,
+    },
+    /// A product that is to be deleted has devices.
+    #[error("product {product_key} has devices")]
+    NotEmpty {
+        /// Key of the product.
+        product_key: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -56,6 +70,10 @@ impl RegistryError {
                 Some("a device key is unique in all products: choose another, or show the device that has it")
             }
             Self::Ambiguous { .. } => Some("name it as PK/DK"),
+            Self::Damaged { hint, .. } => Some(hint),
+            Self::NotEmpty { .. } => {
+                Some("--force deletes them with it; device list --product PK lists them")
+            }
             Self::Store(StoreError::Unavailable(_)) => {
                 Some("check the space and the permissions of the data directory")
             }

@@ -10,11 +10,14 @@ use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
+        damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState, NewDevice},
         log::{LogEntry, LogEvent},
         message::PointValue,
+        overview::{Overview, OverviewQuery},
         product::Product,
     },
+    paging::{Collector, Page, Part, Place},
     ports::{
         DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
         Write, Written,
@@ -92,6 +95,18 @@ impl State {
         };
         self.devices.push((device.clone(), new.device_secret));
         Ok(device)
+    }
+
+    fn entries(&self, part: Part, is_wanted: impl Fn(&LogEntry) -> bool) -> Page<LogEntry> {
+        let mut page = Collector::new(part.limit);
+        for (number, entry) in self.log.iter().enumerate().rev() {
+            let place = Place([number as i64; 4]);
+            let follows = part.after.is_none_or(|after| place.0[0] < after.0[0]);
+            if follows && is_wanted(entry) && !page.take(place, entry.clone()) {
+                break;
+            }
+        }
+        page.finish()
     }
 
     fn at(&mut self, id: DeviceId) -> Result<&mut (Device, Secret), StoreError> {
@@ -177,8 +192,32 @@ impl Store for FakeStore {
         done(Ok(self.state().products.iter().find(|product| product.product_key == product_key).cloned()))
     }
 
-    fn products(&self) -> PortFuture<'_, Result<Vec<Product>, StoreError>> {
-        done(Ok(self.state().products.clone()))
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
+        done(Ok(self.state().products.iter().cloned().map(Ok).collect()))
+    }
+
+    fn delete_devices_of(
+        &self,
+        product_key: String,
+        limit: usize,
+        _: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
+        let mut state = self.state();
+        let of_product = state.devices.iter().filter(|(device, _)| device.product_key == product_key);
+        let ids: Vec<DeviceId> = of_product.map(|(device, _)| device.id).take(limit).collect();
+        state.devices.retain(|(device, _)| !ids.contains(&device.id));
+        done(Ok(ids))
+    }
+
+    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
+        let mut state = self.state();
+        if state.devices.iter().any(|(device, _)| device.product_key == product_key) {
+            return done(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
+        }
+        let count = state.products.len();
+        state.products.retain(|product| product.product_key != product_key);
+        let gone = state.products.len() < count;
+        done(gone.then_some(()).ok_or(StoreError::Missing { what: "product", key: product_key }))
     }
 
     fn create_devices(
@@ -202,17 +241,33 @@ impl Store for FakeStore {
         done(Ok(self.state().at(device).ok().map(|(device, _)| device.clone())))
     }
 
-    fn devices(&self, query: DeviceQuery) -> PortFuture<'_, Result<Vec<Device>, StoreError>> {
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         let state = self.state();
         let is_wanted = |device: &&Device| {
             query.product_key.as_ref().is_none_or(|product_key| device.product_key == *product_key)
                 && query.device_key.as_ref().is_none_or(|device_key| device.device_key == *device_key)
+                && query.asset_id.as_ref().is_none_or(|asset_id| device.asset_id == *asset_id)
                 && query.state.is_none_or(|state| device.state == state)
                 && query.disabled.is_none_or(|disabled| device.enabled != disabled)
                 && query.after.is_none_or(|after| device.id > after)
         };
         let devices = state.devices.iter().map(|(device, _)| device);
-        done(Ok(devices.filter(is_wanted).take(query.limit).cloned().collect()))
+        done(Ok(devices.filter(is_wanted).take(query.limit).cloned().map(Ok).collect()))
+    }
+
+    fn rename_device(
+        &self,
+        device: DeviceId,
+        name: String,
+        _: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        done(self.state().at(device).map(|(device, _)| {
+            device.name = name;
+            device.clone()
+        }))
     }
 
     fn set_device_enabled(
@@ -254,24 +309,16 @@ impl Store for FakeStore {
         &self,
         _: DeviceId,
         _: HistoryQuery,
-    ) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
-        done(Ok(Vec::new()))
+    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
+        done(Ok(Page::empty()))
     }
 
-    fn device_log(
-        &self,
-        device: DeviceId,
-        limit: usize,
-    ) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        let state = self.state();
-        let entries = state.log.iter().rev().filter(|entry| entry.device == Some(device));
-        done(Ok(entries.take(limit).cloned().collect()))
+    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        done(Ok(self.state().entries(part, |entry| entry.device == Some(device))))
     }
 
-    fn refusals(&self, limit: usize) -> PortFuture<'_, Result<Vec<LogEntry>, StoreError>> {
-        let state = self.state();
-        let entries = state.log.iter().rev().filter(|entry| entry.event == LogEvent::Refused);
-        done(Ok(entries.take(limit).cloned().collect()))
+    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        done(Ok(self.state().entries(part, |entry| entry.event == LogEvent::Refused)))
     }
 
     fn presence_history(
@@ -284,6 +331,10 @@ impl Store for FakeStore {
 
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
         done(Ok(Vec::new()))
+    }
+
+    fn overview(&self, _: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
+        done(Ok(Overview::default()))
     }
 
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {

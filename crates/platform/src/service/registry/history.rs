@@ -1,48 +1,98 @@
-//! What devices reported and what happened to them.
+//! What devices reported and what happened to them, page by page.
 
 use std::collections::HashMap;
 
-use super::{LIMIT_MAX, Registry, RegistryError, checked_limit};
+use super::{LIMIT_MAX, Registry, RegistryError, checked_limit, cursor::List};
 use crate::{
     ids::{DeviceId, DeviceName},
-    model::{device::Device, message::PointValue},
-    ports::HistoryQuery,
+    model::{device::Device, log::LogEntry, message::PointValue},
+    paging::{Page, Part, Place},
+    ports::{HistoryQuery, StoreError},
     rules::identity::Identity,
-    service::view::{LogView, PresenceView, RefusalView},
+    service::{
+        rows::{LeftOut, ListPage},
+        view::{LogView, PresenceView, RefusalView},
+    },
 };
 
-impl Registry {
-    /// The latest value of every point of a device.
-    ///
-    /// # Errors
-    /// Only the store's.
-    pub async fn points_latest(&self, device: &Device) -> Result<Vec<PointValue>, RegistryError> {
-        Ok(self.store.points_latest(device.id).await?)
+/// Which part of a list somebody wants.
+#[derive(Debug, Clone)]
+pub struct Paging {
+    /// `nextCursor` of the page before.
+    pub cursor: Option<String>,
+    /// At most so many; 1 to 10,000.
+    pub limit: usize,
+}
+
+impl Paging {
+    /// From the beginning.
+    pub fn first(limit: usize) -> Self {
+        Self { cursor: None, limit }
     }
 
-    /// Values of a device by time, newest first.
+    fn part(&self, list: List) -> Result<Part, RegistryError> {
+        let limit = checked_limit(self.limit, LIMIT_MAX)?;
+        Ok(Part { after: self.place(list)?, limit })
+    }
+
+    fn place(&self, list: List) -> Result<Option<Place>, RegistryError> {
+        self.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()
+    }
+}
+
+impl Registry {
+    /// The latest value of every point of a device, by name; `point`: of this one alone.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 or a time span that ends before it begins.
+    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    pub async fn points_latest(
+        &self,
+        device: &Device,
+        point: Option<&str>,
+        paging: &Paging,
+    ) -> Result<ListPage<PointValue>, RegistryError> {
+        let (list, limit) = (List::Latest(device.id), checked_limit(paging.limit, LIMIT_MAX)?);
+        let behind = paging.cursor.as_deref().map(|cursor| list.point(cursor)).transpose()?;
+        let mut items = self.store.points_latest(device.id).await?;
+        items.retain(|value| {
+            point.is_none_or(|point| value.point == point)
+                && behind.as_ref().is_none_or(|behind| value.point > *behind)
+        });
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = items.last().filter(|_| more).map(|last| list.cursor_behind(&last.point));
+        Ok(ListPage { items, next_cursor, damaged: None })
+    }
+
+    /// Values of a device by time, newest first. The query's place and limit are those of `paging`.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
+    /// it begins.
     pub async fn points_history(
         &self,
         device: &Device,
         query: HistoryQuery,
-    ) -> Result<Vec<PointValue>, RegistryError> {
-        checked_limit(query.limit, LIMIT_MAX)?;
+        paging: &Paging,
+    ) -> Result<ListPage<PointValue>, RegistryError> {
+        let list = List::History(device.id);
+        let Part { after, limit } = paging.part(list)?;
         if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
             return Err(RegistryError::Invalid { field: "to", message: "lies before from".to_owned() });
         }
-        Ok(self.store.points_history(device.id, query).await?)
+        let query = HistoryQuery { after, limit, ..query };
+        Ok(shown(list, self.store.points_history(device.id, query).await?))
     }
 
     /// What happened to a device, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000.
-    pub async fn log(&self, device: &Device, limit: usize) -> Result<Vec<LogView>, RegistryError> {
-        let entries = self.store.device_log(device.id, checked_limit(limit, LIMIT_MAX)?).await?;
-        Ok(entries.into_iter().map(LogView::from).collect())
+    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    pub async fn log(&self, device: &Device, paging: &Paging) -> Result<ListPage<LogView>, RegistryError> {
+        let list = List::Log(device.id);
+        let Page { items, next, damaged } = self.store.device_log(device.id, paging.part(list)?).await?;
+        let items = items.into_iter().map(LogView::from).collect();
+        Ok(shown(list, Page { items, next, damaged }))
     }
 
     /// When a device came and went, newest first.
@@ -57,21 +107,30 @@ impl Registry {
     /// Refusals of all devices and of strangers, newest first, each with the names that are known of its peer.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000.
-    pub async fn refusals(&self, limit: usize) -> Result<Vec<RefusalView>, RegistryError> {
-        let entries = self.store.refusals(checked_limit(limit, LIMIT_MAX)?).await?;
+    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    pub async fn refusals(&self, paging: &Paging) -> Result<ListPage<RefusalView>, RegistryError> {
+        let list = List::Refusals;
+        let Page { items, next, damaged } = self.store.refusals(paging.part(list)?).await?;
         let mut known: HashMap<DeviceId, Option<DeviceName>> = HashMap::new();
-        let mut views = Vec::with_capacity(entries.len());
-        for mut entry in entries {
-            let name = match entry.device {
-                Some(device) => self.name_of(device, &mut known).await?,
-                None => entry.identity.as_deref().and_then(claimed_name),
-            };
-            let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
-            let identity = entry.identity.take();
-            views.push(RefusalView { entry: LogView::from(entry), identity, product_key, device_key });
+        let mut views = Vec::with_capacity(items.len());
+        for entry in items {
+            views.push(self.refusal(entry, &mut known).await?);
         }
-        Ok(views)
+        Ok(shown(list, Page { items: views, next, damaged }))
+    }
+
+    async fn refusal(
+        &self,
+        mut entry: LogEntry,
+        known: &mut HashMap<DeviceId, Option<DeviceName>>,
+    ) -> Result<RefusalView, RegistryError> {
+        let name = match entry.device {
+            Some(device) => self.name_of(device, known).await?,
+            None => entry.identity.as_deref().and_then(claimed_name),
+        };
+        let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
+        let identity = entry.identity.take();
+        Ok(RefusalView { entry: LogView::from(entry), identity, product_key, device_key })
     }
 
     async fn name_of(
@@ -82,12 +141,21 @@ impl Registry {
         if let Some(name) = known.get(&id) {
             return Ok(name.clone());
         }
-        let device = self.store.device_by_id(id).await?;
+        let device = match self.store.device_by_id(id).await {
+            // The refusal is true, only the names of its device are not known.
+            Err(StoreError::Damaged(_)) => None,
+            found => found?,
+        };
         let name = device
             .map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key });
         known.insert(id, name.clone());
         Ok(name)
     }
+}
+
+fn shown<T>(list: List, page: Page<T>) -> ListPage<T> {
+    let Page { items, next, damaged } = page;
+    ListPage { items, next_cursor: next.map(|place| list.cursor(place)), damaged: LeftOut::of(damaged) }
 }
 
 /// The keys in an identity, which need not exist.
@@ -141,7 +209,7 @@ mod tests {
             refused(None, Some("nonsense"), Reason::IdentityMalformed),
         ];
         block_on(registry.store.append(writes)).expect("it works");
-        let refusals = block_on(registry.refusals(10)).expect("it works");
+        let refusals = block_on(registry.refusals(&Paging::first(10))).expect("it works").items;
         let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
         assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);
         assert_eq!(
@@ -164,11 +232,16 @@ mod tests {
         block_on(registry.create_device(request)).expect("it is valid");
         let device = block_on(registry.resolve("dk", None)).expect("it exists");
         let said = [
-            block_on(registry.log(&device, 0)).map(|_| ()),
-            block_on(registry.refusals(10_001)).map(|_| ()),
+            block_on(registry.log(&device, &Paging::first(0))).map(|_| ()),
+            block_on(registry.refusals(&Paging::first(10_001))).map(|_| ()),
             block_on(registry.points_history(
                 &device,
-                HistoryQuery { from: Some(UnixMillis(2)), to: Some(UnixMillis(1)), limit: 1, point: None },
+                HistoryQuery {
+                    from: Some(UnixMillis(2)),
+                    to: Some(UnixMillis(1)),
+                    ..HistoryQuery::default()
+                },
+                &Paging::first(1),
             ))
             .map(|_| ()),
         ]
@@ -178,7 +251,7 @@ mod tests {
             [
                 "limit is 0; it must be 1 to 10000",
                 "limit is 10001; it must be 1 to 10000",
-                "to lies before from"
+                "to lies before from",
             ]
         );
         assert!(block_on(registry.presence(&device, 1)).is_ok());

@@ -133,7 +133,16 @@ impl Registry {
         row: &ImportRow,
         report: &mut ImportReport,
     ) -> Result<(), RegistryError> {
-        match self.store.credentials(product_key, &row.device_key).await? {
+        let found = match self.store.credentials(product_key, &row.device_key).await {
+            // One damaged device must not keep all others out.
+            Err(StoreError::Damaged(what)) => {
+                let message = format!("the device exists and is damaged ({what}): delete it first");
+                report.failed.push(fault(row, Some("deviceKey"), message));
+                return Ok(());
+            }
+            found => found?,
+        };
+        match found {
             CredentialLookup::Found(credentials) => match &row.device_secret {
                 Some(secret) if *secret != credentials.device_secret => {
                     report.failed.push(fault(

@@ -4,26 +4,33 @@
 //! Whoever runs sessions is told by the caller when a device or a product changed.
 
 mod create;
+mod cursor;
 mod devices;
 mod error;
 #[cfg(test)]
 mod fake;
+mod find;
 mod history;
 mod import;
+mod overview;
 mod products;
+mod removal;
 
 use std::{fmt, sync::Arc};
 
 pub use self::{
     devices::{DeviceList, NewDeviceRequest},
     error::RegistryError,
+    find::{Found, id_of},
+    history::Paging,
     import::{IMPORT_CHUNK, ImportRow},
     products::{NewProduct, ProductPatch},
+    removal::DELETE_CHUNK,
 };
 use crate::{
     ids::{DeviceId, DeviceName},
     model::product::Product,
-    ports::{Clock, Entropy, Store},
+    ports::{Clock, Entropy, Store, StoreError},
     rules::names,
     secret::Secret,
 };
@@ -55,7 +62,14 @@ impl Registry {
     }
 
     async fn existing_product(&self, product_key: &str) -> Result<Product, RegistryError> {
-        let product = self.store.product(product_key).await?;
+        let product = self.store.product(product_key).await.map_err(|error| match error {
+            StoreError::Damaged(what) => RegistryError::Damaged {
+                what,
+                hint: "put it right (product create NAME --product-key PK --product-secret OLD keeps its \
+                       devices), or restore a backup: docs/operating.md, Damage",
+            },
+            other => other.into(),
+        })?;
         product.ok_or_else(|| RegistryError::Missing { what: "product", key: product_key.to_owned() })
     }
 }
@@ -111,6 +125,8 @@ mod tests {
         is_send(&registry.resolve("dk", None));
         is_send(&registry.devices(&DeviceList::default()));
         is_send(&registry.import_devices("pk", Vec::new(), false));
-        is_send(&registry.refusals(1));
+        is_send(&registry.refusals(&Paging::first(1)));
+        is_send(&registry.delete_product("pk", true));
+        is_send(&registry.overview());
     }
 }

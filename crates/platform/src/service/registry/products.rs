@@ -7,9 +7,13 @@ use crate::{
         product::{DynamicActivation, Product},
         thing_model::ThingModel,
     },
+    ports::StoreError,
     rules::names,
     secret::Secret,
-    service::view::{ProductCreated, ProductView},
+    service::{
+        rows::ProductRow,
+        view::{ProductCreated, ProductView},
+    },
 };
 
 /// A product to be created.
@@ -42,8 +46,8 @@ pub struct ProductPatch {
     pub dynamic_activation: Option<bool>,
     /// Until when they may; `Some(None)`: without end.
     pub ends_at: Option<Option<UnixMillis>>,
-    /// How many may in an hour.
-    pub quota_per_hour: Option<u32>,
+    /// How many may in an hour; `Some(None)`: as many as where nothing was said.
+    pub quota_per_hour: Option<Option<u32>>,
     /// Its thing model; `Some(None)`: none.
     pub model_json: Option<Option<String>>,
 }
@@ -68,12 +72,15 @@ impl Registry {
         check_model(new.model_json.as_deref())?;
         let now = self.clock.now();
         check_end(new.ends_at, now)?;
+        let replaced = matches!(self.store.product(&product_key).await, Err(StoreError::Damaged(_)));
+        let replaced =
+            replaced.then(|| "it replaces a damaged row; the devices of that product stay".to_owned());
         let created = ProductCreated {
             product_key: product_key.clone(),
             product_secret: secret.clone(),
             name: new.name.clone(),
             dynamic_activation_enabled: new.dynamic_activation,
-            warnings,
+            warnings: warnings.into_iter().chain(replaced).collect(),
         };
         let product = Product {
             ou: DEFAULT_OU.to_owned(),
@@ -97,8 +104,8 @@ impl Registry {
     ///
     /// # Errors
     /// Only the store's.
-    pub async fn products(&self) -> Result<Vec<ProductView>, RegistryError> {
-        Ok(self.store.products().await?.iter().map(ProductView::summary).collect())
+    pub async fn products(&self) -> Result<Vec<ProductRow>, RegistryError> {
+        Ok(self.store.products().await?.iter().map(ProductRow::from).collect())
     }
 
     /// One product, with its thing model.
@@ -137,7 +144,7 @@ impl Registry {
             activation.ends_at = ends_at;
         }
         if let Some(quota_per_hour) = patch.quota_per_hour {
-            activation.quota_per_hour = quota_per_hour;
+            activation.quota_per_hour = quota_per_hour.unwrap_or(DynamicActivation::QUOTA_PER_HOUR);
         }
         if let Some(model_json) = patch.model_json {
             check_model(model_json.as_deref())?;
@@ -277,10 +284,14 @@ mod tests {
         let view = update(ProductPatch {
             model_json: Some(None),
             ends_at: Some(None),
+            quota_per_hour: Some(Some(7)),
             enabled: Some(false),
             ..ProductPatch::default()
         });
         assert_eq!((view.model_id, view.dynamic_activation_ends_at, view.enabled), (None, None, false));
+        assert_eq!(view.dynamic_activation_quota_per_hour, 7);
+        let view = update(ProductPatch { quota_per_hour: Some(None), ..ProductPatch::default() });
+        assert_eq!(view.dynamic_activation_quota_per_hour, 1000);
         let error =
             block_on(registry.update_product("other", ProductPatch::default())).expect_err("it is unknown");
         assert_eq!(error.to_string(), "there is no product other");

@@ -8,10 +8,11 @@ use crate::{
         credential::{CredentialLookup, Credentials},
         device::{Device, DeviceState, NewDevice},
         log::{LogEntry, LogEvent, Reason},
-        message::{Message, MessageKind},
+        message::{Message, MessageKind, PointValue},
         product::{DynamicActivation, Product},
     },
-    ports::{Issued, Store, Write, Written},
+    paging::Part,
+    ports::{DeviceQuery, HistoryQuery, Issued, Store, Write, Written},
     secret::Secret,
     testing::block_on,
 };
@@ -186,5 +187,27 @@ pub fn events(store: &dyn Store, device: DeviceId) -> Vec<LogEvent> {
 
 /// A device's log, newest first.
 pub fn log(store: &dyn Store, device: DeviceId) -> Vec<LogEntry> {
-    block_on(store.device_log(device, usize::MAX)).expect("the store reads")
+    block_on(store.device_log(device, Part::first(usize::MAX))).expect("the store reads").items
+}
+
+/// A page of devices that are all intact.
+pub fn devices(store: &dyn Store, query: DeviceQuery) -> Vec<Device> {
+    let rows = block_on(store.devices(query)).expect("the store reads");
+    rows.into_iter().map(|row| row.expect("it is intact")).collect()
+}
+
+/// All products, which are intact.
+pub fn products(store: &dyn Store) -> Vec<Product> {
+    let rows = block_on(store.products()).expect("the store reads");
+    rows.into_iter().map(|row| row.expect("it is intact")).collect()
+}
+
+/// Values by time, newest first, as far as one page goes.
+pub fn history(store: &dyn Store, device: DeviceId, query: HistoryQuery) -> Vec<PointValue> {
+    block_on(store.points_history(device, query)).expect("the store reads").items
+}
+
+/// The newest refusals of all.
+pub fn refusals(store: &dyn Store, limit: usize) -> Vec<LogEntry> {
+    block_on(store.refusals(Part::first(limit))).expect("the store reads").items
 }

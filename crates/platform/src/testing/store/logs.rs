@@ -1,8 +1,9 @@
 //! Checks of logs and refusals, and of a store that was closed.
 
-use super::fixtures::{T0, append, at, events, log, login, one_device, refusal, shown, write};
+use super::fixtures::{T0, append, at, events, log, login, one_device, refusal, refusals, shown, write};
 use crate::{
     model::log::{LogEntry, LogEvent, Reason},
+    paging::Part,
     ports::{
         DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, Store, StoreError, UNKNOWN_REFUSALS_MAX, Write, Written,
     },
@@ -16,7 +17,7 @@ pub fn a_log_is_newest_first_and_complete(store: &dyn Store) {
     let bare = shown(id, at(2));
     append(store, vec![Write::Log(full.clone()), Write::Log(bare.clone())]);
     assert_eq!(log(store, id)[..2], [bare.clone(), full]);
-    assert_eq!(block_on(store.device_log(id, 1)).unwrap(), [bare]);
+    assert_eq!(block_on(store.device_log(id, Part::first(1))).unwrap().items, [bare]);
     assert_eq!(events(store, id).last(), Some(&LogEvent::Created));
 
     let nobody = refusal(Some(crate::ids::DeviceId(9999)), None, at(3));
@@ -32,7 +33,7 @@ pub fn a_log_keeps_its_newest_entries(store: &dyn Store) {
     assert_eq!(kept.len(), DEVICE_LOG_ENTRIES_MAX);
     assert_eq!(kept[0].time, at(written));
     assert_eq!(kept.last().unwrap().time, at(301));
-    assert_eq!(block_on(store.device_log(id, 3)).unwrap(), kept[..3]);
+    assert_eq!(block_on(store.device_log(id, Part::first(3))).unwrap().items, kept[..3]);
 }
 
 /// Refusals need no key, so they must not push out what an operator has to find again.
@@ -80,8 +81,8 @@ pub fn refusals_of_known_and_unknown_devices_come_together(store: &dyn Store) {
         store,
         vec![Write::Log(unknown(1)), Write::Log(known.clone()), Write::Log(unknown(3)), login(id, at(4))],
     );
-    assert_eq!(block_on(store.refusals(10)).unwrap(), [unknown(3), known, unknown(1)]);
-    assert_eq!(block_on(store.refusals(1)).unwrap(), [unknown(3)]);
+    assert_eq!(refusals(store, 10), [unknown(3), known, unknown(1)]);
+    assert_eq!(refusals(store, 1), [unknown(3)]);
     assert_eq!(log(store, id).len(), 4, "created, refused, activated, login");
 }
 
@@ -89,7 +90,7 @@ pub fn refusals_of_known_and_unknown_devices_come_together(store: &dyn Store) {
 pub fn refusals_of_unknown_devices_are_bounded(store: &dyn Store) {
     let written = UNKNOWN_REFUSALS_MAX as i64 + 500;
     append(store, (1..=written).map(|n| Write::Log(refusal(None, Some("x,y,2,300"), at(n)))).collect());
-    let kept = block_on(store.refusals(usize::MAX)).unwrap();
+    let kept = refusals(store, usize::MAX);
     assert_eq!(kept.len(), UNKNOWN_REFUSALS_MAX);
     assert_eq!(kept[0].time, at(written));
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::fixtures::{
-    add_device, add_product, append, at, device, login, one_device, product, report, report_arriving,
-    resumed, write,
+    add_device, add_product, append, at, device, history, login, one_device, product, report,
+    report_arriving, resumed, write,
 };
 use crate::{
     ids::{DeviceId, UnixMillis},
@@ -15,10 +15,6 @@ use crate::{
 
 fn latest(store: &dyn Store, device: DeviceId) -> Vec<PointValue> {
     block_on(store.points_latest(device)).unwrap()
-}
-
-fn history(store: &dyn Store, device: DeviceId, query: HistoryQuery) -> Vec<PointValue> {
-    block_on(store.points_history(device, query)).unwrap()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "json! gives values")]

@@ -11,8 +11,10 @@
 pub mod activation;
 pub mod credentials;
 pub mod fixtures;
+pub mod fleet;
 pub mod logs;
 pub mod messages;
+pub mod pages;
 pub mod presence;
 pub mod registry;
 
@@ -40,6 +42,8 @@ macro_rules! store_conformance {
                 a_switched_off_device_is_marked_and_logged
                 a_reset_device_is_as_new_with_another_secret
                 a_deleted_device_leaves_nothing_and_its_id_is_not_used_again
+                a_renamed_device_keeps_all_but_its_name
+                a_deleted_product_leaves_no_device_and_its_key_is_free
                 changes_of_unknown_devices_are_refused
                 names_with_quotes_and_any_script_are_only_names
             }
@@ -86,6 +90,17 @@ macro_rules! store_conformance {
                 refusals_of_known_and_unknown_devices_come_together
                 refusals_of_unknown_devices_are_bounded
                 a_closed_store_refuses
+            }
+            pages {
+                pages_of_history_lose_and_repeat_nothing
+                pages_of_history_stand_while_reports_come
+                a_page_of_history_may_end_inside_a_report
+                pages_of_a_log_lose_and_repeat_nothing
+                pages_of_refusals_lose_and_repeat_nothing
+            }
+            fleet {
+                devices_are_counted_by_state_and_product
+                refusals_and_reports_of_late_are_counted
             }
         }
     };

@@ -1,14 +1,14 @@
 //! Checks of products and devices: create, list, switch, reset, delete.
 
 use super::fixtures::{
-    T0, add_device, add_product, append, at, credentials, device, events, log, login, login_with, name,
-    new_device, one_device, presence, product, report, write,
+    T0, add_device, add_product, append, at, credentials, device, devices, events, history, log, login,
+    login_with, name, new_device, one_device, presence, product, products, report, write,
 };
 use crate::{
     ids::DeviceId,
     model::{
         credential::CredentialLookup,
-        device::{DeviceState, NewDevice},
+        device::{Device, DeviceState, NewDevice},
         log::LogEvent,
         product::{DynamicActivation, Product},
     },
@@ -22,7 +22,7 @@ pub fn a_product_key_is_taken_once(store: &dyn Store) {
     add_product(store, "pk");
     let second = block_on(store.create_product(product("pk")));
     assert!(matches!(second, Err(StoreError::Exists { what: "product", key }) if key == "pk"));
-    assert_eq!(block_on(store.products()).unwrap().len(), 1);
+    assert_eq!(products(store).len(), 1);
 }
 
 /// What an update may change, and what not.
@@ -55,8 +55,7 @@ pub fn products_come_by_creation(store: &dyn Store) {
     for key in ["m", "a", "z"] {
         add_product(store, key);
     }
-    let keys: Vec<_> =
-        block_on(store.products()).unwrap().into_iter().map(|product| product.product_key).collect();
+    let keys: Vec<_> = products(store).into_iter().map(|product| product.product_key).collect();
     assert_eq!(keys, ["m", "a", "z"]);
 }
 
@@ -126,8 +125,7 @@ pub fn pages_follow_each_other_without_gap_or_repetition(store: &dyn Store) {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page =
-            block_on(store.devices(DeviceQuery { after, limit: 10, ..DeviceQuery::default() })).unwrap();
+        let page = devices(store, DeviceQuery { after, limit: 10, ..DeviceQuery::default() });
         assert!(page.len() <= 10);
         let Some(last) = page.last() else { break };
         after = Some(last.id);
@@ -149,7 +147,7 @@ pub fn lists_filter_by_product_key_state_and_switch(store: &dyn Store) {
     block_on(store.set_device_enabled(a2, false, at(2))).unwrap();
 
     let list = |query: DeviceQuery| -> Vec<DeviceId> {
-        let found = block_on(store.devices(DeviceQuery { limit: 100, ..query })).unwrap();
+        let found = devices(store, DeviceQuery { limit: 100, ..query });
         found.into_iter().map(|device| device.id).collect()
     };
     let all = DeviceQuery::default;
@@ -157,6 +155,8 @@ pub fn lists_filter_by_product_key_state_and_switch(store: &dyn Store) {
     assert_eq!(list(DeviceQuery { product_key: Some("pk-a".to_owned()), ..all() }), [a1, a2]);
     assert_eq!(list(DeviceQuery { product_key: Some("none".to_owned()), ..all() }), []);
     assert_eq!(list(DeviceQuery { device_key: Some("dk-3".to_owned()), ..all() }), [b3]);
+    let asset_id = Some(device(store, a2).asset_id);
+    assert_eq!(list(DeviceQuery { asset_id, ..all() }), [a2]);
     assert_eq!(list(DeviceQuery { state: Some(DeviceState::Online), ..all() }), [a1, b3]);
     assert_eq!(list(DeviceQuery { disabled: Some(true), ..all() }), [a2]);
     assert_eq!(list(DeviceQuery { disabled: Some(false), after: Some(a1), ..all() }), [b3]);
@@ -215,11 +215,56 @@ pub fn a_deleted_device_leaves_nothing_and_its_id_is_not_used_again(store: &dyn 
     let again = add_device(store, "pk", "dk-1");
     assert!(again.id > id);
     assert!(block_on(store.points_latest(again.id)).unwrap().is_empty());
-    assert!(
-        block_on(store.points_history(again.id, HistoryQuery { limit: 10, ..HistoryQuery::default() }))
-            .unwrap()
-            .is_empty()
+    let everything = HistoryQuery { limit: 10, ..HistoryQuery::default() };
+    assert!(history(store, again.id, everything).is_empty());
+}
+
+/// Another name, and nothing else; the log says both.
+pub fn a_renamed_device_keeps_all_but_its_name(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    write(store, login(id, at(1)));
+    let before = device(store, id);
+    let renamed = block_on(store.rename_device(id, "cellar 3".to_owned(), at(2))).unwrap();
+    assert_eq!(renamed, Device { name: "cellar 3".to_owned(), ..before });
+    assert_eq!(device(store, id), renamed);
+    let entry = log(store, id).remove(0);
+    assert_eq!(
+        (entry.event, entry.detail.as_deref()),
+        (LogEvent::Renamed, Some("from \"\" to \"cellar 3\""))
     );
+    let missing = block_on(store.rename_device(DeviceId(12_345), String::new(), at(3))).unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { what: "device", .. }));
+}
+
+/// A product goes when its devices have gone, in steps, and leaves nothing behind.
+pub fn a_deleted_product_leaves_no_device_and_its_key_is_free(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    add_product(store, "other");
+    let kept = add_device(store, "other", "dk-9").id;
+    let second = add_device(store, "pk", "dk-2").id;
+    append(store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1}"#)]);
+    let delete = || block_on(store.delete_product("pk".to_owned()));
+    let step = |limit| block_on(store.delete_devices_of("pk".to_owned(), limit, at(3))).unwrap();
+    assert!(matches!(delete(), Err(StoreError::Conflict(_))));
+    assert_eq!(step(1), [id]);
+    assert!(matches!(delete(), Err(StoreError::Conflict(_))), "one is left");
+    assert_eq!(step(10), [second]);
+    assert_eq!(step(10), []);
+    assert!(block_on(store.device_by_id(id)).unwrap().is_none());
+    assert!(log(store, id).is_empty());
+    assert_eq!(write(store, login(id, at(4))), Written::DeviceUnavailable);
+    delete().unwrap();
+    assert!(block_on(store.product("pk")).unwrap().is_none());
+    assert!(matches!(block_on(store.credentials("pk", "dk-1")).unwrap(), CredentialLookup::ProductUnknown));
+    assert!(matches!(delete(), Err(StoreError::Missing { what: "product", .. })));
+    assert_eq!(products(store).len(), 1);
+    assert_eq!(device(store, kept).product_key, "other");
+
+    // The key is free, and the new product knows nothing of the old one's devices.
+    add_product(store, "pk");
+    let again = add_device(store, "pk", "dk-1");
+    assert!(again.id > kept && again.id > second);
+    assert_eq!(write(store, login(again.id, at(5))), Written::Activated);
 }
 
 /// Whoever is not there cannot be changed.
@@ -255,7 +300,7 @@ pub fn names_with_quotes_and_any_script_are_only_names(store: &dyn Store) {
             (*odd, &*serde_json::json!(odd).to_string())
         );
         let query = HistoryQuery { point: Some((*odd).to_owned()), limit: 5, ..HistoryQuery::default() };
-        assert_eq!(block_on(store.points_history(made.id, query)).unwrap(), latest);
+        assert_eq!(history(store, made.id, query), latest);
     }
-    assert_eq!(block_on(store.products()).unwrap().len(), 5);
+    assert_eq!(products(store).len(), 5);
 }

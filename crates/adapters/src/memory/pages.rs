@@ -1,0 +1,111 @@
+//! Long lists of a [`super::state::State`] part by part, and counts over all of it.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::DeviceState,
+        log::{LogEntry, Reason},
+        message::PointValue,
+        overview::{DeviceCounts, Overview, OverviewQuery, ProductCounts},
+    },
+    paging::{Collector, Page, Part, Place},
+    ports::HistoryQuery,
+};
+
+use super::state::{Report, State};
+use crate::latest::for_each_point;
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+
+impl State {
+    pub(super) fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Page<PointValue> {
+        let Some(row) = self.row(device) else { return Page::empty() };
+        let is_in_span = |report: &&Report| {
+            query.from.is_none_or(|from| report.time >= from) && query.to.is_none_or(|to| report.time < to)
+        };
+        let mut reports: Vec<&Report> = row.messages.iter().filter(is_in_span).collect();
+        reports.sort_by_key(|report| Reverse(order(report)));
+        let mut page = Collector::new(query.limit);
+        for report in reports {
+            let (time, number) = order(report);
+            // Points of this report that a page before has had.
+            let had = match query.after {
+                Some(Place([after, last, ..])) if (time, number) > (after, last) => continue,
+                Some(Place([after, last, _, had])) if (time, number) == (after, last) => had,
+                _ => 0,
+            };
+            let mut index = 0;
+            let mut is_full = false;
+            for_each_point(&report.points_json, |point, value| {
+                index += 1;
+                if index > had && !is_full && query.point.as_deref().is_none_or(|wanted| wanted == point) {
+                    let item = PointValue { point: point.to_owned(), value: value.into(), time: report.time };
+                    is_full = !page.take(Place([time, number, 0, index]), item);
+                }
+            });
+            if is_full {
+                break;
+            }
+        }
+        page.finish()
+    }
+
+    pub(super) fn device_log(&self, device: DeviceId, part: Part) -> Page<LogEntry> {
+        self.row(device).map_or_else(Page::empty, |row| row.log.part(part))
+    }
+
+    pub(super) fn refusals(&self, part: Part) -> Page<LogEntry> {
+        let place = |(number, entry): &(u64, LogEntry)| Place([entry.time.0, *number as i64, 0, 0]);
+        let follows = |place: Place| part.after.is_none_or(|after| place.0 < after.0);
+        let mut entries: Vec<_> = self.refusals.iter().filter(|entry| follows(place(entry))).collect();
+        entries.sort_by_key(|entry| Reverse(place(entry).0));
+        let mut page = Collector::new(part.limit);
+        for entry in entries {
+            if !page.take(place(entry), entry.1.clone()) {
+                break;
+            }
+        }
+        page.finish()
+    }
+
+    pub(super) fn overview(&self, query: OverviewQuery) -> Overview {
+        let mut counts: HashMap<usize, DeviceCounts> = HashMap::new();
+        for row in self.rows() {
+            let counts = counts.entry(row.product).or_default();
+            *match row.life.state {
+                _ if !row.life.enabled => &mut counts.disabled,
+                DeviceState::Inactive => &mut counts.inactive,
+                DeviceState::Online => &mut counts.online,
+                DeviceState::Offline => &mut counts.offline,
+            } += 1;
+        }
+        let products = self.products_by_index().map(|(index, product)| ProductCounts {
+            product_key: product.product_key.clone(),
+            name: product.name.clone(),
+            devices: counts.get(&index).copied().unwrap_or_default(),
+        });
+        let since = |ms| move |time: UnixMillis| time.0 > query.now.0 - ms;
+        let mut refusals: HashMap<Option<Reason>, u64> = HashMap::new();
+        for (_, entry) in self.refusals.iter().filter(|(_, entry)| since(HOUR_MS)(entry.time)) {
+            *refusals.entry(entry.reason).or_default() += 1;
+        }
+        let mut refusals: Vec<_> = refusals.into_iter().collect();
+        refusals.sort_by_key(|(reason, count)| (Reverse(*count), reason.map(|reason| format!("{reason:?}"))));
+        let arrivals = || self.rows().flat_map(|row| row.messages.iter().map(|report| report.arrival));
+        let reports = |ms| arrivals().filter(|arrival| since(ms)(*arrival)).count() as u64;
+        Overview {
+            refusals,
+            reports_last_minute: reports(MINUTE_MS),
+            reports_last_hour: reports(HOUR_MS),
+            ..Overview::divide(products.collect(), query.products_max)
+        }
+    }
+}
+
+/// History is read by falling order.
+fn order(report: &Report) -> (i64, i64) {
+    (report.time.0, report.number as i64)
+}

@@ -1,0 +1,108 @@
+//! Counts over the whole store. They are of the moment, not of one transaction, and judge no row.
+
+use std::collections::HashMap;
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::{
+        device::DeviceState,
+        log::Reason,
+        overview::{DeviceCounts, Overview, OverviewQuery, ProductCounts},
+    },
+};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{day::Day, day_file::TimeSpan, names::Named, readers::Reader};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Refusals that are counted at most; the newest.
+const REFUSALS_MAX: i64 = 100_000;
+
+pub(super) fn read(
+    reader: &mut Reader,
+    files: &[(Day, TimeSpan)],
+    query: OverviewQuery,
+) -> rusqlite::Result<Overview> {
+    let (products, without_product) = products(reader)?;
+    let refusals = refusals(reader, query.now.0 - HOUR_MS)?;
+    let reports_last_minute = reports(reader, files, query.now.0 - MINUTE_MS)?;
+    let reports_last_hour = reports(reader, files, query.now.0 - HOUR_MS)?;
+    let mut overview = Overview::divide(products, query.products_max);
+    overview.devices.add(without_product);
+    Ok(Overview { refusals, reports_last_minute, reports_last_hour, ..overview })
+}
+
+/// Products by creation, with their devices, and devices whose product is not there, which only damage can
+/// bring about: one look at each device, in the order of the file.
+fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCounts)> {
+    let mut counts: HashMap<i64, DeviceCounts> = HashMap::new();
+    let mut select = reader.prepare("SELECT +product, enabled, state FROM devices")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        // What cannot be read is a damaged row; it is listed as such.
+        let (Ok(product), Ok(enabled)) = (row.get(0), row.get::<_, bool>(1)) else { continue };
+        let state = row.get_ref(2)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok());
+        let counts = counts.entry(product).or_default();
+        *match state {
+            _ if !enabled => &mut counts.disabled,
+            Some(DeviceState::Online) => &mut counts.online,
+            Some(DeviceState::Offline) => &mut counts.offline,
+            Some(DeviceState::Inactive) => &mut counts.inactive,
+            None => continue,
+        } += 1;
+    }
+    let mut select = reader.prepare("SELECT id, product_key, name FROM products ORDER BY id")?;
+    let products = select.query_map([], |row| {
+        Ok(ProductCounts {
+            product_key: super::rows::as_read(row, 1)?,
+            name: super::rows::as_read(row, 2)?,
+            devices: counts.remove(&row.get(0)?).unwrap_or_default(),
+        })
+    })?;
+    let products = products.collect::<rusqlite::Result<_>>()?;
+    let mut without_product = DeviceCounts::default();
+    counts.into_values().for_each(|devices| without_product.add(devices));
+    Ok((products, without_product))
+}
+
+fn refusals(reader: &Reader, after: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
+    let sql = "SELECT reason, count(*) FROM (SELECT reason FROM log WHERE event = 'refused' AND time > ?1 \
+               ORDER BY time DESC LIMIT ?2) GROUP BY reason ORDER BY count(*) DESC, reason";
+    let mut select = reader.prepare(sql)?;
+    let counts = select.query_map([after, REFUSALS_MAX], |row| {
+        let reason = row.get_ref(0)?.as_str().ok().and_then(|word| Reason::of_word(word).ok());
+        Ok((reason, row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
+    counts.collect()
+}
+
+/// Reports that arrived after `after`.
+fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for (day, _) in files.iter().filter(|(day, _)| *day >= Day::of(UnixMillis(after))) {
+        count += reports_of_day(reader.day(*day)?, after)?;
+    }
+    Ok(count)
+}
+
+/// Ids follow each other as reports arrive, so the first one of a time is found by halving; clocks that were
+/// set back make it less exact.
+fn reports_of_day(file: &Connection, after: i64) -> rusqlite::Result<u64> {
+    let last: Option<i64> = file.query_row("SELECT max(id) FROM messages", [], |row| row.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    let mut arrival =
+        file.prepare_cached("SELECT id, arrival FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+    // Reports before `low` are older; `high` and those behind it are not.
+    let (mut low, mut high) = (1, last + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found = arrival.query_row([middle], |row| Ok((row.get::<_, i64>(0)?, row.get(1).unwrap_or(0))));
+        match found.optional()? {
+            Some((id, arrival)) if arrival <= after => low = id + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(u64::try_from(last + 1 - low).unwrap_or(0))
+}

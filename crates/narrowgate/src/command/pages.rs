@@ -1,0 +1,256 @@
+//! Every list that goes on: a page of it, or all of it page by page, so that no length of a list needs more
+//! memory than a page. As JSON it is one document either way.
+//!
+//! What does not belong to the document goes to standard error: how to go on, and what is damaged.
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    cli::{Output, Paging},
+    config::Config,
+    control::{Access, Request},
+    failure::Failure,
+    output::{self, Column, Layout},
+};
+
+/// Rows of a page where all are wanted.
+const PAGE_ROWS: u32 = 1000;
+
+/// What a list looks like.
+pub(super) struct List {
+    pub(super) columns: &'static [Column],
+    pub(super) frame: Frame,
+}
+
+/// The JSON document around the rows.
+pub(super) enum Frame {
+    /// A bare array.
+    Array,
+    /// `{"devices":[…],"nextCursor":…}`.
+    Devices,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(alias = "devices")]
+    items: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+    damaged: Option<LeftOut>,
+}
+
+#[derive(Deserialize)]
+struct LeftOut {
+    count: u64,
+    first: String,
+}
+
+/// Prints what is asked for of a list.
+///
+/// # Errors
+/// Those of the request; after the first page a document may be cut short by them.
+pub(super) fn run(
+    list: &List,
+    paging: Paging,
+    config: &Config,
+    output: Output,
+    request: impl Fn(u32, Option<String>) -> Request,
+) -> Result<(), Failure> {
+    let Paging { limit, mut cursor, all } = paging;
+    let limit = if all { PAGE_ROWS } else { limit };
+    let mut printer = Printer { list, output, rows: 0 };
+    let mut damage = Damage::default();
+    let mut access = Access::open(config)?;
+    let printed = loop {
+        let answer = match access.request(request(limit, cursor.take())) {
+            Ok(answer) => answer,
+            Err(failure) => break Err(failure),
+        };
+        let page: Page = match serde_json::from_str(answer.get()) {
+            Ok(page) => page,
+            Err(error) => break Err(Failure::failed("cannot read the answer").reason(error)),
+        };
+        damage.note(&page);
+        let goes_on = all && page.next_cursor.is_some();
+        match printer.page(&page, !goes_on) {
+            Ok(true) if goes_on => cursor = page.next_cursor,
+            Ok(_) => break Ok(page.next_cursor.filter(|_| !all)),
+            Err(failure) => break Err(failure),
+        }
+        access = access.again(config)?;
+    };
+    let closed = access.close();
+    damage.tell();
+    if let Some(cursor) = printed? {
+        output::note(format_args!("more with --cursor {cursor} (or all of it with --all)"));
+    }
+    closed
+}
+
+/// Prints page after page as one document.
+struct Printer<'a> {
+    list: &'a List,
+    output: Output,
+    /// Printed so far.
+    rows: usize,
+}
+
+impl Printer<'_> {
+    /// `false`: the reader has gone.
+    fn page(&mut self, page: &Page, is_last: bool) -> Result<bool, Failure> {
+        let begins = self.rows == 0;
+        self.rows += page.items.len();
+        match self.output {
+            Output::Json => output::piece(&self.json(page, begins, is_last)?),
+            // Nothing more is said as `(none)` at the beginning only.
+            Output::Table if page.items.is_empty() && !begins => Ok(true),
+            Output::Table => {
+                let rows: Vec<Box<RawValue>> = page.items.iter().map(|row| with_damage(row)).collect();
+                let rows = serde_json::value::to_raw_value(&rows)
+                    .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+                output::print_page(&rows, Layout::Rows(self.list.columns))
+            }
+        }
+    }
+
+    fn json(&self, page: &Page, begins: bool, is_last: bool) -> Result<String, Failure> {
+        let mut text = String::new();
+        if begins {
+            text += match self.list.frame {
+                Frame::Array => "[",
+                Frame::Devices => "{\"devices\":[",
+            };
+        }
+        for (index, item) in page.items.iter().enumerate() {
+            if index > 0 || !begins {
+                text.push(',');
+            }
+            text += item.get();
+        }
+        if is_last {
+            match self.list.frame {
+                Frame::Array => text += "]\n",
+                Frame::Devices => {
+                    let cursor = serde_json::to_string(&page.next_cursor)
+                        .map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
+                    text += &format!("],\"nextCursor\":{cursor}}}\n");
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// A damaged row says so where its state would stand.
+pub(super) fn with_damage(row: &RawValue) -> Box<RawValue> {
+    if !is_damaged(row) {
+        return row.to_owned();
+    }
+    let mut fields: Value = serde_json::from_str(row.get()).unwrap_or_default();
+    for field in ["state", "name"] {
+        if fields.get(field).is_some_and(Value::is_null) {
+            fields[field] = "damaged".into();
+            break;
+        }
+    }
+    serde_json::value::to_raw_value(&fields).unwrap_or_else(|_| row.to_owned())
+}
+
+fn is_damaged(row: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Row {
+        #[serde(default)]
+        damaged: bool,
+    }
+    // Most rows say nothing of it, and are not read.
+    row.get().contains("\"damaged\"") && serde_json::from_str::<Row>(row.get()).is_ok_and(|row| row.damaged)
+}
+
+/// What of a list is damaged: shown as such, or left out.
+#[derive(Default)]
+pub(super) struct Damage {
+    shown: u64,
+    left_out: u64,
+    first: Option<String>,
+}
+
+impl Damage {
+    fn note(&mut self, page: &Page) {
+        for row in &page.items {
+            self.note_row(row);
+        }
+        if let Some(LeftOut { count, first }) = &page.damaged {
+            self.left_out += count;
+            self.first.get_or_insert_with(|| first.clone());
+        }
+    }
+
+    /// A row that is shown.
+    pub(super) fn note_row(&mut self, row: &RawValue) {
+        if is_damaged(row) {
+            self.shown += 1;
+            let fields: Value = serde_json::from_str(row.get()).unwrap_or_default();
+            self.first.get_or_insert_with(|| fields["detail"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+
+    /// Says so on standard error.
+    pub(super) fn tell(&self) {
+        let Some(first) = &self.first else { return };
+        for (count, what) in [(self.shown, "shown as damaged"), (self.left_out, "left out: damaged")] {
+            let rows = if count == 1 { "row is" } else { "rows are" };
+            if count > 0 {
+                output::note(format_args!(
+                    "warning: {count} {rows} {what}; first: {} (docs/operating.md, Damage)",
+                    output::printable(first)
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(items: &[&str], next_cursor: Option<&str>) -> Page {
+        let items = items.iter().map(|item| RawValue::from_string((*item).to_owned()).unwrap()).collect();
+        Page { items, next_cursor: next_cursor.map(str::to_owned), damaged: None }
+    }
+
+    #[test]
+    fn pages_are_one_document() {
+        for (frame, empty, whole) in [
+            (Frame::Array, "[]\n", "[1,2,3]\n"),
+            (
+                Frame::Devices,
+                "{\"devices\":[],\"nextCursor\":null}\n",
+                "{\"devices\":[1,2,3],\"nextCursor\":\"c\"}\n",
+            ),
+        ] {
+            let list = List { columns: &[], frame };
+            let printer = Printer { list: &list, output: Output::Json, rows: 0 };
+            let json = |page: &Page, begins, is_last| printer.json(page, begins, is_last).unwrap();
+            assert_eq!(json(&page(&[], None), true, true), empty);
+            let pages = [
+                json(&page(&["1", "2"], Some("b")), true, false),
+                json(&page(&[], Some("b")), false, false),
+                json(&page(&["3"], Some("c")), false, true),
+            ];
+            assert_eq!(pages.concat(), whole);
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_says_so_where_its_state_would_stand() {
+        let row = |json: &str| with_damage(&RawValue::from_string(json.to_owned()).unwrap()).get().to_owned();
+        assert_eq!(row(r#"{"name":null,"state":"online"}"#), r#"{"name":null,"state":"online"}"#);
+        assert_eq!(row(r#"{"damaged":false,"state":null}"#), r#"{"damaged":false,"state":null}"#);
+        assert_eq!(
+            row(r#"{"damaged":true,"name":null,"state":null}"#),
+            r#"{"damaged":true,"name":null,"state":"damaged"}"#
+        );
+        assert_eq!(row(r#"{"damaged":true,"name":null}"#), r#"{"damaged":true,"name":"damaged"}"#);
+    }
+}

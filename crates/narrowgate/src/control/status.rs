@@ -1,0 +1,112 @@
+//! `status`: the fleet in numbers, and what the server and its disk say. All of it is of bounded size, and
+//! costs one look at each device.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    service::{fleet::FleetView, registry::Registry},
+};
+use serde::Serialize;
+
+use super::execute::{Outcome, done, failed};
+use crate::failure::Failure;
+
+/// Where the registry is, and who serves it.
+pub(crate) struct Host {
+    /// When the server started; `None` where none runs.
+    pub(crate) since: Option<UnixMillis>,
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: &'static str,
+    since: Option<UnixMillis>,
+    #[serde(flatten)]
+    fleet: FleetView,
+    disk: Disk,
+}
+
+/// Bytes in the data directory, and how many its file system has left; null where it does not say.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Disk {
+    registry_bytes: u64,
+    messages_bytes: u64,
+    other_bytes: u64,
+    free_bytes: Option<u64>,
+}
+
+/// Puts it together.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) async fn collect(registry: &Registry, host: &Host) -> Result<Outcome, Failure> {
+    let fleet = registry.overview().await.map_err(failed("cannot count the devices"))?;
+    let (version, since) = (env!("CARGO_PKG_VERSION"), host.since);
+    done(&Status { version, since, fleet, disk: Disk::of(&host.data) })
+}
+
+impl Disk {
+    /// Files that come and go meanwhile are counted or not.
+    fn of(data: &Path) -> Self {
+        let mut disk = Self { registry_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: free(data) };
+        for (name, bytes) in files(data) {
+            if name.starts_with("registry.db") {
+                disk.registry_bytes += bytes;
+            } else {
+                disk.other_bytes += bytes;
+            }
+        }
+        disk.messages_bytes = files(&data.join("messages")).into_iter().map(|(_, bytes)| bytes).sum();
+        disk
+    }
+}
+
+/// Names and sizes of the files in a directory.
+fn files(directory: &Path) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let file = |entry: fs::DirEntry| -> io::Result<Option<(String, u64)>> {
+        let metadata = entry.metadata()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Ok(metadata.is_file().then_some((name, metadata.len())))
+    };
+    entries.filter_map(|entry| file(entry).ok().flatten()).collect()
+}
+
+/// Bytes that this user may still write there.
+fn free(directory: &Path) -> Option<u64> {
+    let statistics = nix::sys::statvfs::statvfs(directory).ok()?;
+    statistics.blocks_available().checked_mul(statistics.fragment_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_each_kind_of_file_are_counted() {
+        let data = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: usize| fs::write(data.path().join(name), vec![0; bytes]).unwrap();
+        fs::create_dir(data.path().join("messages")).unwrap();
+        for (name, bytes) in [
+            ("registry.db", 100),
+            ("registry.db-wal", 10),
+            ("data.key", 1),
+            ("messages/2026-01-01.db", 1000),
+            ("messages/2026-01-02.db-wal", 2000),
+        ] {
+            write(name, bytes);
+        }
+        let disk = Disk::of(data.path());
+        assert_eq!((disk.registry_bytes, disk.messages_bytes, disk.other_bytes), (110, 3000, 1));
+        assert!(disk.free_bytes.is_some_and(|bytes| bytes > 0));
+        let nowhere = Disk::of(Path::new("/nowhere"));
+        assert_eq!(nowhere, Disk { registry_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: None });
+    }
+}

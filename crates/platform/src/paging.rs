@@ -1,0 +1,135 @@
+//! Parts of lists that are too long to be read at once. A place in a list stays the same place while rows are
+//! added and taken away, so that pages lose and repeat nothing.
+
+/// A place in a list. What the numbers say is a matter between the list and its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(pub [i64; 4]);
+
+/// Which part of a list to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Only what comes behind this place: where the last page ended.
+    pub after: Option<Place>,
+    /// At most so many items.
+    pub limit: usize,
+}
+
+impl Part {
+    /// The first `limit` items.
+    pub fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where this page ends; `None` where nothing follows.
+    pub next: Option<Place>,
+    /// Rows among them that are not as they were stored, which were left out.
+    pub damaged: DamagedRows,
+}
+
+impl<T> Page<T> {
+    /// The end of a list that has nothing here.
+    pub fn empty() -> Self {
+        Self { items: Vec::new(), next: None, damaged: DamagedRows::default() }
+    }
+}
+
+/// Rows that were left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DamagedRows {
+    /// How many.
+    pub count: u64,
+    /// Which the first one is, for people: `message 7 of 2026-01-31 is not as it was stored`.
+    pub first: Option<String>,
+}
+
+impl DamagedRows {
+    /// Counts one more.
+    pub fn add(&mut self, what: String) {
+        self.count += 1;
+        self.first.get_or_insert(what);
+    }
+
+    /// Counts those of another part too.
+    pub fn add_all(&mut self, others: Self) {
+        self.count += others.count;
+        if self.first.is_none() {
+            self.first = others.first;
+        }
+    }
+}
+
+/// Collects a page of a list that is read in its order: what comes beyond the limit only says that something
+/// follows.
+///
+/// A damaged row behind the last item belongs to the next page where there is one, so that none is counted
+/// twice.
+#[derive(Debug)]
+pub struct Collector<T> {
+    limit: usize,
+    page: Page<T>,
+    last: Option<Place>,
+    behind: DamagedRows,
+}
+
+impl<T> Collector<T> {
+    /// Collects up to `limit` items.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, page: Page::empty(), last: None, behind: DamagedRows::default() }
+    }
+
+    /// Takes the next item. `false`: the page was full already, and this item begins the next one.
+    pub fn take(&mut self, place: Place, item: T) -> bool {
+        if self.page.items.len() >= self.limit {
+            self.page.next = self.last;
+            self.behind = DamagedRows::default();
+            return false;
+        }
+        self.page.damaged.add_all(std::mem::take(&mut self.behind));
+        self.page.items.push(item);
+        self.last = Some(place);
+        true
+    }
+
+    /// Takes note of a row that is left out.
+    pub fn damaged(&mut self, what: String) {
+        self.behind.add(what);
+    }
+
+    /// The page.
+    pub fn finish(mut self) -> Page<T> {
+        self.page.damaged.add_all(self.behind);
+        self.page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_page_says_where_it_ends_and_the_last_one_does_not() {
+        let page = |limit, items: &[Option<i64>]| {
+            let mut collector = Collector::new(limit);
+            for item in items {
+                match item {
+                    Some(item) if !collector.take(Place([*item; 4]), *item) => break,
+                    Some(_) => {}
+                    None => collector.damaged("row".into()),
+                }
+            }
+            let page = collector.finish();
+            (page.items, page.next.map(|next| next.0[0]), page.damaged.count)
+        };
+        assert_eq!(page(2, &[Some(1), Some(2)]), (vec![1, 2], None, 0));
+        assert_eq!(page(2, &[Some(1), None, Some(2), None, Some(3)]), (vec![1, 2], Some(2), 1));
+        assert_eq!(page(2, &[Some(1), Some(2), None, None]), (vec![1, 2], None, 2));
+        assert_eq!(page(0, &[Some(1)]), (vec![], None, 0));
+        assert_eq!(page(2, &[]), (vec![], None, 0));
+    }
+}

@@ -1,0 +1,99 @@
+//! Where the next page of a list begins, as a text that says nothing to people and is good for this list
+//! only.
+
+use super::RegistryError;
+use crate::{ids::DeviceId, paging::Place};
+
+/// A list that has cursors.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum List {
+    /// The log of a device.
+    Log(DeviceId),
+    /// The values of a device by time.
+    History(DeviceId),
+    /// The latest values of a device; its cursors hold the name of a point.
+    Latest(DeviceId),
+    /// Refusals of all.
+    Refusals,
+}
+
+impl List {
+    /// What every cursor of this list begins with.
+    fn head(self) -> String {
+        match self {
+            Self::Log(device) => format!("l{:x}", device.0),
+            Self::History(device) => format!("h{:x}", device.0),
+            Self::Latest(device) => format!("p{:x}", device.0),
+            Self::Refusals => "r".to_owned(),
+        }
+    }
+
+    /// The cursor of a place.
+    pub(super) fn cursor(self, place: Place) -> String {
+        let mut text = self.head();
+        for number in place.0 {
+            text += &format!("-{number:x}");
+        }
+        text
+    }
+
+    /// The place of a cursor.
+    pub(super) fn place(self, cursor: &str) -> Result<Place, RegistryError> {
+        let mut parts = cursor.split('-');
+        let numbers: Option<Vec<i64>> = (parts.next() == Some(&self.head()))
+            .then(|| parts.map(|part| u64::from_str_radix(part, 16).map(u64::cast_signed).ok()).collect())
+            .flatten();
+        let numbers = numbers.and_then(|numbers| <[i64; 4]>::try_from(numbers).ok());
+        numbers.map(Place).ok_or_else(foreign)
+    }
+
+    /// The cursor behind a point of the latest values.
+    pub(super) fn cursor_behind(self, point: &str) -> String {
+        format!("{}-{}", self.head(), hex::encode(point))
+    }
+
+    /// The point that a cursor stands behind.
+    pub(super) fn point(self, cursor: &str) -> Result<String, RegistryError> {
+        let hex = cursor.split_once('-').filter(|(head, _)| *head == self.head()).map(|(_, hex)| hex);
+        let bytes = hex.and_then(|hex| hex::decode(hex).ok());
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(foreign)
+    }
+}
+
+fn foreign() -> RegistryError {
+    RegistryError::Invalid {
+        field: "cursor",
+        message: "is not one that a page of this list ended with; give the other options as for that page"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back_and_fit_their_list_only() {
+        let lists =
+            [List::Log(DeviceId(7)), List::Log(DeviceId(0x7a)), List::History(DeviceId(7)), List::Refusals];
+        for place in [[0; 4], [i64::MIN, -1, 0, i64::MAX]].map(Place) {
+            for (index, list) in lists.iter().enumerate() {
+                let cursor = list.cursor(place);
+                for (other, read) in lists.iter().map(|other| other.place(&cursor)).enumerate() {
+                    assert_eq!(read.ok(), (index == other).then_some(place), "{cursor}");
+                }
+            }
+        }
+        for text in ["", "r", "r-1-2-3", "r-1-2-3-4-5", "r-1-2-3-x", "r-1-2-3-10000000000000000", "R-1-2-3-4"]
+        {
+            assert!(List::Refusals.place(text).is_err(), "{text}");
+        }
+        let latest = List::Latest(DeviceId(1));
+        for point in ["", "temp", "a-b\n\u{e9}"] {
+            assert_eq!(latest.point(&latest.cursor_behind(point)).ok().as_deref(), Some(point));
+        }
+        for text in ["", "p1", "p2-00", "p1-0", "p1-ff"] {
+            assert!(latest.point(text).is_err(), "{text}");
+        }
+    }
+}
