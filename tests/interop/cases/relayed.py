@@ -59,7 +59,7 @@ def _register_restart(peer):
                 return True
 
             with Relay(gateway.dtls_port, on_answer) as relay:
-                report_by(peer, Relayed(gateway, relay), device, peer.SUITES[0])
+                report_by(peer, Relayed(gateway, relay), device, peer.SUITES[0], restarts=True)
                 check(restarted == [0], f"the server ended with {restarted}")
                 _check_numbers(relay, 2)
 
