@@ -44,8 +44,8 @@ impl CookieKeys {
         Self { current: draw(rng), previous: draw(rng), number: 0, drawn_at: now }
     }
 
-    /// Draws a new key when it is time. Keys change by the clock and not by what arrives, or a cookie would be good for longer
-    /// where little does.
+    /// Draws a new key when it is time. Keys change by the clock and not by what arrives, or a cookie would
+    /// be good for longer where little does.
     pub(crate) fn rotate(&mut self, now: Instant, rng: &mut dyn Random) {
         let age = now.saturating_duration_since(self.drawn_at);
         if age < COOKIE_KEY_LIFETIME {

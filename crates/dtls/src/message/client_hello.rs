@@ -35,8 +35,8 @@ impl<'a> ClientHelloOffer<'a> {
     }
 }
 
-/// Tells one ClientHello of a peer from another. A copy of it has the same; so has a new attempt of a device whose
-/// random never changes, but no copy's cookie is good for longer than [`limits::COOKIE_LIFETIME_MAX`].
+/// Tells one ClientHello of a peer from another. A copy of it has the same; so has a new attempt of a device
+/// whose random never changes, but no copy's cookie is good for longer than [`limits::COOKIE_LIFETIME_MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HelloId {
     pub(crate) message_seq: u16,

@@ -9,7 +9,8 @@ use narrowgate_dtls::{
 use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, stray::Stray, wheel::Entry};
 use crate::event::{CloseCause, HandshakeId, ShardEvent};
 
-/// The ClientHello of a handshake, and of the session that it became: a late copy of it begins no other handshake.
+/// The ClientHello of a handshake, and of the session that it became: a late copy of it begins no other
+/// handshake.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hello {
     id: HelloId,
@@ -22,8 +23,8 @@ impl Hello {
         Self { id, accepted_s }
     }
 
-    /// Whether a hello whose cookie is good can be a copy of this one. It cannot when the cookie of a copy would be too
-    /// old: then it is a new attempt of a device whose random never changes.
+    /// Whether a hello whose cookie is good can be a copy of this one. It cannot when the cookie of a copy
+    /// would be too old: then it is a new attempt of a device whose random never changes.
     pub(super) fn has_copy(&self, id: HelloId, now_s: u32) -> bool {
         let age_s = u64::from(now_s.saturating_sub(self.accepted_s));
         self.id == id && age_s <= limits::COOKIE_LIFETIME_MAX.as_secs()
