@@ -213,7 +213,7 @@ fn a_random_that_begins_like_another_is_another_random() {
     let mut first = hello[..13 + 12 + 2 + 32 + 1].to_vec();
     first[10] = 0;
     first[17..19].fill(0);
-    *first.iter_mut().nth(13 + 12 + 2 + 31).expect("the random's last byte") ^= 1;
+    first[13 + 12 + 2 + 31] ^= 1;
     let rest = &hello[first.len() + 1 + 16..];
     let whole = |cookie: &[u8], seq: u8| {
         let mut datagram = [&first[..], &[cookie.len() as u8], cookie, rest].concat();
