@@ -9,7 +9,7 @@
 //! one is drawn every [`COOKIE_KEY_LIFETIME`].
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -44,7 +44,8 @@ impl CookieKeys {
         Self { current: draw(rng), previous: draw(rng), number: 0, drawn_at: now }
     }
 
-    /// Draws a new key when it is time.
+    /// Draws a new key when it is time. Keys change by the clock and not by what arrives, or a cookie would
+    /// be good for longer where little does.
     pub(crate) fn rotate(&mut self, now: Instant, rng: &mut dyn Random) {
         let age = now.saturating_duration_since(self.drawn_at);
         if age < COOKIE_KEY_LIFETIME {
@@ -55,7 +56,8 @@ impl CookieKeys {
         self.previous = current;
         self.current = draw(rng);
         self.number = self.number.wrapping_add(1);
-        self.drawn_at = now;
+        let into_its_time = age.as_nanos() % COOKIE_KEY_LIFETIME.as_nanos();
+        self.drawn_at = now - Duration::from_nanos(into_its_time as u64);
     }
 
     pub(crate) fn make(&self, subject: Subject<'_>) -> [u8; COOKIE_BYTES] {
@@ -69,13 +71,13 @@ impl CookieKeys {
         cookie
     }
 
-    /// The cookie of a hello, if it is good.
-    pub(crate) fn verify(&self, subject: Subject<'_>) -> Option<[u8; COOKIE_BYTES]> {
-        let cookie: [u8; COOKIE_BYTES] = subject.start.cookie.try_into().ok()?;
+    /// Whether the cookie of a hello is good.
+    pub(crate) fn verify(&self, subject: Subject<'_>) -> bool {
+        let Ok(cookie) = <[u8; COOKIE_BYTES]>::try_from(subject.start.cookie) else { return false };
         let key = match cookie[0] {
             number if number == self.number => &self.current,
             number if number == self.number.wrapping_sub(1) => &self.previous,
-            _ => return None,
+            _ => return false,
         };
         let Macs { start, offer } = Macs::of(key, &subject);
         let (start, unbound) = start.split_at(OFFER_AT - 1);
@@ -85,7 +87,7 @@ impl CookieKeys {
             Some(offer) => fits & (offer.ct_eq(&cookie[OFFER_AT..]) | unbound.ct_eq(&cookie[OFFER_AT..])),
             None => fits,
         };
-        bool::from(fits).then_some(cookie)
+        fits.into()
     }
 }
 
@@ -137,7 +139,6 @@ fn draw(rng: &mut dyn Random) -> Hmac<Sha256> {
 mod tests {
     use super::*;
     use crate::codes::Version;
-    use std::time::Duration;
 
     struct Counter(u8);
 
@@ -162,17 +163,17 @@ mod tests {
     fn a_cookie_is_good_for_its_address_port_and_hello_only() {
         let keys = CookieKeys::new(start(), &mut Counter(0));
         let cookie = keys.make(subject(PEER, &[1; 32], &[]));
-        assert_eq!(keys.verify(subject(PEER, &[1; 32], &cookie)), Some(cookie));
-        assert_eq!(keys.verify(subject(PEER, &[2; 32], &cookie)), None);
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
+        assert!(!keys.verify(subject(PEER, &[2; 32], &cookie)));
         for other in ["192.0.2.1:1001", "192.0.2.2:1000", "[2001:db8::1]:1000"] {
-            assert_eq!(keys.verify(subject(other, &[1; 32], &cookie)), None);
+            assert!(!keys.verify(subject(other, &[1; 32], &cookie)));
         }
-        assert_eq!(keys.verify(subject(PEER, &[1; 32], &cookie[..15])), None);
-        assert_eq!(keys.verify(subject(PEER, &[1; 32], &[])), None);
+        assert!(!keys.verify(subject(PEER, &[1; 32], &cookie[..15])));
+        assert!(!keys.verify(subject(PEER, &[1; 32], &[])));
         for bit in 0..8 * COOKIE_BYTES {
             let mut changed = cookie;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(keys.verify(subject(PEER, &[1; 32], &changed)), None, "bit {bit}");
+            assert!(!keys.verify(subject(PEER, &[1; 32], &changed)), "bit {bit}");
         }
     }
 
@@ -190,7 +191,7 @@ mod tests {
                 (a.cipher_suites, a.compression) == (b.cipher_suites, b.compression)
             };
             let good = made.is_none_or(|made| shown.is_none_or(|shown| same(made, shown)));
-            assert_eq!(keys.verify(second).is_some(), good, "{made:?} then {shown:?}");
+            assert_eq!(keys.verify(second), good, "{made:?} then {shown:?}");
         }
     }
 
@@ -200,11 +201,31 @@ mod tests {
         let mut keys = CookieKeys::new(now, &mut rng);
         let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(59), &mut rng);
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_some());
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
         keys.rotate(now + Duration::from_secs(60), &mut rng);
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_some());
+        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
         keys.rotate(now + Duration::from_secs(120), &mut rng);
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_none());
+        assert!(!keys.verify(subject(PEER, &[1; 32], &cookie)));
+    }
+
+    #[test]
+    fn attack_035_no_cookie_is_good_for_two_lifetimes_of_a_key_however_little_arrives() {
+        let cookies = [0, 30, 59].map(|made| (made, 120));
+        for (made, end) in cookies {
+            for quiet_until in 0..end {
+                let (mut rng, now) = (Counter(0), start());
+                let mut keys = CookieKeys::new(now, &mut rng);
+                let at = |seconds: u64| now + Duration::from_secs(seconds);
+                keys.rotate(at(made), &mut rng);
+                let cookie = keys.make(subject(PEER, &[1; 32], &[]));
+                // Something may arrive in between, or nothing.
+                keys.rotate(at(quiet_until.max(made)), &mut rng);
+                keys.rotate(at(end - 1), &mut rng);
+                assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
+                keys.rotate(at(end), &mut rng);
+                assert!(!keys.verify(subject(PEER, &[1; 32], &cookie)), "{made} {quiet_until}");
+            }
+        }
     }
 
     #[test]
@@ -213,7 +234,7 @@ mod tests {
         let mut keys = CookieKeys::new(now, &mut rng);
         let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(3600), &mut rng);
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)).is_none());
+        assert!(!keys.verify(subject(PEER, &[1; 32], &cookie)));
     }
 
     #[allow(clippy::disallowed_methods, reason = "any instant serves as the start of virtual time")]

@@ -49,6 +49,9 @@ pub const CLIENT_HELLO_MESSAGE_SEQ_MAX: u16 = 3;
 /// How long a cookie key is used; the one before it is still accepted.
 pub const COOKIE_KEY_LIFETIME: Duration = Duration::from_secs(60);
 
+/// No cookie is good for longer.
+pub const COOKIE_LIFETIME_MAX: Duration = Duration::from_secs(2 * COOKIE_KEY_LIFETIME.as_secs());
+
 /// Bytes of a cookie. Some clients keep at most 32; 16 save radio time and make the answer 44 bytes.
 pub const COOKIE_BYTES: usize = 16;
 

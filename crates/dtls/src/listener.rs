@@ -74,9 +74,8 @@ impl Listener {
         }
         let subject = Subject { peer, start, offer };
         // The first hello of a client has no cookie, or one of an attempt that it has given up.
-        let good = if message_seq > 0 { self.cookies.verify(subject) } else { None };
-        if let Some(cookie) = good {
-            return self.accept(now, datagram, &hello, HelloId { message_seq, cookie }, rng, reply);
+        if message_seq > 0 && self.cookies.verify(subject) {
+            return self.accept(now, datagram, &hello, rng, reply);
         }
         if datagram.len() < hello_verify::DATAGRAM_BYTES {
             return FrontDoor::Discard(Discard::Amplification);
@@ -90,7 +89,6 @@ impl Listener {
         now: Instant,
         datagram: &[u8],
         hello: &FirstHello<'_>,
-        id: HelloId,
         rng: &mut dyn Random,
         reply: &mut Vec<u8>,
     ) -> FrontDoor {
@@ -98,8 +96,7 @@ impl Listener {
             Arc::clone(&self.config),
             now,
             hello.sequence,
-            id,
-            *hello.start.random,
+            HelloId { message_seq: hello.message_seq, random: *hello.start.random },
         ));
         // The same path as for every later datagram. What it drops besides the ClientHello is of no interest here.
         handshake.handle_datagram(now, &mut datagram.to_vec(), rng);

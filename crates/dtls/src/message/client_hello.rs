@@ -35,13 +35,12 @@ impl<'a> ClientHelloOffer<'a> {
     }
 }
 
-/// Tells one ClientHello of a peer from another: its message_seq and its cookie, which is a MAC over all else
-/// of it that a client has to repeat. A copy of a hello has the same; a new attempt has the same only while
-/// the key of the cookie is the same, even where a device begins each attempt with the same random.
+/// Tells one ClientHello of a peer from another. A copy of it has the same; so has a new attempt of a device
+/// whose random never changes, but no copy's cookie is good for longer than [`limits::COOKIE_LIFETIME_MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HelloId {
     pub(crate) message_seq: u16,
-    pub(crate) cookie: [u8; limits::COOKIE_BYTES],
+    pub(crate) random: [u8; 32],
 }
 
 impl<'a> ClientHelloStart<'a> {

@@ -189,7 +189,7 @@ impl ServerHandshake {
         header.message_type == HandshakeType::CLIENT_HELLO
             && header.message_seq == self.hello.message_seq
             && header.fragment_offset == 0
-            && bytes.get(2..34) == Some(&self.client_random)
+            && bytes.get(2..34) == Some(&self.hello.random)
     }
 
     fn handle_message(
@@ -220,7 +220,7 @@ impl ServerHandshake {
             Ok(chosen) => chosen,
             Err(refusal) => return self.refuse(refusal),
         };
-        if hello.start.random != &self.client_random {
+        if hello.start.random != &self.hello.random {
             // Only the first fragment carries the random, and it was there when this handshake began.
             return self.refuse(Refusal::IllegalParameter);
         }
@@ -243,7 +243,7 @@ impl ServerHandshake {
                 suite: choice.suite,
                 encrypt_then_mac: choice.extensions.encrypt_then_mac,
                 extended_master_secret: choice.extensions.extended_master_secret,
-                client_random: self.client_random,
+                client_random: self.hello.random,
                 server_random: random,
             },
             transcript,

@@ -49,7 +49,6 @@ pub struct ServerHandshake {
     config: Arc<ServerConfig>,
     state: State,
     hello: HelloId,
-    client_random: [u8; 32],
     choice: Option<Choice>,
     rx_window: ReplayWindow,
     reassembly: Reassembly,
@@ -169,18 +168,11 @@ enum Outcome {
 }
 
 impl ServerHandshake {
-    /// A handshake that awaits the ClientHello with this record number, id and random; its cookie was good.
-    pub(crate) fn new(
-        config: Arc<ServerConfig>,
-        now: Instant,
-        sequence: u64,
-        hello: HelloId,
-        client_random: [u8; 32],
-    ) -> Self {
+    /// A handshake that awaits the ClientHello with this record number and id; its cookie was good.
+    pub(crate) fn new(config: Arc<ServerConfig>, now: Instant, sequence: u64, hello: HelloId) -> Self {
         Self {
             state: State::AwaitClientHello,
             hello,
-            client_random,
             choice: None,
             rx_window: ReplayWindow::default(),
             reassembly: Reassembly::new(hello.message_seq),
@@ -302,7 +294,7 @@ impl ServerHandshake {
 
     /// The random of the ClientHello.
     pub fn client_random(&self) -> &[u8; 32] {
-        &self.client_random
+        &self.hello.random
     }
 
     /// Whether the keys will be bound to the handshake (RFC 7627).

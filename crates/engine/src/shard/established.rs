@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use narrowgate_coap::{Code, Endpoint, Event, RespondError, Response};
 use narrowgate_dtls::{self as dtls, HelloId, Opened, Random, Session};
 
-use super::{BUSY_MAX_AGE_S, Shard, answers, stats::Counter, table::HasPath, wheel::Entry};
+use super::{BUSY_MAX_AGE_S, Shard, answers, half_open::Hello, stats::Counter, table::HasPath, wheel::Entry};
 use crate::{
     event::{CloseCause, SessionId, ShardEvent, Ticket},
     path::Path,
@@ -26,10 +26,8 @@ pub(super) struct Established {
     /// The ticks that its timers wait for; `u64::MAX`: none. Three of them, because a session has three distances:
     /// an exchange (seconds), its stored answers (minutes), and its idle timeout (days).
     armed: [u64; 3],
-    /// Its ClientHello: a late copy of that begins no other handshake. Its cookie is part of it, so a device
-    /// that has the same random each time is let in again when the key of the cookie has changed, within a
-    /// minute.
-    hello: HelloId,
+    /// What it began with.
+    hello: Hello,
     /// When it was last heard, in seconds since the shard's start.
     heard_s: u32,
     /// When it ends by command, in seconds since the shard's start.
@@ -66,7 +64,7 @@ enum End {
 }
 
 impl Shard {
-    pub(super) fn establish(&mut self, now: Instant, path: Path, dtls: Session, hello: HelloId) -> SessionId {
+    pub(super) fn establish(&mut self, now: Instant, path: Path, dtls: Session, hello: Hello) -> SessionId {
         if self.sessions.len() >= self.config.sessions_max
             && let Some(oldest) = self.sessions.shed_candidate(|established| established.heard_s)
         {
@@ -90,9 +88,10 @@ impl Shard {
     }
 
     /// Whether the session of this path grew out of this ClientHello, whose cookie is good.
-    pub(super) fn grew_out_of(&mut self, path: Path, hello: HelloId) -> bool {
+    pub(super) fn grew_out_of(&mut self, now: Instant, path: Path, hello: HelloId) -> bool {
+        let now_s = self.seconds(now);
         let slot = self.sessions.find(path);
-        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.hello == hello)
+        slot.and_then(|slot| self.sessions.at(slot)).is_some_and(|it| it.hello.has_copy(hello, now_s))
     }
 
     /// Takes the records of one datagram; returns whether any of them was authentic.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use narrowgate_dtls::{
-    FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, Session, hello_without_dtls_1_2,
+    FrontDoor, HandshakeEvent, HelloId, PskAnswer, ServerHandshake, Session, hello_without_dtls_1_2, limits,
 };
 
 use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, stray::Stray, wheel::Entry};
@@ -12,9 +12,32 @@ use crate::{
     path::Path,
 };
 
+/// The ClientHello of a handshake, and of the session that it became: a late copy of it begins no other
+/// handshake.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hello {
+    id: HelloId,
+    /// When it was accepted, in seconds since the shard's start.
+    accepted_s: u32,
+}
+
+impl Hello {
+    fn new(id: HelloId, accepted_s: u32) -> Self {
+        Self { id, accepted_s }
+    }
+
+    /// Whether a hello whose cookie is good can be a copy of this one. It cannot when the cookie of a copy
+    /// would be too old: then it is a new attempt of a device whose random never changes.
+    pub(super) fn has_copy(&self, id: HelloId, now_s: u32) -> bool {
+        let age_s = u64::from(now_s.saturating_sub(self.accepted_s));
+        self.id == id && age_s <= limits::COOKIE_LIFETIME_MAX.as_secs()
+    }
+}
+
 /// A handshake and what the shard knows of it.
 pub(super) struct HalfOpen {
     machine: Box<ServerHandshake>,
+    hello: Hello,
     path: Path,
     generation: u32,
     /// Its number at the admission.
@@ -56,14 +79,14 @@ impl Shard {
 
     fn accept(&mut self, now: Instant, path: Path, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
         if let Some(&slot) = self.handshake_by_path.get(&path) {
-            if self.handshakes[slot as usize].machine.hello_id() == machine.hello_id() {
+            if self.handshakes[slot as usize].hello.has_copy(machine.hello_id(), self.seconds(now)) {
                 // The same ClientHello again: our flight was lost.
                 return self.feed_handshake(now, slot, datagram);
             }
             self.stats.count(Counter::HandshakesReplaced);
             self.end_handshake(slot);
         }
-        if self.grew_out_of(path, machine.hello_id()) {
+        if self.grew_out_of(now, path, machine.hello_id()) {
             // A late copy of the ClientHello of the session that is there.
             return self.stats.count(Counter::HandshakesRepeated);
         }
@@ -76,11 +99,13 @@ impl Shard {
             Permit::No => return self.stats.count(Counter::HandshakesDeferred),
         }
         self.handshakes_begun = self.handshakes_begun.wrapping_add(1);
+        let accepted_s = self.seconds(now);
         let entry = self.handshakes.vacant_entry();
         let slot = entry.key() as u32;
         let begun = self.admission.begin(path.peer.ip(), slot);
         let generation = self.handshakes_begun;
-        entry.insert(HalfOpen { machine, path, generation, begun, asked: false, armed: u64::MAX });
+        let hello = Hello::new(machine.hello_id(), accepted_s);
+        entry.insert(HalfOpen { machine, hello, path, generation, begun, asked: false, armed: u64::MAX });
         self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
@@ -168,7 +193,7 @@ impl Shard {
         }
         self.stats.count(Counter::HandshakesCompleted);
         let suite = session.suite();
-        let session = self.establish(now, path, session, half_open.machine.hello_id());
+        let session = self.establish(now, path, session, half_open.hello);
         let handshake = self.handshake_id(slot, half_open.generation);
         self.events.push_back(ShardEvent::Connected {
             handshake,
