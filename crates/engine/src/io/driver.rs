@@ -253,6 +253,10 @@ impl<S: EventSink> Driver<S> {
             for (path, datagram) in self.mmsg.datagrams() {
                 self.shard.handle_datagram(now, path, datagram);
             }
+            if self.shard.outbox().len() >= BATCH {
+                // Answers to a flood are not piled up: as many system calls, less memory.
+                self.send();
+            }
             if count == 0 {
                 self.readable = false;
                 return;
@@ -270,10 +274,7 @@ impl<S: EventSink> Driver<S> {
         if !self.events.is_empty() {
             self.sink.deliver(&mut self.events);
         }
-        if !self.shard.outbox().is_empty() {
-            let (outbox, stats) = self.shard.outbox_and_stats();
-            self.mmsg.send(&self.socket, outbox, stats);
-        }
+        self.send();
         if now >= self.published + STATS_INTERVAL {
             self.published = now;
             let stats = self.shard.stats().clone();
@@ -283,6 +284,13 @@ impl<S: EventSink> Driver<S> {
                 self.invited = now;
                 invite_to_give_memory_back();
             }
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.shard.outbox().is_empty() {
+            let (outbox, stats) = self.shard.outbox_and_stats();
+            self.mmsg.send(&self.socket, outbox, stats);
         }
     }
 

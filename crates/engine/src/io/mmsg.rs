@@ -36,7 +36,7 @@ pub(super) struct Mmsg {
     receive_headers: MultiHeaders<SockaddrStorage>,
     send_headers: MultiHeaders<SockaddrStorage>,
     /// With room for the address that a datagram leaves from; of a wildcard socket.
-    send_headers_from: MultiHeaders<SockaddrStorage>,
+    send_headers_from: Option<MultiHeaders<SockaddrStorage>>,
     /// `None` where the datagram can't be used, so that positions stay right.
     received: Vec<Option<Received>>,
     kernel_drops: u32,
@@ -57,7 +57,9 @@ impl Mmsg {
             buffer: vec![0; BATCH * DATAGRAM_BYTES_MAX].into_boxed_slice(),
             receive_headers: receive_headers(binding),
             send_headers: MultiHeaders::preallocate(BATCH, None),
-            send_headers_from: MultiHeaders::preallocate(BATCH, Some(source_space(binding))),
+            send_headers_from: binding
+                .is_wildcard
+                .then(|| MultiHeaders::preallocate(BATCH, Some(source_space(binding)))),
             received: Vec::with_capacity(BATCH),
             kernel_drops: 0,
         }
@@ -134,24 +136,18 @@ impl Mmsg {
     /// does not take is dropped and counted: the peer's or our retransmission makes up for it, as for any
     /// lost datagram.
     pub(super) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
-        let mut datagrams: Vec<(Path, &[u8])> = outbox.iter().collect();
         if self.binding.is_wildcard {
-            // One system call has one source. What goes to one peer keeps its order.
-            datagrams.sort_by_key(|(path, _)| path.local);
+            // One system call has one source.
+            outbox.group_by_local();
         }
-        for group in datagrams.chunk_by(|(one, _), (next, _)| one.local == next.local) {
-            self.send_group(socket, group, stats);
-        }
-        outbox.clear();
-    }
-
-    fn send_group(&mut self, socket: &impl AsRawFd, mut rest: &[(Path, &[u8])], stats: &mut Stats) {
-        while !rest.is_empty() {
-            let batch = &rest[..rest.len().min(BATCH)];
-            let sent = match self.send_batch(socket, batch) {
+        let mut done = 0;
+        while let Some((Path { local, .. }, _)) = outbox.iter_from(done).next() {
+            let same = outbox.iter_from(done).take(BATCH).take_while(|(path, _)| path.local == local).count();
+            let batch = outbox.iter_from(done).take(same);
+            done += match self.send_batch(socket, local, batch.clone()) {
                 Ok(sent) if sent > 0 => {
                     stats.add(Counter::DatagramsSent, sent as u64);
-                    let bytes: usize = batch[..sent].iter().map(|(_, datagram)| datagram.len()).sum();
+                    let bytes: usize = batch.take(sent).map(|(_, datagram)| datagram.len()).sum();
                     stats.add(Counter::BytesSent, bytes as u64);
                     sent
                 }
@@ -162,21 +158,26 @@ impl Mmsg {
                     1
                 }
             };
-            rest = &rest[sent..];
         }
+        outbox.clear();
     }
 
-    /// Sends datagrams that all leave from where the first one does.
-    fn send_batch(&mut self, socket: &impl AsRawFd, batch: &[(Path, &[u8])]) -> nix::Result<usize> {
-        let source = batch.first().and_then(|(path, _)| Source::of(path.local, self.binding));
-        let (headers, control): (_, &[ControlMessage<'_>]) = match &source {
-            Some(source) => (&mut self.send_headers_from, &[source.control()]),
-            None => (&mut self.send_headers, &[]),
+    /// Sends datagrams that all leave from `local`; how many the kernel took.
+    fn send_batch<'a>(
+        &mut self,
+        socket: &impl AsRawFd,
+        local: Local,
+        batch: impl ExactSizeIterator<Item = (Path, &'a [u8])> + Clone,
+    ) -> nix::Result<usize> {
+        let source = Source::of(local, self.binding);
+        let (headers, control): (_, &[ControlMessage<'_>]) = match (&mut self.send_headers_from, &source) {
+            (Some(headers), Some(source)) => (headers, &[source.control()]),
+            _ => (&mut self.send_headers, &[]),
         };
         let slices: Vec<[IoSlice<'_>; 1]> =
-            batch.iter().map(|(_, datagram)| [IoSlice::new(datagram)]).collect();
+            batch.clone().map(|(_, datagram)| [IoSlice::new(datagram)]).collect();
         let addresses: Vec<Option<SockaddrStorage>> =
-            batch.iter().map(|(path, _)| Some(address_for(path.peer, self.binding))).collect();
+            batch.map(|(path, _)| Some(address_for(path.peer, self.binding))).collect();
         let results =
             sendmmsg(socket.as_raw_fd(), headers, slices.iter(), addresses, control, MsgFlags::MSG_DONTWAIT)?;
         Ok(results.count())

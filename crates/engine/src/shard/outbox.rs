@@ -1,24 +1,32 @@
 //! Datagrams that wait for the next `sendmmsg`, one after the other in a single buffer.
 
-use std::ops::Range;
-
 use crate::path::Path;
 
 /// The datagrams of one turn of the loop.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    datagrams: Vec<(Path, Range<usize>)>,
+    datagrams: Vec<Entry>,
+}
+
+/// Where a datagram goes, and where it is in the buffer, whose largest content are the farewells of all
+/// sessions: far from 4 GiB.
+#[derive(Debug)]
+struct Entry {
+    path: Path,
+    start: u32,
+    end: u32,
 }
 
 impl Outbox {
     /// Appends one datagram for `path`, written by `write` at the end of the buffer; nothing when it writes
     /// nothing.
     pub fn push_with<R>(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let start = self.bytes.len();
+        let start = self.bytes.len() as u32;
         let result = write(&mut self.bytes);
-        if self.bytes.len() > start {
-            self.datagrams.push((path, start..self.bytes.len()));
+        let end = self.bytes.len() as u32;
+        if end > start {
+            self.datagrams.push(Entry { path, start, end });
         }
         result
     }
@@ -30,7 +38,20 @@ impl Outbox {
 
     /// The datagrams, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Path, &[u8])> {
-        self.datagrams.iter().map(|(path, range)| (*path, &self.bytes[range.clone()]))
+        self.iter_from(0)
+    }
+
+    /// The datagrams behind the first `skipped`.
+    pub(crate) fn iter_from(&self, skipped: usize) -> impl ExactSizeIterator<Item = (Path, &[u8])> + Clone {
+        let bytes = |entry: &Entry| &self.bytes[entry.start as usize..entry.end as usize];
+        self.datagrams[skipped..].iter().map(move |entry| (entry.path, bytes(entry)))
+    }
+
+    /// Brings together what leaves from the same address; what goes by one path keeps its order.
+    pub(crate) fn group_by_local(&mut self) {
+        if !self.datagrams.is_sorted_by_key(|entry| entry.path.local) {
+            self.datagrams.sort_by_key(|entry| entry.path.local);
+        }
     }
 
     /// Number of datagrams.
