@@ -2,8 +2,8 @@
 //! operator should read which device talks the wrong one. The addresses are not proven, so what is told is
 //! bounded, whoever sends what.
 //!
-//! Limits: [`BURST`] reports at once and one more every [`REFILL`] per shard; of one address (IPv6: /64) and
-//! protocol one every [`QUIET`]. What is not told is still counted.
+//! Limits: `BURST` reports at once and one more every `REFILL` per shard; of one address (IPv6: /64) and
+//! protocol one every `QUIET`. What is not told is still counted.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ const BURST: u32 = 8;
 const REFILL: Duration = Duration::from_secs(30);
 /// An address is reported again after this time.
 const QUIET: Duration = Duration::from_secs(600);
-/// Reports that are remembered: no more are made in [`QUIET`].
+/// Reports that are remembered: no more are made in `QUIET`.
 const REMEMBERED_MAX: usize = BURST as usize + (QUIET.as_secs() / REFILL.as_secs()) as usize;
 
 /// Record versions of all that is DTLS begin with this byte.
