@@ -26,11 +26,12 @@ class Malformed(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a device asks: a method, a path that starts with `/`, and JSON or nothing as payload."""
+    """What a device asks: a method, a path that starts with `/`, and JSON (unless said otherwise) or nothing as payload."""
 
     method: str
     path: str
     payload: bytes = b""
+    content_format: int = FORMAT_JSON
 
 
 @dataclass
@@ -128,7 +129,7 @@ def build_request(request, mid, token, kind=CON):
     """The message that carries a request."""
     options = [(OPTION_URI_PATH, segment.encode()) for segment in request.path.split("/")[1:]]
     if request.payload:
-        options.append((OPTION_CONTENT_FORMAT, bytes([FORMAT_JSON])))
+        options.append((OPTION_CONTENT_FORMAT, bytes([request.content_format])))
     return Message(kind, METHODS[request.method], mid, token, options, request.payload)
 
 

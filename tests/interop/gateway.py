@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from listener import Listener
 from peers import Target
 
 READY_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 15, 12, 20
@@ -42,6 +43,7 @@ class Gateway:
         self.dtls_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
         self._process = None
+        self._listener = None
         self._log = self.folder / "server.log"
 
     def serve_command(self, *more, verb="serve"):
@@ -106,15 +108,27 @@ class Gateway:
             return ""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
+    def listener(self):
+        """What follows the events of the running server; the same one until the server ends."""
+        if self._listener is None or not self._listener.running():
+            self._listener = Listener(self)
+        return self._listener
+
     def remove(self):
         """Ends the server and deletes the data directory."""
         if self.running():
             self.kill()
+        if self._listener is not None:
+            self._listener.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def command(self, *arguments):
+        """A command of the program on the data directory."""
+        return [self._binary, *arguments, "--data", str(self.data)]
 
     def run(self, *arguments):
         """Runs a command on the data directory; returns exit code, standard output and standard error."""
-        command = [self._binary, *arguments, "--data", str(self.data)]
+        command = self.command(*arguments)
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_SECONDS, cwd=self.folder
         )

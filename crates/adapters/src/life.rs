@@ -111,7 +111,6 @@ pub(crate) struct IssueRefusal {
     pub(crate) outcome: Issued,
     reason: Reason,
     code: Option<u16>,
-    detail: &'static str,
 }
 
 /// What a wish for a secret is judged by.
@@ -129,35 +128,22 @@ pub(crate) struct IssueCase<'a> {
 impl IssueCase<'_> {
     /// Whether a secret may be issued (device protocol, section 3): switches, activation, switch, end, quota.
     pub(crate) fn permit(&self) -> Result<(), IssueRefusal> {
-        let refuse = |outcome, reason, code, detail| Err(IssueRefusal { outcome, reason, code, detail });
+        let refuse = |outcome, reason, code| Err(IssueRefusal { outcome, reason, code });
         if !self.device_enabled {
-            return refuse(
-                Issued::DeviceUnavailable,
-                Reason::DeviceDisabled,
-                Some(723),
-                "the device is switched off",
-            );
+            return refuse(Issued::DeviceUnavailable, Reason::DeviceDisabled, Some(723));
         }
         if !self.product_enabled {
-            return refuse(
-                Issued::DeviceUnavailable,
-                Reason::ProductDisabled,
-                Some(723),
-                "the product is switched off",
-            );
+            return refuse(Issued::DeviceUnavailable, Reason::ProductDisabled, Some(723));
         }
         if self.activated {
-            let detail = "the device was activated, its secret is fixed; reset it to activate it anew";
-            return refuse(Issued::AlreadyActivated, Reason::AlreadyActivated, Some(771), detail);
+            return refuse(Issued::AlreadyActivated, Reason::AlreadyActivated, Some(771));
         }
         let over = self.dynamic_activation.ends_at.is_some_and(|end| self.at >= end);
         if !self.dynamic_activation.enabled || over {
-            let detail = if over { "dynamic activation has ended" } else { "dynamic activation is off" };
-            return refuse(Issued::DynamicActivationOff, Reason::DynamicActivationOff, Some(770), detail);
+            return refuse(Issued::DynamicActivationOff, Reason::DynamicActivationOff, Some(770));
         }
         if self.issued_this_hour >= self.dynamic_activation.quota_per_hour {
-            let detail = "the product's quota of this hour is used up";
-            return refuse(Issued::QuotaExceeded, Reason::RateLimited, None, detail);
+            return refuse(Issued::QuotaExceeded, Reason::RateLimited, None);
         }
         Ok(())
     }
@@ -170,7 +156,7 @@ impl IssueRefusal {
             reason: Some(self.reason),
             code: self.code,
             peer: Some(peer),
-            detail: Some(self.detail.to_owned()),
+            detail: Some(self.outcome.detail().to_owned()),
             ..entry(device, at, LogEvent::Refused)
         }
     }

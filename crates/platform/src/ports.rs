@@ -116,6 +116,27 @@ pub enum Issued {
     DeviceUnavailable,
 }
 
+impl Issued {
+    /// What a refusal tells people: the same words in the device's log as for those who listen.
+    pub fn detail(&self) -> &'static str {
+        match self {
+            Self::Done => "a secret was issued",
+            Self::AlreadyActivated => {
+                "the device has logged in with its secret, which is fixed since then; \
+                 reset the device to activate it anew"
+            }
+            Self::DynamicActivationOff => {
+                "dynamic activation of the product is off or over; switch it on, or give the device its secret \
+                 in another way"
+            }
+            Self::QuotaExceeded => {
+                "the product's secrets of this hour are used up; raise the quota if this is no attack"
+            }
+            Self::DeviceUnavailable => "the device or its product is gone or switched off",
+        }
+    }
+}
+
 /// Which devices to list.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceQuery {

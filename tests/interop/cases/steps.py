@@ -6,6 +6,9 @@ import random
 from coap import FORMAT_JSON, Silence
 from fleet import psk
 from harness import check, eventually
+from peers import CBC, CCM8
+
+_SUITE_NAMES = {CCM8: "TLS_PSK_WITH_AES_128_CCM_8", CBC: "TLS_PSK_WITH_AES_128_CBC_SHA256"}
 
 
 def check_reply(response, message_id="123"):
@@ -37,13 +40,25 @@ def report_by(peer, gateway, device, suite, **options):
     """One report by a peer in mode 2; the server must have acknowledged, stored it, and seen the device."""
     value = reading()
     request = device.report({"temp": value})
+    listener = gateway.listener()
     [response] = peer.exchange(gateway.target(device.identity(), device.key, suite), [request], **options)
     check_reply(response)
     check(json.loads(response.payload) == {"id": "123", "code": 200, "data": {}}, f"the reply is {response.payload!r}")
     check(stored(gateway, device, "temp") == [value], f"stored is {stored(gateway, device, 'temp')}, sent was {value}")
+    _check_suite(listener, device, suite)
     shown = gateway.json("device", "show", *device.names)
     check(shown["activeTime"] and shown["lastOnlineTime"], f"the device never came online: {shown}")
     check(shown["state"] in ("online", "offline"), f"the device is {shown['state']}")
+
+
+def _check_suite(listener, device, suite):
+    """The session has the suite that the peer was to offer."""
+    def logins():
+        mine = [event for event in listener.events() if event.get("deviceKey") == device.device_key]
+        return [event["detail"] for event in mine if event["event"] in ("activated", "login")]
+
+    eventually("`listen` does not tell of the login", logins)
+    check(logins()[-1] == _SUITE_NAMES[suite], f"the session has the suite {logins()[-1]}")
 
 
 def activate_by(peer, gateway, device, suite):

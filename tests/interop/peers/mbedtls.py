@@ -21,7 +21,7 @@ from . import CBC, CCM8, TOOLS, PeerFailed, ToolMissing
 SUITES = (CCM8, CBC)
 _SUITE_NUMBERS = {CCM8: 0xC0A8, CBC: 0x00AE}
 _WANT_READ, _TIMEOUT, _CLOSE_NOTIFY, _FATAL_ALERT = -0x6900, -0x6800, -0x7880, -0x7780
-_CLIENT, _DATAGRAM, _PRESET_DEFAULT = 0, 1, 0
+_CLIENT, _STREAM, _DATAGRAM, _PRESET_DEFAULT = 0, 0, 1, 0
 _STRUCT_BYTES = 16384  # The largest structure of either version has less than 3 KiB.
 
 _Send = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_size_t)
@@ -35,7 +35,10 @@ _Random = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.
 
 @dataclass(frozen=True)
 class Options:
-    """What a session offers. `cid`: None offers none; bytes are the Connection ID that we want to be addressed by."""
+    """What a session offers. `cid`: None offers none; bytes are the Connection ID that we want to be addressed by.
+
+    `tls`: TLS, whose bytes are sent as datagrams all the same.
+    """
 
     extended_master_secret: bool = True
     encrypt_then_mac: bool = True
@@ -43,6 +46,7 @@ class Options:
     cid: bytes | None = None
     first_timeout_ms: int = 1000
     last_timeout_ms: int = 4000
+    tls: bool = False
 
 
 class Session:
@@ -108,7 +112,8 @@ class Session:
         tls, (send, receive, set_timer, timer_state, random) = self._library, self._callbacks
         identity, key = self._target.identity.encode(), self._target.key
         tls.mbedtls_ssl_config_init(self._config)
-        tls.check(tls.mbedtls_ssl_config_defaults(self._config, _CLIENT, _DATAGRAM, _PRESET_DEFAULT))
+        transport = _STREAM if options.tls else _DATAGRAM
+        tls.check(tls.mbedtls_ssl_config_defaults(self._config, _CLIENT, transport, _PRESET_DEFAULT))
         tls.mbedtls_ssl_conf_rng(self._config, random, None)
         tls.mbedtls_ssl_conf_ciphersuites(self._config, self._suites)
         lengths = ctypes.c_size_t(len(key)), ctypes.c_size_t(len(identity))
@@ -116,6 +121,8 @@ class Session:
         tls.mbedtls_ssl_conf_extended_master_secret(self._config, ctypes.c_char(options.extended_master_secret))
         tls.mbedtls_ssl_conf_encrypt_then_mac(self._config, ctypes.c_char(options.encrypt_then_mac))
         tls.mbedtls_ssl_conf_handshake_timeout(self._config, options.first_timeout_ms, options.last_timeout_ms)
+        if options.tls:  # Its reads have no end otherwise.
+            tls.mbedtls_ssl_conf_read_timeout(self._config, options.first_timeout_ms)
         if options.cid is not None:
             tls.check(tls.mbedtls_ssl_conf_cid(self._config, ctypes.c_size_t(len(options.cid)), 0))
         tls.mbedtls_ssl_init(self._context)

@@ -42,6 +42,10 @@ class Session:
         """One request; input is buffered until the handshake is done, so the time covers both."""
         return self._conversation.ask(request, self._seconds)
 
+    def exchange(self, message):
+        """As `ask`, for a message that the caller built."""
+        return self._conversation.exchange(message, self._seconds)
+
     def close(self):
         """Ends with a close_notify."""
         self._piped.end_input()

@@ -53,40 +53,20 @@ struct Params<'a> {
 
 /// The answer for what the store said to the wish. `secret` is the one that it was asked to issue.
 pub fn issued(session: &Grant, wanted: &SecretWanted, outcome: &Issued, secret: &Secret) -> SecretAnswer {
-    let refuse = |code, reason, number, detail: &str| SecretAnswer {
+    let refuse = |code, reason, number| SecretAnswer {
         response: Response::new(code),
-        refusal: Some(Refusal { reason, code: number, detail: detail.to_owned() }),
+        refusal: Some(Refusal { reason, code: number, detail: outcome.detail().to_owned() }),
         done: true,
     };
     match outcome {
         Issued::Done => {
             SecretAnswer { response: deliver(session, wanted, secret), refusal: None, done: true }
         }
-        Issued::AlreadyActivated => refuse(
-            Code::FORBIDDEN,
-            Reason::AlreadyActivated,
-            Some(771),
-            "the device has logged in with its secret, which is fixed since then; reset the device to activate it anew",
-        ),
-        Issued::DynamicActivationOff => refuse(
-            Code::FORBIDDEN,
-            Reason::DynamicActivationOff,
-            Some(770),
-            "dynamic activation of the product is off or over; switch it on, or give the device its secret in another way",
-        ),
-        Issued::DeviceUnavailable => refuse(
-            Code::FORBIDDEN,
-            Reason::DeviceDisabled,
-            Some(723),
-            "the device or its product is gone or switched off",
-        ),
+        Issued::AlreadyActivated => refuse(Code::FORBIDDEN, Reason::AlreadyActivated, Some(771)),
+        Issued::DynamicActivationOff => refuse(Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770)),
+        Issued::DeviceUnavailable => refuse(Code::FORBIDDEN, Reason::DeviceDisabled, Some(723)),
         Issued::QuotaExceeded => {
-            let answer = refuse(
-                Code::TOO_MANY_REQUESTS,
-                Reason::RateLimited,
-                None,
-                "the product's secrets of this hour are used up; raise the quota if this is no attack",
-            );
+            let answer = refuse(Code::TOO_MANY_REQUESTS, Reason::RateLimited, None);
             // RFC 8516, section 3: Max-Age says when it may work again.
             SecretAnswer {
                 response: answer.response.max_age(seconds_to_next_hour(wanted.asked)),
