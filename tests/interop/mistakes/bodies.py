@@ -58,7 +58,6 @@ MISTAKES = [
     _illegal("`21,5`, as `printf` writes it in some locales", GNUTLS, BODY.replace(b"21.5", b"21,5"), ""),
     _illegal("cut off: the buffer of `snprintf` was too small", OPENSSL, BODY[:64], "cut off"),
     _illegal("JSON inside of a JSON string", GNUTLS, json.dumps(BODY.decode()).encode(), "object"),
-    _body("no `id`", OPENSSL, _without("id"), "`2.04`", None, ""),
     _body("no `params`", OPENSSL, _without("params"), "`2.04`, code 1200", "body_malformed", "params"),
     _body("points outside of `measurepoints`", GNUTLS, BODY.replace(b'{"measurepoints":{"temp":21.5}}', b'{"temp":21.5}'),
           "`2.04`, code 1204", "model_invalid", "measurepoints"),

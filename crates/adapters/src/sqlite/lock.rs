@@ -78,6 +78,11 @@ impl DataLock {
     }
 }
 
+/// The process that has, or had last, the directory `data`; `None` where it does not say so.
+pub fn last_process(data: &Path) -> Option<u32> {
+    read_pid(&mut File::open(data.join(FILE_NAME)).ok()?)
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(64).read_to_string(&mut text).ok()?;
@@ -93,7 +98,9 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut first = DataLock::take(data.path()).unwrap();
         assert!(matches!(DataLock::take(data.path()), Err(OpenError::InUse { pid: None, .. })));
+        assert_eq!(last_process(data.path()), None);
         first.sign().unwrap();
+        assert_eq!(last_process(data.path()), Some(process::id()));
         let second = DataLock::take(data.path());
         assert!(matches!(second, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == process::id()));
         drop(first);

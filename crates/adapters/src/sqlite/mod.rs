@@ -78,6 +78,7 @@ use self::{
 };
 pub use self::{
     error::OpenError,
+    lock::last_process,
     options::{SqliteOptions, Synchronous},
 };
 

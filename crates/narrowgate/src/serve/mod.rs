@@ -66,9 +66,13 @@ impl Server {
     /// What could not be opened, where, why, and what to try.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
         if Client::connect(&config.data)?.is_some() {
+            let process = narrowgate_adapters::sqlite::last_process(&config.data).map_or_else(
+                || "another narrowgate".to_owned(),
+                |pid| format!("process {pid}, a narrowgate,"),
+            );
             return Err(Failure::failed("the data directory is in use")
                 .file(config.data.display())
-                .reason("another narrowgate serves it: it answers on the control socket")
+                .reason(format_args!("{process} serves it: it answers on the control socket"))
                 .hint("stop it, or choose another directory by --data"));
         }
         // Ports first: when one is busy, nothing was touched yet.

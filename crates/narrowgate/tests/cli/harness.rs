@@ -139,6 +139,11 @@ impl Server {
         rest.split_whitespace().next().unwrap()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);

@@ -99,7 +99,7 @@ fn a_second_server_on_the_same_directory_is_refused_and_the_first_goes_on() {
     let server = program.serve();
     program
         .run(&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-        .failed(1, &["the data directory is in use", "--data"]);
+        .failed(1, &["the data directory is in use", &format!("process {}", server.pid()), "--data"]);
     assert_eq!(program.json(&["device", "show", "dk-1"])["state"], "inactive");
     server.signal("INT");
     assert_eq!(server.wait().0, 0);

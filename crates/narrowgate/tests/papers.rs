@@ -1,0 +1,67 @@
+//! The papers themselves: a page says a thing once, and its links lead somewhere.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// README, ARCHITECTURE and what lies in `docs/`, with their text outside of code.
+fn pages() -> Vec<(PathBuf, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = fs::read_dir(root.join("docs")).expect("the tree has docs");
+    let mut pages: Vec<PathBuf> = docs.map(|entry| entry.expect("a readable entry").path()).collect();
+    pages.extend([root.join("README.md"), root.join("ARCHITECTURE.md")]);
+    pages.into_iter().map(|page| (page.clone(), prose(&page))).collect()
+}
+
+fn prose(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a readable page");
+    let mut code = false;
+    let outside = |line: &&str| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    };
+    text.lines().filter(outside).map(str::to_owned).collect()
+}
+
+/// The name of a heading in a link, as the usual readers make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+fn anchors(lines: &[String]) -> Vec<String> {
+    lines.iter().filter(|line| line.starts_with('#')).map(|line| anchor(line)).collect()
+}
+
+#[test]
+fn a_page_has_each_heading_and_each_row_once() {
+    for (page, lines) in pages() {
+        let mut seen = BTreeSet::new();
+        for line in
+            lines.iter().filter(|line| line.starts_with('#') || line.len() > 60 && line.starts_with('|'))
+        {
+            assert!(seen.insert(line), "{} says twice: {line}", page.display());
+        }
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for (page, lines) in pages() {
+        let text = lines.join("\n");
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let other = match file {
+                "" => page.clone(),
+                file => page.parent().expect("a page lies in a folder").join(file),
+            };
+            assert!(other.exists(), "{} links to {target}", page.display());
+            let known = heading.is_empty() || anchors(&prose(&other)).iter().any(|known| known == heading);
+            assert!(known, "{} links to {target}, and there is no such heading", page.display());
+        }
+    }
+}

@@ -1,0 +1,137 @@
+"""What docs/device-guide.md and README.md say that can be tried: examples, codes, what is not served, bytes of a handshake."""
+
+import json
+import re
+import select
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from coap import Request
+from fleet import create_device
+from harness import case, check
+from peers import CBC, CCM8, aiocoap_tinydtls, gnutls, node_dtls, openssl
+from peers.libcoap import OPENSSL
+from peers.mbedtls import MBEDTLS_3
+
+from .steps import stored
+
+GUIDE = Path(__file__).resolve().parents[3] / "docs" / "device-guide.md"
+HEADERS = 20 + 8  # IPv4 and UDP
+APPLICATION_DATA = 23
+
+
+_EXAMPLE = re.compile(r"^POST (/topic/\S+).*\n(\{(?:.*\n)+?)\n2\.04   (\{.*\})$", re.MULTILINE)
+
+
+@case("the guide's examples of reports, sent as they stand, are answered as it says")
+def _examples(world):
+    examples = _EXAMPLE.findall(GUIDE.read_text())
+    check(len(examples) >= 2, f"the guide has {len(examples)} examples of reports")
+    device = create_device(world.gateway)
+    for path, body, reply in examples:
+        path = path.replace("{productKey}", device.product.product_key).replace("{deviceKey}", device.device_key)
+        target = world.gateway.target(device.identity(), device.key, CCM8)
+        [response] = OPENSSL.exchange(target, [Request("POST", path, body.encode())])
+        said = json.loads(response.payload or b"null")
+        check(response.code == "2.04" and said == json.loads(reply), f"{path} was answered {response}")
+    check(len(stored(world.gateway, device, "temp", history=True)) == 3, "not every report of the examples is stored")
+    check(stored(world.gateway, device, "temp") == [21.5], "a report that was resumed became the latest value")
+
+
+@case("what README and guide say is not served is answered 4.04, CBOR 4.15")
+def _not_served(world):
+    device = create_device(world.gateway)
+    session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
+    for topic in (
+        "thing/event/tilted/post", "thing/attribute/update", "thing/attribute/query", "thing/attribute/delete",
+        "thing/tag/update", "thing/tag/query", "thing/tag/delete", "thing/model/up_raw", "ota/device/inform",
+        "ota/device/progress", "ota/device/getversion",
+    ):
+        response = session.ask(Request("POST", device.topic(topic), b"{}"))
+        check(response.code == "4.04", f"{topic} was answered {response}")
+    cbor = Request("POST", device.topic("thing/measurepoint/post"), b"\xa0", 60)
+    check(session.ask(cbor).code == "4.15", "CBOR was not answered 4.15")
+    session.close()
+
+
+@case("the guide's limits: a batch of 200 is stored, one of 201 is 1206, more than 10 KiB is 4.13 with Size1, an id may be absent")
+def _limits(world):
+    device = create_device(world.gateway)
+    session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
+    path = device.topic("thing/measurepoint/post/batch")
+
+    def batch(count, **more):
+        reports = [{"measurepoints": {"n": n}} for n in range(count)]
+        text = json.dumps({"params": reports, **more}, separators=(",", ":"))
+        return session.ask(Request("POST", path, text.encode()))
+
+    full = batch(200)
+    check(json.loads(full.payload) == {"code": 200, "data": {}}, f"a batch of 200 was answered {full}")
+    check(len(stored(world.gateway, device, "n", history=True)) == 200, "not all of the batch is stored")
+    check(json.loads(batch(201).payload)["code"] == 1206, "a batch of 201 was not 1206")
+    large = batch(1, pad="x" * 10240)
+    size1 = [int.from_bytes(value, "big") for number, value in large.options if number == 60]
+    check(large.code == "4.13" and size1 == [10240], f"more than 10 KiB was answered {large}")
+    session.close()
+
+
+class Relay:
+    """A port that passes datagrams on, of one client, and counts those before the first application data."""
+
+    def __init__(self, port):
+        self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._front.bind(("127.0.0.1", 0))
+        self._back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._back.connect(("127.0.0.1", port))
+        self.port = self._front.getsockname()[1]
+        self.up, self.down, self._counts = [], [], True
+        self._stop, self._wake = socket.socketpair()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        client = None
+        while True:
+            ready, _, _ = select.select([self._front, self._back, self._stop], [], [])
+            if self._stop in ready:
+                break
+            if self._front in ready:
+                data, client = self._front.recvfrom(65535)
+                self._count(self.up, data)
+                self._back.send(data)
+            if self._back in ready:
+                data = self._back.recv(65535)
+                self._count(self.down, data)
+                self._front.sendto(data, client)
+        for one in (self._front, self._back, self._stop):
+            one.close()
+
+    def _count(self, where, data):
+        self._counts = self._counts and data[0] != APPLICATION_DATA
+        if self._counts:
+            where.append(len(data) + HEADERS)
+
+    def stop(self):
+        """Ends it."""
+        self._wake.send(b".")
+
+
+def _register(peer, suite):
+    @case(f"the guide's bytes of a handshake: {peer.NAME} {suite}")
+    def _bytes(world):
+        device = create_device(world.gateway, key_length=15)  # As many characters as an IMEI.
+        relay = Relay(world.gateway.dtls_port)
+        try:
+            target = replace(world.gateway.target(device.identity(), device.key, suite), port=relay.port)
+            peer.exchange(target, [device.report({"temp": 21.5})])
+        finally:
+            relay.stop()
+        row = f"| {peer.NAME} | {suite} | {sum(relay.up)} | {sum(relay.down)} | {len(relay.up) + len(relay.down)} |"
+        known = re.search(rf"^\| {peer.NAME} \| {suite} \|.*$", GUIDE.read_text(), re.MULTILINE)
+        check(known and known[0] == row, f"the guide has {known and known[0]}, measured was {row}")
+
+
+for _peer in (openssl, gnutls, MBEDTLS_3, aiocoap_tinydtls, node_dtls):
+    for _suite in (CCM8, CBC) if CBC in _peer.SUITES else (CCM8,):
+        _register(_peer, _suite)
