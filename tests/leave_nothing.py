@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Nothing that a test run has started outlives it, whatever ends it: its own end, a failure, Ctrl-C or kill -9.
+"""Nothing that a test run has started outlives it, however it ends: done, failed, by Ctrl-C or by kill -9.
 
     tests/leave_nothing.py COMMAND…          runs the command so; exit code 1 if it leaves a process behind
 
-A script in Python calls `guard()` instead. What is started afterwards inherits a variable with the run's name, and a
-folder for temporary files. A watcher in a session of its own holds the other end of a pipe: when the run is gone, it
-kills every process that has the name, unmounts what is mounted in the folder, and deletes the folder. Runs may be nested.
+A script in Python calls `guard()` instead. What is started afterwards inherits a variable with the run's name and
+a folder for temporary files. A watcher in a session of its own holds the other end of a pipe: when the run is gone,
+it kills every process that has the name, unmounts what is mounted in the folder, and deletes the folder. Runs may
+be nested.
 """
 
 import os
@@ -52,7 +53,9 @@ def guard():
     """Guards this process and all that it starts from now on. Before the first temporary file, once."""
     global _guard
     _guard = _guard or Guard()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # At once, without waiting for threads; the watcher does the rest.
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # At once, without waiting for threads; the watcher does the rest.
 
 
 def kept():
@@ -76,7 +79,9 @@ def named(name):
             continue
         try:
             if name.encode() in (process / "environ").read_bytes():
-                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found[int(process.name)] = (
+                    (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
         except OSError:
             pass  # It has ended, or is somebody else's.
     return found

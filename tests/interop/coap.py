@@ -26,7 +26,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a device asks: a method, a path that starts with `/`, and JSON (unless said otherwise) or nothing as payload."""
+    """What a device asks: a method, a path that starts with `/`, and a payload, of JSON unless said otherwise."""
 
     method: str
     path: str

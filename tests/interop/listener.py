@@ -15,7 +15,10 @@ class Listener:
     """Listens from now on until the server ends or `stop`."""
 
     def __init__(self, gateway):
-        self._output, noise = gateway.folder / f"listen-{time.monotonic_ns()}", gateway.folder / "listen.noise"
+        self._output, noise = (
+            gateway.folder / f"listen-{time.monotonic_ns()}",
+            gateway.folder / "listen.noise",
+        )
         with self._output.open("wb") as output, noise.open("wb") as errors:
             command = gateway.command("listen", "-o", "json")
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)

@@ -126,8 +126,8 @@ impl Issued {
                  reset the device to activate it anew"
             }
             Self::DynamicActivationOff => {
-                "dynamic activation of the product is off or over; switch it on, or give the device its secret \
-                 in another way"
+                "dynamic activation of the product is off or over; switch it on, or give the device its \
+                 secret in another way"
             }
             Self::QuotaExceeded => {
                 "the product's secrets of this hour are used up; raise the quota if this is no attack"

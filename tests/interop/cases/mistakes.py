@@ -1,4 +1,4 @@
-"""The commonest mistakes, made with clients that we did not write: what both sides read, and the table in the guide."""
+"""The commonest mistakes, made with clients that we did not write: what both sides read, and the guide's table."""
 
 import difflib
 import re
@@ -14,9 +14,14 @@ def _register(mistake):
     @case(f"a mistake: {mistake.what} ({mistake.client})")
     def _made(world):
         seen = _workshop.observe(mistake, world)
-        check(seen.sees == mistake.sees, f"the client's terminal says {seen.sees}, expected {mistake.sees}: {seen}")
+        check(
+            seen.sees == mistake.sees,
+            f"the client's terminal says {seen.sees}, expected {mistake.sees}: {seen}",
+        )
         reasons = [reason for reason, _ in seen.entries]
-        check(reasons == ([mistake.reason] if mistake.reason else []), f"not {mistake.reason}: {seen.entries}")
+        check(
+            reasons == ([mistake.reason] if mistake.reason else []), f"not {mistake.reason}: {seen.entries}"
+        )
         for _, detail in seen.entries:
             check(re.search(mistake.words, detail), f"the detail does not say {mistake.words!r}: {detail}")
 

@@ -1,9 +1,10 @@
-"""The commonest mistakes of firmware engineers: each is made with a client that we did not write, against a gateway of its own.
+"""The commonest mistakes of firmware engineers, each made with a client that we did not write.
 
-A `Mistake` says what was done, how to do it again, and what has to be read on both sides. `observe` makes one; the table in
-docs/device-guide.md (table.py) is made of what was seen.
+A `Mistake` says what was done, how to do it again, and what has to be read on both sides. `Workshop.observe` makes
+one, against a gateway of its own; the table in docs/device-guide.md (table.py) is made of what was seen.
 """
 
+import functools
 import json
 import re
 import shutil
@@ -28,7 +29,9 @@ SECRETS = {DEVICE: SECRET, OTHER: OTHER_SECRET, ZERO: ZERO_SECRET}
 KEY = psk(SECRET)
 IDENTITY = f"{PRODUCT},{DEVICE},2,3600"
 PATH = f"/topic/sys/{PRODUCT}/{DEVICE}/thing/measurepoint/post"
-BODY = b'{"id":"1","version":"1.0","method":"thing.measurepoint.post","params":{"measurepoints":{"temp":21.5}}}'
+BODY = (
+    b'{"id":"1","version":"1.0","method":"thing.measurepoint.post","params":{"measurepoints":{"temp":21.5}}}'
+)
 ACTIVATION = f"/topic/ext/session/{PRODUCT}/{DEVICE}/thing/activate/info"
 
 NOTHING = "nothing"
@@ -40,8 +43,8 @@ LOG_SECONDS = 3
 class Mistake:
     """`what` was done (Markdown); `make` does it and returns what the client's terminal says.
 
-    `sees` is that, in few words; `reason` and `words`, which the detail holds, are what narrowgate has to say. `reason` None:
-    nothing can arrive there, or nothing is wrong with what does.
+    `sees` is that, in few words; `reason` and `words`, which the detail holds, are what narrowgate has to say.
+    `reason` None: nothing can arrive there, or nothing is wrong with what does.
     """
 
     what: str
@@ -54,7 +57,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was read: on the client's terminal, and the entries with a reason that narrowgate showed, as pairs."""
+    """What was read on the client's terminal, and what narrowgate showed: pairs of reason and detail."""
 
     sees: str
     entries: tuple
@@ -81,7 +84,7 @@ REPORT = Request("POST", PATH, BODY)
 
 
 def told(function):
-    """What a client's terminal says at the end of `function()`, which returns responses: a code, an alert, or nothing."""
+    """What a client's terminal says after `function()`, which returns responses: a code, an alert, or nothing."""
     try:
         responses = function()
     except Silence:
@@ -116,7 +119,7 @@ def _complaint(noise):
 
 
 class Workshop:
-    """Makes mistakes, each once however often it is asked for. All start from copies of one data directory."""
+    """Makes each mistake once, however often it is asked for. All start from copies of one data directory."""
 
     def __init__(self):
         self._lock, self._locks, self._seen = threading.Lock(), {}, {}
@@ -171,11 +174,10 @@ def _check_kept(gateway, entry):
     places = [("refused",)] if entry["event"] == "refused" else []
     if entry.get("productKey") == PRODUCT and entry.get("deviceKey") in SECRETS:
         places.append(("device", "log", PRODUCT, entry["deviceKey"]))
+    shown = (entry["reason"], entry.get("detail"))
+
+    def keeps(place):
+        return shown in [(kept["reason"], kept["detail"]) for kept in gateway.json(*place)]
+
     for place in places:
-        eventually(
-            f"`{' '.join(place)}` does not have {entry}",
-            lambda: any(
-                (kept["reason"], kept["detail"]) == (entry["reason"], entry.get("detail"))
-                for kept in gateway.json(*place)
-            ),
-        )
+        eventually(f"`{' '.join(place)}` does not have {entry}", functools.partial(keeps, place))

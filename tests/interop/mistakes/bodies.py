@@ -30,6 +30,7 @@ def _illegal(what, peer, body, words):
 
 def _points(what, peer, points, words):
     """Against a product with a model."""
+
     def make(bench):
         file = bench.gateway.folder / "model.json"
         file.write_text(json.dumps(MODEL))
@@ -59,22 +60,61 @@ MISTAKES = [
     _illegal("cut off: the buffer of `snprintf` was too small", OPENSSL, BODY[:64], "cut off"),
     _illegal("JSON inside of a JSON string", GNUTLS, json.dumps(BODY.decode()).encode(), "object"),
     _body("no `params`", OPENSSL, _without("params"), "`2.04`, code 1200", "body_malformed", "params"),
-    _body("points outside of `measurepoints`", GNUTLS, BODY.replace(b'{"measurepoints":{"temp":21.5}}', b'{"temp":21.5}'),
-          "`2.04`, code 1204", "model_invalid", "measurepoints"),
-    _body("the method of another topic", OPENSSL, BODY.replace(b"measurepoint.post", b"event.post"),
-          "`2.04`, code 1260", "body_malformed", "thing.measurepoint.post"),
-    _body("a batch to the topic of single reports", GNUTLS,
-          BODY.replace(b'{"measurepoints":{"temp":21.5}}', b'[{"measurepoints":{"temp":21.5}}]'),
-          "`2.04`, code 1200", "body_malformed", "batch"),
+    _body(
+        "points outside of `measurepoints`",
+        GNUTLS,
+        BODY.replace(b'{"measurepoints":{"temp":21.5}}', b'{"temp":21.5}'),
+        "`2.04`, code 1204",
+        "model_invalid",
+        "measurepoints",
+    ),
+    _body(
+        "the method of another topic",
+        OPENSSL,
+        BODY.replace(b"measurepoint.post", b"event.post"),
+        "`2.04`, code 1260",
+        "body_malformed",
+        "thing.measurepoint.post",
+    ),
+    _body(
+        "a batch to the topic of single reports",
+        GNUTLS,
+        BODY.replace(b'{"measurepoints":{"temp":21.5}}', b'[{"measurepoints":{"temp":21.5}}]'),
+        "`2.04`, code 1200",
+        "body_malformed",
+        "batch",
+    ),
     _points("a number in quotation marks", OPENSSL, b'{"temp":"21.5"}', "/params/measurepoints/temp"),
     _points("a fraction for an INT", GNUTLS, b'{"count":1.0}', "/params/measurepoints/count"),
     _points("a point that the model does not have", OPENSSL, b'{"tmp":21.5}', "/params/measurepoints/tmp"),
-    _points("a point with a quality that the model does not give it", GNUTLS, b'{"temp":{"value":21.5,"quality":0}}',
-            "/params/measurepoints/temp"),
-    _body("the time in seconds", OPENSSL, BODY.replace(b'"measurepoints":', _TIMED % 1_795_000_000),
-          "`2.04`", "time_doubtful", "seconds"),
-    _body("the time in microseconds", GNUTLS, BODY.replace(b'"measurepoints":', _TIMED % 1_795_000_000_000_000),
-          "`2.04`, code 1204", "model_invalid", "ahead"),
-    _body("the time as text", OPENSSL, BODY.replace(b'"measurepoints":', b'"time":"2026-11-28T07:00:00Z","measurepoints":'),
-          "`2.04`, code 1204", "model_invalid", "/params/time"),
+    _points(
+        "a point with a quality that the model does not give it",
+        GNUTLS,
+        b'{"temp":{"value":21.5,"quality":0}}',
+        "/params/measurepoints/temp",
+    ),
+    _body(
+        "the time in seconds",
+        OPENSSL,
+        BODY.replace(b'"measurepoints":', _TIMED % 1_795_000_000),
+        "`2.04`",
+        "time_doubtful",
+        "seconds",
+    ),
+    _body(
+        "the time in microseconds",
+        GNUTLS,
+        BODY.replace(b'"measurepoints":', _TIMED % 1_795_000_000_000_000),
+        "`2.04`, code 1204",
+        "model_invalid",
+        "ahead",
+    ),
+    _body(
+        "the time as text",
+        OPENSSL,
+        BODY.replace(b'"measurepoints":', b'"time":"2026-11-28T07:00:00Z","measurepoints":'),
+        "`2.04`, code 1204",
+        "model_invalid",
+        "/params/time",
+    ),
 ]

@@ -63,11 +63,15 @@ _MALFORMED = "identity_malformed"
 _LIFETIME = "lifetime_out_of_range"
 MISTAKES = [
     _identity("a space after the commas", openssl, f"{PRODUCT}, {DEVICE}, 2, 3600", _MALFORMED, "a space"),
-    _identity("no lifetime: `MuGsF6W4,867725030096431,2`", GNUTLS, f"{PRODUCT},{DEVICE},2", _MALFORMED, "3 fields"),
+    _identity(
+        "no lifetime: `MuGsF6W4,867725030096431,2`", GNUTLS, f"{PRODUCT},{DEVICE},2", _MALFORMED, "3 fields"
+    ),
     _identity("a comma at the end", openssl, IDENTITY + ",", _MALFORMED, "5 fields"),
     _identity("`;` instead of `,`", OPENSSL, IDENTITY.replace(",", ";"), _MALFORMED, "1 field"),
     _identity("only the device's key", gnutls, DEVICE, _MALFORMED, "1 field"),
-    _identity("`sizeof` instead of `strlen`: a NUL at the end", MBEDTLS_3, IDENTITY + "\0", _MALFORMED, "NUL"),
+    _identity(
+        "`sizeof` instead of `strlen`: a NUL at the end", MBEDTLS_3, IDENTITY + "\0", _MALFORMED, "NUL"
+    ),
     _identity("a line end at the end, from `fgets`", openssl, IDENTITY + "\n", _MALFORMED, "line end"),
     _identity("quotation marks around it", MBEDTLS_2, f'"{IDENTITY}"', _LIFETIME, '3600"'),
     _fields("lifetime 0", OPENSSL, "2,0", _LIFETIME, "0"),
@@ -76,10 +80,26 @@ MISTAKES = [
     _fields("a lifetime with its unit", gnutls, "2,3600s", _LIFETIME, "3600s"),
     _fields("a lifetime in milliseconds", MBEDTLS_2, "2,3600000", _LIFETIME, "3600000"),
     _fields("secure mode 1", openssl, "1,3600", "mode_unknown", "2"),
-    _identity("product key and device key swapped", gnutls, f"{DEVICE},{PRODUCT},2,3600", "product_unknown", "swap"),
-    _identity("a product of another server, or mistyped", GNUTLS, f"MuGsF6W5,{DEVICE},2,3600", "product_unknown", ""),
-    _identity("the product's key in lower case", openssl, f"mugsf6w4,{DEVICE},2,3600", "product_unknown", "case"),
-    _identity("a device that nobody has registered", OPENSSL, f"{PRODUCT},867725030099999,2,3600", "device_unknown", ""),
+    _identity(
+        "product key and device key swapped",
+        gnutls,
+        f"{DEVICE},{PRODUCT},2,3600",
+        "product_unknown",
+        "begins with the product key",
+    ),
+    _identity(
+        "a product of another server, or mistyped", GNUTLS, f"MuGsF6W5,{DEVICE},2,3600", "product_unknown", ""
+    ),
+    _identity(
+        "the product's key in lower case", openssl, f"mugsf6w4,{DEVICE},2,3600", "product_unknown", "case"
+    ),
+    _identity(
+        "a device that nobody has registered",
+        OPENSSL,
+        f"{PRODUCT},867725030099999,2,3600",
+        "device_unknown",
+        "",
+    ),
     _identity(
         "the device's key in lower case",
         gnutls,
@@ -88,10 +108,24 @@ MISTAKES = [
         "case",
         key=psk(OTHER_SECRET),
     ),
-    Mistake("secure mode 3 while dynamic activation is off", OPENSSL.NAME, _activation_off, "`4.03`",
-            "dynamic_activation_off", "dynamic activation"),
-    Mistake("asking for the secret again after the first login", gnutls.NAME, _already_activated, "`4.03`",
-            "already_activated", "reset"),
+    Mistake(
+        "secure mode 3 while dynamic activation is off",
+        OPENSSL.NAME,
+        _activation_off,
+        "`4.03`",
+        "dynamic_activation_off",
+        "dynamic activation",
+    ),
+    Mistake(
+        "asking for the secret again after the first login",
+        gnutls.NAME,
+        _already_activated,
+        "`4.03`",
+        "already_activated",
+        "reset",
+    ),
     Mistake("a device that was switched off", openssl.NAME, _device_off, NOTHING, "device_disabled", ""),
-    Mistake("a device whose product was switched off", gnutls.NAME, _product_off, NOTHING, "product_disabled", ""),
+    Mistake(
+        "a device whose product was switched off", gnutls.NAME, _product_off, NOTHING, "product_disabled", ""
+    ),
 ]

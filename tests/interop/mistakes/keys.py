@@ -38,7 +38,7 @@ def _key(what, peer, key, words, identity=IDENTITY, suite=CCM8):
 
 def _replaced(bench):
     """The device goes on with the secret that it had before an operator reset it."""
-    bench.operate("device", "reset", PRODUCT, DEVICE)
+    bench.operate("device", "reset", PRODUCT, DEVICE, "--yes")
     return told(lambda: gnutls.exchange(bench.target(), [REPORT]))
 
 
@@ -57,7 +57,9 @@ MISTAKES = [
     _key("the 64 hex digits of the hash as text", node_dtls, _HASH.hex().encode(), "hex"),
     _key("the key's base64 text", GNUTLS, base64.b64encode(KEY), "base64"),
     _key("the secret itself", OPENSSL, SECRET.encode(), "the secret itself"),
-    _key("the first 16 characters of the secret", aiocoap_tinydtls, SECRET[:16].encode(), "start of the secret"),
+    _key(
+        "the first 16 characters of the secret", aiocoap_tinydtls, SECRET[:16].encode(), "start of the secret"
+    ),
     _key("`echo` instead of `printf %s` before `sha256sum`", openssl, psk(SECRET + "\n"), "line end"),
     _key("a secret from a file with lines that end in CR LF", gnutls, psk(SECRET + "\r\n"), "CR LF"),
     _key("`sizeof` instead of `strlen`: the NUL was hashed too", MBEDTLS_2, psk(SECRET + "\0"), "NUL"),
@@ -65,8 +67,12 @@ MISTAKES = [
     _key("the secret with its quotation marks", MBEDTLS_3, psk(f'"{SECRET}"'), "quotation marks", suite=CBC),
     _key("the product's secret with secure mode 2", openssl, psk(PRODUCT_SECRET), "product's secret"),
     _key("the device's secret with secure mode 3", gnutls, psk(SECRET), "device's secret", _MODE_3),
-    _key("the secret of another device of the product", aiocoap_tinydtls, psk(OTHER_SECRET), "another device"),
-    Mistake("the secret of before `device reset`", gnutls.NAME, _replaced, NOTHING, "wrong_key", "had before"),
+    _key(
+        "the secret of another device of the product", aiocoap_tinydtls, psk(OTHER_SECRET), "another device"
+    ),
+    Mistake(
+        "the secret of before `device reset`", gnutls.NAME, _replaced, NOTHING, "wrong_key", "had before"
+    ),
     _key(
         "a key with a zero byte, through `$(…)` or a string function",
         OPENSSL,

@@ -19,14 +19,21 @@ def rendered(observe):
     """The tables; `observe` gives what was seen where a mistake was made."""
     lines = []
     for group in GROUPS:
-        lines += [f"### {group.TITLE}", "", "| what was done | client | its terminal | narrowgate |", "|---|---|---|---|"]
+        lines += [
+            f"### {group.TITLE}",
+            "",
+            "| what was done | client | its terminal | narrowgate |",
+            "|---|---|---|---|",
+        ]
         lines += [_row(mistake, observe(mistake)) for mistake in group.MISTAKES]
         lines.append("")
     return "\n".join(lines).rstrip("\n")
 
 
 def _row(mistake, seen):
-    said = "<br>".join(f"`{reason}`: {_plain(detail)}" if detail else f"`{reason}`" for reason, detail in seen.entries)
+    said = "<br>".join(
+        f"`{reason}`: {_plain(detail)}" if detail else f"`{reason}`" for reason, detail in seen.entries
+    )
     return f"| {mistake.what} | {mistake.client} | {seen.sees} | {said or 'nothing'} |"
 
 

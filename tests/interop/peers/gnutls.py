@@ -19,13 +19,14 @@ _PRIORITIES = {CCM8: f"{_BASE}:+AES-128-CCM-8:+AEAD", CBC: f"{_BASE}:+AES-128-CB
 
 
 def exchange(target, requests, priority=None):
-    """One handshake and the requests; ends with close_notify. `priority` in place of the one of the target's suite."""
+    """One handshake and the requests; ends with close_notify. `priority` replaces that of the target's suite."""
     program = shutil.which("gnutls-cli")
     if program is None:
         raise ToolMissing("gnutls-cli is missing: run tests/install")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        command = [program, "--udp", "--port", str(target.port), "--priority", priority or _PRIORITIES[target.suite]]
+        command = [program, "--udp", "--port", str(target.port)]
+        command += ["--priority", priority or _PRIORITIES[target.suite]]
         command += ["--pskusername", target.identity, "--pskkey", target.key.hex(), "--logfile", str(log), target.host]
         piped = Piped(command)
         conversation = Conversation(piped.send, piped.receive, retransmit=False)

@@ -1,8 +1,8 @@
 """libcoap's `coap-client-openssl` and `coap-client-gnutls` (4.3.1): CoAP of their own, Block1 and Block2, Uri-Port in every request.
 
-Neither takes a cipher suite as an option. OpenSSL's list is `PSK` at the system's security level: it has both suites, of
-which the server prefers CCM_8 (from OpenSSL 3.2 on at level 0 only, which a file sets). GnuTLS's list is fixed, but a system
-file can take single ciphers away.
+Neither takes a cipher suite as an option. OpenSSL's list is `PSK` at the system's security level: it has both
+suites, of which the server prefers CCM_8 (from OpenSSL 3.2 on at level 0 only, which a file sets). GnuTLS's list is
+fixed, but a system file can take single ciphers away.
 `-k` takes raw bytes and ends at the first NUL. Every request is a process and a handshake of its own.
 """
 
