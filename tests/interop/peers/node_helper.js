@@ -32,6 +32,8 @@ function sendNext() {
 
 client.on("connected", sendNext);
 client.on("message", (data) => {
+  // An empty acknowledgement: the answer takes longer, and comes in a message of its own.
+  if (data[1] === 0) return;
   responses.push({ code: "", contentFormat: null, payload: data.toString("hex") });
   sendNext();
 });
