@@ -104,12 +104,7 @@ impl Format {
         let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
         let connection = if log_is_empty {
             // Closed in order: everything is in the file, and it can be read without a log or locks.
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX
-                | OpenFlags::SQLITE_OPEN_URI;
-            let connection = Connection::open_with_flags(immutable_uri(file), flags).map_err(sqlite)?;
-            sum::teach(&connection).map_err(sqlite)?;
-            connection
+            read_as_it_is(file).map_err(sqlite)?
         } else {
             let connection = open_existing(file).map_err(sqlite)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
@@ -324,6 +319,15 @@ pub(super) fn sync_parent(file: &Path) -> Result<(), OpenError> {
     };
     let synced = File::open(parent).and_then(|directory| directory.sync_all());
     synced.map_err(|source| OpenError::io(parent, "cannot be made durable", source))
+}
+
+/// A connection that reads the file alone, without its log or locks. Needs no space.
+pub(super) fn read_as_it_is(file: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable_uri(file), flags)?;
+    sum::teach(&connection)?;
+    Ok(connection)
 }
 
 fn open_existing(file: &Path) -> rusqlite::Result<Connection> {

@@ -16,7 +16,8 @@
 //! * **Damage**: messages, footers and latest values have checksums (module `sum`). What does not fit its own is an
 //!   error and never shown as data.
 //! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened
-//!   (module `retention`). A clock that jumps ahead deletes nothing.
+//!   (module `retention`). A clock that jumps more than two days ahead deletes nothing until the process has
+//!   run with it for 24 hours.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
 //! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
@@ -141,10 +142,10 @@ impl Shared {
         self.files.write().unwrap_or_else(PoisonError::into_inner).insert(day, span);
     }
 
-    /// The last day before `day` that has a file.
-    fn last_day_before(&self, day: Day) -> Option<Day> {
+    /// The days before `day` that have a file, oldest first.
+    fn days_before(&self, day: Day) -> Vec<Day> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.range(..day).next_back().map(|(day, _)| *day)
+        files.range(..day).map(|(day, _)| *day).collect()
     }
 
     /// Message files with the times of their reports.

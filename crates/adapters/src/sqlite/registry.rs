@@ -67,6 +67,16 @@ pub(super) struct Registry {
     pub(super) switches: HashMap<DeviceId, bool>,
 }
 
+/// The last day on which the clock is known to have been.
+pub(super) fn clock_day(registry: &Connection) -> rusqlite::Result<Option<Day>> {
+    let sql = "SELECT value, sum IS row_sum('meta', name, value) FROM meta WHERE name = 'clock_day'";
+    let day = registry.prepare_cached(sql)?.query_row([], |row| {
+        sum::intact(row, 1, || "the day of the clock".to_owned())?;
+        row.get::<_, String>(0)
+    });
+    Ok(day.optional()?.and_then(|day| Day::parse(&day)))
+}
+
 impl Registry {
     pub(super) fn open(
         layout: &Layout,
@@ -119,16 +129,7 @@ impl Registry {
 
     /// The last day on which the clock is known to have been.
     pub(super) fn clock_day(&self) -> rusqlite::Result<Option<Day>> {
-        let day = self
-            .connection
-            .prepare_cached(
-                "SELECT value, sum IS row_sum('meta', name, value) FROM meta WHERE name = 'clock_day'",
-            )?
-            .query_row([], |row| {
-                sum::intact(row, 1, || "the day of the clock".to_owned())?;
-                row.get::<_, String>(0)
-            });
-        Ok(day.optional()?.and_then(|day| Day::parse(&day)))
+        clock_day(&self.connection)
     }
 
     pub(super) fn set_clock_day(&self, day: Day) -> rusqlite::Result<()> {

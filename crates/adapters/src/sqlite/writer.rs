@@ -285,7 +285,7 @@ impl Writer {
         let day = plan.newest_arrival.map(Day::of);
         if let Some(day) = day.filter(|day| !self.is_used(*day)) {
             // Before anything that needs space: on a full disk it is the old messages that make room.
-            self.look(day);
+            self.look(day, Instant::now());
             self.delete_old_day();
         }
         self.repair()?;
