@@ -307,7 +307,7 @@ impl Store for SqliteStore {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
         let delete = move |registry: &mut Registry| registry.delete_devices_of(&product_key, limit, at);
-        self.change(delete, Job::SettledChange)
+        self.change(delete, Job::LoneChange)
     }
 
     fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
@@ -377,13 +377,18 @@ impl Store for SqliteStore {
     }
 
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
-        self.change(move |registry| registry.delete(device, at), Job::SettledChange)
+        let delete = move |registry: &mut Registry| Ok(registry.delete(device, at)?.map(drop));
+        self.change(delete, Job::LoneChange)
     }
 
     fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
         self.read(move |reader| {
             // News first: what is written down between the two looks is then found twice, never not at all.
             let mut latest = self.shared.pending.of(device).points;
+            if !queries::has_device(reader, device)? {
+                // What is not written down yet of one that was deleted.
+                return Ok(Vec::new());
+            }
             latest.merge_older(queries::latest(reader, device)?);
             Ok(latest.values())
         })

@@ -414,7 +414,7 @@ impl Registry {
         self.shown(device)
     }
 
-    /// Lays news of a device over its row of latest values.
+    /// Lays news of a device over its row of latest values. One that was deleted meanwhile gets none.
     pub(super) fn put_activity(&self, device: DeviceId, news: &Activity) -> rusqlite::Result<()> {
         let mut activity = news.clone();
         let stored = self
@@ -432,7 +432,8 @@ impl Registry {
             activity.merge_older(stored);
         }
         let sql = "INSERT INTO latest (device, seen, points, sum) \
-                   VALUES (?1, ?2, ?3, row_sum('latest', ?1, ?2, ?3)) \
+                   SELECT ?1, ?2, ?3, row_sum('latest', ?1, ?2, ?3) \
+                   WHERE EXISTS (SELECT 1 FROM devices WHERE id = ?1) \
                    ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum";
         let (seen, points) = (activity.seen.map(|seen| seen.0), activity.points.to_json());
         self.connection.prepare_cached(sql)?.execute(params![device.0, seen, points]).map(drop)

@@ -20,20 +20,24 @@ use crate::life;
 
 /// `meta.name` of the trace of a damaged device that was deleted: this and its key.
 const TRACE: &str = "damaged:";
+/// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
+/// the writer does nothing else. One device has 11,500 rows by default, and always goes whole.
+const STEP_ROWS: usize = 20_000;
 
 impl Registry {
-    /// Needs the latest values to be written: what is pending would come back as a row of nobody's.
-    pub(super) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<()> {
+    /// How many rows went. Latest values that are not written yet are dropped when their turn comes.
+    pub(super) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<usize> {
         let sql = format!("{SELECT_DEVICE} WHERE d.id = ?1");
         let found = self.connection.prepare_cached(&sql)?.query_row([device.0], rows::listed_device);
         let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
+        let mut rows = 0;
         for (table, sql) in [
             ("devices", "DELETE FROM devices WHERE id = ?1"),
             ("log", "DELETE FROM log WHERE device = ?1"),
             ("presence", "DELETE FROM presence WHERE device = ?1"),
             ("latest", "DELETE FROM latest WHERE device = ?1"),
         ] {
-            self.take_away(table, sql, [device.0])?;
+            rows += self.take_away(table, sql, [device.0])?;
         }
         self.switches.remove(&device);
         self.former.forget(device);
@@ -47,10 +51,11 @@ impl Registry {
             }
         };
         self.note(&entry)?;
-        Ok(Ok(()))
+        Ok(Ok(rows))
     }
 
-    /// Up to `limit` devices of a product, oldest first. Needs the latest values to be written.
+    /// Up to `limit` devices of a product, oldest first; a further one only while fewer than [`STEP_ROWS`] rows
+    /// went.
     pub(super) fn delete_devices_of(
         &mut self,
         product_key: &str,
@@ -65,12 +70,18 @@ impl Registry {
                 row.get(0).map(DeviceId)
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for &device in &devices {
-            if let Err(error) = self.delete(device, at)? {
-                return Ok(Err(error));
+        let (mut deleted, mut rows) = (Vec::new(), 0);
+        for device in devices {
+            if rows >= STEP_ROWS {
+                break;
             }
+            match self.delete(device, at)? {
+                Ok(gone) => rows += gone,
+                Err(error) => return Ok(Err(error)),
+            }
+            deleted.push(device);
         }
-        Ok(Ok(devices))
+        Ok(Ok(deleted))
     }
 
     pub(super) fn delete_product(&mut self, product_key: &str) -> Change<()> {
@@ -157,13 +168,13 @@ impl Registry {
         self.connection.execute_batch("REINDEX")
     }
 
-    /// Runs a statement that deletes rows of a table. Where an index does not fit them it is made anew first.
+    /// Runs a statement that deletes rows of a table; how many. Where an index does not fit them it is made anew first.
     pub(super) fn take_away(
         &self,
         table: &'static str,
         sql: &str,
         values: impl Params + Clone,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<usize> {
         self.connection.prepare_cached("SAVEPOINT removal")?.execute([])?;
         let deleted = self.connection.prepare_cached(sql)?.execute(values.clone());
         let deleted = match deleted {
@@ -177,7 +188,7 @@ impl Registry {
             deleted => deleted,
         };
         self.connection.prepare_cached("RELEASE removal")?.execute([])?;
-        deleted.map(drop)
+        deleted
     }
 }
 
