@@ -82,7 +82,8 @@ pub(super) fn read(
         if span.max < needed_from {
             break;
         }
-        search.read_file(reader.day(day)?, day, needed_from, &mut found)?;
+        let Some(file) = reader.day(day)? else { continue };
+        search.read_file(file, day, needed_from, &mut found)?;
         found.sort_by_key(|report| Reverse(report.order));
     }
     Ok(page(found, query.limit))

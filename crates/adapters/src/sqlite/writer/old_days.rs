@@ -40,9 +40,16 @@ impl Writer {
         }
         self.shared.readers.forget(day);
         remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
-        // A disk that was full has room for it now.
-        self.repair().map_err(|error| error.to_string())?;
-        self.registry.forget_mark(day).map_err(|error| error.to_string())
+        // A disk that was full has room for it now. A mark that stays means nothing: it goes before a file of
+        // this day is made again.
+        let forgotten = self
+            .repair()
+            .map_err(|error| error.to_string())
+            .and_then(|()| self.registry.forget_mark(day).map_err(|error| error.to_string()));
+        if let Err(error) = forgotten {
+            tracing::debug!(%day, error, "the mark of a deleted day is not taken away yet");
+        }
+        Ok(())
     }
 
     /// Writes down on which day the clock is known to have been, for the next start.
@@ -61,7 +68,12 @@ mod tests {
     use std::{
         fs,
         path::Path,
-        sync::atomic::{AtomicI64, Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+            mpsc,
+        },
+        thread,
         time::Duration,
     };
 
@@ -261,6 +273,43 @@ mod tests {
         let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
         run(&mut writer, Instant::now());
         assert_eq!(files(folder.path()), [1, 2, 21, 22, 23]);
+    }
+
+    #[test]
+    fn a_read_that_takes_long_does_not_stop_a_deletion() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[0, 1]);
+        let (shared, mut writer) = open::open(&options(folder.path(), || at(2 * DAY))).unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let (end, may_end) = mpsc::channel();
+        let readers = Arc::clone(&shared);
+        let reader = thread::spawn(move || {
+            readers.readers.read(|reader| {
+                reader.day(Day::of(at(0)))?.expect("it is there");
+                begun.send(()).unwrap();
+                may_end.recv_timeout(Duration::from_secs(10)).expect("the deletion does not wait");
+                let count = |file: &rusqlite::Connection| {
+                    file.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0))
+                };
+                count(reader.day(Day::of(at(0)))?.expect("it is open"))
+            })
+        });
+        has_begun.recv().unwrap();
+        run(&mut writer, Instant::now());
+        assert_eq!(files(folder.path()), [2]);
+        end.send(()).unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), 1, "a file that is open stays readable");
+        // It is let go of then, and no longer there for anyone.
+        let open_files =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+        let deleted = folder.path().join("messages/2026-01-01.db");
+        assert!(
+            !open_files
+                .into_iter()
+                .any(|open| open.to_string_lossy().starts_with(&*deleted.to_string_lossy()))
+        );
+        let again = shared.readers.read(|reader| Ok(reader.day(Day::of(at(0)))?.is_none()));
+        assert!(again.unwrap());
     }
 
     #[test]
