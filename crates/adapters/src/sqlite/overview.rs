@@ -26,7 +26,7 @@ pub(super) fn read(
     query: OverviewQuery,
 ) -> rusqlite::Result<Overview> {
     let (products, without_product) = products(reader)?;
-    let refusals = refusals(reader, query.now.0 - HOUR_MS)?;
+    let refusals = refusals(reader, query.now.0 - HOUR_MS, query.now.0)?;
     let reports_last_minute = reports(reader, files, query.now.0 - MINUTE_MS, query.now.0)?;
     let reports_last_hour = reports(reader, files, query.now.0 - HOUR_MS, query.now.0)?;
     let mut overview = Overview::divide(products, query.products_max);
@@ -67,11 +67,11 @@ fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCoun
     Ok((products, without_product))
 }
 
-fn refusals(reader: &Reader, after: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
+fn refusals(reader: &Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
     let sql = "SELECT reason, count(*) FROM (SELECT reason FROM log WHERE event = 'refused' AND time > ?1 \
-               ORDER BY time DESC LIMIT ?2) GROUP BY reason ORDER BY count(*) DESC, reason";
+               AND time <= ?2 ORDER BY time DESC LIMIT ?3) GROUP BY reason ORDER BY count(*) DESC, reason";
     let mut select = reader.prepare(sql)?;
-    let counts = select.query_map([after, REFUSALS_MAX], |row| {
+    let counts = select.query_map([after, now, REFUSALS_MAX], |row| {
         let reason = row.get_ref(0)?.as_str().ok().and_then(|word| Reason::of_word(word).ok());
         Ok((reason, row.get::<_, i64>(1)?.unsigned_abs()))
     })?;
