@@ -113,18 +113,19 @@ impl Registry {
         }
     }
 
-    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. `false`: the row
-    /// is intact.
+    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. The row is looked
+    /// for by the index, since its key may be what is damaged. `false`: the row is intact.
     pub(super) fn replace_damaged(&mut self, product: &Product, secret: &[u8]) -> rusqlite::Result<bool> {
+        let Some(row) = self.product_id(&product.product_key)? else { return Ok(false) };
         let activation = &product.dynamic_activation;
         let sql = concat!(
             "UPDATE products AS p SET ou = ?1, name = ?3, secret = ?4, enabled = ?5, \
              activation_enabled = ?6, activation_ends_at = ?7, activation_quota = ?8, model_json = ?9, \
-             created = ?10, issued_hour = 0, issued_count = 0 WHERE p.product_key = ?2 AND NOT (",
+             created = ?10, product_key = ?2, issued_hour = 0, issued_count = 0 WHERE p.id = ?11 AND NOT (",
             product_intact!(),
             " AND p.model_sum IS row_sum('model', p.id, p.model_json))"
         );
-        let replaced = self.connection.prepare_cached(sql)?.execute(params![
+        let values = params![
             product.ou,
             product.product_key,
             product.name,
@@ -135,7 +136,9 @@ impl Registry {
             activation.quota_per_hour,
             product.model_json,
             product.created.0,
-        ])?;
+            row,
+        ];
+        let replaced = self.take_away("products", sql, values)?;
         self.switches.clear();
         if replaced > 0 {
             tracing::warn!(product_key = product.product_key, "a damaged product was replaced");
@@ -168,7 +171,8 @@ impl Registry {
         self.connection.execute_batch("REINDEX")
     }
 
-    /// Runs a statement that deletes rows of a table; how many. Where an index does not fit them it is made anew first.
+    /// Runs a statement that deletes or replaces rows of a table; how many. Where an index does not fit them it is
+    /// made anew first.
     pub(super) fn take_away(
         &self,
         table: &'static str,

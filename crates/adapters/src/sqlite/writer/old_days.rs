@@ -11,6 +11,9 @@ impl Writer {
             self.retention.look_again(now);
             self.look(Day::of((self.shared.options.clock)()), now);
             self.note_clock();
+            if let Err(error) = self.shared.layout.remove_orphans() {
+                tracing::debug!(%error, "logs of deleted days could not be looked for");
+            }
         }
         self.delete_old_day();
     }
@@ -154,6 +157,18 @@ mod tests {
         assert_eq!(shared.spans().len(), 2, "but none of the old ones is shown any more");
         run(&mut writer, now);
         assert_eq!(files(folder.path()), [4, 5]);
+    }
+
+    #[test]
+    fn the_log_that_a_deletion_left_goes_at_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[4]);
+        let log = folder.path().join("messages/2026-01-01.db-wal");
+        fs::write(&log, "").unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), || at(4 * DAY))).unwrap();
+        run(&mut writer, Instant::now());
+        assert!(!log.exists());
+        assert_eq!(files(folder.path()), [5]);
     }
 
     #[test]
