@@ -49,6 +49,11 @@ pub struct DamagedRows {
 }
 
 impl DamagedRows {
+    /// This one.
+    pub fn of(what: String) -> Self {
+        Self { count: 1, first: Some(what) }
+    }
+
     /// Counts one more.
     pub fn add(&mut self, what: String) {
         self.count += 1;
@@ -99,6 +104,11 @@ impl<T> Collector<T> {
     /// Takes note of a row that is left out.
     pub fn damaged(&mut self, what: String) {
         self.behind.add(what);
+    }
+
+    /// Takes note of several.
+    pub fn damaged_rows(&mut self, rows: DamagedRows) {
+        self.behind.add_all(rows);
     }
 
     /// The page.

@@ -264,7 +264,7 @@ pub trait Store: Send + Sync + 'static {
     /// All products, by creation; a damaged row stands where it is and hides no other.
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>>;
     /// Removes up to `limit` devices of a product in one transaction, as [`Self::delete_device`] does; says
-    /// which. The product may be damaged.
+    /// which. Fewer where that would take long; none only where none is left. The product may be damaged.
     fn delete_devices_of(
         &self,
         product_key: String,

@@ -87,7 +87,7 @@ impl State {
             name: product.name.clone(),
             devices: counts.get(&index).copied().unwrap_or_default(),
         });
-        let since = |ms| move |time: UnixMillis| time.0 > query.now.0 - ms;
+        let since = |ms| move |time: UnixMillis| time.0 > query.now.0 - ms && time <= query.now;
         let mut refusals: HashMap<Option<Reason>, u64> = HashMap::new();
         for (_, entry) in self.refusals.iter().filter(|(_, entry)| since(HOUR_MS)(entry.time)) {
             *refusals.entry(entry.reason).or_default() += 1;

@@ -62,6 +62,8 @@ pub(super) const MESSAGES: Format = Format {
 /// A registry or last message file of up to so many bytes is checked when it is opened, pages and indexes: some ten
 /// milliseconds.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
+/// What SQLite adds to a database's name for its log and the index of that.
+const LOG_SUFFIXES: [&str; 2] = ["-wal", "-shm"];
 /// Pages (of 4 KiB) in the write-ahead log after which it is written back.
 const CHECKPOINT_PAGES: u32 = 4000;
 /// A larger log file is cut to this size when it is used anew.
@@ -104,12 +106,7 @@ impl Format {
         let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
         let connection = if log_is_empty {
             // Closed in order: everything is in the file, and it can be read without a log or locks.
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX
-                | OpenFlags::SQLITE_OPEN_URI;
-            let connection = Connection::open_with_flags(immutable_uri(file), flags).map_err(sqlite)?;
-            sum::teach(&connection).map_err(sqlite)?;
-            connection
+            read_as_it_is(file).map_err(sqlite)?
         } else {
             let connection = open_existing(file).map_err(sqlite)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
@@ -163,6 +160,8 @@ impl Format {
             File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
             #[cfg(feature = "test-hooks")]
             crate::failpoint::pass(&format!("{}-drafted", self.name));
+            // SQLite would play the log of an earlier file of this name into the new one.
+            remove_logs(file).map_err(io)?;
             fs::rename(&draft, file).map_err(io)
         });
         if made.is_err() {
@@ -292,6 +291,20 @@ impl Layout {
         Ok(days)
     }
 
+    /// Removes logs of days that have no file: a deletion was cut off between the two.
+    pub(super) fn remove_orphans(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.messages())? {
+            let name = entry?.file_name();
+            let mut files = LOG_SUFFIXES
+                .iter()
+                .filter_map(|suffix| name.to_str()?.strip_suffix(suffix)?.strip_suffix(".db"));
+            if let Some(day) = files.find_map(Day::parse).filter(|day| !self.day(*day).exists()) {
+                remove_logs(&self.day(day))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a day's messages.
     pub(super) fn remove_day(&self, day: Day) -> io::Result<()> {
         remove_with_logs(&self.day(day))
@@ -300,13 +313,19 @@ impl Layout {
 
 /// Removes a database, if it is there.
 fn remove_with_logs(file: &Path) -> io::Result<()> {
-    for part in [file.to_owned(), with_suffix(file, "-wal"), with_suffix(file, "-shm")] {
-        match fs::remove_file(part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    remove_if_there(file)?;
+    remove_logs(file)
+}
+
+fn remove_logs(file: &Path) -> io::Result<()> {
+    LOG_SUFFIXES.iter().try_for_each(|suffix| remove_if_there(&with_suffix(file, suffix)))
+}
+
+fn remove_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Makes a directory (0700), and those above it.
@@ -324,6 +343,15 @@ pub(super) fn sync_parent(file: &Path) -> Result<(), OpenError> {
     };
     let synced = File::open(parent).and_then(|directory| directory.sync_all());
     synced.map_err(|source| OpenError::io(parent, "cannot be made durable", source))
+}
+
+/// A connection that reads the file alone, without its log or locks. Needs no space.
+pub(super) fn read_as_it_is(file: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable_uri(file), flags)?;
+    sum::teach(&connection)?;
+    Ok(connection)
 }
 
 fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
@@ -390,6 +418,30 @@ mod tests {
         let failed = REGISTRY.create(&file, |connection| connection.execute("nonsense", []).map(drop));
         assert!(failed.is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_made_file_has_nothing_of_an_earlier_log_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("2026-01-01.db");
+        let logs = LOG_SUFFIXES.map(|suffix| with_suffix(&file, suffix));
+        logs.iter().for_each(|log| fs::write(log, "old").unwrap());
+        MESSAGES.create(&file, |_| Ok(())).unwrap();
+        assert!(logs.iter().all(|log| !log.exists()));
+    }
+
+    #[test]
+    fn logs_of_days_without_a_file_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout { data: folder.path().to_owned() };
+        make_directory(&layout.messages()).unwrap();
+        let kept = ["2026-02-03.db", "2026-02-03.db-wal", "notes.db-wal", "2026-02-04.db.new"];
+        for name in kept.iter().chain(&["2026-02-02.db-wal", "2026-02-02.db-shm", "2026-02-01.db-shm"]) {
+            fs::write(layout.messages().join(name), "").unwrap();
+        }
+        layout.remove_orphans().unwrap();
+        assert!(kept.iter().all(|name| layout.messages().join(name).exists()));
+        assert_eq!(fs::read_dir(layout.messages()).unwrap().count(), kept.len());
     }
 
     #[test]

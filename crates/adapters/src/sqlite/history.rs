@@ -7,14 +7,14 @@
 //! The order of all reports is by time, day of arrival, and id in that day's file, the greatest first. A
 //! page's place is time, day and id of its last report, and how many points of that report were given:
 //! reports that come meanwhile have places of their own before or behind it. A damaged report is left out and
-//! counted.
+//! counted; those that follow each other are one in memory.
 
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
     ids::UnixMillis,
     model::message::PointValue,
-    paging::{Collector, Page, Place},
+    paging::{Collector, DamagedRows, Page, Place},
     ports::HistoryQuery,
 };
 use rusqlite::{Connection, Row};
@@ -41,11 +41,10 @@ struct Search<'a> {
     wanted: usize,
 }
 
-/// A report that was found.
+/// A report that was found, or damaged ones without another between them.
 struct Found {
     order: Order,
-    /// Its points, or what is wrong with the report.
-    values: Result<Values, String>,
+    values: Result<Values, DamagedRows>,
 }
 
 /// Values of `device`, newest first; of equal times the later arrival first.
@@ -82,7 +81,8 @@ pub(super) fn read(
         if span.max < needed_from {
             break;
         }
-        search.read_file(reader.day(day)?, day, needed_from, &mut found)?;
+        let Some(file) = reader.day(day)? else { continue };
+        search.read_file(file, day, needed_from, &mut found)?;
         found.sort_by_key(|report| Reverse(report.order));
     }
     Ok(page(found, query.limit))
@@ -92,7 +92,7 @@ fn page(found: Vec<Found>, limit: usize) -> Page<PointValue> {
     let mut page = Collector::new(limit);
     for Found { order: (time, day, id), values } in found {
         match values {
-            Err(what) => page.damaged(what),
+            Err(rows) => page.damaged_rows(rows),
             Ok(values) => {
                 for (number, value) in values {
                     if !page.take(Place([time, day, id, number]), value) {
@@ -137,7 +137,7 @@ impl Search<'_> {
                    WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 ORDER BY time DESC, id DESC";
         let mut select = file.prepare_cached(sql)?;
         let mut rows = select.query([self.device, last, last_id, from])?;
-        let mut count = 0;
+        let (begin, mut count) = (found.len(), 0);
         let mut order = (last, day.number(), last_id);
         while count < self.wanted
             && let Some(row) = rows.next()?
@@ -145,17 +145,22 @@ impl Search<'_> {
             let values = match self.values(row, day) {
                 Ok((found, values)) => {
                     order = found;
-                    Ok(values)
+                    values
                 }
                 // It stands where the one before it stood: its own time may be what is damaged.
                 Err(error) if is_fault_of_row(&error) => {
-                    Err(format!("message {} of {day} is not as it was stored", row.get::<_, i64>(0)?))
+                    let what = format!("message {} of {day} is not as it was stored", row.get::<_, i64>(0)?);
+                    match found[begin..].last_mut() {
+                        Some(Found { values: Err(rows), .. }) => rows.add(what),
+                        _ => found.push(Found { order, values: Err(DamagedRows::of(what)) }),
+                    }
+                    continue;
                 }
                 Err(error) => return Err(error),
             };
-            count += values.as_ref().map_or(0, Vec::len);
-            if values.as_ref().map_or(true, |values| !values.is_empty()) {
-                found.push(Found { order, values });
+            if !values.is_empty() {
+                count += values.len();
+                found.push(Found { order, values: Ok(values) });
             }
         }
         Ok(())
@@ -180,5 +185,40 @@ impl Search<'_> {
             }
         });
         Ok((order, values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_reports_take_no_memory_each() {
+        let file = Connection::open_in_memory().unwrap();
+        sum::teach(&file).unwrap();
+        file.execute_batch(include_str!("messages.sql")).unwrap();
+        let report = r#"{"n":1}"#;
+        for id in 1..=1000 {
+            let right = sum::of_message(id, 1, "points", (id, id), report);
+            let kept = if id == 500 { right } else { 0 };
+            let sql = "INSERT INTO messages VALUES (?1, 1, 'points', ?1, ?1, ?2, ?3)";
+            file.execute(sql, rusqlite::params![id, report, kept]).unwrap();
+        }
+        let search = Search {
+            device: 1,
+            point: None,
+            from: 0,
+            newest: (i64::MAX, i64::MAX, i64::MAX),
+            had: 0,
+            wanted: 10,
+        };
+        let mut found = Vec::new();
+        search.read_file(&file, Day::parse("2026-01-01").unwrap(), 0, &mut found).unwrap();
+        let parts: Vec<u64> =
+            found.iter().map(|part| part.values.as_ref().map_or_else(|rows| rows.count, |_| 0)).collect();
+        assert_eq!(parts, [500, 0, 499]);
+        let page = page(found, 9);
+        assert_eq!((page.items.len(), page.damaged.count), (1, 999));
+        assert_eq!(page.damaged.first.unwrap(), "message 1000 of 2026-01-01 is not as it was stored");
     }
 }

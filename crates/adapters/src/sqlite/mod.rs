@@ -16,7 +16,8 @@
 //! * **Damage**: messages, footers and latest values have checksums (module `sum`). What does not fit its own is an
 //!   error and never shown as data.
 //! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened
-//!   (module `retention`). A clock that jumps ahead deletes nothing.
+//!   (module `retention`). A clock that jumps more than two days ahead deletes nothing until the process has
+//!   run with it for 24 hours.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
 //! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
@@ -141,10 +142,10 @@ impl Shared {
         self.files.write().unwrap_or_else(PoisonError::into_inner).insert(day, span);
     }
 
-    /// The last day before `day` that has a file.
-    fn last_day_before(&self, day: Day) -> Option<Day> {
+    /// The days before `day` that have a file, oldest first.
+    fn days_before(&self, day: Day) -> Vec<Day> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.range(..day).next_back().map(|(day, _)| *day)
+        files.range(..day).map(|(day, _)| *day).collect()
     }
 
     /// Message files with the times of their reports.
@@ -306,7 +307,7 @@ impl Store for SqliteStore {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
         let delete = move |registry: &mut Registry| registry.delete_devices_of(&product_key, limit, at);
-        self.change(delete, Job::SettledChange)
+        self.change(delete, Job::LoneChange)
     }
 
     fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
@@ -376,13 +377,18 @@ impl Store for SqliteStore {
     }
 
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
-        self.change(move |registry| registry.delete(device, at), Job::SettledChange)
+        let delete = move |registry: &mut Registry| Ok(registry.delete(device, at)?.map(drop));
+        self.change(delete, Job::LoneChange)
     }
 
     fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
         self.read(move |reader| {
             // News first: what is written down between the two looks is then found twice, never not at all.
             let mut latest = self.shared.pending.of(device).points;
+            if !queries::has_device(reader, device)? {
+                // What is not written down yet of one that was deleted.
+                return Ok(Vec::new());
+            }
             latest.merge_older(queries::latest(reader, device)?);
             Ok(latest.values())
         })

@@ -9,12 +9,12 @@ use super::{
     Shared,
     day::Day,
     error::OpenError,
-    files::{Inspected, Layout, MESSAGES, REGISTRY, make_directory},
+    files::{Inspected, Layout, MESSAGES, REGISTRY, make_directory, read_as_it_is},
     key::DataKey,
     lock::DataLock,
     options::SqliteOptions,
     readers::Readers,
-    registry::Registry,
+    registry::{Registry, clock_day},
     retention::Retention,
     writer::Writer,
 };
@@ -35,9 +35,10 @@ fn make_room(options: &SqliteOptions) -> bool {
     let layout = Layout { data: options.data.clone() };
     let Ok(days) = layout.days() else { return false };
     let today = Day::of((options.clock)());
-    let last_file = days.iter().rfind(|day| **day < today).copied();
-    let first_kept =
-        Retention::new(options.retention_days, None, Instant::now()).first_kept(today, last_file);
+    let earlier: Vec<Day> = days.iter().filter(|day| **day < today).copied().collect();
+    let known = read_as_it_is(&layout.registry()).and_then(|found| clock_day(&found)).ok().flatten();
+    let now = Instant::now();
+    let first_kept = Retention::new(options.retention_days, known, now).first_kept(today, &earlier, now);
     let Some((oldest, _)) = days.split_first().filter(|(_, later)| !later.is_empty()) else { return false };
     if first_kept.is_none_or(|first| *oldest >= first) || MESSAGES.check(&layout.day(*oldest)).is_err() {
         return false;

@@ -45,8 +45,8 @@ pub struct SqliteOptions {
     /// all over its width. A reader keeps a quarter of it for each file that it has open.
     pub cache_bytes: u64,
     /// Message files older than so many days are deleted: at the start, every hour, and before a new day's
-    /// first report is stored; `None` keeps all. Where the clock is suddenly days ahead, the age counts from
-    /// the last day known before.
+    /// first report is stored; `None` keeps all. Where the clock is suddenly more than two
+    /// days ahead, the age counts from the last day known before, until the process has run for 24 hours.
     pub retention_days: Option<u32>,
     /// The wall clock, for retention alone.
     pub clock: fn() -> UnixMillis,

@@ -26,9 +26,9 @@ pub(super) fn read(
     query: OverviewQuery,
 ) -> rusqlite::Result<Overview> {
     let (products, without_product) = products(reader)?;
-    let refusals = refusals(reader, query.now.0 - HOUR_MS)?;
-    let reports_last_minute = reports(reader, files, query.now.0 - MINUTE_MS)?;
-    let reports_last_hour = reports(reader, files, query.now.0 - HOUR_MS)?;
+    let refusals = refusals(reader, query.now.0 - HOUR_MS, query.now.0)?;
+    let reports_last_minute = reports(reader, files, query.now.0 - MINUTE_MS, query.now.0)?;
+    let reports_last_hour = reports(reader, files, query.now.0 - HOUR_MS, query.now.0)?;
     let mut overview = Overview::divide(products, query.products_max);
     overview.devices.add(without_product);
     Ok(Overview { refusals, reports_last_minute, reports_last_hour, ..overview })
@@ -67,42 +67,44 @@ fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCoun
     Ok((products, without_product))
 }
 
-fn refusals(reader: &Reader, after: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
+fn refusals(reader: &Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
     let sql = "SELECT reason, count(*) FROM (SELECT reason FROM log WHERE event = 'refused' AND time > ?1 \
-               ORDER BY time DESC LIMIT ?2) GROUP BY reason ORDER BY count(*) DESC, reason";
+               AND time <= ?2 ORDER BY time DESC LIMIT ?3) GROUP BY reason ORDER BY count(*) DESC, reason";
     let mut select = reader.prepare(sql)?;
-    let counts = select.query_map([after, REFUSALS_MAX], |row| {
+    let counts = select.query_map([after, now, REFUSALS_MAX], |row| {
         let reason = row.get_ref(0)?.as_str().ok().and_then(|word| Reason::of_word(word).ok());
         Ok((reason, row.get::<_, i64>(1)?.unsigned_abs()))
     })?;
     counts.collect()
 }
 
-/// Reports that arrived after `after`.
-fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64) -> rusqlite::Result<u64> {
+/// Reports that arrived after `after`, and not after `now`: a clock that was wrong leaves days to come.
+fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64, now: i64) -> rusqlite::Result<u64> {
     let mut count = 0;
-    for (day, _) in files.iter().filter(|(day, _)| *day >= Day::of(UnixMillis(after))) {
-        count += reports_of_day(reader.day(*day)?, after)?;
+    let days = Day::of(UnixMillis(after))..=Day::of(UnixMillis(now));
+    for (day, _) in files.iter().filter(|(day, _)| days.contains(day)) {
+        if let Some(file) = reader.day(*day)? {
+            count += first_after(file, now)? - first_after(file, after)?;
+        }
     }
-    Ok(count)
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Ids follow each other as reports arrive, so the first one of a time is found by halving; clocks that were
-/// set back make it less exact.
-fn reports_of_day(file: &Connection, after: i64) -> rusqlite::Result<u64> {
+/// Id of the first report that arrived after `time`, or the one that the next report gets. Ids follow each
+/// other as reports arrive, so it is found by halving; clocks that were set back make it less exact.
+fn first_after(file: &Connection, time: i64) -> rusqlite::Result<i64> {
     let last: Option<i64> = file.query_row("SELECT max(id) FROM messages", [], |row| row.get(0))?;
-    let Some(last) = last else { return Ok(0) };
     let mut arrival =
         file.prepare_cached("SELECT id, arrival FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1")?;
     // Reports before `low` are older; `high` and those behind it are not.
-    let (mut low, mut high) = (1, last + 1);
+    let (mut low, mut high) = (1, last.unwrap_or(0) + 1);
     while low < high {
         let middle = low + (high - low) / 2;
         let found = arrival.query_row([middle], |row| Ok((row.get::<_, i64>(0)?, row.get(1).unwrap_or(0))));
         match found.optional()? {
-            Some((id, arrival)) if arrival <= after => low = id + 1,
+            Some((id, arrival)) if arrival <= time => low = id + 1,
             _ => high = middle,
         }
     }
-    Ok(u64::try_from(last + 1 - low).unwrap_or(0))
+    Ok(low)
 }

@@ -161,6 +161,12 @@ pub(super) fn devices(
     select.query_map(&*values, rows::listed_device)?.collect()
 }
 
+/// Whether there is such a device, damaged or not.
+pub(super) fn has_device(reader: &Reader, device: DeviceId) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
+    reader.prepare(sql)?.query_row([device.0], |row| row.get(0))
+}
+
 pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
     let points =
         reader.prepare(SELECT_LATEST)?.query_row([device.0], |row| rows::latest(row, device)).optional()?;

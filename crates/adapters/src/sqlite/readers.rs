@@ -23,10 +23,18 @@ const OPEN_FILES_MAX: usize = 8;
 /// The connections.
 #[derive(Debug)]
 pub(super) struct Readers {
-    /// `None` once the store is closed.
-    slots: Vec<Mutex<Option<Reader>>>,
+    slots: Vec<Slot>,
     /// Where the next search for a free reader begins.
     next: AtomicUsize,
+}
+
+/// A place for a reader.
+#[derive(Debug)]
+struct Slot {
+    /// `None` once the store is closed.
+    reader: Mutex<Option<Reader>>,
+    /// Days whose files were deleted while the reader may have them open.
+    gone: Mutex<Vec<Day>>,
 }
 
 impl Readers {
@@ -35,7 +43,8 @@ impl Readers {
         let cache_size = options.reader_cache();
         let reader = |_| {
             let registry = REGISTRY.connect_reader(&layout.registry(), cache_size)?;
-            Ok(Mutex::new(Some(Reader { registry, files: Vec::new(), layout: layout.clone(), cache_size })))
+            let reader = Reader { registry, files: Vec::new(), layout: layout.clone(), cache_size };
+            Ok(Slot { reader: Mutex::new(Some(reader)), gone: Mutex::default() })
         };
         let slots = (0..options.readers.max(1)).map(reader).collect::<Result<_, _>>()?;
         Ok(Self { slots, next: AtomicUsize::new(0) })
@@ -46,44 +55,77 @@ impl Readers {
         &self,
         job: impl FnOnce(&mut Reader) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        match self.free().as_mut() {
+        let (slot, mut reader) = self.free();
+        slot.let_go(&mut reader);
+        let result = match reader.as_mut() {
             Some(reader) => job(reader).map_err(|error| store_error(&error)),
             None => Err(closed()),
-        }
+        };
+        drop(reader);
+        // What was deleted meanwhile.
+        slot.let_go_if_free();
+        result
     }
 
-    /// Lets go of a day's file, which is to be deleted.
+    /// Lets go of a day's file, which is to be deleted: a reader that is at work does so when it is done. Until
+    /// then it reads the file that has lost its name, and keeps its space. Waits for nobody.
     pub(super) fn forget(&self, day: Day) {
         for slot in &self.slots {
-            if let Some(reader) = lock(slot).as_mut() {
-                reader.files.retain(|(open, _)| *open != day);
-            }
+            lock(&slot.gone).push(day);
+            slot.let_go_if_free();
         }
     }
 
     /// Closes all; later reads fail.
     pub(super) fn close(&self) {
         for slot in &self.slots {
-            *lock(slot) = None;
+            *lock(&slot.reader) = None;
         }
     }
 
-    fn free(&self) -> MutexGuard<'_, Option<Reader>> {
+    fn free(&self) -> (&Slot, MutexGuard<'_, Option<Reader>>) {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         for offset in 0..self.slots.len() {
-            match self.slots[(first + offset) % self.slots.len()].try_lock() {
-                Ok(reader) => return reader,
-                Err(TryLockError::Poisoned(reader)) => return reader.into_inner(),
-                Err(TryLockError::WouldBlock) => {}
+            let slot = &self.slots[(first + offset) % self.slots.len()];
+            if let Some(reader) = slot.if_free() {
+                return (slot, reader);
             }
         }
-        lock(&self.slots[first % self.slots.len()])
+        let slot = &self.slots[first % self.slots.len()];
+        (slot, lock(&slot.reader))
+    }
+}
+
+impl Slot {
+    fn if_free(&self) -> Option<MutexGuard<'_, Option<Reader>>> {
+        match self.reader.try_lock() {
+            Ok(reader) => Some(reader),
+            Err(TryLockError::Poisoned(reader)) => Some(reader.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Closes files that were deleted.
+    fn let_go(&self, reader: &mut Option<Reader>) {
+        let gone = std::mem::take(&mut *lock(&self.gone));
+        if let Some(reader) = reader {
+            reader.files.retain(|(open, _)| !gone.contains(open));
+        }
+    }
+
+    /// A reader that is at work comes here when it is done, so no file stays open.
+    fn let_go_if_free(&self) {
+        if !lock(&self.gone).is_empty()
+            && let Some(mut reader) = self.if_free()
+        {
+            self.let_go(&mut reader);
+        }
     }
 }
 
 /// A panic while reading leaves nothing half done.
-fn lock(slot: &Mutex<Option<Reader>>) -> MutexGuard<'_, Option<Reader>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One connection to the registry, and some to message files.
@@ -107,23 +149,25 @@ impl Reader {
         self.registry.prepare_cached(sql)
     }
 
-    /// A day's messages.
-    pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<&Connection> {
+    /// A day's messages; `None`: they were deleted meanwhile.
+    pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<Option<&Connection>> {
         let file = match self.files.iter().position(|(open, _)| *open == day) {
             Some(index) => self.files.remove(index),
             None => {
                 if self.files.len() >= OPEN_FILES_MAX {
                     self.files.remove(0);
                 }
-                let opened = MESSAGES.connect_reader(&self.layout.day(day), self.cache_size);
-                let opened = opened.map_err(|error| match error {
-                    OpenError::Sqlite { source, .. } => source,
-                    other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
-                })?;
+                let file = self.layout.day(day);
+                let opened = match MESSAGES.connect_reader(&file, self.cache_size) {
+                    Ok(opened) => opened,
+                    Err(_) if !file.exists() => return Ok(None),
+                    Err(OpenError::Sqlite { source, .. }) => return Err(source),
+                    Err(other) => return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(other))),
+                };
                 (day, opened)
             }
         };
         self.files.push(file);
-        Ok(&self.files[self.files.len() - 1].1)
+        Ok(self.files.last().map(|(_, file)| file))
     }
 }

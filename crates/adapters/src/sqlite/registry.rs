@@ -67,6 +67,16 @@ pub(super) struct Registry {
     pub(super) switches: HashMap<DeviceId, bool>,
 }
 
+/// The last day on which the clock is known to have been.
+pub(super) fn clock_day(registry: &Connection) -> rusqlite::Result<Option<Day>> {
+    let sql = "SELECT value, sum IS row_sum('meta', name, value) FROM meta WHERE name = 'clock_day'";
+    let day = registry.prepare_cached(sql)?.query_row([], |row| {
+        sum::intact(row, 1, || "the day of the clock".to_owned())?;
+        row.get::<_, String>(0)
+    });
+    Ok(day.optional()?.and_then(|day| Day::parse(&day)))
+}
+
 impl Registry {
     pub(super) fn open(
         layout: &Layout,
@@ -119,16 +129,7 @@ impl Registry {
 
     /// The last day on which the clock is known to have been.
     pub(super) fn clock_day(&self) -> rusqlite::Result<Option<Day>> {
-        let day = self
-            .connection
-            .prepare_cached(
-                "SELECT value, sum IS row_sum('meta', name, value) FROM meta WHERE name = 'clock_day'",
-            )?
-            .query_row([], |row| {
-                sum::intact(row, 1, || "the day of the clock".to_owned())?;
-                row.get::<_, String>(0)
-            });
-        Ok(day.optional()?.and_then(|day| Day::parse(&day)))
+        clock_day(&self.connection)
     }
 
     pub(super) fn set_clock_day(&self, day: Day) -> rusqlite::Result<()> {
@@ -413,7 +414,7 @@ impl Registry {
         self.shown(device)
     }
 
-    /// Lays news of a device over its row of latest values.
+    /// Lays news of a device over its row of latest values. One that was deleted meanwhile gets none.
     pub(super) fn put_activity(&self, device: DeviceId, news: &Activity) -> rusqlite::Result<()> {
         let mut activity = news.clone();
         let stored = self
@@ -431,7 +432,8 @@ impl Registry {
             activity.merge_older(stored);
         }
         let sql = "INSERT INTO latest (device, seen, points, sum) \
-                   VALUES (?1, ?2, ?3, row_sum('latest', ?1, ?2, ?3)) \
+                   SELECT ?1, ?2, ?3, row_sum('latest', ?1, ?2, ?3) \
+                   WHERE EXISTS (SELECT 1 FROM devices WHERE id = ?1) \
                    ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum";
         let (seen, points) = (activity.seen.map(|seen| seen.0), activity.points.to_json());
         self.connection.prepare_cached(sql)?.execute(params![device.0, seen, points]).map(drop)

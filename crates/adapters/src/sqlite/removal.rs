@@ -20,20 +20,24 @@ use crate::life;
 
 /// `meta.name` of the trace of a damaged device that was deleted: this and its key.
 const TRACE: &str = "damaged:";
+/// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
+/// the writer does nothing else. One device has 11,500 rows by default, and always goes whole.
+const STEP_ROWS: usize = 20_000;
 
 impl Registry {
-    /// Needs the latest values to be written: what is pending would come back as a row of nobody's.
-    pub(super) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<()> {
+    /// How many rows went. Latest values that are not written yet are dropped when their turn comes.
+    pub(super) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<usize> {
         let sql = format!("{SELECT_DEVICE} WHERE d.id = ?1");
         let found = self.connection.prepare_cached(&sql)?.query_row([device.0], rows::listed_device);
         let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
+        let mut rows = 0;
         for (table, sql) in [
             ("devices", "DELETE FROM devices WHERE id = ?1"),
             ("log", "DELETE FROM log WHERE device = ?1"),
             ("presence", "DELETE FROM presence WHERE device = ?1"),
             ("latest", "DELETE FROM latest WHERE device = ?1"),
         ] {
-            self.take_away(table, sql, [device.0])?;
+            rows += self.take_away(table, sql, [device.0])?;
         }
         self.switches.remove(&device);
         self.former.forget(device);
@@ -47,10 +51,11 @@ impl Registry {
             }
         };
         self.note(&entry)?;
-        Ok(Ok(()))
+        Ok(Ok(rows))
     }
 
-    /// Up to `limit` devices of a product, oldest first. Needs the latest values to be written.
+    /// Up to `limit` devices of a product, oldest first; a further one only while fewer than [`STEP_ROWS`] rows
+    /// went.
     pub(super) fn delete_devices_of(
         &mut self,
         product_key: &str,
@@ -65,12 +70,18 @@ impl Registry {
                 row.get(0).map(DeviceId)
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for &device in &devices {
-            if let Err(error) = self.delete(device, at)? {
-                return Ok(Err(error));
+        let (mut deleted, mut rows) = (Vec::new(), 0);
+        for device in devices {
+            if rows >= STEP_ROWS {
+                break;
             }
+            match self.delete(device, at)? {
+                Ok(gone) => rows += gone,
+                Err(error) => return Ok(Err(error)),
+            }
+            deleted.push(device);
         }
-        Ok(Ok(devices))
+        Ok(Ok(deleted))
     }
 
     pub(super) fn delete_product(&mut self, product_key: &str) -> Change<()> {
@@ -102,18 +113,19 @@ impl Registry {
         }
     }
 
-    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. `false`: the row
-    /// is intact.
+    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. The row is looked
+    /// for by the index, since its key may be what is damaged. `false`: the row is intact.
     pub(super) fn replace_damaged(&mut self, product: &Product, secret: &[u8]) -> rusqlite::Result<bool> {
+        let Some(row) = self.product_id(&product.product_key)? else { return Ok(false) };
         let activation = &product.dynamic_activation;
         let sql = concat!(
             "UPDATE products AS p SET ou = ?1, name = ?3, secret = ?4, enabled = ?5, \
              activation_enabled = ?6, activation_ends_at = ?7, activation_quota = ?8, model_json = ?9, \
-             created = ?10, issued_hour = 0, issued_count = 0 WHERE p.product_key = ?2 AND NOT (",
+             created = ?10, product_key = ?2, issued_hour = 0, issued_count = 0 WHERE p.id = ?11 AND NOT (",
             product_intact!(),
             " AND p.model_sum IS row_sum('model', p.id, p.model_json))"
         );
-        let replaced = self.connection.prepare_cached(sql)?.execute(params![
+        let values = params![
             product.ou,
             product.product_key,
             product.name,
@@ -124,7 +136,9 @@ impl Registry {
             activation.quota_per_hour,
             product.model_json,
             product.created.0,
-        ])?;
+            row,
+        ];
+        let replaced = self.take_away("products", sql, values)?;
         self.switches.clear();
         if replaced > 0 {
             tracing::warn!(product_key = product.product_key, "a damaged product was replaced");
@@ -157,13 +171,14 @@ impl Registry {
         self.connection.execute_batch("REINDEX")
     }
 
-    /// Runs a statement that deletes rows of a table. Where an index does not fit them it is made anew first.
+    /// Runs a statement that deletes or replaces rows of a table; how many. Where an index does not fit them it is
+    /// made anew first.
     pub(super) fn take_away(
         &self,
         table: &'static str,
         sql: &str,
         values: impl Params + Clone,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<usize> {
         self.connection.prepare_cached("SAVEPOINT removal")?.execute([])?;
         let deleted = self.connection.prepare_cached(sql)?.execute(values.clone());
         let deleted = match deleted {
@@ -177,7 +192,7 @@ impl Registry {
             deleted => deleted,
         };
         self.connection.prepare_cached("RELEASE removal")?.execute([])?;
-        deleted.map(drop)
+        deleted
     }
 }
 

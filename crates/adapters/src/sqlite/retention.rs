@@ -6,9 +6,10 @@
 //! messages.
 //!
 //! A clock that jumps ahead must not delete everything. A day is believed when the clock was known to be
-//! right at most [`PAUSE_DAYS_MAX`] before: when the writer looked, or on a day that has a file. One that is
-//! further away is doubted, and the age counts from the last known day, until the clock has gone on from
-//! there to a later day.
+//! right at most [`PAUSE_DAYS_MAX`] before: when the writer looked, or on a day that has a file and follows
+//! such a day. One that is further away is doubted, and the age counts from the last known day, until the
+//! process has run for [`DOUBT`] and the clock has gone on with it. Files that are made meanwhile prove
+//! nothing. Each start doubts anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +24,8 @@ use super::{day::Day, files::Layout};
 pub(super) const INTERVAL: Duration = Duration::from_secs(3600);
 /// A clock that is further ahead than this may have jumped.
 const PAUSE_DAYS_MAX: u32 = 2;
+/// The time that a process runs, not that the clock shows, after which a doubted clock is believed.
+const DOUBT: Duration = Duration::from_secs(86_400);
 /// A larger file is closed by a thread of its own.
 const LARGE_BYTES: u64 = 64 << 20;
 
@@ -34,13 +37,20 @@ pub(super) struct Retention {
     known: Option<Day>,
     /// The day that the registry has for it.
     noted: Option<Day>,
-    /// The day that the clock shows and nobody believes yet.
-    doubted: Option<Day>,
+    /// The clock shows days that nobody believes yet.
+    doubt: Option<Doubt>,
     /// Days that are to be deleted, and whether that has failed before.
     old: BTreeMap<Day, Attempt>,
     /// Days whose failure was logged.
     logged: BTreeSet<Day>,
     next_look: Instant,
+}
+
+/// Since when a clock is doubted, and what it showed then.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    since: Instant,
+    day: Day,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +67,7 @@ impl Retention {
             days,
             known,
             noted: known,
-            doubted: None,
+            doubt: None,
             old: BTreeMap::new(),
             logged: BTreeSet::new(),
             next_look: now,
@@ -85,29 +95,38 @@ impl Retention {
         self.noted = Some(day);
     }
 
-    /// The clock shows `today`; `last_file` is the last earlier day that has a file. Returns the first day
-    /// whose messages are kept; `None`: all are.
-    pub(super) fn first_kept(&mut self, today: Day, last_file: Option<Day>) -> Option<Day> {
-        let counted = self.believe(today, last_file);
+    /// The clock shows `today`; `files` are the earlier days that have a file, oldest first. Returns the
+    /// first day whose messages are kept; `None`: all are.
+    pub(super) fn first_kept(&mut self, today: Day, files: &[Day], now: Instant) -> Option<Day> {
+        let counted = self.believe(today, files, now);
         self.days.map(|days| counted.minus(days))
     }
 
     /// The day from which the age of messages counts.
-    fn believe(&mut self, today: Day, last_file: Option<Day>) -> Day {
+    fn believe(&mut self, today: Day, files: &[Day], now: Instant) -> Day {
         // What is later than today is no evidence: the clock was set back.
-        let known = self.known.filter(|known| *known <= today).max(last_file);
-        // A doubted clock that has gone on to a later day.
-        let known = known.max(self.doubted.filter(|doubted| *doubted < today));
-        let Some(known) = known.filter(|known| today.minus(PAUSE_DAYS_MAX) > *known) else {
+        let known = last_sure(self.known.filter(|known| *known <= today), files);
+        let Some(known) = known.filter(|known| is_far(*known, today)) else {
             self.known = Some(today);
-            self.doubted = None;
+            self.doubt = None;
             return today;
         };
-        if self.days.is_some() && self.doubted != Some(today) {
-            // Until the day after `today`, if the clock gets there.
-            tracing::warn!(%today, %known, "the clock is days ahead: old messages are kept");
+        let doubt = match self.doubt.filter(|doubt| doubt.goes_on(today, now)) {
+            Some(doubt) => doubt,
+            None => {
+                if self.days.is_some() {
+                    tracing::warn!(%today, %known, "the clock is days ahead: old messages are kept for a day");
+                }
+                Doubt { since: now, day: today }
+            }
+        };
+        if now.saturating_duration_since(doubt.since) >= DOUBT {
+            self.known = Some(today);
+            self.doubt = None;
+            return today;
         }
-        self.doubted = Some(today);
+        self.known = Some(known);
+        self.doubt = Some(doubt);
         known
     }
 
@@ -151,6 +170,29 @@ impl Retention {
     }
 }
 
+impl Doubt {
+    /// Whether the clock has gone on from there as time went by.
+    fn goes_on(self, today: Day, now: Instant) -> bool {
+        let days = now.saturating_duration_since(self.since).as_secs() / 86_400;
+        // It may have begun right before midnight.
+        today >= self.day && today.minus(u32::try_from(days + 1).unwrap_or(u32::MAX)) <= self.day
+    }
+}
+
+/// Whether a clock that was right on one day and shows the other may have jumped.
+fn is_far(known: Day, today: Day) -> bool {
+    today.minus(PAUSE_DAYS_MAX) > known
+}
+
+/// The last day that is as sure as `known`, or as the oldest file: one of them, or a file's that is reached
+/// from there without a jump.
+fn last_sure(known: Option<Day>, files: &[Day]) -> Option<Day> {
+    files.iter().fold(known, |sure, &file| match sure {
+        Some(sure) if file <= sure || is_far(sure, file) => Some(sure),
+        _ => Some(file),
+    })
+}
+
 /// Takes a day's files away. The space of a large one is given back by a thread of its own: the file system
 /// takes some tenths of a second for each GiB, and the writer is not to wait for that.
 pub(super) fn remove(layout: &Layout, day: Day) -> io::Result<()> {
@@ -171,15 +213,20 @@ mod tests {
 
     use super::*;
 
-    /// The first day that is kept of two, as each of these days comes; each leaves a file.
-    fn first_kept(known: Option<u32>, days: &[u32]) -> Vec<u32> {
-        let mut retention = Retention::new(Some(2), known.map(day), Instant::now());
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// The first day that is kept of two, as the clock shows these days, each so many hours of the process's
+    /// life after its start; each leaves a file.
+    fn first_kept(known: Option<u32>, days: &[(u32, u32)]) -> Vec<u32> {
+        let start = Instant::now();
+        let mut retention = Retention::new(Some(2), known.map(day), start);
         let mut files = BTreeSet::new();
         days.iter()
-            .map(|number| {
+            .map(|(number, hour)| {
                 let today = day(*number);
-                let last_file = files.range(..today).next_back().copied();
-                let first = retention.first_kept(today, last_file).expect("there is a retention");
+                let earlier: Vec<Day> = files.range(..today).copied().collect();
+                let first = retention.first_kept(today, &earlier, start + *hour * HOUR);
+                let first = first.expect("there is a retention");
                 files.insert(today);
                 (0..=*number).find(|number| day(*number) == first).expect("a day before")
             })
@@ -192,32 +239,53 @@ mod tests {
 
     #[test]
     fn days_that_follow_each_other_are_believed_and_a_jump_is_not() {
-        assert_eq!(first_kept(None, &[10, 11, 12, 13]), [8, 9, 10, 11]);
-        assert_eq!(first_kept(None, &[10, 12]), [8, 10], "a day without a look is no jump");
-        assert_eq!(first_kept(None, &[10, 400, 400, 400]), [8, 8, 8, 8]);
-        assert_eq!(first_kept(Some(10), &[400]), [8], "nor after a restart");
+        assert_eq!(first_kept(None, &[(10, 0), (11, 24), (12, 48), (13, 72)]), [8, 9, 10, 11]);
+        assert_eq!(first_kept(None, &[(10, 0), (12, 48)]), [8, 10], "a day without a look is no jump");
+        assert_eq!(first_kept(None, &[(10, 0), (400, 1), (400, 2), (400, 23)]), [8, 8, 8, 8]);
+        assert_eq!(first_kept(Some(10), &[(400, 0)]), [8], "nor after a restart");
     }
 
     #[test]
-    fn a_clock_that_has_gone_on_from_where_it_jumped_is_believed() {
-        assert_eq!(first_kept(None, &[10, 20, 21]), [8, 8, 19]);
-        assert_eq!(first_kept(None, &[10, 20, 30, 40]), [8, 8, 18, 28], "looks that are far apart");
+    fn a_clock_that_jumps_right_before_midnight_is_doubted_for_a_whole_day_of_the_process() {
+        assert_eq!(first_kept(None, &[(10, 0), (400, 1), (401, 1), (401, 24)]), [8, 8, 8, 8]);
+        assert_eq!(first_kept(None, &[(10, 0), (400, 1), (401, 25)]), [8, 8, 399]);
+        assert_eq!(first_kept(None, &[(10, 0), (400, 1), (401, 24), (402, 26)]), [8, 8, 8, 400]);
+    }
+
+    #[test]
+    fn a_doubted_clock_that_jumps_again_is_doubted_anew() {
+        assert_eq!(first_kept(None, &[(10, 0), (400, 1), (800, 25), (801, 49)]), [8, 8, 8, 799]);
+        assert_eq!(first_kept(None, &[(10, 0), (400, 1), (395, 25)]), [8, 8, 8], "also back");
+    }
+
+    #[test]
+    fn files_that_were_made_in_doubt_prove_nothing_after_a_restart() {
+        let start = Instant::now();
+        for (known, files, today, first) in
+            [(Some(10), [9, 10, 400], 401, 8), (None, [9, 10, 400], 401, 8), (Some(8), [9, 11, 13], 15, 13)]
+        {
+            let mut retention = Retention::new(Some(2), known.map(day), start);
+            assert_eq!(retention.first_kept(day(today), &files.map(day), start), Some(day(first)));
+        }
     }
 
     #[test]
     fn a_clock_that_was_set_right_again_goes_on_from_there() {
-        assert_eq!(first_kept(None, &[10, 400, 10, 11, 12]), [8, 8, 8, 9, 10]);
-        assert_eq!(first_kept(Some(400), &[10, 11]), [8, 9], "known days that are to come do not count");
+        let days = [(10, 0), (400, 1), (10, 2), (11, 26), (12, 50)];
+        assert_eq!(first_kept(None, &days), [8, 8, 8, 9, 10]);
+        assert_eq!(first_kept(Some(400), &[(10, 0), (11, 24)]), [8, 9], "known days to come do not count");
     }
 
     #[test]
     fn without_files_the_clock_is_known_by_the_looks_alone() {
-        let mut retention = Retention::new(Some(1), Some(day(10)), Instant::now());
+        let start = Instant::now();
+        let mut retention = Retention::new(Some(1), Some(day(10)), start);
         for number in 10..30 {
-            assert_eq!(retention.first_kept(day(number), Some(day(3))), Some(day(number - 1)));
+            let kept = retention.first_kept(day(number), &[day(3)], start);
+            assert_eq!(kept, Some(day(number - 1)));
         }
-        let mut off = Retention::new(None, Some(day(10)), Instant::now());
-        assert_eq!(off.first_kept(day(11), None), None);
+        let mut off = Retention::new(None, Some(day(10)), start);
+        assert_eq!(off.first_kept(day(11), &[], start), None);
         assert_eq!(off.unnoted(), Some(day(11)));
         off.noted(day(11));
         assert_eq!(off.unnoted(), None);

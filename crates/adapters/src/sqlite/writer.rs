@@ -69,6 +69,8 @@ pub(super) enum Job {
     Append(Append),
     /// A change of the registry.
     Change(Box<dyn RegistryChange>),
+    /// A change of many rows; committed alone.
+    LoneChange(Box<dyn RegistryChange>),
     /// A change that needs the latest values to be written down; committed alone.
     SettledChange(Box<dyn RegistryChange>),
     /// The end.
@@ -123,7 +125,9 @@ impl Job {
     fn finish(self, failure: Option<StoreError>) {
         match self {
             Self::Append(append) => append.reply.send(failure.map_or(Ok(append.written), Err)),
-            Self::Change(change) | Self::SettledChange(change) => change.finish(failure),
+            Self::Change(change) | Self::LoneChange(change) | Self::SettledChange(change) => {
+                change.finish(failure);
+            }
             Self::Close(reply) => reply.send(failure.map_or(Ok(()), Err)),
         }
     }
@@ -216,6 +220,7 @@ impl Writer {
                     drop(self);
                     return reply.send(ended);
                 }
+                Job::LoneChange(_) => self.commit(vec![job]),
                 Job::SettledChange(_) => self.commit_settled(job),
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
             }
@@ -252,7 +257,7 @@ impl Writer {
         let mut group = vec![first];
         while weight < writes_max {
             match jobs.try_recv() {
-                Ok(alone @ (Job::SettledChange(_) | Job::Close(_))) => {
+                Ok(alone @ (Job::LoneChange(_) | Job::SettledChange(_) | Job::Close(_))) => {
                     *held = Some(alone);
                     break;
                 }
@@ -285,7 +290,7 @@ impl Writer {
         let day = plan.newest_arrival.map(Day::of);
         if let Some(day) = day.filter(|day| !self.is_used(*day)) {
             // Before anything that needs space: on a full disk it is the old messages that make room.
-            self.look(day);
+            self.look(day, Instant::now());
             self.delete_old_day();
         }
         self.repair()?;
@@ -319,7 +324,9 @@ impl Writer {
                         crate::failpoint::pass("batch-between-writes");
                     }
                 }
-                Job::Change(change) | Job::SettledChange(change) => change.apply(&mut self.registry)?,
+                Job::Change(change) | Job::LoneChange(change) | Job::SettledChange(change) => {
+                    change.apply(&mut self.registry)?;
+                }
                 Job::Close(_) => {}
             }
         }

@@ -67,6 +67,7 @@ fn list(config: &Config, output: Output) -> Result<(), Failure> {
 struct Step {
     devices: u64,
     done: bool,
+    disabled: bool,
 }
 
 fn delete(arguments: &ProductDeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
@@ -75,39 +76,51 @@ fn delete(arguments: &ProductDeleteArgs, config: &Config, output: Output) -> Res
         let with = if *force { " with all its devices, their secrets and logs" } else { "" };
         Ok(format!("delete product {}{with}?", printable(product_key)))
     })?;
-    let mut deleted = 0;
     let mut access = Access::open(config)?;
-    let finished = loop {
+    let finished = in_steps(|| {
         let request = Request::DeleteProduct { product_key: product_key.clone(), force: *force };
-        let step = access.request(request).and_then(|answer| {
-            serde_json::from_str::<Step>(answer.get())
-                .map_err(|error| Failure::failed("cannot read the answer").reason(error))
-        });
-        match step {
-            Ok(Step { devices, done }) => {
-                deleted += devices;
-                match (done, devices) {
-                    (true, _) => break Ok(()),
-                    (false, 0) => {
-                        break Err(Failure::failed("the product was not deleted").reason("it has devices"));
-                    }
-                    (false, _) => {}
-                }
-            }
-            Err(failure) if deleted > 0 => {
-                break Err(failure
-                    .part("done", format_args!("{deleted} of its devices are deleted, and it is disabled"))
-                    .hint("run the same again to go on"));
-            }
-            Err(failure) => break Err(failure),
-        }
-    };
+        let answer = access.request(request)?;
+        serde_json::from_str(answer.get())
+            .map_err(|error| Failure::failed("cannot read the answer").reason(error))
+    });
     let closed = access.close();
-    finished.and(closed)?;
+    let deleted = finished.and_then(|deleted| closed.map(|()| deleted))?;
     let answer = serde_json::json!({"productKey": product_key, "devices": deleted});
     let answer =
         to_raw_value(&answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
     output::print(output, &answer, Layout::Record)
+}
+
+/// Deletes step by step; how many devices went.
+fn in_steps(mut step: impl FnMut() -> Result<Step, Failure>) -> Result<u64, Failure> {
+    let (mut deleted, mut is_disabled) = (0, false);
+    loop {
+        match step() {
+            Ok(Step { done: true, devices, .. }) => return Ok(deleted + devices),
+            // The first step disables it and deletes nothing.
+            Ok(Step { devices: 0, .. }) if is_disabled => {
+                let failure = Failure::failed("the product was not deleted").reason("it has devices");
+                return Err(left(failure, deleted));
+            }
+            Ok(Step { devices, disabled, .. }) => {
+                deleted += devices;
+                is_disabled = disabled;
+            }
+            Err(failure) if is_disabled => return Err(left(failure, deleted)),
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// A failure in the middle, with what was done before it.
+fn left(failure: Failure, deleted: u64) -> Failure {
+    let failure = match deleted {
+        0 => failure.part("done", "the product is disabled; none of its devices is deleted"),
+        1 => failure.part("done", "the product is disabled, and 1 of its devices is deleted"),
+        _ => failure
+            .part("done", format_args!("the product is disabled, and {deleted} of its devices are deleted")),
+    };
+    failure.hint("run the same again to go on")
 }
 
 fn create(arguments: ProductCreateArgs) -> Result<Request, Failure> {
@@ -170,4 +183,30 @@ fn read_model(path: &Path) -> Result<String, Failure> {
         return Err(cannot(format!("it is longer than {MODEL_BYTES_MAX} bytes")));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said where these steps went well and the next one fails.
+    fn fails_after(steps: &[u64]) -> Vec<String> {
+        let mut steps = steps.iter();
+        let failed = in_steps(|| match steps.next() {
+            Some(devices) => Ok(Step { devices: *devices, done: false, disabled: true }),
+            None => Err(Failure::failed("cannot delete the product")),
+        });
+        failed.unwrap_err().parts.into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn a_deletion_that_fails_in_the_middle_says_that_the_product_is_disabled() {
+        let again = "run the same again to go on";
+        assert_eq!(fails_after(&[]), [] as [&str; 0]);
+        assert_eq!(fails_after(&[0]), ["the product is disabled; none of its devices is deleted", again]);
+        assert_eq!(fails_after(&[1]), ["the product is disabled, and 1 of its devices is deleted", again]);
+        let many = "the product is disabled, and 700 of its devices are deleted";
+        assert_eq!(fails_after(&[0, 500, 200]), [many, again]);
+        assert_eq!(fails_after(&[0, 0]), ["it has devices", &fails_after(&[0])[0], again]);
+    }
 }

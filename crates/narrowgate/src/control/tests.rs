@@ -166,6 +166,27 @@ async fn what_ends_sessions_is_told_to_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_is_deleted_ends_its_sessions_before_its_devices_go() {
+    let served = Served::start();
+    served.ask(new_product("pk")).await.unwrap();
+    served.ask(new_device("dk")).await.unwrap();
+    let effects = || served.effects.lock().unwrap().drain(..).collect::<Vec<_>>();
+    let changed = || Effect::ProductChanged { product_key: "pk".into() };
+    let step = || served.ask(Request::DeleteProduct { product_key: "pk".into(), force: true });
+    effects();
+    let answer: Value = serde_json::from_str(step().await.unwrap().get()).unwrap();
+    assert_eq!(
+        (&answer["devices"], &answer["done"], &answer["disabled"]),
+        (&0.into(), &false.into(), &true.into())
+    );
+    assert_eq!(effects(), [changed()]);
+    step().await.unwrap();
+    let cause = "deleted with its product";
+    assert!(matches!(&effects()[..], [Effect::CloseDevice { cause: told, .. }, last]
+        if *told == cause && *last == changed()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     let served = Served::start();
     served.ask(new_product("pk")).await.unwrap();

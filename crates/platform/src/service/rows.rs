@@ -199,6 +199,8 @@ pub struct ProductDeleted {
     pub devices: u64,
     /// Whether nothing of it is left.
     pub done: bool,
+    /// Whether it is there still, and disabled.
+    pub disabled: bool,
     /// When the step was done.
     pub time: UnixMillis,
 }

@@ -234,6 +234,44 @@ fn a_damaged_product_hides_no_other_and_can_be_replaced_or_deleted() {
     }
 }
 
+/// In a registry that is too large to be checked at the start, the index still knows the right key.
+#[test]
+fn a_product_whose_key_is_damaged_is_put_right_with_its_devices() {
+    const KEY: &str = "key-that-is-hurt";
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    add_product(&store, KEY);
+    let device = add_device(&store, KEY, "dk-1").id;
+    for n in 0..17 {
+        let padding = Some(format!("\"{}\"", "x".repeat(1 << 20)));
+        let large = Product { model_json: padding, ..product(&format!("large-{n}")) };
+        block_on(store.create_product(large)).unwrap();
+    }
+    block_on(store.close()).unwrap();
+    drop(store);
+    let registry = folder.path().join("registry.db");
+    let mut file = fs::read(&registry).unwrap();
+    // In the row the name follows the key.
+    let name = product(KEY).name;
+    let places = places(&file, format!("{KEY}{name}").as_bytes());
+    assert!(!places.is_empty());
+    places.iter().for_each(|place| file[*place] ^= 0x10);
+    fs::write(&registry, file).unwrap();
+
+    let store = open(folder.path());
+    assert!(rows(&store).iter().all(Result::is_err));
+    block_on(store.create_product(product(KEY))).unwrap();
+    let listed = rows(&store);
+    assert_eq!(listed[0].as_ref().unwrap().product_key, KEY);
+    assert_eq!(products(&store).len(), 18);
+    assert_eq!(write(&store, login(device, at(1))), Written::Activated);
+    assert_eq!(credentials(&store, KEY, "dk-1").product_secret.expose(), format!("secret of {KEY}"));
+    block_on(store.close()).unwrap();
+    let check = Connection::open(&registry).unwrap();
+    let found: String = check.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
+}
+
 /// Items and damaged rows of a list that is read in pages.
 fn counted<T>(limit: usize, read: impl Fn(Part) -> Page<T>) -> (Vec<T>, u64) {
     let (mut after, mut items, mut damaged) = (None, Vec::new(), 0);

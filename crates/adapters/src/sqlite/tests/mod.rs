@@ -3,6 +3,7 @@
 mod damage;
 mod durability;
 mod opening;
+mod removal;
 
 use std::{
     fs,

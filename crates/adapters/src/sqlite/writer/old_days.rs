@@ -9,16 +9,19 @@ impl Writer {
     pub(super) fn continue_retention(&mut self, now: Instant) {
         if self.retention.next_look() <= now {
             self.retention.look_again(now);
-            self.look(Day::of((self.shared.options.clock)()));
+            self.look(Day::of((self.shared.options.clock)()), now);
             self.note_clock();
+            if let Err(error) = self.shared.layout.remove_orphans() {
+                tracing::debug!(%error, "logs of deleted days could not be looked for");
+            }
         }
         self.delete_old_day();
     }
 
     /// Hides what is old today; its files are deleted day by day.
-    pub(super) fn look(&mut self, today: Day) {
-        let last_file = self.shared.last_day_before(today);
-        if let Some(first) = self.retention.first_kept(today, last_file) {
+    pub(super) fn look(&mut self, today: Day, now: Instant) {
+        let files = self.shared.days_before(today);
+        if let Some(first) = self.retention.first_kept(today, &files, now) {
             self.retention.delete(self.shared.take_days_before(first));
         }
     }
@@ -40,9 +43,16 @@ impl Writer {
         }
         self.shared.readers.forget(day);
         remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
-        // A disk that was full has room for it now.
-        self.repair().map_err(|error| error.to_string())?;
-        self.registry.forget_mark(day).map_err(|error| error.to_string())
+        // A disk that was full has room for it now. A mark that stays means nothing: it goes before a file of
+        // this day is made again.
+        let forgotten = self
+            .repair()
+            .map_err(|error| error.to_string())
+            .and_then(|()| self.registry.forget_mark(day).map_err(|error| error.to_string()));
+        if let Err(error) = forgotten {
+            tracing::debug!(%day, error, "the mark of a deleted day is not taken away yet");
+        }
+        Ok(())
     }
 
     /// Writes down on which day the clock is known to have been, for the next start.
@@ -61,7 +71,12 @@ mod tests {
     use std::{
         fs,
         path::Path,
-        sync::atomic::{AtomicI64, Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+            mpsc,
+        },
+        thread,
         time::Duration,
     };
 
@@ -142,6 +157,18 @@ mod tests {
         assert_eq!(shared.spans().len(), 2, "but none of the old ones is shown any more");
         run(&mut writer, now);
         assert_eq!(files(folder.path()), [4, 5]);
+    }
+
+    #[test]
+    fn the_log_that_a_deletion_left_goes_at_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[4]);
+        let log = folder.path().join("messages/2026-01-01.db-wal");
+        fs::write(&log, "").unwrap();
+        let (_, mut writer) = open::open(&options(folder.path(), || at(4 * DAY))).unwrap();
+        run(&mut writer, Instant::now());
+        assert!(!log.exists());
+        assert_eq!(files(folder.path()), [5]);
     }
 
     #[test]
@@ -240,7 +267,110 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_far_ahead_at_the_start_deletes_nothing_before_its_next_day() {
+    fn a_clock_that_jumps_right_before_midnight_deletes_nothing_with_its_next_report() {
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let set = |seconds: i64| CLOCK.store(at(seconds).0, Ordering::Relaxed);
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[0, 1]);
+        let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
+        set(DAY);
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
+        let start = Instant::now();
+        run(&mut writer, start);
+        for day in [20, 21, 22] {
+            set(day * DAY);
+            report_by(&mut writer, id, day).unwrap();
+            run(&mut writer, start + INTERVAL);
+            assert!(files(folder.path()).starts_with(&[1, 2]), "on day {day}");
+        }
+        drop(writer);
+        // The files that the wrong clock made are no evidence after a restart either.
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
+        run(&mut writer, Instant::now());
+        assert_eq!(files(folder.path()), [1, 2, 21, 22, 23]);
+    }
+
+    #[test]
+    fn a_read_that_takes_long_does_not_stop_a_deletion() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[0, 1]);
+        let (shared, mut writer) = open::open(&options(folder.path(), || at(2 * DAY))).unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let (end, may_end) = mpsc::channel();
+        let readers = Arc::clone(&shared);
+        let reader = thread::spawn(move || {
+            readers.readers.read(|reader| {
+                reader.day(Day::of(at(0)))?.expect("it is there");
+                begun.send(()).unwrap();
+                may_end.recv_timeout(Duration::from_secs(10)).expect("the deletion does not wait");
+                let count = |file: &rusqlite::Connection| {
+                    file.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0))
+                };
+                count(reader.day(Day::of(at(0)))?.expect("it is open"))
+            })
+        });
+        has_begun.recv().unwrap();
+        run(&mut writer, Instant::now());
+        assert_eq!(files(folder.path()), [2]);
+        end.send(()).unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), 1, "a file that is open stays readable");
+        // It is let go of then, and no longer there for anyone.
+        let open_files =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+        let deleted = folder.path().join("messages/2026-01-01.db");
+        assert!(
+            !open_files
+                .into_iter()
+                .any(|open| open.to_string_lossy().starts_with(&*deleted.to_string_lossy()))
+        );
+        let again = shared.readers.read(|reader| Ok(reader.day(Day::of(at(0)))?.is_none()));
+        assert!(again.unwrap());
+    }
+
+    #[test]
+    fn a_pause_of_days_is_made_up_for_after_a_day_of_the_process() {
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let set = |seconds: i64| CLOCK.store(at(seconds).0, Ordering::Relaxed);
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[0, 1]);
+        let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
+        set(6 * DAY + DAY / 2);
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
+        let start = Instant::now();
+        for hour in 0..=24 {
+            set(6 * DAY + DAY / 2 + i64::from(hour) * 3600);
+            run(&mut writer, start + hour * INTERVAL);
+            report_by(&mut writer, id, if hour < 12 { 6 } else { 7 }).unwrap();
+            let expected: &[i64] = match hour {
+                0..12 => &[1, 2, 7],
+                12..24 => &[1, 2, 7, 8],
+                _ => &[7, 8],
+            };
+            assert_eq!(files(folder.path()), expected, "after {hour} hours");
+        }
+    }
+
+    #[test]
+    fn reports_that_come_once_a_week_are_deleted_too() {
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let id = store_with(folder.path(), &[]);
+        let clock = || UnixMillis(CLOCK.load(Ordering::Relaxed));
+        CLOCK.store(at(0).0, Ordering::Relaxed);
+        let (_, mut writer) = open::open(&options(folder.path(), clock)).unwrap();
+        let start = Instant::now();
+        for day in 0..=22 {
+            CLOCK.store(at(i64::from(day) * DAY).0, Ordering::Relaxed);
+            run(&mut writer, start + 24 * day * INTERVAL);
+            if day % 7 == 0 {
+                report_by(&mut writer, id, i64::from(day)).unwrap();
+            }
+        }
+        assert_eq!(files(folder.path()), [22]);
+    }
+
+    #[test]
+    fn a_clock_far_ahead_at_the_start_deletes_nothing_for_a_day() {
         let folder = tempfile::tempdir().unwrap();
         store_with(folder.path(), &[0, 1, 2]);
         static CLOCK: AtomicI64 = AtomicI64::new(0);

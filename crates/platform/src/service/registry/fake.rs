@@ -40,7 +40,14 @@ pub(super) fn registry() -> Registry {
 
 /// With the product `pk`, whose secret is one of the protocol's examples.
 pub(super) fn registry_with_product() -> Registry {
-    let registry = registry();
+    registry_with_product_and_store().0
+}
+
+/// Also the store, to make it fail.
+pub(super) fn registry_with_product_and_store() -> (Registry, Arc<FakeStore>) {
+    let store = Arc::new(FakeStore::default());
+    let clock = Arc::new(ManualClock::new(NOW));
+    let registry = Registry::new(store.clone(), clock, Arc::new(SeededEntropy::new(1)));
     let product = NewProduct {
         name: "meters".into(),
         product_key: Some("pk".into()),
@@ -48,7 +55,7 @@ pub(super) fn registry_with_product() -> Registry {
         ..NewProduct::default()
     };
     block_on(registry.create_product(product)).expect("it is valid");
-    registry
+    (registry, store)
 }
 
 #[derive(Default)]
@@ -60,15 +67,33 @@ struct State {
     devices: Vec<(Device, Secret)>,
     next_id: i64,
     log: Vec<LogEntry>,
+    /// Deletions for products that work before all fail; `None`: all work.
+    deletions_left: Option<u32>,
 }
 
 impl FakeStore {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no test panics while it holds the lock")
     }
+
+    /// After so many more deletions for products, each of them fails.
+    pub(super) fn fail_after(&self, deletions: u32) {
+        self.state().deletions_left = Some(deletions);
+    }
 }
 
 impl State {
+    fn pass_deletion(&mut self) -> Result<(), StoreError> {
+        match &mut self.deletions_left {
+            Some(0) => Err(StoreError::Unavailable("no".to_owned())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn create(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
         if self.devices.iter().any(|(device, _)| device.device_key == new.device_key) {
             return Err(StoreError::Exists { what: "device", key: new.device_key });
@@ -203,6 +228,9 @@ impl Store for FakeStore {
         _: UnixMillis,
     ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
         let mut state = self.state();
+        if let Err(error) = state.pass_deletion() {
+            return done(Err(error));
+        }
         let of_product = state.devices.iter().filter(|(device, _)| device.product_key == product_key);
         let ids: Vec<DeviceId> = of_product.map(|(device, _)| device.id).take(limit).collect();
         state.devices.retain(|(device, _)| !ids.contains(&device.id));
@@ -211,6 +239,9 @@ impl Store for FakeStore {
 
     fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
         let mut state = self.state();
+        if let Err(error) = state.pass_deletion() {
+            return done(Err(error));
+        }
         if state.devices.iter().any(|(device, _)| device.product_key == product_key) {
             return done(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
         }

@@ -1,17 +1,19 @@
 //! Deletes a product, with its devices where that is wished.
 //!
-//! Devices go in steps, so that a large product stops nobody's reports: the product is switched off first,
-//! and no step leaves a device without a product. One that was cut off is simply asked for again.
+//! It goes in steps, so that a large product stops nobody's reports: the product is switched off first, then
+//! its devices go, and no step leaves a device without a product. What a step did is told before the next one
+//! can fail. A deletion that was cut off is simply asked for again.
 
 use super::{Registry, RegistryError, products::ProductPatch};
 use crate::{ids::DeviceId, ports::StoreError, service::rows::ProductDeleted};
 
-/// Devices that one step deletes.
+/// Devices that one step deletes at most; fewer where the store has much to take away with them.
 pub const DELETE_CHUNK: usize = 500;
 
 impl Registry {
-    /// One step of deleting a product: up to [`DELETE_CHUNK`] of its devices, and the product itself once it
-    /// has none. Ask again until it is done. The caller ends the sessions of the devices, and of the product.
+    /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and the
+    /// product itself once it has none. Ask again until it is done. The caller ends the sessions of the
+    /// devices, and of the product.
     /// A damaged product is named as it is read, or by `id:` and its row id.
     ///
     /// # Errors
@@ -21,21 +23,20 @@ impl Registry {
         product_key: &str,
         force: bool,
     ) -> Result<(ProductDeleted, Vec<DeviceId>), RegistryError> {
-        let mut devices = Vec::new();
-        let mut deleted = self.store.delete_product(product_key.to_owned()).await;
-        if matches!(deleted, Err(StoreError::Conflict(_))) && force {
-            self.switch_off(product_key).await?;
-            devices =
-                self.store.delete_devices_of(product_key.to_owned(), DELETE_CHUNK, self.clock.now()).await?;
-            if devices.len() < DELETE_CHUNK {
-                deleted = self.store.delete_product(product_key.to_owned()).await;
-            }
-        }
-        let done = match deleted {
-            Ok(()) => true,
-            Err(StoreError::Conflict(_)) if force => false,
-            Err(StoreError::Conflict(_)) => {
+        let (devices, done) = match self.store.delete_product(product_key.to_owned()).await {
+            Ok(()) => (Vec::new(), true),
+            Err(StoreError::Conflict(_)) if !force => {
                 return Err(RegistryError::NotEmpty { product_key: product_key.to_owned() });
+            }
+            // A step of its own: its sessions end now, whatever becomes of the next one.
+            Err(StoreError::Conflict(_)) if self.switch_off(product_key).await? => (Vec::new(), false),
+            Err(StoreError::Conflict(_)) => {
+                let deleted =
+                    self.store.delete_devices_of(product_key.to_owned(), DELETE_CHUNK, self.clock.now());
+                let devices = deleted.await?;
+                // These devices are gone in any case; a failure shows again in the next step.
+                let done = self.store.delete_product(product_key.to_owned()).await.is_ok();
+                (devices, done)
             }
             Err(error) => return Err(error.into()),
         };
@@ -43,17 +44,19 @@ impl Registry {
             product_key: product_key.to_owned(),
             devices: devices.len() as u64,
             done,
+            disabled: !done,
             time: self.clock.now(),
         };
         Ok((step, devices))
     }
 
-    /// No device of it may come back between two steps. A damaged product lets nobody in anyway.
-    async fn switch_off(&self, product_key: &str) -> Result<(), RegistryError> {
+    /// No device of it may come back between two steps. A damaged product lets nobody in anyway. `false`: it
+    /// was off already.
+    async fn switch_off(&self, product_key: &str) -> Result<bool, RegistryError> {
         let off = ProductPatch { enabled: Some(false), ..ProductPatch::default() };
         match self.existing_product(product_key).await {
-            Ok(product) if product.enabled => self.update_product(product_key, off).await.map(drop),
-            Ok(_) | Err(RegistryError::Damaged { .. } | RegistryError::Missing { .. }) => Ok(()),
+            Ok(product) if product.enabled => self.update_product(product_key, off).await.map(|_| true),
+            Ok(_) | Err(RegistryError::Damaged { .. } | RegistryError::Missing { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -63,7 +66,10 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::{
-        service::registry::{DeviceList, NewDeviceRequest, fake::registry_with_product},
+        service::registry::{
+            DeviceList, NewDeviceRequest,
+            fake::{registry_with_product, registry_with_product_and_store},
+        },
         testing::block_on,
     };
 
@@ -82,11 +88,15 @@ mod tests {
         assert_eq!(refused.to_string(), "product pk has devices");
         assert!(block_on(registry.product("pk")).expect("it exists").enabled, "nothing was changed");
 
-        let (step, devices) = block_on(registry.delete_product("pk", true)).expect("it works");
-        assert_eq!((step.devices, devices.len(), step.done), (500, DELETE_CHUNK, false));
+        let step = || {
+            let (step, devices) = block_on(registry.delete_product("pk", true)).expect("it works");
+            assert_eq!(step.disabled, !step.done);
+            (step.devices, devices.len(), step.done)
+        };
+        assert_eq!(step(), (0, 0, false));
         assert!(!block_on(registry.product("pk")).expect("it exists").enabled, "nobody comes back meanwhile");
-        let (step, devices) = block_on(registry.delete_product("pk", true)).expect("it works");
-        assert_eq!((step.devices, devices.len(), step.done), (1, 1, true));
+        assert_eq!(step(), (500, DELETE_CHUNK, false));
+        assert_eq!(step(), (1, 1, true));
         let error = block_on(registry.delete_product("pk", true)).expect_err("it is gone");
         assert_eq!(error.to_string(), "there is no product pk");
         let list = DeviceList { limit: 1, ..DeviceList::default() };
@@ -98,5 +108,26 @@ mod tests {
         let registry = registry_with_product();
         let (step, devices) = block_on(registry.delete_product("pk", false)).expect("it works");
         assert_eq!((step.devices, devices.len(), step.done), (0, 0, true));
+    }
+
+    #[test]
+    fn a_step_that_fails_takes_nothing_back_of_what_is_told() {
+        let (registry, store) = registry_with_product_and_store();
+        add(&registry, 2);
+        let step = || block_on(registry.delete_product("pk", true));
+        // Switching off is a step of its own, which a failure of the devices cannot hide.
+        store.fail_after(1);
+        let (off, devices) = step().expect("it is switched off");
+        assert_eq!((off.devices, devices.len(), off.done, off.disabled), (0, 0, false, true));
+        store.fail_after(1);
+        step().expect_err("the devices stay");
+        // The devices are told although the product stays.
+        store.fail_after(2);
+        let (gone, devices) = step().expect("the devices are gone");
+        assert_eq!((gone.devices, devices.len(), gone.done), (2, 2, false));
+        store.fail_after(0);
+        step().expect_err("the product stays");
+        store.fail_after(u32::MAX);
+        assert!(step().expect("it works").0.done);
     }
 }

@@ -65,6 +65,11 @@ pub fn refusals_and_reports_of_late_are_counted(store: &dyn Store) {
         write(store, report_arriving(id, at(3), at(arrival), r#"{"n":1}"#));
     }
     write(store, resumed(id, at(now), r#"{"n":1}"#));
+    // A clock that was ahead leaves what is still to come.
+    for ahead in [5, 2 * DAY] {
+        append(store, vec![refused(Reason::WrongKey, now + ahead)]);
+        write(store, report_arriving(id, at(3), at(now + ahead), r#"{"n":1}"#));
+    }
     let found = overview(store, now, 5);
     assert_eq!(found.refusals, [(Some(Reason::WrongKey), 2), (Some(Reason::DeviceUnknown), 1)]);
     assert_eq!((found.reports_last_minute, found.reports_last_hour), (3, 7));

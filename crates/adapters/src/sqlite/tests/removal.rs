@@ -1,0 +1,49 @@
+//! What a deletion takes away at once, and what it leaves alone.
+
+use narrowgate_platform::{
+    ports::Store,
+    testing::{
+        block_on,
+        store::fixtures::{add_device, append, at, one_device, report},
+    },
+};
+use rusqlite::Connection;
+
+use super::{open, open_unhurried};
+
+#[test]
+fn a_step_of_a_products_deletion_is_bounded_in_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut devices = vec![one_device(&store, "dk-1")];
+    devices.extend((2..=4).map(|n| add_device(&store, "pk", &format!("dk-{n}")).id));
+    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    for device in &devices {
+        let sql = "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 9000) \
+                   INSERT INTO presence SELECT ?1, n, 0, 'online', '', 0 FROM i";
+        registry.execute(sql, [device.0]).unwrap();
+    }
+    let step = || block_on(store.delete_devices_of("pk".to_owned(), 500, at(3))).unwrap();
+    assert_eq!(step(), devices[..3], "27,000 rows, and no further device after 20,000");
+    assert_eq!(step(), devices[3..]);
+    assert_eq!(step(), []);
+}
+
+#[test]
+fn a_deletion_writes_no_others_latest_values_and_leaves_none_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_unhurried(folder.path());
+    let first = one_device(&store, "dk-1");
+    let [second, kept] = ["dk-2", "dk-3"].map(|key| add_device(&store, "pk", key).id);
+    append(&store, [first, second, kept].map(|id| report(id, at(1), r#"{"temp":1}"#)).to_vec());
+    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    let written = || -> Vec<i64> {
+        let mut select = registry.prepare("SELECT device FROM latest ORDER BY device").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    block_on(store.delete_device(first, at(2))).unwrap();
+    assert_eq!(block_on(store.delete_devices_of("pk".to_owned(), 1, at(2))).unwrap(), [second]);
+    assert_eq!(written(), [] as [i64; 0], "the values of others stay in memory");
+    block_on(store.close()).unwrap();
+    assert_eq!(written(), [kept.0]);
+}
