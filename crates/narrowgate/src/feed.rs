@@ -1,8 +1,11 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
-//! The bridge publishes what is committed, in the order of the commits, with the times that the device's
-//! log has; any number of listeners follow. A listener that is slower than the fleet misses events
-//! and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
+//! The bridge publishes what is committed, with the times that the device's log has; any number of listeners
+//! follow. What goes through `ingest` comes in the order of the commits. A secret that was issued, and the
+//! refusal to issue one, are committed beside it: each is published after its commit and before the device is
+//! answered, but may change places with what was committed in the same moment, and its time, which is taken
+//! before it is committed, may be earlier than that of the event before it. A listener that is slower than the
+//! fleet misses events and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::sync::Arc;
 
@@ -140,7 +143,7 @@ impl Subscription {
 
     /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
     /// listener costs the bridge more than another, and none changes the order. Events of devices that were
-    /// deleted since are left out.
+    /// deleted since are left out; where the store cannot say whose it is, the event comes without keys.
     pub async fn next_named(&mut self, registry: &Registry) -> Next {
         loop {
             let event = match self.next().await {
@@ -148,11 +151,18 @@ impl Subscription {
                 other => return other,
             };
             let Some(device) = event.device else { return Next::Event(event) };
-            if let Ok(Some(name)) = registry.device_name(device).await {
-                let mut named = FeedEvent::clone(&event);
-                named.product_key = Some(name.product_key);
-                named.device_key = Some(name.device_key);
-                return Next::Event(Arc::new(named));
+            match registry.device_name(device).await {
+                Ok(Some(name)) => {
+                    let mut named = FeedEvent::clone(&event);
+                    named.product_key = Some(name.product_key);
+                    named.device_key = Some(name.device_key);
+                    return Next::Event(Arc::new(named));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, event = event.event, "the store cannot name a listener's device");
+                    return Next::Event(event);
+                }
             }
         }
     }

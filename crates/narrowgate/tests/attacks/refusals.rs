@@ -1,6 +1,8 @@
 //! What a refused request leaves behind: an entry in the device's log and among the refusals of all, with a
 //! stable reason and the probable mistake, and a count in a metric.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
@@ -232,4 +234,28 @@ fn a_time_in_seconds_is_stored_with_one_warning() {
     let entries = entries(&server, &client);
     let [entry] = &entries[..] else { panic!("once in a session: {entries:?}") };
     assert_eq!((&entry["event"], &entry["reason"]), (&"warning".into(), &"time_doubtful".into()));
+}
+
+#[test]
+fn a_warning_that_the_limits_swallow_is_written_at_the_next_report() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let path = client.device.report_path();
+    let body = r#"{"params":{"measurepoints":{"temp":1},"time":1700000000}}"#;
+    // More than is written of one device in a second, and the report behind it.
+    for mid in 1..=300 {
+        client.say(&coap::get(mid, "nowhere"));
+    }
+    client.say(&coap::post(301, &path, body));
+    server.wait_for_metric("narrowgate_refusals_unlogged_total", |count| count > 0);
+    std::thread::sleep(Duration::from_millis(1100));
+    client.drain();
+    for _ in 0..2 {
+        let mid = 1000 + client.next_mid();
+        assert_eq!(coap::code_of(&client.exchange(&coap::post(mid, &path, body)), mid), 0x44);
+    }
+    server.wait_for_json(&["device", "log", PRODUCT_KEY, &client.device.key, "--all"], |log| {
+        log.matches("time_doubtful").count() == 1
+    });
+    server.assert_alive();
 }
