@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, DeviceName, UnixMillis},
     model::log::Reason,
     service::registry::Registry,
 };
@@ -151,19 +151,29 @@ impl Subscription {
                 other => return other,
             };
             let Some(device) = event.device else { return Next::Event(event) };
-            match registry.device_name(device).await {
-                Ok(Some(name)) => {
-                    let mut named = FeedEvent::clone(&event);
-                    named.product_key = Some(name.product_key);
-                    named.device_key = Some(name.device_key);
-                    return Next::Event(Arc::new(named));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, event = event.event, "the store cannot name a listener's device");
-                    return Next::Event(event);
-                }
+            if let Some(event) = named(event, registry.device_name(device).await) {
+                return Next::Event(event);
             }
+        }
+    }
+}
+
+/// The event with the keys that were looked up; `None` where the device is gone.
+fn named(
+    event: Arc<FeedEvent>,
+    name: Result<Option<DeviceName>, impl std::fmt::Display>,
+) -> Option<Arc<FeedEvent>> {
+    match name {
+        Ok(Some(name)) => {
+            let mut named = FeedEvent::clone(&event);
+            named.product_key = Some(name.product_key);
+            named.device_key = Some(name.device_key);
+            Some(Arc::new(named))
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::warn!(%error, event = event.event, "the store cannot tell whose event this is");
+            Some(event)
         }
     }
 }
@@ -171,6 +181,17 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_whose_keys_cannot_be_read_comes_without_and_that_of_a_deleted_device_does_not_come() {
+        let event = Arc::new(FeedEvent::new(UnixMillis(1), "offline"));
+        let name = DeviceName { product_key: "p".into(), device_key: "d".into() };
+        let found = named(Arc::clone(&event), Ok::<_, &str>(Some(name))).expect("it comes");
+        assert_eq!(found.device_key.as_deref(), Some("d"));
+        let unread = named(Arc::clone(&event), Err("a bad page")).expect("it comes");
+        assert_eq!((unread.event, &unread.device_key), ("offline", &None));
+        assert!(named(event, Ok::<_, &str>(None)).is_none());
+    }
 
     #[tokio::test]
     async fn a_follower_gets_what_is_published_after_it_came() {

@@ -245,6 +245,30 @@ fn an_unknown_name_without_a_finished_leaves_its_entry_when_the_handshake_ends()
     server.assert_alive();
 }
 
+#[test]
+fn a_server_that_stops_writes_down_what_it_knows_of_handshakes_under_way() {
+    let mut server = Server::start();
+    let mut device = server.device();
+    device.key.push_str("-unknown");
+    let mut unknown = Client::new(server.address, device, Protection::Ccm8);
+    unknown.ask_cookie();
+    unknown.take_server_hello();
+    let key_exchange = unknown.key_exchange();
+    let datagram = unknown.plain(HANDSHAKE, &key_exchange);
+    let mut wrong = server.client(Protection::Ccm8);
+    wrong.psk = vec![7; 16];
+    wrong.ask_cookie();
+    wrong.take_server_hello();
+    let flight = wrong.flight_5();
+    unknown.send(&datagram);
+    wrong.send(&flight);
+    server.stop();
+    let all = server.text(&["refused", "-o", "json", "--all"]);
+    for peer in [unknown.local_address(), wrong.local_address()] {
+        assert!(all.contains(&format!("\"{peer}\"")), "{peer}: {all}");
+    }
+}
+
 fn entries<'a>(refused: &'a Value, words: &str) -> Vec<&'a Value> {
     let all = refused.as_array().expect("a list");
     all.iter().filter(|entry| entry["detail"].as_str().unwrap_or_default().contains(words)).collect()

@@ -242,17 +242,20 @@ fn a_warning_that_the_limits_swallow_is_written_at_the_next_report() {
     let mut client = server.connect(Protection::Ccm8);
     let path = client.device.report_path();
     let body = r#"{"params":{"measurepoints":{"temp":1},"time":1700000000}}"#;
+    let mut say = |request: fn(u16, &str, &str) -> Vec<u8>| {
+        let mid = client.next_mid();
+        coap::code_of(&client.exchange(&request(mid, &path, body)), mid)
+    };
     // More than is written of one device in a second, and the report behind it.
-    for mid in 1..=300 {
-        client.say(&coap::get(mid, "nowhere"));
-    }
-    client.say(&coap::post(301, &path, body));
-    server.wait_for_metric("narrowgate_refusals_unlogged_total", |count| count > 0);
+    let rounds = (0..10).take_while(|_| {
+        (0..60).for_each(|_| assert_eq!(say(|mid, _, _| coap::get(mid, "nowhere")), 0x84));
+        server.metric("narrowgate_refusals_unlogged_total") == 0
+    });
+    assert!(rounds.count() < 10, "the machine is too slow for a flood");
+    assert_eq!(say(coap::post), 0x44);
     std::thread::sleep(Duration::from_millis(1100));
-    client.drain();
     for _ in 0..2 {
-        let mid = 1000 + client.next_mid();
-        assert_eq!(coap::code_of(&client.exchange(&coap::post(mid, &path, body)), mid), 0x44);
+        assert_eq!(say(coap::post), 0x44);
     }
     server.wait_for_json(&["device", "log", PRODUCT_KEY, &client.device.key, "--all"], |log| {
         log.matches("time_doubtful").count() == 1
