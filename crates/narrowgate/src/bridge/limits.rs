@@ -110,8 +110,8 @@ const COPIES_FOR: Duration = Duration::from_secs(10);
 /// Refusals that are remembered for it.
 const REMEMBERED_MAX: usize = 64;
 
-/// The last refusals by an alert, of ClientHellos mostly: a peer that repeats one, or somebody who copies it, is refused each time
-/// and told once.
+/// The last refusals by an alert, of ClientHellos mostly: a peer that repeats one, or somebody who copies it,
+/// is refused each time and told once.
 #[derive(Debug, Default)]
 pub(super) struct Copies(VecDeque<(Instant, SocketAddr, u64)>);
 

@@ -1,5 +1,5 @@
-//! Every refusal leaves an entry with its reason, in the device's log where the device is known, and goes to the
-//! listeners. A flood does not fill the store: beyond the limits of [`Class::entries_max`] and
+//! Every refusal leaves an entry with its reason, in the device's log where the device is known, and goes to
+//! the listeners. A flood does not fill the store: beyond the limits of [`Class::entries_max`] and
 //! [`ENTRIES_PER_SOURCE_MAX`], refusals are only counted, and so are copies of one that an alert answers.
 
 use std::{
@@ -90,8 +90,8 @@ impl Refusals {
         }
     }
 
-    /// Writes down and publishes a refusal by an alert, of a ClientHello mostly, if it is not a copy of one that
-    /// was.
+    /// Writes down and publishes a refusal by an alert, of a ClientHello mostly, if it is not a copy of one
+    /// that was.
     pub(super) fn record_alert(&self, refused: Refused, peer: SocketAddr) {
         let now = super::monotonic();
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
