@@ -1,13 +1,16 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
-//! The bridge publishes what is committed, in the order of the commits, with the times that the device's
-//! log has; any number of listeners follow. A listener that is slower than the fleet misses events
-//! and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
+//! The bridge publishes what is committed, with the times that the device's log has; any number of listeners
+//! follow. What goes through `ingest` comes in the order of the commits. A secret that was issued, and the
+//! refusal to issue one, are committed beside it: each is published after its commit and before the device is
+//! answered, but may change places with what was committed in the same moment, and its time, which is taken
+//! before it is committed, may be earlier than that of the event before it. A listener that is slower than the
+//! fleet misses events and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::sync::Arc;
 
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, DeviceName, UnixMillis},
     model::log::Reason,
     service::registry::Registry,
 };
@@ -140,7 +143,7 @@ impl Subscription {
 
     /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
     /// listener costs the bridge more than another, and none changes the order. Events of devices that were
-    /// deleted since are left out.
+    /// deleted since are left out; where the store cannot say whose it is, the event comes without keys.
     pub async fn next_named(&mut self, registry: &Registry) -> Next {
         loop {
             let event = match self.next().await {
@@ -148,12 +151,29 @@ impl Subscription {
                 other => return other,
             };
             let Some(device) = event.device else { return Next::Event(event) };
-            if let Ok(Some(name)) = registry.device_name(device).await {
-                let mut named = FeedEvent::clone(&event);
-                named.product_key = Some(name.product_key);
-                named.device_key = Some(name.device_key);
-                return Next::Event(Arc::new(named));
+            if let Some(event) = named(event, registry.device_name(device).await) {
+                return Next::Event(event);
             }
+        }
+    }
+}
+
+/// The event with the keys that were looked up; `None` where the device is gone.
+fn named(
+    event: Arc<FeedEvent>,
+    name: Result<Option<DeviceName>, impl std::fmt::Display>,
+) -> Option<Arc<FeedEvent>> {
+    match name {
+        Ok(Some(name)) => {
+            let mut named = FeedEvent::clone(&event);
+            named.product_key = Some(name.product_key);
+            named.device_key = Some(name.device_key);
+            Some(Arc::new(named))
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::warn!(%error, event = event.event, "the store cannot tell whose event this is");
+            Some(event)
         }
     }
 }
@@ -161,6 +181,17 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_whose_keys_cannot_be_read_comes_without_and_that_of_a_deleted_device_does_not_come() {
+        let event = Arc::new(FeedEvent::new(UnixMillis(1), "offline"));
+        let name = DeviceName { product_key: "p".into(), device_key: "d".into() };
+        let found = named(Arc::clone(&event), Ok::<_, &str>(Some(name))).expect("it comes");
+        assert_eq!(found.device_key.as_deref(), Some("d"));
+        let unread = named(Arc::clone(&event), Err("a bad page")).expect("it comes");
+        assert_eq!((unread.event, &unread.device_key), ("offline", &None));
+        assert!(named(event, Ok::<_, &str>(None)).is_none());
+    }
 
     #[tokio::test]
     async fn a_follower_gets_what_is_published_after_it_came() {

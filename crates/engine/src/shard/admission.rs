@@ -117,8 +117,8 @@ fn rank(address: IpAddr, slots: &BTreeMap<u64, u32>) -> Rank {
     (slots.len(), Reverse(oldest), address)
 }
 
-/// One subscriber owns a whole IPv6 /64.
-pub(super) fn group(address: IpAddr) -> IpAddr {
+/// Whose limits an address counts for: one subscriber owns a whole IPv6 /64.
+pub fn group(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {

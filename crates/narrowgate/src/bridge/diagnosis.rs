@@ -5,6 +5,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use narrowgate_dtls::{FailedFinished, Psk};
@@ -26,14 +27,16 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::refusals::{Bucket, Source};
+use super::limits::{Bucket, Origin};
 
-/// Refusals that are looked into at the same time.
+/// Refusals of one kind (wrong keys, unknown names) that are looked into at the same time.
 const AT_ONCE_MAX: usize = 2;
-/// Refusals that are looked into per second: each takes some milliseconds of a processor at most.
+/// Refusals of one kind that are looked into per second: each takes some milliseconds of a processor at most.
 const PER_SECOND_MAX: u32 = 20;
 /// Of one source (a device, or an address), so that a single loud one leaves some for the others.
 const PER_SOURCE_MAX: u32 = 5;
+/// How long a server that stops waits for what is being looked into.
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// Former secrets of the device that are tried, the newest.
 const FORMER_MAX: usize = 16;
 /// Devices of the same product whose secrets are tried: so many that were registered before the device, and
@@ -47,7 +50,7 @@ const UNEXPLAINED: &str =
 pub(super) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
                                        fits was not looked into: too many refusals at once";
 
-/// Which refusals may be looked into.
+/// Which refusals of one kind may be looked into.
 pub(super) struct Diagnoses {
     places: Arc<Semaphore>,
     bucket: Mutex<Bucket>,
@@ -60,10 +63,18 @@ impl Diagnoses {
     }
 
     /// A place for a refusal of this source, if there is one.
-    pub(super) fn admit(&self, source: Source) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn admit(&self, origin: Origin, now: Instant) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.take(source, super::monotonic()).then_some(place)
+        bucket.take(origin, now).then_some(place)
+    }
+
+    /// Returns when nothing is being looked into any more, or after `max`.
+    pub(super) async fn settle(&self, max: Duration) {
+        let all = self.places.acquire_many(AT_ONCE_MAX as u32);
+        if tokio::time::timeout(max, all).await.is_err() {
+            tracing::warn!("refusals that were being looked into are not in the log");
+        }
     }
 }
 
@@ -149,16 +160,46 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_looked_into_is_bounded_at_once_and_per_second() {
-        let diagnoses = Diagnoses::new();
-        let device = |number| Source::Device(DeviceId(number));
-        let held: Vec<_> = (0..10).filter_map(|number| diagnoses.admit(device(number))).collect();
+    fn claimed(address: u8, device: i64) -> Origin {
+        Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)))
+    }
+
+    #[test]
+    fn what_is_looked_into_is_bounded_at_once_and_per_second() {
+        let (diagnoses, now) = (Diagnoses::new(), Instant::now());
+        let held: Vec<_> = (0..10).filter_map(|number| diagnoses.admit(claimed(number, 1), now)).collect();
         assert_eq!(held.len(), AT_ONCE_MAX);
         drop(held);
-        let loud = Source::Address(IpAddr::from([10, 0, 0, 1]));
-        assert_eq!((0..100).filter(|_| diagnoses.admit(loud).is_some()).count(), PER_SOURCE_MAX as usize);
-        let others = (100..1000).filter(|number| diagnoses.admit(device(*number)).is_some()).count();
-        assert_eq!(others, PER_SECOND_MAX as usize - AT_ONCE_MAX - PER_SOURCE_MAX as usize);
+        let admitted = |origin| diagnoses.admit(origin, now).is_some();
+        assert_eq!((0..100).filter(|number| admitted(claimed(*number, 1))).count(), 3, "of one device");
+        let others = (100..=255).filter(|number| admitted(claimed(*number, i64::from(*number)))).count();
+        assert_eq!(others, PER_SECOND_MAX as usize - PER_SOURCE_MAX as usize);
+    }
+
+    #[test]
+    fn attack_210_four_loud_addresses_leave_some_for_others_in_every_second() {
+        let (diagnoses, start) = (Diagnoses::new(), Instant::now());
+        for second in 0..3 {
+            let admitted = |origin| diagnoses.admit(origin, start + Duration::from_secs(second)).is_some();
+            let loud = (0..400).filter(|n| admitted(claimed((n % 4) as u8, *n))).count();
+            assert_eq!(loud, 4 + PER_SECOND_MAX as usize / 2, "the first of each, and half");
+            assert_eq!((10..100).filter(|n| admitted(claimed(*n, 1000 + i64::from(*n)))).count(), 6);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stops_waits_for_what_is_looked_into_but_not_forever() {
+        let diagnoses = Diagnoses::new();
+        let place = diagnoses.admit(claimed(1, 1), Instant::now()).expect("there is room");
+        let work = async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(place);
+        };
+        let work = tokio::spawn(work);
+        diagnoses.settle(Duration::from_secs(60)).await;
+        assert_eq!(diagnoses.places.available_permits(), AT_ONCE_MAX);
+        work.await.expect("it ends");
+        let _never_done = diagnoses.admit(claimed(1, 1), Instant::now()).expect("there is room");
+        diagnoses.settle(Duration::from_millis(20)).await;
     }
 }

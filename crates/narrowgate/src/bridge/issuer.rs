@@ -1,5 +1,7 @@
 //! Secrets by dynamic activation, one after the other: the answers leave in the order in which the secrets were
 //! committed, so the secret that is valid in the end is the one that was delivered last (device protocol, section 3).
+//! Each is a transaction of its own, beside the batches of `ingest`: listeners hear of it before the device is
+//! answered, but not exactly in its place among what `ingest` commits in the same moment.
 
 use std::sync::Arc;
 

@@ -89,5 +89,10 @@ pub(super) fn collect(shards: &[ShardHandle], core: &Core) -> Vec<Metric> {
         "Refusals beyond the limit of entries per second: counted, not written down.",
         core.refusals.unlogged(),
     ));
+    metrics.push(Metric::counter(
+        "narrowgate_refusals_folded_total",
+        "Refusals by an alert that came again within seconds: counted, written down once.",
+        core.refusals.folded(),
+    ));
     metrics
 }

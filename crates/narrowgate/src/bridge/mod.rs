@@ -14,6 +14,7 @@ mod diagnosis;
 mod directory;
 mod ingest;
 mod issuer;
+mod limits;
 mod metrics;
 mod presence;
 mod products;
@@ -315,6 +316,7 @@ impl Gateway {
             }
         }
         self.core.issuer.flush().await;
+        self.core.refusals.settle().await;
         self.core.presence.flush();
         self.core.ingest.flush().await;
     }

@@ -1,14 +1,13 @@
-//! Every refusal leaves an entry with its reason, in the device's log where the device is known, and goes to the
-//! listeners. A flood does not fill the store: beyond [`ENTRIES_PER_SECOND_MAX`] refusals are only counted.
+//! Every refusal leaves an entry with its reason, in the device's log where the device is known, and goes to
+//! the listeners. A flood does not fill the store: beyond the limits of [`Class::entries_max`] and
+//! [`ENTRIES_PER_SOURCE_MAX`], refusals are only counted, and so are copies of one that an alert answers.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use narrowgate_dtls::{FailedFinished, KeyExchangeFault, RejectedKeyExchange};
@@ -23,13 +22,12 @@ use narrowgate_platform::{
 use super::{
     diagnosis::{self, Diagnoses},
     ingest::{After, Ingest},
+    limits::{Bucket, Class, Copies, Origin},
 };
 use crate::feed::{Feed, FeedEvent};
 
-/// Entries written per second at most; more refusals are counted as `unlogged`.
-const ENTRIES_PER_SECOND_MAX: u32 = 500;
-/// Entries written per second at most for one source (a device, or an address): a single loud one does not silence
-/// the others.
+/// Entries written per second at most for one source (a device, or an address) in each class: a single loud
+/// one does not silence the others.
 const ENTRIES_PER_SOURCE_MAX: u32 = 50;
 /// Characters of a foreign identity that an entry keeps.
 const IDENTITY_CHARACTERS_MAX: usize = 128;
@@ -56,43 +54,82 @@ pub(super) struct Refusals {
     clock: Arc<dyn Clock>,
     ingest: Ingest,
     feed: Feed,
-    bucket: Mutex<Bucket>,
+    /// One for each class.
+    buckets: Mutex<[Bucket; Class::ALL.len()]>,
+    copies: Mutex<Copies>,
     unlogged: AtomicU64,
-    diagnoses: Diagnoses,
+    folded: AtomicU64,
+    /// Of wrong keys.
+    keys: Diagnoses,
+    /// Of unknown names.
+    names: Diagnoses,
 }
 
 impl Refusals {
     pub(super) fn new(clock: Arc<dyn Clock>, ingest: Ingest, feed: Feed) -> Self {
+        let now = super::monotonic();
+        let bucket = |class: Class| Bucket::new(class.entries_max(), ENTRIES_PER_SOURCE_MAX, now);
         Self {
             clock,
             ingest,
             feed,
-            bucket: Mutex::new(Bucket::new(
-                ENTRIES_PER_SECOND_MAX,
-                ENTRIES_PER_SOURCE_MAX,
-                super::monotonic(),
-            )),
+            buckets: Mutex::new(Class::ALL.map(bucket)),
+            copies: Mutex::default(),
             unlogged: AtomicU64::new(0),
-            diagnoses: Diagnoses::new(),
+            folded: AtomicU64::new(0),
+            keys: Diagnoses::new(),
+            names: Diagnoses::new(),
         }
     }
 
-    /// Writes down and publishes one refusal.
+    /// Writes down and publishes the refusal of a handshake.
     pub(super) fn record(&self, refused: Refused, peer: SocketAddr) {
-        self.write(LogEvent::Refused, "refused", refused, peer);
+        let class = if refused.device.is_some() { Class::Handshake } else { Class::Stranger };
+        if self.admit(class, Origin::peer(peer.ip(), refused.device)) {
+            self.write(LogEvent::Refused, "refused", refused, peer);
+        }
     }
 
-    /// Writes down and publishes a warning, under the limits of refusals.
-    pub(super) fn warn(&self, warned: Refused, peer: SocketAddr) {
-        self.write(LogEvent::Warning, "warning", warned, peer);
+    /// Writes down and publishes a refusal by an alert, of a ClientHello mostly, if it is not a copy of one
+    /// that was.
+    pub(super) fn record_alert(&self, refused: Refused, peer: SocketAddr) {
+        let now = super::monotonic();
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if copies.has(peer, refused.reason, &refused.detail, now) {
+            self.folded.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        drop(copies);
+        self.record(refused, peer);
+    }
+
+    /// Writes down and publishes the refusal of this device's request.
+    pub(super) fn record_request(&self, device: DeviceId, refused: Refused, peer: SocketAddr) {
+        if self.admit(Class::Request, Origin::device(device)) {
+            self.write(LogEvent::Refused, "refused", refused, peer);
+        }
+    }
+
+    /// Writes down and publishes a warning about this device's request, under the limits of refusals, and
+    /// returns whether they permitted it.
+    pub(super) fn warn(&self, device: DeviceId, warned: Refused, peer: SocketAddr) -> bool {
+        let admitted = self.admit(Class::Request, Origin::device(device));
+        if admitted {
+            self.write(LogEvent::Warning, "warning", warned, peer);
+        }
+        admitted
+    }
+
+    fn admit(&self, class: Class, origin: Origin) -> bool {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = buckets[class as usize].take(origin, super::monotonic());
+        if !admitted {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
     }
 
     fn write(&self, event: LogEvent, name_of_event: &'static str, refused: Refused, peer: SocketAddr) {
-        let source = refused.device.map_or(Source::Address(peer.ip()), Source::Device);
-        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(source, super::monotonic()) {
-            self.unlogged.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
         let time = self.clock.now();
         let peer = peer.to_string();
         let Refused { device, name, identity, reason, code, detail } = refused;
@@ -142,7 +179,7 @@ impl Refusals {
             code: Some(742),
             detail,
         };
-        let Some(place) = self.diagnoses.admit(Source::Device(device)) else {
+        let Some(place) = self.keys.admit(Origin::peer(peer.ip(), Some(device)), super::monotonic()) else {
             return self.record(refused(diagnosis::NOT_EXAMINED.to_owned(), &identity), peer);
         };
         let this = Arc::clone(self);
@@ -150,9 +187,9 @@ impl Refusals {
             let named = identity.clone();
             let work = async move { diagnosis::of_wrong_key(&*store, &identity, device, &failed).await };
             let detail = diagnosis::aside(work).await;
-            drop(place);
             let detail = detail.unwrap_or_else(|| diagnosis::NOT_EXAMINED.to_owned());
             this.record(refused(detail, &named), peer);
+            drop(place);
         });
     }
 
@@ -166,7 +203,7 @@ impl Refusals {
     ) {
         let unknown = match (refused.reason, &refused.name) {
             (Some(reason @ (Reason::ProductUnknown | Reason::DeviceUnknown)), Some(name)) => {
-                let place = self.diagnoses.admit(Source::Address(peer.ip()));
+                let place = self.names.admit(Origin::peer(peer.ip(), None), super::monotonic());
                 place.map(|place| (place, reason, name.clone()))
             }
             _ => None,
@@ -176,17 +213,27 @@ impl Refusals {
         tokio::spawn(async move {
             let work = async move { diagnosis::of_unknown_name(&*store, reason, &name).await };
             let detail = diagnosis::aside(work).await.flatten();
-            drop(place);
             if let Some(detail) = detail {
                 refused.detail = detail;
             }
             this.record(refused, peer);
+            drop(place);
         });
     }
 
-    /// Refusals that were only counted.
+    /// Returns when everything that was being looked into is handed to ingest, or after some seconds.
+    pub(super) async fn settle(&self) {
+        tokio::join!(self.keys.settle(diagnosis::SETTLE_MAX), self.names.settle(diagnosis::SETTLE_MAX));
+    }
+
+    /// Refusals that were only counted, because there were too many.
     pub(super) fn unlogged(&self) -> u64 {
         self.unlogged.load(Ordering::Relaxed)
+    }
+
+    /// Copies of refusals that were written down.
+    pub(super) fn folded(&self) -> u64 {
+        self.folded.load(Ordering::Relaxed)
     }
 }
 
@@ -225,71 +272,9 @@ pub(super) fn shown_identity(identity: &[u8]) -> String {
     String::from_utf8_lossy(head).chars().take(IDENTITY_CHARACTERS_MAX).collect()
 }
 
-/// Who caused a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Source {
-    Device(DeviceId),
-    Address(IpAddr),
-}
-
-/// What was done in this second, in total and for each source: as many sources as the total at most.
-#[derive(Debug)]
-pub(super) struct Bucket {
-    total_max: u32,
-    per_source_max: u32,
-    taken: u32,
-    by_source: HashMap<Source, u32>,
-    second: Instant,
-}
-
-impl Bucket {
-    pub(super) fn new(total_max: u32, per_source_max: u32, now: Instant) -> Self {
-        Self { total_max, per_source_max, taken: 0, by_source: HashMap::new(), second: now }
-    }
-
-    pub(super) fn take(&mut self, source: Source, now: Instant) -> bool {
-        if now.saturating_duration_since(self.second).as_secs() >= 1 {
-            self.taken = 0;
-            self.by_source.clear();
-            self.second = now;
-        }
-        if self.taken >= self.total_max {
-            return false;
-        }
-        let of_source = self.by_source.entry(source).or_default();
-        if *of_source >= self.per_source_max {
-            return false;
-        }
-        *of_source += 1;
-        self.taken += 1;
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn a_flood_of_refusals_is_bounded_and_the_next_second_writes_again() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(ENTRIES_PER_SECOND_MAX, ENTRIES_PER_SOURCE_MAX, start);
-        let written = (0..10_000).filter(|n| bucket.take(Source::Device(DeviceId(*n)), start)).count();
-        assert_eq!(written, ENTRIES_PER_SECOND_MAX as usize);
-        assert!(bucket.take(Source::Device(DeviceId(1)), start + Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn one_loud_source_leaves_room_for_the_others() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(ENTRIES_PER_SECOND_MAX, ENTRIES_PER_SOURCE_MAX, start);
-        let loud = Source::Address(IpAddr::from([10, 0, 0, 1]));
-        let written = (0..10_000).filter(|_| bucket.take(loud, start)).count();
-        assert_eq!(written, ENTRIES_PER_SOURCE_MAX as usize);
-        assert!(bucket.take(Source::Device(DeviceId(1)), start));
-    }
 
     #[test]
     fn a_foreign_identity_is_shown_in_bounded_length() {

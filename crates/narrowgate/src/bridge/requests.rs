@@ -67,13 +67,13 @@ impl Requests {
     pub(super) fn refuse(&self, asker: &Asker, refusal: Refusal) {
         self.count(refusal.reason);
         let Refusal { reason, code, detail } = refusal;
-        self.refusals.record(entry(asker, reason, code, detail), asker.peer);
+        self.refusals.record_request(asker.grant.device, entry(asker, reason, code, detail), asker.peer);
     }
 
-    /// Writes down what was served and probably not meant.
-    pub(super) fn warn(&self, asker: &Asker, warning: Warning) {
+    /// Writes down what was served and probably not meant; returns whether the limits permitted it.
+    pub(super) fn warn(&self, asker: &Asker, warning: Warning) -> bool {
         let Warning { reason, detail } = warning;
-        self.refusals.warn(entry(asker, reason, None, detail), asker.peer);
+        self.refusals.warn(asker.grant.device, entry(asker, reason, None, detail), asker.peer)
     }
 
     /// Counts a request that was refused and is written down already.

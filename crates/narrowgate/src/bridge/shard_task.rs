@@ -108,8 +108,8 @@ enum Asked {
     Waiting,
     /// It runs with its key: what it will be when its Finished verifies.
     Admitted(Box<(Identity, Grant)>),
-    /// It runs with a decoy.
-    Refused,
+    /// It runs with a decoy, for this reason; `None`: that is written down, or the store could not answer.
+    Refused(Option<Box<(Refused, SocketAddr)>>),
 }
 
 /// A session and whose it is.
@@ -159,7 +159,10 @@ impl ShardTask {
                 }
                 Input::LookedUp(looked_up) => self.looked_up(*looked_up),
                 Input::ProductChanged(product_key) => self.product_changed(&product_key).await,
-                Input::Flush(done) => flushed = Some(done),
+                Input::Flush(done) => {
+                    self.record_all_held();
+                    flushed = Some(done);
+                }
             }
             self.finish_turn();
             if let Some(done) = flushed {
@@ -211,7 +214,9 @@ impl ShardTask {
                 self.core.refusals.record(refusals::of_stray(stray), peer);
             }
             ShardEvent::HandshakeEnded { handshake } => {
-                self.handshakes.remove(&handshake);
+                if let Some(Asked::Refused(Some(held))) = self.handshakes.remove(&handshake) {
+                    self.record_held(*held);
+                }
             }
         }
     }
@@ -251,7 +256,7 @@ impl ShardTask {
             // The handshake ended before the store answered.
             return;
         };
-        *asked = Asked::Refused;
+        *asked = Asked::Refused(None);
         let answer = match answer {
             Ok(lookup) => match decide(&identity, Some(&lookup)) {
                 Decision::Admit { secret, grant } => {
@@ -261,10 +266,20 @@ impl ShardTask {
                     PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
                 }
                 Decision::Refuse { reason, code, device, detail } => {
-                    let name = identity.map_or_else(|fault| fault.name, |identity| Some(identity.name));
+                    let (name, is_well_formed) = match identity {
+                        Ok(identity) => (Some(identity.name), true),
+                        Err(fault) => (fault.name, false),
+                    };
                     let reason = Some(reason);
                     let refused = Refused { device, name, identity: Some(shown), reason, code, detail };
-                    self.core.refusals.record_identity(refused, peer, &self.core.store);
+                    if is_well_formed {
+                        // Not yet: a write or a look at names while the handshake runs could be felt by the
+                        // peer, and a registered name causes none before the Finished.
+                        *asked = Asked::Refused(Some(Box::new((refused, peer))));
+                    } else {
+                        // That follows from its text, whoever is registered.
+                        self.core.refusals.record(refused, peer);
+                    }
                     PskAnswer::decoy()
                 }
             },
@@ -362,10 +377,38 @@ impl ShardTask {
     }
 
     fn wrong_key(&mut self, handshake: HandshakeId, peer: SocketAddr, failed: Box<FailedFinished>) {
-        // Without a grant it ran with a decoy, and its true cause is written down already.
-        if let Some(Asked::Admitted(admitted)) = self.handshakes.get(&handshake) {
-            let (identity, device) = (admitted.0.clone(), admitted.1.device);
-            self.core.refusals.diagnose(identity, device, peer, failed, Arc::clone(&self.core.store));
+        match self.handshakes.get_mut(&handshake) {
+            Some(Asked::Admitted(admitted)) => {
+                let (identity, device) = (admitted.0.clone(), admitted.1.device);
+                self.core.refusals.diagnose(identity, device, peer, failed, Arc::clone(&self.core.store));
+            }
+            // It ran with a decoy: here is the true cause.
+            Some(Asked::Refused(held)) => {
+                if let Some(held) = held.take() {
+                    self.record_held(*held);
+                }
+            }
+            Some(Asked::Waiting) | None => {}
+        }
+    }
+
+    /// Writes down why an identity was refused: at the first Finished of the handshake, as with a wrong key, or at
+    /// its end.
+    fn record_held(&self, (refused, peer): (Refused, SocketAddr)) {
+        self.core.refusals.record_identity(refused, peer, &self.core.store);
+    }
+
+    /// The same for the handshakes under way, of which nothing more will be heard.
+    fn record_all_held(&mut self) {
+        let held = self.handshakes.iter_mut().filter_map(|(handshake, asked)| match asked {
+            Asked::Refused(held) => held.take().map(|held| (handshake.slot, held)),
+            _ => None,
+        });
+        let mut held: Vec<_> = held.collect();
+        // In a fixed order, so that a run of the simulation can be repeated.
+        held.sort_unstable_by_key(|(slot, _)| *slot);
+        for (_, held) in held {
+            self.record_held(*held);
         }
     }
 
@@ -375,9 +418,8 @@ impl ShardTask {
             Refusal::VersionUnsupported(_) => Some(Reason::VersionUnsupported),
             _ => None,
         };
-        self.core
-            .refusals
-            .record(Refused { reason, detail: refusal.to_string(), ..Refused::default() }, peer);
+        let refused = Refused { reason, detail: refusal.to_string(), ..Refused::default() };
+        self.core.refusals.record_alert(refused, peer);
     }
 
     async fn request(&mut self, ticket: Ticket, request: &Request) {
@@ -407,9 +449,10 @@ impl ShardTask {
             Action::Store { writes, response, warning } => {
                 self.heard(grant.device, grant.mode, true);
                 if let (Some(warning), Some(known)) = (warning, self.sessions.get_mut(&ticket.session.slot))
-                    && !std::mem::replace(&mut known.warned, true)
+                    && !known.warned
                 {
-                    self.core.requests.warn(&asker, warning);
+                    // What the limits swallow is said at the next report.
+                    known.warned = self.core.requests.warn(&asker, warning);
                 }
                 let after = self.after_report(&writes, asker, ticket, response);
                 self.turn.writes.push_all(writes, after);

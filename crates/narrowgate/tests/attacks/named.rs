@@ -1,14 +1,19 @@
 //! What an operator reads of peers that cannot be served: in `narrowgate refused`, in plain words, and not
 //! more than is good.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use crate::{
-    client::{HANDSHAKE, Hello, Protection, extension, fragment, message},
+    client::{Client, HANDSHAKE, Hello, Protection, extension, fragment, message},
     handshake::{HANDSHAKE_FAILURE, assert_refused},
-    harness::Server,
+    harness::{HANDSHAKE_LIFETIME, Server},
 };
 
 const REFUSED: [&str; 3] = ["refused", "--limit", "1000"];
@@ -132,6 +137,136 @@ fn a_flood_of_other_protocols_from_forged_addresses_fills_no_log() {
     assert_refused(&client, &client.hello.datagram(), &[HANDSHAKE_FAILURE]);
     wait_for(&server, "no_common_cipher_suite", &[]);
     server.assert_alive();
+}
+
+/// Who repeats a ClientHello that is refused is refused each time and told once; who floods from several
+/// addresses hides nobody.
+#[test]
+fn attack_210_a_flood_of_refusals_hides_no_honest_one() {
+    let server = Server::start();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for number in 1..=12 {
+            let own = SocketAddr::from(([127, 98, 0, number], 0));
+            let mut loud = Client::at(own, server.address, server.device(), Protection::Ccm8);
+            let over = &over;
+            scope.spawn(move || {
+                for suite in (0x7000..0x7fff_u16).cycle() {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    loud.start_anew();
+                    loud.hello.suites = suite.to_be_bytes().to_vec();
+                    loud.ask_cookie();
+                    loud.send(&loud.hello.datagram());
+                }
+            });
+        }
+        server.wait_for_metric("narrowgate_refusals_unlogged_total", |count| count > 0);
+        for number in 1..=8 {
+            let mut device = server.device();
+            device.key.push_str("-unknown");
+            let own = SocketAddr::from(([127, 98, 1, number], 0));
+            let mut honest = Client::at(own, server.address, device, Protection::Ccm8);
+            honest.ask_cookie();
+            honest.take_server_hello();
+            let flight = honest.flight_5();
+            honest.send(&flight);
+            thread::sleep(Duration::from_millis(230));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    // The flood is over: what is written is all.
+    server.marker();
+    for number in 1..=8 {
+        let peer = format!("127.98.1.{number}:");
+        server.wait_for_json(&["refused", "--all"], |all| all.contains(&peer));
+    }
+    let unlogged = server.metric("narrowgate_refusals_unlogged_total");
+    assert!(unlogged > 100, "{unlogged}: it was no flood");
+    server.assert_alive();
+}
+
+#[test]
+fn a_copied_hello_is_refused_each_time_and_told_once() {
+    let server = Server::start();
+    let mut client = server.client(Protection::Ccm8);
+    client.hello.suites = vec![0x00, 0xa9];
+    client.ask_cookie();
+    for _ in 0..20 {
+        assert_refused(&client, &client.hello.datagram(), &[HANDSHAKE_FAILURE]);
+    }
+    let peer = client.local_address().to_string();
+    wait_for(&server, "no_common_cipher_suite", &[&peer]);
+    assert_eq!(entries(&server.json(&REFUSED), "00A9").len(), 1);
+    assert_eq!(server.metric("narrowgate_refusals_folded_total"), 19);
+    server.assert_alive();
+}
+
+/// Nothing is written down or looked up for a name while its handshake runs: a registered one causes nothing
+/// before the Finished, either, and who measures the server's load learns nothing.
+#[test]
+fn an_unknown_name_makes_no_work_before_its_finished_and_an_entry_at_once_after_it() {
+    let server = Server::start();
+    for protection in Protection::ALL {
+        let mut device = server.device();
+        device.key.push_str("-unknown");
+        let mut client = Client::new(server.address, device, protection);
+        let peer = client.local_address().to_string();
+        client.ask_cookie();
+        client.take_server_hello();
+        let flight = client.flight_5();
+        let (key_exchange, finished) = flight.split_at(13 + usize::from(flight[12]));
+        client.send(key_exchange);
+        server.marker();
+        thread::sleep(Duration::from_millis(300));
+        let before = server.text(&["refused", "-o", "json", "--all"]);
+        assert!(!before.contains(&peer), "{before}");
+        client.send(finished);
+        wait_for(&server, "device_unknown", &[&peer]);
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn an_unknown_name_without_a_finished_leaves_its_entry_when_the_handshake_ends() {
+    let server = Server::start();
+    let mut device = server.device();
+    device.key.push_str("-unknown");
+    let mut client = Client::new(server.address, device, Protection::Ccm8);
+    client.ask_cookie();
+    client.take_server_hello();
+    let key_exchange = client.key_exchange();
+    let datagram = client.plain(HANDSHAKE, &key_exchange);
+    client.send(&datagram);
+    server.marker();
+    thread::sleep(HANDSHAKE_LIFETIME);
+    wait_for(&server, "device_unknown", &[&client.local_address().to_string()]);
+    server.assert_alive();
+}
+
+#[test]
+fn a_server_that_stops_writes_down_what_it_knows_of_handshakes_under_way() {
+    let mut server = Server::start();
+    let mut device = server.device();
+    device.key.push_str("-unknown");
+    let mut unknown = Client::new(server.address, device, Protection::Ccm8);
+    unknown.ask_cookie();
+    unknown.take_server_hello();
+    let key_exchange = unknown.key_exchange();
+    let datagram = unknown.plain(HANDSHAKE, &key_exchange);
+    let mut wrong = server.client(Protection::Ccm8);
+    wrong.psk = vec![7; 16];
+    wrong.ask_cookie();
+    wrong.take_server_hello();
+    let flight = wrong.flight_5();
+    unknown.send(&datagram);
+    wrong.send(&flight);
+    server.stop();
+    let all = server.text(&["refused", "-o", "json", "--all"]);
+    for peer in [unknown.local_address(), wrong.local_address()] {
+        assert!(all.contains(&format!("\"{peer}\"")), "{peer}: {all}");
+    }
 }
 
 fn entries<'a>(refused: &'a Value, words: &str) -> Vec<&'a Value> {

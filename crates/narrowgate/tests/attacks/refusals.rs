@@ -1,6 +1,8 @@
 //! What a refused request leaves behind: an entry in the device's log and among the refusals of all, with a
 //! stable reason and the probable mistake, and a count in a metric.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
@@ -232,4 +234,31 @@ fn a_time_in_seconds_is_stored_with_one_warning() {
     let entries = entries(&server, &client);
     let [entry] = &entries[..] else { panic!("once in a session: {entries:?}") };
     assert_eq!((&entry["event"], &entry["reason"]), (&"warning".into(), &"time_doubtful".into()));
+}
+
+#[test]
+fn a_warning_that_the_limits_swallow_is_written_at_the_next_report() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let path = client.device.report_path();
+    let body = r#"{"params":{"measurepoints":{"temp":1},"time":1700000000}}"#;
+    let mut say = |request: fn(u16, &str, &str) -> Vec<u8>| {
+        let mid = client.next_mid();
+        coap::code_of(&client.exchange(&request(mid, &path, body)), mid)
+    };
+    // More than is written of one device in a second, and the report behind it.
+    let rounds = (0..10).take_while(|_| {
+        (0..60).for_each(|_| assert_eq!(say(|mid, _, _| coap::get(mid, "nowhere")), 0x84));
+        server.metric("narrowgate_refusals_unlogged_total") == 0
+    });
+    assert!(rounds.count() < 10, "the machine is too slow for a flood");
+    assert_eq!(say(coap::post), 0x44);
+    std::thread::sleep(Duration::from_millis(1100));
+    for _ in 0..2 {
+        assert_eq!(say(coap::post), 0x44);
+    }
+    server.wait_for_json(&["device", "log", PRODUCT_KEY, &client.device.key, "--all"], |log| {
+        log.matches("time_doubtful").count() == 1
+    });
+    server.assert_alive();
 }
