@@ -122,8 +122,8 @@ pub enum ShardEvent {
         /// What is wrong with it.
         fault: Discard,
     },
-    /// The peer used a Message ID again for another request, and got the answer to the first. Once in a
-    /// session.
+    /// The peer used a Message ID again for another request, which was taken for a duplicate of the first: it
+    /// got the answer to that, if there was one yet. Once in a session and EXCHANGE_LIFETIME at most.
     MessageIdReused {
         /// Who.
         session: SessionId,

@@ -72,10 +72,19 @@ pub fn malformed(fault: Discard) -> Refusal {
 pub fn message_id_reused(mid: u16) -> Warning {
     let detail = format!(
         "another request came under Message ID {mid}, which was used less than 247 s before; \
-         it was taken for a duplicate: answered as the first, and not stored. \
+         it was taken for a duplicate of the first: it gets the answer to that, and is not stored. \
          Count the Message ID up with each new request (RFC 7252, section 4.4)"
     );
     Warning { reason: Reason::MessageIdReused, detail }
+}
+
+/// The entry for a request that was served, and whose answer did not fit a record of its session.
+pub fn answer_too_large(bytes: usize, bytes_max: usize) -> Refusal {
+    let detail = format!(
+        "the answer has {bytes} bytes; a record of this session holds {bytes_max} \
+         (by its max_fragment_length, or else by the size of a datagram); it was answered 5.00"
+    );
+    Refusal::new(Reason::TooLarge, None, detail)
 }
 
 /// Refuses a request with a precondition (RFC 7252, sections 5.10.8.1 and 5.10.8.2): no topic has an
