@@ -130,7 +130,16 @@ pub enum ShardEvent {
         /// The Message ID.
         mid: u16,
     },
-    /// Something authentic arrived that was no request (a ping, a duplicate, an acknowledgement).
+    /// The answer to a request did not fit a record of its session, or a datagram: it was answered 5.00.
+    AnswerTooLarge {
+        /// Whose.
+        session: SessionId,
+        /// Bytes of the answer's message.
+        bytes: usize,
+        /// What it may have.
+        bytes_max: usize,
+    },
+    /// Something authentic arrived that was not a request (a ping, a duplicate, an acknowledgement).
     Heard {
         /// From whom.
         session: SessionId,

@@ -359,7 +359,7 @@ fn an_answer_that_is_too_large_or_none_leaves_the_exchange_open() {
     peer.receive(&post(1));
     let (exchange, _) = peer.request_received();
     let large = Response::new(Code::CONTENT).payload(vec![0; 1200]);
-    assert_eq!(peer.respond(exchange, large), Err(RespondError::TooLarge));
+    assert_eq!(peer.respond(exchange, large), Err(RespondError::TooLarge { bytes: 1206, bytes_max: 1152 }));
     assert_eq!(peer.respond(exchange, Response::new(Code::GET)), Err(RespondError::NotAResponse));
     peer.respond(exchange, Response::new(Code::INTERNAL_SERVER_ERROR)).expect("it is open");
     assert_eq!(peer.sent(), ["61a0000107"]);

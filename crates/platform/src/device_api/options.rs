@@ -184,6 +184,14 @@ mod tests {
     }
 
     #[test]
+    fn attack_028_an_answer_that_is_too_long_is_told_with_its_size_and_the_limit() {
+        let Refusal { reason, code, detail } = answer_too_large(609, 512);
+        assert_eq!((reason, code), (Reason::TooLarge, None));
+        assert!(detail.contains("has 609 bytes; a record of this session holds 512"), "{detail}");
+        assert!(detail.ends_with("it was answered 5.00"), "{detail}");
+    }
+
+    #[test]
     fn what_the_coap_layer_refuses_is_named_with_method_and_path() {
         let option = |number, fault| RequestFault::Option { number: OptionNumber(number), fault };
         for (fault, reason, words) in [
