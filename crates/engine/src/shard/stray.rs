@@ -87,7 +87,7 @@ impl fmt::Display for Stray {
                  use coaps:// instead of coap://",
             ),
             Self::Http => f.write_str("this looks like HTTP; this port speaks CoAP over DTLS 1.2"),
-            Self::Tls => f.write_str("this looks like TLS; this port speaks DTLS 1.2, the same over UDP"),
+            Self::Tls => f.write_str("this looks like TLS; use DTLS 1.2 over UDP"),
             Self::OtherVersions(offered) => offered.fmt(f),
             Self::Unknown([a, b, c, d]) => {
                 write!(f, "this is not DTLS (it begins with {a:02x} {b:02x} {c:02x} {d:02x}); ")?;

@@ -19,7 +19,7 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
     match refused.fault {
         RequestFault::MethodUnknown => {
             let detail =
-                format!("{asked}: CoAP code {} is no method that is served; use POST or GET", refused.method);
+                format!("{asked}: CoAP code {} is not a supported method; use POST or GET", refused.method);
             Refusal::new(Reason::MethodWrong, None, detail)
         }
         RequestFault::Proxying(number) => {
@@ -104,7 +104,7 @@ pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
         Some(format::TEXT_PLAIN) => Ok(format::TEXT_PLAIN),
         Some(other) => {
             let detail = format!(
-                "Accept asks for format {}; answers are 50 (application/json): \
+                "Accept asks for format {}; answers have format 50 (application/json): \
                  ask for that, or leave Accept out",
                 format_name(other)
             );
@@ -166,7 +166,7 @@ fn option_words(number: OptionNumber, fault: OptionFault) -> String {
             };
             format!("{name} has a length of {bytes} bytes{allowed}{hint}")
         }
-        OptionFault::Repeated => format!("{name} may stand in a request once, and stands there twice"),
+        OptionFault::Repeated => format!("{name} occurs twice; it may occur once"),
         OptionFault::NotText => format!("{name} is not UTF-8 text"),
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     fn what_the_coap_layer_refuses_is_named_with_method_and_path() {
         let option = |number, fault| RequestFault::Option { number: OptionNumber(number), fault };
         for (fault, reason, words) in [
-            (RequestFault::MethodUnknown, Reason::MethodWrong, "CoAP code 0.02 is no method"),
+            (RequestFault::MethodUnknown, Reason::MethodWrong, "CoAP code 0.02 is not a supported method"),
             (
                 RequestFault::Proxying(OptionNumber(35)),
                 Reason::OptionUnsupported,
@@ -221,7 +221,11 @@ mod tests {
                 Reason::OptionUnsupported,
                 "length of 300 bytes; 0 to 255 are allowed",
             ),
-            (option(17, OptionFault::Repeated), Reason::OptionUnsupported, "option 17 (Accept) may stand"),
+            (
+                option(17, OptionFault::Repeated),
+                Reason::OptionUnsupported,
+                "option 17 (Accept) occurs twice; it may occur once",
+            ),
             (
                 option(11, OptionFault::NotText),
                 Reason::OptionUnsupported,
