@@ -44,8 +44,8 @@ pub enum Event {
     /// again for a retransmission of the last one. An [`Event::Discarded`] follows.
     Refused(Box<RefusedRequest>),
     /// The peer used a Message ID again for another request, which is taken for a duplicate of the first: it
-    /// gets the answer to that, or none while that is worked on. This is firmware that does not count. Once in
-    /// [`crate::Params::exchange_lifetime`] at most. An [`Event::Discarded`] follows.
+    /// gets the answer to that, or none while that is worked on. This is firmware that does not count.
+    /// Once in [`crate::Params::exchange_lifetime`] at most. An [`Event::Discarded`] follows.
     MessageIdReused {
         /// The Message ID.
         mid: u16,

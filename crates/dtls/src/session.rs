@@ -63,8 +63,8 @@ pub enum Opened<'a> {
     FinishedAgain,
     /// The peer ends the session, by an alert of either level. Answer with [`Session::close_notify`].
     CloseNotify,
-    /// The peer ends the session because of an error, with this description, which is not close_notify. It is not answered (RFC 5246,
-    /// section 7.2.2).
+    /// The peer ends the session because of an error, with this description, which is not
+    /// close_notify. It is not answered (RFC 5246, section 7.2.2).
     FatalAlert(u8),
     /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell it by
     /// [`Session::close_notify`].
@@ -142,7 +142,7 @@ impl Session {
 
     fn open_alert<'a>(&mut self, content: &[u8]) -> Result<Opened<'a>, Discard> {
         match *content {
-            // RFC 5246 7.2.1: it is answered. Some releases of tinydtls send it as fatal, and wait for the answer.
+            // RFC 5246 7.2.1: it is answered. Some releases of tinydtls send it as fatal, and wait for that.
             [alert_level::WARNING | alert_level::FATAL, description]
                 if description == AlertDescription::CLOSE_NOTIFY.0 =>
             {

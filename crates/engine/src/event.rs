@@ -67,8 +67,8 @@ pub enum ShardEvent {
         /// What is wrong with it.
         rejected: Box<RejectedKeyExchange>,
     },
-    /// Another protocol than DTLS 1.2 came. The address is not proven; of each protocol it comes twice a minute
-    /// at most, after a few at once.
+    /// Another protocol than DTLS 1.2 came. The address is not proven; of each protocol it comes twice a
+    /// minute at most, after a few at once.
     Stray {
         /// Where it seems to have come from.
         peer: SocketAddr,

@@ -1,6 +1,6 @@
-"""Runs in the environment with DTLSSocket: one tinydtls context connects, closes and connects again; see helper.py.
+"""Runs in the environment with DTLSSocket: one tinydtls context connects, closes and connects again.
 
-The task has no requests. `responses` has one entry for each handshake that was completed.
+Task and answer are those of helper.py. The task has no requests. `responses` has one entry for each handshake that was completed.
 """
 
 import json

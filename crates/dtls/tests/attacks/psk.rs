@@ -194,7 +194,7 @@ fn an_identity_that_is_too_long_is_shown_as_far_as_its_fragment_goes() {
     while !world.wire.iter().any(|(_, _, datagram)| kind(datagram) == Kind::KeyExchange) {
         world.turn();
     }
-    // The first fragment of a ClientKeyExchange with a length of 5002, and another message in the same record.
+    // The first fragment of a ClientKeyExchange of 5002 bytes, and another message in the same record.
     let first = [&[16, 0, 0x13, 0x8a, 0, 2, 0, 0, 0, 0, 0, 6, 0x13, 0x88][..], b"name"].concat();
     let message = [first, [20, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 12].to_vec(), vec![7; 12]].concat();
     world.deliver_to_server(record(22, 0xfefd, 0, 40, &message));

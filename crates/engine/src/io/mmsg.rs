@@ -148,8 +148,8 @@ impl Mmsg {
             if let Err(Errno::EINVAL | Errno::ENETUNREACH) = result
                 && local != Local::Bound
             {
-                // Perhaps not an address of ours: a directed broadcast, as an IPv6 socket names it, or one that
-                // is gone. The error belongs to the first datagram, so only that one goes another way.
+                // Perhaps not an address of ours: a directed broadcast, as an IPv6 socket names it, or one
+                // that is gone. The error belongs to the first datagram, so only that one goes another way.
                 result = self.send_batch(socket, Local::Bound, batch.clone().take(1));
             }
             done += match result {
