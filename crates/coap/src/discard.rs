@@ -48,7 +48,7 @@ reasons! {
     OptionsTooMany = "options_too_many",
     /// Proxy-Uri or Proxy-Scheme. 5.05.
     Proxying = "proxying",
-    /// Seen before and answered: the stored answer is sent again.
+    /// Seen before and answered: the same answer is sent again.
     Duplicate = "duplicate",
     /// Its Message ID was seen before, under another request: answered as a duplicate of that, or not at all
     /// while that is worked on.

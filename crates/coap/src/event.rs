@@ -40,12 +40,12 @@ pub enum Event {
     },
     /// The peer asked for a sign of life and gets one: an empty confirmable message (RFC 7252, section 4.3).
     Ping,
-    /// A request of the peer was answered by 4.02, 4.05 or 5.05 without asking the application. An
-    /// [`Event::Discarded`] follows.
+    /// A request of the peer was answered by 4.02, 4.05 or 5.05 without asking the application. Not told
+    /// again for a retransmission of the last one. An [`Event::Discarded`] follows.
     Refused(Box<RefusedRequest>),
-    /// The peer used a Message ID again for another request, which is answered as a duplicate of the first:
-    /// firmware that does not count. At the first such request of an endpoint, once. An [`Event::Discarded`]
-    /// follows.
+    /// The peer used a Message ID again for another request, which is taken for a duplicate of the first: it
+    /// gets the answer to that, or none while that is worked on. This is firmware that does not count.
+    /// Once in [`crate::Params::exchange_lifetime`] at most. An [`Event::Discarded`] follows.
     MessageIdReused {
         /// The Message ID.
         mid: u16,

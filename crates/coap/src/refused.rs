@@ -12,6 +12,8 @@ use crate::{
 
 /// Uri-Path options that are shown of a refused request; a useful path has fewer.
 const SEGMENTS_MAX: usize = 32;
+/// Bytes of the path, in URI form, that are shown of a refused request.
+const PATH_BYTES_MAX: usize = 256;
 
 /// A well-formed request that was answered by 4.02, 4.05 or 5.05 and did not reach the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +52,9 @@ impl RefusedRequest {
         let mut path = UriPath::default();
         let segments = message.options().filter(|(number, _)| *number == OptionNumber::URI_PATH);
         for (_, segment) in segments.take(SEGMENTS_MAX) {
-            path.push(&String::from_utf8_lossy(segment));
+            // Only what may be shown is converted: a segment can fill the whole message.
+            let shown = &segment[..segment.len().min(PATH_BYTES_MAX)];
+            path.push_within(&String::from_utf8_lossy(shown), PATH_BYTES_MAX);
         }
         Self { method: message.code, path, fault }
     }
@@ -93,5 +97,31 @@ impl fmt::Display for RequestFault {
             }
             Self::OptionsTooMany { allowed } => write!(f, "more than {allowed} options"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path_of(segments: &[&[u8]]) -> String {
+        let mut bytes = vec![0x40, 0x02, 0, 1];
+        for (index, segment) in segments.iter().enumerate() {
+            let delta = if index == 0 { 11 } else { 0 };
+            let length = u16::try_from(segment.len().checked_sub(269).expect("a long one")).expect("16 bits");
+            bytes.push(delta << 4 | 14);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend_from_slice(segment);
+        }
+        let message = Message::parse(&bytes).expect("the test writes a message");
+        RefusedRequest::new(&message, RequestFault::MethodUnknown).path.as_str().to_owned()
+    }
+
+    #[test]
+    fn attack_111_a_path_is_shown_up_to_a_number_of_bytes() {
+        assert_eq!(path_of(&[&[b'a'; 16_000][..]]), format!("/{}", "a".repeat(255)));
+        assert_eq!(path_of(&[&[0xff; 16_000][..]]), format!("/{}", "%EF%BF%BD".repeat(28)));
+        assert_eq!(path_of(&["\u{fc}".repeat(8_000).as_bytes()]), format!("/{}", "%C3%BC".repeat(42)));
+        assert_eq!(path_of(&[&[b'/'; 300][..]; 40]), format!("/{}", "%2F".repeat(85)));
     }
 }

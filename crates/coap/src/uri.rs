@@ -38,6 +38,21 @@ impl UriPath {
         encode(segment, is_pchar, &mut self.text);
     }
 
+    /// Adds as much of a segment as fits into so many bytes of URI form in all.
+    pub(crate) fn push_within(&mut self, segment: &str, bytes_max: usize) {
+        if self.text.len() >= bytes_max {
+            return;
+        }
+        self.text.push('/');
+        for character in segment.chars() {
+            let before = self.text.len();
+            encode(character.encode_utf8(&mut [0; 4]), is_pchar, &mut self.text);
+            if self.text.len() > bytes_max {
+                return self.text.truncate(before);
+            }
+        }
+    }
+
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { text: String::with_capacity(bytes) }
     }

@@ -77,6 +77,10 @@ impl Listener {
         if message_seq > 0 && self.cookies.verify(subject) {
             return self.accept(now, datagram, &hello, rng, reply);
         }
+        // The hello that answers a HelloVerifyRequest has the next number.
+        if message_seq == limits::CLIENT_HELLO_MESSAGE_SEQ_MAX {
+            return FrontDoor::Discard(Discard::MessageSequence);
+        }
         if datagram.len() < hello_verify::DATAGRAM_BYTES {
             return FrontDoor::Discard(Discard::Amplification);
         }

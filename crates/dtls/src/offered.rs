@@ -70,7 +70,7 @@ impl fmt::Display for SuiteMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the peer offers ")?;
         match self.offered.count {
-            0 => f.write_str("none")?,
+            0 => f.write_str("no cipher suite")?,
             _ => self.offered.write(f, suite_name)?,
         }
         let expected = self.expected.iter().flatten().map(|suite| suite_name(suite.id()));
@@ -206,7 +206,7 @@ mod tests {
         );
         assert_eq!(
             mismatch(&[0x00ff], &[CipherSuite::PskAes128CbcSha256]),
-            "the peer offers none; expected is TLS_PSK_WITH_AES_128_CBC_SHA256 (00AE)"
+            "the peer offers no cipher suite; expected is TLS_PSK_WITH_AES_128_CBC_SHA256 (00AE)"
         );
         let many: Vec<u16> = (0x4000..0x4000 + 1000).filter(|&id| is_suite(id)).collect();
         let shown = mismatch(&many, &CipherSuite::ALL);

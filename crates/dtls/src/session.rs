@@ -61,10 +61,10 @@ pub enum Opened<'a> {
     Empty,
     /// The client repeats its Finished: it misses ours. Answer with [`Session::last_flight`].
     FinishedAgain,
-    /// The peer ends the session. Answer with [`Session::close_notify`].
+    /// The peer ends the session, by an alert of either level. Answer with [`Session::close_notify`].
     CloseNotify,
-    /// The peer ends the session because of an error, with this description. It is not answered (RFC 5246,
-    /// section 7.2.2).
+    /// The peer ends the session because of an error, with this description, which is not
+    /// close_notify. It is not answered (RFC 5246, section 7.2.2).
     FatalAlert(u8),
     /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell it by
     /// [`Session::close_notify`].
@@ -142,10 +142,13 @@ impl Session {
 
     fn open_alert<'a>(&mut self, content: &[u8]) -> Result<Opened<'a>, Discard> {
         match *content {
-            [alert_level::FATAL, description] => Ok(Opened::FatalAlert(description)),
-            [alert_level::WARNING, description] if description == AlertDescription::CLOSE_NOTIFY.0 => {
+            // RFC 5246 7.2.1: it is answered. Some releases of tinydtls send it as fatal, and wait for that.
+            [alert_level::WARNING | alert_level::FATAL, description]
+                if description == AlertDescription::CLOSE_NOTIFY.0 =>
+            {
                 Ok(Opened::CloseNotify)
             }
+            [alert_level::FATAL, description] => Ok(Opened::FatalAlert(description)),
             [alert_level::WARNING, description] if self.warnings < limits::WARNING_ALERTS_MAX => {
                 self.warnings += 1;
                 Ok(Opened::WarningAlert(description))
@@ -427,8 +430,18 @@ mod tests {
             }
             let mut record = sealed(&mut client, ContentType::ALERT, &[2, 40]);
             assert_eq!(server.open(&mut record), Ok(Opened::FatalAlert(40)));
-            let mut record = sealed(&mut client, ContentType::ALERT, &[2, 0]);
-            assert_eq!(server.open(&mut record), Ok(Opened::FatalAlert(0)), "fatal, whatever it says");
+        }
+    }
+
+    /// Some releases of tinydtls end their sessions by a close_notify of level fatal, and wait for an alert
+    /// before they begin another.
+    #[test]
+    fn attack_067_a_close_notify_is_one_at_either_level() {
+        for level in [1, 2] {
+            for (mut server, mut client) in pairs() {
+                let mut record = sealed(&mut client, ContentType::ALERT, &[level, 0]);
+                assert_eq!(server.open(&mut record), Ok(Opened::CloseNotify), "level {level}");
+            }
         }
     }
 }

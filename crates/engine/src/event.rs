@@ -67,7 +67,8 @@ pub enum ShardEvent {
         /// What is wrong with it.
         rejected: Box<RejectedKeyExchange>,
     },
-    /// Another protocol than DTLS 1.2 came. The address is not proven; comes a few times a minute at most.
+    /// Another protocol than DTLS 1.2 came. The address is not proven; of each protocol it comes twice a
+    /// minute at most, after a few at once.
     Stray {
         /// Where it seems to have come from.
         peer: SocketAddr,
@@ -122,15 +123,24 @@ pub enum ShardEvent {
         /// What is wrong with it.
         fault: Discard,
     },
-    /// The peer used a Message ID again for another request, and got the answer to the first. Once in a
-    /// session.
+    /// The peer used a Message ID again for another request, which was taken for a duplicate of the first: it
+    /// got the answer to that, if there was one yet. Once in a session and EXCHANGE_LIFETIME at most.
     MessageIdReused {
         /// Who.
         session: SessionId,
         /// The Message ID.
         mid: u16,
     },
-    /// Something authentic arrived that was no request (a ping, a duplicate, an acknowledgement).
+    /// The answer to a request did not fit a record of its session, or a datagram: it was answered 5.00.
+    AnswerTooLarge {
+        /// Whose.
+        session: SessionId,
+        /// Bytes of the answer's message.
+        bytes: usize,
+        /// What it may have.
+        bytes_max: usize,
+    },
+    /// Something authentic arrived that was not a request (a ping, a duplicate, an acknowledgement).
     Heard {
         /// From whom.
         session: SessionId,

@@ -43,7 +43,8 @@ pub enum Local {
 
 impl Local {
     /// The server's end for a datagram that was sent to `address` and arrived on `interface`. Nothing can
-    /// leave from a group's address: there the kernel has to choose.
+    /// leave from a group's address: there the kernel has to choose. A directed broadcast looks like any
+    /// other address here; the socket leaves the choice to the kernel when it sends.
     pub fn of(address: IpAddr, interface: u32) -> Self {
         match address.to_canonical() {
             any if any.is_multicast() || any.is_unspecified() => Self::Bound,

@@ -284,7 +284,8 @@ impl Ledger {
             | ShardEvent::WrongKey { .. }
             | ShardEvent::KeyExchangeRejected { .. }
             | ShardEvent::Stray { .. }
-            | ShardEvent::RequestRefused { .. } => {}
+            | ShardEvent::RequestRefused { .. }
+            | ShardEvent::AnswerTooLarge { .. } => {}
         }
         Ok(())
     }

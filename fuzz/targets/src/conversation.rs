@@ -344,6 +344,7 @@ impl<'a> Conversation<'a> {
                 | ShardEvent::RequestRefused { .. }
                 | ShardEvent::Malformed { .. }
                 | ShardEvent::MessageIdReused { .. }
+                | ShardEvent::AnswerTooLarge { .. }
                 | ShardEvent::Heard { .. } => {}
             }
         }

@@ -43,6 +43,13 @@ def _whole_life(world):
     check(wait_for_refusal(gateway, device, "already_activated")["code"] == 771, "the log does not have code 771")
 
 
+@case("tinydtls closes a session, hears an answer, and connects again from the same context")
+def _closed_by_tinydtls(world):
+    gateway = world.gateway
+    device = create_device(gateway)
+    aiocoap_tinydtls.connect_and_close_twice(gateway.target(device.identity(), device.key, CCM8))
+
+
 @case("a new secret supersedes the one before")
 def _superseded(world):
     gateway = world.gateway

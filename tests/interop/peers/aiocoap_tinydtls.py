@@ -11,5 +11,14 @@ SUITES = (CCM8,)
 
 def exchange(target, requests):
     """One handshake and the requests over it."""
+    return _by_helper("aiocoap_helper.py", target, requests)
+
+
+def connect_and_close_twice(target):
+    """Two sessions of one tinydtls context, each closed by it; raises where one does not begin or end."""
+    _by_helper("tinydtls_again_helper.py", target, [])
+
+
+def _by_helper(program, target, requests):
     python = need(TOOLS / "venv" / "bin" / "python", "the Python environment of aiocoap")
-    return exchange_by_helper([python, str(Path(__file__).with_name("aiocoap_helper.py"))], target, requests)
+    return exchange_by_helper([python, str(Path(__file__).with_name(program))], target, requests)

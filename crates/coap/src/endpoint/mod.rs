@@ -11,11 +11,13 @@
 
 mod receive;
 mod send;
+mod told;
 
 use std::{collections::VecDeque, time::Instant};
 
 pub use send::{RequestError, RespondError};
 
+use self::told::Told;
 use crate::{
     budget::Budget,
     dedup::StoredAnswers,
@@ -30,6 +32,8 @@ use crate::{
 
 /// One side of one association. After every call, events and messages are to be drained.
 ///
+/// Beside what [`Endpoint::is_idle`] asks about it remembers, in some 50 bytes, what was told of its peer.
+///
 /// All methods of one endpoint must be given the same [`Budget`], and [`Endpoint::release`] must be called before it is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -38,8 +42,8 @@ pub struct Endpoint {
     /// Counts exchanges and requests; half of what names each.
     serial: u32,
     next_mid: u16,
-    /// Whether [`Event::MessageIdReused`] was told.
-    reuse_told: bool,
+    /// In a box of its own, because few peers give rise to it.
+    told: Option<Box<Told>>,
 }
 
 const _: () = assert!(size_of::<Endpoint>() <= 32, "there is one in each of a million sessions");
@@ -79,7 +83,7 @@ impl Endpoint {
     /// An endpoint whose first own message has this Message ID; RFC 7252 4.4 advises a random one.
     #[must_use]
     pub const fn new(first_mid: u16) -> Self {
-        Self { stored: None, active: None, serial: 0, next_mid: first_mid, reuse_told: false }
+        Self { stored: None, active: None, serial: 0, next_mid: first_mid, told: None }
     }
 
     /// Does what is due: acknowledges requests that take long, sends again, gives up, forgets answers whose time is over.
@@ -243,6 +247,10 @@ impl Endpoint {
     ) {
         let stored = self.stored.get_or_insert_with(|| Box::new(StoredAnswers::new(now)));
         budget.charge(stored.insert(mid, request, expires, answer));
+    }
+
+    fn told(&mut self) -> &mut Told {
+        self.told.get_or_insert_default()
     }
 
     fn active(&mut self) -> &mut Active {

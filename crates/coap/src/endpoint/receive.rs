@@ -45,7 +45,7 @@ impl Endpoint {
                 self.event(Event::Ping);
             }
             Kind::NonConfirmable if message.code == Code::EMPTY => self.discard(Discard::EmptyMalformed),
-            Kind::Confirmable | Kind::NonConfirmable if self.replay(message) => {}
+            Kind::Confirmable | Kind::NonConfirmable if self.replay(now, message, params) => {}
             Kind::Confirmable | Kind::NonConfirmable if message.code.is_request() => {
                 self.receive_request(now, message, params, budget);
             }
@@ -69,7 +69,7 @@ impl Endpoint {
     /// non-confirmable message is not acknowledged, not even one that has the Message ID of a confirmable
     /// one. Another request under the same Message ID is no duplicate, but to run it would let the duplicate
     /// of an earlier request run that follows it: the peer has to count.
-    fn replay(&mut self, message: &Message<'_>) -> bool {
+    fn replay(&mut self, now: Instant, message: &Message<'_>, params: &Params) -> bool {
         let mid = message.mid;
         let may_acknowledge = message.kind == Kind::Confirmable;
         if let Some(answer) = self.stored_answer(mid) {
@@ -78,7 +78,8 @@ impl Endpoint {
                 self.transmit(Transmit::Stored { mid });
             }
             let known = self.stored.as_ref().map_or(Fingerprint::UNKNOWN, |stored| stored.request(mid));
-            self.discard_duplicate(message, known, Discard::Duplicate);
+            let reason = self.duplicate(now, message, known, params).unwrap_or(Discard::Duplicate);
+            self.discard(reason);
             return true;
         }
         let mut exchanges = self.active.iter().flat_map(|active| &active.exchanges);
@@ -87,27 +88,33 @@ impl Endpoint {
         if may_acknowledge && exchange.stage == Stage::Acknowledged {
             self.transmit_empty(Kind::Acknowledgement, mid);
         }
-        self.discard_duplicate(message, known, Discard::DuplicateWorking);
+        let reason = self.duplicate(now, message, known, params).unwrap_or(Discard::DuplicateWorking);
+        self.discard(reason);
         true
     }
 
-    /// Counts a duplicate of a request whose fingerprint is `known`, under `reason` where it is the same
-    /// request.
-    fn discard_duplicate(&mut self, message: &Message<'_>, known: Fingerprint, reason: Discard) {
+    /// Compares a duplicate with the request whose fingerprint is `known`: what it is counted as if it is
+    /// another request, which is told.
+    fn duplicate(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        known: Fingerprint,
+        params: &Params,
+    ) -> Option<Discard> {
         if !known.differs(Fingerprint::of(message)) {
-            return self.discard(reason);
+            return None;
         }
-        if !self.reuse_told {
-            self.reuse_told = true;
+        if self.told().is_reuse_news(now, params.exchange_lifetime) {
             self.event(Event::MessageIdReused { mid: message.mid });
         }
-        self.discard(Discard::DuplicateDiffers);
+        Some(Discard::DuplicateDiffers)
     }
 
     fn receive_request(&mut self, now: Instant, message: &Message<'_>, params: &Params, budget: &mut Budget) {
         let request = match Request::from_message(message, params.options_max) {
             Ok(request) => request,
-            Err(fault) => return self.refuse(message, fault),
+            Err(fault) => return self.refuse(now, message, fault, params),
         };
         let cost = Exchange::COST + message.content_bytes();
         if let Some(reason) = self.limit_reached(cost, params, budget) {
@@ -148,9 +155,14 @@ impl Endpoint {
         }
     }
 
-    /// Answers a request that the application does not get to see. The answer depends on nothing but the request, so it need not be stored.
-    fn refuse(&mut self, message: &Message<'_>, fault: RequestFault) {
+    /// Answers a request that the application does not get to see. The answer depends on nothing but the
+    /// request, so it need not be stored; a retransmission is answered again and told no more.
+    fn refuse(&mut self, now: Instant, message: &Message<'_>, fault: RequestFault, params: &Params) {
         self.answer(message, fault.response());
+        let request = Fingerprint::of(message);
+        if !self.told().is_refusal_news(now, params.exchange_lifetime, message.mid, request) {
+            return self.discard(Discard::Duplicate);
+        }
         self.event(Event::Refused(Box::new(RefusedRequest::new(message, fault))));
         self.discard(fault.into());
     }

@@ -24,8 +24,13 @@ pub enum RespondError {
     #[error("the code of the response is not a response code")]
     NotAResponse,
     /// The message would be larger than [`Params::message_bytes_max`]. The exchange stays open.
-    #[error("the response does not fit into one message")]
-    TooLarge,
+    #[error("the response has {bytes} bytes and does not fit into one message of {bytes_max}")]
+    TooLarge {
+        /// Bytes of the message.
+        bytes: usize,
+        /// What it may have.
+        bytes_max: usize,
+    },
 }
 
 /// Why a request was not sent.
@@ -186,5 +191,8 @@ fn emit_response(
     let bytes = response.into_message(kind, mid, token);
     // A stored answer has a length of 16 bits, as a datagram has.
     let bytes_max = params.message_bytes_max.min(usize::from(u16::MAX));
-    if bytes.len() > bytes_max { Err(RespondError::TooLarge) } else { Ok(bytes) }
+    if bytes.len() > bytes_max {
+        return Err(RespondError::TooLarge { bytes: bytes.len(), bytes_max });
+    }
+    Ok(bytes)
 }

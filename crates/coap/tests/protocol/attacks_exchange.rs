@@ -287,9 +287,30 @@ fn attack_215_another_request_under_a_message_id_of_an_earlier_one_is_told_once(
     }
     assert_eq!(told(&mut peer), ["told", "duplicate_differs", "duplicate_differs", "duplicate_differs"]);
     assert_eq!(peer.reply_to("41 03 0001 07 b1 61 ff 31"), answer);
-    assert_eq!(told(&mut peer), ["duplicate_differs"], "once in a session");
+    assert_eq!(told(&mut peer), ["duplicate_differs"], "once");
     assert_eq!(peer.reply_to("41 02 0001 07 b1 61 ff 31"), answer);
     assert_eq!(told(&mut peer), ["duplicate"]);
+}
+
+#[test]
+fn attack_215_a_message_id_that_is_reused_for_long_is_told_once_in_an_exchange_lifetime() {
+    let mut peer = Peer::new();
+    let start = peer.now;
+    let mut when = Vec::new();
+    for second in (0..1000).step_by(10) {
+        peer.now = start + Duration::from_secs(second);
+        peer.receive(&format!("41 02 0001 07 b1 61 ff {second:04x}"));
+        for event in peer.events() {
+            match event {
+                Event::Request { exchange, .. } => {
+                    peer.respond(exchange, Response::new(Code::CHANGED)).expect("it is open");
+                }
+                Event::MessageIdReused { mid: 1 } => when.push(second),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(when, [10, 260, 510, 760]);
 }
 
 #[test]
@@ -338,7 +359,7 @@ fn an_answer_that_is_too_large_or_none_leaves_the_exchange_open() {
     peer.receive(&post(1));
     let (exchange, _) = peer.request_received();
     let large = Response::new(Code::CONTENT).payload(vec![0; 1200]);
-    assert_eq!(peer.respond(exchange, large), Err(RespondError::TooLarge));
+    assert_eq!(peer.respond(exchange, large), Err(RespondError::TooLarge { bytes: 1206, bytes_max: 1152 }));
     assert_eq!(peer.respond(exchange, Response::new(Code::GET)), Err(RespondError::NotAResponse));
     peer.respond(exchange, Response::new(Code::INTERNAL_SERVER_ERROR)).expect("it is open");
     assert_eq!(peer.sent(), ["61a0000107"]);

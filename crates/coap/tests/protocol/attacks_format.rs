@@ -33,7 +33,8 @@ fn is_refused(text: &str, code: &str, words: &str, reason: Discard) {
     let payload = if words.is_empty() { String::new() } else { format!("ff{}", hex::encode(words)) };
     assert_eq!(peer.reply_to(text), [format!("60{code}{mid}{payload}")], "{text}");
     assert_eq!(peer.discards(), [reason], "{text}");
-    let non = format!("5{}", &text[1..]);
+    // Under another Message ID, or it would be the same request once more.
+    let non = format!("5{} 1fff{}", &text[1..5], &text[10..]);
     assert_eq!(peer.reply_to(&non), [format!("50{code}0a00{payload}")], "{non}");
     let events = peer.events();
     assert!(matches!(&events[..], [Event::Refused(_), Event::Discarded(it)] if *it == reason), "{events:?}");
@@ -141,6 +142,30 @@ fn attack_111_a_refused_request_is_told_with_its_method_and_path() {
         let [Event::Refused(refused), Event::Discarded(_)] = &events[..] else { panic!("{events:?}") };
         assert_eq!((refused.method, refused.path.as_str()), (Code::POST, path));
     }
+}
+
+#[test]
+fn attack_111_a_retransmission_of_a_refused_request_is_answered_and_not_told_again() {
+    let mut peer = Peer::new();
+    let told = |peer: &mut Peer| peer.events().iter().any(|event| matches!(event, Event::Refused(_)));
+    let request = "40 02 100e b1 61 20";
+    let answer = peer.reply_to(request);
+    assert!(told(&mut peer) && !answer.is_empty());
+    for _ in 0..4 {
+        assert_eq!(peer.reply_to(request), answer);
+        assert_eq!(peer.discards(), [Discard::Duplicate]);
+    }
+    // Another Message ID, and another request under the same one.
+    for other in ["40 02 100f b1 61 20", "40 02 100f b1 62 20"] {
+        peer.receive(other);
+        assert!(told(&mut peer), "{other}");
+        peer.receive(other);
+        assert!(!told(&mut peer), "{other}");
+    }
+    // It persists: firmware that does not count.
+    peer.now += peer.params.exchange_lifetime;
+    peer.receive("40 02 100f b1 62 20");
+    assert!(told(&mut peer));
 }
 
 #[test]

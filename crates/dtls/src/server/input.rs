@@ -171,7 +171,10 @@ impl ServerHandshake {
         let bytes = header.length.saturating_sub(2);
         // Only the first fragment tells whose identity it is; a vector has 65,535 bytes at most.
         if is_awaited && header.fragment_offset == 0 && bytes <= usize::from(u16::MAX) {
-            self.reject_key_exchange(reader.rest(), KeyExchangeFault::TooLong(bytes));
+            // Another message may follow in the record.
+            let rest = reader.rest();
+            let fragment = &rest[..rest.len().min(header.fragment_length)];
+            self.reject_key_exchange(fragment, KeyExchangeFault::TooLong(bytes));
         }
     }
 

@@ -189,6 +189,21 @@ fn an_identity_that_is_too_long_to_be_put_together_is_told_once_and_met_with_sil
 }
 
 #[test]
+fn an_identity_that_is_too_long_is_shown_as_far_as_its_fragment_goes() {
+    let mut world = World::new(server_config(), client_config(Protection::Ccm8), 1);
+    while !world.wire.iter().any(|(_, _, datagram)| kind(datagram) == Kind::KeyExchange) {
+        world.turn();
+    }
+    // The first fragment of a ClientKeyExchange of 5002 bytes, and another message in the same record.
+    let first = [&[16, 0, 0x13, 0x8a, 0, 2, 0, 0, 0, 0, 0, 6, 0x13, 0x88][..], b"name"].concat();
+    let message = [first, [20, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 12].to_vec(), vec![7; 12]].concat();
+    world.deliver_to_server(record(22, 0xfefd, 0, 40, &message));
+    world.drain(&mut |_, _| false);
+    let expected = RejectedKeyExchange { identity: b"name".to_vec(), fault: KeyExchangeFault::TooLong(5000) };
+    assert_eq!(world.key_exchanges_rejected, [expected]);
+}
+
+#[test]
 fn attack_080_the_published_key_opens_a_session() {
     for protection in PROTECTIONS {
         let published = hex::decode("414140de5dae2223b00361a396177a9c").expect("hex");

@@ -31,6 +31,12 @@ fn attack_048_a_hello_has_a_message_seq_of_at_most_3_and_its_answer_has_the_same
     for number in 0..=3 {
         for hello in [Hello::new(), bad.clone()] {
             let datagram = Hello { message_seq: number, sequence: 7, ..hello }.datagram();
+            if number == 3 {
+                // The answer to a fourth HelloVerifyRequest would have a number that is not taken.
+                assert!(matches!(door.knock(&datagram), FrontDoor::Discard(Discard::MessageSequence)));
+                assert!(door.reply.is_empty());
+                continue;
+            }
             assert!(matches!(door.knock(&datagram), FrontDoor::HelloVerify), "{number}");
             assert_eq!((door.reply.len(), door.reply[10], message_seq(&door.reply)), (44, 7, number));
         }

@@ -144,7 +144,15 @@ impl Mmsg {
         while let Some((Path { local, .. }, _)) = outbox.iter_from(done).next() {
             let same = outbox.iter_from(done).take(BATCH).take_while(|(path, _)| path.local == local).count();
             let batch = outbox.iter_from(done).take(same);
-            done += match self.send_batch(socket, local, batch.clone()) {
+            let mut result = self.send_batch(socket, local, batch.clone());
+            if let Err(Errno::EINVAL | Errno::ENETUNREACH) = result
+                && local != Local::Bound
+            {
+                // Perhaps not an address of ours: a directed broadcast, as an IPv6 socket names it, or one
+                // that is gone. The error belongs to the first datagram, so only that one goes another way.
+                result = self.send_batch(socket, Local::Bound, batch.clone().take(1));
+            }
+            done += match result {
                 Ok(sent) if sent > 0 => {
                     stats.add(Counter::DatagramsSent, sent as u64);
                     let bytes: usize = batch.take(sent).map(|(_, datagram)| datagram.len()).sum();

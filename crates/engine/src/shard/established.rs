@@ -265,15 +265,21 @@ impl Shard {
         };
         established.in_flight -= 1;
         self.requests_in_flight -= 1;
+        let is_success = response.code.class() < 4;
         let shorter = answers::shorter(&response);
         let params = answers::params(&self.config.coap, established.dtls.plaintext_bytes_max());
         let mut respond = |response| {
             established.endpoint.respond(now, ticket.exchange, response, &params, &mut self.budget)
         };
         let mut sent = respond(response);
-        if sent == Err(RespondError::TooLarge) {
+        if let Err(RespondError::TooLarge { bytes, bytes_max }) = sent {
             self.stats.count(Counter::MessagesTooLarge);
             sent = respond(shorter);
+            // An error says by its code what it is; a success has become a failure.
+            if is_success {
+                let session = ticket.session;
+                self.events.push_back(ShardEvent::AnswerTooLarge { session, bytes, bytes_max });
+            }
         }
         self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
         self.transmit(slot);

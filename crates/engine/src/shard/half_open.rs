@@ -64,9 +64,10 @@ impl Shard {
                 self.stats.count(Counter::HelloVerifies);
                 self.outbox.push(path, &self.scratch);
                 // A client of DTLS 1.3 alone goes no further.
-                self.tell_stray(now, path.peer, || {
-                    hello_without_dtls_1_2(datagram).map(Stray::OtherVersions)
-                });
+                if self.strays.has_room_for_versions(now) {
+                    let offered = hello_without_dtls_1_2(datagram);
+                    self.tell_stray(now, path.peer, offered.map(Stray::OtherVersions));
+                }
             }
             FrontDoor::Refuse(refusal) => {
                 self.stats.count(Counter::HandshakesFailed);

@@ -177,18 +177,14 @@ impl Shard {
             DatagramKind::Protected => self.route(now, path, datagram, Counter::LostAssociation),
             _ => {
                 self.stats.count(Counter::NotDtls);
-                self.tell_stray(now, path.peer, || Stray::of(datagram));
+                self.tell_stray(now, path.peer, Stray::of(datagram));
             }
         }
     }
 
-    /// Tells the platform of another protocol, within limits; `stray` is asked only where there is room for
-    /// it.
-    fn tell_stray(&mut self, now: Instant, peer: SocketAddr, stray: impl FnOnce() -> Option<Stray>) {
-        if !self.strays.has_room(now) {
-            return;
-        }
-        if let Some(stray) = stray()
+    /// Tells the platform of another protocol, within limits.
+    fn tell_stray(&mut self, now: Instant, peer: SocketAddr, stray: Option<Stray>) {
+        if let Some(stray) = stray
             && self.strays.permit(now, peer.ip(), stray)
         {
             self.events.push_back(ShardEvent::Stray { peer, stray });

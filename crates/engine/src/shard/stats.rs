@@ -77,7 +77,8 @@ counters! {
     Responses => "responses",
     /// Responses that came after their session or exchange was gone.
     ResponsesLate => "responses_late",
-    /// Answers that did not fit the session's record size, or a datagram: a shorter one was sent instead.
+    /// Messages that did not fit the session's record size, or a datagram: an answer was sent shorter or as
+    /// 5.00, another message not at all.
     MessagesTooLarge => "messages_too_large",
     /// Sessions closed by the peer.
     ClosedByPeer => "sessions_closed_by_peer",

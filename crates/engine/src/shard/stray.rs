@@ -2,8 +2,9 @@
 //! operator should read which device talks the wrong one. The addresses are not proven, so what is told is
 //! bounded, whoever sends what.
 //!
-//! Limits: `BURST` reports at once and one more every `REFILL` per shard; of one address (IPv6: /64) and
-//! protocol one every `QUIET`. What is not told is still counted.
+//! Limits, per shard: of each protocol `BURST` reports at once and one more every `REFILL`, so that the noise
+//! of scanners takes no report from a device; of one address (IPv6: /64) and protocol one every `QUIET`. All
+//! are counted, those of other versions among the HelloVerifyRequests that they get.
 
 use std::{
     collections::VecDeque,
@@ -17,14 +18,16 @@ use narrowgate_dtls::OfferedVersions;
 
 use super::admission::group;
 
-/// Reports at once.
+/// Protocols that are told apart.
+const KINDS: usize = 5;
+/// Reports at once, of one protocol.
 const BURST: u32 = 8;
-/// Time until one more report is permitted.
+/// Time until one more report of that protocol is permitted.
 const REFILL: Duration = Duration::from_secs(30);
 /// An address is reported again after this time.
 const QUIET: Duration = Duration::from_secs(600);
 /// Reports that are remembered: no more are made in `QUIET`.
-const REMEMBERED_MAX: usize = BURST as usize + (QUIET.as_secs() / REFILL.as_secs()) as usize;
+const REMEMBERED_MAX: usize = KINDS * (BURST as usize + (QUIET.as_secs() / REFILL.as_secs()) as usize);
 
 /// Record versions of all that is DTLS begin with this byte.
 const DTLS_MAJOR: u8 = 0xfe;
@@ -44,6 +47,9 @@ pub enum Stray {
     Unknown([u8; 4]),
 }
 
+/// The kind of [`Stray::OtherVersions`].
+const OTHER_VERSIONS: usize = 3;
+
 impl Stray {
     /// Names a datagram that is no DTLS; `None` for what is too short to be anything, and for broken DTLS.
     pub(super) fn of(datagram: &[u8]) -> Option<Self> {
@@ -61,8 +67,15 @@ impl Stray {
         (major != DTLS_MAJOR).then_some(Self::Unknown(first))
     }
 
-    fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
+    /// Which protocol, below `KINDS`.
+    const fn kind(&self) -> usize {
+        match self {
+            Self::PlainCoap => 0,
+            Self::Http => 1,
+            Self::Tls => 2,
+            Self::OtherVersions(_) => OTHER_VERSIONS,
+            Self::Unknown(_) => 4,
+        }
     }
 }
 
@@ -74,7 +87,7 @@ impl fmt::Display for Stray {
                  use coaps:// instead of coap://",
             ),
             Self::Http => f.write_str("this looks like HTTP; this port speaks CoAP over DTLS 1.2"),
-            Self::Tls => f.write_str("this looks like TLS; this port speaks DTLS 1.2, the same over UDP"),
+            Self::Tls => f.write_str("this looks like TLS; use DTLS 1.2 over UDP"),
             Self::OtherVersions(offered) => offered.fmt(f),
             Self::Unknown([a, b, c, d]) => {
                 write!(f, "this is not DTLS (it begins with {a:02x} {b:02x} {c:02x} {d:02x}); ")?;
@@ -114,19 +127,20 @@ fn is_coap(datagram: &[u8]) -> bool {
 /// Decides which of them are told.
 #[derive(Debug)]
 pub(super) struct StrayLog {
-    left: u32,
-    refilled: Instant,
-    /// In the order of time.
-    told: VecDeque<(Instant, IpAddr, Stray)>,
+    buckets: [Bucket; KINDS],
+    /// In the order of time: address and kind.
+    told: VecDeque<(Instant, IpAddr, usize)>,
 }
 
-impl StrayLog {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { left: BURST, refilled: now, told: VecDeque::new() }
-    }
+/// The reports of one protocol.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    left: u32,
+    refilled: Instant,
+}
 
-    /// Whether anything can be told now: asked first, because it costs nothing.
-    pub(super) fn has_room(&mut self, now: Instant) -> bool {
+impl Bucket {
+    fn has_room(&mut self, now: Instant) -> bool {
         let periods = now.saturating_duration_since(self.refilled).as_secs() / REFILL.as_secs();
         if let Ok(periods @ 1..) = u32::try_from(periods) {
             self.left = self.left.saturating_add(periods).min(BURST);
@@ -134,24 +148,36 @@ impl StrayLog {
         }
         self.left > 0
     }
+}
+
+impl StrayLog {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { buckets: [Bucket { left: BURST, refilled: now }; KINDS], told: VecDeque::new() }
+    }
+
+    /// Whether a hello of other versions can be told now: asked before it is read, because it costs nothing.
+    pub(super) fn has_room_for_versions(&mut self, now: Instant) -> bool {
+        self.buckets[OTHER_VERSIONS].has_room(now)
+    }
 
     /// Whether this one is to be told.
     pub(super) fn permit(&mut self, now: Instant, address: IpAddr, stray: Stray) -> bool {
-        if !self.has_room(now) {
+        let kind = stray.kind();
+        if !self.buckets[kind].has_room(now) {
             return false;
         }
         while self.told.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) >= QUIET) {
             self.told.pop_front();
         }
         let address = group(address);
-        if self.told.iter().any(|(_, other, before)| *other == address && stray.is_like(before)) {
+        if self.told.iter().any(|(_, other, before)| *other == address && *before == kind) {
             return false;
         }
-        self.left -= 1;
+        self.buckets[kind].left -= 1;
         if self.told.len() == REMEMBERED_MAX {
             self.told.pop_front();
         }
-        self.told.push_back((now, address, stray));
+        self.told.push_back((now, address, kind));
         true
     }
 }
@@ -203,7 +229,7 @@ mod tests {
         let now = Instant::now();
         let mut log = StrayLog::new(now);
         let flood = |log: &mut StrayLog, at: Instant, from: u32| {
-            (0..100_000).filter(|n| log.permit(at, address(from + n), Stray::Unknown([9; 4]))).count()
+            (0..100_000).filter(|n| log.permit(at, address(from + n), Stray::Tls)).count()
         };
         assert_eq!(flood(&mut log, now, 0), BURST as usize);
         let told: usize = (1..=3600 / 5)
@@ -212,6 +238,29 @@ mod tests {
             .sum();
         assert_eq!(told, 120, "an hour");
         assert!(log.told.len() <= REMEMBERED_MAX);
-        assert!(!log.has_room(now + Duration::from_secs(3600)));
+        assert!(!log.buckets[Stray::Tls.kind()].has_room(now + Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn the_noise_of_scanners_takes_no_report_from_a_device() {
+        let now = Instant::now();
+        let mut log = StrayLog::new(now);
+        let noise = [Stray::Unknown([9; 4]), Stray::Tls, Stray::Http];
+        for second in 0..3600 {
+            let at = now + Duration::from_secs(second);
+            for stray in noise {
+                (0..10).for_each(|n| _ = log.permit(at, address(second as u32 * 10 + n), stray));
+            }
+        }
+        let at = now + Duration::from_secs(3600);
+        assert!(log.permit(at, address(1), Stray::PlainCoap), "a device");
+        assert!(log.has_room_for_versions(at));
+    }
+
+    #[test]
+    fn every_kind_has_a_bucket_of_its_own() {
+        let kinds = [Stray::PlainCoap, Stray::Http, Stray::Tls, Stray::Unknown([0; 4])].map(|it| it.kind());
+        assert_eq!(kinds, [0, 1, 2, 4]);
+        assert_eq!((OTHER_VERSIONS, KINDS), (3, 5));
     }
 }

@@ -193,6 +193,9 @@ impl ShardTask {
             ShardEvent::Malformed { session, fault } => {
                 self.refused_below(session, || device_api::malformed(fault));
             }
+            ShardEvent::AnswerTooLarge { session, bytes, bytes_max } => {
+                self.refused_below(session, || device_api::answer_too_large(bytes, bytes_max));
+            }
             ShardEvent::MessageIdReused { session, mid } => {
                 if let Some(known) = self.known(session) {
                     self.core.requests.warn(&known.asker(), device_api::message_id_reused(mid));
@@ -473,7 +476,7 @@ impl ShardTask {
         }
     }
 
-    /// A request that was answered before it got here.
+    /// A request that was answered by the shard alone.
     fn refused_below(&self, session: SessionId, refusal: impl FnOnce() -> device_api::Refusal) {
         if let Some(known) = self.known(session) {
             self.core.requests.refuse(&known.asker(), refusal());

@@ -149,8 +149,17 @@ fn attack_067_alerts() {
         client.start_anew();
         client.connect();
         client.assert_reports();
-        // A fatal alert ends it without an answer, whatever it says.
-        for description in [40, 80, 0] {
+        // Some releases of tinydtls call their close_notify fatal; it is answered once like any other.
+        let close = client.seal(ALERT, &[2, 0]);
+        client.send(&close);
+        assert_eq!(client.hear(), (ALERT, vec![1, 0]), "a close_notify of level fatal");
+        let close = client.seal(ALERT, &[2, 0]);
+        server.assert_ignored(&mut client, &close);
+        client.start_anew();
+        client.connect();
+        client.assert_reports();
+        // Any other fatal alert ends it without an answer.
+        for description in [40, 80] {
             let fatal = client.seal(ALERT, &[2, description]);
             server.assert_ignored(&mut client, &fatal);
             let mid = client.next_mid();

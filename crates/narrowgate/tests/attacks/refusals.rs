@@ -61,7 +61,7 @@ fn cases(client: &mut Client) -> Vec<(u8, &'static str, &'static str, Vec<u8>)> 
         (
             0x85,
             "method_wrong",
-            "CoAP code 0.05 is no method",
+            "CoAP code 0.05 is not a supported method",
             coap::message(0x40, 5, mid(), &coap::uri_path(&path)),
         ),
         // Content-Format 50, then Accept (delta 5) 60.

@@ -31,7 +31,7 @@ use narrowgate_coap::{Code, OptionNumber, Request, Response};
 pub use self::{
     activation::{SecretAnswer, SecretWanted, issued},
     answer::{Answer, Refusal, Warning},
-    options::{malformed, message_id_reused, refused_below},
+    options::{answer_too_large, malformed, message_id_reused, refused_below},
 };
 use self::{
     options::{accepted_format, refuse_preconditions},

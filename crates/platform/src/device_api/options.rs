@@ -19,7 +19,7 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
     match refused.fault {
         RequestFault::MethodUnknown => {
             let detail =
-                format!("{asked}: CoAP code {} is no method that is served; use POST or GET", refused.method);
+                format!("{asked}: CoAP code {} is not a supported method; use POST or GET", refused.method);
             Refusal::new(Reason::MethodWrong, None, detail)
         }
         RequestFault::Proxying(number) => {
@@ -72,10 +72,19 @@ pub fn malformed(fault: Discard) -> Refusal {
 pub fn message_id_reused(mid: u16) -> Warning {
     let detail = format!(
         "another request came under Message ID {mid}, which was used less than 247 s before; \
-         it was taken for a duplicate: answered as the first, and not stored. \
+         it was taken for a duplicate of the first: it gets the answer to that, and is not stored. \
          Count the Message ID up with each new request (RFC 7252, section 4.4)"
     );
     Warning { reason: Reason::MessageIdReused, detail }
+}
+
+/// The entry for a request that was served, and whose answer did not fit a record of its session.
+pub fn answer_too_large(bytes: usize, bytes_max: usize) -> Refusal {
+    let detail = format!(
+        "the answer has {bytes} bytes; a record of this session holds {bytes_max} \
+         (by its max_fragment_length, or else by the size of a datagram); it was answered 5.00"
+    );
+    Refusal::new(Reason::TooLarge, None, detail)
 }
 
 /// Refuses a request with a precondition (RFC 7252, sections 5.10.8.1 and 5.10.8.2): no topic has an
@@ -95,7 +104,7 @@ pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
         Some(format::TEXT_PLAIN) => Ok(format::TEXT_PLAIN),
         Some(other) => {
             let detail = format!(
-                "Accept asks for format {}; answers are 50 (application/json): \
+                "Accept asks for format {}; answers have format 50 (application/json): \
                  ask for that, or leave Accept out",
                 format_name(other)
             );
@@ -157,7 +166,7 @@ fn option_words(number: OptionNumber, fault: OptionFault) -> String {
             };
             format!("{name} has a length of {bytes} bytes{allowed}{hint}")
         }
-        OptionFault::Repeated => format!("{name} may stand in a request once, and stands there twice"),
+        OptionFault::Repeated => format!("{name} occurs twice; it may occur once"),
         OptionFault::NotText => format!("{name} is not UTF-8 text"),
     }
 }
@@ -175,10 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn attack_028_an_answer_that_is_too_long_is_told_with_its_size_and_the_limit() {
+        let Refusal { reason, code, detail } = answer_too_large(609, 512);
+        assert_eq!((reason, code), (Reason::TooLarge, None));
+        assert!(detail.contains("has 609 bytes; a record of this session holds 512"), "{detail}");
+        assert!(detail.ends_with("it was answered 5.00"), "{detail}");
+    }
+
+    #[test]
     fn what_the_coap_layer_refuses_is_named_with_method_and_path() {
         let option = |number, fault| RequestFault::Option { number: OptionNumber(number), fault };
         for (fault, reason, words) in [
-            (RequestFault::MethodUnknown, Reason::MethodWrong, "CoAP code 0.02 is no method"),
+            (RequestFault::MethodUnknown, Reason::MethodWrong, "CoAP code 0.02 is not a supported method"),
             (
                 RequestFault::Proxying(OptionNumber(35)),
                 Reason::OptionUnsupported,
@@ -204,7 +221,11 @@ mod tests {
                 Reason::OptionUnsupported,
                 "length of 300 bytes; 0 to 255 are allowed",
             ),
-            (option(17, OptionFault::Repeated), Reason::OptionUnsupported, "option 17 (Accept) may stand"),
+            (
+                option(17, OptionFault::Repeated),
+                Reason::OptionUnsupported,
+                "option 17 (Accept) occurs twice; it may occur once",
+            ),
             (
                 option(11, OptionFault::NotText),
                 Reason::OptionUnsupported,

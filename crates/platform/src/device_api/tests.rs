@@ -333,7 +333,7 @@ fn an_answer_of_another_format_is_not_acceptable() {
         let (code, reason, detail) = refused(ask(mode, &request.accept(60)));
         assert_eq!((code, reason), (Code::NOT_ACCEPTABLE, Reason::NotAcceptable));
         assert!(
-            detail.starts_with("Accept asks for format 60 (application/cbor); answers are 50"),
+            detail.starts_with("Accept asks for format 60 (application/cbor); answers have format 50"),
             "{detail}"
         );
     }
@@ -374,7 +374,7 @@ fn the_log_says_more_than_the_reply() {
         ),
         (
             r#"{"id":1,"params":{"measurepoints":{"a":1},"time":"5"}}"#,
-            r#"received \"5\" at byte 50; a number is no string"#,
+            r#"received \"5\" at byte 50; a number is not a string"#,
         ),
         (
             r#"{"id":1,"params":{"measurepoints":{"a":1},"time":5.5}}"#,
@@ -414,7 +414,7 @@ fn a_value_that_the_model_does_not_take_is_shown_with_its_byte() {
     .expect("it is valid");
     for (points, words) in [
         (r#"{"n":-0}"#, "/n: must be an integer of 32 bits; received -0 at byte 33; printf writes -0"),
-        (r#"{"n":"7"}"#, r#"received \"7\" at byte 33; a number is no string"#),
+        (r#"{"n":"7"}"#, r#"received \"7\" at byte 33; a number is not a string"#),
         (
             r#"{"list":[1,-0]}"#,
             "/list/1: must be an integer of 32 bits; received -0.0 in the value at byte 36",

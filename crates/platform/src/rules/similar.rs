@@ -83,7 +83,7 @@ pub fn explain(reason: Reason, name: &DeviceName, similar: &SimilarNames) -> Opt
             }
             let device = device.filter(|device| device.device_key == *device_key)?;
             let meant = &device.product_key;
-            Some(format!("there is no product {product_key}; device {device_key} is one of product {meant}"))
+            Some(format!("there is no product {product_key}; device {device_key} belongs to product {meant}"))
         }
         Reason::DeviceUnknown => {
             let device = device?;
@@ -188,7 +188,7 @@ mod tests {
                 "there is no product PK, but pk: keys are compared",
             ),
             (ProductUnknown, ("\"pk", "d"), Some("pk"), None, "but pk: a key has nothing around it"),
-            (ProductUnknown, ("pq", "d"), None, Some(("pk", "d")), "device d is one of product pk"),
+            (ProductUnknown, ("pq", "d"), None, Some(("pk", "d")), "device d belongs to product pk"),
             (ProductUnknown, ("pq", "d"), None, Some(("pk", "D")), ""),
             (ProductUnknown, ("pq", "d"), None, None, ""),
             (DeviceUnknown, ("pk", "D"), Some("pk"), Some(("pk", "d")), "pk has no device D, but d: keys"),

@@ -88,7 +88,8 @@ impl Platform {
             ShardEvent::Heard { .. } => self.heard += 1,
             ShardEvent::RequestRefused { .. }
             | ShardEvent::Malformed { .. }
-            | ShardEvent::MessageIdReused { .. } => {}
+            | ShardEvent::MessageIdReused { .. }
+            | ShardEvent::AnswerTooLarge { .. } => {}
         }
     }
 

@@ -114,6 +114,33 @@ fn on_an_ipv6_wildcard_each_address_answers_for_itself_and_ipv4_peers_are_ipv4()
     assert_eq!(peer.scope_id(), target.scope_id());
 }
 
+/// The header of what came to a broadcast address names that, and nothing can be sent from there.
+#[test]
+fn what_came_to_a_directed_broadcast_is_answered_from_an_address_that_the_kernel_chooses() {
+    for bind in ["0.0.0.0:0", "[::]:0"] {
+        let (socket, mut mmsg) = bound(bind);
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        peer.set_broadcast(true).expect("permitted");
+        peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        let port = own(&socket).port();
+        peer.send_to(b"question", ("127.255.255.255", port)).expect("sent");
+        peer.send_to(b"question", ("127.0.0.2", port)).expect("sent");
+        let mut outbox = Outbox::default();
+        for (path, _) in receive_all(&mut mmsg, &socket, 2) {
+            outbox.push(path, b"answer 1");
+            outbox.push(path, b"answer 2");
+        }
+        let mut stats = Stats::default();
+        mmsg.send(&socket, &mut outbox, &mut stats);
+        assert_eq!((stats.value(Counter::SendErrors), stats.value(Counter::DatagramsSent)), (0, 4), "{bind}");
+        let mut sources: Vec<SocketAddr> =
+            (0..4).map(|_| peer.recv_from(&mut [0; 16]).expect("an answer").1).collect();
+        sources.sort();
+        let expected = [[127, 0, 0, 1], [127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 2]];
+        assert_eq!(sources, expected.map(|address| SocketAddr::from((address, port))), "{bind}");
+    }
+}
+
 #[test]
 fn a_wildcard_socket_knows_its_addresses_also_after_the_kernel_dropped_datagrams() {
     let (socket, mut mmsg) = bound("0.0.0.0:0");

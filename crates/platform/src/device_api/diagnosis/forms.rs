@@ -32,7 +32,7 @@ pub(in super::super) fn not_text(body: &[u8], valid: usize) -> String {
             let hint = if letter.is_alphanumeric() || letter == '°' || letter == 'µ' {
                 format!(" is {letter} in Latin-1; encode text as UTF-8")
             } else {
-                " is no text; encode text as UTF-8, and check the buffer".to_owned()
+                " is not text; encode text as UTF-8, and check the buffer".to_owned()
             };
             format!("{said}: 0x{}{hint}", hex(&rest[..1.min(rest.len())]))
         }

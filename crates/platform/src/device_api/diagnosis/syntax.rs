@@ -85,7 +85,7 @@ fn wrong_number(text: &str, at: usize) -> String {
     let start = at - bytes[..at].iter().rev().take_while(|byte| is_part_of_token(byte)).count();
     let end = at + bytes[at..].iter().take_while(|byte| is_part_of_token(byte)).count();
     let token = &text[start..end];
-    let words = literal(token).or_else(|| number(token)).unwrap_or("this is no number");
+    let words = literal(token).or_else(|| number(token)).unwrap_or("this is not a number");
     format!("{} at byte {}: {words}", shown(token), start + 1)
 }
 
@@ -289,7 +289,7 @@ fn number(token: &str) -> Option<&'static str> {
     } else if unit.starts_with(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E') || c == '%') {
         Some("a unit is not part of a number; send the number alone")
     } else {
-        Some("this is no number")
+        Some("this is not a number")
     }
 }
 

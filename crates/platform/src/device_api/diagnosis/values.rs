@@ -43,7 +43,7 @@ fn wants_number(message: &str) -> bool {
 fn of_text(text: &str, message: &str) -> &'static str {
     let trimmed = text.trim();
     if message.contains("true, false") || matches!(trimmed, "true" | "false") && wants_number(message) {
-        return "a truth value is no string: send true, false, 1 or 0 without quotation marks";
+        return "a truth value is not a string: send true, false, 1 or 0 without quotation marks";
     }
     if message.contains("must be an object") && is_object(text) {
         return "the object was encoded twice: send it without quotation marks around it";
@@ -57,10 +57,10 @@ fn of_text(text: &str, message: &str) -> &'static str {
     };
     let is_number = head.parse::<f64>().is_ok();
     match tail.chars().next() {
-        None if is_number => "a number is no string: send it without quotation marks",
+        None if is_number => "a number is not a string: send it without quotation marks",
         Some(',') if is_number => "a number has a decimal point, and no quotation marks",
         Some('e' | 'E') if trimmed.parse::<f64>().is_ok() => {
-            "a number is no string: send it without quotation marks"
+            "a number is not a string: send it without quotation marks"
         }
         Some(_) if is_number => "send the number alone, without its unit and without quotation marks",
         _ => "a number is wanted; leave the point out where there is none",
@@ -121,13 +121,17 @@ mod tests {
         const NUMBER: &str = "must be a number";
         const INTEGER: &str = "must be an integer of 32 bits";
         for (raw, message, words) in [
-            (r#""21.5""#, NUMBER, r#"received \"21.5\" at byte 57; a number is no string: send it without"#),
-            (r#""1e3""#, NUMBER, "a number is no string"),
+            (
+                r#""21.5""#,
+                NUMBER,
+                r#"received \"21.5\" at byte 57; a number is not a string: send it without"#,
+            ),
+            (r#""1e3""#, NUMBER, "a number is not a string"),
             (r#""21,5""#, NUMBER, "a number has a decimal point, and no quotation marks"),
             (r#""21.5 C""#, NUMBER, "send the number alone"),
             (r#""""#, NUMBER, "leave the point out"),
             (r#""nan""#, NUMBER, "a number is wanted"),
-            (r#""true""#, INTEGER, "a truth value is no string"),
+            (r#""true""#, INTEGER, "a truth value is not a string"),
             ("null", NUMBER, "received null at byte 57; leave the point out"),
             ("true", INTEGER, "send 1 or 0"),
             ("-0", INTEGER, "received -0 at byte 57; printf writes -0"),
@@ -143,7 +147,7 @@ mod tests {
         }
         assert!(
             of(r#"[1,"2"]"#, "/1", INTEGER)
-                .contains(r#"received \"2\" in the value at byte 57; a number is no string"#)
+                .contains(r#"received \"2\" in the value at byte 57; a number is not a string"#)
         );
     }
 

@@ -82,7 +82,7 @@ pub fn of_another_device(secret: &Secret, name: &DeviceName) -> Mistake {
     let DeviceName { product_key, device_key } = name;
     let detail = format!(
         "the key fits the secret of another device, {product_key}/{device_key}; give this device its own, and \
-         look which secret the other one has"
+         check which secret the other one has"
     );
     Mistake::new(&psk(secret)[..], detail)
 }

@@ -57,12 +57,12 @@ pub(super) fn instead(secret: &Secret) -> Vec<Mistake> {
         ),
         (
             owned(&bytes[..bytes.len().saturating_sub(1)]),
-            "the secret was hashed without its last character; look at the size of the buffer it is copied \
+            "the secret was hashed without its last character; check the size of the buffer it is copied \
              to",
         ),
         (
             owned(b""),
-            "nothing was hashed: the key is the one of an empty secret; look whether the secret was loaded",
+            "nothing was hashed: the key is the one of an empty secret; check whether the secret was loaded",
         ),
         (
             Zeroizing::new(bytes.iter().flat_map(|byte| [*byte, 0]).collect()),
