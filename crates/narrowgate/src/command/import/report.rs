@@ -28,6 +28,9 @@ pub(super) struct Summary {
     /// Generated secrets that nobody was shown.
     #[serde(skip)]
     pub(super) unused_secrets: u64,
+    /// Secrets that an earlier import drew, and no import has found in force or not.
+    #[serde(skip)]
+    pub(super) unknown_secrets: usize,
     /// Whether the file names asset ids.
     #[serde(skip)]
     pub(super) names_assets: bool,
@@ -52,6 +55,11 @@ pub(super) struct Piece {
 }
 
 impl Summary {
+    /// Whether there is nothing to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.created == 0 && self.skipped == 0 && self.failed.is_empty()
+    }
+
     pub(super) fn add(&mut self, piece: Piece) {
         self.created += piece.created;
         self.skipped += piece.skipped;
@@ -96,6 +104,13 @@ fn notes(summary: &Summary) -> Vec<String> {
         notes.push(format!(
             "{} of the devices came without a secret: they fetch their own (dynamic activation is on)",
             summary.unused_secrets
+        ));
+    }
+    if summary.unknown_secrets > 0 {
+        notes.push(format!(
+            "{} lines of the file for the secrets have no asset id: an earlier import drew these secrets, \
+             and this one has no rows for them",
+            summary.unknown_secrets
         ));
     }
     if summary.names_assets && summary.created > 0 {

@@ -217,7 +217,13 @@ impl<R: Read> Rows<R> {
         if let Some(first) = self.seen.first(&device_key, line) {
             return of(columns::DEVICE_KEY, &format!("{device_key} stands on line {first} already"));
         }
-        Ok(ImportRow { line, device_key, device_secret: device_secret.map(SecretText::new), name })
+        Ok(ImportRow {
+            line,
+            device_key,
+            device_secret: device_secret.map(SecretText::new),
+            is_generated: false,
+            name,
+        })
     }
 }
 
