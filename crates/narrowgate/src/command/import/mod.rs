@@ -10,6 +10,7 @@ mod csv;
 mod csv_row;
 mod damage;
 mod gateway;
+mod json_row;
 mod lines;
 mod report;
 mod rows;
@@ -174,7 +175,7 @@ fn prepare(
             if let Some(count) = secrets.earlier() {
                 let path = path.display();
                 output::note(format_args!(
-                    "{path} is of an import that was cut off; this one continues it ({count} secrets so far)"
+                    "{path} was left by an interrupted import and is continued; secrets in it so far: {count}"
                 ));
             }
             Ok(Generated::Into(secrets))

@@ -88,28 +88,32 @@ fn notes(summary: &Summary) -> Vec<String> {
         let WeakSecrets { count, weakest_bits, weakest_line, as_generated } = weak;
         if count > as_generated {
             notes.push(format!(
-                "warning: {} of the secrets have fewer than 128 bits and may be guessed offline \
+                "warning: {} fewer than 128 bits and may be guessed offline \
                  from one recorded handshake; the weakest, in line {weakest_line}, has about {weakest_bits}",
-                count - as_generated
+                of_secrets(count - as_generated)
             ));
         }
         if as_generated > 0 {
             notes.push(format!(
-                "{as_generated} of the secrets have fewer than 128 bits, \
-                 but no fewer than those that narrowgate itself generates"
+                "{} fewer than 128 bits, but no fewer than those that narrowgate itself generates",
+                of_secrets(as_generated)
             ));
         }
     }
-    if summary.unused_secrets > 0 {
-        notes.push(format!(
-            "{} of the devices came without a secret: they fetch their own (dynamic activation is on)",
-            summary.unused_secrets
-        ));
+    match summary.unused_secrets {
+        0 => {}
+        1 => notes.push(
+            "1 of the devices came without a secret: it fetches its own (dynamic activation is on)"
+                .to_owned(),
+        ),
+        count => notes.push(format!(
+            "{count} of the devices came without a secret: they fetch their own (dynamic activation is on)"
+        )),
     }
     if summary.unknown_secrets > 0 {
         notes.push(format!(
-            "{} lines of the file for the secrets have no asset id: an earlier import drew these secrets, \
-             and this one has no rows for them",
+            "lines without an asset id in the file of secrets: {}; an earlier import wrote them, \
+             and no row of this one names their devices",
             summary.unknown_secrets
         ));
     }
@@ -119,6 +123,10 @@ fn notes(summary: &Summary) -> Vec<String> {
         );
     }
     notes
+}
+
+fn of_secrets(count: u64) -> String {
+    format!("{count} of the secrets {}", if count == 1 { "has" } else { "have" })
 }
 
 fn lines(summary: &Summary, dry_run: bool) -> Vec<String> {

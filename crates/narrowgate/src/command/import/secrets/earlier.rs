@@ -54,7 +54,7 @@ impl Earlier {
                 (1, _) if bytes == HEADER.as_bytes() => {}
                 // A header that was cut off.
                 (1, None) if HEADER.as_bytes().starts_with(&bytes) => is_torn = true,
-                (1, _) => return Ok(Err("its header is not the one of generated secrets".into())),
+                (1, _) => return Ok(Err("its header is not that of a file of generated secrets".into())),
                 (_, None) if length < LINE_BYTES_MAX || bytes.contains(&0) => is_torn = true,
                 (_, line) => match earlier.take(line.unwrap_or(&bytes), offset, product_key, is_torn) {
                     Ok(()) => {}
@@ -88,13 +88,13 @@ impl Earlier {
             return Err("it does not have the four fields of the header");
         };
         if product.text != product_key {
-            return Err("it is of another product");
+            return Err("it belongs to another product");
         }
         // One of which a part was written is filled in again.
         let id_length = asset_id.text.len();
         let is_at_start = line.get(NO_ASSET_ID.len()) == Some(&b',');
         if !is_at_start || id_length > NO_ASSET_ID.len() || !is_alphanumeric(&asset_id.text) {
-            return Err("its asset id is not one");
+            return Err("its asset id is not valid");
         }
         if secret.text.len() != SECRET_CHARACTERS || !is_alphanumeric(&secret.text) {
             return Err("its secret is not a generated one");

@@ -123,11 +123,11 @@ fn a_file_of_something_else_is_not_touched() {
         ("kept".to_owned(), "its header is not"),
         ("\n".to_owned(), "its header is not"),
         (format!("deviceKey\n{line}"), "its header is not"),
-        (format!("{HEADER}{}", line.replace("pk", "other")), "line 2: it is of another product"),
+        (format!("{HEADER}{}", line.replace("pk", "other")), "line 2: it belongs to another product"),
         (format!("{HEADER}{line}{line}"), "line 3: its device has a line already"),
         (format!("{HEADER}{}", line.replace("zQ\n", "z\n")), "line 2: its secret is not a generated one"),
         (format!("{HEADER}d1,s1\n"), "line 2: it does not have the four fields"),
-        (format!("{HEADER}{}", line.replace("Ab", "A")), "line 2: its asset id is not one"),
+        (format!("{HEADER}{}", line.replace("Ab", "A")), "line 2: its asset id is not valid"),
         (format!("{HEADER}\0\n{line}"), "line 3: it follows a damaged line"),
         (format!("{HEADER}{}\n", "x".repeat(2000)), "line 2: it does not have"),
     ] {
