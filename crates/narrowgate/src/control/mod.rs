@@ -50,6 +50,7 @@ impl SecretText {
         Self(Zeroizing::new(text))
     }
 
+    #[cfg(test)]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

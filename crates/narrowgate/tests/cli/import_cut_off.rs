@@ -1,5 +1,5 @@
-//! `device import` by the real binary, cut off in the middle and run again: every device has the secret of its
-//! line, and every fault is told.
+//! `device import` by the real binary, cut off in the middle and run again: every device has the secret of
+//! its line, and every fault is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

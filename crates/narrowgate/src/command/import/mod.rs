@@ -60,7 +60,7 @@ struct Expected {
 
 /// Where generated secrets go.
 enum Generated {
-    Into(SecretsFile),
+    Into(Box<SecretsFile>),
     /// Nobody needs them: the devices of the product fetch their own, or nothing is created.
     Unused,
     /// Nowhere, so none may be generated.
@@ -178,7 +178,7 @@ fn prepare(
                     "{path} was left by an interrupted import and is continued; secrets in it so far: {count}"
                 ));
             }
-            Ok(Generated::Into(secrets))
+            Ok(Generated::Into(Box::new(secrets)))
         }
         None if product.activates_dynamically(SystemClock.now()) => Ok(Generated::Unused),
         None => match expected.map_or(0, |expected| expected.without_secret) {

@@ -6,8 +6,9 @@
 //! a fault of each of these lines, since neither a key nor a secret nor a name has line ends; where the quote
 //! is not closed soon, it was forgotten, and only its own line is at fault.
 //!
-//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read ahead. Of
-//! a row that was read, nothing is kept but a hash of its key and its line, to find the second of two.
+//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read
+//! ahead. Of a row that was read, nothing is kept but a hash of its key and its line, to find the second of
+//! two.
 
 use std::{
     collections::{HashMap, VecDeque},

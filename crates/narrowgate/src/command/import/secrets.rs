@@ -12,7 +12,7 @@
 //! ```
 //!
 //! An import that was cut off leaves its file as it is, with an empty line at its end, which the last step of
-//! an import removes. The next one goes on with it: a device that has a line is imported with the secret of its
+//! an import removes. The next one continues it: a device that has a line is imported with the secret of its
 //! line, whether the device was created or not. A file that is finished is not touched.
 
 mod earlier;
@@ -253,9 +253,9 @@ impl SecretsFile {
         Ok(())
     }
 
-    /// Ends the file of an import. Where that went well, lines whose secrets are not in force are removed; the
-    /// others may be asked for again. Returns how many lines an earlier import left whose devices this one
-    /// does not name and nobody has confirmed.
+    /// Ends the file of an import. Where that went well, lines whose secrets are not in force are removed;
+    /// otherwise they stay for the next import. Returns how many lines of an earlier import have no asset id
+    /// and are for devices that this one does not name.
     pub(super) fn finish(self, has_failed: bool) -> Result<usize, Failure> {
         if has_failed && self.is_new && self.in_force == 0 && self.under_way.is_empty() {
             self.remove();
