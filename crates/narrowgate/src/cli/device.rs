@@ -16,7 +16,8 @@ pub(crate) enum DeviceCommand {
     #[command(
         after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
                             Blanks around a field do not count, those inside its quotes do.\n\
-                            What --secrets-out writes can be imported.\n\
+                            What --secrets-out writes can be imported. An import that was cut off is run again\n\
+                            by the same command, and continues this file.\n\
                             JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\
                             A device that exists is skipped; its secret is never changed.\n\n\
                             Example:\n  narrowgate device import meters.csv --product MuGsF6W4 --secrets-out secrets.csv"

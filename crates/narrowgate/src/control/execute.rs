@@ -161,6 +161,7 @@ async fn on_many(registry: &Registry, request: Request) -> Result<Outcome, Failu
                 line: row.line,
                 device_key: row.device_key,
                 device_secret: row.device_secret.map(secret),
+                is_generated: row.is_generated,
                 name: row.name,
             });
             let imported = registry.import_devices(&product_key, rows.collect(), dry_run).await;

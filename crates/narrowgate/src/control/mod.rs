@@ -208,6 +208,9 @@ pub(crate) struct ImportRow {
     pub(crate) line: u64,
     pub(crate) device_key: String,
     pub(crate) device_secret: Option<SecretText>,
+    /// Whether the secret is not of the file, but was generated for it.
+    #[serde(default)]
+    pub(crate) is_generated: bool,
     pub(crate) name: Option<String>,
 }
 

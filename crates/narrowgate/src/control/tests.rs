@@ -323,6 +323,7 @@ fn the_longest_import_request_fits_the_line() {
         line: u64::MAX,
         device_key: "\u{1}".repeat(128),
         device_secret: Some(SecretText::new("\u{1}".repeat(128))),
+        is_generated: true,
         name: Some("\u{1}".repeat(256)),
     };
     let rows = (0..IMPORT_ROWS_MAX).map(|_| row()).collect();

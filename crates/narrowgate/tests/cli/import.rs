@@ -138,7 +138,7 @@ fn attack_083_weak_secrets_of_an_import_are_flagged() {
     let program = with_product();
     let file = program.file("rows.csv", &format!("deviceKey,deviceSecret\nd1,{SECRET}\nd2,12345678\n"));
     let ran = import(&program, &file, &["--dry-run"]);
-    assert!(ran.stderr.contains("warning: 1 of the secrets have fewer than 128 bits"), "{ran:?}");
+    assert!(ran.stderr.contains("warning: 1 of the secrets has fewer than 128 bits"), "{ran:?}");
     assert!(ran.stderr.contains("in line 3, has about 14"), "{ran:?}");
     let weak = &import(&program, &file, &["-o", "json"]).json()["weakSecrets"];
     assert_eq!(*weak, json!({"count": 1, "weakestBits": 14, "weakestLine": 3, "asGenerated": 0}));
@@ -220,7 +220,9 @@ fn a_pipe_is_imported_as_it_comes() {
     input.write_all(b"last,\n").unwrap();
     drop(input);
     let ran = Ran::from(child.wait_with_output().unwrap());
-    ran.failed(64, &["the device of line 602 comes without a secret", "everything up to line 501"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, "500 created, 0 skipped, 0 failed\n"), "{ran:?}");
+    assert!(ran.stderr.contains("the device of line 602 comes without a secret"), "{ran:?}");
+    assert!(ran.stderr.contains("rows up to line 501 were processed"), "{ran:?}");
     assert_eq!(devices(&program).len(), 500);
 }
 
@@ -245,4 +247,24 @@ fn a_long_import_shows_on_a_terminal_how_far_it_is() {
     let said = said.join("\n");
     assert!(said.contains("\r500 of 5000\r1000 of 5000"), "{said}");
     assert!(said.contains("\r5000 of 5000\n"), "{said}");
+}
+
+#[test]
+fn a_secret_that_is_a_number_in_json_is_named_and_not_shown() {
+    let program = with_product();
+    let long = "水".repeat(128);
+    let text = format!(
+        "{{\"deviceKey\":\"d1\",\"deviceSecret\":12345678901234}}\n\
+         {{\"deviceKey\":\"d2\",\"deviceSecret\":\"{SECRET}\",\"name\":\"{long}\"}}\n"
+    );
+    let file = program.file("rows.jsonl", &text);
+    let ran = import(&program, &file, &["-o", "json"]);
+    assert_eq!(
+        summary(&ran),
+        json!({"created": 1, "skipped": 0, "failed": [{"line": 1, "column": "deviceSecret",
+            "message": "it is a number; write it in quotation marks"}]})
+    );
+    let ran = import(&program, &file, &[]);
+    assert!(!format!("{ran:?}").contains("12345678901234"), "{ran:?}");
+    assert_eq!(program.json(&["device", "show", "pk", "d2"])["name"], long);
 }

@@ -6,6 +6,7 @@ mod damage;
 mod fleet;
 mod harness;
 mod import;
+mod import_cut_off;
 mod lists;
 mod server;
 mod terminal;

@@ -244,7 +244,8 @@ pub struct ImportReport {
     pub same_secret: u64,
     /// Rows that were not imported.
     pub failed: Vec<ImportFault>,
-    /// Devices whose secret was generated, with it. Belongs into a file of mode 0600, not on a terminal.
+    /// Devices whose secret was generated and is in force, with it. Belongs into a file of mode 0600, not on
+    /// a terminal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<DeviceCreated>,
     /// Secrets that may be guessed; left out when there are none.

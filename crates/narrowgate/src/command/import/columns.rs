@@ -47,7 +47,7 @@ impl Columns {
                 return Err(malformed(format!("{}: {}", at(column), unknown(text))).hint(HINT));
             };
             if columns.contains(&Some(known)) {
-                return Err(malformed(format!("{}: {known} stands there twice", at(column))));
+                return Err(malformed(format!("{}: {known} is named twice", at(column))));
             }
             columns.push(Some(known));
         }
@@ -99,11 +99,17 @@ fn unknown(text: &str) -> String {
     };
     if let Some(meant) = KNOWN.into_iter().find(|known| letters(known) == letters(text)) {
         format!("unknown field {text:?}; {meant} is meant?")
-    } else if text.contains(|letter: char| letter.is_ascii_digit()) && text.len() >= 8 {
+    } else if may_be_secret(text) {
         "this is not the name of a field; is the header missing?".to_owned()
     } else {
         format!("unknown field {text:?}")
     }
+}
+
+/// Whether a text that stands for a name may be a key or a secret instead.
+pub(super) fn may_be_secret(text: &str) -> bool {
+    let of_words = |letter: char| letter.is_alphabetic() || matches!(letter, ' ' | '_' | '-');
+    text.len() >= 8 && !text.chars().all(of_words) || text.chars().count() >= 16
 }
 
 #[cfg(test)]
@@ -132,7 +138,7 @@ mod tests {
             ("deviceKey,Device Secret", "column 2: unknown field \"Device Secret\"; deviceSecret is meant?"),
             ("DEVICE_KEY", "deviceKey is meant?"),
             ("Gerät,Geheimnis", "unknown field \"Gerät\""),
-            ("deviceKey,deviceKey", "column 2: deviceKey stands there twice"),
+            ("deviceKey,deviceKey", "column 2: deviceKey is named twice"),
             ("deviceKey,\"name", "column 2: a quote is opened and not closed"),
             ("\"deviceKey\"x", "column 1: something follows the closing quote"),
             ("", "does not name deviceKey"),
@@ -141,7 +147,9 @@ mod tests {
             let failure = Columns::of(3, text).unwrap_err().to_string();
             assert!(failure.contains(reason), "{text}: {failure}");
         }
-        let failure = Columns::of(1, "Z5YtZaQpK5IWocakV7zQ,d1").unwrap_err().to_string();
-        assert!(failure.contains("is the header missing?") && !failure.contains("Z5Yt"), "{failure}");
+        for secret in ["Z5YtZaQpK5IWocakV7zQ", "ZaYtZaQpKaIWocakVazQ", "=k%Tq!z.Lw"] {
+            let failure = Columns::of(1, &format!("{secret},d1")).unwrap_err().to_string();
+            assert!(failure.contains("is the header missing?") && !failure.contains(secret), "{failure}");
+        }
     }
 }

@@ -64,7 +64,6 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
         product_key: text(columns::PRODUCT_KEY),
         device_key: device_key.text,
         device_secret: device_secret.map(|field| field.text),
-        ..RawRow::default()
     }))
 }
 

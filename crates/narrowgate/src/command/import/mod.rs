@@ -10,6 +10,7 @@ mod csv;
 mod csv_row;
 mod damage;
 mod gateway;
+mod json_row;
 mod lines;
 mod report;
 mod rows;
@@ -34,7 +35,7 @@ use crate::{
     cli::{ImportArgs, Output},
     config::Config,
     control::{IMPORT_ROWS_MAX, ImportRow, Request},
-    failure::Failure,
+    failure::{Exit, Failure},
     output,
     system::SystemClock,
 };
@@ -59,7 +60,7 @@ struct Expected {
 
 /// Where generated secrets go.
 enum Generated {
-    Into(SecretsFile),
+    Into(Box<SecretsFile>),
     /// Nobody needs them: the devices of the product fetch their own, or nothing is created.
     Unused,
     /// Nowhere, so none may be generated.
@@ -86,19 +87,27 @@ pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Re
         Source::File(file) => file,
         Source::Stream(stream) => stream,
     };
+    let mut summary = Summary::default();
     let imported = Rows::open(input, &arguments.product)
         .map_err(named)
-        .and_then(|rows| import(arguments, rows, expected, &mut generated, &mut gateway));
+        .and_then(|rows| import(arguments, rows, expected, &mut generated, &mut gateway, &mut summary));
     let closed = gateway.close();
     let finished = match generated {
-        Generated::Into(secrets) => secrets.finish(imported.is_err()),
+        Generated::Into(secrets) => {
+            secrets.finish(imported.is_err()).map(|unknown| summary.unknown_secrets = unknown)
+        }
         Generated::Unused | Generated::Refused => Ok(()),
     };
-    let mut summary = imported?;
-    closed.and(finished)?;
 
-    summary.failed.sort_by_key(|fault| fault.line);
-    report(&summary, arguments.dry_run, output)?;
+    let ended = imported.and(closed).and(finished);
+    if ended.is_ok() || !summary.is_empty() {
+        summary.failed.sort_by_key(|fault| fault.line);
+        report(&summary, arguments.dry_run, output)?;
+    }
+    // What was asked wrongly is not all that happened where a part was imported.
+    ended.map_err(
+        |failure| if summary.is_empty() { failure } else { Failure { exit: Exit::Failed, ..failure } },
+    )?;
     let not_imported = match summary.failed.len() {
         0 => return Ok(()),
         1 => "1 row was not imported".to_owned(),
@@ -161,7 +170,16 @@ fn prepare(
 ) -> Result<Generated, Failure> {
     match &arguments.secrets_out {
         _ if arguments.dry_run => Ok(Generated::Unused),
-        Some(path) => SecretsFile::create(path).map(Generated::Into),
+        Some(path) => {
+            let secrets = SecretsFile::open(path, &arguments.product)?;
+            if let Some(count) = secrets.earlier() {
+                let path = path.display();
+                output::note(format_args!(
+                    "{path} was left by an interrupted import and is continued; secrets in it so far: {count}"
+                ));
+            }
+            Ok(Generated::Into(Box::new(secrets)))
+        }
         None if product.activates_dynamically(SystemClock.now()) => Ok(Generated::Unused),
         None => match expected.map_or(0, |expected| expected.without_secret) {
             0 => Ok(Generated::Refused),
@@ -183,23 +201,18 @@ fn import<R: Read>(
     expected: Option<Expected>,
     generated: &mut Generated,
     gateway: &mut Gateway<'_>,
-) -> Result<Summary, Failure> {
-    let mut summary = Summary { names_assets: rows.names_assets(), ..Summary::default() };
+    summary: &mut Summary,
+) -> Result<(), Failure> {
+    summary.names_assets = rows.names_assets();
     let (mut done, mut last_line) = (0, 0);
     loop {
-        let so_far = |failure: Failure| match done {
-            0 => failure,
-            _ => failure.part(
-                "done",
-                format_args!("everything up to line {last_line}; import the file again for the rest"),
-            ),
-        };
-        let named = |failure: Failure| so_far(failure.file(arguments.file.display()));
-        let piece = piece(&mut rows, &mut summary).map_err(named)?;
+        let told = move |failure: Failure| so_far(failure, done, last_line);
+        let named = |failure: Failure| told(failure.file(arguments.file.display()));
+        let mut piece = piece(&mut rows, summary).map_err(named)?;
         let Some(last) = piece.last() else { break };
         let (count, piece_end) = (piece.len(), last.line);
         match generated {
-            Generated::Into(secrets) => secrets.reserve(&arguments.product, &piece).map_err(so_far)?,
+            Generated::Into(secrets) => secrets.draw(&mut piece).map_err(told)?,
             Generated::Refused => {
                 if let Some(row) = piece.iter().find(|row| row.device_secret.is_none()) {
                     return Err(named(no_place(&format!(
@@ -212,18 +225,33 @@ fn import<R: Read>(
         }
         let product_key = arguments.product.clone();
         let request = Request::ImportDevices { product_key, rows: piece, dry_run: arguments.dry_run };
-        let answer = gateway.request(request).map_err(so_far)?;
+        let answer = gateway.request(request).map_err(told)?;
         let piece: Piece = serde_json::from_str(answer.get())
-            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-        match generated {
-            Generated::Into(secrets) => secrets.append(&piece.secrets)?,
-            Generated::Unused | Generated::Refused => summary.unused_secrets += piece.secrets.len() as u64,
-        }
+            .map_err(|error| told(Failure::failed("cannot read the answer").reason(error)))?;
+        let settled = match generated {
+            Generated::Into(secrets) => secrets.settle(&piece.secrets),
+            Generated::Unused | Generated::Refused => {
+                summary.unused_secrets += piece.secrets.len() as u64;
+                Ok(())
+            }
+        };
         summary.add(piece);
         (done, last_line) = (done + count as u64, piece_end);
+        settled.map_err(|failure| so_far(failure, done, last_line))?;
         progress(done, expected);
     }
-    Ok(summary)
+    Ok(())
+}
+
+/// Adds how far an import came that failed.
+fn so_far(failure: Failure, done: u64, last_line: u64) -> Failure {
+    match done {
+        0 => failure,
+        _ => failure.part(
+            "done",
+            format_args!("rows up to line {last_line} were processed; import the file again for the rest"),
+        ),
+    }
 }
 
 /// The next rows to send; faults on the way go into the summary.

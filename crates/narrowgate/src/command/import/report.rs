@@ -28,6 +28,9 @@ pub(super) struct Summary {
     /// Generated secrets that nobody was shown.
     #[serde(skip)]
     pub(super) unused_secrets: u64,
+    /// Secrets that an earlier import drew, and no import has found in force or not.
+    #[serde(skip)]
+    pub(super) unknown_secrets: usize,
     /// Whether the file names asset ids.
     #[serde(skip)]
     pub(super) names_assets: bool,
@@ -52,6 +55,11 @@ pub(super) struct Piece {
 }
 
 impl Summary {
+    /// Whether there is nothing to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.created == 0 && self.skipped == 0 && self.failed.is_empty()
+    }
+
     pub(super) fn add(&mut self, piece: Piece) {
         self.created += piece.created;
         self.skipped += piece.skipped;
@@ -80,22 +88,33 @@ fn notes(summary: &Summary) -> Vec<String> {
         let WeakSecrets { count, weakest_bits, weakest_line, as_generated } = weak;
         if count > as_generated {
             notes.push(format!(
-                "warning: {} of the secrets have fewer than 128 bits and may be guessed offline \
+                "warning: {} fewer than 128 bits and may be guessed offline \
                  from one recorded handshake; the weakest, in line {weakest_line}, has about {weakest_bits}",
-                count - as_generated
+                of_secrets(count - as_generated)
             ));
         }
         if as_generated > 0 {
             notes.push(format!(
-                "{as_generated} of the secrets have fewer than 128 bits, \
-                 but no fewer than those that narrowgate itself generates"
+                "{} fewer than 128 bits, but no fewer than those that narrowgate itself generates",
+                of_secrets(as_generated)
             ));
         }
     }
-    if summary.unused_secrets > 0 {
+    match summary.unused_secrets {
+        0 => {}
+        1 => notes.push(
+            "1 of the devices came without a secret: it fetches its own (dynamic activation is on)"
+                .to_owned(),
+        ),
+        count => notes.push(format!(
+            "{count} of the devices came without a secret: they fetch their own (dynamic activation is on)"
+        )),
+    }
+    if summary.unknown_secrets > 0 {
         notes.push(format!(
-            "{} of the devices came without a secret: they fetch their own (dynamic activation is on)",
-            summary.unused_secrets
+            "lines without an asset id in the file of secrets: {}; an earlier import wrote them, \
+             and no row of this one names their devices",
+            summary.unknown_secrets
         ));
     }
     if summary.names_assets && summary.created > 0 {
@@ -104,6 +123,10 @@ fn notes(summary: &Summary) -> Vec<String> {
         );
     }
     notes
+}
+
+fn of_secrets(count: u64) -> String {
+    format!("{count} of the secrets {}", if count == 1 { "has" } else { "have" })
 }
 
 fn lines(summary: &Summary, dry_run: bool) -> Vec<String> {

@@ -6,8 +6,9 @@
 //! a fault of each of these lines, since neither a key nor a secret nor a name has line ends; where the quote
 //! is not closed soon, it was forgotten, and only its own line is at fault.
 //!
-//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a field, [`QUOTED_LINES_MAX`] lines read ahead. Of
-//! a row that was read, nothing is kept but a hash of its key and its line, to find the second of two.
+//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read
+//! ahead. Of a row that was read, nothing is kept but a hash of its key and its line, to find the second of
+//! two.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,6 +16,7 @@ use std::{
     io::Read,
 };
 
+use narrowgate_platform::rules::names::DISPLAY_NAME_CHARACTERS_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
     csv::{self, Broken},
     csv_row::{Refused, read_csv},
     damage::{Kind, damage},
+    json_row::read_json,
     lines::{LINE_BYTES_MAX, Line, Lines},
 };
 use crate::{
@@ -32,7 +35,7 @@ use crate::{
 /// Rows of one file; a longer one is to be split.
 pub(super) const ROWS_MAX: usize = 1_000_000;
 
-/// Bytes of a key, a secret or a name.
+/// Bytes of a key or a secret.
 pub(super) const FIELD_BYTES_MAX: usize = 256;
 
 /// The closing quote of a field is looked for in so many lines.
@@ -69,16 +72,12 @@ pub(super) struct Rows<R> {
 }
 
 /// A row as both formats give it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Default)]
 pub(super) struct RawRow {
     pub(super) device_key: String,
     pub(super) device_secret: Option<String>,
     pub(super) name: Option<String>,
     pub(super) product_key: Option<String>,
-    /// Drawn anew for every device.
-    #[serde(rename = "assetId")]
-    pub(super) _asset_id: Option<String>,
 }
 
 impl<R: Read> Rows<R> {
@@ -190,16 +189,21 @@ impl<R: Read> Rows<R> {
 
     /// Checks what needs no registry.
     fn check(&mut self, line: u64, row: RawRow) -> Result<ImportRow, Fault> {
-        let RawRow { device_key, device_secret, name, product_key, .. } = row;
+        let RawRow { device_key, device_secret, name, product_key } = row;
         let of = |column, message: &str| Err(fault(line, Some(column), message));
-        for (column, text) in [
-            (columns::DEVICE_KEY, Some(&device_key)),
-            (columns::DEVICE_SECRET, device_secret.as_ref()),
-            (columns::NAME, name.as_ref()),
-        ] {
+        for (column, text) in
+            [(columns::DEVICE_KEY, Some(&device_key)), (columns::DEVICE_SECRET, device_secret.as_ref())]
+        {
             if text.is_some_and(|text| text.len() > FIELD_BYTES_MAX) {
                 return of(column, &format!("it is longer than {FIELD_BYTES_MAX} bytes"));
             }
+        }
+        // The registry counts characters too; this keeps a request within its length.
+        let characters = name.as_ref().map_or(0, |name| name.chars().count());
+        if characters > DISPLAY_NAME_CHARACTERS_MAX {
+            let message =
+                format!("it has {characters} characters; at most {DISPLAY_NAME_CHARACTERS_MAX} are allowed");
+            return of(columns::NAME, &message);
         }
         if device_key.is_empty() {
             return of(columns::DEVICE_KEY, "it is empty");
@@ -217,7 +221,13 @@ impl<R: Read> Rows<R> {
         if let Some(first) = self.seen.first(&device_key, line) {
             return of(columns::DEVICE_KEY, &format!("{device_key} stands on line {first} already"));
         }
-        Ok(ImportRow { line, device_key, device_secret: device_secret.map(SecretText::new), name })
+        Ok(ImportRow {
+            line,
+            device_key,
+            device_secret: device_secret.map(SecretText::new),
+            is_generated: false,
+            name,
+        })
     }
 }
 
@@ -234,15 +244,6 @@ fn header(line: &Line) -> Result<Columns, Failure> {
         Ok(text) => Columns::of(number, text),
         Err(_) => Err(malformed(format!("line {number} is not UTF-8")).hint("save the file as UTF-8")),
     }
-}
-
-fn read_json(line: &Line) -> Result<RawRow, Fault> {
-    serde_json::from_slice(&line.bytes).map_err(|error| {
-        // serde_json counts lines inside the row; there is one.
-        let reason = error.to_string();
-        let reason = reason.split(" at line ").next().unwrap_or_default();
-        fault(line.number, None, format!("{reason} (character {})", error.column()))
-    })
 }
 
 /// Keys that were read, as keyed hashes: two different keys have the same one as likely as 64 bits are

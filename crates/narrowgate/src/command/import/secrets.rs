@@ -1,70 +1,98 @@
-//! The file for generated secrets: new, for its owner alone, and written before anybody could miss what
-//! should be in it.
+//! The file for generated secrets: for its owner alone, and written before the devices exist.
 //!
-//! Room for the secrets of a piece is made, durably, before its devices are created: where the file cannot be
-//! written, nothing is created whose secret nobody has seen. The room is empty lines, which an import skips;
-//! what is left of it at the end is cut off.
+//! The secrets of a piece are drawn here and are durable in the file before the registry sees them; so no
+//! device ever has a secret that is in no file. A line without an asset id is one whose device is not known
+//! to exist: the asset id is filled in when the registry says that the secret is in force. At the end, the
+//! lines of secrets that are not in force are removed.
+//!
+//! ```text
+//! assetId,productKey,deviceKey,deviceSecret
+//! Ab3dEf6h,MuGsF6W4,867725030096431,Z5YtZaQpK5IWocakV7zQ    in force
+//!         ,MuGsF6W4,867725030096432,pK5IWocakV7zQZ5YtZaQ    of a piece that is under way
+//! ```
+//!
+//! An import that was cut off leaves its file as it is, with an empty line at its end, which the last step of
+//! an import removes. The next one continues it: a device that has a line is imported with the secret of its
+//! line, whether the device was created or not. A file that is finished is not touched.
+
+mod earlier;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    collections::{HashMap, HashSet},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
+use narrowgate_platform::rules::names;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
+use self::earlier::{Earlier, Kept};
 use super::csv;
-use crate::{control::ImportRow, failure::Failure};
+use crate::{
+    control::{ImportRow, SecretText},
+    failure::Failure,
+    system::SystemEntropy,
+};
 
-/// Bytes of an asset id and a generated secret, and of commas, quotes and the end of a line.
-const REST_OF_LINE_BYTES: usize = 8 + 20 + 4 * 2 + 4;
+const HEADER: &str = "assetId,productKey,deviceKey,deviceSecret\n";
 
-/// A device whose secret was generated.
+/// Stands for the asset id of a device that is not known to exist; as long as one.
+const NO_ASSET_ID: &str = "        ";
+
+/// Ends the file of an import that is not finished.
+const UNFINISHED: &str = "\n";
+
+/// A device whose secret was generated and is in force.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewSecret {
     pub(super) asset_id: String,
-    pub(super) product_key: String,
     pub(super) device_key: String,
-    pub(super) device_secret: String,
 }
 
 /// Where generated secrets go.
 pub(super) struct SecretsFile {
     file: File,
     path: PathBuf,
-    /// Bytes that are written; room follows.
+    product_key: String,
+    /// Whether this import has created it.
+    is_new: bool,
+    /// Bytes of whole lines.
     length: u64,
-    secrets: u64,
+    /// Lines that an earlier import left and this one has not asked for yet, by device key.
+    earlier: HashMap<String, Kept>,
+    /// Lines in force.
+    in_force: u64,
+    /// Where the lines of the piece under way begin, by device key.
+    under_way: HashMap<String, Line>,
+    /// Where lines begin whose secrets are not in force.
+    refused: HashSet<u64>,
+}
+
+/// A line of the piece under way.
+struct Line {
+    offset: u64,
+    has_asset_id: bool,
 }
 
 impl SecretsFile {
-    /// Creates the file for its owner alone; one that exists is not touched.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    /// Creates the file for its owner alone, or goes on with one that an import of the same product left. Any
+    /// other file that exists is not touched.
+    pub(super) fn open(path: &Path, product_key: &str) -> Result<Self, Failure> {
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => {
-                let mut secrets = Self { file, path: path.to_owned(), length: 0, secrets: 0 };
-                let mut header = String::new();
-                csv::write_line(&["assetId", "productKey", "deviceKey", "deviceSecret"], &mut header);
-                match secrets.write(header.as_bytes()) {
-                    Ok(()) => {
-                        secrets.length = header.len() as u64;
-                        Ok(secrets)
-                    }
-                    Err(error) => {
-                        let failure = secrets
-                            .cannot(&error, "nothing was imported; free the disk, or name another file");
-                        secrets.remove();
-                        Err(failure)
-                    }
-                }
+                let mut secrets = Self::new(file, path, product_key, true);
+                secrets.lock()?;
+                let begun = secrets.begin();
+                begun.inspect_err(|_| secrets.remove())?;
+                Ok(secrets)
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Failure::failed("the file for the secrets exists already")
-                    .file(path.display())
-                    .hint("name another file by --secrets-out: an existing one is never overwritten"))
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::go_on(path, product_key),
             Err(error) => Err(Failure::failed("cannot create the file for the secrets")
                 .file(path.display())
                 .reason(error)
@@ -72,56 +100,234 @@ impl SecretsFile {
         }
     }
 
-    /// Makes room for the secrets of these rows, before their devices are created.
-    pub(super) fn reserve(&mut self, product_key: &str, rows: &[ImportRow]) -> Result<(), Failure> {
-        // A quote in a key is written as two.
-        let line = |row: &ImportRow| REST_OF_LINE_BYTES + 2 * (product_key.len() + row.device_key.len());
-        let room: usize = rows.iter().filter(|row| row.device_secret.is_none()).map(line).sum();
-        if room == 0 {
-            return Ok(());
+    fn new(file: File, path: &Path, product_key: &str, is_new: bool) -> Self {
+        Self {
+            file,
+            path: path.to_owned(),
+            product_key: product_key.to_owned(),
+            is_new,
+            length: 0,
+            earlier: HashMap::new(),
+            in_force: 0,
+            under_way: HashMap::new(),
+            refused: HashSet::new(),
         }
-        self.write(&vec![b'\n'; room]).map_err(|error| {
+    }
+
+    /// Opens a file that exists, reads what is in it, and cuts off a line that was not written to its end.
+    fn go_on(path: &Path, product_key: &str) -> Result<Self, Failure> {
+        let exists = |reason: &str| {
+            Failure::failed("the file for the secrets exists already")
+                .file(path.display())
+                .reason(reason)
+                .hint("name another file by --secrets-out: an existing one is never overwritten")
+        };
+        let cannot_read = |error: io::Error| exists(&format!("it cannot be read: {error}"));
+        if !path.symlink_metadata().map_err(cannot_read)?.is_file() {
+            return Err(exists("it is not a regular file"));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot_read)?;
+        let mut secrets = Self::new(file, path, product_key, false);
+        secrets.lock()?;
+        let earlier = Earlier::read(&secrets.file, product_key).map_err(cannot_read)?;
+        let earlier = earlier.map_err(|reason| exists(&reason))?;
+        if earlier.is_finished {
+            return Err(exists("it has the secrets of an import that was finished"));
+        }
+        let Earlier { length, lines, in_force, .. } = earlier;
+        let private = secrets.file.set_permissions(Permissions::from_mode(0o600));
+        let cut = private.and_then(|()| secrets.cut(length));
+        cut.map_err(|error| secrets.cannot(&error, NOTHING_DONE))?;
+        (secrets.length, secrets.earlier, secrets.in_force) = (length, lines, in_force);
+        if length == 0 {
+            secrets.begin()?;
+        }
+        Ok(secrets)
+    }
+
+    /// Keeps other imports out until the file is closed.
+    fn lock(&self) -> Result<(), Failure> {
+        match self.file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(self.in_use()),
+            Err(TryLockError::Error(error)) => return Err(self.cannot(&error, NOTHING_DONE)),
+        }
+        // An import that ended just now may have put another file in its place.
+        match (self.file.metadata(), self.path.metadata()) {
+            (Ok(locked), Ok(named)) if locked.ino() == named.ino() => Ok(()),
+            _ => Err(self.in_use()),
+        }
+    }
+
+    fn in_use(&self) -> Failure {
+        Failure::failed("another import is writing to the file for the secrets")
+            .file(self.path.display())
+            .hint("wait until it has ended, or name another file by --secrets-out")
+    }
+
+    /// Writes the header, and makes the name of the file durable.
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.append(HEADER)
+            .and_then(|()| sync_parent(&self.path))
+            .map_err(|error| self.cannot(&error, NOTHING_DONE))
+    }
+
+    /// How many secrets of an earlier import are in it; `None` for a new file.
+    pub(super) fn earlier(&self) -> Option<usize> {
+        (!self.is_new).then_some(self.earlier.len())
+    }
+
+    /// Gives secrets to the rows that have none, and writes them before anybody else knows them. A row with a
+    /// line of an earlier import gets the secret of its line.
+    pub(super) fn draw(&mut self, rows: &mut [ImportRow]) -> Result<(), Failure> {
+        let mut lines = Zeroizing::new(String::new());
+        let mut under_way = HashMap::new();
+        // The registry refuses what is not a key; it could be no line either.
+        let lacks =
+            |row: &&mut ImportRow| row.device_secret.is_none() && names::check_key(&row.device_key).is_ok();
+        for row in rows.iter_mut().filter(lacks) {
+            let line = match self.earlier.remove(&row.device_key) {
+                Some(Kept { offset, has_asset_id, secret }) => {
+                    row.device_secret = Some(secret);
+                    Line { offset, has_asset_id }
+                }
+                None => {
+                    let offset = self.length + lines.len() as u64;
+                    let secret = names::new_device_secret(&SystemEntropy);
+                    lines.push_str(NO_ASSET_ID);
+                    lines.push(',');
+                    csv::write_line(&[&self.product_key, &row.device_key, secret.expose()], &mut lines);
+                    row.device_secret = Some(SecretText::new(secret.expose().to_owned()));
+                    Line { offset, has_asset_id: false }
+                }
+            };
+            row.is_generated = true;
+            under_way.insert(row.device_key.clone(), line);
+        }
+        self.append(&lines).map_err(|error| {
             self.cannot(
                 &error,
-                "the devices of these secrets were not created; free the disk, or name another file",
+                "the devices of these secrets were not created; free some space, and run the import again",
+            )
+        })?;
+        self.under_way = under_way;
+        Ok(())
+    }
+
+    /// Fills in the asset ids of the devices whose secrets are in force; all others of the piece are not.
+    pub(super) fn settle(&mut self, in_force: &[NewSecret]) -> Result<(), Failure> {
+        let settled = self.write_asset_ids(in_force);
+        settled.map_err(|error| {
+            self.cannot(
+                &error,
+                "the secrets are in the file, some without an asset id; run the import again to fill it in",
             )
         })
     }
 
-    /// Adds secrets, for which there is room.
-    pub(super) fn append(&mut self, secrets: &[NewSecret]) -> Result<(), Failure> {
-        let mut lines = String::new();
-        for NewSecret { asset_id, product_key, device_key, device_secret } in secrets {
-            csv::write_line(&[asset_id, product_key, device_key, device_secret], &mut lines);
-        }
-        if lines.is_empty() {
+    fn write_asset_ids(&mut self, in_force: &[NewSecret]) -> io::Result<()> {
+        if self.under_way.is_empty() {
             return Ok(());
         }
-        self.write(lines.as_bytes()).map_err(|error| {
-            self.cannot(
-                &error,
-                "the devices are registered; narrowgate device secret shows what is missing here",
-            )
-        })?;
-        self.length += lines.len() as u64;
-        self.secrets += secrets.len() as u64;
+        for NewSecret { asset_id, device_key } in in_force {
+            let Some(line) = self.under_way.get(device_key) else { continue };
+            if asset_id.len() != NO_ASSET_ID.len() {
+                return Err(io::Error::other(format!("{asset_id:?} is not an asset id")));
+            }
+            self.file.write_all_at(asset_id.as_bytes(), line.offset)?;
+            self.in_force += u64::from(!line.has_asset_id);
+        }
+        let found: HashSet<&str> = in_force.iter().map(|secret| secret.device_key.as_str()).collect();
+        for (device_key, line) in &self.under_way {
+            if found.contains(device_key.as_str()) {
+                continue;
+            }
+            if line.has_asset_id {
+                self.file.write_all_at(NO_ASSET_ID.as_bytes(), line.offset)?;
+                self.in_force -= 1;
+            }
+            self.refused.insert(line.offset);
+        }
+        self.file.sync_data()?;
+        self.under_way.clear();
         Ok(())
     }
 
-    /// Cuts off what is left of the room. A file that got no secret of an import that failed is removed, so
-    /// that the next attempt may have its name.
-    pub(super) fn finish(self, has_failed: bool) -> Result<(), Failure> {
-        if has_failed && self.secrets == 0 {
+    /// Ends the file of an import. Where that went well, lines whose secrets are not in force are removed;
+    /// otherwise they stay for the next import. Returns how many lines of an earlier import have no asset id
+    /// and are for devices that this one does not name.
+    pub(super) fn finish(self, has_failed: bool) -> Result<usize, Failure> {
+        if has_failed && self.is_new && self.in_force == 0 && self.under_way.is_empty() {
             self.remove();
-            return Ok(());
+            return Ok(0);
         }
-        let finished = self.file.set_len(self.length).and_then(|()| self.file.sync_all());
-        finished
-            .map_err(|error| self.cannot(&error, "the secrets are in the file; empty lines may follow them"))
+        let finished = if has_failed {
+            self.cut(self.length)
+        } else if self.refused.is_empty() {
+            self.file.set_len(self.length).and_then(|()| self.file.sync_all())
+        } else {
+            self.replace()
+        };
+        let hint = "the secrets are in the file; those without an asset id are not in force";
+        finished.map_err(|error| self.cannot(&error, hint))?;
+        Ok(self.earlier.values().filter(|line| !line.has_asset_id).count())
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.length).and_then(|()| self.file.sync_data())
+    /// Puts a file without the refused lines in the place of this one, at once.
+    fn replace(&self) -> io::Result<()> {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = self.path.with_file_name(name);
+        // One that an import has left that was cut off right here.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = self.write_rest(&new).and_then(|()| fs::rename(&new, &self.path));
+        if written.is_err() {
+            // The file itself is as it was.
+            let _ = fs::remove_file(&new);
+        }
+        written.and_then(|()| sync_parent(&self.path))
+    }
+
+    fn write_rest(&self, new: &Path) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+        let mut out = BufWriter::new(file);
+        let mut all = &self.file;
+        all.rewind()?;
+        let (mut lines, mut offset, mut line) = (BufReader::new(all), 0, Vec::new());
+        while offset < self.length {
+            line.clear();
+            let length = lines.read_until(b'\n', &mut line)?;
+            if length == 0 {
+                break;
+            }
+            if !self.refused.contains(&offset) {
+                out.write_all(&line)?;
+            }
+            offset += length as u64;
+        }
+        out.into_inner()?.sync_all()
+    }
+
+    fn append(&mut self, lines: &str) -> io::Result<()> {
+        if !lines.is_empty() {
+            let marked = Zeroizing::new(format!("{lines}{UNFINISHED}"));
+            self.file.write_all_at(marked.as_bytes(), self.length)?;
+            self.file.sync_data()?;
+            self.length += lines.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Removes what follows the whole lines of an unfinished file.
+    fn cut(&self, length: u64) -> io::Result<()> {
+        // In this order: on a full disk a file may be cut, but not made longer.
+        let marked = if length > 0 { UNFINISHED } else { "" };
+        self.file.write_all_at(marked.as_bytes(), length)?;
+        self.file.set_len(length + marked.len() as u64)?;
+        self.file.sync_all()
     }
 
     fn remove(&self) {
@@ -134,73 +340,13 @@ impl SecretsFile {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+const NOTHING_DONE: &str = "nothing was imported; free some space, or name another file by --secrets-out";
 
-    use super::*;
-
-    fn secret(key: &str) -> NewSecret {
-        NewSecret {
-            asset_id: "a".into(),
-            product_key: "p".into(),
-            device_key: key.into(),
-            device_secret: "s\"1".into(),
-        }
-    }
-
-    fn row(key: &str) -> ImportRow {
-        ImportRow { line: 2, device_key: key.into(), device_secret: None, name: None }
-    }
-
-    #[test]
-    fn the_file_for_secrets_is_private_and_never_overwritten() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("secrets.csv");
-        let mut secrets = SecretsFile::create(&path).unwrap();
-        secrets.append(&[secret("d1"), secret("d2")]).unwrap();
-        secrets.finish(false).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "assetId,productKey,deviceKey,deviceSecret\na,p,d1,\"s\"\"1\"\na,p,d2,\"s\"\"1\"\n");
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(SecretsFile::create(&path).is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), text);
-    }
-
-    #[test]
-    fn there_is_room_for_the_secrets_before_their_devices_are_created() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("secrets.csv");
-        let mut secrets = SecretsFile::create(&path).unwrap();
-        let header = path.metadata().unwrap().len();
-        let keys = ["\"".repeat(128), "d".into()];
-        let rows = keys.each_ref().map(|key| row(key));
-        secrets.reserve("p", &rows).unwrap();
-        let room = path.metadata().unwrap().len();
-        let made = keys.map(|key| NewSecret {
-            asset_id: "Ab3dEf6h".into(),
-            device_secret: "Z5YtZaQpK5IWocakV7zQ".into(),
-            ..secret(&key)
-        });
-        secrets.append(&made).unwrap();
-        assert_eq!(path.metadata().unwrap().len(), room, "no more was needed");
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.ends_with("\n\n\n"), "what is left over is empty lines: {text:?}");
-        secrets.finish(true).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), text.trim_end().to_owned() + "\n");
-        assert!(header < room);
-    }
-
-    #[test]
-    fn a_file_without_a_secret_stays_only_where_the_import_went_well() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("secrets.csv");
-        let mut secrets = SecretsFile::create(&path).unwrap();
-        secrets.reserve("p", &[row("d")]).unwrap();
-        secrets.finish(true).unwrap();
-        assert!(!path.exists());
-        SecretsFile::create(&path).unwrap().finish(false).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
-        assert!(SecretsFile::create(&directory.path().join("none/secrets.csv")).is_err());
-    }
+/// Makes the name of a file durable.
+fn sync_parent(file: &Path) -> io::Result<()> {
+    let parent = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
 }

@@ -77,6 +77,7 @@ mod tests {
             line: 2,
             device_key: device_key.into(),
             device_secret: Some(Secret::new(format!("secret of {device_key}"))),
+            is_generated: false,
             name: None,
         };
         let mut assets = Vec::new();

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use super::{Registry, RegistryError};
 use crate::{
-    model::{credential::CredentialLookup, device::NewDevice},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        device::NewDevice,
+    },
     ports::{DeviceQuery, StoreError},
     rules::names::{self, NameError},
     secret::Secret,
@@ -23,6 +26,8 @@ pub struct ImportRow {
     pub device_key: String,
     /// Its secret; generated where there is none.
     pub device_secret: Option<Secret>,
+    /// Whether the secret was generated for this import, and the file itself has none.
+    pub is_generated: bool,
     /// What people call it.
     pub name: Option<String>,
 }
@@ -31,6 +36,8 @@ impl Registry {
     /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the
     /// row's secret, or whose row has none, is skipped, so an import that was cut off is simply run again; no
     /// secret of a device that exists is changed. A dry run changes nothing and reports the same.
+    ///
+    /// A secret that the caller generated counts as none: a device that exists with another one is skipped.
     ///
     /// # Errors
     /// `Missing` for an unknown product. A fault of a row is in the report.
@@ -91,14 +98,8 @@ impl Registry {
             match result {
                 Ok(device) => {
                     created(row, report);
-                    if row.device_secret.is_none() {
-                        report.secrets.push(DeviceCreated {
-                            asset_id: device.asset_id,
-                            product_key: device.product_key,
-                            device_key: device.device_key,
-                            device_secret: secret,
-                            warnings: Vec::new(),
-                        });
+                    if row.is_generated || row.device_secret.is_none() {
+                        report.secrets.push(in_force(product_key, row, device.asset_id, secret));
                     }
                 }
                 Err(StoreError::Exists { what: "device", .. }) => {
@@ -143,6 +144,14 @@ impl Registry {
             found => found?,
         };
         match found {
+            CredentialLookup::Found(credentials) if row.is_generated => {
+                report.skipped += 1;
+                // Another one of an interrupted import, or one that the device had before.
+                if row.device_secret.as_ref() == Some(&credentials.device_secret) {
+                    let Credentials { asset_id, device_secret, .. } = *credentials;
+                    report.secrets.push(in_force(product_key, row, asset_id, device_secret));
+                }
+            }
             CredentialLookup::Found(credentials) => match &row.device_secret {
                 Some(secret) if *secret != credentials.device_secret => {
                     report.failed.push(fault(
@@ -187,9 +196,17 @@ fn fault(row: &ImportRow, column: Option<&'static str>, message: impl Into<Strin
     ImportFault { line: row.line, column, message: message.into() }
 }
 
-/// Counts a device that was created, or would be, and a warning of its secret where it is weak.
+fn in_force(product_key: &str, row: &ImportRow, asset_id: String, device_secret: Secret) -> DeviceCreated {
+    let (product_key, device_key) = (product_key.to_owned(), row.device_key.clone());
+    DeviceCreated { asset_id, product_key, device_key, device_secret, warnings: Vec::new() }
+}
+
+/// Counts a device that was created, or would be, and a warning of its secret where a weak one was brought.
 fn created(row: &ImportRow, report: &mut ImportReport) {
     report.created += 1;
+    if row.is_generated {
+        return;
+    }
     let Some(weak) = row.device_secret.as_ref().and_then(|secret| WeakSecrets::of(secret, row.line)) else {
         return;
     };
@@ -206,7 +223,7 @@ mod tests {
 
     fn row(line: u64, device_key: &str, device_secret: Option<&str>) -> ImportRow {
         let device_secret = device_secret.map(|secret| Secret::new(secret.to_owned()));
-        ImportRow { line, device_key: device_key.to_owned(), device_secret, name: None }
+        ImportRow { line, device_key: device_key.to_owned(), device_secret, is_generated: false, name: None }
     }
 
     fn import(registry: &Registry, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {
@@ -265,6 +282,33 @@ mod tests {
         let weak = import(&elsewhere, vec![row(2, "c", Some("12345678"))], false).weak_secrets;
         let weak = weak.expect("it has 14 bits");
         assert_eq!((weak.count, weak.as_generated, weak.weakest_bits, weak.weakest_line), (1, 0, 14, 2));
+    }
+
+    #[test]
+    fn attack_214_a_secret_generated_for_the_import_is_told_whether_it_is_in_force() {
+        let registry = registry_with_product();
+        let generated =
+            |line, key: &str, secret: &str| ImportRow { is_generated: true, ..row(line, key, Some(secret)) };
+        import(&registry, vec![row(2, "known", Some("one"))], false);
+        let rows = || {
+            vec![
+                generated(2, "a", "Z5YtZaQpK5IWocakV7zQ"),
+                generated(3, "known", "Z5YtZaQpK5IWocakV7zR"),
+                generated(4, "c,d", "Z5YtZaQpK5IWocakV7zS"),
+            ]
+        };
+        let first = import(&registry, rows(), false);
+        assert_eq!((first.created, first.skipped, first.failed.len()), (1, 1, 1));
+        assert_eq!(first.weak_secrets, None, "nobody brought it");
+        let again = import(&registry, rows(), false);
+        assert_eq!((again.created, again.skipped, again.failed.len()), (0, 2, 1));
+        assert_eq!(again.same_secret, 0, "the rows have none");
+        for report in [first, again] {
+            let [secret] = &report.secrets[..] else { panic!("one is in force: {report:?}") };
+            let device = block_on(registry.resolve("a", None)).expect("it exists");
+            assert_eq!((&*secret.device_key, &secret.asset_id), ("a", &device.asset_id));
+            assert_eq!(secret.device_secret.expose(), "Z5YtZaQpK5IWocakV7zQ");
+        }
     }
 
     #[test]

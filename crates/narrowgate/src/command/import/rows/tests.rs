@@ -58,10 +58,20 @@ fn json_lines_have_the_same_names() {
         &["1 d1 None None", "5 d3 None None"],
         &[
             "2 : unknown field `devicekey`",
-            "3 : invalid type: integer `867725030096431`, expected a string (character 28)",
+            "3 deviceKey: it is a number; write it in quotation marks",
             "4 deviceKey: a spreadsheet has made a rounded number of it",
             "6 productKey: it is not the product pk that devices are imported for",
         ],
+    );
+}
+
+#[test]
+fn a_name_has_as_many_characters_as_that_of_a_single_device() {
+    let (long, longer) = ("水".repeat(128), "水".repeat(129));
+    assert_read(
+        &format!("deviceKey,name\nd1,{long}\nd2,{longer}\n"),
+        &[&format!("2 d1 None Some({long:?})")],
+        &["3 name: it has 129 characters; at most 128 are allowed"],
     );
 }
 
