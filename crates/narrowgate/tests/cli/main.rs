@@ -5,6 +5,7 @@ mod confirm;
 mod damage;
 mod fleet;
 mod harness;
+mod hung;
 mod import;
 mod lists;
 mod server;
