@@ -25,7 +25,7 @@ use narrowgate_platform::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    bridge::{Gateway, StartError},
+    bridge::{Gateway, RefusedByStore, StartError},
     config::{Config, Origin, StoreKind},
     control::{
         self, Client,
@@ -117,7 +117,11 @@ impl Server {
         let service = Service {
             registry: Registry::new(store.clone(), clock, entropy),
             feed: feed.clone(),
-            host: Host { since: Some(since), data: config.data.clone() },
+            host: Host {
+                since: Some(since),
+                data: config.data.clone(),
+                refused_by_store: refused_by_store(gateway.clone()),
+            },
             apply: applier(gateway.clone()),
         };
         let health = Health::default();
@@ -230,6 +234,11 @@ fn applier(gateway: SharedGateway) -> Box<dyn Fn(Effect) + Send + Sync> {
             Effect::ProductChanged { product_key } => gateway.product_changed(&product_key),
         }
     })
+}
+
+/// What the store makes the gateway refuse, for `status`.
+fn refused_by_store(gateway: SharedGateway) -> Box<dyn Fn() -> Option<RefusedByStore> + Send + Sync> {
+    Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.refused_by_store())
 }
 
 fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
