@@ -8,6 +8,7 @@
 mod access;
 mod client;
 pub(crate) mod execute;
+mod names;
 mod path;
 mod patience;
 pub(crate) mod server;

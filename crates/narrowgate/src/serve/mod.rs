@@ -285,7 +285,7 @@ fn busy(
     let port = address.port();
     match error.kind() {
         std::io::ErrorKind::AddrInUse => failure.hint(format_args!(
-            "another program listens there (ss -l{letter}np 'sport = :{port}'), or choose another port: {flag} {example}:PORT"
+            "ss -l{letter}np 'sport = :{port}' shows which program listens there; stop it, or choose another port: {flag} {example}:PORT"
         )),
         std::io::ErrorKind::AddrNotAvailable => {
             failure.hint(format_args!("this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"))

@@ -8,5 +8,6 @@ mod harness;
 mod hung;
 mod import;
 mod lists;
+mod mistakes;
 mod server;
 mod terminal;

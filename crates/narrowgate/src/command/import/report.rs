@@ -73,6 +73,13 @@ pub(super) fn report(summary: &Summary, dry_run: bool, output: Output) -> Result
     lines(summary, dry_run).iter().try_for_each(|line| output::line(line))
 }
 
+fn secrets_have(count: u64) -> String {
+    match count {
+        1 => "1 secret has".into(),
+        count => format!("{count} secrets have"),
+    }
+}
+
 /// What the operator should know beside the counts.
 fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
@@ -80,15 +87,15 @@ fn notes(summary: &Summary) -> Vec<String> {
         let WeakSecrets { count, weakest_bits, weakest_line, as_generated } = weak;
         if count > as_generated {
             notes.push(format!(
-                "warning: {} of the secrets have fewer than 128 bits and may be guessed offline \
+                "warning: {} fewer than 128 bits and may be guessed offline \
                  from one recorded handshake; the weakest, in line {weakest_line}, has about {weakest_bits}",
-                count - as_generated
+                secrets_have(count - as_generated)
             ));
         }
         if as_generated > 0 {
             notes.push(format!(
-                "{as_generated} of the secrets have fewer than 128 bits, \
-                 but no fewer than those that narrowgate itself generates"
+                "{} fewer than 128 bits, but no fewer than those that narrowgate itself generates",
+                secrets_have(as_generated)
             ));
         }
     }
@@ -162,9 +169,9 @@ mod tests {
     #[test]
     fn attack_083_weak_secrets_are_flagged_and_generated_ones_apart_from_them() {
         let said = |weak_secrets| notes(&Summary { weak_secrets, ..Summary::default() }).join("\n");
-        assert!(said(weak(2, 0)).starts_with("warning: 2 of the secrets have fewer than 128 bits"));
+        assert!(said(weak(2, 0)).starts_with("warning: 2 secrets have fewer than 128 bits"));
         assert!(said(weak(2, 0)).ends_with("the weakest, in line 3, has about 14"));
-        assert!(said(weak(5, 3)).starts_with("warning: 2 of"), "{}", said(weak(5, 3)));
+        assert!(said(weak(5, 3)).starts_with("warning: 2 secrets have"), "{}", said(weak(5, 3)));
         assert!(!said(weak(3, 3)).contains("warning"), "{}", said(weak(3, 3)));
         assert_eq!(said(None), "");
     }
