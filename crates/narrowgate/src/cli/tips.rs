@@ -16,9 +16,10 @@ pub(crate) fn add(error: &mut Error, arguments: &[OsString]) {
         "--activation-quota" | "--quota-per-hour" => "the quota of dynamic activation is '--quota'".into(),
         _ if words.get(1) == Some(&"refused") => {
             let behind = words.iter().skip_while(|word| **word != wrong).nth(1).copied();
-            let device = match wrong.split_once('=') {
+            let joined = words.iter().find_map(|word| word.strip_prefix(&*wrong)?.strip_prefix('='));
+            let device = match joined {
                 _ if !wrong.starts_with('-') => &wrong,
-                Some((_, device)) => device,
+                Some(device) => device,
                 None => behind.unwrap_or("PK/DK"),
             };
             format!("refused is of all devices; of one: narrowgate device log {device}")

@@ -70,13 +70,17 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
     let is_served = matches!(access, Access::Server(_));
     let answer = access.request_once(request)?;
     if is_shown && !is_served {
-        // What was last known of it. In a text of JSON these marks stand for nothing but the field.
-        let known = answer.get().replace(r#""state":"online""#, r#""state":"online (no server is running)""#);
+        let known = as_last_known(answer.get());
         let known = RawValue::from_string(known)
             .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
         return output::print(output, &known, layout);
     }
     output::print(output, &answer, layout)
+}
+
+/// Nobody knows now whether the device is online. In a text of JSON these marks stand for nothing but the field.
+fn as_last_known(device: &str) -> String {
+    device.replace(r#""state":"online""#, r#""state":"online (no server is running)""#)
 }
 
 fn switch(device: &DeviceName, enabled: bool) -> Request {
@@ -177,4 +181,17 @@ fn full_name(device: &DeviceName, config: &Config) -> Result<String, Failure> {
     let field = |name: &str| printable(shown[name].as_str().unwrap_or("?"));
     let damaged = if shown["damaged"] == true { " (damaged)" } else { "" };
     Ok(format!("{}/{}{damaged}", field("productKey"), field("deviceKey")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn online_is_what_was_last_known_where_no_server_runs() {
+        let shown = as_last_known(r#"{"name":"\"state\":\"online\"","state":"online","enabled":true}"#);
+        let online = r#""state":"online (no server is running)","enabled":true}"#;
+        assert_eq!(shown, format!(r#"{{"name":"\"state\":\"online\"",{online}"#));
+        assert_eq!(as_last_known(r#"{"state":"offline"}"#), r#"{"state":"offline"}"#);
+    }
 }
