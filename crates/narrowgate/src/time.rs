@@ -13,7 +13,7 @@ pub(crate) fn rfc3339(unix_ms: i64) -> String {
 /// Seconds of 2001 to 2286: as milliseconds they would be in the first months of 1970.
 const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
 
-/// Reads RFC 3339, a date in UTC (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`) or Unix milliseconds.
+/// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`), a date in UTC, or Unix milliseconds.
 ///
 /// # Errors
 /// A sentence for people.

@@ -78,7 +78,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
     output::print(output, &answer, layout)
 }
 
-/// Nobody knows now whether the device is online. In a text of JSON these marks stand for nothing but the field.
+/// Nobody knows now whether the device is online. In JSON these marks stand for nothing but the field.
 fn as_last_known(device: &str) -> String {
     device.replace(r#""state":"online""#, r#""state":"online (no server is running)""#)
 }

@@ -18,7 +18,8 @@ pub(crate) fn address(examples: &str) -> impl Fn(&str) -> Result<SocketAddr, Str
     move |text| {
         let address: SocketAddr = text.parse().map_err(|_| match port_of_host(text) {
             Some(port) => format!(
-                "{text:?} names a host, and host names are not resolved; give an address such as 127.0.0.1:{port}"
+                "{text:?} names a host, and host names are not resolved; \
+                 give an address such as 127.0.0.1:{port}"
             ),
             None => format!("{text:?} is not an address with a port; write {examples}"),
         })?;

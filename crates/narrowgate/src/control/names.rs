@@ -1,5 +1,5 @@
-//! What was probably meant by a name that nothing has: a product's name instead of its key, or the right device under
-//! the wrong product.
+//! What was probably meant by a name that nothing has: a product's name instead of its key, or the right device
+//! under the wrong product.
 
 use narrowgate_platform::service::{registry::Registry, rows::DeviceRow};
 use serde_json::Value;

@@ -285,14 +285,14 @@ fn busy(
     let port = address.port();
     match error.kind() {
         std::io::ErrorKind::AddrInUse => failure.hint(format_args!(
-            "ss -l{letter}np 'sport = :{port}' shows which program listens there; stop it, or choose another port: {flag} {example}:PORT"
+            "ss -l{letter}np 'sport = :{port}' shows which program listens there; stop it, \
+             or choose another port: {flag} {example}:PORT"
         )),
-        std::io::ErrorKind::AddrNotAvailable => {
-            failure.hint(format_args!("this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"))
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            failure.hint(format_args!("ports below 1024 need a right; choose another port: {flag} {example}:PORT"))
-        }
+        std::io::ErrorKind::AddrNotAvailable => failure.hint(format_args!(
+            "this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"
+        )),
+        std::io::ErrorKind::PermissionDenied => failure
+            .hint(format_args!("ports below 1024 need a right; choose another port: {flag} {example}:PORT")),
         _ => failure.hint(format_args!("choose another address: {flag} {example}:PORT")),
     }
 }
