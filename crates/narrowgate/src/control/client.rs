@@ -113,10 +113,11 @@ impl Client {
                 // An incomplete line is one of a server that was killed while it wrote.
                 Ok(_) if !self.line.ends_with(b"\n") => return Ok(None),
                 Ok(_) => break,
-                Err(error) if patience::is_step(&error) => match patience.as_mut() {
-                    Some(patience) => patience.waited()?,
-                    None => {}
-                },
+                Err(error) if patience::is_step(&error) => {
+                    if let Some(patience) = patience.as_mut() {
+                        patience.waited()?;
+                    }
+                }
                 Err(error) if gone(&error) => return Ok(None),
                 Err(error) => return Err(cannot_talk(&error)),
             }
