@@ -28,7 +28,9 @@ use crate::failure::Exit;
 pub fn run() -> ExitCode {
     let done = match cli::Cli::try_parse() {
         Ok(cli) => command::run(cli),
-        Err(error) if error.use_stderr() => {
+        Err(mut error) if error.use_stderr() => {
+            let arguments: Vec<_> = std::env::args_os().collect();
+            cli::tips::add(&mut error, &arguments);
             output::usage(&error);
             return Exit::Usage.into();
         }

@@ -1,6 +1,6 @@
 //! Opens the store that is configured, and says in an operator's words why it cannot be.
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc};
 
 use narrowgate_adapters::{
     memory::MemoryStore,
@@ -95,5 +95,14 @@ fn explain(config: &Config, error: &OpenError) -> Failure {
         Some(source) => format!("{reason}: {source}"),
         None => reason,
     };
-    Failure::failed(headline).file(place).reason(reason).hint(error.advice())
+    // A place where nothing can be made is no fault of a disk.
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let elsewhere = source.is_some_and(|source| {
+        matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::Unsupported)
+    });
+    let advice = match elsewhere {
+        true => "choose another directory by --data".to_owned(),
+        false => error.advice(),
+    };
+    Failure::failed(headline).file(place).reason(reason).hint(advice)
 }

@@ -10,15 +10,24 @@ pub(crate) fn rfc3339(unix_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
-/// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`) or Unix milliseconds.
+/// Seconds of 2001 to 2286: as milliseconds they would be in the first months of 1970.
+const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
+
+/// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`), a date in UTC, or Unix milliseconds.
 ///
 /// # Errors
 /// A sentence for people.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     if !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().map_err(|_| wrong(text));
+        let number: i64 = text.parse().map_err(|_| wrong(text))?;
+        if SECONDS.contains(&number) {
+            return Err(format!("{text} looks like seconds; in milliseconds it is {text}000"));
+        }
+        return Ok(number);
     }
-    parse_rfc3339(text).ok_or_else(|| wrong(text))
+    // A date is its midnight.
+    let midnight = format!("{text}T00:00:00Z");
+    parse_rfc3339(if text.len() == 10 { &midnight } else { text }).ok_or_else(|| wrong(text))
 }
 
 /// The same, as clap wants its parsers.
@@ -27,7 +36,9 @@ pub(crate) fn parse_clap(text: &str) -> Result<i64, String> {
 }
 
 fn wrong(text: &str) -> String {
-    format!("{text:?} is no time; write 2026-11-24T06:12:37Z, or Unix milliseconds as 1795500757000")
+    format!(
+        "{text:?} is no time; write 2026-11-24T06:12:37Z, 2026-11-24, or Unix milliseconds as 1795500757000"
+    )
 }
 
 fn parse_rfc3339(text: &str) -> Option<i64> {
@@ -151,7 +162,8 @@ mod tests {
         for text in [
             "",
             "yesterday",
-            "2026-11-24",
+            "2026-11-31",
+            "2026/11/24",
             "2026-02-29T00:00:00Z",
             "2026-13-01T00:00:00Z",
             "2026-11-24T06:12:37",
@@ -163,6 +175,16 @@ mod tests {
         ] {
             assert!(parse(text).unwrap_err().contains("2026-11-24T06:12:37Z"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_date_is_its_midnight_and_seconds_are_named() {
+        assert_eq!(parse("2026-11-24"), parse("2026-11-24T00:00:00Z"));
+        assert_eq!(
+            parse("1795500757").unwrap_err(),
+            "1795500757 looks like seconds; in milliseconds it is 1795500757000"
+        );
+        assert_eq!(parse("999999999"), Ok(999_999_999));
     }
 
     #[test]

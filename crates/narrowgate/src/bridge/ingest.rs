@@ -15,12 +15,13 @@ use std::{
 
 use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::{ShardCommand, Ticket};
-use narrowgate_platform::ports::{Store, StoreError, Write, Written};
+use narrowgate_platform::ports::{Clock, Store, StoreError, Write, Written};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Shards, UNAVAILABLE_MAX_AGE_S,
     requests::{Asker, Requests},
+    unwritten::Unwritten,
 };
 
 /// Writes in one transaction at most.
@@ -85,6 +86,8 @@ pub(super) struct Counters {
     pub(super) writes: AtomicU64,
     /// Batches that the store could not commit.
     pub(super) failed_batches: AtomicU64,
+    /// Requests that were refused with them.
+    pub(super) unwritten: Unwritten,
 }
 
 /// Writes gathered by one task before they are handed over together.
@@ -104,10 +107,10 @@ impl Gathered {
 }
 
 impl Ingest {
-    pub(super) fn start(store: Arc<dyn Store>, shards: Arc<Shards>) -> Self {
+    pub(super) fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, shards: Arc<Shards>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
-        tokio::spawn(run(receiver, store, shards, Arc::clone(&counters)));
+        tokio::spawn(run(receiver, store, clock, shards, Arc::clone(&counters)));
         Self { sender, counters }
     }
 
@@ -145,6 +148,7 @@ impl Ingest {
 async fn run(
     mut receiver: mpsc::UnboundedReceiver<Vec<Item>>,
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     shards: Arc<Shards>,
     counters: Arc<Counters>,
 ) {
@@ -159,7 +163,7 @@ async fn run(
             open.extend(items);
         }
         let rest = split_off_beyond(&mut open);
-        commit(std::mem::replace(&mut open, rest), &*store, &shards, &counters).await;
+        commit(std::mem::replace(&mut open, rest), &*store, &*clock, &shards, &counters).await;
     }
 }
 
@@ -178,7 +182,13 @@ fn split_off_beyond(open: &mut Vec<Item>) -> Vec<Item> {
     open.split_off(fits.min(open.len()))
 }
 
-async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: &Counters) {
+async fn commit(
+    items: Vec<Item>,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    shards: &Shards,
+    counters: &Counters,
+) {
     let mut writes = Vec::with_capacity(items.len());
     let mut afters = Vec::with_capacity(items.len());
     let mut flushed = Vec::new();
@@ -202,9 +212,16 @@ async fn commit(items: Vec<Item>, store: &dyn Store, shards: &Shards, counters: 
             Ok(_) => {
                 counters.batches.fetch_add(1, Ordering::Relaxed);
                 counters.writes.fetch_add(count, Ordering::Relaxed);
+                counters.unwritten.written();
             }
             Err(error) => {
                 counters.failed_batches.fetch_add(1, Ordering::Relaxed);
+                let asked = afters.iter().filter(|(_, after)| matches!(after, After::Respond { .. })).count();
+                let reason = match error {
+                    StoreError::Unavailable(reason) => reason.clone(),
+                    error => error.to_string(),
+                };
+                counters.unwritten.failed(clock.now(), asked as u64, &reason);
                 tracing::error!(%error, writes = count, "the store refused a batch; its reports are answered 5.03");
             }
         }

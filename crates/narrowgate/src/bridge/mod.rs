@@ -21,6 +21,9 @@ mod products;
 mod refusals;
 mod requests;
 mod shard_task;
+mod unwritten;
+
+pub(crate) use unwritten::RefusedByStore;
 
 use std::{
     io,
@@ -209,7 +212,7 @@ impl Gateway {
     ) -> Result<(Arc<Core>, Arc<Shards>), StartError> {
         let handles = Arc::new(Shards::default());
         let online = store.online_devices().await?;
-        let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&handles));
+        let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&handles));
         let presence = Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone());
         let directory = Arc::new(Directory::default());
         let refusals = Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone()));
@@ -319,6 +322,11 @@ impl Gateway {
         self.core.refusals.settle().await;
         self.core.presence.flush();
         self.core.ingest.flush().await;
+    }
+
+    /// Requests that the store made us refuse; `None` where it writes.
+    pub(crate) fn refused_by_store(&self) -> Option<RefusedByStore> {
+        self.core.ingest.counters().unwritten.shown(self.core.clock.now())
     }
 
     /// Counters and gauges of everything on the devices' side.

@@ -259,7 +259,11 @@ mod tests {
         let created = registry.create_device(new).await.unwrap();
         let device = registry.resolve(&created.device_key, None).await.unwrap().id;
 
-        let ingest = Ingest::start(Arc::clone(&store), Arc::new(Shards::default()));
+        let ingest = Ingest::start(
+            Arc::clone(&store),
+            Arc::new(crate::system::SystemClock),
+            Arc::new(Shards::default()),
+        );
         let presence = Presence::start(Vec::new(), ingest.clone(), Arc::clone(&clock), Feed::new());
         for _ in 0..500 {
             let write = Write::Login {

@@ -67,10 +67,10 @@ pub(crate) enum DeviceCommand {
 /// Names one device: `PK DK`, `PK/DK`, or `DK` where it is unique.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DeviceArgs {
-    /// Key of the product; or PK/DK; or the device key alone where it is unique
-    #[arg(value_name = "PK")]
+    /// The device as PK/DK; or its key alone where it is unique; or the product's key, and then the device's
+    #[arg(value_name = "PK/DK")]
     pub(crate) first: String,
-    /// Key of the device
+    /// Key of the device, behind the product's
     #[arg(value_name = "DK")]
     pub(crate) second: Option<String>,
 }
@@ -171,10 +171,10 @@ pub(crate) struct PointsArgs {
     /// Only this point
     #[arg(long, value_name = "ID")]
     pub(crate) point: Option<String>,
-    /// History from this time on (RFC 3339 or Unix ms)
+    /// History from this time on (RFC 3339, a date, or Unix ms)
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
     pub(crate) from: Option<i64>,
-    /// History before this time (RFC 3339 or Unix ms)
+    /// History before this time (RFC 3339, a date, or Unix ms)
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
     pub(crate) to: Option<i64>,
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod device;
 mod paging;
 mod product;
 mod server;
+pub(crate) mod tips;
 
 use std::path::PathBuf;
 
@@ -98,7 +99,11 @@ pub(crate) enum Command {
     Listen(ListenArgs),
     /// Every setting, its value and where it came from
     #[command(after_help = "Each key has an environment variable: dtls.listen is NARROWGATE_DTLS_LISTEN.")]
-    Config,
+    Config {
+        /// Only this one, as dtls.listen
+        #[arg(value_name = "KEY")]
+        key: Option<String>,
+    },
     /// Completions for a shell
     #[command(after_help = "Example:\n  narrowgate completions bash > /etc/bash_completion.d/narrowgate")]
     Completions {

@@ -9,7 +9,8 @@ pub(crate) struct PagingArgs<const DEFAULT: u32, const MAX: u32> {
         long,
         default_value_t = DEFAULT,
         value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX)),
+        value_parser = number::<1, MAX>,
+        allow_negative_numbers = true,
         help = format!("At most so many, 1 to {MAX}")
     )]
     limit: u32,
@@ -19,6 +20,12 @@ pub(crate) struct PagingArgs<const DEFAULT: u32, const MAX: u32> {
     /// To the end, however many there are
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+}
+
+/// A number of a range, or a sentence for people.
+pub(crate) fn number<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
+    number.ok_or_else(|| format!("{text} is not a number from {MIN} to {MAX}"))
 }
 
 /// Which part of a list is wanted.

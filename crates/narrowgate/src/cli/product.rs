@@ -75,7 +75,12 @@ pub(crate) struct ActivationArgs {
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
     pub(crate) activation_ends: Option<i64>,
     /// Secrets issued per hour at most
-    #[arg(long, value_name = "N")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = super::paging::number::<0, { u32::MAX }>,
+        allow_negative_numbers = true
+    )]
     pub(crate) quota: Option<u32>,
 }
 

@@ -15,6 +15,6 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub(crate) http: Option<String>,
     /// Threads that serve devices [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) shards: Option<String>,
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     cli::Output,
-    config::{Config, mistyped_variables},
+    config::{Config, mistyped_variables, suggested},
     failure::Failure,
     output::{self, Column, Layout},
 };
@@ -25,13 +25,14 @@ const COLUMNS: &[Column] = &[
     Column { field: "help", title: "WHAT IT DOES" },
 ];
 
-pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) fn run(only: Option<&str>, config: &Config, output: Output) -> Result<(), Failure> {
     for warning in mistyped_warnings() {
         output::note(format_args!("warning: {warning}"));
     }
     let settings: Vec<Setting<'_>> = config
         .values
         .all()
+        .filter(|(key, _)| only.is_none_or(|only| key.name == only))
         .map(|(key, value)| Setting {
             key: key.name,
             value: &value.text,
@@ -40,6 +41,13 @@ pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
             help: key.help,
         })
         .collect();
+    if let Some(only) = only.filter(|_| settings.is_empty()) {
+        let failure = Failure::usage(format_args!("there is no setting {only}"));
+        return Err(match suggested(only) {
+            Some(near) => failure.hint(format_args!("{near}   (narrowgate config lists every key)")),
+            None => failure.hint("narrowgate config lists every key"),
+        });
+    }
     let answer = serde_json::value::to_raw_value(&settings)
         .map_err(|error| Failure::failed("cannot show the configuration").reason(error))?;
     output::print(output, &answer, Layout::Rows(COLUMNS))

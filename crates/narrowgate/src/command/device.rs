@@ -1,6 +1,6 @@
 //! `device …`, except `import`.
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     confirm::confirmed,
@@ -65,8 +65,22 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
             (request, Layout::Record)
         }
     };
-    let answer = Access::open(config)?.request_once(request)?;
+    let is_shown = matches!(request, Request::Device { .. }) && output == Output::Table;
+    let access = Access::open(config)?;
+    let is_served = matches!(access, Access::Server(_));
+    let answer = access.request_once(request)?;
+    if is_shown && !is_served {
+        let known = as_last_known(answer.get());
+        let known = RawValue::from_string(known)
+            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+        return output::print(output, &known, layout);
+    }
     output::print(output, &answer, layout)
+}
+
+/// Nobody knows now whether the device is online. In JSON these marks stand for nothing but the field.
+fn as_last_known(device: &str) -> String {
+    device.replace(r#""state":"online""#, r#""state":"online (no server is running)""#)
 }
 
 fn switch(device: &DeviceName, enabled: bool) -> Request {
@@ -92,13 +106,41 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
     }
     let device = DeviceName::from(&device);
     let list = List { columns: POINTS, frame: Frame::Array };
-    pages::run(&list, paging.into(), config, output, |limit, cursor| {
+    let only = point.clone();
+    let shown = pages::run(&list, paging.into(), config, output, |limit, cursor| {
         let (device, point) = (device.clone(), point.clone());
         match (from, to) {
             (None, None) => Request::PointsLatest { device, point, limit, cursor },
             _ => Request::PointsHistory { device, point, from, to, limit, cursor },
         }
-    })
+    });
+    shown?;
+    only.map_or(Ok(()), |only| tell_of_others(&device, &only, config))
+}
+
+/// Points that are named where there is none of a name.
+const OTHERS_MAX: u32 = 100;
+
+/// Where the device has no point of this name: says which it has.
+fn tell_of_others(device: &DeviceName, only: &str, config: &Config) -> Result<(), Failure> {
+    let latest = |point: Option<String>, limit| -> Result<Vec<String>, Failure> {
+        let request = Request::PointsLatest { device: device.clone(), point, limit, cursor: None };
+        let answer = Access::open(config)?.request_once(request)?;
+        let page: Value = serde_json::from_str(answer.get())
+            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+        let rows = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+        Ok(rows.iter().filter_map(|row| row["point"].as_str().map(str::to_owned)).collect())
+    };
+    if !latest(Some(only.to_owned()), 1)?.is_empty() {
+        return Ok(());
+    }
+    let only = printable(only);
+    let others = latest(None, OTHERS_MAX)?;
+    match others.is_empty() {
+        true => output::note(format_args!("there is no point {only}; the device has none yet")),
+        false => output::note(format_args!("there is no point {only}; there are {}", others.join(", "))),
+    }
+    Ok(())
 }
 
 fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
@@ -139,4 +181,17 @@ fn full_name(device: &DeviceName, config: &Config) -> Result<String, Failure> {
     let field = |name: &str| printable(shown[name].as_str().unwrap_or("?"));
     let damaged = if shown["damaged"] == true { " (damaged)" } else { "" };
     Ok(format!("{}/{}{damaged}", field("productKey"), field("deviceKey")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn online_is_what_was_last_known_where_no_server_runs() {
+        let shown = as_last_known(r#"{"name":"\"state\":\"online\"","state":"online","enabled":true}"#);
+        let online = r#""state":"online (no server is running)","enabled":true}"#;
+        assert_eq!(shown, format!(r#"{{"name":"\"state\":\"online\"",{online}"#));
+        assert_eq!(as_last_known(r#"{"state":"offline"}"#), r#"{"state":"offline"}"#);
+    }
 }

@@ -31,12 +31,18 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         // Before anything can go wrong: it will be said there.
         output::queue_stderr()?;
     }
+    // These say it themselves, in their places.
+    if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Config { .. }) {
+        for warning in config::mistyped_warnings() {
+            output::note(format_args!("warning: {warning}"));
+        }
+    }
     let load = |server: &ServerArgs| Config::load(&global, server);
     let form = global.output.unwrap_or(Output::Table);
     let offline = ServerArgs::default();
     match command {
         Command::Completions { shell } => completions::run(shell),
-        Command::Config => config::run(&load(&offline)?, form),
+        Command::Config { key } => config::run(key.as_deref(), &load(&offline)?, form),
         Command::Serve(arguments) => serve::run(&load(&arguments)?, &arguments),
         Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),

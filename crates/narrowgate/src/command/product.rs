@@ -29,6 +29,11 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    let model = match &command {
+        ProductCommand::Create(arguments) => arguments.model.clone(),
+        ProductCommand::Update(arguments) => arguments.model.clone(),
+        _ => None,
+    };
     let request = match command {
         ProductCommand::List => return list(config, output),
         ProductCommand::Delete(arguments) => return delete(&arguments, config, output),
@@ -40,7 +45,15 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
         Request::CreateProduct { .. } => Access::open_or_create(config)?,
         _ => Access::open(config)?,
     };
-    let answer = access.request_once(request)?;
+    let answer = access.request_once(request).map_err(|failure| match &model {
+        // The registry does not know where the model came from.
+        Some(path) if failure.parts.iter().any(|(_, reason)| reason.starts_with("model ")) => {
+            let parts = std::iter::once(("file".to_owned(), printable(&path.display().to_string())));
+            let parts = parts.chain(failure.parts).collect();
+            Failure { parts, ..failure }
+        }
+        _ => failure,
+    })?;
     output::print(output, &answer, Layout::Record)
 }
 
@@ -181,6 +194,14 @@ fn read_model(path: &Path) -> Result<String, Failure> {
         .map_err(|error| cannot(error.to_string()))?;
     if text.len() as u64 > MODEL_BYTES_MAX {
         return Err(cannot(format!("it is longer than {MODEL_BYTES_MAX} bytes")));
+    }
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        let (line, column) = (error.line(), error.column());
+        let reason = error.to_string().replace(&format!(" at line {line} column {column}"), "");
+        return Err(Failure::failed("cannot read the thing model")
+            .file(format_args!("{} line {line} column {column}", path.display()))
+            .reason(format_args!("it is not JSON: {reason}"))
+            .hint("a thing model is one JSON document; name that file by --model"));
     }
     Ok(text)
 }

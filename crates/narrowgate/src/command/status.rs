@@ -33,7 +33,13 @@ fn readable(status: &Value) -> String {
             None => "none is running".into(),
         },
     );
-    add("devices", counts(&status["devices"]));
+    match status["unreadable"].as_str() {
+        None => add("devices", counts(&status["devices"])),
+        Some(reason) => {
+            add("devices", format!("cannot be counted now: {}", printable(reason)));
+            add("", "try: look at its disk (df -h), then ask again".into());
+        }
+    }
     for product in array(&status["products"]) {
         let (key, name) = (text(&product["productKey"]), text(&product["name"]));
         add("", format!("{key} {name}: {}", counts(product)));
@@ -42,6 +48,26 @@ fn readable(status: &Value) -> String {
     if others.is_object() {
         add("", format!("{} other products: {}", number(&others["products"]), counts(others)));
     }
+    if status["unreadable"].is_null() {
+        fleet(status, &mut add);
+    }
+    let by_store = &status["refusedByStore"];
+    if by_store.is_object() {
+        let since = crate::time::rfc3339(by_store["since"].as_i64().unwrap_or_default());
+        let count = number(&by_store["lastMinute"]);
+        add("REFUSING", format!("answered 5.03 in the last minute because the store cannot write: {count}"));
+        add("", format!("since {since}; {}", text(&by_store["reason"])));
+    }
+    let disk = &status["disk"];
+    let used = [("registry", "registryBytes"), ("messages", "messagesBytes"), ("other", "otherBytes")];
+    let used: Vec<String> =
+        used.iter().map(|(what, field)| format!("{what} {}", bytes(&disk[*field]))).collect();
+    add("disk", format!("{}; {} free", used.join(", "), bytes(&disk["freeBytes"])));
+    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// What the store counted, besides the devices.
+fn fleet(status: &Value, add: &mut impl FnMut(&str, String)) {
     let refusals: Vec<String> = array(&status["refusalsLastHour"])
         .iter()
         .map(|refusal| {
@@ -60,12 +86,6 @@ fn readable(status: &Value) -> String {
             rate["lastHour"]
         ),
     );
-    let disk = &status["disk"];
-    let used = [("registry", "registryBytes"), ("messages", "messagesBytes"), ("other", "otherBytes")];
-    let used: Vec<String> =
-        used.iter().map(|(what, field)| format!("{what} {}", bytes(&disk[*field]))).collect();
-    add("disk", format!("{}; {} free", used.join(", "), bytes(&disk["freeBytes"])));
-    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
 /// `5 (1 inactive, 4 online)`.
@@ -111,6 +131,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_store_that_cannot_write_shows() {
+        let shown = readable(&json!({
+            "version": "0.1.0", "since": 0, "unreadable": "the disk is full",
+            "refusedByStore": {"lastMinute": 9, "since": 1000, "reason": "the disk is full"},
+            "disk": {"registryBytes": 1, "messagesBytes": 1, "otherBytes": 0, "freeBytes": 0},
+        }));
+        assert!(shown.contains("\ndevices    cannot be counted now: the disk is full\n"), "{shown}");
+        assert!(shown.contains("because the store cannot write: 9\n"), "{shown}");
+        assert!(shown.contains("  since 1970-01-01T00:00:01Z; the disk is full\n"), "{shown}");
+        assert!(!shown.contains("reports"), "{shown}");
+    }
 
     #[test]
     fn the_numbers_read_as_lines() {

@@ -81,7 +81,7 @@ impl Document<'_> {
 
     fn unknown(&self, at: usize, name: &str) -> Failure {
         let failure = self.wrong(at, format_args!("unknown key {name}"));
-        match keys::nearest(name) {
+        match keys::suggested(name) {
             Some(near) => failure.hint(format_args!("{near}   (narrowgate config lists every key)")),
             None => failure.hint("narrowgate config lists every key"),
         }

@@ -104,6 +104,9 @@ pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// A part of a name that is shorter is in too many.
+const PART_MIN: usize = 4;
+
 /// The name of the key that was probably meant, if one is close.
 pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
@@ -116,6 +119,14 @@ pub(crate) fn nearest(name: &str) -> Option<&'static str> {
         .min()
         .filter(|(distance, name)| *distance <= name.len() / 3)
         .map(|(_, name)| name)
+}
+
+/// The same; else the first key of whose name this is a part: `retransmit`.
+pub(crate) fn suggested(name: &str) -> Option<&'static str> {
+    let last = |name: &'_ str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let part = last(name);
+    let holds = |key: &&Key| part.len() >= PART_MIN && last(key.name).contains(&part);
+    nearest(name).or_else(|| KEYS.iter().find(holds).map(|key| key.name))
 }
 
 /// Single-character edits between two names (Levenshtein).
@@ -145,6 +156,8 @@ mod tests {
         assert_eq!(nearest("session.retention"), Some("store.retention"));
         assert_eq!(nearest("store.handshake-lifetime"), Some("dtls.handshake_lifetime"));
         assert_eq!(nearest("colour"), None);
+        assert_eq!(suggested("retransmit"), Some("dtls.retransmit_initial"));
+        assert_eq!(suggested("dtls.lifetime"), Some("dtls.handshake_lifetime"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::{
 
 use narrowgate_dtls::{CipherSuite, ExtendedMasterSecretPolicy, ServerConfig};
 
+pub(crate) use keys::suggested;
 pub(crate) use values::{Origin, Values};
 
 use crate::{

@@ -16,13 +16,27 @@ const SIZE_UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B
 /// An address with its port on which this machine can listen. The error names `examples`.
 pub(crate) fn address(examples: &str) -> impl Fn(&str) -> Result<SocketAddr, String> {
     move |text| {
-        let address: SocketAddr =
-            text.parse().map_err(|_| format!("{text:?} is not an address with a port; write {examples}"))?;
+        let address: SocketAddr = text.parse().map_err(|_| match port_of_host(text) {
+            Some(port) => format!(
+                "{text:?} names a host, and host names are not resolved; \
+                 give an address such as 127.0.0.1:{port}"
+            ),
+            None => format!("{text:?} is not an address with a port; write {examples}"),
+        })?;
         if address.ip().is_multicast() || address.ip() == Ipv4Addr::BROADCAST {
             return Err(format!("{text:?} is an address of many machines; write {examples}"));
         }
         Ok(address)
     }
+}
+
+/// The port where the text is a host name and a port.
+fn port_of_host(text: &str) -> Option<u16> {
+    let (host, port) = text.rsplit_once(':')?;
+    let letters =
+        |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && letters(host);
+    port.parse().ok().filter(|_| is_name)
 }
 
 /// A value, or `off`.
@@ -224,11 +238,11 @@ mod tests {
     fn numbers_addresses_and_switches_say_what_is_expected() {
         assert_eq!(number(1..=16_u32)("17").unwrap_err(), "\"17\" is not a whole number from 1 to 16");
         let parse = address("127.0.0.1:8080");
-        for text in
-            ["localhost:1", "127.0.0.1", "8080", ":8080", "1.2.3.4:65536", "224.0.0.1:1", "[ff02::1]:1", ""]
-        {
+        for text in ["127.0.0.1", "8080", ":8080", "1.2.3.4:65536", "224.0.0.1:1", "[ff02::1]:1", ""] {
             assert!(parse(text).unwrap_err().contains("write 127.0.0.1:8080"), "{text}");
         }
+        let reason = parse("localhost:1").unwrap_err();
+        assert!(reason.contains("not resolved; give an address such as 127.0.0.1:1"), "{reason}");
         assert!(number(1..=16_u32)("+4").is_err());
         assert_eq!(switch("yes").unwrap_err(), "\"yes\" is neither true nor false");
     }

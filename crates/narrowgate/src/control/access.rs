@@ -147,7 +147,7 @@ impl OwnStore {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
         let registry = Registry::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let host = Host { since: None, data: config.data.clone() };
+        let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
         Ok(Self { registry, store, host, runtime })
     }
 }

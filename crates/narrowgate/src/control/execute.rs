@@ -17,7 +17,7 @@ use narrowgate_platform::{
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{DeviceName, Request, SecretText};
+use super::{DeviceName, Request, SecretText, names::Named};
 use crate::{
     cli::State,
     failure::{Exit, Failure},
@@ -44,6 +44,14 @@ pub(crate) enum Effect {
 /// # Errors
 /// In an operator's words, with the exit code.
 pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+    let named = Named::of(&request);
+    match (dispatch(registry, request).await, named) {
+        (Err(failure), Some(named)) => Err(named.explain(registry, failure).await),
+        (outcome, _) => outcome,
+    }
+}
+
+async fn dispatch(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
     match request {
         Request::CreateProduct { .. }
         | Request::Products

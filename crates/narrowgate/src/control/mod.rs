@@ -8,7 +8,9 @@
 mod access;
 mod client;
 pub(crate) mod execute;
+mod names;
 mod path;
+mod patience;
 pub(crate) mod server;
 pub(crate) mod status;
 #[cfg(test)]
@@ -171,6 +173,35 @@ pub(crate) enum Request {
         product_key: Option<String>,
         device_key: Option<String>,
     },
+}
+
+impl Request {
+    /// Whether it leaves everything as it is.
+    fn reads_only(&self) -> bool {
+        match self {
+            Self::Products
+            | Self::Product { .. }
+            | Self::Devices { .. }
+            | Self::Device { .. }
+            | Self::DeviceRow { .. }
+            | Self::DeviceSecret { .. }
+            | Self::PointsLatest { .. }
+            | Self::PointsHistory { .. }
+            | Self::DeviceLog { .. }
+            | Self::Refusals { .. }
+            | Self::Status
+            | Self::Listen { .. } => true,
+            Self::ImportDevices { dry_run, .. } => *dry_run,
+            Self::CreateProduct { .. }
+            | Self::UpdateProduct { .. }
+            | Self::DeleteProduct { .. }
+            | Self::CreateDevice { .. }
+            | Self::RenameDevice { .. }
+            | Self::SetDeviceEnabled { .. }
+            | Self::ResetDevice { .. }
+            | Self::DeleteDevice { .. } => false,
+        }
+    }
 }
 
 /// A device as somebody named it.

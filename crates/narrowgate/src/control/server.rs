@@ -24,6 +24,7 @@ use narrowgate_platform::service::registry::Registry;
 use super::{
     CONNECTIONS_MAX, LINE_BYTES_MAX, Reply, Request, SILENCE_MAX,
     execute::{Effect, execute, failed},
+    names::Named,
     path,
     status::{self, Host},
 };
@@ -154,12 +155,17 @@ async fn converse(
             return write(&mut writer, &Reply::Failed(Failure::failed("the request is too long"))).await;
         }
         let reply = match serde_json::from_slice(&line) {
-            Ok(Request::Listen { product_key, device_key }) => {
+            Ok(request @ Request::Listen { .. }) => {
+                let named = Named::of(&request);
+                let Request::Listen { product_key, device_key } = request else { return Ok(()) };
                 match Filter::new(&service.registry, product_key, device_key).await {
                     Ok(filter) => {
                         return stream_events(&mut reader, &mut writer, service, &filter, stopping).await;
                     }
-                    Err(failure) => Reply::Failed(failure),
+                    Err(failure) => Reply::Failed(match named {
+                        Some(named) => named.explain(&service.registry, failure).await,
+                        None => failure,
+                    }),
                 }
             }
             Ok(request) => answer(service, request),

@@ -8,18 +8,24 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    service::{fleet::FleetView, registry::Registry},
+    ports::StoreError,
+    service::{
+        fleet::FleetView,
+        registry::{Registry, RegistryError},
+    },
 };
 use serde::Serialize;
 
 use super::execute::{Outcome, done, failed};
-use crate::failure::Failure;
+use crate::{bridge::RefusedByStore, failure::Failure};
 
 /// Where the registry is, and who serves it.
 pub(crate) struct Host {
     /// When the server started; `None` where none runs.
     pub(crate) since: Option<UnixMillis>,
     pub(crate) data: PathBuf,
+    /// What a server refuses because the store cannot write.
+    pub(crate) refused_by_store: Box<dyn Fn() -> Option<RefusedByStore> + Send + Sync>,
 }
 
 #[derive(Serialize)]
@@ -27,8 +33,13 @@ pub(crate) struct Host {
 struct Status {
     version: &'static str,
     since: Option<UnixMillis>,
+    /// Left out where the store cannot count them now.
     #[serde(flatten)]
-    fleet: FleetView,
+    fleet: Option<FleetView>,
+    /// Why it cannot.
+    unreadable: Option<String>,
+    /// Null where all is written.
+    refused_by_store: Option<RefusedByStore>,
     disk: Disk,
 }
 
@@ -45,11 +56,26 @@ struct Disk {
 /// Puts it together.
 ///
 /// # Errors
-/// The store cannot be read.
+/// The store is damaged.
 pub(super) async fn collect(registry: &Registry, host: &Host) -> Result<Outcome, Failure> {
-    let fleet = registry.overview().await.map_err(failed("cannot count the devices"))?;
-    let (version, since) = (env!("CARGO_PKG_VERSION"), host.since);
-    done(&Status { version, since, fleet, disk: Disk::of(&host.data) })
+    put_together(registry.overview().await, host)
+}
+
+/// A store that cannot work now, as on a full disk, hinders only what it would have counted.
+fn put_together(counted: Result<FleetView, RegistryError>, host: &Host) -> Result<Outcome, Failure> {
+    let (fleet, unreadable) = match counted {
+        Ok(fleet) => (Some(fleet), None),
+        Err(RegistryError::Store(StoreError::Unavailable(reason))) => (None, Some(reason)),
+        Err(error) => return Err(failed("cannot count the devices")(error)),
+    };
+    done(&Status {
+        version: env!("CARGO_PKG_VERSION"),
+        since: host.since,
+        fleet,
+        unreadable,
+        refused_by_store: (host.refused_by_store)(),
+        disk: Disk::of(&host.data),
+    })
 }
 
 impl Disk {
@@ -88,6 +114,23 @@ fn free(directory: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_cannot_work_now_leaves_the_rest_of_the_answer() {
+        let host = |data: &Path| Host {
+            since: Some(UnixMillis(7)),
+            data: data.to_owned(),
+            refused_by_store: Box::new(|| None),
+        };
+        let data = tempfile::tempdir().unwrap();
+        let full = RegistryError::Store(StoreError::Unavailable("the disk is full".into()));
+        let answer = put_together(Err(full), &host(data.path())).unwrap().answer;
+        let answer: serde_json::Value = serde_json::from_str(answer.get()).unwrap();
+        assert_eq!((&answer["unreadable"], &answer["since"]), (&"the disk is full".into(), &7.into()));
+        assert!(answer["disk"]["freeBytes"].as_u64().is_some_and(|bytes| bytes > 0), "{answer}");
+        let damaged = RegistryError::Store(StoreError::Damaged("a page".into()));
+        assert!(put_together(Err(damaged), &host(data.path())).is_err());
+    }
 
     #[test]
     fn the_bytes_of_each_kind_of_file_are_counted() {

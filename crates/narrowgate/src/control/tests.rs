@@ -45,7 +45,11 @@ impl Served {
         let effects = Arc::new(Mutex::new(Vec::new()));
         let (feed, noted) = (Feed::new(), effects.clone());
         let apply = Box::new(move |effect| noted.lock().unwrap().push(effect));
-        let host = Host { since: Some(UnixMillis(7)), data: directory.path().to_owned() };
+        let host = Host {
+            since: Some(UnixMillis(7)),
+            data: directory.path().to_owned(),
+            refused_by_store: Box::new(|| None),
+        };
         let service = Arc::new(Service { registry: registry(), feed: feed.clone(), host, apply });
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(socket.serve(service, stopping));

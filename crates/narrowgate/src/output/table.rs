@@ -72,11 +72,11 @@ impl<'de> Deserialize<'de> for Fields {
 
 fn render_record(fields: &Fields, width: Option<u16>) -> String {
     let rows: Vec<[String; 2]> =
-        fields.0.iter().map(|(field, value)| [words(field), cell(field, value.get())]).collect();
+        fields.0.iter().map(|(field, value)| [words(field), record_cell(field, value.get())]).collect();
     // A secret or a key is folded by the terminal itself: so it can be copied whole.
     let title = rows.iter().map(|[title, _]| title.len()).max().unwrap_or(0);
     let longest_word =
-        rows.iter().flat_map(|[_, value]| value.split(' ')).map(|word| word.chars().count()).max();
+        rows.iter().flat_map(|[_, value]| value.split([' ', '\n'])).map(|word| word.chars().count()).max();
     let fits = |width: &u16| title + longest_word.unwrap_or(0) + SPACE_OF_A_RECORD <= usize::from(*width);
     let mut table = plain(width.filter(fits));
     for row in rows {
@@ -140,6 +140,17 @@ fn cell(field: &str, json: &str) -> String {
     }
 }
 
+/// Warnings stand one in a line.
+fn record_cell(field: &str, json: &str) -> String {
+    match serde_json::from_str::<Vec<String>>(json) {
+        Ok(warnings) if field == "warnings" && warnings.is_empty() => "-".into(),
+        Ok(warnings) if field == "warnings" => {
+            warnings.iter().map(|warning| printable(warning)).collect::<Vec<_>>().join("\n")
+        }
+        _ => cell(field, json),
+    }
+}
+
 fn is_number(json: &str) -> bool {
     json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
@@ -187,6 +198,13 @@ mod tests {
     fn a_record_has_a_line_per_field() {
         let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#, None);
         assert_eq!(text, " asset id     a\n active time  1970-01-01T00:00:01Z\n points       {\"t\":1}");
+    }
+
+    #[test]
+    fn warnings_stand_one_in_a_line() {
+        let text = Layout::Record.render(r#"{"key":"k","warnings":["one thing","\u001banother"]}"#, None);
+        assert_eq!(text, " key       k\n warnings  one thing\n           \\u{1b}another");
+        assert_eq!(Layout::Record.render(r#"{"warnings":[]}"#, None), " warnings  -");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use narrowgate_platform::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    bridge::{Gateway, StartError},
+    bridge::{Gateway, RefusedByStore, StartError},
     config::{Config, Origin, StoreKind},
     control::{
         self, Client,
@@ -117,7 +117,11 @@ impl Server {
         let service = Service {
             registry: Registry::new(store.clone(), clock, entropy),
             feed: feed.clone(),
-            host: Host { since: Some(since), data: config.data.clone() },
+            host: Host {
+                since: Some(since),
+                data: config.data.clone(),
+                refused_by_store: refused_by_store(gateway.clone()),
+            },
             apply: applier(gateway.clone()),
         };
         let health = Health::default();
@@ -232,6 +236,11 @@ fn applier(gateway: SharedGateway) -> Box<dyn Fn(Effect) + Send + Sync> {
     })
 }
 
+/// What the store makes the gateway refuse, for `status`.
+fn refused_by_store(gateway: SharedGateway) -> Box<dyn Fn() -> Option<RefusedByStore> + Send + Sync> {
+    Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.refused_by_store())
+}
+
 fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
     let bind = || {
         let listener = TcpListener::bind(address)?;
@@ -276,14 +285,14 @@ fn busy(
     let port = address.port();
     match error.kind() {
         std::io::ErrorKind::AddrInUse => failure.hint(format_args!(
-            "another program listens there (ss -l{letter}np 'sport = :{port}'), or choose another port: {flag} {example}:PORT"
+            "ss -l{letter}np 'sport = :{port}' shows which program listens there; stop it, \
+             or choose another port: {flag} {example}:PORT"
         )),
-        std::io::ErrorKind::AddrNotAvailable => {
-            failure.hint(format_args!("this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"))
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            failure.hint(format_args!("ports below 1024 need a right; choose another port: {flag} {example}:PORT"))
-        }
+        std::io::ErrorKind::AddrNotAvailable => failure.hint(format_args!(
+            "this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"
+        )),
+        std::io::ErrorKind::PermissionDenied => failure
+            .hint(format_args!("ports below 1024 need a right; choose another port: {flag} {example}:PORT")),
         _ => failure.hint(format_args!("choose another address: {flag} {example}:PORT")),
     }
 }

@@ -138,7 +138,7 @@ fn attack_083_weak_secrets_of_an_import_are_flagged() {
     let program = with_product();
     let file = program.file("rows.csv", &format!("deviceKey,deviceSecret\nd1,{SECRET}\nd2,12345678\n"));
     let ran = import(&program, &file, &["--dry-run"]);
-    assert!(ran.stderr.contains("warning: 1 of the secrets has fewer than 128 bits"), "{ran:?}");
+    assert!(ran.stderr.contains("warning: 1 secret has fewer than 128 bits"), "{ran:?}");
     assert!(ran.stderr.contains("in line 3, has about 14"), "{ran:?}");
     let weak = &import(&program, &file, &["-o", "json"]).json()["weakSecrets"];
     assert_eq!(*weak, json!({"count": 1, "weakestBits": 14, "weakestLine": 3, "asGenerated": 0}));

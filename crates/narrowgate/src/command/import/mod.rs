@@ -124,10 +124,21 @@ fn open(path: &Path) -> Result<Source, Failure> {
     }
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
     match opened {
+        Ok((true, file)) if is_workbook(&file) => Err(Failure::failed("cannot read the devices")
+            .file(path.display())
+            .reason("this is an Excel workbook")
+            .hint("save it as CSV, and import that")),
         Ok((true, file)) => Ok(Source::File(file)),
         Ok((false, file)) => Ok(Source::Stream(Box::new(file))),
         Err(error) => Err(Failure::failed("cannot read the devices").file(path.display()).reason(error)),
     }
+}
+
+/// Whether a file begins as an .xlsx does: as a ZIP archive.
+fn is_workbook(file: &File) -> bool {
+    use std::os::unix::fs::FileExt as _;
+    let mut first = [0; 4];
+    file.read_exact_at(&mut first, 0).is_ok() && first == *b"PK\x03\x04"
 }
 
 /// Reads a file once and counts what is in it; `None` for a stream.

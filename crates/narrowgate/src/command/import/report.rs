@@ -81,6 +81,13 @@ pub(super) fn report(summary: &Summary, dry_run: bool, output: Output) -> Result
     lines(summary, dry_run).iter().try_for_each(|line| output::line(line))
 }
 
+fn secrets_have(count: u64) -> String {
+    match count {
+        1 => "1 secret has".into(),
+        count => format!("{count} secrets have"),
+    }
+}
+
 /// What the operator should know beside the counts.
 fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
@@ -90,13 +97,13 @@ fn notes(summary: &Summary) -> Vec<String> {
             notes.push(format!(
                 "warning: {} fewer than 128 bits and may be guessed offline \
                  from one recorded handshake; the weakest, in line {weakest_line}, has about {weakest_bits}",
-                of_secrets(count - as_generated)
+                secrets_have(count - as_generated)
             ));
         }
         if as_generated > 0 {
             notes.push(format!(
                 "{} fewer than 128 bits, but no fewer than those that narrowgate itself generates",
-                of_secrets(as_generated)
+                secrets_have(as_generated)
             ));
         }
     }
@@ -123,10 +130,6 @@ fn notes(summary: &Summary) -> Vec<String> {
         );
     }
     notes
-}
-
-fn of_secrets(count: u64) -> String {
-    format!("{count} of the secrets {}", if count == 1 { "has" } else { "have" })
 }
 
 fn lines(summary: &Summary, dry_run: bool) -> Vec<String> {
@@ -185,9 +188,9 @@ mod tests {
     #[test]
     fn attack_083_weak_secrets_are_flagged_and_generated_ones_apart_from_them() {
         let said = |weak_secrets| notes(&Summary { weak_secrets, ..Summary::default() }).join("\n");
-        assert!(said(weak(2, 0)).starts_with("warning: 2 of the secrets have fewer than 128 bits"));
+        assert!(said(weak(2, 0)).starts_with("warning: 2 secrets have fewer than 128 bits"));
         assert!(said(weak(2, 0)).ends_with("the weakest, in line 3, has about 14"));
-        assert!(said(weak(5, 3)).starts_with("warning: 2 of"), "{}", said(weak(5, 3)));
+        assert!(said(weak(5, 3)).starts_with("warning: 2 secrets have"), "{}", said(weak(5, 3)));
         assert!(!said(weak(3, 3)).contains("warning"), "{}", said(weak(3, 3)));
         assert_eq!(said(None), "");
     }
