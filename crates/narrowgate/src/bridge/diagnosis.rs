@@ -41,8 +41,24 @@ const FORMER_MAX: usize = 16;
 const NEIGHBOURS: i64 = 50;
 
 /// What is said of a wrong key that none of the candidates explains.
-const UNEXPLAINED: &str =
-    "the key is not the one of this identity's secret, and fits none of the usual mistakes";
+fn unexplained(identity: &Identity) -> String {
+    let DeviceName { product_key, device_key } = &identity.name;
+    let with = match identity.mode {
+        SecureMode::DeviceSecret => {
+            format!("`psk hex` of `narrowgate device secret {product_key}/{device_key}`")
+        }
+        SecureMode::ProductSecret => {
+            format!(
+                "bytes 9 to 24 of SHA-256 of the product secret (`narrowgate product show {product_key}`)"
+            )
+        }
+    };
+    format!(
+        "the key is not the one of this identity's secret, and fits none of the usual mistakes; compare it \
+         with {with}"
+    )
+}
+
 /// What is said of a wrong key that was not looked into.
 pub(super) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
                                        fits was not looked into: too many refusals at once";
@@ -88,7 +104,7 @@ pub(super) async fn of_wrong_key(
         let fits = |mistake: &Mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk));
         mistakes.into_iter().find(fits).map(|mistake| mistake.detail.into_owned())
     };
-    let Some(credentials) = credentials(store, &identity.name).await else { return UNEXPLAINED.to_owned() };
+    let Some(credentials) = credentials(store, &identity.name).await else { return unexplained(identity) };
     if let Some(detail) = fitting(mistakes::candidates(&credentials, identity)) {
         return detail;
     }
@@ -101,7 +117,7 @@ pub(super) async fn of_wrong_key(
             return detail;
         }
     }
-    UNEXPLAINED.to_owned()
+    unexplained(identity)
 }
 
 /// The secrets of the devices that were registered just before and after this one.
@@ -148,6 +164,19 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+
+    #[test]
+    fn a_key_that_nothing_explains_comes_with_the_command_to_compare_it() {
+        let name = DeviceName { product_key: "pk".into(), device_key: "dk".into() };
+        let said = |mode| unexplained(&Identity { name: name.clone(), mode, lifetime_s: 60 });
+        let device = said(SecureMode::DeviceSecret);
+        assert!(
+            device.ends_with("compare it with `psk hex` of `narrowgate device secret pk/dk`"),
+            "{device}"
+        );
+        let product = said(SecureMode::ProductSecret);
+        assert!(product.ends_with("the product secret (`narrowgate product show pk`)"), "{product}");
+    }
 
     #[tokio::test]
     async fn what_is_looked_into_is_bounded_at_once_and_per_second() {
