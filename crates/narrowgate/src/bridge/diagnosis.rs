@@ -155,8 +155,25 @@ pub(super) async fn of_unknown_name(store: &dyn Store, reason: Reason, name: &De
             return Some(detail);
         }
     }
+    if reason == Reason::DeviceUnknown {
+        return of_unknown_device(store, name).await;
+    }
     let exchanged = store.similar_names(&similar::exchanged(name)).await.ok()?;
     similar::explain_exchanged(name, &exchanged).filter(|_| reason == Reason::ProductUnknown)
+}
+
+/// An IMEI in another spelling, or an asset id. A few look-ups, each by an index.
+async fn of_unknown_device(store: &dyn Store, name: &DeviceName) -> Option<String> {
+    for device_key in similar::imei_spellings(&name.device_key) {
+        let tried = DeviceName { product_key: name.product_key.clone(), device_key };
+        if let Some(found) = store.similar_names(&tried).await.ok()?.device {
+            return Some(similar::explain_imei(name, &found));
+        }
+    }
+    let query = DeviceQuery { asset_id: Some(name.device_key.clone()), limit: 1, ..DeviceQuery::default() };
+    let found = store.devices(query).await.ok()?.into_iter().flatten().next()?;
+    let found = DeviceName { product_key: found.product_key, device_key: found.device_key };
+    Some(similar::explain_asset_id(name, &found))
 }
 
 #[cfg(test)]
