@@ -53,8 +53,8 @@ pub fn malformed(fault: Discard) -> Refusal {
             "an empty message (code 0.00) is exactly 4 bytes, with no token, option or payload"
         }
         Discard::OptionMalformed => {
-            "an option cannot be read: a delta or length is wrong, the token is shorter than TKL says, \
-             0xFF before the body is missing, or it is plain text"
+            "an option cannot be read: a delta or length is wrong, the token is shorter than TKL, \
+             the payload marker 0xFF is missing, or it is plain text"
         }
         Discard::ResponseUnexpected => {
             "its code is a response's (0x44 is 2.04); a request has 0x02 (POST). \
