@@ -230,7 +230,8 @@ impl Shard {
                 }
                 Some(Event::Discarded(discard)) => {
                     self.stats.count_coap(discard);
-                    if discard.is_malformed() {
+                    // Nothing was asked, so a response is a request with the wrong code.
+                    if discard.is_malformed() || discard == narrowgate_coap::Discard::ResponseUnexpected {
                         self.events.push_back(ShardEvent::Malformed { session, fault: discard });
                     }
                 }

@@ -44,8 +44,22 @@ const FORMER_MAX: usize = 16;
 const NEIGHBOURS: i64 = 50;
 
 /// What is said of a wrong key that none of the candidates explains.
-const UNEXPLAINED: &str =
-    "the key is not the one of this identity's secret, and fits none of the usual mistakes";
+fn unexplained(identity: &Identity) -> String {
+    let DeviceName { product_key, device_key } = &identity.name;
+    let with = match identity.mode {
+        SecureMode::DeviceSecret => {
+            format!("`psk hex` of `narrowgate device secret {product_key}/{device_key}`")
+        }
+        SecureMode::ProductSecret => {
+            format!("bytes 9 to 24 of SHA-256 of the secret that `narrowgate product create` printed")
+        }
+    };
+    format!(
+        "the key is not the one of this identity's secret, and fits none of the usual mistakes; compare it \
+         with {with}"
+    )
+}
+
 /// What is said of a wrong key that was not looked into.
 pub(super) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
                                        fits was not looked into: too many refusals at once";
@@ -99,7 +113,7 @@ pub(super) async fn of_wrong_key(
         let fits = |mistake: &Mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk));
         mistakes.into_iter().find(fits).map(|mistake| mistake.detail.into_owned())
     };
-    let Some(credentials) = credentials(store, &identity.name).await else { return UNEXPLAINED.to_owned() };
+    let Some(credentials) = credentials(store, &identity.name).await else { return unexplained(identity) };
     if let Some(detail) = fitting(mistakes::candidates(&credentials, identity)) {
         return detail;
     }
@@ -112,7 +126,7 @@ pub(super) async fn of_wrong_key(
             return detail;
         }
     }
-    UNEXPLAINED.to_owned()
+    unexplained(identity)
 }
 
 /// The secrets of the devices that were registered just before and after this one.
@@ -150,8 +164,25 @@ pub(super) async fn of_unknown_name(store: &dyn Store, reason: Reason, name: &De
             return Some(detail);
         }
     }
+    if reason == Reason::DeviceUnknown {
+        return of_unknown_device(store, name).await;
+    }
     let exchanged = store.similar_names(&similar::exchanged(name)).await.ok()?;
     similar::explain_exchanged(name, &exchanged).filter(|_| reason == Reason::ProductUnknown)
+}
+
+/// An IMEI in another spelling, or an asset id. A few look-ups, each by an index.
+async fn of_unknown_device(store: &dyn Store, name: &DeviceName) -> Option<String> {
+    for device_key in similar::imei_spellings(&name.device_key) {
+        let tried = DeviceName { product_key: name.product_key.clone(), device_key };
+        if let Some(found) = store.similar_names(&tried).await.ok()?.device {
+            return Some(similar::explain_imei(name, &found));
+        }
+    }
+    let query = DeviceQuery { asset_id: Some(name.device_key.clone()), limit: 1, ..DeviceQuery::default() };
+    let found = store.devices(query).await.ok()?.into_iter().flatten().next()?;
+    let found = DeviceName { product_key: found.product_key, device_key: found.device_key };
+    Some(similar::explain_asset_id(name, &found))
 }
 
 #[cfg(test)]
@@ -162,6 +193,19 @@ mod tests {
 
     fn claimed(address: u8, device: i64) -> Origin {
         Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)))
+    }
+
+    #[test]
+    fn a_key_that_nothing_explains_comes_with_the_command_to_compare_it() {
+        let name = DeviceName { product_key: "pk".into(), device_key: "dk".into() };
+        let said = |mode| unexplained(&Identity { name: name.clone(), mode, lifetime_s: 60 });
+        let device = said(SecureMode::DeviceSecret);
+        assert!(
+            device.ends_with("compare it with `psk hex` of `narrowgate device secret pk/dk`"),
+            "{device}"
+        );
+        let product = said(SecureMode::ProductSecret);
+        assert!(product.ends_with("the secret that `narrowgate product create` printed"), "{product}");
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn cases(client: &mut Client) -> Vec<(u8, &'static str, &'static str, Vec<u8>)> 
             coap::post(mid(), "topic/sys/pk/other/thing/measurepoint/post", "{}"),
         ),
         (0x00, "message_malformed", "payload marker 0xFF", coap::message(0x40, 2, mid(), b"\xf1a")),
+        (0x00, "message_malformed", "its code is a response's", coap::message(0x40, 0x44, mid(), b"\xffa")),
     ]
 }
 

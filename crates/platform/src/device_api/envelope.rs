@@ -95,6 +95,13 @@ pub struct Envelope<'a> {
     skip_invalid_points: Option<&'a RawValue>,
     #[serde(borrow, rename = "allowOfflineSubDevice")]
     allow_offline_sub_device: Option<&'a RawValue>,
+    /// In the wrong place, and so not read: only told about.
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ts: Option<&'a RawValue>,
 }
 
 impl<'a> Envelope<'a> {
@@ -111,6 +118,11 @@ impl<'a> Envelope<'a> {
         self.id.map(RawValue::get).filter(|id| {
             id.len() <= ID_BYTES_MAX && id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
         })
+    }
+
+    /// Whether a time stands beside `params`, where none is read.
+    pub fn has_time(&self) -> bool {
+        self.time.is_some() || self.timestamp.is_some() || self.ts.is_some()
     }
 
     /// Checks what does not depend on the topic's payload.

@@ -46,15 +46,19 @@ pub fn malformed(fault: Discard) -> Refusal {
         Discard::TooShort => "it is shorter than CoAP's header of 4 bytes",
         Discard::VersionUnknown => "its first two bits are not CoAP's version 1; is it CoAP at all?",
         Discard::TokenMalformed => {
-            "its token is longer than 8 bytes or cut off; bare JSON looks so too: \
-             it wants a CoAP header before it"
+            "its token is longer than 8 bytes or cut off; bare JSON and other text look so too: \
+             they want a CoAP header before them"
         }
         Discard::EmptyMalformed => {
             "an empty message (code 0.00) is exactly 4 bytes, with no token, option or payload"
         }
         Discard::OptionMalformed => {
-            "an option cannot be read: a delta or length is wrong, \
-             or the payload marker 0xFF before the body is missing"
+            "an option cannot be read: a delta or length is wrong, the token is shorter than TKL, \
+             the payload marker 0xFF is missing, or it is plain text"
+        }
+        Discard::ResponseUnexpected => {
+            "its code is a response's (0x44 is 2.04); a request has 0x02 (POST). \
+             An AT command as text looks so too"
         }
         Discard::PayloadMissing => {
             "nothing follows the payload marker 0xFF; leave the marker out if there is no body"
@@ -147,11 +151,16 @@ fn option_words(number: OptionNumber, fault: OptionFault) -> String {
         OptionFault::Unknown => {
             let hint = match number {
                 OptionNumber::BLOCK1 | OptionNumber::BLOCK2 | OptionNumber(19 | 31) => {
-                    "block-wise transfer is not served: send the body in one message"
+                    "block-wise transfer is not served: send the body in one message. Where none was meant, \
+                     the option's delta is wrong: options go in ascending order, each with the difference \
+                     to the number before"
                 }
                 OptionNumber(9 | 21) => "the session is protected by DTLS: switch OSCORE off",
                 OptionNumber(2101) => "this older signature is not served: the DTLS session is the login",
-                _ => "it is critical, so the request cannot be served without it: leave it out",
+                _ => {
+                    "it is critical, so the request cannot be served without it: leave it out. Options go in \
+                     ascending order, each with the difference to the number before"
+                }
             };
             format!("{name} is not supported; {hint}")
         }
@@ -241,7 +250,11 @@ mod tests {
 
     #[test]
     fn what_is_no_coap_is_described() {
-        for fault in Discard::ALL.iter().copied().filter(|fault| fault.is_malformed()) {
+        for fault in Discard::ALL
+            .iter()
+            .copied()
+            .filter(|fault| fault.is_malformed() || *fault == Discard::ResponseUnexpected)
+        {
             let refusal = malformed(fault);
             assert_eq!(refusal.reason, Reason::MessageMalformed);
             assert!(refusal.detail.len() < 200, "{}", refusal.detail);

@@ -17,7 +17,7 @@
 
 mod hints;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use narrowgate_coap::{Code, Request, Response, format};
 use serde::{
@@ -26,6 +26,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use self::hints::Misplaced;
 use super::{
     Action, Answer, Refusal, diagnosis,
     envelope::{self, Envelope, MessageFault},
@@ -104,7 +105,8 @@ pub(super) fn handle(
         Ok(envelope) => envelope,
         Err(detail) => return malformed(Code::BAD_REQUEST, detail),
     };
-    let reader = Reader { session, kind: verb.kind(), model, now, body: &request.payload };
+    let misplaced = Cell::new(None);
+    let reader = Reader { session, kind: verb.kind(), model, now, body: &request.payload, misplaced };
     let result = envelope.check(verb.method()).and_then(|()| match verb {
         Verb::Post | Verb::Resume => reader.single(&envelope),
         Verb::PostBatch | Verb::ResumeBatch => reader.batch(&envelope),
@@ -115,6 +117,7 @@ pub(super) fn handle(
         Ok(writes) => {
             let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
             let warning = writes.iter().find_map(|write| hints::doubtful_time(write, now));
+            let warning = warning.or_else(|| reader.misplaced.get().map(Misplaced::warning));
             Action::Store { writes, response, warning }
         }
         Err(fault) => {
@@ -133,6 +136,8 @@ struct Reader<'a> {
     now: UnixMillis,
     /// For the places of faults.
     body: &'a [u8],
+    /// A time that stands in the wrong place, where one does.
+    misplaced: Cell<Option<Misplaced>>,
 }
 
 /// `params` of a single report, or an element of a batch. `null` counts as absent.
@@ -147,6 +152,11 @@ struct Report<'a> {
     product_key: Option<&'a RawValue>,
     #[serde(borrow, rename = "deviceKey")]
     device_key: Option<&'a RawValue>,
+    /// Not read: other names of `time`.
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ts: Option<&'a RawValue>,
     /// All of it, as it was sent.
     #[serde(skip)]
     written: &'a str,
@@ -166,6 +176,9 @@ impl Reader<'_> {
             };
             fault("/params: must be an object").with_hint(hint)
         })?;
+        if report.time.is_none() && envelope.has_time() {
+            self.misplaced.set(Some(Misplaced::BesideParams));
+        }
         let message = self.message(&report, "/params", Invalid::Fails)?;
         Ok(message.into_iter().map(Write::Message).collect())
     }
@@ -187,11 +200,15 @@ impl Reader<'_> {
                 elements.len()
             )));
         }
+        let several = elements.len() > 1;
         let mut writes = Vec::with_capacity(elements.len());
         for (index, element) in elements.into_iter().enumerate() {
             let pointer = format!("/params/{index}");
             let report = report(element).ok_or_else(|| malformed(format!("{pointer}: must be an object")))?;
             self.check_owner(&report, &pointer)?;
+            if several && report.time.is_none() {
+                self.misplaced.set(Some(Misplaced::NotInElement));
+            }
             writes.extend(self.message(&report, &pointer, invalid)?.map(Write::Message));
         }
         Ok(writes)
@@ -281,7 +298,15 @@ impl Reader<'_> {
             return fault(format!("has {} points; 1 to {POINTS_MAX} are allowed", points.len()), None);
         }
         let mut kept = Vec::new();
+        if report.time.is_none() && (report.timestamp.is_some() || report.ts.is_some()) {
+            self.misplaced.set(Some(Misplaced::OtherName));
+        }
+        // A model says itself which points and members there are.
+        let looks_for_time = report.time.is_none() && self.model.is_none();
         for (identifier, value) in &points {
+            if looks_for_time && let Some(misplaced) = Misplaced::of_point(identifier, value) {
+                self.misplaced.set(Some(misplaced));
+            }
             match (self.check_point(identifier, value, &mut pointer), invalid) {
                 (Err(fault), Invalid::Fails) => {
                     let hint = self.point_hint(identifier, value, &pointer, &fault);

@@ -374,7 +374,7 @@ fn the_log_says_more_than_the_reply() {
         ),
         (
             r#"{"id":1,"params":{"measurepoints":{"a":1},"time":"5"}}"#,
-            r#"received \"5\" at byte 50; a number is not a string"#,
+            r#"received "5" at byte 50; a number is not a string"#,
         ),
         (
             r#"{"id":1,"params":{"measurepoints":{"a":1},"time":5.5}}"#,
@@ -414,7 +414,7 @@ fn a_value_that_the_model_does_not_take_is_shown_with_its_byte() {
     .expect("it is valid");
     for (points, words) in [
         (r#"{"n":-0}"#, "/n: must be an integer of 32 bits; received -0 at byte 33; printf writes -0"),
-        (r#"{"n":"7"}"#, r#"received \"7\" at byte 33; a number is not a string"#),
+        (r#"{"n":"7"}"#, r#"received "7" at byte 33; a number is not a string"#),
         (
             r#"{"list":[1,-0]}"#,
             "/list/1: must be an integer of 32 bits; received -0.0 in the value at byte 36",
@@ -447,11 +447,75 @@ fn a_doubtful_time_is_stored_with_a_warning() {
         let (_, detail) = warning(uptime).expect("an uptime");
         assert!(detail.contains("the device's clock is not set"), "{detail}");
     }
-    for good in ["null", "1700000000000", "1262304000000", "946684800000"] {
+    for good in ["null", "1700000000000", "1700000299000", "1577836800000", "1420070400000"] {
         assert_eq!(warning(good), None, "{good}");
+    }
+    for (time, words) in [
+        // NOW is 1700000000000.
+        (
+            1_700_007_200_000_i64,
+            "120 minutes ahead of the server: is local time sent as UTC? The latest value",
+        ),
+        (1_384_035_200_000, "as milliseconds since 6 January 1980 (GPS) it is near now"),
+        (1_384_035_200, "as seconds since 6 January 1980 (GPS)"),
+        (753_315_200, "as seconds since 1 January 2000"),
+        (753_315_200_000, "as milliseconds since 1 January 2000"),
+        (3_908_988_800, "as seconds since 1 January 1900 (NTP)"),
+        (3_782_844_800, "as seconds since 1 January 1904"),
+        (170_000_000_000, "as ticks of 10 ms"),
+        (1_700_000_000_000 % (1 << 32), "cut to 32 bits"),
+        (315_964_860_000, "is not set, and began at 6 January 1980"),
+        (946_684_800_000, "is not set, and began at 1 January 2000"),
+        (1_262_304_000_000, "the device's clock is probably not set"),
+    ] {
+        let (reason, detail) = warning(&time.to_string()).expect("it is doubtful");
+        assert_eq!(reason, Reason::TimeDoubtful);
+        assert!(detail.contains(words) && detail.len() < 200, "{time}: {detail}");
     }
     let batch = r#"{"params":[{"measurepoints":{"a":1}},{"measurepoints":{"a":2},"time":1700000000}]}"#;
     assert!(matches!(post(BATCH, batch), Action::Store { warning: Some(_), .. }));
+}
+
+#[test]
+fn a_time_in_the_wrong_place_is_told() {
+    let warning = |topic: &str, body: &str| {
+        let Action::Store { writes, warning, .. } = post(topic, body) else { panic!("{body} is stored") };
+        for write in writes {
+            assert!(matches!(write, Write::Message(message) if message.arrival == NOW), "{body}");
+        }
+        warning.map(|warning| warning.detail)
+    };
+    for (topic, body, words) in [
+        (
+            POST,
+            r#"{"time":1,"params":{"measurepoints":{"a":1}}}"#,
+            "time stands outside of params and was not used",
+        ),
+        (
+            POST,
+            r#"{"ts":1,"timestamp":2,"time":"x","params":{"measurepoints":{"a":1}}}"#,
+            "outside of params",
+        ),
+        (POST, r#"{"params":{"timestamp":1,"measurepoints":{"a":1}}}"#, "params has timestamp or ts"),
+        (POST, r#"{"params":{"ts":1,"measurepoints":{"a":1}}}"#, "params has timestamp or ts"),
+        (POST, r#"{"params":{"measurepoints":{"a":1,"time":1}}}"#, "a point has the name of a time"),
+        (POST, r#"{"params":{"measurepoints":{"a":{"value":1,"time":1}}}}"#, "value has a time in it"),
+        (
+            BATCH,
+            r#"{"params":[{"measurepoints":{"a":1},"time":1700000000000},{"measurepoints":{"a":1}}]}"#,
+            "an element of the batch has no time",
+        ),
+    ] {
+        let said = warning(topic, body).expect("it is told");
+        assert!(said.contains(words) && said.contains("the time of arrival counts"), "{body}: {said}");
+    }
+    for (topic, body) in [
+        (POST, r#"{"time":1,"params":{"measurepoints":{"time":1},"ts":1,"time":1700000000000}}"#),
+        (POST, r#"{"params":{"measurepoints":{"a":{"quality":1,"value":1},"runtime":4}}}"#),
+        (BATCH, r#"{"params":[{"measurepoints":{"a":1}}]}"#),
+    ] {
+        assert_eq!(warning(topic, body), None, "{body}");
+    }
 }
 
 #[test]
@@ -465,7 +529,7 @@ fn a_model_is_kept() {
     stored(ask(r#"{"params":{"measurepoints":{"temp":21.5}}}"#));
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":"hot"}}}"#));
     let said =
-        "/params/measurepoints/temp: must be a number; received \\\"hot\\\" at byte 36; a number is wanted";
+        "/params/measurepoints/temp: must be a number; received \"hot\" at byte 36; a number is wanted";
     assert!(code == 1204 && message.starts_with(said), "{message}");
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":1,"tmp":2}}}"#));
     assert_eq!((code, message.as_str()), (1204, "/params/measurepoints/tmp: model m has no such point"));

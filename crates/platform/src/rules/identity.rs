@@ -128,6 +128,9 @@ fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
             bytes.len()
         ));
     }
+    if let Some(what) = other_text(bytes) {
+        return Err(format!("the identity {what}; {FORM}"));
+    }
     if let Some(at) = bytes.iter().position(|byte| !names::is_key_byte(*byte) && *byte != b',') {
         let what = match bytes[at] {
             b' ' => "a space".to_owned(),
@@ -146,6 +149,9 @@ fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
     let mut next = || fields.next().unwrap_or_default();
     let four = [next(), next(), next(), next()];
     let count = text.split(',').count();
+    if count == 1 && percent_commas(text) == 3 {
+        return Err(format!("the identity is percent-encoded (%2C for a comma); send it as it is: {FORM}"));
+    }
     if count != 4 {
         return Err(format!("the identity has {count} field{}; {FORM}", if count == 1 { "" } else { "s" }));
     }
@@ -156,6 +162,26 @@ fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
         }
     }
     Ok(four)
+}
+
+/// What an identity in another encoding is.
+fn other_text(bytes: &[u8]) -> Option<&'static str> {
+    let has = |piece: &[u8]| bytes.windows(piece.len()).any(|window| window == piece);
+    let zeros = |first: usize| {
+        let mut every_other = bytes.iter().skip(first).step_by(2);
+        bytes.len() >= 8 && bytes.len().is_multiple_of(2) && every_other.all(|byte| *byte == 0)
+    };
+    match bytes {
+        [0xef, 0xbb, 0xbf, ..] => Some("begins with a byte order mark (EF BB BF); send it without"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16; send ASCII"),
+        _ if zeros(0) || zeros(1) => Some("is UTF-16; send ASCII"),
+        _ if has("\u{ff0c}".as_bytes()) => Some("has a full-width comma (U+FF0C); send the plain one, 0x2C"),
+        _ => None,
+    }
+}
+
+fn percent_commas(text: &str) -> usize {
+    text.as_bytes().windows(3).filter(|window| window.eq_ignore_ascii_case(b"%2c")).count()
 }
 
 fn is_integer(text: &str) -> bool {
@@ -329,6 +355,25 @@ mod tests {
             refused(b"pk\xff,d,2,60").detail,
             "the identity has the byte 0xff at byte 3; only printable ASCII without spaces is allowed"
         );
+    }
+
+    #[test]
+    fn an_identity_in_another_encoding_is_named() {
+        let utf_16 =
+            |order: fn(u16) -> [u8; 2]| "pk,dk,2,60".encode_utf16().flat_map(order).collect::<Vec<_>>();
+        let marked = [b"\xff\xfe".as_slice(), &utf_16(u16::to_le_bytes)].concat();
+        for (bytes, words) in [
+            (&b"\xef\xbb\xbfpk,dk,2,60"[..], "begins with a byte order mark (EF BB BF)"),
+            ("pk\u{ff0c}dk,2,60".as_bytes(), "has a full-width comma (U+FF0C)"),
+            (b"pk%2Cdk%2c2%2C60", "is percent-encoded (%2C for a comma)"),
+            (&utf_16(u16::to_le_bytes), "is UTF-16; send ASCII"),
+            (&utf_16(u16::to_be_bytes), "is UTF-16; send ASCII"),
+            (&marked, "is UTF-16; send ASCII"),
+        ] {
+            let fault = refused(bytes);
+            assert_eq!(fault.reason, Reason::IdentityMalformed);
+            assert!(fault.detail.contains(words) && fault.detail.len() < 200, "{}", fault.detail);
+        }
     }
 
     #[test]

@@ -69,6 +69,56 @@ pub fn exchanged(name: &DeviceName) -> DeviceName {
     DeviceName { product_key: name.device_key.clone(), device_key: name.product_key.clone() }
 }
 
+/// Other spellings of a device key that is an IMEI: without dashes, with its check digit, without the version
+/// of an IMEISV. At most thirteen, and none of any other key.
+pub fn imei_spellings(key: &str) -> Vec<String> {
+    let digits = key.replace(['-', '.', '/', '_', ':'], "");
+    if !(14..=16).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Vec::new();
+    }
+    let body = &digits[..14];
+    let mut spellings = vec![format!("{body}{}", check_digit(body)), digits.clone(), body.to_owned()];
+    if digits.len() != 15 {
+        // Whose check digit is wrong, as those of a lab are.
+        spellings.extend((0..10).map(|digit| format!("{body}{digit}")));
+    }
+    spellings.retain(|spelling| spelling != key);
+    spellings
+}
+
+/// The last digit of an IMEI (Luhn's).
+fn check_digit(body: &str) -> u32 {
+    let added = |(at, byte): (usize, u8)| {
+        let digit = u32::from(byte - b'0') << (at % 2);
+        digit / 10 + digit % 10
+    };
+    (10 - body.bytes().enumerate().map(added).sum::<u32>() % 10) % 10
+}
+
+/// What to tell people where a device key is another spelling of an IMEI that exists.
+pub fn explain_imei(name: &DeviceName, found: &DeviceName) -> String {
+    let DeviceName { product_key, device_key } = name;
+    let of = match found.product_key == *product_key {
+        true => String::new(),
+        false => format!(" of product {}", found.product_key),
+    };
+    format!(
+        "product {product_key} has no device {device_key}, but there is {}{of}: an IMEI is written alike \
+         everywhere, by default as 15 digits with its check digit",
+        found.device_key
+    )
+}
+
+/// What to tell people where an asset id stands in the place of the device key.
+pub fn explain_asset_id(name: &DeviceName, found: &DeviceName) -> String {
+    let DeviceName { product_key, device_key } = name;
+    format!(
+        "product {product_key} has no device {device_key}; this is the asset id of {}/{}: the identity has \
+         the device key",
+        found.product_key, found.device_key
+    )
+}
+
 /// What to tell people about a name that is unknown for this reason, where something like it exists.
 pub fn explain(reason: Reason, name: &DeviceName, similar: &SimilarNames) -> Option<String> {
     let DeviceName { product_key, device_key } = name;
@@ -153,6 +203,46 @@ mod tests {
             assert_eq!(found.as_deref(), meant, "{key}");
             assert!(seeks <= 8, "{key}: {seeks} looks");
         }
+    }
+
+    #[test]
+    fn an_imei_is_looked_for_in_its_other_spellings() {
+        for (key, first) in [
+            ("86772503009643", Some("867725030096436")),
+            ("8677250300964378", Some("867725030096436")),
+            ("49-015420-323751-8", Some("490154203237518")),
+            ("867725030096431", Some("867725030096436")),
+            ("49-015420-323751", Some("490154203237518")),
+            ("8677250300964", None),
+            ("86772503009643178", None),
+            ("15bBZlRknc", None),
+            ("\u{661}86772503009643", None),
+        ] {
+            let spellings = imei_spellings(key);
+            assert_eq!(spellings.first().map(String::as_str), first, "{key}");
+            assert!(spellings.len() <= 13 && spellings.iter().all(|spelling| spelling != key), "{key}");
+        }
+        for key in ["86772503009643", "8677250300964378", "86-772503-009643-1"] {
+            assert!(imei_spellings(key).contains(&"867725030096431".to_owned()), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_imei_and_an_asset_id_are_named() {
+        let name = |product: &str, device: &str| DeviceName {
+            product_key: product.into(),
+            device_key: device.into(),
+        };
+        let asked = name("pk", "86772503009643");
+        let own = explain_imei(&asked, &name("pk", "867725030096431"));
+        assert!(
+            own.starts_with("product pk has no device 86772503009643, but there is 867725030096431: an IMEI")
+        );
+        assert!(
+            explain_imei(&asked, &name("p2", "867725030096431")).contains("867725030096431 of product p2: ")
+        );
+        let asset = explain_asset_id(&name("pk", "asset001"), &name("pk", "dk"));
+        assert!(asset.contains("asset001; this is the asset id of pk/dk"), "{asset}");
     }
 
     #[test]

@@ -39,7 +39,14 @@ fn place(text: &str, error: &serde_json::Error) -> usize {
 /// A piece of a body as people may see it: at most 24 characters, without line breaks and control characters.
 pub(super) fn shown(piece: &str) -> String {
     const CHARACTERS_MAX: usize = 24;
-    let mut shown: String = piece.chars().take(CHARACTERS_MAX).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for character in piece.chars().take(CHARACTERS_MAX) {
+        match character {
+            // JSON is full of them.
+            '"' | '\'' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
     if piece.chars().nth(CHARACTERS_MAX).is_some() {
         shown.push('…');
     }

@@ -149,6 +149,8 @@ struct Place<'a> {
     /// The word or number around it, and where that begins.
     token: &'a str,
     start: usize,
+    /// The text from the token on.
+    rest: &'a str,
     /// The last byte before the token that is no white space.
     before_token: u8,
 }
@@ -166,14 +168,28 @@ impl<'a> Place<'a> {
             before: last(at),
             token: &text[start..at + length_after],
             start,
+            rest: &text[start..],
             before_token: last(start),
         }
     }
 }
 
+/// A placeholder as it was sent: `%f`, `$T`, `${T}`, `{{T}}`.
+fn placeholder(rest: &str) -> String {
+    let in_braces = rest.trim_start_matches('$').starts_with('{');
+    let is_end = |(at, c): &(usize, char)| match in_braces {
+        true => *c == '}',
+        false => *at > 0 && !(c.is_ascii_alphanumeric() || "%._-+".contains(*c)),
+    };
+    let end = rest.char_indices().find(is_end).map_or(rest.len(), |(at, _)| at + usize::from(in_braces));
+    // The reader gives up at the second of two braces.
+    let (before, after) = if rest.starts_with('{') { ("{", "}") } else { ("", "") };
+    format!("{before}{}{after}", shown(&rest[..end]))
+}
+
 /// The slip that looks so.
 fn slip(place: &Place<'_>, words: &str) -> String {
-    let Place { at, found, before, token, start, before_token } = *place;
+    let Place { at, found, before, token, start, rest, before_token } = *place;
     let (at, start) = (at + 1, start + 1);
     let shown_token = shown(token);
     match found {
@@ -225,7 +241,7 @@ fn slip(place: &Place<'_>, words: &str) -> String {
         return format!("a decimal comma before byte {start}: write the number with a point");
     }
     if token.starts_with(['%', '$']) || found == '{' && words.starts_with("key must be") {
-        return format!("a placeholder ({shown_token}{found}) at byte {start} that was not filled in");
+        return format!("a placeholder ({}) at byte {start} that was not filled in", placeholder(rest));
     }
     if let Some(words) = number(token) {
         return format!("{shown_token} at byte {start}: {words}");

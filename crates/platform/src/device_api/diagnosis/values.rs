@@ -51,6 +51,9 @@ fn of_text(text: &str, message: &str) -> &'static str {
     if !wants_number(message) {
         return "";
     }
+    if trimmed.starts_with("0x") || trimmed.starts_with("0X") {
+        return "hexadecimal text; send the number in decimal, without quotation marks";
+    }
     let (head, tail) = match trimmed.find(|c: char| !c.is_ascii_digit() && !"+-.".contains(c)) {
         Some(at) => trimmed.split_at(at),
         None => (trimmed, ""),
@@ -62,7 +65,10 @@ fn of_text(text: &str, message: &str) -> &'static str {
         Some('e' | 'E') if trimmed.parse::<f64>().is_ok() => {
             "a number is not a string: send it without quotation marks"
         }
-        Some(_) if is_number => "send the number alone, without its unit and without quotation marks",
+        Some(_) if is_number && !message.contains("milliseconds") => {
+            "send the number alone, without its unit and without quotation marks"
+        }
+        _ if message.contains("milliseconds") => "send Unix milliseconds as a number",
         _ => "a number is wanted; leave the point out where there is none",
     }
 }
@@ -120,17 +126,21 @@ mod tests {
     fn what_was_received_is_named_with_its_place() {
         const NUMBER: &str = "must be a number";
         const INTEGER: &str = "must be an integer of 32 bits";
+        const TIME: &str = "must be an integer, Unix milliseconds";
         for (raw, message, words) in [
-            (
-                r#""21.5""#,
-                NUMBER,
-                r#"received \"21.5\" at byte 57; a number is not a string: send it without"#,
-            ),
+            (r#""21.5""#, NUMBER, r#"received "21.5" at byte 57; a number is not a string: send it without"#),
             (r#""1e3""#, NUMBER, "a number is not a string"),
             (r#""21,5""#, NUMBER, "a number has a decimal point, and no quotation marks"),
             (r#""21.5 C""#, NUMBER, "send the number alone"),
             (r#""""#, NUMBER, "leave the point out"),
             (r#""nan""#, NUMBER, "a number is wanted"),
+            (
+                r#""0x10""#,
+                INTEGER,
+                r#"received "0x10" at byte 57; hexadecimal text; send the number in decimal"#,
+            ),
+            (r#""2026-01-01T00:00:00Z""#, TIME, "; send Unix milliseconds as a number"),
+            (r#""12:30""#, TIME, "; send Unix milliseconds as a number"),
             (r#""true""#, INTEGER, "a truth value is not a string"),
             ("null", NUMBER, "received null at byte 57; leave the point out"),
             ("true", INTEGER, "send 1 or 0"),
@@ -147,7 +157,7 @@ mod tests {
         }
         assert!(
             of(r#"[1,"2"]"#, "/1", INTEGER)
-                .contains(r#"received \"2\" in the value at byte 57; a number is not a string"#)
+                .contains(r#"received "2" in the value at byte 57; a number is not a string"#)
         );
     }
 

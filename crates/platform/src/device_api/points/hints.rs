@@ -16,24 +16,120 @@ const NEAR_MS: i64 = 10 * 365 * 86_400_000;
 /// A time so soon after 1970 is that of a device that began to count when it was switched on: 100 days.
 const UPTIME_MS: i64 = 100 * 86_400_000;
 
+/// A time further ahead of the server than this is not a clock's drift, milliseconds.
+const AHEAD_MS: i64 = 5 * 60_000;
+/// 2015-01-01: nobody reports what is older.
+const OLDEST_MS: i64 = 1_420_070_400_000;
+/// Where other clocks begin, in milliseconds from 1970.
+const EPOCHS: [(i64, &str); 4] = [
+    (315_964_800_000, "6 January 1980 (GPS)"),
+    (946_684_800_000, "1 January 2000"),
+    (-2_208_988_800_000, "1 January 1900 (NTP)"),
+    (-2_082_844_800_000, "1 January 1904"),
+];
+/// How near to now a time has to be in another reckoning to be taken for it: a day.
+const EPOCH_NEAR_MS: i64 = 86_400_000;
+
 /// Words about a report whose time is legal and can hardly be meant: it is stored as it was sent.
 pub(super) fn doubtful_time(write: &Write, now: UnixMillis) -> Option<Warning> {
     let Write::Message(Message { time: UnixMillis(time), .. }) = *write else { return None };
-    let hint = if (time - now.0 / 1000).abs() < NEAR_MS / 1000 {
-        "as seconds it is near now: send milliseconds, that is 1000 times as much"
-    } else if time < UPTIME_MS {
-        "the device's clock is not set: set it, or leave time out"
-    } else {
-        return None;
-    };
+    let ahead = time - now.0;
+    if ahead > AHEAD_MS {
+        let detail = format!(
+            "/time: {time} ms is {} minutes ahead of the server: is local time sent as UTC? The latest \
+             value stays until real time passes it",
+            ahead / 60_000
+        );
+        return Some(Warning { reason: Reason::TimeDoubtful, detail });
+    }
+    let hint = reckoning(time, now.0).or_else(|| unset(time))?;
     let detail = format!("/time: {time} ms is {} days after 1 January 1970; {hint}", time / 86_400_000);
     Some(Warning { reason: Reason::TimeDoubtful, detail })
+}
+
+/// The reckoning in which a time is near now, where it is another one than ours.
+fn reckoning(time: i64, now: i64) -> Option<String> {
+    let near = |other: i64| (other - now).abs() < EPOCH_NEAR_MS;
+    if near(time) {
+        return None;
+    }
+    for (start, name) in EPOCHS {
+        for (unit, factor) in [("seconds", 1000), ("milliseconds", 1)] {
+            if near(time.saturating_mul(factor).saturating_add(start)) {
+                return Some(format!("as {unit} since {name} it is near now: send Unix milliseconds"));
+            }
+        }
+    }
+    if (time - now / 1000).abs() < NEAR_MS / 1000 {
+        return Some("as seconds it is near now: send milliseconds, that is 1000 times as much".to_owned());
+    }
+    if near(time.saturating_mul(10)) {
+        return Some("as ticks of 10 ms it is near now: send milliseconds".to_owned());
+    }
+    // Less tolerance: an uptime lies in this range as well.
+    if (time - now.rem_euclid(1 << 32)).abs() < AHEAD_MS {
+        return Some("it is now cut to 32 bits: compute milliseconds in 64 bits".to_owned());
+    }
+    None
+}
+
+/// Words about a time that lies too long ago.
+fn unset(time: i64) -> Option<String> {
+    if time >= OLDEST_MS {
+        return None;
+    }
+    let starts = |start: &i64| (*start..start + UPTIME_MS).contains(&time);
+    let what = match EPOCHS.iter().find(|(start, _)| starts(start)) {
+        Some((_, name)) => format!("the device's clock is not set, and began at {name}"),
+        None if time < UPTIME_MS => "the device's clock is not set".to_owned(),
+        None => "the device's clock is probably not set".to_owned(),
+    };
+    Some(format!("{what}: set it, or leave time out"))
+}
+
+/// A time that stands where none is read: what the warning says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misplaced {
+    BesideParams,
+    OtherName,
+    APoint,
+    InAValue,
+    NotInElement,
+}
+
+impl Misplaced {
+    /// Looks at a report that has no time of its own; costs a few comparisons.
+    pub(super) fn of_point(identifier: &str, value: &RawValue) -> Option<Self> {
+        let written = value.get();
+        match identifier {
+            "time" | "timestamp" | "ts" => Some(Self::APoint),
+            _ if !written.starts_with('{') => None,
+            _ if written.contains("\"value\"") && written.contains("\"time") => Some(Self::InAValue),
+            _ => None,
+        }
+    }
+
+    pub(super) fn warning(self) -> Warning {
+        let what = match self {
+            Self::BesideParams => "time stands outside of params and was not used",
+            Self::OtherName => "params has timestamp or ts, which was not used: the name is time",
+            Self::APoint => "a point has the name of a time, and was stored as a point",
+            Self::InAValue => "a point's value has a time in it, which was stored as part of the value",
+            Self::NotInElement => "an element of the batch has no time",
+        };
+        let detail =
+            format!("{what}; the time of arrival counts. A report's time stands beside its measurepoints");
+        Warning { reason: Reason::TimeDoubtful, detail }
+    }
 }
 
 impl Reader<'_> {
     /// Whether a time far ahead is near now in a unit finer than milliseconds.
     pub(super) fn finer_unit(&self, time: i64) -> Option<String> {
         let near = |factor: i64| (time / factor - self.now.0).abs() < NEAR_MS;
+        if let Some(words) = reckoning(time, self.now.0) {
+            return Some(format!("received {time}: {words}"));
+        }
         let unit = [(1000, "micro"), (1_000_000, "nano")].into_iter().find(|(factor, _)| near(*factor))?.1;
         Some(format!("received {time}: as {unit}seconds it is near now; send milliseconds"))
     }

@@ -5,7 +5,10 @@
 //! help whoever made it. None of them grants access.
 
 mod base64;
+mod derivations;
+mod encodings;
 mod keys;
+mod slips;
 mod texts;
 
 use std::borrow::Cow;
@@ -22,8 +25,8 @@ use crate::{
     secret::Secret,
 };
 
-/// Most candidates for one identity.
-pub const CANDIDATES_MAX: usize = 64;
+/// Most candidates for one identity: about 200 for a generated secret; a slip in a long one has more places.
+pub const CANDIDATES_MAX: usize = 320;
 
 /// A key that a client may have used by mistake.
 #[derive(Debug)]
@@ -64,6 +67,11 @@ pub fn candidates(credentials: &Credentials, identity: &Identity) -> Vec<Mistake
     mistakes.extend(texts::instead(right));
     mistakes.extend(texts::names(&identity.name));
     mistakes.extend(keys::empty());
+    mistakes.extend(encodings::of(&right_key));
+    mistakes.extend(slips::of(right));
+    mistakes.extend(derivations::hashes(right));
+    mistakes.extend(derivations::joined(right, credentials, identity));
+    mistakes.extend(derivations::macs(right, identity));
     mistakes.retain(|mistake| mistake.psk[..] != right_key[..]);
     mistakes
 }
@@ -228,6 +236,54 @@ mod tests {
     }
 
     #[test]
+    fn other_derivations_slips_and_orders_are_recognised() {
+        for (key, words) in [
+            ("634e387568396f4d756372537766747a", "base64 text of the hash"),
+            ("57831b1148669f3913fce64c5c913ff9", "SHA-512"),
+            ("35c4d0af4fa3b12457831b1148669f39", "SHA-512"),
+            ("2d0211972d2ef5a63059f389448c5565", "SHA-384"),
+            ("36570356f56f7a942d0211972d2ef5a6", "SHA-384"),
+            ("b6702da0549d73686ff9480664a49c0a", "SHA-224"),
+            ("9a820d25acfc96bbb6702da0549d7368", "SHA-224"),
+            ("fc7afaf303a4c0fdaf91362e3f4e68e9", "HMAC-SHA256"),
+            ("a69ec8f0d9f56295fc7afaf303a4c0fd", "HMAC-SHA256"),
+            ("2f334d9c8d9da176ae2baa69cdd16215", "HMAC-SHA256"),
+            ("4ba6dc55aabd0c232f334d9c8d9da176", "HMAC-SHA256"),
+            ("03e1f2a1367c29ee76651e6818969c25", "HMAC-SHA256"),
+            ("44fcd38e62478f8f03e1f2a1367c29ee", "HMAC-SHA256"),
+            ("b47f02ae7ed92a8b0adf4e0af5085cad", "HMAC-SHA256"),
+            ("c9ee594752b15993b47f02ae7ed92a8b", "HMAC-SHA256"),
+            ("7c30c44abff4bb7c3bb0d10046f8856b", "product key and the secret"),
+            ("8358fef9ba820a9f0de0473fcc2ffd2c", "secret and the product key"),
+            ("c9e0a9dd54c58db4edde8930958fb215", "device key and the secret"),
+            ("daed89f537b6a0d856d2cc50cd7cf69d", "identity was hashed"),
+            ("d80af50d5116540d673431dcec85a79a", "asset id was hashed"),
+            ("05d2b9ecca808ebb71c4d88bb6c8300b", "cut to its first 16"),
+            ("ecfe1d44505452ceae1e2009cd0199ed", "character 11 mistaken"),
+            ("8d94c64e4a86fb462598afc5e1209cdf", "character 11 in the other case"),
+            ("8c2dabe45837aeae87afd84c4514aaa2", "character 20 in the other case"),
+            ("61c77881795fe00df6415c824816d66a", "characters 19 and 20 exchanged"),
+            ("fb7369531ce9644a2e87da0cb9cad2c1", "halves"),
+            ("872e0cdacab9c1d273fb5369e91c4a64", "16-bit"),
+            ("c1d2cab90cda872e4a64e91c536973fb", "64-bit"),
+            ("e278adc09bac2d1cbf379635c19e46a4", "hex digits of each byte exchanged"),
+            ("2e87da0cb9cad2c1fb7369531ce9644a00000000000000000000000000000000", "filled with zeros"),
+            ("2e87da0cb9cad2c1fb7369531ce9644a0000000000000000", "filled with zeros"),
+            ("32653837646163623963616432633166623733363935333163653936343461", "%x"),
+            ("3265666666666666383766666666666664613063666666666666623966666666", "negative numbers"),
+            (
+                "32656666666666663837666666666666646130636666666666666239666666666666636166666666666664326666666666666331666666666666666237333639",
+                "negative numbers",
+            ),
+            ("02e87dacb9cad2c1fb7369531ce9644a", "%x"),
+            ("4c6f6661444c6e4b3073483763326c54484f6c6b5367", "base64"),
+        ] {
+            let said = said(SecureMode::DeviceSecret, key);
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+
+    #[test]
     fn a_key_that_was_cut_at_its_zero_byte_is_recognised() {
         // printf secret-4 | sha256sum | cut -c17-48: 201807b500bdcdaeb6e5ac5159ec4394
         let device = Credentials { device_secret: Secret::new("secret-4".into()), ..credentials() };
@@ -268,7 +324,8 @@ mod tests {
 
     #[test]
     fn the_right_key_is_never_called_a_mistake_and_the_number_is_bounded() {
-        for secret in ["Z5YtZaQpK5IWocakV7zQ", "secret-4", "secret-1", "x"] {
+        let long = ["l1I0Oab"; 18].concat();
+        for secret in ["Z5YtZaQpK5IWocakV7zQ", "secret-4", "secret-1", "x", "", &long] {
             let same = Credentials {
                 device_secret: Secret::new(secret.into()),
                 product_secret: Secret::new(secret.into()),

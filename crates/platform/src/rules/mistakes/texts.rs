@@ -1,5 +1,7 @@
 //! The right derivation, from another text than the secret.
 
+use std::borrow::Cow;
+
 use zeroize::Zeroizing;
 
 use super::{Mistake, owned};
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// The key that belongs to some text.
-fn derived(text: &[u8], detail: &'static str) -> Mistake {
+pub(super) fn derived(text: &[u8], detail: impl Into<Cow<'static, str>>) -> Mistake {
     Mistake { psk: owned(&middle(&hash(text))[..]), detail: detail.into() }
 }
 
@@ -69,7 +71,7 @@ pub(super) fn instead(secret: &Secret) -> Vec<Mistake> {
             "the secret was hashed as UTF-16, with two bytes for each character; hash it as ASCII",
         ),
     ];
-    let mut mistakes: Vec<Mistake> = texts.iter().map(|(text, detail)| derived(text, detail)).collect();
+    let mut mistakes: Vec<Mistake> = texts.iter().map(|(text, detail)| derived(text, *detail)).collect();
     for size in [32, 64, 128, 256] {
         if bytes.len() + 1 < size {
             let mut buffer = owned(bytes);
