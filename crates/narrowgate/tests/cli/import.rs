@@ -246,3 +246,16 @@ fn a_long_import_shows_on_a_terminal_how_far_it_is() {
     assert!(said.contains("\r500 of 5000\r1000 of 5000"), "{said}");
     assert!(said.contains("\r5000 of 5000\n"), "{said}");
 }
+
+#[test]
+fn keys_that_differ_in_case_alone_are_imported_with_a_warning() {
+    let program = with_product();
+    let file = program.file("rows.csv", "deviceKey,deviceSecret\nab1,s-1\nAB1,s-2\nc1,s-3\nAb1,s-4\n");
+    let said = "2 of the device keys differ from another one of the file in the case of letters alone \
+                (lines 3 and 2, 5 and 2)";
+    for more in [&["--dry-run"][..], &[]] {
+        let ran = import(&program, &file, more);
+        assert!(ran.code == 0 && ran.stderr.contains(said), "{ran:?}");
+    }
+    assert_eq!(devices(&program).len(), 4);
+}

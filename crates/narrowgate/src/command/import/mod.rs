@@ -223,6 +223,7 @@ fn import<R: Read>(
         (done, last_line) = (done + count as u64, piece_end);
         progress(done, expected);
     }
+    summary.similar = rows.similar().clone();
     Ok(summary)
 }
 
