@@ -28,7 +28,7 @@ pub(super) fn damage(kind: Kind, text: &str) -> Option<&'static str> {
     } else if matches!(text, "TRUE" | "FALSE") {
         Some("a spreadsheet has made a truth value of it; take it from its source")
     } else if text == "-" {
-        Some("it is the dash that stands for nothing in a table; leave the field empty, or give the value")
+        Some("it is the dash that stands for nothing in a table; give the value itself")
     } else if is_error(text) {
         Some("it is a spreadsheet's sign of an error; take the value from its source")
     } else if is_formula(kind, text) {
