@@ -27,8 +27,8 @@ use crate::failure::Exit;
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
-    // What a write to a file at the limit of its size (`ulimit -f`) sends would end the process. Blocked, here and
-    // in all threads to come, it lets the write fail as on a full disk.
+    // What a write to a file at the limit of its size (`ulimit -f`) sends would end the process. Blocked,
+    // here and in all threads to come, it lets the write fail as on a full disk.
     let mut file_size = SigSet::empty();
     file_size.add(Signal::SIGXFSZ);
     // Where it cannot be blocked, all else works still.

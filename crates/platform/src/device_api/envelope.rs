@@ -6,8 +6,8 @@
 //! {"id":"123","code":1204,"message":"/params/measurepoints/temp: must be a number","data":{}}
 //! ```
 //!
-//! * `id` is a string or a number of at most 128 bytes as written, or absent, and comes back exactly as it was written; anything else
-//!   is 1200 and comes back absent. `null` counts as absent, here and for every other key.
+//! * `id` is a string or a number of at most 128 bytes as written (without its quotation marks), or absent, and
+//!   comes back exactly as it was written; anything else is 1200 and comes back absent. `null` counts as absent, here and for every other key.
 //! * `method` may be absent, since the topic says it all; another topic's method is 1260.
 //! * `version` is not looked at: there is only one, and devices of all ages send what they like.
 //! * Other keys are ignored.
