@@ -21,11 +21,18 @@ mod time;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::failure::Exit;
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
+    // What a write to a file at the limit of its size (`ulimit -f`) sends would end the process. Blocked,
+    // here and in all threads to come, it lets the write fail as on a full disk.
+    let mut file_size = SigSet::empty();
+    file_size.add(Signal::SIGXFSZ);
+    // Where it cannot be blocked, all else works still.
+    let _ = file_size.thread_block();
     let done = match cli::Cli::try_parse() {
         Ok(cli) => command::run(cli),
         Err(mut error) if error.use_stderr() => {

@@ -65,6 +65,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
             (request, Layout::Record)
         }
     };
+    let created = matches!(request, Request::CreateDevice { .. });
     let is_shown = matches!(request, Request::Device { .. }) && output == Output::Table;
     let access = Access::open(config)?;
     let is_served = matches!(access, Access::Server(_));
@@ -76,6 +77,15 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         return output::print(output, &known, layout);
     }
     output::print(output, &answer, layout)
+        .map_err(|failure| if created { failure.hint(unseen("created", &answer)) } else { failure })
+}
+
+/// What to do where something was done, and its answer could not be shown.
+fn unseen(done: &str, answer: &RawValue) -> String {
+    let answer: Value = serde_json::from_str(answer.get()).unwrap_or_default();
+    let key = |name: &str| answer[name].as_str().map(printable);
+    let keys: Vec<String> = [key("productKey"), key("deviceKey")].into_iter().flatten().collect();
+    format!("the device was {done}: narrowgate device secret {} shows its secret", keys.join("/"))
 }
 
 /// Nobody knows now whether the device is online. In JSON these marks stand for nothing but the field.
@@ -170,7 +180,7 @@ fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), F
         Ok(format!("reset {name}? It cannot connect with its present secret any more."))
     })?;
     let answer = Access::open(config)?.request_once(Request::ResetDevice { device })?;
-    output::print(output, &answer, Layout::Record)
+    output::print(output, &answer, Layout::Record).map_err(|failure| failure.hint(unseen("reset", &answer)))
 }
 
 /// Both keys of the device that is meant. The store is not kept waiting for an answer to the question.

@@ -45,6 +45,7 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
         Request::CreateProduct { .. } => Access::open_or_create(config)?,
         _ => Access::open(config)?,
     };
+    let created = matches!(request, Request::CreateProduct { .. });
     let answer = access.request_once(request).map_err(|failure| match &model {
         // The registry does not know where the model came from.
         Some(path) if failure.parts.iter().any(|(_, reason)| reason.starts_with("model ")) => {
@@ -55,6 +56,17 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
         _ => failure,
     })?;
     output::print(output, &answer, Layout::Record)
+        .map_err(|failure| if created { failure.hint(unseen(&answer)) } else { failure })
+}
+
+/// What to do where a product was created, and its secret could not be shown.
+fn unseen(answer: &RawValue) -> String {
+    let answer: serde_json::Value = serde_json::from_str(answer.get()).unwrap_or_default();
+    let key = printable(answer["productKey"].as_str().unwrap_or("PK"));
+    format!(
+        "the product was created, and nothing shows its secret again: \
+         narrowgate product delete {key}, and create it anew where the secret is needed"
+    )
 }
 
 fn list(config: &Config, output: Output) -> Result<(), Failure> {

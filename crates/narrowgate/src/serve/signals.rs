@@ -1,5 +1,4 @@
-//! SIGTERM and SIGINT: the first begins the stop, the second ends the process at once. SIGXFSZ, which would end the
-//! process when a file reaches the limit of its size (`ulimit -f`), is caught: the write fails as on a full disk.
+//! SIGTERM and SIGINT: the first begins the stop, the second ends the process at once.
 
 use std::time::Duration;
 
@@ -11,15 +10,10 @@ use crate::failure::Failure;
 /// process and its group.
 const ONE_WISH: Duration = Duration::from_millis(500);
 
-/// Its number on Linux (x86, Arm, RISC-V, POWER, s390).
-const SIGXFSZ: i32 = 25;
-
 /// The signals, caught from its creation on.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Never waited for: that it is caught is all.
-    _file_size_exceeded: Signal,
 }
 
 impl Signals {
@@ -30,11 +24,7 @@ impl Signals {
     pub(crate) fn catch() -> Result<Self, Failure> {
         let catch =
             |kind| signal(kind).map_err(|error| Failure::failed("cannot catch signals").reason(error));
-        Ok(Self {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-            _file_size_exceeded: catch(SignalKind::from_raw(SIGXFSZ))?,
-        })
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
     }
 
     /// Waits for the next one; its name.

@@ -268,3 +268,16 @@ fn a_secret_that_is_a_number_in_json_is_named_and_not_shown() {
     assert!(!format!("{ran:?}").contains("12345678901234"), "{ran:?}");
     assert_eq!(program.json(&["device", "show", "pk", "d2"])["name"], long);
 }
+
+#[test]
+fn keys_that_differ_in_case_alone_are_imported_with_a_warning() {
+    let program = with_product();
+    let file = program.file("rows.csv", "deviceKey,deviceSecret\nab1,s-1\nAB1,s-2\nc1,s-3\nAb1,s-4\n");
+    let said = "2 of the device keys differ from another one of the file in the case of letters alone \
+                (lines 3 and 2, 5 and 2)";
+    for more in [&["--dry-run"][..], &[]] {
+        let ran = import(&program, &file, more);
+        assert!(ran.code == 0 && ran.stderr.contains(said), "{ran:?}");
+    }
+    assert_eq!(devices(&program).len(), 4);
+}

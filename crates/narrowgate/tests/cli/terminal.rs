@@ -204,6 +204,42 @@ fn a_command_whose_reader_has_gone_ends_quietly() {
 }
 
 #[test]
+fn what_was_done_is_said_where_its_answer_cannot_be_written() {
+    let program = Program::with_device();
+    for (arguments, said) in [
+        (
+            &["device", "create", "--product", "pk", "--device-key", "d9"][..],
+            "the device was created: narrowgate device secret pk/d9 shows its secret",
+        ),
+        (&["device", "reset", "pk", "d9", "--yes"], "the device was reset: narrowgate device secret pk/d9"),
+        (
+            &["product", "create", "n", "--product-key", "pk9"],
+            "the product was created, and nothing shows its secret again: narrowgate product delete pk9",
+        ),
+    ] {
+        let ran = Ran::from(program.command(arguments).stdout(full_device()).output().unwrap());
+        ran.failed(1, &["cannot write to standard output", said]);
+    }
+}
+
+#[test]
+fn a_file_at_the_limit_of_its_size_is_an_error_and_no_signal() {
+    let program = Program::with_device();
+    let log = program.file("big.log", "");
+    OpenOptions::new().write(true).open(&log).unwrap().set_len(8 << 20).unwrap();
+    for arguments in PRINTING {
+        let command = program.command(arguments);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        // The store is far smaller: only what is printed reaches the limit.
+        let script = format!("exec 3>>'{log}'; ulimit -f 8192; exec {} >&3", line.join(" "));
+        let mut shell = std::process::Command::new("bash");
+        let ran = Ran::from(shell.args(["-c", &script]).output().unwrap());
+        ran.failed(1, &["cannot write to standard output", "File too large"]);
+    }
+}
+
+#[test]
 fn a_command_that_cannot_write_its_answer_fails_and_says_so() {
     let program = Program::with_device();
     for arguments in PRINTING {

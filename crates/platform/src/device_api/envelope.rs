@@ -6,8 +6,8 @@
 //! {"id":"123","code":1204,"message":"/params/measurepoints/temp: must be a number","data":{}}
 //! ```
 //!
-//! * `id` is a string or a number of at most 128 bytes as written, or absent, and comes back exactly as it was written; anything else
-//!   is 1200 and comes back absent. `null` counts as absent, here and for every other key.
+//! * `id` is a string or a number of at most 128 bytes as written (without its quotation marks), or absent, and
+//!   comes back exactly as it was written; anything else is 1200 and comes back absent. `null` counts as absent, here and for every other key.
 //! * `method` may be absent, since the topic says it all; another topic's method is 1260.
 //! * `version` is not looked at: there is only one, and devices of all ages send what they like.
 //! * Other keys are ignored.
@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use super::diagnosis;
 use crate::model::log::Reason;
 
-/// Longest `id`, as written, in bytes.
+/// Longest `id`, as written, in bytes; the quotation marks of a string do not count.
 pub const ID_BYTES_MAX: usize = 128;
 
 /// Longest `message` of a reply, as written, in bytes.
@@ -116,7 +116,8 @@ impl<'a> Envelope<'a> {
     /// The `id` as it was written, for the reply; `None` if it is absent or illegal.
     pub fn id(&self) -> Option<&'a str> {
         self.id.map(RawValue::get).filter(|id| {
-            id.len() <= ID_BYTES_MAX && id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
+            let text = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
+            text.len() <= ID_BYTES_MAX && id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
         })
     }
 
@@ -233,11 +234,15 @@ mod tests {
             assert_eq!(envelope.id(), id, "{body}");
             assert_eq!(envelope.check("m"), Ok(()), "{body}");
         }
+        for id in [format!("\"{}\"", "x".repeat(128)), "1".repeat(128)] {
+            assert_eq!(envelope(&format!("{{\"id\":{id}}}")).id(), Some(&*id));
+        }
         for body in [
             r#"{"id":true}"#.to_owned(),
             r#"{"id":[1]}"#.to_owned(),
             r#"{"id":{}}"#.to_owned(),
-            format!(r#"{{"id":"{}"}}"#, "x".repeat(127)),
+            format!(r#"{{"id":"{}"}}"#, "x".repeat(129)),
+            format!(r#"{{"id":{}}}"#, "1".repeat(129)),
         ] {
             let envelope = envelope(&body);
             assert_eq!(envelope.id(), None, "{body}");
@@ -268,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_reply_fits_the_shortest_record_whatever_the_message_holds() {
-        let id = format!("\"{}\"", "9".repeat(ID_BYTES_MAX - 2));
+        let id = format!("\"{}\"", "9".repeat(ID_BYTES_MAX));
         for part in ["x", "ä", "\u{1}", "\"", "\u{1f600}"] {
             let fault = MessageFault::new(1204, part.repeat(5000));
             let reply = reply(Some(&id), Err(&fault));

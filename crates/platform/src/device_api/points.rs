@@ -262,16 +262,17 @@ impl Reader<'_> {
             let fault = MessageFault::new(MessageFault::MODEL, format!("{pointer}/time: {what}"));
             Err(fault.with_hint(hint))
         };
-        match raw.get().parse::<i64>() {
-            Err(_) => {
+        // As a point of the type TIMESTAMP: -0 is not 0.
+        match raw.get().parse::<i64>().ok().filter(|_| raw.get() != "-0") {
+            None => {
                 let what = "must be an integer, Unix milliseconds";
                 fault(what, self.received(raw, "", what))
             }
-            Ok(time) if time < 0 => fault("must not be negative", None),
-            Ok(time) if time > self.now.0.saturating_add(AHEAD_MS_MAX) => {
+            Some(time) if time < 0 => fault("must not be negative", None),
+            Some(time) if time > self.now.0.saturating_add(AHEAD_MS_MAX) => {
                 fault("lies more than a day ahead; check the device's clock", self.finer_unit(time))
             }
-            Ok(time) => Ok(UnixMillis(time)),
+            Some(time) => Ok(UnixMillis(time)),
         }
     }
 

@@ -188,6 +188,7 @@ fn faults_of_a_message_are_told_in_the_reply() {
         (time("\"1\""), 1204, "/params/time: must be an integer"),
         (time("99999999999999999999"), 1204, "/params/time: must be an integer"),
         (time("-1"), 1204, "/params/time: must not be negative"),
+        (time("-0"), 1204, "/params/time: must be an integer, Unix milliseconds"),
         (time(&(NOW.0 + 86_400_001).to_string()), 1204, "/params/time: lies more than a day ahead"),
     ] {
         let (given, message) = fault(post(POST, &body));
@@ -415,10 +416,7 @@ fn a_value_that_the_model_does_not_take_is_shown_with_its_byte() {
     for (points, words) in [
         (r#"{"n":-0}"#, "/n: must be an integer of 32 bits; received -0 at byte 33; printf writes -0"),
         (r#"{"n":"7"}"#, r#"received "7" at byte 33; a number is not a string"#),
-        (
-            r#"{"list":[1,-0]}"#,
-            "/list/1: must be an integer of 32 bits; received -0.0 in the value at byte 36",
-        ),
+        (r#"{"list":[1,-0]}"#, "/list/1: must be an integer of 32 bits; received -0 in the value at byte 36"),
         (r#"{"temp1":7}"#, "model m has no such point; it has Temp_1: names must be written as in the model"),
         (r#"{"other":7}"#, "model m has no such point"),
     ] {
@@ -560,6 +558,7 @@ fn one_bad_element_fails_a_batch() {
             1204,
             "/params/1/measurepoints/a: must not be null",
         ),
+        (r#"[{"measurepoints":{"a":1},"time":-0}]"#, 1204, "/params/0/time: must be an integer, Unix"),
         (r#"[{"measurepoints":{"a":1},"time":-1}]"#, 1204, "/params/0/time: must not be negative"),
         (
             r#"[{"measurepoints":{"a":1},"deviceKey":"other"}]"#,

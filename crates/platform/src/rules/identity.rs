@@ -94,7 +94,12 @@ impl Identity {
         let checked = mode.and_then(|mode| Ok((mode, parse_lifetime(lifetime)?)));
         match checked {
             Ok((mode, lifetime_s)) => Ok(Self { name, mode, lifetime_s }),
-            Err((reason, detail)) => Err(IdentityFault { reason, name: Some(name), detail }),
+            Err((reason, mut detail)) => {
+                if bytes.starts_with(b"\"") && bytes.ends_with(b"\"") {
+                    detail += "; the identity stands in quotation marks: send it without them";
+                }
+                Err(IdentityFault { reason, name: Some(name), detail })
+            }
         }
     }
 }
@@ -381,6 +386,13 @@ mod tests {
         assert_eq!(refused(b"pk,dk,9,29,").reason, Reason::IdentityMalformed);
         assert_eq!(refused(b"pk,dk,9,29").reason, Reason::ModeUnknown);
         assert_eq!(refused(b"pk,dk,3,29").reason, Reason::LifetimeOutOfRange);
+        let quoted = refused(b"\"pk,dk,2,3600\"");
+        assert_eq!(quoted.reason, Reason::LifetimeOutOfRange);
+        assert!(
+            quoted.detail.ends_with("stands in quotation marks: send it without them"),
+            "{}",
+            quoted.detail
+        );
     }
 
     proptest! {

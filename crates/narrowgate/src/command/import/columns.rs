@@ -86,8 +86,9 @@ impl Columns {
 
 /// What else separates fields, if it stands in this text.
 pub(super) fn other_separator(text: &str) -> Option<&'static str> {
-    match text.find([';', '\t'])? {
+    match text.find([';', '\t', '|'])? {
         at if text[at..].starts_with(';') => Some("semicolons"),
+        at if text[at..].starts_with('|') => Some("pipes (|)"),
         _ => Some("tabs"),
     }
 }
@@ -132,6 +133,7 @@ mod tests {
             ("deviceKey;name", "line 3 has semicolons between the fields"),
             ("sep=;", "line 3 has semicolons between the fields"),
             ("deviceKey\tname", "line 3 has tabs between the fields"),
+            ("deviceKey|deviceSecret", "line 3 has pipes (|) between the fields"),
             ("\"deviceKey;name\"", "line 3 has semicolons between the fields"),
             ("name", "line 3 does not name deviceKey"),
             ("devicekey", "unknown field \"devicekey\"; deviceKey is meant?"),

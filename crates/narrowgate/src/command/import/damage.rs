@@ -16,8 +16,19 @@ pub(super) fn damage(kind: Kind, text: &str) -> Option<&'static str> {
             "a spreadsheet has made a rounded number of it, and its last digits are lost: \
              take it from its source, into a column that is formatted as text",
         )
+    } else if has_exponent(text) {
+        Some(
+            "it is a number with an exponent, and digits of it may be lost: \
+             take it from its source, into a column that is formatted as text",
+        )
     } else if has_fraction(text) {
         Some("a spreadsheet has made a number of it and has added .0: format the column as text")
+    } else if has_point(kind, text) {
+        Some("it ends with the point of a number: remove the point, and format the column as text")
+    } else if matches!(text, "TRUE" | "FALSE") {
+        Some("a spreadsheet has made a truth value of it; take it from its source")
+    } else if text == "-" {
+        Some("it is the dash that stands for nothing in a table; give the value itself")
     } else if is_error(text) {
         Some("it is a spreadsheet's sign of an error; take the value from its source")
     } else if is_formula(kind, text) {
@@ -35,6 +46,20 @@ fn is_rounded(text: &str) -> bool {
     let Some(exponent) = exponent.strip_prefix('+') else { return false };
     let (whole, fraction) = mantissa.split_once(['.', ',']).unwrap_or((mantissa, "0"));
     whole.len() == 1 && [whole, fraction, exponent].into_iter().all(is_digits)
+}
+
+/// `8.67725E14`, `1.23E05`: with a point, which no hexadecimal number has.
+fn has_exponent(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once(['E', 'e']) else { return false };
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    mantissa.split_once(['.', ',']).is_some_and(|(whole, fraction)| {
+        whole.len() <= 3 && [whole, fraction, exponent].into_iter().all(is_digits)
+    })
+}
+
+/// `867725030096439.`
+fn has_point(kind: Kind, text: &str) -> bool {
+    kind == Kind::Key && text.strip_suffix('.').is_some_and(|whole| whole.len() >= 4 && is_digits(whole))
 }
 
 /// `867725030096430.0`. Short ones can be meant: `3.0` beside `3.1`.
@@ -81,6 +106,13 @@ mod tests {
             ("8,67725E+14", "last digits are lost"),
             ("9E+19", "last digits are lost"),
             ("8.9490200001e+19", "last digits are lost"),
+            ("8.67725030096431E14", "number with an exponent"),
+            ("8.67725E14", "number with an exponent"),
+            ("1.23E05", "number with an exponent"),
+            ("86,7725e13", "number with an exponent"),
+            ("TRUE", "truth value"),
+            ("FALSE", "truth value"),
+            ("-", "stands for nothing"),
             ("867725030096430.0", "has added .0"),
             ("867725030096430.00", "has added .0"),
             ("#N/A", "sign of an error"),
@@ -96,7 +128,7 @@ mod tests {
                 );
             }
         }
-        for text in ["=A1&B1", "'abc"] {
+        for text in ["=A1&B1", "'abc", "867725030096439."] {
             assert!(damage(Kind::Key, text).is_some(), "{text}");
         }
     }
@@ -107,6 +139,11 @@ mod tests {
             "867725030096431",
             "112233E45566",
             "12E4",
+            "8E14",
+            "1.2.3E4",
+            "true",
+            "--",
+            "1.",
             "1E-05",
             "4e+",
             "E+14",
@@ -125,7 +162,7 @@ mod tests {
                 assert_eq!(damage(kind, text), None, "{text}");
             }
         }
-        for secret in ["=k7%Tq!z9.Lw(2}Vb@e1&", "'k7%Tq!z9", "=\""] {
+        for secret in ["=k7%Tq!z9.Lw(2}Vb@e1&", "867725030096439.", "'k7%Tq!z9", "=\""] {
             assert_eq!(damage(Kind::Secret, secret), None, "{secret}");
         }
     }

@@ -251,6 +251,7 @@ fn import<R: Read>(
         settled.map_err(|failure| so_far(failure, done, last_line))?;
         progress(done, expected);
     }
+    summary.similar = rows.similar().clone();
     Ok(())
 }
 

@@ -3,7 +3,10 @@
 use narrowgate_platform::service::view::WeakSecrets;
 use serde::{Deserialize, Serialize};
 
-use super::{rows::Fault, secrets::NewSecret};
+use super::{
+    rows::{Fault, Similar},
+    secrets::NewSecret,
+};
 use crate::{
     cli::Output,
     failure::Failure,
@@ -34,6 +37,8 @@ pub(super) struct Summary {
     /// Whether the file names asset ids.
     #[serde(skip)]
     pub(super) names_assets: bool,
+    #[serde(skip)]
+    pub(super) similar: Similar,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -116,6 +121,16 @@ fn notes(summary: &Summary) -> Vec<String> {
         count => notes.push(format!(
             "{count} of the devices came without a secret: they fetch their own (dynamic activation is on)"
         )),
+    }
+    let Similar { count, lines } = &summary.similar;
+    if *count > 0 {
+        let pairs: Vec<String> = lines.iter().map(|(line, other)| format!("{line} and {other}")).collect();
+        let more = if *count > lines.len() as u64 { ", …" } else { "" };
+        notes.push(format!(
+            "warning: {count} of the device keys differ from another one of the file in the case of letters \
+             alone (lines {}{more})",
+            pairs.join(", ")
+        ));
     }
     if summary.unknown_secrets > 0 {
         notes.push(format!(

@@ -7,8 +7,8 @@
 //! is not closed soon, it was forgotten, and only its own line is at fault.
 //!
 //! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read
-//! ahead. Of a row that was read, nothing is kept but a hash of its key and its line, to find the second of
-//! two.
+//! ahead. Of a row that was read, nothing is kept but two hashes of its key and its line, to find the second
+//! of two.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -37,6 +37,9 @@ pub(super) const ROWS_MAX: usize = 1_000_000;
 
 /// Bytes of a key or a secret.
 pub(super) const FIELD_BYTES_MAX: usize = 256;
+
+/// Rows with similar keys that are named.
+const SIMILAR_SHOWN_MAX: usize = 3;
 
 /// The closing quote of a field is looked for in so many lines.
 const QUOTED_LINES_MAX: usize = 16;
@@ -67,6 +70,7 @@ pub(super) struct Rows<R> {
     product_key: String,
     seen: Seen,
     count: usize,
+    similar: Similar,
     /// Faults of lines that belong to a row already reported.
     queued: VecDeque<Fault>,
 }
@@ -102,7 +106,13 @@ impl<R: Read> Rows<R> {
             None => Some(Columns::of(1, "")?),
         };
         let product_key = product_key.to_owned();
-        Ok(Self { lines, columns, product_key, seen: Seen::default(), count: 0, queued: VecDeque::new() })
+        let (seen, similar, queued) = (Seen::default(), Similar::default(), VecDeque::new());
+        Ok(Self { lines, columns, product_key, seen, count: 0, similar, queued })
+    }
+
+    /// Rows so far whose keys differ from another row's in the case of letters alone.
+    pub(super) fn similar(&self) -> &Similar {
+        &self.similar
     }
 
     /// Whether the file names asset ids, which are not taken over.
@@ -221,6 +231,12 @@ impl<R: Read> Rows<R> {
         if let Some(first) = self.seen.first(&device_key, line) {
             return of(columns::DEVICE_KEY, &format!("{device_key} stands on line {first} already"));
         }
+        if let Some(first) = self.seen.first_in_any_case(&device_key, line) {
+            self.similar.count += 1;
+            if self.similar.lines.len() < SIMILAR_SHOWN_MAX {
+                self.similar.lines.push((line, first));
+            }
+        }
         Ok(ImportRow {
             line,
             device_key,
@@ -251,6 +267,8 @@ fn header(line: &Line) -> Result<Columns, Failure> {
 #[derive(Default)]
 struct Seen {
     lines: HashMap<u64, u64>,
+    /// The same of keys with letters, in small ones.
+    small: HashMap<u64, u64>,
     hasher: RandomState,
 }
 
@@ -260,6 +278,25 @@ impl Seen {
         let first = *self.lines.entry(self.hasher.hash_one(key)).or_insert(line);
         (first != line).then_some(first)
     }
+
+    /// The line on which it stood before, with some letters in the other case; it stood nowhere as it is.
+    fn first_in_any_case(&mut self, key: &str, line: u64) -> Option<u64> {
+        if !key.contains(|letter: char| letter.is_ascii_alphabetic()) {
+            return None;
+        }
+        let hash = self.hasher.hash_one(key.to_ascii_lowercase());
+        let first = *self.small.entry(hash).or_insert(line);
+        (first != line).then_some(first)
+    }
+}
+
+/// Rows whose keys differ from another row's in the case of letters alone: both are devices, one perhaps by
+/// mistake.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Similar {
+    pub(super) count: u64,
+    /// The first few, each with the line of the other.
+    pub(super) lines: Vec<(u64, u64)>,
 }
 
 pub(super) fn fault(line: u64, column: Option<&str>, message: impl Into<String>) -> Fault {

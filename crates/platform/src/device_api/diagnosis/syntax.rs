@@ -10,6 +10,7 @@ pub(super) fn explain(text: &str, at: usize, words: &str) -> String {
         "trailing characters" => return trailing(text, at),
         _ if words.starts_with("EOF") => cut_off(text, words),
         _ if words.starts_with("control character") => in_string(text, at),
+        _ if half_surrogate(text, at).is_some() => half_surrogate(text, at).unwrap_or_default(),
         _ if words.contains("escape") || words.contains("surrogate") || words.contains("unicode") => {
             format!(
                 "{words} at byte {}: inside a string, \\ begins one of \
@@ -18,6 +19,7 @@ pub(super) fn explain(text: &str, at: usize, words: &str) -> String {
             )
         }
         _ if words.starts_with("a key is there twice") => twice(text, at),
+        _ if words.starts_with("number out of range") => too_large(text, at),
         _ if words.starts_with("invalid number") => wrong_number(text, at),
         _ if is_of_the_reader(words) => slip(&Place::new(text, at), words),
         _ => format!("{words} at byte {}", at + 1),
@@ -76,7 +78,8 @@ fn in_string(text: &str, at: usize) -> String {
         b'\t' => "a tab in a string is written \\t",
         _ => "control characters are written \\uXXXX",
     };
-    format!("0x{} at byte {} inside a string; {hint}", hex(&[byte]), at + 1)
+    let name = if byte == 0 { "a NUL (0x00)".to_owned() } else { format!("0x{}", hex(&[byte])) };
+    format!("{name} at byte {} inside a string; {hint}", at + 1)
 }
 
 /// The reader had begun to read a number.
@@ -87,6 +90,39 @@ fn wrong_number(text: &str, at: usize) -> String {
     let token = &text[start..end];
     let words = literal(token).or_else(|| number(token)).unwrap_or("this is not a number");
     format!("{} at byte {}: {words}", shown(token), start + 1)
+}
+
+/// The reader has read a number that no number of 64 bits comes near to.
+fn too_large(text: &str, at: usize) -> String {
+    let bytes = text.as_bytes();
+    let start = at - bytes[..at].iter().rev().take_while(|byte| is_part_of_token(byte)).count();
+    let end = at + bytes[at..].iter().take_while(|byte| is_part_of_token(byte)).count();
+    format!(
+        "{} at byte {}: the number is too large; the largest is 1.8e308",
+        shown(&text[start..end]),
+        start + 1
+    )
+}
+
+/// The last escape up to `at` is one half of a character beyond U+FFFF, and the reader stopped at it or right
+/// behind it.
+fn half_surrogate(text: &str, at: usize) -> Option<String> {
+    const ESCAPE_BYTES: usize = "\\ud800".len();
+    let last = text.get(..=at)?.rfind("\\u")?;
+    let halves = |at: usize| {
+        text.get(at..at + ESCAPE_BYTES).filter(|it| {
+            let digits = it.strip_prefix("\\u").unwrap_or_default();
+            u16::from_str_radix(digits, 16).is_ok_and(|unit| (0xd800..=0xdfff).contains(&unit))
+        })
+    };
+    // A half whose other half is another escape stands before that.
+    let before = last.checked_sub(ESCAPE_BYTES).filter(|before| halves(*before).is_some());
+    let start = before.unwrap_or(last);
+    let half = halves(start).filter(|_| at <= last + ESCAPE_BYTES + 1)?;
+    Some(format!(
+        "{half} at byte {} is half of a surrogate pair: send both halves, or the character as UTF-8",
+        start + 1
+    ))
 }
 
 /// Nothing of what is part of a word or number is longer than a byte, so both its ends are boundaries of

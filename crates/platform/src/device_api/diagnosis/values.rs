@@ -1,5 +1,7 @@
 //! Values of the wrong type, and members that are missing: what was received in their place.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, value::RawValue};
 
 use super::{is_object, shown};
@@ -18,8 +20,8 @@ pub(in super::super) fn place_of(piece: &str, body: &[u8]) -> Option<usize> {
 pub(in super::super) fn value(raw: &RawValue, at: usize, steps: &str, message: &str) -> Option<String> {
     let whole: Value = serde_json::from_str(raw.get()).ok()?;
     let inner = whole.pointer(steps)?;
-    // The text as it was written, where it is the whole value: numbers have many spellings.
-    let written = if steps.is_empty() { raw.get().to_owned() } else { inner.to_string() };
+    // The text as it was written: numbers have many spellings.
+    let written = written_at(raw, steps).unwrap_or_else(|| inner.to_string());
     let what = match inner {
         Value::String(text) => of_text(text, message),
         Value::Number(_) => of_number(&written, message),
@@ -34,6 +36,20 @@ pub(in super::super) fn value(raw: &RawValue, at: usize, steps: &str, message: &
     let separator = if what.is_empty() { "" } else { "; " };
     let place = if steps.is_empty() { "at byte" } else { "in the value at byte" };
     Some(format!("received {} {place} {at}{separator}{what}", shown(&written)))
+}
+
+/// The text of the value to which a JSON pointer leads.
+fn written_at(raw: &RawValue, steps: &str) -> Option<String> {
+    let Some(rest) = steps.strip_prefix('/') else { return Some(raw.get().to_owned()) };
+    let (step, rest) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let step = step.replace("~1", "/").replace("~0", "~");
+    let inner = if raw.get().starts_with('{') {
+        serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(raw.get()).ok()?.remove(&step)?
+    } else {
+        let elements: Vec<Box<RawValue>> = serde_json::from_str(raw.get()).ok()?;
+        elements.into_iter().nth(step.parse().ok()?)?
+    };
+    written_at(&inner, rest)
 }
 
 fn wants_number(message: &str) -> bool {
@@ -77,6 +93,8 @@ fn of_number(written: &str, message: &str) -> &'static str {
     let is_whole = !written.contains(['.', 'e', 'E']);
     if matches!(written, "-0") && message.contains("integer") {
         "printf writes -0 for %.0f of a small negative number; send 0"
+    } else if message.contains("32-bit float") {
+        "it is out of range for FLOAT, which goes to about 3.4e38; DOUBLE goes to 1.8e308"
     } else if message.contains("a string") {
         "a string wants quotation marks"
     } else if message.contains("milliseconds") && is_whole {
@@ -154,6 +172,14 @@ mod tests {
         ] {
             let said = of(raw, "", message);
             assert!(said.contains(words) && said.len() < 200, "{raw}: {said}");
+        }
+        let float = "must be a number that fits a 32-bit float";
+        assert!(of("3.5e38", "", float).contains("3.5e38 at byte 57; it is out of range for FLOAT"));
+        for (raw, steps) in
+            [(r#"{"x":{"a/b":[1,-0]}}"#, "/x/a~1b/1"), ("[-0]", "/0"), (r#"{"quality":-0}"#, "/quality")]
+        {
+            let said = of(raw, steps, INTEGER);
+            assert!(said.contains("received -0 in the value at byte 57; printf writes -0"), "{said}");
         }
         assert!(
             of(r#"[1,"2"]"#, "/1", INTEGER)

@@ -97,8 +97,8 @@ fn checked_limit(limit: usize, limit_max: usize) -> Result<usize, RegistryError>
     }
 }
 
-/// The secret that somebody brought, checked, with warnings if it is weak or its key has a zero byte; or a
-/// new one.
+/// The secret that somebody brought, checked, with warnings if it is weaker than those that are made here or
+/// its key has a zero byte; or a new one.
 fn checked_or_new(
     field: &'static str,
     brought: Option<Secret>,
@@ -106,13 +106,23 @@ fn checked_or_new(
 ) -> Result<(Secret, Vec<String>), RegistryError> {
     let Some(secret) = brought else { return Ok((new(), Vec::new())) };
     checked(field, names::check_secret(secret.expose()))?;
-    let warnings = names::weakness(&secret).into_iter().chain(names::cut_by_text(&secret)).collect();
+    let weakness = names::weakness(&secret).filter(|_| !names::is_as_generated(&secret));
+    let warnings = weakness.into_iter().chain(names::cut_by_text(&secret)).collect();
     Ok((secret, warnings))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_was_generated_is_not_warned_about_when_it_is_given_back() {
+        let warned = |secret: &str| {
+            checked_or_new("deviceSecret", Some(Secret::new(secret.to_owned())), || unreachable!()).unwrap().1
+        };
+        assert_eq!(warned("Z5YtZaQpK5IWocakV7zQ"), Vec::<String>::new());
+        assert!(warned("12345678")[0].starts_with("the secret has about 14 bits"));
+    }
 
     #[test]
     fn every_verb_can_run_on_any_thread() {
