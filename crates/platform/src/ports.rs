@@ -315,8 +315,9 @@ pub trait Store: Send + Sync + 'static {
     /// row can be removed too; when a device of its key is registered again, its log says so.
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>>;
 
-    /// Latest value of every point of a device, by identifier.
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>>;
+    /// Latest value of every point of a device, by identifier; all of them in one page. Where they are damaged,
+    /// those that came since, and the damage: the next reports replace what is damaged.
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>>;
     /// Values by time, newest first; of equal times the later arrival first.
     fn points_history(
         &self,
