@@ -336,7 +336,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>>;
     /// Devices that are online by the last committed write.
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>>;
-    /// Counts over the whole fleet; reads rows without judging whether they are damaged.
+    /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
 
     /// Finishes what is under way and closes; later calls fail.

@@ -148,6 +148,26 @@ fn a_damaged_product_is_listed_and_put_right_with_its_devices() {
     assert_eq!(program.json(&["product", "list"]).as_array().unwrap().len(), 1);
 }
 
+#[test]
+fn the_status_takes_nothing_damaged_as_true() {
+    let program = fleet();
+    let intact = program.json(&["status"]);
+    assert_eq!(intact["devices"].get("damagedDevices"), None);
+    flip(&program, "second-name");
+    let status = program.json(&["status"]);
+    let counts = |of: &Value| (of["total"].clone(), of["inactive"].clone(), of["damagedDevices"].clone());
+    assert_eq!(counts(&status["devices"]), (3.into(), 2.into(), 1.into()));
+    assert_eq!(status["products"][0]["name"], "meters");
+    flip(&program, "meters");
+    let _server = program.serve();
+    let status = program.json(&["status"]);
+    assert_eq!(counts(&status["devices"]), (3.into(), 0.into(), 3.into()));
+    let product = &status["products"][0];
+    assert_eq!((&product["damaged"], &product["name"]), (&true.into(), &Value::Null));
+    let table = program.run(&["status"]).stdout;
+    assert!(table.contains("pk (damaged): 3 (3 damaged)"), "{table}");
+}
+
 /// Opens the store in this process, while no server runs, and stores a report of device `id`.
 fn report(program: &Program, id: i64, points: &str, time: i64) {
     let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();

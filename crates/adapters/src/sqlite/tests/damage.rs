@@ -8,6 +8,7 @@ use narrowgate_platform::{
         damaged::DamagedDevice,
         device::{Device, NewDevice},
         log::{LogEntry, LogEvent},
+        overview::{DeviceCounts, OverviewQuery},
         product::Product,
     },
     paging::{Page, Part},
@@ -119,6 +120,37 @@ fn a_damaged_device_hides_no_other_and_can_be_deleted_and_registered_anew() {
         add_product(&open(folder.path()), "other");
         hurt_registry(folder.path(), "devices", &format!("{change} WHERE id = {}", ids[1].0));
         assert_it_hides_nobody_and_goes(folder.path(), ids, change);
+    }
+}
+
+/// Counts take nothing as true that a list shows as damaged.
+#[test]
+fn the_fleets_numbers_count_what_is_damaged_apart() {
+    let numbers = |data: &Path| {
+        let query = OverviewQuery { now: at(50), products_max: 5 };
+        let overview = block_on(open(data).overview(query)).unwrap();
+        let product = &overview.products[0];
+        (overview.devices, product.name.clone(), product.devices)
+    };
+    let counts = |online, damaged| DeviceCounts { online, damaged, ..DeviceCounts::default() };
+    let name = || Some(product("pk").name);
+    for (table, change, right) in [
+        ("devices", "state = 'offline' WHERE id = 2", (counts(2, 1), name(), counts(2, 1))),
+        ("devices", "enabled = 'x' WHERE id = 2", (counts(2, 1), name(), counts(2, 1))),
+        ("devices", "sum = 'x' WHERE id < 3", (counts(1, 2), name(), counts(1, 2))),
+        ("devices", "product = 9 WHERE id = 2", (counts(2, 1), name(), counts(2, 0))),
+        ("devices", "product = 'x' WHERE id = 2", (counts(2, 1), name(), counts(2, 0))),
+        ("products", "name = 'x'", (counts(0, 3), None, counts(0, 3))),
+        ("products", "name = x'ff'", (counts(0, 3), None, counts(0, 3))),
+        ("products", "model_json = '{}'", (counts(3, 0), None, counts(3, 0))),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fleet(folder.path());
+        assert_eq!(numbers(folder.path()), (counts(3, 0), name(), counts(3, 0)));
+        hurt_registry(folder.path(), table, change);
+        assert_eq!(numbers(folder.path()), right, "{change}");
+        let listed = rows(&open(folder.path())).iter().filter(|row| row.is_err()).count() as u64;
+        assert_eq!(listed, right.0.damaged, "{change}: as in the list");
     }
 }
 
