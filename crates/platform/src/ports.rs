@@ -312,7 +312,7 @@ pub trait Store: Send + Sync + 'static {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Device, StoreError>>;
     /// Removes the device, its secret, log and presence history. Stored messages go with retention. A damaged
-    /// row can be removed too; when a device of its key is registered again, its log says so.
+    /// row can be removed too; when a device of its key, as it was read, is registered again, its log says so.
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// Latest value of every point of a device, by identifier; all of them in one page. Where they are damaged,
