@@ -107,7 +107,7 @@ fn kill_minus_nine_loses_nothing_acknowledged_and_stores_nothing_twice() {
         assert_eq!(found, (0..found.len() as i64).collect::<Vec<_>>());
         let last = found.last().copied().unwrap_or(-1);
         assert!(last >= acknowledged, "{acknowledged} was acknowledged, {last} is the last stored");
-        let latest = block_on(store.points_latest(the_device(&store))).unwrap();
+        let latest = block_on(store.points_latest(the_device(&store))).unwrap().items;
         assert_eq!(latest[0].value.get(), (last * BATCH + BATCH - 1).to_string());
         acknowledged = last;
     }

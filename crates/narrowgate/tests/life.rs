@@ -304,7 +304,7 @@ fn a_device_activates_logs_in_reports_falls_silent_and_comes_back_in_the_same_se
     assert_eq!(device_now(&server).state, DeviceState::Online);
     assert_eq!(device_now(&server).active_time, Some(narrowgate_platform::ports::Clock::now(&*server.clock)));
     assert_eq!(device.ask(&mut server, report(product_key, device_key, 21.5)).code, Code::CHANGED);
-    let latest = block_on(server.store.points_latest(device_now(&server).id)).unwrap();
+    let latest = block_on(server.store.points_latest(device_now(&server).id)).unwrap().items;
     assert_eq!(latest[0].value.get(), "21.5");
 
     // Thirty seconds of silence, and not one less: offline, once, within a second.

@@ -312,11 +312,12 @@ pub trait Store: Send + Sync + 'static {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Device, StoreError>>;
     /// Removes the device, its secret, log and presence history. Stored messages go with retention. A damaged
-    /// row can be removed too; when a device of its key is registered again, its log says so.
+    /// row can be removed too; when a device of its key, as it was read, is registered again, its log says so.
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>>;
 
-    /// Latest value of every point of a device, by identifier.
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>>;
+    /// Latest value of every point of a device, by identifier; all of them in one page. Where they are damaged,
+    /// those that came since, and the damage: the next reports replace what is damaged.
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>>;
     /// Values by time, newest first; of equal times the later arrival first.
     fn points_history(
         &self,
@@ -335,7 +336,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>>;
     /// Devices that are online by the last committed write.
     fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>>;
-    /// Counts over the whole fleet; reads rows without judging whether they are damaged.
+    /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
 
     /// Finishes what is under way and closes; later calls fail.

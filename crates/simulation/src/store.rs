@@ -354,7 +354,7 @@ impl Store for SimulatedStore {
         self.durable.delete_device(device, at)
     }
 
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         self.durable.points_latest(device)
     }
 

@@ -177,8 +177,8 @@ impl Store for MemoryStore {
         self.with(|state| state.delete_device(device, at))
     }
 
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
-        self.with(|state| Ok(state.points_latest(device)))
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
+        self.with(|state| Ok(Page { items: state.points_latest(device), ..Page::empty() }))
     }
 
     fn points_history(

@@ -84,7 +84,7 @@ impl State {
         }
         let products = self.products_by_index().map(|(index, product)| ProductCounts {
             product_key: product.product_key.clone(),
-            name: product.name.clone(),
+            name: Some(product.name.clone()),
             devices: counts.get(&index).copied().unwrap_or_default(),
         });
         let since = |ms| move |time: UnixMillis| time.0 > query.now.0 - ms && time <= query.now;

@@ -559,6 +559,6 @@ mod tests {
         let kept = history(&store, id, query);
         assert_eq!(kept.len(), MESSAGES_PER_DEVICE_MAX);
         assert!(kept.iter().all(|value| value.point == "n"));
-        assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 2);
+        assert_eq!(block_on(store.points_latest(id)).unwrap().items.len(), 2);
     }
 }

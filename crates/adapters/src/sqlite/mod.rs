@@ -65,7 +65,7 @@ use narrowgate_platform::{
         overview::{Overview, OverviewQuery},
         product::Product,
     },
-    paging::{Page, Part},
+    paging::{DamagedRows, Page, Part},
     ports::{
         DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
         StoreError, Write, Written,
@@ -381,16 +381,24 @@ impl Store for SqliteStore {
         self.change(delete, Job::LoneChange)
     }
 
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         self.read(move |reader| {
             // News first: what is written down between the two looks is then found twice, never not at all.
             let mut latest = self.shared.pending.of(device).points;
             if !queries::has_device(reader, device)? {
                 // What is not written down yet of one that was deleted.
-                return Ok(Vec::new());
+                return Ok(Page::empty());
             }
-            latest.merge_older(queries::latest(reader, device)?);
-            Ok(latest.values())
+            let mut damaged = DamagedRows::default();
+            match queries::latest(reader, device) {
+                Ok(older) => latest.merge_older(older),
+                // They are made of reports alone: the next ones replace the row.
+                Err(error) if rows::is_fault_of_row(&error) => {
+                    damaged.add(format!("{}; it is made anew from the next reports", rows::text_of(&error)));
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(Page { items: latest.values(), next: None, damaged })
         })
     }
 

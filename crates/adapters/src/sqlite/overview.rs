@@ -1,4 +1,5 @@
-//! Counts over the whole store. They are of the moment, not of one transaction, and judge no row.
+//! Counts over the whole store. They are of the moment, not of one transaction. Damaged products and
+//! devices are counted as such; damaged refusals and reports are counted as they are read.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,13 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{day::Day, day_file::TimeSpan, names::Named, readers::Reader};
+use super::{
+    day::Day,
+    day_file::TimeSpan,
+    names::Named,
+    readers::Reader,
+    rows::{self, device_intact, product_intact},
+};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -35,36 +42,51 @@ pub(super) fn read(
 }
 
 /// Products by creation, with their devices, and devices whose product is not there, which only damage can
-/// bring about: one look at each device, in the order of the file.
+/// bring about: one look at each device, in the order of the file. Sums are compared as in lists, so that a
+/// device counts by its state exactly where a list shows it.
 fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCounts)> {
-    let mut counts: HashMap<i64, DeviceCounts> = HashMap::new();
-    let mut select = reader.prepare("SELECT +product, enabled, state FROM devices")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        // What cannot be read is a damaged row; it is listed as such.
-        let (Ok(product), Ok(enabled)) = (row.get(0), row.get::<_, bool>(1)) else { continue };
-        let state = row.get_ref(2)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok());
-        let counts = counts.entry(product).or_default();
-        *match state {
-            _ if !enabled => &mut counts.disabled,
-            Some(DeviceState::Online) => &mut counts.online,
-            Some(DeviceState::Offline) => &mut counts.offline,
-            Some(DeviceState::Inactive) => &mut counts.inactive,
-            None => continue,
+    let mut counts: HashMap<Option<i64>, DeviceCounts> = HashMap::new();
+    let sql = concat!("SELECT +d.product, d.enabled, d.state, ", device_intact!(), " FROM devices d");
+    let mut select = reader.prepare(sql)?;
+    let mut devices = select.query([])?;
+    while let Some(row) = devices.next()? {
+        let counts = counts.entry(row.get(0).ok()).or_default();
+        let state = match row.get(3)? {
+            true => row.get_ref(2)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok()),
+            false => None,
+        };
+        *match (state, row.get::<_, bool>(1)) {
+            (None, _) | (_, Err(_)) => &mut counts.damaged,
+            (_, Ok(false)) => &mut counts.disabled,
+            (Some(DeviceState::Online), _) => &mut counts.online,
+            (Some(DeviceState::Offline), _) => &mut counts.offline,
+            (Some(DeviceState::Inactive), _) => &mut counts.inactive,
         } += 1;
     }
-    let mut select = reader.prepare("SELECT id, product_key, name FROM products ORDER BY id")?;
+    let sql = concat!(
+        "SELECT p.id, p.product_key, p.name, ",
+        product_intact!(),
+        ", p.model_sum IS row_sum('model', p.id, p.model_json) FROM products p ORDER BY p.id"
+    );
+    let mut select = reader.prepare(sql)?;
     let products = select.query_map([], |row| {
+        let (is_intact, model_is_intact): (bool, bool) = (row.get(3)?, row.get(4)?);
+        let devices = counts.remove(&Some(row.get(0)?)).unwrap_or_default();
         Ok(ProductCounts {
-            product_key: super::rows::as_read(row, 1)?,
-            name: super::rows::as_read(row, 2)?,
-            devices: counts.remove(&row.get(0)?).unwrap_or_default(),
+            product_key: rows::as_read(row, 1)?,
+            name: if is_intact && model_is_intact { Some(row.get(2)?) } else { None },
+            devices: if is_intact { devices } else { all_damaged(devices) },
         })
     })?;
     let products = products.collect::<rusqlite::Result<_>>()?;
     let mut without_product = DeviceCounts::default();
-    counts.into_values().for_each(|devices| without_product.add(devices));
+    counts.into_values().for_each(|devices| without_product.add(all_damaged(devices)));
     Ok((products, without_product))
+}
+
+/// Devices of a product that is damaged, or is not there.
+fn all_damaged(devices: DeviceCounts) -> DeviceCounts {
+    DeviceCounts { damaged: devices.total(), ..DeviceCounts::default() }
 }
 
 fn refusals(reader: &Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {

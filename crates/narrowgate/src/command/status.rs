@@ -10,8 +10,14 @@ use crate::{
     output::{self, Layout, printable},
 };
 
-/// States as they are counted.
-const STATES: [&str; 4] = ["inactive", "online", "offline", "disabled"];
+/// States as they are counted: fields and words.
+const STATES: [(&str, &str); 5] = [
+    ("inactive", "inactive"),
+    ("online", "online"),
+    ("offline", "offline"),
+    ("disabled", "disabled"),
+    ("damagedDevices", "damaged"),
+];
 
 pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let answer = Access::open(config)?.request_once(Request::Status)?;
@@ -41,7 +47,8 @@ fn readable(status: &Value) -> String {
         }
     }
     for product in array(&status["products"]) {
-        let (key, name) = (text(&product["productKey"]), text(&product["name"]));
+        let key = text(&product["productKey"]);
+        let name = if product["damaged"] == true { "(damaged)".into() } else { text(&product["name"]) };
         add("", format!("{key} {name}: {}", counts(product)));
     }
     let others = &status["otherProducts"];
@@ -92,8 +99,9 @@ fn fleet(status: &Value, add: &mut impl FnMut(&str, String)) {
 fn counts(counted: &Value) -> String {
     let states: Vec<String> = STATES
         .iter()
-        .filter(|state| counted[**state] != 0)
-        .map(|state| format!("{} {state}", number(&counted[*state])))
+        .map(|(field, word)| (number(&counted[*field]), word))
+        .filter(|(count, _)| *count != 0)
+        .map(|(count, word)| format!("{count} {word}"))
         .collect();
     match states.is_empty() {
         true => number(&counted["total"]).to_string(),
@@ -151,7 +159,8 @@ mod tests {
             "version": "0.1.0", "since": 0,
             "devices": {"total": 3, "inactive": 1, "online": 2, "offline": 0, "disabled": 0},
             "products": [{"productKey": "pk", "name": "me\u{1b}ters", "total": 0, "inactive": 0, "online": 0,
-                          "offline": 0, "disabled": 0}],
+                          "offline": 0, "disabled": 0},
+                         {"productKey": "pk2", "name": null, "damaged": true, "total": 2, "damagedDevices": 2}],
             "otherProducts": {"products": 2, "total": 1, "inactive": 0, "online": 0, "offline": 0,
                               "disabled": 1},
             "refusalsLastHour": [{"reason": "wrong_key", "count": 7}, {"reason": null, "count": 1}],
@@ -164,6 +173,7 @@ mod tests {
              server     serves since 1970-01-01T00:00:00Z\n\
              devices    3 (1 inactive, 2 online)\n\
              \u{20}          pk me\\u{1b}ters: 0\n\
+             \u{20}          pk2 (damaged): 2 (2 damaged)\n\
              \u{20}          2 other products: 1 (1 disabled)\n\
              refused    in the last hour: wrong_key 7, other 1\n\
              reports    12 in the last minute, 10.5 a minute in the last hour\n\

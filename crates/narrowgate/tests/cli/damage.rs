@@ -2,6 +2,13 @@
 
 use std::fs;
 
+use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::message::{Message, MessageKind},
+    ports::{Store as _, Write, Written},
+    testing::block_on,
+};
 use serde_json::Value;
 
 use crate::harness::Program;
@@ -139,6 +146,66 @@ fn a_damaged_product_is_listed_and_put_right_with_its_devices() {
     flip(&program, "others");
     program.json(&["product", "delete", "id:2", "--yes"]);
     assert_eq!(program.json(&["product", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_status_takes_nothing_damaged_as_true() {
+    let program = fleet();
+    let intact = program.json(&["status"]);
+    assert_eq!(intact["devices"].get("damagedDevices"), None);
+    flip(&program, "second-name");
+    let status = program.json(&["status"]);
+    let counts = |of: &Value| (of["total"].clone(), of["inactive"].clone(), of["damagedDevices"].clone());
+    assert_eq!(counts(&status["devices"]), (3.into(), 2.into(), 1.into()));
+    assert_eq!(status["products"][0]["name"], "meters");
+    flip(&program, "meters");
+    let _server = program.serve();
+    let status = program.json(&["status"]);
+    assert_eq!(counts(&status["devices"]), (3.into(), 0.into(), 3.into()));
+    let product = &status["products"][0];
+    assert_eq!((&product["damaged"], &product["name"]), (&true.into(), &Value::Null));
+    let table = program.run(&["status"]).stdout;
+    assert!(table.contains("pk (damaged): 3 (3 damaged)"), "{table}");
+}
+
+/// Opens the store in this process, while no server runs, and stores a report of device `id`.
+fn report(program: &Program, id: i64, points: &str, time: i64) {
+    let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();
+    let message = Message {
+        device: DeviceId(id),
+        kind: MessageKind::Points,
+        points_json: points.into(),
+        time: UnixMillis(time),
+        arrival: UnixMillis(time),
+    };
+    let written = block_on(store.append(vec![Write::Message(message)])).unwrap();
+    assert_eq!(written, [Written::Done]);
+    block_on(store.close()).unwrap();
+}
+
+#[test]
+fn damaged_latest_values_are_told_and_made_anew() {
+    let program = fleet();
+    report(&program, 2, r#"{"temperature":21}"#, 1_767_225_600_000);
+    report(&program, 3, r#"{"power":1}"#, 1_767_225_600_000);
+    flip(&program, "temperature");
+    let server = program.serve();
+    let points = ["device", "points", "dk-2", "-o", "json"];
+    let shown = program.run(&points);
+    assert_eq!(shown.json(), serde_json::json!([]));
+    let words = "the row of latest values of device 2 is not as it was stored; it is made anew from the next";
+    assert!(shown.stderr.starts_with("warning: ") && shown.stderr.contains(words), "{shown:?}");
+    assert_eq!(program.run(&["device", "points", "dk-3", "-o", "json"]).stderr, "");
+    let history = ["device", "points", "dk-2", "--from", "2025-12-31T00:00:00Z", "-o", "json"];
+    assert_eq!(program.run(&history).json()[0]["point"], "temperature");
+    assert_eq!(program.run(&["device", "show", "dk-2"]).code, 0);
+    server.signal("TERM");
+    server.wait();
+
+    report(&program, 2, r#"{"power":5}"#, 1_767_225_700_000);
+    let _server = program.serve();
+    let shown = program.run(&points);
+    assert_eq!((&shown.json()[0]["point"], &*shown.stderr), (&"power".into(), ""));
 }
 
 #[test]

@@ -22,12 +22,14 @@ pub struct DeviceCounts {
     pub offline: u64,
     /// Switched off, whatever they do.
     pub disabled: u64,
+    /// Not as they were stored, whatever they say.
+    pub damaged: u64,
 }
 
 impl DeviceCounts {
     /// All devices.
     pub fn total(&self) -> u64 {
-        self.inactive + self.online + self.offline + self.disabled
+        self.inactive + self.online + self.offline + self.disabled + self.damaged
     }
 
     /// Adds the others.
@@ -36,6 +38,7 @@ impl DeviceCounts {
         self.online += others.online;
         self.offline += others.offline;
         self.disabled += others.disabled;
+        self.damaged += others.damaged;
     }
 }
 
@@ -44,8 +47,8 @@ impl DeviceCounts {
 pub struct ProductCounts {
     /// Key of the product.
     pub product_key: String,
-    /// What people call it.
-    pub name: String,
+    /// What people call it; `None` where its row is damaged, and the key is as it is read.
+    pub name: Option<String>,
     /// Its devices.
     pub devices: DeviceCounts,
 }
@@ -93,7 +96,7 @@ mod tests {
     fn the_largest_products_are_named_and_the_others_are_added_up() {
         let product = |key: &str, online, offline| ProductCounts {
             product_key: key.into(),
-            name: String::new(),
+            name: None,
             devices: DeviceCounts { online, offline, ..DeviceCounts::default() },
         };
         let all = vec![product("a", 1, 0), product("b", 0, 3), product("c", 2, 0), product("d", 0, 1)];

@@ -32,6 +32,9 @@ pub struct CountsView {
     online: u64,
     offline: u64,
     disabled: u64,
+    /// Left out where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged_devices: Option<u64>,
 }
 
 /// Devices of a product.
@@ -39,7 +42,11 @@ pub struct CountsView {
 #[serde(rename_all = "camelCase")]
 pub struct ProductCountsView {
     product_key: String,
-    name: String,
+    /// Null where the row is damaged.
+    name: Option<String>,
+    /// The product's own row is; left out where it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    damaged: bool,
     #[serde(flatten)]
     devices: CountsView,
 }
@@ -74,8 +81,9 @@ pub struct ReportRate {
 
 impl From<DeviceCounts> for CountsView {
     fn from(counts: DeviceCounts) -> Self {
-        let DeviceCounts { inactive, online, offline, disabled } = counts;
-        Self { total: counts.total(), inactive, online, offline, disabled }
+        let DeviceCounts { inactive, online, offline, disabled, damaged } = counts;
+        let damaged_devices = (damaged > 0).then_some(damaged);
+        Self { total: counts.total(), inactive, online, offline, disabled, damaged_devices }
     }
 }
 
@@ -85,6 +93,7 @@ impl From<Overview> for FleetView {
             overview;
         let product = |product: crate::model::overview::ProductCounts| ProductCountsView {
             product_key: product.product_key,
+            damaged: product.name.is_none(),
             name: product.name,
             devices: product.devices.into(),
         };
@@ -114,7 +123,8 @@ mod tests {
     #[test]
     fn the_fleet_is_shown_in_camel_case_and_in_bounds() {
         let counts = |online| DeviceCounts { online, disabled: 1, ..DeviceCounts::default() };
-        let product = ProductCounts { product_key: "pk".into(), name: "meters".into(), devices: counts(2) };
+        let product =
+            ProductCounts { product_key: "pk".into(), name: Some("meters".into()), devices: counts(2) };
         let overview = Overview {
             devices: counts(3),
             products: vec![product],
@@ -126,6 +136,13 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&FleetView::from(overview)).expect("it can be written"),
             r#"{"devices":{"total":4,"inactive":0,"online":3,"offline":0,"disabled":1},"products":[{"productKey":"pk","name":"meters","total":3,"inactive":0,"online":2,"offline":0,"disabled":1}],"otherProducts":{"products":4,"total":2,"inactive":0,"online":1,"offline":0,"disabled":1},"refusalsLastHour":[{"reason":"wrong_key","count":7},{"reason":null,"count":1}],"reportsPerMinute":{"lastMinute":5,"lastHour":1.7}}"#
+        );
+        let hurt = DeviceCounts { damaged: 2, ..DeviceCounts::default() };
+        let product = ProductCounts { product_key: "pk".into(), name: None, devices: hurt };
+        let view = FleetView::from(Overview { products: vec![product], ..Overview::default() });
+        assert_eq!(
+            serde_json::to_string(&view.products).expect("it can be written"),
+            r#"[{"productKey":"pk","name":null,"damaged":true,"total":2,"inactive":0,"online":0,"offline":0,"disabled":0,"damagedDevices":2}]"#
         );
         assert_eq!(FleetView::from(Overview::default()).other_products, None);
     }

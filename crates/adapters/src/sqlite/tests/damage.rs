@@ -1,6 +1,6 @@
 //! A row that is not as it was stored hides no other one, shows by which name it can be deleted, and goes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -8,6 +8,7 @@ use narrowgate_platform::{
         damaged::DamagedDevice,
         device::{Device, NewDevice},
         log::{LogEntry, LogEvent},
+        overview::{DeviceCounts, OverviewQuery},
         product::Product,
     },
     paging::{Page, Part},
@@ -23,7 +24,7 @@ use narrowgate_platform::{
 };
 use rusqlite::Connection;
 
-use super::{SqliteStore, open, opening::hurt_registry};
+use super::{SqliteOptions, SqliteStore, open, opening::hurt_registry};
 
 const DAMAGED: &str = "damaged-key";
 
@@ -119,6 +120,85 @@ fn a_damaged_device_hides_no_other_and_can_be_deleted_and_registered_anew() {
         add_product(&open(folder.path()), "other");
         hurt_registry(folder.path(), "devices", &format!("{change} WHERE id = {}", ids[1].0));
         assert_it_hides_nobody_and_goes(folder.path(), ids, change);
+    }
+}
+
+/// Counts take nothing as true that a list shows as damaged.
+#[test]
+fn the_fleets_numbers_count_what_is_damaged_apart() {
+    let numbers = |data: &Path| {
+        let query = OverviewQuery { now: at(50), products_max: 5 };
+        let overview = block_on(open(data).overview(query)).unwrap();
+        let product = &overview.products[0];
+        (overview.devices, product.name.clone(), product.devices)
+    };
+    let counts = |online, damaged| DeviceCounts { online, damaged, ..DeviceCounts::default() };
+    let name = || Some(product("pk").name);
+    for (table, change, right) in [
+        ("devices", "state = 'offline' WHERE id = 2", (counts(2, 1), name(), counts(2, 1))),
+        ("devices", "enabled = 'x' WHERE id = 2", (counts(2, 1), name(), counts(2, 1))),
+        ("devices", "sum = 'x' WHERE id < 3", (counts(1, 2), name(), counts(1, 2))),
+        ("devices", "product = 9 WHERE id = 2", (counts(2, 1), name(), counts(2, 0))),
+        ("devices", "product = 'x' WHERE id = 2", (counts(2, 1), name(), counts(2, 0))),
+        ("products", "name = 'x'", (counts(0, 3), None, counts(0, 3))),
+        ("products", "name = x'ff'", (counts(0, 3), None, counts(0, 3))),
+        ("products", "model_json = '{}'", (counts(3, 0), None, counts(3, 0))),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fleet(folder.path());
+        assert_eq!(numbers(folder.path()), (counts(3, 0), name(), counts(3, 0)));
+        hurt_registry(folder.path(), table, change);
+        assert_eq!(numbers(folder.path()), right, "{change}");
+        let listed = rows(&open(folder.path())).iter().filter(|row| row.is_err()).count() as u64;
+        assert_eq!(listed, right.0.damaged, "{change}: as in the list");
+    }
+}
+
+/// Latest values are made of reports: damage to them is told, stops nobody and goes with the next report.
+#[test]
+fn damaged_latest_values_are_told_and_replaced_by_the_next_flush() {
+    for change in [
+        "points = '{}'",
+        "points = CAST(x'ff' AS TEXT)",
+        "points = x'ff00'",
+        "points = 7",
+        "seen = 5",
+        "seen = 'x'",
+        "sum = 0",
+        "sum = 'x'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = fleet(folder.path());
+        hurt_registry(folder.path(), "latest", &format!("{change} WHERE device = {}", ids[1].0));
+
+        let options = SqliteOptions { flush_interval: Duration::ZERO, ..SqliteOptions::new(folder.path()) };
+        let store = SqliteStore::open(options).unwrap();
+        let latest = |id| block_on(store.points_latest(id)).unwrap();
+        let damaged = latest(ids[1]);
+        assert_eq!((damaged.items.len(), damaged.damaged.count), (0, 1), "{change}");
+        let what = damaged.damaged.first.unwrap();
+        let words = "the row of latest values of device 2 is not as it was stored; it is made anew";
+        assert!(what.starts_with(words), "{change}: {what}");
+        assert_eq!((latest(ids[2]).items.len(), latest(ids[2]).damaged.count), (1, 0), "{change}");
+        // What was seen by the damaged row alone is not shown.
+        assert_eq!(rows(&store)[1].as_ref().unwrap().last_seen_time, Some(at(2)), "{change}");
+
+        append(&store, ids.map(|id| report(id, at(40), r#"{"m":2}"#)).into());
+        assert_eq!(latest(ids[1]).items.len(), 1, "{change}");
+        // Flushes come between two groups.
+        let mut tries = 0;
+        while latest(ids[1]).damaged.count > 0 {
+            tries += 1;
+            assert!(tries < 1000, "{change}: the row is never replaced");
+            append(&store, vec![report(ids[0], at(41), r#"{"m":3}"#)]);
+        }
+        assert_eq!(latest(ids[2]).items.len(), 2, "{change}");
+        block_on(store.close()).unwrap();
+        drop(store);
+        let store = open(folder.path());
+        let anew = block_on(store.points_latest(ids[1])).unwrap();
+        assert_eq!((anew.items.len(), anew.damaged.count), (1, 0), "{change}");
+        assert_eq!(rows(&store)[1].as_ref().unwrap().last_seen_time, Some(at(40)), "{change}");
     }
 }
 

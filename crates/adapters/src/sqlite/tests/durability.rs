@@ -32,7 +32,7 @@ fn numbered(device: DeviceId, n: i64) -> Write {
 }
 
 fn latest(store: &SqliteStore, device: DeviceId) -> String {
-    format!("{:?}", block_on(store.points_latest(device)).unwrap())
+    format!("{:?}", block_on(store.points_latest(device)).unwrap().items)
 }
 
 #[test]

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(files(folder.path()), [3]);
         drop(writer);
         let store = SqliteStore::open(options(folder.path(), || at(2 * DAY))).unwrap();
-        assert_eq!(block_on(store.points_latest(id)).unwrap().len(), 1);
+        assert_eq!(block_on(store.points_latest(id)).unwrap().items.len(), 1);
     }
 
     #[test]

@@ -332,8 +332,8 @@ impl Store for FakeStore {
         done(exists)
     }
 
-    fn points_latest(&self, _: DeviceId) -> PortFuture<'_, Result<Vec<PointValue>, StoreError>> {
-        done(Ok(Vec::new()))
+    fn points_latest(&self, _: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
+        done(Ok(Page::empty()))
     }
 
     fn points_history(

@@ -53,7 +53,7 @@ impl Registry {
     ) -> Result<ListPage<PointValue>, RegistryError> {
         let (list, limit) = (List::Latest(device.id), checked_limit(paging.limit, LIMIT_MAX)?);
         let behind = paging.cursor.as_deref().map(|cursor| list.point(cursor)).transpose()?;
-        let mut items = self.store.points_latest(device.id).await?;
+        let Page { mut items, damaged, .. } = self.store.points_latest(device.id).await?;
         items.retain(|value| {
             point.is_none_or(|point| value.point == point)
                 && behind.as_ref().is_none_or(|behind| value.point > *behind)
@@ -61,7 +61,9 @@ impl Registry {
         let more = items.len() > limit;
         items.truncate(limit);
         let next_cursor = items.last().filter(|_| more).map(|last| list.cursor_behind(&last.point));
-        Ok(ListPage { items, next_cursor, damaged: None })
+        // Once: each page has the same row behind it.
+        let damaged = LeftOut::of(damaged).filter(|_| behind.is_none());
+        Ok(ListPage { items, next_cursor, damaged })
     }
 
     /// Values of a device by time, newest first. The query's place and limit are those of `paging`.

@@ -30,11 +30,12 @@ pub fn devices_are_counted_by_state_and_product(store: &dyn Store) {
     block_on(store.set_device_enabled(b[2], false, at(3))).unwrap();
 
     let found = overview(store, 4, 1);
-    let of_b = DeviceCounts { inactive: 1, online: 1, offline: 1, disabled: 1 };
+    let of_b = DeviceCounts { inactive: 1, online: 1, offline: 1, disabled: 1, damaged: 0 };
     let of_a = DeviceCounts { online: 1, ..DeviceCounts::default() };
     assert_eq!(found.devices, DeviceCounts { online: 2, ..of_b });
-    let named: Vec<_> = found.products.iter().map(|p| (&*p.product_key, &*p.name, p.devices)).collect();
-    assert_eq!(named, [("pk-b", "product pk-b", of_b)]);
+    let named: Vec<_> =
+        found.products.iter().map(|p| (&*p.product_key, p.name.as_deref(), p.devices)).collect();
+    assert_eq!(named, [("pk-b", Some("product pk-b"), of_b)]);
     assert_eq!(found.others, (2, of_a));
     assert_eq!(overview(store, 4, 9).others, (0, DeviceCounts::default()));
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn latest(store: &dyn Store, device: DeviceId) -> Vec<PointValue> {
-    block_on(store.points_latest(device)).unwrap()
+    block_on(store.points_latest(device)).unwrap().items
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "json! gives values")]

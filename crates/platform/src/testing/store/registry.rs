@@ -206,7 +206,7 @@ pub fn a_deleted_device_leaves_nothing_and_its_id_is_not_used_again(store: &dyn 
     assert!(matches!(block_on(store.credentials("pk", "dk-1")).unwrap(), CredentialLookup::DeviceUnknown));
     assert!(log(store, id).is_empty());
     assert!(block_on(store.presence_history(id, 10)).unwrap().is_empty());
-    assert!(block_on(store.points_latest(id)).unwrap().is_empty());
+    assert!(block_on(store.points_latest(id)).unwrap().items.is_empty());
     assert_eq!(
         append(store, vec![login(id, at(4)), presence(id, DeviceState::Offline, at(5), "late")]),
         [Written::DeviceUnavailable; 2]
@@ -214,7 +214,7 @@ pub fn a_deleted_device_leaves_nothing_and_its_id_is_not_used_again(store: &dyn 
 
     let again = add_device(store, "pk", "dk-1");
     assert!(again.id > id);
-    assert!(block_on(store.points_latest(again.id)).unwrap().is_empty());
+    assert!(block_on(store.points_latest(again.id)).unwrap().items.is_empty());
     let everything = HistoryQuery { limit: 10, ..HistoryQuery::default() };
     assert!(history(store, again.id, everything).is_empty());
 }
@@ -294,7 +294,7 @@ pub fn names_with_quotes_and_any_script_are_only_names(store: &dyn Store) {
         assert_eq!(block_on(store.presence_history(made.id, 1)).unwrap()[0].cause, *odd);
         let points = serde_json::json!({ *odd: odd }).to_string();
         write(store, report(made.id, at(3), &points));
-        let latest = block_on(store.points_latest(made.id)).unwrap();
+        let latest = block_on(store.points_latest(made.id)).unwrap().items;
         assert_eq!(
             (latest[0].point.as_str(), latest[0].value.get()),
             (*odd, &*serde_json::json!(odd).to_string())
