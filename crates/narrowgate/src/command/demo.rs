@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     feed::{FeedEvent, Next, Subscription},
     output::{self, Screen, printable_lines},
-    serve::{self, Server, Signals},
+    serve::{self, Hangup, Server, Signals},
 };
 
 /// Name of the product, and keys of the devices, that the demonstration makes.
@@ -54,7 +54,7 @@ struct DemoDevice {
 pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Result<(), Failure> {
     serving::refuse_plain_coap(arguments)?;
     serve::run(async {
-        let mut signals = Signals::catch()?;
+        let mut signals = Signals::catch(Hangup::Ends)?;
         serve::log::start(config)?;
         let screen = Screen::start()?;
         serving::warn_of_mistyped_variables();
