@@ -9,6 +9,7 @@ mod keys;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod together;
 mod values;
 
 use std::{
@@ -184,22 +185,8 @@ impl Config {
             log_filter: values.read("log.filter", filter::check)?,
             values,
         };
-        config.check_together()?;
+        together::check(&config)?;
         Ok(config)
-    }
-
-    /// Refuses values that are good alone and have no effect together.
-    fn check_together(&self) -> Result<(), Failure> {
-        let Dtls { retransmit_initial, handshake_lifetime, .. } = self.dtls;
-        self.values.read("dtls.retransmit_initial", |text| {
-            if retransmit_initial < handshake_lifetime {
-                return Ok(());
-            }
-            Err(format!(
-                "{text:?} is not shorter than dtls.handshake_lifetime, {:?}: nothing would be sent again",
-                self.values.text("dtls.handshake_lifetime")
-            ))
-        })
     }
 }
 
