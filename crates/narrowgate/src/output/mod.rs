@@ -39,6 +39,8 @@ static QUEUED_STDOUT: OnceLock<Lines> = OnceLock::new();
 pub(crate) enum Layout {
     /// An array: a row each.
     Rows(&'static [Column]),
+    /// The same, with what is in the field `value` as the JSON text that a device sent.
+    Values(&'static [Column]),
     /// An object: a line per field, all fields.
     Record,
 }
