@@ -56,7 +56,8 @@ class Gateway:
     def start(self, *more, verb="serve", stdout=None):
         """Starts the server (`serve` or `demo`) and waits for `ready`.
 
-        Raises `CommandFailed` with its log when that does not come. Standard output goes there too, or to `stdout`.
+        Raises `CommandFailed` with its log when that does not come. Standard output goes there too, or to
+        `stdout`.
         """
         with self._log.open("ab") as log:
             begin = log.tell()

@@ -51,17 +51,21 @@ def _next_line(world):
         def pasted(proof):
             line = [line for line in screen.read_text().splitlines() if "| openssl s_client" in line][-1]
             done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=20)
-            printed = (done.stdout + done.stderr).decode(errors="replace")
-            check(proof in printed, f"pasted, it printed {printed!r}\n{line}")
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            check(proof in said, f"pasted, it printed {said!r}\n{line}")
+
+        def printed():
+            return screen.read_text().count("| openssl s_client")
 
         # The last of the lines that it begins with is the second device's.
-        eventually("the lines are not printed", lambda: screen.read_text().count("| openssl s_client") == 2)
+        eventually("the lines are not printed", lambda: printed() == 2)
         pasted(_PROOFS[3])
-        eventually("the next line is not printed", lambda: screen.read_text().count("| openssl s_client") == 3)
+        eventually("the next line is not printed", lambda: printed() == 3)
         check("with it from now on" in screen.read_text(), "what a device does with the secret is not said")
         pasted(_PROOFS[2])
         check(gateway.json("device", "show", "demo-factory")["state"] != "inactive", "it is not activated")
-        secrets = [gateway.json("device", "secret", name)["deviceSecret"] for name in ("demo-meter", "demo-factory")]
+        devices = ("demo-meter", "demo-factory")
+        secrets = [gateway.json("device", "secret", name)["deviceSecret"] for name in devices]
         keys = [secret.encode().hex() for secret in secrets]
         log = gateway.log(1000)
         check("ready" in log and "openssl" not in log, f"the lines with the keys are in the log:\n{log}")

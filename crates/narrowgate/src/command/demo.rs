@@ -231,8 +231,8 @@ fn is_activation(event: &FeedEvent, product_key: &str) -> bool {
         && event.device_key.as_deref() == Some(FACTORY)
 }
 
-/// Shows what a device does with the secret that it has fetched, with the lines that play it: on the screen, since they
-/// hold the key, and the log never does.
+/// Shows what a device does with the secret that it has fetched, with the lines that play it: on the screen,
+/// since they hold the key, and the log never does.
 async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
     let read = async {
         let factory = server.registry.resolve(product_key, Some(FACTORY)).await?;

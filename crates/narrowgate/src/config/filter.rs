@@ -1,5 +1,5 @@
-//! `log.filter`: a level for everything, and levels for parts. What the log library would take for the name of a part
-//! that logs nothing (`verbose`, `narowgate=debug`) is refused.
+//! `log.filter`: a level for everything, and levels for parts. What the log library would take for the name
+//! of a part that logs nothing (`verbose`, `narowgate=debug`) is refused.
 
 /// Levels, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

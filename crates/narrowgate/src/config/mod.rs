@@ -224,7 +224,8 @@ pub(crate) fn mistyped_variables() -> Vec<(String, Option<&'static str>)> {
     variables.filter_map(|variable| mistyped(&variable).map(|near| (variable, near))).collect()
 }
 
-/// The key that was probably meant by a variable that is no key: one of a section that exists, or near to a key.
+/// The key that was probably meant by a variable that is no key: one of a section that exists, or near to a
+/// key.
 fn mistyped(variable: &str) -> Option<Option<&'static str>> {
     let sections = ["DTLS_", "SESSION_", "ADMISSION_", "STORE_", "HTTP_", "LOG_"];
     let name = variable.strip_prefix("NARROWGATE_")?;

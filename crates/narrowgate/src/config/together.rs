@@ -1,5 +1,5 @@
-//! Values that are good alone and have no effect together. A default offends nobody: only what somebody has set is
-//! refused.
+//! Values that are good alone and have no effect together. A default offends nobody: only what somebody has
+//! set is refused.
 
 use narrowgate_dtls::CipherSuite;
 

@@ -1,8 +1,8 @@
-//! Lines on their way to a terminal, a pipe or a file that may be slow, full or gone: whoever says something never
-//! waits and never fails.
+//! Lines on their way to a terminal, a pipe or a file that may be slow, full or gone: whoever says something
+//! never waits and never fails.
 //!
-//! A thread writes, and nothing else touches the file. What does not fit into the queue, and what cannot be written, is
-//! dropped and counted. Limit: [`QUEUED_BYTES_MAX`].
+//! A thread writes, and nothing else touches the file. What does not fit into the queue, and what cannot be
+//! written, is dropped and counted. Limit: [`QUEUED_BYTES_MAX`].
 
 use std::{
     collections::VecDeque,
@@ -126,8 +126,9 @@ impl Shared {
     }
 }
 
-/// Lets this thread write to a terminal also where its job is in the background and `stty tostop` is set: the system
-/// asks nobody who blocks the signal. Caught it would be sent for ever, since the write is begun again each time.
+/// Lets this thread write to a terminal also where its job is in the background and `stty tostop` is set: the
+/// system asks nobody who blocks the signal. Caught it would be sent for ever, since the write is begun again
+/// each time.
 fn write_in_the_background() {
     let mut blocked = SigSet::empty();
     blocked.add(SIGTTOU);

@@ -1,7 +1,7 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the terminal
-//! (keys, names and identities may come from strangers), and on a terminal no line that is wider than it. A number is
-//! shown as it is written in the document, to the last digit, and an object with its keys in their order: what is read
-//! here is text, never a `f64` or a map.
+//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the
+//! terminal (keys, names and identities may come from strangers), and on a terminal no line that is wider
+//! than it. A number is shown as it is written in the document, to the last digit, and an object with its
+//! keys in their order: what is read here is text, never a `f64` or a map.
 
 use std::fmt;
 
@@ -25,7 +25,8 @@ pub(crate) struct Column {
 }
 
 impl Layout {
-    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is one.
+    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is
+    /// one.
     pub(super) fn render(self, json: &str, width: Option<u16>) -> String {
         match self {
             Layout::Rows(columns) => render_array(columns, json, width, cell),
@@ -148,7 +149,8 @@ fn cell(field: &str, json: &str) -> String {
     }
 }
 
-/// The same, but a value that a device sent stands as it was sent: `true`, `""` and `"5"` are none of `yes`, `-` and `5`.
+/// The same, but a value that a device sent stands as it was sent: `true`, `""` and `"5"` are none of `yes`,
+/// `-` and `5`.
 fn cell_or_value(field: &str, json: &str) -> String {
     if field == "value" { printable(json) } else { cell(field, json) }
 }

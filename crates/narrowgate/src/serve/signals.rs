@@ -1,12 +1,13 @@
-//! The signals of a server. SIGTERM and SIGINT end it: the first begins the stop, the second ends the process at once.
-//! What a terminal sends by itself does not:
+//! The signals of a server. SIGTERM and SIGINT end it: the first begins the stop, the second ends the process
+//! at once. What a terminal sends by itself does not:
 //!
-//! * SIGHUP, when it goes away. A demonstration, which is for the one who sits there, ends by it as by SIGTERM.
-//! * SIGTTOU, when a job in the background writes and `stty tostop` is set. The thread that writes blocks it, so that
-//!   the write goes through; here it is caught for what others of the job write.
+//! * SIGHUP, when it goes away. A demonstration, which is for the one who sits there, ends by it as by
+//!   SIGTERM.
+//! * SIGTTOU, when a job in the background writes and `stty tostop` is set. The thread that writes blocks it,
+//!   so that the write goes through; here it is caught for what others of the job write.
 //!
-//! SIGXFSZ, which would end the process when a file reaches the limit of its size (`ulimit -f`), is caught: the write
-//! fails as on a full disk.
+//! SIGXFSZ, which would end the process when a file reaches the limit of its size (`ulimit -f`), is caught:
+//! the write fails as on a full disk.
 
 use std::{fs, time::Duration};
 
@@ -14,8 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// A second signal within this time belongs to the first: some senders (timeout, a terminal's job control) signal the
-/// process and its group.
+/// A second signal within this time belongs to the first: some senders (timeout, a terminal's job control)
+/// signal the process and its group.
 const ONE_WISH: Duration = Duration::from_millis(500);
 
 /// Its number on Linux (x86, Arm, RISC-V, POWER, s390); so with those below.
@@ -73,8 +74,8 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one that is a wish of its own, after one that just came. SIGHUP is none: nobody asked for
-    /// haste.
+    /// Waits for the next one that is a wish of its own, after one that just came. SIGHUP is none: nobody
+    /// asked for haste.
     pub(crate) async fn another(&mut self) -> &'static str {
         self.at_hangup = Hangup::GoesOn;
         let echo = tokio::time::sleep(ONE_WISH);

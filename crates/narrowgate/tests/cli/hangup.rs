@@ -1,5 +1,5 @@
-//! A terminal that goes away, and one on which a job in the background may not write (`stty tostop`): neither ends nor
-//! stops a server.
+//! A terminal that goes away, and one on which a job in the background may not write (`stty tostop`): neither
+//! ends nor stops a server.
 
 use std::{
     fs,
@@ -14,7 +14,8 @@ use crate::harness::{Program, signal};
 /// A server gets so long to become ready or to end; it has 10 s for its stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A terminal of its own (of util-linux's `script`) on which a shell runs some lines, and a server that they start.
+/// A terminal of its own (of util-linux's `script`) on which a shell runs some lines, and a server that they
+/// start.
 struct Terminal {
     script: Child,
     shown: Receiver<String>,
@@ -140,7 +141,8 @@ fn a_server_whose_terminal_goes_away_serves_and_stops_in_order() {
     let serve = "echo server $$; exec \"$PROGRAM\" serve --dtls 127.0.0.1:0 --http off --data \"$DATA\"";
     let mut terminal = Terminal::run(&program, serve);
     terminal.until("ready");
-    // Its end takes the other side of the terminal with it: the kernel sends SIGHUP, as where a connection drops.
+    // Its end takes the other side of the terminal with it: the kernel sends SIGHUP, as where a connection
+    // drops.
     terminal.script.kill().unwrap();
     terminal.script.wait().unwrap();
     std::thread::sleep(Duration::from_millis(300));
