@@ -53,12 +53,20 @@ class Gateway:
         listen = ["--dtls", f"{self.dtls_host}:{self.dtls_port}", "--http", f"127.0.0.1:{self.http_port}"]
         return [self._binary, verb, "--data", str(self.data), *listen, *more]
 
-    def start(self, *more, verb="serve"):
-        """Starts the server (`serve` or `demo`) and waits for `ready`; raises `CommandFailed` with its log when that does not come."""
+    def start(self, *more, verb="serve", stdout=None):
+        """Starts the server (`serve` or `demo`) and waits for `ready`.
+
+        Raises `CommandFailed` with its log when that does not come. Standard output goes there too, or to
+        `stdout`.
+        """
         with self._log.open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
-                self.serve_command(*more, verb=verb), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+                self.serve_command(*more, verb=verb),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout or log,
+                stderr=log,
+                cwd=self.folder,
             )
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:

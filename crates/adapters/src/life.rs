@@ -5,7 +5,7 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{
         device::DeviceState,
-        log::{LogEntry, LogEvent, Reason},
+        log::{LogEntry, LogEvent},
         product::DynamicActivation,
     },
     ports::{Issued, Written},
@@ -109,8 +109,6 @@ impl Life {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IssueRefusal {
     pub(crate) outcome: Issued,
-    reason: Reason,
-    code: Option<u16>,
 }
 
 /// What a wish for a secret is judged by.
@@ -128,22 +126,22 @@ pub(crate) struct IssueCase<'a> {
 impl IssueCase<'_> {
     /// Whether a secret may be issued (device protocol, section 3): switches, activation, switch, end, quota.
     pub(crate) fn permit(&self) -> Result<(), IssueRefusal> {
-        let refuse = |outcome, reason, code| Err(IssueRefusal { outcome, reason, code });
+        let refuse = |outcome| Err(IssueRefusal { outcome });
         if !self.device_enabled {
-            return refuse(Issued::DeviceUnavailable, Reason::DeviceDisabled, Some(723));
+            return refuse(Issued::DeviceUnavailable);
         }
         if !self.product_enabled {
-            return refuse(Issued::DeviceUnavailable, Reason::ProductDisabled, Some(723));
+            return refuse(Issued::ProductUnavailable);
         }
         if self.activated {
-            return refuse(Issued::AlreadyActivated, Reason::AlreadyActivated, Some(771));
+            return refuse(Issued::AlreadyActivated);
         }
         let over = self.dynamic_activation.ends_at.is_some_and(|end| self.at >= end);
         if !self.dynamic_activation.enabled || over {
-            return refuse(Issued::DynamicActivationOff, Reason::DynamicActivationOff, Some(770));
+            return refuse(Issued::DynamicActivationOff);
         }
         if self.issued_this_hour >= self.dynamic_activation.quota_per_hour {
-            return refuse(Issued::QuotaExceeded, Reason::RateLimited, None);
+            return refuse(Issued::QuotaExceeded);
         }
         Ok(())
     }
@@ -152,9 +150,10 @@ impl IssueCase<'_> {
 impl IssueRefusal {
     /// The entry for the device's log.
     pub(crate) fn entry(&self, device: DeviceId, at: UnixMillis, peer: String) -> LogEntry {
+        let (reason, code) = self.outcome.refusal().unzip();
         LogEntry {
-            reason: Some(self.reason),
-            code: self.code,
+            reason,
+            code: code.flatten(),
             peer: Some(peer),
             detail: Some(self.outcome.detail().to_owned()),
             ..entry(device, at, LogEvent::Refused)

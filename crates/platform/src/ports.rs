@@ -12,7 +12,7 @@ use crate::{
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState, NewDevice},
-        log::LogEntry,
+        log::{LogEntry, Reason},
         message::{Message, PointValue},
         overview::{Overview, OverviewQuery},
         product::Product,
@@ -120,8 +120,10 @@ pub enum Issued {
     DynamicActivationOff,
     /// The product's quota of this hour is used up.
     QuotaExceeded,
-    /// The device or its product is gone or disabled.
+    /// The device is gone or disabled (723).
     DeviceUnavailable,
+    /// Its product is disabled (723).
+    ProductUnavailable,
 }
 
 impl Issued {
@@ -140,7 +142,20 @@ impl Issued {
             Self::QuotaExceeded => {
                 "the product's secrets of this hour are used up; raise the quota if this is no attack"
             }
-            Self::DeviceUnavailable => "the device or its product is gone or switched off",
+            Self::DeviceUnavailable => "the device is gone or switched off",
+            Self::ProductUnavailable => "the product is switched off",
+        }
+    }
+
+    /// The reason and the protocol's number of a refusal, likewise; `None` where a secret was issued.
+    pub fn refusal(&self) -> Option<(Reason, Option<u16>)> {
+        match self {
+            Self::Done => None,
+            Self::AlreadyActivated => Some((Reason::AlreadyActivated, Some(771))),
+            Self::DynamicActivationOff => Some((Reason::DynamicActivationOff, Some(770))),
+            Self::QuotaExceeded => Some((Reason::RateLimited, None)),
+            Self::DeviceUnavailable => Some((Reason::DeviceDisabled, Some(723))),
+            Self::ProductUnavailable => Some((Reason::ProductDisabled, Some(723))),
         }
     }
 }

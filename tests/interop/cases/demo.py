@@ -44,18 +44,29 @@ def _again(world):
 @case("demo: after the activation it prints the next line, which works when pasted")
 def _next_line(world):
     with world.fresh() as gateway:
-        gateway.start(verb="demo")
+        screen = gateway.folder / "screen"
+        with screen.open("ab") as stdout:
+            gateway.start(verb="demo", stdout=stdout)
 
         def pasted(proof):
-            line = [line for line in gateway.log(1000).splitlines() if "| openssl s_client" in line][-1]
+            line = [line for line in screen.read_text().splitlines() if "| openssl s_client" in line][-1]
             done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=20)
-            printed = (done.stdout + done.stderr).decode(errors="replace")
-            check(proof in printed, f"pasted, it printed {printed!r}\n{line}")
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            check(proof in said, f"pasted, it printed {said!r}\n{line}")
+
+        def printed():
+            return screen.read_text().count("| openssl s_client")
 
         # The last of the lines that it begins with is the second device's.
-        eventually("the lines are not printed", lambda: gateway.log(1000).count("| openssl s_client") == 2)
+        eventually("the lines are not printed", lambda: printed() == 2)
         pasted(_PROOFS[3])
-        eventually("the next line is not printed", lambda: gateway.log(1000).count("| openssl s_client") == 3)
-        check("with it from now on" in gateway.log(1000), "what a device does with the secret is not said")
+        eventually("the next line is not printed", lambda: printed() == 3)
+        check("with it from now on" in screen.read_text(), "what a device does with the secret is not said")
         pasted(_PROOFS[2])
         check(gateway.json("device", "show", "demo-factory")["state"] != "inactive", "it is not activated")
+        devices = ("demo-meter", "demo-factory")
+        secrets = [gateway.json("device", "secret", name)["deviceSecret"] for name in devices]
+        keys = [secret.encode().hex() for secret in secrets]
+        log = gateway.log(1000)
+        check("ready" in log and "openssl" not in log, f"the lines with the keys are in the log:\n{log}")
+        check(not any(key in log for key in secrets + keys), f"a key is in the log:\n{log}")

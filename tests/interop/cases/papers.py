@@ -2,10 +2,7 @@
 
 import json
 import re
-import select
-import socket
-import threading
-from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from coap import Request
@@ -14,6 +11,7 @@ from harness import case, check
 from peers import CBC, CCM8, aiocoap_tinydtls, gnutls, node_dtls, openssl
 from peers.libcoap import OPENSSL
 from peers.mbedtls import MBEDTLS_3
+from relay import Relay, Relayed
 
 from .steps import stored
 
@@ -94,58 +92,21 @@ def _limits(world):
     session.close()
 
 
-class Relay:
-    """A port that passes datagrams on, of one client, and counts those before the first application data."""
-
-    def __init__(self, port):
-        self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._front.bind(("127.0.0.1", 0))
-        self._back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._back.connect(("127.0.0.1", port))
-        self.port = self._front.getsockname()[1]
-        self.up, self.down, self._counts = [], [], True
-        self._stop, self._wake = socket.socketpair()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        client = None
-        while True:
-            ready, _, _ = select.select([self._front, self._back, self._stop], [], [])
-            if self._stop in ready:
-                break
-            if self._front in ready:
-                data, client = self._front.recvfrom(65535)
-                self._count(self.up, data)
-                self._back.send(data)
-            if self._back in ready:
-                data = self._back.recv(65535)
-                self._count(self.down, data)
-                self._front.sendto(data, client)
-        for one in (self._front, self._back, self._stop):
-            one.close()
-
-    def _count(self, where, data):
-        self._counts = self._counts and data[0] != APPLICATION_DATA
-        if self._counts:
-            where.append(len(data) + HEADERS)
-
-    def stop(self):
-        """Ends it."""
-        self._wake.send(b".")
+def _handshake(datagrams):
+    """The bytes on the wire of each datagram before the first application data."""
+    before = takewhile(lambda datagram: datagram[0] != APPLICATION_DATA, datagrams)
+    return [len(datagram) + HEADERS for datagram in before]
 
 
 def _register(peer, suite):
     @case(f"the guide's bytes of a handshake: {peer.NAME} {suite}")
     def _bytes(world):
         device = create_device(world.gateway, key_length=15)  # As many characters as an IMEI.
-        relay = Relay(world.gateway.dtls_port)
-        try:
-            target = replace(world.gateway.target(device.identity(), device.key, suite), port=relay.port)
+        with Relay(world.gateway.dtls_port, lambda *_: True) as relay:
+            target = Relayed(world.gateway, relay).target(device.identity(), device.key, suite)
             peer.exchange(target, [device.report({"temp": 21.5})])
-        finally:
-            relay.stop()
-        datagrams = len(relay.up) + len(relay.down)
-        row = f"| {peer.NAME} | {suite} | {sum(relay.up)} | {sum(relay.down)} | {datagrams} |"
+        up, down = _handshake(relay.sent), _handshake(relay.received)
+        row = f"| {peer.NAME} | {suite} | {sum(up)} | {sum(down)} | {len(up) + len(down)} |"
         known = re.search(rf"^\| {peer.NAME} \| {suite} \|.*$", GUIDE.read_text(), re.MULTILINE)
         check(known and known[0] == row, f"the guide has {known and known[0]}, measured was {row}")
 

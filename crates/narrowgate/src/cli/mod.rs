@@ -1,5 +1,5 @@
-//! The command line as clap knows it: names, options and short helps with examples. What the commands do is in
-//! `command`.
+//! The command line as clap knows it: names, options and short helps with examples. What the commands do is
+//! in `command`.
 
 mod device;
 mod paging;

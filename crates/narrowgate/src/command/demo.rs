@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     feed::{FeedEvent, Next, Subscription},
     output::{self, Screen, printable_lines},
-    serve::{self, Server, Signals},
+    serve::{self, Hangup, Server, Signals},
 };
 
 /// Name of the product, and keys of the devices, that the demonstration makes.
@@ -54,7 +54,7 @@ struct DemoDevice {
 pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Result<(), Failure> {
     serving::refuse_plain_coap(arguments)?;
     serve::run(async {
-        let mut signals = Signals::catch()?;
+        let mut signals = Signals::catch(Hangup::Ends)?;
         serve::log::start(config)?;
         let screen = Screen::start()?;
         serving::warn_of_mistyped_variables();
@@ -208,7 +208,7 @@ async fn show(
                     return;
                 }
                 if output == Output::Table && is_activation(&event, product_key) {
-                    show_next(server, product_key).await;
+                    show_next(server, product_key, screen).await;
                 }
                 if output == Output::Table && !reported && is_report(&event) {
                     reported = true;
@@ -231,8 +231,9 @@ fn is_activation(event: &FeedEvent, product_key: &str) -> bool {
         && event.device_key.as_deref() == Some(FACTORY)
 }
 
-/// Says what a device does with the secret that it has fetched, with the lines that play it.
-async fn show_next(server: &Server, product_key: &str) {
+/// Shows what a device does with the secret that it has fetched, with the lines that play it: on the screen,
+/// since they hold the key, and the log never does.
+async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
     let read = async {
         let factory = server.registry.resolve(product_key, Some(FACTORY)).await?;
         server.registry.device_secret(&factory).await
@@ -242,7 +243,7 @@ async fn show_next(server: &Server, product_key: &str) {
         Err(error) => return output::note(format_args!("the secret of {FACTORY} cannot be shown: {error}")),
     };
     let device = device(server, product_key, FACTORY, Task::Report, own.identity, &own.device_secret);
-    output::note(demo_text::after_activation(FACTORY, &device.lines));
+    screen.show(&printable_lines(&demo_text::after_activation(FACTORY, &device.lines)));
 }
 
 fn is_report(event: &FeedEvent) -> bool {

@@ -99,7 +99,7 @@ fn switch(device: &DeviceName, enabled: bool) -> Request {
 
 fn log(arguments: LogArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let device = DeviceName::from(&arguments.device);
-    let list = List { columns: LOG, frame: Frame::Array };
+    let list = List { layout: Layout::Rows(LOG), frame: Frame::Array };
     pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| Request::DeviceLog {
         device: device.clone(),
         limit,
@@ -115,7 +115,7 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
         );
     }
     let device = DeviceName::from(&device);
-    let list = List { columns: POINTS, frame: Frame::Array };
+    let list = List { layout: Layout::Values(POINTS), frame: Frame::Array };
     let only = point.clone();
     let shown = pages::run(&list, paging.into(), config, output, |limit, cursor| {
         let (device, point) = (device.clone(), point.clone());
@@ -155,7 +155,7 @@ fn tell_of_others(device: &DeviceName, only: &str, config: &Config) -> Result<()
 
 fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let ListArgs { product, state, paging } = arguments;
-    let list = List { columns: DEVICES, frame: Frame::Devices };
+    let list = List { layout: Layout::Rows(DEVICES), frame: Frame::Devices };
     pages::run(&list, paging.into(), config, output, |limit, cursor| Request::Devices {
         product_key: product.clone(),
         state,

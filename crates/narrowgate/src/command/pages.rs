@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     control::{Access, Request},
     failure::Failure,
-    output::{self, Column, Layout},
+    output::{self, Layout},
 };
 
 /// Rows of a page where all are wanted.
@@ -19,7 +19,7 @@ const PAGE_ROWS: u32 = 1000;
 
 /// What a list looks like.
 pub(super) struct List {
-    pub(super) columns: &'static [Column],
+    pub(super) layout: Layout,
     pub(super) frame: Frame,
 }
 
@@ -109,7 +109,7 @@ impl Printer<'_> {
                 let rows: Vec<Box<RawValue>> = page.items.iter().map(|row| with_damage(row)).collect();
                 let rows = serde_json::value::to_raw_value(&rows)
                     .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-                output::print_page(&rows, Layout::Rows(self.list.columns))
+                output::print_page(&rows, self.list.layout)
             }
         }
     }
@@ -229,7 +229,7 @@ mod tests {
                 "{\"devices\":[1,2,3],\"nextCursor\":\"c\"}\n",
             ),
         ] {
-            let list = List { columns: &[], frame };
+            let list = List { layout: Layout::Rows(&[]), frame };
             let printer = Printer { list: &list, output: Output::Json, rows: 0 };
             let json = |page: &Page, begins, is_last| printer.json(page, begins, is_last).unwrap();
             assert_eq!(json(&page(&[], None), true, true), empty);

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     control::Request,
     failure::Failure,
-    output::Column,
+    output::{Column, Layout},
 };
 
 const COLUMNS: &[Column] = &[
@@ -20,7 +20,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn run(arguments: RefusedArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let list = List { columns: COLUMNS, frame: Frame::Array };
+    let list = List { layout: Layout::Rows(COLUMNS), frame: Frame::Array };
     pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| Request::Refusals {
         limit,
         cursor,

@@ -5,13 +5,13 @@ use crate::{
     config::Config,
     failure::Failure,
     output,
-    serve::{self, Server, Signals},
+    serve::{self, Hangup, Server, Signals},
 };
 
 pub(super) fn run(config: &Config, arguments: &ServerArgs) -> Result<(), Failure> {
     refuse_plain_coap(arguments)?;
     serve::run(async {
-        let mut signals = Signals::catch()?;
+        let mut signals = Signals::catch(Hangup::GoesOn)?;
         serve::log::start(config)?;
         warn_of_mistyped_variables();
         let server = Server::start(config).await?;

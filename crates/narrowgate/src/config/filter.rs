@@ -1,11 +1,39 @@
-//! `log.filter`: a level for everything, and levels for parts. What the log library would take for the name of a part
-//! that logs nothing (`verbose`, `narowgate=debug`) is refused.
+//! `log.filter`: a level for everything, and levels for parts. What the log library would take for the name
+//! of a part that logs nothing (`verbose`, `narowgate=debug`) is refused.
 
 /// Levels, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Crates that log; their modules can be named too (`narrowgate::bridge`).
+/// Crates that log; their modules that log, and those around them, can be named too (`narrowgate::bridge`).
 const PARTS: [&str; 3] = ["narrowgate", "narrowgate_adapters", "narrowgate_engine"];
+
+/// Modules that log.
+const MODULES: &[&str] = &[
+    "narrowgate::bridge",
+    "narrowgate::bridge::ingest",
+    "narrowgate::bridge::issuer",
+    "narrowgate::bridge::presence",
+    "narrowgate::bridge::products",
+    "narrowgate::bridge::refusals",
+    "narrowgate::bridge::shard_task",
+    "narrowgate::command::serve",
+    "narrowgate::control::server",
+    "narrowgate::serve",
+    "narrowgate::serve::notify",
+    "narrowgate::serve::signals",
+    "narrowgate_adapters::latest",
+    "narrowgate_adapters::memory::state",
+    "narrowgate_adapters::sqlite::day_file",
+    "narrowgate_adapters::sqlite::open",
+    "narrowgate_adapters::sqlite::queries",
+    "narrowgate_adapters::sqlite::registry",
+    "narrowgate_adapters::sqlite::removal",
+    "narrowgate_adapters::sqlite::retention",
+    "narrowgate_adapters::sqlite::writer",
+    "narrowgate_adapters::sqlite::writer::old_days",
+    "narrowgate_engine::handle",
+    "narrowgate_engine::io::driver",
+];
 
 /// Checks a filter.
 ///
@@ -47,18 +75,26 @@ fn check_level(level: &str) -> Result<(), String> {
 }
 
 fn check_part(part: &str) -> Result<(), String> {
-    let mut names = part.split("::");
-    let known = names.next().is_some_and(|name| PARTS.contains(&name));
-    let named = |name: &str| {
-        !name.is_empty() && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
-    };
-    if known && names.all(named) {
+    if MODULES.iter().any(|module| is_within(module, part)) {
         return Ok(());
     }
-    Err(format!(
-        "{part:?} is not a part that logs; parts are {}, and their modules as narrowgate::bridge",
-        PARTS.join(", ")
-    ))
+    let known = PARTS.iter().find(|known| is_within(part, known));
+    Err(match known {
+        None => format!(
+            "{part:?} is not a part that logs; parts are {}, and their modules as narrowgate::bridge",
+            PARTS.join(", ")
+        ),
+        Some(known) => {
+            let modules: Vec<&str> =
+                MODULES.iter().copied().filter(|module| is_within(module, known)).collect();
+            format!("{part:?} is not a part that logs; those of {known} are {}", modules.join(", "))
+        }
+    })
+}
+
+/// Whether a module is `part` or stands in it.
+fn is_within(module: &str, part: &str) -> bool {
+    module.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 #[cfg(test)]
@@ -76,6 +112,7 @@ mod tests {
             "warn,narrowgate=debug",
             "narrowgate::bridge::refusals=trace, error",
             "info,narrowgate_engine=debug,narrowgate_adapters=off",
+            "info,narrowgate_adapters::sqlite=debug,narrowgate::bridge=trace",
         ] {
             assert_eq!(check(text), Ok(text.to_owned()));
         }
@@ -89,16 +126,20 @@ mod tests {
             let reason = check(text).unwrap_err();
             assert!(reason.ends_with("levels are off, error, warn, info, debug, trace"), "{text}: {reason}");
         }
-        for text in [
-            "=info",
-            "narowgate=debug",
-            "narrowgate::=info",
-            "[span]=info",
-            "tokio=info",
-            "narrowgate::a b=info",
-        ] {
+        for text in ["=info", "narowgate=debug", "narrowgat=debug", "[span]=info", "tokio=info"] {
             let reason = check(text).unwrap_err();
             assert!(reason.contains("parts are narrowgate, "), "{text}: {reason}");
+        }
+        for text in [
+            "info,narrowgate::brigde=debug",
+            "narrowgate::=info",
+            "narrowgate::a b=info",
+            "narrowgate::bridge::=info",
+            "narrowgate::bridge::refusal=info",
+            "narrowgate::bridge::refusals::x=info",
+        ] {
+            let reason = check(text).unwrap_err();
+            assert!(reason.contains("those of narrowgate are narrowgate::bridge, "), "{text}: {reason}");
         }
         assert_eq!(check("info,debug").unwrap_err(), "\"info,debug\" has two levels for everything");
         assert!(
@@ -120,5 +161,39 @@ mod tests {
         }
         logging.sort();
         assert_eq!(logging, PARTS);
+    }
+
+    #[test]
+    fn every_module_that_logs_is_known() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut logging = Vec::new();
+        for part in PARTS {
+            let folder = part.strip_prefix("narrowgate_").unwrap_or(part);
+            collect(&crates.join(folder).join("src"), part, &mut logging);
+        }
+        logging.sort();
+        assert_eq!(logging, MODULES, "modules that log, and those that config/filter.rs knows");
+    }
+
+    /// Adds the modules of a folder whose text, without tests, has the macro of an event.
+    fn collect(folder: &Path, module: &str, logging: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let inner = match name {
+                "lib" | "main" | "mod" => module.to_owned(),
+                _ => format!("{module}::{name}"),
+            };
+            if path.is_dir() {
+                collect(&path, &inner, logging);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let macros = ["error!(", "warn!(", "info!(", "debug!(", "trace!("];
+            if macros.iter().any(|event| code.contains(&format!("tracing::{event}"))) {
+                logging.push(inner);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ mod keys;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod together;
 mod values;
 
 use std::{
@@ -185,22 +186,8 @@ impl Config {
             log_filter: values.read("log.filter", filter::check)?,
             values,
         };
-        config.check_together()?;
+        together::check(&config)?;
         Ok(config)
-    }
-
-    /// Refuses values that are good alone and have no effect together.
-    fn check_together(&self) -> Result<(), Failure> {
-        let Dtls { retransmit_initial, handshake_lifetime, .. } = self.dtls;
-        self.values.read("dtls.retransmit_initial", |text| {
-            if retransmit_initial < handshake_lifetime {
-                return Ok(());
-            }
-            Err(format!(
-                "{text:?} is not shorter than dtls.handshake_lifetime, {:?}: nothing would be sent again",
-                self.values.text("dtls.handshake_lifetime")
-            ))
-        })
     }
 }
 
@@ -238,7 +225,8 @@ pub(crate) fn mistyped_variables() -> Vec<(String, Option<&'static str>)> {
     variables.filter_map(|variable| mistyped(&variable).map(|near| (variable, near))).collect()
 }
 
-/// The key that was probably meant by a variable that is no key: one of a section that exists, or near to a key.
+/// The key that was probably meant by a variable that is no key: one of a section that exists, or near to a
+/// key.
 fn mistyped(variable: &str) -> Option<Option<&'static str>> {
     let sections = ["DTLS_", "SESSION_", "ADMISSION_", "STORE_", "HTTP_", "LOG_"];
     let name = variable.strip_prefix("NARROWGATE_")?;

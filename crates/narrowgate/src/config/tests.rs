@@ -160,6 +160,35 @@ fn values_that_have_no_effect_together_are_refused() {
     let text = failure.to_string();
     assert!(text.contains("line 2   (dtls.retransmit_initial)"), "{text}");
     assert!(text.contains("not shorter than dtls.handshake_lifetime, \"9s\""), "{text}");
+
+    let memory = "[store]\nkind = \"memory\"\n";
+    let ccm = "[dtls]\nsuites = [\"TLS_PSK_WITH_AES_128_CCM_8\"]\n";
+    let few = "[admission]\nhandshakes_max = 10\n";
+    for alone in [memory, ccm, few, "[dtls]\nrequire_encrypt_then_mac = true\n"] {
+        assert!(load(alone, &[], &ServerArgs::default()).is_ok(), "{alone}");
+    }
+    let etm = "[dtls]\nrequire_encrypt_then_mac = true\nsuites = [\"TLS_PSK_WITH_AES_128_CBC_SHA256\"]\n";
+    assert!(load(etm, &[], &ServerArgs::default()).is_ok());
+    for (file, line, key, reason) in [
+        (memory, "retention = \"400d\"", "store.retention", "store.kind is memory"),
+        (memory, "cache = \"2MiB\"", "store.cache", "store.kind is memory"),
+        (memory, "data_key_file = \"k\"", "store.data_key_file", "store.kind is memory"),
+        (ccm, "require_encrypt_then_mac = true", "dtls.require_encrypt_then_mac", "none with CBC"),
+        (
+            few,
+            "handshakes_per_address_max = 11",
+            "admission.handshakes_per_address_max",
+            "more than admission.handshakes_max, \"10\"",
+        ),
+    ] {
+        let failure = load(&format!("{file}{line}\n"), &[], &ServerArgs::default()).unwrap_err();
+        assert_eq!(failure.exit, Exit::Config, "{line}");
+        let text = failure.to_string();
+        assert!(text.contains(&format!("line 3   ({key})")) && text.contains(reason), "{text}");
+    }
+    let variables = [("NARROWGATE_STORE_KIND", "memory"), ("NARROWGATE_STORE_RETENTION", "400d")];
+    let text = load("", &variables, &ServerArgs::default()).unwrap_err().to_string();
+    assert!(text.contains("environment NARROWGATE_STORE_RETENTION"), "{text}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Lines on their way to a terminal, a pipe or a file that may be slow, full or gone: whoever says something never
-//! waits and never fails.
+//! Lines on their way to a terminal, a pipe or a file that may be slow, full or gone: whoever says something
+//! never waits and never fails.
 //!
-//! A thread writes, and nothing else touches the file. What does not fit into the queue, and what cannot be written, is
-//! dropped and counted. Limit: [`QUEUED_BYTES_MAX`].
+//! A thread writes, and nothing else touches the file. What does not fit into the queue, and what cannot be
+//! written, is dropped and counted. Limit: [`QUEUED_BYTES_MAX`].
 
 use std::{
     collections::VecDeque,
@@ -14,6 +14,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use nix::sys::signal::{SIGTTOU, SigSet};
 
 /// Bytes that wait to be written, at most: some thousand lines.
 pub(crate) const QUEUED_BYTES_MAX: usize = 1 << 20;
@@ -63,9 +65,10 @@ impl Lines {
     ) -> io::Result<Self> {
         let lines = Self(Arc::default());
         let shared = lines.0.clone();
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || Writer::new(out).run(&shared, loss_note))?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            write_in_the_background();
+            Writer::new(out).run(&shared, loss_note);
+        })?;
         Ok(lines)
     }
 
@@ -121,6 +124,16 @@ impl Shared {
             state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+/// Lets this thread write to a terminal also where its job is in the background and `stty tostop` is set: the
+/// system asks nobody who blocks the signal. Caught it would be sent for ever, since the write is begun again
+/// each time.
+fn write_in_the_background() {
+    let mut blocked = SigSet::empty();
+    blocked.add(SIGTTOU);
+    // Blocking a signal that exists cannot fail.
+    let _ = blocked.thread_block();
 }
 
 /// The thread's side.

@@ -39,6 +39,8 @@ static QUEUED_STDOUT: OnceLock<Lines> = OnceLock::new();
 pub(crate) enum Layout {
     /// An array: a row each.
     Rows(&'static [Column]),
+    /// The same, with what is in the field `value` as the JSON text that a device sent.
+    Values(&'static [Column]),
     /// An object: a line per field, all fields.
     Record,
 }
@@ -153,8 +155,8 @@ pub(crate) fn notice(text: &str) {
     }
 }
 
-/// From now on nobody waits for standard error: a log, a terminal or a slow reader must not stop a server. The same
-/// queue each time.
+/// From now on nobody waits for standard error: a log, a terminal or a slow reader must not stop a server.
+/// The same queue each time.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -194,8 +196,8 @@ pub(crate) fn dropped_lines() -> u64 {
     QUEUED_STDERR.get().map_or(0, Lines::dropped)
 }
 
-/// Gives what was said its time to be written: at the end of the process, and where the two streams of a server shall
-/// keep their order.
+/// Gives what was said its time to be written: at the end of the process, and where the two streams of a
+/// server shall keep their order.
 pub(crate) fn finish() {
     for lines in [&QUEUED_STDOUT, &QUEUED_STDERR].into_iter().filter_map(OnceLock::get) {
         lines.flush(FLUSH_TIME_MAX);

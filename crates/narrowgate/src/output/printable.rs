@@ -1,5 +1,5 @@
-//! Text that may come from strangers, for people: every character that does not show, or that moves others, is written
-//! as an escape (`\u{200b}`). JSON output stays as it is.
+//! Text that may come from strangers, for people: every character that does not show, or that moves others,
+//! is written as an escape (`\u{200b}`). JSON output stays as it is.
 
 /// Combining marks on one letter; what stands beyond them would pile up over other lines.
 const MARKS_MAX: usize = 4;
@@ -25,7 +25,8 @@ pub(crate) fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// The text in one line, with the colours that this program gave it. Nothing else of an escape sequence passes.
+/// The text in one line, with the colours that this program gave it. Nothing else of an escape sequence
+/// passes.
 pub(crate) fn printable_coloured(text: &str) -> String {
     escape(text, true)
 }
@@ -74,8 +75,8 @@ fn kind(letter: char) -> Kind {
         '!'..='~' => Kind::Visible,
         _ if is_blank(letter) => Kind::Hidden,
         _ => {
-            // The standard library knows what can be printed: no controls, formats, separators, private or unassigned
-            // characters. Behind a letter it takes combining marks as they are, alone it does not.
+            // The standard library knows what can be printed: no controls, formats, separators, private or
+            // unassigned characters. Behind a letter it takes combining marks as they are, alone it does not.
             let pair: String = ['a', letter].iter().collect();
             match (pair.escape_debug().count(), letter.escape_debug().count()) {
                 (2, 1) => Kind::Visible,
@@ -87,7 +88,8 @@ fn kind(letter: char) -> Kind {
 }
 
 /// Letters, marks and signs that show nothing: what Unicode lets a terminal ignore
-/// (Default_Ignorable_Code_Point) although its category is one of those that show, and blanks that are no spaces.
+/// (Default_Ignorable_Code_Point) although its category is one of those that show, and blanks that are no
+/// spaces.
 fn is_blank(letter: char) -> bool {
     matches!(
         letter,
@@ -116,8 +118,8 @@ mod tests {
         });
     }
 
-    /// Default_Ignorable_Code_Point of Unicode 16, White_Space but the space, Bidi_Control, and the surrogate-free rest
-    /// of the controls.
+    /// Default_Ignorable_Code_Point of Unicode 16, White_Space but the space, Bidi_Control, and the
+    /// surrogate-free rest of the controls.
     const HIDDEN: [std::ops::RangeInclusive<u32>; 29] = [
         0..=0x1f,
         0x7f..=0xa0,

@@ -1,7 +1,7 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the terminal
-//! (keys, names and identities may come from strangers), and on a terminal no line that is wider than it. A number is
-//! shown as it is written in the document, to the last digit, and an object with its keys in their order: what is read
-//! here is text, never a `f64` or a map.
+//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the
+//! terminal (keys, names and identities may come from strangers), and on a terminal no line that is wider
+//! than it. A number is shown as it is written in the document, to the last digit, and an object with its
+//! keys in their order: what is read here is text, never a `f64` or a map.
 
 use std::fmt;
 
@@ -25,13 +25,12 @@ pub(crate) struct Column {
 }
 
 impl Layout {
-    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is one.
+    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is
+    /// one.
     pub(super) fn render(self, json: &str, width: Option<u16>) -> String {
         match self {
-            Layout::Rows(columns) => match serde_json::from_str::<Vec<Fields>>(json) {
-                Ok(rows) => render_rows(columns, &rows, width),
-                Err(_) => printable(json),
-            },
+            Layout::Rows(columns) => render_array(columns, json, width, cell),
+            Layout::Values(columns) => render_array(columns, json, width, cell_or_value),
             Layout::Record => serde_json::from_str(json)
                 .map_or_else(|_| printable(json), |fields| render_record(&fields, width)),
         }
@@ -88,7 +87,17 @@ fn render_record(fields: &Fields, width: Option<u16>) -> String {
 /// Columns that stand beside the title and the value.
 const SPACE_OF_A_RECORD: usize = 4;
 
-fn render_rows(columns: &[Column], rows: &[Fields], width: Option<u16>) -> String {
+/// What a field of this name, with this JSON text, looks like in a cell.
+type Cell = fn(&str, &str) -> String;
+
+fn render_array(columns: &[Column], json: &str, width: Option<u16>, cell: Cell) -> String {
+    match serde_json::from_str::<Vec<Fields>>(json) {
+        Ok(rows) => render_rows(columns, &rows, width, cell),
+        Err(_) => printable(json),
+    }
+}
+
+fn render_rows(columns: &[Column], rows: &[Fields], width: Option<u16>, cell: Cell) -> String {
     if rows.is_empty() {
         return "(none)".into();
     }
@@ -151,6 +160,12 @@ fn record_cell(field: &str, json: &str) -> String {
     }
 }
 
+/// The same, but a value that a device sent stands as it was sent: `true`, `""` and `"5"` are none of `yes`,
+/// `-` and `5`.
+fn cell_or_value(field: &str, json: &str) -> String {
+    if field == "value" { printable(json) } else { cell(field, json) }
+}
+
 fn is_number(json: &str) -> bool {
     json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
@@ -188,16 +203,36 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            render_rows(&columns, &rows, None),
+            render_rows(&columns, &rows, None, cell),
             " DEVICE  SEEN                  ENABLED   N\n d1      1970-01-01T00:00:00Z  yes       7\n d22     -                     no       12"
         );
-        assert_eq!(render_rows(&columns, &[], None), "(none)");
+        assert_eq!(render_rows(&columns, &[], None, cell), "(none)");
     }
 
     #[test]
     fn a_record_has_a_line_per_field() {
         let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#, None);
         assert_eq!(text, " asset id     a\n active time  1970-01-01T00:00:01Z\n points       {\"t\":1}");
+    }
+
+    const VALUE: [Column; 1] = [Column { field: "value", title: "VALUE" }];
+
+    #[test]
+    fn a_value_of_a_device_is_shown_as_it_was_sent() {
+        const COLUMNS: [Column; 3] = [
+            Column { field: "value", title: "VALUE" },
+            Column { field: "seenTime", title: "SEEN" },
+            Column { field: "on", title: "ON" },
+        ];
+        for text in ["true", "false", "null", r#""""#, r#""-""#, r#""yes""#, "5", r#""5""#, r#""a\u0041\"b""#]
+        {
+            let table = Layout::Values(&VALUE).render(&format!(r#"[{{"value":{text}}}]"#), None);
+            assert_eq!(table.lines().last().map(str::trim), Some(text), "{table}");
+        }
+        // What hides or steers is escaped; the other columns are for people.
+        let table =
+            Layout::Values(&COLUMNS).render("[{\"value\":\"a\u{202e}\",\"seenTime\":0,\"on\":true}]", None);
+        assert!(table.ends_with(" \"a\\u{202e}\"  1970-01-01T00:00:00Z  yes"), "{table}");
     }
 
     #[test]
@@ -209,7 +244,6 @@ mod tests {
 
     #[test]
     fn numbers_and_objects_are_shown_as_they_are_written() {
-        let columns = [Column { field: "value", title: "VALUE" }];
         for text in [
             "123456789012345678901234567890",
             "23.308445025757262",
@@ -222,7 +256,9 @@ mod tests {
             let json = format!(r#"{{"value":{text}}}"#);
             assert_eq!(Layout::Record.render(&json, None), format!(" value  {text}"));
             let rows: Vec<Fields> = serde_json::from_str(&format!("[{json}]")).unwrap();
-            assert_eq!(render_rows(&columns, &rows, None).lines().last().map(str::trim), Some(text));
+            let values = Layout::Values(&VALUE).render(&format!("[{json}]"), None);
+            assert_eq!(values.lines().last().map(str::trim), Some(text));
+            assert_eq!(render_rows(&VALUE, &rows, None, cell), values);
         }
     }
 
@@ -250,7 +286,7 @@ mod tests {
         }]);
         let rows: Vec<Fields> = serde_json::from_str(&rows.to_string()).unwrap();
         for width in [30, 60, 80, 120, 200] {
-            let text = render_rows(&columns, &rows, Some(width));
+            let text = render_rows(&columns, &rows, Some(width), cell);
             let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= usize::from(width), "{width}:\n{text}");
             assert_eq!(text.contains("2026-09-21T14:13:20Z"), width >= WHOLE_TIMES_FROM, "{width}:\n{text}");

@@ -16,7 +16,8 @@ fn wants_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
         && term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
-/// Columns of the terminal that standard output is; `None` where it is none, and lines are as long as they are.
+/// Columns of the terminal that standard output is; `None` where it is none, and lines are as long as they
+/// are.
 pub(crate) fn width() -> Option<u16> {
     let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
     // Some terminals do not know their width.

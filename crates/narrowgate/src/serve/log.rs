@@ -1,7 +1,7 @@
 //! The log: a line per event on standard error, by the queue that nobody waits for.
 //!
-//! An event is one line, whatever its fields hold. Also a panic takes this way, so that a full pipe cannot keep a
-//! process from ending that has to.
+//! An event is one line, whatever its fields hold. Also a panic takes this way, so that a full pipe cannot
+//! keep a process from ending that has to.
 
 use std::{backtrace::Backtrace, io, time::Duration};
 

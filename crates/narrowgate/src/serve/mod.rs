@@ -39,7 +39,7 @@ use crate::{
     system::{SystemClock, SystemEntropy},
 };
 
-pub(crate) use signals::Signals;
+pub(crate) use signals::{Hangup, Signals};
 
 /// What is under way at a stop gets so long to end.
 pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@ mod commands;
 mod confirm;
 mod damage;
 mod fleet;
+mod hangup;
 mod harness;
 mod hung;
 mod import;

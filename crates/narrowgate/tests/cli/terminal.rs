@@ -1,5 +1,5 @@
-//! Standard error and standard output that cannot be written, or that nobody reads: a server goes on, and a command
-//! ends as is customary.
+//! Standard error and standard output that cannot be written, or that nobody reads: a server goes on, and a
+//! command ends as is customary.
 
 use std::{
     fs::{File, OpenOptions},

@@ -12,7 +12,7 @@ use narrowgate_coap::{Code, Response};
 use serde::Serialize;
 
 use super::Refusal;
-use crate::{ids::UnixMillis, model::log::Reason, ports::Issued, rules::admission::Grant, secret::Secret};
+use crate::{ids::UnixMillis, ports::Issued, rules::admission::Grant, secret::Secret};
 
 /// A device's wish for its secret, kept until the store has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,28 +53,19 @@ struct Params<'a> {
 
 /// The answer for what the store said to the wish. `secret` is the one that it was asked to issue.
 pub fn issued(session: &Grant, wanted: &SecretWanted, outcome: &Issued, secret: &Secret) -> SecretAnswer {
-    let refuse = |code, reason, number| SecretAnswer {
-        response: Response::new(code),
-        refusal: Some(Refusal { reason, code: number, detail: outcome.detail().to_owned() }),
-        done: true,
+    let Some((reason, number)) = outcome.refusal() else {
+        return SecretAnswer { response: deliver(session, wanted, secret), refusal: None, done: true };
     };
-    match outcome {
-        Issued::Done => {
-            SecretAnswer { response: deliver(session, wanted, secret), refusal: None, done: true }
-        }
-        Issued::AlreadyActivated => refuse(Code::FORBIDDEN, Reason::AlreadyActivated, Some(771)),
-        Issued::DynamicActivationOff => refuse(Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770)),
-        Issued::DeviceUnavailable => refuse(Code::FORBIDDEN, Reason::DeviceDisabled, Some(723)),
+    let (response, done) = match outcome {
         Issued::QuotaExceeded => {
-            let answer = refuse(Code::TOO_MANY_REQUESTS, Reason::RateLimited, None);
             // RFC 8516, section 3: Max-Age says when it may work again.
-            SecretAnswer {
-                response: answer.response.max_age(seconds_to_next_hour(wanted.asked)),
-                done: false,
-                ..answer
-            }
+            let response = Response::new(Code::TOO_MANY_REQUESTS);
+            (response.max_age(seconds_to_next_hour(wanted.asked)), false)
         }
-    }
+        _ => (Response::new(Code::FORBIDDEN), true),
+    };
+    let refusal = Refusal { reason, code: number, detail: outcome.detail().to_owned() };
+    SecretAnswer { response, refusal: Some(refusal), done }
 }
 
 fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response {
@@ -106,7 +97,7 @@ mod tests {
     use narrowgate_coap::OptionNumber;
 
     use super::*;
-    use crate::{ids::DeviceId, rules::identity::SecureMode};
+    use crate::{ids::DeviceId, model::log::Reason, rules::identity::SecureMode};
 
     fn session() -> Grant {
         Grant {
@@ -145,6 +136,7 @@ mod tests {
             (Issued::AlreadyActivated, Code::FORBIDDEN, Reason::AlreadyActivated, Some(771), true),
             (Issued::DynamicActivationOff, Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770), true),
             (Issued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
+            (Issued::ProductUnavailable, Code::FORBIDDEN, Reason::ProductDisabled, Some(723), true),
             (Issued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
         ] {
             let answer = answer(&outcome, &session());

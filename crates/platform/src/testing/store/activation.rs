@@ -97,7 +97,7 @@ pub fn nothing_is_issued_to_missing_or_disabled_devices(store: &dyn Store) {
     assert_eq!(log(store, id)[0].reason, Some(Reason::DeviceDisabled));
     block_on(store.set_device_enabled(id, true, at(3))).unwrap();
     block_on(store.update_product(Product { enabled: false, ..activating_product("pk") })).unwrap();
-    assert_eq!(issue(store, id, "other", at(4)), Issued::DeviceUnavailable);
+    assert_eq!(issue(store, id, "other", at(4)), Issued::ProductUnavailable);
     assert_eq!(log(store, id)[0].reason, Some(Reason::ProductDisabled));
     assert_eq!(credentials(store, "pk", "dk-1").secret_version, 1);
 }
