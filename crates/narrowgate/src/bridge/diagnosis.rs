@@ -51,7 +51,7 @@ fn unexplained(identity: &Identity) -> String {
             format!("`psk hex` of `narrowgate device secret {product_key}/{device_key}`")
         }
         SecureMode::ProductSecret => {
-            format!("bytes 9 to 24 of SHA-256 of the secret that `narrowgate product create` printed")
+            "bytes 9 to 24 of SHA-256 of the secret that `narrowgate product create` printed".to_owned()
         }
     };
     format!(
