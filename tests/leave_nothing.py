@@ -34,6 +34,8 @@ class Guard:
         self.name = f"run-{os.getpid()}-{secrets.token_hex(6)}"
         os.environ.setdefault(KEPT, tempfile.gettempdir())
         self.folder = tempfile.mkdtemp(prefix="r-")
+        # Tests that act as another user have to get through it.
+        os.chmod(self.folder, 0o711)
         outer = dict(os.environ)
         os.environ[NAMES] = f"{outer[NAMES]}:{self.name}" if NAMES in outer else self.name
         os.environ["TMPDIR"] = tempfile.tempdir = self.folder

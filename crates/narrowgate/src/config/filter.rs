@@ -10,6 +10,7 @@ const PARTS: [&str; 3] = ["narrowgate", "narrowgate_adapters", "narrowgate_engin
 /// Modules that log.
 const MODULES: &[&str] = &[
     "narrowgate::bridge",
+    "narrowgate::bridge::diagnosis",
     "narrowgate::bridge::ingest",
     "narrowgate::bridge::issuer",
     "narrowgate::bridge::presence",
@@ -18,6 +19,7 @@ const MODULES: &[&str] = &[
     "narrowgate::bridge::shard_task",
     "narrowgate::command::serve",
     "narrowgate::control::server",
+    "narrowgate::feed",
     "narrowgate::serve",
     "narrowgate::serve::notify",
     "narrowgate::serve::signals",

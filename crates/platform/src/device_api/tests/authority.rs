@@ -1,0 +1,245 @@
+//! What a session may do, and that no request makes the device API panic.
+
+use super::*;
+
+#[test]
+fn an_explicit_login_and_a_confirmed_activation_have_no_effect() {
+    let reply = format!("{INFO}_reply");
+    for (mode, path) in [
+        (SecureMode::DeviceSecret, AUTH),
+        (SecureMode::DeviceSecret, reply.as_str()),
+        (SecureMode::ProductSecret, reply.as_str()),
+    ] {
+        assert_eq!(
+            outcome(ask(mode, &Request::post(path, 60, "whatever"))),
+            (Code::CHANGED, None, None),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn unknown_paths_and_wrong_methods_are_told_apart() {
+    for path in [
+        "/",
+        "/topic",
+        "/topic/sys",
+        "/topic/sys/MuGsF6W4",
+        "/auth/MuGsF6W4",
+        "/.well-known/core",
+        "/topic/ext/MuGsF6W4/15bBZlRknc",
+    ] {
+        assert_eq!(outcome(post(path, "")), (Code::NOT_FOUND, Some(Reason::PathUnknown), None), "{path}");
+    }
+    for rest in [
+        "",
+        "/thing",
+        "/thing/measurepoint",
+        "/thing/measurepoint/post/batch/x",
+        "/thing/measurepoint/post/",
+        "/THING/measurepoint/post",
+    ] {
+        let path = format!("/topic/sys/MuGsF6W4/15bBZlRknc{rest}");
+        assert_eq!(outcome(post(&path, "")), (Code::NOT_FOUND, Some(Reason::PathUnknown), None), "{path}");
+    }
+    for (method, path) in
+        [(Code::GET, POST), (Code::PUT, POST), (Code::DELETE, BATCH), (Code::GET, AUTH), (Code::POST, INFO)]
+    {
+        let request = Request::new(method, path);
+        assert_eq!(
+            outcome(ask(SecureMode::DeviceSecret, &request)),
+            (Code::METHOD_NOT_ALLOWED, Some(Reason::MethodWrong), Some(1260)),
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn attack_152_another_devices_topic_is_forbidden_whatever_it_is() {
+    for path in [
+        "/topic/sys/MuGsF6W4/other/thing/measurepoint/post",
+        "/topic/sys/MuGsF6W4/other/no/such/topic",
+        "/topic/sys/other/15bBZlRknc/thing/measurepoint/post",
+        "/topic/sys/mugsf6w4/15bBZlRknc/thing/measurepoint/post",
+        "/topic/sys/MuGsF6W4/15bBZlRknc%20/thing/measurepoint/post",
+        "/topic/ext/session/MuGsF6W4/other/thing/activate/info",
+        "/auth/MuGsF6W4/other",
+        "/topic/sys//15bBZlRknc/thing/measurepoint/post",
+    ] {
+        for method in [Code::GET, Code::POST] {
+            let expected = (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009));
+            assert_eq!(
+                outcome(ask(SecureMode::DeviceSecret, &Request::new(method, path))),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn attack_154_query_and_host_have_no_influence() {
+    let request = Request::post(
+        &format!("{POST}?user=other&deviceKey=other"),
+        50,
+        r#"{"params":{"measurepoints":{"a":1}}}"#,
+    );
+    stored(ask(SecureMode::DeviceSecret, &request));
+    let foreign =
+        Request::post("/topic/sys/MuGsF6W4/other/thing/measurepoint/post?deviceKey=15bBZlRknc", 50, "{}");
+    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &foreign)).0, Code::FORBIDDEN);
+}
+
+#[test]
+fn attack_156_a_mode_3_session_may_only_ask_for_its_secret() {
+    let report = r#"{"params":{"measurepoints":{"a":1}}}"#;
+    let observe =
+        Request { observe: Some(0), ..Request::get("/topic/sys/MuGsF6W4/15bBZlRknc/thing/commands") };
+    for request in [
+        Request::post(POST, 50, report),
+        Request::post(BATCH, 50, report),
+        Request::post(AUTH, 50, ""),
+        Request::post(INFO, 50, ""),
+        Request::get(&format!("{INFO}_reply")),
+        Request::get("/"),
+        Request::get("/topic/ext/session/MuGsF6W4/15bBZlRknc/thing/activate/info/x"),
+        observe,
+    ] {
+        let expected = (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009));
+        assert_eq!(outcome(ask(SecureMode::ProductSecret, &request)), expected, "{request:?}");
+    }
+    let action = ask(SecureMode::ProductSecret, &Request::get(INFO));
+    assert!(
+        matches!(action, Action::IssueSecret(SecretWanted { asked: NOW, content_format: 50 })),
+        "{action:?}"
+    );
+}
+
+#[test]
+fn attack_157_a_mode_3_session_may_not_ask_for_another_device() {
+    let request = Request::get("/topic/ext/session/MuGsF6W4/other/thing/activate/info");
+    let (response, refusal) = response(ask(SecureMode::ProductSecret, &request));
+    let refusal = refusal.expect("it is logged");
+    assert_eq!((response.code, refusal.reason), (Code::FORBIDDEN, Reason::TopicForeign));
+    assert!(
+        refusal.detail.contains("names another device: /topic/ext/session/MuGsF6W4/other/"),
+        "{}",
+        refusal.detail
+    );
+}
+
+#[test]
+fn a_device_that_has_its_secret_is_not_given_another() {
+    let expected = (Code::FORBIDDEN, Some(Reason::AlreadyActivated), Some(771));
+    assert_eq!(outcome(ask(SecureMode::DeviceSecret, &Request::get(INFO))), expected);
+}
+
+#[test]
+fn attack_170_numbers_are_kept_as_they_were_written() {
+    let (messages, _) = stored(post(
+        POST,
+        r#"{"params":{"measurepoints":{"a":-0,"b":1.50,"c":12345678901234567890123,"d":1e5}}}"#,
+    ));
+    assert_eq!(&*messages[0].points_json, r#"{"a":-0,"b":1.50,"c":12345678901234567890123,"d":1e5}"#);
+}
+
+#[test]
+fn attack_174_and_175_markup_and_metacharacters_are_only_text() {
+    let (messages, _) = stored(post(
+        POST,
+        r#"{"params":{"measurepoints":{"a":"<script>alert(1)</script>'; DROP TABLE x;--"}}}"#,
+    ));
+    assert_eq!(&*messages[0].points_json, r#"{"a":"<script>alert(1)</script>'; DROP TABLE x;--"}"#);
+    let (_, message) = fault(post(POST, r#"{"params":{"measurepoints":{"\"><script>":1}}}"#));
+    assert!(
+        message.contains("\"><script>"),
+        "it is escaped by JSON in the reply and left to each viewer in the log"
+    );
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_refused_with_the_limit() {
+    let body = format!(r#"{{"params":{{"measurepoints":{{"a":"{}"}}}}}}"#, "x".repeat(BODY_BYTES_MAX));
+    let (response, refusal) = response(post(POST, &body));
+    assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(response.options.find_uint(OptionNumber::SIZE1), Some(10_240));
+    let refusal = refusal.expect("it goes into the log");
+    assert_eq!((refusal.reason, refusal.code), (Reason::TooLarge, Some(1008)));
+}
+
+#[test]
+fn a_key_with_a_slash_is_one_segment() {
+    let session = Grant { device_key: "a/b c".into(), ..session(SecureMode::DeviceSecret) };
+    let report = r#"{"params":{"measurepoints":{"a":1}}}"#;
+    let request = Request::post("/topic/sys/MuGsF6W4/a%2Fb%20c/thing/measurepoint/post", 50, report);
+    stored(handle(&session, &request, None, NOW));
+}
+
+const PATHS: [&str; 6] =
+    [POST, BATCH, INFO, AUTH, "/topic/sys/MuGsF6W4/other/thing/measurepoint/post", "/nowhere"];
+
+/// Whatever is no success has an entry for the log, of bounded length.
+fn check_answer(action: &Action) -> Result<(), TestCaseError> {
+    match action {
+        Action::Respond(answer) => {
+            let (response, refusal) = (answer.response(), answer.refusal());
+            let reply = serde_json::from_slice::<serde_json::Value>(&response.payload).ok();
+            let is_fault = reply.is_some_and(|reply| reply["code"] != 200);
+            prop_assert_eq!(refusal.is_some(), !response.code.is_success() || is_fault, "{:?}", action);
+            prop_assert!(
+                refusal.is_none_or(|refusal| (1..600).contains(&refusal.detail.len())),
+                "{:?}",
+                refusal
+            );
+        }
+        Action::Store { response, .. } => prop_assert_eq!(response.code, Code::CHANGED),
+        Action::IssueSecret(_) => {}
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_request_never_panics(
+        mode_2: bool, method in 0_u8..8, path in "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch|[a%é]{0,3})){0,9}",
+        content_format: Option<u16>, accept: Option<u16>, condition: bool,
+        body in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let mode = if mode_2 { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
+        let request = Request { content_format, accept, ..Request::new(Code(method), &path) };
+        let request = if condition { request.option(OptionNumber::IF_MATCH, "") } else { request };
+        check_answer(&ask(mode, &Request { payload: body, ..request }))?;
+    }
+
+    #[test]
+    fn every_answer_that_is_no_success_says_why(
+        mode_2: bool, method in 1_u8..5, path in 0_usize..PATHS.len(),
+        end in prop_oneof![Just(""), Just("/"), Just("x"), Just("%00")],
+        content_format in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]),
+        accept in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]), condition: bool,
+        body in prop_oneof![
+            Just(r#"{"params":{"measurepoints":{"a":1}}}"#.to_owned()),
+            Just(r#"{"params":{"measurepoints":{"a":null}}}"#.to_owned()),
+            Just("x".repeat(BODY_BYTES_MAX + 1)), "[{}\\[\\]:,\"a0-]{0,20}"
+        ],
+    ) {
+        let mode = if mode_2 { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
+        let request = Request::new(Code(method), &format!("{}{end}", PATHS[path]));
+        let request = if condition { request.option(OptionNumber::IF_NONE_MATCH, "") } else { request };
+        check_answer(&ask(mode, &Request { content_format, accept, payload: body.into_bytes(), ..request }))?;
+    }
+
+    #[test]
+    fn any_json_like_report_never_panics(
+        params in "(\\{|\\[|\\}|\\]|\"measurepoints\":|\"time\":|\"a\":|\"deviceKey\":|,|null|1|\"x\"|1e9| ){0,20}", batch: bool, skip: bool,
+    ) {
+        let body = format!(r#"{{"params":{params},"skipInvalidMeasurepoints":{skip}}}"#);
+        if let Action::Store { writes, .. } = post(if batch { BATCH } else { POST }, &body) {
+            for write in writes {
+                let Write::Message(message) = write else { panic!("only reports are stored") };
+                let points: serde_json::Value = serde_json::from_str(&message.points_json).expect("what is stored is JSON");
+                prop_assert!(points.is_object());
+            }
+        }
+    }
+}
