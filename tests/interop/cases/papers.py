@@ -92,6 +92,17 @@ def _limits(world):
     session.close()
 
 
+@case("every metric that the papers name is served")
+def _metrics(world):
+    papers = GUIDE.parent.glob("*.md")
+    named = {name for paper in papers for name in re.findall(r"`(narrowgate_[a-z_]+)", paper.read_text())}
+    check(len(named) >= 10, f"the papers name {sorted(named)}")
+    status, text = world.gateway.http("/metrics")
+    check(status == 200, f"the metrics are answered {status}")
+    served = set(re.findall(r"^(narrowgate_[a-z_]+)", text, re.MULTILINE))
+    check(named <= served, f"not served: {sorted(named - served)}")
+
+
 def _handshake(datagrams):
     """The bytes on the wire of each datagram before the first application data."""
     before = takewhile(lambda datagram: datagram[0] != APPLICATION_DATA, datagrams)
