@@ -1,11 +1,7 @@
 //! Names of things: keys that people and devices use, row ids that stores use, and points in time.
 
+pub use narrowgate_api::names::{DeviceName, UnixMillis};
 use serde::{Deserialize, Serialize};
-
-/// Milliseconds since 1970-01-01T00:00:00Z, as in every JSON field that carries a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
-#[serde(transparent)]
-pub struct UnixMillis(pub i64);
 
 /// A device's number inside a store: never shown to people, never used again after the device was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,13 +10,3 @@ pub struct DeviceId(pub i64);
 
 /// The organisation unit that exists from the first start on (`o` and 14 digits).
 pub const DEFAULT_OU: &str = "o00000000000001";
-
-/// The two keys that name a device everywhere outside a store.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeviceName {
-    /// Key of the product, 8 of `[A-Za-z0-9]` when generated.
-    pub product_key: String,
-    /// Key of the device inside its organisation unit, 4 to 64 of `[A-Za-z0-9_.:-]`.
-    pub device_key: String,
-}

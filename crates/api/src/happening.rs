@@ -1,0 +1,273 @@
+//! What happens to devices, as `listen` and the streams tell it: one flat JSON object each.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    log::Reason,
+    names::{DeviceName, UnixMillis},
+};
+
+/// Something that happened to a device, or to one that claimed to be one. `time` is that of its entry in the
+/// device's log. `device` is `None` where its keys are unknown, or still to be looked up by whoever tells it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Flat", into = "Flat")]
+pub enum Happening {
+    /// The first login of a device.
+    Activated(Login),
+    /// A device proved its own secret.
+    Login(Login),
+    /// Heard again after silence, without a new handshake.
+    Online(Presence),
+    /// Silent for its lifetime, or closed.
+    Offline(Presence),
+    /// A handshake or a request was refused.
+    Refused(Refused),
+    /// A request was served, and is probably not what was meant.
+    Warning(Refused),
+    /// A report was stored.
+    Report(Report),
+    /// A secret was issued by dynamic activation.
+    SecretIssued(Issue),
+}
+
+/// A login, and how it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// When.
+    pub time: UnixMillis,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// The peer's address and port.
+    pub peer: Option<String>,
+    /// The cipher suite.
+    pub detail: Option<String>,
+}
+
+/// A change of presence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// When.
+    pub time: UnixMillis,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// Why, for people.
+    pub detail: Option<String>,
+}
+
+/// A refusal or a warning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// When.
+    pub time: UnixMillis,
+    /// Whose, where the names are known.
+    pub device: Option<DeviceName>,
+    /// The identity as the peer gave it, for handshakes.
+    pub identity: Option<String>,
+    /// Why; `None` for breaches of the protocol that have no stable name.
+    pub reason: Option<Reason>,
+    /// The protocol's number for it.
+    pub code: Option<u16>,
+    /// The peer's address and port.
+    pub peer: Option<String>,
+    /// Words for people.
+    pub detail: Option<String>,
+}
+
+/// A stored report.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The device's own time.
+    pub time: UnixMillis,
+    /// When it arrived.
+    pub received_at: Option<UnixMillis>,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// The reported points: a JSON object.
+    pub points: Option<Box<RawValue>>,
+}
+
+/// A secret that was issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// When.
+    pub time: UnixMillis,
+    /// To whom.
+    pub device: Option<DeviceName>,
+    /// The peer's address and port.
+    pub peer: Option<String>,
+}
+
+impl Happening {
+    /// The same, of the device with these keys.
+    pub fn with_device(mut self, name: DeviceName) -> Self {
+        let device = match &mut self {
+            Self::Activated(login) | Self::Login(login) => &mut login.device,
+            Self::Online(presence) | Self::Offline(presence) => &mut presence.device,
+            Self::Refused(refused) | Self::Warning(refused) => &mut refused.device,
+            Self::Report(report) => &mut report.device,
+            Self::SecretIssued(issue) => &mut issue.device,
+        };
+        *device = Some(name);
+        self
+    }
+
+    /// Whose it is, where the keys are known.
+    pub fn device(&self) -> Option<&DeviceName> {
+        match self {
+            Self::Activated(login) | Self::Login(login) => login.device.as_ref(),
+            Self::Online(presence) | Self::Offline(presence) => presence.device.as_ref(),
+            Self::Refused(refused) | Self::Warning(refused) => refused.device.as_ref(),
+            Self::Report(report) => report.device.as_ref(),
+            Self::SecretIssued(issue) => issue.device.as_ref(),
+        }
+    }
+}
+
+/// The stable names of what can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Name {
+    Activated,
+    Login,
+    Online,
+    Offline,
+    Refused,
+    Warning,
+    Report,
+    SecretIssued,
+}
+
+/// As it stands in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Flat {
+    time: UnixMillis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    received_at: Option<UnixMillis>,
+    event: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    product_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    points: Option<Box<RawValue>>,
+}
+
+impl Flat {
+    fn new(time: UnixMillis, event: Name, device: Option<DeviceName>) -> Self {
+        let (product_key, device_key) = device.map(|name| (name.product_key, name.device_key)).unzip();
+        Self {
+            time,
+            received_at: None,
+            event,
+            product_key,
+            device_key,
+            identity: None,
+            reason: None,
+            code: None,
+            peer: None,
+            detail: None,
+            points: None,
+        }
+    }
+}
+
+impl From<Happening> for Flat {
+    fn from(happening: Happening) -> Self {
+        let login = |event, Login { time, device, peer, detail }| Self {
+            peer,
+            detail,
+            ..Self::new(time, event, device)
+        };
+        let presence =
+            |event, Presence { time, device, detail }| Self { detail, ..Self::new(time, event, device) };
+        let refused = |event, Refused { time, device, identity, reason, code, peer, detail }| Self {
+            identity,
+            reason,
+            code,
+            peer,
+            detail,
+            ..Self::new(time, event, device)
+        };
+        match happening {
+            Happening::Activated(it) => login(Name::Activated, it),
+            Happening::Login(it) => login(Name::Login, it),
+            Happening::Online(it) => presence(Name::Online, it),
+            Happening::Offline(it) => presence(Name::Offline, it),
+            Happening::Refused(it) => refused(Name::Refused, it),
+            Happening::Warning(it) => refused(Name::Warning, it),
+            Happening::Report(Report { time, received_at, device, points }) => {
+                Self { received_at, points, ..Self::new(time, Name::Report, device) }
+            }
+            Happening::SecretIssued(Issue { time, device, peer }) => {
+                Self { peer, ..Self::new(time, Name::SecretIssued, device) }
+            }
+        }
+    }
+}
+
+impl From<Flat> for Happening {
+    fn from(flat: Flat) -> Self {
+        let Flat { time, received_at, event, identity, reason, code, peer, detail, points, .. } = flat;
+        let device = flat.product_key.zip(flat.device_key);
+        let device = device.map(|(product_key, device_key)| DeviceName { product_key, device_key });
+        match event {
+            Name::Activated => Self::Activated(Login { time, device, peer, detail }),
+            Name::Login => Self::Login(Login { time, device, peer, detail }),
+            Name::Online => Self::Online(Presence { time, device, detail }),
+            Name::Offline => Self::Offline(Presence { time, device, detail }),
+            Name::Refused => Self::Refused(Refused { time, device, identity, reason, code, peer, detail }),
+            Name::Warning => Self::Warning(Refused { time, device, identity, reason, code, peer, detail }),
+            Name::Report => Self::Report(Report { time, received_at, device, points }),
+            Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_happening_is_flat_camel_case_json_without_nulls_and_comes_back() {
+        let device = Some(DeviceName { product_key: "p".into(), device_key: "d".into() });
+        let points = RawValue::from_string("{\"temp\":21.50}".into()).ok();
+        let report = Report { time: UnixMillis(7), received_at: Some(UnixMillis(9)), device, points };
+        let json = serde_json::to_string(&Happening::Report(report)).expect("it can be written");
+        let expected = concat!(
+            r#"{"time":7,"receivedAt":9,"event":"report","productKey":"p","deviceKey":"d","#,
+            r#""points":{"temp":21.50}}"#
+        );
+        assert_eq!(json, expected);
+        let back: Happening = serde_json::from_str(&json).expect("it can be read");
+        assert_eq!(serde_json::to_string(&back).expect("it can be written"), expected);
+    }
+
+    #[test]
+    fn a_refusal_of_a_stranger_has_no_keys() {
+        let refused = Refused {
+            time: UnixMillis(1),
+            device: None,
+            identity: Some("nonsense".into()),
+            reason: Some(Reason::IdentityMalformed),
+            code: None,
+            peer: Some("192.0.2.1:5684".into()),
+            detail: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&Happening::Refused(refused)).expect("it can be written"),
+            r#"{"time":1,"event":"refused","identity":"nonsense","reason":"identity_malformed","peer":"192.0.2.1:5684"}"#
+        );
+    }
+}

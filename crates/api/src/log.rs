@@ -1,0 +1,83 @@
+//! What happens to devices and why they are refused, by names that are stable (device protocol, section 9).
+
+use serde::{Deserialize, Serialize};
+
+/// What happened. Names are stable: scripts filter by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogEvent {
+    /// First login.
+    Activated,
+    /// A mode-2 handshake was completed.
+    Login,
+    /// Heard again after silence, without a new handshake.
+    Online,
+    /// Silent for its lifetime, or closed by the device.
+    Offline,
+    /// A handshake or a request was refused; `reason` says why.
+    Refused,
+    /// A request was served, and is probably not what was meant; `reason` says why.
+    Warning,
+    /// A secret was issued by dynamic activation.
+    SecretIssued,
+    /// A secret was shown to an operator.
+    SecretShown,
+    /// Registered.
+    Created,
+    /// Switched off.
+    Disabled,
+    /// Switched on.
+    Enabled,
+    /// Given another name by an operator.
+    Renamed,
+    /// Made inactive again, with its secret.
+    Reset,
+    /// Deleted.
+    Deleted,
+}
+
+/// Why a handshake or a request was refused, or what a warning is about. Names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are the documentation: device protocol, section 9")]
+pub enum Reason {
+    IdentityMalformed,
+    ProductUnknown,
+    DeviceUnknown,
+    ModeUnknown,
+    LifetimeOutOfRange,
+    DynamicActivationOff,
+    AlreadyActivated,
+    DeviceDisabled,
+    ProductDisabled,
+    NoCommonCipherSuite,
+    WrongKey,
+    VersionUnsupported,
+    RateLimited,
+    TopicForeign,
+    BodyMalformed,
+    ModelInvalid,
+    PathUnknown,
+    MethodWrong,
+    OptionUnsupported,
+    NotAcceptable,
+    MessageMalformed,
+    MessageIdReused,
+    TimeDoubtful,
+    TooLarge,
+    NotDtls,
+}
+
+impl Reason {
+    /// The protocol's number for it, where section 9 of the device protocol has one.
+    pub const fn code(self) -> Option<u16> {
+        match self {
+            Self::DeviceUnknown => Some(705),
+            Self::DeviceDisabled | Self::ProductDisabled => Some(723),
+            Self::WrongKey => Some(742),
+            Self::DynamicActivationOff => Some(770),
+            Self::AlreadyActivated => Some(771),
+            _ => None,
+        }
+    }
+}
