@@ -16,12 +16,12 @@ use std::{
 use narrowgate_dtls::{DecoySecret, PskAnswer, ServerConfig, psk_from_secret};
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
-    handle::ShardHandle,
-    io::{
-        driver::{EventSink, RunningShard},
-        socket,
-    },
     shard::ShardConfig,
+};
+use narrowgate_engine_io::{
+    driver::{EventSink, RunningShard},
+    handle::ShardHandle,
+    socket,
 };
 use narrowgate_sim::{load::devices, world::platform::respond};
 

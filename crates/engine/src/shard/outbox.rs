@@ -42,13 +42,13 @@ impl Outbox {
     }
 
     /// The datagrams behind the first `skipped`.
-    pub(crate) fn iter_from(&self, skipped: usize) -> impl ExactSizeIterator<Item = (Path, &[u8])> + Clone {
+    pub fn iter_from(&self, skipped: usize) -> impl ExactSizeIterator<Item = (Path, &[u8])> + Clone {
         let bytes = |entry: &Entry| &self.bytes[entry.start as usize..entry.end as usize];
         self.datagrams[skipped..].iter().map(move |entry| (entry.path, bytes(entry)))
     }
 
     /// Brings together what leaves from the same address; what goes by one path keeps its order.
-    pub(crate) fn group_by_local(&mut self) {
+    pub fn group_by_local(&mut self) {
         if !self.datagrams.is_sorted_by_key(|entry| entry.path.local) {
             self.datagrams.sort_by_key(|entry| entry.path.local);
         }

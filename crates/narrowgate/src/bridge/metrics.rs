@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use narrowgate_engine::{handle::ShardHandle, shard::stats::Counter};
+use narrowgate_engine::shard::stats::{Counter, Gauges};
+use narrowgate_engine_io::handle::ShardHandle;
 use narrowgate_http::metrics::Metric;
 
 use super::Core;
@@ -39,9 +40,7 @@ pub(super) fn collect(shards: &[ShardHandle], core: &Core) -> Vec<Metric> {
         );
     }
     let gauge = |name, help, value: usize| Metric::gauge(name, help, value as f64);
-    let sum = |of: fn(&narrowgate_engine::shard::stats::Gauges) -> usize| {
-        stats.iter().map(|stats| of(&stats.gauges)).sum()
-    };
+    let sum = |of: fn(&Gauges) -> usize| stats.iter().map(|stats| of(&stats.gauges)).sum();
     metrics.push(gauge("narrowgate_sessions", "Established DTLS sessions.", sum(|gauges| gauges.sessions)));
     metrics.push(gauge(
         "narrowgate_handshakes",

@@ -35,12 +35,12 @@ use std::{
 use narrowgate_dtls::ServerConfig;
 use narrowgate_engine::{
     event::{SessionId, ShardCommand, ShardEvent},
-    handle::ShardHandle,
-    io::{
-        driver::{EventSink, RunningShard},
-        socket,
-    },
     shard::ShardConfig,
+};
+use narrowgate_engine_io::{
+    driver::{EventSink, RunningShard},
+    handle::ShardHandle,
+    socket,
 };
 use narrowgate_platform::{
     ids::DeviceId,

@@ -18,9 +18,11 @@ use narrowgate::{bridge::Gateway, feed::Feed};
 use narrowgate_dtls::{CipherSuite, DecoySecret, Random, ServerConfig};
 use narrowgate_engine::{
     event::ShardEvent,
-    handle::{ShardHandle, ShardInputs},
-    io::driver::EventSink,
     shard::{Shard, ShardConfig},
+};
+use narrowgate_engine_io::{
+    driver::EventSink,
+    handle::{ShardHandle, ShardInputs},
 };
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},

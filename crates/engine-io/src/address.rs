@@ -4,31 +4,30 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
+use narrowgate_engine::path::Local;
 use nix::{
     libc,
     sys::socket::{ControlMessage, ControlMessageOwned, SockaddrStorage},
 };
 
-use crate::path::Local;
-
 /// Which addresses a socket has at its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Binding {
+pub(crate) struct Binding {
     /// The socket speaks IPv6, to IPv4 peers too.
-    pub(super) is_v6: bool,
+    pub(crate) is_v6: bool,
     /// It takes datagrams to any address: each must be answered from the address that it was sent to.
-    pub(super) is_wildcard: bool,
+    pub(crate) is_wildcard: bool,
 }
 
 impl Binding {
     /// Of a socket that is bound to this address.
-    pub(super) fn of(bound: SocketAddr) -> Self {
+    pub(crate) fn of(bound: SocketAddr) -> Self {
         Self { is_v6: bound.is_ipv6(), is_wildcard: bound.ip().to_canonical().is_unspecified() }
     }
 }
 
 /// The address of a peer, as everything behind the socket knows it.
-pub(super) fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+pub(crate) fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     if let Some(v4) = address.as_sockaddr_in() {
         return Some(SocketAddr::from((v4.ip(), v4.port())));
     }
@@ -41,7 +40,7 @@ pub(super) fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// The address of a peer, as the socket wants it.
-pub(super) fn address_for(peer: SocketAddr, binding: Binding) -> SockaddrStorage {
+pub(crate) fn address_for(peer: SocketAddr, binding: Binding) -> SockaddrStorage {
     match peer {
         SocketAddr::V4(v4) if binding.is_v6 => {
             SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
@@ -51,7 +50,7 @@ pub(super) fn address_for(peer: SocketAddr, binding: Binding) -> SockaddrStorage
 }
 
 /// Which of our addresses a datagram was sent to, if that is what the control message says.
-pub(super) fn local_of(message: &ControlMessageOwned) -> Option<Local> {
+pub(crate) fn local_of(message: &ControlMessageOwned) -> Option<Local> {
     match message {
         // The local address, which is not the header's where that is a broadcast (ip(7)).
         ControlMessageOwned::Ipv4PacketInfo(info) => {
@@ -65,7 +64,7 @@ pub(super) fn local_of(message: &ControlMessageOwned) -> Option<Local> {
 }
 
 /// Where a datagram is to leave from, as a control message says it.
-pub(super) enum Source {
+pub(crate) enum Source {
     V4(libc::in_pktinfo),
     V6(libc::in6_pktinfo),
 }
@@ -73,7 +72,7 @@ pub(super) enum Source {
 impl Source {
     /// `None` where the kernel chooses. The interface is left to routing except where the address means
     /// nothing without it.
-    pub(super) fn of(local: Local, binding: Binding) -> Option<Self> {
+    pub(crate) fn of(local: Local, binding: Binding) -> Option<Self> {
         let v6 = |address: [u8; 16], scope: u32| {
             let ipi6_addr = libc::in6_addr { s6_addr: address };
             Some(Self::V6(libc::in6_pktinfo { ipi6_addr, ipi6_ifindex: scope }))
@@ -90,7 +89,7 @@ impl Source {
         }
     }
 
-    pub(super) fn control(&self) -> ControlMessage<'_> {
+    pub(crate) fn control(&self) -> ControlMessage<'_> {
         match self {
             Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
             Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),

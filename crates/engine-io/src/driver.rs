@@ -3,6 +3,7 @@
 use std::{
     io,
     net::UdpSocket,
+    os::fd::AsRawFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,17 +14,16 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
-use std::os::fd::AsRawFd;
+use narrowgate_engine::{
+    event::ShardEvent,
+    shard::{Shard, ShardConfig},
+};
 
-use super::{
+use crate::{
     address::Binding,
     clock,
-    mmsg::{BATCH, Mmsg},
-};
-use crate::{
-    event::ShardEvent,
     handle::{Input, ShardHandle, Shared},
-    shard::{Shard, ShardConfig},
+    mmsg::{BATCH, Mmsg},
 };
 
 /// Takes the events of a shard, on the shard's thread. Must not block.

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{
+use narrowgate_engine::{
     event::ShardCommand,
     shard::{Shard, stats::Stats},
 };

@@ -9,11 +9,11 @@
 use std::time::Instant;
 
 #[cfg(feature = "test-hooks")]
-pub(super) use hooked::{advance, now, serve};
+pub(crate) use hooked::{advance, now, serve};
 
 /// The time.
 #[cfg(not(feature = "test-hooks"))]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
@@ -40,7 +40,7 @@ mod hooked {
     /// The time that stands still, if it does: where it began, and milliseconds that it was moved by.
     static STOPPED: OnceLock<(Instant, AtomicU64)> = OnceLock::new();
 
-    pub(in crate::io) fn now() -> Instant {
+    pub(crate) fn now() -> Instant {
         match STOPPED.get() {
             Some((start, moved_ms)) => *start + Duration::from_millis(moved_ms.load(Ordering::SeqCst)),
             None => Instant::now(),
@@ -48,7 +48,7 @@ mod hooked {
     }
 
     /// Moves the time that stands still.
-    pub(in crate::io) fn advance(by: Duration) {
+    pub(crate) fn advance(by: Duration) {
         if let Some((_, moved_ms)) = STOPPED.get() {
             moved_ms.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
         }
@@ -58,7 +58,7 @@ mod hooked {
     ///
     /// # Errors
     /// When the variable holds no loopback address, or it cannot be bound.
-    pub(in crate::io) fn serve(handle: &ShardHandle) -> io::Result<()> {
+    pub(crate) fn serve(handle: &ShardHandle) -> io::Result<()> {
         let Ok(address) = std::env::var(VARIABLE) else { return Ok(()) };
         let address: SocketAddr = address.parse().map_err(io::Error::other)?;
         if !address.ip().is_loopback() || handle.shard() != 0 {

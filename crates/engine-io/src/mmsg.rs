@@ -5,6 +5,13 @@ use std::{
     os::fd::AsRawFd,
 };
 
+use narrowgate_engine::{
+    path::{Local, Path},
+    shard::{
+        outbox::Outbox,
+        stats::{Counter, Stats},
+    },
+};
 use nix::{
     errno::Errno,
     libc,
@@ -14,23 +21,16 @@ use nix::{
     },
 };
 
-use super::address::{Binding, Source, address_for, local_of, peer_of};
-use crate::{
-    path::{Local, Path},
-    shard::{
-        outbox::Outbox,
-        stats::{Counter, Stats},
-    },
-};
+use crate::address::{Binding, Source, address_for, local_of, peer_of};
 
 /// Datagrams per system call: most of the gain of batching, and a buffer that stays in the cache.
-pub(super) const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// Longest datagram taken: a whole DTLS record of 2^14 bytes with header, expansion and some room.
 const DATAGRAM_BYTES_MAX: usize = 17 * 1024;
 
 /// Buffers and headers for batches of datagrams through one socket.
-pub(super) struct Mmsg {
+pub(crate) struct Mmsg {
     binding: Binding,
     buffer: Box<[u8]>,
     receive_headers: MultiHeaders<SockaddrStorage>,
@@ -51,7 +51,7 @@ struct Received {
 
 impl Mmsg {
     /// For a socket with this binding.
-    pub(super) fn new(binding: Binding) -> Self {
+    pub(crate) fn new(binding: Binding) -> Self {
         Self {
             binding,
             buffer: vec![0; BATCH * DATAGRAM_BYTES_MAX].into_boxed_slice(),
@@ -66,7 +66,7 @@ impl Mmsg {
     }
 
     /// Receives a batch; returns the number of datagrams, 0 when none waits.
-    pub(super) fn receive(&mut self, socket: &impl AsRawFd, stats: &mut Stats) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: &impl AsRawFd, stats: &mut Stats) -> io::Result<usize> {
         self.received.clear();
         if self.binding.is_wildcard {
             // The kernel leaves in each header how much of the room for control messages it used, and takes
@@ -95,7 +95,7 @@ impl Mmsg {
     }
 
     /// The datagrams of the last batch, to be changed in place.
-    pub(super) fn datagrams(&mut self) -> impl Iterator<Item = (Path, &mut [u8])> {
+    pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (Path, &mut [u8])> {
         self.received
             .iter()
             .zip(self.buffer.chunks_exact_mut(DATAGRAM_BYTES_MAX))
@@ -104,7 +104,7 @@ impl Mmsg {
 
     /// Receives one datagram with its control messages, which tell how many the kernel dropped so far; returns how
     /// many were received. (For a socket with one address `recvmmsg` goes without control messages.)
-    pub(super) fn receive_one_with_drops(
+    pub(crate) fn receive_one_with_drops(
         &mut self,
         socket: &impl AsRawFd,
         stats: &mut Stats,
@@ -135,7 +135,7 @@ impl Mmsg {
     /// Sends everything in `outbox` and clears it, each datagram from its path's own end. What the kernel
     /// does not take is dropped and counted: the peer's or our retransmission makes up for it, as for any
     /// lost datagram.
-    pub(super) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
+    pub(crate) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
         if self.binding.is_wildcard {
             // One system call has one source.
             outbox.group_by_local();

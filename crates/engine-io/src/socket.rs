@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::address::Binding;
+use crate::address::Binding;
 
 /// Kernel buffers asked for, bytes: a second of 10,000 datagrams per second. The kernel may grant less (`net.core.rmem_max`).
 const BUFFER_BYTES: usize = 8 << 20;

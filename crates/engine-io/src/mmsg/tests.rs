@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::io::socket;
+use crate::socket;
 
 /// A socket as a shard has it.
 fn bound(address: &str) -> (UdpSocket, Mmsg) {
