@@ -1,0 +1,334 @@
+//! Data directories of every format that this program opens, each as the program of its time made it:
+//! `tests/formats/N` is one whose registry has format N, and `reads.txt` in it says what it must read as.
+//!
+//! A new format gets a directory of its own, made by this file's program while that format is the present one:
+//!
+//! ```text
+//! NARROWGATE_MAKE_FORMAT=crates/adapters/tests/formats/N \
+//!     cargo test -p narrowgate-adapters --test formats makes_a_directory
+//! ```
+//!
+//! The older ones are never made anew.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
+use narrowgate_platform::{
+    ids::{DEFAULT_OU, DeviceId, DeviceName},
+    model::{
+        credential::CredentialLookup,
+        device::{Device, DeviceState, NewDevice},
+        log::LogEntry,
+        overview::OverviewQuery,
+        product::{DynamicActivation, Product},
+    },
+    paging::{Page, Part},
+    ports::{DeviceQuery, HistoryQuery, Issued, Store, Write},
+    secret::Secret,
+    testing::{
+        block_on,
+        store::fixtures::{
+            append, at, issue, login, presence, product, refusal, report, report_arriving, resumed, shown,
+            write,
+        },
+    },
+};
+use rusqlite::Connection;
+
+/// Where to make a directory of the present format.
+const MAKE: &str = "NARROWGATE_MAKE_FORMAT";
+/// What a directory must read as.
+const READS: &str = "reads.txt";
+/// A day, in seconds.
+const DAY: i64 = 86_400;
+
+fn formats() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats");
+    let mut formats: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    formats.sort();
+    formats
+}
+
+/// A copy that may be opened: what is checked in has not the permissions of a data directory.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, target) = {
+            let entry = entry.unwrap();
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if path.is_dir() {
+            copy(&path, &target);
+        } else if path.file_name().is_some_and(|name| name != READS) {
+            fs::copy(&path, &target).unwrap();
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+}
+
+fn open(data: &Path) -> SqliteStore {
+    SqliteStore::open(SqliteOptions::new(data)).expect("the directory is in order")
+}
+
+/// Two products; devices in every state, one of them damaged; reports of two days; logs and refusals.
+fn fill(data: &Path) {
+    let store = open(data);
+    let dynamic_activation =
+        DynamicActivation { enabled: true, ends_at: Some(at(90 * DAY)), quota_per_hour: 7 };
+    let model_json = Some(r#"{"measurepoints":[{"identifier":"temp","type":"double"}]}"#.to_owned());
+    let meters = Product { dynamic_activation, model_json, name: "Zähler".to_owned(), ..product("meters") };
+    let off = Product { ou: DEFAULT_OU.to_owned(), enabled: false, ..product("off") };
+    for product in [&meters, &Product { enabled: true, ..off.clone() }] {
+        block_on(store.create_product(product.clone())).unwrap();
+    }
+    let device = |product_key: &str, key: &str| {
+        let new = NewDevice {
+            product_key: product_key.to_owned(),
+            device_key: key.to_owned(),
+            device_secret: Secret::new(format!("secret of {key}")),
+            asset_id: format!("{:0>8}", key.replace('-', "")),
+            name: format!("the {key}"),
+        };
+        block_on(store.create_devices(vec![new], at(0))).unwrap().remove(0).unwrap().id
+    };
+    let keys = ["inactive", "online", "offline", "disabled", "reset", "issued", "damaged"];
+    let [_inactive, online, offline, disabled, reset, issued, damaged] =
+        keys.map(|key| device("meters", key));
+    let other = device("off", "other");
+    let gone = device("meters", "gone");
+
+    let of_all = [online, offline, disabled, reset, damaged, other];
+    append(&store, of_all.into_iter().zip(1..).map(|(device, n)| login(device, at(n))).collect());
+    for (device, n) in of_all.into_iter().zip(10..) {
+        append(&store, vec![report(device, at(n), r#"{"temp":21.50,"power":7}"#)]);
+        append(&store, vec![resumed(device, at(n - 5), r#"{"temp":-1}"#)]);
+    }
+    append(&store, vec![presence(offline, DeviceState::Offline, at(400), "silent for 300 s")]);
+    append(&store, vec![Write::Seen { device: online, at: at(500) }]);
+    append(
+        &store,
+        vec![Write::Log(refusal(Some(online), None, at(501))), Write::Log(shown(online, at(502)))],
+    );
+    append(
+        &store,
+        (0..3).map(|n| Write::Log(refusal(None, Some("nobody's \u{fffd}"), at(510 + n)))).collect(),
+    );
+    // The second day: one report is late, one message is from a clock that is wrong.
+    append(
+        &store,
+        vec![report(online, at(DAY + 1), r#"{"temp":{"value":19,"quality":1},"state":"running"}"#)],
+    );
+    append(&store, vec![report_arriving(online, at(600), at(DAY + 2), r#"{"late":true}"#)]);
+    append(&store, vec![report(offline, at(DAY + 3), r#"{"temp":3}"#), login(offline, at(DAY + 3))]);
+    append(&store, vec![presence(offline, DeviceState::Offline, at(DAY + 4), "closed by the device")]);
+    assert_eq!(issue(&store, issued, "an issued secret", at(DAY + 5)), Issued::Done);
+    assert_eq!(issue(&store, online, "not to be", at(DAY + 6)), Issued::AlreadyActivated);
+    block_on(store.set_device_enabled(disabled, false, at(DAY + 7))).unwrap();
+    block_on(store.reset_device(reset, Secret::new("a second secret".into()), at(DAY + 8))).unwrap();
+    block_on(store.rename_device(online, "another name".into(), at(DAY + 9))).unwrap();
+    block_on(store.delete_device(gone, at(DAY + 10))).unwrap();
+    block_on(store.update_product(off)).unwrap();
+    write(&store, report(damaged, at(DAY + 11), r#"{"temp":1}"#));
+    write(&store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
+    block_on(store.close()).unwrap();
+    drop(store);
+
+    let registry = Connection::open(data.join("registry.db")).unwrap();
+    let hurt = "UPDATE devices SET name = 'x' WHERE device_key = 'damaged'";
+    assert_eq!(registry.execute(hurt, []).unwrap(), 1);
+    let hurt = "UPDATE log SET peer = 'x' WHERE device = 2 AND event = 'login'";
+    assert_eq!(registry.execute(hurt, []).unwrap(), 1);
+    registry.close().unwrap();
+    let messages = Connection::open(data.join("messages/2026-01-02.db")).unwrap();
+    let hurt = r#"UPDATE messages SET points = '{"temp":9}' WHERE points = '{"temp":1}'"#;
+    assert_eq!(messages.execute(hurt, []).unwrap(), 1);
+    messages.close().unwrap();
+}
+
+/// All that can be read, one thing in a line. Only of what every format has.
+fn reads(store: &SqliteStore) -> String {
+    let mut out = String::new();
+    for found in block_on(store.products()).unwrap() {
+        let product = found.expect("no product is damaged");
+        let Product { ou, product_key, name, secret, dynamic_activation, enabled, model_json, created } =
+            product;
+        let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
+        let ends_at = ends_at.map(|end| end.0);
+        writeln!(
+            out,
+            "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
+             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}",
+            secret.expose(),
+            created.0
+        )
+        .unwrap();
+    }
+    let mut names = vec![("meters".to_owned(), "unknown".to_owned())];
+    let mut ids = Vec::new();
+    for found in block_on(store.devices(DeviceQuery { limit: 100, ..DeviceQuery::default() })).unwrap() {
+        match found {
+            Ok(device) => {
+                names.push((device.product_key.clone(), device.device_key.clone()));
+                ids.push(device.id);
+                device_line(&mut out, &device);
+            }
+            Err(damaged) => {
+                ids.push(damaged.id);
+                let (product_key, device_key) = (damaged.product_key, damaged.device_key);
+                names.push((product_key.clone().unwrap(), device_key.clone()));
+                writeln!(
+                    out,
+                    "device {} damaged {product_key:?} {device_key} {}",
+                    damaged.id.0, damaged.what
+                )
+                .unwrap();
+            }
+        }
+    }
+    for (product_key, device_key) in names {
+        let name = DeviceName { product_key, device_key };
+        write!(out, "credentials {}/{} ", name.product_key, name.device_key).unwrap();
+        match block_on(store.credentials(&name.product_key, &name.device_key)) {
+            Ok(CredentialLookup::Found(found)) => writeln!(
+                out,
+                "device={} asset={} secret={:?} version={} enabled={} activated={} product={:?} enabled={}",
+                found.device.0,
+                found.asset_id,
+                found.device_secret.expose(),
+                found.secret_version,
+                found.device_enabled,
+                found.activated,
+                found.product_secret.expose(),
+                found.product_enabled
+            )
+            .unwrap(),
+            Ok(CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown) => {
+                out += "unknown\n";
+            }
+            Err(error) => writeln!(out, "{error}").unwrap(),
+        }
+    }
+    for id in ids {
+        of_device(&mut out, store, id);
+    }
+    log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
+    let mut online: Vec<_> = block_on(store.online_devices()).unwrap();
+    online.sort_by_key(|online| online.device);
+    for online in online {
+        writeln!(out, "online {} lifetime={}", online.device.0, online.lifetime_s).unwrap();
+    }
+    let overview = block_on(store.overview(OverviewQuery { now: at(DAY + 20), products_max: 10 })).unwrap();
+    writeln!(
+        out,
+        "overview {:?} minute={} hour={} refusals={:?}",
+        overview.devices, overview.reports_last_minute, overview.reports_last_hour, overview.refusals
+    )
+    .unwrap();
+    out
+}
+
+fn device_line(out: &mut String, device: &Device) {
+    let Device { id, ou, product_key, device_key, asset_id, name, enabled, state, created, .. } = device;
+    let Device { active_time, last_online_time, last_offline_time, last_seen_time, lifetime_s, .. } = device;
+    let [active, online, offline, seen] = [active_time, last_online_time, last_offline_time, last_seen_time]
+        .map(|time| time.map(|time| time.0));
+    writeln!(
+        out,
+        "device {} {product_key}/{device_key} {ou} {asset_id} {name:?} enabled={enabled} {state:?} \
+         created={} active={active:?} online={online:?} offline={offline:?} seen={seen:?} lifetime={lifetime_s:?}",
+        id.0, created.0
+    )
+    .unwrap();
+}
+
+/// Latest values, history (in small pages), log and presence of a device.
+fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
+    let latest = block_on(store.points_latest(id)).unwrap();
+    for value in &latest.items {
+        writeln!(out, "latest {} {} {} at {}", id.0, value.point, value.value.get(), value.time.0).unwrap();
+    }
+    let mut after = None;
+    loop {
+        let query = HistoryQuery { after, limit: 2, ..HistoryQuery::default() };
+        let page = block_on(store.points_history(id, query)).unwrap();
+        for value in &page.items {
+            writeln!(out, "history {} {} {} at {}", id.0, value.point, value.value.get(), value.time.0)
+                .unwrap();
+        }
+        if let Some(what) = page.damaged.first {
+            writeln!(out, "history {} damaged: {what}", id.0).unwrap();
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    log_lines(out, &format!("log {}", id.0), &block_on(store.device_log(id, Part::first(100))).unwrap());
+    for change in block_on(store.presence_history(id, 100)).unwrap() {
+        writeln!(out, "presence {} {:?} {:?} at {}", id.0, change.state, change.cause, change.at.0).unwrap();
+    }
+}
+
+fn log_lines(out: &mut String, of: &str, page: &Page<LogEntry>) {
+    for LogEntry { time, device, identity, event, reason, code, peer, detail } in &page.items {
+        let device = device.map(|device| device.0);
+        writeln!(
+            out,
+            "{of} at {} device={device:?} {event:?} {identity:?} {reason:?} {code:?} {peer:?} {detail:?}",
+            time.0
+        )
+        .unwrap();
+    }
+    if let Some(what) = &page.damaged.first {
+        writeln!(out, "{of} damaged {}: {what}", page.damaged.count).unwrap();
+    }
+}
+
+#[test]
+fn makes_a_directory_of_the_present_format_where_it_is_told() {
+    let Some(folder) = env::var_os(MAKE).map(PathBuf::from) else { return };
+    // Relative to where the command was given: tests run in their crate's folder.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
+    assert!(!folder.exists(), "a format that exists is never made anew");
+    fill(&folder);
+    let copied = tempfile::tempdir().unwrap();
+    copy(&folder, &copied.path().join("data"));
+    fs::write(folder.join(READS), reads(&open(&copied.path().join("data")))).unwrap();
+    fs::remove_file(folder.join("narrowgate.lock")).unwrap();
+}
+
+#[test]
+fn a_directory_of_every_format_opens_and_reads_as_it_was_written() {
+    let formats = formats();
+    assert!(!formats.is_empty());
+    for format in formats {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        copy(&format, &data);
+        let right = fs::read_to_string(format.join(READS)).unwrap();
+        let store = open(&data);
+        similar(&reads(&store), &right, &format);
+        block_on(store.close()).unwrap();
+        drop(store);
+        similar(&reads(&open(&data)), &right, &format);
+    }
+}
+
+/// Tells the first line that differs.
+fn similar(found: &str, right: &str, format: &Path) {
+    for (found, right) in found.lines().zip(right.lines()) {
+        assert_eq!(found, right, "{}", format.display());
+    }
+    assert_eq!(found.lines().count(), right.lines().count(), "{}", format.display());
+}
