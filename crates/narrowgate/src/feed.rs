@@ -12,7 +12,7 @@ use std::sync::Arc;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::log::Reason,
-    service::registry::Registry,
+    service::Operator,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -144,7 +144,7 @@ impl Subscription {
     /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
     /// listener costs the bridge more than another, and none changes the order. Events of devices that were
     /// deleted since are left out; where the store cannot say whose it is, the event comes without keys.
-    pub async fn next_named(&mut self, registry: &Registry) -> Next {
+    pub async fn next_named(&mut self, registry: &Operator) -> Next {
         loop {
             let event = match self.next().await {
                 Next::Event(event) => event,

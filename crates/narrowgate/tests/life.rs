@@ -29,7 +29,7 @@ use narrowgate_platform::{
         presence::{Tracker, Transition},
     },
     secret::Secret,
-    service::registry::{NewDeviceRequest, NewProduct, Registry},
+    service::{NewDeviceRequest, NewProduct, Operator},
     testing::{ManualClock, SeededEntropy, block_on},
 };
 
@@ -76,8 +76,8 @@ impl Server {
         }
     }
 
-    fn registry(&self) -> Registry {
-        Registry::new(self.store.clone(), self.clock.clone(), self.entropy.clone())
+    fn registry(&self) -> Operator {
+        Operator::new(self.store.clone(), self.clock.clone(), self.entropy.clone())
     }
 
     fn advance(&mut self, by: Duration) {

@@ -235,7 +235,7 @@ mod tests {
     use narrowgate_platform::{
         ports::Store,
         secret::Secret,
-        service::registry::{NewDeviceRequest, NewProduct, Registry},
+        service::{NewDeviceRequest, NewProduct, Operator},
     };
 
     use super::*;
@@ -248,7 +248,7 @@ mod tests {
     async fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Registry::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(SystemEntropy));
+        let registry = Operator::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(SystemEntropy));
         let product = registry.create_product(NewProduct { name: "meter".into(), ..NewProduct::default() });
         let product_key = product.await.unwrap().product_key;
         let new = NewDeviceRequest {

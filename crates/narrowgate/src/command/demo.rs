@@ -3,10 +3,7 @@
 use narrowgate_platform::{
     rules::psk::psk,
     secret::Secret,
-    service::{
-        registry::{NewDeviceRequest, NewProduct, Registry, RegistryError},
-        rows::ProductRow,
-    },
+    service::{NewDeviceRequest, NewProduct, Operator, ServiceError, rows::ProductRow},
 };
 use serde::Serialize;
 
@@ -84,7 +81,7 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
 }
 
 /// Makes the product and its devices where they are missing; returns the product's key.
-async fn prepare(registry: &Registry) -> Result<String, RegistryError> {
+async fn prepare(registry: &Operator) -> Result<String, ServiceError> {
     let products = registry.products().await?;
     let mut intact = products.into_iter().filter_map(|row| match row {
         ProductRow::Intact(product) => Some(product),
@@ -108,14 +105,14 @@ async fn prepare(registry: &Registry) -> Result<String, RegistryError> {
             ..NewDeviceRequest::default()
         };
         match registry.create_device(new).await {
-            Ok(_) | Err(RegistryError::Exists { .. }) => {}
+            Ok(_) | Err(ServiceError::Exists { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(product_key)
 }
 
-async fn describe(server: &Server, product_key: String) -> Result<Demo, RegistryError> {
+async fn describe(server: &Server, product_key: String) -> Result<Demo, ServiceError> {
     let registry = &server.registry;
     let meter = registry.resolve(&product_key, Some(METER)).await?;
     let own = registry.device_secret(&meter).await?;
@@ -149,10 +146,10 @@ fn device(
     }
 }
 
-fn cannot_prepare(error: &RegistryError) -> Failure {
+fn cannot_prepare(error: &ServiceError) -> Failure {
     let failure = Failure::failed("cannot make the devices of the demonstration").reason(error);
     match error {
-        RegistryError::Missing { .. } => failure.hint(
+        ServiceError::Missing { .. } => failure.hint(
             "another product has devices of these names: use a data directory of its own, --data /tmp/demo",
         ),
         _ => failure.hint(error.hint().unwrap_or("look at the data directory")),

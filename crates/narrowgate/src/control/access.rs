@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_platform::{ports::Store, service::registry::Registry};
+use narrowgate_platform::{ports::Store, service::Operator};
 use serde_json::value::RawValue;
 
 use super::{
@@ -38,7 +38,7 @@ pub(crate) enum Access {
 
 /// The store, opened by this process.
 pub(crate) struct OwnStore {
-    registry: Registry,
+    registry: Operator,
     store: Arc<dyn Store>,
     host: Host,
     runtime: tokio::runtime::Runtime,
@@ -146,7 +146,7 @@ impl OwnStore {
     fn new(store: Arc<dyn Store>, config: &Config) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
-        let registry = Registry::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let registry = Operator::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
         Ok(Self { registry, store, host, runtime })
     }

@@ -6,12 +6,8 @@ use narrowgate_platform::{
     ports::{HistoryQuery, StoreError},
     secret::Secret,
     service::{
-        registry::{
-            DeviceList, Found, ImportRow as NewRow, NewDeviceRequest, NewProduct, Paging, ProductPatch,
-            Registry, RegistryError, id_of,
-        },
-        rows::DeviceRow,
-        view::ShownState,
+        DeviceList, Found, ImportRow as NewRow, NewDeviceRequest, NewProduct, Operator, Paging, ProductPatch,
+        ServiceError, id_of, rows::DeviceRow, view::ShownState,
     },
 };
 use serde::Serialize;
@@ -43,7 +39,7 @@ pub(crate) enum Effect {
 ///
 /// # Errors
 /// In an operator's words, with the exit code.
-pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+pub(crate) async fn execute(registry: &Operator, request: Request) -> Result<Outcome, Failure> {
     let named = Named::of(&request);
     match (dispatch(registry, request).await, named) {
         (Err(failure), Some(named)) => Err(named.explain(registry, failure).await),
@@ -51,7 +47,7 @@ pub(crate) async fn execute(registry: &Registry, request: Request) -> Result<Out
     }
 }
 
-async fn dispatch(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+async fn dispatch(registry: &Operator, request: Request) -> Result<Outcome, Failure> {
     match request {
         Request::CreateProduct { .. }
         | Request::Products
@@ -71,7 +67,7 @@ async fn dispatch(registry: &Registry, request: Request) -> Result<Outcome, Fail
 ///
 /// # Errors
 /// The store cannot be read at all.
-pub(crate) async fn summary(registry: &Registry) -> Result<String, Failure> {
+pub(crate) async fn summary(registry: &Operator) -> Result<String, Failure> {
     let list = DeviceList { limit: 1000, ..DeviceList::default() };
     let read = async { Ok((registry.products().await?, registry.devices(&list).await?)) };
     match read.await {
@@ -85,14 +81,14 @@ pub(crate) async fn summary(registry: &Registry) -> Result<String, Failure> {
             let damaged = damaged.map(|what| format!("; DAMAGED: {what} (docs/operating.md, Damage)"));
             Ok(format!("{}, {devices}{}", counted(products.len(), "product"), damaged.unwrap_or_default()))
         }
-        Err(RegistryError::Store(StoreError::Damaged(what))) => {
+        Err(ServiceError::Store(StoreError::Damaged(what))) => {
             Ok(format!("DAMAGED: {what}; restore a backup"))
         }
         Err(error) => Err(failed("cannot read the registry")(error)),
     }
 }
 
-async fn on_products(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+async fn on_products(registry: &Operator, request: Request) -> Result<Outcome, Failure> {
     match request {
         Request::CreateProduct {
             name,
@@ -157,7 +153,7 @@ async fn on_products(registry: &Registry, request: Request) -> Result<Outcome, F
     }
 }
 
-async fn on_many(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+async fn on_many(registry: &Operator, request: Request) -> Result<Outcome, Failure> {
     match request {
         Request::CreateDevice { product_key, device_key, device_secret, name } => {
             let device_secret = device_secret.map(secret);
@@ -187,7 +183,7 @@ async fn on_many(registry: &Registry, request: Request) -> Result<Outcome, Failu
     }
 }
 
-async fn on_one(registry: &Registry, request: Request) -> Result<Outcome, Failure> {
+async fn on_one(registry: &Operator, request: Request) -> Result<Outcome, Failure> {
     match request {
         Request::Device { device } => {
             let device = resolve(registry, &device, "cannot show the device").await?;
@@ -255,13 +251,13 @@ fn paging(limit: u32, cursor: Option<String>) -> Paging {
     Paging { cursor, limit: limit as usize }
 }
 
-async fn resolve(registry: &Registry, name: &DeviceName, task: &'static str) -> Result<Device, Failure> {
+async fn resolve(registry: &Operator, name: &DeviceName, task: &'static str) -> Result<Device, Failure> {
     let (first, second) = name.parts();
     registry.resolve(first, second).await.map_err(failed(task))
 }
 
 /// Also a damaged one.
-async fn find(registry: &Registry, name: &DeviceName, task: &'static str) -> Result<Found, Failure> {
+async fn find(registry: &Operator, name: &DeviceName, task: &'static str) -> Result<Found, Failure> {
     let (first, second) = name.parts();
     registry.find(first, second).await.map_err(failed(task))
 }
@@ -277,11 +273,11 @@ fn closing(answer: &impl Serialize, device: DeviceId, cause: &'static str) -> Re
 }
 
 /// The registry's error under the headline of what was tried.
-pub(super) fn failed(task: &'static str) -> impl Fn(RegistryError) -> Failure {
+pub(super) fn failed(task: &'static str) -> impl Fn(ServiceError) -> Failure {
     move |error| {
         let exit = match &error {
             // A model is a file's content, not an argument.
-            RegistryError::Invalid { field, .. } if *field != "model" => Exit::Usage,
+            ServiceError::Invalid { field, .. } if *field != "model" => Exit::Usage,
             _ => Exit::Failed,
         };
         let failure = Failure::new(exit, task).reason(&error);

@@ -1,7 +1,7 @@
 //! What was probably meant by a name that nothing has: a product's name instead of its key, or the right device
 //! under the wrong product.
 
-use narrowgate_platform::service::{registry::Registry, rows::DeviceRow};
+use narrowgate_platform::service::{Operator, rows::DeviceRow};
 use serde_json::Value;
 
 use super::{DeviceName, Request};
@@ -56,7 +56,7 @@ impl Named {
     }
 
     /// Says in a failure what was meant, where something is found.
-    pub(super) async fn explain(self, registry: &Registry, failure: Failure) -> Failure {
+    pub(super) async fn explain(self, registry: &Operator, failure: Failure) -> Failure {
         let says = |text: &str| failure.parts.iter().any(|(label, said)| label == "reason" && said == text);
         let no_product = says(&format!("there is no product {}", self.product));
         let no_device = self.device.as_deref().is_some_and(|device| {
@@ -76,7 +76,7 @@ impl Named {
     }
 
     /// Products are looked through only when something is wrong.
-    async fn key_of_name(&self, registry: &Registry) -> Option<String> {
+    async fn key_of_name(&self, registry: &Operator) -> Option<String> {
         let products = serde_json::to_value(registry.products().await.ok()?).ok()?;
         let named = |product: &&Value| product["name"] == *self.product;
         let mut keys = products.as_array()?.iter().filter(named).filter_map(|row| row["productKey"].as_str());
@@ -90,7 +90,7 @@ impl Named {
         })
     }
 
-    async fn elsewhere(&self, registry: &Registry) -> Option<String> {
+    async fn elsewhere(&self, registry: &Operator) -> Option<String> {
         let device = self.device.as_deref()?;
         let found = registry.find(device, None).await.ok()?;
         let row = serde_json::to_value(DeviceRow::from(&found)).ok()?;

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use narrowgate_platform::service::registry::Registry;
+use narrowgate_platform::service::Operator;
 
 use super::{
     CONNECTIONS_MAX, LINE_BYTES_MAX, Reply, Request, SILENCE_MAX,
@@ -38,7 +38,7 @@ const STOP_MAX: Duration = Duration::from_secs(1);
 
 /// What the socket serves from.
 pub(crate) struct Service {
-    pub(crate) registry: Registry,
+    pub(crate) registry: Operator,
     pub(crate) feed: Feed,
     pub(crate) host: Host,
     /// Carries what a request changed to the sessions.
@@ -219,7 +219,7 @@ struct Filter {
 impl Filter {
     /// For a product and a device that exist: whoever mistypes a key would wait for ever.
     async fn new(
-        registry: &Registry,
+        registry: &Operator,
         product_key: Option<String>,
         device_key: Option<String>,
     ) -> Result<Self, Failure> {

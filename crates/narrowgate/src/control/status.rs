@@ -9,10 +9,7 @@ use std::{
 use narrowgate_platform::{
     ids::UnixMillis,
     ports::StoreError,
-    service::{
-        fleet::FleetView,
-        registry::{Registry, RegistryError},
-    },
+    service::{Operator, ServiceError, fleet::FleetView},
 };
 use serde::Serialize;
 
@@ -57,15 +54,15 @@ struct Disk {
 ///
 /// # Errors
 /// The store is damaged.
-pub(super) async fn collect(registry: &Registry, host: &Host) -> Result<Outcome, Failure> {
+pub(super) async fn collect(registry: &Operator, host: &Host) -> Result<Outcome, Failure> {
     put_together(registry.overview().await, host)
 }
 
 /// A store that cannot work now, as on a full disk, hinders only what it would have counted.
-fn put_together(counted: Result<FleetView, RegistryError>, host: &Host) -> Result<Outcome, Failure> {
+fn put_together(counted: Result<FleetView, ServiceError>, host: &Host) -> Result<Outcome, Failure> {
     let (fleet, unreadable) = match counted {
         Ok(fleet) => (Some(fleet), None),
-        Err(RegistryError::Store(StoreError::Unavailable(reason))) => (None, Some(reason)),
+        Err(ServiceError::Store(StoreError::Unavailable(reason))) => (None, Some(reason)),
         Err(error) => return Err(failed("cannot count the devices")(error)),
     };
     done(&Status {
@@ -123,12 +120,12 @@ mod tests {
             refused_by_store: Box::new(|| None),
         };
         let data = tempfile::tempdir().unwrap();
-        let full = RegistryError::Store(StoreError::Unavailable("the disk is full".into()));
+        let full = ServiceError::Store(StoreError::Unavailable("the disk is full".into()));
         let answer = put_together(Err(full), &host(data.path())).unwrap().answer;
         let answer: serde_json::Value = serde_json::from_str(answer.get()).unwrap();
         assert_eq!((&answer["unreadable"], &answer["since"]), (&"the disk is full".into(), &7.into()));
         assert!(answer["disk"]["freeBytes"].as_u64().is_some_and(|bytes| bytes > 0), "{answer}");
-        let damaged = RegistryError::Store(StoreError::Damaged("a page".into()));
+        let damaged = ServiceError::Store(StoreError::Damaged("a page".into()));
         assert!(put_together(Err(damaged), &host(data.path())).is_err());
     }
 

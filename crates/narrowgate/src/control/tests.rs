@@ -9,7 +9,7 @@ use std::{
 };
 
 use narrowgate_adapters::memory::MemoryStore;
-use narrowgate_platform::{ids::UnixMillis, service::registry::Registry};
+use narrowgate_platform::{ids::UnixMillis, service::Operator};
 use serde_json::{Value, value::RawValue};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -34,8 +34,8 @@ struct Served {
     task: JoinHandle<()>,
 }
 
-fn registry() -> Registry {
-    Registry::new(Arc::new(MemoryStore::default()), Arc::new(SystemClock), Arc::new(SystemEntropy))
+fn registry() -> Operator {
+    Operator::new(Arc::new(MemoryStore::default()), Arc::new(SystemClock), Arc::new(SystemEntropy))
 }
 
 impl Served {

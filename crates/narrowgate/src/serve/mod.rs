@@ -20,7 +20,7 @@ use std::{
 use narrowgate_http::{About, Health, Phase};
 use narrowgate_platform::{
     ports::{Clock as _, Store},
-    service::registry::Registry,
+    service::Operator,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -49,7 +49,7 @@ type SharedGateway = Arc<RwLock<Option<Gateway>>>;
 
 /// A server that serves.
 pub(crate) struct Server {
-    pub(crate) registry: Registry,
+    pub(crate) registry: Operator,
     pub(crate) feed: Feed,
     /// Where devices connect.
     pub(crate) dtls: SocketAddr,
@@ -111,11 +111,11 @@ impl Server {
         let dtls = gateway.dtls_address();
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
-        let registry = Registry::new(store.clone(), clock.clone(), entropy.clone());
+        let registry = Operator::new(store.clone(), clock.clone(), entropy.clone());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let (stopping, stop) = watch::channel(false);
         let service = Service {
-            registry: Registry::new(store.clone(), clock, entropy),
+            registry: Operator::new(store.clone(), clock, entropy),
             feed: feed.clone(),
             host: Host {
                 since: Some(since),

@@ -29,7 +29,7 @@ use narrowgate_platform::{
     model::device::DeviceState,
     ports::{Clock, Entropy, Store, Write},
     secret::Secret,
-    service::registry::{NewDeviceRequest, NewProduct, Registry},
+    service::{NewDeviceRequest, NewProduct, Operator},
     testing::{SeededEntropy, block_on},
 };
 use narrowgate_sim::{
@@ -259,13 +259,13 @@ impl World {
     }
 
     /// Does something with the registry, in the runtime of the server.
-    fn administer<T>(&self, act: impl FnOnce(Registry) -> T) -> T {
+    fn administer<T>(&self, act: impl FnOnce(Operator) -> T) -> T {
         let server = self.server.as_ref().expect("operators work while the server runs");
         // Operators wait for the store; here they find it free.
         let store: Arc<dyn Store> = self.store.durable();
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (self.clock.clone(), self.entropy.clone());
         let _inside = server.runtime.enter();
-        server.runtime.block_on(async { act(Registry::new(store, clock, entropy)) })
+        server.runtime.block_on(async { act(Operator::new(store, clock, entropy)) })
     }
 
     fn device<T>(&self, number: u32, read: impl FnOnce(DeviceId) -> T) -> T {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_platform::{ids::DeviceId, service::registry::ProductPatch};
+use narrowgate_platform::{ids::DeviceId, service::ProductPatch};
 use narrowgate_sim::net::Packet;
 
 use super::{PRODUCTS, SERVER, World, block_on_ready};

@@ -1,6 +1,6 @@
 //! Products: create, show, change.
 
-use super::{Registry, RegistryError, checked, checked_or_new};
+use super::{Operator, ServiceError, checked, checked_or_new};
 use crate::{
     ids::{DEFAULT_OU, UnixMillis},
     model::{
@@ -52,12 +52,12 @@ pub struct ProductPatch {
     pub model_json: Option<Option<String>>,
 }
 
-impl Registry {
+impl Operator {
     /// Creates a product.
     ///
     /// # Errors
     /// `Invalid` for a name, key, secret, end or model that is not acceptable; `Exists` where the key is taken.
-    pub async fn create_product(&self, new: NewProduct) -> Result<ProductCreated, RegistryError> {
+    pub async fn create_product(&self, new: NewProduct) -> Result<ProductCreated, ServiceError> {
         check_name(&new.name)?;
         let product_key = match new.product_key {
             Some(product_key) => {
@@ -104,7 +104,7 @@ impl Registry {
     ///
     /// # Errors
     /// Only the store's.
-    pub async fn products(&self) -> Result<Vec<ProductRow>, RegistryError> {
+    pub async fn products(&self) -> Result<Vec<ProductRow>, ServiceError> {
         Ok(self.store.products().await?.iter().map(ProductRow::from).collect())
     }
 
@@ -112,7 +112,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` where there is none.
-    pub async fn product(&self, product_key: &str) -> Result<ProductView, RegistryError> {
+    pub async fn product(&self, product_key: &str) -> Result<ProductView, ServiceError> {
         Ok(ProductView::full(&self.existing_product(product_key).await?))
     }
 
@@ -124,7 +124,7 @@ impl Registry {
         &self,
         product_key: &str,
         patch: ProductPatch,
-    ) -> Result<ProductView, RegistryError> {
+    ) -> Result<ProductView, ServiceError> {
         let mut product = self.existing_product(product_key).await?;
         let now = self.clock.now();
         if let Some(name) = patch.name {
@@ -156,26 +156,26 @@ impl Registry {
     }
 }
 
-fn check_name(name: &str) -> Result<(), RegistryError> {
+fn check_name(name: &str) -> Result<(), ServiceError> {
     let result = if name.is_empty() { Err(names::NameError::Empty) } else { names::check_display_name(name) };
     checked("name", result)
 }
 
-fn check_end(ends_at: Option<UnixMillis>, now: UnixMillis) -> Result<(), RegistryError> {
+fn check_end(ends_at: Option<UnixMillis>, now: UnixMillis) -> Result<(), ServiceError> {
     match ends_at {
         Some(ends_at) if ends_at <= now => {
-            Err(RegistryError::Invalid { field: "endsAt", message: "lies in the past".to_owned() })
+            Err(ServiceError::Invalid { field: "endsAt", message: "lies in the past".to_owned() })
         }
         _ => Ok(()),
     }
 }
 
-fn check_model(model_json: Option<&str>) -> Result<(), RegistryError> {
+fn check_model(model_json: Option<&str>) -> Result<(), ServiceError> {
     let Some(json) = model_json else { return Ok(()) };
     match ThingModel::parse(json) {
         Ok(_) => Ok(()),
         Err(fault) => {
-            Err(RegistryError::Invalid { field: "model", message: format!("is not acceptable: {fault}") })
+            Err(ServiceError::Invalid { field: "model", message: format!("is not acceptable: {fault}") })
         }
     }
 }
@@ -184,12 +184,12 @@ fn check_model(model_json: Option<&str>) -> Result<(), RegistryError> {
 mod tests {
     use super::*;
     use crate::{
-        service::registry::fake::{NOW, registry},
+        service::fake::{NOW, operator},
         testing::block_on,
     };
 
-    fn create(registry: &Registry, new: NewProduct) -> Result<ProductCreated, RegistryError> {
-        block_on(registry.create_product(new))
+    fn create(operator: &Operator, new: NewProduct) -> Result<ProductCreated, ServiceError> {
+        block_on(operator.create_product(new))
     }
 
     fn named(name: &str) -> NewProduct {
@@ -198,44 +198,44 @@ mod tests {
 
     #[test]
     fn a_new_product_has_a_generated_key_and_secret_and_no_dynamic_activation() {
-        let registry = registry();
-        let created = create(&registry, named("meters")).expect("it is valid");
+        let operator = operator();
+        let created = create(&operator, named("meters")).expect("it is valid");
         assert_eq!((created.product_key.len(), created.product_secret.expose().len()), (8, 11));
         assert!(!created.dynamic_activation_enabled);
         assert_eq!(created.warnings, [""; 0], "the protocol fixes a generated secret's form");
-        let view = block_on(registry.product(&created.product_key)).expect("it exists");
+        let view = block_on(operator.product(&created.product_key)).expect("it exists");
         assert_eq!(
             (view.name.as_str(), view.enabled, view.dynamic_activation_quota_per_hour),
             ("meters", true, 1000)
         );
         let json = serde_json::to_string(&view).expect("it can be written");
         assert!(!json.contains(created.product_secret.expose()), "{json}");
-        assert_eq!(block_on(registry.products()).expect("it works").len(), 1);
+        assert_eq!(block_on(operator.products()).expect("it works").len(), 1);
     }
 
     #[test]
     fn an_imported_product_keeps_its_key_and_secret() {
-        let registry = registry();
+        let operator = operator();
         let new = || NewProduct {
             product_key: Some("MuGsF6W4".into()),
             product_secret: Some(Secret::new("c3PW03srd6c".into())),
             dynamic_activation: true,
             ..named("meters")
         };
-        let created = create(&registry, new()).expect("it is valid");
+        let created = create(&operator, new()).expect("it is valid");
         let json = serde_json::to_value(&created).expect("it can be written");
         assert_eq!(json["productKey"], "MuGsF6W4");
         assert_eq!(json["productSecret"], "c3PW03srd6c");
         assert_eq!(json["dynamicActivationEnabled"], true);
         assert!(json["warnings"][0].as_str().is_some_and(|warning| warning.contains("about 65 bits")));
-        let error = create(&registry, new()).expect_err("the key is taken");
+        let error = create(&operator, new()).expect_err("the key is taken");
         assert_eq!(error.to_string(), "product MuGsF6W4 exists already");
         assert!(error.hint().is_some());
     }
 
     #[test]
     fn what_is_not_acceptable_is_named() {
-        let registry = registry();
+        let operator = operator();
         for (new, said) in [
             (named(""), "name is empty"),
             (
@@ -252,15 +252,15 @@ mod tests {
                 "model is not acceptable: /modelId: is missing",
             ),
         ] {
-            let error = create(&registry, new).expect_err(said).to_string();
+            let error = create(&operator, new).expect_err(said).to_string();
             assert!(error.starts_with(said), "{error}");
         }
-        assert_eq!(block_on(registry.products()).expect("it works").len(), 0);
+        assert_eq!(block_on(operator.products()).expect("it works").len(), 0);
     }
 
     #[test]
     fn a_patch_changes_only_what_it_names() {
-        let registry = registry();
+        let operator = operator();
         let end = UnixMillis(NOW.0 + 1000);
         let new = NewProduct {
             product_key: Some("pk".into()),
@@ -268,8 +268,8 @@ mod tests {
             ends_at: Some(end),
             ..named("old")
         };
-        create(&registry, new).expect("it is valid");
-        let update = |patch| block_on(registry.update_product("pk", patch)).expect("it is valid");
+        create(&operator, new).expect("it is valid");
+        let update = |patch| block_on(operator.update_product("pk", patch)).expect("it is valid");
         let view = update(ProductPatch { name: Some("new".into()), ..ProductPatch::default() });
         assert_eq!(
             (view.name.as_str(), view.dynamic_activation_ends_at, view.enabled),
@@ -293,24 +293,24 @@ mod tests {
         let view = update(ProductPatch { quota_per_hour: Some(None), ..ProductPatch::default() });
         assert_eq!(view.dynamic_activation_quota_per_hour, 1000);
         let error =
-            block_on(registry.update_product("other", ProductPatch::default())).expect_err("it is unknown");
+            block_on(operator.update_product("other", ProductPatch::default())).expect_err("it is unknown");
         assert_eq!(error.to_string(), "there is no product other");
     }
 
     #[test]
     fn switching_dynamic_activation_on_again_drops_an_end_that_has_passed() {
-        let (registry, clock) = crate::service::registry::fake::registry_and_clock();
+        let (operator, clock) = crate::service::fake::operator_and_clock();
         let ends_at = Some(UnixMillis(NOW.0 + 1000));
         create(
-            &registry,
+            &operator,
             NewProduct { product_key: Some("pk".into()), dynamic_activation: true, ends_at, ..named("n") },
         )
         .expect("it is valid");
         let on = || ProductPatch { dynamic_activation: Some(true), ..ProductPatch::default() };
-        let view = block_on(registry.update_product("pk", on())).expect("it is valid");
+        let view = block_on(operator.update_product("pk", on())).expect("it is valid");
         assert_eq!(view.dynamic_activation_ends_at, ends_at, "it has not passed yet");
         clock.advance_ms(1000);
-        let view = block_on(registry.update_product("pk", on())).expect("it is valid");
+        let view = block_on(operator.update_product("pk", on())).expect("it is valid");
         assert_eq!(view.dynamic_activation_ends_at, None);
     }
 }

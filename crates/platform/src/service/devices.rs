@@ -1,7 +1,7 @@
 //! Devices: create, find, list, show their secret, switch, reset, delete.
 
 use super::{
-    Registry, RegistryError, checked, checked_limit, checked_or_new,
+    Operator, ServiceError, checked, checked_limit, checked_or_new,
     find::{Found, id_of},
 };
 use crate::{
@@ -58,12 +58,12 @@ pub struct DeviceList {
     pub limit: usize,
 }
 
-impl Registry {
+impl Operator {
     /// Registers a device.
     ///
     /// # Errors
     /// `Missing` for an unknown product, `Invalid` for a key, secret or name that is not acceptable, `Exists` where the key is taken.
-    pub async fn create_device(&self, request: NewDeviceRequest) -> Result<DeviceCreated, RegistryError> {
+    pub async fn create_device(&self, request: NewDeviceRequest) -> Result<DeviceCreated, ServiceError> {
         self.existing_product(&request.product_key).await?;
         let device_key = match request.device_key {
             Some(device_key) => {
@@ -86,7 +86,7 @@ impl Registry {
             name,
         };
         let created = self.create_all(vec![new]).await?.into_iter().next();
-        let device = created.ok_or(RegistryError::Missing { what: "device", key: device_key })??;
+        let device = created.ok_or(ServiceError::Missing { what: "device", key: device_key })??;
         Ok(DeviceCreated {
             asset_id: device.asset_id,
             product_key: device.product_key,
@@ -101,7 +101,7 @@ impl Registry {
         &self,
         product_key: &str,
         device_key: &str,
-    ) -> Result<Option<String>, RegistryError> {
+    ) -> Result<Option<String>, ServiceError> {
         let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.to_owned() };
         let found = self.store.similar_names(&name).await?.device;
         Ok(found.filter(|found| found.device_key != device_key).map(|found| {
@@ -116,12 +116,12 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` for an unknown product, `Invalid` for a limit or a cursor that is none.
-    pub async fn devices(&self, list: &DeviceList) -> Result<DevicePage, RegistryError> {
+    pub async fn devices(&self, list: &DeviceList) -> Result<DevicePage, ServiceError> {
         let limit = checked_limit(list.limit, PAGE_MAX)?;
         if let Some(product_key) = &list.product_key {
             match self.existing_product(product_key).await {
                 // Its devices are listed, damaged as they are by it.
-                Ok(_) | Err(RegistryError::Damaged { .. }) => {}
+                Ok(_) | Err(ServiceError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -158,7 +158,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, RegistryError> {
+    pub async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, ServiceError> {
         let credentials = self.shown_credentials(device, None).await?;
         Ok(DeviceSecretShown {
             psk_hex: psk_hex(&credentials.device_secret),
@@ -171,7 +171,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn activation_secret(&self, device: &Device) -> Result<ActivationShown, RegistryError> {
+    pub async fn activation_secret(&self, device: &Device) -> Result<ActivationShown, ServiceError> {
         let credentials = self.shown_credentials(device, Some("the product's secret")).await?;
         Ok(ActivationShown {
             psk_hex: psk_hex(&credentials.product_secret),
@@ -184,7 +184,7 @@ impl Registry {
         &self,
         device: &Device,
         detail: Option<&str>,
-    ) -> Result<Credentials, RegistryError> {
+    ) -> Result<Credentials, ServiceError> {
         let entry = LogEntry {
             time: self.clock.now(),
             device: Some(device.id),
@@ -209,7 +209,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn set_enabled(&self, device: &Device, enabled: bool) -> Result<DeviceView, RegistryError> {
+    pub async fn set_enabled(&self, device: &Device, enabled: bool) -> Result<DeviceView, ServiceError> {
         let changed = self.store.set_device_enabled(device.id, enabled, self.clock.now()).await;
         let device = changed.map_err(|error| named(error, device))?;
         Ok(DeviceView::from(&device))
@@ -219,7 +219,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn reset(&self, device: &Device) -> Result<DeviceReset, RegistryError> {
+    pub async fn reset(&self, device: &Device) -> Result<DeviceReset, ServiceError> {
         let device_secret = names::new_device_secret(&*self.entropy);
         let reset = self.store.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
         let device = reset.map_err(|error| named(error, device))?;
@@ -230,7 +230,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Invalid` for a name that is not acceptable, `Missing` where the device is gone meanwhile.
-    pub async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, RegistryError> {
+    pub async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, ServiceError> {
         checked("name", names::check_display_name(&name))?;
         let renamed = self.store.rename_device(device.id, name, self.clock.now()).await;
         Ok(DeviceView::from(&renamed.map_err(|error| named(error, device))?))
@@ -240,7 +240,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn delete(&self, found: &Found) -> Result<DeviceRow, RegistryError> {
+    pub async fn delete(&self, found: &Found) -> Result<DeviceRow, ServiceError> {
         let deleted = self.store.delete_device(id_of(found), self.clock.now()).await;
         match found {
             Ok(device) => deleted.map_err(|error| named(error, device))?,
@@ -253,22 +253,22 @@ impl Registry {
     }
 }
 
-pub(super) fn missing(key: String) -> RegistryError {
-    RegistryError::Missing { what: "device", key }
+pub(super) fn missing(key: String) -> ServiceError {
+    ServiceError::Missing { what: "device", key }
 }
 
 /// A store knows a device by its row id, which says nothing to people.
-fn named(error: StoreError, device: &Device) -> RegistryError {
+fn named(error: StoreError, device: &Device) -> ServiceError {
     match error {
         StoreError::Missing { .. } => missing(format!("{}/{}", device.product_key, device.device_key)),
         other => other.into(),
     }
 }
 
-fn parse_cursor(cursor: &str) -> Result<DeviceId, RegistryError> {
+fn parse_cursor(cursor: &str) -> Result<DeviceId, ServiceError> {
     match i64::from_str_radix(cursor, 16) {
         Ok(id) if id >= 0 => Ok(DeviceId(id)),
-        _ => Err(RegistryError::Invalid {
+        _ => Err(ServiceError::Invalid {
             field: "cursor",
             message: "is not one that a page of devices ended with".to_owned(),
         }),
@@ -289,16 +289,16 @@ fn psk_hex(secret: &Secret) -> Secret {
 mod tests {
     use super::*;
     use crate::{
-        service::registry::{Paging, fake::registry_with_product},
+        service::{Paging, fake::operator_with_product},
         testing::block_on,
     };
 
     fn create(
-        registry: &Registry,
+        operator: &Operator,
         device_key: &str,
         device_secret: &str,
-    ) -> Result<DeviceCreated, RegistryError> {
-        block_on(registry.create_device(NewDeviceRequest {
+    ) -> Result<DeviceCreated, ServiceError> {
+        block_on(operator.create_device(NewDeviceRequest {
             product_key: "pk".into(),
             device_key: Some(device_key.into()),
             device_secret: Some(Secret::new(device_secret.into())),
@@ -306,40 +306,40 @@ mod tests {
         }))
     }
 
-    fn resolve(registry: &Registry, first: &str, second: Option<&str>) -> Result<String, String> {
-        let found = block_on(registry.resolve(first, second));
+    fn resolve(operator: &Operator, first: &str, second: Option<&str>) -> Result<String, String> {
+        let found = block_on(operator.resolve(first, second));
         found.map(|device| device.device_key).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_new_device_has_a_generated_key_secret_and_asset_id() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let request = NewDeviceRequest { product_key: "pk".into(), ..NewDeviceRequest::default() };
-        let created = block_on(registry.create_device(request)).expect("it is valid");
+        let created = block_on(operator.create_device(request)).expect("it is valid");
         assert_eq!(
             (created.asset_id.len(), created.device_key.len(), created.device_secret.expose().len()),
             (8, 10, 20)
         );
         assert!(created.warnings.is_empty());
-        let device = block_on(registry.resolve("pk", Some(&created.device_key))).expect("it exists");
+        let device = block_on(operator.resolve("pk", Some(&created.device_key))).expect("it exists");
         assert_eq!(device.asset_id, created.asset_id);
     }
 
     #[test]
     fn what_is_not_acceptable_is_named() {
-        let registry = registry_with_product();
-        create(&registry, "dk", "secret").expect("it is valid");
+        let operator = operator_with_product();
+        create(&operator, "dk", "secret").expect("it is valid");
         for (device_key, secret, said) in [
             ("a b", "s", "deviceKey has a space at character 2; "),
             ("", "s", "deviceKey is empty"),
             ("a", "", "deviceSecret is empty"),
             ("dk", "s", "device dk exists already"),
         ] {
-            let error = create(&registry, device_key, secret).expect_err(said).to_string();
+            let error = create(&operator, device_key, secret).expect_err(said).to_string();
             assert!(error.starts_with(said), "{error}");
         }
         let request = NewDeviceRequest { product_key: "other".into(), ..NewDeviceRequest::default() };
-        let error = block_on(registry.create_device(request)).expect_err("no such product");
+        let error = block_on(operator.create_device(request)).expect_err("no such product");
         assert_eq!(
             (error.to_string().as_str(), error.hint()),
             ("there is no product other", Some("narrowgate product list"))
@@ -348,9 +348,9 @@ mod tests {
 
     #[test]
     fn a_device_is_found_by_every_way_to_name_it() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         for device_key in ["dk", "a/b"] {
-            create(&registry, device_key, "secret").expect("it is valid");
+            create(&operator, device_key, "secret").expect("it is valid");
         }
         for (first, second, found) in [
             ("pk", Some("dk"), "dk"),
@@ -360,7 +360,7 @@ mod tests {
             ("pk/a/b", None, "a/b"),
             ("a/b", None, "a/b"),
         ] {
-            assert_eq!(resolve(&registry, first, second).as_deref(), Ok(found), "{first} {second:?}");
+            assert_eq!(resolve(&operator, first, second).as_deref(), Ok(found), "{first} {second:?}");
         }
         for (first, second, said) in [
             ("pk", Some("DK"), "there is no device pk/DK"),
@@ -370,33 +370,33 @@ mod tests {
             ("", None, "there is no device "),
             (&"x".repeat(300), None, "device is longer than any name"),
         ] {
-            assert_eq!(resolve(&registry, first, second), Err(said.to_owned()), "{first} {second:?}");
+            assert_eq!(resolve(&operator, first, second), Err(said.to_owned()), "{first} {second:?}");
         }
     }
 
     #[test]
     fn pages_follow_one_another_until_the_last() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         for number in 0..5 {
-            create(&registry, &format!("d{number}"), "secret").expect("it is valid");
+            create(&operator, &format!("d{number}"), "secret").expect("it is valid");
         }
         let mut list = DeviceList { limit: 2, ..DeviceList::default() };
         let mut sizes = Vec::new();
         loop {
-            let page = block_on(registry.devices(&list)).expect("it works");
+            let page = block_on(operator.devices(&list)).expect("it works");
             sizes.push(page.devices.len());
             let Some(cursor) = page.next_cursor else { break };
             list.cursor = Some(cursor);
         }
         assert_eq!(sizes, [2, 2, 1]);
         let whole =
-            block_on(registry.devices(&DeviceList { limit: 5, ..DeviceList::default() })).expect("it works");
+            block_on(operator.devices(&DeviceList { limit: 5, ..DeviceList::default() })).expect("it works");
         assert_eq!((whole.devices.len(), whole.next_cursor), (5, None), "a full page may be the last");
     }
 
     #[test]
     fn a_list_names_what_is_wrong_with_its_question() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         for (list, said) in [
             (DeviceList { limit: 0, ..DeviceList::default() }, "limit is 0; it must be 1 to 1000"),
             (DeviceList { limit: 1001, ..DeviceList::default() }, "limit is 1001; it must be 1 to 1000"),
@@ -413,27 +413,27 @@ mod tests {
                 "there is no product other",
             ),
         ] {
-            let error = block_on(registry.devices(&list)).expect_err(said).to_string();
+            let error = block_on(operator.devices(&list)).expect_err(said).to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }
 
     #[test]
     fn a_secret_is_shown_with_its_key_and_leaves_an_entry() {
-        let registry = registry_with_product();
-        create(&registry, "dk", "Z5YtZaQpK5IWocakV7zQ").expect("it is valid");
-        let device = block_on(registry.resolve("dk", None)).expect("it exists");
-        let shown = block_on(registry.device_secret(&device)).expect("it exists");
+        let operator = operator_with_product();
+        create(&operator, "dk", "Z5YtZaQpK5IWocakV7zQ").expect("it is valid");
+        let device = block_on(operator.resolve("dk", None)).expect("it exists");
+        let shown = block_on(operator.device_secret(&device)).expect("it exists");
         assert_eq!(
             serde_json::to_string(&shown).expect("it can be written"),
             r#"{"deviceSecret":"Z5YtZaQpK5IWocakV7zQ","pskHex":"2e87da0cb9cad2c1fb7369531ce9644a","identity":"pk,dk,2,3600"}"#
         );
-        let activation = block_on(registry.activation_secret(&device)).expect("it exists");
+        let activation = block_on(operator.activation_secret(&device)).expect("it exists");
         assert_eq!(
             (activation.psk_hex.expose(), activation.identity.as_str()),
             ("be7d6a5e5b2ba12f59024d7633b964e8", "pk,dk,3,3600")
         );
-        let log = block_on(registry.log(&device, &Paging::first(10))).expect("it works").items;
+        let log = block_on(operator.log(&device, &Paging::first(10))).expect("it works").items;
         let shown: Vec<_> = log.iter().filter(|entry| entry.event == LogEvent::SecretShown).collect();
         assert_eq!(shown.len(), 2);
         assert_eq!(shown[0].detail.as_deref(), Some("the product's secret"), "newest first");
@@ -441,16 +441,16 @@ mod tests {
 
     #[test]
     fn a_device_is_switched_reset_and_deleted() {
-        let registry = registry_with_product();
-        create(&registry, "dk", "secret").expect("it is valid");
-        let device = block_on(registry.resolve("dk", None)).expect("it exists");
-        let view = block_on(registry.set_enabled(&device, false)).expect("it exists");
+        let operator = operator_with_product();
+        create(&operator, "dk", "secret").expect("it is valid");
+        let device = block_on(operator.resolve("dk", None)).expect("it exists");
+        let view = block_on(operator.set_enabled(&device, false)).expect("it exists");
         assert_eq!((view.state, view.enabled), (ShownState::Disabled, false));
         let disabled = DeviceList { state: Some(ShownState::Disabled), limit: 10, ..DeviceList::default() };
-        assert_eq!(block_on(registry.devices(&disabled)).expect("it works").devices.len(), 1);
-        let view = block_on(registry.set_enabled(&device, true)).expect("it exists");
+        assert_eq!(block_on(operator.devices(&disabled)).expect("it works").devices.len(), 1);
+        let view = block_on(operator.set_enabled(&device, true)).expect("it exists");
         assert_eq!(view.state, ShownState::Inactive);
-        let reset = block_on(registry.reset(&device)).expect("it exists");
+        let reset = block_on(operator.reset(&device)).expect("it exists");
         assert_eq!(reset.device_secret.expose().len(), 20);
         let json = serde_json::to_value(&reset).expect("it can be written");
         assert_eq!(
@@ -458,12 +458,12 @@ mod tests {
             (Some("inactive"), Some(reset.device_secret.expose()))
         );
         let found = Ok(device.clone());
-        assert_eq!(block_on(registry.delete(&found)).expect("it exists"), DeviceRow::from(&found));
+        assert_eq!(block_on(operator.delete(&found)).expect("it exists"), DeviceRow::from(&found));
         for error in [
-            block_on(registry.delete(&found)).map(|_| ()).expect_err("it is gone"),
-            block_on(registry.reset(&device)).map(|_| ()).expect_err("it is gone"),
-            block_on(registry.rename(&device, String::new())).map(|_| ()).expect_err("it is gone"),
-            block_on(registry.device_secret(&device)).map(|_| ()).expect_err("it is gone"),
+            block_on(operator.delete(&found)).map(|_| ()).expect_err("it is gone"),
+            block_on(operator.reset(&device)).map(|_| ()).expect_err("it is gone"),
+            block_on(operator.rename(&device, String::new())).map(|_| ()).expect_err("it is gone"),
+            block_on(operator.device_secret(&device)).map(|_| ()).expect_err("it is gone"),
         ] {
             assert_eq!(error.to_string(), "there is no device pk/dk");
         }

@@ -1,7 +1,7 @@
 //! Finds the device that somebody means, also one whose row is damaged: that one can be named as it is read,
 //! by its asset id, or by `id:` and its row id, and it can only be deleted.
 
-use super::{Registry, RegistryError, devices::missing};
+use super::{Operator, ServiceError, devices::missing};
 use crate::{
     ids::DeviceId,
     model::{damaged::DamagedDevice, device::Device},
@@ -21,14 +21,14 @@ pub fn id_of(found: &Found) -> DeviceId {
     found.as_ref().map_or_else(|damaged| damaged.id, |device| device.id)
 }
 
-impl Registry {
+impl Operator {
     /// Finds an intact device: by both keys, by `PK/DK` in one, by the device key alone where only one device
     /// has it, or by its asset id.
     ///
     /// # Errors
     /// `Missing`, `Damaged`, or `Ambiguous` with the devices that are meant perhaps.
-    pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, RegistryError> {
-        self.find(first, second).await?.map_err(|damaged| RegistryError::Damaged {
+    pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, ServiceError> {
+        self.find(first, second).await?.map_err(|damaged| ServiceError::Damaged {
             what: damaged.what,
             hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew \
                    with its old secret (device create --device-secret), or restore a backup: \
@@ -41,7 +41,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Missing`, or `Ambiguous` with the devices that are meant perhaps.
-    pub async fn find(&self, first: &str, second: Option<&str>) -> Result<Found, RegistryError> {
+    pub async fn find(&self, first: &str, second: Option<&str>) -> Result<Found, ServiceError> {
         if let Some(device_key) = second {
             let found = self.named(Some(first), device_key, 1).await?.pop();
             if found.is_none() {
@@ -50,7 +50,7 @@ impl Registry {
             return found.ok_or_else(|| missing(format!("{first}/{device_key}")));
         }
         if first.len() > 2 * IMPORTED_CHARACTERS_MAX + 1 {
-            return Err(RegistryError::Invalid {
+            return Err(ServiceError::Invalid {
                 field: "device",
                 message: "is longer than any name".to_owned(),
             });
@@ -64,7 +64,7 @@ impl Registry {
         let mut devices = self.named(None, first, CANDIDATES_MAX).await?;
         if devices.len() > 1 {
             let candidates = devices.iter().map(|found| DeviceRow::from(found).to_string()).collect();
-            return Err(RegistryError::Ambiguous { key: first.to_owned(), candidates });
+            return Err(ServiceError::Ambiguous { key: first.to_owned(), candidates });
         }
         match devices.pop() {
             Some(found) => Ok(found),
@@ -77,7 +77,7 @@ impl Registry {
         product_key: Option<&str>,
         device_key: &str,
         limit: usize,
-    ) -> Result<Vec<Found>, RegistryError> {
+    ) -> Result<Vec<Found>, ServiceError> {
         let query = DeviceQuery {
             product_key: product_key.map(str::to_owned),
             device_key: Some(device_key.to_owned()),
@@ -87,7 +87,7 @@ impl Registry {
         Ok(self.store.devices(query).await?)
     }
 
-    async fn found_by_id(&self, text: &str) -> Result<Option<Found>, RegistryError> {
+    async fn found_by_id(&self, text: &str) -> Result<Option<Found>, ServiceError> {
         let query = DeviceQuery { asset_id: Some(text.to_owned()), limit: 1, ..DeviceQuery::default() };
         if let Some(found) = self.store.devices(query).await?.pop() {
             return Ok(Some(found));

@@ -1,6 +1,6 @@
 //! New rows of devices: an asset id that another device has is drawn again.
 
-use super::Registry;
+use super::Operator;
 use crate::{
     model::device::{Device, NewDevice},
     ports::StoreError,
@@ -11,7 +11,7 @@ use crate::{
 /// even two taken ones in a row mean a broken random source.
 const ASSET_DRAWS_MAX: usize = 8;
 
-impl Registry {
+impl Operator {
     /// Creates devices in one transaction; a result for each, in order.
     pub(super) async fn create_all(
         &self,
@@ -50,29 +50,29 @@ mod tests {
         model::{credential::CredentialLookup, device::NewDevice},
         ports::{Clock, Entropy},
         secret::Secret,
-        service::registry::{
+        service::{
             ImportRow, NewDeviceRequest, NewProduct,
             fake::{FakeStore, NOW},
         },
         testing::{ManualClock, SeededEntropy, block_on},
     };
 
-    /// A registry whose asset ids are those of an earlier one: the same random bytes come again.
-    fn again(store: &Arc<FakeStore>) -> Registry {
-        Registry::new(store.clone(), Arc::new(ManualClock::new(NOW)), Arc::new(SeededEntropy::new(1)))
+    /// An operator whose asset ids are those of an earlier one: the same random bytes come again.
+    fn again(store: &Arc<FakeStore>) -> Operator {
+        Operator::new(store.clone(), Arc::new(ManualClock::new(NOW)), Arc::new(SeededEntropy::new(1)))
     }
 
     #[test]
     fn an_asset_id_that_is_taken_is_drawn_again() {
         let store = Arc::new(FakeStore::default());
-        let registry = again(&store);
+        let operator = again(&store);
         let product = NewProduct {
             product_key: Some("pk".into()),
             product_secret: Some(Secret::new("c3PW03srd6c".into())),
             name: "meters".into(),
             ..NewProduct::default()
         };
-        block_on(registry.create_product(product)).expect("it is valid");
+        block_on(operator.create_product(product)).expect("it is valid");
         let row = |device_key: &str| ImportRow {
             line: 2,
             device_key: device_key.into(),
@@ -86,8 +86,8 @@ mod tests {
             let report = block_on(again(&store).import_devices("pk", vec![row(key)], false));
             let report = report.expect("the product exists");
             assert_eq!((report.created, report.failed.len()), (1, 0), "{:?}", report.failed);
-            let device = block_on(registry.resolve("pk", Some(key))).expect("it exists");
-            let found = block_on(registry.store.credentials("pk", key)).expect("it can be read");
+            let device = block_on(operator.resolve("pk", Some(key))).expect("it exists");
+            let found = block_on(operator.store.credentials("pk", key)).expect("it can be read");
             let CredentialLookup::Found(found) = found else { panic!("{key} exists") };
             assert_eq!(found.device_secret.expose(), format!("secret of {key}"));
             assets.push(device.asset_id);
@@ -114,10 +114,10 @@ mod tests {
         }
         let store = Arc::new(FakeStore::default());
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
-        let registry = Registry::new(store, clock, Arc::new(Zeros));
+        let operator = Operator::new(store, clock, Arc::new(Zeros));
         let product =
             NewProduct { product_key: Some("pk".into()), name: "n".into(), ..NewProduct::default() };
-        block_on(registry.create_product(product)).expect("it is valid");
+        block_on(operator.create_product(product)).expect("it is valid");
         let new = |device_key: &str| NewDevice {
             product_key: "pk".into(),
             device_key: device_key.into(),
@@ -125,7 +125,7 @@ mod tests {
             asset_id: "AAAAAAAA".into(),
             name: String::new(),
         };
-        let results = block_on(registry.create_all(vec![new("a"), new("b")])).expect("the store works");
+        let results = block_on(operator.create_all(vec![new("a"), new("b")])).expect("the store works");
         assert!(results[0].is_ok());
         assert!(matches!(results[1], Err(StoreError::Exists { what: "asset", .. })));
     }

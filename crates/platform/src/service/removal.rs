@@ -4,13 +4,13 @@
 //! its devices go, and no step leaves a device without a product. What a step did is told before the next one
 //! can fail. A deletion that was cut off is simply asked for again.
 
-use super::{Registry, RegistryError, products::ProductPatch};
+use super::{Operator, ServiceError, products::ProductPatch};
 use crate::{ids::DeviceId, ports::StoreError, service::rows::ProductDeleted};
 
 /// Devices that one step deletes at most; fewer where the store has much to take away with them.
 pub const DELETE_CHUNK: usize = 500;
 
-impl Registry {
+impl Operator {
     /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and the
     /// product itself once it has none. Ask again until it is done. The caller ends the sessions of the
     /// devices, and of the product.
@@ -22,11 +22,11 @@ impl Registry {
         &self,
         product_key: &str,
         force: bool,
-    ) -> Result<(ProductDeleted, Vec<DeviceId>), RegistryError> {
+    ) -> Result<(ProductDeleted, Vec<DeviceId>), ServiceError> {
         let (devices, done) = match self.store.delete_product(product_key.to_owned()).await {
             Ok(()) => (Vec::new(), true),
             Err(StoreError::Conflict(_)) if !force => {
-                return Err(RegistryError::NotEmpty { product_key: product_key.to_owned() });
+                return Err(ServiceError::NotEmpty { product_key: product_key.to_owned() });
             }
             // A step of its own: its sessions end now, whatever becomes of the next one.
             Err(StoreError::Conflict(_)) if self.switch_off(product_key).await? => (Vec::new(), false),
@@ -52,11 +52,11 @@ impl Registry {
 
     /// No device of it may come back between two steps. A damaged product lets nobody in anyway. `false`: it
     /// was off already.
-    async fn switch_off(&self, product_key: &str) -> Result<bool, RegistryError> {
+    async fn switch_off(&self, product_key: &str) -> Result<bool, ServiceError> {
         let off = ProductPatch { enabled: Some(false), ..ProductPatch::default() };
         match self.existing_product(product_key).await {
             Ok(product) if product.enabled => self.update_product(product_key, off).await.map(|_| true),
-            Ok(_) | Err(RegistryError::Damaged { .. } | RegistryError::Missing { .. }) => Ok(false),
+            Ok(_) | Err(ServiceError::Damaged { .. } | ServiceError::Missing { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -66,55 +66,55 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::{
-        service::registry::{
+        service::{
             DeviceList, NewDeviceRequest,
-            fake::{registry_with_product, registry_with_product_and_store},
+            fake::{operator_with_product, operator_with_product_and_store},
         },
         testing::block_on,
     };
 
-    fn add(registry: &Registry, count: usize) {
+    fn add(operator: &Operator, count: usize) {
         for _ in 0..count {
             let request = NewDeviceRequest { product_key: "pk".into(), ..NewDeviceRequest::default() };
-            block_on(registry.create_device(request)).expect("it is valid");
+            block_on(operator.create_device(request)).expect("it is valid");
         }
     }
 
     #[test]
     fn a_product_with_devices_goes_only_by_force_and_in_steps() {
-        let registry = registry_with_product();
-        add(&registry, DELETE_CHUNK + 1);
-        let refused = block_on(registry.delete_product("pk", false)).expect_err("it has devices");
+        let operator = operator_with_product();
+        add(&operator, DELETE_CHUNK + 1);
+        let refused = block_on(operator.delete_product("pk", false)).expect_err("it has devices");
         assert_eq!(refused.to_string(), "product pk has devices");
-        assert!(block_on(registry.product("pk")).expect("it exists").enabled, "nothing was changed");
+        assert!(block_on(operator.product("pk")).expect("it exists").enabled, "nothing was changed");
 
         let step = || {
-            let (step, devices) = block_on(registry.delete_product("pk", true)).expect("it works");
+            let (step, devices) = block_on(operator.delete_product("pk", true)).expect("it works");
             assert_eq!(step.disabled, !step.done);
             (step.devices, devices.len(), step.done)
         };
         assert_eq!(step(), (0, 0, false));
-        assert!(!block_on(registry.product("pk")).expect("it exists").enabled, "nobody comes back meanwhile");
+        assert!(!block_on(operator.product("pk")).expect("it exists").enabled, "nobody comes back meanwhile");
         assert_eq!(step(), (500, DELETE_CHUNK, false));
         assert_eq!(step(), (1, 1, true));
-        let error = block_on(registry.delete_product("pk", true)).expect_err("it is gone");
+        let error = block_on(operator.delete_product("pk", true)).expect_err("it is gone");
         assert_eq!(error.to_string(), "there is no product pk");
         let list = DeviceList { limit: 1, ..DeviceList::default() };
-        assert!(block_on(registry.devices(&list)).expect("it works").devices.is_empty());
+        assert!(block_on(operator.devices(&list)).expect("it works").devices.is_empty());
     }
 
     #[test]
     fn a_product_without_devices_goes_at_once() {
-        let registry = registry_with_product();
-        let (step, devices) = block_on(registry.delete_product("pk", false)).expect("it works");
+        let operator = operator_with_product();
+        let (step, devices) = block_on(operator.delete_product("pk", false)).expect("it works");
         assert_eq!((step.devices, devices.len(), step.done), (0, 0, true));
     }
 
     #[test]
     fn a_step_that_fails_takes_nothing_back_of_what_is_told() {
-        let (registry, store) = registry_with_product_and_store();
-        add(&registry, 2);
-        let step = || block_on(registry.delete_product("pk", true));
+        let (operator, store) = operator_with_product_and_store();
+        add(&operator, 2);
+        let step = || block_on(operator.delete_product("pk", true));
         // Switching off is a step of its own, which a failure of the devices cannot hide.
         store.fail_after(1);
         let (off, devices) = step().expect("it is switched off");

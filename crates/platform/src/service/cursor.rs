@@ -1,7 +1,7 @@
 //! Where the next page of a list begins, as a text that says nothing to people and is good for this list
 //! only.
 
-use super::RegistryError;
+use super::ServiceError;
 use crate::{ids::DeviceId, paging::Place};
 
 /// A list that has cursors.
@@ -38,7 +38,7 @@ impl List {
     }
 
     /// The place of a cursor.
-    pub(super) fn place(self, cursor: &str) -> Result<Place, RegistryError> {
+    pub(super) fn place(self, cursor: &str) -> Result<Place, ServiceError> {
         let mut parts = cursor.split('-');
         let numbers: Option<Vec<i64>> = (parts.next() == Some(&self.head()))
             .then(|| parts.map(|part| u64::from_str_radix(part, 16).map(u64::cast_signed).ok()).collect())
@@ -53,15 +53,15 @@ impl List {
     }
 
     /// The point that a cursor stands behind.
-    pub(super) fn point(self, cursor: &str) -> Result<String, RegistryError> {
+    pub(super) fn point(self, cursor: &str) -> Result<String, ServiceError> {
         let hex = cursor.split_once('-').filter(|(head, _)| *head == self.head()).map(|(_, hex)| hex);
         let bytes = hex.and_then(|hex| hex::decode(hex).ok());
         bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(foreign)
     }
 }
 
-fn foreign() -> RegistryError {
-    RegistryError::Invalid {
+fn foreign() -> ServiceError {
+    ServiceError::Invalid {
         field: "cursor",
         message: "is not one that a page of this list ended with; give the other options as for that page"
             .to_owned(),

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{NewProduct, Registry};
+use super::{NewProduct, Operator};
 use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
     model::{
@@ -29,33 +29,33 @@ use crate::{
 /// When the tests begin.
 pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
-pub(super) fn registry_and_clock() -> (Registry, Arc<ManualClock>) {
+pub(super) fn operator_and_clock() -> (Operator, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(NOW));
-    (Registry::new(Arc::new(FakeStore::default()), clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
+    (Operator::new(Arc::new(FakeStore::default()), clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
 }
 
-pub(super) fn registry() -> Registry {
-    registry_and_clock().0
+pub(super) fn operator() -> Operator {
+    operator_and_clock().0
 }
 
 /// With the product `pk`, whose secret is one of the protocol's examples.
-pub(super) fn registry_with_product() -> Registry {
-    registry_with_product_and_store().0
+pub(super) fn operator_with_product() -> Operator {
+    operator_with_product_and_store().0
 }
 
 /// Also the store, to make it fail.
-pub(super) fn registry_with_product_and_store() -> (Registry, Arc<FakeStore>) {
+pub(super) fn operator_with_product_and_store() -> (Operator, Arc<FakeStore>) {
     let store = Arc::new(FakeStore::default());
     let clock = Arc::new(ManualClock::new(NOW));
-    let registry = Registry::new(store.clone(), clock, Arc::new(SeededEntropy::new(1)));
+    let operator = Operator::new(store.clone(), clock, Arc::new(SeededEntropy::new(1)));
     let product = NewProduct {
         name: "meters".into(),
         product_key: Some("pk".into()),
         product_secret: Some(Secret::new("c3PW03srd6c".into())),
         ..NewProduct::default()
     };
-    block_on(registry.create_product(product)).expect("it is valid");
-    (registry, store)
+    block_on(operator.create_product(product)).expect("it is valid");
+    (operator, store)
 }
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Registry, RegistryError};
+use super::{Operator, ServiceError};
 use crate::{
     model::{
         credential::{CredentialLookup, Credentials},
@@ -32,7 +32,7 @@ pub struct ImportRow {
     pub name: Option<String>,
 }
 
-impl Registry {
+impl Operator {
     /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the
     /// row's secret, or whose row has none, is skipped, so an import that was cut off is simply run again; no
     /// secret of a device that exists is changed. A dry run changes nothing and reports the same.
@@ -46,7 +46,7 @@ impl Registry {
         product_key: &str,
         rows: Vec<ImportRow>,
         dry_run: bool,
-    ) -> Result<ImportReport, RegistryError> {
+    ) -> Result<ImportReport, ServiceError> {
         self.existing_product(product_key).await?;
         let mut report = ImportReport::default();
         let mut lines = HashMap::new();
@@ -71,7 +71,7 @@ impl Registry {
         rows: Vec<ImportRow>,
         dry_run: bool,
         report: &mut ImportReport,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<(), ServiceError> {
         if dry_run {
             for row in rows {
                 self.try_row(product_key, &row, report).await?;
@@ -117,7 +117,7 @@ impl Registry {
         product_key: &str,
         row: &ImportRow,
         report: &mut ImportReport,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<(), ServiceError> {
         let query =
             DeviceQuery { device_key: Some(row.device_key.clone()), limit: 1, ..DeviceQuery::default() };
         if self.store.devices(query).await?.is_empty() {
@@ -133,7 +133,7 @@ impl Registry {
         product_key: &str,
         row: &ImportRow,
         report: &mut ImportReport,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<(), ServiceError> {
         let found = match self.store.credentials(product_key, &row.device_key).await {
             // One damaged device must not keep all others out.
             Err(StoreError::Damaged(what)) => {
@@ -217,7 +217,7 @@ fn created(row: &ImportRow, report: &mut ImportReport) {
 mod tests {
     use super::*;
     use crate::{
-        service::registry::{DeviceList, NewDeviceRequest, NewProduct, fake::registry_with_product},
+        service::{DeviceList, NewDeviceRequest, NewProduct, fake::operator_with_product},
         testing::block_on,
     };
 
@@ -226,12 +226,12 @@ mod tests {
         ImportRow { line, device_key: device_key.to_owned(), device_secret, is_generated: false, name: None }
     }
 
-    fn import(registry: &Registry, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {
-        block_on(registry.import_devices("pk", rows, dry_run)).expect("the product exists")
+    fn import(operator: &Operator, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {
+        block_on(operator.import_devices("pk", rows, dry_run)).expect("the product exists")
     }
 
-    fn count(registry: &Registry) -> usize {
-        block_on(registry.devices(&DeviceList { limit: 1000, ..DeviceList::default() }))
+    fn count(operator: &Operator) -> usize {
+        block_on(operator.devices(&DeviceList { limit: 1000, ..DeviceList::default() }))
             .expect("it works")
             .devices
             .len()
@@ -239,25 +239,25 @@ mod tests {
 
     #[test]
     fn devices_are_created_and_generated_secrets_are_given_back() {
-        let registry = registry_with_product();
-        let report = import(&registry, vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)], false);
+        let operator = operator_with_product();
+        let report = import(&operator, vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)], false);
         assert_eq!((report.created, report.skipped, report.failed.len()), (2, 0, 0));
         let [secret] = &report.secrets[..] else { panic!("one secret was generated") };
         assert_eq!((secret.device_key.as_str(), secret.device_secret.expose().len()), ("b", 20));
         let weak = report.weak_secrets.expect("a secret of 11 characters is weak");
         assert_eq!((weak.count, weak.weakest_line), (1, 2));
         assert!(weak.weakest_bits < 128);
-        let device = block_on(registry.resolve("b", None)).expect("it exists");
-        let shown = block_on(registry.device_secret(&device)).expect("it exists");
+        let device = block_on(operator.resolve("b", None)).expect("it exists");
+        let shown = block_on(operator.device_secret(&device)).expect("it exists");
         assert_eq!(shown.device_secret, secret.device_secret);
     }
 
     #[test]
     fn an_import_can_be_run_again() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let rows = || vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)];
-        import(&registry, rows(), false);
-        let again = import(&registry, rows(), false);
+        import(&operator, rows(), false);
+        let again = import(&operator, rows(), false);
         assert_eq!((again.created, again.skipped, again.failed.len(), again.secrets.len()), (0, 2, 0, 0));
         assert_eq!(again.same_secret, 1, "the other row has none");
         assert_eq!(again.weak_secrets, None, "a secret that is there already is not brought");
@@ -265,18 +265,18 @@ mod tests {
 
     #[test]
     fn generated_secrets_that_come_back_are_counted_apart_from_weak_ones() {
-        let registry = registry_with_product();
-        let generated = import(&registry, vec![row(2, "a", None), row(3, "b", None)], false).secrets;
+        let operator = operator_with_product();
+        let generated = import(&operator, vec![row(2, "a", None), row(3, "b", None)], false).secrets;
         let rows = || {
             let given_back = generated.iter().zip(2..);
             given_back
                 .map(|(made, line)| row(line, &made.device_key, Some(made.device_secret.expose())))
                 .collect()
         };
-        let same = import(&registry, rows(), false);
+        let same = import(&operator, rows(), false);
         assert_eq!((same.skipped, same.same_secret, same.weak_secrets), (2, 2, None));
 
-        let elsewhere = registry_with_product();
+        let elsewhere = operator_with_product();
         let weak = import(&elsewhere, rows(), false).weak_secrets.expect("they have 119 bits");
         assert_eq!((weak.count, weak.as_generated), (2, 2));
         let weak = import(&elsewhere, vec![row(2, "c", Some("12345678"))], false).weak_secrets;
@@ -286,10 +286,10 @@ mod tests {
 
     #[test]
     fn attack_214_a_secret_generated_for_the_import_is_told_whether_it_is_in_force() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let generated =
             |line, key: &str, secret: &str| ImportRow { is_generated: true, ..row(line, key, Some(secret)) };
-        import(&registry, vec![row(2, "known", Some("one"))], false);
+        import(&operator, vec![row(2, "known", Some("one"))], false);
         let rows = || {
             vec![
                 generated(2, "a", "Z5YtZaQpK5IWocakV7zQ"),
@@ -297,15 +297,15 @@ mod tests {
                 generated(4, "c,d", "Z5YtZaQpK5IWocakV7zS"),
             ]
         };
-        let first = import(&registry, rows(), false);
+        let first = import(&operator, rows(), false);
         assert_eq!((first.created, first.skipped, first.failed.len()), (1, 1, 1));
         assert_eq!(first.weak_secrets, None, "nobody brought it");
-        let again = import(&registry, rows(), false);
+        let again = import(&operator, rows(), false);
         assert_eq!((again.created, again.skipped, again.failed.len()), (0, 2, 1));
         assert_eq!(again.same_secret, 0, "the rows have none");
         for report in [first, again] {
             let [secret] = &report.secrets[..] else { panic!("one is in force: {report:?}") };
-            let device = block_on(registry.resolve("a", None)).expect("it exists");
+            let device = block_on(operator.resolve("a", None)).expect("it exists");
             assert_eq!((&*secret.device_key, &secret.asset_id), ("a", &device.asset_id));
             assert_eq!(secret.device_secret.expose(), "Z5YtZaQpK5IWocakV7zQ");
         }
@@ -314,17 +314,17 @@ mod tests {
     #[test]
     fn rows_that_cannot_be_imported_are_named_and_do_not_hinder_the_others() {
         for dry_run in [true, false] {
-            let registry = registry_with_product();
+            let operator = operator_with_product();
             let other =
                 NewProduct { name: "n".into(), product_key: Some("other".into()), ..NewProduct::default() };
-            block_on(registry.create_product(other)).expect("it is valid");
+            block_on(operator.create_product(other)).expect("it is valid");
             let taken = NewDeviceRequest {
                 product_key: "other".into(),
                 device_key: Some("taken".into()),
                 ..NewDeviceRequest::default()
             };
-            block_on(registry.create_device(taken)).expect("it is valid");
-            import(&registry, vec![row(1, "known", Some("one"))], false);
+            block_on(operator.create_device(taken)).expect("it is valid");
+            import(&operator, vec![row(1, "known", Some("one"))], false);
             let rows = vec![
                 row(2, "good", None),
                 row(3, "a,b", None),
@@ -336,7 +336,7 @@ mod tests {
                 row(9, "good", None),
                 row(10, "known", Some("one")),
             ];
-            let report = import(&registry, rows, dry_run);
+            let report = import(&operator, rows, dry_run);
             assert_eq!((report.created, report.skipped), (1, 0), "dry run: {dry_run}");
             let failed: Vec<_> = report
                 .failed
@@ -360,32 +360,32 @@ mod tests {
                     (10, "deviceKey", "is the same as in line 6"),
                 ]
             );
-            assert_eq!(count(&registry), if dry_run { 2 } else { 3 });
+            assert_eq!(count(&operator), if dry_run { 2 } else { 3 });
         }
     }
 
     #[test]
     fn a_long_file_is_imported_in_pieces() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let rows =
             (0..2 * IMPORT_CHUNK as u64 - 30).map(|line| row(line, &format!("d{line}"), None)).collect();
-        let report = import(&registry, rows, false);
-        assert_eq!((report.created, report.secrets.len(), count(&registry)), (970, 970, 970));
+        let report = import(&operator, rows, false);
+        assert_eq!((report.created, report.secrets.len(), count(&operator)), (970, 970, 970));
     }
 
     #[test]
     fn an_unknown_product_fails_the_whole_import() {
-        let registry = registry_with_product();
-        let error = block_on(registry.import_devices("other", vec![row(1, "a", None)], true))
+        let operator = operator_with_product();
+        let error = block_on(operator.import_devices("other", vec![row(1, "a", None)], true))
             .expect_err("it is unknown");
         assert_eq!(error.to_string(), "there is no product other");
     }
 
     #[test]
     fn a_report_has_the_shape_that_the_command_line_promises() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let report = import(
-            &registry,
+            &operator,
             vec![row(2, "a", Some("0f8c3e71a5d2964b0f8c3e71a5d2964b")), row(3, "", None)],
             false,
         );

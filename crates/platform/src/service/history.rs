@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{LIMIT_MAX, Registry, RegistryError, checked_limit, cursor::List};
+use super::{LIMIT_MAX, Operator, ServiceError, checked_limit, cursor::List};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{device::Device, log::LogEntry, message::PointValue},
@@ -30,17 +30,17 @@ impl Paging {
         Self { cursor: None, limit }
     }
 
-    fn part(&self, list: List) -> Result<Part, RegistryError> {
+    fn part(&self, list: List) -> Result<Part, ServiceError> {
         let limit = checked_limit(self.limit, LIMIT_MAX)?;
         Ok(Part { after: self.place(list)?, limit })
     }
 
-    fn place(&self, list: List) -> Result<Option<Place>, RegistryError> {
+    fn place(&self, list: List) -> Result<Option<Place>, ServiceError> {
         self.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()
     }
 }
 
-impl Registry {
+impl Operator {
     /// The latest value of every point of a device, by name; `point`: of this one alone.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Registry {
         device: &Device,
         point: Option<&str>,
         paging: &Paging,
-    ) -> Result<ListPage<PointValue>, RegistryError> {
+    ) -> Result<ListPage<PointValue>, ServiceError> {
         let (list, limit) = (List::Latest(device.id), checked_limit(paging.limit, LIMIT_MAX)?);
         let behind = paging.cursor.as_deref().map(|cursor| list.point(cursor)).transpose()?;
         let Page { mut items, damaged, .. } = self.store.points_latest(device.id).await?;
@@ -76,11 +76,11 @@ impl Registry {
         device: &Device,
         query: HistoryQuery,
         paging: &Paging,
-    ) -> Result<ListPage<PointValue>, RegistryError> {
+    ) -> Result<ListPage<PointValue>, ServiceError> {
         let list = List::History(device.id);
         let Part { after, limit } = paging.part(list)?;
         if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
-            return Err(RegistryError::Invalid { field: "to", message: "lies before from".to_owned() });
+            return Err(ServiceError::Invalid { field: "to", message: "lies before from".to_owned() });
         }
         let query = HistoryQuery { after, limit, ..query };
         Ok(shown(list, self.store.points_history(device.id, query).await?))
@@ -90,7 +90,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
-    pub async fn log(&self, device: &Device, paging: &Paging) -> Result<ListPage<LogView>, RegistryError> {
+    pub async fn log(&self, device: &Device, paging: &Paging) -> Result<ListPage<LogView>, ServiceError> {
         let list = List::Log(device.id);
         let Page { items, next, damaged } = self.store.device_log(device.id, paging.part(list)?).await?;
         let items = items.into_iter().map(LogView::from).collect();
@@ -101,7 +101,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000.
-    pub async fn presence(&self, device: &Device, limit: usize) -> Result<Vec<PresenceView>, RegistryError> {
+    pub async fn presence(&self, device: &Device, limit: usize) -> Result<Vec<PresenceView>, ServiceError> {
         let changes = self.store.presence_history(device.id, checked_limit(limit, LIMIT_MAX)?).await?;
         Ok(changes.into_iter().map(PresenceView::from).collect())
     }
@@ -110,7 +110,7 @@ impl Registry {
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
-    pub async fn refusals(&self, paging: &Paging) -> Result<ListPage<RefusalView>, RegistryError> {
+    pub async fn refusals(&self, paging: &Paging) -> Result<ListPage<RefusalView>, ServiceError> {
         let list = List::Refusals;
         let Page { items, next, damaged } = self.store.refusals(paging.part(list)?).await?;
         let mut known: HashMap<DeviceId, Option<DeviceName>> = HashMap::new();
@@ -125,7 +125,7 @@ impl Registry {
         &self,
         mut entry: LogEntry,
         known: &mut HashMap<DeviceId, Option<DeviceName>>,
-    ) -> Result<RefusalView, RegistryError> {
+    ) -> Result<RefusalView, ServiceError> {
         let name = match entry.device {
             Some(device) => self.name_of(device, known).await?,
             None => entry.identity.as_deref().and_then(claimed_name),
@@ -139,7 +139,7 @@ impl Registry {
         &self,
         id: DeviceId,
         known: &mut HashMap<DeviceId, Option<DeviceName>>,
-    ) -> Result<Option<DeviceName>, RegistryError> {
+    ) -> Result<Option<DeviceName>, ServiceError> {
         if let Some(name) = known.get(&id) {
             return Ok(name.clone());
         }
@@ -175,23 +175,23 @@ mod tests {
         ids::UnixMillis,
         model::log::{LogEntry, LogEvent, Reason},
         ports::Write,
-        service::registry::{
+        service::{
             NewDeviceRequest,
-            fake::{NOW, registry_with_product},
+            fake::{NOW, operator_with_product},
         },
         testing::block_on,
     };
 
     #[test]
     fn a_refusal_is_shown_with_the_names_that_are_known() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let request = NewDeviceRequest {
             product_key: "pk".into(),
             device_key: Some("dk".into()),
             ..NewDeviceRequest::default()
         };
-        block_on(registry.create_device(request)).expect("it is valid");
-        let device = block_on(registry.resolve("dk", None)).expect("it exists");
+        block_on(operator.create_device(request)).expect("it is valid");
+        let device = block_on(operator.resolve("dk", None)).expect("it exists");
         let refused = |device, identity: Option<&str>, reason| {
             Write::Log(LogEntry {
                 time: NOW,
@@ -210,8 +210,8 @@ mod tests {
             refused(None, Some("pk,other,9,60"), Reason::ModeUnknown),
             refused(None, Some("nonsense"), Reason::IdentityMalformed),
         ];
-        block_on(registry.store.append(writes)).expect("it works");
-        let refusals = block_on(registry.refusals(&Paging::first(10))).expect("it works").items;
+        block_on(operator.store.append(writes)).expect("it works");
+        let refusals = block_on(operator.refusals(&Paging::first(10))).expect("it works").items;
         let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
         assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);
         assert_eq!(
@@ -225,18 +225,18 @@ mod tests {
 
     #[test]
     fn limits_and_spans_are_checked() {
-        let registry = registry_with_product();
+        let operator = operator_with_product();
         let request = NewDeviceRequest {
             product_key: "pk".into(),
             device_key: Some("dk".into()),
             ..NewDeviceRequest::default()
         };
-        block_on(registry.create_device(request)).expect("it is valid");
-        let device = block_on(registry.resolve("dk", None)).expect("it exists");
+        block_on(operator.create_device(request)).expect("it is valid");
+        let device = block_on(operator.resolve("dk", None)).expect("it exists");
         let said = [
-            block_on(registry.log(&device, &Paging::first(0))).map(|_| ()),
-            block_on(registry.refusals(&Paging::first(10_001))).map(|_| ()),
-            block_on(registry.points_history(
+            block_on(operator.log(&device, &Paging::first(0))).map(|_| ()),
+            block_on(operator.refusals(&Paging::first(10_001))).map(|_| ()),
+            block_on(operator.points_history(
                 &device,
                 HistoryQuery {
                     from: Some(UnixMillis(2)),
@@ -256,6 +256,6 @@ mod tests {
                 "to lies before from",
             ]
         );
-        assert!(block_on(registry.presence(&device, 1)).is_ok());
+        assert!(block_on(operator.presence(&device, 1)).is_ok());
     }
 }

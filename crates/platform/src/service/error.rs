@@ -4,7 +4,7 @@ use crate::ports::StoreError;
 
 /// Why a verb could not be done; `Display` is for operators.
 #[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
+pub enum ServiceError {
     /// What was asked makes no sense.
     #[error("{field} {message}")]
     Invalid {
@@ -56,7 +56,7 @@ pub enum RegistryError {
     Store(StoreError),
 }
 
-impl RegistryError {
+impl ServiceError {
     /// What the operator may try.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -87,7 +87,7 @@ impl RegistryError {
     }
 }
 
-impl From<StoreError> for RegistryError {
+impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Exists { what, key } => Self::Exists { what, key },
