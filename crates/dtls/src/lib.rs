@@ -34,8 +34,6 @@ mod discard;
 mod early;
 mod error;
 mod flight;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 pub mod limits;
 mod listener;
 mod message;
@@ -51,6 +49,8 @@ mod secret;
 mod server;
 mod session;
 mod suite;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 mod transcript;
 mod wire;
 
@@ -60,7 +60,7 @@ pub use config::{ClientConfig, ExtendedMasterSecretPolicy, ServerConfig};
 pub use diagnose::FailedFinished;
 pub use discard::Discard;
 pub use error::{PskError, SealError};
-pub use listener::{FrontDoor, Listener, client_hello_random, hello_without_dtls_1_2};
+pub use listener::{FrontDoor, Listener, hello_without_dtls_1_2};
 pub use message::client_hello::HelloId;
 pub use offered::{OfferedVersions, SuiteMismatch};
 pub use record::{DatagramKind, classify, split_record};

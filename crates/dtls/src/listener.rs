@@ -120,11 +120,6 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// The client_random of a datagram that starts with a ClientHello: tells a repeated one from a new attempt.
-pub fn client_hello_random(datagram: &[u8]) -> Option<&[u8; 32]> {
-    FirstHello::parse(datagram).ok().map(|hello| hello.start.random)
-}
-
 /// What a whole ClientHello at the start of a datagram offers, where that is certainly not DTLS 1.2: a client
 /// of DTLS 1.3 alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it.
 /// Costs little for any other.
@@ -147,16 +142,16 @@ fn may_be_1_3(id: u16) -> bool {
 }
 
 /// The first fragment of a ClientHello at the start of a datagram.
-struct FirstHello<'a> {
+pub(crate) struct FirstHello<'a> {
     /// Record number.
     sequence: u64,
     message_seq: u16,
-    start: ClientHelloStart<'a>,
+    pub(crate) start: ClientHelloStart<'a>,
     offer: Option<ClientHelloOffer<'a>>,
 }
 
 impl<'a> FirstHello<'a> {
-    fn parse(datagram: &'a [u8]) -> Result<Self, Discard> {
+    pub(crate) fn parse(datagram: &'a [u8]) -> Result<Self, Discard> {
         let (record, fragment) = RecordHeader::parse_first(datagram)?;
         if record.content_type != ContentType::HANDSHAKE {
             return Err(Discard::NotClientHello);

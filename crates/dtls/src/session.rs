@@ -4,6 +4,8 @@
 //! re-made from its 12 bytes of verify_data when the peer shows that it did not arrive.
 
 mod saved;
+#[cfg(feature = "test-support")]
+mod test_support;
 
 pub use saved::{SavedSession, SavedSessionError};
 
@@ -307,16 +309,6 @@ impl Session {
     /// Records that were not authentic, ever. See [`limits::FAILED_OPENS_ALARM`].
     pub fn failed_opens(&self) -> u32 {
         self.failed_opens
-    }
-
-    /// Number of the next record that is sent.
-    pub fn next_sequence(&self) -> u64 {
-        self.tx_next
-    }
-
-    /// Moves the counter of sent records forward, never back: for a session that continues after a gap.
-    pub fn skip_to_sequence(&mut self, sequence: u64) {
-        self.tx_next = self.tx_next.max(sequence);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use narrowgate_coap::{Budget, Code, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, PskAnswer, Random,
-    ServerConfig, Session, fuzzing::seal_as, psk_from_secret, split_record,
+    ServerConfig, Session, psk_from_secret, split_record,
 };
 use narrowgate_engine::{
     event::{CloseCause, ShardCommand, ShardEvent},
@@ -326,7 +326,7 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
         // Some releases of tinydtls call it fatal, and wait for the answer before they begin another session.
         let (mut world, mut session) = World::connected(config());
         let mut record = Vec::new();
-        seal_as(&mut session, 21, &[2, 0], &mut TestRandom(3), &mut record).expect("it fits");
+        session.seal_as(21, &[2, 0], &mut TestRandom(3), &mut record).expect("it fits");
         let came = world.give(&record);
         assert_eq!(opened(&mut session, came), ["Ok(CloseNotify)"]);
         assert_eq!(world.give(&record), Vec::<Vec<u8>>::new());

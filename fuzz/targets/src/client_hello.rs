@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use narrowgate_dtls::{DecoySecret, FrontDoor, Listener, ServerConfig, client_hello_random, fuzzing, limits};
+use narrowgate_dtls::{DecoySecret, FrontDoor, Listener, ServerConfig, limits, test_support};
 
 use crate::script::{Counting, start};
 
@@ -51,7 +51,7 @@ pub fn client_hello(data: &[u8]) {
         datagram.extend_from_slice(data);
         let start_is_good = Other::start(data).is_some();
         assert_eq!(
-            client_hello_random(datagram).is_some(),
+            test_support::client_hello_random(datagram).is_some(),
             start_is_good,
             "the front door reads what the handshake reads"
         );
@@ -82,7 +82,7 @@ pub fn extension(data: &[u8]) {
 }
 
 fn check(body: &[u8]) {
-    let read = fuzzing::client_hello(body, SUITES);
+    let read = test_support::client_hello(body, SUITES);
     let other = Other::read(body);
     match (&read, &other) {
         (Ok(hello), Some(other)) => {
@@ -90,7 +90,7 @@ fn check(body: &[u8]) {
             assert_eq!(hello.random.as_slice(), other.random);
             assert_eq!((hello.session_id, hello.cookie), (other.session_id, other.cookie));
             assert_eq!(hello.offers, SUITES.map(|suite| other.offers(suite)));
-            let scsv = other.offers(fuzzing::EMPTY_RENEGOTIATION_INFO_SCSV);
+            let scsv = other.offers(test_support::EMPTY_RENEGOTIATION_INFO_SCSV);
             assert_eq!(hello.renegotiation_info, scsv || other.extension(0xff01).is_some());
             assert_eq!(hello.extended_master_secret, other.extension(23).is_some());
             assert_eq!(hello.encrypt_then_mac, other.extension(22).is_some());

@@ -1,9 +1,8 @@
 //! Handshake headers and reassembly: the bytes are fragments, one behind the other.
 
 use narrowgate_dtls::{
-    Discard,
-    fuzzing::{Fragment, Fragments},
-    limits,
+    Discard, limits,
+    test_support::{Fragment, Fragments},
 };
 
 /// More fragments than these teach nothing.

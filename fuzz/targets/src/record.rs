@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use narrowgate_dtls::{Discard, Opened, Session, classify, fuzzing, split_record};
+use narrowgate_dtls::{Discard, Opened, Session, classify, split_record};
 
 use crate::script::{Counting, Protection, Script, session_pair};
 
@@ -64,7 +64,7 @@ fn sealed(
     let content_type = if choice & 8 == 0 { 20 + (choice >> 4 & 3) } else { script.byte() };
     let changed = (choice & 64 != 0).then(|| (script.byte(), script.byte().max(1)));
     let plaintext = script.rest();
-    if fuzzing::seal_as(peer, content_type, plaintext, &mut Counting(0), room).is_err() {
+    if peer.seal_as(content_type, plaintext, &mut Counting(0), room).is_err() {
         return;
     }
     assert!(

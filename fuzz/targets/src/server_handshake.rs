@@ -12,7 +12,7 @@ use std::{
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientHandshake, DecoySecret, FrontDoor, HandshakeEvent, Listener, PskAnswer,
-    ServerConfig, ServerHandshake, fuzzing, limits, psk_from_secret, split_record,
+    ServerConfig, ServerHandshake, limits, psk_from_secret, split_record, test_support,
 };
 
 use crate::script::{Counting, Protection, Script, start, step};
@@ -294,7 +294,7 @@ fn hello_with_cookie(listener: &mut Listener, body: &[u8], reply: &mut Vec<u8>) 
     };
     assert!(reply.len() <= first.len(), "the question is not larger than its cause");
     let with_cookie = hello(&reply[COOKIE_AT..]);
-    let parsed = fuzzing::client_hello(&with_cookie, [0xc0a8, 0x00ae]);
+    let parsed = test_support::client_hello(&with_cookie, [0xc0a8, 0x00ae]);
     match (ask(listener, &in_datagram(&with_cookie, 1), reply), parsed) {
         (FrontDoor::Refuse(refusal), Err(expected)) => assert_eq!(refusal, expected),
         (FrontDoor::Refuse(_), Ok(hello)) => {

@@ -3,6 +3,7 @@
 //! unit tests under its number; what identities mean and who may connect is decided elsewhere.
 
 mod handshake;
+mod hello;
 mod memory;
 mod psk;
 mod record;

@@ -1,14 +1,12 @@
-//! Doors for the fuzz targets into what is private. Only with the feature `fuzzing`, which nothing that is shipped sets.
+//! Doors for tests and fuzz targets into what is private; with those of [`crate::Session`] they make the feature `test-support`,
+//! which nothing that is shipped sets.
 
-use crate::Random;
-use crate::codes::ContentType;
 use crate::discard::Discard;
-use crate::error::SealError;
+use crate::listener::FirstHello;
 use crate::message::MessageHeader;
 use crate::message::client_hello::{ClientHello, MaxFragmentLength};
 use crate::reassembly::Reassembly;
 use crate::refusal::Refusal;
-use crate::session::Session;
 use crate::wire::Reader;
 
 /// The suite that stands for renegotiation_info (RFC 5746, section 3.3).
@@ -16,20 +14,6 @@ pub const EMPTY_RENEGOTIATION_INFO_SCSV: u16 = crate::codes::EMPTY_RENEGOTIATION
 
 /// Bytes of a handshake header.
 pub const MESSAGE_HEADER_BYTES: usize = crate::message::MESSAGE_HEADER_BYTES;
-
-/// Seals a record of any content type, as the peer of a session could.
-///
-/// # Errors
-/// As for [`Session::seal`].
-pub fn seal_as(
-    session: &mut Session,
-    content_type: u8,
-    plaintext: &[u8],
-    rng: &mut dyn Random,
-    out: &mut Vec<u8>,
-) -> Result<(), SealError> {
-    session.seal_record(ContentType(content_type), plaintext, rng, out)
-}
 
 /// A handshake fragment as it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,4 +130,9 @@ pub fn client_hello(body: &[u8], suites: [u16; 2]) -> Result<Hello<'_>, Refusal>
         fragment_bytes_max: hello.extensions.max_fragment_length.map(MaxFragmentLength::bytes),
         offers: suites.map(|suite| hello.offers(suite)),
     })
+}
+
+/// The client_random of a datagram that starts with a ClientHello that a front door would read.
+pub fn client_hello_random(datagram: &[u8]) -> Option<&[u8; 32]> {
+    FirstHello::parse(datagram).ok().map(|hello| hello.start.random)
 }
