@@ -7,4 +7,5 @@
 
 pub mod event;
 pub mod path;
+pub mod route;
 pub mod shard;

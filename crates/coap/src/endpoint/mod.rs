@@ -105,6 +105,13 @@ impl Endpoint {
         active.chain(self.stored.iter().map(|stored| stored.latest_expiry())).min()
     }
 
+    /// When the last of the stored answers expires: what remains of [`Endpoint::poll_timeout`] while nothing is in
+    /// flight.
+    #[must_use]
+    pub fn answers_expiry(&self) -> Option<Instant> {
+        self.stored.as_ref().map(|stored| stored.latest_expiry())
+    }
+
     /// Replaces the content of `message` by the next message for the peer; `false` if there is none.
     pub fn poll_transmit(&mut self, message: &mut Vec<u8>) -> bool {
         while let Some(transmit) = self.active.as_mut().and_then(|active| active.transmits.pop_front()) {

@@ -3,13 +3,21 @@
 use std::time::Instant;
 
 use narrowgate_dtls::{
-    FrontDoor, HandshakeEvent, HelloId, PskAnswer, ServerHandshake, Session, hello_without_dtls_1_2, limits,
+    FrontDoor, HandshakeEvent, HelloId, ServerHandshake, Session, hello_without_dtls_1_2, limits,
 };
 
-use super::{HALF_OPEN_BIT, Shard, admission::Permit, stats::Counter, stray::Stray, wheel::Entry};
+use super::{
+    HALF_OPEN_BIT, Shard,
+    admission::Permit,
+    question::{Answer, Question},
+    stats::Counter,
+    stray::Stray,
+    wheel::Entry,
+};
 use crate::{
     event::{CloseCause, HandshakeId, ShardEvent},
     path::Path,
+    route::Route,
 };
 
 /// The ClientHello of a handshake, and of the session that it became: a late copy of it begins no other
@@ -42,8 +50,8 @@ pub(super) struct HalfOpen {
     generation: u32,
     /// Its number at the admission.
     begun: u64,
-    /// Whether the platform was asked for a key and has not answered.
-    asked: bool,
+    /// What the platform was asked and has not answered.
+    asked: Option<Question>,
     /// The tick its timer waits for; `u64::MAX`: none.
     armed: u64,
 }
@@ -106,7 +114,7 @@ impl Shard {
         let begun = self.admission.begin(path.peer.ip(), slot);
         let generation = self.handshakes_begun;
         let hello = Hello::new(machine.hello_id(), accepted_s);
-        entry.insert(HalfOpen { machine, hello, path, generation, begun, asked: false, armed: u64::MAX });
+        entry.insert(HalfOpen { machine, hello, path, generation, begun, asked: None, armed: u64::MAX });
         self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
@@ -117,15 +125,17 @@ impl Shard {
         self.drive_handshake(now, slot);
     }
 
-    pub(super) fn provide_psk(&mut self, now: Instant, handshake: HandshakeId, answer: PskAnswer) {
-        let half_open = self
-            .handshakes
-            .get_mut(handshake.slot as usize)
-            .filter(|half_open| half_open.generation == handshake.generation && half_open.asked);
+    /// Takes the platform's answer to the question that the handshake asked.
+    pub(super) fn handle_answer(&mut self, now: Instant, handshake: HandshakeId, answer: Answer) {
+        let half_open = self.handshakes.get_mut(handshake.slot as usize).filter(|half_open| {
+            half_open.generation == handshake.generation && half_open.asked == Some(answer.question())
+        });
         let Some(half_open) = half_open else { return self.stats.count(Counter::LookupsLate) };
-        half_open.asked = false;
+        half_open.asked = None;
         self.admission.lookups -= 1;
-        half_open.machine.provide_psk(now, answer, &mut self.random);
+        match answer {
+            Answer::Psk(answer) => half_open.machine.provide_psk(now, answer, &mut self.random),
+        }
         self.drive_handshake(now, handshake.slot);
     }
 
@@ -151,7 +161,7 @@ impl Shard {
             let handshake = HandshakeId { shard: self.config.shard, slot, generation };
             match event {
                 HandshakeEvent::PskWanted { identity } => {
-                    half_open.asked = true;
+                    half_open.asked = Some(Question::Psk);
                     self.admission.lookups += 1;
                     self.events.push_back(ShardEvent::PskWanted { handshake, peer, identity });
                 }
@@ -188,7 +198,7 @@ impl Shard {
     fn promote(&mut self, now: Instant, slot: u32, session: Session) {
         let half_open = self.remove_handshake(slot);
         let path = half_open.path;
-        if let Some(old) = self.sessions.find(path) {
+        if let Some(old) = self.sessions.find(&Route::Peer(path)) {
             // RFC 6347 4.2.8: only now, with the new Finished verified, the old association goes.
             self.close(old, CloseCause::Replaced);
         }
@@ -215,7 +225,7 @@ impl Shard {
         let half_open = self.handshakes.remove(slot as usize);
         self.handshake_by_path.remove(&half_open.path);
         self.admission.end(half_open.path.peer.ip(), half_open.begun);
-        if half_open.asked {
+        if half_open.asked.is_some() {
             self.admission.lookups -= 1;
         }
         if self.handshakes.is_empty() && self.handshakes.capacity() > 4096 {
@@ -229,8 +239,10 @@ impl Shard {
     fn arm_handshake(&mut self, slot: u32) {
         let half_open = &mut self.handshakes[slot as usize];
         let Some(deadline) = half_open.machine.poll_timeout() else { return };
-        if self.wheel.tick_of(deadline) < half_open.armed {
-            half_open.armed = self.wheel.arm(deadline, slot | HALF_OPEN_BIT, half_open.generation);
+        let tick = self.wheel.tick_of(deadline);
+        if tick < half_open.armed {
+            half_open.armed = tick;
+            self.wheel.arm(tick, slot | HALF_OPEN_BIT, half_open.generation);
         }
     }
 }

@@ -6,13 +6,16 @@
 //! Limits: [`ShardConfig`] names all of them.
 
 pub mod admission;
-mod answers;
 mod established;
 mod half_open;
+mod incoming;
 pub mod outbox;
+mod question;
+mod requests;
 pub mod stats;
 pub mod stray;
 pub mod table;
+mod timers;
 pub mod wheel;
 
 use std::{
@@ -35,14 +38,16 @@ use self::{
     established::Established,
     half_open::HalfOpen,
     outbox::Outbox,
+    question::Answer,
     stats::{Counter, Gauges, Stats},
     stray::{Stray, StrayLog},
     table::Table,
     wheel::{Entry, Wheel},
 };
 use crate::{
-    event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent},
+    event::{CloseCause, HandshakeId, ShardCommand, ShardEvent},
     path::Path,
+    route::Route,
 };
 
 /// Settings and limits of a shard.
@@ -84,9 +89,6 @@ impl ShardConfig {
 
 /// Timers of handshakes and of sessions share the wheel: this bit of a slot number tells which.
 const HALF_OPEN_BIT: u32 = 1 << 31;
-
-/// Max-Age of a 5.03 at a limit, seconds.
-const BUSY_MAX_AGE_S: u32 = 5;
 
 /// The shard's CSPRNG, as the DTLS layer wants it.
 struct ShardRandom(ChaCha20Rng);
@@ -144,7 +146,7 @@ impl Shard {
             handshake_by_path: HashMap::default(),
             handshakes_begun: 0,
             admission: Admission::default(),
-            sessions: Table::default(),
+            sessions: Table::new(config.shard),
             budget: Budget::new(config.coap_budget_bytes),
             requests_in_flight: 0,
             wheel: Wheel::new(now),
@@ -194,9 +196,11 @@ impl Shard {
     /// Takes one command of the platform.
     pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
         match command {
-            ShardCommand::ProvidePsk { handshake, answer } => self.provide_psk(now, handshake, answer),
+            ShardCommand::ProvidePsk { handshake, answer } => {
+                self.handle_answer(now, handshake, Answer::Psk(answer));
+            }
             ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),
-            ShardCommand::Close { session } => self.close_by_command(session, CloseCause::ByCommand),
+            ShardCommand::Close { session } => self.close_with_notify(session, CloseCause::ByCommand),
             ShardCommand::CloseAfter { session, after } => self.close_after(now, session, after),
             ShardCommand::Drain => self.drain(),
         }
@@ -258,11 +262,11 @@ impl Shard {
     /// neither.
     fn route(&mut self, now: Instant, path: Path, datagram: &mut [u8], stray: Counter) {
         let handshake = self.handshake_by_path.get(&path).copied();
-        let session = self.sessions.find(path);
+        let session = self.sessions.find(&Route::Peer(path));
         match (handshake, session) {
             (None, None) => self.stats.count(stray),
-            (None, Some(slot)) => {
-                self.feed_session(now, slot, datagram);
+            (None, Some(session)) => {
+                self.feed_session(now, session, datagram);
             }
             (Some(slot), None) => self.feed_handshake(now, slot, datagram),
             (Some(handshake), Some(session)) => {
@@ -276,10 +280,6 @@ impl Shard {
         }
     }
 
-    fn session_id(&self, slot: u32) -> SessionId {
-        SessionId { shard: self.config.shard, slot, generation: self.sessions.generation(slot).unwrap_or(0) }
-    }
-
     fn handshake_id(&self, slot: u32, generation: u32) -> HandshakeId {
         HandshakeId { shard: self.config.shard, slot, generation }
     }
@@ -291,8 +291,8 @@ impl Shard {
 
     fn drain(&mut self) {
         self.draining = true;
-        for slot in self.sessions.indices() {
-            self.close_with_notify(slot, CloseCause::Drained);
+        for session in self.sessions.ids() {
+            self.close_with_notify(session, CloseCause::Drained);
         }
     }
 }

@@ -1,161 +1,189 @@
-//! The table of established sessions: a slab in pages, and an index from path (peer and local address) to
-//! slot.
+//! The table of established sessions: a slab in pages, and an index from route to slot.
 //!
-//! A slot's index and generation together name a session for as long as the process lives. Pages of 1,024 slots
-//! are allocated one by one, so that growing never copies a session and never stops the loop. The index holds
-//! four bytes per session: the address is compared in the slot itself.
+//! A [`SessionId`] names a session for as long as the process lives: its slot, and the generation that tells it from
+//! others in the same slot. Pages of 1,024 slots are allocated one by one, so that growing never copies a session and
+//! never stops the loop. The index holds four bytes per session: the route is compared in the slot itself.
 
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 
-use crate::path::Path;
+use crate::{
+    event::SessionId,
+    path::Path,
+    route::{ConnectionId, Route},
+};
 
 const PAGE: usize = 1024;
 
-/// What the index needs of a session.
-pub trait HasPath {
-    /// Where the peer is, and where it is heard.
-    fn path(&self) -> Path;
-}
-
-#[derive(Debug)]
-struct Slot<T> {
-    generation: u32,
-    value: Option<T>,
-}
-
-/// Sessions by slot and by path.
+/// Sessions by their id and by their route.
 #[derive(Debug)]
 pub struct Table<T> {
+    shard: u16,
     pages: Vec<Box<[Slot<T>]>>,
     free: Vec<u32>,
     used: u32,
-    by_path: HashTable<u32>,
+    by_route: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
     /// Where the next search for a session to shed begins.
     hand: u32,
 }
 
-impl<T: HasPath> Default for Table<T> {
-    fn default() -> Self {
-        Self {
-            pages: Vec::new(),
-            free: Vec::new(),
-            used: 0,
-            by_path: HashTable::new(),
-            hasher: foldhash::fast::RandomState::default(),
-            hand: 0,
+/// A session and the way to it.
+#[derive(Debug)]
+pub struct Row<T> {
+    path: Path,
+    connection_id: Option<ConnectionId>,
+    /// The session itself.
+    pub session: T,
+}
+
+impl<T> Row<T> {
+    /// Where the peer is, and where it is heard.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// What it is found by.
+    pub fn route(&self) -> Route {
+        self.connection_id.map_or(Route::Peer(self.path), Route::ConnectionId)
+    }
+
+    fn has_route(&self, route: &Route) -> bool {
+        match route {
+            Route::Peer(path) => self.connection_id.is_none() && self.path == *path,
+            Route::ConnectionId(id) => self.connection_id.as_ref() == Some(id),
         }
     }
 }
 
-impl<T: HasPath> Table<T> {
+/// Bytes that the table takes for each session, beside the index.
+pub const fn slot_bytes<T>() -> usize {
+    size_of::<Slot<T>>()
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    row: Option<Row<T>>,
+}
+
+impl<T> Table<T> {
+    /// An empty table of this shard.
+    pub fn new(shard: u16) -> Self {
+        Self {
+            shard,
+            pages: Vec::new(),
+            free: Vec::new(),
+            used: 0,
+            by_route: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            hand: 0,
+        }
+    }
+
     /// Number of sessions.
     pub fn len(&self) -> usize {
-        self.by_path.len()
+        self.by_route.len()
     }
 
     /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
-        self.by_path.is_empty()
+        self.by_route.is_empty()
     }
 
-    /// Adds a session and returns its slot and generation. The caller has removed an older one of the same
-    /// path.
-    pub fn insert(&mut self, value: T) -> (u32, u32) {
+    /// Adds a session whose peer is at `path`, found by its Connection ID if it has one, else by the path. The caller
+    /// has removed an older one of the same route.
+    pub fn insert(&mut self, path: Path, connection_id: Option<ConnectionId>, session: T) -> SessionId {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.used;
             if index as usize == self.pages.len() * PAGE {
-                self.pages.push((0..PAGE).map(|_| Slot { generation: 0, value: None }).collect());
+                self.pages.push((0..PAGE).map(|_| Slot { generation: 0, row: None }).collect());
             }
             self.used += 1;
             index
         });
-        let hash = self.hasher.hash_one(value.path());
-        let slot = self.slot_mut(index);
+        let row = Row { path, connection_id, session };
+        let hash = self.hasher.hash_one(row.route());
+        let slot = &mut self.pages[index as usize / PAGE][index as usize % PAGE];
         slot.generation = slot.generation.wrapping_add(1);
+        slot.row = Some(row);
         let generation = slot.generation;
-        slot.value = Some(value);
-        let Self { pages, by_path, hasher, .. } = self;
-        by_path.insert_unique(hash, index, |&other| match value_in(pages, other) {
-            Some(value) => hasher.hash_one(value.path()),
+        let Self { pages, by_route, hasher, .. } = self;
+        by_route.insert_unique(hash, index, |&other| match row_in(pages, other) {
+            Some(row) => hasher.hash_one(row.route()),
             None => 0,
         });
-        (index, generation)
+        SessionId { shard: self.shard, slot: index, generation }
     }
 
-    /// The session of a path.
-    pub fn find(&self, path: Path) -> Option<u32> {
-        let hash = self.hasher.hash_one(path);
-        self.by_path
-            .find(hash, |&index| value_in(&self.pages, index).is_some_and(|value| value.path() == path))
-            .copied()
+    /// The session of a route.
+    pub fn find(&self, route: &Route) -> Option<SessionId> {
+        let hash = self.hasher.hash_one(route);
+        let has_route = |&index: &u32| row_in(&self.pages, index).is_some_and(|row| row.has_route(route));
+        let index = *self.by_route.find(hash, has_route)?;
+        let generation = slot_in(&self.pages, index)?.generation;
+        Some(SessionId { shard: self.shard, slot: index, generation })
     }
 
-    /// The session in a slot.
-    pub fn at(&mut self, index: u32) -> Option<&mut T> {
-        self.pages.get_mut(index as usize / PAGE)?[index as usize % PAGE].value.as_mut()
+    /// The session of this id, unless it has ended.
+    pub fn at(&mut self, id: SessionId) -> Option<&mut Row<T>> {
+        let slot = self.pages.get_mut(id.slot as usize / PAGE)?.get_mut(id.slot as usize % PAGE)?;
+        if slot.generation != id.generation || self.shard != id.shard {
+            return None;
+        }
+        slot.row.as_mut()
     }
 
-    /// The session in a slot, where it is still the one of that generation.
-    pub fn at_generation(&mut self, index: u32, generation: u32) -> Option<&mut T> {
-        let slot = &mut self.pages.get_mut(index as usize / PAGE)?[index as usize % PAGE];
-        (slot.generation == generation).then_some(slot.value.as_mut())?
-    }
-
-    /// The generation of a slot in use.
-    pub fn generation(&self, index: u32) -> Option<u32> {
-        let slot = &self.pages.get(index as usize / PAGE)?[index as usize % PAGE];
-        slot.value.is_some().then_some(slot.generation)
-    }
-
-    /// Removes and returns the session in a slot.
-    pub fn take(&mut self, index: u32) -> Option<T> {
-        let path = self.at(index)?.path();
-        let hash = self.hasher.hash_one(path);
-        if let Ok(entry) = self.by_path.find_entry(hash, |&other| other == index) {
+    /// Removes and returns the session of this id.
+    pub fn take(&mut self, id: SessionId) -> Option<Row<T>> {
+        let route = self.at(id)?.route();
+        let hash = self.hasher.hash_one(route);
+        if let Ok(entry) = self.by_route.find_entry(hash, |&other| other == id.slot) {
             entry.remove();
         }
-        let value = self.slot_mut(index).value.take();
-        self.free.push(index);
-        value
+        self.free.push(id.slot);
+        self.pages[id.slot as usize / PAGE][id.slot as usize % PAGE].row.take()
     }
 
-    /// The least of `keys` over the next few occupied slots behind the hand: an approximation of the oldest that
-    /// costs the same for a million sessions.
-    pub fn shed_candidate<K: Ord>(&mut self, key: impl Fn(&T) -> K) -> Option<u32> {
+    /// The session with the least key of the next few behind the hand: an approximation of the oldest that costs the
+    /// same for a million sessions.
+    pub fn shed_candidate<K: Ord>(&mut self, key: impl Fn(&T) -> K) -> Option<SessionId> {
         const LOOKED_AT: usize = 32;
-        let mut best: Option<(K, u32)> = None;
+        let mut best: Option<(K, SessionId)> = None;
         let mut looked_at = 0;
         for _ in 0..self.used {
             let index = self.hand;
             self.hand = if index + 1 >= self.used { 0 } else { index + 1 };
-            let Some(value) = self.at(index) else { continue };
-            let key = key(value);
+            let Some(Slot { generation, row: Some(row) }) = slot_in(&self.pages, index) else { continue };
+            let key = key(&row.session);
             if best.as_ref().is_none_or(|(least, _)| key < *least) {
-                best = Some((key, index));
+                best = Some((key, SessionId { shard: self.shard, slot: index, generation: *generation }));
             }
             looked_at += 1;
             if looked_at == LOOKED_AT {
                 break;
             }
         }
-        best.map(|(_, index)| index)
+        best.map(|(_, id)| id)
     }
 
-    /// Slots in use, for a walk that ends the process (draining).
-    pub fn indices(&self) -> Vec<u32> {
-        (0..self.used).filter(|&index| value_in(&self.pages, index).is_some()).collect()
-    }
-
-    fn slot_mut(&mut self, index: u32) -> &mut Slot<T> {
-        &mut self.pages[index as usize / PAGE][index as usize % PAGE]
+    /// All sessions, for a walk that ends the process (draining).
+    pub fn ids(&self) -> Vec<SessionId> {
+        let slots = self.pages.iter().flat_map(|page| page.iter()).zip(0..self.used);
+        let occupied = slots.filter(|(slot, _)| slot.row.is_some());
+        occupied
+            .map(|(slot, index)| SessionId { shard: self.shard, slot: index, generation: slot.generation })
+            .collect()
     }
 }
 
-fn value_in<T>(pages: &[Box<[Slot<T>]>], index: u32) -> Option<&T> {
-    pages.get(index as usize / PAGE)?[index as usize % PAGE].value.as_ref()
+fn slot_in<T>(pages: &[Box<[Slot<T>]>], index: u32) -> Option<&Slot<T>> {
+    pages.get(index as usize / PAGE)?.get(index as usize % PAGE)
+}
+
+fn row_in<T>(pages: &[Box<[Slot<T>]>], index: u32) -> Option<&Row<T>> {
+    slot_in(pages, index)?.row.as_ref()
 }
 
 #[cfg(test)]
@@ -165,50 +193,93 @@ mod tests {
     use super::*;
     use crate::path::Local;
 
-    impl HasPath for Path {
-        fn path(&self) -> Path {
-            *self
-        }
-    }
-
     fn peer(n: u32) -> Path {
         SocketAddr::from(([10, 0, (n >> 16) as u8, 1], n as u16)).into()
     }
 
+    fn connection_id(n: u32) -> ConnectionId {
+        ConnectionId::new(&n.to_be_bytes()).expect("four bytes")
+    }
+
+    /// A table of numbers, which are found by their path.
+    fn table_of(numbers: std::ops::Range<u32>) -> (Table<u32>, Vec<SessionId>) {
+        let mut table = Table::new(3);
+        let ids = numbers.map(|n| table.insert(peer(n), None, n)).collect();
+        (table, ids)
+    }
+
     #[test]
     fn sessions_are_found_by_path_and_a_freed_slot_has_a_new_generation() {
-        let mut table = Table::default();
-        let slots: Vec<_> = (0..5000).map(|n| table.insert(peer(n))).collect();
-        for n in 0..5000 {
-            assert_eq!(table.find(peer(n)), Some(slots[n as usize].0));
+        let (mut table, ids) = table_of(0..5000);
+        for (n, id) in (0..).zip(&ids) {
+            assert_eq!(table.find(&Route::Peer(peer(n))), Some(*id));
         }
-        let (index, generation) = slots[17];
-        assert_eq!(table.take(index), Some(peer(17)));
-        assert_eq!(table.take(index), None);
-        assert_eq!(table.find(peer(17)), None);
-        let (again, next) = table.insert(peer(9999));
-        assert_eq!(again, index);
-        assert_ne!(next, generation);
-        assert!(table.at_generation(index, generation).is_none());
+        assert_eq!(table.ids(), ids);
+        let taken = table.take(ids[17]).expect("it is there");
+        assert_eq!((taken.path(), taken.session), (peer(17), 17));
+        assert!(table.take(ids[17]).is_none());
+        assert_eq!(table.find(&Route::Peer(peer(17))), None);
+        let again = table.insert(peer(9999), None, 9999);
+        assert_eq!(again.slot, ids[17].slot);
+        assert_ne!(again.generation, ids[17].generation);
+        assert!(table.at(ids[17]).is_none());
+        assert!(table.take(ids[17]).is_none(), "the newer session stays");
+        assert_eq!(table.at(again).map(|row| row.session), Some(9999));
         assert_eq!(table.len(), 5000);
     }
 
     #[test]
     fn one_peer_at_two_addresses_of_the_server_has_two_sessions() {
-        let mut table = Table::default();
+        let mut table = Table::new(0);
         let paths = [1, 2].map(|n| Path { local: Local::of([127, 0, 0, n].into(), 1), ..peer(1) });
-        let [first, second] = paths.map(|path| table.insert(path).0);
-        assert_eq!(paths.map(|path| table.find(path)), [Some(first), Some(second)]);
-        assert_eq!(table.find(peer(1)), None);
-        assert_eq!(table.take(first), Some(paths[0]));
-        assert_eq!(paths.map(|path| table.find(path)), [None, Some(second)]);
+        let routes = paths.map(Route::Peer);
+        let [first, second] = paths.map(|path| table.insert(path, None, ()));
+        assert_eq!(routes.map(|route| table.find(&route)), [Some(first), Some(second)]);
+        assert_eq!(table.find(&Route::Peer(peer(1))), None);
+        assert_eq!(table.take(first).map(|row| row.path()), Some(paths[0]));
+        assert_eq!(routes.map(|route| table.find(&route)), [None, Some(second)]);
+    }
+
+    #[test]
+    fn a_session_with_a_connection_id_is_found_by_that_alone() {
+        let mut table = Table::new(0);
+        let has_one = |n: u32| n.is_multiple_of(2);
+        let ids: Vec<_> =
+            (0..3000).map(|n| table.insert(peer(n), has_one(n).then(|| connection_id(n)), n)).collect();
+        for (n, id) in (0..).zip(&ids) {
+            let by_id = table.find(&Route::ConnectionId(connection_id(n)));
+            let by_path = table.find(&Route::Peer(peer(n)));
+            assert_eq!((by_id, by_path), if has_one(n) { (Some(*id), None) } else { (None, Some(*id)) });
+        }
+        let taken = table.take(ids[14]).expect("it is there");
+        assert_eq!((taken.session, taken.route()), (14, Route::ConnectionId(connection_id(14))));
+        assert_eq!(table.find(&taken.route()), None);
+        assert_eq!(table.find(&Route::ConnectionId(connection_id(16))), Some(ids[16]));
+        assert_eq!(table.len(), 2999);
+    }
+
+    #[test]
+    fn two_peers_that_take_one_path_in_turn_keep_their_sessions_by_connection_id() {
+        let mut table = Table::new(0);
+        let first = table.insert(peer(1), Some(connection_id(1)), ());
+        let second = table.insert(peer(1), Some(connection_id(2)), ());
+        assert_eq!(table.find(&Route::Peer(peer(1))), None);
+        assert_eq!(table.find(&Route::ConnectionId(connection_id(1))), Some(first));
+        assert_eq!(table.find(&Route::ConnectionId(connection_id(2))), Some(second));
+    }
+
+    #[test]
+    fn an_id_of_another_shard_names_nobody() {
+        let (mut table, ids) = table_of(0..1);
+        let foreign = SessionId { shard: 4, ..ids[0] };
+        assert!(table.at(foreign).is_none() && table.take(foreign).is_none());
+        assert!(table.at(ids[0]).is_some());
     }
 
     #[test]
     fn the_oldest_of_a_small_table_is_shed_first() {
-        let mut table = Table::default();
-        let slots: Vec<_> = (0..20).map(|n| table.insert(peer(n)).0).collect();
-        let oldest = table.shed_candidate(|path| (path.peer.port() + 7) % 20);
-        assert_eq!(oldest, Some(slots[13]));
+        let (mut table, ids) = table_of(0..20);
+        let oldest = table.shed_candidate(|n| (n + 7) % 20);
+        assert_eq!(oldest, Some(ids[13]));
     }
 }

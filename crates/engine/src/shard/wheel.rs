@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Length of a tick. Deadlines are rounded up to it, so a timer never fires early.
 pub const TICK: Duration = Duration::from_millis(10);
+/// So many of them are a second.
+pub const TICKS_PER_SECOND: u64 = 1000 / TICK.as_millis() as u64;
 
 /// log2 of the number of slots of each level: 2.56 s, 164 s, 2.9 h, 7.7 days.
 const LEVEL_BITS: [u32; 4] = [8, 6, 6, 6];
@@ -44,16 +46,15 @@ impl Wheel {
 
     /// The tick at or after `deadline`.
     pub fn tick_of(&self, deadline: Instant) -> u64 {
-        let nanos = deadline.saturating_duration_since(self.start).as_nanos();
-        nanos.div_ceil(TICK.as_nanos()) as u64
+        let since_start = deadline.saturating_duration_since(self.start);
+        since_start.as_secs() * TICKS_PER_SECOND
+            + u64::from(since_start.subsec_nanos().div_ceil(TICK.subsec_nanos()))
     }
 
-    /// Arms a timer for `deadline` and returns the tick at which it fires.
-    pub fn arm(&mut self, deadline: Instant, slot: u32, generation: u32) -> u64 {
-        let tick = self.tick_of(deadline);
+    /// Arms a timer for this tick; in the next one, where it is over.
+    pub fn arm(&mut self, tick: u64, slot: u32, generation: u32) {
         self.armed += 1;
         self.place(Entry { slot, generation, tick });
-        tick
     }
 
     /// Number of entries armed, stale ones included.
@@ -81,7 +82,9 @@ impl Wheel {
 
     /// Moves the wheel to `now` and appends what fired to `fired`.
     pub fn advance(&mut self, now: Instant, fired: &mut Vec<Entry>) {
-        let target = (now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos()) as u64;
+        let since_start = now.saturating_duration_since(self.start);
+        let target = since_start.as_secs() * TICKS_PER_SECOND
+            + u64::from(since_start.subsec_nanos() / TICK.subsec_nanos());
         if self.armed == 0 {
             self.current = self.current.max(target + 1);
             return;
@@ -170,7 +173,7 @@ mod tests {
             wheel.advance(start + Duration::from_millis(12_345), &mut fired);
             let now = start + Duration::from_millis(12_345);
             let deadline = now + Duration::from_millis(delay);
-            wheel.arm(deadline, slot, 7);
+            wheel.arm(wheel.tick_of(deadline), slot, 7);
             let mut at = now;
             while fired.is_empty() {
                 at = wheel.poll_timeout().expect("something is armed").max(at + Duration::from_micros(1));
@@ -189,7 +192,7 @@ mod tests {
         let mut wheel = Wheel::new(start);
         for slot in 0..10_000_u32 {
             let delay = Duration::from_millis(u64::from(slot.wrapping_mul(2_654_435_761) % 400_000));
-            wheel.arm(start + delay, slot, 0);
+            wheel.arm(wheel.tick_of(start + delay), slot, 0);
         }
         let (mut fired, mut seen, mut at) = (Vec::new(), 0, start);
         while let Some(next) = wheel.poll_timeout() {
@@ -210,7 +213,7 @@ mod tests {
         let start = any_start();
         let mut wheel = Wheel::new(start);
         for slot in 0..100 {
-            wheel.arm(start + Duration::from_secs(u64::from(slot)), slot, 0);
+            wheel.arm(u64::from(slot) * TICKS_PER_SECOND, slot, 0);
         }
         let mut fired = Vec::new();
         wheel.advance(start + Duration::from_secs(3600), &mut fired);

@@ -1,0 +1,128 @@
+//! The requests of a session on their way to the platform, and the answers on their way back.
+//!
+//! Some answers do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and a datagram has
+//! an end. A request always gets some answer, or its device would send it again and again.
+
+use std::{borrow::Cow, time::Instant};
+
+use narrowgate_coap::{Code, Discard, Event, Params, Request, RespondError, Response};
+use narrowgate_dtls::SealError;
+
+use super::{Shard, stats::Counter, table::Row};
+use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
+
+/// Max-Age of a 5.03 at a limit, seconds.
+const BUSY_MAX_AGE_S: u32 = 5;
+
+impl Shard {
+    /// Passes on what the CoAP endpoint has to say; returns whether a request was among it.
+    pub(super) fn deliver(&mut self, now: Instant, session: SessionId) -> bool {
+        let mut asked = false;
+        loop {
+            let Some(row) = self.sessions.at(session) else { return asked };
+            match row.session.endpoint.poll_event() {
+                None => return asked,
+                Some(Event::Request { exchange, request }) => {
+                    asked |= self.hand_over(now, Ticket { session, exchange }, request);
+                }
+                Some(Event::Refused(refused)) => {
+                    self.events.push_back(ShardEvent::RequestRefused { session, refused });
+                }
+                Some(Event::MessageIdReused { mid }) => {
+                    self.events.push_back(ShardEvent::MessageIdReused { session, mid });
+                }
+                Some(Event::Discarded(discard)) => {
+                    self.stats.count_coap(discard);
+                    // Nothing was asked, so a response is a request with the wrong code.
+                    if discard.is_malformed() || discard == Discard::ResponseUnexpected {
+                        self.events.push_back(ShardEvent::Malformed { session, fault: discard });
+                    }
+                }
+                // Nothing here sends requests of its own yet, so nothing else can matter.
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Hands a request to the platform; at the limit it is answered 5.03, and the return value is false.
+    fn hand_over(&mut self, now: Instant, ticket: Ticket, request: Request) -> bool {
+        let Some(Row { session, .. }) = self.sessions.at(ticket.session) else { return false };
+        if self.requests_in_flight >= self.config.requests_in_flight_max {
+            self.stats.count(Counter::RequestsBusy);
+            let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(BUSY_MAX_AGE_S);
+            let (params, budget) = (&self.config.coap, &mut self.budget);
+            if session.endpoint.respond(now, ticket.exchange, busy, params, budget).is_err() {
+                self.stats.count(Counter::ResponsesLate);
+            }
+            return false;
+        }
+        session.in_flight += 1;
+        self.requests_in_flight += 1;
+        self.stats.count(Counter::Requests);
+        self.events.push_back(ShardEvent::Request { ticket, request });
+        true
+    }
+
+    /// Seals and queues what the CoAP endpoint wants to send.
+    pub(super) fn transmit(&mut self, session: SessionId) {
+        let Self { sessions, scratch, outbox, random, stats, .. } = self;
+        let Some(row) = sessions.at(session) else { return };
+        while row.session.endpoint.poll_transmit(scratch) {
+            match outbox.push_with(row.path(), |out| row.session.dtls.seal(scratch, random, out)) {
+                Ok(()) => {}
+                Err(SealError::TooLarge { .. }) => stats.count(Counter::MessagesTooLarge),
+                // No number is left that may be used: nothing can be sent any more, never wrap.
+                Err(SealError::SequenceExhausted | SealError::NotReserved) => {
+                    return self.close(session, CloseCause::Abuse);
+                }
+            }
+        }
+    }
+
+    /// Takes the platform's response to a request.
+    pub(super) fn respond(&mut self, now: Instant, ticket: Ticket, response: Response) {
+        let Some(row) = self.sessions.at(ticket.session) else {
+            return self.stats.count(Counter::ResponsesLate);
+        };
+        let established = &mut row.session;
+        established.in_flight -= 1;
+        self.requests_in_flight -= 1;
+        let is_success = response.code.class() < 4;
+        let shorter = shorter(&response);
+        let params = params(&self.config.coap, established.dtls.plaintext_bytes_max());
+        let mut respond = |response| {
+            established.endpoint.respond(now, ticket.exchange, response, &params, &mut self.budget)
+        };
+        let mut sent = respond(response);
+        if let Err(RespondError::TooLarge { bytes, bytes_max }) = sent {
+            self.stats.count(Counter::MessagesTooLarge);
+            sent = respond(shorter);
+            // An error says by its code what it is; a success has become a failure.
+            if is_success {
+                let session = ticket.session;
+                self.events.push_back(ShardEvent::AnswerTooLarge { session, bytes, bytes_max });
+            }
+        }
+        self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
+        self.transmit(ticket.session);
+        self.arm_session(now, ticket.session);
+    }
+}
+
+/// The settings of the CoAP layer for a session whose records hold so many bytes.
+fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Params> {
+    if params.message_bytes_max <= plaintext_bytes_max {
+        return Cow::Borrowed(params);
+    }
+    Cow::Owned(Params { message_bytes_max: plaintext_bytes_max, ..params.clone() })
+}
+
+/// What is answered where `response` does not fit. An error says it all by its code, so its payload may be
+/// left out (RFC 7252, section 5.5.2); a success without its content would be another answer, so it becomes a
+/// 5.00.
+fn shorter(response: &Response) -> Response {
+    if response.code.class() < 4 {
+        return Response::new(Code::INTERNAL_SERVER_ERROR);
+    }
+    Response { code: response.code, options: response.options.clone(), payload: Vec::new() }
+}

@@ -1,0 +1,131 @@
+//! The timers of a session, each with a name. Three of them, because a session has three distances: an exchange
+//! (seconds), its stored answers (minutes), and its end (days).
+//!
+//! Each timer has at most one entry in the wheel that counts: the one for the tick that is noted here. A deadline that
+//! moves later leaves the entry where it is, which then fires too early and is set again; one that moves earlier gets
+//! a second entry, and the first fires for nobody.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Shard,
+    established::Established,
+    wheel::{Entry, TICKS_PER_SECOND, Wheel},
+};
+use crate::event::SessionId;
+
+/// How far ahead the end of a session is set: a session that ends leaves its timers behind until they fire. A later
+/// end is set again when it fires.
+const END_AHEAD_MAX: Duration = Duration::from_secs(3600);
+
+/// What a session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// An exchange is to be acknowledged, repeated or given up.
+    Exchange,
+    /// The answers that are kept for duplicates are to be forgotten.
+    Answers,
+    /// The session is over: nothing was heard for long, or the platform said when.
+    End,
+}
+
+/// When each timer of a session fires.
+#[derive(Debug)]
+pub(super) struct Timers {
+    /// Ticks of the wheel; `u64::MAX`: not armed.
+    exchange: u64,
+    answers: u64,
+    /// A whole second since the shard's start; `u32::MAX`: not armed.
+    end_s: u32,
+    /// When the platform wants the session to end, in seconds since the shard's start; `u32::MAX`: not yet.
+    pub(super) close_at_s: u32,
+}
+
+impl Timers {
+    /// None of them is armed.
+    pub(super) const IDLE: Self =
+        Self { exchange: u64::MAX, answers: u64::MAX, end_s: u32::MAX, close_at_s: u32::MAX };
+
+    /// The timer of this tick has fired: disarms it. `None` when no timer waits for the tick.
+    fn take(&mut self, tick: u64) -> Option<Timer> {
+        if self.exchange == tick {
+            self.exchange = u64::MAX;
+            Some(Timer::Exchange)
+        } else if self.answers == tick {
+            self.answers = u64::MAX;
+            Some(Timer::Answers)
+        } else if u64::from(self.end_s) * TICKS_PER_SECOND == tick {
+            self.end_s = u32::MAX;
+            Some(Timer::End)
+        } else {
+            None
+        }
+    }
+}
+
+impl Shard {
+    /// A timer of a session has fired, unless the session has set it anew.
+    pub(super) fn session_timer(&mut self, now: Instant, entry: Entry) {
+        let seconds = self.seconds(now);
+        let session = SessionId { shard: self.config.shard, slot: entry.slot, generation: entry.generation };
+        let Some(row) = self.sessions.at(session) else { return };
+        let established = &mut row.session;
+        let Some(timer) = established.timers.take(entry.tick) else { return };
+        // The end first, whichever timer of this tick fires first.
+        if let Some(cause) = established.end_due(seconds, self.config.idle_timeout) {
+            return self.close_with_notify(session, cause);
+        }
+        match timer {
+            Timer::End => {}
+            Timer::Exchange | Timer::Answers => {
+                let endpoint = &mut established.endpoint;
+                if endpoint.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                    endpoint.handle_timeout(now, &self.config.coap, &mut self.budget);
+                    self.deliver(now, session);
+                    self.transmit(session);
+                }
+            }
+        }
+        self.arm_session(now, session);
+    }
+
+    /// Ends the session later, unless it ends before.
+    pub(super) fn close_after(&mut self, now: Instant, session: SessionId, after: Duration) {
+        let at = self.seconds(now + after) + 1;
+        let Some(row) = self.sessions.at(session) else { return };
+        let close_at_s = &mut row.session.timers.close_at_s;
+        *close_at_s = at.min(*close_at_s);
+        self.arm_session(now, session);
+    }
+
+    /// Sets the timers of a session that are to fire sooner than they do.
+    pub(super) fn arm_session(&mut self, now: Instant, session: SessionId) {
+        let end_max_s = self.seconds(now + END_AHEAD_MAX);
+        let Self { sessions, wheel, config, .. } = self;
+        let Some(row) = sessions.at(session) else { return };
+        let Established { timers, endpoint, .. } = &mut row.session;
+        if let Some(next) = endpoint.poll_timeout() {
+            let answers = endpoint.answers_expiry();
+            if let Some(answers) = answers {
+                arm_sooner(wheel, &mut timers.answers, answers, session);
+            }
+            if answers != Some(next) {
+                arm_sooner(wheel, &mut timers.exchange, next, session);
+            }
+        }
+        let end_s = row.session.end_s(config.idle_timeout).min(end_max_s);
+        let timers = &mut row.session.timers;
+        if end_s < timers.end_s {
+            timers.end_s = end_s;
+            wheel.arm(u64::from(end_s) * TICKS_PER_SECOND, session.slot, session.generation);
+        }
+    }
+}
+
+fn arm_sooner(wheel: &mut Wheel, armed: &mut u64, deadline: Instant, session: SessionId) {
+    let tick = wheel.tick_of(deadline);
+    if tick < *armed {
+        *armed = tick;
+        wheel.arm(tick, session.slot, session.generation);
+    }
+}
