@@ -183,7 +183,7 @@ fn message(row: &Row<'_>, id: i64) -> rusqlite::Result<Message> {
     let (device, time, arrival) = (row.get(0)?, row.get(2)?, row.get(3)?);
     let (kind, points) = (row.get_ref(1)?.as_str()?, row.get_ref(4)?.as_str()?);
     let right = sum::of_message(id, device, kind, (time, arrival), points);
-    sum::check(row.get(5)?, right, || format!("message {id}"))?;
+    sum::check(row.get_ref(5)?, right, || format!("message {id}"))?;
     Ok(Message {
         device: DeviceId(device),
         kind: match kind {
@@ -212,7 +212,7 @@ impl Footer {
         connection.prepare_cached(select)?.query_row([], |row| {
             let span = TimeSpan { min: row.get(2)?, max: row.get(3)? };
             let footer = Self { batch: row.get(0)?, first_id: row.get(1)?, span };
-            sum::check(row.get(4)?, footer.sum(), || "the footer".to_owned())?;
+            sum::check(row.get_ref(4)?, footer.sum(), || "the footer".to_owned())?;
             Ok(footer)
         })
     }

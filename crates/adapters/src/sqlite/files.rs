@@ -13,7 +13,7 @@ use super::{
     day::Day,
     error::OpenError,
     options::{SqliteOptions, Synchronous},
-    sum,
+    schema, sum,
 };
 
 /// A format of ours, by its mark in the header of the file.
@@ -24,7 +24,7 @@ pub(super) struct Format {
     application_id: u32,
     /// The `user_version` that this program knows. Format 1 had no sums; in format 2 the registry had few.
     version: u32,
-    schema: &'static str,
+    schema: fn() -> String,
     tables: &'static [&'static str],
     /// Whether indexes that do not fit their rows are made anew at the start, where nothing else is wrong.
     /// Every row has a sum, so it shows which of the two was right.
@@ -44,7 +44,7 @@ pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
     version: 3,
-    schema: include_str!("registry.sql"),
+    schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
     heals_indexes: true,
 };
@@ -54,7 +54,7 @@ pub(super) const MESSAGES: Format = Format {
     name: "message file",
     application_id: u32::from_be_bytes(*b"NGms"),
     version: 2,
-    schema: include_str!("messages.sql"),
+    schema: || include_str!("messages.sql").to_owned(),
     tables: &["messages", "footer"],
     heals_indexes: false,
 };
@@ -187,7 +187,7 @@ impl Format {
             connection.execute_batch("BEGIN")?;
             connection.pragma_update(None, "application_id", self.application_id)?;
             connection.pragma_update(None, "user_version", self.version)?;
-            connection.execute_batch(self.schema)?;
+            connection.execute_batch(&(self.schema)())?;
             fill(&connection)?;
             connection.execute_batch("COMMIT")?;
             // Last, so that nothing is left in a log which would not be renamed with the file.

@@ -171,7 +171,7 @@ impl Search<'_> {
         let (id, time): (i64, i64) = (row.get(0)?, row.get(1)?);
         let points = row.get_ref(2)?.as_str()?;
         let right = sum::of_message(id, self.device, row.get_ref(3)?.as_str()?, (time, row.get(4)?), points);
-        sum::check(row.get(5)?, right, || format!("message {id} of {day}"))?;
+        sum::check(row.get_ref(5)?, right, || format!("message {id} of {day}"))?;
         let order = (time, day.number(), id);
         let had = if order == self.newest { self.had } else { 0 };
         let mut values = Vec::new();

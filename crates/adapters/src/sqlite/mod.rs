@@ -37,10 +37,10 @@ mod pending;
 mod queries;
 mod readers;
 mod registry;
-mod removal;
 mod reply;
 mod retention;
 mod rows;
+mod schema;
 mod sum;
 mod writer;
 

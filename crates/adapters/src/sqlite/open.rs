@@ -3,8 +3,6 @@
 
 use std::{fs, io, sync::Arc, time::Instant};
 
-use rusqlite::OptionalExtension;
-
 use super::{
     Shared,
     day::Day,
@@ -14,7 +12,7 @@ use super::{
     lock::DataLock,
     options::SqliteOptions,
     readers::Readers,
-    registry::{Registry, clock_day},
+    registry::{Registry, clock_day, key_check, set_key_check},
     retention::Retention,
     writer::Writer,
 };
@@ -115,14 +113,7 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
         Err(OpenError::KeyMissing { .. }) => DataKey::create(&options.data_key)?,
         read => read?,
     };
-    REGISTRY.create(&layout.registry(), |registry| {
-        registry
-            .execute(
-                "INSERT INTO meta VALUES ('key_check', ?1, row_sum('meta', 'key_check', ?1))",
-                [key.check_value()],
-            )
-            .map(drop)
-    })?;
+    REGISTRY.create(&layout.registry(), |registry| set_key_check(registry, &key.check_value()))?;
     Ok(key)
 }
 
@@ -133,10 +124,7 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Option<Str
     REGISTRY.check(&file)?;
     let key = DataKey::read(&options.data_key)?;
     let Inspected { connection, index_misfit } = REGISTRY.inspect(&file)?;
-    let check: Option<Vec<u8>> = connection
-        .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
-        .optional()
-        .map_err(|error| OpenError::sqlite(&file, error))?;
+    let check = key_check(&connection).map_err(|error| OpenError::sqlite(&file, error))?;
     let Some(check) = check else {
         return Err(OpenError::Damaged {
             file,

@@ -18,7 +18,12 @@ use super::{
     day_file::TimeSpan,
     names::Named,
     readers::Reader,
-    rows::{self, device_intact, product_intact},
+    rows,
+    schema::{
+        Stored,
+        registry::{DEVICES, MODEL_IS_INTACT, PRODUCTS, ProductRow},
+        sql,
+    },
 };
 
 const MINUTE_MS: i64 = 60_000;
@@ -46,16 +51,16 @@ pub(super) fn read(
 /// device counts by its state exactly where a list shows it.
 fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCounts)> {
     let mut counts: HashMap<Option<i64>, DeviceCounts> = HashMap::new();
-    let sql = concat!("SELECT +d.product, d.enabled, d.state, ", device_intact!(), " FROM devices d");
-    let mut select = reader.prepare(sql)?;
+    let mut select = reader.prepare(sql!("SELECT {} FROM devices d", DEVICES.list()))?;
+    let [product, enabled, state_at] = ["product", "enabled", "state"].map(|name| DEVICES.position(name));
     let mut devices = select.query([])?;
     while let Some(row) = devices.next()? {
-        let counts = counts.entry(row.get(0).ok()).or_default();
-        let state = match row.get(3)? {
-            true => row.get_ref(2)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok()),
+        let counts = counts.entry(row.get(product).ok()).or_default();
+        let state = match DEVICES.check(row, 0, String::new).is_ok() {
+            true => row.get_ref(state_at)?.as_str().ok().and_then(|word| DeviceState::of_word(word).ok()),
             false => None,
         };
-        *match (state, row.get::<_, bool>(1)) {
+        *match (state, row.get::<_, bool>(enabled)) {
             (None, _) | (_, Err(_)) => &mut counts.damaged,
             (_, Ok(false)) => &mut counts.disabled,
             (Some(DeviceState::Online), _) => &mut counts.online,
@@ -63,19 +68,16 @@ fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCoun
             (Some(DeviceState::Inactive), _) => &mut counts.inactive,
         } += 1;
     }
-    let sql = concat!(
-        "SELECT p.id, p.product_key, p.name, ",
-        product_intact!(),
-        ", p.model_sum IS row_sum('model', p.id, p.model_json) FROM products p ORDER BY p.id"
-    );
+    let sql = sql!("SELECT {}, {MODEL_IS_INTACT} FROM products p ORDER BY p.id", PRODUCTS.list());
     let mut select = reader.prepare(sql)?;
     let products = select.query_map([], |row| {
-        let (is_intact, model_is_intact): (bool, bool) = (row.get(3)?, row.get(4)?);
+        let model_is_intact: bool = row.get(PRODUCTS.width())?;
+        let product = ProductRow::intact(row, 0, String::new).ok();
         let devices = counts.remove(&Some(row.get(0)?)).unwrap_or_default();
         Ok(ProductCounts {
-            product_key: rows::as_read(row, 1)?,
-            name: if is_intact && model_is_intact { Some(row.get(2)?) } else { None },
-            devices: if is_intact { devices } else { all_damaged(devices) },
+            product_key: rows::as_read(row, PRODUCTS.position("product_key"))?,
+            devices: if product.is_some() { devices } else { all_damaged(devices) },
+            name: product.filter(|_| model_is_intact).map(|product| product.name),
         })
     })?;
     let products = products.collect::<rusqlite::Result<_>>()?;

@@ -1,7 +1,7 @@
 //! What readers ask of the registry.
 
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName, UnixMillis},
+    ids::{DeviceId, DeviceName},
     model::{
         credential::{CredentialLookup, Credentials},
         damaged::{DamagedDevice, DamagedProduct},
@@ -22,8 +22,12 @@ use super::{
     options::SqliteOptions,
     readers::Reader,
     registry::NOBODY,
-    rows::{self, SELECT_DEVICE, SELECT_LATEST, SELECT_LOG, SELECT_PRODUCT, device_intact, product_intact},
-    sum,
+    rows::{self, select_device, select_log, select_product},
+    schema::{
+        Stored,
+        registry::{DEVICES, DeviceRow, LOG, PRESENCE, PRODUCTS, PresenceRow, ProductRow},
+        sql,
+    },
 };
 use crate::latest::LatestPoints;
 
@@ -38,36 +42,31 @@ pub(super) fn credentials(
     product_key: &str,
     device_key: &str,
 ) -> rusqlite::Result<CredentialLookup> {
-    let sql = concat!(
-        "SELECT d.id, d.asset_id, d.secret, d.secret_version, d.enabled, d.active_time IS NOT NULL, \
-         p.secret, p.enabled, p.activation_enabled, p.activation_ends_at, p.activation_quota, ",
-        device_intact!(),
-        ", ",
-        product_intact!(),
-        " FROM products p LEFT JOIN devices d ON d.device_key = ?2 AND d.ou = p.ou AND d.product = p.id \
-         WHERE p.product_key = ?1"
+    let sql = sql!(
+        "SELECT {}, {} FROM products p \
+         LEFT JOIN devices d ON d.device_key = ?2 AND d.ou = p.ou AND d.product = p.id \
+         WHERE p.product_key = ?1",
+        DEVICES.list(),
+        PRODUCTS.list()
     );
     let read = |row: &Row<'_>| {
-        sum::intact(row, 12, || format!("the row of product {product_key}"))?;
-        let Some(device) = row.get::<_, Option<i64>>(0)? else { return Ok(CredentialLookup::DeviceUnknown) };
-        sum::intact(row, 11, || format!("the row of device {device}"))?;
-        let asset_id: String = row.get(1)?;
-        let open = |column, sealed_row| {
-            let sealed = row.get_ref(column)?.as_blob()?;
-            key.open(sealed_row, sealed).map_err(|error| rows::unreadable(column, error))
-        };
-        let device_secret = open(2, SealedRow::Device(&asset_id))?;
-        let product_secret = open(6, SealedRow::Product(product_key))?;
+        let product =
+            ProductRow::intact(row, DEVICES.width(), || format!("the row of product {product_key}"))?;
+        let Some(id) = row.get::<_, Option<i64>>(0)? else { return Ok(CredentialLookup::DeviceUnknown) };
+        let device = DeviceRow::intact(row, 0, || format!("the row of device {id}"))?;
+        let open = |row, sealed: &[u8]| key.open(row, sealed).map_err(rows::unreadable);
+        let device_secret = open(SealedRow::Device(&device.asset_id), &device.secret)?;
+        let product_secret = open(SealedRow::Product(product_key), &product.secret)?;
         Ok(CredentialLookup::Found(Box::new(Credentials {
-            device: DeviceId(device),
-            asset_id,
+            device: device.id,
+            asset_id: device.asset_id,
             device_secret,
-            secret_version: row.get(3)?,
-            device_enabled: row.get(4)?,
-            activated: row.get(5)?,
+            secret_version: device.secret_version,
+            device_enabled: device.enabled,
+            activated: device.active_time.is_some(),
+            dynamic_activation: rows::dynamic_activation(&product),
             product_secret,
-            product_enabled: row.get(7)?,
-            dynamic_activation: rows::dynamic_activation(row, 8)?,
+            product_enabled: product.enabled,
         })))
     };
     let found = reader.prepare(sql)?.query_row([product_key, device_key], read).optional()?;
@@ -84,21 +83,21 @@ pub(super) fn product(
     key: &DataKey,
     product_key: &str,
 ) -> rusqlite::Result<Option<Product>> {
-    let sql = format!("{SELECT_PRODUCT} WHERE p.product_key = ?1");
-    reader.prepare(&sql)?.query_row([product_key], |row| rows::product(row, key)).optional()
+    let sql = sql!("{} WHERE p.product_key = ?1", select_product());
+    reader.prepare(sql)?.query_row([product_key], |row| rows::product(row, key)).optional()
 }
 
 pub(super) fn products(
     reader: &Reader,
     key: &DataKey,
 ) -> rusqlite::Result<Vec<Result<Product, DamagedProduct>>> {
-    let mut select = reader.prepare(&format!("{SELECT_PRODUCT} ORDER BY p.id"))?;
+    let mut select = reader.prepare(sql!("{} ORDER BY p.id", select_product()))?;
     select.query_map([], |row| rows::listed_product(row, key))?.collect()
 }
 
 pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Option<Device>> {
-    let sql = format!("{SELECT_DEVICE} WHERE d.device_key = ?2 AND d.ou = p.ou AND p.product_key = ?1");
-    reader.prepare(&sql)?.query_row([&name.product_key, &name.device_key], rows::device).optional()
+    let sql = sql!("{} WHERE d.device_key = ?2 AND d.ou = p.ou AND p.product_key = ?1", select_device());
+    reader.prepare(sql)?.query_row([&name.product_key, &name.device_key], rows::read_device).optional()
 }
 
 /// Names that exist and differ from this one in the case of letters alone, if at all. A few looks into
@@ -112,8 +111,8 @@ pub(super) fn similar_names(reader: &Reader, name: &DeviceName) -> rusqlite::Res
     let devices = "SELECT device_key FROM devices WHERE device_key >= ?1 ORDER BY device_key LIMIT 1";
     let mut device = None;
     if let Some(device_key) = find_ignoring_case(&name.device_key, first_from(devices))? {
-        let sql = format!("{SELECT_DEVICE} WHERE d.device_key = ?1 LIMIT 1");
-        device = reader.prepare(&sql)?.query_row([&device_key], rows::device).optional()?;
+        let sql = sql!("{} WHERE d.device_key = ?1 LIMIT 1", select_device());
+        device = reader.prepare(sql)?.query_row([&device_key], rows::read_device).optional()?;
     }
     let named = |Device { product_key, device_key, .. }| DeviceName { product_key, device_key };
     Ok(SimilarNames { product_key, device: device.map(named) })
@@ -124,7 +123,7 @@ pub(super) fn devices(
     reader: &Reader,
     query: &DeviceQuery,
 ) -> rusqlite::Result<Vec<Result<Device, DamagedDevice>>> {
-    let mut sql = format!("{SELECT_DEVICE} WHERE d.id > ?1");
+    let mut sql = format!("{} WHERE d.id > ?1", select_device());
     let after = query.after.map_or(0, |after| after.0);
     let state = query.state.map(Named::word);
     let enabled = query.disabled.map(|disabled| !disabled);
@@ -168,9 +167,7 @@ pub(super) fn has_device(reader: &Reader, device: DeviceId) -> rusqlite::Result<
 }
 
 pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
-    let points =
-        reader.prepare(SELECT_LATEST)?.query_row([device.0], |row| rows::latest(row, device)).optional()?;
-    Ok(points.unwrap_or_default())
+    Ok(rows::latest(reader.registry(), device)?.map(|activity| activity.points).unwrap_or_default())
 }
 
 /// The newest refusals and the newest others; the writer may not have trimmed either yet. Entries are counted
@@ -182,13 +179,14 @@ pub(super) fn device_log(
     options: &SqliteOptions,
 ) -> rusqlite::Result<Page<LogEntry>> {
     let (mut refusals_left, mut others_left) = (options.device_refusals_max, options.device_log_entries_max);
-    let mut select = reader.prepare(&format!("{SELECT_LOG} WHERE device = ?1 ORDER BY n DESC"))?;
+    let mut select = reader.prepare(sql!("{} WHERE device = ?1 ORDER BY n DESC", select_log()))?;
     let mut rows = select.query([device.0])?;
+    let (n_at, event_at) = (LOG.position("n"), LOG.position("event"));
     let mut page = Collector::new(part.limit);
     while let Some(row) = rows.next()? {
-        let n: i64 = row.get(9)?;
+        let n: i64 = row.get(n_at)?;
         let is_refusal =
-            row.get_ref(3)?.as_bytes().is_ok_and(|event| event == LogEvent::Refused.word().as_bytes());
+            row.get_ref(event_at)?.as_bytes().is_ok_and(|event| event == LogEvent::Refused.word().as_bytes());
         let left = if is_refusal { &mut refusals_left } else { &mut others_left };
         if *left == 0 {
             continue;
@@ -215,16 +213,18 @@ pub(super) fn refusals(
     let max = i64::try_from(options.unknown_refusals_max).unwrap_or(i64::MAX);
     let trimmed: Option<i64> =
         reader.prepare(trimmed)?.query_row([NOBODY, max], |row| row.get(0)).optional()?;
-    let sql = format!(
-        "{SELECT_LOG} WHERE event = 'refused' AND (time, device, n) < (?1, ?2, ?3) \
-         AND (device <> ?4 OR n > ?5) ORDER BY time DESC, device DESC, n DESC"
+    let sql = sql!(
+        "{} WHERE event = 'refused' AND (time, device, n) < (?1, ?2, ?3) \
+         AND (device <> ?4 OR n > ?5) ORDER BY time DESC, device DESC, n DESC",
+        select_log()
     );
     let Place([time, device, n, _]) = part.after.unwrap_or(Place([i64::MAX; 4]));
-    let mut select = reader.prepare(&sql)?;
+    let mut select = reader.prepare(sql)?;
     let mut rows = select.query([time, device, n, NOBODY, trimmed.unwrap_or(0)])?;
+    let [time_at, device_at, n_at] = ["time", "device", "n"].map(|column| LOG.position(column));
     let mut page = Collector::new(part.limit);
     while let Some(row) = rows.next()? {
-        let place = match (row.get(0), row.get(1), row.get(9)) {
+        let place = match (row.get(time_at), row.get(device_at), row.get(n_at)) {
             (Ok(time), Ok(device), Ok(n)) => Place([time, device, n, 0]),
             // Its place is not needed: such a row is damaged.
             _ => Place([0; 4]),
@@ -253,29 +253,30 @@ pub(super) fn presence_history(
     device: DeviceId,
     limit: usize,
 ) -> rusqlite::Result<Vec<PresenceChange>> {
-    let sql = "SELECT at, state, cause, sum IS row_sum('presence', device, n, at, state, cause) \
-               FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT ?2";
+    let sql = sql!("SELECT {} FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT ?2", PRESENCE.list());
     let read = |row: &Row<'_>| {
-        sum::intact(row, 3, || format!("a change of presence of device {}", device.0))?;
-        Ok(PresenceChange { at: UnixMillis(row.get(0)?), state: rows::named(row, 1)?, cause: row.get(2)? })
+        let what = || format!("a change of presence of device {}", device.0);
+        let PresenceRow { at, state, cause, .. } = PresenceRow::intact(row, 0, what)?;
+        Ok(PresenceChange { at, state, cause })
     };
     reader.prepare(sql)?.query_map(params![device.0, limit as i64], read)?.collect()
 }
 
 pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevice>> {
-    let sql = concat!(
-        "SELECT d.id, coalesce(d.lifetime_s, 0), ",
-        device_intact!(),
-        " FROM devices d WHERE d.state = ?1"
-    );
+    let sql = sql!("SELECT {} FROM devices d WHERE d.state = ?1", DEVICES.list());
     let read = |row: &Row<'_>| {
-        let device = DeviceId(row.get(0)?);
-        if let Err(error) = sum::intact(row, 2, || format!("the row of device {}", device.0)) {
-            // One such row must not keep all others offline.
-            tracing::error!(error = %store_error(&error), "a device is left out of those that are online");
-            return Ok(None);
+        let id: i64 = row.get(0)?;
+        match DeviceRow::intact(row, 0, || format!("the row of device {id}")) {
+            Ok(device) => {
+                Ok(Some(OnlineDevice { device: device.id, lifetime_s: device.lifetime_s.unwrap_or(0) }))
+            }
+            Err(error) if rows::is_fault_of_row(&error) => {
+                // One such row must not keep all others offline.
+                tracing::error!(error = %store_error(&error), "a device is left out of those that are online");
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        Ok(Some(OnlineDevice { device, lifetime_s: row.get(1)? }))
     };
     let found =
         reader.prepare(sql)?.query_map([DeviceState::Online.word()], read)?.collect::<Result<Vec<_>, _>>();

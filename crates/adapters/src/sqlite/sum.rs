@@ -4,9 +4,8 @@
 //! The first 8 bytes of a SHA-256 over a letter for the table, the numbers (little endian) and the text. It finds
 //! accidents, it does not authenticate: whoever may write to the files can write sums too.
 //!
-//! The registry has its sums from SQL: `row_sum` takes a word for the table and all values of a row. New products and
-//! devices, and products that change, are summed by triggers, other rows by the statement that writes them. A query asks
-//! whether `sum IS row_sum(…)`, and gives the answer to [`intact`].
+//! A row of the registry is summed by [`of_row`]: of a word for its table and all its values. The same function is
+//! `row_sum` in SQL, for conditions and triggers.
 
 use rusqlite::{
     Connection, Row,
@@ -34,50 +33,60 @@ pub(super) fn of_footer(footer: [i64; 4]) -> i64 {
 }
 
 /// Passes where the stored sum is the right one; `what` names the row for people.
-pub(super) fn check(stored: i64, right: i64, what: impl FnOnce() -> String) -> rusqlite::Result<()> {
-    if stored == right {
+pub(super) fn check(stored: ValueRef<'_>, right: i64, what: impl FnOnce() -> String) -> rusqlite::Result<()> {
+    if stored == ValueRef::Integer(right) {
         return Ok(());
     }
     let damaged = Box::new(DamagedRow { what: what() });
     Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, damaged))
 }
 
-/// Adds `row_sum` to the SQL of a connection.
+/// Of a row: of the word for its table and of its values, in the order of the table's columns.
+pub(super) fn of_row<'a>(word: &'a str, values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
+    let mut digest = Sha256::new();
+    add(&mut digest, ValueRef::Text(word.as_bytes()));
+    values.into_iter().for_each(|value| add(&mut digest, value));
+    head(digest)
+}
+
+/// Adds `row_sum` to the SQL of a connection: [`of_row`] of a word and values.
 pub(super) fn teach(connection: &Connection) -> rusqlite::Result<()> {
     // Innocuous: the schema's triggers may use it although the schema is not trusted.
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("row_sum", -1, flags, |values| {
         let mut digest = Sha256::new();
-        for index in 0..values.len() {
-            // A letter for the type and, where it may vary, the length: no two rows give the same bytes.
-            match values.get_raw(index) {
-                ValueRef::Null => digest.update(b"n"),
-                ValueRef::Integer(value) => {
-                    digest.update(b"i");
-                    digest.update(value.to_le_bytes());
-                }
-                ValueRef::Real(value) => {
-                    digest.update(b"r");
-                    digest.update(value.to_le_bytes());
-                }
-                ValueRef::Text(bytes) => add(&mut digest, b"t", bytes),
-                ValueRef::Blob(bytes) => add(&mut digest, b"b", bytes),
-            }
-        }
+        (0..values.len()).for_each(|index| add(&mut digest, values.get_raw(index)));
         Ok(head(digest))
     })
 }
 
-fn add(digest: &mut Sha256, kind: &[u8], bytes: &[u8]) {
+/// A letter for the type and, where it may vary, the length: no two rows give the same bytes.
+fn add(digest: &mut Sha256, value: ValueRef<'_>) {
+    match value {
+        ValueRef::Null => digest.update(b"n"),
+        ValueRef::Integer(value) => {
+            digest.update(b"i");
+            digest.update(value.to_le_bytes());
+        }
+        ValueRef::Real(value) => {
+            digest.update(b"r");
+            digest.update(value.to_le_bytes());
+        }
+        ValueRef::Text(bytes) => add_bytes(digest, b"t", bytes),
+        ValueRef::Blob(bytes) => add_bytes(digest, b"b", bytes),
+    }
+}
+
+fn add_bytes(digest: &mut Sha256, kind: &[u8], bytes: &[u8]) {
     digest.update(kind);
     digest.update((bytes.len() as u64).to_le_bytes());
     digest.update(bytes);
 }
 
-/// Passes where the column, `sum IS row_sum(…)`, says that a row is as it was stored; `what` names the row for people.
+/// Passes where the column, a condition about sums, says that a row is as it was stored; `what` names the row.
 pub(super) fn intact(row: &Row<'_>, column: usize, what: impl FnOnce() -> String) -> rusqlite::Result<()> {
-    check(row.get(column)?, 1, what)
+    check(row.get_ref(column)?, 1, what)
 }
 
 /// Whether this is about a row that is not as it was stored.
@@ -119,8 +128,9 @@ mod tests {
             of_footer([1, 2, 3, 4]),
         ];
         assert!(!others.contains(&right));
-        check(right, right, String::new).unwrap();
-        let damaged = check(right, right ^ 1, || "message 1".to_owned()).unwrap_err().to_string();
+        check(ValueRef::Integer(right), right, String::new).unwrap();
+        let damaged =
+            check(ValueRef::Integer(right), right ^ 1, || "message 1".to_owned()).unwrap_err().to_string();
         assert!(damaged.contains("message 1 is not as it was stored"), "{damaged}");
     }
 

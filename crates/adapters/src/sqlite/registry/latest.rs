@@ -1,0 +1,83 @@
+//! Latest values as they are written down, and the marks that say how far they are complete.
+
+use narrowgate_platform::ids::DeviceId;
+use rusqlite::OptionalExtension;
+
+use super::{
+    super::{
+        day::Day,
+        pending::Activity,
+        rows,
+        schema::{
+            Stored, insert_or,
+            registry::{LATEST, LatestRow, MARKS, MarkRow},
+            sql,
+        },
+    },
+    Registry, unless_damaged,
+};
+
+impl Registry {
+    /// Lays news of a device over its row of latest values. One that was deleted meanwhile gets none.
+    pub(in crate::sqlite) fn put_activity(&self, device: DeviceId, news: &Activity) -> rusqlite::Result<()> {
+        let exists = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
+        if !self.connection.prepare_cached(exists)?.query_row([device.0], |row| row.get(0))? {
+            return Ok(());
+        }
+        let mut activity = news.clone();
+        match rows::latest(&self.connection, device) {
+            Ok(Some(stored)) => activity.merge_older(stored),
+            Ok(None) => {}
+            Err(error) if rows::is_fault_of_row(&error) => {
+                tracing::error!(device = device.0, %error, "latest values are damaged; new ones replace them");
+            }
+            Err(error) => return Err(error),
+        }
+        let sql = sql!(
+            "{}",
+            insert_or(
+                &LATEST,
+                "ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum"
+            )
+        );
+        LatestRow { device, seen: activity.seen, points: activity.points.to_json() }
+            .insert_or(&self.connection, sql)
+    }
+
+    /// A device that was reset was never heard. A row that is not as it was stored stays so until a report replaces
+    /// it.
+    pub(super) fn forget_last_seen(&self, device: DeviceId) -> rusqlite::Result<()> {
+        let sql = sql!("SELECT {} FROM latest l WHERE l.device = ?1", LATEST.list());
+        let what = || format!("the row of latest values of device {}", device.0);
+        let found = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([device.0], |row| LatestRow::intact(row, 0, what))
+            .optional();
+        if let Some(row) = unless_damaged(found)? {
+            LATEST.update(&["seen"]).run(&self.connection, &LatestRow { seen: None, ..row })?;
+        }
+        Ok(())
+    }
+
+    /// Message of `day` up to which the latest values are complete.
+    pub(in crate::sqlite) fn mark(&self, day: Day) -> rusqlite::Result<i64> {
+        let sql = sql!("SELECT {} FROM marks WHERE day = ?1", MARKS.list());
+        let mark = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([day.to_string()], |row| MarkRow::intact(row, 0, || format!("the mark of {day}")));
+        // Without it all messages of the day are looked at.
+        Ok(unless_damaged(mark.optional())?.map_or(0, |mark| mark.id))
+    }
+
+    pub(in crate::sqlite) fn set_mark(&self, day: Day, id: i64) -> rusqlite::Result<()> {
+        let sql =
+            sql!("{}", insert_or(&MARKS, "ON CONFLICT DO UPDATE SET id = excluded.id, sum = excluded.sum"));
+        MarkRow { day: day.to_string(), id }.insert_or(&self.connection, sql)
+    }
+
+    pub(in crate::sqlite) fn forget_mark(&self, day: Day) -> rusqlite::Result<()> {
+        self.connection.execute("DELETE FROM marks WHERE day = ?1", [day.to_string()]).map(drop)
+    }
+}

@@ -1,0 +1,117 @@
+//! Logins and changes of presence: what the rules of a device's life say, written down.
+
+use std::sync::LazyLock;
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::DeviceState,
+        log::{LogEntry, LogEvent},
+    },
+    ports::Written,
+};
+
+use super::{
+    super::schema::{
+        Update,
+        registry::{DEVICES, DeviceRow},
+    },
+    Registry, unless_damaged,
+};
+use crate::life::{self, Life};
+
+/// What changes in a device's life.
+static PUT: LazyLock<Update> = LazyLock::new(|| {
+    DEVICES.update(&[
+        "state",
+        "active_time",
+        "last_online_time",
+        "last_offline_time",
+        "last_seen_time",
+        "lifetime_s",
+    ])
+});
+
+impl Registry {
+    pub(in crate::sqlite) fn login(
+        &self,
+        device: DeviceId,
+        at: UnixMillis,
+        lifetime_s: u32,
+        secret_version: u32,
+        peer: &str,
+    ) -> rusqlite::Result<Written> {
+        let Some((row, mut life)) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
+        let step = match life.login(at, lifetime_s, secret_version) {
+            Ok(step) => step,
+            Err(refused) => return Ok(refused),
+        };
+        self.put_life(row, &life)?;
+        if step.came_online {
+            self.note_presence(device, at, DeviceState::Online, "login")?;
+        }
+        let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..life::entry(device, at, event) };
+        if step.activated {
+            self.note(&entry(LogEvent::Activated))?;
+        }
+        self.note(&entry(LogEvent::Login))?;
+        Ok(if step.activated { Written::Activated } else { Written::Done })
+    }
+
+    pub(in crate::sqlite) fn presence(
+        &self,
+        device: DeviceId,
+        state: DeviceState,
+        at: UnixMillis,
+        cause: &str,
+    ) -> rusqlite::Result<Written> {
+        let Some((row, mut life)) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
+        match life.presence(state, at) {
+            Ok(false) => return Ok(Written::Unchanged),
+            Ok(true) => {}
+            Err(refused) => return Ok(refused),
+        }
+        self.put_life(row, &life)?;
+        self.note_presence(device, at, state, cause)?;
+        let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
+        self.note(&LogEntry { detail: Some(cause.to_owned()), ..life::entry(device, at, event) })?;
+        Ok(Written::Done)
+    }
+
+    /// A device's row, and what changes in its life.
+    fn life(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, Life)>> {
+        let found = unless_damaged(self.device_of_any_product(device))?;
+        Ok(found.map(|(device, product_enabled)| {
+            let life = life_of(&device, product_enabled);
+            (device, life)
+        }))
+    }
+
+    pub(super) fn put_life(&self, row: DeviceRow, life: &Life) -> rusqlite::Result<DeviceRow> {
+        let row = DeviceRow {
+            state: life.state,
+            active_time: life.active_time,
+            last_online_time: life.last_online_time,
+            last_offline_time: life.last_offline_time,
+            last_seen_time: life.last_seen_time,
+            lifetime_s: life.lifetime_s,
+            ..row
+        };
+        PUT.run(&self.connection, &row)?;
+        Ok(row)
+    }
+}
+
+/// What changes in a device's life, with both switches in one.
+pub(super) fn life_of(device: &DeviceRow, product_enabled: bool) -> Life {
+    Life {
+        enabled: device.enabled && product_enabled,
+        state: device.state,
+        secret_version: device.secret_version,
+        active_time: device.active_time,
+        last_online_time: device.last_online_time,
+        last_offline_time: device.last_offline_time,
+        last_seen_time: device.last_seen_time,
+        lifetime_s: device.lifetime_s,
+    }
+}

@@ -1,0 +1,169 @@
+//! The writer's side of the registry: every change of products, devices, logs and latest values, one module for each.
+//!
+//! A change has two kinds of failure: the inner `StoreError` is an answer to the caller and leaves the
+//! transaction whole; the outer error of SQLite fails everything that is committed together with it.
+
+mod devices;
+mod latest;
+mod life;
+mod log;
+mod meta;
+mod presence;
+mod products;
+mod removal;
+mod secrets;
+
+use std::{collections::HashMap, sync::Arc};
+
+use narrowgate_platform::{ids::DeviceId, ports::StoreError};
+use rusqlite::{Connection, OptionalExtension};
+
+pub(super) use self::meta::{clock_day, key_check, set_key_check};
+use super::{
+    day_file,
+    error::{OpenError, store_error},
+    files::{Layout, REGISTRY},
+    key::DataKey,
+    options::SqliteOptions,
+    schema::{
+        Stored,
+        registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
+        sql,
+    },
+    sum,
+};
+use crate::former::FormerSecrets;
+
+/// `log.device` of entries that belong to no device; ids begin at 1.
+pub(super) const NOBODY: i64 = 0;
+/// Lists are trimmed at each so-manieth row of theirs (or each sixteenth part of their limit, where that is more),
+/// so they may be longer than their limit by so much.
+const TRIM_EVERY: i64 = 64;
+/// Switches that are remembered, so that a report costs no look-up; some 20 bytes each. At the limit: begin anew.
+const SWITCHES_MAX: usize = 1 << 20;
+
+/// Inner error: an answer to the caller.
+pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
+
+/// Numbers of rows that are kept.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    device_log: i64,
+    device_refusals: i64,
+    unknown_refusals: i64,
+    presence: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Registry {
+    connection: Connection,
+    key: Arc<DataKey>,
+    former: Arc<FormerSecrets>,
+    limits: Limits,
+    /// Whether device and product are both switched on, for devices that exist.
+    switches: HashMap<DeviceId, bool>,
+}
+
+impl Registry {
+    pub(super) fn open(
+        layout: &Layout,
+        options: &SqliteOptions,
+        key: Arc<DataKey>,
+        former: Arc<FormerSecrets>,
+    ) -> Result<Self, OpenError> {
+        let connection = REGISTRY.connect(&layout.registry(), options)?;
+        let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
+        let limits = Limits {
+            device_log: rows(options.device_log_entries_max),
+            device_refusals: rows(options.device_refusals_max),
+            unknown_refusals: rows(options.unknown_refusals_max),
+            presence: rows(options.presence_changes_max),
+        };
+        Ok(Self { connection, key, former, limits, switches: HashMap::new() })
+    }
+
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    }
+
+    pub(super) fn commit(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
+        day_file::checkpoint(&self.connection)
+    }
+
+    /// Whether the device and its product are switched on; `None`: there is no such device.
+    pub(super) fn switched_on(&mut self, device: DeviceId) -> rusqlite::Result<Option<bool>> {
+        if let Some(on) = self.switches.get(&device) {
+            return Ok(Some(*on));
+        }
+        let found = unless_damaged(self.device_and_product(device))?;
+        let on = found.map(|(device, product)| device.enabled && product.enabled);
+        if let Some(on) = on {
+            if self.switches.len() >= SWITCHES_MAX {
+                self.switches.clear();
+            }
+            self.switches.insert(device, on);
+        }
+        Ok(on)
+    }
+
+    /// A device and its product, both as they were stored.
+    fn device_and_product(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, ProductRow)>> {
+        let sql = sql!(
+            "SELECT {}, {} FROM devices d LEFT JOIN products p ON p.id = d.product WHERE d.id = ?1",
+            DEVICES.list(),
+            PRODUCTS.list()
+        );
+        let what = || format!("the row of device {} or of its product", device.0);
+        let found = self.connection.prepare_cached(sql)?.query_row([device.0], |row| {
+            Ok((DeviceRow::intact(row, 0, what)?, ProductRow::intact(row, DEVICES.width(), what)?))
+        });
+        found.optional()
+    }
+
+    /// A device as it was stored, and whether its product is switched on, in whatever state the product's row is.
+    fn device_of_any_product(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, bool)>> {
+        let sql = sql!(
+            "SELECT {}, p.enabled FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1",
+            DEVICES.list()
+        );
+        let what = || format!("the row of device {}", device.0);
+        let found = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([device.0], |row| Ok((DeviceRow::intact(row, 0, what)?, row.get(DEVICES.width())?)));
+        found.optional()
+    }
+
+    /// The number after the last one of a device's list. A statement of its own: `INSERT … RETURNING` with a sub-select
+    /// makes a temporary table each time, which costs more than both statements.
+    fn next_number(&self, last: &str, device: i64) -> rusqlite::Result<i64> {
+        let last: Option<i64> =
+            self.connection.prepare_cached(last)?.query_row([device], |row| row.get(0)).optional()?;
+        Ok(last.unwrap_or(0) + 1)
+    }
+}
+
+/// A device whose row is not as it was stored is as good as switched off: that it fails would fail everything that is
+/// written together with it.
+fn unless_damaged<T>(found: rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    match found {
+        Err(error) if sum::is_damage(&error) => {
+            tracing::error!(error = %store_error(&error), "a row of the registry is left out");
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+/// Whether a list of at most `max` rows, whose `n`-th was just written, may be too long and its turn has come.
+fn is_time_to_trim(n: i64, max: i64) -> bool {
+    n > max && n % TRIM_EVERY.max(max / 16) == 0
+}
+
+fn missing(device: DeviceId) -> StoreError {
+    StoreError::Missing { what: "device", key: device.0.to_string() }
+}

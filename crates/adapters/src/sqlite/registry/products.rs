@@ -1,0 +1,131 @@
+//! Products: created, changed, put in the place of a damaged row.
+
+use narrowgate_platform::{model::product::Product, ports::StoreError};
+use rusqlite::{OptionalExtension, params};
+
+use super::{
+    super::{
+        key::SealedRow,
+        schema::{
+            Stored,
+            registry::{MODEL_IS_INTACT, PRODUCTS, ProductRow, model_sum},
+            sql,
+        },
+        sum,
+    },
+    Change, Registry,
+};
+
+/// The columns of a product that may change, all but its counts and its number.
+const CHANGING: [&str; 5] =
+    ["name", "enabled", "activation_enabled", "activation_ends_at", "activation_quota"];
+/// Those that are new besides where a damaged row is replaced.
+const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
+
+impl Registry {
+    pub(in crate::sqlite) fn create_product(&mut self, product: &Product) -> Change<()> {
+        let secret = self.seal(SealedRow::Product(&product.product_key), &product.secret)?;
+        let mut row = row_of(product, secret);
+        let exists = "SELECT EXISTS (SELECT 1 FROM products WHERE product_key = ?1)";
+        let exists = self
+            .connection
+            .prepare_cached(exists)?
+            .query_row([&product.product_key], |row| row.get::<_, bool>(0))?;
+        if !exists {
+            row.id = row.insert_numbered(&self.connection)?;
+            self.put_model(row.id, product.model_json.as_deref())?;
+        } else if !self.replace_damaged(row, product.model_json.as_deref())? {
+            return Ok(Err(StoreError::Exists { what: "product", key: product.product_key.clone() }));
+        }
+        Ok(Ok(()))
+    }
+
+    pub(in crate::sqlite) fn update_product(&mut self, product: &Product) -> Change<()> {
+        let sql =
+            sql!("SELECT {}, {MODEL_IS_INTACT} FROM products p WHERE p.product_key = ?1", PRODUCTS.list());
+        let what = || format!("the row of product {}", product.product_key);
+        let found = self.connection.prepare_cached(sql)?.query_row([&product.product_key], |row| {
+            sum::intact(row, PRODUCTS.width(), what)?;
+            ProductRow::intact(row, 0, what)
+        });
+        let Some(found) = found.optional()? else {
+            return Ok(Err(StoreError::Missing { what: "product", key: product.product_key.clone() }));
+        };
+        let changed = ProductRow {
+            id: found.id,
+            ou: found.ou,
+            created: found.created,
+            issued_hour: found.issued_hour,
+            issued_count: found.issued_count,
+            ..row_of(product, found.secret)
+        };
+        PRODUCTS.update(&CHANGING).run(&self.connection, &changed)?;
+        self.put_model(changed.id, product.model_json.as_deref())?;
+        self.switches.clear();
+        Ok(Ok(()))
+    }
+
+    fn put_model(&self, product: i64, model_json: Option<&str>) -> rusqlite::Result<()> {
+        let sql = "UPDATE products SET model_json = ?2, model_sum = ?3 WHERE id = ?1";
+        let values = params![product, model_json, model_sum(product, model_json)];
+        self.connection.prepare_cached(sql)?.execute(values).map(drop)
+    }
+
+    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. The row is looked
+    /// for by the index, since its key may be what is damaged. `false`: the row is intact.
+    fn replace_damaged(&mut self, product: ProductRow, model_json: Option<&str>) -> rusqlite::Result<bool> {
+        let key = product.product_key.clone();
+        let Some(id) = self.product_id(&key)? else { return Ok(false) };
+        if self.is_product_intact(id)? {
+            return Ok(false);
+        }
+        let product = ProductRow { id, ..product };
+        let columns = [&CHANGING[..], &REPLACED, &["issued_count"]].concat();
+        self.healing("products", || PRODUCTS.update(&columns).run(&self.connection, &product))?;
+        self.put_model(id, model_json)?;
+        self.switches.clear();
+        tracing::warn!(product_key = key, "a damaged product was replaced");
+        Ok(true)
+    }
+
+    fn is_product_intact(&self, id: i64) -> rusqlite::Result<bool> {
+        let sql =
+            sql!("SELECT {} AND {MODEL_IS_INTACT} FROM products p WHERE p.id = ?1", PRODUCTS.is_intact());
+        self.connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))
+    }
+
+    /// The row of a product by its key as it is read, or by `id:` and the row's id where that row is damaged.
+    pub(super) fn product_id(&self, product_key: &str) -> rusqlite::Result<Option<i64>> {
+        let by_key = "SELECT id FROM products WHERE product_key = ?1";
+        let found = self.connection.prepare_cached(by_key)?.query_row([product_key], |row| row.get(0));
+        let row = product_key.strip_prefix("id:").and_then(|row| row.parse::<i64>().ok());
+        match (found.optional()?, row) {
+            (None, Some(row)) => {
+                let by_row = sql!(
+                    "SELECT p.id FROM products p WHERE p.id = ?1 AND NOT ({} AND {MODEL_IS_INTACT})",
+                    PRODUCTS.is_intact()
+                );
+                self.connection.prepare_cached(by_row)?.query_row([row], |row| row.get(0)).optional()
+            }
+            (found, _) => Ok(found),
+        }
+    }
+}
+
+/// A product as a row that has no number yet.
+fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
+    ProductRow {
+        id: 0,
+        ou: product.ou.clone(),
+        product_key: product.product_key.clone(),
+        name: product.name.clone(),
+        secret,
+        enabled: product.enabled,
+        activation_enabled: product.dynamic_activation.enabled,
+        activation_ends_at: product.dynamic_activation.ends_at,
+        activation_quota: product.dynamic_activation.quota_per_hour,
+        created: product.created,
+        issued_hour: 0,
+        issued_count: 0,
+    }
+}

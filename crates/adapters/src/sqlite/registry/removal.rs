@@ -1,0 +1,136 @@
+//! The writer's side of what goes: devices and products, also those whose rows are damaged, and what a
+//! damaged row leaves behind for the one that takes its place.
+//!
+//! A bit that flips in an indexed column leaves an index that does not fit the row, and SQLite refuses to
+//! delete such a row. Rows have sums of their own, indexes are made of them: the index is made anew, and the
+//! row goes.
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    ports::StoreError,
+};
+use rusqlite::{ErrorCode, OptionalExtension, Params, params};
+
+use super::{
+    super::{
+        rows::{self, select_device},
+        schema::sql,
+    },
+    Change, Registry, missing,
+};
+use crate::life;
+
+/// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
+/// the writer does nothing else. One device has 11,500 rows by default, and always goes whole.
+const STEP_ROWS: usize = 20_000;
+
+impl Registry {
+    /// How many rows went. Latest values that are not written yet are dropped when their turn comes.
+    pub(in crate::sqlite) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<usize> {
+        let sql = sql!("{} WHERE d.id = ?1", select_device());
+        let found = self.connection.prepare_cached(sql)?.query_row([device.0], rows::listed_device);
+        let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
+        let mut rows = 0;
+        for (table, sql) in [
+            ("devices", "DELETE FROM devices WHERE id = ?1"),
+            ("log", "DELETE FROM log WHERE device = ?1"),
+            ("presence", "DELETE FROM presence WHERE device = ?1"),
+            ("latest", "DELETE FROM latest WHERE device = ?1"),
+        ] {
+            rows += self.take_away(table, sql, [device.0])?;
+        }
+        self.switches.remove(&device);
+        self.former.forget(device);
+        let entry = match found {
+            Ok(gone) => life::deleted_entry((&gone.product_key, &gone.device_key), None, device, at),
+            Err(gone) => {
+                tracing::warn!(device_key = gone.device_key, what = gone.what, "a damaged device is deleted");
+                self.leave_trace_of_damage(&gone.device_key, at.0)?;
+                let product_key = gone.product_key.unwrap_or_default();
+                life::deleted_entry((&product_key, &gone.device_key), Some(gone.what), device, at)
+            }
+        };
+        self.note(&entry)?;
+        Ok(Ok(rows))
+    }
+
+    /// Up to `limit` devices of a product, oldest first; a further one only while fewer than [`STEP_ROWS`] rows
+    /// went.
+    pub(in crate::sqlite) fn delete_devices_of(
+        &mut self,
+        product_key: &str,
+        limit: usize,
+        at: UnixMillis,
+    ) -> Change<Vec<DeviceId>> {
+        let Some(product) = self.product_id(product_key)? else { return Ok(Err(no_product(product_key))) };
+        let devices: Vec<DeviceId> = self
+            .connection
+            .prepare_cached("SELECT id FROM devices WHERE product = ?1 ORDER BY id LIMIT ?2")?
+            .query_map(params![product, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                row.get(0).map(DeviceId)
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let (mut deleted, mut rows) = (Vec::new(), 0);
+        for device in devices {
+            if rows >= STEP_ROWS {
+                break;
+            }
+            match self.delete(device, at)? {
+                Ok(gone) => rows += gone,
+                Err(error) => return Ok(Err(error)),
+            }
+            deleted.push(device);
+        }
+        Ok(Ok(deleted))
+    }
+
+    pub(in crate::sqlite) fn delete_product(&mut self, product_key: &str) -> Change<()> {
+        let Some(product) = self.product_id(product_key)? else { return Ok(Err(no_product(product_key))) };
+        let devices = "SELECT EXISTS (SELECT 1 FROM devices WHERE product = ?1)";
+        if self.connection.prepare_cached(devices)?.query_row([product], |row| row.get(0))? {
+            return Ok(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
+        }
+        self.take_away("products", "DELETE FROM products WHERE id = ?1", [product])?;
+        self.switches.clear();
+        Ok(Ok(()))
+    }
+
+    /// Makes all indexes of their rows.
+    pub(in crate::sqlite) fn make_indexes_anew(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("REINDEX")
+    }
+
+    /// Runs a statement that deletes rows of a table; how many.
+    pub(super) fn take_away(
+        &self,
+        table: &'static str,
+        sql: &str,
+        values: impl Params + Clone,
+    ) -> rusqlite::Result<usize> {
+        self.healing(table, || self.connection.prepare_cached(sql)?.execute(values.clone()))
+    }
+
+    /// Does what deletes or replaces rows of a table. Where an index does not fit them, it is undone, the index is
+    /// made anew, and it is done again.
+    pub(super) fn healing(
+        &self,
+        table: &'static str,
+        change: impl Fn() -> rusqlite::Result<usize>,
+    ) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached("SAVEPOINT removal")?.execute([])?;
+        let changed = match change() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                tracing::error!(table, %error, "an index does not fit its rows and is made anew");
+                self.connection.prepare_cached("ROLLBACK TO removal")?.execute([])?;
+                self.connection.execute_batch(&format!("REINDEX {table}")).and_then(|()| change())
+            }
+            changed => changed,
+        };
+        self.connection.prepare_cached("RELEASE removal")?.execute([])?;
+        changed
+    }
+}
+
+fn no_product(product_key: &str) -> StoreError {
+    StoreError::Missing { what: "product", key: product_key.to_owned() }
+}

@@ -1,0 +1,67 @@
+//! The secrets of devices: dynamic activation, and what replaces one.
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::log::{LogEntry, LogEvent},
+    ports::Issued,
+    secret::Secret,
+};
+
+use super::{
+    super::{
+        key::{SealError, SealedRow},
+        rows,
+        schema::registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
+    },
+    Registry,
+};
+use crate::life::{self, IssueCase};
+
+impl Registry {
+    pub(in crate::sqlite) fn issue_secret(
+        &self,
+        device: DeviceId,
+        secret: &Secret,
+        at: UnixMillis,
+        peer: String,
+    ) -> rusqlite::Result<Issued> {
+        let Some((row, product)) = self.device_and_product(device)? else {
+            return Ok(Issued::DeviceUnavailable);
+        };
+        let hour = life::clock_hour(at);
+        let issued_this_hour = if product.issued_hour == hour { product.issued_count } else { 0 };
+        let case = IssueCase {
+            device_enabled: row.enabled,
+            product_enabled: product.enabled,
+            activated: row.active_time.is_some(),
+            dynamic_activation: &rows::dynamic_activation(&product),
+            issued_this_hour,
+            at,
+        };
+        if let Err(refusal) = case.permit() {
+            self.note(&refusal.entry(device, at, peer))?;
+            return Ok(refusal.outcome);
+        }
+        let counted = ProductRow { issued_hour: hour, issued_count: issued_this_hour + 1, ..product };
+        PRODUCTS.update(&["issued_hour", "issued_count"]).run(&self.connection, &counted)?;
+        self.replace_secret(row, secret)?;
+        self.note(&LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::SecretIssued) })?;
+        Ok(Issued::Done)
+    }
+
+    pub(super) fn replace_secret(&self, row: DeviceRow, secret: &Secret) -> rusqlite::Result<()> {
+        let sealed_row = SealedRow::Device(&row.asset_id);
+        // Should the transaction fail, the list holds the present secret too, which does no harm.
+        if let Ok(replaced) = self.key.open(sealed_row, &row.secret) {
+            self.former.note(row.id, replaced);
+        }
+        let secret = self.seal(sealed_row, secret)?;
+        let replaced = DeviceRow { secret, secret_version: row.secret_version + 1, ..row };
+        DEVICES.update(&["secret", "secret_version"]).run(&self.connection, &replaced).map(drop)
+    }
+
+    pub(super) fn seal(&self, row: SealedRow<'_>, secret: &Secret) -> rusqlite::Result<Vec<u8>> {
+        let failed = |error: SealError| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+        self.key.seal(row, secret).map_err(failed)
+    }
+}

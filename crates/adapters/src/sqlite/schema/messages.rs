@@ -1,0 +1,1 @@
+//! The tables of a day's message file. Times are Unix milliseconds.

@@ -1,0 +1,363 @@
+//! The tables: each is declared once, as the Rust type of its rows. How the table is made, what a query lists, how a
+//! row is read, written and summed, and whether it is as it was stored: all of that follows from the declaration.
+//!
+//! A list of a table's columns, [`Table::list`], is all of them and their sum. A row is read from such a list by
+//! [`Stored::intact`], so nothing is read of a row whose sum has not been compared; and a row is changed by
+//! [`Update`], which takes the row as it was read and so never gives a damaged one a sum that is right.
+
+pub(super) mod messages;
+pub(super) mod registry;
+
+use std::sync::LazyLock;
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::DeviceState,
+        log::{LogEvent, Reason},
+    },
+};
+use rusqlite::{
+    Connection, Row, params_from_iter,
+    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, Value, ValueRef},
+};
+
+use super::{names::Named, sum};
+
+/// A table whose rows have a sum in their last column, `sum`.
+pub(super) struct Table {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What queries call it.
+    pub(super) alias: &'static str,
+    /// The word for it in the sums of its rows.
+    word: &'static str,
+    columns: &'static [Column],
+    /// What follows the columns in `CREATE TABLE`, from a comma on or the closing parenthesis.
+    rest: &'static str,
+    texts: LazyLock<Texts>,
+}
+
+/// A column as SQLite is told of it.
+struct Column {
+    name: &'static str,
+    declared: &'static str,
+}
+
+/// Pieces of SQL about a table.
+struct Texts {
+    list: String,
+    is_intact: String,
+    insert: String,
+    insert_numbered: String,
+}
+
+impl Table {
+    /// The statement that makes it.
+    pub(super) fn create(&self) -> String {
+        let columns = self.columns.iter().map(|Column { name, declared }| format!("  {name} {declared},\n"));
+        format!(
+            "CREATE TABLE {} (\n{}  sum INTEGER NOT NULL{};\n",
+            self.name,
+            columns.collect::<String>(),
+            self.rest
+        )
+    }
+
+    /// All columns, and the sum behind them, as a query lists them.
+    pub(super) fn list(&self) -> &str {
+        &self.texts.list
+    }
+
+    /// How many columns that list has.
+    pub(super) fn width(&self) -> usize {
+        self.columns.len() + 1
+    }
+
+    /// A condition: the row is as it was stored.
+    pub(super) fn is_intact(&self) -> &str {
+        &self.texts.is_intact
+    }
+
+    /// Where a column stands in the list.
+    pub(super) fn position(&self, column: &str) -> usize {
+        let found = self.columns.iter().position(|known| known.name == column);
+        found.expect("a statement names columns of its table; a test runs all of them")
+    }
+
+    /// Changes these columns of one row, which is found by the table's first column.
+    pub(super) fn update(&'static self, columns: &[&str]) -> Update {
+        let (key, sum) = (columns.len() + 2, columns.len() + 1);
+        let set: String = columns.iter().zip(1..).map(|(name, n)| format!("{name} = ?{n}, ")).collect();
+        let (name, first) = (self.name, self.columns[0].name);
+        Update {
+            columns: columns.iter().map(|column| self.position(column)).collect(),
+            sql: format!("UPDATE {name} SET {set}sum = ?{sum} WHERE {first} = ?{key}"),
+        }
+    }
+
+    /// Passes where the row whose list begins at column `first` is as it was stored; `what` names it for people.
+    pub(super) fn check(
+        &self,
+        row: &Row<'_>,
+        first: usize,
+        what: impl FnOnce() -> String,
+    ) -> rusqlite::Result<()> {
+        let end = first + self.columns.len();
+        let values = (first..end).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
+        sum::check(row.get_ref(end)?, sum::of_row(self.word, values), what)
+    }
+
+    /// A trigger that sums rows after they were added or changed; `more` is summed with them.
+    fn sum_after(&self, event: &str, trigger: &str, more: &str) -> String {
+        let Self { name, word, columns, .. } = self;
+        let values: String = columns.iter().map(|column| format!(", NEW.{}", column.name)).collect();
+        format!(
+            "CREATE TRIGGER {trigger} AFTER {event} ON {name} BEGIN\n  \
+             UPDATE {name} SET sum = row_sum('{word}'{values}){more} WHERE id = NEW.id;\nEND;\n"
+        )
+    }
+
+    fn texts(&self) -> Texts {
+        let Self { name, alias, word, columns, .. } = self;
+        let each = |text: &dyn Fn(&str) -> String| -> String {
+            columns.iter().map(|column| text(column.name)).collect()
+        };
+        let count = columns.len();
+        let places = (1..=count).map(|n| format!("?{n}, ")).collect::<String>();
+        Texts {
+            list: each(&|column| format!("{alias}.{column}, ")) + &format!("{alias}.sum"),
+            is_intact: format!(
+                "{alias}.sum IS row_sum('{word}'{})",
+                each(&|column| format!(", {alias}.{column}"))
+            ),
+            insert: format!(
+                "INSERT INTO {name} ({}sum) VALUES ({places}?{})",
+                each(&|column| format!("{column}, ")),
+                count + 1
+            ),
+            insert_numbered: format!(
+                "INSERT INTO {name} ({}) VALUES ({})",
+                columns.iter().skip(1).map(|column| column.name).collect::<Vec<_>>().join(", "),
+                (1..count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+}
+
+/// A change of some columns of a row.
+pub(super) struct Update {
+    columns: Vec<usize>,
+    sql: String,
+}
+
+impl Update {
+    /// Writes those columns of `row`, and its sum; the number of rows that were changed.
+    pub(super) fn run<R: Stored>(&self, connection: &Connection, row: &R) -> rusqlite::Result<usize> {
+        let values = row.values();
+        let changed = self.columns.iter().map(|column| values[*column]);
+        let last = [ValueRef::Integer(row.sum()), values[0]];
+        execute(connection, &self.sql, changed.chain(last))
+    }
+}
+
+/// A row of a table.
+pub(super) trait Stored: Sized {
+    /// The table.
+    fn table() -> &'static Table;
+    /// Reads it where its list begins at column `first`; whether it is intact was looked at before.
+    fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self>;
+    /// The values of all columns but the sum.
+    fn values(&self) -> Vec<ValueRef<'_>>;
+
+    /// Reads it where it is as it was stored; `what` names it for people.
+    fn intact(row: &Row<'_>, first: usize, what: impl FnOnce() -> String) -> rusqlite::Result<Self> {
+        Self::table().check(row, first, what)?;
+        Self::read(row, first)
+    }
+
+    /// The sum that belongs to it.
+    fn sum(&self) -> i64 {
+        sum::of_row(Self::table().word, self.values())
+    }
+
+    /// Adds it under the number that SQLite gives to it, in place of its own; which.
+    fn insert_numbered(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        let values = self.values().into_iter().skip(1);
+        execute(connection, &Self::table().texts.insert_numbered, values)?;
+        Ok(connection.last_insert_rowid())
+    }
+
+    /// Adds it.
+    fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.insert_or(connection, &Self::table().texts.insert)
+    }
+
+    /// Runs an `INSERT` of its own that has the same values in the same places; made by [`insert_or`].
+    fn insert_or(&self, connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+        let sum = [ValueRef::Integer(self.sum())];
+        execute(connection, sql, self.values().into_iter().chain(sum)).map(drop)
+    }
+}
+
+/// An `INSERT` into the table that has more to say at its end: what to do on a conflict.
+pub(super) fn insert_or(table: &Table, rest: &str) -> String {
+    format!("{} {rest}", table.texts.insert)
+}
+
+fn execute<'a>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Iterator<Item = ValueRef<'a>>,
+) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))
+}
+
+/// What a column can hold.
+pub(super) trait Cell: Sized {
+    /// From what SQLite has.
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self>;
+    /// For SQLite.
+    fn value(&self) -> ValueRef<'_>;
+}
+
+/// Reads a column.
+pub(super) fn cell<T: Cell>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let failed =
+        |error: FromSqlError| rusqlite::Error::FromSqlConversionFailure(column, Type::Null, Box::new(error));
+    T::of(row.get_ref(column)?).map_err(failed)
+}
+
+macro_rules! integers {
+    ($($type:ty: $read:expr, $write:expr;)+) => {
+        $(impl Cell for $type {
+            fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                FromSql::column_result(value).map($read)
+            }
+            fn value(&self) -> ValueRef<'_> {
+                ValueRef::Integer($write(*self))
+            }
+        })+
+    };
+}
+integers! {
+    i64: |value: i64| value, |value| value;
+    u32: |value: u32| value, i64::from;
+    u16: |value: u16| value, i64::from;
+    bool: |value: bool| value, i64::from;
+    UnixMillis: UnixMillis, |value: UnixMillis| value.0;
+    DeviceId: DeviceId, |value: DeviceId| value.0;
+}
+
+macro_rules! words {
+    ($($type:ty),+) => {
+        $(impl Cell for $type {
+            fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                Self::of_word(value.as_str()?)
+            }
+            fn value(&self) -> ValueRef<'_> {
+                ValueRef::Text(self.word().as_bytes())
+            }
+        })+
+    };
+}
+words!(DeviceState, LogEvent, Reason);
+
+impl Cell for String {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str().map(str::to_owned)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        ValueRef::Text(self.as_bytes())
+    }
+}
+
+impl Cell for Value {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        FromSql::column_result(value)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.into()
+    }
+}
+
+impl Cell for Vec<u8> {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_blob().map(<[u8]>::to_vec)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        ValueRef::Blob(self)
+    }
+}
+
+impl<T: Cell> Cell for Option<T> {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(None),
+            value => T::of(value).map(Some),
+        }
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.as_ref().map_or(ValueRef::Null, T::value)
+    }
+}
+
+/// Declares a table: `static` and type of its rows, then its name, what queries call it and its word in sums, then
+/// its columns in the order in which they are summed, then the rest of `CREATE TABLE`.
+macro_rules! table {
+    (
+        $(#[$doc:meta])*
+        $table:ident of $row:ident: $name:literal as $alias:literal, summed as $word:literal {
+            $($(#[$column_doc:meta])* $column:ident: $type:ty = $declared:literal,)+
+        } $rest:literal
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub(in crate::sqlite) struct $row {
+            $($(#[$column_doc])* pub(in crate::sqlite) $column: $type,)+
+        }
+
+        pub(in crate::sqlite) static $table: crate::sqlite::schema::Table = crate::sqlite::schema::Table {
+            name: $name,
+            alias: $alias,
+            word: $word,
+            columns: &[$(crate::sqlite::schema::Column { name: stringify!($column), declared: $declared }),+],
+            rest: $rest,
+            texts: std::sync::LazyLock::new(|| $table.texts()),
+        };
+
+        impl crate::sqlite::schema::Stored for $row {
+            fn table() -> &'static crate::sqlite::schema::Table {
+                &$table
+            }
+
+            fn read(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Self> {
+                let mut next = first;
+                $(
+                    let $column = crate::sqlite::schema::cell(row, next)?;
+                    next += 1;
+                )+
+                debug_assert_eq!(next + 1, first + $table.width());
+                Ok(Self { $($column),+ })
+            }
+
+            fn values(&self) -> Vec<rusqlite::types::ValueRef<'_>> {
+                vec![$(crate::sqlite::schema::Cell::value(&self.$column)),+]
+            }
+        }
+    };
+}
+pub(super) use table;
+
+/// SQL that is made once: as `format!`, but kept.
+macro_rules! sql {
+    ($($part:tt)+) => {{
+        static SQL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| format!($($part)+));
+        SQL.as_str()
+    }};
+}
+pub(super) use sql;

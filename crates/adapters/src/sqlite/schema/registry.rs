@@ -1,0 +1,221 @@
+//! The tables of the registry. Times are Unix milliseconds. Secrets are sealed with the data key.
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::DeviceState,
+        log::{LogEvent, Reason},
+    },
+};
+
+use rusqlite::types::{Value, ValueRef};
+
+use super::{super::sum, Table, table};
+
+table! {
+    /// A product, without its model.
+    PRODUCTS of ProductRow: "products" as "p", summed as "product" {
+        id: i64 = "INTEGER PRIMARY KEY AUTOINCREMENT",
+        ou: String = "TEXT NOT NULL",
+        product_key: String = "TEXT NOT NULL UNIQUE",
+        name: String = "TEXT NOT NULL",
+        secret: Vec<u8> = "BLOB NOT NULL",
+        enabled: bool = "INTEGER NOT NULL",
+        activation_enabled: bool = "INTEGER NOT NULL",
+        activation_ends_at: Option<UnixMillis> = "INTEGER",
+        activation_quota: u32 = "INTEGER NOT NULL",
+        created: UnixMillis = "INTEGER NOT NULL",
+        /// Clock hour (since 1970) of the last issued secret.
+        issued_hour: i64 = "INTEGER NOT NULL DEFAULT 0",
+        /// How many were issued in it.
+        issued_count: u32 = "INTEGER NOT NULL DEFAULT 0",
+    }
+    // The model, which may be long, has a sum of its own.
+    " DEFAULT 0,\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"
+}
+
+/// A condition: the model of row `p` of the products is as it was stored.
+pub(in crate::sqlite) const MODEL_IS_INTACT: &str = "p.model_sum IS row_sum('model', p.id, p.model_json)";
+
+/// The sum of a model.
+pub(in crate::sqlite) fn model_sum(product: i64, model_json: Option<&str>) -> i64 {
+    sum::of_row("model", [ValueRef::Integer(product), model_json.map_or(ValueRef::Null, ValueRef::from)])
+}
+
+table! {
+    /// A device.
+    DEVICES of DeviceRow: "devices" as "d", summed as "device" {
+        id: DeviceId = "INTEGER PRIMARY KEY AUTOINCREMENT",
+        product: i64 = "INTEGER NOT NULL REFERENCES products (id)",
+        ou: String = "TEXT NOT NULL",
+        device_key: String = "TEXT NOT NULL",
+        asset_id: String = "TEXT NOT NULL UNIQUE",
+        name: String = "TEXT NOT NULL",
+        secret: Vec<u8> = "BLOB NOT NULL",
+        secret_version: u32 = "INTEGER NOT NULL",
+        enabled: bool = "INTEGER NOT NULL",
+        state: DeviceState = "TEXT NOT NULL",
+        created: UnixMillis = "INTEGER NOT NULL",
+        active_time: Option<UnixMillis> = "INTEGER",
+        last_online_time: Option<UnixMillis> = "INTEGER",
+        last_offline_time: Option<UnixMillis> = "INTEGER",
+        last_seen_time: Option<UnixMillis> = "INTEGER",
+        lifetime_s: Option<u32> = "INTEGER",
+    } " DEFAULT 0,\n  UNIQUE (device_key, ou)\n)"
+}
+
+table! {
+    /// An entry of a device's log, or of nobody's.
+    LOG of LogRow: "log" as "log", summed as "log" {
+        /// 0 is nobody.
+        device: i64 = "INTEGER NOT NULL",
+        /// Counts from 1 in each log; only the newest entries are there.
+        n: i64 = "INTEGER NOT NULL",
+        time: UnixMillis = "INTEGER NOT NULL",
+        event: LogEvent = "TEXT NOT NULL",
+        identity: Option<String> = "TEXT",
+        reason: Option<Reason> = "TEXT",
+        code: Option<u16> = "INTEGER",
+        peer: Option<String> = "TEXT",
+        detail: Option<String> = "TEXT",
+    } ",\n  PRIMARY KEY (device, n)\n) WITHOUT ROWID"
+}
+
+table! {
+    /// A change of a device's presence.
+    PRESENCE of PresenceRow: "presence" as "presence", summed as "presence" {
+        device: DeviceId = "INTEGER NOT NULL",
+        /// Counts from 1 for each device; only the newest changes are there.
+        n: i64 = "INTEGER NOT NULL",
+        at: UnixMillis = "INTEGER NOT NULL",
+        state: DeviceState = "TEXT NOT NULL",
+        cause: String = "TEXT NOT NULL",
+    } ",\n  PRIMARY KEY (device, n)\n) WITHOUT ROWID"
+}
+
+table! {
+    /// Latest values of a device: a digest of the messages up to the marks, written lazily.
+    LATEST of LatestRow: "latest" as "l", summed as "latest" {
+        device: DeviceId = "INTEGER PRIMARY KEY",
+        /// When the device was last heard.
+        seen: Option<UnixMillis> = "INTEGER",
+        /// `{"point":{"time":…,"value":…},…}`
+        points: String = "TEXT NOT NULL",
+    } "\n)"
+}
+
+table! {
+    /// Up to which message of a day's file the latest values are complete.
+    MARKS of MarkRow: "marks" as "marks", summed as "mark" {
+        day: String = "TEXT PRIMARY KEY",
+        id: i64 = "INTEGER NOT NULL",
+    } "\n) WITHOUT ROWID"
+}
+
+table! {
+    /// What is about the whole store, by name:
+    ///
+    /// * `key_check`: recognises the data key.
+    /// * `batch`: number of the last batch that touched messages and registry.
+    /// * `clock_day`: the last day on which the clock is known to have been, by which one that jumps ahead is
+    ///   recognised.
+    /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
+    META of MetaRow: "meta" as "meta", summed as "meta" {
+        name: String = "TEXT PRIMARY KEY",
+        value: Value = "NOT NULL",
+    } "\n) WITHOUT ROWID"
+}
+
+/// All of them.
+pub(in crate::sqlite) static TABLES: [&Table; 7] =
+    [&META, &PRODUCTS, &DEVICES, &LOG, &PRESENCE, &LATEST, &MARKS];
+
+/// What makes them, with their indexes.
+pub(in crate::sqlite) fn schema() -> String {
+    let tables: String = TABLES.iter().map(|table| table.create()).collect();
+    let model = ", model_sum = row_sum('model', NEW.id, NEW.model_json)";
+    tables
+        + "CREATE INDEX devices_product ON devices (product);\n\
+           CREATE INDEX log_refused ON log (time) WHERE event = 'refused';\n"
+        + &PRODUCTS.sum_after("INSERT", "products_added", model)
+        + &PRODUCTS.sum_after("UPDATE", "products_changed", model)
+        + &DEVICES.sum_after("INSERT", "devices_added", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn made() -> Connection {
+        let registry = Connection::open_in_memory().unwrap();
+        sum::teach(&registry).unwrap();
+        registry.pragma_update(None, "foreign_keys", false).unwrap();
+        registry.execute_batch(&schema()).unwrap();
+        registry
+    }
+
+    fn columns(registry: &Connection, table: &str) -> Vec<String> {
+        let mut select = registry.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
+        select.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_table_is_made_with_the_columns_that_are_listed_and_its_sum() {
+        let registry = made();
+        for table in TABLES {
+            let made = columns(&registry, table.name);
+            assert_eq!(made[..table.width() - 1].join(", "), {
+                let list = table.list().replace(&format!("{}.", table.alias), "");
+                list.strip_suffix(", sum").unwrap().to_owned()
+            });
+            assert_eq!(made[table.width() - 1], "sum");
+            let more: &[&str] = if table.name == "products" { &["model_json", "model_sum"] } else { &[] };
+            assert_eq!(made[table.width()..], *more, "columns that only statements of their own know");
+        }
+    }
+
+    /// Whatever column changes, SQL and Rust agree that the row is damaged; and before, that it is not.
+    #[test]
+    fn every_column_of_every_table_is_in_the_sum_of_its_row() {
+        for table in TABLES {
+            let registry = made();
+            let names = columns(&registry, table.name);
+            // Numbers that fit every column, so that each can be changed by one.
+            let values: Vec<String> = (1..table.width()).map(|n| n.to_string()).collect();
+            let sql = format!(
+                "INSERT INTO {} ({}) VALUES ({}, 0)",
+                table.name,
+                names[..table.width()].join(", "),
+                values.join(", ")
+            );
+            registry.execute(&sql, []).unwrap();
+            let list = table.list().strip_suffix(&format!(", {}.sum", table.alias)).unwrap();
+            let right = format!(
+                "UPDATE {0} AS {1} SET sum = row_sum('{2}', {list})",
+                table.name, table.alias, table.word
+            );
+            registry.execute(&right, []).unwrap();
+            let intact = || {
+                let (name, alias) = (table.name, table.alias);
+                let sql = format!("SELECT {}, {} FROM {name} {alias}", table.list(), table.is_intact());
+                registry
+                    .query_row(&sql, [], |row| {
+                        let by_rust = table.check(row, 0, || "it".to_owned()).is_ok();
+                        assert_eq!(by_rust, row.get::<_, bool>(table.width())?, "{name}");
+                        Ok(by_rust)
+                    })
+                    .unwrap()
+            };
+            assert!(intact(), "{}", table.name);
+            for column in &names[..table.width()] {
+                let (name, change) = (table.name, format!("{column} = CAST({column} AS INTEGER)"));
+                registry.execute_batch("SAVEPOINT one; DROP TRIGGER IF EXISTS products_changed").unwrap();
+                registry.execute(&format!("UPDATE {name} SET {change} + 1"), []).unwrap();
+                assert!(!intact(), "{name}.{column} may change unseen");
+                registry.execute_batch("ROLLBACK TO one; RELEASE one").unwrap();
+            }
+        }
+    }
+}

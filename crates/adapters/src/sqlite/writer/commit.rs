@@ -1,0 +1,201 @@
+//! A group of jobs, committed to at most two files; see "Two files, one batch" in the module above.
+
+use std::time::Instant;
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    ports::{StoreError, Write, Written},
+};
+
+use super::{
+    super::{day::Day, day_file::DayFile, error::store_error, registry::Registry},
+    Job, Writer,
+    job::answer,
+    latest::remember,
+    unavailable,
+};
+
+/// What a group touches.
+#[derive(Default)]
+struct Plan {
+    newest_arrival: Option<UnixMillis>,
+    registry: bool,
+}
+
+impl Plan {
+    fn of(group: &[Job]) -> Self {
+        let mut plan = Self::default();
+        for job in group {
+            let Job::Append(append) = job else {
+                plan.registry = true;
+                continue;
+            };
+            for write in &append.batch {
+                match write {
+                    Write::Message(message) => {
+                        plan.newest_arrival = plan.newest_arrival.max(Some(message.arrival));
+                    }
+                    Write::Seen { .. } => {}
+                    Write::Login { .. } | Write::Presence { .. } | Write::Log(_) => plan.registry = true,
+                }
+            }
+        }
+        plan
+    }
+}
+
+impl Writer {
+    pub(super) fn commit(&mut self, mut group: Vec<Job>) {
+        let committed = self.try_commit(&mut group);
+        if committed.is_ok() {
+            self.remember(&group);
+        }
+        answer(group, &committed);
+    }
+
+    pub(super) fn commit_settled(&mut self, job: Job) {
+        let mut group = vec![job];
+        let committed = self.flush_all().and_then(|()| self.try_commit(&mut group));
+        answer(group, &committed);
+    }
+
+    fn try_commit(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
+        let plan = Plan::of(group);
+        let day = plan.newest_arrival.map(Day::of);
+        if let Some(day) = day.filter(|day| !self.is_used(*day)) {
+            // Before anything that needs space: on a full disk it is the old messages that make room.
+            self.look(day, Instant::now());
+            self.delete_old_day();
+        }
+        self.repair()?;
+        if let Some(day) = day {
+            self.use_file(day)?;
+        }
+        let committed = self.commit_in_files(group, &plan);
+        // Until proved otherwise, both files are in an unknown state.
+        self.broken = committed.is_err();
+        committed.map_err(|error| store_error(&error))
+    }
+
+    fn commit_in_files(&mut self, group: &mut [Job], plan: &Plan) -> rusqlite::Result<()> {
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-before-begin");
+        let mut file = self.file.as_mut().filter(|_| plan.newest_arrival.is_some());
+        if let Some(file) = &mut file {
+            file.begin()?;
+        }
+        if plan.registry {
+            self.registry.begin()?;
+        }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-after-begin");
+        for job in group {
+            match job {
+                Job::Append(append) => {
+                    for write in &append.batch {
+                        append.written.push(apply(&mut self.registry, file.as_deref_mut(), write)?);
+                        #[cfg(feature = "test-hooks")]
+                        crate::failpoint::pass("batch-between-writes");
+                    }
+                }
+                Job::Change(change) | Job::LoneChange(change) | Job::SettledChange(change) => {
+                    change.apply(&mut self.registry)?;
+                }
+                Job::Close(_) => {}
+            }
+        }
+        let mut batch = 0;
+        if plan.registry && file.is_some() {
+            batch = self.registry.batch()? + 1;
+            self.registry.set_batch(batch)?;
+        }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-before-commit");
+        if let Some(file) = &mut file {
+            file.commit(batch)?;
+            self.shared.set_span(file.day(), file.span());
+        }
+        if plan.registry {
+            #[cfg(test)]
+            self.shared.faults.registry_commit()?;
+            #[cfg(feature = "test-hooks")]
+            if file.is_some() {
+                crate::failpoint::pass("batch-between-commits");
+            }
+            self.registry.commit()?;
+        }
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("batch-after-commit");
+        if let Some(file) = file {
+            file.settle();
+        }
+        Ok(())
+    }
+
+    /// Folds a committed group into the pending map.
+    fn remember(&mut self, group: &[Job]) {
+        let changed = self.shared.pending.change(|changed| {
+            for job in group {
+                let Job::Append(append) = job else { continue };
+                for (write, written) in append.batch.iter().zip(&append.written) {
+                    if *written == Written::Done {
+                        remember(changed, write);
+                    }
+                }
+            }
+        });
+        if changed > 0 && self.flush_at.is_none() {
+            self.flush_at = Some(Instant::now() + self.shared.options.flush_interval);
+        }
+        if changed >= self.shared.options.changed_devices_max {
+            self.flush_at = Some(Instant::now());
+        }
+    }
+
+    /// Makes `day`'s file the one that is written.
+    fn use_file(&mut self, day: Day) -> Result<(), StoreError> {
+        if self.is_used(day) {
+            return Ok(());
+        }
+        // The mark of the file that is left must cover all of it.
+        self.flush_all()?;
+        if let Some(left) = self.file.take()
+            && let Err(error) = left.checkpoint()
+        {
+            tracing::warn!(%error, day = %left.day(), "the day's log is not written back yet");
+        }
+        self.retention.keep(day);
+        if !self.shared.layout.day(day).exists() {
+            // Of an earlier file of this name, if there is one.
+            self.registry.forget_mark(day).map_err(|error| store_error(&error))?;
+        }
+        let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options)
+            .map_err(|error| unavailable(&error))?;
+        self.shared.set_span(day, file.span());
+        self.file = Some(file);
+        Ok(())
+    }
+
+    pub(super) fn is_used(&self, day: Day) -> bool {
+        self.file.as_ref().is_some_and(|file| file.day() == day)
+    }
+}
+
+/// Applies one write inside the transactions.
+fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> rusqlite::Result<Written> {
+    match write {
+        Write::Message(message) => match (registry.switched_on(message.device)?, file) {
+            (Some(true), Some(file)) => file.add(message).map(|()| Written::Done),
+            _ => Ok(Written::DeviceUnavailable),
+        },
+        Write::Login { device, at, lifetime_s, secret_version, peer } => {
+            registry.login(*device, *at, *lifetime_s, *secret_version, peer)
+        }
+        Write::Presence { device, state, at, cause } => registry.presence(*device, *state, *at, cause),
+        Write::Seen { device, .. } => Ok(match registry.switched_on(*device)? {
+            Some(_) => Written::Done,
+            None => Written::DeviceUnavailable,
+        }),
+        Write::Log(entry) => registry.log(entry),
+    }
+}

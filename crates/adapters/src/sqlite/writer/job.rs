@@ -1,0 +1,109 @@
+//! What the writer is asked for, and the answers.
+
+use narrowgate_platform::ports::{StoreError, Write, Written};
+
+use super::super::{
+    error::store_error,
+    registry::{Change, Registry},
+    reply::{Reply, closed},
+    sum,
+};
+
+/// What the writer is asked for.
+pub(in crate::sqlite) enum Job {
+    /// Writes of the data path.
+    Append(Append),
+    /// A change of the registry.
+    Change(Box<dyn RegistryChange>),
+    /// A change of many rows; committed alone.
+    LoneChange(Box<dyn RegistryChange>),
+    /// A change that needs the latest values to be written down; committed alone.
+    SettledChange(Box<dyn RegistryChange>),
+    /// The end.
+    Close(Reply<()>),
+}
+
+/// A batch and what became of it.
+pub(in crate::sqlite) struct Append {
+    pub(in crate::sqlite) batch: Vec<Write>,
+    pub(in crate::sqlite) written: Vec<Written>,
+    pub(in crate::sqlite) reply: Reply<Vec<Written>>,
+}
+
+/// A change of the registry, in two steps around the commit.
+pub(in crate::sqlite) trait RegistryChange: Send {
+    /// Inside the transaction.
+    fn apply(&mut self, registry: &mut Registry) -> rusqlite::Result<()>;
+    /// After the commit, or after its failure.
+    fn finish(self: Box<Self>, failure: Option<StoreError>);
+}
+
+/// The change that a closure makes.
+pub(in crate::sqlite) struct ChangeBy<F, T> {
+    pub(in crate::sqlite) job: Option<F>,
+    pub(in crate::sqlite) result: Option<Result<T, StoreError>>,
+    pub(in crate::sqlite) reply: Reply<T>,
+}
+
+impl<F, T> RegistryChange for ChangeBy<F, T>
+where
+    F: FnOnce(&mut Registry) -> Change<T> + Send,
+    T: Send,
+{
+    fn apply(&mut self, registry: &mut Registry) -> rusqlite::Result<()> {
+        if let Some(job) = self.job.take() {
+            self.result = Some(match job(registry) {
+                // Seen before anything was written; what else is in the group has nothing to do with it.
+                Err(error) if sum::is_damage(&error) => Err(store_error(&error)),
+                done => done?,
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, failure: Option<StoreError>) {
+        let result = failure.map_or(self.result, |failure| Some(Err(failure)));
+        self.reply.send(result.unwrap_or_else(|| Err(closed())));
+    }
+}
+
+impl Job {
+    pub(super) fn finish(self, failure: Option<StoreError>) {
+        match self {
+            Self::Append(append) => append.reply.send(failure.map_or(Ok(append.written), Err)),
+            Self::Change(change) | Self::LoneChange(change) | Self::SettledChange(change) => {
+                change.finish(failure);
+            }
+            Self::Close(reply) => reply.send(failure.map_or(Ok(()), Err)),
+        }
+    }
+
+    /// How many writes it counts for in a group.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Append(append) => append.batch.len().max(1),
+            _ => 1,
+        }
+    }
+}
+
+/// Answers all of a group.
+pub(super) fn answer(group: Vec<Job>, committed: &Result<(), StoreError>) {
+    if let Err(error) = committed {
+        tracing::error!(%error, "a batch could not be stored");
+    }
+    for job in group {
+        job.finish(committed.as_ref().err().map(copy));
+    }
+}
+
+/// The same failure for each of a group.
+fn copy(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged(what) => StoreError::Damaged(what.clone()),
+        other => StoreError::Unavailable(match other {
+            StoreError::Unavailable(what) => what.clone(),
+            _ => other.to_string(),
+        }),
+    }
+}

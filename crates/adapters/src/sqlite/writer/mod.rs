@@ -1,0 +1,150 @@
+//! The one thread that writes: takes what waits, commits it together, answers, and in between writes the latest
+//! values down.
+//!
+//! # Two files, one batch
+//!
+//! Everything taken together (a group) is committed to at most two files: messages to the day's file, the rest to
+//! the registry. A group that touches one of them is one transaction. For one that touches both:
+//!
+//! 1. All statements run in both transactions; only then are they committed.
+//! 2. The messages are committed first, with the group's number and the first message's id in the file's footer.
+//! 3. The registry is committed, with the same number in `meta.batch`.
+//! 4. Then, and only then, are the callers answered.
+//!
+//! A crash between 2 and 3 leaves a number in the footer that the registry does not have. The next open finds it
+//! and takes the group's messages away: nobody was answered, so nothing acknowledged is lost, and a device that
+//! reports again is stored once. After a crash behind 3 both halves are there. A failure of 3 without a crash is
+//! treated in the same way before anything else is written (`Writer::repair`); until that succeeds every
+//! write fails, so no later batch can hide a half.
+//! Readers may see the messages of such a half until then; nobody was told that they are stored.
+//!
+//! All messages of a group lie in the file of the group's last arrival, so that one transaction holds them: a
+//! report that arrived in the last milliseconds before midnight may lie in the next day's file.
+//!
+//! # Latest values
+//!
+//! Reports change a map in memory after their commit. From time to time the map is frozen and put into the table
+//! `latest`, some devices after each group; at the end, in the same transaction as the last of them, the mark
+//! of the day's file moves to where the map was frozen. At the next open the messages behind the marks are folded
+//! in again. Folding twice changes nothing, so a crash at any point is harmless.
+
+mod commit;
+mod job;
+mod latest;
+mod old_days;
+mod repair;
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Instant,
+};
+
+use narrowgate_platform::ports::StoreError;
+
+pub(super) use self::job::{Append, ChangeBy, Job, RegistryChange};
+use self::latest::Flush;
+use super::{
+    Shared, day::Day, day_file::DayFile, error::OpenError, lock::DataLock, registry::Registry,
+    retention::Retention,
+};
+
+/// What the thread owns.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    registry: Registry,
+    /// The file that was written last.
+    file: Option<DayFile>,
+    flush: Option<Flush>,
+    /// When the latest values are to be written, if any have changed.
+    flush_at: Option<Instant>,
+    retention: Retention,
+    /// A write has failed, and what it may have left must be taken away first.
+    broken: bool,
+    _lock: DataLock,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, registry: Registry, lock: DataLock) -> Self {
+        // A clock that was not written down, or cannot be read, is known by the files alone.
+        let known = registry.clock_day().ok().flatten();
+        let retention = Retention::new(shared.options.retention_days, known, Instant::now());
+        let (file, flush, flush_at) = (None, None, None);
+        Self { shared, registry, file, flush, flush_at, retention, broken: false, _lock: lock }
+    }
+
+    /// Works until the store is closed or nobody is left who could ask.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut held = None;
+        self.continue_retention(Instant::now());
+        loop {
+            let Some(job) = held.take().map_or_else(|| self.next(jobs), Some) else {
+                if let Err(error) = self.end() {
+                    tracing::error!(%error, "the store was not closed in order; nothing acknowledged is lost");
+                }
+                return;
+            };
+            match job {
+                Job::Close(reply) => {
+                    let ended = self.end();
+                    drop(self);
+                    return reply.send(ended);
+                }
+                Job::LoneChange(_) => self.commit(vec![job]),
+                Job::SettledChange(_) => self.commit_settled(job),
+                _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
+            }
+            self.continue_flush();
+            self.continue_retention(Instant::now());
+        }
+    }
+
+    /// The next job; meanwhile what is due is done. `None` at the end.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
+        loop {
+            // A broken store waits: it is tried again with the next write or after the interval.
+            let received = if (self.flush.is_some() && !self.broken) || self.retention.has_work() {
+                jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+            } else {
+                let look = self.retention.next_look();
+                let at = self.flush_at.map_or(look, |at| at.min(look));
+                jobs.recv_timeout(at.saturating_duration_since(Instant::now()))
+            };
+            match received {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.continue_flush();
+                    self.continue_retention(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// What waits behind `first` and may be committed with it.
+    fn group(first: Job, jobs: &Receiver<Job>, writes_max: usize, held: &mut Option<Job>) -> Vec<Job> {
+        let mut weight = first.weight();
+        let mut group = vec![first];
+        while weight < writes_max {
+            match jobs.try_recv() {
+                Ok(alone @ (Job::LoneChange(_) | Job::SettledChange(_) | Job::Close(_))) => {
+                    *held = Some(alone);
+                    break;
+                }
+                Ok(job) => {
+                    weight += job.weight();
+                    group.push(job);
+                }
+                Err(_) => break,
+            }
+        }
+        group
+    }
+}
+
+fn unavailable(error: &OpenError) -> StoreError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    StoreError::Unavailable(format!("{error}{cause}"))
+}

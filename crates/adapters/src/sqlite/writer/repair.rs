@@ -1,0 +1,113 @@
+//! What the writer does at the start, after a failure, and at the end, so that both files agree.
+
+use std::{sync::Arc, time::Instant};
+
+use narrowgate_platform::ports::StoreError;
+
+use super::{
+    super::{
+        Shared,
+        day_file::DayFile,
+        error::{OpenError, store_error},
+        registry::Registry,
+    },
+    Writer,
+    latest::remember_message,
+    unavailable,
+};
+
+/// Messages that are folded in before the latest values are written, after a crash: bounds the memory.
+const RESTORE_STEP: usize = 100_000;
+
+impl Writer {
+    /// After a failure: opens both files anew and takes away what the failed batch may have left in them.
+    pub(super) fn repair(&mut self) -> Result<(), StoreError> {
+        if !self.broken {
+            return Ok(());
+        }
+        let Shared { layout, options, key, former, .. } = &*self.shared;
+        let failed = |error: rusqlite::Error| store_error(&error);
+        if let Some(file) = &self.file {
+            let (day, committed_id) = (file.day(), file.committed_id());
+            let mut file = DayFile::open(layout, day, options).map_err(|error| unavailable(&error))?;
+            self.file = None;
+            let undone = file.undo_after(committed_id);
+            // Kept in any case, so that a later attempt knows what was committed.
+            file.trust_only(committed_id);
+            self.file = Some(file);
+            undone.map_err(failed)?;
+        }
+        self.registry = Registry::open(layout, options, Arc::clone(key), Arc::clone(former))
+            .map_err(|error| unavailable(&error))?;
+        // Writes a page for certain, see `DayFile::undo_after`; the failed batch's number is not used again.
+        let given_up = self.registry.batch().map_err(failed)? + 1;
+        self.registry.set_batch(given_up).map_err(failed)?;
+        self.broken = false;
+        tracing::info!("the store can write again");
+        Ok(())
+    }
+
+    /// Writes down and back everything.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-begun");
+        let flushed = self.repair().and_then(|()| self.flush_all());
+        self.shared.readers.close();
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-before-checkpoint");
+        let file = self.file.as_ref().map_or(Ok(()), DayFile::checkpoint);
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-between-checkpoints");
+        let registry = self.registry.checkpoint();
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("close-after-checkpoint");
+        flushed.and_then(|()| file.and(registry).map_err(|error| store_error(&error)))
+    }
+
+    /// At the open: takes away half a batch, reads spans, and folds in what the marks do not cover.
+    pub(in crate::sqlite) fn restore(&mut self) -> Result<(), OpenError> {
+        let registry_file = self.shared.layout.registry();
+        let sqlite = |error| OpenError::sqlite(&registry_file, error);
+        for day in self.shared.layout.days()? {
+            let path = self.shared.layout.day(day);
+            let mut file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
+            let batch = self.registry.batch().map_err(sqlite)?;
+            if file.undo_half_batch(batch).map_err(|error| OpenError::sqlite(&path, error))? {
+                tracing::warn!(%day, "a batch that was not acknowledged was taken away after a crash");
+            }
+            #[cfg(feature = "test-hooks")]
+            crate::failpoint::pass("restore-file-opened");
+            self.shared.set_span(day, file.span());
+            let mark = self.registry.mark(day).map_err(sqlite)?;
+            if mark < file.committed_id() {
+                self.restore_latest(file, mark).map_err(|source| OpenError::restore(path, source))?;
+                tracing::info!(%day, "latest values restored from messages");
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds in the messages of `file` after `mark`, some at a time, and moves the mark at the end.
+    fn restore_latest(&mut self, file: DayFile, mark: i64) -> Result<(), StoreError> {
+        let mut read = mark;
+        while read < file.committed_id() {
+            self.flush_all()?;
+            let pending = &self.shared.pending;
+            let registry = &mut self.registry;
+            read = file
+                .read_after(read, RESTORE_STEP, |message| {
+                    // A device that was deleted since has no latest values.
+                    if registry.switched_on(message.device)?.is_some() {
+                        pending.change(|changed| remember_message(changed, &message));
+                    }
+                    Ok(())
+                })
+                .map_err(|error| store_error(&error))?;
+            self.flush_at = Some(Instant::now());
+        }
+        self.file = Some(file);
+        self.flush_all()?;
+        self.file = None;
+        Ok(())
+    }
+}
