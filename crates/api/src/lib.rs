@@ -2,6 +2,7 @@
 //! happenings, both ways. Nothing here behaves; every crate that speaks to the outside shares these types, the
 //! command line among them. Keys are camelCase, times Unix milliseconds.
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 pub mod happening;
 pub mod log;

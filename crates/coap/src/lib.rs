@@ -33,6 +33,7 @@
 //! Observe is handed to the application, which may ignore it. RFC 7967 (No-Response) is an elective option and is ignored.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 mod budget;
 mod code;

@@ -24,6 +24,7 @@
 //! | 6066 | 4 max_fragment_length | the other extensions are ignored |
 
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 mod client;
 mod codes;

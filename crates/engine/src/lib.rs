@@ -4,6 +4,7 @@
 //! its socket and its clock, is the crate `narrowgate-engine-io`. A shard shares nothing with another one; the platform
 //! is reached by events and commands (see [`event`]).
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 pub mod event;
 pub mod path;

@@ -4,6 +4,7 @@
 //! Pure: bytes, time and randomness come in as arguments or through a port; `async` appears only as futures
 //! that a port returns.
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 pub mod device_api;
 pub mod ids;

@@ -240,7 +240,7 @@ pub fn cut_by_text(secret: &Secret) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::{
-        collections::HashSet,
+        collections::BTreeSet,
         sync::atomic::{AtomicU64, Ordering},
     };
 
@@ -280,7 +280,7 @@ mod tests {
     fn no_character_is_likelier_than_another() {
         let entropy = Counting(AtomicU64::new(0));
         let text = alphanumeric(&entropy, 62 * 4 * 3);
-        let distinct: HashSet<char> = text.chars().collect();
+        let distinct: BTreeSet<char> = text.chars().collect();
         assert_eq!(distinct.len(), 62);
         for character in distinct {
             assert_eq!(text.chars().filter(|other| *other == character).count(), 12, "{character}");

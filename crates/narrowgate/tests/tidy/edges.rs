@@ -1,0 +1,83 @@
+//! Who may depend on whom.
+
+use std::{collections::BTreeMap, fs};
+
+use crate::tree::packages;
+
+/// Who may name whom. Pure crates know nobody outside; the engine and the platform do not know each other.
+const EDGES: &[(&str, &[&str])] = &[
+    ("narrowgate-dtls", &[]),
+    ("narrowgate-coap", &[]),
+    ("narrowgate-api", &[]),
+    ("narrowgate-engine", &["narrowgate-dtls", "narrowgate-coap"]),
+    ("narrowgate-engine-io", &["narrowgate-engine"]),
+    ("narrowgate-platform", &["narrowgate-coap", "narrowgate-api"]),
+    ("narrowgate-adapters", &["narrowgate-platform", "narrowgate-api"]),
+    ("narrowgate-http", &["narrowgate-platform", "narrowgate-api"]),
+    // `engine-io` for an example alone: a server of the engine without the platform.
+    ("narrowgate-sim", &["narrowgate-dtls", "narrowgate-coap", "narrowgate-engine", "narrowgate-engine-io"]),
+    // Runs the real bridge in virtual time. Its own crate, so that no shipped binary is built with a clock that a test moves.
+    (
+        "narrowgate-simulation",
+        &[
+            "narrowgate",
+            "narrowgate-dtls",
+            "narrowgate-coap",
+            "narrowgate-engine",
+            "narrowgate-engine-io",
+            "narrowgate-platform",
+            "narrowgate-adapters",
+            "narrowgate-sim",
+        ],
+    ),
+    (
+        "narrowgate-fuzz-targets",
+        &["narrowgate-dtls", "narrowgate-coap", "narrowgate-engine", "narrowgate-platform"],
+    ),
+    (
+        "narrowgate",
+        &[
+            "narrowgate-api",
+            "narrowgate-dtls",
+            "narrowgate-coap",
+            "narrowgate-engine",
+            "narrowgate-engine-io",
+            "narrowgate-platform",
+            "narrowgate-adapters",
+            "narrowgate-http",
+        ],
+    ),
+];
+
+/// What only tests name: helps that every crate may use for its own.
+const TESTKIT: &str = "narrowgate-testkit";
+
+#[test]
+fn crates_depend_only_in_the_direction_of_the_architecture() {
+    let allowed: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    for (_, manifest) in packages() {
+        let name = manifest["package"]["name"].as_str().expect("a package has a name");
+        let allowed = allowed.get(name).unwrap_or_else(|| {
+            panic!("{name} has no place in the architecture: add it to EDGES with a reason")
+        });
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let Some(dependencies) = manifest.get(section).and_then(toml::Value::as_table) else { continue };
+            for dependency in dependencies.keys().filter(|key| key.starts_with("narrowgate")) {
+                let is_help = section == "dev-dependencies" && (dependency == TESTKIT || dependency == name);
+                let is_allowed = is_help || allowed.contains(&dependency.as_str());
+                assert!(is_allowed, "{name} must not depend on {dependency} ({section})");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_crate_forbids_unsafe_code() {
+    for (folder, manifest) in packages() {
+        let root = fs::read_to_string(folder.join("src/lib.rs"))
+            .or_else(|_| fs::read_to_string(folder.join("src/main.rs")))
+            .expect("every crate has a root");
+        let name = manifest["package"]["name"].as_str().expect("a package has a name");
+        assert!(root.contains("#![forbid(unsafe_code)]"), "{name} does not forbid unsafe code");
+    }
+}
