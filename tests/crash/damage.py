@@ -1,9 +1,10 @@
 """Files that are cut or in which bits have flipped: found out and named, or never mistaken for data.
 
-Every round changes one file of a copy of what a crash has left, starts the program on it, and reads all reports back by
-its command line, as an operator sees them, and the lists of products and devices. It may refuse to start, naming the
-file; it may refuse to read, saying that it is damaged; it may have lost the end of a write-ahead log that was cut. It may
-not show anything that was never sent or set, and not lose a report that was acknowledged without saying so.
+Every round changes one file of a copy of what a crash has left, starts the program on it, and reads all
+reports back by its command line, as an operator sees them, and the lists of products and devices. It may
+refuse to start, naming the file; it may refuse to read, saying that it is damaged; it may have lost the end
+of a write-ahead log that was cut. It may not show anything that was never sent or set, and not lose a report
+that was acknowledged without saying so.
 """
 
 import json
@@ -13,9 +14,11 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from failpoints import ACTIVATING, DEVICES, RATE
-from ledger import Ledger, points
-from server import PRODUCT, Failed, Fleet, Server, copy_of
+from crash.failpoints import ACTIVATING, DEVICES, RATE
+from crash.fleet import Fleet
+from crash.ledger import Ledger, points
+from crash.server import PRODUCT, Server, copy_of
+from lib.program import Failed
 
 JOBS = 3
 READERS = 8
@@ -30,7 +33,7 @@ def run(report, programs, folder, seed, count):
     template = Server(programs, folder)
     template.register(DEVICES, ACTIVATING)
     template.start()
-    fleet = Fleet(programs, template, DEVICES, RATE, DEVICES, ACTIVATING)
+    fleet = Fleet(template, DEVICES, RATE, DEVICES, ACTIVATING)
     time.sleep(1.2)
     # In order, so that the files hold it; then again, so that the logs hold the rest.
     template.stop()
@@ -41,7 +44,7 @@ def run(report, programs, folder, seed, count):
     ledger = Ledger(fleet.log).read()
     # Of a copy, since who reads it takes up what is in its logs.
     copy = Server(programs, folder, copy_of(template.data, folder / "read"))
-    right = {kind: _listed(programs, copy, kind)[0] for kind in LISTS}
+    right = {kind: _listed(copy, kind)[0] for kind in LISTS}
     if len(right["device"]) != DEVICES + ACTIVATING or len(right["product"]) != 2:
         raise Failed(f"the lists are not what was registered: {right}")
     tally = {}
@@ -52,7 +55,7 @@ def run(report, programs, folder, seed, count):
         try:
             copy_of(template.data, server.data)
             change = _change(random.Random(seed), server.data, name, kind)
-            faults, outcome = _look(programs, server, ledger, right, name)
+            faults, outcome = _look(server, ledger, right, name)
         except (Failed, OSError, ValueError, KeyError, subprocess.SubprocessError) as failed:
             faults, change, outcome = [repr(failed)], f"{name} {kind}", "failed"
         finally:
@@ -91,7 +94,7 @@ def _change(rng, data, name, kind):
     return text
 
 
-def _look(programs, server, ledger, right, name):
+def _look(server, ledger, right, name):
     try:
         server.start()
     except Failed:
@@ -102,7 +105,7 @@ def _look(programs, server, ledger, right, name):
         return [], "refused to start with a reason"
     faults, found, told = [], set(), _tells(server)
     with ThreadPoolExecutor(READERS) as pool:
-        read = pool.map(lambda n: _points(programs, server, n), range(1, DEVICES + 1))
+        read = pool.map(lambda n: _points(server, n), range(1, DEVICES + 1))
         for device, (text, warned, refusal) in enumerate(read, 1):
             told = told or warned
             if refusal is not None:
@@ -115,7 +118,7 @@ def _look(programs, server, ledger, right, name):
                     faults.append(f"shown twice: device {device} report {report & 0xFFFFFFFF}")
                 found.add(report)
     for kind in LISTS:
-        shown, warned, refusal = _listed(programs, server, kind)
+        shown, warned, refusal = _listed(server, kind)
         told = told or warned
         if refusal is not None:
             told = True
@@ -144,27 +147,29 @@ def _tells(server):
     return "damaged" in said.lower() or "not as it was stored" in said
 
 
-def _listed(programs, server, kind):
-    """What the list shows of what only operators change, whether it says that rows are damaged, or why it shows nothing."""
-    command = [programs.narrowgate, kind, "list", *LISTS[kind], "--data", str(server.data), "-o", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    if done.returncode != 0:
-        return [], True, done.stderr
-    rows = json.loads(done.stdout)
+def _listed(server, kind):
+    """What the list shows of what only operators change, whether it says that rows are damaged, or why it
+    shows nothing.
+    """
+    rows, warned, refusal = _read(server, kind, "list", *LISTS[kind])
+    if refusal is not None:
+        return [], True, refusal
     rows = rows["devices"] if kind == "device" else rows
     # A damaged row shows the names that are read of it and claims nothing.
     intact = [row for row in rows if not row.get("damaged")]
     shown = [{name: value for name, value in row.items() if name not in CHANGING} for row in intact]
-    return shown, "damaged" in done.stderr, None
+    return shown, warned, None
 
 
-def _points(programs, server, device):
-    """What the program shows of a device, whether it says that reports are damaged, or why it shows nothing."""
-    command = [programs.narrowgate, "device", "points", f"{PRODUCT}/load-{device:07}", "--from", "0", "--limit", "10000"]
-    done = subprocess.run([*command, "--data", str(server.data), "-o", "json"], capture_output=True, text=True, timeout=30)
-    if done.returncode != 0:
-        return [], True, done.stderr
-    return json.loads(done.stdout), "damaged" in done.stderr, None
+def _points(server, device):
+    """What the program shows of a device, whether it says that reports are damaged, or why it shows none."""
+    return _read(server, "device", "points", f"{PRODUCT}/load-{device:07}", "--from", "0", "--limit", "10000")
+
+
+def _read(server, *arguments):
+    """What a command prints, whether it says that something is damaged, or why it prints nothing."""
+    code, output, noise = server.run(*arguments, "-o", "json")
+    return ([], True, noise) if code != 0 else (json.loads(output), "damaged" in noise, None)
 
 
 def _reports(device, values, faults):

@@ -3,28 +3,32 @@
 import subprocess
 import time
 
-from failpoints import DEVICES, finish, wait_for_reports
-from ledger import Ledger
-from server import Failed, Fleet, Server
+from crash.failpoints import DEVICES, finish, wait_for_reports
+from crash.fleet import Fleet
+from crash.ledger import Ledger
+from crash.server import Server
+from lib.program import Failed
+from lib.waiting import wait_for
 
 MIB = 24
 RATE = 600
+CANNOT_MOUNT = "a small file system cannot be mounted: run it as root"
 
 
 def run(report, programs, folder, rounds):
-    """Fills the disk `rounds` times and makes space again; the last time it is killed and started on the full disk."""
+    """Fills the disk `rounds` times and makes space again; the last time it is killed and started on the full
+    disk.
+    """
     mount = folder / "small"
-    mount.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(mount)])
-    if mounted.returncode != 0:
-        report.result("a full disk", ["a small file system cannot be mounted: run it as root"])
+    if not _mount(mount):
+        report.fail("a full disk", CANNOT_MOUNT)
         return
     server = Server(programs, folder, mount / "data")
     fleet = None
     try:
         server.register(DEVICES, 1)
         server.start()
-        fleet = Fleet(programs, server, DEVICES, RATE, DEVICES, 0)
+        fleet = Fleet(server, DEVICES, RATE, DEVICES, 0)
         wait_for_reports(fleet)
         for number in range(1, rounds + 1):
             faults, text = _round(server, fleet, mount, number == rounds)
@@ -43,23 +47,24 @@ def run(report, programs, folder, rounds):
 
 
 def midnight(report, programs, folder):
-    """A new day on a full disk, and a start on one: what retention allows to delete makes room. Needs a clock that is moved."""
+    """A new day on a full disk, and a start on one: what retention allows to delete makes room. Needs a clock
+    that is moved.
+    """
     mount, days = folder / "midnight", folder / "days"
-    mount.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(mount)])
-    if mounted.returncode != 0:
-        report.result("a full disk at midnight", ["a small file system cannot be mounted: run it as root"])
+    if not _mount(mount):
+        report.fail("a full disk at midnight", CANNOT_MOUNT)
         return
     server = Server(programs, folder, mount / "data")
-    environment = {"NARROWGATE_TEST_DAYS": str(days), "NARROWGATE_STORE_RETENTION": "1d"}
+    settings = {"NARROWGATE_TEST_DAYS": str(days), "NARROWGATE_STORE_RETENTION": "1d"}
     filler, fleet = mount / "filler", None
     try:
         days.write_text("0")
         server.register(DEVICES, 1)
-        server.spawn(environment=environment).wait_ready()
-        fleet = Fleet(programs, server, DEVICES, RATE, DEVICES, 0)
+        server.spawn(settings=settings).wait_ready()
+        fleet = Fleet(server, DEVICES, RATE, DEVICES, 0)
         ledger = Ledger(fleet.log)
-        # Enough that each file, once it is deleted, makes room for what a new day needs, and a few reports of it.
+        # Enough that each file, once it is deleted, makes room for what a new day needs, and a few reports of
+        # it.
         _next_day(server, ledger, 1)
         days.write_text("1")
         _next_day(server, ledger, 2)
@@ -74,7 +79,7 @@ def midnight(report, programs, folder):
         _fill(filler)
         before = _days(server)
         days.write_text("3")
-        seconds = server.spawn(environment=environment).wait_ready()
+        seconds = server.spawn(settings=settings).wait_ready()
         _next_day(server, ledger, 2, before[0], more=10)
         said = "the disk is full: messages deleted" in server.said()
         report.result(
@@ -91,12 +96,21 @@ def midnight(report, programs, folder):
         subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
+def _mount(folder):
+    """Whether a small file system is there now."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(folder)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
 def _days(server):
     return sorted(path.name for path in (server.data / "messages").glob("????-??-??.db"))
 
 
 def _next_day(server, ledger, files, gone=None, more=3000, seconds=30):
-    """Waits until there are so many files of days, one is gone, and more reports than before are acknowledged."""
+    """Waits until there are so many files of days, one is gone, and more reports than before are
+    acknowledged.
+    """
     deadline, enough = time.monotonic() + seconds, None
     while time.monotonic() < deadline:
         time.sleep(0.05)
@@ -105,32 +119,37 @@ def _next_day(server, ledger, files, gone=None, more=3000, seconds=30):
             enough = enough or len(ledger.acknowledged) + more
             if len(ledger.acknowledged) >= enough:
                 return
-    raise Failed(f"after {seconds} s there are {_days(server)}, {len(ledger.acknowledged)} acknowledged: {server.tail()}")
+    raise Failed(
+        f"after {seconds} s there are {_days(server)}, "
+        f"{len(ledger.acknowledged)} acknowledged: {server.tail()}"
+    )
 
 
 def _fill_until_refused(server, ledger, filler, seconds=30):
-    deadline, before = time.monotonic() + seconds, sum(ledger.read().codes.values())
-    while time.monotonic() < deadline:
+    before = sum(ledger.read().codes.values())
+
+    def refused():
         _fill(filler)
-        if sum(ledger.read().codes.values()) > before:
-            return
-        time.sleep(0.05)
-    raise Failed(f"nothing was refused on a full disk: {server.tail()}")
+        return sum(ledger.read().codes.values()) > before
+
+    if not wait_for(refused, seconds):
+        raise Failed(f"nothing was refused on a full disk: {server.tail()}")
 
 
 def _round(server, fleet, mount, crash):
     faults, ledger = [], Ledger(fleet.log)
     before, process = dict(ledger.read().codes), server.process.pid
     filler = mount / "filler"
-    _fill(filler)
-    deadline = time.monotonic() + 15
-    while ledger.read().codes == before and time.monotonic() < deadline:
-        time.sleep(0.05)
+
+    def refused():
         _fill(filler)
+        return ledger.read().codes != before
+
+    wait_for(refused, 15)
     time.sleep(1)
     _fill(filler)
-    refused = sum(ledger.read().codes.values()) - sum(before.values())
-    if refused == 0:
+    count = sum(ledger.read().codes.values()) - sum(before.values())
+    if count == 0:
         faults.append(f"nothing was refused on a full disk: {server.tail()}")
     if strange := [code for code in ledger.codes if not code.startswith("5.03 30")]:
         faults.append(f"refused by {strange}")
@@ -147,7 +166,11 @@ def _round(server, fleet, mount, crash):
     wait_for_reports(fleet, seconds=15)
     if not crash and server.process.pid != process:
         faults.append("it was started anew")
-    return faults, f"{refused} reports refused by 5.03 with Max-Age 30, stored again {time.monotonic() - begin:.1f} s after there was space"
+    return (
+        faults,
+        f"{count} reports refused by 5.03 with Max-Age 30, "
+        f"stored again {time.monotonic() - begin:.1f} s after there was space",
+    )
 
 
 def _start_in_vain(server, mount):
@@ -165,9 +188,18 @@ def _start_in_vain(server, mount):
 
 def _faults_of_refusal(server, failed):
     said = server.said()
-    wanted = ["error: ", f"  file    {server.data}", "  reason  the disk is full", f"  try     free some space (df -h {server.data}"]
+    wanted = [
+        "error: ",
+        f"  file    {server.data}",
+        "  reason  the disk is full",
+        f"  try     free some space (df -h {server.data}",
+    ]
     missing = [part for part in wanted if part not in said]
-    return [f"the start on a full disk does not say {missing}: {failed}"] if missing or "panicked" in said else []
+    return (
+        [f"the start on a full disk does not say {missing}: {failed}"]
+        if missing or "panicked" in said
+        else []
+    )
 
 
 def _fill(filler):

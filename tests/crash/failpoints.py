@@ -1,4 +1,6 @@
-"""kill -9 at every named point of the program (see `failpoint` in crates/adapters), the first, the second and a later time."""
+"""kill -9 at every named point of the program (see `failpoint` in crates/adapters), the first, the second and
+a later time.
+"""
 
 import random
 import shutil
@@ -6,14 +8,18 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ledger import Ledger, Stored, compare
-from server import Failed, Fleet, Server, copy_of
+from crash.fleet import Fleet
+from crash.ledger import Ledger, Stored, compare
+from crash.server import Server, copy_of
+from lib.program import Failed
+from lib.waiting import wait_for
 
 DEVICES, ACTIVATING, RATE = 30, 60, 400
 JOBS = 4
 REACHED_SECONDS = 12
 
-# Where a point lies: passed once when a store is made, when a store is opened after a crash, while reports come, at the end.
+# Where a point lies: passed once when a store is made, when a store is opened after a crash, while reports
+# come, at the end.
 FIRST_START = ["key-begun", "key-drafted", "registry-begun", "registry-drafted", "registry-renamed"]
 RESTART = ["restore-file-opened"]
 FIRST_REPORT = ["message file-begun", "message file-drafted", "message file-renamed"]
@@ -81,7 +87,7 @@ def _round(programs, place, template, kind, point, count):
     server = Server(programs, place)
     at = {"NARROWGATE_KILL_AT": f"{point}:{count}"}
     if kind is FIRST_START:
-        server.spawn(environment=at)
+        server.spawn(settings=at)
         _die_there(server)
         server.start()
         server.stop()
@@ -89,21 +95,21 @@ def _round(programs, place, template, kind, point, count):
     else:
         copy_of(template, server.data)
     if kind in (FIRST_REPORT, RUNNING, STOP):
-        server.spawn(environment=at).wait_ready()
+        server.spawn(settings=at).wait_ready()
     else:
         server.start()
-    fleet = Fleet(programs, server, DEVICES, RATE, DEVICES, ACTIVATING)
+    fleet = Fleet(server, DEVICES, RATE, DEVICES, ACTIVATING)
     try:
         if kind in (FIRST_START, RESTART, STOP):
             time.sleep(0.5)
         if kind is RESTART:
             server.kill()
-            server.spawn(environment=at)
+            server.spawn(settings=at)
         if kind is STOP:
             server.process.send_signal(signal.SIGTERM)
         if kind is not FIRST_START:
             _die_there(server)
-            ready = server.start()
+            ready = server.spawn().wait_ready()
         else:
             ready = 0
         wait_for_reports(fleet)
@@ -118,18 +124,18 @@ def wait_for_reports(fleet, seconds=8, more=3):
     """Waits until some reports more are acknowledged."""
     ledger = Ledger(fleet.log)
     wanted = len(ledger.read().acknowledged) + more
-    deadline = time.monotonic() + seconds
-    while len(ledger.read().acknowledged) < wanted:
-        if time.monotonic() > deadline:
-            raise Failed("no report is acknowledged")
-        time.sleep(0.02)
+    if not wait_for(lambda: len(ledger.read().acknowledged) >= wanted, seconds, 0.02):
+        raise Failed("no report is acknowledged")
 
 
 def finish(server, fleet, text):
     """Compares everything, stops the server; faults, and the text with the figures."""
     ledger, stored = Ledger(fleet.log), Stored(server.data)
     faults, acknowledged = compare(ledger, stored, everything=True)
-    faults += [f"device {device} holds a secret that the server does not know" for device in ledger.unusable_secrets()]
+    faults += [
+        f"device {device} holds a secret that the server does not know"
+        for device in ledger.unusable_secrets()
+    ]
     faults += stored.integrity()
     if acknowledged == 0:
         faults.append("nothing was acknowledged: nothing is shown")

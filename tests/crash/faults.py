@@ -1,9 +1,10 @@
-"""System calls on the data directory that fail, one by one: at the first start, at the next one, while reports come.
+"""System calls on the data directory that fail, one by one: at the first start, at the next one, while
+reports come.
 
-strace lets the N-th call fail that touches a file of the store, and counts for each thread on its own, so one number
-may mean several failures. After each round the program is killed with kill -9 and started without failures: it must
-start, and every report that was acknowledged must be there once. What strace cannot do is to lose what was written
-before a failed fsync; the page cache keeps it.
+strace lets the N-th call fail that touches a file of the store, and counts for each thread on its own, so one
+number may mean several failures. After each round the program is killed with kill -9 and started without
+failures: it must start, and every report that was acknowledged must be there once. What strace cannot do is
+to lose what was written before a failed fsync; the page cache keeps it.
 """
 
 import datetime
@@ -13,15 +14,19 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from failpoints import ACTIVATING, DEVICES, RATE, finish, wait_for_reports
-from ledger import Ledger
-from server import Failed, Fleet, Server, copy_of
+from crash.failpoints import ACTIVATING, DEVICES, RATE, finish, wait_for_reports
+from crash.fleet import Fleet
+from crash.ledger import Ledger
+from crash.server import Server, copy_of
+from lib.program import Failed
+from lib.waiting import wait_for
 
 JOBS = 3
 REPORTING = 10
 START_SECONDS = 15
 
-# System calls, errors, every so-manieth place of a start in a sample, places of a running server (0: it makes no such call).
+# System calls, errors, the step between the places of a start that a sample takes, places of a running server
+# (0: it makes no such call).
 CALLS = [
     ("fsync,fdatasync", ["EIO"], 1, 150),
     ("pwrite64", ["ENOSPC", "EIO"], 3, 60),
@@ -51,7 +56,9 @@ def injected(server, calls, error, when):
     """Starts the server with this failure."""
     trace = server.folder / "strace.log"
     command = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", str(trace), *paths(server.data)]
-    return server.spawn(before=[*command, "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}"])
+    return server.spawn(
+        before=[*command, "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}"]
+    )
 
 
 def hits(server):
@@ -70,7 +77,7 @@ class Faults:
         template.register(DEVICES, ACTIVATING)
         template.start()
         # The other devices report in the rounds.
-        fleet = Fleet(programs, template, DEVICES - REPORTING, RATE, DEVICES, ACTIVATING)
+        fleet = Fleet(template, DEVICES - REPORTING, RATE, DEVICES, ACTIVATING)
         time.sleep(1)
         template.kill()
         fleet.stop()
@@ -84,7 +91,9 @@ class Faults:
             for calls, errors, step, _ in CALLS:
                 for error in errors:
                     for first in (True, False):
-                        pool.submit(self._guard, self._starts, calls, error, first, 1 if self._every else step)
+                        pool.submit(
+                            self._guard, self._starts, calls, error, first, 1 if self._every else step
+                        )
             for calls, error, when in self._running_rounds():
                 pool.submit(self._guard, self._running, calls, error, when)
 
@@ -101,17 +110,29 @@ class Faults:
         return Server(self._programs, place)
 
     def _one_sync_each(self):
-        """A device that reports alone, one after the other: no answer without an fsync of its own. What kill -9 cannot
-        show, since the page cache outlives the process."""
+        """A device that reports alone, one after the other: no answer without an fsync of its own. What kill
+        -9 cannot show, since the page cache outlives the process.
+        """
         server = self._server()
         copy_of(self._template, server.data)
         server.start()
-        fleet = Fleet(self._programs, server, 1, 50, DEVICES, 0, first=DEVICES)
+        fleet = Fleet(server, 1, 50, DEVICES, 0, first=DEVICES)
         try:
             wait_for_reports(fleet)
             trace = server.folder / "strace.log"
             tracer = subprocess.Popen(
-                ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync", "-p", str(server.process.pid)]
+                [
+                    "strace",
+                    "-f",
+                    "-y",
+                    "-qq",
+                    "-o",
+                    str(trace),
+                    "-e",
+                    "trace=fsync,fdatasync",
+                    "-p",
+                    str(server.process.pid),
+                ]
             )
             wait_for_reports(fleet, more=3)
             begin = len(Ledger(fleet.log).read().acknowledged)
@@ -121,8 +142,16 @@ class Faults:
             tracer.terminate()
             tracer.wait()
             synced = trace.read_text().count(".db-wal>)")
-            faults = [] if synced >= end - begin else [f"{end - begin} reports were acknowledged after {synced} fsyncs"]
-            self._report.result("a lone report is acknowledged after an fsync of its own", faults, f"{synced} fsyncs for {end - begin}")
+            faults = (
+                []
+                if synced >= end - begin
+                else [f"{end - begin} reports were acknowledged after {synced} fsyncs"]
+            )
+            self._report.result(
+                "a lone report is acknowledged after an fsync of its own",
+                faults,
+                f"{synced} fsyncs for {end - begin}",
+            )
         finally:
             fleet.kill()
             server.kill()
@@ -146,7 +175,11 @@ class Faults:
             when += step
             if not was_hit or len(faults) > 10:
                 break
-        self._report.result(f"{kind}, {calls} fails with {error}", faults, f"{numbers} places, {refused} refused with a reason")
+        self._report.result(
+            f"{kind}, {calls} fails with {error}",
+            faults,
+            f"{numbers} places, {refused} refused with a reason",
+        )
 
     def _outcome(self, server, what, faults):
         """It gets ready all the same (0), or ends with a reason (1)."""
@@ -157,7 +190,12 @@ class Faults:
             said = server.said()
             if server.process.poll() is None:
                 faults.append(f"{what}: neither ready nor ended: {server.tail()}")
-            elif "panicked" in said or server.process.returncode != 1 or "error: " not in said or "  try " not in said:
+            elif (
+                "panicked" in said
+                or server.process.returncode != 1
+                or "error: " not in said
+                or "  try " not in said
+            ):
                 faults.append(f"{what}: ended with {server.process.returncode}: {server.tail()}")
             return 1
 
@@ -169,7 +207,7 @@ class Faults:
                 server.stop()
                 return
             shutil.copy(self._log, server.folder / "fleet.log")
-            fleet = Fleet(self._programs, server, 1, 1, DEVICES, 0, seconds=0)
+            fleet = Fleet(server, 1, 1, DEVICES, 0, seconds=0)
             fleet.stop()
             faults += [f"{what}: {fault}" for fault in finish(server, fleet, "")[0]]
         except Failed as failed:
@@ -188,7 +226,9 @@ class Faults:
                 rounds += [(calls, error, str(number)) for number in numbers]
                 # From there on all fail, and the crash comes before anything is mended.
                 count, last = (6, 120) if self._every else (1, 60)
-                rounds += [(calls, error, f"{self._rng.randint(1, min(places, last))}+") for _ in range(count)]
+                rounds += [
+                    (calls, error, f"{self._rng.randint(1, min(places, last))}+") for _ in range(count)
+                ]
         return rounds
 
     def _running(self, calls, error, when):
@@ -200,12 +240,13 @@ class Faults:
         try:
             injected(server, calls, error, when)
             refused = self._outcome(server, "it", faults)
-            fleet = Fleet(self._programs, server, REPORTING, 200, DEVICES, 0, first=DEVICES - REPORTING + 1)
+            fleet = Fleet(server, REPORTING, 200, DEVICES, 0, first=DEVICES - REPORTING + 1)
             if not refused:
-                deadline = time.monotonic() + (1.5 if when.endswith("+") else 2.5)
-                while time.monotonic() < deadline and (hits(server) == 0 or when.endswith("+")):
-                    time.sleep(0.05)
-                if server.process.poll() is None and not when.endswith("+"):
+                if when.endswith("+"):
+                    time.sleep(1.5)
+                else:
+                    wait_for(lambda: hits(server), 2.5)
+                if server.running() and not when.endswith("+"):
                     # A single failure: it goes on.
                     wait_for_reports(fleet)
             count = hits(server)

@@ -1,7 +1,7 @@
 """What a fleet has sent, what was acknowledged, and what is stored: compared report by report.
 
-A fleet's log has a line for each step (see `narrowgate-load fleet`); the store is read as SQLite files, beside the
-program that writes them. A report is named by one number: device << 40 | counter.
+A fleet's log has a line for each step (see `narrowgate-load fleet`); the store is read as SQLite files,
+beside the program that writes them. A report is named by one number: device << 40 | counter.
 """
 
 import re
@@ -22,7 +22,7 @@ def name(report):
 
 
 class Ledger:
-    """A fleet's log, read as far as it was written. Lines of several fleets on one store may be in one log."""
+    """A fleet's log, read as far as it was written. Several fleets on one store may share a log."""
 
     def __init__(self, path):
         self._path, self._position = Path(path), 0
@@ -123,7 +123,9 @@ class Stored:
             if old != known:
                 self.faults.append(f"{file.name}: {known} reports were there up to {floor}, now {old}")
             settled, unsettled, last = known, set(), floor
-            rows = connection.execute("SELECT id, device, points FROM messages WHERE id > ? ORDER BY id", (floor,))
+            rows = connection.execute(
+                "SELECT id, device, points FROM messages WHERE id > ? ORDER BY id", (floor,)
+            )
             for row, identifier, text in rows:
                 report = self._check(file, row, identifier, text)
                 if report is None:
@@ -176,14 +178,20 @@ class Stored:
 def compare(ledger, stored, everything=False):
     """Faults of the store against the log, report by report; both are read as far as they are.
 
-    What was acknowledged before the store is read must be in it; what is in it must have been sent before the log is
-    read for the second time. Without `everything`, what was found before is only counted."""
+    What was acknowledged before the store is read must be in it; what is in it must have been sent before the
+    log is read for the second time. Without `everything`, what was found before is only counted.
+    """
     ledger.read()
-    acknowledged, count = set(ledger.acknowledged if everything else ledger.unchecked), len(ledger.acknowledged)
+    acknowledged, count = (
+        set(ledger.acknowledged if everything else ledger.unchecked),
+        len(ledger.acknowledged),
+    )
     stored.read(everything)
     ledger.read()
     faults, stored.faults = stored.faults, []
-    faults += [f"acknowledged and not stored: {name(report)}" for report in sorted(acknowledged - stored.reports)]
+    faults += [
+        f"acknowledged and not stored: {name(report)}" for report in sorted(acknowledged - stored.reports)
+    ]
     looked_at = stored.reports if everything else stored.fresh
     faults += [f"stored and never sent: {name(report)}" for report in sorted(looked_at - ledger.sent)]
     ledger.unchecked -= acknowledged - stored.unsettled()

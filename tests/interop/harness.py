@@ -7,13 +7,18 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-from coap import Malformed, Silence
-from gateway import CommandFailed, Gateway
-from listener import NotListening
-from peers import PeerFailed, ToolMissing
+from interop.gateway import Gateway
+from interop.listener import NotListening
+from interop.peers import PeerFailed
+from lib.coap import Malformed, Silence
+from lib.program import Failed
+from lib.report import Report
+from lib.tools import ToolMissing
+from lib.waiting import wait_for
 
 SUITE_SECONDS = 600  # What still runs then has failed.
-_EXPECTED = (AssertionError, Silence, Malformed, PeerFailed, ToolMissing, CommandFailed, NotListening)
+LINES_MAX = 200
+_EXPECTED = (AssertionError, Silence, Malformed, PeerFailed, ToolMissing, Failed, NotListening)
 _cases = []
 
 
@@ -34,19 +39,16 @@ def check(condition, message):
 
 
 def eventually(what, probe, seconds=3.0):
-    """Waits until `probe()` gives something true, and returns that; fails with `what` and the last result otherwise."""
-    deadline = time.monotonic() + seconds
-    while True:
-        result = probe()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}, even after {seconds:g} s")
-        time.sleep(0.1)
+    """Waits until `probe()` gives something true, and returns that; fails with `what` and the last result
+    otherwise.
+    """
+    if result := wait_for(probe, seconds, 0.1):
+        return result
+    raise AssertionError(f"{what}, even after {seconds:g} s")
 
 
 class World:
-    """What a case works with: the gateway that all share, and fresh ones for cases that end or break theirs."""
+    """What a case works with: the gateway that all share, and fresh ones for those that break theirs."""
 
     def __init__(self, binary):
         self._binary = binary
@@ -83,33 +85,19 @@ class World:
         crashed = not self._shared.running()
         code, log = self._shared.stop(), self._shared.log()
         self._shared.remove()
-        return f"the shared server {'had ended' if crashed else 'ended'} with {code}\n{log}" if code != 0 else None
-
-
-class Report:
-    """Counts and prints results."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self.passed, self.failed = 0, 0
-
-    def ok(self, name, seconds):
-        """One case has passed."""
-        with self._lock:
-            self.passed += 1
-            print(f"ok   {name} ({seconds:.1f})", flush=True)
-
-    def fail(self, name, reason, captured=""):
-        """One case has failed; the reason's first line goes beside the name, the rest below."""
-        with self._lock:
-            self.failed += 1
-            first, _, rest = str(reason).partition("\n")
-            print(f"FAIL {name}: {first}", flush=True)
-            for line in (rest + "\n" + captured).strip().splitlines():
-                print(f"     | {line}", flush=True)
+        return (
+            f"the shared server {'had ended' if crashed else 'ended'} with {code}\n{log}"
+            if code != 0
+            else None
+        )
 
 
 def _run_one(name, function, world, report):
+    def fail(reason, captured):
+        # The first line goes beside the name, the rest below.
+        first, _, rest = reason.partition("\n")
+        report.fail(name, first, (rest + "\n" + captured).strip().splitlines())
+
     begin = time.monotonic()
     try:
         function(world)
@@ -117,17 +105,19 @@ def _run_one(name, function, world, report):
         location = traceback.extract_tb(failed.__traceback__)
         ours = [frame for frame in location if "/cases/" in frame.filename]
         where = f"{ours[-1].name}:{ours[-1].lineno}: " if ours else ""
-        reason = f"{where}{type(failed).__name__ + ': ' if not isinstance(failed, AssertionError) else ''}{failed}"
-        report.fail(name, reason, getattr(failed, "server_log", None) or world.shared_log())
+        reason = (
+            f"{where}{type(failed).__name__ + ': ' if not isinstance(failed, AssertionError) else ''}{failed}"
+        )
+        fail(reason, getattr(failed, "server_log", None) or world.shared_log())
     except Exception:  # A fault of the tests themselves still has to be counted as a failure.
-        report.fail(name, "unexpected error", traceback.format_exc() + world.shared_log())
+        fail("unexpected error", traceback.format_exc() + world.shared_log())
     else:
-        report.ok(name, time.monotonic() - begin)
+        report.ok(f"{name} ({time.monotonic() - begin:.1f})")
 
 
 def run_all(binary, pattern, jobs):
     """Runs the cases whose name contains or matches the pattern; returns the report."""
-    report, world = Report(), World(binary)
+    report, world = Report(LINES_MAX), World(binary)
     chosen = [(n, f) for n, f in _cases if pattern is None or pattern in n or fnmatch.fnmatch(n, pattern)]
     if not chosen:
         report.fail("selection", f"no case matches {pattern!r}")
@@ -139,7 +129,7 @@ def run_all(binary, pattern, jobs):
         report.fail(futures[future], f"still running or waiting after {SUITE_SECONDS} s")
     pool.shutdown(wait=False, cancel_futures=True)
     if crashed := world.close():
-        report.fail("the shared server survives all of it and stops with 0", crashed)
+        report.fail("the shared server survives all of it and stops with 0", faults=[crashed])
     return report
 
 

@@ -4,6 +4,8 @@ import json
 import subprocess
 import time
 
+from lib.waiting import wait_for
+
 LISTEN_SECONDS = 10
 
 
@@ -15,18 +17,14 @@ class Listener:
     """Listens from now on until the server ends or `stop`."""
 
     def __init__(self, gateway):
-        self._output, noise = (
-            gateway.folder / f"listen-{time.monotonic_ns()}",
-            gateway.folder / "listen.noise",
-        )
+        self._output = gateway.folder / f"listen-{time.monotonic_ns()}"
+        noise = gateway.folder / "listen.noise"
         with self._output.open("wb") as output, noise.open("wb") as errors:
             command = gateway.command("listen", "-o", "json")
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
-        deadline = time.monotonic() + LISTEN_SECONDS
-        while b"listening" not in noise.read_bytes():
-            if time.monotonic() > deadline or not self.running():
-                raise NotListening(noise.read_text(errors="replace"))
-            time.sleep(0.02)
+        wait_for(lambda: b"listening" in noise.read_bytes() or not self.running(), LISTEN_SECONDS, 0.02)
+        if b"listening" not in noise.read_bytes():
+            raise NotListening(noise.read_text(errors="replace"))
 
     def running(self):
         """False once the server has ended."""

@@ -6,24 +6,6 @@ import socket
 import threading
 from dataclasses import replace
 
-HANDSHAKE, CHANGE_CIPHER_SPEC = 22, 20
-CLIENT_HELLO, HELLO_VERIFY = 1, 3
-
-
-def is_hello_verify(datagram):
-    """Whether a datagram is a HelloVerifyRequest."""
-    return len(datagram) > 13 and datagram[0] == HANDSHAKE and datagram[13] == HELLO_VERIFY
-
-
-def is_client_hello(datagram):
-    """Whether a datagram starts with a ClientHello in epoch 0."""
-    return len(datagram) > 13 and datagram[:5:4] == bytes([HANDSHAKE, 0]) and datagram[13] == CLIENT_HELLO
-
-
-def is_last_flight(datagram):
-    """Whether a datagram of the server starts its last flight."""
-    return datagram[:1] == bytes([CHANGE_CIPHER_SPEC])
-
 
 class Relay:
     """One peer's way to the server. `on_answer(relay, datagram)`: whether to pass it on; it may `move`."""

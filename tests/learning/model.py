@@ -2,7 +2,11 @@
 
 from collections import deque
 
-FINISHED, SERVER_FLIGHT, REFUSED = "CCS+Finished", "ServerHello+ServerHelloDone", "fatal decrypt_error in epoch 0"
+FINISHED, SERVER_FLIGHT, REFUSED = (
+    "CCS+Finished",
+    "ServerHello+ServerHelloDone",
+    "fatal decrypt_error in epoch 0",
+)
 ESSENTIAL = ["CH0", "CH", "CKE", "CCS", "FIN"]
 PATHS_MAX = 100_000
 
@@ -31,7 +35,9 @@ class Model:
 
     @classmethod
     def of(cls, automaton, words):
-        """From AALpy's Mealy machine; states are numbered by breadth first search, so that the text is stable."""
+        """From AALpy's Mealy machine; states are numbered by breadth first search, so that the text is
+        stable.
+        """
         numbers, queue, table = {automaton.initial_state: 0}, deque([automaton.initial_state]), []
         while queue:
             state, row = queue.popleft(), {}
@@ -93,7 +99,9 @@ class Model:
         return all(word in self.words for word in words) and self.run(state, words)[0] == answer
 
     def text(self):
-        """One paragraph per state: how to get there, what moves or answers, and in one line what does neither."""
+        """One paragraph per state: how to get there, what moves or answers, and in one line what does
+        neither.
+        """
         lines = []
         for state in sorted(self.access):
             lines.append(f"{self.names[state]}    [{' '.join(self.access[state]) or 'start'}]")
@@ -126,7 +134,9 @@ class Model:
         return found
 
     def reaches(self, start, forbidden=(), barred=()):
-        """Whether a connected state can be reached from `start` without these words and not through these states."""
+        """Whether a connected state can be reached from `start` without these words and not through these
+        states.
+        """
         seen, queue = {start}, deque([start])
         while queue:
             state = queue.popleft()
@@ -143,10 +153,10 @@ class Model:
 def check_paths(model):
     """Exactly one way in. Gives what is wrong, in sentences.
 
-    Of all ways that visit no state twice (so without loops and steps back), each has to consist of CH0, CH, CKE, CCS
-    and FIN, once each and in this order; only the Finished may overtake what stands between it and the ClientHello, as
-    on a network (RFC 6347, section 4.2.2: a message that is ahead may be kept). And without any one of the five words,
-    whatever else is said and however often, nobody gets in.
+    Of all ways that visit no state twice (so without loops and steps back), each has to consist of CH0, CH,
+    CKE, CCS and FIN, once each and in this order; only the Finished may overtake what stands between it and
+    the ClientHello, as on a network (RFC 6347, section 4.2.2: a message that is ahead may be kept). And
+    without any one of the five words, whatever else is said and however often, nobody gets in.
     """
     wrong, paths = [], model.paths()
     for words in paths:
@@ -166,7 +176,9 @@ def check_decoy(model, stranger):
     said, unknown = model.run(fresh, ["CKE_UNKNOWN"])
     said_to_wrong_key, wrong_key = stranger.run(0, ["CH0", "CH", "CKE"])
     if said != said_to_wrong_key:
-        wrong.append(f"{said} to the key exchange of an unknown identity, {said_to_wrong_key} to that of a wrong key")
+        wrong.append(
+            f"{said} to the key exchange of an unknown identity, {said_to_wrong_key} to that of a wrong key"
+        )
     if model.reaches(unknown, barred=[fresh, 0, model.run(0, ["CH0"])[1]]):
         wrong.append("an unknown identity gets in without a new handshake")
     if stranger.reaches(0):

@@ -10,9 +10,19 @@ import random
 from aalpy.base import Oracle
 
 WALK_LENGTH = 10
-# Whoever knows the protocol finds states by these; a walk at random takes the right steps in order too seldom.
-TELLING = ["CKE CCS FIN APP ALERT_CLOSE APP CH", "CCS FIN APP", "FIN CCS APP", "CH CKE CCS",
-           "HELLO_AGAIN CKE CCS FIN APP", "CKE_UNKNOWN CCS FIN", "TICK CKE CCS FIN", "TICK CCS FIN APP", "TICK TICK CH"]
+# Whoever knows the protocol finds states by these; a walk at random takes the right steps in order too
+# seldom.
+TELLING = [
+    "CKE CCS FIN APP ALERT_CLOSE APP CH",
+    "CCS FIN APP",
+    "FIN CCS APP",
+    "CH CKE CCS",
+    "HELLO_AGAIN CKE CCS FIN APP",
+    "CKE_UNKNOWN CCS FIN",
+    "TICK CKE CCS FIN",
+    "TICK CCS FIN APP",
+    "TICK TICK CH",
+]
 
 
 class Thorough(Oracle):

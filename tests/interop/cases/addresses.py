@@ -1,11 +1,14 @@
-"""A server that listens at all its addresses: a peer whose socket hears nothing but the address that it talks to."""
+"""A server that listens at all its addresses: a peer whose socket hears nothing but the address that it talks
+to.
+"""
 
 import socket
 from pathlib import Path
 
-from fleet import create_device
-from harness import case, check
-from peers import CBC, CCM8, openssl
+from interop.harness import case, check
+from interop.peers import openssl
+from lib.devices import create_device
+from lib.dtls import CBC, CCM8
 
 from .steps import check_reply, stored
 
@@ -20,7 +23,9 @@ def _link_local():
 
 
 def _talk_to(gateway, host, suite):
-    """A whole session of `openssl s_client`, whose socket is connected; returns the peer that the server noted."""
+    """A whole session of `openssl s_client`, whose socket is connected; returns the peer that the server
+    noted.
+    """
     device = create_device(gateway)
     session = openssl.Session(gateway.target(device.identity(), device.key, suite, host=host))
     check_reply(session.ask(device.report({"temp": 21.5})))
@@ -44,6 +49,10 @@ def _all_ipv6(world):
     with world.fresh() as gateway:
         gateway.dtls_host = "[::]"
         gateway.start()
-        for host, start in (("[::1]", "[::1]:"), (f"[{_link_local()}]", "[fe80:"), ("127.0.0.2", "127.0.0.1:")):
+        for host, start in (
+            ("[::1]", "[::1]:"),
+            (f"[{_link_local()}]", "[fe80:"),
+            ("127.0.0.2", "127.0.0.1:"),
+        ):
             peer = _talk_to(gateway, host, CCM8)
             check(peer.startswith(start), f"a peer at {host} is shown as {peer}")

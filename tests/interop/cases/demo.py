@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from harness import case, check, eventually
+from interop.harness import case, check, eventually
 
 # Debian 12 has libcoap 4.3.1, which takes no key in hex.
 _NOT_HERE = "libcoap 4.3.5 and newer"
@@ -17,7 +17,9 @@ def _pasted(world):
         lines = lambda: [line for line in gateway.log(1000).splitlines() if line.startswith("{")]  # noqa: E731
         document = eventually("no document is printed", lines)[0]
         devices = json.loads(document)["devices"]
-        check([device["secureMode"] for device in devices] == [2, 3], f"not one device of each mode: {devices}")
+        check(
+            [device["secureMode"] for device in devices] == [2, 3], f"not one device of each mode: {devices}"
+        )
         for device in devices:
             lines = [line for line in device["lines"] if line["tool"] != _NOT_HERE]
             check(len(lines) >= 2, f"too few lines to paste: {lines}")

@@ -2,11 +2,12 @@
 
 import time
 
-from coap import Request, build_request
-from fleet import create_device, create_product, psk
-from harness import case, check, eventually
-from peers import CBC, CCM8, PeerFailed, aiocoap_tinydtls, gnutls, openssl
-from peers.mbedtls import MBEDTLS_3, Options
+from interop.harness import case, check, eventually
+from interop.peers import PeerFailed, aiocoap_tinydtls, gnutls, openssl
+from interop.peers.mbedtls import MBEDTLS_3, Options
+from lib.coap import Request, build_request
+from lib.devices import create_device, create_product, psk
+from lib.dtls import CBC, CCM8
 
 from .expected import SERVES_CONNECTION_ID, SESSIONS_OUTLIVE_THE_PROCESS
 from .steps import (
@@ -40,7 +41,10 @@ def _whole_life(world):
     target = gateway.target(device.identity(mode=3), psk(product.product_secret), CBC)
     [response] = gnutls.exchange(target, [device.activation()])
     check(response.code == "4.03" and not response.payload, f"a second activation was answered {response}")
-    check(wait_for_refusal(gateway, device, "already_activated")["code"] == 771, "the log does not have code 771")
+    check(
+        wait_for_refusal(gateway, device, "already_activated")["code"] == 771,
+        "the log does not have code 771",
+    )
 
 
 @case("tinydtls closes a session, hears an answer, and connects again from the same context")
@@ -86,7 +90,10 @@ def _activation_off(world):
     target = gateway.target(device.identity(mode=3), psk(device.product.product_secret), CCM8)
     [response] = MBEDTLS_3.exchange(target, [device.activation()])
     check(response.code == "4.03" and not response.payload, f"it was answered {response}")
-    check(wait_for_refusal(gateway, device, "dynamic_activation_off")["code"] == 770, "the log does not have code 770")
+    check(
+        wait_for_refusal(gateway, device, "dynamic_activation_off")["code"] == 770,
+        "the log does not have code 770",
+    )
 
 
 @case("requests that cannot be served get the code that fits, and the session goes on")
@@ -98,9 +105,19 @@ def _codes(world):
     foreign = Request("POST", other.topic("thing/measurepoint/post"), device.report({"temp": 1}).payload)
     for request, code, reason, mistake in (
         (foreign, "4.03", "topic_foreign", "names another device"),
-        (Request("POST", device.topic("thing/nothing/there"), b"{}"), "4.04", "path_unknown", "a report goes to"),
+        (
+            Request("POST", device.topic("thing/nothing/there"), b"{}"),
+            "4.04",
+            "path_unknown",
+            "a report goes to",
+        ),
         (Request("POST", post + "/", b"{}"), "4.04", "path_unknown", "a trailing slash"),
-        (Request("POST", post.removeprefix("/topic"), b"{}"), "4.04", "path_unknown", "this is the MQTT topic"),
+        (
+            Request("POST", post.removeprefix("/topic"), b"{}"),
+            "4.04",
+            "path_unknown",
+            "this is the MQTT topic",
+        ),
         (Request("GET", post), "4.05", "method_wrong", "it takes POST only"),
         (Request("POST", post, b"not json"), "4.00", "body_malformed", "where { belongs"),
         (Request("POST", post, b"[1]"), "4.00", "body_malformed", "it is an array"),
@@ -190,20 +207,31 @@ def _register_kill(suite, options):
             check_reply(first)
             gateway.kill()
             gateway.start()
-            check(stored(gateway, device, "temp", history=True) == [value], "the acknowledged report is not there once")
+            check(
+                stored(gateway, device, "temp", history=True) == [value],
+                "the acknowledged report is not there once",
+            )
 
             # The device has heard nothing of the restart: the network repeats a record, the device a message.
             session.repeat_last_datagram()
             check(session.receive(1) is None, "a record of before the restart was answered")
             if SESSIONS_OUTLIVE_THE_PROCESS:
                 second = session.exchange(message)
-                check((second.code, second.payload) == (first.code, first.payload), f"the repeated report got {second}")
+                check(
+                    (second.code, second.payload) == (first.code, first.payload),
+                    f"the repeated report got {second}",
+                )
             else:
-                check_silence(lambda: session.exchange(message, 2.5), "a message in a session of before the restart")
+                check_silence(
+                    lambda: session.exchange(message, 2.5), "a message in a session of before the restart"
+                )
                 session.handshake_again()
             check_reply(session.ask(device.report({"temp": later})))
             history = stored(gateway, device, "temp", history=True)
-            check(sorted(history) == sorted([value, later]), f"stored is {history}, sent were {value} and {later}")
+            check(
+                sorted(history) == sorted([value, later]),
+                f"stored is {history}, sent were {value} and {later}",
+            )
             session.close()
             eventually("close_notify did nothing", lambda: state(gateway, device) == "offline", 3)
             check(gateway.stop() == 0, "the server did not stop with 0")

@@ -1,11 +1,13 @@
-"""The commonest mistakes, made with clients that we did not write: what both sides read, and the guide's table."""
+"""The commonest mistakes, made with clients that we did not write: what both sides read, and the guide's
+table.
+"""
 
 import difflib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import case, check
-from mistakes import Workshop, table
+from interop.harness import case, check
+from interop.mistakes import Workshop, table
 
 _workshop = Workshop()
 
@@ -41,4 +43,4 @@ def seen_table(world, jobs=3):
 def _table(world):
     old, new = table.written().splitlines(), seen_table(world).splitlines()
     difference = "\n".join(difflib.unified_diff(old, new, "docs/device-guide.md", "seen", lineterm="", n=0))
-    check(not difference, f"tests/interop/run --write-table writes it anew\n{difference}")
+    check(not difference, f"tests/run interop --write-table writes it anew\n{difference}")

@@ -6,11 +6,12 @@ import socket
 import sqlite3
 import time
 
-from fleet import create_device, random_name
-from gateway import parts_of_error
-from harness import case, check, eventually
-from peers import CCM8, openssl
-from peers.mbedtls import MBEDTLS_3
+from interop.gateway import parts_of_error
+from interop.harness import case, check, eventually
+from interop.peers import openssl
+from interop.peers.mbedtls import MBEDTLS_3
+from lib.devices import create_device, random_name
+from lib.dtls import CCM8
 
 from .steps import check_reply, check_silence, report_by, stored
 
@@ -18,7 +19,9 @@ FAILED, BAD_CONFIG = 1, 78
 
 
 def _check_refused_start(gateway, codes, words, *more):
-    """`serve` has to fail with one of the codes and a message in four parts that holds the words; nothing may change."""
+    """`serve` has to fail with one of the codes and a message in four parts that holds the words; nothing may
+    change.
+    """
     before = gateway.fingerprint()
     code, noise = gateway.try_to_start(*more)
     parts = parts_of_error(noise)
@@ -28,7 +31,11 @@ def _check_refused_start(gateway, codes, words, *more):
     for word in words:
         check(word in noise, f"the message does not name {word!r}\n{noise}")
     check("panicked" not in noise, noise)
-    changed = {k for k in before.keys() | gateway.fingerprint().keys() if before.get(k) != gateway.fingerprint().get(k)}
+    changed = {
+        k
+        for k in before.keys() | gateway.fingerprint().keys()
+        if before.get(k) != gateway.fingerprint().get(k)
+    }
     check(not changed, f"the failed start has changed {sorted(changed)}")
 
 
@@ -51,9 +58,15 @@ def _sigterm(world):
         begin = time.monotonic()
         check(gateway.stop() == 0, "the exit code is not 0")
         check(time.monotonic() - begin < 10.5, "it took more than 10 s")
-        check(stored(gateway, device, "temp") == [21.5], "without a server the command line does not see the report")
+        check(
+            stored(gateway, device, "temp") == [21.5],
+            "without a server the command line does not see the report",
+        )
         gateway.start()
-        check(stored(gateway, device, "temp", history=True) == [21.5], "after the start the report is not there once")
+        check(
+            stored(gateway, device, "temp", history=True) == [21.5],
+            "after the start the report is not there once",
+        )
         session.vanish()
         report_by(openssl, gateway, device, CCM8)
 
@@ -75,7 +88,11 @@ def _shapes(world):
     keys |= {"activeTime", "lastOnlineTime", "lastOfflineTime", "lastSeenTime"}
     check(keys <= shown.keys(), f"`device show` lacks {sorted(keys - shown.keys())}: {shown}")
     of_product = ("--product", device.product.product_key)
-    for arguments in (("device", "show", *device.names), ("device", "list", *of_product), ("product", "list")):
+    for arguments in (
+        ("device", "show", *device.names),
+        ("device", "list", *of_product),
+        ("product", "list"),
+    ):
         text = json.dumps(gateway.json(*arguments))
         check(
             device.device_secret not in text and device.product.product_secret not in text,
@@ -86,9 +103,12 @@ def _shapes(world):
         (secret["deviceSecret"], secret["pskHex"]) == (device.device_secret, device.key.hex()),
         "not the device's secret",
     )
-    check(secret["identity"].startswith(",".join(device.names) + ",2,"), f"the identity is {secret['identity']}")
     check(
-        gateway.json("device", "show", "/".join(device.names)) == gateway.json("device", "show", device.device_key),
+        secret["identity"].startswith(",".join(device.names) + ",2,"), f"the identity is {secret['identity']}"
+    )
+    check(
+        gateway.json("device", "show", "/".join(device.names))
+        == gateway.json("device", "show", device.device_key),
         "PK/DK and DK differ",
     )
     check(device.device_secret not in gateway.log(10_000), "the server's log holds a secret")
@@ -243,5 +263,7 @@ def _retention(world):
             "the old files are still there",
             lambda: sorted(file.name for file in today.parent.glob("*.db")) == [today.name],
         )
-        check(len(stored(gateway, device, "temp", history=True)) == 1, "the report of today is not there once")
+        check(
+            len(stored(gateway, device, "temp", history=True)) == 1, "the report of today is not there once"
+        )
         check("messages deleted after their retention time" in gateway.log(), gateway.log())

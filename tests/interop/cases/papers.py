@@ -1,24 +1,24 @@
-"""What docs/device-guide.md and README.md say and can be tried: examples, limits, what is not served, figures."""
+"""What docs/device-guide.md and README.md say and can be tried: examples, limits, what is not served,
+figures.
+"""
 
 import json
 import re
 from itertools import takewhile
-from pathlib import Path
 
-from coap import Request
-from fleet import create_device
-from harness import case, check
-from peers import CBC, CCM8, aiocoap_tinydtls, gnutls, node_dtls, openssl
-from peers.libcoap import OPENSSL
-from peers.mbedtls import MBEDTLS_3
-from relay import Relay, Relayed
+from interop.harness import case, check
+from interop.peers import aiocoap_tinydtls, gnutls, node_dtls, openssl
+from interop.peers.libcoap import OPENSSL
+from interop.peers.mbedtls import MBEDTLS_3
+from interop.relay import Relay, Relayed
+from lib.coap import Request
+from lib.devices import create_device
+from lib.dtls import APPLICATION_DATA, CBC, CCM8
+from lib.paths import GUIDE
 
 from .steps import stored
 
-GUIDE = Path(__file__).resolve().parents[3] / "docs" / "device-guide.md"
 HEADERS = 20 + 8  # IPv4 and UDP
-APPLICATION_DATA = 23
-
 
 _EXAMPLE = re.compile(r"^POST (/topic/\S+).*\n(\{(?:.*\n)+?)\n2\.04   (\{.*\})$", re.MULTILINE)
 
@@ -70,7 +70,8 @@ def _not_served(world):
 
 
 @case(
-    "the guide's limits: 200 in a batch are stored, 201 are 1206, more than 10 KiB is 4.13, an id may be absent"
+    "the guide's limits: 200 in a batch are stored, 201 are 1206, more than 10 KiB is 4.13, "
+    "an id may be absent"
 )
 def _limits(world):
     device = create_device(world.gateway)

@@ -1,21 +1,25 @@
-"""Real time: a device that falls silent goes offline when its lifetime has passed, and comes back by its next record.
+"""Real time: a device that falls silent goes offline when its lifetime has passed, and comes back by its next
+record.
 
 Registered first, since it lasts longest.
 """
 
 import time
 
-from fleet import create_device
-from harness import case, check, eventually
-from peers import CCM8
-from peers.mbedtls import MBEDTLS_3
+from interop.harness import case, check, eventually
+from interop.peers.mbedtls import MBEDTLS_3
+from lib.devices import create_device
+from lib.dtls import CCM8
 
 from .steps import check_reply, reading, state, stored
 
 LIFETIME = 30
 
 
-@case("30 s of silence take a device offline, a ping keeps another online, the next record brings the first back")
+@case(
+    "30 s of silence take a device offline, a ping keeps another online, "
+    "the next record brings the first back"
+)
 def _silence(world):
     gateway = world.gateway
     silent, pinging = create_device(gateway), create_device(gateway)
@@ -45,7 +49,10 @@ def _silence(world):
 
 
 def _register_restart(what, end):
-    @case(f"{what} makes nobody offline: an online device has a full lifetime from the start on, then goes offline")
+    @case(
+        f"{what} makes nobody offline: "
+        "an online device has a full lifetime from the start on, then goes offline"
+    )
     def _restart(world):
         with world.fresh() as gateway:
             gateway.start()

@@ -1,24 +1,26 @@
-"""Handshakes that have to fail: the peer sees silence and cannot tell the causes apart, the operator reads the reason."""
+"""Handshakes that have to fail: the peer sees silence and cannot tell the causes apart, the operator reads
+the reason.
+"""
 
 import base64
 import json
 from dataclasses import dataclass, replace
 
-from coap import Silence
-from fleet import create_device, create_product, psk, random_name
-from harness import case, check, eventually
-from peers import CBC, CCM8, PeerFailed, gnutls, openssl
-from peers.mbedtls import MBEDTLS_2, MBEDTLS_3, Options
+from interop.harness import case, check, eventually
+from interop.peers import PeerFailed, gnutls, openssl
+from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3, Options
+from lib.coap import Silence
+from lib.devices import create_device, create_product, psk, random_name
+from lib.dtls import ALERT, CBC, CCM8, HANDSHAKE
 
 from .steps import check_silence, report_by, wait_for_refusal
 
 _QUICK = Options(first_timeout_ms=600, last_timeout_ms=600)
-_ALERT, _HANDSHAKE = 21, 22
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A handshake that has to be refused, and the device whose log should say so (None: only `refused` can)."""
+    """A handshake that has to be refused, and the device whose log says so (None: only `refused` can)."""
 
     identity: str
     key: bytes
@@ -32,7 +34,7 @@ def _shake_hands(gateway, attempt, suite=CCM8):
     received = [(datagram[0], len(datagram)) for datagram in session.received]
     session.vanish()
     check(received, "not even a HelloVerifyRequest came: silence for another reason than expected")
-    check(all(kind != _ALERT for kind, _ in received), f"the server sent an alert: {received}")
+    check(all(kind != ALERT for kind, _ in received), f"the server sent an alert: {received}")
     return received
 
 
@@ -125,7 +127,7 @@ def _register_shapes(suite):
             received = _shake_hands(world.gateway, make(world.gateway), suite)
             shapes.append(list(dict.fromkeys(received)))
         check(all(shape == shapes[0] for shape in shapes), f"the answers differ: {shapes}")
-        check(all(kind == _HANDSHAKE for kind, _ in shapes[0]), f"more than handshake records: {shapes[0]}")
+        check(all(kind == HANDSHAKE for kind, _ in shapes[0]), f"more than handshake records: {shapes[0]}")
 
 
 for _suite in (CCM8, CBC):
@@ -144,9 +146,13 @@ def _register_mistake(what, wrong, hint):
 _register_mistake("the product's secret", lambda device: psk(device.product.product_secret), "product")
 _register_mistake("the secret itself as key", lambda device: device.device_secret.encode(), "secret")
 _register_mistake("a trailing newline", lambda device: psk(device.device_secret + "\n"), "line end")
-_register_mistake("a trailing carriage return", lambda device: psk(device.device_secret + "\r"), "carriage return")
+_register_mistake(
+    "a trailing carriage return", lambda device: psk(device.device_secret + "\r"), "carriage return"
+)
 _register_mistake("base64 of the key", lambda device: base64.b64encode(device.key), "base64 text")
-_register_mistake("the device's key hashed", lambda device: psk(device.device_key), "the device's key was hashed")
+_register_mistake(
+    "the device's key hashed", lambda device: psk(device.device_key), "the device's key was hashed"
+)
 
 
 @case("a wrong key is explained: another device's secret")

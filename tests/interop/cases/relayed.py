@@ -1,11 +1,12 @@
-"""What happens to handshakes: a port that moves or a server that restarts between the hellos; a lost flight."""
+"""Handshakes on a bad day: a port that moves or a restart between the hellos; a lost flight."""
 
-from fleet import create_device
-from harness import case, check
-from peers import aiocoap_tinydtls, gnutls, openssl, python_mbedtls
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_2, MBEDTLS_3
-from relay import Relay, Relayed, is_client_hello, is_hello_verify, is_last_flight
+from interop.harness import case, check
+from interop.peers import aiocoap_tinydtls, gnutls, openssl, python_mbedtls
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from interop.relay import Relay, Relayed
+from lib.devices import create_device
+from lib.dtls import is_client_hello, is_hello_verify, is_last_flight, message_number
 
 from .steps import report_by
 
@@ -15,14 +16,10 @@ _REPEATING = (openssl, gnutls, MBEDTLS_2, MBEDTLS_3, OPENSSL, GNUTLS, aiocoap_ti
 _PEERS = (*_REPEATING, python_mbedtls)
 
 
-def _number(datagram):
-    return int.from_bytes(datagram[17:19], "big")
-
-
 def _check_numbers(relay, exchanges):
     """Each HelloVerifyRequest has the message_seq of a hello, and there were so many exchanges."""
-    hellos = sorted({_number(datagram) for datagram in relay.sent if is_client_hello(datagram)})
-    verifies = sorted({_number(datagram) for datagram in relay.received if is_hello_verify(datagram)})
+    hellos = sorted({message_number(datagram) for datagram in relay.sent if is_client_hello(datagram)})
+    verifies = sorted({message_number(datagram) for datagram in relay.received if is_hello_verify(datagram)})
     check(hellos == list(range(exchanges + 1)), f"the hellos have the numbers {hellos}")
     check(verifies == list(range(exchanges)), f"the HelloVerifyRequests have the numbers {verifies}")
 
@@ -35,8 +32,12 @@ def _register_move(peer, suite, moves):
         seen = set()
 
         def on_answer(relay, datagram):
-            if is_hello_verify(datagram) and _number(datagram) < moves and _number(datagram) not in seen:
-                seen.add(_number(datagram))
+            if (
+                is_hello_verify(datagram)
+                and message_number(datagram) < moves
+                and message_number(datagram) not in seen
+            ):
+                seen.add(message_number(datagram))
                 relay.move()
             return True
 

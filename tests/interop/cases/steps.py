@@ -3,12 +3,10 @@
 import json
 import random
 
-from coap import FORMAT_JSON, Silence
-from fleet import psk
-from harness import check, eventually
-from peers import CBC, CCM8
-
-_SUITE_NAMES = {CCM8: "TLS_PSK_WITH_AES_128_CCM_8", CBC: "TLS_PSK_WITH_AES_128_CBC_SHA256"}
+from interop.harness import check, eventually
+from lib.coap import FORMAT_JSON, Silence
+from lib.devices import psk
+from lib.dtls import SUITE_NAMES
 
 
 def check_reply(response, message_id="123"):
@@ -46,8 +44,14 @@ def report_by(peer, gateway, device, suite, restarts=False, **options):
     listener = None if restarts else gateway.listener()
     [response] = peer.exchange(gateway.target(device.identity(), device.key, suite), [request], **options)
     check_reply(response)
-    check(json.loads(response.payload) == {"id": "123", "code": 200, "data": {}}, f"the reply is {response.payload!r}")
-    check(stored(gateway, device, "temp") == [value], f"stored is {stored(gateway, device, 'temp')}, sent was {value}")
+    check(
+        json.loads(response.payload) == {"id": "123", "code": 200, "data": {}},
+        f"the reply is {response.payload!r}",
+    )
+    check(
+        stored(gateway, device, "temp") == [value],
+        f"stored is {stored(gateway, device, 'temp')}, sent was {value}",
+    )
     if listener:
         _check_suite(listener, device, suite)
     shown = gateway.json("device", "show", *device.names)
@@ -57,12 +61,13 @@ def report_by(peer, gateway, device, suite, restarts=False, **options):
 
 def _check_suite(listener, device, suite):
     """The session has the suite that the peer was to offer."""
+
     def logins():
         mine = [event for event in listener.events() if event.get("deviceKey") == device.device_key]
         return [event["detail"] for event in mine if event["event"] in ("activated", "login")]
 
     eventually("`listen` does not tell of the login", logins)
-    check(logins()[-1] == _SUITE_NAMES[suite], f"the session has the suite {logins()[-1]}")
+    check(logins()[-1] == SUITE_NAMES[suite], f"the session has the suite {logins()[-1]}")
 
 
 def activate_by(peer, gateway, device, suite):
@@ -83,7 +88,7 @@ def activate_by(peer, gateway, device, suite):
 
 
 def check_silence(function, what):
-    """The call has to end in `coap.Silence`."""
+    """The call has to end in `Silence`."""
     try:
         answer = function()
     except Silence:
@@ -93,7 +98,11 @@ def check_silence(function, what):
 
 def refusals_of(gateway, device):
     """The reasons in the device's log, newest first."""
-    return [entry["reason"] for entry in gateway.json("device", "log", *device.names) if entry["event"] == "refused"]
+    return [
+        entry["reason"]
+        for entry in gateway.json("device", "log", *device.names)
+        if entry["event"] == "refused"
+    ]
 
 
 def wait_for_refusal(gateway, device, reason, words=""):

@@ -1,10 +1,10 @@
 """Every peer with every cipher suite that it has, in both modes."""
 
-from fleet import create_device, create_product
-from harness import case
-from peers import aiocoap_tinydtls, gnutls, node_dtls, openssl, python_mbedtls
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from interop.harness import case
+from interop.peers import aiocoap_tinydtls, gnutls, node_dtls, openssl, python_mbedtls
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from lib.devices import create_device, create_product
 
 from .steps import activate_by, report_by
 

@@ -1,4 +1,6 @@
-"""A log that cannot be written, or that nobody reads, ends no server and keeps no device waiting; what a terminal shows."""
+"""A log that cannot be written, or that nobody reads, ends no server and keeps no device waiting; what a
+terminal shows.
+"""
 
 import fcntl
 import json
@@ -11,10 +13,11 @@ import subprocess
 import termios
 import time
 
-from coap import Silence
-from fleet import create_device, psk
-from harness import case, check, eventually
-from peers import CCM8, openssl
+from interop.harness import case, check, eventually
+from interop.peers import openssl
+from lib.coap import Silence
+from lib.devices import create_device, psk
+from lib.dtls import CCM8
 
 from .steps import check_reply, report_by, stored
 
@@ -47,13 +50,15 @@ def _goes_on(gateway):
 
 
 def _dropped(gateway):
-    return int(re.search(r"^narrowgate_log_lines_dropped_total (\d+)$", gateway.http("/metrics")[1], re.MULTILINE)[1])
+    return int(
+        re.search(r"^narrowgate_log_lines_dropped_total (\d+)$", gateway.http("/metrics")[1], re.MULTILINE)[1]
+    )
 
 
 @case("a log on a full disk: devices are served, the lost lines are counted")
 def _full(world):
     with world.fresh() as gateway, open("/dev/full", "wb") as full:
-        gateway.start_muted(full, environment=_DEBUG)
+        gateway.start_muted(full, settings=_DEBUG)
         check(_dropped(gateway) > 0, "no lost line is counted")
         _goes_on(gateway)
 
@@ -62,7 +67,7 @@ def _full(world):
 def _gone(world):
     with world.fresh() as gateway:
         reader, writer = os.pipe()
-        gateway.start_muted(writer, environment=_DEBUG)
+        gateway.start_muted(writer, settings=_DEBUG)
         os.close(writer)
         os.close(reader)
         _goes_on(gateway)
@@ -73,7 +78,7 @@ def _stuck(world):
     with world.fresh() as gateway:
         reader, writer = os.pipe()
         os.write(writer, b"." * _PIPE_BYTES)
-        gateway.start_muted(writer, environment=_DEBUG)
+        gateway.start_muted(writer, settings=_DEBUG)
         device = create_device(gateway)
         report_by(openssl, gateway, device, CCM8)
         check(len(os.read(reader, _PIPE_BYTES)) == _PIPE_BYTES, "the pipe was not full")
@@ -90,7 +95,7 @@ def _limited(world):
         limit = 32 << 20
         log.truncate(limit)
         bound = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
-        gateway.start_muted(log, environment=_DEBUG, before=bound)
+        gateway.start_muted(log, settings=_DEBUG, before=bound)
         check(_dropped(gateway) > 0, "no lost line is counted")
         _goes_on(gateway)
 
@@ -118,7 +123,7 @@ def _log_on_terminal(world, **environment):
     """What the log shows on a terminal."""
     with world.fresh() as gateway:
         terminal = _Terminal(100)
-        gateway.start_muted(terminal.theirs, environment={"TERM": "xterm", "NO_COLOR": "", **environment})
+        gateway.start_muted(terminal.theirs, settings={"TERM": "xterm", "NO_COLOR": "", **environment})
         check(gateway.stop() == 0, "the server did not stop with 0")
         return terminal.text()
 
@@ -135,7 +140,7 @@ def _colours(world):
 @case("tables are folded to the terminal's width; into a pipe they are not")
 def _folded(world):
     gateway = world.gateway
-    command = [*gateway.serve_command()[:1], "config", "--data", str(gateway.data)]
+    command = gateway.command("config")
     for columns in (60, 80, 132):
         terminal = _Terminal(columns)
         subprocess.run(command, stdout=terminal.theirs, timeout=20, check=True)
@@ -143,7 +148,10 @@ def _folded(world):
         widest = max(len(line) for line in text.splitlines())
         check(columns // 2 < widest <= columns, f"{widest} columns on a terminal of {columns}\n{text}")
     piped = subprocess.run(command, capture_output=True, timeout=20, check=True).stdout.decode()
-    check(all(line.startswith(" ") and line.split()[0].count(".") == 1 for line in piped.splitlines()[1:]), piped)
+    check(
+        all(line.startswith(" ") and line.split()[0].count(".") == 1 for line in piped.splitlines()[1:]),
+        piped,
+    )
 
 
 @case("nothing that a device or an operator sent steers or hides on a terminal")
@@ -158,17 +166,22 @@ def _escaped(world):
     table = gateway.run("product", "list")[1] + gateway.run("device", "points", *device.names)[1]
     check(not any(letter in table for letter in hidden), f"a table shows it raw: {table!r}")
     check("\\u{200b}" in table and "\\u{e0041}" in table, f"a table does not show it: {table!r}")
-    name = next(p["name"] for p in gateway.json("product", "list") if p["productKey"] == device.product.product_key)
+    name = next(
+        p["name"] for p in gateway.json("product", "list") if p["productKey"] == device.product.product_key
+    )
     check(name == f"a{hidden}b", "JSON is not exact")
     code, _, noise = gateway.run("device", "show", f"x{hidden}\x1b[2Jy")
-    check(code == 1 and "\x1b" not in noise and not any(letter in noise for letter in hidden), f"an error: {noise!r}")
+    check(
+        code == 1 and "\x1b" not in noise and not any(letter in noise for letter in hidden),
+        f"an error: {noise!r}",
+    )
 
 
 @case("a listener that cannot write ends with 1 and says so, one whose reader has gone ends with 0")
 def _listeners(world):
     gateway = world.gateway
     device = create_device(gateway)
-    command = [*gateway.serve_command()[:1], "listen", "--device", device.device_key, "--data", str(gateway.data)]
+    command = gateway.command("listen", "--device", device.device_key)
     reader, writer = os.pipe()
     with open("/dev/full", "wb") as full:
         listeners = [subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) for out in (full, writer)]
@@ -178,5 +191,7 @@ def _listeners(world):
         check(listener.stderr.readline().startswith(b"listening"), "a listener does not listen")
     report_by(openssl, gateway, device, CCM8)
     ended = [(listener.communicate(timeout=20)[1].decode(), listener.returncode) for listener in listeners]
-    check("cannot write to standard output" in ended[0][0] and ended[0][1] == 1, f"on a full disk: {ended[0]}")
+    check(
+        "cannot write to standard output" in ended[0][0] and ended[0][1] == 1, f"on a full disk: {ended[0]}"
+    )
     check(ended[1] == ("", 0), f"without a reader: {ended[1]}")

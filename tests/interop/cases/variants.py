@@ -1,13 +1,16 @@
-"""What peers can vary inside the protocol: extensions left out, fragments, sessions resumed, Connection IDs, blocks."""
+"""What peers can vary inside the protocol: extensions left out, fragments, sessions resumed, Connection IDs,
+blocks.
+"""
 
 import itertools
 
-from coap import ACK, CON, Message, build_request, encode
-from fleet import create_device
-from harness import case, check
-from peers import CBC, CCM8, openssl
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_2, MBEDTLS_3, Options
+from interop.harness import case, check
+from interop.peers import openssl
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3, Options
+from lib.coap import ACK, CON, Message, build_request, encode
+from lib.devices import create_device
+from lib.dtls import CBC, CCM8
 
 from .expected import SERVES_BLOCKS, SERVES_CONNECTION_ID, TAKES_FINISHED_IN_FRAGMENTS
 from .steps import check_reply, check_silence, reading, report_by, stored
@@ -53,9 +56,12 @@ def _register_connection_id(suite, what, options):
     @case(f"mbedtls-3.6 {suite} {what}{' and goes on from other ports' if SERVES_CONNECTION_ID else ''}")
     def _connection_id(world):
         device = create_device(world.gateway)
-        session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, suite), options).handshake()
+        session = MBEDTLS_3.session(
+            world.gateway.target(device.identity(), device.key, suite), options
+        ).handshake()
         check(
-            bool(session.peer_cid()) == SERVES_CONNECTION_ID, f"the Connection ID agreed upon is {session.peer_cid()}"
+            bool(session.peer_cid()) == SERVES_CONNECTION_ID,
+            f"the Connection ID agreed upon is {session.peer_cid()}",
         )
         values = [reading() for _ in range(3)]
         for value in values:
@@ -82,10 +88,15 @@ def _two_handshakes(world, suite, resume):
     session.handshake_again(resume)
     check_reply(session.ask(device.report({"temp": values[1]})))
     session.close()
-    check(sorted(stored(world.gateway, device, "temp", history=True)) == sorted(values), "not both reports are stored")
+    check(
+        sorted(stored(world.gateway, device, "temp", history=True)) == sorted(values),
+        "not both reports are stored",
+    )
 
 
-@case("mbedtls-3.6 CCM_8 with an MTU of 100 and the longest identity: the ClientKeyExchange comes in fragments")
+@case(
+    "mbedtls-3.6 CCM_8 with an MTU of 100 and the longest identity: the ClientKeyExchange comes in fragments"
+)
 def _fragmented_key_exchange(world):
     device = create_device(world.gateway, key_length=64)
     report_by(MBEDTLS_3, world.gateway, device, CCM8, options=Options(mtu=100))
@@ -109,13 +120,18 @@ def _lost_association(world):
     session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
     check_reply(session.ask(device.report({"temp": reading()})))
     session.move()
-    check_silence(lambda: session.ask(device.report({"temp": reading()}), 2.5), "a record from an unknown port")
+    check_silence(
+        lambda: session.ask(device.report({"temp": reading()}), 2.5), "a record from an unknown port"
+    )
     session.handshake_again()
     check_reply(session.ask(device.report({"temp": reading()})))
     session.close()
 
 
-@case("mbedtls-3.6 a repeated record is silent, a repeated Message ID gets the same answer, and both are stored once")
+@case(
+    "mbedtls-3.6 a repeated record is silent, a repeated Message ID gets the same answer, "
+    "and both are stored once"
+)
 def _repeated(world):
     device = create_device(world.gateway)
     session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
@@ -127,7 +143,10 @@ def _repeated(world):
     check(session.receive(0.5) is None, "a replayed record was answered")
     second = session.exchange(message)
     check((second.code, second.payload) == (first.code, first.payload), f"the second answer is {second}")
-    check(stored(world.gateway, device, "temp", history=True) == [value], "the report is not stored exactly once")
+    check(
+        stored(world.gateway, device, "temp", history=True) == [value],
+        "the report is not stored exactly once",
+    )
     session.close()
 
 
@@ -139,7 +158,10 @@ def _malformed(world):
         head = encode(Message(CON, 1, 0x1000 + number))
         session.send(head + tail)
         answer = session.receive(2)
-        check(answer == bytes([0x70, 0]) + head[2:4], f"{(head + tail).hex()} was answered {answer and answer.hex()}")
+        check(
+            answer == bytes([0x70, 0]) + head[2:4],
+            f"{(head + tail).hex()} was answered {answer and answer.hex()}",
+        )
     session.send(encode(Message(ACK, 0, 0x7777)))
     check_reply(session.ask(device.report({"temp": reading()})))
     session.close()
@@ -152,10 +174,14 @@ def _register_blocks(peer, suite, size):
         points = {f"a_point_with_a_long_name_{number:03}": number / 8 for number in range(1, 101)}
         request = device.report(points)
         check(len(request.payload) > 3 * size, "the report is too short for this test")
-        [response] = peer.exchange(world.gateway.target(device.identity(), device.key, suite), [request], size)
+        [response] = peer.exchange(
+            world.gateway.target(device.identity(), device.key, suite), [request], size
+        )
         if not SERVES_BLOCKS:
             check(response.code == "4.02", f"Block1 was answered {response.code}")
-            check(not world.gateway.json("device", "points", *device.names), "a part of the report was stored")
+            check(
+                not world.gateway.json("device", "points", *device.names), "a part of the report was stored"
+            )
             return
         check_reply(response)
         rows = world.gateway.json("device", "points", *device.names, "--limit", "1000")

@@ -1,7 +1,8 @@
 """The commonest mistakes of firmware engineers, each made with a client that we did not write.
 
-A `Mistake` says what was done, how to do it again, and what has to be read on both sides. `Workshop.observe` makes
-one, against a gateway of its own; the table in docs/device-guide.md (table.py) is made of what was seen.
+A `Mistake` says what was done, how to do it again, and what has to be read on both sides. `Workshop.observe`
+makes one, against a gateway of its own; the table in docs/device-guide.md (table.py) is made of what was
+seen.
 """
 
 import functools
@@ -15,10 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from coap import Request, Silence
-from fleet import psk
-from harness import eventually
-from peers import CCM8, PeerFailed
+from interop.harness import eventually
+from interop.peers import PeerFailed
+from lib.coap import Request, Silence
+from lib.devices import psk
+from lib.dtls import CCM8
+from lib.waiting import wait_for
 
 PRODUCT, PRODUCT_SECRET = "MuGsF6W4", "c3PW03srd6c"
 DEVICE, SECRET = "867725030096431", "Z5YtZaQpK5IWocakV7zQ"
@@ -43,8 +46,8 @@ LOG_SECONDS = 3
 class Mistake:
     """`what` was done (Markdown); `make` does it and returns what the client's terminal says.
 
-    `sees` is that, in few words; `reason` and `words`, which the detail holds, are what narrowgate has to say.
-    `reason` None: nothing can arrive there, or nothing is wrong with what does.
+    `sees` is that, in few words; `reason` and `words`, which the detail holds, are what narrowgate has to
+    say. `reason` None: nothing can arrive there, or nothing is wrong with what does.
     """
 
     what: str
@@ -84,7 +87,9 @@ REPORT = Request("POST", PATH, BODY)
 
 
 def told(function):
-    """What a client's terminal says after `function()`, which returns responses: a code, an alert, or nothing."""
+    """What a client's terminal says after `function()`, which returns responses: a code, an alert, or
+    nothing.
+    """
     try:
         responses = function()
     except Silence:
@@ -155,9 +160,7 @@ class Workshop:
 def _make(mistake, gateway):
     listener = gateway.listener()
     sees = mistake.make(Bench(gateway))
-    deadline = time.monotonic() + (LOG_SECONDS if mistake.reason else 0.5)
-    while not _with_reason(listener) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: _with_reason(listener), LOG_SECONDS if mistake.reason else 0.5)
     time.sleep(0.3)  # Whatever else there is to be said has been said then.
     entries = _with_reason(listener)
     for entry in entries:

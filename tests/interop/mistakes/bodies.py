@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.libcoap import GNUTLS, OPENSSL
 
 from . import BODY, PRODUCT, REPORT, Mistake, told
 

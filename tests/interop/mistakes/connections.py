@@ -3,10 +3,12 @@
 import shutil
 import socket
 
-from gateway import free_port
-from peers import CBC, Target, ToolMissing, gnutls, openssl, run_peer
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_3, Options
+from interop.peers import Target, gnutls, openssl, run_peer
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_3, Options
+from lib.dtls import CBC
+from lib.ports import free_port
+from lib.tools import ToolMissing
 
 from . import IDENTITY, KEY, NOTHING, PATH, REPORT, SILENT_SECONDS, Mistake, told
 

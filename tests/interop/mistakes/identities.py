@@ -1,10 +1,10 @@
 """Identities: their four fields, and what the server knows of them."""
 
-from coap import Request
-from fleet import psk
-from peers import gnutls, openssl
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from interop.peers import gnutls, openssl
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from lib.coap import Request
+from lib.devices import psk
 
 from . import (
     ACTIVATION,

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 
-from fleet import psk
-from peers import CBC, CCM8, aiocoap_tinydtls, gnutls, node_dtls, openssl, python_mbedtls
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from interop.peers import aiocoap_tinydtls, gnutls, node_dtls, openssl, python_mbedtls
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3
+from lib.devices import psk
+from lib.dtls import CBC, CCM8
 
 from . import (
     DEVICE,

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from coap import Request, build_request
-from fleet import psk
-from peers import openssl
-from peers.libcoap import GNUTLS, OPENSSL
-from peers.mbedtls import MBEDTLS_3
+from interop.peers import openssl
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_3
+from lib.coap import Request, build_request
+from lib.devices import psk
 
 from . import BODY, DEVICE, OTHER, PATH, PRODUCT, PRODUCT_SECRET, REPORT, Mistake, shown, told
 

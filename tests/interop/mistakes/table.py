@@ -1,11 +1,10 @@
 """The table of mistakes in docs/device-guide.md: rows are made of what was seen."""
 
-from pathlib import Path
+from lib.paths import GUIDE
 
 from . import bodies, connections, identities, keys, requests
 
-GUIDE = Path(__file__).resolve().parents[3] / "docs" / "device-guide.md"
-BEGIN = "<!-- Made by tests/interop/run --write-table; what stands between these marks is overwritten. -->"
+BEGIN = "<!-- Made by tests/run interop --write-table; what stands between these marks is overwritten. -->"
 END = "<!-- The end of what was made. -->"
 GROUPS = (keys, identities, connections, requests, bodies)
 

@@ -1,7 +1,7 @@
 """The independent peers, one file each: programs and libraries that this project did not write.
 
 A peer offers `exchange(target, requests) -> responses`: one DTLS handshake as the target says, then the
-requests one after the other. A handshake or request that is met with silence raises `coap.Silence`;
+requests one after the other. A handshake or request that is met with silence raises `Silence`;
 an alert or anything else that goes wrong raises `PeerFailed` with what the peer printed.
 """
 
@@ -12,18 +12,10 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
-
-CCM8, CBC = "CCM_8", "CBC_SHA256"
-TOOLS = Path(os.environ.get("NARROWGATE_TEST_TOOLS", Path(__file__).resolve().parents[2] / ".tools"))
 
 
 class PeerFailed(Exception):
     """A peer refused, crashed or printed something that it should not."""
-
-
-class ToolMissing(Exception):
-    """A program that the tests need is not installed."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +30,14 @@ class Target:
     host: str = "127.0.0.1"
 
 
-def need(path, what):
-    """The path as it is, if it exists; raises `ToolMissing` with what to do otherwise."""
-    if not Path(path).exists():
-        raise ToolMissing(f"{what} is missing ({Path(path).name}): run tests/install")
-    return str(path)
-
-
 QUIET_SECONDS = 0.08
 
 
 class Piped:
     """A program whose standard input and output carry datagrams.
 
-    One write is one datagram. A program may print what it received in pieces, so a datagram ends where nothing
-    follows for `QUIET_SECONDS`; two that come at once are taken for one.
+    One write is one datagram. A program may print what it received in pieces, so a datagram ends where
+    nothing follows for `QUIET_SECONDS`; two that come at once are taken for one.
     """
 
     def __init__(self, command, environment=None):
@@ -121,7 +106,9 @@ class Piped:
 
 
 def run_peer(command, seconds, environment=None, text=b""):
-    """Runs a program to its end; returns exit code, standard output and standard error. A time-out is exit code None."""
+    """Runs a program to its end; returns exit code, standard output and standard error. A time-out is exit
+    code None.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -1,8 +1,10 @@
-"""aiocoap over DTLSSocket (tinydtls): CCM_8 only, CoAP of its own. Identities up to 32 bytes, keys up to 16."""
+"""aiocoap over DTLSSocket (tinydtls): CCM_8 only, CoAP of its own. Identities to 32 bytes, keys to 16."""
 
 from pathlib import Path
 
-from . import CCM8, TOOLS, need
+from lib.dtls import CCM8
+from lib.paths import TOOLS
+from lib.tools import need
 from .helper import exchange_by_helper
 
 NAME = "aiocoap-tinydtls"

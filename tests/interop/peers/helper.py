@@ -1,4 +1,5 @@
-"""Peers that live in a program of their own: a task as JSON on its standard input, the answers as JSON on its output.
+"""Peers that live in a program of their own: a task as JSON on its standard input, the answers as JSON on its
+output.
 
 Task: `{"host","port","identity","key" (hex),"suite","seconds","requests":[{"method","path","payload"}]}`.
 Answer: `{"responses":[{"code","contentFormat","payload"}]}`, or `{"silence":text}`, or `{"failed":text}`.
@@ -6,7 +7,7 @@ Answer: `{"responses":[{"code","contentFormat","payload"}]}`, or `{"silence":tex
 
 import json
 
-from coap import Response, Silence
+from lib.coap import Response, Silence
 
 from . import PeerFailed, run_peer
 
@@ -27,7 +28,9 @@ def exchange_by_helper(command, target, requests, more=None):
     try:
         answer = json.loads(output)
     except ValueError as not_json:
-        raise PeerFailed(f"the helper ended with {code}: {output.decode(errors='replace')}{noise}") from not_json
+        raise PeerFailed(
+            f"the helper ended with {code}: {output.decode(errors='replace')}{noise}"
+        ) from not_json
     if "silence" in answer:
         raise Silence(answer["silence"])
     if "failed" in answer:

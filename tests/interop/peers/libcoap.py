@@ -1,9 +1,10 @@
-"""libcoap's `coap-client-openssl` and `coap-client-gnutls` (4.3.1): CoAP of their own, Block1 and Block2, Uri-Port in every request.
+"""libcoap's `coap-client-openssl` and `coap-client-gnutls` (4.3.1): CoAP of their own, Block1 and Block2,
+Uri-Port in every request.
 
 Neither takes a cipher suite as an option. OpenSSL's list is `PSK` at the system's security level: it has both
-suites, of which the server prefers CCM_8 (from OpenSSL 3.2 on at level 0 only, which a file sets). GnuTLS's list is
-fixed, but a system file can take single ciphers away.
-`-k` takes raw bytes and ends at the first NUL. Every request is a process and a handshake of its own.
+suites, of which the server prefers CCM_8 (from OpenSSL 3.2 on at level 0 only, which a file sets). GnuTLS's
+list is fixed, but a system file can take single ciphers away. `-k` takes raw bytes and ends at the first NUL.
+Every request is a process and a handshake of its own.
 """
 
 import re
@@ -11,9 +12,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from coap import FORMAT_JSON, Response, Silence
+from lib.coap import FORMAT_JSON, Response, Silence
+from lib.dtls import CBC, CCM8
+from lib.tools import ToolMissing
 
-from . import CBC, CCM8, PeerFailed, ToolMissing, run_peer
+from . import PeerFailed, run_peer
 
 _OPENSSL_CONFIG = """openssl_conf = application
 [application]
@@ -37,7 +40,8 @@ class Libcoap:
         self._backend = backend
 
     def exchange(self, target, requests, block_size=None, more=(), scheme="coaps"):
-        """Each request in a session of its own; `block_size` (16 to 1024) makes larger payloads go block-wise.
+        """Each request in a session of its own; `block_size` (16 to 1024) makes larger payloads go
+        block-wise.
 
         `more` are further options of the program. With the scheme `coap` there is no DTLS.
         """
@@ -46,7 +50,7 @@ class Libcoap:
     def _ask(self, target, request, block_size, more, scheme):
         program = shutil.which(f"coap-client-{self._backend}")
         if program is None:
-            raise ToolMissing(f"coap-client-{self._backend} is missing: run tests/install")
+            raise ToolMissing(f"coap-client-{self._backend} is missing: run tests/run install")
         if 0 in target.key:
             raise PeerFailed("this peer cannot use a key with a NUL in it")
         with tempfile.TemporaryDirectory() as folder:

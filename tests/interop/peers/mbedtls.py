@@ -1,8 +1,9 @@
 """Mbed TLS, called in process: every switch of the protocol that the command-line peers hide.
 
-Two libraries: Debian's 2.28 (`libmbedtls14`) and 3.6, which adds the Connection ID of RFC 9146 and is built by
-tests/install. Sockets, timers and random bytes are ours, so a test can see every datagram, move to another
-port, repeat a datagram, shake hands again from the same port, and keep a session over hours or a server's death.
+Two libraries: Debian's 2.28 (`libmbedtls14`) and 3.6, which adds the Connection ID of RFC 9146 and is built
+by `tests/run install`. Sockets, timers and random bytes are ours, so a test can see every datagram, move to
+another port, repeat a datagram, shake hands again from the same port, and keep a session over hours or a
+server's death.
 
 The structures of the C API are opaque here: memory of ample size, touched by the library alone.
 """
@@ -14,12 +15,13 @@ import socket
 import time
 from dataclasses import dataclass
 
-from coap import Conversation, Silence
+from lib.coap import Conversation, Silence
+from lib.dtls import SUITES
+from lib.paths import TOOLS
+from lib.tools import ToolMissing
 
-from . import CBC, CCM8, TOOLS, PeerFailed, ToolMissing
+from . import PeerFailed
 
-SUITES = (CCM8, CBC)
-_SUITE_NUMBERS = {CCM8: 0xC0A8, CBC: 0x00AE}
 _WANT_READ, _TIMEOUT, _CLOSE_NOTIFY, _FATAL_ALERT = -0x6900, -0x6800, -0x7880, -0x7780
 _CLIENT, _STREAM, _DATAGRAM, _PRESET_DEFAULT = 0, 0, 1, 0
 _STRUCT_BYTES = 16384  # The largest structure of either version has less than 3 KiB.
@@ -35,7 +37,8 @@ _Random = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.
 
 @dataclass(frozen=True)
 class Options:
-    """What a session offers. `cid`: None offers none; bytes are the Connection ID that we want to be addressed by.
+    """What a session offers. `cid`: None offers none; bytes are the Connection ID that we want to be
+    addressed by.
 
     `tls`: TLS, whose bytes are sent as datagrams all the same.
     """
@@ -60,7 +63,7 @@ class Session:
         self._callbacks = self._make_callbacks()
         self._config = ctypes.create_string_buffer(_STRUCT_BYTES)
         self._context = ctypes.create_string_buffer(_STRUCT_BYTES)
-        self._suites = (ctypes.c_int * 2)(_SUITE_NUMBERS[target.suite], 0)
+        self._suites = (ctypes.c_int * 2)(SUITES[target.suite], 0)
         self._configure(options)
         self._conversation = Conversation(self.send, self.receive)
 
@@ -72,7 +75,9 @@ class Session:
         def send(_, data, length):
             datagram = bytes(data[:length])
             self.sent.append(datagram)
-            with contextlib.suppress(ConnectionRefusedError):  # No server just now: as good as a lost datagram.
+            with contextlib.suppress(
+                ConnectionRefusedError
+            ):  # No server just now: as good as a lost datagram.
                 self._socket.send(datagram)
             return length
 
@@ -118,9 +123,13 @@ class Session:
         tls.mbedtls_ssl_conf_ciphersuites(self._config, self._suites)
         lengths = ctypes.c_size_t(len(key)), ctypes.c_size_t(len(identity))
         tls.check(tls.mbedtls_ssl_conf_psk(self._config, key, lengths[0], identity, lengths[1]))
-        tls.mbedtls_ssl_conf_extended_master_secret(self._config, ctypes.c_char(options.extended_master_secret))
+        tls.mbedtls_ssl_conf_extended_master_secret(
+            self._config, ctypes.c_char(options.extended_master_secret)
+        )
         tls.mbedtls_ssl_conf_encrypt_then_mac(self._config, ctypes.c_char(options.encrypt_then_mac))
-        tls.mbedtls_ssl_conf_handshake_timeout(self._config, options.first_timeout_ms, options.last_timeout_ms)
+        tls.mbedtls_ssl_conf_handshake_timeout(
+            self._config, options.first_timeout_ms, options.last_timeout_ms
+        )
         if options.tls:  # Its reads have no end otherwise.
             tls.mbedtls_ssl_conf_read_timeout(self._config, options.first_timeout_ms)
         if options.cid is not None:
@@ -137,7 +146,9 @@ class Session:
         if self._options.mtu:
             self._library.mbedtls_ssl_set_mtu(self._context, ctypes.c_uint16(self._options.mtu))
         if (cid := self._options.cid) is not None:
-            self._library.check(self._library.mbedtls_ssl_set_cid(self._context, 1, cid, ctypes.c_size_t(len(cid))))
+            self._library.check(
+                self._library.mbedtls_ssl_set_cid(self._context, 1, cid, ctypes.c_size_t(len(cid)))
+            )
 
     def handshake(self):
         """Runs the handshake to its end; raises `Silence` when the last retransmission stays unanswered."""
@@ -153,7 +164,8 @@ class Session:
         return self
 
     def handshake_again(self, resume=False):
-        """A new handshake from the same port while the server still holds the old session (RFC 6347, section 4.2.8).
+        """A new handshake from the same port while the server still holds the old session (RFC 6347, section
+        4.2.8).
 
         The old session goes without a close_notify. `resume` offers its session id.
         """
@@ -172,7 +184,9 @@ class Session:
         enabled, length = ctypes.c_int(), ctypes.c_size_t()
         cid = ctypes.create_string_buffer(32)
         tls = self._library
-        tls.check(tls.mbedtls_ssl_get_peer_cid(self._context, ctypes.byref(enabled), cid, ctypes.byref(length)))
+        tls.check(
+            tls.mbedtls_ssl_get_peer_cid(self._context, ctypes.byref(enabled), cid, ctypes.byref(length))
+        )
         return cid.raw[: length.value] if enabled.value else None
 
     def move(self):
@@ -227,7 +241,7 @@ class Session:
 class Mbedtls:
     """One version of the library, as a peer. `options` are those of its plain `exchange`."""
 
-    SUITES = SUITES
+    SUITES = tuple(SUITES)
 
     def __init__(self, name, find):
         self.NAME = name
@@ -239,7 +253,7 @@ class Mbedtls:
             try:
                 self._library = ctypes.CDLL(self._find)
             except OSError as missing:
-                raise ToolMissing(f"{self.NAME} is missing ({missing}): run tests/install") from missing
+                raise ToolMissing(f"{self.NAME} is missing ({missing}): run tests/run install") from missing
             self._library.check = _check
         return Session(self._library, target, options)
 

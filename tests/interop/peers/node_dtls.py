@@ -1,4 +1,5 @@
-"""node-dtls-client: a ClientHello without a single extension, so no extended master secret and MAC-then-encrypt with CBC.
+"""node-dtls-client: a ClientHello without a single extension, so no extended master secret and
+MAC-then-encrypt with CBC.
 
 It gives a DTLS channel; the CoAP messages are built here and handed over as bytes.
 """
@@ -6,9 +7,12 @@ It gives a DTLS channel; the CoAP messages are built here and handed over as byt
 import shutil
 from pathlib import Path
 
-from coap import Malformed, build_request, decode, encode
+from lib.coap import Malformed, build_request, decode, encode
+from lib.dtls import CBC, CCM8
+from lib.paths import TOOLS
+from lib.tools import ToolMissing, need
 
-from . import CBC, CCM8, TOOLS, PeerFailed, ToolMissing, need
+from . import PeerFailed
 from .helper import exchange_by_helper
 
 NAME = "node-dtls-client"
@@ -19,7 +23,7 @@ def exchange(target, requests):
     """One handshake and the requests over it; ends with close_notify."""
     node = shutil.which("node")
     if node is None:
-        raise ToolMissing("node is missing: run tests/install")
+        raise ToolMissing("node is missing: run tests/run install")
     modules = need(TOOLS / "node" / "node_modules" / "node-dtls-client", "node-dtls-client")
     datagrams = [
         encode(build_request(request, 0x4E00 + number, bytes([0x4E, number]))).hex()

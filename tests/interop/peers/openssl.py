@@ -1,14 +1,18 @@
-"""OpenSSL's `s_client`: both suites, extended master secret, encrypt-then-MAC; fragments a long ClientHello with `-mtu 256`.
+"""OpenSSL's `s_client`: both suites, extended master secret, encrypt-then-MAC; fragments a long ClientHello
+with `-mtu 256`.
 
 It gives a DTLS channel only: CoAP goes through standard input and output as raw bytes. `-quiet` switches off
-the commands that it would otherwise see in a leading Q or R, `-no_ign_eof` lets the end of the input send close_notify.
+the commands that it would otherwise see in a leading Q or R, `-no_ign_eof` lets the end of the input send
+close_notify.
 """
 
 import shutil
 
-from coap import Conversation, Silence
+from lib.coap import Conversation, Silence
+from lib.dtls import CBC, CCM8
+from lib.tools import ToolMissing
 
-from . import CBC, CCM8, PeerFailed, Piped, ToolMissing
+from . import PeerFailed, Piped
 
 NAME = "openssl"
 SUITES = (CCM8, CBC)
@@ -18,15 +22,32 @@ _MANY_CIPHERS = {CCM8: "ALL:PSK:@SECLEVEL=0", CBC: "ALL:PSK:!AESCCM8:@SECLEVEL=0
 
 
 class Session:
-    """A DTLS channel held by a running `s_client`; `more` are options that come last and so win, but for the version."""
+    """A DTLS channel held by a running `s_client`; `more` are options that come last and so win, but for the
+    version.
+    """
 
     def __init__(self, target, mtu=None, more=(), version="-dtls1_2"):
         program = shutil.which("openssl")
         if program is None:
-            raise ToolMissing("openssl is missing: run tests/install")
+            raise ToolMissing("openssl is missing: run tests/run install")
         ciphers = _CIPHERS if mtu is None else _MANY_CIPHERS
-        command = [program, "s_client", version, "-connect", f"{target.host}:{target.port}", "-quiet", "-no_ign_eof"]
-        command += ["-psk_identity", target.identity, "-psk", target.key.hex(), "-cipher", ciphers[target.suite]]
+        command = [
+            program,
+            "s_client",
+            version,
+            "-connect",
+            f"{target.host}:{target.port}",
+            "-quiet",
+            "-no_ign_eof",
+        ]
+        command += [
+            "-psk_identity",
+            target.identity,
+            "-psk",
+            target.key.hex(),
+            "-cipher",
+            ciphers[target.suite],
+        ]
         command += ["-mtu", str(mtu)] if mtu else []
         self._piped = Piped(command + list(more))
         self._conversation = Conversation(self._piped.send, self._receive, retransmit=False)

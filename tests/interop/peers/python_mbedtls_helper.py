@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 # In the place of this folder, whose mbedtls.py is not the library.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+sys.path[0] = str(Path(__file__).resolve().parents[2])
 sys.dont_write_bytecode = True
 
-from coap import Conversation, Request, Silence  # noqa: E402
+from lib.coap import Conversation, Request, Silence  # noqa: E402
 from mbedtls import tls  # noqa: E402
 from mbedtls.exceptions import TLSError  # noqa: E402
 

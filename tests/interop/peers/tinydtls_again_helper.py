@@ -1,6 +1,7 @@
 """Runs in the environment with DTLSSocket: one tinydtls context connects, closes and connects again.
 
-Task and answer are those of helper.py. The task has no requests. `responses` has one entry for each handshake that was completed.
+Task and answer are those of helper.py. The task has no requests. `responses` has one entry for each handshake
+that was completed.
 """
 
 import json

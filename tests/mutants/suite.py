@@ -1,31 +1,35 @@
-#!/usr/bin/env python3
-"""Breaks rules of the product on purpose, one at a time in a copy of the tree, and runs the test that has to notice.
+"""Breaks rules of the product on purpose, one at a time in a copy of the tree, and runs the test that has to
+notice.
 
-    tests/mutants/run                 all of tests/mutants/mutants.toml; some minutes
-    tests/mutants/run --only PATTERN  those whose name holds PATTERN
-    tests/mutants/run --list          their names and rules
+tests/run mutants                 all of tests/mutants/mutants.toml; some minutes
+tests/run mutants --only PATTERN  those whose name holds PATTERN
+tests/run mutants --list          their names and rules
 
-Exit code 1 if one is not caught. A mutant whose text is no longer there, or that does not compile, counts as not caught.
+Exit code 1 if one is not caught. A mutant whose text is no longer there, or that does not compile, counts as
+not caught.
 """
 
-import argparse
 import os
-import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import tomllib
+from pathlib import Path
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "mutants"
+from lib import build, command_line
+from lib.paths import ROOT, TESTS
+from lib.report import Report
+
 SECONDS_MAX = 900
 
 
-def copy_tree(into):
+def copy_tree(into: Path) -> None:
+    """Copies what git knows or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         source, target = ROOT / name, into / name
@@ -36,10 +40,18 @@ def copy_tree(into):
 
 def cargo_test(tree, arguments):
     """Returns cargo's whole output, and the names of the tests that failed."""
-    environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "CARGO_TERM_COLOR": "never"}
+    environment = os.environ | {
+        "CARGO_TARGET_DIR": str(build.target() / "mutants"),
+        "CARGO_TERM_COLOR": "never",
+    }
     done = subprocess.run(
-        ["cargo", "test", "--locked", *arguments], cwd=tree, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX,
+        ["cargo", "test", "--locked", *arguments],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS_MAX,
     )
     return done.stdout, re.findall(r"^test (\S+) \.\.\. FAILED$", done.stdout, re.MULTILINE)
 
@@ -64,30 +76,24 @@ def try_mutant(tree, mutant):
     return f"{mutant['caught_by']} did not fail:\n" + "\n".join(output.splitlines()[-15:])
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Breaks rules on purpose and runs the tests that have to notice.")
+def main(arguments: list[str]) -> int:
+    """Reads the command line, tries the mutants, prints the count."""
+    parser = command_line.parser("mutants", __doc__)
     parser.add_argument("--only", default="", help="part of the names of those to try")
     parser.add_argument("--list", action="store_true", help="print them and stop")
-    options = parser.parse_args()
-    with open(ROOT / "tests/mutants/mutants.toml", "rb") as file:
+    options = parser.parse_args(arguments)
+    with open(TESTS / "mutants" / "mutants.toml", "rb") as file:
         mutants = [each for each in tomllib.load(file)["mutant"] if options.only in each["name"]]
     if options.list:
         for mutant in mutants:
             print(f"{mutant['name']:<28} {mutant['rule']}")
         return 0
-    missed = 0
+    report = Report(lines_max=40)
     with tempfile.TemporaryDirectory(prefix="narrowgate-mutants-") as folder:
-        tree = pathlib.Path(folder)
-        copy_tree(tree)
+        copy_tree(Path(folder))
         for mutant in mutants:
-            wrong = try_mutant(tree, mutant)
-            missed += wrong is not None
-            print(f"{'caught ' if wrong is None else 'MISSED '} {mutant['name']:<28} by {mutant['caught_by']}", flush=True)
-            if wrong is not None:
-                print(f"        {wrong}", flush=True)
-    print(f"{len(mutants) - missed} passed, {missed} failed")
-    return 1 if missed or not mutants else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            wrong = try_mutant(Path(folder), mutant)
+            report.result(mutant["name"], [wrong] if wrong else [], f"caught by {mutant['caught_by']}")
+    if not mutants:
+        report.fail("selection", f"no mutant has {options.only!r} in its name")
+    return report.end()

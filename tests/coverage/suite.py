@@ -1,14 +1,12 @@
-#!/usr/bin/env python3
 """Line coverage of the protocol core by its own tests: every crate and every rule below has to reach 95 %.
 
-    tests/coverage              measures and prints the table; some minutes (cargo-tarpaulin)
-    tests/coverage --lines      with the lines that no test reaches
-    tests/coverage --report F   reads a report of tarpaulin instead of measuring
+tests/run coverage              measures and prints the table; some minutes (cargo-tarpaulin)
+tests/run coverage --lines      with the lines that no test reaches
+tests/run coverage --report F   reads a report of tarpaulin instead of measuring
 
 Needs `cargo install cargo-tarpaulin --locked`. Test code does not count, neither as tested nor as product.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -17,7 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from lib import build, command_line
+from lib.paths import ROOT
+from lib.report import Report
+
 LEAST = 95.0
 PACKAGES = ["narrowgate-dtls", "narrowgate-coap", "narrowgate-platform"]
 # Name, and the files that belong to it.
@@ -31,27 +32,32 @@ PARTS = {
 NOT_PRODUCT = ("/tests.rs", "/tests/", "test_clock.rs", "/vectors.rs")
 
 
-def measure(folder):
+def measure(folder: str) -> str:
+    """Runs the tests; returns the report. In a folder of its own, since the flags differ from every other
+    build's.
+    """
     if shutil.which("cargo-tarpaulin") is None:
-        sys.exit("tests/coverage: cargo-tarpaulin is missing\n  try  cargo install cargo-tarpaulin --locked")
+        sys.exit(
+            "tests/run coverage: cargo-tarpaulin is missing\n  try  cargo install cargo-tarpaulin --locked"
+        )
     command = ["cargo", "tarpaulin", "--engine", "llvm", "--locked", "--skip-clean", "--color", "never"]
     command += ["--out", "Json", "--output-dir", folder, "--timeout", "900"]
     for package in PACKAGES:
         command += ["--package", package]
-    environment = os.environ | {"CARGO_TARGET_DIR": str(target())}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(build.target() / "coverage")}
     with open(f"{folder}/log", "w", encoding="utf-8") as log:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+        )
     if done.returncode:
-        sys.exit(Path(f"{folder}/log").read_text(encoding="utf-8")[-3000:] + "\ntests/coverage: the tests did not run")
+        sys.exit(
+            Path(f"{folder}/log").read_text(encoding="utf-8")[-3000:]
+            + "\ntests/run coverage: the tests did not run"
+        )
     return f"{folder}/tarpaulin-report.json"
 
 
-def target():
-    """Its own folder: the flags differ from those of every other build."""
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "coverage"
-
-
-def read(report):
+def read(report: str) -> dict[str, dict[int, bool]]:
     """Lines of each source file that a test can reach: {path: {line: reached}}."""
     files = {}
     with open(report, encoding="utf-8") as text:
@@ -62,7 +68,7 @@ def read(report):
     return files
 
 
-def ranges(lines):
+def ranges(lines: list[int]) -> str:
     """[3, 4, 5, 9] as "3-5 9"."""
     spans = []
     for line in lines:
@@ -73,29 +79,26 @@ def ranges(lines):
     return " ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in spans)
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Line coverage of the protocol core.")
+def main(arguments: list[str]) -> int:
+    """Reads the command line, measures, prints the table and the count."""
+    parser = command_line.parser("coverage", __doc__)
     parser.add_argument("--lines", action="store_true", help="print the lines that no test reaches")
     parser.add_argument("--report", help="a report of tarpaulin to read instead of measuring")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="coverage-") as folder:
         files = read(options.report or measure(folder))
-    failed = 0
+    report = Report()
     for name, places in PARTS.items():
-        part = {path: lines for path, lines in files.items() if any(path.startswith(place) for place in places)}
+        part = {path: lines for path, lines in files.items() if path.startswith(tuple(places))}
         reached = sum(sum(lines.values()) for lines in part.values())
         total = sum(map(len, part.values()))
         share = 100 * reached / total if total else 0.0
-        failed += share < LEAST
-        print(f"{name:<30} {reached:>6} of {total:>6} lines  {share:6.2f} %{'' if share >= LEAST else '  too few'}")
+        text = f"{reached} of {total} lines, {share:.2f} %"
+        report.result(name, [] if share >= LEAST else [f"too few: {LEAST} % are wanted"], text)
     if options.lines:
+        everywhere = tuple(place for places in PARTS.values() for place in places)
         for path, lines in sorted(files.items()):
             missing = sorted(line for line, was_reached in lines.items() if not was_reached)
-            if missing and any(path.startswith(place) for places in PARTS.values() for place in places):
+            if missing and path.startswith(everywhere):
                 print(f"{path}: {ranges(missing)}")
-    print(f"{len(PARTS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return report.end()

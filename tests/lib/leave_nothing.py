@@ -1,12 +1,9 @@
-#!/usr/bin/env python3
 """Nothing that a test run has started outlives it, however it ends: done, failed, by Ctrl-C or by kill -9.
 
-    tests/leave_nothing.py COMMAND…          runs the command so; exit code 1 if it leaves a process behind
-
-A script in Python calls `guard()` instead. What is started afterwards inherits a variable with the run's name and
-a folder for temporary files. A watcher in a session of its own holds the other end of a pipe: when the run is gone,
-it kills every process that has the name, unmounts what is mounted in the folder, and deletes the folder. Runs may
-be nested.
+The run calls `guard()`. What is started afterwards inherits a variable with the run's name and a folder for
+temporary files. A watcher in a session of its own holds the other end of a pipe: when the run is gone, it
+kills every process that has the name, unmounts what is mounted in the folder, and deletes the folder. Runs
+may be nested.
 """
 
 import os
@@ -51,21 +48,20 @@ class Guard:
         os.close(read)
 
 
-def guard():
+def guard() -> None:
     """Guards this process and all that it starts from now on. Before the first temporary file, once."""
     global _guard
     _guard = _guard or Guard()
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # At once, without waiting for threads; the watcher does the rest.
+    # At once, without waiting for threads; the watcher does the rest.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def kept():
+def kept() -> str:
     """A folder for what people shall look at after the run."""
     return os.environ.get(KEPT) or tempfile.gettempdir()
 
 
-def left_behind(seconds=2):
+def left_behind(seconds: float = 2) -> list[str]:
     """Command lines of what the run has started and what lives after so many seconds still."""
     deadline = time.monotonic() + seconds
     while (left := named(_guard.name)) and time.monotonic() < deadline:
@@ -73,7 +69,7 @@ def left_behind(seconds=2):
     return list(left.values())
 
 
-def named(name):
+def named(name: str) -> dict[int, str]:
     """The processes that have the name in their environment, with their command lines. A zombie has none."""
     found = {}
     for process in Path("/proc").iterdir():
@@ -105,19 +101,5 @@ def _watch(name, folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def main():
-    """Runs the command of the command line."""
-    guard()
-    code = subprocess.run(sys.argv[1:], check=False).returncode
-    if left := left_behind():
-        print("\n".join(f"left behind: {command}" for command in left), file=sys.stderr)
-    return code if code > 0 else 1 if code < 0 or left else 0
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--watch"]:
-        _watch(*sys.argv[2:])
-    elif len(sys.argv) > 1:
-        sys.exit(main())
-    else:
-        sys.exit("tests/leave_nothing.py: it runs a command: tests/leave_nothing.py COMMAND…")
+if __name__ == "__main__" and sys.argv[1:2] == ["--watch"]:
+    _watch(*sys.argv[2:])

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside a Rust toolchain, for Debian 12: the independent peers that tests/interop
-# talks through, a learner of state machines, and programs that the tests run. tests/bare-debian shows that nothing
-# is missing.
+# talks through, a learner of state machines, and programs that the tests run. `tests/run bare-debian` shows that
+# nothing is missing.
 #
-# Run as root for Debian's packages; everything else goes to tests/.tools. Running it again is quick and changes
-# nothing. A step that fails ends the script with its name and what to try.
+# Started by `tests/run install`, and by every suite that needs it. Run as root for Debian's packages; everything else
+# goes to tests/.tools. Running it again is quick and changes nothing. A step that fails ends the script with its name
+# and what to try.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin # ldconfig lives there
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-tools=${NARROWGATE_TEST_TOOLS:-$here/.tools}
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tools=${NARROWGATE_TEST_TOOLS:-$tests/.tools}
 aiocoap=aiocoap==0.4.17
 dtlssocket=DTLSSocket==0.2.3
 python_mbedtls=python-mbedtls==2.10.1 # a wheel with Mbed TLS 2.28.8 inside, for Debian 12's Python too
@@ -19,7 +20,7 @@ mbedtls_crate=mbedtls-rs-sys # carries the source of Mbed TLS 3.6.5
 mbedtls_crate_version=0.3.1
 
 die() {
-    printf 'tests/install: %s\n  try  %s\n' "$1" "$2" >&2
+    printf 'tests/run install: %s\n  try  %s\n' "$1" "$2" >&2
     exit 1
 }
 
@@ -47,8 +48,8 @@ install_packages() {
         2>/dev/null || missing+=(python3-dev)
     [ ${#missing[@]} -eq 0 ] && return
 
-    echo "tests/install: Debian packages ${missing[*]}"
-    [ "$(id -u)" -eq 0 ] || die "these Debian packages are missing: ${missing[*]}" "sudo tests/install"
+    echo "tests/run install: Debian packages ${missing[*]}"
+    [ "$(id -u)" -eq 0 ] || die "these Debian packages are missing: ${missing[*]}" "sudo tests/run install"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >/dev/null || die "the package lists cannot be updated" "apt-get update"
     apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null ||
@@ -62,7 +63,7 @@ install_aiocoap() {
 import importlib.metadata as installed, aiocoap, DTLSSocket
 assert installed.version("aiocoap") == "0.4.17" and installed.version("DTLSSocket") == "0.2.3"
 PYTHON
-    echo "tests/install: $aiocoap, $dtlssocket"
+    echo "tests/run install: $aiocoap, $dtlssocket"
     rm -rf "$venv"
     python3 -m venv "$venv" || die "no virtual environment for Python" "apt-get install python3-venv"
     "$venv/bin/pip" install -q --disable-pip-version-check "$aiocoap" "$dtlssocket" ||
@@ -77,7 +78,7 @@ install_python_mbedtls() {
 import importlib.metadata as installed, mbedtls.tls
 assert installed.version("python-mbedtls") == "2.10.1"
 PYTHON
-    echo "tests/install: $python_mbedtls"
+    echo "tests/run install: $python_mbedtls"
     "$venv/bin/pip" install -q --disable-pip-version-check "$python_mbedtls" ||
         die "pip cannot install python-mbedtls; the reason stands above" "$venv/bin/pip config debug"
 }
@@ -85,7 +86,7 @@ PYTHON
 install_node_dtls() {
     local folder=$tools/node
     grep -qs "\"version\": \"${node_dtls##*@}\"" "$folder/node_modules/node-dtls-client/package.json" && return
-    echo "tests/install: $node_dtls"
+    echo "tests/run install: $node_dtls"
     mkdir -p "$folder"
     npm install --silent --no-audit --no-fund --prefix "$folder" "$node_dtls" >/dev/null ||
         die "npm cannot install $node_dtls" "npm install --prefix $folder $node_dtls   it says why"
@@ -95,10 +96,10 @@ install_node_dtls() {
 install_learning() {
     local venv=$tools/learning-venv
     "$venv/bin/python" -c 'import aalpy, cryptography' 2>/dev/null && return
-    echo "tests/install: AALpy, cryptography"
+    echo "tests/run install: AALpy, cryptography"
     rm -rf "$venv"
     python3 -m venv "$venv" || die "no virtual environment for Python" "apt-get install python3-venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/learning/requirements.txt" ||
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$tests/learning/requirements.txt" ||
         die "pip cannot install AALpy; the reason stands above" "$venv/bin/pip config debug"
 }
 
@@ -106,7 +107,7 @@ install_learning() {
 build_mbedtls() {
     local library=$tools/mbedtls/libmbedtls.so stamp=$tools/mbedtls/$mbedtls_crate-$mbedtls_crate_version
     [ -e "$library" ] && [ -e "$stamp" ] && return
-    echo "tests/install: Mbed TLS from $mbedtls_crate $mbedtls_crate_version"
+    echo "tests/run install: Mbed TLS from $mbedtls_crate $mbedtls_crate_version"
     build=$(mktemp -d)
     # Of cargo's verbs this one fetches a single crate without what it depends on.
     (cd "$build" && cargo info -q "$mbedtls_crate@$mbedtls_crate_version" >/dev/null) ||
@@ -141,4 +142,4 @@ install_python_mbedtls
 install_node_dtls
 install_learning
 build_mbedtls
-echo "tests/install: all tools are there ($tools)"
+echo "tests/run install: all tools are there ($tools)"

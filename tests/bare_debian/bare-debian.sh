@@ -1,21 +1,15 @@
 #!/usr/bin/env bash
-# Runs the tests in a bare Debian, to see whether `tests/install` installs all that they need: a fresh root with
-# what debootstrap calls minbase, a C compiler, this machine's Rust toolchain, and a clone of what is committed.
-# As root, on Debian; needs debootstrap, a network, and some 10 GB.
-#
-#   tests/bare-debian                     tests/run, the whole of it
-#   tests/bare-debian tests/install       another command, in the clone
-#   tests/bare-debian --base FOLDER …     copies the root from FOLDER, which is made if it is missing: quicker
-#   tests/bare-debian --keep …            keeps the root and says where it is
+# The work of `tests/run bare-debian` (see suite.py): BASE and KEEP are its options, the arguments are the command.
 #
 # Suite, mirror and settings of apt are read from apt; the user's settings of cargo, pip and npm, proxies and
-# certificates come along. Everything runs in namespaces of its own for mounts and processes: when this command
+# certificates come along. Everything runs in namespaces of its own for mounts and processes: when this script
 # ends, however it ends, all of them are gone. A process that the command leaves behind is a failure.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+script=$(readlink -f "$0")
+cd "$(dirname "$script")/../.."
 
 die() {
-    printf 'tests/bare-debian: %s\n  try  %s\n' "$1" "$2" >&2
+    printf 'tests/run bare-debian: %s\n  try  %s\n' "$1" "$2" >&2
     exit 1
 }
 
@@ -40,7 +34,7 @@ inside() {
         [ -z "$command" ] || left+=("$command")
     done
     if [ ${#left[@]} -ne 0 ]; then
-        printf 'tests/bare-debian: left behind: %s\n' "${left[@]}" >&2
+        printf 'tests/run bare-debian: left behind: %s\n' "${left[@]}" >&2
         [ "$code" -ne 0 ] || code=1
     fi
     exit "$code"
@@ -62,17 +56,9 @@ if [ "${1:-}" = "--inside" ]; then
     inside "$@"
 fi
 
-base="" keep=""
-while [ $# -gt 0 ]; do
-    case $1 in
-    --base) base=${2:?--base needs a folder} && shift 2 ;;
-    --keep) keep=yes && shift ;;
-    *) break ;;
-    esac
-done
-[ $# -gt 0 ] || set -- tests/run
+base=${BASE:-} keep=${KEEP:-}
 
-[ "$(id -u)" -eq 0 ] || die "a root can be made by root only" "sudo tests/bare-debian"
+[ "$(id -u)" -eq 0 ] || die "a root can be made by root only" "sudo tests/run bare-debian"
 command -v debootstrap >/dev/null || die "debootstrap is missing" "apt-get install debootstrap"
 command -v rustc >/dev/null || die "there is no Rust toolchain to take along" "the one that builds narrowgate"
 toolchain=$(rustc --print sysroot)
@@ -89,7 +75,7 @@ mirror=$(awk -v suite="$suite" '$2 == suite { print $1; exit }' <<<"$sources")
 work=$(mktemp -d "${TMPDIR:-/tmp}/bare-debian-XXXXXXXX")
 clean() {
     if [ -n "$keep" ]; then
-        echo "tests/bare-debian: kept: $work" >&2
+        echo "tests/run bare-debian: kept: $work" >&2
     else
         rm -rf --one-file-system "$work"
     fi
@@ -99,7 +85,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 bootstrap() {
-    echo "tests/bare-debian: debootstrap $suite"
+    echo "tests/run bare-debian: debootstrap $suite"
     local log=$work/debootstrap.log
     debootstrap --variant=minbase --include=gcc,libc6-dev "$suite" "$1" "$mirror" >"$log" 2>&1 || {
         tail -n 5 "$log" >&2
@@ -133,13 +119,13 @@ for certificate in /usr/local/share/ca-certificates/*.crt; do
 done
 mkdir -p "$root/opt/rust" "$root/opt/home"
 
-[ -z "$(git status --porcelain)" ] || echo "tests/bare-debian: what is not committed does not come along" >&2
+[ -z "$(git status --porcelain)" ] || echo "tests/run bare-debian: what is not committed does not come along" >&2
 git clone --quiet --no-hardlinks . "$root/narrowgate"
 
-echo "tests/bare-debian: $*"
+echo "tests/run bare-debian: $*"
 # In the background, so that a signal to this script is handled at once.
 setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private -- \
-    "$PWD/tests/bare-debian" --inside "$root" "$toolchain" "$@" &
+    bash "$script" --inside "$root" "$toolchain" "$@" &
 child=$!
 trap 'kill -KILL "$child" 2>/dev/null || true; wait "$child" || true; clean' EXIT
 wait "$child"; exit # On one line: nothing is read of a file that was changed meanwhile.

@@ -1,7 +1,7 @@
 """Products and devices as the tests use them: created by the command line, used by the peers.
 
-Keys are short (8 and 10 characters), since tinydtls takes identities up to 32 bytes. Secrets are chosen here so
-that no PSK holds a NUL, which libcoap 4.3.1 cannot take.
+Keys are short (8 and 10 characters), since tinydtls takes identities up to 32 bytes. Secrets are chosen here
+so that no PSK holds a NUL, which libcoap 4.3.1 cannot take.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import string
 import time
 from dataclasses import dataclass
 
-from coap import Request
+from lib.coap import Request
 
 _ALPHABET = string.ascii_letters + string.digits
 

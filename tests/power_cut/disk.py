@@ -1,8 +1,8 @@
 """What a disk may hold after the power went: rebuilt from a trace of the system calls that wrote to it.
 
-The rules are those that POSIX leaves, harsher than most file systems are: what a completed fsync covers is there; of
-everything later any part may be there or not, in pieces of a sector; names appear in order, and surely only after an
-fsync of their directory.
+The rules are those that POSIX leaves, harsher than most file systems are: what a completed fsync covers is
+there; of everything later any part may be there or not, in pieces of a sector; names appear in order, and
+surely only after an fsync of their directory.
 """
 
 import os
@@ -36,7 +36,9 @@ class Call:
 
 
 def read_trace(path):
-    """Yields the calls of a file written by `strace -f -ttt -T -y -xx -s …`, in the order in which they ended."""
+    """Yields the calls of a file written by `strace -f -ttt -T -y -xx -s …`, in the order in which they
+    ended.
+    """
     open_calls = {}
     with open(path, encoding="latin-1") as lines:
         for line in lines:
@@ -95,11 +97,14 @@ def _apply(content, change, keep=None):
 
 
 class Disk:
-    """The data directory as it was, and everything that a trace did to it. Feed calls in the order of their ends."""
+    """The data directory as it was, and everything that a trace did to it. Feed calls in the order of their
+    ends.
+    """
 
     def __init__(self, root):
         self.root = os.path.realpath(root)
-        # Durable names, and changes of names that no fsync of the directory covers: (begin, directory, path, node or None).
+        # Durable names, and changes of names that no fsync of the directory covers: (begin, directory, path,
+        # node or None).
         self.names = {}
         self.folders = {self.root}
         self.pending_names = []
@@ -206,7 +211,9 @@ class Disk:
         return True
 
     def cut(self, folder, random, share):
-        """Writes to `folder` what may be left if the power goes now. `share` of what is not durable arrives: 0 none, 1 all."""
+        """Writes to `folder` what may be left if the power goes now. `share` of what is not durable arrives:
+        0 none, 1 all.
+        """
         names = dict(self.names)
         count = len(self.pending_names)
         kept = count if share == 1 else 0 if share == 0 else random.randint(0, count)

@@ -26,7 +26,9 @@ class Malformed(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a device asks: a method, a path that starts with `/`, and a payload, of JSON unless said otherwise."""
+    """What a device asks: a method, a path that starts with `/`, and a payload, of JSON unless said
+    otherwise.
+    """
 
     method: str
     path: str
@@ -36,7 +38,9 @@ class Request:
 
 @dataclass
 class Response:
-    """What the server answered; `code` in the dotted form, `content_format` None where there is no such option."""
+    """What the server answered; `code` in the dotted form, `content_format` None where there is no such
+    option.
+    """
 
     code: str
     payload: bytes = b""
@@ -78,7 +82,9 @@ def _nibble(value):
 
 def encode(message):
     """The bytes of a message."""
-    out = bytearray(struct.pack(">BBH", 1 << 6 | message.kind << 4 | len(message.token), message.code, message.mid))
+    out = bytearray(
+        struct.pack(">BBH", 1 << 6 | message.kind << 4 | len(message.token), message.code, message.mid)
+    )
     out += message.token
     previous = 0
     for number, value in sorted(message.options, key=lambda option: option[0]):
@@ -96,7 +102,9 @@ def decode(data):
     if len(data) < 4 or data[0] >> 6 != 1 or data[0] & 15 > 8:
         raise Malformed(data.hex())
     token_length = data[0] & 15
-    message = Message(data[0] >> 4 & 3, data[1], struct.unpack(">H", data[2:4])[0], data[4 : 4 + token_length])
+    message = Message(
+        data[0] >> 4 & 3, data[1], struct.unpack(">H", data[2:4])[0], data[4 : 4 + token_length]
+    )
     at, number = 4 + token_length, 0
 
     def extended(nibble):
@@ -141,7 +149,9 @@ class Conversation:
         self._mid = int.from_bytes(os.urandom(2), "big")
 
     def ask(self, request, seconds=6.0):
-        """Sends a confirmable request, again after 2 s without an ACK, and returns the response; raises `Silence`."""
+        """Sends a confirmable request, again after 2 s without an ACK, and returns the response; raises
+        `Silence`.
+        """
         self._mid = self._mid + 1 & 0xFFFF
         return self.exchange(build_request(request, self._mid, os.urandom(4)), seconds)
 

@@ -1,0 +1,1 @@
+"""A Debian with nothing but a toolchain."""

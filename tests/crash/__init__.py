@@ -1,0 +1,1 @@
+"""The real binary, killed, and with its disk and its files broken. See README.md."""

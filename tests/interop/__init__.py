@@ -1,0 +1,1 @@
+"""The real binary against clients that we did not write. See README.md."""

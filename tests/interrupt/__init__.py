@@ -1,0 +1,1 @@
+"""Suites that are ended in the middle."""

@@ -1,0 +1,1 @@
+"""Floods and mutations at the real program."""

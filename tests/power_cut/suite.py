@@ -1,0 +1,189 @@
+"""Cuts the power of a narrowgate, on paper (attack_189_power_cut): nothing acknowledged may be missing
+afterwards, nothing there twice.
+
+tests/run power-cut                              200 cuts, about two minutes
+tests/run power-cut --binaries target/release --cuts 1000 --seconds 10
+
+The real server runs under strace while a fleet reports and devices are created. From the trace of its system
+calls the disk is rebuilt as it may be after a loss of power at many moments: after what fsync had made sure,
+with none, all or any part of the rest. On each such disk the server is started; it has to get ready, and its
+files are compared with what was acknowledged until then. A kill -9 cannot show a missing fsync; this can.
+"""
+
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from lib import command_line, leave_nothing, load
+from lib.program import Failed, Gateway
+from lib.report import Report
+from power_cut.disk import CALLS, Disk, read_trace
+
+PRODUCT = "PowerCut"
+TRACE = ["strace", "-f", "-ttt", "-T", "-y", "-xx", "-s", "16777216"]
+SHARES = [0, 1, 0.5, 0.9, 0.1]
+
+
+def traced(trace):
+    """What a server is started behind to be traced. The tracer is its child: we have started the server."""
+    return [TRACE[0], "-D", *TRACE[1:], "-e", f"trace={CALLS}", "-o", trace]
+
+
+def record(gateway, binaries, options):
+    """Runs a fleet under strace. Returns the acknowledged steps: (time, kind, what), sorted by time."""
+    tracer = [*TRACE[:3], "-s", "256", "-e", "trace=write", "-o", f"{gateway.folder}/fleet.trace"]
+    fleet = ["--devices", options.devices, "--rate", options.rate, "--log", f"{gateway.folder}/fleet.log"]
+    fleet += ["--time-limit", options.seconds]
+    command = [*tracer, *load.command(binaries / "narrowgate-load", "fleet", gateway, PRODUCT, *fleet)]
+    steps = []
+    stop = threading.Event()
+
+    def create_devices():
+        for number in range(1000):
+            if stop.wait(0.3):
+                return
+            gateway.json("device", "create", "--product", PRODUCT, "--device-key", f"made-{number}")
+            steps.append((time.time(), "device", f"made-{number}"))
+
+    creator = threading.Thread(target=create_devices)
+    creator.start()
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    stop.set()
+    creator.join()
+    if not Path(f"{gateway.folder}/fleet.log").exists():
+        raise Failed(f"the fleet did not run: {done.stdout}{done.stderr}")
+    line = re.compile(r'^\d+ +(\d+\.\d+) .*write\(\d+, "([SA]) (\d+) (\d+)\\n"')
+    with open(f"{gateway.folder}/fleet.trace", encoding="latin-1") as lines:
+        for match in filter(None, map(line.match, lines)):
+            kind = "sent" if match[2] == "S" else "acknowledged"
+            steps.append((float(match[1]), kind, (int(match[3]), int(match[4]))))
+    return sorted(steps, key=lambda step: step[0])
+
+
+def wait_for_the_end_of(trace):
+    """strace writes on for a moment after the process that it watched has ended."""
+    size, deadline = -1, time.monotonic() + 30
+    while time.monotonic() < deadline and size != (size := Path(trace).stat().st_size):
+        time.sleep(0.5)
+
+
+def stored(data):
+    """Every report in the store as (device, number), with how often it is there; and the device keys."""
+    reports = Counter()
+    for file in sorted((data / "messages").glob("*.db")):
+        with sqlite3.connect(file) as connection:
+            for (points,) in connection.execute("SELECT points FROM messages"):
+                found = re.search(r'"d":(\d+).*?"n":(\d+)', points)
+                reports[(int(found[1]), int(found[2]))] += 1
+    with sqlite3.connect(data / "registry.db") as connection:
+        keys = {key for (key,) in connection.execute("SELECT device_key FROM devices")}
+        damage = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    return reports, keys, damage
+
+
+def check(gateway, steps, moment):
+    """Starts the server on a disk after the cut, and compares. Returns what is wrong, or None."""
+    try:
+        gateway.start()
+    except Failed as failed:
+        return f"the server does not start: {failed}"
+    gateway.kill()
+    reports, keys, damage = stored(gateway.data)
+    done = [step for step in steps if step[0] <= moment]
+    acknowledged = {what for _, kind, what in done if kind == "acknowledged"}
+    sent = {what for _, kind, what in steps if kind == "sent"}
+    made = {what for _, kind, what in done if kind == "device"}
+    wrong = []
+    if damage != "ok":
+        wrong.append(f"the registry is damaged: {damage}")
+    if missing := acknowledged - reports.keys():
+        wrong.append(f"{len(missing)} acknowledged and missing, such as {sorted(missing)[:3]}")
+    if twice := [what for what, count in reports.items() if count > 1]:
+        wrong.append(f"{len(twice)} stored twice, such as {twice[:3]}")
+    if foreign := reports.keys() - sent:
+        wrong.append(f"{len(foreign)} stored and never sent, such as {sorted(foreign)[:3]}")
+    if lost := made - keys:
+        wrong.append(f"devices that were created are missing: {sorted(lost)[:3]}")
+    return "; ".join(wrong) or None
+
+
+def moments(calls, count, dice):
+    """When to cut: right after calls that end an fsync, in the middle of calls, and anywhere."""
+    ends = [call.end for call in calls if call.name in ("fsync", "fdatasync")]
+    middles = [(call.begin + call.end) / 2 for call in calls]
+    first, last = calls[0].begin, calls[-1].end
+    picked = [dice.choice(ends) + 1e-7 for _ in range(count // 2)]
+    picked += [dice.choice(middles) for _ in range(count // 4)]
+    picked += [dice.uniform(first, last) for _ in range(count - len(picked))]
+    return sorted(picked)
+
+
+def prepare(gateway, binaries, options):
+    """Traces a server with its devices; returns the disk of before, the calls, and the acknowledged steps."""
+    gateway.start()
+    load.register(gateway, binaries / "narrowgate-load", PRODUCT, options.devices)
+    gateway.stop()
+    disk, trace = Disk(gateway.data), f"{gateway.folder}/server.trace"
+    gateway.start(before=traced(trace))
+    steps = record(gateway, binaries, options)
+    gateway.stop()
+    wait_for_the_end_of(trace)
+    calls = list(read_trace(trace))
+    syncs = sum(call.name in ("fsync", "fdatasync") for call in calls)
+    acknowledged = sum(kind == "acknowledged" for _, kind, _ in steps)
+    print(f"{len(calls)} calls, {syncs} of them fsync; {acknowledged} reports acknowledged", flush=True)
+    if acknowledged < options.seconds or syncs < options.seconds:
+        raise Failed(f"too little happened\n{gateway.log()}")
+    return disk, calls, steps
+
+
+def cut(gateway, disk, steps, what, moment, share, dice):
+    """One cut; returns what is wrong, with the place where the disk is kept for people."""
+    disk.cut(str(gateway.data), dice, share)
+    try:
+        wrong = check(gateway, steps, moment)
+        if wrong is None:
+            return []
+        kept = tempfile.mkdtemp(prefix=f"power-cut-{what}-", dir=leave_nothing.kept())
+        shutil.copytree(gateway.data, f"{kept}/data", ignore=shutil.ignore_patterns("*.sock"))
+        return [wrong, f"its disk: {kept}"]
+    finally:
+        shutil.rmtree(gateway.data)
+
+
+def main(arguments: list[str]) -> int:
+    """Reads the command line, traces, cuts, prints the count."""
+    parser = command_line.parser("power-cut", __doc__)
+    parser.add_argument(
+        "--binaries", help="folder of narrowgate and narrowgate-load; without it they are built"
+    )
+    parser.add_argument("--cuts", type=int, default=200)
+    parser.add_argument("--devices", type=int, default=20, help="devices that report")
+    parser.add_argument("--rate", type=int, default=200, help="reports per second, over all devices")
+    parser.add_argument("--seconds", type=int, default=6, help="how long is recorded")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args(arguments)
+    binaries = command_line.folder(parser, "--binaries", options.binaries)
+    print(f"seed {options.seed}", flush=True)
+    dice, report = random.Random(options.seed), Report()
+    gateway = Gateway(binaries / "narrowgate")
+    try:
+        disk, calls, steps = prepare(gateway, binaries, options)
+        gateway.data, place = gateway.folder / "cut", 0
+        for index, moment in enumerate(moments(calls, options.cuts, dice)):
+            while place < len(calls) and calls[place].end <= moment:
+                disk.feed(calls[place])
+                place += 1
+            share = SHARES[index % len(SHARES)]
+            faults = cut(gateway, disk, steps, index, moment, share, dice)
+            report.result(f"cut {index + 1} at {moment:.6f}, {share} of the rest arrived", faults)
+    finally:
+        gateway.remove()
+    return report.end()
