@@ -1,19 +1,12 @@
 //! How the platform reaches a shard: a command queue with a waker, and the counters as last published.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
-    time::Instant,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc,
 };
 
-use narrowgate_engine::{
-    event::ShardCommand,
-    shard::{Shard, stats::Stats},
-};
+use narrowgate_engine::{event::ShardCommand, shard::stats::Stats};
 
 /// What the driver's thread takes from other threads.
 pub(crate) enum Input {
@@ -60,11 +53,6 @@ pub struct ShardHandle {
 }
 
 impl ShardHandle {
-    /// The shard's number.
-    pub fn shard(&self) -> u16 {
-        self.shard
-    }
-
     /// Queues commands; they are taken in order. Commands to a shard that has stopped are dropped.
     pub fn send(&self, commands: Vec<ShardCommand>) {
         if !commands.is_empty() {
@@ -83,24 +71,6 @@ impl ShardHandle {
         self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A handle of a shard that no thread drives, and what is queued by it: for a caller who has the shard and calls
-    /// it himself, as a simulation does.
-    ///
-    /// # Errors
-    /// The operating system's: no more file descriptors.
-    pub fn undriven(shard: u16) -> io::Result<(Self, ShardInputs)> {
-        let poll = mio::Poll::new()?;
-        let (sender, receiver) = mpsc::channel();
-        let shared = Arc::new(Shared {
-            waker: mio::Waker::new(poll.registry(), mio::Token(0))?,
-            sleeping: AtomicBool::new(false),
-            queued: AtomicUsize::new(0),
-            stats: Mutex::default(),
-        });
-        let handle = Self { shard, inputs: sender, shared: Arc::clone(&shared) };
-        Ok((handle, ShardInputs { receiver, shared, _poll: poll }))
-    }
-
     pub(crate) fn input(&self, input: Input) {
         self.shared.queued.fetch_add(1, Ordering::SeqCst);
         if self.inputs.send(input).is_err() {
@@ -111,38 +81,5 @@ impl ShardHandle {
         {
             tracing::error!(shard = self.shard, %error, "cannot wake the shard");
         }
-    }
-}
-
-/// What was queued by a [`ShardHandle::undriven`].
-#[derive(Debug)]
-pub struct ShardInputs {
-    receiver: mpsc::Receiver<Input>,
-    shared: Arc<Shared>,
-    /// Keeps the waker in order, which nobody waits for.
-    _poll: mio::Poll,
-}
-
-impl ShardInputs {
-    /// Carries out everything that is queued. Returns whether the shard was told to stop.
-    pub fn apply(&mut self, now: Instant, shard: &mut Shard) -> bool {
-        while let Ok(input) = self.receiver.try_recv() {
-            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
-            match input {
-                Input::Commands(commands) => {
-                    commands.into_iter().for_each(|command| shard.handle_command(now, command));
-                }
-                Input::Quiesce(done) => done(),
-                #[cfg(feature = "test-hooks")]
-                Input::Advance { done, .. } => done(),
-                Input::Stop => return true,
-            }
-        }
-        false
-    }
-
-    /// Publishes the shard's counters, as [`ShardHandle::stats`] gives them.
-    pub fn publish(&self, shard: &mut Shard) {
-        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = shard.stats().clone();
     }
 }

@@ -10,3 +10,5 @@ pub mod driver;
 pub mod handle;
 mod mmsg;
 pub mod socket;
+#[cfg(feature = "test-support")]
+pub mod undriven;

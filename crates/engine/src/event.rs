@@ -174,21 +174,6 @@ pub enum CloseCause {
     Drained,
 }
 
-impl CloseCause {
-    /// Stable name, for metrics and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ByPeer => "by_peer",
-            Self::ByCommand => "by_command",
-            Self::Replaced => "replaced",
-            Self::Idle => "idle",
-            Self::Shed => "shed",
-            Self::Abuse => "abuse",
-            Self::Drained => "drained",
-        }
-    }
-}
-
 /// What the platform tells a shard.
 #[derive(Debug)]
 pub enum ShardCommand {

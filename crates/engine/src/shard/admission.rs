@@ -31,7 +31,7 @@ impl Default for AdmissionLimits {
 
 /// What to do with a ClientHello that holds a valid cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permit {
+pub(super) enum Permit {
     /// Go on.
     Yes,
     /// Go on, but end the handshake in this slot first: the address's oldest.
@@ -45,7 +45,7 @@ pub enum Permit {
 
 /// What is under way.
 #[derive(Debug, Default)]
-pub struct Admission {
+pub(super) struct Admission {
     /// Per address: the slots of its handshakes by the order in which they began.
     by_address: HashMap<IpAddr, BTreeMap<u64, u32>, foldhash::fast::RandomState>,
     /// Addresses by who makes room first: the last one.
@@ -53,7 +53,7 @@ pub struct Admission {
     total: usize,
     begun: u64,
     /// Key look-ups that wait for their answer.
-    pub lookups: usize,
+    pub(super) lookups: usize,
 }
 
 /// The number of an address's handshakes, then when the oldest of them began, then, to tell them apart, the address.
@@ -61,7 +61,7 @@ type Rank = (usize, Reverse<u64>, IpAddr);
 
 impl Admission {
     /// Whether one more handshake of this address may begin.
-    pub fn permit(&self, address: IpAddr, limits: &AdmissionLimits) -> Permit {
+    pub(super) fn permit(&self, address: IpAddr, limits: &AdmissionLimits) -> Permit {
         if self.lookups >= limits.lookups_max {
             return Permit::No;
         }
@@ -82,7 +82,7 @@ impl Admission {
     }
 
     /// Notes that a handshake began in `slot`; the number returned ends it again.
-    pub fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
+    pub(super) fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
         self.begun += 1;
         let address = group(address);
         let slots = self.by_address.entry(address).or_default();
@@ -94,7 +94,7 @@ impl Admission {
     }
 
     /// Notes that a handshake ended, in whichever way.
-    pub fn end(&mut self, address: IpAddr, begun: u64) {
+    pub(super) fn end(&mut self, address: IpAddr, begun: u64) {
         let address = group(address);
         let Some(slots) = self.by_address.get_mut(&address) else { return };
         self.by_rank.remove(&rank(address, slots));

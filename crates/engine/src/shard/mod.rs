@@ -14,9 +14,9 @@ mod question;
 mod requests;
 pub mod stats;
 pub mod stray;
-pub mod table;
+mod table;
 mod timers;
-pub mod wheel;
+mod wheel;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -21,7 +21,7 @@ struct Entry {
 impl Outbox {
     /// Appends one datagram for `path`, written by `write` at the end of the buffer; nothing when it writes
     /// nothing.
-    pub fn push_with<R>(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    pub(super) fn push_with<R>(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let start = self.bytes.len() as u32;
         let result = write(&mut self.bytes);
         let end = self.bytes.len() as u32;

@@ -148,12 +148,12 @@ impl Stats {
     }
 
     /// Counts a record or handshake message that the DTLS layer dropped.
-    pub fn count_dtls(&mut self, discard: dtls::Discard) {
+    pub(super) fn count_dtls(&mut self, discard: dtls::Discard) {
         self.dtls_discards[discard as usize] += 1;
     }
 
     /// Counts a message that the CoAP layer dropped.
-    pub fn count_coap(&mut self, discard: coap::Discard) {
+    pub(super) fn count_coap(&mut self, discard: coap::Discard) {
         self.coap_discards[discard as usize] += 1;
     }
 

@@ -18,7 +18,7 @@ const PAGE: usize = 1024;
 
 /// Sessions by their id and by their route.
 #[derive(Debug)]
-pub struct Table<T> {
+pub(super) struct Table<T> {
     shard: u16,
     pages: Vec<Box<[Slot<T>]>>,
     free: Vec<u32>,
@@ -31,21 +31,21 @@ pub struct Table<T> {
 
 /// A session and the way to it.
 #[derive(Debug)]
-pub struct Row<T> {
+pub(super) struct Row<T> {
     path: Path,
     connection_id: Option<ConnectionId>,
     /// The session itself.
-    pub session: T,
+    pub(super) session: T,
 }
 
 impl<T> Row<T> {
     /// Where the peer is, and where it is heard.
-    pub fn path(&self) -> Path {
+    pub(super) fn path(&self) -> Path {
         self.path
     }
 
     /// What it is found by.
-    pub fn route(&self) -> Route {
+    pub(super) fn route(&self) -> Route {
         self.connection_id.map_or(Route::Peer(self.path), Route::ConnectionId)
     }
 
@@ -58,7 +58,7 @@ impl<T> Row<T> {
 }
 
 /// Bytes that the table takes for each session, beside the index.
-pub const fn slot_bytes<T>() -> usize {
+pub(super) const fn slot_bytes<T>() -> usize {
     size_of::<Slot<T>>()
 }
 
@@ -70,7 +70,7 @@ struct Slot<T> {
 
 impl<T> Table<T> {
     /// An empty table of this shard.
-    pub fn new(shard: u16) -> Self {
+    pub(super) fn new(shard: u16) -> Self {
         Self {
             shard,
             pages: Vec::new(),
@@ -83,18 +83,18 @@ impl<T> Table<T> {
     }
 
     /// Number of sessions.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.by_route.len()
-    }
-
-    /// Whether there is no session.
-    pub fn is_empty(&self) -> bool {
-        self.by_route.is_empty()
     }
 
     /// Adds a session whose peer is at `path`, found by its Connection ID if it has one, else by the path. The caller
     /// has removed an older one of the same route.
-    pub fn insert(&mut self, path: Path, connection_id: Option<ConnectionId>, session: T) -> SessionId {
+    pub(super) fn insert(
+        &mut self,
+        path: Path,
+        connection_id: Option<ConnectionId>,
+        session: T,
+    ) -> SessionId {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.used;
             if index as usize == self.pages.len() * PAGE {
@@ -118,7 +118,7 @@ impl<T> Table<T> {
     }
 
     /// The session of a route.
-    pub fn find(&self, route: &Route) -> Option<SessionId> {
+    pub(super) fn find(&self, route: &Route) -> Option<SessionId> {
         let hash = self.hasher.hash_one(route);
         let has_route = |&index: &u32| row_in(&self.pages, index).is_some_and(|row| row.has_route(route));
         let index = *self.by_route.find(hash, has_route)?;
@@ -127,7 +127,7 @@ impl<T> Table<T> {
     }
 
     /// The session of this id, unless it has ended.
-    pub fn at(&mut self, id: SessionId) -> Option<&mut Row<T>> {
+    pub(super) fn at(&mut self, id: SessionId) -> Option<&mut Row<T>> {
         let slot = self.pages.get_mut(id.slot as usize / PAGE)?.get_mut(id.slot as usize % PAGE)?;
         if slot.generation != id.generation || self.shard != id.shard {
             return None;
@@ -136,7 +136,7 @@ impl<T> Table<T> {
     }
 
     /// Removes and returns the session of this id.
-    pub fn take(&mut self, id: SessionId) -> Option<Row<T>> {
+    pub(super) fn take(&mut self, id: SessionId) -> Option<Row<T>> {
         let route = self.at(id)?.route();
         let hash = self.hasher.hash_one(route);
         if let Ok(entry) = self.by_route.find_entry(hash, |&other| other == id.slot) {
@@ -148,7 +148,7 @@ impl<T> Table<T> {
 
     /// The session with the least key of the next few behind the hand: an approximation of the oldest that costs the
     /// same for a million sessions.
-    pub fn shed_candidate<K: Ord>(&mut self, key: impl Fn(&T) -> K) -> Option<SessionId> {
+    pub(super) fn shed_candidate<K: Ord>(&mut self, key: impl Fn(&T) -> K) -> Option<SessionId> {
         const LOOKED_AT: usize = 32;
         let mut best: Option<(K, SessionId)> = None;
         let mut looked_at = 0;
@@ -169,7 +169,7 @@ impl<T> Table<T> {
     }
 
     /// All sessions, for a walk that ends the process (draining).
-    pub fn ids(&self) -> Vec<SessionId> {
+    pub(super) fn ids(&self) -> Vec<SessionId> {
         let slots = self.pages.iter().flat_map(|page| page.iter()).zip(0..self.used);
         let occupied = slots.filter(|(slot, _)| slot.row.is_some());
         occupied

@@ -9,27 +9,27 @@
 use std::time::{Duration, Instant};
 
 /// Length of a tick. Deadlines are rounded up to it, so a timer never fires early.
-pub const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 /// So many of them are a second.
-pub const TICKS_PER_SECOND: u64 = 1000 / TICK.as_millis() as u64;
+pub(super) const TICKS_PER_SECOND: u64 = 1000 / TICK.as_millis() as u64;
 
 /// log2 of the number of slots of each level: 2.56 s, 164 s, 2.9 h, 7.7 days.
 const LEVEL_BITS: [u32; 4] = [8, 6, 6, 6];
 
 /// What fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Index of the owner's slot.
-    pub slot: u32,
+    pub(super) slot: u32,
     /// Generation of the slot when it was armed.
-    pub generation: u32,
+    pub(super) generation: u32,
     /// The tick it was armed for: the owner ignores an entry for another tick than the one it waits for.
-    pub tick: u64,
+    pub(super) tick: u64,
 }
 
 /// The wheel.
 #[derive(Debug)]
-pub struct Wheel {
+pub(super) struct Wheel {
     start: Instant,
     /// Every tick before this one has fired.
     current: u64,
@@ -39,36 +39,31 @@ pub struct Wheel {
 
 impl Wheel {
     /// An empty wheel whose first tick is at `now`.
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         let level = |bits: u32| vec![Vec::new(); 1 << bits];
         Self { start: now, current: 0, levels: LEVEL_BITS.map(level), armed: 0 }
     }
 
     /// The tick at or after `deadline`.
-    pub fn tick_of(&self, deadline: Instant) -> u64 {
+    pub(super) fn tick_of(&self, deadline: Instant) -> u64 {
         let since_start = deadline.saturating_duration_since(self.start);
         since_start.as_secs() * TICKS_PER_SECOND
             + u64::from(since_start.subsec_nanos().div_ceil(TICK.subsec_nanos()))
     }
 
     /// Arms a timer for this tick; in the next one, where it is over.
-    pub fn arm(&mut self, tick: u64, slot: u32, generation: u32) {
+    pub(super) fn arm(&mut self, tick: u64, slot: u32, generation: u32) {
         self.armed += 1;
         self.place(Entry { slot, generation, tick });
     }
 
     /// Number of entries armed, stale ones included.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.armed
     }
 
-    /// Whether nothing is armed.
-    pub fn is_empty(&self) -> bool {
-        self.armed == 0
-    }
-
     /// When [`Wheel::advance`] has something to do next; may be early (a slot of a coarser level to be spread), never late.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         if self.armed == 0 {
             return None;
         }
@@ -81,7 +76,7 @@ impl Wheel {
     }
 
     /// Moves the wheel to `now` and appends what fired to `fired`.
-    pub fn advance(&mut self, now: Instant, fired: &mut Vec<Entry>) {
+    pub(super) fn advance(&mut self, now: Instant, fired: &mut Vec<Entry>) {
         let since_start = now.saturating_duration_since(self.start);
         let target = since_start.as_secs() * TICKS_PER_SECOND
             + u64::from(since_start.subsec_nanos() / TICK.subsec_nanos());
@@ -182,7 +177,7 @@ mod tests {
             assert_eq!((fired.len(), fired[0].slot, fired[0].generation), (1, slot, 7));
             assert!(at >= deadline, "{delay} ms fired early");
             assert!(at <= deadline + 2 * TICK, "{delay} ms fired {:?} late", at - deadline);
-            assert!(wheel.is_empty());
+            assert_eq!(wheel.len(), 0);
         }
     }
 

@@ -20,10 +20,7 @@ use narrowgate_engine::{
     event::ShardEvent,
     shard::{Shard, ShardConfig},
 };
-use narrowgate_engine_io::{
-    driver::EventSink,
-    handle::{ShardHandle, ShardInputs},
-};
+use narrowgate_engine_io::{driver::EventSink, handle::ShardHandle, undriven::ShardInputs};
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::device::DeviceState,
