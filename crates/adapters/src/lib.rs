@@ -6,7 +6,3 @@
 pub mod failpoint;
 pub mod memory;
 pub mod sqlite;
-
-mod former;
-mod latest;
-mod life;

@@ -30,6 +30,7 @@ use narrowgate_platform::{
     },
     paging::{Page, Part},
     ports::{DeviceQuery, HistoryQuery, Issued, Store, Write},
+    rules::issuing::NotIssued,
     secret::Secret,
     testing::{
         block_on,
@@ -133,7 +134,7 @@ fn fill(data: &Path) {
     append(&store, vec![report(offline, at(DAY + 3), r#"{"temp":3}"#), login(offline, at(DAY + 3))]);
     append(&store, vec![presence(offline, DeviceState::Offline, at(DAY + 4), "closed by the device")]);
     assert_eq!(issue(&store, issued, "an issued secret", at(DAY + 5)), Issued::Done);
-    assert_eq!(issue(&store, online, "not to be", at(DAY + 6)), Issued::AlreadyActivated);
+    assert_eq!(issue(&store, online, "not to be", at(DAY + 6)), Issued::Refused(NotIssued::AlreadyActivated));
     block_on(store.set_device_enabled(disabled, false, at(DAY + 7))).unwrap();
     block_on(store.reset_device(reset, Secret::new("a second secret".into()), at(DAY + 8))).unwrap();
     block_on(store.rename_device(online, "another name".into(), at(DAY + 9))).unwrap();

@@ -4,6 +4,7 @@ use narrowgate_adapters::memory::MemoryStore;
 use narrowgate_platform::{
     model::{log::Reason, product::DynamicActivation},
     ports::{Issued, Store},
+    rules::issuing::NotIssued,
     testing::{
         block_on,
         store::fixtures::{
@@ -32,7 +33,7 @@ fn attack_163_a_sweep_of_a_hundred_thousand_keys() {
         // Thirty a second: all keys within the hour.
         match issue(&store, id, "stolen", at(number as i64 / 30)) {
             Issued::Done => issued.push(number),
-            other => assert_eq!(other, Issued::QuotaExceeded),
+            other => assert_eq!(other, Issued::Refused(NotIssued::QuotaExceeded)),
         }
     }
     let quota = DynamicActivation::QUOTA_PER_HOUR as usize;

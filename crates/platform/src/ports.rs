@@ -12,12 +12,13 @@ use crate::{
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState, NewDevice},
-        log::{LogEntry, Reason},
+        log::LogEntry,
         message::{Message, PointValue},
         overview::{Overview, OverviewQuery},
         product::Product,
     },
     paging::{Page, Part, Place},
+    rules::issuing::NotIssued,
     secret::Secret,
 };
 
@@ -110,54 +111,12 @@ pub enum Written {
 }
 
 /// What became of a wish for a new secret (SecureMode 3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Issued {
     /// The new secret is durable; it is the device's only one.
     Done,
-    /// The device was activated: its secret is fixed (771).
-    AlreadyActivated,
-    /// Dynamic activation is off or over (770).
-    DynamicActivationOff,
-    /// The product's quota of this hour is used up.
-    QuotaExceeded,
-    /// The device is gone or disabled (723).
-    DeviceUnavailable,
-    /// Its product is disabled (723).
-    ProductUnavailable,
-}
-
-impl Issued {
-    /// What a refusal tells people: the same words in the device's log as for those who listen.
-    pub fn detail(&self) -> &'static str {
-        match self {
-            Self::Done => "a secret was issued",
-            Self::AlreadyActivated => {
-                "the device has logged in with its secret, which is fixed since then; \
-                 reset the device to activate it anew"
-            }
-            Self::DynamicActivationOff => {
-                "dynamic activation of the product is off or over; switch it on, or give the device its \
-                 secret in another way"
-            }
-            Self::QuotaExceeded => {
-                "the product's secrets of this hour are used up; raise the quota if this is no attack"
-            }
-            Self::DeviceUnavailable => "the device is gone or switched off",
-            Self::ProductUnavailable => "the product is switched off",
-        }
-    }
-
-    /// The reason and the protocol's number of a refusal, likewise; `None` where a secret was issued.
-    pub fn refusal(&self) -> Option<(Reason, Option<u16>)> {
-        match self {
-            Self::Done => None,
-            Self::AlreadyActivated => Some((Reason::AlreadyActivated, Some(771))),
-            Self::DynamicActivationOff => Some((Reason::DynamicActivationOff, Some(770))),
-            Self::QuotaExceeded => Some((Reason::RateLimited, None)),
-            Self::DeviceUnavailable => Some((Reason::DeviceDisabled, Some(723))),
-            Self::ProductUnavailable => Some((Reason::ProductDisabled, Some(723))),
-        }
-    }
+    /// It keeps the one that it has; [`NotIssued::refusal`] stands in the device's log.
+    Refused(NotIssued),
 }
 
 /// Which devices to list.

@@ -26,7 +26,7 @@ pub fn identity(data: &[u8]) {
     assert_eq!(parsed.is_ok(), is_good(data), "{parsed:?}");
     match &parsed {
         Ok(identity) => assert_eq!(identity.to_string().as_bytes(), data, "written again it is the same"),
-        Err(fault) => assert!(fault.detail.len() < 250, "{}", fault.detail),
+        Err(fault) => assert!(fault.refusal.detail.len() < 250, "{}", fault.refusal.detail),
     }
     LOOKUPS.with(|lookups| {
         let lookups = lookups.get_or_init(lookups_of_all_kinds);
@@ -46,9 +46,9 @@ pub fn identity(data: &[u8]) {
                 assert_eq!(secret.expose(), expected);
             }
             (Decision::Admit { .. }, Err(_)) => panic!("a malformed identity is let in"),
-            (Decision::Refuse { detail, .. }, _) => {
+            (Decision::Refuse { refusal, .. }, _) => {
                 assert!(parsed.is_err() || choice < 5, "who is known and switched on is let in");
-                assert!(detail.len() < 600);
+                assert!(refusal.detail.len() < 600);
             }
         }
     });

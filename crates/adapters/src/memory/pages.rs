@@ -12,10 +12,10 @@ use narrowgate_platform::{
     },
     paging::{Collector, Page, Part, Place},
     ports::HistoryQuery,
+    rules::latest::for_each_point,
 };
 
 use super::state::{Report, State};
-use crate::latest::for_each_point;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;

@@ -18,15 +18,16 @@ use narrowgate_platform::{
         DeviceQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, SimilarNames, StoreError,
         UNKNOWN_REFUSALS_MAX, Write, Written,
     },
+    rules::{
+        former::FormerSecrets,
+        issuing::{IssueCase, NotIssued, clock_hour},
+        latest::LatestPoints,
+        life::{Life, SWITCHED_OFF},
+    },
     secret::Secret,
 };
 
 use super::device_log::DeviceLog;
-use crate::{
-    former::FormerSecrets,
-    latest::LatestPoints,
-    life::{self, IssueCase, Life},
-};
 
 /// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest values.
 pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
@@ -171,9 +172,9 @@ impl State {
             row.note_presence(at, DeviceState::Online, "login".to_owned());
         }
         if step.activated {
-            row.note(LogEntry { peer: Some(peer.clone()), ..life::entry(device, at, LogEvent::Activated) });
+            row.note(LogEntry { peer: Some(peer.clone()), ..LogEntry::new(device, at, LogEvent::Activated) });
         }
-        row.note(LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::Login) });
+        row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::Login) });
         if step.activated { Written::Activated } else { Written::Done }
     }
 
@@ -188,7 +189,7 @@ impl State {
         }
         row.life = Life { enabled: row.life.enabled, ..life };
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
-        row.note(LogEntry { detail: Some(cause.clone()), ..life::entry(device, at, event) });
+        row.note(LogEntry { detail: Some(cause.clone()), ..LogEntry::new(device, at, event) });
         row.note_presence(at, state, cause);
         Written::Done
     }
@@ -222,12 +223,12 @@ impl State {
         peer: String,
     ) -> Issued {
         let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
-            return Issued::DeviceUnavailable;
+            return Issued::Refused(NotIssued::DeviceUnavailable);
         };
         let Some(ProductRow { product, issued }) = &mut self.products[row.product] else {
-            return Issued::DeviceUnavailable;
+            return Issued::Refused(NotIssued::DeviceUnavailable);
         };
-        let hour = life::clock_hour(at);
+        let hour = clock_hour(at);
         let issued_this_hour = if issued.0 == hour { issued.1 } else { 0 };
         let case = IssueCase {
             device_enabled: row.life.enabled,
@@ -237,14 +238,14 @@ impl State {
             issued_this_hour,
             at,
         };
-        if let Err(refusal) = case.permit() {
-            self.note(refusal.entry(device, at, peer));
-            return refusal.outcome;
+        if let Err(why) = case.permit() {
+            self.note(LogEntry::refused(device, at, peer, why.refusal()));
+            return Issued::Refused(why);
         }
         *issued = (hour, issued_this_hour + 1);
         self.former.note(device, mem::replace(&mut row.secret, secret));
         row.life.secret_version += 1;
-        row.note(LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::SecretIssued) });
+        row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::SecretIssued) });
         Issued::Done
     }
 
@@ -330,14 +331,14 @@ impl State {
             asset_id: new.asset_id.into(),
             name: new.name.into(),
             secret: new.device_secret,
-            life: Life::new(),
+            life: Life::default(),
             created: at,
             latest: LatestPoints::default(),
             messages: VecDeque::new(),
             log: DeviceLog::default(),
             presence: VecDeque::new(),
         });
-        row.note(life::entry(id, at, LogEvent::Created));
+        row.note(LogEntry::new(id, at, LogEvent::Created));
         let device = self.shown(&row);
         self.devices.push(Some(row));
         Ok(device)
@@ -379,7 +380,7 @@ impl State {
         at: UnixMillis,
     ) -> Result<Device, StoreError> {
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
-        row.note(life::renamed_entry(device, at, &row.name, &name));
+        row.note(LogEntry::renamed(device, at, &row.name, &name));
         row.name = name.into();
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
@@ -392,12 +393,12 @@ impl State {
     ) -> Result<Device, StoreError> {
         // In one step, so that no crash leaves a device online that may not be.
         if !enabled {
-            self.presence(device, DeviceState::Offline, at, life::SWITCHED_OFF.to_owned());
+            self.presence(device, DeviceState::Offline, at, SWITCHED_OFF.to_owned());
         }
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         row.life.enabled = enabled;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
-        row.note(life::entry(device, at, event));
+        row.note(LogEntry::new(device, at, event));
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
@@ -413,7 +414,7 @@ impl State {
         }
         row.life.reset();
         let replaced = mem::replace(&mut row.secret, secret);
-        row.note(life::entry(device, at, LogEvent::Reset));
+        row.note(LogEntry::new(device, at, LogEvent::Reset));
         self.former.note(device, replaced);
         self.device_by_id(device).ok_or_else(|| missing(device))
     }

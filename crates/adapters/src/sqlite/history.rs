@@ -16,11 +16,11 @@ use narrowgate_platform::{
     model::message::PointValue,
     paging::{Collector, DamagedRows, Page, Place},
     ports::HistoryQuery,
+    rules::latest::for_each_point,
 };
 use rusqlite::{Connection, Row};
 
 use super::{day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, sum};
-use crate::latest::for_each_point;
 
 /// A report's place in the order of all: time, day of arrival, id.
 type Order = (i64, i64, i64);

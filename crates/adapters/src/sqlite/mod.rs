@@ -48,7 +48,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -70,6 +70,7 @@ use narrowgate_platform::{
         DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
         StoreError, Write, Written,
     },
+    rules::former::FormerSecrets,
     secret::Secret,
 };
 
@@ -89,7 +90,6 @@ pub use self::{
     lock::last_process,
     options::{SqliteOptions, Synchronous},
 };
-use crate::former::FormerSecrets;
 
 /// Values or log entries that one read gives at most, whatever it asks for.
 pub const VALUES_MAX: usize = 100_000;
@@ -111,7 +111,7 @@ struct Shared {
     key: Arc<DataKey>,
     readers: Readers,
     pending: Pending,
-    former: Arc<FormerSecrets>,
+    former: Arc<Mutex<FormerSecrets>>,
     files: RwLock<BTreeMap<Day, TimeSpan>>,
     #[cfg(test)]
     faults: tests::Faults,
@@ -123,7 +123,7 @@ impl Shared {
         layout: Layout,
         key: Arc<DataKey>,
         readers: Readers,
-        former: Arc<FormerSecrets>,
+        former: Arc<Mutex<FormerSecrets>>,
     ) -> Self {
         Self {
             options,
@@ -257,7 +257,8 @@ impl Store for SqliteStore {
     }
 
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
-        Box::pin(std::future::ready(Ok(self.shared.former.of(device))))
+        let former = self.shared.former.lock().unwrap_or_else(PoisonError::into_inner).of(device);
+        Box::pin(std::future::ready(Ok(former)))
     }
 
     fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {

@@ -9,9 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use narrowgate_platform::ids::{DeviceId, UnixMillis};
-
-use crate::latest::LatestPoints;
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    rules::latest::LatestPoints,
+};
 
 /// News of one device.
 #[derive(Debug, Default, Clone, PartialEq)]

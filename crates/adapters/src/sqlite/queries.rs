@@ -11,7 +11,7 @@ use narrowgate_platform::{
     },
     paging::{Collector, Page, Part, Place},
     ports::{DeviceQuery, OnlineDevice, PresenceChange, SimilarNames},
-    rules::similar::find_ignoring_case,
+    rules::{latest::LatestPoints, similar::find_ignoring_case},
 };
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
@@ -29,7 +29,6 @@ use super::{
         sql,
     },
 };
-use crate::latest::LatestPoints;
 
 /// Devices on one page at most.
 const PAGE_MAX: usize = 1000;

@@ -9,6 +9,7 @@ use narrowgate_platform::{
         product::{DynamicActivation, Product},
     },
     ports::StoreError,
+    rules::latest::LatestPoints,
 };
 use rusqlite::{
     Connection, OptionalExtension, Row,
@@ -29,7 +30,6 @@ use super::{
     },
     sum,
 };
-use crate::latest::LatestPoints;
 
 /// A device with its product and the time when it was last heard. To be followed by a `WHERE`. A damaged reference
 /// to the product hides no device.

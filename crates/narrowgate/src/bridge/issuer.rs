@@ -11,7 +11,7 @@ use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
     ids::UnixMillis,
     ports::{Clock, Issued, Store},
-    rules::admission::Grant,
+    rules::{admission::Grant, refusal::Refusal},
     secret::Secret,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -143,9 +143,9 @@ impl Task {
             product_key: Some(grant.product_key.clone()),
             device_key: Some(grant.device_key.clone()),
             peer: Some(peer),
-            reason: refusal.map(|refusal| refusal.reason),
-            code: refusal.and_then(|refusal| refusal.code),
-            detail: refusal.map(|refusal| refusal.detail.clone()),
+            reason: refusal.and_then(|refusal| refusal.reason),
+            code: refusal.and_then(Refusal::code),
+            detail: refusal.map(|refusal| refusal.detail.clone().into_owned()),
             ..FeedEvent::new(at, event)
         });
     }

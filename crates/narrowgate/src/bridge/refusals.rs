@@ -3,6 +3,7 @@
 //! [`ENTRIES_PER_SOURCE_MAX`], refusals are only counted, and so are copies of one that an alert answers.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,7 +17,10 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::log::{LogEntry, LogEvent, Reason},
     ports::{Clock, Store, StoreError, Write, Written},
-    rules::identity::{IDENTITY_BYTES_MAX, Identity},
+    rules::{
+        identity::{IDENTITY_BYTES_MAX, Identity},
+        refusal::Refusal,
+    },
 };
 
 use super::{
@@ -33,7 +37,7 @@ const ENTRIES_PER_SOURCE_MAX: u32 = 50;
 const IDENTITY_CHARACTERS_MAX: usize = 128;
 
 /// One refusal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refused {
     /// Whose log it goes to.
     pub(super) device: Option<DeviceId>,
@@ -41,12 +45,15 @@ pub(super) struct Refused {
     pub(super) name: Option<DeviceName>,
     /// The identity as the peer gave it.
     pub(super) identity: Option<String>,
-    /// Why; `None` for breaches of the protocol that have no stable name.
-    pub(super) reason: Option<Reason>,
-    /// The protocol's number.
-    pub(super) code: Option<u16>,
-    /// Words for people.
-    pub(super) detail: String,
+    /// Why.
+    pub(super) refusal: Refusal,
+}
+
+impl Refused {
+    /// Of a peer of whom nothing else is known.
+    pub(super) fn by_stranger(refusal: Refusal) -> Self {
+        Self { device: None, name: None, identity: None, refusal }
+    }
 }
 
 /// See the module.
@@ -95,7 +102,7 @@ impl Refusals {
     pub(super) fn record_alert(&self, refused: Refused, peer: SocketAddr) {
         let now = super::monotonic();
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        if copies.has(peer, refused.reason, &refused.detail, now) {
+        if copies.has(peer, refused.refusal.reason, &refused.refusal.detail, now) {
             self.folded.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -132,7 +139,8 @@ impl Refusals {
     fn write(&self, event: LogEvent, name_of_event: &'static str, refused: Refused, peer: SocketAddr) {
         let time = self.clock.now();
         let peer = peer.to_string();
-        let Refused { device, name, identity, reason, code, detail } = refused;
+        let Refused { device, name, identity, refusal } = refused;
+        let (reason, code, detail) = (refusal.reason, refusal.code(), refusal.detail.into_owned());
         tracing::debug!(peer, ?reason, ?identity, detail, name_of_event);
         // Listeners see it in its place among what is committed, with the entry's time.
         let mut after = After::Nothing;
@@ -171,23 +179,21 @@ impl Refusals {
         failed: Box<FailedFinished>,
         store: Arc<dyn Store>,
     ) {
-        let refused = move |detail: String, identity: &Identity| Refused {
+        let refused = move |detail: Cow<'static, str>, identity: &Identity| Refused {
             device: Some(device),
             name: Some(identity.name.clone()),
             identity: Some(identity.to_string()),
-            reason: Some(Reason::WrongKey),
-            code: Some(742),
-            detail,
+            refusal: Refusal::new(Reason::WrongKey, detail),
         };
         let Some(place) = self.keys.admit(Origin::peer(peer.ip(), Some(device)), super::monotonic()) else {
-            return self.record(refused(diagnosis::NOT_EXAMINED.to_owned(), &identity), peer);
+            return self.record(refused(diagnosis::NOT_EXAMINED.into(), &identity), peer);
         };
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let named = identity.clone();
             let work = async move { diagnosis::of_wrong_key(&*store, &identity, device, &failed).await };
             let detail = diagnosis::aside(work).await;
-            let detail = detail.unwrap_or_else(|| diagnosis::NOT_EXAMINED.to_owned());
+            let detail = detail.map_or(diagnosis::NOT_EXAMINED.into(), Cow::Owned);
             this.record(refused(detail, &named), peer);
             drop(place);
         });
@@ -201,7 +207,7 @@ impl Refusals {
         peer: SocketAddr,
         store: &Arc<dyn Store>,
     ) {
-        let unknown = match (refused.reason, &refused.name) {
+        let unknown = match (refused.refusal.reason, &refused.name) {
             (Some(reason @ (Reason::ProductUnknown | Reason::DeviceUnknown)), Some(name)) => {
                 let place = self.names.admit(Origin::peer(peer.ip(), None), super::monotonic());
                 place.map(|place| (place, reason, name.clone()))
@@ -214,7 +220,7 @@ impl Refusals {
             let work = async move { diagnosis::of_unknown_name(&*store, reason, &name).await };
             let detail = diagnosis::aside(work).await.flatten();
             if let Some(detail) = detail {
-                refused.detail = detail;
+                refused.refusal.detail = detail.into();
             }
             this.record(refused, peer);
             drop(place);
@@ -251,9 +257,7 @@ pub(super) fn of_key_exchange(rejected: &RejectedKeyExchange) -> Refused {
     };
     Refused {
         identity: Some(shown_identity(&rejected.identity)),
-        reason: Some(Reason::IdentityMalformed),
-        detail,
-        ..Refused::default()
+        ..Refused::by_stranger(Refusal::new(Reason::IdentityMalformed, detail))
     }
 }
 
@@ -263,7 +267,7 @@ pub(super) fn of_stray(stray: Stray) -> Refused {
         Stray::Tls | Stray::OtherVersions(_) => Reason::VersionUnsupported,
         Stray::PlainCoap | Stray::Http | Stray::Unknown(_) => Reason::NotDtls,
     };
-    Refused { reason: Some(reason), detail: stray.to_string(), ..Refused::default() }
+    Refused::by_stranger(Refusal::new(reason, stray.to_string()))
 }
 
 /// An identity as people may see it: lossy text of bounded length.

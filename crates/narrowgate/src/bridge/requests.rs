@@ -11,11 +11,11 @@ use std::{
 };
 
 use narrowgate_platform::{
-    device_api::{Refusal, Warning},
+    device_api::Warning,
     ids::DeviceName,
     model::log::Reason,
     ports::{StoreError, Written},
-    rules::admission::Grant,
+    rules::{admission::Grant, refusal::Refusal},
 };
 
 use super::refusals::{Refusals, Refused};
@@ -66,19 +66,18 @@ impl Requests {
     /// Counts and writes down a request that was refused.
     pub(super) fn refuse(&self, asker: &Asker, refusal: Refusal) {
         self.count(refusal.reason);
-        let Refusal { reason, code, detail } = refusal;
-        self.refusals.record_request(asker.grant.device, entry(asker, reason, code, detail), asker.peer);
+        self.refusals.record_request(asker.grant.device, entry(asker, refusal), asker.peer);
     }
 
     /// Writes down what was served and probably not meant; returns whether the limits permitted it.
     pub(super) fn warn(&self, asker: &Asker, warning: Warning) -> bool {
         let Warning { reason, detail } = warning;
-        self.refusals.warn(asker.grant.device, entry(asker, reason, None, detail), asker.peer)
+        self.refusals.warn(asker.grant.device, entry(asker, Refusal::new(reason, detail)), asker.peer)
     }
 
     /// Counts a request that was refused and is written down already.
-    pub(super) fn count(&self, reason: Reason) {
-        self.add(REASONS.iter().position(|(known, _)| *known == reason).unwrap_or(OTHER));
+    pub(super) fn count(&self, reason: Option<Reason>) {
+        self.add(REASONS.iter().position(|(known, _)| Some(*known) == reason).unwrap_or(OTHER));
     }
 
     /// Counts a request that is answered 5.03 because the store cannot read or write.
@@ -93,7 +92,7 @@ impl Requests {
             Ok(_) => {
                 let detail = "the device was switched off, reset or deleted while its report was under way; \
                               nothing was stored";
-                self.refuse(asker, Refusal::new(Reason::DeviceDisabled, Some(723), detail));
+                self.refuse(asker, Refusal::new(Reason::DeviceDisabled, detail));
             }
             Err(_) => self.count_unavailable(),
         }
@@ -110,10 +109,10 @@ impl Requests {
     }
 }
 
-fn entry(asker: &Asker, reason: Reason, code: Option<u16>, detail: String) -> Refused {
+fn entry(asker: &Asker, refusal: Refusal) -> Refused {
     let Grant { device, product_key, device_key, .. } = &*asker.grant;
     let name = DeviceName { product_key: product_key.clone(), device_key: device_key.clone() };
-    Refused { device: Some(*device), name: Some(name), identity: None, reason: Some(reason), code, detail }
+    Refused { device: Some(*device), name: Some(name), identity: None, refusal }
 }
 
 #[cfg(test)]

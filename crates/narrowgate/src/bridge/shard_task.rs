@@ -17,7 +17,7 @@ use std::{
 };
 
 use narrowgate_coap::{Code, Request, Response};
-use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, psk_from_secret};
+use narrowgate_dtls::{self as dtls, CipherSuite, FailedFinished, PskAnswer, psk_from_secret};
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action},
@@ -28,6 +28,7 @@ use narrowgate_platform::{
         admission::{Decision, Grant, decide},
         identity::{Identity, IdentityFault, SecureMode},
         names,
+        refusal::Refusal,
     },
 };
 use serde_json::value::RawValue;
@@ -268,13 +269,12 @@ impl ShardTask {
                     }
                     PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
                 }
-                Decision::Refuse { reason, code, device, detail } => {
+                Decision::Refuse { refusal, device } => {
                     let (name, is_well_formed) = match identity {
                         Ok(identity) => (Some(identity.name), true),
                         Err(fault) => (fault.name, false),
                     };
-                    let reason = Some(reason);
-                    let refused = Refused { device, name, identity: Some(shown), reason, code, detail };
+                    let refused = Refused { device, name, identity: Some(shown), refusal };
                     if is_well_formed {
                         // Not yet: a write or a look at names while the handshake runs could be felt by the
                         // peer, and a registered name causes none before the Finished.
@@ -415,14 +415,14 @@ impl ShardTask {
         }
     }
 
-    fn refused(&self, peer: SocketAddr, refusal: Refusal) {
-        let reason = match refusal {
-            Refusal::NoCommonCipherSuite(_) => Some(Reason::NoCommonCipherSuite),
-            Refusal::VersionUnsupported(_) => Some(Reason::VersionUnsupported),
-            _ => None,
+    fn refused(&self, peer: SocketAddr, refusal: dtls::Refusal) {
+        let detail = refusal.to_string();
+        let refusal = match refusal {
+            dtls::Refusal::NoCommonCipherSuite(_) => Refusal::new(Reason::NoCommonCipherSuite, detail),
+            dtls::Refusal::VersionUnsupported(_) => Refusal::new(Reason::VersionUnsupported, detail),
+            _ => Refusal::unnamed(detail),
         };
-        let refused = Refused { reason, detail: refusal.to_string(), ..Refused::default() };
-        self.core.refusals.record_alert(refused, peer);
+        self.core.refusals.record_alert(Refused::by_stranger(refusal), peer);
     }
 
     async fn request(&mut self, ticket: Ticket, request: &Request) {
@@ -444,7 +444,7 @@ impl ShardTask {
                 .commands
                 .push(ShardCommand::Respond { ticket, response: Response::new(Code::FORBIDDEN) });
             let detail = "the product was switched off while the device had a session";
-            let refusal = device_api::Refusal::new(Reason::ProductDisabled, Some(723), detail);
+            let refusal = Refusal::new(Reason::ProductDisabled, detail);
             self.core.requests.refuse(&asker, refusal);
             return;
         }
@@ -477,7 +477,7 @@ impl ShardTask {
     }
 
     /// A request that was answered by the shard alone.
-    fn refused_below(&self, session: SessionId, refusal: impl FnOnce() -> device_api::Refusal) {
+    fn refused_below(&self, session: SessionId, refusal: impl FnOnce() -> Refusal) {
         if let Some(known) = self.known(session) {
             self.core.requests.refuse(&known.asker(), refusal());
         }
@@ -563,10 +563,10 @@ fn take_back(
         core.presence.forget(grant.device, cause);
     }
     if superseded {
-        let detail = "the secret was replaced while the handshake was under way".to_owned();
+        let detail = "the secret was replaced while the handshake was under way";
+        let refusal = Refusal::new(Reason::WrongKey, detail);
         let (device, name) = (Some(grant.device), Some(name_of(grant)));
-        let reason = Some(Reason::WrongKey);
-        core.refusals.record(Refused { device, name, identity: None, reason, code: Some(742), detail }, peer);
+        core.refusals.record(Refused { device, name, identity: None, refusal }, peer);
     }
 }
 

@@ -11,8 +11,12 @@
 use narrowgate_coap::{Code, Response};
 use serde::Serialize;
 
-use super::Refusal;
-use crate::{ids::UnixMillis, ports::Issued, rules::admission::Grant, secret::Secret};
+use crate::{
+    ids::UnixMillis,
+    ports::Issued,
+    rules::{admission::Grant, issuing::NotIssued, refusal::Refusal},
+    secret::Secret,
+};
 
 /// A device's wish for its secret, kept until the store has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,19 +57,25 @@ struct Params<'a> {
 
 /// The answer for what the store said to the wish. `secret` is the one that it was asked to issue.
 pub fn issued(session: &Grant, wanted: &SecretWanted, outcome: &Issued, secret: &Secret) -> SecretAnswer {
-    let Some((reason, number)) = outcome.refusal() else {
-        return SecretAnswer { response: deliver(session, wanted, secret), refusal: None, done: true };
+    let why = match outcome {
+        Issued::Done => {
+            let response = deliver(session, wanted, secret);
+            return SecretAnswer { response, refusal: None, done: true };
+        }
+        Issued::Refused(why) => *why,
     };
-    let (response, done) = match outcome {
-        Issued::QuotaExceeded => {
+    let (response, done) = match why {
+        NotIssued::QuotaExceeded => {
             // RFC 8516, section 3: Max-Age says when it may work again.
             let response = Response::new(Code::TOO_MANY_REQUESTS);
             (response.max_age(seconds_to_next_hour(wanted.asked)), false)
         }
-        _ => (Response::new(Code::FORBIDDEN), true),
+        NotIssued::ProductUnavailable
+        | NotIssued::DeviceUnavailable
+        | NotIssued::AlreadyActivated
+        | NotIssued::DynamicActivationOff => (Response::new(Code::FORBIDDEN), true),
     };
-    let refusal = Refusal { reason, code: number, detail: outcome.detail().to_owned() };
-    SecretAnswer { response, refusal: Some(refusal), done }
+    SecretAnswer { response, refusal: Some(why.refusal()), done }
 }
 
 fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response {
@@ -133,17 +143,17 @@ mod tests {
     #[test]
     fn attack_158_every_refusal_has_its_code_and_reason() {
         for (outcome, code, reason, number, done) in [
-            (Issued::AlreadyActivated, Code::FORBIDDEN, Reason::AlreadyActivated, Some(771), true),
-            (Issued::DynamicActivationOff, Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770), true),
-            (Issued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
-            (Issued::ProductUnavailable, Code::FORBIDDEN, Reason::ProductDisabled, Some(723), true),
-            (Issued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
+            (NotIssued::AlreadyActivated, Code::FORBIDDEN, Reason::AlreadyActivated, Some(771), true),
+            (NotIssued::DynamicActivationOff, Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770), true),
+            (NotIssued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
+            (NotIssued::ProductUnavailable, Code::FORBIDDEN, Reason::ProductDisabled, Some(723), true),
+            (NotIssued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
         ] {
-            let answer = answer(&outcome, &session());
+            let answer = answer(&Issued::Refused(outcome), &session());
             let refusal = answer.refusal.expect("it is refused");
             assert_eq!(
-                (answer.response.code, refusal.reason, refusal.code, answer.done),
-                (code, reason, number, done)
+                (answer.response.code, refusal.reason, refusal.code(), answer.done),
+                (code, Some(reason), number, done)
             );
             assert!(answer.response.payload.is_empty());
         }
@@ -151,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_used_up_quota_says_when_the_next_hour_begins() {
-        let answer = answer(&Issued::QuotaExceeded, &session());
+        let answer = answer(&Issued::Refused(NotIssued::QuotaExceeded), &session());
         assert_eq!(answer.response.options.find_uint(OptionNumber::MAX_AGE), Some(50 * 60));
         assert_eq!(seconds_to_next_hour(UnixMillis(3_599_999)), 1);
         assert_eq!(seconds_to_next_hour(UnixMillis(3_600_000)), 3600);

@@ -4,24 +4,13 @@
 
 use narrowgate_coap::{Code, OptionNumber, Response};
 
-use crate::model::log::Reason;
+use crate::{model::log::Reason, rules::refusal::Refusal};
 
 /// An answer, and why it refuses the request if it does.
 #[derive(Debug)]
 pub struct Answer {
     response: Response,
     refusal: Option<Refusal>,
-}
-
-/// Why a request was refused, for the device's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The stable reason.
-    pub reason: Reason,
-    /// The protocol's number, where it has one.
-    pub code: Option<u16>,
-    /// Words for people.
-    pub detail: String,
 }
 
 /// What is done as it was asked, and was probably not meant so, for the device's log.
@@ -31,13 +20,6 @@ pub struct Warning {
     pub reason: Reason,
     /// Words for people.
     pub detail: String,
-}
-
-impl Refusal {
-    /// A refusal of a number that the protocol has, or of none.
-    pub fn new(reason: Reason, code: Option<u16>, detail: impl Into<String>) -> Self {
-        Self { reason, code, detail: detail.into() }
-    }
 }
 
 impl Answer {

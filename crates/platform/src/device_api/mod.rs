@@ -30,7 +30,7 @@ use narrowgate_coap::{Code, OptionNumber, Request, Response};
 
 pub use self::{
     activation::{SecretAnswer, SecretWanted, issued},
-    answer::{Answer, Refusal, Warning},
+    answer::{Answer, Warning},
     options::{answer_too_large, malformed, message_id_reused, refused_below},
 };
 use self::{
@@ -41,11 +41,22 @@ use crate::{
     ids::UnixMillis,
     model::{log::Reason, thing_model::ThingModel},
     ports::Write,
-    rules::{admission::Grant, identity::SecureMode},
+    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
 /// Longest body of a request, bytes; 4.13 with Size1 beyond it.
 pub const BODY_BYTES_MAX: usize = 10 * 1024;
+
+/// Numbers of refusals whose reason has none, or others (device protocol, section 9). Those of messages stand in
+/// [`envelope::MessageFault`].
+mod number {
+    /// The body of a request is too large.
+    pub(super) const TOO_LARGE: u16 = 1008;
+    /// The topic is not the session's to use.
+    pub(super) const TOPIC: u16 = 1009;
+    /// The method does not fit the topic.
+    pub(super) const METHOD: u16 = 1260;
+}
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -66,8 +77,8 @@ pub enum Action {
 }
 
 impl Action {
-    fn refuse(code: Code, reason: Reason, number: Option<u16>, detail: impl Into<String>) -> Self {
-        Self::Respond(Answer::refused(code, Refusal::new(reason, number, detail)))
+    fn refuse(code: Code, refusal: Refusal) -> Self {
+        Self::Respond(Answer::refused(code, refusal))
     }
 }
 
@@ -83,8 +94,8 @@ pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, no
         Err(why) => return no_topic(session, request, why),
     };
     if request.method != topic.method() {
-        let detail = path::wrong_method(request, topic);
-        return Action::refuse(Code::METHOD_NOT_ALLOWED, Reason::MethodWrong, Some(1260), detail);
+        let refusal = Refusal::new(Reason::MethodWrong, path::wrong_method(request, topic));
+        return Action::refuse(Code::METHOD_NOT_ALLOWED, refusal.with_number(number::METHOD));
     }
     if let Some(refused) = refuse_preconditions(request) {
         return Action::Respond(refused);
@@ -93,9 +104,10 @@ pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, no
         Topic::Login | Topic::ActivateInfoReply => Action::Respond(Answer::changed()),
         Topic::ActivateInfo => Action::refuse(
             Code::FORBIDDEN,
-            Reason::AlreadyActivated,
-            Some(771),
-            "the device asked for its secret in a session that proves that it has it",
+            Refusal::new(
+                Reason::AlreadyActivated,
+                "the device asked for its secret in a session that proves that it has it",
+            ),
         ),
         Topic::Points(_) if request.payload.len() > BODY_BYTES_MAX => too_large(request),
         Topic::Points(verb) => match accepted_format(request) {
@@ -107,7 +119,7 @@ pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, no
 
 fn too_large(request: &Request) -> Action {
     let detail = format!("the body has {} bytes; at most {BODY_BYTES_MAX} are taken", request.payload.len());
-    let refusal = Refusal::new(Reason::TooLarge, Some(1008), detail);
+    let refusal = Refusal::new(Reason::TooLarge, detail).with_number(number::TOO_LARGE);
     let size = (BODY_BYTES_MAX as u16).to_be_bytes();
     let refused = Answer::refused(Code::REQUEST_ENTITY_TOO_LARGE, refusal);
     Action::Respond(refused.option(OptionNumber::SIZE1, size))
@@ -130,7 +142,7 @@ fn handle_mode_3(
                 path::name_of(request.method),
                 path::shown(&request.path)
             );
-            return Action::refuse(Code::FORBIDDEN, Reason::TopicForeign, Some(1009), detail);
+            return forbidden_topic(detail);
         }
     }
     if let Some(refused) = refuse_preconditions(request) {
@@ -148,9 +160,14 @@ fn handle_mode_3(
 fn no_topic(session: &Grant, request: &Request, why: NoTopic) -> Action {
     let detail = path::no_topic(session, &request.path, why);
     match why {
-        NoTopic::Foreign => Action::refuse(Code::FORBIDDEN, Reason::TopicForeign, Some(1009), detail),
-        NoTopic::Unknown => Action::refuse(Code::NOT_FOUND, Reason::PathUnknown, None, detail),
+        NoTopic::Foreign => forbidden_topic(detail),
+        NoTopic::Unknown => Action::refuse(Code::NOT_FOUND, Refusal::new(Reason::PathUnknown, detail)),
     }
+}
+
+fn forbidden_topic(detail: String) -> Action {
+    let refusal = Refusal::new(Reason::TopicForeign, detail).with_number(number::TOPIC);
+    Action::refuse(Code::FORBIDDEN, refusal)
 }
 
 #[cfg(test)]

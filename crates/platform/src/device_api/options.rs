@@ -7,10 +7,10 @@ use narrowgate_coap::{
 };
 
 use super::{
-    answer::{Answer, Refusal, Warning},
+    answer::{Answer, Warning},
     path,
 };
-use crate::model::log::Reason;
+use crate::{model::log::Reason, rules::refusal::Refusal};
 
 /// The entry for a request that the CoAP layer answered by itself.
 pub fn refused_below(refused: &RefusedRequest) -> Refusal {
@@ -20,22 +20,22 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
         RequestFault::MethodUnknown => {
             let detail =
                 format!("{asked}: CoAP code {} is not a supported method; use POST or GET", refused.method);
-            Refusal::new(Reason::MethodWrong, None, detail)
+            Refusal::new(Reason::MethodWrong, detail)
         }
         RequestFault::Proxying(number) => {
             let detail = format!(
                 "{asked}: {} asks for a proxy, which this server is not; put the path into Uri-Path options",
                 option_name(number)
             );
-            Refusal::new(Reason::OptionUnsupported, None, detail)
+            Refusal::new(Reason::OptionUnsupported, detail)
         }
         RequestFault::Option { number, fault } => {
             let detail = format!("{asked}: {}", option_words(number, fault));
-            Refusal::new(Reason::OptionUnsupported, None, detail)
+            Refusal::new(Reason::OptionUnsupported, detail)
         }
         RequestFault::OptionsTooMany { allowed } => {
             let detail = format!("{asked}: the request has more than {allowed} options");
-            Refusal::new(Reason::OptionUnsupported, None, detail)
+            Refusal::new(Reason::OptionUnsupported, detail)
         }
     }
 }
@@ -65,11 +65,7 @@ pub fn malformed(fault: Discard) -> Refusal {
         }
         _ => "its code does not fit its type, or is of a reserved class",
     };
-    Refusal::new(
-        Reason::MessageMalformed,
-        None,
-        format!("a message is not CoAP (RFC 7252, section 3): {words}"),
-    )
+    Refusal::new(Reason::MessageMalformed, format!("a message is not CoAP (RFC 7252, section 3): {words}"))
 }
 
 /// The entry for a peer that does not count its messages.
@@ -88,7 +84,7 @@ pub fn answer_too_large(bytes: usize, bytes_max: usize) -> Refusal {
         "the answer has {bytes} bytes; a record of this session holds {bytes_max} \
          (by its max_fragment_length, or else by the size of a datagram); it was answered 5.00"
     );
-    Refusal::new(Reason::TooLarge, None, detail)
+    Refusal::new(Reason::TooLarge, detail)
 }
 
 /// Refuses a request with a precondition (RFC 7252, sections 5.10.8.1 and 5.10.8.2): no topic has an
@@ -97,7 +93,7 @@ pub(super) fn refuse_preconditions(request: &Request) -> Option<Answer> {
     let conditions = [OptionNumber::IF_MATCH, OptionNumber::IF_NONE_MATCH];
     let number = conditions.into_iter().find(|number| request.options.find(*number).is_some())?;
     let detail = format!("{} is a condition that no topic can meet; leave it out", option_name(number));
-    let refusal = Refusal::new(Reason::OptionUnsupported, None, detail);
+    let refusal = Refusal::new(Reason::OptionUnsupported, detail);
     Some(Answer::refused(Code::PRECONDITION_FAILED, refusal))
 }
 
@@ -112,7 +108,7 @@ pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
                  ask for that, or leave Accept out",
                 format_name(other)
             );
-            let refusal = Refusal::new(Reason::NotAcceptable, None, detail);
+            let refusal = Refusal::new(Reason::NotAcceptable, detail);
             // RFC 7252, section 5.10.4.
             Err(Answer::refused(Code::NOT_ACCEPTABLE, refusal))
         }
@@ -189,13 +185,14 @@ mod tests {
     fn detail(fault: RequestFault) -> (Reason, String) {
         let refused = RefusedRequest { method: Code::POST, path: UriPath::parse("/topic/a"), fault };
         let refusal = refused_below(&refused);
-        (refusal.reason, refusal.detail)
+        (refusal.reason.expect("it has a name"), refusal.detail.into_owned())
     }
 
     #[test]
     fn attack_028_an_answer_that_is_too_long_is_told_with_its_size_and_the_limit() {
-        let Refusal { reason, code, detail } = answer_too_large(609, 512);
-        assert_eq!((reason, code), (Reason::TooLarge, None));
+        let refusal = answer_too_large(609, 512);
+        assert_eq!((refusal.reason, refusal.code()), (Some(Reason::TooLarge), None));
+        let detail = refusal.detail;
         assert!(detail.contains("has 609 bytes; a record of this session holds 512"), "{detail}");
         assert!(detail.ends_with("it was answered 5.00"), "{detail}");
     }
@@ -256,7 +253,7 @@ mod tests {
             .filter(|fault| fault.is_malformed() || *fault == Discard::ResponseUnexpected)
         {
             let refusal = malformed(fault);
-            assert_eq!(refusal.reason, Reason::MessageMalformed);
+            assert_eq!(refusal.reason, Some(Reason::MessageMalformed));
             assert!(refusal.detail.len() < 200, "{}", refusal.detail);
         }
     }

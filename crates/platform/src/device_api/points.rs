@@ -91,7 +91,7 @@ pub(super) fn handle(
     now: UnixMillis,
     content_format: u16,
 ) -> Action {
-    let malformed = |code, detail| Action::refuse(code, Reason::BodyMalformed, None, detail);
+    let malformed = |code, detail| Action::refuse(code, Refusal::new(Reason::BodyMalformed, detail));
     if let Some(other) =
         request.content_format.filter(|format| !matches!(*format, format::JSON | format::TEXT_PLAIN))
     {
@@ -121,8 +121,8 @@ pub(super) fn handle(
             Action::Store { writes, response, warning }
         }
         Err(fault) => {
-            let (reason, code) = (fault.reason(), Some(fault.code));
-            let refusal = Refusal::new(reason, code, fault.detail());
+            let (reason, number) = (fault.reason(), fault.code);
+            let refusal = Refusal::new(reason, fault.detail()).with_number(number);
             Action::Respond(Answer::reply(content_format, reply, Some(refusal)))
         }
     }

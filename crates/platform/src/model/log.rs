@@ -2,7 +2,10 @@
 
 pub use narrowgate_api::log::{LogEvent, Reason};
 
-use crate::ids::{DeviceId, UnixMillis};
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    rules::refusal::Refusal,
+};
 
 /// One entry of a device's log, or of the log of refusals that belong to no known device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +20,55 @@ pub struct LogEntry {
     pub event: LogEvent,
     /// Why, for refusals and warnings.
     pub reason: Option<Reason>,
-    /// The protocol's number, where section 9 has one (770, 771, 723 …).
+    /// The protocol's number, where section 9 has one.
     pub code: Option<u16>,
     /// The peer's address and port.
     pub peer: Option<String>,
     /// Words for people: what is probably wrong and what to try.
     pub detail: Option<String>,
+}
+
+impl LogEntry {
+    /// An entry with nothing but time, device and event.
+    pub fn new(device: DeviceId, at: UnixMillis, event: LogEvent) -> Self {
+        Self {
+            time: at,
+            device: Some(device),
+            identity: None,
+            event,
+            reason: None,
+            code: None,
+            peer: None,
+            detail: None,
+        }
+    }
+
+    /// What a device's log says of a refusal.
+    pub fn refused(device: DeviceId, at: UnixMillis, peer: String, refusal: Refusal) -> Self {
+        Self {
+            reason: refusal.reason,
+            code: refusal.code(),
+            peer: Some(peer),
+            detail: Some(refusal.detail.into_owned()),
+            ..Self::new(device, at, LogEvent::Refused)
+        }
+    }
+
+    /// What a device's log says of its new name.
+    pub fn renamed(device: DeviceId, at: UnixMillis, from: &str, to: &str) -> Self {
+        let detail = Some(format!("from {from:?} to {to:?}"));
+        Self { detail, ..Self::new(device, at, LogEvent::Renamed) }
+    }
+
+    /// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its row,
+    /// where something was.
+    pub fn deleted(
+        (product_key, device_key): (&str, &str),
+        damage: Option<String>,
+        device: DeviceId,
+        at: UnixMillis,
+    ) -> Self {
+        let identity = Some(format!("{product_key}/{device_key}"));
+        Self { device: None, identity, detail: damage, ..Self::new(device, at, LogEvent::Deleted) }
+    }
 }

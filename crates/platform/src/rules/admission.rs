@@ -10,7 +10,10 @@ use crate::{
         credential::{CredentialLookup, Credentials},
         log::Reason,
     },
-    rules::identity::{Identity, IdentityFault, SecureMode},
+    rules::{
+        identity::{Identity, IdentityFault, SecureMode},
+        refusal::Refusal,
+    },
     secret::Secret,
 };
 
@@ -46,13 +49,9 @@ pub enum Decision {
     /// With the decoy key; the reason goes into the log.
     Refuse {
         /// Why.
-        reason: Reason,
-        /// The protocol's number, where it has one.
-        code: Option<u16>,
+        refusal: Refusal,
         /// Into whose log it goes, where the device is known.
         device: Option<DeviceId>,
-        /// Words for people.
-        detail: String,
     },
 }
 
@@ -63,15 +62,10 @@ pub fn decide(identity: &Result<Identity, IdentityFault>, lookup: Option<&Creden
         Some(CredentialLookup::Found(credentials)) => Some(&**credentials),
         _ => None,
     };
-    let refuse = |reason, code, detail| Decision::Refuse {
-        reason,
-        code,
-        device: found.map(|known| known.device),
-        detail,
-    };
+    let refuse = |refusal| Decision::Refuse { refusal, device: found.map(|known| known.device) };
     let identity = match identity {
         Ok(identity) => identity,
-        Err(fault) => return refuse(fault.reason, None, fault.detail.clone()),
+        Err(fault) => return refuse(fault.refusal.clone()),
     };
     let product_key = &identity.name.product_key;
     let device_key = &identity.name.device_key;
@@ -80,20 +74,19 @@ pub fn decide(identity: &Result<Identity, IdentityFault>, lookup: Option<&Creden
             let detail = format!(
                 "product {product_key} has no device {device_key}; register it, or check the device key"
             );
-            refuse(Reason::DeviceUnknown, Some(705), detail)
+            refuse(Refusal::new(Reason::DeviceUnknown, detail))
         } else {
-            refuse(
-                Reason::ProductUnknown,
-                None,
-                format!("there is no product {product_key}; check the product key"),
-            )
+            let detail = format!("there is no product {product_key}; check the product key");
+            refuse(Refusal::new(Reason::ProductUnknown, detail))
         };
     };
     if !credentials.product_enabled {
-        return refuse(Reason::ProductDisabled, Some(723), format!("product {product_key} is switched off"));
+        let detail = format!("product {product_key} is switched off");
+        return refuse(Refusal::new(Reason::ProductDisabled, detail));
     }
     if !credentials.device_enabled {
-        return refuse(Reason::DeviceDisabled, Some(723), format!("device {device_key} is switched off"));
+        let detail = format!("device {device_key} is switched off");
+        return refuse(Refusal::new(Reason::DeviceDisabled, detail));
     }
     admit(identity, credentials)
 }
@@ -189,12 +182,12 @@ mod tests {
             ("pk,dk,2,29", Some(CredentialLookup::DeviceUnknown), Reason::LifetimeOutOfRange, None, None),
         ] {
             let decision = decide(&Identity::parse(identity.as_bytes()), lookup.as_ref());
-            let Decision::Refuse { reason: given, code: given_code, device: given_device, detail } = decision
-            else {
+            let Decision::Refuse { refusal, device: given_device } = decision else {
                 panic!("{identity} {reason:?} is refused")
             };
-            assert_eq!((given, given_code, given_device), (reason, code, device), "{identity}: {detail}");
-            assert!(!detail.is_empty());
+            let given = (refusal.reason, refusal.code(), given_device);
+            assert_eq!(given, (Some(reason), code, device), "{identity}: {}", refusal.detail);
+            assert!(!refusal.detail.is_empty());
         }
     }
 }

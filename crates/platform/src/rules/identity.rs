@@ -8,7 +8,10 @@ use std::fmt;
 use crate::{
     ids::DeviceName,
     model::log::Reason,
-    rules::names::{self, IMPORTED_CHARACTERS_MAX},
+    rules::{
+        names::{self, IMPORTED_CHARACTERS_MAX},
+        refusal::Refusal,
+    },
 };
 
 /// Longest identity that can be valid, in bytes: two imported keys, three commas, the mode and five digits.
@@ -51,12 +54,11 @@ pub struct Identity {
 /// Why an identity is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityFault {
-    /// `IdentityMalformed`, `ModeUnknown` or `LifetimeOutOfRange`.
-    pub reason: Reason,
+    /// `IdentityMalformed`, `ModeUnknown` or `LifetimeOutOfRange`, in printable ASCII of about 150 characters at
+    /// most.
+    pub refusal: Refusal,
     /// The two keys, where they could be read: the refusal then belongs into the log of that device, if there is one.
     pub name: Option<DeviceName>,
-    /// Words for people; printable ASCII, at most about 150 characters.
-    pub detail: String,
 }
 
 impl Identity {
@@ -70,7 +72,7 @@ impl Identity {
             if name.is_some() {
                 detail += "; without blanks, line ends and NULs around its fields it would be good";
             }
-            IdentityFault { reason: Reason::IdentityMalformed, name, detail }
+            IdentityFault { refusal: Refusal::new(Reason::IdentityMalformed, detail), name }
         };
         let [product_key, device_key, mode, lifetime] = split(bytes).map_err(malformed)?;
         let mode = match mode {
@@ -98,7 +100,7 @@ impl Identity {
                 if bytes.starts_with(b"\"") && bytes.ends_with(b"\"") {
                     detail += "; the identity stands in quotation marks: send it without them";
                 }
-                Err(IdentityFault { reason, name: Some(name), detail })
+                Err(IdentityFault { refusal: Refusal::new(reason, detail), name: Some(name) })
             }
         }
     }
@@ -229,9 +231,19 @@ mod tests {
 
     use super::*;
 
+    /// What an identity is refused for.
+    #[derive(Debug)]
+    struct Fault {
+        reason: Reason,
+        name: Option<DeviceName>,
+        detail: String,
+    }
+
     #[track_caller]
-    fn refused(bytes: &[u8]) -> IdentityFault {
-        Identity::parse(bytes).expect_err("this identity is refused")
+    fn refused(bytes: &[u8]) -> Fault {
+        let IdentityFault { refusal, name } = Identity::parse(bytes).expect_err("it is refused");
+        let reason = refusal.reason.expect("a fault of an identity has a name");
+        Fault { reason, name, detail: refusal.detail.into_owned() }
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! The rules of the device protocol, each a pure function or a small machine: names, identities, who is let in,
-//! what a wrong key was probably meant to be, and when a device counts as online.
+//! who is issued a secret, what a refusal says, what a wrong key was probably meant to be, the life of a device,
+//! when it counts as online, and what is kept of its reports and its former secrets.
 
 pub mod admission;
+pub mod former;
 pub mod identity;
+pub mod issuing;
+pub mod latest;
+pub mod life;
 pub mod mistakes;
 pub mod names;
 pub mod presence;
 pub mod psk;
+pub mod refusal;
 pub mod similar;

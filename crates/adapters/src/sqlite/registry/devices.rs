@@ -7,6 +7,7 @@ use narrowgate_platform::{
         log::{LogEntry, LogEvent},
     },
     ports::StoreError,
+    rules::life::SWITCHED_OFF,
     secret::Secret,
 };
 use rusqlite::{OptionalExtension, params};
@@ -23,7 +24,6 @@ use super::{
     },
     Change, Registry, missing,
 };
-use crate::life;
 
 impl Registry {
     pub(in crate::sqlite) fn create_device(&self, new: &NewDevice, at: UnixMillis) -> Change<Device> {
@@ -60,7 +60,7 @@ impl Registry {
         };
         row.id = DeviceId(row.insert_numbered(&self.connection)?);
         let detail = self.take_trace_of_damage(&new.device_key)?;
-        self.note(&LogEntry { detail, ..life::entry(row.id, at, LogEvent::Created) })?;
+        self.note(&LogEntry { detail, ..LogEntry::new(row.id, at, LogEvent::Created) })?;
         Ok(Ok(rows::device(row, new.product_key.clone())))
     }
 
@@ -88,12 +88,12 @@ impl Registry {
         }
         // In one transaction, so that no crash leaves a device online that may not be.
         if !enabled {
-            self.presence(device, DeviceState::Offline, at, life::SWITCHED_OFF)?;
+            self.presence(device, DeviceState::Offline, at, SWITCHED_OFF)?;
         }
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
-        self.note(&life::entry(device, at, event))?;
+        self.note(&LogEntry::new(device, at, event))?;
         self.switches.remove(&device);
         self.shown(device)
     }
@@ -105,7 +105,7 @@ impl Registry {
         at: UnixMillis,
     ) -> Change<Device> {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
-        let entry = life::renamed_entry(device, at, &row.name, name);
+        let entry = LogEntry::renamed(device, at, &row.name, name);
         DEVICES.update(&["name"]).run(&self.connection, &DeviceRow { name: name.to_owned(), ..row })?;
         self.note(&entry)?;
         self.shown(device)
@@ -129,7 +129,7 @@ impl Registry {
         let row = self.put_life(row, &life)?;
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
-        self.note(&life::entry(device, at, LogEvent::Reset))?;
+        self.note(&LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)
     }
 

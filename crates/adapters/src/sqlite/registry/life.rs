@@ -9,6 +9,7 @@ use narrowgate_platform::{
         log::{LogEntry, LogEvent},
     },
     ports::Written,
+    rules::life::Life,
 };
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     },
     Registry, unless_damaged,
 };
-use crate::life::{self, Life};
 
 /// What changes in a device's life.
 static PUT: LazyLock<Update> = LazyLock::new(|| {
@@ -50,7 +50,7 @@ impl Registry {
         if step.came_online {
             self.note_presence(device, at, DeviceState::Online, "login")?;
         }
-        let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..life::entry(device, at, event) };
+        let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..LogEntry::new(device, at, event) };
         if step.activated {
             self.note(&entry(LogEvent::Activated))?;
         }
@@ -74,7 +74,7 @@ impl Registry {
         self.put_life(row, &life)?;
         self.note_presence(device, at, state, cause)?;
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
-        self.note(&LogEntry { detail: Some(cause.to_owned()), ..life::entry(device, at, event) })?;
+        self.note(&LogEntry { detail: Some(cause.to_owned()), ..LogEntry::new(device, at, event) })?;
         Ok(Written::Done)
     }
 

@@ -13,9 +13,12 @@ mod products;
 mod removal;
 mod secrets;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
-use narrowgate_platform::{ids::DeviceId, ports::StoreError};
+use narrowgate_platform::{ids::DeviceId, ports::StoreError, rules::former::FormerSecrets};
 use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::meta::{clock_day, key_check, set_key_check};
@@ -32,7 +35,6 @@ use super::{
     },
     sum,
 };
-use crate::former::FormerSecrets;
 
 /// `log.device` of entries that belong to no device; ids begin at 1.
 pub(super) const NOBODY: i64 = 0;
@@ -58,7 +60,7 @@ struct Limits {
 pub(super) struct Registry {
     connection: Connection,
     key: Arc<DataKey>,
-    former: Arc<FormerSecrets>,
+    former: Arc<Mutex<FormerSecrets>>,
     limits: Limits,
     /// Whether device and product are both switched on, for devices that exist.
     switches: HashMap<DeviceId, bool>,
@@ -69,7 +71,7 @@ impl Registry {
         layout: &Layout,
         options: &SqliteOptions,
         key: Arc<DataKey>,
-        former: Arc<FormerSecrets>,
+        former: Arc<Mutex<FormerSecrets>>,
     ) -> Result<Self, OpenError> {
         let connection = REGISTRY.connect(&layout.registry(), options)?;
         let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);

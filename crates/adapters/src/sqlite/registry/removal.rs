@@ -5,8 +5,11 @@
 //! delete such a row. Rows have sums of their own, indexes are made of them: the index is made anew, and the
 //! row goes.
 
+use std::sync::PoisonError;
+
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
+    model::log::LogEntry,
     ports::StoreError,
 };
 use rusqlite::{ErrorCode, OptionalExtension, Params, params};
@@ -18,7 +21,6 @@ use super::{
     },
     Change, Registry, missing,
 };
-use crate::life;
 
 /// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
 /// the writer does nothing else. One device has 11,500 rows by default, and always goes whole.
@@ -40,14 +42,14 @@ impl Registry {
             rows += self.take_away(table, sql, [device.0])?;
         }
         self.switches.remove(&device);
-        self.former.forget(device);
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).forget(device);
         let entry = match found {
-            Ok(gone) => life::deleted_entry((&gone.product_key, &gone.device_key), None, device, at),
+            Ok(gone) => LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at),
             Err(gone) => {
                 tracing::warn!(device_key = gone.device_key, what = gone.what, "a damaged device is deleted");
                 self.leave_trace_of_damage(&gone.device_key, at.0)?;
                 let product_key = gone.product_key.unwrap_or_default();
-                life::deleted_entry((&product_key, &gone.device_key), Some(gone.what), device, at)
+                LogEntry::deleted((&product_key, &gone.device_key), Some(gone.what), device, at)
             }
         };
         self.note(&entry)?;

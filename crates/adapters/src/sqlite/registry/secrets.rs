@@ -1,9 +1,12 @@
 //! The secrets of devices: dynamic activation, and what replaces one.
 
+use std::sync::PoisonError;
+
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::log::{LogEntry, LogEvent},
     ports::Issued,
+    rules::issuing::{IssueCase, NotIssued, clock_hour},
     secret::Secret,
 };
 
@@ -15,7 +18,6 @@ use super::{
     },
     Registry,
 };
-use crate::life::{self, IssueCase};
 
 impl Registry {
     pub(in crate::sqlite) fn issue_secret(
@@ -26,9 +28,9 @@ impl Registry {
         peer: String,
     ) -> rusqlite::Result<Issued> {
         let Some((row, product)) = self.device_and_product(device)? else {
-            return Ok(Issued::DeviceUnavailable);
+            return Ok(Issued::Refused(NotIssued::DeviceUnavailable));
         };
-        let hour = life::clock_hour(at);
+        let hour = clock_hour(at);
         let issued_this_hour = if product.issued_hour == hour { product.issued_count } else { 0 };
         let case = IssueCase {
             device_enabled: row.enabled,
@@ -38,14 +40,14 @@ impl Registry {
             issued_this_hour,
             at,
         };
-        if let Err(refusal) = case.permit() {
-            self.note(&refusal.entry(device, at, peer))?;
-            return Ok(refusal.outcome);
+        if let Err(why) = case.permit() {
+            self.note(&LogEntry::refused(device, at, peer, why.refusal()))?;
+            return Ok(Issued::Refused(why));
         }
         let counted = ProductRow { issued_hour: hour, issued_count: issued_this_hour + 1, ..product };
         PRODUCTS.update(&["issued_hour", "issued_count"]).run(&self.connection, &counted)?;
         self.replace_secret(row, secret)?;
-        self.note(&LogEntry { peer: Some(peer), ..life::entry(device, at, LogEvent::SecretIssued) })?;
+        self.note(&LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::SecretIssued) })?;
         Ok(Issued::Done)
     }
 
@@ -53,7 +55,7 @@ impl Registry {
         let sealed_row = SealedRow::Device(&row.asset_id);
         // Should the transaction fail, the list holds the present secret too, which does no harm.
         if let Ok(replaced) = self.key.open(sealed_row, &row.secret) {
-            self.former.note(row.id, replaced);
+            self.former.lock().unwrap_or_else(PoisonError::into_inner).note(row.id, replaced);
         }
         let secret = self.seal(sealed_row, secret)?;
         let replaced = DeviceRow { secret, secret_version: row.secret_version + 1, ..row };

@@ -5,7 +5,7 @@ use super::*;
 fn refused(action: Action) -> (Code, Reason, String) {
     let (response, refusal) = response(action);
     let refusal = refusal.expect("it is logged");
-    (response.code, refusal.reason, refusal.detail)
+    (response.code, refusal.reason.expect("it has a name"), refusal.detail.into_owned())
 }
 
 #[test]

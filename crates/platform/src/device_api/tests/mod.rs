@@ -49,7 +49,11 @@ fn response(action: Action) -> (Response, Option<Refusal>) {
 fn outcome(action: Action) -> (Code, Option<Reason>, Option<u16>) {
     let (response, refusal) = response(action);
     assert!(response.payload.is_empty(), "4.xx and empty answers have no payload");
-    (response.code, refusal.as_ref().map(|refusal| refusal.reason), refusal.and_then(|refusal| refusal.code))
+    (
+        response.code,
+        refusal.as_ref().and_then(|refusal| refusal.reason),
+        refusal.and_then(|refusal| refusal.code()),
+    )
 }
 
 /// The reports that are stored, and the reply.
@@ -75,8 +79,8 @@ fn fault(action: Action) -> (u64, String) {
     let message = reply["message"].as_str().expect("a fault has a message");
     let hint = refusal.detail.strip_prefix(message).expect("the log says what the device is told");
     assert!(hint.is_empty() || hint.starts_with("; "), "{}", refusal.detail);
-    assert_eq!(refusal.code.map(u64::from), reply["code"].as_u64());
-    (reply["code"].as_u64().expect("a number"), refusal.detail)
+    assert_eq!(refusal.code().map(u64::from), reply["code"].as_u64());
+    (reply["code"].as_u64().expect("a number"), refusal.detail.into_owned())
 }
 
 fn text(response: Response) -> String {

@@ -10,6 +10,7 @@ use crate::{
         product::{DynamicActivation, Product},
     },
     ports::{Issued, Store, Written},
+    rules::issuing::NotIssued,
     secret::Secret,
     testing::block_on,
 };
@@ -58,7 +59,7 @@ pub fn former_secrets_are_remembered_until_the_device_is_deleted(store: &dyn Sto
 pub fn an_activated_device_keeps_its_secret(store: &dyn Store) {
     let id = activating_device(store);
     write(store, login(id, at(1)));
-    assert_eq!(issue(store, id, "other", at(2)), Issued::AlreadyActivated);
+    assert_eq!(issue(store, id, "other", at(2)), Issued::Refused(NotIssued::AlreadyActivated));
     let found = credentials(store, "pk", "dk-1");
     assert_eq!((found.device_secret.expose(), found.secret_version), ("secret of dk-1", 1));
     let entry = &log(store, id)[0];
@@ -70,7 +71,7 @@ pub fn an_activated_device_keeps_its_secret(store: &dyn Store) {
 pub fn nothing_is_issued_while_dynamic_activation_is_off_or_over(store: &dyn Store) {
     block_on(store.create_product(product("pk"))).unwrap();
     let id = add_device(store, "pk", "dk-1").id;
-    assert_eq!(issue(store, id, "other", at(1)), Issued::DynamicActivationOff);
+    assert_eq!(issue(store, id, "other", at(1)), Issued::Refused(NotIssued::DynamicActivationOff));
 
     let until = |end| Product {
         dynamic_activation: DynamicActivation {
@@ -81,7 +82,7 @@ pub fn nothing_is_issued_while_dynamic_activation_is_off_or_over(store: &dyn Sto
         ..product("pk")
     };
     block_on(store.update_product(until(10))).unwrap();
-    assert_eq!(issue(store, id, "other", at(10)), Issued::DynamicActivationOff);
+    assert_eq!(issue(store, id, "other", at(10)), Issued::Refused(NotIssued::DynamicActivationOff));
     let entry = &log(store, id)[0];
     assert_eq!((entry.reason, entry.code), (Some(Reason::DynamicActivationOff), Some(770)));
     assert_eq!(credentials(store, "pk", "dk-1").secret_version, 1);
@@ -91,13 +92,13 @@ pub fn nothing_is_issued_while_dynamic_activation_is_off_or_over(store: &dyn Sto
 /// The switches, once more in the transaction.
 pub fn nothing_is_issued_to_missing_or_disabled_devices(store: &dyn Store) {
     let id = activating_device(store);
-    assert_eq!(issue(store, DeviceId(9999), "other", at(1)), Issued::DeviceUnavailable);
+    assert_eq!(issue(store, DeviceId(9999), "other", at(1)), Issued::Refused(NotIssued::DeviceUnavailable));
     block_on(store.set_device_enabled(id, false, at(1))).unwrap();
-    assert_eq!(issue(store, id, "other", at(2)), Issued::DeviceUnavailable);
+    assert_eq!(issue(store, id, "other", at(2)), Issued::Refused(NotIssued::DeviceUnavailable));
     assert_eq!(log(store, id)[0].reason, Some(Reason::DeviceDisabled));
     block_on(store.set_device_enabled(id, true, at(3))).unwrap();
     block_on(store.update_product(Product { enabled: false, ..activating_product("pk") })).unwrap();
-    assert_eq!(issue(store, id, "other", at(4)), Issued::ProductUnavailable);
+    assert_eq!(issue(store, id, "other", at(4)), Issued::Refused(NotIssued::ProductUnavailable));
     assert_eq!(log(store, id)[0].reason, Some(Reason::ProductDisabled));
     assert_eq!(credentials(store, "pk", "dk-1").secret_version, 1);
 }
@@ -114,11 +115,37 @@ pub fn the_quota_counts_per_product_and_hour(store: &dyn Store) {
     let other = add_device(store, "pk-other", "dk-c").id;
     assert_eq!(issue(store, a, "a1", at(3590)), Issued::Done);
     assert_eq!(issue(store, b, "b1", at(3591)), Issued::Done);
-    assert_eq!(issue(store, a, "a2", at(3592)), Issued::QuotaExceeded);
+    assert_eq!(issue(store, a, "a2", at(3592)), Issued::Refused(NotIssued::QuotaExceeded));
     assert_eq!(log(store, a)[0].reason, Some(Reason::RateLimited));
     assert_eq!(issue(store, other, "c1", at(3593)), Issued::Done);
     assert_eq!(issue(store, a, "a3", at(3600)), Issued::Done, "a new clock hour");
     assert_eq!(issue(store, b, "b2", at(3601)), Issued::Done);
-    assert_eq!(issue(store, b, "b3", at(3602)), Issued::QuotaExceeded);
+    assert_eq!(issue(store, b, "b3", at(3602)), Issued::Refused(NotIssued::QuotaExceeded));
     assert_eq!(credentials(store, "pk", "dk-b").device_secret.expose(), "b2");
+}
+
+/// One event, one reason, one text: what the device's log has is what [`NotIssued::refusal`] gives to listeners
+/// and to the metric, and the product's switch goes before the device's, as in a handshake.
+pub fn a_refusal_is_logged_with_the_words_that_listeners_get(store: &dyn Store) {
+    let id = activating_device(store);
+    let change = |product: Product| block_on(store.update_product(product)).unwrap();
+    let is_logged = |time, why: NotIssued| {
+        assert_eq!(issue(store, id, "other", at(time)), Issued::Refused(why));
+        let (entry, refusal) = (&log(store, id)[0], why.refusal());
+        assert_eq!((entry.event, entry.time), (LogEvent::Refused, at(time)), "{why:?}");
+        assert_eq!((entry.reason, entry.code), (refusal.reason, refusal.code()), "{why:?}");
+        assert_eq!(entry.detail.as_deref(), Some(&*refusal.detail));
+    };
+    let mut used_up = activating_product("pk");
+    used_up.dynamic_activation.quota_per_hour = 0;
+    change(used_up);
+    is_logged(1, NotIssued::QuotaExceeded);
+    change(product("pk"));
+    is_logged(2, NotIssued::DynamicActivationOff);
+    write(store, login(id, at(3)));
+    is_logged(4, NotIssued::AlreadyActivated);
+    block_on(store.set_device_enabled(id, false, at(5))).unwrap();
+    is_logged(6, NotIssued::DeviceUnavailable);
+    change(Product { enabled: false, ..product("pk") });
+    is_logged(7, NotIssued::ProductUnavailable);
 }

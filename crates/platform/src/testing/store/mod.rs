@@ -69,6 +69,7 @@ macro_rules! store_conformance {
                 nothing_is_issued_while_dynamic_activation_is_off_or_over
                 nothing_is_issued_to_missing_or_disabled_devices
                 the_quota_counts_per_product_and_hour
+                a_refusal_is_logged_with_the_words_that_listeners_get
             }
             messages {
                 latest_values_are_merged_point_by_point

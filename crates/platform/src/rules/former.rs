@@ -2,40 +2,32 @@
 //! device still uses. In memory only, so that whoever copies the store cannot read with them what was
 //! recorded before.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
-use narrowgate_platform::{ids::DeviceId, ports::FORMER_SECRETS_MAX, secret::Secret};
+use crate::{ids::DeviceId, ports::FORMER_SECRETS_MAX, secret::Secret};
 
 /// The newest [`FORMER_SECRETS_MAX`], oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct FormerSecrets(Mutex<VecDeque<(DeviceId, Secret)>>);
+pub struct FormerSecrets(VecDeque<(DeviceId, Secret)>);
 
 impl FormerSecrets {
     /// Notes that the device has another secret now.
-    pub(crate) fn note(&self, device: DeviceId, replaced: Secret) {
-        let mut list = self.list();
-        if list.len() >= FORMER_SECRETS_MAX {
-            list.pop_front();
+    pub fn note(&mut self, device: DeviceId, replaced: Secret) {
+        if self.0.len() >= FORMER_SECRETS_MAX {
+            self.0.pop_front();
         }
-        list.push_back((device, replaced));
+        self.0.push_back((device, replaced));
     }
 
     /// Those of a device, newest first.
-    pub(crate) fn of(&self, device: DeviceId) -> Vec<Secret> {
-        let list = self.list();
-        list.iter().rev().filter(|(owner, _)| *owner == device).map(|(_, secret)| secret.clone()).collect()
+    pub fn of(&self, device: DeviceId) -> Vec<Secret> {
+        let of_device = self.0.iter().rev().filter(|(owner, _)| *owner == device);
+        of_device.map(|(_, secret)| secret.clone()).collect()
     }
 
     /// The device is gone.
-    pub(crate) fn forget(&self, device: DeviceId) {
-        self.list().retain(|(owner, _)| *owner != device);
-    }
-
-    fn list(&self) -> MutexGuard<'_, VecDeque<(DeviceId, Secret)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn forget(&mut self, device: DeviceId) {
+        self.0.retain(|(owner, _)| *owner != device);
     }
 }
 
@@ -45,7 +37,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_and_a_deleted_device_has_none() {
-        let former = FormerSecrets::default();
+        let mut former = FormerSecrets::default();
         let secret = |number: usize| Secret::new(format!("secret-{number}"));
         for number in 0..=FORMER_SECRETS_MAX {
             former.note(DeviceId(number as i64 % 2), secret(number));

@@ -5,23 +5,24 @@
 
 use std::{borrow::Cow, fmt};
 
-use narrowgate_platform::{
-    ids::UnixMillis,
-    model::{json_text::JsonText, message::PointValue},
-};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
+use crate::{
+    ids::UnixMillis,
+    model::{json_text::JsonText, message::PointValue},
+};
+
 /// Points of a device whose latest value is kept. A thing model has some dozens; a device without a model could
 /// invent names without end.
-pub(crate) const POINTS_MAX: usize = 1024;
+pub const POINTS_MAX: usize = 1024;
 
 /// Latest values, sorted by point.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct LatestPoints(Vec<LatestValue>);
+pub struct LatestPoints(Vec<LatestValue>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct LatestValue {
@@ -33,12 +34,12 @@ struct LatestValue {
 
 impl LatestPoints {
     /// Folds in a report: for each of its points the newer time wins, and on equal times the report.
-    pub(crate) fn report(&mut self, points_json: &str, time: UnixMillis) {
+    pub fn report(&mut self, points_json: &str, time: UnixMillis) {
         for_each_point(points_json, |point, value| self.offer(point, value.get(), time));
     }
 
     /// Folds in `older`, what was kept before: on equal times it loses.
-    pub(crate) fn merge_older(&mut self, older: Self) {
+    pub fn merge_older(&mut self, older: Self) {
         for LatestValue { point, value, time } in older.0 {
             match self.find(&point) {
                 Ok(index) if self.0[index].time >= time => {}
@@ -48,7 +49,7 @@ impl LatestPoints {
     }
 
     /// The values for people, by point.
-    pub(crate) fn values(&self) -> Vec<PointValue> {
+    pub fn values(&self) -> Vec<PointValue> {
         let values = self.0.iter().map(|latest| PointValue {
             point: latest.point.to_string(),
             value: JsonText::new(&latest.value),
@@ -58,7 +59,7 @@ impl LatestPoints {
     }
 
     /// One line of JSON: `{"temp":{"time":1767225600000,"value":21.5}}`.
-    pub(crate) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let mut json = String::with_capacity(self.0.len() * 48 + 2);
         json.push('{');
         for (index, latest) in self.0.iter().enumerate() {
@@ -73,7 +74,7 @@ impl LatestPoints {
     }
 
     /// The reverse of [`Self::to_json`]; text of any other form gives fewer or no points.
-    pub(crate) fn from_json(json: &str) -> Self {
+    pub fn from_json(json: &str) -> Self {
         #[derive(Deserialize)]
         struct Stored<'a> {
             time: UnixMillis,
@@ -122,7 +123,7 @@ impl LatestPoints {
 
 /// Calls `each` with every member of a JSON object: the decoded name and the value as it was written. What is
 /// not an object has none.
-pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
+pub fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
     struct Members<F>(F);
 
     #[derive(Deserialize)]
@@ -144,10 +145,9 @@ pub(crate) fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue
     }
 
     let mut json = serde_json::Deserializer::from_str(points_json);
-    // The caller of the store has parsed it already, so an error means damage; what was readable counts.
-    if let Err(error) = json.deserialize_map(Members(each)) {
-        tracing::debug!(%error, "stored points are not a JSON object");
-    }
+    // Ignored: the caller of the store has parsed it already, so an error means damage, which a store finds by
+    // its own checksums. What was readable counts.
+    let _ = json.deserialize_map(Members(each));
 }
 
 #[cfg(test)]

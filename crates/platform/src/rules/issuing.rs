@@ -1,0 +1,141 @@
+//! Who is issued a secret of their own by dynamic activation, and what each refusal says (device protocol,
+//! section 3). The one table of these refusals: the device's log, those who listen and the metric have their
+//! words and reasons from [`NotIssued::refusal`].
+
+use crate::{
+    ids::UnixMillis,
+    model::{log::Reason, product::DynamicActivation},
+    rules::refusal::Refusal,
+};
+
+/// What a wish for a secret is judged by.
+#[derive(Debug)]
+pub struct IssueCase<'a> {
+    /// The device's own switch.
+    pub device_enabled: bool,
+    /// Its product's switch.
+    pub product_enabled: bool,
+    /// It has logged in with its own secret.
+    pub activated: bool,
+    /// The product's settings.
+    pub dynamic_activation: &'a DynamicActivation,
+    /// Secrets that the product issued in the clock hour of `at`.
+    pub issued_this_hour: u32,
+    /// When it is judged.
+    pub at: UnixMillis,
+}
+
+/// Why a secret is not issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotIssued {
+    /// The product is disabled.
+    ProductUnavailable,
+    /// The device is gone or disabled.
+    DeviceUnavailable,
+    /// The device was activated: its secret is fixed.
+    AlreadyActivated,
+    /// Dynamic activation is off or over.
+    DynamicActivationOff,
+    /// The product's quota of this hour is used up.
+    QuotaExceeded,
+}
+
+impl IssueCase<'_> {
+    /// Whether a secret may be issued.
+    ///
+    /// # Errors
+    ///
+    /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the product's first),
+    /// activation, dynamic activation and its end, quota.
+    pub fn permit(&self) -> Result<(), NotIssued> {
+        if !self.product_enabled {
+            return Err(NotIssued::ProductUnavailable);
+        }
+        if !self.device_enabled {
+            return Err(NotIssued::DeviceUnavailable);
+        }
+        if self.activated {
+            return Err(NotIssued::AlreadyActivated);
+        }
+        let over = self.dynamic_activation.ends_at.is_some_and(|end| self.at >= end);
+        if !self.dynamic_activation.enabled || over {
+            return Err(NotIssued::DynamicActivationOff);
+        }
+        if self.issued_this_hour >= self.dynamic_activation.quota_per_hour {
+            return Err(NotIssued::QuotaExceeded);
+        }
+        Ok(())
+    }
+}
+
+impl NotIssued {
+    /// What is said of it, wherever it is said.
+    pub fn refusal(self) -> Refusal {
+        let (reason, detail) = match self {
+            Self::ProductUnavailable => (Reason::ProductDisabled, "the product is switched off"),
+            Self::DeviceUnavailable => (Reason::DeviceDisabled, "the device is gone or switched off"),
+            Self::AlreadyActivated => (
+                Reason::AlreadyActivated,
+                "the device has logged in with its secret, which is fixed since then; \
+                 reset the device to activate it anew",
+            ),
+            Self::DynamicActivationOff => (
+                Reason::DynamicActivationOff,
+                "dynamic activation of the product is off or over; switch it on, or give the device its \
+                 secret in another way",
+            ),
+            Self::QuotaExceeded => (
+                Reason::RateLimited,
+                "the product's secrets of this hour are used up; raise the quota if this is no attack",
+            ),
+        };
+        Refusal::new(reason, detail)
+    }
+}
+
+/// The clock hour that `at` lies in, counted from 1970.
+pub fn clock_hour(at: UnixMillis) -> i64 {
+    at.0.div_euclid(3_600_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cause_that_holds_is_the_one_that_is_told() {
+        let settings = |enabled, ends_at: Option<i64>| DynamicActivation {
+            enabled,
+            ends_at: ends_at.map(UnixMillis),
+            quota_per_hour: 2,
+        };
+        let (on, off, over) = (settings(true, None), settings(false, None), settings(true, Some(9)));
+        for (product_enabled, device_enabled, activated, dynamic_activation, issued_this_hour, expected) in [
+            (true, true, false, &on, 1, Ok(())),
+            (true, true, false, &on, 2, Err(NotIssued::QuotaExceeded)),
+            (true, true, false, &over, 2, Err(NotIssued::DynamicActivationOff)),
+            (true, true, false, &off, 2, Err(NotIssued::DynamicActivationOff)),
+            (true, true, true, &off, 2, Err(NotIssued::AlreadyActivated)),
+            (true, false, true, &off, 2, Err(NotIssued::DeviceUnavailable)),
+            (false, false, true, &off, 2, Err(NotIssued::ProductUnavailable)),
+        ] {
+            let at = UnixMillis(9);
+            let case = IssueCase {
+                device_enabled,
+                product_enabled,
+                activated,
+                dynamic_activation,
+                issued_this_hour,
+                at,
+            };
+            assert_eq!(case.permit(), expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn clock_hours_change_at_the_full_hour_and_exist_before_1970() {
+        assert_eq!(clock_hour(UnixMillis(3_599_999)), 0);
+        assert_eq!(clock_hour(UnixMillis(3_600_000)), 1);
+        assert_eq!(clock_hour(UnixMillis(-1)), -1);
+    }
+}

@@ -1,0 +1,157 @@
+//! The life of a device: login, presence, reset (device protocol, section 4). A store reads a [`Life`], applies
+//! a step, and writes what the step says; a refused step changes nothing.
+
+use crate::{ids::UnixMillis, model::device::DeviceState, ports::Written};
+
+/// Why a device is offline that was switched off.
+pub const SWITCHED_OFF: &str = "disabled by an operator";
+
+/// What changes in a device's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// The device's own switch and its product's, both on.
+    pub enabled: bool,
+    /// Whether it is inactive, online or offline.
+    pub state: DeviceState,
+    /// Counts its secrets, from 1.
+    pub secret_version: u32,
+    /// First login.
+    pub active_time: Option<UnixMillis>,
+    /// Last change to online.
+    pub last_online_time: Option<UnixMillis>,
+    /// Last change to offline.
+    pub last_offline_time: Option<UnixMillis>,
+    /// Last time something authentic was heard.
+    pub last_seen_time: Option<UnixMillis>,
+    /// Lifetime of its last login, seconds.
+    pub lifetime_s: Option<u32>,
+}
+
+/// What a login did besides moving times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginStep {
+    /// It was the device's first.
+    pub activated: bool,
+    /// The device was not online before.
+    pub came_online: bool,
+}
+
+impl Default for Life {
+    /// As registered, with the first secret.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            state: DeviceState::Inactive,
+            secret_version: 1,
+            active_time: None,
+            last_online_time: None,
+            last_offline_time: None,
+            last_seen_time: None,
+            lifetime_s: None,
+        }
+    }
+}
+
+impl Life {
+    /// A mode-2 handshake was completed. `Err`: nothing changes, and why.
+    pub fn login(
+        &mut self,
+        at: UnixMillis,
+        lifetime_s: u32,
+        secret_version: u32,
+    ) -> Result<LoginStep, Written> {
+        if !self.enabled {
+            return Err(Written::DeviceUnavailable);
+        }
+        if self.secret_version != secret_version {
+            return Err(Written::SecretSuperseded);
+        }
+        let step = LoginStep {
+            activated: self.active_time.is_none(),
+            came_online: self.state != DeviceState::Online,
+        };
+        if step.activated {
+            self.active_time = Some(at);
+        }
+        if step.came_online {
+            self.state = DeviceState::Online;
+            self.last_online_time = Some(at);
+        }
+        self.last_seen_time = self.last_seen_time.max(Some(at));
+        self.lifetime_s = Some(lifetime_s);
+        Ok(step)
+    }
+
+    /// Heard again, or silent. `Ok(false)`: it was so already. `Err`: nothing changes, and why.
+    ///
+    /// A disabled device may only go offline, and one that never logged in (or was reset) has no presence.
+    pub fn presence(&mut self, state: DeviceState, at: UnixMillis) -> Result<bool, Written> {
+        if self.state == DeviceState::Inactive || (state != DeviceState::Offline && !self.enabled) {
+            return Err(Written::DeviceUnavailable);
+        }
+        match state {
+            DeviceState::Inactive => return Err(Written::DeviceUnavailable),
+            _ if state == self.state => return Ok(false),
+            DeviceState::Online => {
+                self.last_online_time = Some(at);
+                self.last_seen_time = self.last_seen_time.max(Some(at));
+            }
+            DeviceState::Offline => self.last_offline_time = Some(at),
+        }
+        self.state = state;
+        Ok(true)
+    }
+
+    /// Inactive again, with another secret.
+    pub fn reset(&mut self) {
+        *self = Self { enabled: self.enabled, secret_version: self.secret_version + 1, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DeviceState::{Inactive, Offline, Online};
+
+    fn life(state: DeviceState, enabled: bool) -> Life {
+        let active_time = (state != Inactive).then_some(UnixMillis(1));
+        Life { state, enabled, active_time, ..Life::default() }
+    }
+
+    #[test]
+    fn every_state_meets_every_step() {
+        const NONE: Result<bool, Written> = Err(Written::DeviceUnavailable);
+        let table = [
+            // state, enabled, login came online, presence(Online), presence(Offline)
+            (Inactive, true, Ok(true), NONE, NONE),
+            (Inactive, false, NONE, NONE, NONE),
+            (Online, true, Ok(false), Ok(false), Ok(true)),
+            (Online, false, NONE, NONE, Ok(true)),
+            (Offline, true, Ok(true), Ok(true), Ok(false)),
+            (Offline, false, NONE, NONE, Ok(false)),
+        ];
+        for (state, enabled, login, online, offline) in table {
+            let at = UnixMillis(9);
+            let step = life(state, enabled).login(at, 30, 1).map(|step| step.came_online);
+            assert_eq!(step, login, "{state:?} {enabled} login");
+            assert_eq!(life(state, enabled).presence(Online, at), online, "{state:?} {enabled} online");
+            assert_eq!(life(state, enabled).presence(Offline, at), offline, "{state:?} {enabled} offline");
+            assert_eq!(life(state, enabled).presence(Inactive, at), NONE, "{state:?} {enabled} inactive");
+        }
+    }
+
+    #[test]
+    fn a_refused_step_changes_nothing() {
+        let mut disabled = life(Online, false);
+        let before = disabled;
+        assert!(
+            disabled.login(UnixMillis(9), 30, 1).is_err()
+                && disabled.presence(Online, UnixMillis(9)).is_err()
+        );
+        assert_eq!(disabled, before);
+        let mut superseded = life(Online, true);
+        let before = superseded;
+        assert_eq!(superseded.login(UnixMillis(9), 30, 2), Err(Written::SecretSuperseded));
+        assert_eq!(superseded, before);
+    }
+}
