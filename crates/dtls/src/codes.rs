@@ -9,6 +9,8 @@ impl ContentType {
     pub(crate) const ALERT: Self = Self(21);
     pub(crate) const HANDSHAKE: Self = Self(22);
     pub(crate) const APPLICATION_DATA: Self = Self(23);
+    /// A record with a Connection ID (RFC 9146, section 4).
+    pub(crate) const TLS12_CID: Self = Self(25);
 
     /// Whether it is one of the four of TLS 1.2.
     pub(crate) const fn is_known(self) -> bool {

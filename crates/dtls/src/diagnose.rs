@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::message::finished::Pieces;
-use crate::record::RecordHeader;
+use crate::record::Layout;
 use crate::schedule::{Agreement, MasterSecret, Role};
 use crate::secret::Psk;
 
@@ -24,10 +24,10 @@ impl FailedFinished {
         let master = MasterSecret::derive(candidate, &self.agreement, &self.transcript_hash);
         let keys = master.expand(&self.agreement);
         let mut record = self.record.clone();
-        let Ok((header, fragment)) = RecordHeader::parse(&mut record) else {
+        let Ok((header, fragment)) = Layout::Plain.parse(&mut record) else {
             return false;
         };
-        let Ok(content) = keys.client.open(&header, fragment) else {
+        let Ok(content) = keys.client.open(Layout::Plain, &header, fragment) else {
             return false;
         };
         let expected = master.verify_data(Role::Client, &self.transcript_hash);

@@ -8,7 +8,7 @@ use crate::Random;
 use crate::codes::{AlertDescription, ContentType, Version, alert_level};
 use crate::limits;
 use crate::message::{MESSAGE_HEADER_BYTES, MessageHeader, finished};
-use crate::record::{HEADER_BYTES, put_plaintext};
+use crate::record::{Layout, put_plaintext};
 use crate::session::Session;
 use crate::wire::Reader;
 
@@ -86,7 +86,7 @@ impl Sender {
     }
 
     fn put_message(&mut self, message: &[u8]) {
-        let room = self.datagram_bytes_max - HEADER_BYTES;
+        let room = self.datagram_bytes_max - Layout::Plain.header_bytes();
         let chunk_max = room.min(self.fragment_bytes_max) - MESSAGE_HEADER_BYTES;
         let Ok((whole, body)) = MessageHeader::parse(&mut Reader::new(message)) else {
             debug_assert!(false, "our own message is well formed");
@@ -128,7 +128,7 @@ impl Sender {
     fn put_record(&mut self, content_type: ContentType, fragment: &[u8]) {
         let sequence = self.sequence;
         self.sequence += 1;
-        let datagram = self.datagram_for(HEADER_BYTES + fragment.len());
+        let datagram = self.datagram_for(Layout::Plain.header_bytes() + fragment.len());
         put_plaintext(datagram, content_type, Version::DTLS_1_2, sequence, fragment);
     }
 

@@ -64,7 +64,7 @@ pub use error::{PskError, SealError};
 pub use listener::{FrontDoor, Listener, hello_without_dtls_1_2};
 pub use message::client_hello::HelloId;
 pub use offered::{OfferedVersions, SuiteMismatch};
-pub use record::{DatagramKind, classify, split_record};
+pub use record::{DatagramKind, RECORD_HEADER_BYTES, RecordSeen, classify, records_seen, split_record};
 pub use refusal::{Missing, Refusal};
 pub use secret::{DecoySecret, Psk, psk_from_secret};
 pub use server::{HandshakeEvent, KeyExchangeFault, PskAnswer, RejectedKeyExchange, ServerHandshake};

@@ -22,7 +22,7 @@ use crate::limits;
 use crate::message::client_hello::{ClientHello, ClientHelloOffer, ClientHelloStart, HelloId};
 use crate::message::{MessageHeader, hello_verify};
 use crate::offered::{self, OfferedVersions};
-use crate::record::RecordHeader;
+use crate::record::Layout;
 use crate::refusal::Refusal;
 use crate::server::ServerHandshake;
 use crate::wire::Reader;
@@ -124,7 +124,7 @@ impl fmt::Debug for Listener {
 /// of DTLS 1.3 alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it.
 /// Costs little for any other.
 pub fn hello_without_dtls_1_2(datagram: &[u8]) -> Option<OfferedVersions> {
-    let (_, fragment) = RecordHeader::parse_first(datagram).ok()?;
+    let (_, fragment) = Layout::Plain.parse_first(datagram).ok()?;
     let (header, body) = MessageHeader::parse(&mut Reader::new(fragment)).ok()?;
     let mut reader = Reader::new(body);
     ClientHelloStart::read(&mut reader).ok()?;
@@ -152,7 +152,7 @@ pub(crate) struct FirstHello<'a> {
 
 impl<'a> FirstHello<'a> {
     pub(crate) fn parse(datagram: &'a [u8]) -> Result<Self, Discard> {
-        let (record, fragment) = RecordHeader::parse_first(datagram)?;
+        let (record, fragment) = Layout::Plain.parse_first(datagram)?;
         if record.content_type != ContentType::HANDSHAKE {
             return Err(Discard::NotClientHello);
         }

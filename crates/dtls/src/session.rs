@@ -17,7 +17,7 @@ use crate::discard::Discard;
 use crate::error::SealError;
 use crate::limits;
 use crate::message::{MessageHeader, finished};
-use crate::record::{RecordHeader, RecordNumber, put_plaintext};
+use crate::record::{Layout, RecordHeader, RecordNumber, put_plaintext};
 use crate::replay::ReplayWindow;
 use crate::schedule::{KeyPair, Role, VerifyData};
 use crate::suite::DirectionKeys;
@@ -96,7 +96,7 @@ impl Session {
             Role::Client => (client, server),
             Role::Server => (server, client),
         };
-        let fits = tx.plaintext_bytes_max(parameters.datagram_bytes_max);
+        let fits = tx.plaintext_bytes_max(Layout::Plain, parameters.datagram_bytes_max);
         let plaintext_bytes_max =
             fits.min(parameters.fragment_bytes_max).min(limits::PLAINTEXT_BYTES_MAX) as u16;
         Self {
@@ -179,7 +179,7 @@ impl Session {
         &mut self,
         record: &'a mut [u8],
     ) -> Result<(ContentType, &'a mut [u8]), Discard> {
-        let (header, fragment) = RecordHeader::parse(record)?;
+        let (header, fragment) = Layout::Plain.parse(record)?;
         if !header.content_type.is_known() {
             return Err(Discard::ContentType);
         }
@@ -195,7 +195,7 @@ impl Session {
         }
         let content = self
             .rx
-            .open(&header, fragment)
+            .open(Layout::Plain, &header, fragment)
             .inspect_err(|_| self.failed_opens = self.failed_opens.saturating_add(1))?;
         // RFC 6347 4.1.2.6: the window moves only after the record proved authentic.
         self.rx_window.mark(header.number.sequence);
@@ -238,7 +238,8 @@ impl Session {
         }
         self.tx_next += 1;
         let number = RecordNumber { epoch: EPOCH, sequence };
-        self.tx.seal(RecordHeader { content_type, version: Version::DTLS_1_2, number }, plaintext, rng, out);
+        let header = RecordHeader { content_type, version: Version::DTLS_1_2, number };
+        self.tx.seal(Layout::Plain, &header, plaintext, rng, out);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_dtls::{RecordSeen, records_seen};
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent};
 use narrowgate_platform::{
     ids::DeviceId,
@@ -301,13 +302,8 @@ impl Ledger {
 
     /// The server sends a datagram: its record numbers must rise within a session.
     pub fn transmitted(&mut self, to: SocketAddr, datagram: &[u8]) -> Checked {
-        let mut rest = datagram;
-        while let Some((header, after)) = rest.split_first_chunk::<13>() {
-            let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-            rest = after.get(length..).unwrap_or_default();
-            let number =
-                u64::from_be_bytes([0, 0, header[5], header[6], header[7], header[8], header[9], header[10]]);
-            if header[3..5] != [0, 1] || self.fresh.contains(&to) {
+        for RecordSeen { epoch, sequence: number, .. } in records_seen(datagram) {
+            if epoch != 1 || self.fresh.contains(&to) {
                 continue;
             }
             self.totals.records += 1;

@@ -11,7 +11,7 @@ use crate::message::finished::{self, Pieces};
 use crate::message::server_hello::ServerHello;
 use crate::message::{MessageHeader, hello_verify, key_exchange};
 use crate::reassembly::Message;
-use crate::record::{HEADER_BYTES, RecordHeader, split_record};
+use crate::record::{Layout, split_record};
 use crate::refusal::Refusal;
 use crate::schedule::{Agreement, MasterSecret, Role};
 use crate::session::{Session, SessionParameters};
@@ -30,10 +30,12 @@ impl ClientHandshake {
         let mut input = Input::default();
         let mut rest = datagram;
         while !rest.is_empty() {
-            let broken = if rest.len() < HEADER_BYTES { Discard::Short } else { Discard::RecordLength };
-            let Some((record, tail)) = split_record(rest) else {
-                input.dropped.get_or_insert(broken);
-                break;
+            let (record, tail) = match Layout::Plain.split(rest) {
+                Ok(split) => split,
+                Err(broken) => {
+                    input.dropped.get_or_insert(broken);
+                    break;
+                }
             };
             if let Err(reason) = self.handle_record(now, record, &mut input) {
                 input.dropped.get_or_insert(reason);
@@ -47,7 +49,7 @@ impl ClientHandshake {
         if matches!(self.state, State::Over) {
             return Err(Discard::HandshakeOver);
         }
-        let (header, fragment) = RecordHeader::parse(record)?;
+        let (header, fragment) = Layout::Plain.parse(record)?;
         if header.version != Version::DTLS_1_2 && header.version != Version::DTLS_1_0 {
             return Err(Discard::RecordVersion);
         }

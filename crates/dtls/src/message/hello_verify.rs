@@ -3,13 +3,13 @@
 use crate::codes::{ContentType, HandshakeType, Version};
 use crate::limits::COOKIE_BYTES;
 use crate::message::{MESSAGE_HEADER_BYTES, MessageHeader};
-use crate::record::{HEADER_BYTES, put_plaintext};
+use crate::record::{Layout, put_plaintext};
 use crate::wire::{Malformed, Reader};
 
 const BODY_BYTES: usize = 2 + 1 + COOKIE_BYTES;
 
 /// Bytes of the whole datagram: 44.
-pub(crate) const DATAGRAM_BYTES: usize = HEADER_BYTES + MESSAGE_HEADER_BYTES + BODY_BYTES;
+pub(crate) const DATAGRAM_BYTES: usize = Layout::Plain.header_bytes() + MESSAGE_HEADER_BYTES + BODY_BYTES;
 
 /// Appends the whole datagram. It repeats the record number of the ClientHello, and its message_seq (reported
 /// erratum 5186); its version is DTLS 1.0 whatever follows (RFC 6347 4.2.1).
@@ -41,6 +41,6 @@ mod tests {
         let mut datagram = Vec::new();
         put_datagram(&mut datagram, 9, 2, &[7; COOKIE_BYTES]);
         assert_eq!((datagram.len(), datagram[10], &datagram[17..19]), (44, 9, &[0, 2][..]));
-        assert_eq!(parse(&datagram[HEADER_BYTES + MESSAGE_HEADER_BYTES..]), Ok(&[7; COOKIE_BYTES][..]));
+        assert_eq!(parse(&datagram[DATAGRAM_BYTES - BODY_BYTES..]), Ok(&[7; COOKIE_BYTES][..]));
     }
 }

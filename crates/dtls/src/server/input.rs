@@ -17,7 +17,7 @@ use crate::message::server_hello::ServerHello;
 use crate::message::{MessageHeader, emit, finished, key_exchange};
 use crate::negotiation;
 use crate::reassembly::Message;
-use crate::record::{HEADER_BYTES, RecordHeader, split_record};
+use crate::record::{Layout, RecordHeader, split_record};
 use crate::refusal::Refusal;
 use crate::schedule::{Agreement, Role};
 use crate::transcript::Transcript;
@@ -52,9 +52,9 @@ impl ServerHandshake {
         }
         let mut rest = datagram;
         while !rest.is_empty() {
-            let broken = if rest.len() < HEADER_BYTES { Discard::Short } else { Discard::RecordLength };
-            let Some((record, tail)) = split_record(rest) else {
-                return input.note(Err(broken));
+            let (record, tail) = match Layout::Plain.split(rest) {
+                Ok(split) => split,
+                Err(broken) => return input.note(Err(broken)),
             };
             let outcome = self.handle_record(record, input);
             input.note(outcome);
@@ -66,7 +66,7 @@ impl ServerHandshake {
         if self.is_over() {
             return Err(Discard::HandshakeOver);
         }
-        let (header, fragment) = RecordHeader::parse(record)?;
+        let (header, fragment) = Layout::Plain.parse(record)?;
         if !header.content_type.is_known() {
             return Err(Discard::ContentType);
         }

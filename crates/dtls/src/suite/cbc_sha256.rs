@@ -17,7 +17,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::Random;
 use crate::discard::Discard;
-use crate::record::{HEADER_BYTES, RecordHeader};
+use crate::record::{Layout, RecordHeader};
 use crate::suite::lucky13::{check_padding, gather_mac, mac_of_secret_length};
 
 const BLOCK_BYTES: usize = 16;
@@ -70,6 +70,7 @@ impl CbcKeys {
     /// Appends the fragment.
     pub(super) fn seal(
         &self,
+        layout: Layout<'_>,
         header: &RecordHeader,
         content: &[u8],
         rng: &mut dyn Random,
@@ -81,7 +82,7 @@ impl CbcKeys {
         out.extend_from_slice(&iv);
         out.extend_from_slice(content);
         if self.order == CbcOrder::MacThenEncrypt {
-            let mac = self.mac(&header.authenticated_data(content.len()), content);
+            let mac = self.mac(&layout.additional_data(header, content.len()), content);
             out.extend_from_slice(&mac);
         }
         let inner = start + BLOCK_BYTES;
@@ -90,7 +91,7 @@ impl CbcKeys {
         encrypt(&self.key, &iv, &mut out[inner..]);
         if self.order == CbcOrder::EncryptThenMac {
             let sealed = &out[start..];
-            let mac = self.mac(&header.authenticated_data(sealed.len()), sealed);
+            let mac = self.mac(&layout.additional_data(header, sealed.len()), sealed);
             out.extend_from_slice(&mac);
         }
     }
@@ -98,22 +99,24 @@ impl CbcKeys {
     /// Opens a fragment in place.
     pub(super) fn open<'a>(
         &self,
+        layout: Layout<'_>,
         header: &RecordHeader,
         fragment: &'a mut [u8],
     ) -> Result<&'a mut [u8], Discard> {
         match self.order {
-            CbcOrder::EncryptThenMac => self.open_encrypt_then_mac(header, fragment),
-            CbcOrder::MacThenEncrypt => self.open_mac_then_encrypt(header, fragment),
+            CbcOrder::EncryptThenMac => self.open_encrypt_then_mac(layout, header, fragment),
+            CbcOrder::MacThenEncrypt => self.open_mac_then_encrypt(layout, header, fragment),
         }
     }
 
     fn open_encrypt_then_mac<'a>(
         &self,
+        layout: Layout<'_>,
         header: &RecordHeader,
         fragment: &'a mut [u8],
     ) -> Result<&'a mut [u8], Discard> {
         let (sealed, mac) = fragment.split_last_chunk_mut::<MAC_BYTES>().ok_or(Discard::Unauthentic)?;
-        let expected = self.mac(&header.authenticated_data(sealed.len()), sealed);
+        let expected = self.mac(&layout.additional_data(header, sealed.len()), sealed);
         if !bool::from(expected.ct_eq(mac)) {
             return Err(Discard::Unauthentic);
         }
@@ -128,6 +131,7 @@ impl CbcKeys {
 
     fn open_mac_then_encrypt<'a>(
         &self,
+        layout: Layout<'_>,
         header: &RecordHeader,
         fragment: &'a mut [u8],
     ) -> Result<&'a mut [u8], Discard> {
@@ -137,7 +141,7 @@ impl CbcKeys {
         // With bad padding go on as if there were none, so that the same work follows.
         let padding = padding & padding_fits;
         let content = inner.len() as u32 - MAC_BYTES as u32 - 1 - padding;
-        let prefix = header.authenticated_data(content as usize);
+        let prefix = layout.additional_data(header, content as usize);
         let longest = inner.len() - MAC_BYTES - 1;
         let expected = mac_of_secret_length(&self.mac, &prefix, &inner[..longest], content);
         let received = gather_mac(inner, content);
@@ -157,7 +161,7 @@ impl CbcKeys {
         Ok(inner)
     }
 
-    fn mac(&self, prefix: &[u8; HEADER_BYTES], content: &[u8]) -> [u8; MAC_BYTES] {
+    fn mac(&self, prefix: &[u8], content: &[u8]) -> [u8; MAC_BYTES] {
         hmac_sha256(&self.mac, &[prefix, content])
     }
 }
@@ -205,13 +209,16 @@ mod tests {
     fn sealed(order: CbcOrder, content: &[u8], padding: &[u8]) -> Vec<u8> {
         let mut inner = content.to_vec();
         if order == CbcOrder::MacThenEncrypt {
-            inner.extend(hmac_sha256(&MAC_KEY, &[&header().authenticated_data(content.len()), content]));
+            inner.extend(hmac_sha256(
+                &MAC_KEY,
+                &[&Layout::Plain.additional_data(&header(), content.len()), content],
+            ));
         }
         inner.extend(padding);
         encrypt(&KEY, &IV, &mut inner);
         let mut fragment = [&IV[..], &inner].concat();
         if order == CbcOrder::EncryptThenMac {
-            let prefix = header().authenticated_data(fragment.len());
+            let prefix = Layout::Plain.additional_data(&header(), fragment.len());
             fragment.extend(hmac_sha256(&MAC_KEY, &[&prefix, &fragment.clone()]));
         }
         fragment
@@ -223,7 +230,7 @@ mod tests {
             let keys = CbcKeys::new(KEY, MAC_KEY, order);
             let opens = |padding: &[u8]| {
                 let mut fragment = sealed(order, b"temp=21.", padding);
-                keys.open(&header(), &mut fragment).map(|content| content.to_vec())
+                keys.open(Layout::Plain, &header(), &mut fragment).map(|content| content.to_vec())
             };
             for blocks in 0..16 {
                 let length = 8 + blocks * BLOCK_BYTES;

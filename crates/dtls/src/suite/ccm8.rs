@@ -8,7 +8,7 @@ use ccm::{AeadInOut, Ccm, KeyInit, NonceSize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::discard::Discard;
-use crate::record::RecordHeader;
+use crate::record::{Layout, RecordHeader};
 
 const EXPLICIT_NONCE_BYTES: usize = 8;
 const TAG_BYTES: usize = 8;
@@ -35,12 +35,18 @@ impl Ccm8Keys {
     }
 
     /// Appends the fragment.
-    pub(super) fn seal(&self, header: &RecordHeader, plaintext: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn seal(
+        &self,
+        layout: Layout<'_>,
+        header: &RecordHeader,
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         let explicit = header.number.to_bytes();
         out.extend_from_slice(&explicit);
         let start = out.len();
         out.extend_from_slice(plaintext);
-        let aad = header.authenticated_data(plaintext.len());
+        let aad = layout.additional_data(header, plaintext.len());
         let tag = seal_in_place::<U12>(&self.key, &self.nonce(explicit), &aad, &mut out[start..]);
         out.extend_from_slice(&tag);
     }
@@ -48,13 +54,14 @@ impl Ccm8Keys {
     /// Opens a fragment in place.
     pub(super) fn open<'a>(
         &self,
+        layout: Layout<'_>,
         header: &RecordHeader,
         fragment: &'a mut [u8],
     ) -> Result<&'a mut [u8], Discard> {
         let (explicit, rest) =
             fragment.split_first_chunk_mut::<EXPLICIT_NONCE_BYTES>().ok_or(Discard::Unauthentic)?;
         let (content, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(Discard::Unauthentic)?;
-        let aad = header.authenticated_data(content.len());
+        let aad = layout.additional_data(header, content.len());
         if open_in_place::<U12>(&self.key, &self.nonce(*explicit), &aad, content, tag) {
             Ok(content)
         } else {

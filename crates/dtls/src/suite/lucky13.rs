@@ -12,8 +12,6 @@ use std::hint::black_box;
 use sha2::block_api::compress256;
 use zeroize::Zeroize;
 
-use crate::record::HEADER_BYTES;
-
 const MAC_BYTES: usize = 32;
 
 /// Initial state of SHA-256 (FIPS 180-4, section 5.3.3).
@@ -47,7 +45,7 @@ pub(super) fn check_padding(inner: &[u8], reserved: usize) -> (u32, u32) {
 /// `longest.len()` alone.
 pub(super) fn mac_of_secret_length(
     key: &[u8; 32],
-    prefix: &[u8; HEADER_BYTES],
+    prefix: &[u8],
     longest: &[u8],
     content_length: u32,
 ) -> [u8; MAC_BYTES] {
@@ -60,11 +58,11 @@ pub(super) fn mac_of_secret_length(
     let mut state = SHA256_INITIAL;
     compress256(&mut state, &[inner_pad]);
 
-    let message_length = black_box(HEADER_BYTES as u32 + content_length);
+    let message_length = black_box(prefix.len() as u32 + content_length);
     let bit_length = (u64::from(64 + message_length) * 8).to_be_bytes();
     // The block that holds the last byte of the length; the end mark and the length take nine bytes.
     let last_block = (message_length + 8) / 64;
-    let blocks = (HEADER_BYTES + longest.len() + 9).div_ceil(64);
+    let blocks = (prefix.len() + longest.len() + 9).div_ceil(64);
     let mut digest = [0u32; 8];
     for index in 0..blocks {
         let mut block = block_of(prefix, longest, index);
@@ -90,15 +88,15 @@ pub(super) fn mac_of_secret_length(
 }
 
 /// Block number `index` of `prefix` and `longest`, filled up with zeros.
-fn block_of(prefix: &[u8; HEADER_BYTES], longest: &[u8], index: usize) -> [u8; 64] {
+fn block_of(prefix: &[u8], longest: &[u8], index: usize) -> [u8; 64] {
     let mut block = [0; 64];
     let body = if index == 0 {
-        block[..HEADER_BYTES].copy_from_slice(prefix);
-        &mut block[HEADER_BYTES..]
+        block[..prefix.len()].copy_from_slice(prefix);
+        &mut block[prefix.len()..]
     } else {
         &mut block[..]
     };
-    let start = (index * 64).saturating_sub(HEADER_BYTES);
+    let start = (index * 64).saturating_sub(prefix.len());
     let rest = longest.get(start..).unwrap_or_default();
     let count = rest.len().min(body.len());
     body[..count].copy_from_slice(&rest[..count]);
@@ -149,7 +147,7 @@ pub(super) fn gather_mac(inner: &[u8], start: u32) -> [u8; MAC_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suite::cbc_sha256::hmac_sha256;
+    use crate::{record::AdditionalData, suite::cbc_sha256::hmac_sha256};
 
     #[test]
     fn masks_compare() {
@@ -162,11 +160,13 @@ mod tests {
     #[test]
     fn the_mac_of_a_secret_length_is_the_ordinary_mac() {
         let key = [7; 32];
-        let prefix = [9; HEADER_BYTES];
         let longest: Vec<u8> = (0..400u32).map(|index| (index * 7) as u8).collect();
-        for length in 0..=400 {
-            let expected = hmac_sha256(&key, &[&prefix, &longest[..length]]);
-            assert_eq!(mac_of_secret_length(&key, &prefix, &longest, length as u32), expected, "{length}");
+        for prefix in [13, 29, AdditionalData::BYTES_MAX].map(|bytes| vec![9; bytes]) {
+            for length in 0..=400 {
+                let expected = hmac_sha256(&key, &[&prefix, &longest[..length]]);
+                let mac = mac_of_secret_length(&key, &prefix, &longest, length as u32);
+                assert_eq!(mac, expected, "{} and {length}", prefix.len());
+            }
         }
     }
 

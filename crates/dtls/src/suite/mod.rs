@@ -10,7 +10,7 @@ mod vectors;
 use crate::Random;
 use crate::codes::CipherSuite;
 use crate::discard::Discard;
-use crate::record::{HEADER_BYTES, RecordHeader};
+use crate::record::{Layout, RecordHeader};
 use crate::wire::{Malformed, Reader};
 
 pub(crate) use cbc_sha256::CbcOrder;
@@ -65,36 +65,37 @@ impl DirectionKeys {
     /// Appends a whole record. The caller keeps the plaintext below 2^14 bytes and the number unique.
     pub(crate) fn seal(
         &self,
-        header: RecordHeader,
+        layout: Layout<'_>,
+        header: &RecordHeader,
         plaintext: &[u8],
         rng: &mut dyn Random,
         out: &mut Vec<u8>,
     ) {
         let start = out.len();
-        out.extend_from_slice(&header.to_bytes(0));
+        layout.emit(header, 0, out);
         match self {
-            Self::Ccm8(keys) => keys.seal(&header, plaintext, out),
-            Self::Cbc(keys) => keys.seal(&header, plaintext, rng, out),
+            Self::Ccm8(keys) => keys.seal(layout, header, plaintext, out),
+            Self::Cbc(keys) => keys.seal(layout, header, plaintext, rng, out),
         }
-        let length = out.len() - start - HEADER_BYTES;
-        out[start..start + HEADER_BYTES].copy_from_slice(&header.to_bytes(length));
+        layout.set_length(&mut out[start..]);
     }
 
     /// Authenticates and decrypts a record's fragment in place.
     pub(crate) fn open<'a>(
         &self,
+        layout: Layout<'_>,
         header: &RecordHeader,
         fragment: &'a mut [u8],
     ) -> Result<&'a mut [u8], Discard> {
         match self {
-            Self::Ccm8(keys) => keys.open(header, fragment),
-            Self::Cbc(keys) => keys.open(header, fragment),
+            Self::Ccm8(keys) => keys.open(layout, header, fragment),
+            Self::Cbc(keys) => keys.open(layout, header, fragment),
         }
     }
 
     /// Longest plaintext whose record fits `datagram_bytes`.
-    pub(crate) fn plaintext_bytes_max(&self, datagram_bytes: usize) -> usize {
-        let fragment = datagram_bytes.saturating_sub(HEADER_BYTES);
+    pub(crate) fn plaintext_bytes_max(&self, layout: Layout<'_>, datagram_bytes: usize) -> usize {
+        let fragment = datagram_bytes.saturating_sub(layout.header_bytes());
         match self {
             Self::Ccm8(_) => fragment.saturating_sub(ccm8::OVERHEAD_BYTES),
             Self::Cbc(keys) => keys.plaintext_bytes_max(fragment),
@@ -141,9 +142,12 @@ mod tests {
             for length in (0..320).chain([1000, 4096, 1 << 14]) {
                 let plaintext: Vec<u8> = (0..length).map(|index| index as u8).collect();
                 let mut record = Vec::new();
-                keys.seal(header(), &plaintext, &mut Counter(0), &mut record);
-                let (parsed, fragment) = RecordHeader::parse(&mut record).expect("a whole record");
-                assert_eq!(keys.open(&parsed, fragment).map(|opened| opened.to_vec()), Ok(plaintext));
+                keys.seal(Layout::Plain, &header(), &plaintext, &mut Counter(0), &mut record);
+                let (parsed, fragment) = Layout::Plain.parse(&mut record).expect("a whole record");
+                assert_eq!(
+                    keys.open(Layout::Plain, &parsed, fragment).map(|opened| opened.to_vec()),
+                    Ok(plaintext)
+                );
             }
         }
     }
@@ -152,10 +156,10 @@ mod tests {
     fn the_longest_plaintext_fits_and_one_more_does_not() {
         for keys in keys() {
             for datagram_bytes in 100..200 {
-                let max = keys.plaintext_bytes_max(datagram_bytes);
+                let max = keys.plaintext_bytes_max(Layout::Plain, datagram_bytes);
                 let size = |length: usize| {
                     let mut record = Vec::new();
-                    keys.seal(header(), &vec![0; length], &mut Counter(0), &mut record);
+                    keys.seal(Layout::Plain, &header(), &vec![0; length], &mut Counter(0), &mut record);
                     record.len()
                 };
                 assert!(size(max) <= datagram_bytes);
@@ -168,12 +172,12 @@ mod tests {
     fn every_changed_bit_is_found() {
         for keys in keys() {
             let mut record = Vec::new();
-            keys.seal(header(), b"temp=21.5", &mut Counter(0), &mut record);
+            keys.seal(Layout::Plain, &header(), b"temp=21.5", &mut Counter(0), &mut record);
             for index in 0..record.len() * 8 {
                 let mut changed = record.clone();
                 changed[index / 8] ^= 1 << (index % 8);
-                let opened = RecordHeader::parse(&mut changed).and_then(|(header, fragment)| {
-                    keys.open(&header, fragment).map(|opened| opened.to_vec())
+                let opened = Layout::Plain.parse(&mut changed).and_then(|(header, fragment)| {
+                    keys.open(Layout::Plain, &header, fragment).map(|opened| opened.to_vec())
                 });
                 assert!(opened.is_err(), "bit {index}");
             }

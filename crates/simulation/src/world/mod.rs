@@ -15,7 +15,7 @@ use std::{
 };
 
 use narrowgate::{bridge::Gateway, feed::Feed};
-use narrowgate_dtls::{CipherSuite, DecoySecret, Random, ServerConfig};
+use narrowgate_dtls::{CipherSuite, DecoySecret, Random, RecordSeen, ServerConfig, records_seen};
 use narrowgate_engine::{
     event::ShardEvent,
     shard::{Shard, ShardConfig},
@@ -637,11 +637,8 @@ impl World {
 
 /// Whether a datagram is one record of a session: application data under the session's keys.
 fn is_sealed(datagram: &[u8]) -> bool {
-    let length = |datagram: &[u8]| usize::from(u16::from_be_bytes([datagram[11], datagram[12]]));
-    datagram.len() > 13
-        && datagram[0] == 23
-        && datagram[3..5] == [0, 1]
-        && datagram.len() == 13 + length(datagram)
+    let first = records_seen(datagram).next();
+    matches!(first, Some(RecordSeen { content_type: 23, epoch: 1, bytes, .. }) if bytes == datagram.len())
 }
 
 /// The next whole millisecond after the beginning.

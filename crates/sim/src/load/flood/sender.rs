@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::CipherSuite;
+use narrowgate_dtls::{CipherSuite, RECORD_HEADER_BYTES};
 
 use super::FloodKind;
 use crate::load::{
@@ -33,11 +33,9 @@ const GRACE: Duration = Duration::from_millis(500);
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const HELLO_VERIFY_REQUEST: u8 = 3;
-/// Record header.
-const RECORD_HEADER: usize = 13;
 /// Where a handshake message's type stands in a datagram, and where the cookie of a HelloVerifyRequest begins.
-const TYPE_AT: usize = RECORD_HEADER;
-const COOKIE_AT: usize = RECORD_HEADER + 12 + 3;
+const TYPE_AT: usize = RECORD_HEADER_BYTES;
+const COOKIE_AT: usize = RECORD_HEADER_BYTES + 12 + 3;
 /// Addresses of the flood: the first ones, so that the honest device is beyond all of them.
 const ADDRESSES: u32 = DEVICES_MAX - 1;
 
@@ -158,7 +156,7 @@ mod tests {
         let first = hello(7, CipherSuite::PskAes128Ccm8, &[]);
         let second = hello(7, CipherSuite::PskAes128Ccm8, &[9; 20]);
         assert_eq!((first.len(), second.len()), (67, 87));
-        let random = RECORD_HEADER + 12 + 2..RECORD_HEADER + 12 + 34;
+        let random = RECORD_HEADER_BYTES + 12 + 2..RECORD_HEADER_BYTES + 12 + 34;
         assert_eq!(first[random.clone()], second[random]);
     }
 }
