@@ -12,6 +12,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("narrowgate-engine", &["narrowgate-dtls", "narrowgate-coap"]),
     ("narrowgate-engine-io", &["narrowgate-engine"]),
     ("narrowgate-platform", &["narrowgate-coap", "narrowgate-api"]),
+    (
+        "narrowgate-gateway",
+        &["narrowgate-api", "narrowgate-dtls", "narrowgate-coap", "narrowgate-engine", "narrowgate-platform"],
+    ),
     ("narrowgate-adapters", &["narrowgate-platform", "narrowgate-api"]),
     ("narrowgate-http", &["narrowgate-platform", "narrowgate-api"]),
     // `engine-io` for an example alone: a server of the engine without the platform.
@@ -43,6 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "narrowgate-engine",
             "narrowgate-engine-io",
             "narrowgate-platform",
+            "narrowgate-gateway",
             "narrowgate-adapters",
             "narrowgate-http",
         ],

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs};
 use crate::tree::{Source, root, sources};
 
 /// Crates that take time, bytes and randomness as arguments.
-const PURE: &[&str] = &["dtls", "coap", "engine", "api", "platform"];
+const PURE: &[&str] = &["dtls", "coap", "engine", "api", "platform", "gateway"];
 
 /// Dependencies that no pure crate has.
 const SHELL: &[&str] = &["tokio", "mio", "socket2", "nix", "getrandom", "rand", "rusqlite", "axum", "hyper"];

@@ -120,22 +120,27 @@ fn check(
 
 /// A new product key.
 pub fn new_product_key(entropy: &dyn Entropy) -> String {
-    alphanumeric(entropy, 8)
+    alphanumeric(&mut |out| entropy.fill(out), 8)
 }
 
 /// A new product secret: 65 bits, because the protocol fixes its form. Its key has no zero byte.
 pub fn new_product_secret(entropy: &dyn Entropy) -> Secret {
-    without_zero_byte(entropy, 11)
+    without_zero_byte(&mut |out| entropy.fill(out), 11)
 }
 
 /// A new device key.
 pub fn new_device_key(entropy: &dyn Entropy) -> String {
-    alphanumeric(entropy, 10)
+    alphanumeric(&mut |out| entropy.fill(out), 10)
 }
 
 /// A new device secret: 119 bits, because the protocol fixes its form. Its key has no zero byte.
 pub fn new_device_secret(entropy: &dyn Entropy) -> Secret {
-    without_zero_byte(entropy, DEVICE_SECRET_CHARACTERS)
+    draw_device_secret(&mut |out| entropy.fill(out))
+}
+
+/// The same, from whatever fills what it is given with unpredictable bytes.
+pub fn draw_device_secret(fill: &mut dyn FnMut(&mut [u8])) -> Secret {
+    without_zero_byte(fill, DEVICE_SECRET_CHARACTERS)
 }
 
 /// Whether a secret is no weaker than one that [`new_device_secret`] makes: it has its form, or at least its
@@ -149,20 +154,20 @@ pub fn is_as_generated(secret: &Secret) -> bool {
 
 /// A new asset id.
 pub fn new_asset_id(entropy: &dyn Entropy) -> String {
-    alphanumeric(entropy, 8)
+    alphanumeric(&mut |out| entropy.fill(out), 8)
 }
 
 /// Draws until the key of the secret can be handled as text by those who do so.
-fn without_zero_byte(entropy: &dyn Entropy, characters: usize) -> Secret {
+fn without_zero_byte(fill: &mut dyn FnMut(&mut [u8]), characters: usize) -> Secret {
     // Each is good with a probability of 0.94. The bound is for a broken source, which gives the same for
     // ever.
     const DRAWS_MAX: usize = 64;
-    let mut secret = Secret::new(alphanumeric(entropy, characters));
+    let mut secret = Secret::new(alphanumeric(fill, characters));
     for _ in 1..DRAWS_MAX {
         if zero_byte(&secret).is_none() {
             break;
         }
-        secret = Secret::new(alphanumeric(entropy, characters));
+        secret = Secret::new(alphanumeric(fill, characters));
     }
     secret
 }
@@ -172,14 +177,14 @@ pub fn zero_byte(secret: &Secret) -> Option<usize> {
     Some(psk(secret).iter().position(|byte| *byte == 0)? + 1)
 }
 
-fn alphanumeric(entropy: &dyn Entropy, characters: usize) -> String {
+fn alphanumeric(fill: &mut dyn FnMut(&mut [u8]), characters: usize) -> String {
     // Bytes from 248 on are thrown away: 248 is the greatest multiple of 62 in a byte, so no character is likelier than another.
     const UNBIASED: u8 = 248;
     // One allocation of the final size: a secret leaves no copies behind when a string grows.
     let mut text = String::with_capacity(characters);
     let mut random = zeroize::Zeroizing::new([0_u8; 32]);
     while text.len() < characters {
-        entropy.fill(&mut random[..]);
+        fill(&mut random[..]);
         let wanted = characters - text.len();
         let drawn = random.iter().filter(|byte| **byte < UNBIASED).take(wanted);
         text.extend(drawn.map(|byte| char::from(ALPHABET[usize::from(byte % 62)])));
@@ -279,7 +284,7 @@ mod tests {
     #[test]
     fn no_character_is_likelier_than_another() {
         let entropy = Counting(AtomicU64::new(0));
-        let text = alphanumeric(&entropy, 62 * 4 * 3);
+        let text = alphanumeric(&mut |out| entropy.fill(out), 62 * 4 * 3);
         let distinct: BTreeSet<char> = text.chars().collect();
         assert_eq!(distinct.len(), 62);
         for character in distinct {

@@ -1,0 +1,171 @@
+//! Handshakes: whose key they get, and what is written down of those that are refused.
+
+use std::net::SocketAddr;
+
+use narrowgate_dtls::{FailedFinished, PskAnswer, psk_from_secret};
+use narrowgate_engine::event::{HandshakeId, ShardCommand};
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName},
+    model::credential::CredentialLookup,
+    ports::StoreError,
+    rules::{
+        admission::{Decision, Grant, decide},
+        identity::{Identity, IdentityFault},
+        refusal::Refusal,
+    },
+};
+
+use super::Desk;
+use crate::{
+    effect::Now,
+    outbox::Pending,
+    refusals::{Refused, shown_identity},
+    shared::Shared,
+};
+
+/// A handshake that asked for its key, until it ends.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// The store has not answered.
+    Waiting,
+    /// It runs with its key: what it will be when its Finished verifies.
+    Admitted(Box<(Identity, Grant)>),
+    /// It runs with a decoy, for this reason; `None`: that is written down, or the store could not answer.
+    Refused(Option<Box<(Refused, SocketAddr)>>),
+}
+
+/// A look-up for a handshake.
+#[derive(Debug)]
+pub(crate) struct LookupAsked {
+    pub(crate) handshake: HandshakeId,
+    peer: SocketAddr,
+    /// The identity as people may see it.
+    shown: String,
+    identity: Result<Identity, IdentityFault>,
+}
+
+impl Desk {
+    pub(super) fn want_psk(
+        &mut self,
+        shared: &mut Shared,
+        handshake: HandshakeId,
+        peer: SocketAddr,
+        identity: &[u8],
+    ) {
+        let shown = shown_identity(identity);
+        let identity = Identity::parse(identity);
+        // Every identity causes a look-up, also one that cannot be served: all take the same path.
+        let name = match &identity {
+            Ok(identity) => identity.name.clone(),
+            Err(fault) => fault
+                .name
+                .clone()
+                .unwrap_or(DeviceName { product_key: String::new(), device_key: String::new() }),
+        };
+        self.handshakes.insert(handshake, Asked::Waiting);
+        let asked = LookupAsked { handshake, peer, shown, identity };
+        shared.out.look_up(name, Pending::Handshake(Box::new(asked)));
+    }
+
+    /// The store has answered.
+    pub(crate) fn decide_handshake(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        asked: LookupAsked,
+        answer: Result<CredentialLookup, StoreError>,
+    ) {
+        let handshake = asked.handshake;
+        let Some(state) = self.handshakes.get_mut(&handshake) else {
+            // The handshake ended before the store answered.
+            return;
+        };
+        *state = Asked::Refused(None);
+        let answer = match answer {
+            Ok(lookup) => match decide(&asked.identity, Some(&lookup)) {
+                Decision::Admit { secret, grant } => {
+                    if let Ok(identity) = asked.identity {
+                        *state = Asked::Admitted(Box::new((identity, grant)));
+                    }
+                    PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
+                }
+                Decision::Refuse { refusal, device } => {
+                    refuse(state, shared, now, asked, (refusal, device));
+                    PskAnswer::decoy()
+                }
+            },
+            Err(error) => {
+                // The peer sees silence and tries again.
+                tracing::error!(%error, "the store cannot look up credentials");
+                PskAnswer::decoy()
+            }
+        };
+        shared.out.command(self.shard, ShardCommand::ProvidePsk { handshake, answer });
+    }
+
+    pub(super) fn handle_wrong_key(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        handshake: HandshakeId,
+        peer: SocketAddr,
+        failed: Box<FailedFinished>,
+    ) {
+        match self.handshakes.get_mut(&handshake) {
+            Some(Asked::Admitted(admitted)) => {
+                let claimed = (admitted.0.clone(), admitted.1.device);
+                shared.refusals.diagnose(&mut shared.out, now, claimed, peer, failed);
+            }
+            // It ran with a decoy: here is the true cause.
+            Some(Asked::Refused(held)) => record_held(shared, now, held.take()),
+            Some(Asked::Waiting) | None => {}
+        }
+    }
+
+    pub(super) fn end_handshake(&mut self, shared: &mut Shared, now: Now, handshake: HandshakeId) {
+        if let Some(Asked::Refused(held)) = self.handshakes.remove(&handshake) {
+            record_held(shared, now, held);
+        }
+    }
+
+    /// Writes down why the handshakes under way are refused, of which nothing more will be heard.
+    pub(crate) fn record_all_held(&mut self, shared: &mut Shared, now: Now) {
+        for asked in self.handshakes.values_mut() {
+            if let Asked::Refused(held) = asked {
+                record_held(shared, now, held.take());
+            }
+        }
+    }
+}
+
+fn refuse(
+    state: &mut Asked,
+    shared: &mut Shared,
+    now: Now,
+    asked: LookupAsked,
+    (refusal, device): (Refusal, Option<DeviceId>),
+) {
+    let LookupAsked { peer, shown, identity, .. } = asked;
+    let (name, is_well_formed) = match identity {
+        Ok(identity) => (Some(identity.name), true),
+        Err(fault) => (fault.name, false),
+    };
+    let refused = Refused { device, name, identity: Some(shown), refusal };
+    if is_well_formed {
+        // Not yet: a write or a look at names while the handshake runs could be felt by the peer, and a registered
+        // name causes none before the Finished.
+        *state = Asked::Refused(Some(Box::new((refused, peer))));
+    } else {
+        // That follows from its text, whoever is registered.
+        shared.refusals.record(&mut shared.out, now, refused, peer);
+    }
+}
+
+/// Writes down why an identity was refused: at the first Finished of the handshake, as with a wrong key, or at its
+/// end.
+fn record_held(shared: &mut Shared, now: Now, held: Option<Box<(Refused, SocketAddr)>>) {
+    if let Some(held) = held {
+        let (refused, peer) = *held;
+        shared.refusals.record_identity(&mut shared.out, now, refused, peer);
+    }
+}

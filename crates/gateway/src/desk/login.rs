@@ -1,0 +1,174 @@
+//! Sessions: how they begin, by which secret, and what the store says to it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use narrowgate_api::happening::{self, Happening};
+use narrowgate_dtls::CipherSuite;
+use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::{credential::CredentialLookup, log::Reason},
+    ports::{StoreError, Write, Written},
+    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
+};
+
+use super::{Desk, handshake::Asked};
+use crate::{
+    ACTIVATION_SESSION,
+    effect::Now,
+    outbox::Pending,
+    refusals::Refused,
+    requests::{Asker, name_of},
+    residence::directory::{LoggedIn, Login},
+    shared::Shared,
+};
+
+/// A login that is not durable yet.
+#[derive(Debug)]
+pub(crate) struct LoginAsked {
+    login: Login,
+    /// The session that the device had.
+    older: Option<Login>,
+    asker: Asker,
+    suite: CipherSuite,
+    at: UnixMillis,
+}
+
+impl Desk {
+    pub(super) fn connect(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        handshake: HandshakeId,
+        login: Login,
+        peer: SocketAddr,
+        suite: CipherSuite,
+    ) {
+        let session = login.session;
+        let Some(Asked::Admitted(admitted)) = self.handshakes.remove(&handshake) else {
+            // A handshake with a decoy key never gets here.
+            tracing::error!(%peer, "a session without a grant was closed");
+            shared.out.close(session);
+            return;
+        };
+        let asker = Asker { grant: Arc::new(admitted.1), peer };
+        self.sessions.insert(session, asker.clone());
+        match asker.grant.mode {
+            SecureMode::DeviceSecret => shared.log_in(now, login, asker, suite),
+            SecureMode::ProductSecret => shared.activate(session, asker.grant),
+        }
+    }
+}
+
+impl Shared {
+    /// A session by the product's secret: it lives for a minute, and ends at once where the device or its product was
+    /// switched off while the handshake was under way (a login finds that out when it is written).
+    fn activate(&mut self, session: SessionId, grant: Arc<Grant>) {
+        self.residence.directory.activation(grant.device, session);
+        let close = ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION };
+        self.out.command(session.shard, close);
+        let name = name_of(&grant);
+        self.out.look_up(name, Pending::Activation { session, grant });
+    }
+
+    /// The store has answered whether a session by the product's secret may stand.
+    pub(crate) fn decide_activation(
+        &mut self,
+        session: SessionId,
+        grant: &Grant,
+        answer: &Result<CredentialLookup, StoreError>,
+    ) {
+        let enabled = matches!(answer, Ok(CredentialLookup::Found(found))
+            if found.device == grant.device && found.device_enabled && found.product_enabled);
+        if !enabled {
+            self.out.close(session);
+        }
+    }
+
+    fn log_in(&mut self, now: Now, login: Login, asker: Asker, suite: CipherSuite) {
+        let grant = &asker.grant;
+        let older = match self.residence.directory.login(grant.device, login) {
+            LoggedIn::Newest(older) => older,
+            LoggedIn::Outrun => return self.out.close(login.session),
+        };
+        self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s);
+        let write = Write::Login {
+            device: grant.device,
+            at: now.wall,
+            lifetime_s: grant.lifetime_s,
+            secret_version: grant.secret_version,
+            peer: asker.peer.to_string(),
+        };
+        let asked = LoginAsked { login, older, asker, suite, at: now.wall };
+        self.out.write(vec![write], Pending::Login(Box::new(asked)));
+    }
+
+    /// The store has written a login, or refused it.
+    pub(crate) fn logged_in(
+        &mut self,
+        now: Now,
+        asked: &LoginAsked,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        let is_first = match outcomes.map(<[Written]>::first) {
+            Ok(Some(Written::Activated)) => true,
+            Ok(Some(Written::Done)) => false,
+            refused => return self.take_back(now, asked, refused.ok().flatten()),
+        };
+        // The newest session wins, now that it has proved the secret that is valid today.
+        if let Some(older) = asked.older {
+            self.out.close(older.session);
+        }
+        // One event for each entry of the log.
+        if is_first {
+            self.announce("activated", Happening::Activated, asked);
+        }
+        self.announce("login", Happening::Login, asked);
+    }
+
+    /// The store did not take a login: its session is closed, and the older one, where there is one, is the device's
+    /// again.
+    fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
+        let LoginAsked { login, older, asker: Asker { grant, peer }, .. } = asked;
+        self.out.close(login.session);
+        let superseded = outcome == Some(&Written::SecretSuperseded);
+        let cause = if superseded {
+            "closed: its secret was replaced"
+        } else {
+            "closed: the login could not be stored"
+        };
+        self.residence.take_back(&mut self.out, now, grant.device, login.session, *older, cause);
+        if superseded {
+            let refused = Refused {
+                device: Some(grant.device),
+                name: Some(name_of(grant)),
+                identity: None,
+                refusal: Refusal::new(
+                    Reason::WrongKey,
+                    "the secret was replaced while the handshake was under way",
+                ),
+            };
+            self.refusals.record(&mut self.out, now, refused, *peer);
+        }
+    }
+
+    fn announce(
+        &mut self,
+        event: &'static str,
+        happening: fn(happening::Login) -> Happening,
+        asked: &LoginAsked,
+    ) {
+        let LoginAsked { asker: Asker { grant, peer }, suite, at, .. } = asked;
+        let Grant { product_key, device_key, .. } = &**grant;
+        tracing::debug!(product_key, device_key, %peer, event);
+        if self.out.has_followers {
+            let told = happening::Login {
+                time: *at,
+                device: Some(name_of(grant)),
+                peer: Some(peer.to_string()),
+                detail: Some(suite.name().to_owned()),
+            };
+            self.out.tell(happening(told), None);
+        }
+    }
+}

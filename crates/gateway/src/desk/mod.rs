@@ -1,0 +1,117 @@
+//! The desk of one shard: its handshakes that wait, its sessions, and whose they are.
+//!
+//! A desk keeps its state apart from the others; what it shares with them is in [`Shared`].
+
+mod handshake;
+mod login;
+mod request;
+mod sessions;
+
+pub(crate) use self::{handshake::LookupAsked, login::LoginAsked};
+
+use std::collections::{BTreeMap, VecDeque};
+
+use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent};
+use narrowgate_platform::{device_api, rules::refusal::Refusal};
+
+use self::{handshake::Asked, request::Parked, sessions::Sessions};
+use crate::{effect::Now, refusals, residence::directory::Login, shared::Shared};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    shard: u16,
+    /// Handshakes that asked for their key, until they end. As many as the shard has under way.
+    handshakes: BTreeMap<HandshakeId, Asked>,
+    sessions: Sessions,
+    /// Requests that wait for their product, by the slot of their session.
+    parked: BTreeMap<u32, VecDeque<Parked>>,
+}
+
+impl Desk {
+    pub(crate) fn new(shard: u16) -> Self {
+        Self { shard, handshakes: BTreeMap::new(), sessions: Sessions::default(), parked: BTreeMap::new() }
+    }
+
+    pub(crate) fn handle_event(&mut self, shared: &mut Shared, now: Now, event: ShardEvent) {
+        match event {
+            ShardEvent::Request { ticket, request } => self.handle_request(shared, now, ticket, request),
+            ShardEvent::Heard { session } => self.hear(shared, now, session),
+            ShardEvent::RequestRefused { session, refused } => {
+                self.refuse_below(shared, now, session, || device_api::refused_below(&refused));
+            }
+            ShardEvent::Malformed { session, fault } => {
+                self.refuse_below(shared, now, session, || device_api::malformed(fault));
+            }
+            ShardEvent::AnswerTooLarge { session, bytes, bytes_max } => {
+                self.refuse_below(shared, now, session, || device_api::answer_too_large(bytes, bytes_max));
+            }
+            ShardEvent::MessageIdReused { session, mid } => {
+                if let Some(known) = self.sessions.find(session) {
+                    shared.warn(now, &known.asker, device_api::message_id_reused(mid));
+                }
+            }
+            ShardEvent::PskWanted { handshake, peer, identity } => {
+                self.want_psk(shared, handshake, peer, &identity);
+            }
+            ShardEvent::Connected { handshake, session, peer, suite, verified } => {
+                self.connect(shared, now, handshake, Login { session, verified }, peer, suite);
+            }
+            ShardEvent::Closed { session, cause } => self.end(shared, now, session, cause),
+            ShardEvent::WrongKey { handshake, peer, failed } => {
+                self.handle_wrong_key(shared, now, handshake, peer, failed);
+            }
+            ShardEvent::Refused { peer, refusal } => {
+                let refused = refusals::of_hello(&refusal);
+                shared.refusals.record_alert(&mut shared.out, now, refused, peer);
+            }
+            ShardEvent::KeyExchangeRejected { peer, rejected } => {
+                let refused = refusals::of_key_exchange(&rejected);
+                shared.refusals.record(&mut shared.out, now, refused, peer);
+            }
+            ShardEvent::Stray { peer, stray } => {
+                shared.refusals.record(&mut shared.out, now, refusals::of_stray(stray), peer);
+            }
+            ShardEvent::HandshakeEnded { handshake } => self.end_handshake(shared, now, handshake),
+        }
+    }
+
+    fn end(&mut self, shared: &mut Shared, now: Now, session: SessionId, cause: CloseCause) {
+        let Some(known) = self.sessions.remove(session) else { return };
+        // Nobody is there to be answered.
+        self.parked.remove(&session.slot);
+        let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
+        shared.residence.ended(&mut shared.out, now, device, session, by_peer);
+    }
+
+    /// Ends the sessions of a product that was switched off.
+    pub(crate) fn close_product(&self, shared: &mut Shared, now: Now, product_key: &str) {
+        for (session, known) in self.sessions.iter(self.shard) {
+            let grant = &known.asker.grant;
+            if grant.product_key == product_key {
+                shared.out.close(session);
+                let cause = "closed: its product was switched off";
+                shared.residence.presence.forget(&mut shared.out, now, grant.device, cause);
+            }
+        }
+    }
+
+    fn hear(&self, shared: &mut Shared, now: Now, session: SessionId) {
+        if let Some(known) = self.sessions.find(session) {
+            shared.hear(now, &known.asker.grant, false);
+        }
+    }
+
+    /// A request that was answered by the shard alone.
+    fn refuse_below(
+        &self,
+        shared: &mut Shared,
+        now: Now,
+        session: SessionId,
+        refusal: impl FnOnce() -> Refusal,
+    ) {
+        if let Some(known) = self.sessions.find(session) {
+            shared.refuse(now, &known.asker, refusal());
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Requests: each is decided by the device API, as soon as the product of its session is known.
+
+use std::sync::Arc;
+
+use narrowgate_api::happening::{self, Happening};
+use narrowgate_coap::{Code, Request, Response};
+use narrowgate_engine::event::{SessionId, Ticket};
+use narrowgate_platform::{
+    device_api::{self, Action},
+    ids::UnixMillis,
+    model::log::Reason,
+    ports::{StoreError, Write, Written},
+    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
+};
+use serde_json::value::RawValue;
+
+use super::Desk;
+use crate::{
+    UNAVAILABLE_MAX_AGE_S,
+    effect::Now,
+    outbox::Pending,
+    products::CachedProduct,
+    requests::{Asker, name_of},
+    shared::Shared,
+};
+
+/// Requests of one session that wait for its product; further ones are answered 5.03.
+const PARKED_MAX: usize = 8;
+
+/// A request that waits for its product.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    ticket: Ticket,
+    request: Request,
+    arrived: UnixMillis,
+}
+
+impl Desk {
+    pub(super) fn handle_request(&mut self, shared: &mut Shared, now: Now, ticket: Ticket, request: Request) {
+        let Some(known) = self.sessions.find(ticket.session) else { return };
+        let product_key = &known.asker.grant.product_key;
+        if let Some(product) = shared.products.find(product_key) {
+            let product = Arc::clone(product);
+            return self.serve(shared, now, ticket, &request, now.wall, &product);
+        }
+        let parked = self.parked.entry(ticket.session.slot).or_default();
+        if parked.len() == PARKED_MAX {
+            let grant = Arc::clone(&known.asker.grant);
+            return shared.refuse_unavailable(now, ticket, &grant);
+        }
+        if parked.is_empty() {
+            shared.products.wait(&mut shared.out, product_key, ticket.session);
+        }
+        parked.push_back(Parked { ticket, request, arrived: now.wall });
+    }
+
+    /// The product for which requests of this session wait was read; `None`: it could not be.
+    pub(crate) fn serve_parked(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        session: SessionId,
+        product: Option<&CachedProduct>,
+    ) {
+        // Those of a session that ended meanwhile are gone with it.
+        if self.sessions.find(session).is_none() {
+            return;
+        }
+        for Parked { ticket, request, arrived } in self.parked.remove(&session.slot).unwrap_or_default() {
+            match product {
+                Some(product) => self.serve(shared, now, ticket, &request, arrived, product),
+                None => {
+                    if let Some(known) = self.sessions.find(session) {
+                        shared.refuse_unavailable(now, ticket, &known.asker.grant);
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        ticket: Ticket,
+        request: &Request,
+        arrived: UnixMillis,
+        product: &CachedProduct,
+    ) {
+        let Some(known) = self.sessions.find_mut(ticket.session) else { return };
+        let asker = known.asker.clone();
+        let grant = &asker.grant;
+        if !product.enabled {
+            // Its sessions are being closed.
+            shared.hear(now, grant, false);
+            shared.out.respond(ticket, Response::new(Code::FORBIDDEN));
+            let detail = "the product was switched off while the device had a session";
+            let refusal = Refusal::new(Reason::ProductDisabled, detail);
+            return shared.refuse(now, &asker, refusal);
+        }
+        match device_api::handle(grant, request, product.model.as_ref(), arrived) {
+            Action::Store { writes, response, warning } => {
+                shared.hear(now, grant, true);
+                if let Some(warning) = warning
+                    && !known.warned
+                {
+                    // What the limits swallow is said at the next report.
+                    known.warned = shared.warn(now, &asker, warning);
+                }
+                shared.store(ticket, asker, writes, response);
+            }
+            Action::Respond(answer) => {
+                shared.hear(now, grant, false);
+                let (response, refusal) = answer.into_parts();
+                shared.out.respond(ticket, response);
+                if let Some(refusal) = refusal {
+                    shared.refuse(now, &asker, refusal);
+                }
+            }
+            Action::IssueSecret(wanted) => {
+                let peer = asker.peer.to_string();
+                shared.wish(now, ticket, asker.grant, wanted, peer);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Something authentic arrived in a session. One by the product's secret makes no device online.
+    pub(super) fn hear(&mut self, now: Now, grant: &Grant, reported: bool) {
+        if grant.mode == SecureMode::DeviceSecret {
+            self.residence.presence.hear(&mut self.out, now, grant.device, reported);
+        }
+    }
+
+    fn refuse_unavailable(&mut self, now: Now, ticket: Ticket, grant: &Grant) {
+        // An answer that says no is an exchange too: the device was heard.
+        self.hear(now, grant, false);
+        self.requests.count_unavailable();
+        let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
+        self.out.respond(ticket, response);
+    }
+
+    /// Has reports written; the answer, and the listeners' happenings where somebody listens, follow when they are
+    /// durable.
+    fn store(&mut self, ticket: Ticket, asker: Asker, writes: Vec<Write>, response: Response) {
+        let happenings = if self.out.has_followers {
+            writes.iter().filter_map(|write| happening_of(write, &asker.grant)).collect()
+        } else {
+            Vec::new()
+        };
+        self.out.write(writes, Pending::Report { ticket, response, asker, happenings });
+    }
+
+    /// Reports are durable, or the store has refused them.
+    pub(crate) fn stored(
+        &mut self,
+        now: Now,
+        (ticket, response): (Ticket, Response),
+        asker: &Asker,
+        happenings: Vec<Happening>,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        if outcomes.is_ok_and(|outcomes| outcomes.iter().all(|outcome| *outcome == Written::Done)) {
+            happenings.into_iter().for_each(|happening| self.out.tell(happening, None));
+        }
+        self.note(now, asker, outcomes);
+        self.out.respond(ticket, response_after(outcomes, response));
+    }
+}
+
+/// The answer to a request whose writes came to this.
+fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response) -> Response {
+    match outcomes {
+        Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
+        Ok(_) => Response::new(Code::FORBIDDEN),
+        Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
+    }
+}
+
+fn happening_of(write: &Write, grant: &Grant) -> Option<Happening> {
+    let Write::Message(message) = write else { return None };
+    Some(Happening::Report(happening::Report {
+        time: message.time,
+        received_at: Some(message.arrival),
+        device: Some(name_of(grant)),
+        points: RawValue::from_string(message.points_json.to_string()).ok(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_report_that_was_stored_is_acknowledged() {
+        let code = |outcomes| response_after(outcomes, Response::new(Code::CHANGED)).code;
+        let full = StoreError::Unavailable("the disk is full".into());
+        assert_eq!(code(Ok(&[Written::Done, Written::Done])), Code::CHANGED);
+        assert_eq!(code(Ok(&[Written::Done, Written::DeviceUnavailable])), Code::FORBIDDEN);
+        assert_eq!(code(Err(&full)), Code::SERVICE_UNAVAILABLE);
+    }
+}

@@ -1,0 +1,260 @@
+//! The words for a refusal that need a look into the store or some hundred hashes: which mistake a wrong
+//! key fits, and which name was meant by one that does not exist. Off the data path, after the answer was
+//! decided, and for a bounded number of refusals: the others are told without.
+
+use std::time::{Duration, Instant};
+
+use narrowgate_dtls::{FailedFinished, Psk};
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        log::Reason,
+    },
+    ports::{DeviceQuery, Store},
+    rules::{
+        identity::{Identity, SecureMode},
+        mistakes::{self, Mistake},
+        similar,
+    },
+};
+
+use crate::limits::{Bucket, Origin};
+
+/// Refusals of one kind (wrong keys, unknown names) that are looked into at the same time.
+const AT_ONCE_MAX: usize = 2;
+/// Refusals of one kind that are looked into per second: each takes some milliseconds of a processor at most.
+const PER_SECOND_MAX: u32 = 20;
+/// Of one source (a device, or an address), so that a single loud one leaves some for the others.
+const PER_SOURCE_MAX: u32 = 5;
+/// How long a server that stops waits for what is being looked into.
+pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
+/// Former secrets of the device that are tried, the newest.
+const FORMER_MAX: usize = 16;
+/// Devices of the same product whose secrets are tried: so many that were registered before the device, and
+/// so many after it. Who gives a device another one's secret takes it from a neighbouring row.
+const NEIGHBOURS: i64 = 50;
+
+/// What is said of a wrong key that none of the candidates explains.
+fn unexplained(identity: &Identity) -> String {
+    let DeviceName { product_key, device_key } = &identity.name;
+    let with = match identity.mode {
+        SecureMode::DeviceSecret => {
+            format!("`psk hex` of `narrowgate device secret {product_key}/{device_key}`")
+        }
+        SecureMode::ProductSecret => {
+            "bytes 9 to 24 of SHA-256 of the secret that `narrowgate product create` printed".to_owned()
+        }
+    };
+    format!(
+        "the key is not the one of this identity's secret, and fits none of the usual mistakes; compare it \
+         with {with}"
+    )
+}
+
+/// What is said of a wrong key that was not looked into.
+pub(crate) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
+                                       fits was not looked into: too many refusals at once";
+
+/// A refusal that is to be looked into.
+#[derive(Debug)]
+pub enum Diagnosis {
+    /// Which mistake a wrong key fits.
+    WrongKey {
+        /// What the peer claims.
+        identity: Identity,
+        /// The device of that name.
+        device: DeviceId,
+        /// Tells whether a key is the one that the peer used.
+        failed: Box<FailedFinished>,
+    },
+    /// Which name was meant by one that is unknown.
+    UnknownName {
+        /// What is unknown of it.
+        reason: Reason,
+        /// The name.
+        name: DeviceName,
+    },
+}
+
+impl Diagnosis {
+    /// Finds out, by some reads and some hundred hashes: milliseconds of a processor. `None`: there is nothing to
+    /// add to what is known.
+    pub async fn run(self, store: &dyn Store) -> Option<String> {
+        match self {
+            Self::WrongKey { identity, device, failed } => {
+                Some(of_wrong_key(store, &identity, device, &failed).await)
+            }
+            Self::UnknownName { reason, name } => of_unknown_name(store, reason, &name).await,
+        }
+    }
+}
+
+/// Which refusals of one kind may be looked into.
+#[derive(Debug)]
+pub(crate) struct Diagnoses {
+    under_way: usize,
+    bucket: Bucket,
+}
+
+impl Diagnoses {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { under_way: 0, bucket: Bucket::new(PER_SECOND_MAX, PER_SOURCE_MAX, now) }
+    }
+
+    /// Whether a refusal of this source may be looked into; its place is to be given back by [`Self::leave`].
+    pub(crate) fn admit(&mut self, origin: Origin, now: Instant) -> bool {
+        let admitted = self.under_way < AT_ONCE_MAX && self.bucket.take(origin, now);
+        self.under_way += usize::from(admitted);
+        admitted
+    }
+
+    /// One of those that were looked into is answered, or given up.
+    pub(crate) fn leave(&mut self) {
+        self.under_way -= 1;
+    }
+}
+
+/// Which mistake a wrong key fits.
+async fn of_wrong_key(
+    store: &dyn Store,
+    identity: &Identity,
+    device: DeviceId,
+    failed: &FailedFinished,
+) -> String {
+    let fitting = |mistakes: Vec<Mistake>| {
+        let fits = |mistake: &Mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk));
+        mistakes.into_iter().find(fits).map(|mistake| mistake.detail.into_owned())
+    };
+    let Some(credentials) = credentials(store, &identity.name).await else { return unexplained(identity) };
+    if let Some(detail) = fitting(mistakes::candidates(&credentials, identity)) {
+        return detail;
+    }
+    if identity.mode == SecureMode::DeviceSecret {
+        let former = store.former_secrets(device).await.unwrap_or_default();
+        if let Some(detail) = fitting(former.iter().take(FORMER_MAX).map(mistakes::former).collect()) {
+            return detail;
+        }
+        if let Some(detail) = fitting(neighbours(store, identity, device).await) {
+            return detail;
+        }
+    }
+    unexplained(identity)
+}
+
+/// The secrets of the devices that were registered just before and after this one.
+async fn neighbours(store: &dyn Store, identity: &Identity, device: DeviceId) -> Vec<Mistake> {
+    let query = DeviceQuery {
+        product_key: Some(identity.name.product_key.clone()),
+        after: Some(DeviceId(device.0 - NEIGHBOURS - 1)),
+        limit: 2 * NEIGHBOURS as usize + 1,
+        ..DeviceQuery::default()
+    };
+    let mut mistakes = Vec::new();
+    for neighbour in store.devices(query).await.unwrap_or_default().into_iter().flatten() {
+        let name = DeviceName { product_key: neighbour.product_key, device_key: neighbour.device_key };
+        if neighbour.id != device
+            && let Some(credentials) = credentials(store, &name).await
+        {
+            mistakes.push(mistakes::of_another_device(&credentials.device_secret, &name));
+        }
+    }
+    mistakes
+}
+
+async fn credentials(store: &dyn Store, name: &DeviceName) -> Option<Box<Credentials>> {
+    match store.credentials(&name.product_key, &name.device_key).await {
+        Ok(CredentialLookup::Found(credentials)) => Some(credentials),
+        _ => None,
+    }
+}
+
+/// What was probably meant by a name that is unknown for this reason.
+async fn of_unknown_name(store: &dyn Store, reason: Reason, name: &DeviceName) -> Option<String> {
+    for tried in [Some(name.clone()), similar::trimmed(name)].into_iter().flatten() {
+        let similar = store.similar_names(&tried).await.ok()?;
+        if let Some(detail) = similar::explain(reason, name, &similar) {
+            return Some(detail);
+        }
+    }
+    if reason == Reason::DeviceUnknown {
+        return of_unknown_device(store, name).await;
+    }
+    let exchanged = store.similar_names(&similar::exchanged(name)).await.ok()?;
+    similar::explain_exchanged(name, &exchanged).filter(|_| reason == Reason::ProductUnknown)
+}
+
+/// An IMEI in another spelling, or an asset id. A few look-ups, each by an index.
+async fn of_unknown_device(store: &dyn Store, name: &DeviceName) -> Option<String> {
+    for device_key in similar::imei_spellings(&name.device_key) {
+        let tried = DeviceName { product_key: name.product_key.clone(), device_key };
+        if let Some(found) = store.similar_names(&tried).await.ok()?.device {
+            return Some(similar::explain_imei(name, &found));
+        }
+    }
+    let query = DeviceQuery { asset_id: Some(name.device_key.clone()), limit: 1, ..DeviceQuery::default() };
+    let found = store.devices(query).await.ok()?.into_iter().flatten().next()?;
+    let found = DeviceName { product_key: found.product_key, device_key: found.device_key };
+    Some(similar::explain_asset_id(name, &found))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn claimed(address: u8, device: i64) -> Origin {
+        Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)))
+    }
+
+    #[test]
+    fn a_key_that_nothing_explains_comes_with_the_command_to_compare_it() {
+        let name = DeviceName { product_key: "pk".into(), device_key: "dk".into() };
+        let said = |mode| unexplained(&Identity { name: name.clone(), mode, lifetime_s: 60 });
+        let device = said(SecureMode::DeviceSecret);
+        assert!(
+            device.ends_with("compare it with `psk hex` of `narrowgate device secret pk/dk`"),
+            "{device}"
+        );
+        let product = said(SecureMode::ProductSecret);
+        assert!(product.ends_with("the secret that `narrowgate product create` printed"), "{product}");
+    }
+
+    #[test]
+    fn what_is_looked_into_is_bounded_at_once_and_per_second() {
+        let now = crate::tests::start();
+        let mut diagnoses = Diagnoses::new(now);
+        let held = (0..10).filter(|number| diagnoses.admit(claimed(*number, 1), now)).count();
+        assert_eq!(held, AT_ONCE_MAX);
+        (0..held).for_each(|_| diagnoses.leave());
+        let mut admitted = |origin| {
+            let admitted = diagnoses.admit(origin, now);
+            if admitted {
+                diagnoses.leave();
+            }
+            admitted
+        };
+        assert_eq!((0..100).filter(|number| admitted(claimed(*number, 1))).count(), 3, "of one device");
+        let others = (100..=255).filter(|number| admitted(claimed(*number, i64::from(*number)))).count();
+        assert_eq!(others, PER_SECOND_MAX as usize - PER_SOURCE_MAX as usize);
+    }
+
+    #[test]
+    fn attack_210_four_loud_addresses_leave_some_for_others_in_every_second() {
+        let start = crate::tests::start();
+        let mut diagnoses = Diagnoses::new(start);
+        for second in 0..3 {
+            let mut admitted = |origin| {
+                let admitted = diagnoses.admit(origin, start + Duration::from_secs(second));
+                if admitted {
+                    diagnoses.leave();
+                }
+                admitted
+            };
+            let loud = (0..400).filter(|n| admitted(claimed((n % 4) as u8, *n))).count();
+            assert_eq!(loud, 4 + PER_SECOND_MAX as usize / 2, "the first of each, and half");
+            assert_eq!((10..100).filter(|n| admitted(claimed(*n, 1000 + i64::from(*n)))).count(), 6);
+        }
+    }
+}

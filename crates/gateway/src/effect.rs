@@ -1,0 +1,96 @@
+//! What the gateway wants of the outside, and what the outside says.
+
+use std::time::Instant;
+
+use narrowgate_api::happening::Happening;
+use narrowgate_engine::event::ShardCommand;
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{credential::CredentialLookup, product::Product},
+    ports::{Issued, StoreError, Write, Written},
+    secret::Secret,
+};
+
+use crate::diagnosis::Diagnosis;
+
+/// Now, by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For whatever takes its time; never goes back.
+    pub instant: Instant,
+    /// For whatever is written down; may jump.
+    pub wall: UnixMillis,
+}
+
+/// Names a question until it is answered, and never another one after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token {
+    pub(crate) slot: u32,
+    pub(crate) number: u32,
+}
+
+/// What the gateway wants. Effects are carried out in the order in which they come.
+#[derive(Debug)]
+pub enum Effect {
+    /// For the shard of this number.
+    Command(u16, ShardCommand),
+    /// What the store knows of these keys. Answered by [`Answer::Lookup`].
+    Lookup(Token, DeviceName),
+    /// The product of this key. Answered by [`Answer::Product`].
+    Product(Token, String),
+    /// To be committed together, after whatever was to be written before. Answered by [`Answer::Written`].
+    Write(Token, Vec<Write>),
+    /// A secret to be issued; there is never a second one under way. Answered by [`Answer::Issued`].
+    Issue(Token, Box<Issue>),
+    /// A refusal to be looked into, where that delays nobody. Answered by [`Answer::Diagnosed`].
+    Diagnose(Token, Box<Diagnosis>),
+    /// For those who follow what happens. With a device, where its keys are still to be looked up by whoever
+    /// tells it.
+    Tell(Happening, Option<DeviceId>),
+}
+
+/// A secret that is to be a device's only one.
+#[derive(Debug)]
+pub struct Issue {
+    /// Whose.
+    pub device: DeviceId,
+    /// The new one.
+    pub secret: Secret,
+    /// When.
+    pub at: UnixMillis,
+    /// The peer's address and port.
+    pub peer: String,
+}
+
+/// What the outside says to a question. An answer of another kind than its question is ignored.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// To [`Effect::Lookup`].
+    Lookup(Result<CredentialLookup, StoreError>),
+    /// To [`Effect::Product`]; `None`: there is none of this key.
+    Product(Result<Option<Product>, StoreError>),
+    /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.
+    Written(Result<&'a [Written], &'a StoreError>),
+    /// To [`Effect::Issue`].
+    Issued(Result<Issued, StoreError>),
+    /// To [`Effect::Diagnose`]: what was found, in words.
+    Diagnosed(Option<String>),
+}
+
+/// A change by an operator that sessions have to feel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiveChange {
+    /// A device was disabled, reset or deleted: its sessions end.
+    CloseDevice {
+        /// Whose sessions.
+        device: DeviceId,
+        /// Why it is offline then, for people.
+        cause: &'static str,
+    },
+    /// A product's model or switches changed: it is read anew, and where it is switched off or gone, its sessions
+    /// end.
+    ProductChanged {
+        /// Which one.
+        product_key: String,
+    },
+}

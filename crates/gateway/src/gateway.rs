@@ -1,0 +1,214 @@
+//! The machine itself: takes events and answers to where they belong.
+
+use std::time::Instant;
+
+use narrowgate_engine::event::ShardEvent;
+use narrowgate_platform::ports::{OnlineDevice, StoreError, Written};
+
+use crate::{
+    desk::Desk,
+    diagnosis,
+    effect::{Answer, Effect, LiveChange, Now, Token},
+    issuing::Issuing,
+    outbox::{Outbox, Pending},
+    products::{Products, Read},
+    refusals::Refusals,
+    requests::Requests,
+    residence::{Residence, directory::Directory, presence::Presence},
+    shared::Shared,
+    unwritten::Unwritten,
+};
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// How many shards it serves.
+    pub shards: u16,
+    /// Of the secrets that it issues. Unpredictable, and never used before.
+    pub seed: [u8; 32],
+    /// The devices that were online when the last one ended: they get a full lifetime from now on.
+    pub online: Vec<OnlineDevice>,
+}
+
+/// See the crate.
+#[derive(Debug)]
+pub struct Gateway {
+    desks: Vec<Desk>,
+    shared: Shared,
+    /// Set when it is to settle: then what is looked into is given up.
+    settles_at: Option<Instant>,
+}
+
+impl Gateway {
+    /// A gateway that serves nobody yet.
+    pub fn new(options: Options, now: Now) -> Self {
+        let Options { shards, seed, online } = options;
+        let presence = Presence::new(online, now.instant);
+        Self {
+            desks: (0..shards).map(Desk::new).collect(),
+            shared: Shared {
+                out: Outbox::new(),
+                residence: Residence { directory: Directory::default(), presence },
+                products: Products::new(),
+                refusals: Refusals::new(now),
+                requests: Requests::default(),
+                issuing: Issuing::new(seed),
+            },
+            settles_at: None,
+        }
+    }
+
+    /// Whether anybody follows what happens: without followers nothing is told.
+    pub fn set_followers(&mut self, has_followers: bool) {
+        self.shared.out.has_followers = has_followers;
+    }
+
+    /// A shard has something to tell.
+    pub fn handle_event(&mut self, now: Now, shard: u16, event: ShardEvent) {
+        if let Some(desk) = self.desks.get_mut(usize::from(shard)) {
+            desk.handle_event(&mut self.shared, now, event);
+        }
+    }
+
+    /// A question is answered. Answers to questions that were given up are ignored.
+    pub fn handle_answer(&mut self, now: Now, token: Token, answer: Answer<'_>) {
+        let Some(pending) = self.shared.out.take(token) else { return };
+        match (pending, answer) {
+            (Pending::Handshake(asked), Answer::Lookup(answer)) => {
+                self.shared.out.looked_up();
+                if let Some(desk) = self.desks.get_mut(usize::from(asked.handshake.shard)) {
+                    desk.decide_handshake(&mut self.shared, now, *asked, answer);
+                }
+            }
+            (Pending::Activation { session, grant }, Answer::Lookup(answer)) => {
+                self.shared.out.looked_up();
+                self.shared.decide_activation(session, &grant, &answer);
+            }
+            (Pending::Product(product_key), Answer::Product(answer)) => {
+                let Shared { products, out, .. } = &mut self.shared;
+                if let Some(read) = products.read(out, now.instant, &product_key, answer) {
+                    self.take_up(now, &product_key, &read);
+                }
+            }
+            (Pending::Issue(wish), Answer::Issued(outcome)) => self.shared.issued(now, *wish, outcome),
+            (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
+                let Shared { refusals, out, .. } = &mut self.shared;
+                refusals.diagnosed(out, now, *examined, found);
+            }
+            (pending, Answer::Written(outcomes)) => self.handle_written(now, pending, outcomes),
+            (pending, answer) => tracing::error!(?pending, ?answer, "an answer to another question"),
+        }
+    }
+
+    fn handle_written(&mut self, now: Now, pending: Pending, outcomes: Result<&[Written], &StoreError>) {
+        let shared = &mut self.shared;
+        let is_report = matches!(pending, Pending::Report { .. });
+        shared.requests.note_outcome(now, is_report, outcomes);
+        match pending {
+            Pending::Report { ticket, response, asker, happenings } => {
+                shared.stored(now, (ticket, response), &asker, happenings, outcomes);
+            }
+            Pending::Login(asked) => shared.logged_in(now, &asked, outcomes),
+            Pending::Presence(change, number) => {
+                let presence = &mut shared.residence.presence;
+                presence.written(&mut shared.out, now, change, number, outcomes);
+            }
+            Pending::Seen => shared.residence.presence.seen_written(),
+            Pending::Log(happening) => shared.refusals.written(&mut shared.out, happening, outcomes),
+            pending => tracing::error!(?pending, "an answer to another question"),
+        }
+    }
+
+    /// A product was read: serves what waited for it, and ends its sessions where it was switched off.
+    fn take_up(&mut self, now: Now, product_key: &str, read: &Read) {
+        for session in &read.waiting {
+            if let Some(desk) = self.desks.get_mut(usize::from(session.shard)) {
+                desk.serve_parked(&mut self.shared, now, *session, read.product.as_deref());
+            }
+        }
+        if read.close {
+            for desk in &self.desks {
+                desk.close_product(&mut self.shared, now, product_key);
+            }
+        }
+    }
+
+    /// An operator changed something that sessions have to feel.
+    pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
+        let Shared { out, residence, products, .. } = &mut self.shared;
+        match change {
+            LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
+            LiveChange::ProductChanged { product_key } => products.change(out, product_key),
+        }
+    }
+
+    /// Does what time brings. To be called when [`Self::poll_timeout`] says so; earlier does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let Shared { out, residence, products, .. } = &mut self.shared;
+        residence.presence.handle_timeout(out, now);
+        products.handle_timeout(out, now.instant);
+        if self.settles_at.is_some_and(|at| at <= now.instant) {
+            self.settles_at = None;
+            if out.give_up_diagnoses() {
+                tracing::warn!("refusals that were being looked into are not in the log");
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let Shared { residence, products, .. } = &self.shared;
+        let timeouts = [residence.presence.poll_timeout(), products.poll_timeout(), self.settles_at];
+        timeouts.into_iter().flatten().min()
+    }
+
+    /// The shards receive nothing more: writes down all that waits for its time. What is being looked into is given
+    /// up some seconds later. To be called again when [`Self::is_settled`], for what was heard last.
+    pub fn handle_settle(&mut self, now: Now) {
+        for desk in &mut self.desks {
+            desk.record_all_held(&mut self.shared, now);
+        }
+        self.shared.residence.presence.flush(&mut self.shared.out);
+        self.settles_at = Some(now.instant + diagnosis::SETTLE_MAX);
+    }
+
+    /// Whether every question is answered, and nothing waits for one.
+    pub fn is_settled(&self) -> bool {
+        self.shared.out.is_settled() && self.shared.issuing.is_empty()
+    }
+
+    /// The next thing that the gateway wants.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.shared.out.poll()
+    }
+
+    /// Devices online.
+    pub fn online(&self) -> usize {
+        self.shared.residence.presence.online()
+    }
+
+    /// Devices with a session by their own secret.
+    pub fn connected(&self) -> usize {
+        self.shared.residence.directory.len()
+    }
+
+    /// Requests that were not served, by the label of the reason.
+    pub fn requests_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.shared.requests.counts()
+    }
+
+    /// Refusals that were only counted, because there were too many.
+    pub fn refusals_unlogged(&self) -> u64 {
+        self.shared.refusals.unlogged
+    }
+
+    /// Copies of refusals that were written down.
+    pub fn refusals_folded(&self) -> u64 {
+        self.shared.refusals.folded
+    }
+
+    /// Requests that are answered 5.03 because the store cannot write.
+    pub fn unwritten(&self) -> &Unwritten {
+        &self.shared.requests.unwritten
+    }
+}

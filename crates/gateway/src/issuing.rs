@@ -1,0 +1,156 @@
+//! Secrets by dynamic activation, one after the other: the answers leave in the order in which the secrets were
+//! committed, so the secret that is valid in the end is the one that was delivered last (device protocol, section 3).
+//! Each is a transaction of its own, beside the batches of writes: listeners hear of it before the device is
+//! answered, but not exactly in its place among what is committed in the same moment.
+
+use std::sync::Arc;
+
+use chacha20::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use narrowgate_api::happening::{self, Happening};
+use narrowgate_coap::{Code, Response};
+use narrowgate_engine::event::{ShardCommand, Ticket};
+use narrowgate_platform::{
+    device_api::{self, SecretAnswer, SecretWanted},
+    ids::{DeviceName, UnixMillis},
+    ports::{Issued, StoreError},
+    rules::{admission::Grant, names},
+    secret::Secret,
+};
+
+use crate::{
+    AFTER_ACTIVATION, UNAVAILABLE_MAX_AGE_S,
+    effect::{Effect, Issue, Now},
+    outbox::{Line, Pending},
+    shared::Shared,
+};
+
+/// One wish for a secret.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// Which request asks.
+    pub(crate) ticket: Ticket,
+    /// Whose session it is.
+    pub(crate) grant: Arc<Grant>,
+    /// What the request asked for.
+    pub(crate) wanted: SecretWanted,
+    /// The secret to be issued.
+    pub(crate) secret: Secret,
+    /// The peer's address and port.
+    pub(crate) peer: String,
+    /// When the store was asked.
+    pub(crate) at: UnixMillis,
+}
+
+/// See the module.
+pub(crate) struct Issuing {
+    /// No more than the shards have requests in flight.
+    line: Line<Wish>,
+    random: ChaCha20Rng,
+}
+
+impl std::fmt::Debug for Issuing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuing").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl Issuing {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self { line: Line::new(1), random: ChaCha20Rng::from_seed(seed) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    fn new_secret(&mut self) -> Secret {
+        names::draw_device_secret(&mut |out| self.random.fill_bytes(out))
+    }
+}
+
+impl Shared {
+    /// Queues a wish; its request is answered when it was granted or refused.
+    pub(crate) fn wish(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        grant: Arc<Grant>,
+        wanted: SecretWanted,
+        peer: String,
+    ) {
+        let secret = self.issuing.new_secret();
+        self.issuing.line.enter(Wish { ticket, grant, wanted, secret, peer, at: now.wall });
+        self.issue_next(now);
+    }
+
+    fn issue_next(&mut self, now: Now) {
+        while let Some(mut wish) = self.issuing.line.poll() {
+            if !self.residence.directory.is_activating(wish.grant.device, wish.ticket.session) {
+                // Its session ended while it waited: a secret that nobody gets would only void one that
+                // somebody has.
+                self.issuing.line.leave();
+                continue;
+            }
+            wish.at = now.wall;
+            let (device, secret) = (wish.grant.device, wish.secret.clone());
+            let issue = Box::new(Issue { device, secret, at: wish.at, peer: wish.peer.clone() });
+            self.out.ask(Pending::Issue(Box::new(wish)), |token| Effect::Issue(token, issue));
+        }
+    }
+
+    /// The store has decided on a wish.
+    pub(crate) fn issued(&mut self, now: Now, wish: Wish, outcome: Result<Issued, StoreError>) {
+        self.issuing.line.leave();
+        let Wish { ticket, grant, wanted, secret, peer, at } = wish;
+        match outcome {
+            Ok(issued) => {
+                let answer = device_api::issued(&grant, &wanted, &issued, &secret);
+                if issued == Issued::Done {
+                    // Sessions that were given an earlier secret must not hand it out again to a retransmission.
+                    for void in self.residence.directory.answered(grant.device, ticket.session) {
+                        self.out.close(void);
+                    }
+                }
+                if let Some(refusal) = &answer.refusal {
+                    self.requests.count(refusal.reason);
+                }
+                if self.out.has_followers {
+                    self.out.tell(happening_of(&grant, &answer, peer, at), None);
+                }
+                self.out.respond(ticket, answer.response);
+                if answer.done {
+                    let session = ticket.session;
+                    let close = ShardCommand::CloseAfter { session, after: AFTER_ACTIVATION };
+                    self.out.command(session.shard, close);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a secret could not be issued");
+                self.requests.count_unavailable();
+                let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
+                self.out.respond(ticket, response);
+            }
+        }
+        self.issue_next(now);
+    }
+}
+
+fn happening_of(grant: &Grant, answer: &SecretAnswer, peer: String, time: UnixMillis) -> Happening {
+    let device = DeviceName { product_key: grant.product_key.clone(), device_key: grant.device_key.clone() };
+    let (device, peer) = (Some(device), Some(peer));
+    match &answer.refusal {
+        None => Happening::SecretIssued(happening::Issue { time, device, peer }),
+        Some(refusal) => Happening::Refused(happening::Refused {
+            time,
+            device,
+            identity: None,
+            reason: refusal.reason,
+            code: refusal.code(),
+            peer,
+            detail: Some(refusal.detail.clone().into_owned()),
+        }),
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes out: effects in their order, and the questions that are not answered yet.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use narrowgate_api::happening::Happening;
+use narrowgate_coap::Response;
+use narrowgate_engine::event::{SessionId, ShardCommand, Ticket};
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName},
+    ports::Write,
+    rules::admission::Grant,
+};
+use slab::Slab;
+
+use crate::{
+    desk::{LoginAsked, LookupAsked},
+    effect::{Effect, Token},
+    issuing::Wish,
+    refusals::Examined,
+    requests::Asker,
+    residence::presence::Change,
+};
+
+/// Look-ups under way at the same time. The others wait in their order, no more than there are handshakes.
+const LOOKUPS_MAX: usize = 4096;
+
+/// What a question was asked for.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// The credentials that a handshake claims.
+    Handshake(Box<LookupAsked>),
+    /// Whether a session by the product's secret may stand.
+    Activation {
+        session: SessionId,
+        grant: Arc<Grant>,
+    },
+    /// A product, for requests that wait or for a change.
+    Product(String),
+    /// Reports: the request is answered when they are durable, and listeners are told.
+    Report {
+        ticket: Ticket,
+        response: Response,
+        asker: Asker,
+        happenings: Vec<Happening>,
+    },
+    Login(Box<LoginAsked>),
+    /// A change of presence, and its number.
+    Presence(Change, u64),
+    /// Last-seen times.
+    Seen,
+    /// An entry of the log, with what listeners are told when it is written.
+    Log(Option<Box<Happening>>),
+    Issue(Box<Wish>),
+    Diagnosis(Box<Examined>),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    effects: VecDeque<Effect>,
+    pending: Slab<(u32, Pending)>,
+    asked: u32,
+    lookups: Line<(Pending, DeviceName)>,
+    /// Whether anybody follows what happens.
+    pub(crate) has_followers: bool,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Self {
+        Self { lookups: Line::new(LOOKUPS_MAX), ..Self::default() }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Tells a shard something.
+    pub(crate) fn command(&mut self, shard: u16, command: ShardCommand) {
+        self.effects.push_back(Effect::Command(shard, command));
+    }
+
+    /// Ends a session with close_notify.
+    pub(crate) fn close(&mut self, session: SessionId) {
+        self.command(session.shard, ShardCommand::Close { session });
+    }
+
+    pub(crate) fn respond(&mut self, ticket: Ticket, response: Response) {
+        self.command(ticket.session.shard, ShardCommand::Respond { ticket, response });
+    }
+
+    /// Tells the listeners, where there are any. With a device they look its keys up.
+    pub(crate) fn tell(&mut self, happening: Happening, device: Option<DeviceId>) {
+        if self.has_followers {
+            self.effects.push_back(Effect::Tell(happening, device));
+        }
+    }
+
+    pub(crate) fn write(&mut self, writes: Vec<Write>, pending: Pending) {
+        self.ask(pending, |token| Effect::Write(token, writes));
+    }
+
+    /// Asks for credentials, now or when fewer look-ups are under way.
+    pub(crate) fn look_up(&mut self, name: DeviceName, pending: Pending) {
+        self.lookups.enter((pending, name));
+        self.ask_waiting_lookups();
+    }
+
+    /// A look-up is answered.
+    pub(crate) fn looked_up(&mut self) {
+        self.lookups.leave();
+        self.ask_waiting_lookups();
+    }
+
+    fn ask_waiting_lookups(&mut self) {
+        while let Some((pending, name)) = self.lookups.poll() {
+            self.ask(pending, |token| Effect::Lookup(token, name));
+        }
+    }
+
+    pub(crate) fn ask(&mut self, pending: Pending, effect: impl FnOnce(Token) -> Effect) -> Token {
+        self.asked = self.asked.wrapping_add(1);
+        // More than 2^32 questions do not fit into memory.
+        let token = Token { slot: self.pending.insert((self.asked, pending)) as u32, number: self.asked };
+        self.effects.push_back(effect(token));
+        token
+    }
+
+    /// What a question was asked for; `None` where it was given up.
+    pub(crate) fn take(&mut self, token: Token) -> Option<Pending> {
+        let slot = token.slot as usize;
+        let (number, _) = self.pending.get(slot)?;
+        (*number == token.number).then(|| self.pending.remove(slot).1)
+    }
+
+    /// Whether every question is answered.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.lookups.is_empty()
+    }
+
+    /// Gives up what is being looked into; returns whether anything was.
+    pub(crate) fn give_up_diagnoses(&mut self) -> bool {
+        let before = self.pending.len();
+        self.pending.retain(|_, (_, pending)| !matches!(pending, Pending::Diagnosis(_)));
+        self.pending.len() < before
+    }
+}
+
+/// Questions of one kind: so many are under way at a time, the others wait in their order.
+#[derive(Debug)]
+pub(crate) struct Line<Q> {
+    under_way: usize,
+    at_once_max: usize,
+    waiting: VecDeque<Q>,
+}
+
+impl<Q> Line<Q> {
+    pub(crate) fn new(at_once_max: usize) -> Self {
+        Self { under_way: 0, at_once_max, waiting: VecDeque::new() }
+    }
+
+    /// Waits behind the others.
+    pub(crate) fn enter(&mut self, question: Q) {
+        self.waiting.push_back(question);
+    }
+
+    /// The next one that may be under way.
+    pub(crate) fn poll(&mut self) -> Option<Q> {
+        let next = (self.under_way < self.at_once_max).then(|| self.waiting.pop_front())??;
+        self.under_way += 1;
+        Some(next)
+    }
+
+    /// One of those under way is answered.
+    pub(crate) fn leave(&mut self) {
+        self.under_way -= 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.under_way == 0 && self.waiting.is_empty()
+    }
+}
+
+impl<Q> Default for Line<Q> {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}

@@ -1,0 +1,193 @@
+//! The parts of products that every report needs: kept in memory, read again after a change.
+//!
+//! A product that is being read is read once, however many requests wait for it. Limits: [`READS_MAX`] at the same
+//! time; [`READ_AGAIN`] until a product that changed and could not be read is read again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use narrowgate_engine::event::SessionId;
+use narrowgate_platform::{
+    model::{product::Product, thing_model::ThingModel},
+    ports::StoreError,
+};
+
+use crate::{
+    effect::Effect,
+    outbox::{Line, Outbox, Pending},
+};
+
+/// Products that are read at the same time. The others wait in their order, no more than there are products.
+const READS_MAX: usize = 64;
+/// A product that changed and could not be read is read again after so long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// A product as the data path sees it.
+#[derive(Debug)]
+pub(crate) struct CachedProduct {
+    /// What its devices may report; `None`: anything.
+    pub(crate) model: Option<ThingModel>,
+    /// Whether its devices may be connected.
+    pub(crate) enabled: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Products {
+    known: BTreeMap<String, Arc<CachedProduct>>,
+    reading: BTreeMap<String, Reading>,
+    reads: Line<String>,
+    /// Changed products that could not be read, with the time of the next attempt.
+    again: BTreeSet<(Instant, String)>,
+}
+
+/// A product that is being read.
+#[derive(Debug, Default)]
+struct Reading {
+    /// It changed since it was asked for: what is read must not be used.
+    stale: bool,
+    /// Its sessions end where it is switched off.
+    closing: bool,
+    /// Sessions with requests that wait for it, in the order of their first ones.
+    waiting: Vec<SessionId>,
+}
+
+/// What came of a read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// `None`: the store could not read it.
+    pub(crate) product: Option<Arc<CachedProduct>>,
+    /// Sessions with requests that have waited for it.
+    pub(crate) waiting: Vec<SessionId>,
+    /// Whether the sessions of the product are to end.
+    pub(crate) close: bool,
+}
+
+impl Products {
+    pub(crate) fn new() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            reads: Line::new(READS_MAX),
+            again: BTreeSet::new(),
+        }
+    }
+
+    /// The product, where it is in memory.
+    pub(crate) fn find(&self, product_key: &str) -> Option<&Arc<CachedProduct>> {
+        self.known.get(product_key)
+    }
+
+    /// Notes a session that waits for a product that is not in memory.
+    pub(crate) fn wait(&mut self, out: &mut Outbox, product_key: &str, session: SessionId) {
+        self.read_once(out, product_key).waiting.push(session);
+    }
+
+    /// Its model or its switches changed: the next look at it reads the store, and so does this.
+    pub(crate) fn change(&mut self, out: &mut Outbox, product_key: &str) {
+        self.known.remove(product_key);
+        let was_reading = self.reading.contains_key(product_key);
+        let reading = self.read_once(out, product_key);
+        reading.stale = was_reading;
+        reading.closing = true;
+    }
+
+    /// A read is answered. `None` where it has to be repeated, since the product changed meanwhile.
+    pub(crate) fn read(
+        &mut self,
+        out: &mut Outbox,
+        now: Instant,
+        product_key: &str,
+        answer: Result<Option<Product>, StoreError>,
+    ) -> Option<Read> {
+        self.reads.leave();
+        let mut reading = self.reading.remove(product_key)?;
+        let read = if std::mem::take(&mut reading.stale) {
+            self.reading.insert(product_key.to_owned(), reading);
+            self.reads.enter(product_key.to_owned());
+            None
+        } else {
+            Some(self.take_up(now, product_key, reading, answer))
+        };
+        self.ask(out);
+        read
+    }
+
+    fn take_up(
+        &mut self,
+        now: Instant,
+        product_key: &str,
+        reading: Reading,
+        answer: Result<Option<Product>, StoreError>,
+    ) -> Read {
+        let Reading { closing, waiting, .. } = reading;
+        match answer {
+            Ok(product) => {
+                let product = Arc::new(cached(product_key, product));
+                self.known.insert(product_key.to_owned(), Arc::clone(&product));
+                let close = closing && !product.enabled;
+                Read { product: Some(product), waiting, close }
+            }
+            Err(error) if closing => {
+                // Nobody is disconnected on a guess: requests read the product anew, and this is tried again.
+                tracing::error!(%error, "the store cannot read a product that changed");
+                self.again.insert((now + READ_AGAIN, product_key.to_owned()));
+                Read { product: None, waiting, close: false }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store cannot read a product");
+                Read { product: None, waiting, close: false }
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is wanted next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.again.first().map(|(at, _)| *at)
+    }
+
+    /// Reads again what changed and could not be read.
+    pub(crate) fn handle_timeout(&mut self, out: &mut Outbox, now: Instant) {
+        while self.again.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, product_key)) = self.again.pop_first() {
+                self.change(out, &product_key);
+            }
+        }
+    }
+
+    /// What is noted of a read that is under way, or begins now.
+    fn read_once(&mut self, out: &mut Outbox, product_key: &str) -> &mut Reading {
+        if !self.reading.contains_key(product_key) {
+            self.reads.enter(product_key.to_owned());
+            self.ask(out);
+        }
+        self.reading.entry(product_key.to_owned()).or_default()
+    }
+
+    fn ask(&mut self, out: &mut Outbox) {
+        while let Some(product_key) = self.reads.poll() {
+            let pending = Pending::Product(product_key.clone());
+            out.ask(pending, |token| Effect::Product(token, product_key));
+        }
+    }
+}
+
+/// A product that is gone, or whose model cannot be read, counts as switched off.
+fn cached(product_key: &str, product: Option<Product>) -> CachedProduct {
+    let mut cached = CachedProduct { model: None, enabled: false };
+    let Some(product) = product else { return cached };
+    cached.enabled = product.enabled;
+    if let Some(json) = &product.model_json {
+        match ThingModel::parse(json) {
+            Ok(model) => cached.model = Some(model),
+            Err(error) => {
+                tracing::error!(product_key, %error, "the stored thing model cannot be read");
+                cached.enabled = false;
+            }
+        }
+    }
+    cached
+}

@@ -1,0 +1,143 @@
+//! What became of requests that were not served: each leaves an entry in its device's log and is counted by
+//! its reason. What the server owes, a 5.03, is only counted: the store that would keep the entry is what is
+//! missing.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use narrowgate_platform::{
+    device_api::Warning,
+    ids::DeviceName,
+    model::log::Reason,
+    ports::{StoreError, Written},
+    rules::{admission::Grant, refusal::Refusal},
+};
+
+use crate::{effect::Now, refusals::Refused, shared::Shared, unwritten::Unwritten};
+
+/// The reasons for which a request is refused, with the labels of the metric. Two labels come behind them.
+const REASONS: [(Reason, &str); 14] = [
+    (Reason::TopicForeign, "topic_foreign"),
+    (Reason::PathUnknown, "path_unknown"),
+    (Reason::MethodWrong, "method_wrong"),
+    (Reason::OptionUnsupported, "option_unsupported"),
+    (Reason::NotAcceptable, "not_acceptable"),
+    (Reason::MessageMalformed, "message_malformed"),
+    (Reason::BodyMalformed, "body_malformed"),
+    (Reason::ModelInvalid, "model_invalid"),
+    (Reason::TooLarge, "too_large"),
+    (Reason::DeviceDisabled, "device_disabled"),
+    (Reason::ProductDisabled, "product_disabled"),
+    (Reason::DynamicActivationOff, "dynamic_activation_off"),
+    (Reason::AlreadyActivated, "already_activated"),
+    (Reason::RateLimited, "rate_limited"),
+];
+/// A reason that has no label of its own.
+const OTHER: usize = REASONS.len();
+/// No reason of the device's: 5.03 for want of the store.
+const UNAVAILABLE: usize = REASONS.len() + 1;
+const LABELS: usize = REASONS.len() + 2;
+
+/// Whose request it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// Whose session.
+    pub(crate) grant: Arc<Grant>,
+    /// The peer's address and port.
+    pub(crate) peer: SocketAddr,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    counts: [u64; LABELS],
+    /// Those that are answered 5.03, for `status`.
+    pub(crate) unwritten: Unwritten,
+}
+
+impl Requests {
+    /// Counts a request that was refused and is written down already.
+    pub(crate) fn count(&mut self, reason: Option<Reason>) {
+        let label = REASONS.iter().position(|(known, _)| Some(*known) == reason);
+        self.counts[label.unwrap_or(OTHER)] += 1;
+    }
+
+    /// Counts a request that is answered 5.03 because the store cannot read or write.
+    pub(crate) fn count_unavailable(&mut self) {
+        self.counts[UNAVAILABLE] += 1;
+    }
+
+    /// What the store said to a write, for `status`.
+    pub(crate) fn note_outcome(
+        &mut self,
+        now: Now,
+        is_report: bool,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        match outcomes {
+            Ok(_) => self.unwritten.succeed(),
+            Err(StoreError::Unavailable(reason)) => {
+                self.unwritten.fail(now.wall, u64::from(is_report), reason);
+            }
+            Err(error) => self.unwritten.fail(now.wall, u64::from(is_report), &error.to_string()),
+        }
+    }
+
+    /// The labels of the metric with their counts.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let labels = REASONS.iter().map(|(_, label)| *label).chain(["other", "unavailable"]);
+        labels.zip(self.counts)
+    }
+}
+
+impl Shared {
+    /// Counts and writes down a request that was refused.
+    pub(crate) fn refuse(&mut self, now: Now, asker: &Asker, refusal: Refusal) {
+        self.requests.count(refusal.reason);
+        let refused = entry(asker, refusal);
+        self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
+    }
+
+    /// Writes down what was served and probably not meant; returns whether the limits permitted it.
+    pub(crate) fn warn(&mut self, now: Now, asker: &Asker, warning: Warning) -> bool {
+        let Warning { reason, detail } = warning;
+        let warned = entry(asker, Refusal::new(reason, detail));
+        self.refusals.warn(&mut self.out, now, asker.grant.device, warned, asker.peer)
+    }
+
+    /// Counts and writes down a report that the store did not take.
+    pub(crate) fn note(&mut self, now: Now, asker: &Asker, outcomes: Result<&[Written], &StoreError>) {
+        match outcomes {
+            Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}
+            Ok(_) => {
+                let detail = "the device was switched off, reset or deleted while its report was under way; \
+                              nothing was stored";
+                self.refuse(now, asker, Refusal::new(Reason::DeviceDisabled, detail));
+            }
+            Err(_) => self.requests.count_unavailable(),
+        }
+    }
+}
+
+fn entry(asker: &Asker, refusal: Refusal) -> Refused {
+    let grant = &asker.grant;
+    let (device, name) = (Some(grant.device), Some(name_of(grant)));
+    Refused { device, name, identity: None, refusal }
+}
+
+/// The keys of a session's device.
+pub(crate) fn name_of(grant: &Grant) -> DeviceName {
+    DeviceName { product_key: grant.product_key.clone(), device_key: grant.device_key.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_is_the_stable_name_of_its_reason_and_stands_there_once() {
+        for (reason, label) in REASONS {
+            assert_eq!(serde_json::to_string(&reason).expect("it is a word"), format!("{label:?}"));
+            assert_eq!(REASONS.iter().filter(|(other, _)| *other == reason).count(), 1, "{label}");
+        }
+    }
+}

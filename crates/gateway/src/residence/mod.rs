@@ -1,0 +1,61 @@
+//! Who is logged in where, and who is online.
+
+pub(crate) mod directory;
+pub(crate) mod presence;
+
+use narrowgate_engine::event::SessionId;
+use narrowgate_platform::ids::DeviceId;
+
+use self::{
+    directory::{Directory, Login},
+    presence::Presence,
+};
+use crate::{effect::Now, outbox::Outbox};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Residence {
+    pub(crate) directory: Directory,
+    pub(crate) presence: Presence,
+}
+
+impl Residence {
+    /// Ends all sessions of a device: it is offline then, for this cause.
+    pub(crate) fn close_device(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
+        for session in self.directory.sessions_of(device) {
+            out.close(session);
+        }
+        self.presence.forget(out, now, device, cause);
+    }
+
+    /// A session ended; `by_peer`: the device said so.
+    pub(crate) fn ended(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        device: DeviceId,
+        session: SessionId,
+        by_peer: bool,
+    ) {
+        let was_login = self.directory.ended(device, session);
+        if was_login && by_peer {
+            self.presence.close(out, now, device);
+        }
+    }
+
+    /// The store refused a login: the older session, where there is one, is the device's again, or the device is
+    /// offline, for this cause.
+    pub(crate) fn take_back(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        device: DeviceId,
+        session: SessionId,
+        older: Option<Login>,
+        cause: &str,
+    ) {
+        if self.directory.take_back(device, session, older) {
+            self.presence.forget(out, now, device, cause);
+        }
+    }
+}

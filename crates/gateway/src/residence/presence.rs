@@ -1,0 +1,233 @@
+//! The lifetime clocks of all devices, and the writes that tell the store of their changes.
+//!
+//! The store sees logins and changes of presence in the order in which they were decided. Limits: silence is
+//! noticed within [`TICK`]; one batch of last-seen times is under way at a time.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use narrowgate_api::happening::{self, Happening};
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::device::DeviceState,
+    ports::{OnlineDevice, StoreError, Write, Written},
+    rules::presence::{Tracker, Transition},
+};
+
+use crate::{
+    effect::Now,
+    outbox::{Outbox, Pending},
+};
+
+/// How often the clocks are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How often `lastSeenTime` is written for devices that were heard without reporting, and changes are written again
+/// that the store refused.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
+/// Last-seen times that are committed together.
+const SEEN_TOGETHER_MAX: usize = 250;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    tracker: Tracker,
+    /// The clocks are looked at in whole ticks from here on.
+    start: Instant,
+    /// When what waits is written.
+    next_write: Instant,
+    /// Heard without a report since the last writing.
+    seen: BTreeMap<DeviceId, UnixMillis>,
+    /// Writes of last-seen times under way.
+    seen_under_way: usize,
+    /// Changes that the store could not write, by device: they are tried again until a newer one takes their place.
+    unwritten: BTreeMap<DeviceId, Change>,
+    /// Counts the changes, so that a late failure does not bring back an old one.
+    changes: u64,
+    /// The number of the newest change of each device whose write is under way.
+    newest: BTreeMap<DeviceId, u64>,
+}
+
+/// A change of presence.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    device: DeviceId,
+    state: DeviceState,
+    at: UnixMillis,
+    cause: String,
+}
+
+impl Presence {
+    /// Takes up the devices that were online: they get a full lifetime from now on.
+    pub(crate) fn new(online: Vec<OnlineDevice>, now: Instant) -> Self {
+        let mut tracker = Tracker::new(now);
+        for OnlineDevice { device, lifetime_s } in online {
+            tracker.restore(device, lifetime_s, now);
+        }
+        Self {
+            tracker,
+            start: now,
+            next_write: now,
+            seen: BTreeMap::new(),
+            seen_under_way: 0,
+            unwritten: BTreeMap::new(),
+            changes: 0,
+            newest: BTreeMap::new(),
+        }
+    }
+
+    /// A login, which is written next: in its place among the changes of presence.
+    pub(crate) fn login(&mut self, out: &mut Outbox, now: Now, device: DeviceId, lifetime_s: u32) {
+        self.time_passes(out, now);
+        self.tracker.handle_login(device, lifetime_s, now.instant);
+        self.unwritten.remove(&device);
+        self.newest.remove(&device);
+    }
+
+    /// Something authentic arrived. `reported`: a report is stored with it, which moves `lastSeenTime` by itself.
+    pub(crate) fn hear(&mut self, out: &mut Outbox, now: Now, device: DeviceId, reported: bool) {
+        if let Some(transition) = self.tracker.handle_heard(device, now.instant) {
+            self.write(out, now, transition);
+        }
+        if !reported {
+            self.arm(now.instant);
+            self.seen.insert(device, now.wall);
+        }
+    }
+
+    /// The device ended its session itself.
+    pub(crate) fn close(&mut self, out: &mut Outbox, now: Now, device: DeviceId) {
+        if let Some(transition) = self.tracker.handle_closed(device, now.instant) {
+            self.write(out, now, transition);
+        }
+    }
+
+    /// An operator ended it, or it could not be let in: offline now, and no clock runs on.
+    pub(crate) fn forget(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
+        self.seen.remove(&device);
+        if self.tracker.handle_closed(device, now.instant).is_some() {
+            let (state, at, cause) = (DeviceState::Offline, now.wall, cause.to_owned());
+            self.hand_over(out, Change { device, state, at, cause });
+        }
+    }
+
+    /// The store has written a change, or could not: then it is kept and tried again.
+    pub(crate) fn written(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        change: Change,
+        number: u64,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        if outcomes.is_ok_and(|outcomes| outcomes == [Written::Done]) {
+            tell(out, &change);
+        }
+        if self.newest.get(&change.device) == Some(&number) {
+            self.newest.remove(&change.device);
+            if outcomes.is_err() {
+                self.arm(now.instant);
+                self.unwritten.insert(change.device, change);
+            }
+        }
+    }
+
+    /// Last-seen times are written, or could not be: then the next ones are.
+    pub(crate) fn seen_written(&mut self) {
+        self.seen_under_way -= 1;
+    }
+
+    /// Writes everything that is still to be written, last-seen times included.
+    pub(crate) fn flush(&mut self, out: &mut Outbox) {
+        self.write_seen(out);
+        for (_, change) in std::mem::take(&mut self.unwritten) {
+            self.hand_over(out, change);
+        }
+    }
+
+    /// Devices online.
+    pub(crate) fn online(&self) -> usize {
+        self.tracker.online()
+    }
+
+    /// When [`Self::handle_timeout`] is wanted next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let waits = !self.unwritten.is_empty() || !self.seen.is_empty();
+        let silence = self.tracker.poll_timeout().map(|at| self.tick_at(at));
+        silence.into_iter().chain(waits.then_some(self.next_write)).min()
+    }
+
+    /// Looks at the clocks, and writes what waits for its time.
+    pub(crate) fn handle_timeout(&mut self, out: &mut Outbox, now: Now) {
+        self.time_passes(out, now);
+        if now.instant < self.next_write {
+            return;
+        }
+        self.next_write = now.instant + WRITE_INTERVAL;
+        if self.seen_under_way == 0 {
+            self.write_seen(out);
+        }
+        for (_, change) in std::mem::take(&mut self.unwritten) {
+            self.hand_over(out, change);
+        }
+    }
+
+    /// The first tick that is not before `at`.
+    fn tick_at(&self, at: Instant) -> Instant {
+        let ticks = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
+        // 2^32 ticks are 34 years.
+        self.start + TICK * ticks as u32
+    }
+
+    /// What begins to wait is written an interval later at the latest.
+    fn arm(&mut self, now: Instant) {
+        if self.seen.is_empty() && self.unwritten.is_empty() && self.next_write <= now {
+            self.next_write = now + WRITE_INTERVAL;
+        }
+    }
+
+    fn time_passes(&mut self, out: &mut Outbox, now: Now) {
+        let mut transitions = Vec::new();
+        self.tracker.handle_timeout(now.instant, &mut transitions);
+        for transition in transitions {
+            self.write(out, now, transition);
+        }
+    }
+
+    fn write(&mut self, out: &mut Outbox, now: Now, transition: Transition) {
+        let Transition { device, state, cause } = transition;
+        let cause = cause.to_string();
+        tracing::debug!(device = device.0, new = ?state, cause, "presence");
+        self.hand_over(out, Change { device, state, at: now.wall, cause });
+    }
+
+    fn hand_over(&mut self, out: &mut Outbox, change: Change) {
+        let Change { device, state, at, cause } = change.clone();
+        self.changes += 1;
+        self.newest.insert(device, self.changes);
+        self.unwritten.remove(&device);
+        let write = Write::Presence { device, state, at, cause };
+        out.write(vec![write], Pending::Presence(change, self.changes));
+    }
+
+    fn write_seen(&mut self, out: &mut Outbox) {
+        // By device, as the store's pages lie.
+        let seen = std::mem::take(&mut self.seen).into_iter();
+        let mut seen = seen.map(|(device, at)| Write::Seen { device, at }).peekable();
+        while seen.peek().is_some() {
+            self.seen_under_way += 1;
+            out.write(seen.by_ref().take(SEEN_TOGETHER_MAX).collect(), Pending::Seen);
+        }
+    }
+}
+
+/// Tells the listeners, who look the device's names up.
+fn tell(out: &mut Outbox, change: &Change) {
+    if out.has_followers {
+        let told = happening::Presence { time: change.at, device: None, detail: Some(change.cause.clone()) };
+        let is_online = change.state == DeviceState::Online;
+        let happening = if is_online { Happening::Online(told) } else { Happening::Offline(told) };
+        out.tell(happening, Some(change.device));
+    }
+}
