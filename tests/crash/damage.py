@@ -103,42 +103,57 @@ def _look(server, ledger, right, name):
         if server.process.poll() != 1 or "panicked" in said or not named:
             return [f"no clear reason: exit code {server.process.poll()}: {server.tail()}"], "refused"
         return [], "refused to start with a reason"
-    faults, found, told = [], set(), _tells(server)
+    faults = []
+    # The end of a log may be lost without a word: nobody can tell that it was there.
+    may_be_lost = name.endswith("-wal")
+    found, told = _look_at_points(server, faults)
+    told = _look_at_lists(server, right, told or may_be_lost, faults) or told or _tells(server)
+    if wrong := found - ledger.sent:
+        faults.append(f"{len(wrong)} reports are shown that nobody sent")
+    lost = ledger.acknowledged - found
+    if lost and not told and not may_be_lost:
+        faults.append(f"{len(lost)} acknowledged reports are missing, and nothing says so")
+    if not server.running() or "panicked" in server.said():
+        faults.append(f"it has ended: {server.tail()}")
+    if may_be_lost and lost:
+        return faults, "the end of the log is lost"
+    return faults, "told while reading" if told else "nothing is lost"
+
+
+def _look_at_points(server, faults):
+    """The reports that the program shows, and whether it says that something is damaged."""
+    found, told = set(), _tells(server)
     with ThreadPoolExecutor(READERS) as pool:
         read = pool.map(lambda n: _points(server, n), range(1, DEVICES + 1))
-        for device, (text, warned, refusal) in enumerate(read, 1):
+        for device, (values, warned, refusal) in enumerate(read, 1):
             told = told or warned
             if refusal is not None:
-                told = True
-                if "panicked" in refusal or "error: " not in refusal:
-                    faults.append(f"device {device}: {refusal}")
+                faults += _faults_of_refusal(f"device {device}", refusal)
                 continue
-            for report in _reports(device, text, faults):
+            for report in _reports(device, values, faults):
                 if report in found:
                     faults.append(f"shown twice: device {device} report {report & 0xFFFFFFFF}")
                 found.add(report)
+    return found, told
+
+
+def _look_at_lists(server, right, silent, faults):
+    """Whether the program calls something in its lists damaged. `silent`: rows may be missing without it."""
+    told = False
     for kind in LISTS:
         shown, warned, refusal = _listed(server, kind)
         told = told or warned
         if refusal is not None:
-            told = True
-            if "panicked" in refusal or "error: " not in refusal:
-                faults.append(f"{kind} list: {refusal}")
+            faults += _faults_of_refusal(f"{kind} list", refusal)
             continue
         faults += [f"{kind} list: nobody made it so: {row}" for row in shown if row not in right[kind]]
-        if len(shown) < len(right[kind]) and not told and not name.endswith("-wal"):
+        if len(shown) < len(right[kind]) and not told and not silent:
             faults.append(f"{kind} list: {len(right[kind]) - len(shown)} are missing, and nothing says so")
-    told = told or _tells(server)
-    if wrong := found - ledger.sent:
-        faults.append(f"{len(wrong)} reports are shown that nobody sent")
-    lost = ledger.acknowledged - found
-    if lost and not told and not name.endswith("-wal"):
-        faults.append(f"{len(lost)} acknowledged reports are missing, and nothing says so")
-    if server.process.poll() is not None or "panicked" in server.said():
-        faults.append(f"it has ended: {server.tail()}")
-    if name.endswith("-wal") and lost:
-        return faults, "the end of the log is lost"
-    return faults, "told while reading" if told else "nothing is lost"
+    return told
+
+
+def _faults_of_refusal(what, refusal):
+    return [f"{what}: {refusal}"] if "panicked" in refusal or "error: " not in refusal else []
 
 
 def _tells(server):

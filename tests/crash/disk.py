@@ -1,5 +1,6 @@
 """A disk that is full and then is not: a small file system in memory, filled while a fleet reports."""
 
+import contextlib
 import subprocess
 import time
 
@@ -12,23 +13,16 @@ from lib.waiting import wait_for
 
 MIB = 24
 RATE = 600
-CANNOT_MOUNT = "a small file system cannot be mounted: run it as root"
 
 
 def run(report, programs, folder, rounds):
-    """Fills the disk `rounds` times and makes space again; the last time it is killed and started on the full
-    disk.
-    """
+    """Fills the disk `rounds` times and makes space again; the last time with a start on the full disk."""
     mount = folder / "small"
-    if not _mount(mount):
-        report.fail("a full disk", CANNOT_MOUNT)
-        return
-    server = Server(programs, folder, mount / "data")
-    fleet = None
-    try:
+
+    def work(server, new_fleet):
         server.register(DEVICES, 1)
         server.start()
-        fleet = Fleet(server, DEVICES, RATE, DEVICES, 0)
+        fleet = new_fleet()
         wait_for_reports(fleet)
         for number in range(1, rounds + 1):
             faults, text = _round(server, fleet, mount, number == rounds)
@@ -37,34 +31,25 @@ def run(report, programs, folder, rounds):
         faults, text = finish(server, fleet, "")
         report.result("a full disk: all reports afterwards", faults, text)
         report.result("a full disk: no start after an orderly stop", _start_in_vain(server, mount))
-    except Failed as failed:
-        report.result("a full disk", [str(failed)])
-    finally:
-        if fleet is not None:
-            fleet.kill()
-        server.kill()
-        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+    _on_small_disk(report, "a full disk", programs, mount, work)
 
 
 def midnight(report, programs, folder):
-    """A new day on a full disk, and a start on one: what retention allows to delete makes room. Needs a clock
-    that is moved.
+    """A new day on a full disk, and a start on one: what retention allows to delete makes room.
+
+    Needs a clock that is moved.
     """
     mount, days = folder / "midnight", folder / "days"
-    if not _mount(mount):
-        report.fail("a full disk at midnight", CANNOT_MOUNT)
-        return
-    server = Server(programs, folder, mount / "data")
     settings = {"NARROWGATE_TEST_DAYS": str(days), "NARROWGATE_STORE_RETENTION": "1d"}
-    filler, fleet = mount / "filler", None
-    try:
+    filler = mount / "filler"
+
+    def work(server, new_fleet):
         days.write_text("0")
         server.register(DEVICES, 1)
-        server.spawn(settings=settings).wait_ready()
-        fleet = Fleet(server, DEVICES, RATE, DEVICES, 0)
-        ledger = Ledger(fleet.log)
-        # Enough that each file, once it is deleted, makes room for what a new day needs, and a few reports of
-        # it.
+        server.start(settings=settings)
+        ledger = Ledger(new_fleet().log)
+        # Enough that each file, once it is deleted, makes room for a new day and a few reports of it.
         _next_day(server, ledger, 1)
         days.write_text("1")
         _next_day(server, ledger, 2)
@@ -82,25 +67,34 @@ def midnight(report, programs, folder):
         seconds = server.spawn(settings=settings).wait_ready()
         _next_day(server, ledger, 2, before[0], more=10)
         said = "the disk is full: messages deleted" in server.said()
-        report.result(
-            "a start on a full disk",
-            [] if said else [f"it had room: {server.tail()}"],
-            f"{before[0]} deleted, ready after {seconds:.1f} s",
-        )
+        faults = [] if said else [f"it had room: {server.tail()}"]
+        report.result("a start on a full disk", faults, f"{before[0]} deleted, ready after {seconds:.1f} s")
+
+    _on_small_disk(report, "a full disk at midnight", programs, mount, work)
+
+
+def _on_small_disk(report, name, programs, mount, work):
+    """`work(server, new_fleet)` with a server on a small file system, of which nothing stays."""
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(mount)]
+    if subprocess.run(command, check=False).returncode != 0:
+        report.fail(name, "a small file system cannot be mounted: run it as root")
+        return
+    server = Server(programs, mount.parent, mount / "data")
+    try:
+        with contextlib.ExitStack() as ends:
+            ends.callback(server.kill)
+
+            def new_fleet():
+                fleet = Fleet(server, DEVICES, RATE, DEVICES, 0)
+                ends.callback(fleet.kill)
+                return fleet
+
+            work(server, new_fleet)
     except Failed as failed:
-        report.result("a full disk at midnight", [str(failed)])
+        report.result(name, [str(failed)])
     finally:
-        if fleet is not None:
-            fleet.kill()
-        server.kill()
         subprocess.run(["umount", "-l", str(mount)], check=True)
-
-
-def _mount(folder):
-    """Whether a small file system is there now."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(folder)]
-    return subprocess.run(command, check=False).returncode == 0
 
 
 def _days(server):

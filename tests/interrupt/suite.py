@@ -1,6 +1,7 @@
 """Ends every suite in the middle, by SIGTERM, SIGINT and kill -9: no process, mount or file may stay.
 
 tests/run interrupt [--only PATTERN]
+tests/run interrupt --all            the suites too that `tests/run` does not run
 tests/run interrupt --binaries FOLDER --hooks PATH [--only PATTERN]
 
 FOLDER has narrowgate and narrowgate-load; PATH is narrowgate, built with `--features test-hooks`; without the
@@ -36,6 +37,12 @@ def suites(binaries: Path, hooks: Path) -> Iterator[tuple[str, list]]:
     yield "crash: full disk", ["crash", "--binary", narrowgate, "--full-disk"]
     yield "crash: faults", ["crash", "--binary", narrowgate, "--faults"]
     yield "cargo test", ["cargo", "--workspace", "--test", "attacks"]
+
+
+def long_suites(binaries: Path) -> Iterator[tuple[str, list]]:
+    """Those that `tests/run` does not run, as far as they start a server."""
+    yield "load", ["load", "hello", "--binaries", binaries]
+    yield "bench", ["bench", "--quick", "--no-build", binaries]
 
 
 def servers(name: str) -> list[str]:
@@ -97,11 +104,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--binaries", help="folder of narrowgate and narrowgate-load")
     parser.add_argument("--hooks", help="narrowgate, built with --features test-hooks")
     parser.add_argument("--only", default="", help="suites whose name contains this")
+    parser.add_argument("--all", action="store_true", help="the suites too that tests/run does not run")
     options = parser.parse_args(arguments)
     binaries = command_line.folder(parser, "--binaries", options.binaries)
     hooks = command_line.program(parser, "--hooks", options.hooks, build.with_hooks)
     report = Report()
-    for name, command in suites(binaries, hooks):
+    for name, command in (*suites(binaries, hooks), *(long_suites(binaries) if options.all else ())):
         for number in SIGNALS if options.only in name else ():
             report.result(f"{name} ended by {number.name}", interrupt(command, number))
     return report.end()
