@@ -25,7 +25,7 @@ use narrowgate_platform::{
         message::{Message, MessageKind},
         product::{DynamicActivation, Product},
     },
-    ports::{Store, StoreError, Write},
+    ports::{Batch, Journal as _, Registry as _, RegistryChanges as _, StoreError, Write},
     secret::Secret,
     testing::block_on,
 };
@@ -115,7 +115,8 @@ fn measure(
     while started.elapsed() < run {
         let first = count;
         count += BATCH as i64;
-        under_way.push_back(store.append((first..count).map(&mut write).collect()));
+        let writes = (first..count).map(&mut write).collect();
+        under_way.push_back(store.append(Batch::new(first as u64 / BATCH as u64, writes)));
         if under_way.len() >= BATCHES_UNDER_WAY
             && let Some(oldest) = under_way.pop_front()
         {

@@ -14,10 +14,10 @@ use std::{
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::DeviceId,
-    ports::{HistoryQuery, Store, StoreError, Write},
+    ports::{Batch, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, StoreError},
     testing::{
         block_on,
-        store::fixtures::{append, at, device, history, login, name, one_device, report},
+        store::fixtures::{at, device, history, login, name, one_device, report},
     },
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -38,11 +38,11 @@ fn the_device(store: &SqliteStore) -> DeviceId {
 }
 
 /// Batch `n`: messages and a login, so that both files are written.
-fn batch(device: DeviceId, n: i64) -> Vec<Write> {
+fn batch(device: DeviceId, n: i64) -> Batch {
     let mut batch: Vec<_> =
         (n * BATCH..(n + 1) * BATCH).map(|k| report(device, at(k), &format!(r#"{{"n":{k}}}"#))).collect();
     batch.push(login(device, at(n * BATCH)));
-    batch
+    Batch::new(n as u64, batch)
 }
 
 /// Numbers of the stored batches, each of which is there as a whole and once.
@@ -134,7 +134,7 @@ fn child_whose_disk_is_full() {
     // Space again.
     let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
     setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
-    append(&store, batch(id, n));
+    block_on(store.append(batch(id, n))).unwrap();
     stored_batches.push(n);
     assert_eq!(stored(&store), stored_batches);
     assert_eq!(device(&store, id).last_seen_time, Some(at(n * BATCH + BATCH - 1)));

@@ -29,7 +29,10 @@ use narrowgate_platform::{
         product::{DynamicActivation, Product},
     },
     paging::{Page, Part},
-    ports::{DeviceQuery, HistoryQuery, Issued, Store, Write},
+    ports::{
+        DeviceQuery, HistoryQuery, HistoryReads as _, Issued, Journal as _, Registry as _,
+        RegistryChanges as _, Write,
+    },
     rules::issuing::NotIssued,
     secret::Secret,
     testing::{
@@ -224,7 +227,7 @@ fn reads(store: &SqliteStore) -> String {
         of_device(&mut out, store, id);
     }
     log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
-    let mut online: Vec<_> = block_on(store.online_devices()).unwrap();
+    let mut online: Vec<_> = block_on(store.recover()).unwrap().online;
     online.sort_by_key(|online| online.device);
     for online in online {
         writeln!(out, "online {} lifetime={}", online.device.0, online.lifetime_s).unwrap();
@@ -276,7 +279,7 @@ fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
         }
     }
     log_lines(out, &format!("log {}", id.0), &block_on(store.device_log(id, Part::first(100))).unwrap());
-    for change in block_on(store.presence_history(id, 100)).unwrap() {
+    for change in block_on(store.presence_history(id, Part::first(100))).unwrap().items {
         writeln!(out, "presence {} {:?} {:?} at {}", id.0, change.state, change.cause, change.at.0).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use narrowgate_adapters::memory::MemoryStore;
 use narrowgate_platform::{
     model::{log::Reason, product::DynamicActivation},
-    ports::{Issued, Store},
+    ports::{Issued, RegistryChanges as _},
     rules::issuing::NotIssued,
     testing::{
         block_on,

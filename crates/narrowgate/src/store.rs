@@ -6,7 +6,7 @@ use narrowgate_adapters::{
     memory::MemoryStore,
     sqlite::{OpenError, SqliteOptions, SqliteStore},
 };
-use narrowgate_platform::ports::{Clock as _, Entropy as _, Store};
+use narrowgate_platform::ports::{Clock as _, Entropy as _, Stores};
 
 use crate::{
     config::{Config, Origin, StoreKind},
@@ -16,7 +16,7 @@ use crate::{
 
 /// An open store.
 pub(crate) struct OpenedStore {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) stores: Stores,
     /// From this the keys of unknown identities are made; the same after a restart where the store outlives it.
     pub(crate) decoy: [u8; 32],
 }
@@ -51,7 +51,7 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
                     let mut decoy = [0; 32];
                     hex::decode_to_slice(store.decoy_secret().expose(), &mut decoy)
                         .expect("the store derives 32 bytes and writes them in hex");
-                    Ok(OpenedStore { store: Arc::new(store), decoy })
+                    Ok(OpenedStore { stores: Arc::new(store).into(), decoy })
                 }
                 Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
                 Err(error) => Err(StoreFailure::Other(explain(config, &error))),
@@ -73,7 +73,7 @@ fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
     })?;
     let mut decoy = [0; 32];
     SystemEntropy.fill(&mut decoy);
-    Ok(OpenedStore { store: Arc::new(MemoryStore::default()), decoy })
+    Ok(OpenedStore { stores: Arc::new(MemoryStore::default()).into(), decoy })
 }
 
 fn explain(config: &Config, error: &OpenError) -> Failure {

@@ -21,7 +21,8 @@ use narrowgate_platform::{
     device_api::{self, Action},
     ids::UnixMillis,
     model::device::DeviceState,
-    ports::{Entropy, Store, Write},
+    paging::Part,
+    ports::{Entropy, HistoryReads as _, Journal as _, Registry as _, Write, Written},
     rules::{
         admission::{Decision, Grant, decide},
         identity::{Identity, SecureMode},
@@ -30,7 +31,7 @@ use narrowgate_platform::{
     },
     secret::Secret,
     service::{NewDeviceRequest, NewProduct, Operator},
-    testing::{ManualClock, SeededEntropy, block_on},
+    testing::{ManualClock, SeededEntropy, block_on, store::fixtures::batch},
 };
 
 const START: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -163,13 +164,16 @@ impl Server {
         match device_api::handle(&grant, request, None, now) {
             Action::Respond(answer) => answer.into_parts().0,
             Action::Store { writes, response, .. } => {
-                block_on(self.store.append(writes)).unwrap();
+                block_on(self.store.append(batch(writes))).unwrap();
                 response
             }
             Action::IssueSecret(wanted) => {
                 let secret = names::new_device_secret(&*self.entropy as &dyn Entropy);
-                let issued = self.store.issue_secret(grant.device, secret.clone(), now, "peer".into());
-                device_api::issued(&grant, &wanted, &block_on(issued).unwrap(), &secret).response
+                let (device, peer) = (grant.device, "peer".to_owned());
+                let write = Write::IssueSecret { device, secret: secret.clone(), at: now, peer };
+                let written = block_on(self.store.append(batch(vec![write]))).unwrap();
+                let [Written::Issue(issued)] = written[..] else { panic!("{written:?}") };
+                device_api::issued(&grant, &wanted, &issued, &secret).response
             }
         }
     }
@@ -179,7 +183,7 @@ impl Server {
     }
 
     fn append(&self, write: Write) {
-        block_on(self.store.append(vec![write])).unwrap();
+        block_on(self.store.append(batch(vec![write]))).unwrap();
     }
 
     fn take_outbox(&mut self) -> Vec<Vec<u8>> {
@@ -313,8 +317,8 @@ fn a_device_activates_logs_in_reports_falls_silent_and_comes_back_in_the_same_se
     server.advance(Duration::from_millis(1_100));
     assert_eq!(device_now(&server).state, DeviceState::Offline);
     server.advance(Duration::from_secs(3_600));
-    let changes = block_on(server.store.presence_history(device_now(&server).id, 10)).unwrap();
-    let states: Vec<_> = changes.iter().map(|change| change.state).collect();
+    let changes = block_on(server.store.presence_history(device_now(&server).id, Part::first(10)));
+    let states: Vec<_> = changes.unwrap().items.iter().map(|change| change.state).collect();
     assert_eq!(states, [DeviceState::Offline, DeviceState::Online]);
 
     // The session is still good: its next report makes the device online without a handshake.

@@ -90,15 +90,25 @@ impl<T> Collector<T> {
 
     /// Takes the next item. `false`: the page was full already, and this item begins the next one.
     pub fn take(&mut self, place: Place, item: T) -> bool {
-        if self.page.items.len() >= self.limit {
-            self.page.next = self.last;
-            self.behind = DamagedRows::default();
+        if self.is_full() {
+            self.more_follow();
             return false;
         }
         self.page.damaged.add_all(std::mem::take(&mut self.behind));
         self.page.items.push(item);
         self.last = Some(place);
         true
+    }
+
+    /// Whether the page holds all that it may.
+    pub fn is_full(&self) -> bool {
+        self.page.items.len() >= self.limit
+    }
+
+    /// Takes note that something follows behind a full page.
+    pub fn more_follow(&mut self) {
+        self.page.next = self.last;
+        self.behind = DamagedRows::default();
     }
 
     /// Takes note of a row that is left out.

@@ -9,20 +9,17 @@ use std::{
 
 use narrowgate_adapters::memory::MemoryStore;
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName, UnixMillis},
+    ids::{DeviceId, DeviceName},
     model::{
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
-        device::{Device, NewDevice},
-        log::LogEntry,
-        message::PointValue,
+        device::Device,
         overview::{Overview, OverviewQuery},
         product::Product,
     },
-    paging::{Page, Part},
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
-        Write, Written,
+        Batch, Change, Changed, DeviceQuery, Issued, Journal, PortFuture, Recovered, Registry, SimilarNames,
+        StoreError, Stores, Write, Written,
     },
     secret::Secret,
     testing::block_on,
@@ -53,16 +50,11 @@ pub enum Note {
     Issued(DeviceId, Arc<str>),
 }
 
-enum Work {
-    Batch(Vec<Write>),
-    Issue { device: DeviceId, secret: Secret, at: UnixMillis, peer: String },
-}
-
 struct State {
     random: SeededRandom,
     conditions: StoreConditions,
     /// Under way, in the order in which it was handed over; with the runtime's instant at which it is done.
-    under_way: BTreeMap<u64, (Instant, Option<Work>)>,
+    under_way: BTreeMap<u64, (Instant, Option<Batch>)>,
     next: u64,
     notes: Vec<Note>,
 }
@@ -110,15 +102,17 @@ impl SimulatedStore {
             let count = under_way.len() as u64;
             (under_way, state.random.below(count + 1) as usize)
         };
-        for (_, work) in under_way.into_values().take(kept) {
-            match work {
-                Some(Work::Batch(batch)) => drop(self.apply(batch)),
-                Some(Work::Issue { device, secret, at, peer }) => {
-                    drop(self.apply_issue(device, secret, at, peer));
-                }
-                None => {}
+        for (_, batch) in under_way.into_values().take(kept) {
+            if let Some(batch) = batch {
+                drop(self.apply(batch));
             }
         }
+    }
+
+    /// The ports for a gateway: reading back what happened neither fails nor takes its time.
+    pub fn stores(&self) -> Stores {
+        let this = Arc::new(self.clone());
+        Stores { journal: this.clone(), registry: this, history: self.durable() }
     }
 
     /// What is durable, without delays and failures.
@@ -130,32 +124,24 @@ impl SimulatedStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, batch: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+    fn apply(&self, batch: Batch) -> Result<Vec<Written>, StoreError> {
         let written = block_on(self.durable.append(batch.clone()))?;
         let mut state = self.lock();
-        for (write, outcome) in batch.into_iter().zip(&written) {
-            state.notes.push(Note::Applied(write, *outcome));
+        for (write, outcome) in batch.writes.into_iter().zip(&written) {
+            match write {
+                Write::IssueSecret { device, secret, .. } => {
+                    if *outcome == Written::Issue(Issued::Done) {
+                        state.notes.push(Note::Issued(device, secret.expose().into()));
+                    }
+                }
+                write => state.notes.push(Note::Applied(write, *outcome)),
+            }
         }
         Ok(written)
     }
 
-    fn apply_issue(
-        &self,
-        device: DeviceId,
-        secret: Secret,
-        at: UnixMillis,
-        peer: String,
-    ) -> Result<Issued, StoreError> {
-        let text: Arc<str> = secret.expose().into();
-        let issued = block_on(self.durable.issue_secret(device, secret, at, peer))?;
-        if issued == Issued::Done {
-            self.lock().notes.push(Note::Issued(device, text));
-        }
-        Ok(issued)
-    }
-
-    /// Puts work under way; gives its number, when it is done, and whether it will be refused.
-    fn begin(&self, work: Work) -> (u64, Instant, bool) {
+    /// Puts a batch under way; gives its number, when it is done, and whether it will be refused.
+    fn begin(&self, batch: Batch) -> (u64, Instant, bool) {
         let mut state = self.lock();
         let StoreConditions { failing_per_mille, slow_per_mille, .. } = state.conditions;
         let fails = state.random.chance(failing_per_mille);
@@ -168,23 +154,20 @@ impl SimulatedStore {
         let due = now + Duration::from_millis(ms);
         let number = state.next;
         state.next += 1;
-        if let Work::Batch(batch) = &work {
-            let asked: Vec<_> =
-                batch.iter().filter(|write| matches!(write, Write::Presence { .. })).cloned().collect();
-            state.notes.extend(asked.into_iter().map(Note::Asked));
-        }
-        state.under_way.insert(number, (due, (!fails).then_some(work)));
+        let asked = batch.writes.iter().filter(|write| matches!(write, Write::Presence { .. }));
+        state.notes.extend(asked.cloned().map(Note::Asked));
+        state.under_way.insert(number, (due, (!fails).then_some(batch)));
         (number, due, fails)
     }
 
-    /// Takes work that is done off the list; `None`: it is refused.
-    fn end(&self, number: u64) -> Option<Work> {
+    /// Takes a batch that is due off the list; `None`: it is refused.
+    fn end(&self, number: u64) -> Option<Batch> {
         let mut state = self.lock();
-        let work = state.under_way.remove(&number).and_then(|(_, work)| work);
-        if work.is_none() {
+        let batch = state.under_way.remove(&number).and_then(|(_, batch)| batch);
+        if batch.is_none() {
             state.notes.push(Note::Refused);
         }
-        work
+        batch
     }
 
     /// Whether a read fails, and how long it takes.
@@ -206,7 +189,30 @@ fn unavailable() -> StoreError {
     StoreError::Unavailable("the simulated disk is full".to_owned())
 }
 
-impl Store for SimulatedStore {
+impl Journal for SimulatedStore {
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+        let this = self.clone();
+        let (number, due, fails) = this.begin(batch);
+        Box::pin(async move {
+            tokio::time::sleep_until(due.into()).await;
+            match this.end(number) {
+                Some(batch) if !fails => this.apply(batch),
+                _ => Err(unavailable()),
+            }
+        })
+    }
+
+    fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
+        self.durable.recover()
+    }
+
+    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Look-ups and products may fail; everything else is as it is durable.
+impl Registry for SimulatedStore {
     fn credentials<'a>(
         &'a self,
         product_key: &'a str,
@@ -236,44 +242,6 @@ impl Store for SimulatedStore {
         })
     }
 
-    fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
-        let this = self.clone();
-        let (number, due, fails) = this.begin(Work::Batch(batch));
-        Box::pin(async move {
-            tokio::time::sleep_until(due.into()).await;
-            match this.end(number) {
-                Some(Work::Batch(batch)) if !fails => this.apply(batch),
-                _ => Err(unavailable()),
-            }
-        })
-    }
-
-    fn issue_secret(
-        &self,
-        device: DeviceId,
-        secret: Secret,
-        at: UnixMillis,
-        peer: String,
-    ) -> PortFuture<'static, Result<Issued, StoreError>> {
-        let this = self.clone();
-        let (number, due, _) = this.begin(Work::Issue { device, secret, at, peer });
-        Box::pin(async move {
-            tokio::time::sleep_until(due.into()).await;
-            match this.end(number) {
-                Some(Work::Issue { device, secret, at, peer }) => this.apply_issue(device, secret, at, peer),
-                _ => Err(unavailable()),
-            }
-        })
-    }
-
-    fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
-        self.durable.create_product(product)
-    }
-
-    fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
-        self.durable.update_product(product)
-    }
-
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
         let (fails, _) = self.read();
         if fails {
@@ -283,29 +251,16 @@ impl Store for SimulatedStore {
         }
     }
 
+    fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
+        self.durable.former_secrets(device)
+    }
+
+    fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
+        self.durable.similar_names(name)
+    }
+
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.durable.products()
-    }
-
-    fn delete_devices_of(
-        &self,
-        product_key: String,
-        limit: usize,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
-        self.durable.delete_devices_of(product_key, limit, at)
-    }
-
-    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
-        self.durable.delete_product(product_key)
-    }
-
-    fn create_devices(
-        &self,
-        devices: Vec<NewDevice>,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Vec<Result<Device, StoreError>>, StoreError>> {
-        self.durable.create_devices(devices, at)
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
@@ -323,74 +278,11 @@ impl Store for SimulatedStore {
         self.durable.devices(query)
     }
 
-    fn rename_device(
-        &self,
-        device: DeviceId,
-        name: String,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        self.durable.rename_device(device, name, at)
-    }
-
-    fn set_device_enabled(
-        &self,
-        device: DeviceId,
-        enabled: bool,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        self.durable.set_device_enabled(device, enabled, at)
-    }
-
-    fn reset_device(
-        &self,
-        device: DeviceId,
-        secret: Secret,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        self.durable.reset_device(device, secret, at)
-    }
-
-    fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
-        self.durable.delete_device(device, at)
-    }
-
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
-        self.durable.points_latest(device)
-    }
-
-    fn points_history(
-        &self,
-        device: DeviceId,
-        query: HistoryQuery,
-    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
-        self.durable.points_history(device, query)
-    }
-
-    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
-        self.durable.device_log(device, part)
-    }
-
-    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
-        self.durable.refusals(part)
-    }
-
-    fn presence_history(
-        &self,
-        device: DeviceId,
-        limit: usize,
-    ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>> {
-        self.durable.presence_history(device, limit)
-    }
-
-    fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
-        self.durable.online_devices()
-    }
-
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.durable.overview(query)
     }
 
-    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
-        Box::pin(std::future::ready(Ok(())))
+    fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {
+        self.durable.change(change)
     }
 }

@@ -11,7 +11,7 @@ use narrowgate_platform::{
         overview::{DeviceCounts, Overview, OverviewQuery, ProductCounts},
     },
     paging::{Collector, Page, Part, Place},
-    ports::HistoryQuery,
+    ports::{HistoryPage, HistoryQuery, PresenceChange, Query},
     rules::latest::for_each_point,
 };
 
@@ -21,7 +21,24 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
 impl State {
-    pub(super) fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Page<PointValue> {
+    pub(super) fn read(&self, query: Query) -> HistoryPage {
+        match query {
+            Query::PointsLatest { device } => {
+                let items = self.row(device).map_or_else(Vec::new, |row| row.latest.values());
+                HistoryPage::Points(Page { items, ..Page::empty() })
+            }
+            Query::PointsHistory { device, query } => {
+                HistoryPage::Points(self.points_history(device, &query))
+            }
+            Query::DeviceLog { device, part } => {
+                HistoryPage::Entries(self.row(device).map_or_else(Page::empty, |row| row.log.part(part)))
+            }
+            Query::Refusals { part } => HistoryPage::Entries(self.refusals(part)),
+            Query::Presence { device, part } => HistoryPage::Presence(self.moves(device, part)),
+        }
+    }
+
+    fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Page<PointValue> {
         let Some(row) = self.row(device) else { return Page::empty() };
         let is_in_span = |report: &&Report| {
             query.from.is_none_or(|from| report.time >= from) && query.to.is_none_or(|to| report.time < to)
@@ -53,11 +70,19 @@ impl State {
         page.finish()
     }
 
-    pub(super) fn device_log(&self, device: DeviceId, part: Part) -> Page<LogEntry> {
-        self.row(device).map_or_else(Page::empty, |row| row.log.part(part))
+    fn moves(&self, device: DeviceId, part: Part) -> Page<PresenceChange> {
+        let Some(row) = self.row(device) else { return Page::empty() };
+        let follows = |number: u64| part.after.is_none_or(|after| (number as i64) < after.0[0]);
+        let mut page = Collector::new(part.limit);
+        for (number, change) in row.presence.iter().rev().filter(|(number, _)| follows(*number)) {
+            if !page.take(Place([*number as i64, 0, 0, 0]), change.clone()) {
+                break;
+            }
+        }
+        page.finish()
     }
 
-    pub(super) fn refusals(&self, part: Part) -> Page<LogEntry> {
+    fn refusals(&self, part: Part) -> Page<LogEntry> {
         let place = |(number, entry): &(u64, LogEntry)| Place([entry.time.0, *number as i64, 0, 0]);
         let follows = |place: Place| part.after.is_none_or(|after| place.0 < after.0);
         let mut entries: Vec<_> = self.refusals.iter().filter(|entry| follows(place(entry))).collect();

@@ -11,12 +11,12 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         device::{Device, DeviceState, NewDevice},
         log::{LogEntry, LogEvent},
-        message::{Message, MessageKind, PointValue},
+        message::{Message, MessageKind},
         product::Product,
     },
     ports::{
-        DeviceQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, SimilarNames, StoreError,
-        UNKNOWN_REFUSALS_MAX, Write, Written,
+        Batch, Change, Changed, DeviceQuery, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange,
+        Recovered, SimilarNames, StoreError, UNKNOWN_REFUSALS_MAX, Write, Written,
     },
     rules::{
         former::FormerSecrets,
@@ -52,6 +52,7 @@ pub(super) struct State {
     /// Refusals and reports that were ever written.
     refused: u64,
     reported: u64,
+    last_batch: Option<u64>,
     former: FormerSecrets,
 }
 
@@ -73,10 +74,13 @@ pub(super) struct DeviceRow {
     /// `enabled` is the device's own switch here.
     pub(super) life: Life,
     created: UnixMillis,
-    latest: LatestPoints,
+    pub(super) latest: LatestPoints,
     pub(super) messages: VecDeque<Report>,
     pub(super) log: DeviceLog,
-    presence: VecDeque<PresenceChange>,
+    /// Oldest first, each with its number.
+    pub(super) presence: VecDeque<(u64, PresenceChange)>,
+    /// Changes of presence that were ever written.
+    moved: u64,
 }
 
 #[derive(Debug)]
@@ -123,7 +127,20 @@ impl State {
         SimilarNames { product_key: product_key.cloned(), device }
     }
 
-    pub(super) fn write(&mut self, write: Write) -> Written {
+    pub(super) fn append(&mut self, batch: Batch) -> Vec<Written> {
+        self.last_batch = Some(batch.number);
+        batch.writes.into_iter().map(|write| self.write(write)).collect()
+    }
+
+    pub(super) fn recover(&self) -> Recovered {
+        let online = self.rows().filter(|row| row.life.state == DeviceState::Online);
+        let online = online
+            .map(|row| OnlineDevice { device: row.id, lifetime_s: row.life.lifetime_s.unwrap_or_default() })
+            .collect();
+        Recovered { online, last_batch: self.last_batch, epoch: 0 }
+    }
+
+    fn write(&mut self, write: Write) -> Written {
         match write {
             Write::Message(message) => self.message(message),
             Write::Login { device, at, lifetime_s, secret_version, peer } => {
@@ -138,6 +155,38 @@ impl State {
                 None => Written::DeviceUnavailable,
             },
             Write::Log(entry) => self.log(entry),
+            Write::IssueSecret { device, secret, at, peer } => {
+                Written::Issue(self.issue_secret(device, secret, at, peer))
+            }
+        }
+    }
+
+    pub(super) fn change(&mut self, change: Change) -> Result<Changed, StoreError> {
+        let device = |device| Changed::Device(Box::new(device));
+        match change {
+            Change::CreateProduct(product) => self.create_product(product).map(|()| Changed::Done),
+            Change::UpdateProduct(product) => self.update_product(product).map(|()| Changed::Done),
+            Change::DeleteProduct { product_key } => {
+                self.delete_product(&product_key).map(|()| Changed::Done)
+            }
+            Change::DeleteDevicesOf { product_key, limit, at } => {
+                self.delete_devices_of(&product_key, limit, at).map(Changed::Deleted)
+            }
+            Change::CreateDevices { devices, at } => {
+                let created = devices.into_iter().map(|device| self.create_device(device, at));
+                Ok(Changed::Created(created.collect()))
+            }
+            Change::RenameDevice { device: id, name, at } => self.rename_device(id, name, at).map(device),
+            Change::SetDeviceEnabled { device: id, enabled, at } => {
+                self.set_device_enabled(id, enabled, at).map(device)
+            }
+            Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
+            Change::DeleteDevice { device, at } => self.delete_device(device, at).map(|()| Changed::Done),
+            Change::NoteSecretShown { device, at, detail } => {
+                let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+                row.note(LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) });
+                Ok(Changed::Done)
+            }
         }
     }
 
@@ -215,13 +264,7 @@ impl State {
         }
     }
 
-    pub(super) fn issue_secret(
-        &mut self,
-        device: DeviceId,
-        secret: Secret,
-        at: UnixMillis,
-        peer: String,
-    ) -> Issued {
+    fn issue_secret(&mut self, device: DeviceId, secret: Secret, at: UnixMillis, peer: String) -> Issued {
         let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
             return Issued::Refused(NotIssued::DeviceUnavailable);
         };
@@ -249,7 +292,7 @@ impl State {
         Issued::Done
     }
 
-    pub(super) fn create_product(&mut self, product: Product) -> Result<(), StoreError> {
+    fn create_product(&mut self, product: Product) -> Result<(), StoreError> {
         if self.product_keys.contains_key(&product.product_key) {
             return Err(StoreError::Exists { what: "product", key: product.product_key });
         }
@@ -258,7 +301,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
+    fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
         let index = self.product_keys.get(&product.product_key);
         let Some(row) = index.and_then(|&index| self.products[index].as_mut()) else {
             return Err(StoreError::Missing { what: "product", key: product.product_key });
@@ -279,7 +322,7 @@ impl State {
         self.products.iter().flatten().map(|row| row.product.clone()).collect()
     }
 
-    pub(super) fn delete_devices_of(
+    fn delete_devices_of(
         &mut self,
         product_key: &str,
         limit: usize,
@@ -296,7 +339,7 @@ impl State {
         Ok(ids)
     }
 
-    pub(super) fn delete_product(&mut self, product_key: &str) -> Result<(), StoreError> {
+    fn delete_product(&mut self, product_key: &str) -> Result<(), StoreError> {
         let Some(&product) = self.product_keys.get(product_key) else {
             return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
         };
@@ -308,7 +351,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn create_device(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
+    fn create_device(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
         let Some(&product) = self.product_keys.get(&new.product_key) else {
             return Err(StoreError::Missing { what: "product", key: new.product_key });
         };
@@ -337,6 +380,7 @@ impl State {
             messages: VecDeque::new(),
             log: DeviceLog::default(),
             presence: VecDeque::new(),
+            moved: 0,
         });
         row.note(LogEntry::new(id, at, LogEvent::Created));
         let device = self.shown(&row);
@@ -373,7 +417,7 @@ impl State {
         rows.take(query.limit).map(|row| self.shown(row)).collect()
     }
 
-    pub(super) fn rename_device(
+    fn rename_device(
         &mut self,
         device: DeviceId,
         name: String,
@@ -385,7 +429,7 @@ impl State {
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
-    pub(super) fn set_device_enabled(
+    fn set_device_enabled(
         &mut self,
         device: DeviceId,
         enabled: bool,
@@ -402,7 +446,7 @@ impl State {
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
-    pub(super) fn reset_device(
+    fn reset_device(
         &mut self,
         device: DeviceId,
         secret: Secret,
@@ -419,7 +463,7 @@ impl State {
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
-    pub(super) fn delete_device(&mut self, device: DeviceId, at: UnixMillis) -> Result<(), StoreError> {
+    fn delete_device(&mut self, device: DeviceId, at: UnixMillis) -> Result<(), StoreError> {
         let slot = slot(device).and_then(|slot| self.devices.get_mut(slot));
         let row = slot.and_then(mem::take).ok_or_else(|| missing(device))?;
         if let Some(ids) = self.device_keys.get_mut(&row.device_key) {
@@ -434,21 +478,6 @@ impl State {
         let product_key = &self.product_of(row.product).product_key;
         tracing::info!(product_key, device_key = &*row.device_key, at = at.0, "device deleted");
         Ok(())
-    }
-
-    pub(super) fn points_latest(&self, device: DeviceId) -> Vec<PointValue> {
-        self.row(device).map_or_else(Vec::new, |row| row.latest.values())
-    }
-
-    pub(super) fn presence_history(&self, device: DeviceId, limit: usize) -> Vec<PresenceChange> {
-        self.row(device).map_or_else(Vec::new, |row| newest(&row.presence, limit))
-    }
-
-    pub(super) fn online_devices(&self) -> Vec<OnlineDevice> {
-        let online = self.devices.iter().flatten().filter(|row| row.life.state == DeviceState::Online);
-        online
-            .map(|row| OnlineDevice { device: row.id, lifetime_s: row.life.lifetime_s.unwrap_or_default() })
-            .collect()
     }
 
     /// Devices that are there.
@@ -514,7 +543,9 @@ impl DeviceRow {
     }
 
     fn note_presence(&mut self, at: UnixMillis, state: DeviceState, cause: String) {
-        push_bounded(&mut self.presence, PresenceChange { at, state, cause }, PRESENCE_CHANGES_MAX);
+        let change = PresenceChange { at, state, cause };
+        push_bounded(&mut self.presence, (self.moved, change), PRESENCE_CHANGES_MAX);
+        self.moved += 1;
     }
 }
 
@@ -534,15 +565,11 @@ pub(super) fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
     list.push_back(item);
 }
 
-fn newest<T: Clone>(list: &VecDeque<T>, limit: usize) -> Vec<T> {
-    list.iter().rev().take(limit).cloned().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use narrowgate_platform::{
-        ports::{HistoryQuery, Store},
+        ports::{HistoryQuery, HistoryReads as _},
         testing::{
             block_on,
             store::fixtures::{append, at, history, one_device, report},

@@ -55,20 +55,20 @@ use std::{
 };
 
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName, UnixMillis},
+    ids::{DeviceId, DeviceName},
     model::{
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
-        device::{Device, NewDevice},
-        log::LogEntry,
+        device::Device,
+        log::{LogEntry, LogEvent},
         message::PointValue,
         overview::{Overview, OverviewQuery},
         product::Product,
     },
     paging::{DamagedRows, Page, Part},
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, SimilarNames, Store,
-        StoreError, Write, Written,
+        self, Batch, Changed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query, Recovered,
+        SimilarNames, StoreError, Written,
     },
     rules::former::FormerSecrets,
     secret::Secret,
@@ -83,7 +83,7 @@ use self::{
     readers::Readers,
     registry::{Change, Registry},
     reply::{closed, reply},
-    writer::{Append, ChangeBy, Job, RegistryChange},
+    writer::{Append, ChangeBy, Job},
 };
 pub use self::{
     error::OpenError,
@@ -94,7 +94,7 @@ pub use self::{
 /// Values or log entries that one read gives at most, whatever it asks for.
 pub const VALUES_MAX: usize = 100_000;
 
-/// The store. Dropped without [`Store::close`] it is closed in order too, and the drop waits for that.
+/// The store. Dropped without [`Journal::close`] it is closed in order too, and the drop waits for that.
 #[derive(Debug)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -194,34 +194,6 @@ impl SqliteStore {
         })
     }
 
-    fn change<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Registry) -> Change<T> + Send + 'static,
-        wrap: fn(Box<dyn RegistryChange>) -> Job,
-    ) -> PortFuture<'static, Result<T, StoreError>> {
-        let (reply, answer) = reply();
-        let change = Box::new(ChangeBy { job: Some(job), result: None, reply });
-        let sent = self.send(wrap(change));
-        Box::pin(async move {
-            sent?;
-            answer.await
-        })
-    }
-
-    /// A change that gives the device as it is shown then.
-    fn change_device(
-        &self,
-        job: impl FnOnce(&mut Registry) -> Change<Device> + Send + 'static,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        let changed = self.change(job, Job::Change);
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let mut device = changed.await?;
-            device.last_seen_time = device.last_seen_time.max(shared.pending.seen(device.id));
-            Ok(device)
-        })
-    }
-
     /// A device of the table with what is not written down yet.
     fn current(&self, mut device: Device) -> Device {
         device.last_seen_time = device.last_seen_time.max(self.shared.pending.seen(device.id));
@@ -233,6 +205,30 @@ impl SqliteStore {
         job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
     ) -> PortFuture<'a, Result<T, StoreError>> {
         Box::pin(async move { self.shared.readers.read(job) })
+    }
+
+    /// The latest values, with what is not written down yet.
+    fn latest_points(
+        &self,
+        reader: &readers::Reader,
+        device: DeviceId,
+    ) -> rusqlite::Result<Page<PointValue>> {
+        // News first: what is written down between the two looks is then found twice, never not at all.
+        let mut latest = self.shared.pending.of(device).points;
+        if !queries::has_device(reader, device)? {
+            // What is not written down yet of one that was deleted.
+            return Ok(Page::empty());
+        }
+        let mut damaged = DamagedRows::default();
+        match queries::latest(reader, device) {
+            Ok(older) => latest.merge_older(older),
+            // They are made of reports alone: the next ones replace the row.
+            Err(error) if rows::is_fault_of_row(&error) => {
+                damaged.add(format!("{}; it is made anew from the next reports", rows::text_of(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Page { items: latest.values(), next: None, damaged })
     }
 }
 
@@ -247,7 +243,32 @@ impl Drop for SqliteStore {
     }
 }
 
-impl Store for SqliteStore {
+impl Journal for SqliteStore {
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+        let (reply, answer) = reply();
+        let written = Vec::with_capacity(batch.writes.len());
+        let sent = self.send(Job::Append(Append { batch: batch.writes, written, reply }));
+        Box::pin(async move {
+            sent?;
+            answer.await
+        })
+    }
+
+    fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
+        self.read(|reader| Ok(Recovered { online: queries::online_devices(reader)?, ..Recovered::default() }))
+    }
+
+    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+        let (reply, answer) = reply();
+        let sent = self.send(Job::Close(reply));
+        Box::pin(async move {
+            sent?;
+            answer.await
+        })
+    }
+}
+
+impl ports::Registry for SqliteStore {
     fn credentials<'a>(
         &'a self,
         product_key: &'a str,
@@ -265,69 +286,12 @@ impl Store for SqliteStore {
         self.read(move |reader| queries::similar_names(reader, name))
     }
 
-    fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
-        let (reply, answer) = reply();
-        let written = Vec::with_capacity(batch.len());
-        let sent = self.send(Job::Append(Append { batch, written, reply }));
-        Box::pin(async move {
-            sent?;
-            answer.await
-        })
-    }
-
-    fn issue_secret(
-        &self,
-        device: DeviceId,
-        secret: Secret,
-        at: UnixMillis,
-        peer: String,
-    ) -> PortFuture<'static, Result<Issued, StoreError>> {
-        self.change(move |registry| registry.issue_secret(device, &secret, at, peer).map(Ok), Job::Change)
-    }
-
-    fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
-        self.change(move |registry| registry.create_product(&product), Job::Change)
-    }
-
-    fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
-        self.change(move |registry| registry.update_product(&product), Job::Change)
-    }
-
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
         self.read(move |reader| queries::product(reader, &self.shared.key, product_key))
     }
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.read(|reader| queries::products(reader, &self.shared.key))
-    }
-
-    fn delete_devices_of(
-        &self,
-        product_key: String,
-        limit: usize,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
-        let delete = move |registry: &mut Registry| registry.delete_devices_of(&product_key, limit, at);
-        self.change(delete, Job::LoneChange)
-    }
-
-    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
-        self.change(move |registry| registry.delete_product(&product_key), Job::Change)
-    }
-
-    fn create_devices(
-        &self,
-        devices: Vec<NewDevice>,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Vec<Result<Device, StoreError>>, StoreError>> {
-        let create = move |registry: &mut Registry| {
-            devices
-                .iter()
-                .map(|device| registry.create_device(device, at))
-                .collect::<rusqlite::Result<_>>()
-                .map(Ok)
-        };
-        self.change(create, Job::Change)
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
@@ -350,103 +314,94 @@ impl Store for SqliteStore {
         })
     }
 
-    fn rename_device(
-        &self,
-        device: DeviceId,
-        name: String,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        self.change_device(move |registry| registry.rename(device, &name, at))
-    }
-
-    fn set_device_enabled(
-        &self,
-        device: DeviceId,
-        enabled: bool,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        self.change_device(move |registry| registry.set_enabled(device, enabled, at))
-    }
-
-    fn reset_device(
-        &self,
-        device: DeviceId,
-        secret: Secret,
-        at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        self.change(move |registry| registry.reset(device, &secret, at), Job::SettledChange)
-    }
-
-    fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
-        let delete = move |registry: &mut Registry| Ok(registry.delete(device, at)?.map(drop));
-        self.change(delete, Job::LoneChange)
-    }
-
-    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
-        self.read(move |reader| {
-            // News first: what is written down between the two looks is then found twice, never not at all.
-            let mut latest = self.shared.pending.of(device).points;
-            if !queries::has_device(reader, device)? {
-                // What is not written down yet of one that was deleted.
-                return Ok(Page::empty());
-            }
-            let mut damaged = DamagedRows::default();
-            match queries::latest(reader, device) {
-                Ok(older) => latest.merge_older(older),
-                // They are made of reports alone: the next ones replace the row.
-                Err(error) if rows::is_fault_of_row(&error) => {
-                    damaged.add(format!("{}; it is made anew from the next reports", rows::text_of(&error)));
-                }
-                Err(error) => return Err(error),
-            }
-            Ok(Page { items: latest.values(), next: None, damaged })
-        })
-    }
-
-    fn points_history(
-        &self,
-        device: DeviceId,
-        mut query: HistoryQuery,
-    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
-        query.limit = query.limit.min(VALUES_MAX);
-        self.read(move |reader| history::read(reader, self.shared.spans(), device.0, &query))
-    }
-
-    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
-        let part = Part { limit: part.limit.min(VALUES_MAX), ..part };
-        self.read(move |reader| queries::device_log(reader, device, part, &self.shared.options))
-    }
-
-    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
-        let part = Part { limit: part.limit.min(VALUES_MAX), ..part };
-        self.read(move |reader| queries::refusals(reader, part, &self.shared.options))
-    }
-
-    fn presence_history(
-        &self,
-        device: DeviceId,
-        limit: usize,
-    ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>> {
-        let limit = limit.min(self.shared.options.presence_changes_max).min(VALUES_MAX);
-        self.read(move |reader| queries::presence_history(reader, device, limit))
-    }
-
-    fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
-        self.read(|reader| queries::online_devices(reader))
-    }
-
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.read(move |reader| overview::read(reader, &self.shared.spans(), query))
     }
 
-    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+    fn change(&self, change: ports::Change) -> PortFuture<'static, Result<Changed, StoreError>> {
+        use ports::Change;
+        // Many rows, or rows that need the latest values, are committed alone.
+        let wrap = match &change {
+            Change::DeleteDevicesOf { .. } | Change::DeleteDevice { .. } => Job::LoneChange,
+            Change::ResetDevice { .. } => Job::SettledChange,
+            _ => Job::Change,
+        };
+        let shows_seen = !matches!(change, Change::ResetDevice { .. });
         let (reply, answer) = reply();
-        let sent = self.send(Job::Close(reply));
+        let job = move |registry: &mut Registry| make(registry, change);
+        let sent = self.send(wrap(Box::new(ChangeBy { job: Some(job), result: None, reply })));
+        let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             sent?;
-            answer.await
+            let mut changed = answer.await?;
+            if let Changed::Device(device) = &mut changed
+                && shows_seen
+            {
+                device.last_seen_time = device.last_seen_time.max(shared.pending.seen(device.id));
+            }
+            Ok(changed)
         })
     }
+}
+
+impl History for SqliteStore {
+    fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
+        let options = &self.shared.options;
+        let within = |part: Part| Part { limit: part.limit.min(VALUES_MAX), ..part };
+        match query {
+            Query::PointsLatest { device } => {
+                self.read(move |reader| self.latest_points(reader, device).map(HistoryPage::Points))
+            }
+            Query::PointsHistory { device, mut query } => {
+                query.limit = query.limit.min(VALUES_MAX);
+                self.read(move |reader| {
+                    history::read(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Points)
+                })
+            }
+            Query::DeviceLog { device, part } => self.read(move |reader| {
+                queries::device_log(reader, device, within(part), options).map(HistoryPage::Entries)
+            }),
+            Query::Refusals { part } => self.read(move |reader| {
+                queries::refusals(reader, within(part), options).map(HistoryPage::Entries)
+            }),
+            Query::Presence { device, part } => self.read(move |reader| {
+                queries::presence_history(reader, device, within(part), options).map(HistoryPage::Presence)
+            }),
+        }
+    }
+}
+
+/// Makes a change inside of the writer's transaction.
+fn make(registry: &mut Registry, change: ports::Change) -> Change<Changed> {
+    use ports::Change;
+    let device = |device| Changed::Device(Box::new(device));
+    Ok(match change {
+        Change::CreateProduct(product) => registry.create_product(&product)?.map(|()| Changed::Done),
+        Change::UpdateProduct(product) => registry.update_product(&product)?.map(|()| Changed::Done),
+        Change::DeleteProduct { product_key } => {
+            registry.delete_product(&product_key)?.map(|()| Changed::Done)
+        }
+        Change::DeleteDevicesOf { product_key, limit, at } => {
+            registry.delete_devices_of(&product_key, limit, at)?.map(Changed::Deleted)
+        }
+        Change::CreateDevices { devices, at } => {
+            let created = devices.iter().map(|device| registry.create_device(device, at));
+            Ok(Changed::Created(created.collect::<rusqlite::Result<_>>()?))
+        }
+        Change::RenameDevice { device: id, name, at } => registry.rename(id, &name, at)?.map(device),
+        Change::SetDeviceEnabled { device: id, enabled, at } => {
+            registry.set_enabled(id, enabled, at)?.map(device)
+        }
+        Change::ResetDevice { device: id, secret, at } => registry.reset(id, &secret, at)?.map(device),
+        Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
+        Change::NoteSecretShown { device, at, detail } => {
+            let entry = LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) };
+            match registry.log(&entry)? {
+                Written::Done => Ok(Changed::Done),
+                _ => Err(registry::missing(device)),
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -247,18 +247,33 @@ fn take_entry(page: &mut Collector<LogEntry>, place: Place, row: &Row<'_>) -> ru
     }
 }
 
+/// Changes of presence by number, the newest first; the writer may not have trimmed them yet.
 pub(super) fn presence_history(
     reader: &Reader,
     device: DeviceId,
-    limit: usize,
-) -> rusqlite::Result<Vec<PresenceChange>> {
-    let sql = sql!("SELECT {} FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT ?2", PRESENCE.list());
-    let read = |row: &Row<'_>| {
+    part: Part,
+    options: &SqliteOptions,
+) -> rusqlite::Result<Page<PresenceChange>> {
+    let sql = sql!(
+        "SELECT {} FROM presence WHERE device = ?1 AND n < ?2 AND n > \
+         (SELECT coalesce(max(n), 0) FROM presence WHERE device = ?1) - ?3 ORDER BY n DESC",
+        PRESENCE.list()
+    );
+    let Place([after, ..]) = part.after.unwrap_or(Place([i64::MAX; 4]));
+    let max = i64::try_from(options.presence_changes_max).unwrap_or(i64::MAX);
+    let mut select = reader.prepare(sql)?;
+    let mut rows = select.query(params![device.0, after, max])?;
+    let mut page = Collector::new(part.limit);
+    while let Some(row) = rows.next()? {
+        if page.is_full() {
+            page.more_follow();
+            break;
+        }
         let what = || format!("a change of presence of device {}", device.0);
-        let PresenceRow { at, state, cause, .. } = PresenceRow::intact(row, 0, what)?;
-        Ok(PresenceChange { at, state, cause })
-    };
-    reader.prepare(sql)?.query_map(params![device.0, limit as i64], read)?.collect()
+        let PresenceRow { n, at, state, cause, .. } = PresenceRow::intact(row, 0, what)?;
+        page.take(Place([n, 0, 0, 0]), PresenceChange { at, state, cause });
+    }
+    Ok(page.finish())
 }
 
 pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevice>> {

@@ -15,7 +15,7 @@ use std::{
 
 use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::{ShardCommand, Ticket};
-use narrowgate_platform::ports::{Clock, Store, StoreError, Write, Written};
+use narrowgate_platform::ports::{Batch, Clock, Journal, StoreError, Write, Written};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -64,6 +64,17 @@ impl Item {
     }
 }
 
+/// Numbers the batches of this process, from 0.
+#[derive(Debug, Default)]
+pub(super) struct BatchNumbers(AtomicU64);
+
+impl BatchNumbers {
+    /// A batch with the next number.
+    pub(super) fn batch(&self, writes: Vec<Write>) -> Batch {
+        Batch::new(self.0.fetch_add(1, Ordering::Relaxed), writes)
+    }
+}
+
 /// The sending side. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Ingest {
@@ -107,10 +118,15 @@ impl Gathered {
 }
 
 impl Ingest {
-    pub(super) fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, shards: Arc<Shards>) -> Self {
+    pub(super) fn start(
+        journal: Arc<dyn Journal>,
+        numbers: Arc<BatchNumbers>,
+        clock: Arc<dyn Clock>,
+        shards: Arc<Shards>,
+    ) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
-        tokio::spawn(run(receiver, store, clock, shards, Arc::clone(&counters)));
+        tokio::spawn(run(receiver, journal, numbers, clock, shards, Arc::clone(&counters)));
         Self { sender, counters }
     }
 
@@ -147,7 +163,8 @@ impl Ingest {
 
 async fn run(
     mut receiver: mpsc::UnboundedReceiver<Vec<Item>>,
-    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
+    numbers: Arc<BatchNumbers>,
     clock: Arc<dyn Clock>,
     shards: Arc<Shards>,
     counters: Arc<Counters>,
@@ -163,7 +180,8 @@ async fn run(
             open.extend(items);
         }
         let rest = split_off_beyond(&mut open);
-        commit(std::mem::replace(&mut open, rest), &*store, &*clock, &shards, &counters).await;
+        let items = std::mem::replace(&mut open, rest);
+        commit(items, (&*journal, &numbers), &*clock, &shards, &counters).await;
     }
 }
 
@@ -184,7 +202,7 @@ fn split_off_beyond(open: &mut Vec<Item>) -> Vec<Item> {
 
 async fn commit(
     items: Vec<Item>,
-    store: &dyn Store,
+    (journal, numbers): (&dyn Journal, &BatchNumbers),
     clock: &dyn Clock,
     shards: &Shards,
     counters: &Counters,
@@ -205,7 +223,7 @@ async fn commit(
         let count = writes.len() as u64;
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("ingest-before-append");
-        let result = store.append(writes).await;
+        let result = journal.append(numbers.batch(writes)).await;
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("ingest-before-answer");
         match &result {

@@ -10,13 +10,16 @@ use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
     ids::UnixMillis,
-    ports::{Clock, Issued, Store},
+    ports::{Clock, Issued, Journal, StoreError, Write, Written},
     rules::{admission::Grant, refusal::Refusal},
     secret::Secret,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S, directory::Directory, requests::Requests};
+use super::{
+    AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S, directory::Directory, ingest::BatchNumbers,
+    requests::Requests,
+};
 use crate::feed::{Feed, FeedEvent};
 
 /// One wish for a secret.
@@ -43,7 +46,8 @@ pub(super) struct Issuer(mpsc::UnboundedSender<Input>);
 
 impl Issuer {
     pub(super) fn start(
-        store: Arc<dyn Store>,
+        journal: Arc<dyn Journal>,
+        numbers: Arc<BatchNumbers>,
         clock: Arc<dyn Clock>,
         shards: Arc<Shards>,
         feed: Feed,
@@ -51,7 +55,7 @@ impl Issuer {
         requests: Arc<Requests>,
     ) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        let task = Task { store, clock, shards, feed, directory, requests };
+        let task = Task { journal, numbers, clock, shards, feed, directory, requests };
         tokio::spawn(async move {
             while let Some(input) = receiver.recv().await {
                 match input {
@@ -80,7 +84,8 @@ impl Issuer {
 }
 
 struct Task {
-    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
+    numbers: Arc<BatchNumbers>,
     clock: Arc<dyn Clock>,
     shards: Arc<Shards>,
     feed: Feed,
@@ -98,7 +103,9 @@ impl Task {
         let at = self.clock.now();
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("issuer-before-commit");
-        let issued = self.store.issue_secret(grant.device, secret.clone(), at, peer.clone()).await;
+        let write =
+            Write::IssueSecret { device: grant.device, secret: secret.clone(), at, peer: peer.clone() };
+        let issued = self.commit(write).await;
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("issuer-before-answer");
         let mut commands = Vec::new();
@@ -131,6 +138,13 @@ impl Task {
         self.shards.send(ticket.session.shard, commands);
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("issuer-after-answer");
+    }
+
+    async fn commit(&self, write: Write) -> Result<Issued, StoreError> {
+        match self.journal.append(self.numbers.batch(vec![write])).await?.first() {
+            Some(Written::Issue(issued)) => Ok(*issued),
+            other => panic!("the store answers a wish for a secret with {other:?}"),
+        }
     }
 
     fn publish(&self, grant: &Grant, answer: &SecretAnswer, peer: String, at: UnixMillis) {

@@ -44,15 +44,20 @@ use narrowgate_engine_io::{
 };
 use narrowgate_platform::{
     ids::DeviceId,
-    ports::{Clock, Entropy, Store, StoreError},
+    ports::{Clock, Entropy, StoreError, Stores},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use narrowgate_http::metrics::Metric;
 
 use self::{
-    directory::Directory, ingest::Ingest, issuer::Issuer, presence::Presence, products::Products,
-    refusals::Refusals, requests::Requests,
+    directory::Directory,
+    ingest::{BatchNumbers, Ingest},
+    issuer::Issuer,
+    presence::Presence,
+    products::Products,
+    refusals::Refusals,
+    requests::Requests,
 };
 use crate::feed::Feed;
 
@@ -91,7 +96,7 @@ pub enum StartError {
 
 /// What all tasks of the bridge share.
 struct Core {
-    store: Arc<dyn Store>,
+    stores: Stores,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     feed: Feed,
@@ -149,7 +154,7 @@ impl Gateway {
     /// See [`StartError`]; nothing runs on then.
     pub async fn start(
         options: GatewayOptions,
-        store: Arc<dyn Store>,
+        stores: Stores,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         feed: Feed,
@@ -157,7 +162,7 @@ impl Gateway {
         let bind = |source| StartError::Bind { address: options.dtls_listen, source };
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
-        let (core, handles) = Self::core(store, clock, entropy, feed).await?;
+        let (core, handles) = Self::core(stores, clock, entropy, feed).await?;
         let mut shards = Vec::new();
         let mut prepared = Vec::new();
         for (number, socket) in (0..options.shards).zip(sockets) {
@@ -190,12 +195,12 @@ impl Gateway {
     /// The store cannot be read.
     pub async fn start_undriven(
         reached: Vec<ShardHandle>,
-        store: Arc<dyn Store>,
+        stores: Stores,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         feed: Feed,
     ) -> Result<(Self, Vec<Box<dyn EventSink>>), StartError> {
-        let (core, handles) = Self::core(store, clock, entropy, feed).await?;
+        let (core, handles) = Self::core(stores, clock, entropy, feed).await?;
         let prepared: Vec<_> = reached.iter().map(|_| shard_task::Prepared::new()).collect();
         let sink = |task: &shard_task::Prepared| Box::new(task.sink()) as Box<dyn EventSink>;
         let sinks = prepared.iter().map(sink).collect();
@@ -205,21 +210,29 @@ impl Gateway {
 
     /// What all shards share. The handles are filled in later, when the shards have started.
     async fn core(
-        store: Arc<dyn Store>,
+        stores: Stores,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         feed: Feed,
     ) -> Result<(Arc<Core>, Arc<Shards>), StartError> {
         let handles = Arc::new(Shards::default());
-        let online = store.online_devices().await?;
-        let ingest = Ingest::start(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&handles));
+        let online = stores.journal.recover().await?.online;
+        let numbers = Arc::new(BatchNumbers::default());
+        let journal = &stores.journal;
+        let ingest = Ingest::start(
+            Arc::clone(journal),
+            Arc::clone(&numbers),
+            Arc::clone(&clock),
+            Arc::clone(&handles),
+        );
         let presence = Presence::start(online, ingest.clone(), Arc::clone(&clock), feed.clone());
         let directory = Arc::new(Directory::default());
         let refusals = Arc::new(Refusals::new(Arc::clone(&clock), ingest.clone(), feed.clone()));
         let requests = Arc::new(Requests::new(Arc::clone(&refusals)));
         let core = Arc::new(Core {
             issuer: Issuer::start(
-                Arc::clone(&store),
+                Arc::clone(journal),
+                numbers,
                 Arc::clone(&clock),
                 Arc::clone(&handles),
                 feed.clone(),
@@ -228,9 +241,9 @@ impl Gateway {
             ),
             refusals,
             requests,
-            products: Products::new(Arc::clone(&store)),
+            products: Products::new(Arc::clone(&stores.registry)),
             directory,
-            store,
+            stores,
             clock,
             entropy,
             feed,

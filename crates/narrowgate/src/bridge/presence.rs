@@ -233,7 +233,7 @@ async fn run(presence: Arc<Presence>) {
 mod tests {
     use narrowgate_adapters::memory::MemoryStore;
     use narrowgate_platform::{
-        ports::Store,
+        ports::Registry as _,
         secret::Secret,
         service::{NewDeviceRequest, NewProduct, Operator},
     };
@@ -246,9 +246,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let store = Arc::new(MemoryStore::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Operator::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(SystemEntropy));
+        let registry = Operator::new(store.clone(), Arc::clone(&clock), Arc::new(SystemEntropy));
         let product = registry.create_product(NewProduct { name: "meter".into(), ..NewProduct::default() });
         let product_key = product.await.unwrap().product_key;
         let new = NewDeviceRequest {
@@ -260,7 +260,8 @@ mod tests {
         let device = registry.resolve(&created.device_key, None).await.unwrap().id;
 
         let ingest = Ingest::start(
-            Arc::clone(&store),
+            store.clone(),
+            Arc::default(),
             Arc::new(crate::system::SystemClock),
             Arc::new(Shards::default()),
         );

@@ -7,7 +7,7 @@ use std::{
 
 use narrowgate_platform::{
     model::thing_model::ThingModel,
-    ports::{Store, StoreError},
+    ports::{Registry, StoreError},
 };
 
 /// A product as the data path sees it.
@@ -21,7 +21,7 @@ pub(super) struct CachedProduct {
 
 /// See the module.
 pub(super) struct Products {
-    store: Arc<dyn Store>,
+    registry: Arc<dyn Registry>,
     cache: Mutex<Cache>,
 }
 
@@ -33,8 +33,8 @@ struct Cache {
 }
 
 impl Products {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, cache: Mutex::default() }
+    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
+        Self { registry, cache: Mutex::default() }
     }
 
     /// The product, from memory or from the store. A product that is gone, or whose model cannot be read, counts as
@@ -48,7 +48,7 @@ impl Products {
             cache.changes
         };
         let mut cached = CachedProduct { model: None, enabled: false };
-        if let Some(product) = self.store.product(product_key).await? {
+        if let Some(product) = self.registry.product(product_key).await? {
             cached.enabled = product.enabled;
             if let Some(json) = &product.model_json {
                 match ThingModel::parse(json) {

@@ -16,7 +16,7 @@ use narrowgate_engine::shard::stray::Stray;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::log::{LogEntry, LogEvent, Reason},
-    ports::{Clock, Store, StoreError, Write, Written},
+    ports::{Clock, Registry, StoreError, Write, Written},
     rules::{
         identity::{IDENTITY_BYTES_MAX, Identity},
         refusal::Refusal,
@@ -177,7 +177,7 @@ impl Refusals {
         device: DeviceId,
         peer: SocketAddr,
         failed: Box<FailedFinished>,
-        store: Arc<dyn Store>,
+        registry: Arc<dyn Registry>,
     ) {
         let refused = move |detail: Cow<'static, str>, identity: &Identity| Refused {
             device: Some(device),
@@ -191,7 +191,7 @@ impl Refusals {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let named = identity.clone();
-            let work = async move { diagnosis::of_wrong_key(&*store, &identity, device, &failed).await };
+            let work = async move { diagnosis::of_wrong_key(&*registry, &identity, device, &failed).await };
             let detail = diagnosis::aside(work).await;
             let detail = detail.map_or(diagnosis::NOT_EXAMINED.into(), Cow::Owned);
             this.record(refused(detail, &named), peer);
@@ -205,7 +205,7 @@ impl Refusals {
         self: &Arc<Self>,
         mut refused: Refused,
         peer: SocketAddr,
-        store: &Arc<dyn Store>,
+        registry: &Arc<dyn Registry>,
     ) {
         let unknown = match (refused.refusal.reason, &refused.name) {
             (Some(reason @ (Reason::ProductUnknown | Reason::DeviceUnknown)), Some(name)) => {
@@ -215,9 +215,9 @@ impl Refusals {
             _ => None,
         };
         let Some((place, reason, name)) = unknown else { return self.record(refused, peer) };
-        let (this, store) = (Arc::clone(self), Arc::clone(store));
+        let (this, registry) = (Arc::clone(self), Arc::clone(registry));
         tokio::spawn(async move {
-            let work = async move { diagnosis::of_unknown_name(&*store, reason, &name).await };
+            let work = async move { diagnosis::of_unknown_name(&*registry, reason, &name).await };
             let detail = diagnosis::aside(work).await.flatten();
             if let Some(detail) = detail {
                 refused.refusal.detail = detail.into();

@@ -237,9 +237,9 @@ impl ShardTask {
                 .unwrap_or(DeviceName { product_key: String::new(), device_key: String::new() }),
         };
         self.handshakes.insert(handshake, Asked::Waiting);
-        let store = Arc::clone(&self.core.store);
+        let registry = Arc::clone(&self.core.stores.registry);
         let mut lookup =
-            Box::pin(async move { store.credentials(&name.product_key, &name.device_key).await });
+            Box::pin(async move { registry.credentials(&name.product_key, &name.device_key).await });
         match poll_once(lookup.as_mut()) {
             Poll::Ready(answer) => self.looked_up(LookedUp { handshake, peer, shown, identity, answer }),
             Poll::Pending => {
@@ -319,7 +319,7 @@ impl ShardTask {
         self.turn.commands.push(ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION });
         let (core, shards) = (Arc::clone(&self.core), Arc::clone(&self.shards));
         tokio::spawn(async move {
-            let lookup = core.store.credentials(&grant.product_key, &grant.device_key).await;
+            let lookup = core.stores.registry.credentials(&grant.product_key, &grant.device_key).await;
             let enabled = matches!(&lookup, Ok(CredentialLookup::Found(found))
                 if found.device == grant.device && found.device_enabled && found.product_enabled);
             if !enabled {
@@ -383,7 +383,13 @@ impl ShardTask {
         match self.handshakes.get_mut(&handshake) {
             Some(Asked::Admitted(admitted)) => {
                 let (identity, device) = (admitted.0.clone(), admitted.1.device);
-                self.core.refusals.diagnose(identity, device, peer, failed, Arc::clone(&self.core.store));
+                self.core.refusals.diagnose(
+                    identity,
+                    device,
+                    peer,
+                    failed,
+                    Arc::clone(&self.core.stores.registry),
+                );
             }
             // It ran with a decoy: here is the true cause.
             Some(Asked::Refused(held)) => {
@@ -398,7 +404,7 @@ impl ShardTask {
     /// Writes down why an identity was refused: at the first Finished of the handshake, as with a wrong key, or at
     /// its end.
     fn record_held(&self, (refused, peer): (Refused, SocketAddr)) {
-        self.core.refusals.record_identity(refused, peer, &self.core.store);
+        self.core.refusals.record_identity(refused, peer, &self.core.stores.registry);
     }
 
     /// The same for the handshakes under way, of which nothing more will be heard.

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_platform::{ports::Store, service::Operator};
+use narrowgate_platform::{
+    ports::{Journal, Stores},
+    service::Operator,
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -39,7 +42,7 @@ pub(crate) enum Access {
 /// The store, opened by this process.
 pub(crate) struct OwnStore {
     registry: Operator,
-    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
     host: Host,
     runtime: tokio::runtime::Runtime,
 }
@@ -82,7 +85,7 @@ impl Access {
             }
             match store::open(config) {
                 Ok(opened) => {
-                    let own = OwnStore::new(opened.store, config)?;
+                    let own = OwnStore::new(opened.stores, config)?;
                     return Ok(Self::Store(Box::new(own)));
                 }
                 Err(failure) => patience.wait(failure)?,
@@ -135,7 +138,7 @@ impl Access {
     pub(crate) fn close(self) -> Result<(), Failure> {
         match self {
             Self::Server(_) => Ok(()),
-            Self::Store(own) => own.runtime.block_on(own.store.close()).map_err(|error| {
+            Self::Store(own) => own.runtime.block_on(own.journal.close()).map_err(|error| {
                 Failure::failed("cannot close the store").reason(error).hint("look whether the disk is full")
             }),
         }
@@ -143,12 +146,12 @@ impl Access {
 }
 
 impl OwnStore {
-    fn new(store: Arc<dyn Store>, config: &Config) -> Result<Self, Failure> {
+    fn new(stores: Stores, config: &Config) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
-        let registry = Operator::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let registry = Operator::new(stores.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
-        Ok(Self { registry, store, host, runtime })
+        Ok(Self { registry, journal: stores.journal, host, runtime })
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 
 use narrowgate_http::{About, Health, Phase};
 use narrowgate_platform::{
-    ports::{Clock as _, Store},
+    ports::{Clock as _, Journal},
     service::Operator,
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -57,7 +57,7 @@ pub(crate) struct Server {
     http: Option<SocketAddr>,
     control: PathBuf,
     gateway: SharedGateway,
-    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
     health: Health,
     stopping: watch::Sender<bool>,
     control_task: JoinHandle<()>,
@@ -86,11 +86,11 @@ impl Server {
         UdpSocket::bind(config.dtls.listen)
             .map_err(|error| busy(config, "devices", "dtls.listen", config.dtls.listen, &error))?;
         let opened = control::open_store_waiting(config)?;
-        let store = opened.store.clone();
+        let journal = Arc::clone(&opened.stores.journal);
         let started = Self::start_on(config, opened, http).await;
         if started.is_err() {
             // The first failure is the one to show.
-            let _ = store.close().await;
+            let _ = journal.close().await;
         }
         started
     }
@@ -100,22 +100,22 @@ impl Server {
         opened: OpenedStore,
         http_listener: Option<tokio::net::TcpListener>,
     ) -> Result<Self, Failure> {
-        let store = opened.store;
+        let stores = opened.stores;
         let control = ControlSocket::bind(&config.data)?;
         let feed = Feed::new();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let options = options::gateway_options(config, opened.decoy);
-        let gateway = Gateway::start(options, store.clone(), clock.clone(), entropy.clone(), feed.clone())
+        let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), feed.clone())
             .await
             .map_err(|error| cannot_serve_devices(config, &error))?;
         let dtls = gateway.dtls_address();
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
-        let registry = Operator::new(store.clone(), clock.clone(), entropy.clone());
+        let registry = Operator::new(stores.clone(), clock.clone(), entropy.clone());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let (stopping, stop) = watch::channel(false);
         let service = Service {
-            registry: Operator::new(store.clone(), clock, entropy),
+            registry: Operator::new(stores.clone(), clock, entropy),
             feed: feed.clone(),
             host: Host {
                 since: Some(since),
@@ -148,7 +148,7 @@ impl Server {
             http,
             control: control_path,
             gateway,
-            store,
+            journal: stores.journal,
             health,
             stopping,
             control_task,
@@ -193,7 +193,7 @@ impl Server {
         if tokio::time::timeout(DRAIN_TIME_MAX, drain).await.is_err() {
             tracing::warn!("some work was not finished in time and is given up");
         }
-        self.store.close().await.map_err(|error| {
+        self.journal.close().await.map_err(|error| {
             Failure::failed("cannot close the store").reason(error).hint("look whether the disk is full")
         })?;
         tracing::info!("stopped");

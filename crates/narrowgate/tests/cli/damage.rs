@@ -6,8 +6,8 @@ use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::message::{Message, MessageKind},
-    ports::{Store as _, Write, Written},
-    testing::block_on,
+    ports::{Journal as _, Write, Written},
+    testing::{block_on, store::fixtures::batch},
 };
 use serde_json::Value;
 
@@ -178,7 +178,7 @@ fn report(program: &Program, id: i64, points: &str, time: i64) {
         time: UnixMillis(time),
         arrival: UnixMillis(time),
     };
-    let written = block_on(store.append(vec![Write::Message(message)])).unwrap();
+    let written = block_on(store.append(batch(vec![Write::Message(message)]))).unwrap();
     assert_eq!(written, [Written::Done]);
     block_on(store.close()).unwrap();
 }

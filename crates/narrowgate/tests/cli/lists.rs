@@ -8,7 +8,7 @@ use std::{
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
-    ports::{Store, Write},
+    ports::{Journal as _, Registry as _, Write},
     testing::{
         block_on,
         store::fixtures::{append, refusal, report_arriving, shown},

@@ -3,7 +3,7 @@
 use super::Operator;
 use crate::{
     model::device::{Device, NewDevice},
-    ports::StoreError,
+    ports::{RegistryChanges as _, StoreError},
     rules::names,
 };
 
@@ -18,7 +18,7 @@ impl Operator {
         devices: Vec<NewDevice>,
     ) -> Result<Vec<Result<Device, StoreError>>, StoreError> {
         let at = self.clock.now();
-        let mut results = self.store.create_devices(devices.clone(), at).await?;
+        let mut results = self.registry.create_devices(devices.clone(), at).await?;
         for _ in 1..ASSET_DRAWS_MAX {
             let is_taken = |result: &Result<Device, StoreError>| {
                 matches!(result, Err(StoreError::Exists { what: "asset", .. }))
@@ -33,7 +33,7 @@ impl Operator {
                 ..devices[index].clone()
             };
             let again = taken.iter().map(redrawn).collect();
-            for (index, result) in taken.into_iter().zip(self.store.create_devices(again, at).await?) {
+            for (index, result) in taken.into_iter().zip(self.registry.create_devices(again, at).await?) {
                 results[index] = result;
             }
         }
@@ -87,7 +87,7 @@ mod tests {
             let report = report.expect("the product exists");
             assert_eq!((report.created, report.failed.len()), (1, 0), "{:?}", report.failed);
             let device = block_on(operator.resolve("pk", Some(key))).expect("it exists");
-            let found = block_on(operator.store.credentials("pk", key)).expect("it can be read");
+            let found = block_on(operator.registry.credentials("pk", key)).expect("it can be read");
             let CredentialLookup::Found(found) = found else { panic!("{key} exists") };
             assert_eq!(found.device_secret.expose(), format!("secret of {key}"));
             assets.push(device.asset_id);

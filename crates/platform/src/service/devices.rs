@@ -9,9 +9,8 @@ use crate::{
     model::{
         credential::{CredentialLookup, Credentials},
         device::{Device, DeviceState, NewDevice},
-        log::{LogEntry, LogEvent},
     },
-    ports::{DeviceQuery, StoreError, Write, Written},
+    ports::{DeviceQuery, RegistryChanges as _, StoreError},
     rules::{
         identity::{Identity, SecureMode},
         names,
@@ -103,7 +102,7 @@ impl Operator {
         device_key: &str,
     ) -> Result<Option<String>, ServiceError> {
         let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.to_owned() };
-        let found = self.store.similar_names(&name).await?.device;
+        let found = self.registry.similar_names(&name).await?.device;
         Ok(found.filter(|found| found.device_key != device_key).map(|found| {
             let DeviceName { product_key, device_key } = found;
             format!(
@@ -141,13 +140,13 @@ impl Operator {
             limit,
             ..DeviceQuery::default()
         };
-        let devices = self.store.devices(query.clone()).await?;
+        let devices = self.registry.devices(query.clone()).await?;
         let last =
             devices.last().map(|row| row.as_ref().map_or_else(|damaged| damaged.id, |device| device.id));
         let next_cursor = match last {
             Some(last) if devices.len() == limit => {
                 let rest = DeviceQuery { after: Some(last), limit: 1, ..query };
-                (!self.store.devices(rest).await?.is_empty()).then(|| format!("{:x}", last.0))
+                (!self.registry.devices(rest).await?.is_empty()).then(|| format!("{:x}", last.0))
             }
             _ => None,
         };
@@ -185,21 +184,10 @@ impl Operator {
         device: &Device,
         detail: Option<&str>,
     ) -> Result<Credentials, ServiceError> {
-        let entry = LogEntry {
-            time: self.clock.now(),
-            device: Some(device.id),
-            identity: None,
-            event: LogEvent::SecretShown,
-            reason: None,
-            code: None,
-            peer: None,
-            detail: detail.map(str::to_owned),
-        };
         let gone = || missing(format!("{}/{}", device.product_key, device.device_key));
-        if self.store.append(vec![Write::Log(entry)]).await? != [Written::Done] {
-            return Err(gone());
-        }
-        match self.store.credentials(&device.product_key, &device.device_key).await? {
+        let noted = self.registry.note_secret_shown(device.id, self.clock.now(), detail.map(str::to_owned));
+        noted.await.map_err(|error| named(error, device))?;
+        match self.registry.credentials(&device.product_key, &device.device_key).await? {
             CredentialLookup::Found(credentials) => Ok(*credentials),
             CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => Err(gone()),
         }
@@ -210,7 +198,7 @@ impl Operator {
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
     pub async fn set_enabled(&self, device: &Device, enabled: bool) -> Result<DeviceView, ServiceError> {
-        let changed = self.store.set_device_enabled(device.id, enabled, self.clock.now()).await;
+        let changed = self.registry.set_device_enabled(device.id, enabled, self.clock.now()).await;
         let device = changed.map_err(|error| named(error, device))?;
         Ok(DeviceView::from(&device))
     }
@@ -221,7 +209,7 @@ impl Operator {
     /// `Missing` where the device is gone meanwhile.
     pub async fn reset(&self, device: &Device) -> Result<DeviceReset, ServiceError> {
         let device_secret = names::new_device_secret(&*self.entropy);
-        let reset = self.store.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
+        let reset = self.registry.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
         let device = reset.map_err(|error| named(error, device))?;
         Ok(DeviceReset { device: DeviceView::from(&device), device_secret })
     }
@@ -232,7 +220,7 @@ impl Operator {
     /// `Invalid` for a name that is not acceptable, `Missing` where the device is gone meanwhile.
     pub async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, ServiceError> {
         checked("name", names::check_display_name(&name))?;
-        let renamed = self.store.rename_device(device.id, name, self.clock.now()).await;
+        let renamed = self.registry.rename_device(device.id, name, self.clock.now()).await;
         Ok(DeviceView::from(&renamed.map_err(|error| named(error, device))?))
     }
 
@@ -241,7 +229,7 @@ impl Operator {
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
     pub async fn delete(&self, found: &Found) -> Result<DeviceRow, ServiceError> {
-        let deleted = self.store.delete_device(id_of(found), self.clock.now()).await;
+        let deleted = self.registry.delete_device(id_of(found), self.clock.now()).await;
         match found {
             Ok(device) => deleted.map_err(|error| named(error, device))?,
             Err(damaged) => deleted.map_err(|error| match error {
@@ -289,6 +277,7 @@ fn psk_hex(secret: &Secret) -> Secret {
 mod tests {
     use super::*;
     use crate::{
+        model::log::LogEvent,
         service::{Paging, fake::operator_with_product},
         testing::block_on,
     };

@@ -77,6 +77,7 @@ impl ServiceError {
             Self::Store(StoreError::Unavailable(_)) => {
                 Some("check the space and the permissions of the data directory")
             }
+            Self::Store(StoreError::Fenced(_)) => Some("stop this server: another one serves its devices"),
             Self::Store(StoreError::Damaged(_)) => {
                 Some("stop the server and restore the data directory from a backup")
             }

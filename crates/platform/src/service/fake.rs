@@ -13,14 +13,13 @@ use crate::{
         damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState, NewDevice},
         log::{LogEntry, LogEvent},
-        message::PointValue,
         overview::{Overview, OverviewQuery},
         product::Product,
     },
     paging::{Collector, Page, Part, Place},
     ports::{
-        DeviceQuery, HistoryQuery, Issued, OnlineDevice, PortFuture, PresenceChange, Store, StoreError,
-        Write, Written,
+        self, Batch, Change, Changed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
+        Recovered, SimilarNames, StoreError, Write, Written,
     },
     secret::Secret,
     testing::{ManualClock, SeededEntropy, block_on},
@@ -144,59 +143,7 @@ fn done<'a, T: Send + 'a>(value: T) -> PortFuture<'a, T> {
     Box::pin(ready(value))
 }
 
-impl Store for FakeStore {
-    fn credentials<'a>(
-        &'a self,
-        product_key: &'a str,
-        device_key: &'a str,
-    ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
-        let state = self.state();
-        let Some(product) = state.products.iter().find(|product| product.product_key == product_key) else {
-            return done(Ok(CredentialLookup::ProductUnknown));
-        };
-        let found = state
-            .devices
-            .iter()
-            .find(|(device, _)| device.product_key == product_key && device.device_key == device_key);
-        let Some((device, secret)) = found else { return done(Ok(CredentialLookup::DeviceUnknown)) };
-        done(Ok(CredentialLookup::Found(Box::new(Credentials {
-            device: device.id,
-            asset_id: device.asset_id.clone(),
-            device_secret: secret.clone(),
-            secret_version: 1,
-            device_enabled: device.enabled,
-            activated: false,
-            product_secret: product.secret.clone(),
-            product_enabled: product.enabled,
-            dynamic_activation: product.dynamic_activation.clone(),
-        }))))
-    }
-
-    fn append(&self, batch: Vec<Write>) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
-        let mut state = self.state();
-        let written = batch.into_iter().map(|write| match write {
-            Write::Log(entry) if entry.device.is_some_and(|device| state.at(device).is_err()) => {
-                Written::DeviceUnavailable
-            }
-            Write::Log(entry) => {
-                state.log.push(entry);
-                Written::Done
-            }
-            other => panic!("the registry writes only log entries: {other:?}"),
-        });
-        done(Ok(written.collect()))
-    }
-
-    fn issue_secret(
-        &self,
-        _: DeviceId,
-        _: Secret,
-        _: UnixMillis,
-        _: String,
-    ) -> PortFuture<'static, Result<Issued, StoreError>> {
-        panic!("the registry does not issue secrets")
-    }
-
+impl FakeStore {
     fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
         let mut state = self.state();
         if state.products.iter().any(|other| other.product_key == product.product_key) {
@@ -211,14 +158,6 @@ impl Store for FakeStore {
         let kept = state.products.iter_mut().find(|other| other.product_key == product.product_key);
         *kept.expect("the registry looked for it") = product;
         done(Ok(()))
-    }
-
-    fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
-        done(Ok(self.state().products.iter().find(|product| product.product_key == product_key).cloned()))
-    }
-
-    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
-        done(Ok(self.state().products.iter().cloned().map(Ok).collect()))
     }
 
     fn delete_devices_of(
@@ -258,35 +197,6 @@ impl Store for FakeStore {
     ) -> PortFuture<'static, Result<Vec<Result<Device, StoreError>>, StoreError>> {
         let mut state = self.state();
         done(Ok(devices.into_iter().map(|new| state.create(new, at)).collect()))
-    }
-
-    fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
-        let state = self.state();
-        let mut devices = state.devices.iter().map(|(device, _)| device);
-        let is_it =
-            |device: &&Device| device.product_key == name.product_key && device.device_key == name.device_key;
-        done(Ok(devices.find(is_it).cloned()))
-    }
-
-    fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
-        done(Ok(self.state().at(device).ok().map(|(device, _)| device.clone())))
-    }
-
-    fn devices(
-        &self,
-        query: DeviceQuery,
-    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
-        let state = self.state();
-        let is_wanted = |device: &&Device| {
-            query.product_key.as_ref().is_none_or(|product_key| device.product_key == *product_key)
-                && query.device_key.as_ref().is_none_or(|device_key| device.device_key == *device_key)
-                && query.asset_id.as_ref().is_none_or(|asset_id| device.asset_id == *asset_id)
-                && query.state.is_none_or(|state| device.state == state)
-                && query.disabled.is_none_or(|disabled| device.enabled != disabled)
-                && query.after.is_none_or(|after| device.id > after)
-        };
-        let devices = state.devices.iter().map(|(device, _)| device);
-        done(Ok(devices.filter(is_wanted).take(query.limit).cloned().map(Ok).collect()))
     }
 
     fn rename_device(
@@ -331,44 +241,164 @@ impl Store for FakeStore {
         state.devices.retain(|(other, _)| other.id != device);
         done(exists)
     }
+}
 
-    fn points_latest(&self, _: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
-        done(Ok(Page::empty()))
+impl Journal for FakeStore {
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+        let written = batch.writes.into_iter().map(|write| match write {
+            Write::Log(entry) => {
+                self.state().log.push(entry);
+                Written::Done
+            }
+            other => panic!("the tests write only log entries: {other:?}"),
+        });
+        done(Ok(written.collect()))
     }
 
-    fn points_history(
-        &self,
-        _: DeviceId,
-        _: HistoryQuery,
-    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
-        done(Ok(Page::empty()))
+    fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
+        panic!("the registry does not recover")
     }
 
-    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
-        done(Ok(self.state().entries(part, |entry| entry.device == Some(device))))
+    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+        done(Ok(()))
+    }
+}
+
+impl ports::Registry for FakeStore {
+    fn credentials<'a>(
+        &'a self,
+        product_key: &'a str,
+        device_key: &'a str,
+    ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
+        let state = self.state();
+        let Some(product) = state.products.iter().find(|product| product.product_key == product_key) else {
+            return done(Ok(CredentialLookup::ProductUnknown));
+        };
+        let found = state
+            .devices
+            .iter()
+            .find(|(device, _)| device.product_key == product_key && device.device_key == device_key);
+        let Some((device, secret)) = found else { return done(Ok(CredentialLookup::DeviceUnknown)) };
+        done(Ok(CredentialLookup::Found(Box::new(Credentials {
+            device: device.id,
+            asset_id: device.asset_id.clone(),
+            device_secret: secret.clone(),
+            secret_version: 1,
+            device_enabled: device.enabled,
+            activated: false,
+            product_secret: product.secret.clone(),
+            product_enabled: product.enabled,
+            dynamic_activation: product.dynamic_activation.clone(),
+        }))))
     }
 
-    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
-        done(Ok(self.state().entries(part, |entry| entry.event == LogEvent::Refused)))
-    }
-
-    fn presence_history(
-        &self,
-        _: DeviceId,
-        _: usize,
-    ) -> PortFuture<'_, Result<Vec<PresenceChange>, StoreError>> {
+    fn former_secrets(&self, _: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
         done(Ok(Vec::new()))
     }
 
-    fn online_devices(&self) -> PortFuture<'_, Result<Vec<OnlineDevice>, StoreError>> {
-        done(Ok(Vec::new()))
+    fn similar_names<'a>(&'a self, _: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
+        done(Ok(SimilarNames::default()))
+    }
+
+    fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
+        done(Ok(self.state().products.iter().find(|product| product.product_key == product_key).cloned()))
+    }
+
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
+        done(Ok(self.state().products.iter().cloned().map(Ok).collect()))
+    }
+
+    fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
+        let state = self.state();
+        let mut devices = state.devices.iter().map(|(device, _)| device);
+        let is_it =
+            |device: &&Device| device.product_key == name.product_key && device.device_key == name.device_key;
+        done(Ok(devices.find(is_it).cloned()))
+    }
+
+    fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
+        done(Ok(self.state().at(device).ok().map(|(device, _)| device.clone())))
+    }
+
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
+        let state = self.state();
+        let is_wanted = |device: &&Device| {
+            query.product_key.as_ref().is_none_or(|product_key| device.product_key == *product_key)
+                && query.device_key.as_ref().is_none_or(|device_key| device.device_key == *device_key)
+                && query.asset_id.as_ref().is_none_or(|asset_id| device.asset_id == *asset_id)
+                && query.state.is_none_or(|state| device.state == state)
+                && query.disabled.is_none_or(|disabled| device.enabled != disabled)
+                && query.after.is_none_or(|after| device.id > after)
+        };
+        let devices = state.devices.iter().map(|(device, _)| device);
+        done(Ok(devices.filter(is_wanted).take(query.limit).cloned().map(Ok).collect()))
     }
 
     fn overview(&self, _: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         done(Ok(Overview::default()))
     }
 
-    fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
-        done(Ok(()))
+    fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {
+        let result = match change {
+            Change::CreateProduct(product) => block_on(self.create_product(product)).map(|()| Changed::Done),
+            Change::UpdateProduct(product) => block_on(self.update_product(product)).map(|()| Changed::Done),
+            Change::DeleteProduct { product_key } => {
+                block_on(self.delete_product(product_key)).map(|()| Changed::Done)
+            }
+            Change::DeleteDevicesOf { product_key, limit, at } => {
+                block_on(self.delete_devices_of(product_key, limit, at)).map(Changed::Deleted)
+            }
+            Change::CreateDevices { devices, at } => {
+                block_on(self.create_devices(devices, at)).map(Changed::Created)
+            }
+            Change::RenameDevice { device, name, at } => {
+                block_on(self.rename_device(device, name, at)).map(Box::new).map(Changed::Device)
+            }
+            Change::SetDeviceEnabled { device, enabled, at } => {
+                block_on(self.set_device_enabled(device, enabled, at)).map(Box::new).map(Changed::Device)
+            }
+            Change::ResetDevice { device, secret, at } => {
+                block_on(self.reset_device(device, secret, at)).map(Box::new).map(Changed::Device)
+            }
+            Change::DeleteDevice { device, at } => {
+                block_on(self.delete_device(device, at)).map(|()| Changed::Done)
+            }
+            Change::NoteSecretShown { device, at, detail } => {
+                let mut state = self.state();
+                state.at(device).map(|_| ()).map(|()| {
+                    let device = Some(device);
+                    state.log.push(LogEntry {
+                        time: at,
+                        device,
+                        identity: None,
+                        event: LogEvent::SecretShown,
+                        reason: None,
+                        code: None,
+                        peer: None,
+                        detail,
+                    });
+                    Changed::Done
+                })
+            }
+        };
+        done(result)
+    }
+}
+
+impl History for FakeStore {
+    fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
+        done(Ok(match query {
+            Query::PointsLatest { .. } | Query::PointsHistory { .. } => HistoryPage::Points(Page::empty()),
+            Query::DeviceLog { device, part } => {
+                HistoryPage::Entries(self.state().entries(part, |entry| entry.device == Some(device)))
+            }
+            Query::Refusals { part } => {
+                HistoryPage::Entries(self.state().entries(part, |entry| entry.event == LogEvent::Refused))
+            }
+            Query::Presence { .. } => HistoryPage::Presence(Page::empty()),
+        }))
     }
 }

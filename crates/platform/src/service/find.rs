@@ -84,12 +84,12 @@ impl Operator {
             limit,
             ..DeviceQuery::default()
         };
-        Ok(self.store.devices(query).await?)
+        Ok(self.registry.devices(query).await?)
     }
 
     async fn found_by_id(&self, text: &str) -> Result<Option<Found>, ServiceError> {
         let query = DeviceQuery { asset_id: Some(text.to_owned()), limit: 1, ..DeviceQuery::default() };
-        if let Some(found) = self.store.devices(query).await?.pop() {
+        if let Some(found) = self.registry.devices(query).await?.pop() {
             return Ok(Some(found));
         }
         let Some(id) = text.strip_prefix(ROW_ID).and_then(|id| id.parse::<i64>().ok()) else {
@@ -97,7 +97,7 @@ impl Operator {
         };
         let after = Some(DeviceId(id.saturating_sub(1)));
         let query = DeviceQuery { after, limit: 1, ..DeviceQuery::default() };
-        let found = self.store.devices(query).await?.pop();
+        let found = self.registry.devices(query).await?.pop();
         Ok(found.filter(|found| found.is_err() && id_of(found).0 == id))
     }
 }

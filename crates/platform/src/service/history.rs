@@ -7,7 +7,7 @@ use crate::{
     ids::{DeviceId, DeviceName},
     model::{device::Device, log::LogEntry, message::PointValue},
     paging::{Page, Part, Place},
-    ports::{HistoryQuery, StoreError},
+    ports::{HistoryQuery, HistoryReads as _, StoreError},
     rules::identity::Identity,
     service::{
         rows::{LeftOut, ListPage},
@@ -53,7 +53,7 @@ impl Operator {
     ) -> Result<ListPage<PointValue>, ServiceError> {
         let (list, limit) = (List::Latest(device.id), checked_limit(paging.limit, LIMIT_MAX)?);
         let behind = paging.cursor.as_deref().map(|cursor| list.point(cursor)).transpose()?;
-        let Page { mut items, damaged, .. } = self.store.points_latest(device.id).await?;
+        let Page { mut items, damaged, .. } = self.history.points_latest(device.id).await?;
         items.retain(|value| {
             point.is_none_or(|point| value.point == point)
                 && behind.as_ref().is_none_or(|behind| value.point > *behind)
@@ -83,7 +83,7 @@ impl Operator {
             return Err(ServiceError::Invalid { field: "to", message: "lies before from".to_owned() });
         }
         let query = HistoryQuery { after, limit, ..query };
-        Ok(shown(list, self.store.points_history(device.id, query).await?))
+        Ok(shown(list, self.history.points_history(device.id, query).await?))
     }
 
     /// What happened to a device, newest first.
@@ -92,7 +92,7 @@ impl Operator {
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
     pub async fn log(&self, device: &Device, paging: &Paging) -> Result<ListPage<LogView>, ServiceError> {
         let list = List::Log(device.id);
-        let Page { items, next, damaged } = self.store.device_log(device.id, paging.part(list)?).await?;
+        let Page { items, next, damaged } = self.history.device_log(device.id, paging.part(list)?).await?;
         let items = items.into_iter().map(LogView::from).collect();
         Ok(shown(list, Page { items, next, damaged }))
     }
@@ -102,8 +102,9 @@ impl Operator {
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000.
     pub async fn presence(&self, device: &Device, limit: usize) -> Result<Vec<PresenceView>, ServiceError> {
-        let changes = self.store.presence_history(device.id, checked_limit(limit, LIMIT_MAX)?).await?;
-        Ok(changes.into_iter().map(PresenceView::from).collect())
+        let part = Part::first(checked_limit(limit, LIMIT_MAX)?);
+        let changes = self.history.presence_history(device.id, part).await?;
+        Ok(changes.items.into_iter().map(PresenceView::from).collect())
     }
 
     /// Refusals of all devices and of strangers, newest first, each with the names that are known of its peer.
@@ -112,7 +113,7 @@ impl Operator {
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
     pub async fn refusals(&self, paging: &Paging) -> Result<ListPage<RefusalView>, ServiceError> {
         let list = List::Refusals;
-        let Page { items, next, damaged } = self.store.refusals(paging.part(list)?).await?;
+        let Page { items, next, damaged } = self.history.refusals(paging.part(list)?).await?;
         let mut known: HashMap<DeviceId, Option<DeviceName>> = HashMap::new();
         let mut views = Vec::with_capacity(items.len());
         for entry in items {
@@ -143,7 +144,7 @@ impl Operator {
         if let Some(name) = known.get(&id) {
             return Ok(name.clone());
         }
-        let device = match self.store.device_by_id(id).await {
+        let device = match self.registry.device_by_id(id).await {
             // The refusal is true, only the names of its device are not known.
             Err(StoreError::Damaged(_)) => None,
             found => found?,
@@ -174,17 +175,17 @@ mod tests {
     use crate::{
         ids::UnixMillis,
         model::log::{LogEntry, LogEvent, Reason},
-        ports::Write,
+        ports::{Batch, Journal as _, Write},
         service::{
             NewDeviceRequest,
-            fake::{NOW, operator_with_product},
+            fake::{NOW, operator_with_product, operator_with_product_and_store},
         },
         testing::block_on,
     };
 
     #[test]
     fn a_refusal_is_shown_with_the_names_that_are_known() {
-        let operator = operator_with_product();
+        let (operator, store) = operator_with_product_and_store();
         let request = NewDeviceRequest {
             product_key: "pk".into(),
             device_key: Some("dk".into()),
@@ -210,7 +211,7 @@ mod tests {
             refused(None, Some("pk,other,9,60"), Reason::ModeUnknown),
             refused(None, Some("nonsense"), Reason::IdentityMalformed),
         ];
-        block_on(operator.store.append(writes)).expect("it works");
+        block_on(store.append(Batch::new(0, writes))).expect("it works");
         let refusals = block_on(operator.refusals(&Paging::first(10))).expect("it works").items;
         let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
         assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);

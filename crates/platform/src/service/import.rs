@@ -120,7 +120,7 @@ impl Operator {
     ) -> Result<(), ServiceError> {
         let query =
             DeviceQuery { device_key: Some(row.device_key.clone()), limit: 1, ..DeviceQuery::default() };
-        if self.store.devices(query).await?.is_empty() {
+        if self.registry.devices(query).await?.is_empty() {
             created(row, report);
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Operator {
         row: &ImportRow,
         report: &mut ImportReport,
     ) -> Result<(), ServiceError> {
-        let found = match self.store.credentials(product_key, &row.device_key).await {
+        let found = match self.registry.credentials(product_key, &row.device_key).await {
             // One damaged device must not keep all others out.
             Err(StoreError::Damaged(what)) => {
                 let message = format!("the device exists and is damaged ({what}): delete it first");

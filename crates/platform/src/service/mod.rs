@@ -33,7 +33,7 @@ pub use self::{
 use crate::{
     ids::{DeviceId, DeviceName},
     model::product::Product,
-    ports::{Clock, Entropy, Store, StoreError},
+    ports::{Clock, Entropy, History, Registry, StoreError, Stores},
     rules::names,
     secret::Secret,
 };
@@ -44,15 +44,17 @@ pub const LIMIT_MAX: usize = 10_000;
 /// The verbs. Cheap to clone.
 #[derive(Clone)]
 pub struct Operator {
-    store: Arc<dyn Store>,
+    registry: Arc<dyn Registry>,
+    history: Arc<dyn History>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Operator {
     /// Verbs over these ports.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, clock, entropy }
+    pub fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let Stores { registry, history, .. } = stores.into();
+        Self { registry, history, clock, entropy }
     }
 
     /// The keys of a device; `None` where it is gone.
@@ -60,12 +62,12 @@ impl Operator {
     /// # Errors
     /// Only the store's.
     pub async fn device_name(&self, device: DeviceId) -> Result<Option<DeviceName>, ServiceError> {
-        let device = self.store.device_by_id(device).await?;
+        let device = self.registry.device_by_id(device).await?;
         Ok(device.map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key }))
     }
 
     async fn existing_product(&self, product_key: &str) -> Result<Product, ServiceError> {
-        let product = self.store.product(product_key).await.map_err(|error| match error {
+        let product = self.registry.product(product_key).await.map_err(|error| match error {
             StoreError::Damaged(what) => ServiceError::Damaged {
                 what,
                 hint: "put it right (product create NAME --product-key PK --product-secret OLD keeps its \

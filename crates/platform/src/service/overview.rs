@@ -13,6 +13,6 @@ impl Operator {
     /// Only the store's.
     pub async fn overview(&self) -> Result<FleetView, ServiceError> {
         let query = OverviewQuery { now: self.clock.now(), products_max: PRODUCTS_MAX };
-        Ok(FleetView::from(self.store.overview(query).await?))
+        Ok(FleetView::from(self.registry.overview(query).await?))
     }
 }

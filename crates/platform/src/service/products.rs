@@ -7,7 +7,7 @@ use crate::{
         product::{DynamicActivation, Product},
         thing_model::ThingModel,
     },
-    ports::StoreError,
+    ports::{RegistryChanges as _, StoreError},
     rules::names,
     secret::Secret,
     service::{
@@ -72,7 +72,7 @@ impl Operator {
         check_model(new.model_json.as_deref())?;
         let now = self.clock.now();
         check_end(new.ends_at, now)?;
-        let replaced = matches!(self.store.product(&product_key).await, Err(StoreError::Damaged(_)));
+        let replaced = matches!(self.registry.product(&product_key).await, Err(StoreError::Damaged(_)));
         let replaced =
             replaced.then(|| "it replaces a damaged row; the devices of that product stay".to_owned());
         let created = ProductCreated {
@@ -96,7 +96,7 @@ impl Operator {
             model_json: new.model_json,
             created: now,
         };
-        self.store.create_product(product).await?;
+        self.registry.create_product(product).await?;
         Ok(created)
     }
 
@@ -105,7 +105,7 @@ impl Operator {
     /// # Errors
     /// Only the store's.
     pub async fn products(&self) -> Result<Vec<ProductRow>, ServiceError> {
-        Ok(self.store.products().await?.iter().map(ProductRow::from).collect())
+        Ok(self.registry.products().await?.iter().map(ProductRow::from).collect())
     }
 
     /// One product, with its thing model.
@@ -151,7 +151,7 @@ impl Operator {
             product.model_json = model_json;
         }
         let view = ProductView::full(&product);
-        self.store.update_product(product).await?;
+        self.registry.update_product(product).await?;
         Ok(view)
     }
 }

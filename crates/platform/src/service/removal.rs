@@ -5,7 +5,11 @@
 //! can fail. A deletion that was cut off is simply asked for again.
 
 use super::{Operator, ServiceError, products::ProductPatch};
-use crate::{ids::DeviceId, ports::StoreError, service::rows::ProductDeleted};
+use crate::{
+    ids::DeviceId,
+    ports::{RegistryChanges as _, StoreError},
+    service::rows::ProductDeleted,
+};
 
 /// Devices that one step deletes at most; fewer where the store has much to take away with them.
 pub const DELETE_CHUNK: usize = 500;
@@ -23,7 +27,7 @@ impl Operator {
         product_key: &str,
         force: bool,
     ) -> Result<(ProductDeleted, Vec<DeviceId>), ServiceError> {
-        let (devices, done) = match self.store.delete_product(product_key.to_owned()).await {
+        let (devices, done) = match self.registry.delete_product(product_key.to_owned()).await {
             Ok(()) => (Vec::new(), true),
             Err(StoreError::Conflict(_)) if !force => {
                 return Err(ServiceError::NotEmpty { product_key: product_key.to_owned() });
@@ -32,10 +36,10 @@ impl Operator {
             Err(StoreError::Conflict(_)) if self.switch_off(product_key).await? => (Vec::new(), false),
             Err(StoreError::Conflict(_)) => {
                 let deleted =
-                    self.store.delete_devices_of(product_key.to_owned(), DELETE_CHUNK, self.clock.now());
+                    self.registry.delete_devices_of(product_key.to_owned(), DELETE_CHUNK, self.clock.now());
                 let devices = deleted.await?;
                 // These devices are gone in any case; a failure shows again in the next step.
-                let done = self.store.delete_product(product_key.to_owned()).await.is_ok();
+                let done = self.registry.delete_product(product_key.to_owned()).await.is_ok();
                 (devices, done)
             }
             Err(error) => return Err(error.into()),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use narrowgate_engine::shard::stats::Gauges;
-use narrowgate_platform::{model::device::DeviceState, ports::Store, testing::block_on};
+use narrowgate_platform::{
+    model::device::DeviceState, paging::Part, ports::HistoryReads as _, testing::block_on,
+};
 use narrowgate_sim::net::Conditions;
 
 use super::{CALM, IDLE, World};
@@ -72,7 +74,8 @@ impl World {
                 "it has been silent for its lifetime and is online",
             );
             let id = self.ledger.id_of(number);
-            let history = block_on(self.store.durable().presence_history(id, 10_000)).unwrap_or_default();
+            let history = block_on(self.store.durable().presence_history(id, Part::first(10_000)));
+            let history = history.map_or_else(|_| Vec::new(), |page| page.items);
             let alternates = history.windows(2).all(|pair| pair[0].state != pair[1].state);
             self.require(
                 alternates,

@@ -24,7 +24,7 @@ use narrowgate_engine_io::{driver::EventSink, handle::ShardHandle, undriven::Sha
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::device::DeviceState,
-    ports::{Clock, Entropy, Store, Write},
+    ports::{Clock, Entropy, Journal as _, Registry as _, Write},
     secret::Secret,
     service::{NewDeviceRequest, NewProduct, Operator},
     testing::{SeededEntropy, block_on},
@@ -259,7 +259,7 @@ impl World {
     fn administer<T>(&self, act: impl FnOnce(Operator) -> T) -> T {
         let server = self.server.as_ref().expect("operators work while the server runs");
         // Operators wait for the store; here they find it free.
-        let store: Arc<dyn Store> = self.store.durable();
+        let store = self.store.durable();
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (self.clock.clone(), self.entropy.clone());
         let _inside = server.runtime.enter();
         server.runtime.block_on(async { act(Operator::new(store, clock, entropy)) })
@@ -290,17 +290,16 @@ impl World {
             inputs.push(queued);
             shards.push(Shard::new(shard_config(number, self.limits()), self.now, seed));
         }
-        let store: Arc<dyn Store> = Arc::new(self.store.clone());
         let started = runtime.block_on(Gateway::start_undriven(
             handles,
-            store,
+            self.store.stores(),
             self.clock.clone(),
             self.entropy.clone(),
             Feed::new(),
         ));
         let (gateway, sinks) = started.expect("the list of devices online can be read");
-        let online = block_on(self.store.durable().online_devices()).unwrap_or_default();
-        self.ledger.restarted(self.now, &online);
+        let recovered = block_on(self.store.durable().recover()).unwrap_or_default();
+        self.ledger.restarted(self.now, &recovered.online);
         let events = shards.iter().map(|_| Vec::new()).collect();
         self.server =
             Some(Incarnation { runtime, base: (base, self.now), gateway, shards, inputs, sinks, events });

@@ -166,6 +166,6 @@ fn is_time_to_trim(n: i64, max: i64) -> bool {
     n > max && n % TRIM_EVERY.max(max / 16) == 0
 }
 
-fn missing(device: DeviceId) -> StoreError {
+pub(super) fn missing(device: DeviceId) -> StoreError {
     StoreError::Missing { what: "device", key: device.0.to_string() }
 }

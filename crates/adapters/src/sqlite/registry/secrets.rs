@@ -16,7 +16,7 @@ use super::{
         rows,
         schema::registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
     },
-    Registry,
+    Registry, unless_damaged,
 };
 
 impl Registry {
@@ -25,9 +25,9 @@ impl Registry {
         device: DeviceId,
         secret: &Secret,
         at: UnixMillis,
-        peer: String,
+        peer: &str,
     ) -> rusqlite::Result<Issued> {
-        let Some((row, product)) = self.device_and_product(device)? else {
+        let Some((row, product)) = unless_damaged(self.device_and_product(device))? else {
             return Ok(Issued::Refused(NotIssued::DeviceUnavailable));
         };
         let hour = clock_hour(at);
@@ -41,13 +41,14 @@ impl Registry {
             at,
         };
         if let Err(why) = case.permit() {
-            self.note(&LogEntry::refused(device, at, peer, why.refusal()))?;
+            self.note(&LogEntry::refused(device, at, peer.to_owned(), why.refusal()))?;
             return Ok(Issued::Refused(why));
         }
         let counted = ProductRow { issued_hour: hour, issued_count: issued_this_hour + 1, ..product };
         PRODUCTS.update(&["issued_hour", "issued_count"]).run(&self.connection, &counted)?;
         self.replace_secret(row, secret)?;
-        self.note(&LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::SecretIssued) })?;
+        let entry = LogEntry::new(device, at, LogEvent::SecretIssued);
+        self.note(&LogEntry { peer: Some(peer.to_owned()), ..entry })?;
         Ok(Issued::Done)
     }
 

@@ -12,7 +12,10 @@ use narrowgate_platform::{
         product::Product,
     },
     paging::{Page, Part},
-    ports::{DeviceQuery, HistoryQuery, Store, StoreError, Write, Written},
+    ports::{
+        DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, RegistryChanges as _,
+        StoreError, Write, Written,
+    },
     secret::Secret,
     testing::{
         block_on,

@@ -4,12 +4,12 @@ use std::{fs, path::Path};
 
 use narrowgate_platform::{
     ids::DeviceId,
-    ports::{HistoryQuery, Issued, Store, StoreError, Write},
+    ports::{HistoryQuery, HistoryReads as _, Issued, Journal as _, RegistryChanges as _, StoreError, Write},
     secret::Secret,
     testing::{
         block_on,
         store::fixtures::{
-            T0, activating_product, add_device, append, at, device, history, issue, login, new_device,
+            T0, activating_product, add_device, append, at, batch, device, history, issue, login, new_device,
             one_device, product, refusal, report, report_arriving, resumed, write,
         },
     },
@@ -57,7 +57,7 @@ fn half_a_batch_is_taken_away_at_the_next_open() {
     let id = one_device(&store, "dk-1");
     append(&store, vec![login(id, at(0)), numbered(id, 1)]);
     store.fail_registry_commits(1);
-    let failed = block_on(store.append(vec![numbered(id, 2), login(id, at(2)), numbered(id, 3)]));
+    let failed = block_on(store.append(batch(vec![numbered(id, 2), login(id, at(2)), numbered(id, 3)])));
     assert!(matches!(failed, Err(StoreError::Unavailable(_))));
 
     // The messages of the failed batch are in the copy, the registry knows nothing of it.
@@ -77,8 +77,8 @@ fn a_failed_batch_leaves_nothing_and_the_next_one_works() {
     for failures in [1, 3] {
         store.fail_registry_commits(failures);
         for _ in 0..failures {
-            let batch = vec![numbered(id, 2), login(id, at(2)), Write::Seen { device: id, at: at(9) }];
-            assert!(matches!(block_on(store.append(batch)), Err(StoreError::Unavailable(_))));
+            let writes = vec![numbered(id, 2), login(id, at(2)), Write::Seen { device: id, at: at(9) }];
+            assert!(matches!(block_on(store.append(batch(writes))), Err(StoreError::Unavailable(_))));
             assert_eq!((latest(&store, id), device(&store, id)), before);
         }
     }
@@ -255,7 +255,7 @@ fn a_full_queue_refuses_at_once_and_keeps_the_order_of_what_it_took() {
     let options = SqliteOptions { waiting_batches_max: 4, ..SqliteOptions::new(folder.path()) };
     let store = SqliteStore::open(options).unwrap();
     let id = one_device(&store, "dk-1");
-    let waiting: Vec<_> = (1..=2000).map(|n| store.append(vec![numbered(id, n)])).collect();
+    let waiting: Vec<_> = (1..=2000).map(|n| store.append(batch(vec![numbered(id, n)]))).collect();
     let mut stored = Vec::new();
     for (n, result) in (1..=2000).zip(waiting) {
         match block_on(result) {

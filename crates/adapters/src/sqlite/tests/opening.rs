@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use narrowgate_platform::{
     model::log::LogEntry,
     paging::{DamagedRows, Page, Part},
-    ports::{DeviceQuery, HistoryQuery, Store, StoreError, Write, Written},
+    ports::{
+        DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, RegistryChanges as _,
+        StoreError, Write, Written,
+    },
     testing::{
         block_on,
         store::fixtures::{
@@ -46,9 +49,9 @@ fn everything(store: &SqliteStore) -> String {
         log(store, device.id),
         block_on(store.points_latest(device.id)).unwrap().items,
         history(store, device.id, query),
-        block_on(store.presence_history(device.id, 100)).unwrap(),
+        block_on(store.presence_history(device.id, Part::first(100))).unwrap(),
         refusals(store, 100),
-        block_on(store.online_devices()).unwrap(),
+        block_on(store.recover()).unwrap(),
         device,
     )
 }
@@ -271,7 +274,7 @@ fn a_row_of_the_registry_that_has_changed_on_the_disk_is_never_shown() {
                 Err(damaged) => Err(StoreError::Damaged(damaged.what)),
             },
             listed(block_on(store.device_log(id, Part::first(100))).unwrap()),
-            block_on(store.presence_history(id, 100)).map(|read| format!("{read:?}")),
+            block_on(store.presence_history(id, Part::first(100))).map(|read| format!("{read:?}")),
             match block_on(store.points_latest(id)).unwrap() {
                 Page { damaged: DamagedRows { first: Some(what), .. }, .. } => Err(StoreError::Damaged(what)),
                 page => Ok(format!("{:?}", page.items)),

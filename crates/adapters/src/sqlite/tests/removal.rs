@@ -1,7 +1,7 @@
 //! What a deletion takes away at once, and what it leaves alone.
 
 use narrowgate_platform::{
-    ports::Store,
+    ports::{Journal as _, RegistryChanges as _},
     testing::{
         block_on,
         store::fixtures::{add_device, append, at, one_device, report},

@@ -36,7 +36,10 @@ impl Plan {
                         plan.newest_arrival = plan.newest_arrival.max(Some(message.arrival));
                     }
                     Write::Seen { .. } => {}
-                    Write::Login { .. } | Write::Presence { .. } | Write::Log(_) => plan.registry = true,
+                    Write::Login { .. }
+                    | Write::Presence { .. }
+                    | Write::Log(_)
+                    | Write::IssueSecret { .. } => plan.registry = true,
                 }
             }
         }
@@ -197,5 +200,8 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
             None => Written::DeviceUnavailable,
         }),
         Write::Log(entry) => registry.log(entry),
+        Write::IssueSecret { device, secret, at, peer } => {
+            registry.issue_secret(*device, secret, *at, peer).map(Written::Issue)
+        }
     }
 }

@@ -44,7 +44,7 @@ use std::{
 
 use narrowgate_platform::ports::StoreError;
 
-pub(super) use self::job::{Append, ChangeBy, Job, RegistryChange};
+pub(super) use self::job::{Append, ChangeBy, Job};
 use self::latest::Flush;
 use super::{
     Shared, day::Day, day_file::DayFile, error::OpenError, lock::DataLock, registry::Registry,

@@ -82,7 +82,7 @@ mod tests {
 
     use narrowgate_platform::{
         ids::{DeviceId, UnixMillis},
-        ports::{Store, StoreError, Write},
+        ports::{HistoryReads as _, Journal as _, StoreError, Write},
         testing::{
             block_on,
             store::fixtures::{append, at, one_device, report, write},

@@ -1,6 +1,6 @@
 //! Products, devices and writes for checks, with as little to read as possible.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
@@ -12,7 +12,7 @@ use crate::{
         product::{DynamicActivation, Product},
     },
     paging::Part,
-    ports::{DeviceQuery, HistoryQuery, Issued, Store, Write, Written},
+    ports::{Batch, DeviceQuery, HistoryQuery, Issued, OnlineDevice, PresenceChange, Store, Write, Written},
     secret::Secret,
     testing::block_on,
 };
@@ -76,9 +76,15 @@ pub fn one_device(store: &dyn Store, device_key: &str) -> DeviceId {
     add_device(store, "pk", device_key).id
 }
 
-/// Commits `batch`.
-pub fn append(store: &dyn Store, batch: Vec<Write>) -> Vec<Written> {
-    block_on(store.append(batch)).expect("the store writes")
+/// A batch with the next number of this process.
+pub fn batch(writes: Vec<Write>) -> Batch {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    Batch::new(NUMBERS.fetch_add(1, Ordering::Relaxed), writes)
+}
+
+/// Commits `writes` as one batch.
+pub fn append(store: &dyn Store, writes: Vec<Write>) -> Vec<Written> {
+    block_on(store.append(batch(writes))).expect("the store writes")
 }
 
 /// Commits one write.
@@ -101,8 +107,11 @@ pub fn credentials(store: &dyn Store, product_key: &str, device_key: &str) -> Cr
 
 /// Asks for a new secret.
 pub fn issue(store: &dyn Store, device: DeviceId, secret: &str, at: UnixMillis) -> Issued {
-    block_on(store.issue_secret(device, Secret::new(secret.to_owned()), at, "192.0.2.1:5".to_owned()))
-        .expect("the store writes")
+    let secret = Secret::new(secret.to_owned());
+    match write(store, Write::IssueSecret { device, secret, at, peer: "192.0.2.1:5".to_owned() }) {
+        Written::Issue(issued) => issued,
+        other => panic!("a wish for a secret comes to {other:?}"),
+    }
 }
 
 /// The names of a device.
@@ -205,6 +214,16 @@ pub fn products(store: &dyn Store) -> Vec<Product> {
 /// Values by time, newest first, as far as one page goes.
 pub fn history(store: &dyn Store, device: DeviceId, query: HistoryQuery) -> Vec<PointValue> {
     block_on(store.points_history(device, query)).expect("the store reads").items
+}
+
+/// Changes of presence, newest first.
+pub fn moves(store: &dyn Store, device: DeviceId, limit: usize) -> Vec<PresenceChange> {
+    block_on(store.presence_history(device, Part::first(limit))).expect("the store reads").items
+}
+
+/// Devices that a gateway takes up when it starts.
+pub fn online(store: &dyn Store) -> Vec<OnlineDevice> {
+    block_on(store.recover()).expect("the store reads").online
 }
 
 /// The newest refusals of all.

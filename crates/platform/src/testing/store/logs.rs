@@ -1,6 +1,8 @@
 //! Checks of logs and refusals, and of a store that was closed.
 
-use super::fixtures::{T0, append, at, events, log, login, one_device, refusal, refusals, shown, write};
+use super::fixtures::{
+    T0, append, at, batch, events, log, login, one_device, refusal, refusals, shown, write,
+};
 use crate::{
     model::log::{LogEntry, LogEvent, Reason},
     paging::Part,
@@ -99,7 +101,7 @@ pub fn refusals_of_unknown_devices_are_bounded(store: &dyn Store) {
 pub fn a_closed_store_refuses(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     block_on(store.close()).unwrap();
-    assert!(matches!(block_on(store.append(vec![login(id, T0)])), Err(StoreError::Unavailable(_))));
+    assert!(matches!(block_on(store.append(batch(vec![login(id, T0)]))), Err(StoreError::Unavailable(_))));
     assert!(matches!(block_on(store.credentials("pk", "dk-1")), Err(StoreError::Unavailable(_))));
     assert!(matches!(block_on(store.products()), Err(StoreError::Unavailable(_))));
     assert!(matches!(block_on(store.close()), Err(StoreError::Unavailable(_))));

@@ -1,8 +1,8 @@
 //! Checks of logins and presence (device protocol, section 4).
 
 use super::fixtures::{
-    add_device, add_product, append, at, device, events, issue, login, login_with, one_device, presence,
-    product, write,
+    add_device, add_product, append, at, device, events, issue, login, login_with, moves, one_device, online,
+    presence, product, write,
 };
 use crate::{
     model::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn history(store: &dyn Store, device: crate::ids::DeviceId) -> Vec<PresenceChange> {
-    block_on(store.presence_history(device, usize::MAX)).unwrap()
+    moves(store, device, usize::MAX)
 }
 
 /// Activation happens once.
@@ -51,7 +51,7 @@ pub fn a_device_that_is_switched_off_is_offline_at_once(store: &dyn Store) {
     assert_eq!(write(store, login(id, at(1))), Written::Activated);
     let switched = block_on(store.set_device_enabled(id, false, at(2))).unwrap();
     assert_eq!((switched.state, switched.last_offline_time), (Offline, Some(at(2))));
-    assert!(block_on(store.online_devices()).unwrap().is_empty());
+    assert!(online(store).is_empty());
     // What the gateway says of it afterwards changes nothing more.
     assert_eq!(write(store, presence(id, Offline, at(3), "closed")), Written::Unchanged);
     let states: Vec<DeviceState> = history(store, id).iter().map(|change| change.state).collect();
@@ -153,7 +153,7 @@ pub fn online_devices_are_listed_with_their_lifetimes(store: &dyn Store) {
     let ids: Vec<_> = (0..4).map(|n| add_device(store, "pk", &format!("dk-{n}")).id).collect();
     append(store, vec![login(ids[0], at(1)), login(ids[1], at(1)), login(ids[3], at(1))]);
     write(store, presence(ids[1], Offline, at(2), "closed by the device"));
-    let mut online = block_on(store.online_devices()).unwrap();
+    let mut online = online(store);
     online.sort_by_key(|online| online.device);
     assert_eq!(
         online,
@@ -173,5 +173,5 @@ pub fn presence_history_is_newest_first_and_bounded(store: &dyn Store) {
     assert_eq!(kept.len(), PRESENCE_CHANGES_MAX);
     assert_eq!(kept[0].at, at(changes));
     assert!(kept.is_sorted_by_key(|change| std::cmp::Reverse(change.at)));
-    assert_eq!(block_on(store.presence_history(id, 3)).unwrap(), kept[..3]);
+    assert_eq!(moves(store, id, 3), kept[..3]);
 }

@@ -2,7 +2,7 @@
 
 use super::fixtures::{
     T0, add_device, add_product, append, at, credentials, device, devices, events, history, log, login,
-    login_with, name, new_device, one_device, presence, product, products, report, write,
+    login_with, moves, name, new_device, one_device, presence, product, products, report, write,
 };
 use crate::{
     ids::DeviceId,
@@ -205,7 +205,7 @@ pub fn a_deleted_device_leaves_nothing_and_its_id_is_not_used_again(store: &dyn 
     assert!(block_on(store.device_by_id(id)).unwrap().is_none());
     assert!(matches!(block_on(store.credentials("pk", "dk-1")).unwrap(), CredentialLookup::DeviceUnknown));
     assert!(log(store, id).is_empty());
-    assert!(block_on(store.presence_history(id, 10)).unwrap().is_empty());
+    assert!(moves(store, id, 10).is_empty());
     assert!(block_on(store.points_latest(id)).unwrap().items.is_empty());
     assert_eq!(
         append(store, vec![login(id, at(4)), presence(id, DeviceState::Offline, at(5), "late")]),
@@ -291,7 +291,7 @@ pub fn names_with_quotes_and_any_script_are_only_names(store: &dyn Store) {
         assert_eq!(credentials(store, &key, &made.device_key).device_secret.expose(), *odd);
         write(store, login(made.id, at(1)));
         write(store, presence(made.id, DeviceState::Offline, at(2), odd));
-        assert_eq!(block_on(store.presence_history(made.id, 1)).unwrap()[0].cause, *odd);
+        assert_eq!(moves(store, made.id, 1)[0].cause, *odd);
         let points = serde_json::json!({ *odd: odd }).to_string();
         write(store, report(made.id, at(3), &points));
         let latest = block_on(store.points_latest(made.id)).unwrap().items;

@@ -1,0 +1,189 @@
+//! The port of reading: what devices reported and what happened to them, page by page.
+
+use super::{PortFuture, StoreError};
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    model::{device::DeviceState, log::LogEntry, message::PointValue},
+    paging::{Page, Part, Place},
+};
+
+/// What was reported and what happened. Read by name with [`HistoryReads`].
+pub trait History: Send + Sync + 'static {
+    /// Reads a page. A device that is not there has empty lists.
+    fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>>;
+}
+
+/// What to read.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// Latest value of every point of a device, by identifier; all of them in one page. Where they are damaged,
+    /// those that came since, and the damage: the next reports replace what is damaged.
+    PointsLatest {
+        /// Whose.
+        device: DeviceId,
+    },
+    /// Values by time, newest first; of equal times the later arrival first.
+    PointsHistory {
+        /// Whose.
+        device: DeviceId,
+        /// Which of them.
+        query: HistoryQuery,
+    },
+    /// The device's log, newest first: refusals and all other entries, each bounded by itself.
+    DeviceLog {
+        /// Whose.
+        device: DeviceId,
+        /// Which part.
+        part: Part,
+    },
+    /// Refusals of all, newest first, those of unknown devices included (bounded: the oldest go first).
+    Refusals {
+        /// Which part.
+        part: Part,
+    },
+    /// Changes of presence, newest first.
+    Presence {
+        /// Whose.
+        device: DeviceId,
+        /// Which part.
+        part: Part,
+    },
+}
+
+/// The page that a [`Query`] asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistoryPage {
+    /// Of points, latest or by time.
+    Points(Page<PointValue>),
+    /// Of a log or of refusals.
+    Entries(Page<LogEntry>),
+    /// Of changes of presence.
+    Presence(Page<PresenceChange>),
+}
+
+impl HistoryPage {
+    /// A page of points.
+    ///
+    /// # Panics
+    /// Where something else was asked for: the store's author has mixed queries up.
+    pub fn points(self) -> Page<PointValue> {
+        match self {
+            Self::Points(page) => page,
+            other => other.is_wrong("points"),
+        }
+    }
+
+    /// A page of entries.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn entries(self) -> Page<LogEntry> {
+        match self {
+            Self::Entries(page) => page,
+            other => other.is_wrong("entries"),
+        }
+    }
+
+    /// A page of changes of presence.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn presence(self) -> Page<PresenceChange> {
+        match self {
+            Self::Presence(page) => page,
+            other => other.is_wrong("changes of presence"),
+        }
+    }
+
+    fn is_wrong(&self, wanted: &str) -> ! {
+        let found = match self {
+            Self::Points(_) => "points",
+            Self::Entries(_) => "entries",
+            Self::Presence(_) => "changes of presence",
+        };
+        panic!("the store answers a query for {wanted} with {found}")
+    }
+}
+
+/// The queries of a [`History`] by name, each with the type of its page.
+pub trait HistoryReads: History {
+    /// See [`Query::PointsLatest`].
+    fn points_latest(&self, device: DeviceId) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
+        read(self, Query::PointsLatest { device }, HistoryPage::points)
+    }
+
+    /// See [`Query::PointsHistory`].
+    fn points_history(
+        &self,
+        device: DeviceId,
+        query: HistoryQuery,
+    ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
+        read(self, Query::PointsHistory { device, query }, HistoryPage::points)
+    }
+
+    /// See [`Query::DeviceLog`].
+    fn device_log(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        read(self, Query::DeviceLog { device, part }, HistoryPage::entries)
+    }
+
+    /// See [`Query::Refusals`].
+    fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
+        read(self, Query::Refusals { part }, HistoryPage::entries)
+    }
+
+    /// See [`Query::Presence`].
+    fn presence_history(
+        &self,
+        device: DeviceId,
+        part: Part,
+    ) -> PortFuture<'_, Result<Page<PresenceChange>, StoreError>> {
+        read(self, Query::Presence { device, part }, HistoryPage::presence)
+    }
+}
+
+impl<H: History + ?Sized> HistoryReads for H {}
+
+fn read<T: 'static>(
+    history: &(impl History + ?Sized),
+    query: Query,
+    page: fn(HistoryPage) -> Page<T>,
+) -> PortFuture<'_, Result<Page<T>, StoreError>> {
+    let found = history.read(query);
+    Box::pin(async move { found.await.map(page) })
+}
+
+/// Which values of a device's history to read; newest first.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryQuery {
+    /// Only this point.
+    pub point: Option<String>,
+    /// From this time on (inclusive).
+    pub from: Option<UnixMillis>,
+    /// Up to this time (exclusive).
+    pub to: Option<UnixMillis>,
+    /// Only what comes behind this place: where the last page ended.
+    pub after: Option<Place>,
+    /// At most so many values.
+    pub limit: usize,
+}
+
+/// A change of presence, from the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// When.
+    pub at: UnixMillis,
+    /// To which state.
+    pub state: DeviceState,
+    /// Why.
+    pub cause: String,
+}
+
+/// Entries of a device's log, without refusals, that a store keeps by default; the oldest go first.
+pub const DEVICE_LOG_ENTRIES_MAX: usize = 1000;
+/// Refusals in a device's log that a store keeps by default; the oldest go first. They have a limit of their own,
+/// since anyone who knows a device's names causes them: they must push out nothing else.
+pub const DEVICE_REFUSALS_MAX: usize = 500;
+/// Refusals of unknown devices that a store keeps by default; the oldest go first.
+pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;
+/// Changes of presence that a store keeps of each device by default; the oldest go first.
+pub const PRESENCE_CHANGES_MAX: usize = 10_000;

@@ -1,0 +1,148 @@
+//! The port of the data path: what devices cause is committed in batches, before anybody is answered.
+
+use super::{PortFuture, StoreError};
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    model::{device::DeviceState, log::LogEntry, message::Message},
+    rules::issuing::NotIssued,
+    secret::Secret,
+};
+
+/// Where the data path writes. One caller gathers what is to be written and appends it, batch by batch.
+pub trait Journal: Send + Sync + 'static {
+    /// Commits a batch as one transaction, in the order of the calls and of its writes, durably before the future
+    /// ends. `Ok` has one outcome per write; after an error nothing of the batch is stored.
+    ///
+    /// The batch is taken by the call itself, and dropping the future does not take it back. The future stays pending
+    /// while it is not known whether the batch is stored.
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>>;
+
+    /// What a gateway that starts has to take up. To be asked before the first batch is appended.
+    fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>>;
+
+    /// Finishes what is under way and closes all ports of the store; later calls fail.
+    fn close(&self) -> PortFuture<'static, Result<(), StoreError>>;
+}
+
+/// Writes that are committed together.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Its number, given by the one who batches: that of the batch before and one, from 0 in each process.
+    pub number: u64,
+    /// What to write, in this order.
+    pub writes: Vec<Write>,
+    /// How far the sessions that caused the writes have come; committed with them.
+    pub marks: Vec<SessionMark>,
+}
+
+impl Batch {
+    /// A batch without marks.
+    pub fn new(number: u64, writes: Vec<Write>) -> Self {
+        Self { number, writes, marks: Vec::new() }
+    }
+}
+
+/// How far a session has come: the highest record that was received, once sessions are stored. There are none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionMark {}
+
+/// What a gateway takes up when it starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Devices that are online by the last committed write.
+    pub online: Vec<OnlineDevice>,
+    /// Number of the last batch that is stored; `None`: the store does not know it.
+    pub last_batch: Option<u64>,
+    /// Counts how often the store was restored from a backup: numbers of batches are comparable within one epoch
+    /// only. 0 where the store does not count.
+    pub epoch: u64,
+}
+
+/// A device that the store believes online; read once at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnlineDevice {
+    /// Who.
+    pub device: DeviceId,
+    /// Lifetime of its last login, seconds.
+    pub lifetime_s: u32,
+}
+
+/// One change on the data path. A batch of them is one transaction.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already.
+    Message(Message),
+    /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online), `lastSeenTime`,
+    /// `lifetime`, and `activeTime` when it was never set. Log and presence history are written with it.
+    Login {
+        /// Who.
+        device: DeviceId,
+        /// When.
+        at: UnixMillis,
+        /// Lifetime of the identity, seconds.
+        lifetime_s: u32,
+        /// The secret that the session proved. Where the device has a newer one meanwhile, nothing is written and the outcome says so.
+        secret_version: u32,
+        /// The peer's address and port.
+        peer: String,
+    },
+    /// A change of presence without a login (heard again, silent, closed), with its history and log entries.
+    Presence {
+        /// Who.
+        device: DeviceId,
+        /// Online or Offline.
+        state: DeviceState,
+        /// When.
+        at: UnixMillis,
+        /// Why, for people: `silent for 30 s`, `closed by the device`.
+        cause: String,
+    },
+    /// Last time something authentic was heard; written lazily.
+    Seen {
+        /// Who.
+        device: DeviceId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// An entry for the device log or for the refusals of unknown devices.
+    Log(LogEntry),
+    /// A device asks for a secret of its own (SecureMode 3): an inactive device's secret is replaced, if its
+    /// activation, the switches, the end and the quota permit it when the write is applied. The log entry
+    /// (secret_issued, or refused with its reason) is written with it.
+    IssueSecret {
+        /// Who.
+        device: DeviceId,
+        /// The new secret.
+        secret: Secret,
+        /// When.
+        at: UnixMillis,
+        /// The peer's address and port.
+        peer: String,
+    },
+}
+
+/// What became of one write of a batch that was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// As asked.
+    Done,
+    /// It was so already; nothing was written.
+    Unchanged,
+    /// A login that activated the device.
+    Activated,
+    /// A login by a secret that is no longer the device's; nothing was written.
+    SecretSuperseded,
+    /// The device is gone or disabled meanwhile; nothing was written.
+    DeviceUnavailable,
+    /// What became of a wish for a secret.
+    Issue(Issued),
+}
+
+/// What became of a wish for a new secret (SecureMode 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issued {
+    /// The new secret is durable; it is the device's only one.
+    Done,
+    /// It keeps the one that it has; [`NotIssued::refusal`] stands in the device's log.
+    Refused(NotIssued),
+}

@@ -1,0 +1,69 @@
+//! What the platform needs of the outside: a store, a clock, randomness, and a way to end sessions. Every outside
+//! system implements these; one conformance suite (`testing`) runs against all stores.
+//!
+//! A store is three ports: the data path writes to the [`Journal`], operators read and change the [`Registry`],
+//! and both are read through [`History`]. Reads see every committed write.
+
+mod error;
+mod history;
+mod journal;
+mod registry;
+mod sessions;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+pub use self::{
+    error::StoreError,
+    history::{
+        DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, History, HistoryPage, HistoryQuery, HistoryReads,
+        PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
+    },
+    journal::{Batch, Issued, Journal, OnlineDevice, Recovered, SessionMark, Write, Written},
+    registry::{Change, Changed, DeviceQuery, FORMER_SECRETS_MAX, Registry, RegistryChanges, SimilarNames},
+    sessions::{LiveSessions, NobodyConnected},
+};
+use crate::ids::UnixMillis;
+
+/// A boxed future, as the methods of object-safe ports return it.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The wall clock.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> UnixMillis;
+}
+
+/// A cryptographic random source.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `out` with unpredictable bytes.
+    fn fill(&self, out: &mut [u8]);
+}
+
+/// One thing that is all three ports of a store.
+pub trait Store: Journal + RegistryChanges + HistoryReads {}
+
+impl<S: Journal + Registry + History> Store for S {}
+
+/// The three ports of a store, which may be three things: a wrapper around one of them leaves the others as they
+/// are. Cheap to clone; all copies are one store.
+#[derive(Clone)]
+pub struct Stores {
+    /// Where the data path writes.
+    pub journal: Arc<dyn Journal>,
+    /// Products and devices.
+    pub registry: Arc<dyn Registry>,
+    /// What was reported, and what happened.
+    pub history: Arc<dyn History>,
+}
+
+impl<S: Store> From<Arc<S>> for Stores {
+    fn from(store: Arc<S>) -> Self {
+        Self { journal: store.clone(), registry: store.clone(), history: store }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stores")
+    }
+}

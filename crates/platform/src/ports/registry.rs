@@ -1,0 +1,301 @@
+//! The port of operators: products and devices, and every change of them.
+
+use super::{PortFuture, StoreError};
+use crate::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::CredentialLookup,
+        damaged::{DamagedDevice, DamagedProduct},
+        device::{Device, DeviceState, NewDevice},
+        overview::{Overview, OverviewQuery},
+        product::Product,
+    },
+    secret::Secret,
+};
+
+/// Products and devices. Changes are made by name with [`RegistryChanges`].
+pub trait Registry: Send + Sync + 'static {
+    /// Secrets and switches for a handshake. Unknown and known keys take the same path.
+    fn credentials<'a>(
+        &'a self,
+        product_key: &'a str,
+        device_key: &'a str,
+    ) -> PortFuture<'a, Result<CredentialLookup, StoreError>>;
+    /// Secrets that the device had before, newest first, as far as this process saw them replaced: never on
+    /// disk, and good for nothing but telling an operator that one was used.
+    fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>>;
+    /// What may have been meant by a name that does not exist. Takes bounded time, however many names there
+    /// are.
+    fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>>;
+    /// One product.
+    fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>>;
+    /// All products, by creation; a damaged row stands where it is and hides no other.
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>>;
+    /// One device by its names.
+    fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>>;
+    /// One device by its id.
+    fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>>;
+    /// A page of devices, by id. A damaged row stands where it is, found by its values as they are read, and
+    /// hides no other.
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>>;
+    /// Counts over the whole fleet; a damaged device or product counts as such.
+    fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
+    /// Makes a change as one transaction, durably before the future ends; changes are made in the order of the calls,
+    /// also among the batches of the journal. The future stays pending while it is not known whether the change is
+    /// stored.
+    fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>>;
+}
+
+/// A change that an operator makes.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices stay.
+    CreateProduct(Product),
+    /// Replaces name, switches, activation and model of a product.
+    UpdateProduct(Product),
+    /// Removes a product that has no devices, else `Conflict`. The product may be damaged.
+    DeleteProduct {
+        /// Which.
+        product_key: String,
+    },
+    /// Removes devices of a product, as [`Change::DeleteDevice`] does. Fewer where that would take long; none only
+    /// where none is left. The product may be damaged.
+    DeleteDevicesOf {
+        /// Of which product.
+        product_key: String,
+        /// So many at most.
+        limit: usize,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Adds devices. One that exists does not hinder the others.
+    CreateDevices {
+        /// Which.
+        devices: Vec<NewDevice>,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Gives a device another name for people, with a log entry.
+    RenameDevice {
+        /// Which.
+        device: DeviceId,
+        /// Its name from now on; may be empty.
+        name: String,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Sets a device's switch, with a log entry. One that is switched off is offline by the same step.
+    SetDeviceEnabled {
+        /// Which.
+        device: DeviceId,
+        /// On.
+        enabled: bool,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Makes a device inactive with a new secret (`activeTime` and presence cleared), with a log entry.
+    ResetDevice {
+        /// Which.
+        device: DeviceId,
+        /// Its secret from now on.
+        secret: Secret,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Removes a device, its secret, log and presence history. Stored messages go with retention. A damaged row
+    /// can be removed too; when a device of its key, as it was read, is registered again, its log says so.
+    DeleteDevice {
+        /// Which.
+        device: DeviceId,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Notes in a device's log that one of its secrets is shown to somebody.
+    NoteSecretShown {
+        /// Whose.
+        device: DeviceId,
+        /// When.
+        at: UnixMillis,
+        /// Which secret, where it is not the device's own.
+        detail: Option<String>,
+    },
+}
+
+/// What became of a [`Change`].
+#[derive(Debug)]
+pub enum Changed {
+    /// Of a product, of a removal, of a note: it is done.
+    Done,
+    /// The device as it stands now.
+    Device(Box<Device>),
+    /// What became of each new device, in order.
+    Created(Vec<Result<Device, StoreError>>),
+    /// The devices that were removed.
+    Deleted(Vec<DeviceId>),
+}
+
+impl Changed {
+    /// The device that was changed.
+    ///
+    /// # Panics
+    /// Where the change was not of one device: the store's author has mixed changes up.
+    pub fn device(self) -> Device {
+        match self {
+            Self::Device(device) => *device,
+            other => other.is_wrong("a device"),
+        }
+    }
+
+    /// What became of new devices.
+    ///
+    /// # Panics
+    /// Where none were to be added.
+    pub fn created(self) -> Vec<Result<Device, StoreError>> {
+        match self {
+            Self::Created(devices) => devices,
+            other => other.is_wrong("new devices"),
+        }
+    }
+
+    /// Which devices were removed.
+    ///
+    /// # Panics
+    /// Where no product's devices were to be removed.
+    pub fn deleted(self) -> Vec<DeviceId> {
+        match self {
+            Self::Deleted(devices) => devices,
+            other => other.is_wrong("the devices that were removed"),
+        }
+    }
+
+    fn is_wrong(&self, wanted: &str) -> ! {
+        panic!("the store answers a change with {self:?} instead of {wanted}")
+    }
+}
+
+/// The changes of a [`Registry`] by name, each with the type of its result.
+pub trait RegistryChanges: Registry {
+    /// See [`Change::CreateProduct`].
+    fn create_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::CreateProduct(product), drop)
+    }
+
+    /// See [`Change::UpdateProduct`].
+    fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::UpdateProduct(product), drop)
+    }
+
+    /// See [`Change::DeleteProduct`].
+    fn delete_product(&self, product_key: String) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::DeleteProduct { product_key }, drop)
+    }
+
+    /// See [`Change::DeleteDevicesOf`]; which ones went.
+    fn delete_devices_of(
+        &self,
+        product_key: String,
+        limit: usize,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<DeviceId>, StoreError>> {
+        make(self, Change::DeleteDevicesOf { product_key, limit, at }, Changed::deleted)
+    }
+
+    /// See [`Change::CreateDevices`]; a result for each, in order.
+    fn create_devices(
+        &self,
+        devices: Vec<NewDevice>,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<Result<Device, StoreError>>, StoreError>> {
+        make(self, Change::CreateDevices { devices, at }, Changed::created)
+    }
+
+    /// See [`Change::RenameDevice`].
+    fn rename_device(
+        &self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        make(self, Change::RenameDevice { device, name, at }, Changed::device)
+    }
+
+    /// See [`Change::SetDeviceEnabled`].
+    fn set_device_enabled(
+        &self,
+        device: DeviceId,
+        enabled: bool,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        make(self, Change::SetDeviceEnabled { device, enabled, at }, Changed::device)
+    }
+
+    /// See [`Change::ResetDevice`].
+    fn reset_device(
+        &self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        make(self, Change::ResetDevice { device, secret, at }, Changed::device)
+    }
+
+    /// See [`Change::DeleteDevice`].
+    fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::DeleteDevice { device, at }, drop)
+    }
+
+    /// See [`Change::NoteSecretShown`].
+    fn note_secret_shown(
+        &self,
+        device: DeviceId,
+        at: UnixMillis,
+        detail: Option<String>,
+    ) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::NoteSecretShown { device, at, detail }, drop)
+    }
+}
+
+impl<R: Registry + ?Sized> RegistryChanges for R {}
+
+fn make<T: 'static>(
+    registry: &(impl Registry + ?Sized),
+    change: Change,
+    result: fn(Changed) -> T,
+) -> PortFuture<'static, Result<T, StoreError>> {
+    let changed = registry.change(change);
+    Box::pin(async move { changed.await.map(result) })
+}
+
+/// Which devices to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceQuery {
+    /// Only of this product.
+    pub product_key: Option<String>,
+    /// Only with this key (several organisation units may have one each).
+    pub device_key: Option<String>,
+    /// Only with this asset id.
+    pub asset_id: Option<String>,
+    /// Only in this state; disabled ones are listed by `disabled`.
+    pub state: Option<DeviceState>,
+    /// Only disabled (`true`) or only enabled (`false`) ones.
+    pub disabled: Option<bool>,
+    /// Only ids greater than this: where the last page ended.
+    pub after: Option<DeviceId>,
+    /// At most so many; 1 to 1000.
+    pub limit: usize,
+}
+
+/// Keys that exist, and are those of a name but for the case of their letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimilarNames {
+    /// Of a product.
+    pub product_key: Option<String>,
+    /// Of a device, of whichever product.
+    pub device: Option<DeviceName>,
+}
+
+/// Former secrets that a store keeps in memory, of all devices together; the oldest go first.
+pub const FORMER_SECRETS_MAX: usize = 4096;
