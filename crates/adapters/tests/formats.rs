@@ -38,8 +38,8 @@ use narrowgate_platform::{
     testing::{
         block_on,
         store::fixtures::{
-            append, at, issue, login, presence, product, refusal, report, report_arriving, resumed, shown,
-            write,
+            append, at, history, issue, login, presence, product, refusal, report, report_arriving, resumed,
+            shown, write,
         },
     },
 };
@@ -326,6 +326,36 @@ fn a_directory_of_every_format_opens_and_reads_as_it_was_written() {
         block_on(store.close()).unwrap();
         drop(store);
         similar(&reads(&open(&data)), &right, &format);
+    }
+}
+
+/// The day's file is continued in its own format, the next day's has the present one, and both are read together.
+#[test]
+fn a_directory_of_every_format_takes_new_reports() {
+    for format in formats() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        copy(&format, &data);
+        let online = DeviceId(2);
+        let before = {
+            let store = open(&data);
+            let before = history(&store, online, HistoryQuery { limit: 100, ..HistoryQuery::default() });
+            let new = vec![
+                login(online, at(DAY + 30)),
+                report(online, at(DAY + 30), r#"{"temp":30}"#),
+                report(online, at(DAY + 31), r#"{"temp":31}"#),
+            ];
+            append(&store, new);
+            append(&store, vec![login(online, at(2 * DAY)), report(online, at(2 * DAY), r#"{"temp":32}"#)]);
+            before
+        };
+        let store = open(&data);
+        let after = history(&store, online, HistoryQuery { limit: 100, ..HistoryQuery::default() });
+        let new: Vec<&str> = after[..3].iter().map(|value| value.value.get()).collect();
+        assert_eq!(new, ["32", "31", "30"]);
+        assert_eq!(after[3..], before);
+        let latest = block_on(store.points_latest(online)).unwrap().items;
+        assert_eq!(latest.iter().find(|value| value.point == "temp").unwrap().value.get(), "32");
     }
 }
 

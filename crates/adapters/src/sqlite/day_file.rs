@@ -1,17 +1,20 @@
 //! The writer's side of one day's message file.
 
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
-    model::message::{Message, MessageKind},
+    ids::{LoginNumber, Position, UnixMillis},
+    model::message::Message,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::Connection;
 
 use super::{
     day::Day,
     error::OpenError,
     files::{Layout, MESSAGES},
     options::SqliteOptions,
-    sum,
+    schema::{
+        Stored,
+        messages::{FileFormat, FooterRow, MessageRow},
+    },
 };
 
 /// Times of the reports in a file: none is earlier or later. `min > max`: there are none yet.
@@ -33,6 +36,7 @@ impl TimeSpan {
 pub(super) struct DayFile {
     day: Day,
     connection: Connection,
+    format: FileFormat,
     /// The last message that belongs to a committed batch.
     committed_id: i64,
     /// Messages of the open transaction.
@@ -49,11 +53,7 @@ impl DayFile {
         options: &SqliteOptions,
     ) -> Result<Self, OpenError> {
         if !layout.day(day).exists() {
-            MESSAGES.create(&layout.day(day), |file| {
-                let Footer { batch, first_id, span: TimeSpan { min, max } } = Footer::EMPTY;
-                let values = params![batch, first_id, min, max, Footer::EMPTY.sum()];
-                file.execute("INSERT INTO footer VALUES (1, ?1, ?2, ?3, ?4, ?5)", values).map(drop)
-            })?;
+            MESSAGES.create(&layout.day(day), |file| Footer::EMPTY.row().insert(file))?;
         }
         Self::open(layout, day, options)
     }
@@ -63,11 +63,12 @@ impl DayFile {
         let file = layout.day(day);
         let sqlite = |source| OpenError::sqlite(&file, source);
         let connection = MESSAGES.connect(&file, options)?;
-        let Footer { span, .. } = Footer::read(&connection).map_err(sqlite)?;
+        let format = FileFormat::of(&connection).map_err(sqlite)?;
+        let Footer { span, .. } = Footer::read(&connection, format).map_err(sqlite)?;
         let committed_id = connection
             .query_row("SELECT coalesce(max(id), 0) FROM messages", [], |row| row.get(0))
             .map_err(sqlite)?;
-        Ok(Self { day, connection, committed_id, added: 0, span })
+        Ok(Self { day, connection, format, committed_id, added: 0, span })
     }
 
     pub(super) fn day(&self) -> Day {
@@ -87,18 +88,21 @@ impl DayFile {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
     }
 
-    pub(super) fn add(&mut self, message: &Message) -> rusqlite::Result<()> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO messages (id, device, kind, time, arrival, points, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        let kind = match message.kind {
-            MessageKind::Points => "points",
-            MessageKind::PointsResumed => "resumed",
+    /// Adds a message, which has its `place` among all that happened.
+    pub(super) fn add(&mut self, message: &Message, place: Position) -> rusqlite::Result<()> {
+        let row = MessageRow {
+            id: self.committed_id + self.added + 1,
+            device: message.device,
+            kind: message.kind,
+            time: message.time,
+            arrival: message.arrival,
+            points: message.points_json.clone(),
+            login_number: LoginNumber(0),
+            session: 0,
+            epoch: place.epoch,
+            sequence: place.sequence,
         };
-        let Message { device, time, arrival, points_json, .. } = message;
-        let id = self.committed_id + self.added + 1;
-        let sum = sum::of_message(id, device.0, kind, (time.0, arrival.0), points_json);
-        insert.execute(params![id, device.0, kind, time.0, arrival.0, points_json, sum])?;
+        self.format.add(&self.connection, &row)?;
         self.added += 1;
         self.span.include(message.time);
         Ok(())
@@ -106,7 +110,8 @@ impl DayFile {
 
     /// Commits. `batch`: number of a batch that touches the registry too, else 0.
     pub(super) fn commit(&mut self, batch: i64) -> rusqlite::Result<()> {
-        Footer { batch, first_id: self.committed_id + 1, span: self.span }.write(&self.connection)?;
+        Footer { batch, first_id: self.committed_id + 1, span: self.span }
+            .write(&self.connection, self.format)?;
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
@@ -122,8 +127,8 @@ impl DayFile {
         transaction.execute("DELETE FROM messages WHERE id > ?1", [committed_id])?;
         // `first_id` changes with every undo, so that a page is written even where nothing was stored: what a
         // failed commit may have left at the end of the log is overwritten by it.
-        let footer = Footer::read(&transaction)?;
-        Footer { batch: 0, first_id: footer.first_id + 1, ..footer }.write(&transaction)?;
+        let footer = Footer::read(&transaction, self.format)?;
+        Footer { batch: 0, first_id: footer.first_id + 1, ..footer }.write(&transaction, self.format)?;
         transaction.commit()?;
         self.committed_id = committed_id;
         Ok(())
@@ -137,7 +142,7 @@ impl DayFile {
     /// After a crash: takes away the last batch where its other half is not in the registry, whose last batch is
     /// `registry_batch`. `true` if there was one.
     pub(super) fn undo_half_batch(&mut self, registry_batch: i64) -> rusqlite::Result<bool> {
-        let Footer { batch, first_id, .. } = Footer::read(&self.connection)?;
+        let Footer { batch, first_id, .. } = Footer::read(&self.connection, self.format)?;
         if batch <= registry_batch {
             return Ok(false);
         }
@@ -153,16 +158,15 @@ impl DayFile {
         limit: usize,
         mut each: impl FnMut(Message) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<i64> {
-        let sql =
-            "SELECT device, kind, time, arrival, points, sum, id FROM messages WHERE id > ?1 ORDER BY id";
-        let mut select = self.connection.prepare_cached(sql)?;
+        let sql = format!("SELECT {} FROM messages m WHERE id > ?1 ORDER BY id", self.format.list());
+        let mut select = self.connection.prepare_cached(&sql)?;
         let mut rows = select.query([id])?;
         let mut last = id;
         for _ in 0..limit {
             let Some(row) = rows.next()? else { break };
-            last = row.get(6)?;
-            match message(row, last) {
-                Ok(message) => each(message)?,
+            last = row.get(0)?;
+            match self.format.read(row, || format!("message {last}")) {
+                Ok(row) => each(message(row))?,
                 Err(error) if error.sqlite_error_code().is_some() => return Err(error),
                 Err(error) => {
                     tracing::error!(day = %self.day, id = last, %error, "a stored message is damaged");
@@ -178,22 +182,9 @@ impl DayFile {
     }
 }
 
-/// Reads a row of `device, kind, time, arrival, points, sum` that has its right sum.
-fn message(row: &Row<'_>, id: i64) -> rusqlite::Result<Message> {
-    let (device, time, arrival) = (row.get(0)?, row.get(2)?, row.get(3)?);
-    let (kind, points) = (row.get_ref(1)?.as_str()?, row.get_ref(4)?.as_str()?);
-    let right = sum::of_message(id, device, kind, (time, arrival), points);
-    sum::check(row.get_ref(5)?, right, || format!("message {id}"))?;
-    Ok(Message {
-        device: DeviceId(device),
-        kind: match kind {
-            "resumed" => MessageKind::PointsResumed,
-            _ => MessageKind::Points,
-        },
-        time: UnixMillis(time),
-        arrival: UnixMillis(arrival),
-        points_json: points.into(),
-    })
+fn message(row: MessageRow) -> Message {
+    let MessageRow { device, kind, time, arrival, points, .. } = row;
+    Message { device, kind, time, arrival, points_json: points }
 }
 
 /// The one row that says how far a file's batches are complete.
@@ -207,25 +198,18 @@ struct Footer {
 impl Footer {
     const EMPTY: Self = Self { batch: 0, first_id: 1, span: TimeSpan { min: i64::MAX, max: i64::MIN } };
 
-    fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let select = "SELECT batch, first_id, time_min, time_max, sum FROM footer";
-        connection.prepare_cached(select)?.query_row([], |row| {
-            let span = TimeSpan { min: row.get(2)?, max: row.get(3)? };
-            let footer = Self { batch: row.get(0)?, first_id: row.get(1)?, span };
-            sum::check(row.get_ref(4)?, footer.sum(), || "the footer".to_owned())?;
-            Ok(footer)
-        })
+    fn read(file: &Connection, format: FileFormat) -> rusqlite::Result<Self> {
+        let FooterRow { batch, first_id, time_min, time_max, .. } = format.footer(file)?;
+        Ok(Self { batch, first_id, span: TimeSpan { min: time_min, max: time_max } })
     }
 
-    fn write(self, connection: &Connection) -> rusqlite::Result<()> {
-        let update = "UPDATE footer SET batch = ?1, first_id = ?2, time_min = ?3, time_max = ?4, sum = ?5";
-        let Self { batch, first_id, span } = self;
-        let values = params![batch, first_id, span.min, span.max, self.sum()];
-        connection.prepare_cached(update)?.execute(values).map(drop)
+    fn write(self, file: &Connection, format: FileFormat) -> rusqlite::Result<()> {
+        format.put_footer(file, &self.row())
     }
 
-    fn sum(self) -> i64 {
-        sum::of_footer([self.batch, self.first_id, self.span.min, self.span.max])
+    fn row(self) -> FooterRow {
+        let Self { batch, first_id, span: TimeSpan { min, max } } = self;
+        FooterRow { one: 1, batch, first_id, time_min: min, time_max: max }
     }
 }
 
@@ -236,6 +220,8 @@ pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_platform::{ids::DeviceId, model::message::MessageKind};
+
     use super::*;
     use crate::sqlite::files::make_directory;
 
@@ -248,7 +234,7 @@ mod tests {
     fn commit(file: &mut DayFile, batch: i64, numbers: std::ops::RangeInclusive<i64>) {
         file.begin().unwrap();
         for n in numbers {
-            file.add(&message(n)).unwrap();
+            file.add(&message(n), Position { epoch: 1, sequence: n.unsigned_abs() }).unwrap();
         }
         file.commit(batch).unwrap();
     }

@@ -33,6 +33,11 @@ pub enum OpenError {
     ReadOnly { file: PathBuf },
     #[error("{}: the disk is full", file.display())]
     DiskFull { file: PathBuf },
+    #[error(
+        "{}: upgrading it takes {} MB of free space for a copy, and {} MB are free",
+        file.display(), needed.div_ceil(1_000_000), free / 1_000_000
+    )]
+    NoRoomToMigrate { file: PathBuf, needed: u64, free: u64 },
     #[error("{}: the data key is missing", file.display())]
     KeyMissing { file: PathBuf },
     #[error("{}: not a data key (64 hexadecimal digits)", file.display())]
@@ -75,6 +80,7 @@ impl OpenError {
             | Self::PermissionDenied { file }
             | Self::ReadOnly { file }
             | Self::DiskFull { file }
+            | Self::NoRoomToMigrate { file, .. }
             | Self::KeyMissing { file }
             | Self::KeyMalformed { file }
             | Self::KeyWrong { file }
@@ -118,6 +124,10 @@ impl OpenError {
                 format!(
                     "free some space (df -h {folder}; df -i {folder}), or set store.retention to keep less"
                 )
+            }
+            Self::NoRoomToMigrate { file, .. } => {
+                let folder = folder_of(file).display();
+                format!("free some space (df -h {folder}) and start again; nothing was changed")
             }
             Self::KeyMissing { .. } => format!(
                 "copy the key of this store back to {file}; without it the stored secrets cannot be read"

@@ -22,8 +22,11 @@ pub(super) struct Format {
     /// For people: what is expected.
     name: &'static str,
     application_id: u32,
-    /// The `user_version` that this program knows. Format 1 had no sums; in format 2 the registry had few.
-    version: u32,
+    /// The present `user_version`. Format 1 had no sums; in format 2 the registry had few. From 4 on both kinds of files
+    /// have the same numbers.
+    pub(super) version: u32,
+    /// Others that this program knows: a registry of theirs is migrated, a message file is used as it is.
+    former: &'static [u32],
     schema: fn() -> String,
     tables: &'static [&'static str],
     /// Whether indexes that do not fit their rows are made anew at the start, where nothing else is wrong.
@@ -35,6 +38,8 @@ pub(super) struct Format {
 pub(super) struct Inspected {
     /// Only looks.
     pub(super) connection: Connection,
+    /// Its format.
+    pub(super) format: u32,
     /// An index that does not fit its rows, as SQLite says it.
     pub(super) index_misfit: Option<String>,
 }
@@ -43,7 +48,8 @@ pub(super) struct Inspected {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 3,
+    version: 4,
+    former: &[3],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
     heals_indexes: true,
@@ -53,8 +59,9 @@ pub(super) const REGISTRY: Format = Format {
 pub(super) const MESSAGES: Format = Format {
     name: "message file",
     application_id: u32::from_be_bytes(*b"NGms"),
-    version: 2,
-    schema: || include_str!("messages.sql").to_owned(),
+    version: 4,
+    former: &[2],
+    schema: schema::messages::schema,
     tables: &["messages", "footer"],
     heals_indexes: false,
 };
@@ -112,7 +119,7 @@ impl Format {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
             connection
         };
-        self.check_tables(&connection, file)?;
+        let format = self.check_tables(&connection, file)?;
         let mut index_misfit = None;
         if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
             for finding in findings(&connection).map_err(sqlite)? {
@@ -122,17 +129,18 @@ impl Format {
                 index_misfit.get_or_insert(finding);
             }
         }
-        Ok(Inspected { connection, index_misfit })
+        Ok(Inspected { connection, format, index_misfit })
     }
 
-    fn check_tables(&self, connection: &Connection, file: &Path) -> Result<(), OpenError> {
+    /// That all tables are there; the file's format, which this program knows.
+    fn check_tables(&self, connection: &Connection, file: &Path) -> Result<u32, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);
         // The log may hold a newer header than the file.
         let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
         if found > self.version {
             return Err(OpenError::Newer { file: file.to_owned(), found, known: self.version });
         }
-        if found < self.version {
+        if found != self.version && !self.former.contains(&found) {
             return Err(OpenError::Older { file: file.to_owned(), found, known: self.version });
         }
         for table in self.tables {
@@ -142,7 +150,7 @@ impl Format {
                 return Err(OpenError::Damaged { file: file.to_owned(), reason });
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Makes the file, with what `fill` puts into it: complete under its name, or not there.
@@ -354,7 +362,8 @@ pub(super) fn read_as_it_is(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
+/// A connection for reading and writing, with SQLite's own settings.
+pub(super) fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     sum::teach(&connection)?;
@@ -405,7 +414,7 @@ mod tests {
         REGISTRY.inspect(&file).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let connection = REGISTRY.connect(&file, &SqliteOptions::new(folder.path())).unwrap();
-        connection.execute("INSERT INTO meta VALUES ('x', 1, row_sum('meta', 'x', 1))", []).unwrap();
+        connection.execute("INSERT INTO meta VALUES ('x', 1, row_sum('meta', 2, 'x', 1))", []).unwrap();
         for entry in fs::read_dir(folder.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }

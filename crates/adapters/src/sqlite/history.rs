@@ -12,7 +12,6 @@
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
-    ids::UnixMillis,
     model::message::PointValue,
     paging::{Collector, DamagedRows, Page, Place},
     ports::HistoryQuery,
@@ -20,7 +19,13 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, Row};
 
-use super::{day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, sum};
+use super::{
+    day::Day,
+    day_file::TimeSpan,
+    readers::Reader,
+    rows::is_fault_of_row,
+    schema::messages::{FileFormat, MessageRow},
+};
 
 /// A report's place in the order of all: time, day of arrival, id.
 type Order = (i64, i64, i64);
@@ -121,7 +126,7 @@ impl Search<'_> {
     /// Adds what a file has of the newest times, until there is enough or they are older than `from`.
     fn read_file(
         &self,
-        file: &Connection,
+        (file, format): (&Connection, FileFormat),
         day: Day,
         from: i64,
         found: &mut Vec<Found>,
@@ -133,16 +138,19 @@ impl Search<'_> {
             std::cmp::Ordering::Equal => last_id,
             std::cmp::Ordering::Greater => i64::MIN,
         };
-        let sql = "SELECT id, time, points, kind, arrival, sum FROM messages \
-                   WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 ORDER BY time DESC, id DESC";
-        let mut select = file.prepare_cached(sql)?;
+        let sql = format!(
+            "SELECT {} FROM messages m WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 \
+             ORDER BY time DESC, id DESC",
+            format.list()
+        );
+        let mut select = file.prepare_cached(&sql)?;
         let mut rows = select.query([self.device, last, last_id, from])?;
         let (begin, mut count) = (found.len(), 0);
         let mut order = (last, day.number(), last_id);
         while count < self.wanted
             && let Some(row) = rows.next()?
         {
-            let values = match self.values(row, day) {
+            let values = match self.values(row, day, format) {
                 Ok((found, values)) => {
                     order = found;
                     values
@@ -167,20 +175,17 @@ impl Search<'_> {
     }
 
     /// The place of a report, and the points of it that are asked for.
-    fn values(&self, row: &Row<'_>, day: Day) -> rusqlite::Result<(Order, Values)> {
-        let (id, time): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let points = row.get_ref(2)?.as_str()?;
-        let right = sum::of_message(id, self.device, row.get_ref(3)?.as_str()?, (time, row.get(4)?), points);
-        sum::check(row.get_ref(5)?, right, || format!("message {id} of {day}"))?;
-        let order = (time, day.number(), id);
+    fn values(&self, row: &Row<'_>, day: Day, format: FileFormat) -> rusqlite::Result<(Order, Values)> {
+        let id: i64 = row.get(0)?;
+        let MessageRow { time, points, .. } = format.read(row, || format!("message {id} of {day}"))?;
+        let order = (time.0, day.number(), id);
         let had = if order == self.newest { self.had } else { 0 };
         let mut values = Vec::new();
         let mut number = 0;
-        for_each_point(points, |name, value| {
+        for_each_point(&points, |name, value| {
             number += 1;
             if number > had && self.point.is_none_or(|wanted| wanted == name) {
-                let value =
-                    PointValue { point: name.to_owned(), value: value.into(), time: UnixMillis(time) };
+                let value = PointValue { point: name.to_owned(), value: value.into(), time };
                 values.push((number, value));
             }
         });
@@ -190,20 +195,35 @@ impl Search<'_> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_platform::{
+        ids::{DeviceId, LoginNumber, UnixMillis},
+        model::message::MessageKind,
+    };
+
     use super::*;
+    use crate::sqlite::{schema::messages, sum};
 
     #[test]
     fn damaged_reports_take_no_memory_each() {
         let file = Connection::open_in_memory().unwrap();
         sum::teach(&file).unwrap();
-        file.execute_batch(include_str!("messages.sql")).unwrap();
-        let report = r#"{"n":1}"#;
+        file.execute_batch(&messages::schema()).unwrap();
         for id in 1..=1000 {
-            let right = sum::of_message(id, 1, "points", (id, id), report);
-            let kept = if id == 500 { right } else { 0 };
-            let sql = "INSERT INTO messages VALUES (?1, 1, 'points', ?1, ?1, ?2, ?3)";
-            file.execute(sql, rusqlite::params![id, report, kept]).unwrap();
+            let row = MessageRow {
+                id,
+                device: DeviceId(1),
+                kind: MessageKind::Points,
+                time: UnixMillis(id),
+                arrival: UnixMillis(id),
+                points: r#"{"n":1}"#.into(),
+                login_number: LoginNumber(0),
+                session: 0,
+                epoch: 0,
+                sequence: 0,
+            };
+            FileFormat::Four.add(&file, &row).unwrap();
         }
+        file.execute("UPDATE messages SET sum = 0 WHERE id <> 500", []).unwrap();
         let search = Search {
             device: 1,
             point: None,
@@ -213,7 +233,9 @@ mod tests {
             wanted: 10,
         };
         let mut found = Vec::new();
-        search.read_file(&file, Day::parse("2026-01-01").unwrap(), 0, &mut found).unwrap();
+        search
+            .read_file((&file, FileFormat::Four), Day::parse("2026-01-01").unwrap(), 0, &mut found)
+            .unwrap();
         let parts: Vec<u64> =
             found.iter().map(|part| part.values.as_ref().map_or_else(|rows| rows.count, |_| 0)).collect();
         assert_eq!(parts, [500, 0, 499]);

@@ -29,11 +29,13 @@ mod files;
 mod history;
 mod key;
 mod lock;
+mod migration;
 mod names;
 mod open;
 mod options;
 mod overview;
 mod pending;
+mod place;
 mod queries;
 mod readers;
 mod registry;
@@ -80,6 +82,7 @@ use self::{
     files::Layout,
     key::DataKey,
     pending::Pending,
+    place::Places,
     readers::Readers,
     registry::{Change, Registry},
     reply::{closed, reply},
@@ -112,6 +115,7 @@ struct Shared {
     readers: Readers,
     pending: Pending,
     former: Arc<Mutex<FormerSecrets>>,
+    places: Arc<Places>,
     files: RwLock<BTreeMap<Day, TimeSpan>>,
     #[cfg(test)]
     faults: tests::Faults,
@@ -124,6 +128,7 @@ impl Shared {
         key: Arc<DataKey>,
         readers: Readers,
         former: Arc<Mutex<FormerSecrets>>,
+        places: Arc<Places>,
     ) -> Self {
         Self {
             options,
@@ -132,6 +137,7 @@ impl Shared {
             readers,
             pending: Pending::default(),
             former,
+            places,
             files: RwLock::default(),
             #[cfg(test)]
             faults: tests::Faults::default(),

@@ -10,7 +10,9 @@ use super::{
     files::{Inspected, Layout, MESSAGES, REGISTRY, make_directory, read_as_it_is},
     key::DataKey,
     lock::DataLock,
+    migration::migrate,
     options::SqliteOptions,
+    place::Places,
     readers::Readers,
     registry::{Registry, clock_day, key_check, set_key_check},
     retention::Retention,
@@ -21,7 +23,7 @@ use super::{
 pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
     loop {
         match try_open(options) {
-            Err(OpenError::DiskFull { .. }) if make_room(options) => {}
+            Err(OpenError::DiskFull { .. } | OpenError::NoRoomToMigrate { .. }) if make_room(options) => {}
             opened => return opened,
         }
     }
@@ -59,11 +61,17 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let mut lock = if is_new(&layout)? { prepare_new(&layout)? } else { DataLock::take(&layout.data)? };
     // Another process may have made the store just before the lock was ours.
     let key = match is_new(&layout) {
-        Ok(true) => make(&layout, options).map(|key| (key, None)),
+        Ok(true) => make(&layout, options).map(|key| (key, REGISTRY.version, None)),
         Ok(false) => look(&layout, options),
         Err(error) => Err(error),
     };
-    let (key, index_misfit) = match key.and_then(|key| lock.sign().map(|()| key)) {
+    let ready = key.and_then(|(key, format, index_misfit)| {
+        if format != REGISTRY.version {
+            migrate(&layout, format)?;
+        }
+        lock.sign().map(|()| (key, index_misfit))
+    });
+    let (key, index_misfit) = match ready {
         Ok((key, index_misfit)) => (Arc::new(key), index_misfit),
         Err(error) => {
             lock.undo();
@@ -72,7 +80,9 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     };
     make_directory(&layout.messages())?;
     let former = Arc::default();
-    let registry = Registry::open(&layout, options, Arc::clone(&key), Arc::clone(&former))?;
+    let places = Arc::new(Places::new());
+    let registry =
+        Registry::open(&layout, options, Arc::clone(&key), Arc::clone(&former), Arc::clone(&places))?;
     if let Some(finding) = index_misfit {
         tracing::error!(finding, "an index of the registry does not fit its rows and is made anew");
         registry.make_indexes_anew().map_err(|error| OpenError::Damaged {
@@ -81,9 +91,10 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
         })?;
     }
     let readers = Readers::open(&layout, options)?;
-    let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former));
+    let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.restore()?;
+    writer.begin_epoch()?;
     Ok((shared, writer))
 }
 
@@ -117,13 +128,13 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     Ok(key)
 }
 
-/// An existing store: nothing is changed before all of this is in order, but for an index of the registry
-/// that does not fit its rows.
-fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Option<String>), OpenError> {
+/// An existing store: its key, the registry's format, and an index of the registry that does not fit its rows. Nothing
+/// is changed before all of this is in order.
+fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, u32, Option<String>), OpenError> {
     let file = layout.registry();
     REGISTRY.check(&file)?;
     let key = DataKey::read(&options.data_key)?;
-    let Inspected { connection, index_misfit } = REGISTRY.inspect(&file)?;
+    let Inspected { connection, format, index_misfit } = REGISTRY.inspect(&file)?;
     let check = key_check(&connection).map_err(|error| OpenError::sqlite(&file, error))?;
     let Some(check) = check else {
         return Err(OpenError::Damaged {
@@ -142,5 +153,5 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Option<Str
     if let Some(last) = days.last() {
         MESSAGES.inspect(&layout.day(*last))?;
     }
-    Ok((key, index_misfit))
+    Ok((key, format, index_misfit))
 }

@@ -107,7 +107,7 @@ fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64, now: i64)
     let mut count = 0;
     let days = Day::of(UnixMillis(after))..=Day::of(UnixMillis(now));
     for (day, _) in files.iter().filter(|(day, _)| days.contains(day)) {
-        if let Some(file) = reader.day(*day)? {
+        if let Some((file, _)) = reader.day(*day)? {
             count += first_after(file, now)? - first_after(file, after)?;
         }
     }

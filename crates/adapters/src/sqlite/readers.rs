@@ -14,6 +14,7 @@ use super::{
     files::{Layout, MESSAGES, REGISTRY},
     options::SqliteOptions,
     reply::closed,
+    schema::messages::FileFormat,
 };
 use narrowgate_platform::ports::StoreError;
 
@@ -133,7 +134,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Reader {
     registry: Connection,
     /// The one used last comes last.
-    files: Vec<(Day, Connection)>,
+    files: Vec<(Day, (Connection, FileFormat))>,
     layout: Layout,
     cache_size: i64,
 }
@@ -150,7 +151,7 @@ impl Reader {
     }
 
     /// A day's messages; `None`: they were deleted meanwhile.
-    pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<Option<&Connection>> {
+    pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<Option<(&Connection, FileFormat)>> {
         let file = match self.files.iter().position(|(open, _)| *open == day) {
             Some(index) => self.files.remove(index),
             None => {
@@ -164,10 +165,11 @@ impl Reader {
                     Err(OpenError::Sqlite { source, .. }) => return Err(source),
                     Err(other) => return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(other))),
                 };
-                (day, opened)
+                let format = FileFormat::of(&opened)?;
+                (day, (opened, format))
             }
         };
         self.files.push(file);
-        Ok(self.files.last().map(|(_, file)| file))
+        Ok(self.files.last().map(|(_, (file, format))| (file, *format)))
     }
 }

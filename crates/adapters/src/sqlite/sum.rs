@@ -1,11 +1,9 @@
 //! Checksums of rows: SQLite has none in its files, so a bit that flips on the disk would be shown as a report that
 //! nobody sent. A sum is written with the row and compared whenever the row is read.
 //!
-//! The first 8 bytes of a SHA-256 over a letter for the table, the numbers (little endian) and the text. It finds
-//! accidents, it does not authenticate: whoever may write to the files can write sums too.
-//!
-//! A row of the registry is summed by [`of_row`]: of a word for its table and all its values. The same function is
-//! `row_sum` in SQL, for conditions and triggers.
+//! The first 8 bytes of a SHA-256 over a word for the table and all values of the row, by [`of_row`]; in SQL, for
+//! conditions, the same function is `row_sum`. It finds accidents, it does not authenticate: whoever may write to the
+//! files can write sums too.
 
 use rusqlite::{
     Connection, Row,
@@ -21,17 +19,6 @@ pub(super) struct DamagedRow {
     what: String,
 }
 
-/// Of the message with this id.
-pub(super) fn of_message(id: i64, device: i64, kind: &str, (time, arrival): (i64, i64), points: &str) -> i64 {
-    // The words for kinds have different lengths, and the text follows at the end: no two rows give the same bytes.
-    sum(b'm', &[id, device, time, arrival, kind.len() as i64], &[kind, points])
-}
-
-/// Of a message file's footer: batch, first id, least and greatest time.
-pub(super) fn of_footer(footer: [i64; 4]) -> i64 {
-    sum(b'f', &footer, &[])
-}
-
 /// Passes where the stored sum is the right one; `what` names the row for people.
 pub(super) fn check(stored: ValueRef<'_>, right: i64, what: impl FnOnce() -> String) -> rusqlite::Result<()> {
     if stored == ValueRef::Integer(right) {
@@ -41,23 +28,28 @@ pub(super) fn check(stored: ValueRef<'_>, right: i64, what: impl FnOnce() -> Str
     Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, damaged))
 }
 
-/// Of a row: of the word for its table and of its values, in the order of the table's columns.
-pub(super) fn of_row<'a>(word: &'a str, values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
+/// Of a row: of the word for its table and of its values, in the order of the table's columns. Of the values behind
+/// the `first` ones, whose columns came with a later format, only those count that are not NULL.
+pub(super) fn of_row<'a>(word: &'a str, first: usize, values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut digest = Sha256::new();
     add(&mut digest, ValueRef::Text(word.as_bytes()));
-    values.into_iter().for_each(|value| add(&mut digest, value));
+    for (number, value) in values.into_iter().enumerate() {
+        if number < first {
+            add(&mut digest, value);
+        } else if value != ValueRef::Null {
+            add(&mut digest, ValueRef::Integer(number as i64));
+            add(&mut digest, value);
+        }
+    }
     head(digest)
 }
 
-/// Adds `row_sum` to the SQL of a connection: [`of_row`] of a word and values.
+/// Adds `row_sum` to the SQL of a connection: [`of_row`] of a word, of how many values always count, and of values.
 pub(super) fn teach(connection: &Connection) -> rusqlite::Result<()> {
-    // Innocuous: the schema's triggers may use it although the schema is not trusted.
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("row_sum", -1, flags, |values| {
-        let mut digest = Sha256::new();
-        (0..values.len()).for_each(|index| add(&mut digest, values.get_raw(index)));
-        Ok(head(digest))
+        let (word, first): (_, u32) = (values.get_raw(0).as_str()?, values.get(1)?);
+        Ok(of_row(word, first as usize, (2..values.len()).map(|index| values.get_raw(index))))
     })
 }
 
@@ -94,18 +86,8 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::FromSqlConversionFailure(_, _, source) if source.is::<DamagedRow>())
 }
 
-fn sum(table: u8, numbers: &[i64], texts: &[&str]) -> i64 {
-    let mut digest = Sha256::new().chain_update([table]);
-    for number in numbers {
-        digest.update(number.to_le_bytes());
-    }
-    for text in texts {
-        digest.update(text.as_bytes());
-    }
-    head(digest)
-}
-
-fn head(digest: Sha256) -> i64 {
+/// Of what was digested.
+pub(super) fn head(digest: Sha256) -> i64 {
     let digest: [u8; 32] = digest.finalize().into();
     let (first, _) = digest.split_first_chunk().expect("a digest of 32 bytes has 8");
     i64::from_le_bytes(*first)
@@ -116,22 +98,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_of_a_row_counts() {
-        let right = of_message(1, 2, "points", (3, 4), "{}");
-        let others = [
-            of_message(2, 2, "points", (3, 4), "{}"),
-            of_message(1, 3, "points", (3, 4), "{}"),
-            of_message(1, 2, "resumed", (3, 4), "{}"),
-            of_message(1, 2, "points", (4, 3), "{}"),
-            of_message(1, 2, "points", (3, 4), "{ }"),
-            of_message(1, 2, "point", (3, 4), "s{}"),
-            of_footer([1, 2, 3, 4]),
-        ];
-        assert!(!others.contains(&right));
-        check(ValueRef::Integer(right), right, String::new).unwrap();
-        let damaged =
-            check(ValueRef::Integer(right), right ^ 1, || "message 1".to_owned()).unwrap_err().to_string();
-        assert!(damaged.contains("message 1 is not as it was stored"), "{damaged}");
+    fn a_sum_that_is_another_one_is_damage() {
+        check(ValueRef::Integer(7), 7, String::new).unwrap();
+        for other in [ValueRef::Integer(6), ValueRef::Text(b"7"), ValueRef::Null] {
+            let damaged = check(other, 7, || "message 1".to_owned()).unwrap_err().to_string();
+            assert!(damaged.contains("message 1 is not as it was stored"), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_later_column_counts_where_it_is_not_null_and_by_its_place() {
+        let (one, two, null) = (ValueRef::Integer(1), ValueRef::Integer(2), ValueRef::Null);
+        let as_before = of_row("t", 1, [one]);
+        assert_eq!(of_row("t", 1, [one, null, null]), as_before, "added without touching the row");
+        let sums =
+            [[two, null], [null, two], [two, two], [one, null]].map(|[a, b]| of_row("t", 1, [one, a, b]));
+        for (index, sum) in sums.iter().enumerate() {
+            assert!(*sum != as_before && !sums[..index].contains(sum), "{index}");
+        }
     }
 
     #[test]
@@ -139,7 +123,9 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         teach(&connection).unwrap();
         let of = |values: &str| -> i64 {
-            connection.query_row(&format!("SELECT row_sum({values})"), [], |row| row.get(0)).unwrap()
+            let comma = if values.is_empty() { "" } else { "," };
+            let sql = format!("SELECT row_sum('word', 9{comma} {values})");
+            connection.query_row(&sql, [], |row| row.get(0)).unwrap()
         };
         let rows =
             ["1", "'1'", "x'31'", "1.0", "NULL", "", "'1', ''", "'', '1'", "'1', NULL", "NULL, '1'", "'n'"];

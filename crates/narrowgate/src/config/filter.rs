@@ -28,6 +28,7 @@ const MODULES: &[&str] = &[
     "narrowgate::serve::signals",
     "narrowgate_adapters::memory::state",
     "narrowgate_adapters::sqlite::day_file",
+    "narrowgate_adapters::sqlite::migration",
     "narrowgate_adapters::sqlite::open",
     "narrowgate_adapters::sqlite::queries",
     "narrowgate_adapters::sqlite::registry",

@@ -57,8 +57,10 @@ impl Registry {
             last_offline_time: None,
             last_seen_time: None,
             lifetime_s: None,
+            login_number: None,
         };
         row.id = DeviceId(row.insert_numbered(&self.connection)?);
+        row.put_sum(&self.connection)?;
         let detail = self.take_trace_of_damage(&new.device_key)?;
         self.note(&LogEntry { detail, ..LogEntry::new(row.id, at, LogEvent::Created) })?;
         Ok(Ok(rows::device(row, new.product_key.clone())))

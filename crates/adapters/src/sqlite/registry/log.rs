@@ -28,7 +28,9 @@ impl Registry {
         let LogEntry { time, device, identity, event, reason, code, peer, detail } = entry.clone();
         let device = device.map_or(NOBODY, |device| device.0);
         let n = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
-        LogRow { device, n, time, event, identity, reason, code, peer, detail }.insert(&self.connection)?;
+        let (epoch, sequence) = (Some(self.place.epoch), Some(self.place.sequence));
+        let row = LogRow { device, n, time, event, identity, reason, code, peer, detail, epoch, sequence };
+        row.insert(&self.connection)?;
         self.trim_log(device, n)
     }
 

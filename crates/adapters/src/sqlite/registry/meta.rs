@@ -11,13 +11,15 @@ use super::{
             sql,
         },
     },
-    Registry,
+    Registry, unless_damaged,
 };
 
 /// Number of the last batch that touched messages and registry.
 const BATCH: &str = "batch";
 /// The last day on which the clock is known to have been.
 const CLOCK_DAY: &str = "clock_day";
+/// Raised at each opening.
+const EPOCH: &str = "epoch";
 /// By which the data key is recognised.
 const KEY_CHECK: &str = "key_check";
 /// Begins the name of the trace of a damaged device that was deleted; its key follows.
@@ -67,6 +69,20 @@ impl Registry {
 
     pub(in crate::sqlite) fn set_batch(&self, batch: i64) -> rusqlite::Result<()> {
         set(&self.connection, BATCH, Value::Integer(batch))
+    }
+
+    /// Raises the epoch durably; to which. Where the one before cannot be read, `otherwise` is surely greater.
+    pub(in crate::sqlite) fn raise_epoch(&self, otherwise: u64) -> rusqlite::Result<u64> {
+        let epoch = match unless_damaged(get(&self.connection, EPOCH, "the epoch").map(Some))? {
+            Some(None) => 1,
+            Some(Some(Value::Integer(epoch))) => epoch.cast_unsigned() + 1,
+            Some(Some(_)) | None => otherwise,
+        };
+        let level: i64 = self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        set(&self.connection, EPOCH, Value::Integer(epoch.cast_signed()))?;
+        self.connection.pragma_update(None, "synchronous", level)?;
+        Ok(epoch)
     }
 
     /// The last day on which the clock is known to have been.

@@ -18,7 +18,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use narrowgate_platform::{ids::DeviceId, ports::StoreError, rules::former::FormerSecrets};
+use narrowgate_platform::{
+    ids::{DeviceId, Position},
+    ports::StoreError,
+    rules::former::FormerSecrets,
+};
 use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::meta::{clock_day, key_check, set_key_check};
@@ -28,6 +32,7 @@ use super::{
     files::{Layout, REGISTRY},
     key::DataKey,
     options::SqliteOptions,
+    place::Places,
     schema::{
         Stored,
         registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
@@ -62,6 +67,9 @@ pub(super) struct Registry {
     key: Arc<DataKey>,
     former: Arc<Mutex<FormerSecrets>>,
     limits: Limits,
+    places: Arc<Places>,
+    /// The place of what is happening.
+    place: Position,
     /// Whether device and product are both switched on, for devices that exist.
     switches: HashMap<DeviceId, bool>,
 }
@@ -72,6 +80,7 @@ impl Registry {
         options: &SqliteOptions,
         key: Arc<DataKey>,
         former: Arc<Mutex<FormerSecrets>>,
+        places: Arc<Places>,
     ) -> Result<Self, OpenError> {
         let connection = REGISTRY.connect(&layout.registry(), options)?;
         let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
@@ -81,7 +90,14 @@ impl Registry {
             unknown_refusals: rows(options.unknown_refusals_max),
             presence: rows(options.presence_changes_max),
         };
-        Ok(Self { connection, key, former, limits, switches: HashMap::new() })
+        let place = Position { epoch: 0, sequence: 0 };
+        Ok(Self { connection, key, former, limits, places, place, switches: HashMap::new() })
+    }
+
+    /// The next thing happens: what is noted from here on has this place.
+    pub(super) fn next_happening(&mut self) -> Position {
+        self.place = self.places.take();
+        self.place
     }
 
     pub(super) fn begin(&self) -> rusqlite::Result<()> {

@@ -33,6 +33,7 @@ impl Registry {
             .query_row([&product.product_key], |row| row.get::<_, bool>(0))?;
         if !exists {
             row.id = row.insert_numbered(&self.connection)?;
+            row.put_sum(&self.connection)?;
             self.put_model(row.id, product.model_json.as_deref())?;
         } else if !self.replace_damaged(row, product.model_json.as_deref())? {
             return Ok(Err(StoreError::Exists { what: "product", key: product.product_key.clone() }));

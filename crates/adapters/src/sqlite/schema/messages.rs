@@ -1,1 +1,121 @@
-//! The tables of a day's message file. Times are Unix milliseconds.
+//! The tables of a day's message file: reports that arrived on one day (UTC), in the order of their commits. Times are
+//! Unix milliseconds.
+//!
+//! A file keeps the format in which it was begun, so a server that was upgraded today goes on with today's file as
+//! it is: [`FileFormat`] reads and writes either.
+
+use std::sync::LazyLock;
+
+use narrowgate_platform::{
+    ids::{DeviceId, LoginNumber, UnixMillis},
+    model::message::MessageKind,
+};
+use rusqlite::{Connection, Row};
+
+use super::{Stored, Table, Update, messages_2, sql, table};
+
+table! {
+    /// A report.
+    MESSAGES of MessageRow: "messages" as "m", summed as "message" {
+        id: i64 = "INTEGER PRIMARY KEY",
+        device: DeviceId = "INTEGER NOT NULL",
+        kind: MessageKind = "TEXT NOT NULL",
+        time: UnixMillis = "INTEGER NOT NULL",
+        arrival: UnixMillis = "INTEGER NOT NULL",
+        points: Box<str> = "TEXT NOT NULL",
+        /// Of the login that made the session.
+        login_number: LoginNumber = "INTEGER NOT NULL",
+        /// The session, as whoever wrote it calls it.
+        session: u64 = "INTEGER NOT NULL",
+        /// With `sequence` the place among all that happened, in the order of the commits.
+        epoch: u64 = "INTEGER NOT NULL",
+        sequence: u64 = "INTEGER NOT NULL",
+    } "\n)"
+}
+
+table! {
+    /// The one row that says how far the file's batches are complete. See "Two files, one batch" in the module `writer`.
+    FOOTER of FooterRow: "footer" as "f", summed as "footer" {
+        one: i64 = "INTEGER PRIMARY KEY CHECK (one = 1)",
+        /// Number of the last batch if it touched the registry too, else 0.
+        batch: i64 = "INTEGER NOT NULL",
+        /// Its first message.
+        first_id: i64 = "INTEGER NOT NULL",
+        /// No message is earlier …
+        time_min: i64 = "INTEGER NOT NULL",
+        /// … or later.
+        time_max: i64 = "INTEGER NOT NULL",
+    } "\n)"
+}
+
+/// What makes them, with their index.
+pub(in crate::sqlite) fn schema() -> String {
+    let tables: String = [&MESSAGES, &FOOTER].map(Table::create).concat();
+    tables + "CREATE INDEX messages_device_time ON messages (device, time);\n"
+}
+
+/// How the rows of a file are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sqlite) enum FileFormat {
+    /// Without login, session and place; see [`messages_2`].
+    Two,
+    /// The tables above.
+    Four,
+}
+
+impl FileFormat {
+    /// Of a file whose format this program knows.
+    pub(in crate::sqlite) fn of(file: &Connection) -> rusqlite::Result<Self> {
+        let format: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok(if format == messages_2::FORMAT { Self::Two } else { Self::Four })
+    }
+
+    /// What a query lists of `messages m`.
+    pub(in crate::sqlite) fn list(self) -> &'static str {
+        match self {
+            Self::Two => messages_2::LIST,
+            Self::Four => MESSAGES.list(),
+        }
+    }
+
+    /// Reads a row of that list, where it is as it was stored; `what` names it for people.
+    pub(in crate::sqlite) fn read(
+        self,
+        row: &Row<'_>,
+        what: impl FnOnce() -> String,
+    ) -> rusqlite::Result<MessageRow> {
+        match self {
+            Self::Two => messages_2::read(row, what),
+            Self::Four => MessageRow::intact(row, 0, what),
+        }
+    }
+
+    /// Adds a message. What the file's format does not have of it is left out.
+    pub(in crate::sqlite) fn add(self, file: &Connection, message: &MessageRow) -> rusqlite::Result<()> {
+        match self {
+            Self::Two => messages_2::add(file, message),
+            Self::Four => message.insert(file),
+        }
+    }
+
+    pub(in crate::sqlite) fn footer(self, file: &Connection) -> rusqlite::Result<FooterRow> {
+        let what = || "the footer".to_owned();
+        match self {
+            Self::Two => messages_2::footer(file, what),
+            Self::Four => {
+                let sql = sql!("SELECT {} FROM footer f", FOOTER.list());
+                file.prepare_cached(sql)?.query_row([], |row| FooterRow::intact(row, 0, what))
+            }
+        }
+    }
+
+    pub(in crate::sqlite) fn put_footer(self, file: &Connection, footer: &FooterRow) -> rusqlite::Result<()> {
+        match self {
+            Self::Two => messages_2::put_footer(file, footer),
+            Self::Four => PUT_FOOTER.run(file, footer).map(drop),
+        }
+    }
+}
+
+static PUT_FOOTER: LazyLock<Update> =
+    LazyLock::new(|| FOOTER.update(&["batch", "first_id", "time_min", "time_max"]));

@@ -4,17 +4,22 @@
 //! A list of a table's columns, [`Table::list`], is all of them and their sum. A row is read from such a list by
 //! [`Stored::intact`], so nothing is read of a row whose sum has not been compared; and a row is changed by
 //! [`Update`], which takes the row as it was read and so never gives a damaged one a sum that is right.
+//!
+//! A column that a later format adds stands behind the sum, in the part `later`, may be NULL, and is summed only
+//! where it is not: so the rows that are there when it is added are right as they are, and none is rewritten.
 
 pub(super) mod messages;
+mod messages_2;
 pub(super) mod registry;
 
 use std::sync::LazyLock;
 
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
         device::DeviceState,
         log::{LogEvent, Reason},
+        message::MessageKind,
     },
 };
 use rusqlite::{
@@ -32,7 +37,10 @@ pub(super) struct Table {
     pub(super) alias: &'static str,
     /// The word for it in the sums of its rows.
     word: &'static str,
+    /// In the order in which they are summed.
     columns: &'static [Column],
+    /// How many of them were there from the table's first format on; the others are summed where they are not NULL.
+    first: usize,
     /// What follows the columns in `CREATE TABLE`, from a comma on or the closing parenthesis.
     rest: &'static str,
     texts: LazyLock<Texts>,
@@ -50,18 +58,19 @@ struct Texts {
     is_intact: String,
     insert: String,
     insert_numbered: String,
+    put_sum: String,
 }
 
 impl Table {
     /// The statement that makes it.
     pub(super) fn create(&self) -> String {
-        let columns = self.columns.iter().map(|Column { name, declared }| format!("  {name} {declared},\n"));
-        format!(
-            "CREATE TABLE {} (\n{}  sum INTEGER NOT NULL{};\n",
-            self.name,
-            columns.collect::<String>(),
-            self.rest
-        )
+        let declare = |columns: &[Column]| -> String {
+            columns.iter().map(|Column { name, declared }| format!(",\n  {name} {declared}")).collect()
+        };
+        let (first, later) = self.columns.split_at(self.first);
+        let (name, rest) = (self.name, self.rest);
+        let columns = declare(first) + ",\n  sum INTEGER NOT NULL" + &declare(later);
+        format!("CREATE TABLE {name} ({}{rest};\n", columns.trim_start_matches(','))
     }
 
     /// All columns, and the sum behind them, as a query lists them.
@@ -105,21 +114,11 @@ impl Table {
     ) -> rusqlite::Result<()> {
         let end = first + self.columns.len();
         let values = (first..end).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
-        sum::check(row.get_ref(end)?, sum::of_row(self.word, values), what)
-    }
-
-    /// A trigger that sums rows after they were added or changed; `more` is summed with them.
-    fn sum_after(&self, event: &str, trigger: &str, more: &str) -> String {
-        let Self { name, word, columns, .. } = self;
-        let values: String = columns.iter().map(|column| format!(", NEW.{}", column.name)).collect();
-        format!(
-            "CREATE TRIGGER {trigger} AFTER {event} ON {name} BEGIN\n  \
-             UPDATE {name} SET sum = row_sum('{word}'{values}){more} WHERE id = NEW.id;\nEND;\n"
-        )
+        sum::check(row.get_ref(end)?, sum::of_row(self.word, self.first, values), what)
     }
 
     fn texts(&self) -> Texts {
-        let Self { name, alias, word, columns, .. } = self;
+        let Self { name, alias, word, columns, first, .. } = self;
         let each = |text: &dyn Fn(&str) -> String| -> String {
             columns.iter().map(|column| text(column.name)).collect()
         };
@@ -128,7 +127,7 @@ impl Table {
         Texts {
             list: each(&|column| format!("{alias}.{column}, ")) + &format!("{alias}.sum"),
             is_intact: format!(
-                "{alias}.sum IS row_sum('{word}'{})",
+                "{alias}.sum IS row_sum('{word}', {first}{})",
                 each(&|column| format!(", {alias}.{column}"))
             ),
             insert: format!(
@@ -137,10 +136,11 @@ impl Table {
                 count + 1
             ),
             insert_numbered: format!(
-                "INSERT INTO {name} ({}) VALUES ({})",
-                columns.iter().skip(1).map(|column| column.name).collect::<Vec<_>>().join(", "),
-                (1..count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
+                "INSERT INTO {name} ({}sum) VALUES ({}0)",
+                columns.iter().skip(1).map(|column| format!("{}, ", column.name)).collect::<String>(),
+                (1..count).map(|n| format!("?{n}, ")).collect::<String>()
             ),
+            put_sum: format!("UPDATE {name} SET sum = ?1 WHERE {} = ?2", columns[0].name),
         }
     }
 }
@@ -178,14 +178,21 @@ pub(super) trait Stored: Sized {
 
     /// The sum that belongs to it.
     fn sum(&self) -> i64 {
-        sum::of_row(Self::table().word, self.values())
+        sum::of_row(Self::table().word, Self::table().first, self.values())
     }
 
-    /// Adds it under the number that SQLite gives to it, in place of its own; which.
+    /// Adds it under the number that SQLite gives to it, in place of its own; which. To be followed by
+    /// [`Self::put_sum`], when it has that number.
     fn insert_numbered(&self, connection: &Connection) -> rusqlite::Result<i64> {
         let values = self.values().into_iter().skip(1);
         execute(connection, &Self::table().texts.insert_numbered, values)?;
         Ok(connection.last_insert_rowid())
+    }
+
+    /// Writes its sum.
+    fn put_sum(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let values = [ValueRef::Integer(self.sum()), self.values()[0]];
+        execute(connection, &Self::table().texts.put_sum, values.into_iter()).map(drop)
     }
 
     /// Adds it.
@@ -247,6 +254,9 @@ integers! {
     bool: |value: bool| value, i64::from;
     UnixMillis: UnixMillis, |value: UnixMillis| value.0;
     DeviceId: DeviceId, |value: DeviceId| value.0;
+    // SQLite's integers are signed: the same 64 bits.
+    u64: |value: i64| value.cast_unsigned(), u64::cast_signed;
+    LoginNumber: |value: i64| LoginNumber(value.cast_unsigned()), |value: LoginNumber| value.0.cast_signed();
 }
 
 macro_rules! words {
@@ -262,6 +272,33 @@ macro_rules! words {
     };
 }
 words!(DeviceState, LogEvent, Reason);
+
+impl Cell for MessageKind {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "points" => Ok(Self::Points),
+            "resumed" => Ok(Self::PointsResumed),
+            word => Err(FromSqlError::Other(format!("unknown word {word:?}").into())),
+        }
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        match self {
+            Self::Points => ValueRef::Text(b"points"),
+            Self::PointsResumed => ValueRef::Text(b"resumed"),
+        }
+    }
+}
+
+impl Cell for Box<str> {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str().map(Self::from)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        ValueRef::Text(self.as_bytes())
+    }
+}
 
 impl Cell for String {
     fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
@@ -307,25 +344,33 @@ impl<T: Cell> Cell for Option<T> {
 }
 
 /// Declares a table: `static` and type of its rows, then its name, what queries call it and its word in sums, then
-/// its columns in the order in which they are summed, then the rest of `CREATE TABLE`.
+/// its columns in the order in which they are summed, those of later formats behind the others, then the rest of
+/// `CREATE TABLE`.
 macro_rules! table {
     (
         $(#[$doc:meta])*
         $table:ident of $row:ident: $name:literal as $alias:literal, summed as $word:literal {
             $($(#[$column_doc:meta])* $column:ident: $type:ty = $declared:literal,)+
-        } $rest:literal
+        }
+        $(later { $($(#[$later_doc:meta])* $later:ident: $later_type:ty = $later_declared:literal,)+ })?
+        $rest:literal
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub(in crate::sqlite) struct $row {
             $($(#[$column_doc])* pub(in crate::sqlite) $column: $type,)+
+            $($($(#[$later_doc])* pub(in crate::sqlite) $later: Option<$later_type>,)+)?
         }
 
         pub(in crate::sqlite) static $table: crate::sqlite::schema::Table = crate::sqlite::schema::Table {
             name: $name,
             alias: $alias,
             word: $word,
-            columns: &[$(crate::sqlite::schema::Column { name: stringify!($column), declared: $declared }),+],
+            columns: &[
+                $(crate::sqlite::schema::Column { name: stringify!($column), declared: $declared },)+
+                $($(crate::sqlite::schema::Column { name: stringify!($later), declared: $later_declared },)+)?
+            ],
+            first: [$(stringify!($column)),+].len(),
             rest: $rest,
             texts: std::sync::LazyLock::new(|| $table.texts()),
         };
@@ -341,12 +386,19 @@ macro_rules! table {
                     let $column = crate::sqlite::schema::cell(row, next)?;
                     next += 1;
                 )+
+                $($(
+                    let $later = crate::sqlite::schema::cell(row, next)?;
+                    next += 1;
+                )+)?
                 debug_assert_eq!(next + 1, first + $table.width());
-                Ok(Self { $($column),+ })
+                Ok(Self { $($column,)+ $($($later,)+)? })
             }
 
             fn values(&self) -> Vec<rusqlite::types::ValueRef<'_>> {
-                vec![$(crate::sqlite::schema::Cell::value(&self.$column)),+]
+                vec![
+                    $(crate::sqlite::schema::Cell::value(&self.$column),)+
+                    $($(crate::sqlite::schema::Cell::value(&self.$later),)+)?
+                ]
             }
         }
     };

@@ -1,7 +1,7 @@
 //! The tables of the registry. Times are Unix milliseconds. Secrets are sealed with the data key.
 
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
         device::DeviceState,
         log::{LogEvent, Reason},
@@ -31,15 +31,15 @@ table! {
         issued_count: u32 = "INTEGER NOT NULL DEFAULT 0",
     }
     // The model, which may be long, has a sum of its own.
-    " DEFAULT 0,\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"
+    ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"
 }
 
 /// A condition: the model of row `p` of the products is as it was stored.
-pub(in crate::sqlite) const MODEL_IS_INTACT: &str = "p.model_sum IS row_sum('model', p.id, p.model_json)";
+pub(in crate::sqlite) const MODEL_IS_INTACT: &str = "p.model_sum IS row_sum('model', 2, p.id, p.model_json)";
 
 /// The sum of a model.
 pub(in crate::sqlite) fn model_sum(product: i64, model_json: Option<&str>) -> i64 {
-    sum::of_row("model", [ValueRef::Integer(product), model_json.map_or(ValueRef::Null, ValueRef::from)])
+    sum::of_row("model", 2, [ValueRef::Integer(product), model_json.map_or(ValueRef::Null, ValueRef::from)])
 }
 
 table! {
@@ -61,7 +61,12 @@ table! {
         last_offline_time: Option<UnixMillis> = "INTEGER",
         last_seen_time: Option<UnixMillis> = "INTEGER",
         lifetime_s: Option<u32> = "INTEGER",
-    } " DEFAULT 0,\n  UNIQUE (device_key, ou)\n)"
+    }
+    later {
+        /// Of the last login; `None` before the first one and after a reset.
+        login_number: LoginNumber = "INTEGER",
+    }
+    ",\n  UNIQUE (device_key, ou)\n)"
 }
 
 table! {
@@ -78,7 +83,13 @@ table! {
         code: Option<u16> = "INTEGER",
         peer: Option<String> = "TEXT",
         detail: Option<String> = "TEXT",
-    } ",\n  PRIMARY KEY (device, n)\n) WITHOUT ROWID"
+    }
+    later {
+        /// With `sequence` the place among all that happened, in the order of the commits.
+        epoch: u64 = "INTEGER",
+        sequence: u64 = "INTEGER",
+    }
+    ",\n  PRIMARY KEY (device, n)\n) WITHOUT ROWID"
 }
 
 table! {
@@ -117,6 +128,7 @@ table! {
     ///
     /// * `key_check`: recognises the data key.
     /// * `batch`: number of the last batch that touched messages and registry.
+    /// * `epoch`: raised at each opening.
     /// * `clock_day`: the last day on which the clock is known to have been, by which one that jumps ahead is
     ///   recognised.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
@@ -133,13 +145,9 @@ pub(in crate::sqlite) static TABLES: [&Table; 7] =
 /// What makes them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = TABLES.iter().map(|table| table.create()).collect();
-    let model = ", model_sum = row_sum('model', NEW.id, NEW.model_json)";
     tables
         + "CREATE INDEX devices_product ON devices (product);\n\
            CREATE INDEX log_refused ON log (time) WHERE event = 'refused';\n"
-        + &PRODUCTS.sum_after("INSERT", "products_added", model)
-        + &PRODUCTS.sum_after("UPDATE", "products_changed", model)
-        + &DEVICES.sum_after("INSERT", "devices_added", "")
 }
 
 #[cfg(test)]
@@ -165,14 +173,13 @@ mod tests {
     fn a_table_is_made_with_the_columns_that_are_listed_and_its_sum() {
         let registry = made();
         for table in TABLES {
-            let made = columns(&registry, table.name);
-            assert_eq!(made[..table.width() - 1].join(", "), {
-                let list = table.list().replace(&format!("{}.", table.alias), "");
-                list.strip_suffix(", sum").unwrap().to_owned()
-            });
-            assert_eq!(made[table.width() - 1], "sum");
+            let mut made = columns(&registry, table.name);
+            assert_eq!(made.remove(table.first), "sum", "columns of later formats come behind it");
+            let list = table.list().replace(&format!("{}.", table.alias), "");
+            let count = table.width() - 1;
+            assert_eq!(format!("{}, sum", made[..count].join(", ")), list);
             let more: &[&str] = if table.name == "products" { &["model_json", "model_sum"] } else { &[] };
-            assert_eq!(made[table.width()..], *more, "columns that only statements of their own know");
+            assert_eq!(made[count..], *more, "columns that only statements of their own know");
         }
     }
 
@@ -183,18 +190,14 @@ mod tests {
             let registry = made();
             let names = columns(&registry, table.name);
             // Numbers that fit every column, so that each can be changed by one.
-            let values: Vec<String> = (1..table.width()).map(|n| n.to_string()).collect();
-            let sql = format!(
-                "INSERT INTO {} ({}) VALUES ({}, 0)",
-                table.name,
-                names[..table.width()].join(", "),
-                values.join(", ")
-            );
-            registry.execute(&sql, []).unwrap();
+            let names = &names[..table.width()];
+            let values: Vec<String> = (1..=table.width()).map(|n| n.to_string()).collect();
+            let (into, values) = (names.join(", "), values.join(", "));
+            registry.execute(&format!("INSERT INTO {} ({into}) VALUES ({values})", table.name), []).unwrap();
             let list = table.list().strip_suffix(&format!(", {}.sum", table.alias)).unwrap();
             let right = format!(
-                "UPDATE {0} AS {1} SET sum = row_sum('{2}', {list})",
-                table.name, table.alias, table.word
+                "UPDATE {0} AS {1} SET sum = row_sum('{2}', {3}, {list})",
+                table.name, table.alias, table.word, table.first
             );
             registry.execute(&right, []).unwrap();
             let intact = || {
@@ -209,9 +212,9 @@ mod tests {
                     .unwrap()
             };
             assert!(intact(), "{}", table.name);
-            for column in &names[..table.width()] {
+            for column in names {
                 let (name, change) = (table.name, format!("{column} = CAST({column} AS INTEGER)"));
-                registry.execute_batch("SAVEPOINT one; DROP TRIGGER IF EXISTS products_changed").unwrap();
+                registry.execute_batch("SAVEPOINT one").unwrap();
                 registry.execute(&format!("UPDATE {name} SET {change} + 1"), []).unwrap();
                 assert!(!intact(), "{name}.{column} may change unseen");
                 registry.execute_batch("ROLLBACK TO one; RELEASE one").unwrap();

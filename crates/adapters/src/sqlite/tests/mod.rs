@@ -44,7 +44,7 @@ impl SqliteStore {
     }
 }
 
-fn open(data: &Path) -> SqliteStore {
+pub(super) fn open(data: &Path) -> SqliteStore {
     SqliteStore::open(SqliteOptions::new(data)).expect("the directory is in order")
 }
 
@@ -71,7 +71,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// What a crash would leave at this moment: a copy of all files while the store is open.
-fn crashed(data: &Path, name: &str) -> PathBuf {
+pub(super) fn crashed(data: &Path, name: &str) -> PathBuf {
     let copy = data.with_file_name(name);
     for (path, bytes) in contents(data) {
         let target = copy.join(path.strip_prefix(data).unwrap());

@@ -102,6 +102,7 @@ impl Writer {
                     }
                 }
                 Job::Change(change) | Job::LoneChange(change) | Job::SettledChange(change) => {
+                    self.registry.next_happening();
                     change.apply(&mut self.registry)?;
                 }
                 Job::Close(_) => {}
@@ -186,9 +187,10 @@ impl Writer {
 
 /// Applies one write inside the transactions.
 fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> rusqlite::Result<Written> {
+    let place = registry.next_happening();
     match write {
         Write::Message(message) => match (registry.switched_on(message.device)?, file) {
-            (Some(true), Some(file)) => file.add(message).map(|()| Written::Done),
+            (Some(true), Some(file)) => file.add(message, place).map(|()| Written::Done),
             _ => Ok(Written::DeviceUnavailable),
         },
         Write::Login { device, at, lifetime_s, secret_version, peer } => {

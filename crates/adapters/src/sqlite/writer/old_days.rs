@@ -306,7 +306,7 @@ mod tests {
                 let count = |file: &rusqlite::Connection| {
                     file.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0))
                 };
-                count(reader.day(Day::of(at(0)))?.expect("it is open"))
+                count(reader.day(Day::of(at(0)))?.expect("it is open").0)
             })
         });
         has_begun.recv().unwrap();

@@ -25,7 +25,7 @@ impl Writer {
         if !self.broken {
             return Ok(());
         }
-        let Shared { layout, options, key, former, .. } = &*self.shared;
+        let Shared { layout, options, key, former, places, .. } = &*self.shared;
         let failed = |error: rusqlite::Error| store_error(&error);
         if let Some(file) = &self.file {
             let (day, committed_id) = (file.day(), file.committed_id());
@@ -37,13 +37,24 @@ impl Writer {
             self.file = Some(file);
             undone.map_err(failed)?;
         }
-        self.registry = Registry::open(layout, options, Arc::clone(key), Arc::clone(former))
-            .map_err(|error| unavailable(&error))?;
+        self.registry =
+            Registry::open(layout, options, Arc::clone(key), Arc::clone(former), Arc::clone(places))
+                .map_err(|error| unavailable(&error))?;
         // Writes a page for certain, see `DayFile::undo_after`; the failed batch's number is not used again.
         let given_up = self.registry.batch().map_err(failed)? + 1;
         self.registry.set_batch(given_up).map_err(failed)?;
         self.broken = false;
         tracing::info!("the store can write again");
+        Ok(())
+    }
+
+    /// At the open, when all else is in order: from here on things happen, in an epoch of their own.
+    pub(in crate::sqlite) fn begin_epoch(&mut self) -> Result<(), OpenError> {
+        // So many seconds ago there was no store: no count of openings is as great.
+        let seconds = (self.shared.options.clock)().0.div_euclid(1000);
+        let registry = self.shared.layout.registry();
+        let raised = self.registry.raise_epoch(u64::try_from(seconds).unwrap_or(1));
+        self.shared.places.begin(raised.map_err(|error| OpenError::sqlite(&registry, error))?);
         Ok(())
     }
 

@@ -1,0 +1,134 @@
+//! From an older format to the present one, before anything else is done with the registry.
+//!
+//! 1. Is there room for a copy of the registry? If not, nothing is changed and the operator is told how much it takes.
+//! 2. The registry's log is written back, and the file is copied as it is to `registry.db.format-N`, N being the format
+//!    that it has: complete under that name, or not there. Going back is putting that copy in the registry's place.
+//! 3. All steps to the present format are one transaction, which moves the format's number last. A process that is
+//!    killed at any point leaves a registry of the old format or of the new one; the next start does what is missing.
+//!
+//! A step adds columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer for a
+//! million devices than for one. Message files are not migrated: each keeps its format.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+use nix::sys::statvfs::statvfs;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{
+    day_file,
+    error::OpenError,
+    files::{Layout, REGISTRY, open_existing, sync_parent, with_suffix},
+};
+
+/// What the transaction and SQLite's files beside the registry take, whatever its size.
+const ROOM_BYTES: u64 = 1 << 20;
+
+/// The steps: what makes a registry of this format one of the next.
+const STEPS: [(u32, Step); 1] = [(3, to_4)];
+
+type Step = fn(&Connection) -> rusqlite::Result<()>;
+
+/// Makes a registry of an older format, which was looked at and found in order, one of the present format. The data
+/// directory is locked.
+pub(super) fn migrate(layout: &Layout, found: u32) -> Result<(), OpenError> {
+    migrate_and_tell(layout, found, &|_| {})
+}
+
+/// As [`migrate`]; tells which point it has reached.
+fn migrate_and_tell(layout: &Layout, found: u32, tell: &dyn Fn(&str)) -> Result<(), OpenError> {
+    let pass = |point: &str| {
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass(point);
+        tell(point);
+    };
+    let registry = layout.registry();
+    check_room(&registry, free_bytes)?;
+    let sqlite = |source| OpenError::sqlite(&registry, source);
+    let mut connection = open_existing(&registry).map_err(sqlite)?;
+    connection.pragma_update(None, "synchronous", "full").map_err(sqlite)?;
+    day_file::checkpoint(&connection).map_err(sqlite)?;
+    pass("migration-before-copy");
+    let copy = with_suffix(&registry, &format!(".format-{found}"));
+    copy_durably(&registry, &copy, &pass)?;
+    pass("migration-copied");
+    apply(&mut connection, found, &pass).map_err(sqlite)?;
+    pass("migration-committed");
+    tracing::info!(
+        from = found,
+        to = REGISTRY.version,
+        copy = %copy.display(),
+        "the registry has the present format now; the copy is as it was before"
+    );
+    Ok(())
+}
+
+/// All steps, and then the format's number, in one transaction.
+fn apply(connection: &mut Connection, found: u32, pass: &dyn Fn(&str)) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (from, step) in STEPS {
+        if from >= found {
+            step(&transaction)?;
+            pass("migration-step");
+        }
+    }
+    transaction.pragma_update(None, "user_version", REGISTRY.version)?;
+    pass("migration-before-commit");
+    transaction.commit()
+}
+
+/// Refuses where the copy finds no room.
+fn check_room(registry: &Path, free: impl Fn(&Path) -> Option<u64>) -> Result<(), OpenError> {
+    let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
+    let needed = size(registry) + size(&with_suffix(registry, "-wal")) + ROOM_BYTES;
+    let folder = registry.parent().unwrap_or(Path::new("."));
+    match free(folder) {
+        Some(free) if free < needed => {
+            Err(OpenError::NoRoomToMigrate { file: registry.to_owned(), needed, free })
+        }
+        // Where the system does not say, the copy itself finds out.
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that are free for this process.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let system = statvfs(folder).ok()?;
+    Some(system.blocks_available().saturating_mul(system.fragment_size()))
+}
+
+/// Copies a file: complete and durable under the new name, or not there. Replaces what an earlier attempt left.
+fn copy_durably(from: &Path, to: &Path, pass: &dyn Fn(&str)) -> Result<(), OpenError> {
+    let draft = with_suffix(to, ".new");
+    let copied = fs::copy(from, &draft)
+        .and_then(|_| File::open(&draft)?.sync_all())
+        .map_err(|source| OpenError::io(&draft, "the registry cannot be copied", source));
+    pass("migration-copy-drafted");
+    let renamed = copied.and_then(|()| {
+        fs::rename(&draft, to).map_err(|source| OpenError::io(to, "the registry cannot be copied", source))
+    });
+    if renamed.is_err() {
+        // It means nothing to anyone, and a disk that is full has its room again.
+        let _: io::Result<()> = fs::remove_file(&draft);
+    }
+    renamed.and_then(|()| sync_parent(to))
+}
+
+/// Format 4: logins have numbers, and log entries their place among all that happened. Sums are written with their rows,
+/// no longer by triggers.
+fn to_4(registry: &Connection) -> rusqlite::Result<()> {
+    registry.execute_batch(
+        "DROP TRIGGER products_added; \
+         DROP TRIGGER products_changed; \
+         DROP TRIGGER devices_added; \
+         ALTER TABLE devices ADD COLUMN login_number INTEGER; \
+         ALTER TABLE log ADD COLUMN epoch INTEGER; \
+         ALTER TABLE log ADD COLUMN sequence INTEGER",
+    )
+}
+
+#[cfg(test)]
+mod tests;

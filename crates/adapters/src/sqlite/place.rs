@@ -1,0 +1,35 @@
+//! The order of all that happens: places are given in the order in which the writer applies what it commits. Those of
+//! a commit that failed are not given again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use narrowgate_platform::ids::Position;
+
+/// The next place. Only the writer's thread takes places, so no two loads can be mixed up.
+#[derive(Debug)]
+pub(super) struct Places {
+    epoch: AtomicU64,
+    next: AtomicU64,
+}
+
+impl Places {
+    /// Before the store's epoch is known; nothing happens until then.
+    pub(super) fn new() -> Self {
+        Self { epoch: AtomicU64::new(0), next: AtomicU64::new(1) }
+    }
+
+    /// Begins an epoch.
+    pub(super) fn begin(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// The epoch.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// The next place.
+    pub(super) fn take(&self) -> Position {
+        Position { epoch: self.epoch(), sequence: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+}
