@@ -1,9 +1,10 @@
 //! Where a shard's thread takes its time from.
 //!
-//! In a default build this is the system's monotonic clock and nothing else. With the feature `test-hooks`, and with
-//! `NARROWGATE_TEST_CLOCK=127.0.0.1:PORT` in the environment, time stands still until a test moves it: a datagram to that
-//! address holds milliseconds as digits, and comes back when everything that the server received before is handled and
-//! answered, the keys asked for included, and the time has moved by so much. `0` only waits for that.
+//! In a default build this is the system's monotonic clock and nothing else. With the feature `test-hooks`,
+//! and with `NARROWGATE_TEST_CLOCK=127.0.0.1:PORT` in the environment, time stands still until a test moves
+//! it: a datagram to that address holds milliseconds as digits, and comes back when everything that the
+//! server received before is handled and answered, the keys asked for included, and the time has moved by so
+//! much. `0` only waits for that.
 
 #[cfg(not(feature = "test-hooks"))]
 use std::time::Instant;

@@ -31,8 +31,8 @@ pub trait EventSink: Send + 'static {
     /// Takes all of `events` and leaves the vector empty.
     fn deliver(&mut self, events: &mut Vec<ShardEvent>);
 
-    /// Events delivered and not yet taken up. Beyond [`BACKLOG_MAX`] the shard stops receiving, and the kernel's
-    /// buffer takes the load.
+    /// Events delivered and not yet taken up. Beyond [`BACKLOG_MAX`] the shard stops receiving, and the
+    /// kernel's buffer takes the load.
     fn backlog(&self) -> usize;
 }
 
@@ -181,8 +181,8 @@ impl<S: EventSink> Driver<S> {
             let next = self.shard.poll_timeout().map(|at| at.saturating_duration_since(clock::now()));
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
-        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before are
-        // taken in this turn, since the announcement comes first and the queue is read after waking.
+        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before
+        // are taken in this turn, since the announcement comes first and the queue is read after waking.
         self.shared.sleeping.store(true, Ordering::SeqCst);
         let timeout = if self.pending_input() { Duration::ZERO } else { timeout };
         let result = self.poll.poll(ready, Some(timeout));
@@ -230,7 +230,8 @@ impl<S: EventSink> Driver<S> {
     }
 
     fn receive(&mut self, now: Instant) {
-        // By its own clock: counters are published while nothing arrives, but drops are told with a datagram only.
+        // By its own clock: counters are published while nothing arrives, but drops are told with a datagram
+        // only.
         let ask_for_drops = now >= self.drops_asked + STATS_INTERVAL;
         if ask_for_drops {
             self.drops_asked = now;
@@ -262,7 +263,8 @@ impl<S: EventSink> Driver<S> {
                 return;
             }
             if count < BATCH && !(ask_for_drops && batch == 0) {
-                // Fewer than asked for: the queue was empty at that moment, and a new datagram makes a new edge.
+                // Fewer than asked for: the queue was empty at that moment, and a new datagram makes a new
+                // edge.
                 self.readable = false;
                 return;
             }
@@ -313,10 +315,10 @@ impl<S: EventSink> Driver<S> {
     }
 }
 
-/// Allocators with a heap for each thread give freed pages back late, and only while that thread goes on allocating
-/// (mimalloc by its purge delay). After a flood a shard has nothing to allocate: tens of megabytes would stay for as long as
-/// nothing happens. An allocation that nobody writes to costs microseconds; during a flood it would have memory given
-/// back that is wanted again soon, so it is made seldom then.
+/// Allocators with a heap for each thread give freed pages back late, and only while that thread goes on
+/// allocating (mimalloc by its purge delay). After a flood a shard has nothing to allocate: tens of megabytes
+/// would stay for as long as nothing happens. An allocation that nobody writes to costs microseconds; during
+/// a flood it would have memory given back that is wanted again soon, so it is made seldom then.
 fn invite_to_give_memory_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
 }

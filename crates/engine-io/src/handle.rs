@@ -60,8 +60,8 @@ impl ShardHandle {
         }
     }
 
-    /// Ends receiving: what arrives from now on stays in the kernel. `done` is called on the shard's thread when the
-    /// events of everything received before have been delivered. Commands are carried out as before.
+    /// Ends receiving: what arrives from now on stays in the kernel. `done` is called on the shard's thread
+    /// when the events of everything received before have been delivered. Commands are carried out as before.
     pub fn quiesce(&self, done: impl FnOnce() + Send + 'static) {
         self.input(Input::Quiesce(Box::new(done)));
     }

@@ -102,8 +102,9 @@ impl Mmsg {
             .filter_map(|(received, chunk)| received.map(|it| (it.path, &mut chunk[..it.bytes])))
     }
 
-    /// Receives one datagram with its control messages, which tell how many the kernel dropped so far; returns how
-    /// many were received. (For a socket with one address `recvmmsg` goes without control messages.)
+    /// Receives one datagram with its control messages, which tell how many the kernel dropped so far;
+    /// returns how many were received. (For a socket with one address `recvmmsg` goes without control
+    /// messages.)
     pub(crate) fn receive_one_with_drops(
         &mut self,
         socket: &impl AsRawFd,

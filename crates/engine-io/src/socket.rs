@@ -7,7 +7,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::address::Binding;
 
-/// Kernel buffers asked for, bytes: a second of 10,000 datagrams per second. The kernel may grant less (`net.core.rmem_max`).
+/// Kernel buffers asked for, bytes: a second of 10,000 datagrams per second. The kernel may grant less
+/// (`net.core.rmem_max`).
 const BUFFER_BYTES: usize = 8 << 20;
 
 /// Binds `count` sockets to the same address, among which the kernel spreads peers by their address and port.
@@ -15,11 +16,11 @@ const BUFFER_BYTES: usize = 8 << 20;
 /// A port of 0 is chosen by the first socket and shared by the others.
 ///
 /// # Errors
-/// The operating system's, unchanged: address in use, permission denied, no such address. The port counts as in
-/// use also where the other program set `SO_REUSEPORT`.
+/// The operating system's, unchanged: address in use, permission denied, no such address. The port counts as
+/// in use also where the other program set `SO_REUSEPORT`.
 pub fn bind_all(address: SocketAddr, count: u16) -> io::Result<Vec<std::net::UdpSocket>> {
-    // SO_REUSEPORT would let a second server share the port and take half of the devices: a socket without it is
-    // refused where anybody else is bound.
+    // SO_REUSEPORT would let a second server share the port and take half of the devices: a socket without it
+    // is refused where anybody else is bound.
     let probe = new_socket(address)?;
     probe.bind(&address.into())?;
     let address = probe.local_addr()?.as_socket().unwrap_or(address);

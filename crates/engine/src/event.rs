@@ -11,7 +11,7 @@ use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedK
 use crate::shard::stray::Stray;
 
 /// Names an established session for as long as the process lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     /// Which shard owns it.
     pub shard: u16,
@@ -22,7 +22,7 @@ pub struct SessionId {
 }
 
 /// Names a handshake under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandshakeId {
     /// Which shard owns it.
     pub shard: u16,

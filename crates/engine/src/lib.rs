@@ -1,11 +1,11 @@
 //! The session engine, pure: sessions, handshakes and timers behind a socket, without the socket.
 //!
-//! Datagrams, commands and time go into a [`shard::Shard`]; datagrams and events come out. The thread around it, with
-//! its socket and its clock, is the crate `narrowgate-engine-io`. A shard shares nothing with another one; the platform
-//! is reached by events and commands (see [`event`]).
+//! Datagrams, commands and time go into a [`shard::Shard`]; datagrams and events come out. The thread around
+//! it, with its socket and its clock, is the crate `narrowgate-engine-io`. A shard shares nothing with
+//! another one; the platform is reached by events and commands (see [`event`]).
 //!
-//! A device knocks: its ClientHello goes in, and a HelloVerifyRequest comes out, which costs the shard no memory. The
-//! time is whatever the caller says.
+//! A device knocks: its ClientHello goes in, and a HelloVerifyRequest comes out, which costs the shard no
+//! memory. The time is whatever the caller says.
 //!
 //! ```
 //! use std::{net::SocketAddr, sync::Arc, time::{Duration, Instant}};

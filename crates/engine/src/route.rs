@@ -7,13 +7,14 @@ use std::{
 
 use crate::path::Path;
 
-/// What a session is found by. Each session has one route: one with a Connection ID is not found by its path, which
-/// may belong to another device by now.
+/// What a session is found by. Each session has one route: one with a Connection ID is not found by its path,
+/// which may belong to another device by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// Records without a Connection ID: both ends of the way that they came (RFC 6347, section 4.1).
     Peer(Path),
-    /// Records of type tls12_cid: the Connection ID in their header, wherever they came from (RFC 9146, section 4).
+    /// Records of type tls12_cid: the Connection ID in their header, wherever they came from (RFC 9146,
+    /// section 4).
     ConnectionId(ConnectionId),
 }
 
@@ -27,8 +28,8 @@ impl Hash for Route {
     }
 }
 
-/// A Connection ID of ours: 1 to [`ConnectionId::BYTES_MAX`] bytes, which we choose, so that a session keeps it in
-/// eight bytes. (The peer's own may be longer, and is no route.)
+/// A Connection ID of ours: 1 to [`ConnectionId::BYTES_MAX`] bytes, which we choose, so that a session keeps
+/// it in eight bytes. (The peer's own may be longer, and is no route.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
     length: NonZeroU8,
@@ -40,8 +41,8 @@ impl ConnectionId {
     /// Longest Connection ID of ours, bytes.
     pub const BYTES_MAX: usize = 7;
 
-    /// A Connection ID of these bytes; `None` where it would be empty, which means "no Connection ID" (RFC 9146,
-    /// section 3), or too long.
+    /// A Connection ID of these bytes; `None` where it would be empty, which means "no Connection ID" (RFC
+    /// 9146, section 3), or too long.
     pub fn new(id: &[u8]) -> Option<Self> {
         let length = NonZeroU8::new(u8::try_from(id.len()).ok()?)?;
         let mut bytes = [0; Self::BYTES_MAX];

@@ -1,5 +1,6 @@
-//! What strangers do to a whole shard, by the numbers of the catalogue of hostile input: bytes sent to addresses that are not
-//! proven (38), sweeps of identities (81), floods of good cookies from one address (95).
+//! What strangers do to a whole shard, by the numbers of the catalogue of hostile input: bytes sent to
+//! addresses that are not proven (38), sweeps of identities (81), floods of good cookies from one address
+//! (95).
 
 use std::{
     collections::HashMap,
@@ -143,8 +144,8 @@ fn foreign_flights() -> Vec<Vec<u8>> {
     flights
 }
 
-/// Whatever came from an address that has proven nothing, in whatever order: no more bytes go there than came, and no state
-/// is there.
+/// Whatever came from an address that has proven nothing, in whatever order: no more bytes go there than
+/// came, and no state is there.
 #[test]
 fn attack_038_before_a_good_cookie_no_more_bytes_are_sent_than_came() {
     const DATAGRAMS: usize = 60_000;

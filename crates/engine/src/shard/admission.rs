@@ -11,15 +11,16 @@ use std::{
 /// Limits of handshakes under way.
 #[derive(Debug, Clone)]
 pub struct AdmissionLimits {
-    /// Handshakes under way per shard: each takes up to 4 KiB. At the limit the oldest handshake of the address that
-    /// has the most makes room, so a few addresses cannot keep all others out; of several such addresses that one whose
-    /// oldest is the oldest of all.
+    /// Handshakes under way per shard: each takes up to 4 KiB. At the limit the oldest handshake of the
+    /// address that has the most makes room, so a few addresses cannot keep all others out; of several such
+    /// addresses that one whose oldest is the oldest of all.
     pub handshakes_max: usize,
-    /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this is wide.
-    /// At the limit the address's oldest handshake makes room.
+    /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this
+    /// is wide. At the limit the address's oldest handshake makes room.
     pub handshakes_per_address_max: usize,
-    /// Key look-ups that wait for an answer, per shard. At the limit a ClientHello is dropped; the client sends it again.
-    /// Handshakes under way still ask for their key, so there may be as many look-ups as handshakes.
+    /// Key look-ups that wait for an answer, per shard. At the limit a ClientHello is dropped; the client
+    /// sends it again. Handshakes under way still ask for their key, so there may be as many look-ups as
+    /// handshakes.
     pub lookups_max: usize,
 }
 
@@ -56,7 +57,8 @@ pub(super) struct Admission {
     pub(super) lookups: usize,
 }
 
-/// The number of an address's handshakes, then when the oldest of them began, then, to tell them apart, the address.
+/// The number of an address's handshakes, then when the oldest of them began, then, to tell them apart, the
+/// address.
 type Rank = (usize, Reverse<u64>, IpAddr);
 
 impl Admission {

@@ -33,8 +33,8 @@ pub(super) struct Established {
     pub(super) noise: u8,
 }
 
-// Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes. What it takes is written down here, so that
-// nobody adds to it without noticing.
+// Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes. What it takes is written down here,
+// so that nobody adds to it without noticing.
 const _: () = assert!(slot_bytes::<Established>() <= 352);
 
 impl Established {

@@ -1,5 +1,5 @@
-//! What arrives by a session: its records are opened, and each either carries a CoAP message, or ends the session, or
-//! counts as noise.
+//! What arrives by a session: its records are opened, and each either carries a CoAP message, or ends the
+//! session, or counts as noise.
 
 use std::time::Instant;
 

@@ -173,7 +173,8 @@ impl Shard {
         match dtls::classify(datagram) {
             DatagramKind::ClientHello => self.handle_client_hello(now, path, datagram),
             DatagramKind::HandshakeEpoch0 => {
-                // With a session this may be the peer's last flight again: our answer to it was lost (RFC 6347, 4.2.4).
+                // With a session this may be the peer's last flight again: our answer to it was lost (RFC
+                // 6347, 4.2.4).
                 self.route(now, path, datagram, Counter::StrayHandshake);
             }
             DatagramKind::Protected => self.route(now, path, datagram, Counter::LostAssociation),
@@ -270,8 +271,8 @@ impl Shard {
             }
             (Some(slot), None) => self.feed_handshake(now, slot, datagram),
             (Some(handshake), Some(session)) => {
-                // Both are tried, the session first: it stays in force until the new Finished verifies (RFC 6347,
-                // section 4.2.8). A failed attempt destroys the bytes, so the handshake gets a copy.
+                // Both are tried, the session first: it stays in force until the new Finished verifies (RFC
+                // 6347, section 4.2.8). A failed attempt destroys the bytes, so the handshake gets a copy.
                 let mut copy = datagram.to_vec();
                 if !self.feed_session(now, session, datagram) {
                     self.feed_handshake(now, handshake, &mut copy);

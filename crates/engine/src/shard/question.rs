@@ -1,5 +1,5 @@
-//! What a handshake asks of the platform while it stands still, and the answers. A new kind of question (such as for a
-//! session to resume) is a variant in both, an event and a command.
+//! What a handshake asks of the platform while it stands still, and the answers. A new kind of question (such
+//! as for a session to resume) is a variant in both, an event and a command.
 
 use narrowgate_dtls::PskAnswer;
 

@@ -1,7 +1,7 @@
 //! The requests of a session on their way to the platform, and the answers on their way back.
 //!
-//! Some answers do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and a datagram has
-//! an end. A request always gets some answer, or its device would send it again and again.
+//! Some answers do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and a
+//! datagram has an end. A request always gets some answer, or its device would send it again and again.
 
 use std::{borrow::Cow, time::Instant};
 

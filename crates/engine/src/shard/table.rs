@@ -1,8 +1,9 @@
 //! The table of established sessions: a slab in pages, and an index from route to slot.
 //!
-//! A [`SessionId`] names a session for as long as the process lives: its slot, and the generation that tells it from
-//! others in the same slot. Pages of 1,024 slots are allocated one by one, so that growing never copies a session and
-//! never stops the loop. The index holds four bytes per session: the route is compared in the slot itself.
+//! A [`SessionId`] names a session for as long as the process lives: its slot, and the generation that tells
+//! it from others in the same slot. Pages of 1,024 slots are allocated one by one, so that growing never
+//! copies a session and never stops the loop. The index holds four bytes per session: the route is compared
+//! in the slot itself.
 
 use std::hash::BuildHasher;
 
@@ -87,8 +88,8 @@ impl<T> Table<T> {
         self.by_route.len()
     }
 
-    /// Adds a session whose peer is at `path`, found by its Connection ID if it has one, else by the path. The caller
-    /// has removed an older one of the same route.
+    /// Adds a session whose peer is at `path`, found by its Connection ID if it has one, else by the path.
+    /// The caller has removed an older one of the same route.
     pub(super) fn insert(
         &mut self,
         path: Path,
@@ -146,8 +147,8 @@ impl<T> Table<T> {
         self.pages[id.slot as usize / PAGE][id.slot as usize % PAGE].row.take()
     }
 
-    /// The session with the least key of the next few behind the hand: an approximation of the oldest that costs the
-    /// same for a million sessions.
+    /// The session with the least key of the next few behind the hand: an approximation of the oldest that
+    /// costs the same for a million sessions.
     pub(super) fn shed_candidate<K: Ord>(&mut self, key: impl Fn(&T) -> K) -> Option<SessionId> {
         const LOOKED_AT: usize = 32;
         let mut best: Option<(K, SessionId)> = None;

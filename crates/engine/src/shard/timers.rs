@@ -1,9 +1,9 @@
-//! The timers of a session, each with a name. Three of them, because a session has three distances: an exchange
-//! (seconds), its stored answers (minutes), and its end (days).
+//! The timers of a session, each with a name. Three of them, because a session has three distances: an
+//! exchange (seconds), its stored answers (minutes), and its end (days).
 //!
-//! Each timer has at most one entry in the wheel that counts: the one for the tick that is noted here. A deadline that
-//! moves later leaves the entry where it is, which then fires too early and is set again; one that moves earlier gets
-//! a second entry, and the first fires for nobody.
+//! Each timer has at most one entry in the wheel that counts: the one for the tick that is noted here. A
+//! deadline that moves later leaves the entry where it is, which then fires too early and is set again; one
+//! that moves earlier gets a second entry, and the first fires for nobody.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::event::SessionId;
 
-/// How far ahead the end of a session is set: a session that ends leaves its timers behind until they fire. A later
-/// end is set again when it fires.
-const END_AHEAD_MAX: Duration = Duration::from_secs(3600);
+/// How far ahead the end of a session is set, in seconds: a session that ends leaves its timers behind until
+/// they fire. A later end is set again when it fires.
+const END_AHEAD_MAX_S: u32 = 3600;
 
 /// What a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,24 +100,26 @@ impl Shard {
 
     /// Sets the timers of a session that are to fire sooner than they do.
     pub(super) fn arm_session(&mut self, now: Instant, session: SessionId) {
-        let end_max_s = self.seconds(now + END_AHEAD_MAX);
-        let Self { sessions, wheel, config, .. } = self;
-        let Some(row) = sessions.at(session) else { return };
+        let Some(row) = self.sessions.at(session) else { return };
+        let end_s = row.session.end_s(self.config.idle_timeout);
         let Established { timers, endpoint, .. } = &mut row.session;
         if let Some(next) = endpoint.poll_timeout() {
             let answers = endpoint.answers_expiry();
-            if let Some(answers) = answers {
-                arm_sooner(wheel, &mut timers.answers, answers, session);
+            // The expiry of all answers only moves later: a timer that is armed for it is early enough.
+            if let Some(answers) = answers
+                && timers.answers == u64::MAX
+            {
+                arm_sooner(&mut self.wheel, &mut timers.answers, answers, session);
             }
             if answers != Some(next) {
-                arm_sooner(wheel, &mut timers.exchange, next, session);
+                arm_sooner(&mut self.wheel, &mut timers.exchange, next, session);
             }
         }
-        let end_s = row.session.end_s(config.idle_timeout).min(end_max_s);
-        let timers = &mut row.session.timers;
         if end_s < timers.end_s {
-            timers.end_s = end_s;
-            wheel.arm(u64::from(end_s) * TICKS_PER_SECOND, session.slot, session.generation);
+            let now_s = now.saturating_duration_since(self.start).as_secs() as u32;
+            timers.end_s = end_s.min(now_s + END_AHEAD_MAX_S);
+            let tick = u64::from(timers.end_s) * TICKS_PER_SECOND;
+            self.wheel.arm(tick, session.slot, session.generation);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A hierarchical timer wheel: one coarse deadline per session, a million sessions, constant work per tick.
 //!
-//! Entries are never searched for and never cancelled. An entry that fires carries the generation of its slot;
-//! the owner compares it, looks at the real deadline and arms again if that lies later. So a deadline that moves
-//! later costs nothing, and one that moves earlier costs a second entry.
+//! Entries are never searched for and never cancelled. An entry that fires carries the generation of its
+//! slot; the owner compares it, looks at the real deadline and arms again if that lies later. So a deadline
+//! that moves later costs nothing, and one that moves earlier costs a second entry.
 //!
-//! Limits: a tick is 10 ms; the farthest deadline is about 7.7 days ahead, later ones fire then and are armed again.
+//! Limits: a tick is 10 ms; the farthest deadline is about 7.7 days ahead, later ones fire then and are armed
+//! again.
 
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,8 @@ impl Wheel {
         self.armed
     }
 
-    /// When [`Wheel::advance`] has something to do next; may be early (a slot of a coarser level to be spread), never late.
+    /// When [`Wheel::advance`] has something to do next; may be early (a slot of a coarser level to be
+    /// spread), never late.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         if self.armed == 0 {
             return None;
@@ -86,17 +88,26 @@ impl Wheel {
         }
         while self.current <= target {
             let slot = (self.current & ((1 << LEVEL_BITS[0]) - 1)) as usize;
-            let due = std::mem::take(&mut self.levels[0][slot]);
             self.current += 1;
-            for armed in due {
-                if armed.tick < self.current {
-                    self.armed -= 1;
-                    fired.push(armed);
-                } else {
-                    self.place(armed);
-                }
+            // Most ticks have nothing.
+            if !self.levels[0][slot].is_empty() {
+                self.fire(slot, fired);
             }
-            self.spread(self.current);
+            if self.current & ((1 << LEVEL_BITS[0]) - 1) == 0 {
+                self.spread(self.current);
+            }
+        }
+    }
+
+    /// Takes what is due out of a slot of the finest level.
+    fn fire(&mut self, slot: usize, fired: &mut Vec<Entry>) {
+        for armed in std::mem::take(&mut self.levels[0][slot]) {
+            if armed.tick < self.current {
+                self.armed -= 1;
+                fired.push(armed);
+            } else {
+                self.place(armed);
+            }
         }
     }
 
@@ -116,8 +127,8 @@ impl Wheel {
         }
     }
 
-    /// When the wheel arrives at a coarser slot its entries move to finer levels, so that what is due next is always
-    /// in the finest.
+    /// When the wheel arrives at a coarser slot its entries move to finer levels, so that what is due next is
+    /// always in the finest.
     fn spread(&mut self, tick: u64) {
         let mut shift = LEVEL_BITS[0];
         for (level, bits) in LEVEL_BITS.iter().enumerate().skip(1) {
