@@ -6,6 +6,7 @@ tests/run load hello --count 100000  ClientHellos without a cookie, each from an
 tests/run load abandoned             handshakes given up after the server's flight
 tests/run load mutations --seed 2    mutated datagrams and messages
 
+Fewer than a million are for trying it out: memory is compared with that of the first fifth, and may grow still.
 Beside each, honest devices connect and report; the client compares with what they had before. One line for
 each kind, `N passed, N failed` at the end, exit code 1 on any failure. Without --binaries a release build is
 made and used.
