@@ -12,6 +12,70 @@
 //! A [`ServerHandshake`] is large, short-lived and limited in number; a [`Session`] is at most 192 bytes, because
 //! there are millions. A handshake that needs a key stops and asks with [`HandshakeEvent::PskWanted`].
 //!
+//! A handshake in memory, and one record:
+//!
+//! ```
+//! use std::{sync::Arc, time::Instant};
+//!
+//! use narrowgate_dtls::{
+//!     ClientConfig, ClientEvent, ClientHandshake, DecoySecret, FrontDoor, HandshakeEvent, Listener, Opened,
+//!     Psk, PskAnswer, Random, ServerConfig,
+//! };
+//!
+//! /// Stands for a random source.
+//! struct Counting(u8);
+//!
+//! impl Random for Counting {
+//!     fn fill(&mut self, out: &mut [u8]) {
+//!         out.fill_with(|| { self.0 = self.0.wrapping_add(1); self.0 });
+//!     }
+//! }
+//!
+//! let (now, rng, psk) = (Instant::now(), &mut Counting(0), Psk::new(b"a key of sixteen")?);
+//! let mut client = ClientHandshake::new(ClientConfig::new(b"meter-0", psk.clone()), now, rng);
+//! let config = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
+//! let mut listener = Listener::new(config, now, rng);
+//! let peer = ([192, 0, 2, 7], 5684).into();
+//!
+//! // The first ClientHello gets a cookie and leaves nothing behind. The second one begins a handshake.
+//! let (mut datagram, mut reply) = (Vec::new(), Vec::new());
+//! let mut server = loop {
+//!     assert!(client.poll_transmit(&mut datagram));
+//!     match listener.handle_datagram(now, peer, &datagram, rng, &mut reply) {
+//!         FrontDoor::HelloVerify => client.handle_datagram(now, &mut reply, rng),
+//!         FrontDoor::Accept(handshake) => break handshake,
+//!         other => panic!("{other:?}"),
+//!     };
+//! };
+//!
+//! let (mut device, mut gateway) = (None, None);
+//! while device.is_none() || gateway.is_none() {
+//!     while server.poll_transmit(&mut datagram) {
+//!         client.handle_datagram(now, &mut datagram, rng);
+//!     }
+//!     while client.poll_transmit(&mut datagram) {
+//!         server.handle_datagram(now, &mut datagram, rng);
+//!     }
+//!     match server.poll_event() {
+//!         Some(HandshakeEvent::PskWanted { identity }) => {
+//!             assert_eq!(identity, b"meter-0");
+//!             server.provide_psk(now, PskAnswer::key(psk.clone()), rng);
+//!         }
+//!         Some(HandshakeEvent::Established(session)) => gateway = Some(session),
+//!         other => assert!(other.is_none(), "{other:?}"),
+//!     }
+//!     if let Some(ClientEvent::Established(session)) = client.poll_event() {
+//!         device = Some(session);
+//!     }
+//! }
+//!
+//! let (mut device, mut gateway) = (device.expect("it is set"), gateway.expect("it is set"));
+//! let mut record = Vec::new();
+//! device.seal(b"21.5", rng, &mut record)?;
+//! assert_eq!(gateway.open(&mut record), Ok(Opened::Application(&mut b"21.5".to_vec()[..])));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | RFC | sections | what is left out |
 //! |---|---|---|
 //! | 6347 DTLS 1.2 | 4.1, 4.2 | path MTU discovery: the datagram size is configured |
