@@ -1,13 +1,51 @@
 //! CoAP (RFC 7252) without I/O: the messages, their reliable delivery and the detection of duplicates.
 //!
-//! The crate takes bytes and time and gives bytes and events back. One [`Endpoint`] is one side of one association
-//! (here: of one DTLS session); it is server and client at once, because a device asks and is asked.
+//! The crate takes bytes and time and gives bytes and events back. One [`Endpoint`] is one side of one
+//! association (here: of one DTLS session); it is server and client at once, because a device asks and is
+//! asked.
 //!
 //! ```text
 //!   bytes, now -> handle_message --+              +-> poll_event     requests, responses, pings, discards
 //!   answer     -> respond ---------+-> Endpoint --+-> poll_transmit  bytes for the peer
 //!   question   -> request ---------+              +-> poll_timeout   when to call handle_timeout
 //!   now        -> handle_timeout --+
+//! ```
+//!
+//! # A request, in virtual time
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
+//!
+//! let (params, mut budget) = (Params::default(), Budget::new(1 << 16));
+//! let mut context = Context { now: Instant::now(), params: &params, budget: &mut budget };
+//! let (mut device, mut server, mut message) = (Endpoint::new(1), Endpoint::new(2), Vec::new());
+//!
+//! let id = device.request(&mut context, Request::get("/temperature"))?;
+//! assert!(device.poll_transmit(&mut message));
+//! server.handle_message(&mut context, &message);
+//! let Some(Event::Request { exchange, request }) = server.poll_event() else { panic!("it is a request") };
+//! assert_eq!(request.path.as_str(), "/temperature");
+//!
+//! // The application takes its time, so the server acknowledges the request before it has an answer.
+//! let due = server.poll_timeout().expect("the request waits");
+//! assert_eq!(due - context.now, Duration::from_secs(2));
+//! context.now = due;
+//! server.handle_timeout(&mut context);
+//! assert!(server.poll_transmit(&mut message) && message == [0x60, 0, 0, 1]);
+//! device.handle_message(&mut context, &message);
+//!
+//! let response = Response::new(Code::CONTENT).payload("21.5");
+//! server.respond(&mut context, exchange, response.clone())?;
+//! assert!(server.poll_transmit(&mut message));
+//! device.handle_message(&mut context, &message);
+//! assert_eq!(device.poll_event(), Some(Event::Response { id, response, separate: true }));
+//!
+//! device.release(context.budget);
+//! server.release(context.budget);
+//! assert_eq!(budget.bytes_used(), 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # RFC 7252, section by section
@@ -26,17 +64,19 @@
 //! | 5.7 proxying | refused by 5.05 |
 //! | 8 multicast | not for this product |
 //!
-//! What is refused so reaches the application as [`Event::Refused`]. Another request under the Message ID of an
-//! earlier one is answered as its duplicate, which [`Event::MessageIdReused`] tells once.
+//! What is refused so reaches the application as [`Event::Refused`]. Another request under the Message ID of
+//! an earlier one is answered as its duplicate, which [`Event::MessageIdReused`] tells once.
 //!
-//! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised critical options, and
-//! Observe is handed to the application, which may ignore it. RFC 7967 (No-Response) is an elective option and is ignored.
+//! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised
+//! critical options, and Observe is handed to the application, which may ignore it. The module `endpoint`
+//! says where both will go. RFC 7967 (No-Response) is an elective option and is ignored.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
 mod budget;
 mod code;
+mod context;
 mod dedup;
 mod discard;
 mod endpoint;
@@ -58,6 +98,7 @@ mod uri;
 
 pub use budget::Budget;
 pub use code::Code;
+pub use context::Context;
 pub use discard::Discard;
 pub use endpoint::{Endpoint, RequestError, RespondError};
 pub use event::{Event, FailureCause};

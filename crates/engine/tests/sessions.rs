@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Budget, Code, Endpoint, Event, Params, Request, Response};
+use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, PskAnswer, Random,
     ServerConfig, Session, psk_from_secret, split_record,
@@ -281,8 +281,9 @@ fn attack_028_an_answer_longer_than_the_negotiated_fragment_is_answered_shorter_
                 World::connected(ClientConfig { max_fragment_length: mfl, ..config });
             world.answer = answer.clone();
             let (params, mut budget) = (Params::default(), Budget::new(1 << 20));
+            let mut context = Context { now: world.now, params: &params, budget: &mut budget };
             let mut endpoint = Endpoint::new(7);
-            endpoint.request(world.now, Request::get("/p"), &params, &mut budget).expect("it fits");
+            endpoint.request(&mut context, Request::get("/p")).expect("it fits");
             let (mut message, mut record) = (Vec::new(), Vec::new());
             assert!(endpoint.poll_transmit(&mut message));
             // And once more: a copy of the request has the same answer.
@@ -292,7 +293,7 @@ fn attack_028_an_answer_longer_than_the_negotiated_fragment_is_answered_shorter_
                 let mut came = world.give(&record);
                 assert_eq!(came.len(), 1, "{mfl:?}");
                 let Ok(Opened::Application(plain)) = session.open(&mut came[0]) else { panic!("an answer") };
-                endpoint.handle_message(world.now, plain, &params, &mut budget);
+                endpoint.handle_message(&mut context, plain);
             }
             let events: Vec<_> = std::iter::from_fn(|| endpoint.poll_event()).collect();
             let Some(Event::Response { response, .. }) = events.first() else { panic!("{events:?}") };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use narrowgate_adapters::memory::MemoryStore;
-use narrowgate_coap::{Budget, Code, Endpoint, Event, Params, Request, Response};
+use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
     ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random, ServerConfig,
     Session, psk_from_secret, split_record,
@@ -233,7 +233,8 @@ impl Device {
 
     fn ask(&mut self, server: &mut Server, request: Request) -> Response {
         let params = Params::default();
-        self.endpoint.request(server.now, request, &params, &mut self.budget).expect("a small request");
+        let mut context = Context { now: server.now, params: &params, budget: &mut self.budget };
+        self.endpoint.request(&mut context, request).expect("a small request");
         let (mut message, mut datagram) = (Vec::new(), Vec::new());
         while self.endpoint.poll_transmit(&mut message) {
             datagram.clear();
@@ -243,7 +244,8 @@ impl Device {
         for mut datagram in server.take_outbox() {
             let (record, _) = split_record(&mut datagram).expect("a whole record");
             if let Opened::Application(message) = self.session.open(record).expect("authentic") {
-                self.endpoint.handle_message(server.now, message, &params, &mut self.budget);
+                let mut context = Context { now: server.now, params: &params, budget: &mut self.budget };
+                self.endpoint.handle_message(&mut context, message);
             }
         }
         loop {

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use narrowgate_coap::{
-    Budget, Code, Endpoint, Event, Kind, Message, MessageWriter, OptionNumber, Params, Response, UriPath,
+    Budget, Code, Context, Endpoint, Event, Kind, Message, MessageWriter, OptionNumber, Params, Response,
+    UriPath,
 };
 
 use crate::script::start;
@@ -59,7 +60,7 @@ fn at_an_endpoint(
 ) {
     let mut endpoint = Endpoint::new(0x7000);
     let mut budget = Budget::new(1 << 20);
-    endpoint.handle_message(start(), data, params, &mut budget);
+    endpoint.handle_message(&mut Context { now: start(), params, budget: &mut budget }, data);
     first.clear();
     let mut asked = None;
     while let Some(event) = endpoint.poll_event() {
@@ -73,7 +74,8 @@ fn at_an_endpoint(
             check_path(message, &request.path);
             assert!(request.payload.is_empty() || request.payload == message.payload);
             let answer = Response::new(Code::CHANGED).payload(&b"done"[..]);
-            endpoint.respond(start(), exchange, answer, params, &mut budget).expect("the exchange is open");
+            let mut context = Context { now: start(), params, budget: &mut budget };
+            endpoint.respond(&mut context, exchange, answer).expect("the exchange is open");
             asked = Some(exchange);
         }
     }
@@ -83,7 +85,7 @@ fn at_an_endpoint(
         check_answer(data, parsed, first);
     }
     // The same again.
-    endpoint.handle_message(start(), data, params, &mut budget);
+    endpoint.handle_message(&mut Context { now: start(), params, budget: &mut budget }, data);
     while let Some(event) = endpoint.poll_event() {
         assert!(!matches!(event, Event::Request { .. }), "a duplicate is not asked again");
         assert!(!matches!(event, Event::MessageIdReused { .. }), "a duplicate is the same request");

@@ -6,8 +6,8 @@ use std::{
 };
 
 use narrowgate_coap::{
-    Budget, Code, Endpoint, Event, ExchangeId, Kind, Message, MessageWriter, OptionNumber, Params, Request,
-    RequestId, Response, Token,
+    Budget, Code, Context, Endpoint, Event, ExchangeId, Kind, Message, MessageWriter, OptionNumber, Params,
+    Request, RequestId, Response, Token,
 };
 
 use crate::script::{Script, start, step};
@@ -82,19 +82,19 @@ impl World<'_> {
                 let mut writer = MessageWriter::new(room, kind, Code::POST, mid, token);
                 writer.option(OptionNumber::URI_PATH, b"p");
                 writer.payload(script.take(usize::from(command >> 7)));
-                endpoint.handle_message(*now, room, params, budget);
+                endpoint.handle_message(&mut Context { now: *now, params, budget }, room);
             }
             2 => self.answer(script),
             3 => {
                 *now += step(command >> 3);
                 if command & 0x40 == 0 {
-                    endpoint.handle_timeout(*now, params, budget);
+                    endpoint.handle_timeout(&mut Context { now: *now, params, budget });
                 }
             }
             4 => {
                 let request = Request::get("/q");
                 let request = if command & 8 == 0 { request } else { request.non_confirmable() };
-                if let Ok(id) = endpoint.request(*now, request, params, budget) {
+                if let Ok(id) = endpoint.request(&mut Context { now: *now, params, budget }, request) {
                     self.ours.push(id);
                 }
                 assert!(self.ours.len() <= params.requests_max, "{} requests wait", self.ours.len());
@@ -102,11 +102,11 @@ impl World<'_> {
             5 => self.reply_to_ours(command, script, room),
             6 => {
                 *now += Duration::from_secs(u64::from(command >> 3) * 10);
-                endpoint.handle_timeout(*now, params, budget);
+                endpoint.handle_timeout(&mut Context { now: *now, params, budget });
             }
             _ => {
                 let length = usize::from(command >> 3);
-                endpoint.handle_message(*now, script.take(length), params, budget);
+                endpoint.handle_message(&mut Context { now: *now, params, budget }, script.take(length));
             }
         }
     }
@@ -117,7 +117,8 @@ impl World<'_> {
         let length = usize::from(script.byte() % 32);
         let response = Response::new(Code::CONTENT).payload(&[9; 32][..length]);
         // The exchange's lifetime may be over.
-        let _ = self.endpoint.respond(self.now, exchange, response, self.params, &mut self.budget);
+        let Self { params, endpoint, budget, now, .. } = self;
+        let _ = endpoint.respond(&mut Context { now: *now, params, budget }, exchange, response);
     }
 
     /// An acknowledgement, a Reset or a response for the last message of ours.
@@ -136,7 +137,8 @@ impl World<'_> {
                 MessageWriter::new(room, kind, Code::CONTENT, mid, token).payload(b"x");
             }
         }
-        self.endpoint.handle_message(self.now, room, self.params, &mut self.budget);
+        let Self { params, endpoint, budget, now, .. } = self;
+        endpoint.handle_message(&mut Context { now: *now, params, budget }, room);
     }
 
     fn drain(&mut self, room: &mut Vec<u8>) {
@@ -203,7 +205,8 @@ impl World<'_> {
         for _ in 0..64 {
             let Some(due) = self.endpoint.poll_timeout() else { break };
             self.now = self.now.max(due);
-            self.endpoint.handle_timeout(self.now, self.params, &mut self.budget);
+            let Self { params, endpoint, budget, now, .. } = self;
+            endpoint.handle_timeout(&mut Context { now: *now, params, budget });
             self.drain(room);
         }
         assert!(self.endpoint.is_idle(), "something is held for ever: {:?}", self.endpoint);

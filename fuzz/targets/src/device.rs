@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Budget, Code, Endpoint, Event, Params, Request, RequestId, format};
+use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, RequestId, format};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Opened, Psk, Random, Session, split_record,
 };
@@ -144,7 +144,8 @@ impl Device {
             State::Off => {}
             State::Connecting(handshake) => handshake.handle_timeout(now),
             State::Connected(connection) => {
-                connection.endpoint.handle_timeout(now, &self.config.coap, &mut connection.budget);
+                let Connection { endpoint, budget, .. } = &mut **connection;
+                endpoint.handle_timeout(&mut Context { now, params: &self.config.coap, budget });
             }
         }
         self.drive(rng);
@@ -192,19 +193,21 @@ impl Connection {
         let path = format!("/topic/sys/MuGsF6W4/{}/thing/measurepoint/post", config.device_key);
         let body = format!(r#"{{"id":"{id}","params":{{"measurepoints":{{"temp":21.5}}}}}}"#);
         let request = Request::post(&path, format::JSON, body);
-        if let Ok(request_id) = self.endpoint.request(now, request, &config.coap, &mut self.budget) {
+        let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
+        if let Ok(request_id) = self.endpoint.request(&mut context, request) {
             self.pending.push((request_id, id));
         }
     }
 
     /// Whether the server has ended the session.
     fn receive(&mut self, now: Instant, datagram: &mut [u8], coap: &Params) -> bool {
+        let mut context = Context { now, params: coap, budget: &mut self.budget };
         let mut rest = datagram;
         while let Some((record, tail)) = split_record(rest) {
             rest = tail;
             match self.session.open(record) {
                 Ok(Opened::Application(message)) => {
-                    self.endpoint.handle_message(now, message, coap, &mut self.budget);
+                    self.endpoint.handle_message(&mut context, message);
                 }
                 Ok(Opened::CloseNotify | Opened::FatalAlert(_) | Opened::TooManyWarnings) => return true,
                 Ok(_) | Err(_) => {}

@@ -1,76 +1,33 @@
 //! What our side wants sent: answers and requests.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Endpoint, Transmit};
+use super::{Active, Endpoint, RequestError, RespondError, outbox::Transmit};
 use crate::{
-    budget::Budget,
+    context::Context,
     exchange::{Exchange, ExchangeId, Origin, Stage},
     fingerprint::Fingerprint,
     message::{Kind, Token, empty_message},
     outbound::{Delivery, Outbound, Purpose, RequestId},
-    params::Params,
     request::Request,
     response::Response,
 };
 
-/// Why an answer was not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RespondError {
-    /// The exchange was answered before, its lifetime is over, or it never was.
-    #[error("no such exchange is open")]
-    ExchangeUnknown,
-    /// The code is not a response code. The exchange stays open.
-    #[error("the code of the response is not a response code")]
-    NotAResponse,
-    /// The message would be larger than [`Params::message_bytes_max`]. The exchange stays open.
-    #[error("the response has {bytes} bytes and does not fit into one message of {bytes_max}")]
-    TooLarge {
-        /// Bytes of the message.
-        bytes: usize,
-        /// What it may have.
-        bytes_max: usize,
-    },
-}
-
-/// Why a request was not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// The code is not a method.
-    #[error("the code of the request is not a method")]
-    NotARequest,
-    /// A path segment or a query argument is longer than 255 bytes.
-    #[error("a part of the path or the query is longer than 255 bytes")]
-    TargetTooLong,
-    /// The message would be larger than [`Params::message_bytes_max`].
-    #[error("the request does not fit into one message")]
-    TooLarge,
-    /// [`Params::requests_max`] are waiting or on their way.
-    #[error("too many requests are waiting for this peer")]
-    QueueFull,
-    /// The budget is spent.
-    #[error("no memory is left in the budget")]
-    BudgetSpent,
-}
-
 impl Endpoint {
-    /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a non-confirmable one.
-    /// The answer is stored for duplicates of the request.
+    /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a
+    /// non-confirmable one. The answer is stored for duplicates of the request.
     ///
     /// # Errors
     /// Nothing is sent then. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
     pub fn respond(
         &mut self,
-        now: Instant,
+        context: &mut Context<'_>,
         exchange: ExchangeId,
         response: Response,
-        params: &Params,
-        budget: &mut Budget,
     ) -> Result<(), RespondError> {
-        let open = self.active.as_ref().map_or(&[][..], |active| &active.exchanges);
-        let still_open = |open: &&Exchange| open.id == exchange && now < open.expires;
-        let &Exchange { token, fingerprint, stage, expires, cost, .. } =
-            open.iter().find(still_open).ok_or(RespondError::ExchangeUnknown)?;
+        let open = self.active.as_ref().and_then(|active| active.incoming.named(exchange));
+        let &Exchange { token, fingerprint, stage, expires, .. } =
+            open.filter(|open| context.now < open.expires).ok_or(RespondError::ExchangeUnknown)?;
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
         }
@@ -79,44 +36,42 @@ impl Endpoint {
             Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
             Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
         };
-        let bytes = emit_response(response, kind, mid, token, params)?;
+        let bytes = emit_response(response, kind, mid, token, context)?;
         let request = (exchange.mid(), fingerprint);
-        self.active().exchanges.retain(|open| open.id != exchange);
-        budget.refund(cost);
+        let Self { answers, active, .. } = self;
+        let Active { incoming, outgoing, outbox } = &mut **active.get_or_insert_default();
+        incoming.close(context, exchange);
         if stage == Stage::Acknowledged {
             // Duplicates of the request get the acknowledgement again; the response takes care of itself.
             let acknowledgement = empty_message(Kind::Acknowledgement, exchange.mid());
-            self.store_answer(now, request, expires, &acknowledgement, budget);
+            answers.insert(context, request, expires, &acknowledgement);
             let purpose = Purpose::Response { exchange };
-            self.keep(Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, budget);
-            self.start_queued(now, params);
+            outgoing.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
         } else {
-            self.store_answer(now, request, expires, &bytes, budget);
-            self.transmit(Transmit::Stored { mid: exchange.mid() });
+            answers.insert(context, request, expires, &bytes);
+            outbox.transmit(Transmit::Stored { mid: exchange.mid() });
         }
         Ok(())
     }
 
-    /// Stores the answer to a request of an earlier life of this endpoint, `age` ago, so that its duplicates are answered and not
-    /// run again. The limits do not apply: they were kept when the request was admitted. Too old an answer, or one that is there
-    /// already, changes nothing.
+    /// Stores the answer to a request of an earlier life of this endpoint, `age` ago, so that its duplicates
+    /// are answered and not run again. The limits do not apply: they were kept when the request was admitted.
+    /// Too old an answer, or one that is there already, changes nothing.
     ///
     /// # Errors
     /// As for [`Endpoint::respond`], except that there need be no exchange.
     pub fn restore_answer(
         &mut self,
-        now: Instant,
+        context: &mut Context<'_>,
         origin: Origin,
         age: Duration,
         response: Response,
-        params: &Params,
-        budget: &mut Budget,
     ) -> Result<(), RespondError> {
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
         }
-        let left = params.lifetime(origin.confirmable).saturating_sub(age);
-        if left.is_zero() || self.stored_answer(origin.mid).is_some() {
+        let left = context.params.lifetime(origin.confirmable).saturating_sub(age);
+        if left.is_zero() || self.answers.find(origin.mid).is_some() {
             return Ok(());
         }
         let (kind, mid) = if origin.confirmable {
@@ -124,22 +79,21 @@ impl Endpoint {
         } else {
             (Kind::NonConfirmable, self.take_mid())
         };
-        let bytes = emit_response(response, kind, mid, origin.token, params)?;
-        self.store_answer(now, (origin.mid, Fingerprint::UNKNOWN), now + left, &bytes, budget);
+        let bytes = emit_response(response, kind, mid, origin.token, context)?;
+        let expires = context.now + left;
+        self.answers.insert(context, (origin.mid, Fingerprint::UNKNOWN), expires, &bytes);
         Ok(())
     }
 
-    /// Sends a request, now or when NSTART permits. It ends with one [`crate::Event::Response`] or [`crate::Event::RequestFailed`].
-    /// Non-confirmable requests do not wait for others.
+    /// Sends a request, now or when NSTART permits. It ends with one [`crate::Event::Response`] or
+    /// [`crate::Event::RequestFailed`]. Non-confirmable requests do not wait for others.
     ///
     /// # Errors
     /// Nothing is sent and nothing is kept then.
     pub fn request(
         &mut self,
-        now: Instant,
+        context: &mut Context<'_>,
         request: Request,
-        params: &Params,
-        budget: &mut Budget,
     ) -> Result<RequestId, RequestError> {
         if !request.method.is_request() {
             return Err(RequestError::NotARequest);
@@ -147,36 +101,31 @@ impl Endpoint {
         if !request.is_target_legal() {
             return Err(RequestError::TargetTooLong);
         }
-        let ours =
-            self.active.iter().flat_map(|active| &active.outbound).filter(|outbound| outbound.is_request());
-        if ours.count() >= params.requests_max {
+        let ours = self.active.as_ref().map_or(0, |active| active.outgoing.requests());
+        if ours >= context.params.requests_max {
             return Err(RequestError::QueueFull);
         }
         let (id, mid) = (RequestId(self.take_serial()), self.take_mid());
         let token = Token::from(id.0);
         let confirmable = request.confirmable;
         let bytes = request.into_message(mid, token);
-        if bytes.len() > params.message_bytes_max {
+        if bytes.len() > context.params.message_bytes_max {
             return Err(RequestError::TooLarge);
         }
-        if !budget.has_room(Outbound::cost(bytes.len())) {
+        if !context.budget.has_room(Outbound::cost(bytes.len())) {
             return Err(RequestError::BudgetSpent);
         }
         let purpose = Purpose::Request { id, token };
-        if confirmable {
-            self.keep(Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, budget);
-            self.start_queued(now, params);
+        let Active { outgoing, outbox, .. } = self.active();
+        let outbound = if confirmable {
+            Outbound { mid, purpose, delivery: Delivery::Queued, bytes }
         } else {
-            self.transmit(Transmit::Message(bytes));
-            let delivery = Delivery::AwaitingResponse { deadline: now + params.non_lifetime };
-            self.keep(Outbound { mid, purpose, delivery, bytes: Vec::new() }, budget);
-        }
+            outbox.transmit(Transmit::Message(bytes));
+            let deadline = context.now + context.params.non_lifetime;
+            Outbound { mid, purpose, delivery: Delivery::AwaitingResponse { deadline }, bytes: Vec::new() }
+        };
+        outgoing.add(context, outbound, outbox);
         Ok(id)
-    }
-
-    fn keep(&mut self, outbound: Outbound, budget: &mut Budget) {
-        budget.charge(Outbound::cost(outbound.bytes.len()));
-        self.active().outbound.push(outbound);
     }
 }
 
@@ -186,11 +135,11 @@ fn emit_response(
     kind: Kind,
     mid: u16,
     token: Token,
-    params: &Params,
+    context: &Context<'_>,
 ) -> Result<Vec<u8>, RespondError> {
     let bytes = response.into_message(kind, mid, token);
     // A stored answer has a length of 16 bits, as a datagram has.
-    let bytes_max = params.message_bytes_max.min(usize::from(u16::MAX));
+    let bytes_max = context.params.message_bytes_max.min(usize::from(u16::MAX));
     if bytes.len() > bytes_max {
         return Err(RespondError::TooLarge { bytes: bytes.len(), bytes_max });
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use narrowgate_coap::{
-    Budget, Code, Discard, Endpoint, Event, FailureCause, Origin, Params, Request, RespondError, Response,
-    Token,
+    Budget, Code, Context, Discard, Endpoint, Event, FailureCause, Origin, Params, Request, RespondError,
+    Response, Token,
 };
 
 use crate::peer::{Peer, start};
@@ -142,13 +142,14 @@ fn attack_130_the_budget_bounds_all_sessions_together() {
     let (mut served, mut refused) = (0, 0);
     for endpoint in &mut sessions {
         for mid in 0_u8..5 {
-            endpoint.handle_message(now, &[0x40, 2, 0, mid], &params, &mut budget);
+            let mut context = Context { now, params: &params, budget: &mut budget };
+            endpoint.handle_message(&mut context, &[0x40, 2, 0, mid]);
             while let Some(event) = endpoint.poll_event() {
                 match event {
                     Event::Request { exchange, .. } => {
                         served += 1;
                         let response = Response::new(Code::CHANGED).payload("0123456789");
-                        endpoint.respond(now, exchange, response, &params, &mut budget).expect("it is open");
+                        endpoint.respond(&mut context, exchange, response).expect("it is open");
                     }
                     Event::Discarded(reason) => {
                         refused += 1;
@@ -192,10 +193,9 @@ fn attack_131_an_answer_restored_after_a_restart_is_replayed() {
 
     let mut after = Peer::new();
     let age = Duration::from_secs(100);
-    after
-        .endpoint
-        .restore_answer(after.now, origin, age, response, &after.params, &mut after.budget)
-        .expect("it fits");
+    let restored =
+        after.with_context(|endpoint, context| endpoint.restore_answer(context, origin, age, response));
+    restored.expect("it fits");
     assert_eq!(after.reply_to(&post(1)), answer);
     assert_eq!(after.discards(), [Discard::Duplicate]);
     after.advance(Duration::from_secs(147));
@@ -329,8 +329,9 @@ fn attack_215_nothing_is_told_where_the_first_request_is_not_known() {
     let mut peer = Peer::new();
     let origin = Origin { mid: 1, token: Token::default(), confirmable: true };
     let (response, age) = (Response::new(Code::CHANGED), Duration::ZERO);
-    let Peer { endpoint, params, budget, now } = &mut peer;
-    endpoint.restore_answer(*now, origin, age, response, params, budget).expect("it fits");
+    let restored =
+        peer.with_context(|endpoint, context| endpoint.restore_answer(context, origin, age, response));
+    restored.expect("it fits");
     peer.receive(&post(1));
     assert_eq!(told(&mut peer), ["duplicate"]);
     // A response of the peer that comes twice is not looked at.

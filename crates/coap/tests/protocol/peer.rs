@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use narrowgate_coap::{
-    Budget, Code, Discard, Endpoint, Event, ExchangeId, Params, Request, RequestError, RequestId,
+    Budget, Code, Context, Discard, Endpoint, Event, ExchangeId, Params, Request, RequestError, RequestId,
     RespondError, Response,
 };
 
@@ -32,6 +32,12 @@ impl Peer {
         Self { endpoint: Endpoint::new(FIRST_MID), params, budget: Budget::new(1 << 20), now: start() }
     }
 
+    /// Calls the endpoint.
+    pub(crate) fn with_context<R>(&mut self, call: impl FnOnce(&mut Endpoint, &mut Context<'_>) -> R) -> R {
+        let Self { endpoint, params, budget, now } = self;
+        call(endpoint, &mut Context { now: *now, params, budget })
+    }
+
     /// Takes a datagram, given in hexadecimal with spaces for the reader.
     pub(crate) fn receive(&mut self, text: &str) {
         let bytes = hex::decode(text.replace(' ', "")).expect("the test writes hexadecimal");
@@ -39,7 +45,7 @@ impl Peer {
     }
 
     pub(crate) fn receive_bytes(&mut self, bytes: &[u8]) {
-        self.endpoint.handle_message(self.now, bytes, &self.params, &mut self.budget);
+        self.with_context(|endpoint, context| endpoint.handle_message(context, bytes));
     }
 
     /// Takes a datagram and returns what is sent at once.
@@ -77,7 +83,7 @@ impl Peer {
     }
 
     pub(crate) fn respond(&mut self, exchange: ExchangeId, response: Response) -> Result<(), RespondError> {
-        self.endpoint.respond(self.now, exchange, response, &self.params, &mut self.budget)
+        self.with_context(|endpoint, context| endpoint.respond(context, exchange, response))
     }
 
     /// Takes a request and answers it by 2.04 with this payload.
@@ -89,12 +95,12 @@ impl Peer {
     }
 
     pub(crate) fn ask(&mut self, request: Request) -> Result<RequestId, RequestError> {
-        self.endpoint.request(self.now, request, &self.params, &mut self.budget)
+        self.with_context(|endpoint, context| endpoint.request(context, request))
     }
 
     pub(crate) fn advance(&mut self, time: Duration) {
         self.now += time;
-        self.endpoint.handle_timeout(self.now, &self.params, &mut self.budget);
+        self.with_context(Endpoint::handle_timeout);
     }
 
     /// Goes on to the next deadline and says how long that took.

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use narrowgate_coap::Context;
 use narrowgate_dtls::{
     self as dtls, Opened,
     limits::{FAILED_OPENS_ALARM, FAILED_OPENS_MAX},
@@ -85,7 +86,7 @@ impl Shard {
         match opened {
             Opened::Application(message) => {
                 *noise = 0;
-                return endpoint.handle_message(now, message, &config.coap, budget);
+                return endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
             }
             Opened::FinishedAgain => {
                 // The last flight is made anew, with new record numbers (RFC 6347, section 4.2.4).

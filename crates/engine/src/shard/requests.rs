@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, time::Instant};
 
-use narrowgate_coap::{Code, Discard, Event, Params, Request, RespondError, Response};
+use narrowgate_coap::{Code, Context, Discard, Event, Params, Request, RespondError, Response};
 use narrowgate_dtls::SealError;
 
 use super::{Shard, stats::Counter, table::Row};
@@ -50,8 +50,8 @@ impl Shard {
         if self.requests_in_flight >= self.config.requests_in_flight_max {
             self.stats.count(Counter::RequestsBusy);
             let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(BUSY_MAX_AGE_S);
-            let (params, budget) = (&self.config.coap, &mut self.budget);
-            if session.endpoint.respond(now, ticket.exchange, busy, params, budget).is_err() {
+            let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+            if session.endpoint.respond(&mut context, ticket.exchange, busy).is_err() {
                 self.stats.count(Counter::ResponsesLate);
             }
             return false;
@@ -90,9 +90,8 @@ impl Shard {
         let is_success = response.code.class() < 4;
         let shorter = shorter(&response);
         let params = params(&self.config.coap, established.dtls.plaintext_bytes_max());
-        let mut respond = |response| {
-            established.endpoint.respond(now, ticket.exchange, response, &params, &mut self.budget)
-        };
+        let mut context = Context { now, params: &params, budget: &mut self.budget };
+        let mut respond = |response| established.endpoint.respond(&mut context, ticket.exchange, response);
         let mut sent = respond(response);
         if let Err(RespondError::TooLarge { bytes, bytes_max }) = sent {
             self.stats.count(Counter::MessagesTooLarge);

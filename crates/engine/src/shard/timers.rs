@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use narrowgate_coap::Context;
+
 use super::{
     Shard,
     established::Established,
@@ -80,7 +82,8 @@ impl Shard {
             Timer::Exchange | Timer::Answers => {
                 let endpoint = &mut established.endpoint;
                 if endpoint.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                    endpoint.handle_timeout(now, &self.config.coap, &mut self.budget);
+                    let (params, budget) = (&self.config.coap, &mut self.budget);
+                    endpoint.handle_timeout(&mut Context { now, params, budget });
                     self.deliver(now, session);
                     self.transmit(session);
                 }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use narrowgate_coap::{Budget, Endpoint, Event, Response};
+use narrowgate_coap::{Budget, Context, Endpoint, Event, Response};
 use narrowgate_dtls::{self as dtls, Opened, Random, Session};
 
 use super::{
@@ -66,7 +66,7 @@ impl Connection {
                         *ping = None;
                         events.push(DeviceEvent::Pong);
                     } else {
-                        endpoint.handle_message(now, message, &config.coap, budget);
+                        endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
                     }
                 }
                 Ok(Opened::CloseNotify | Opened::FatalAlert(_) | Opened::TooManyWarnings) => {
@@ -100,13 +100,15 @@ impl Connection {
             // Those two need no session, so the device keeps them to itself.
             DeviceCommand::Connect | DeviceCommand::PowerOff => return Ok(()),
         };
-        let id = self.endpoint.request(now, request, &config.coap, &mut self.budget)?;
+        let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
+        let id = self.endpoint.request(&mut context, request)?;
         self.pending.push((id, asked));
         Ok(())
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, config: &DeviceConfig) {
-        self.endpoint.handle_timeout(now, &config.coap, &mut self.budget);
+        let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
+        self.endpoint.handle_timeout(&mut context);
         let Some(ping) = &mut self.ping else { return };
         match ping.handle_timeout(now, &config.coap) {
             PingDue::Nothing => {}

@@ -1,0 +1,134 @@
+//! The answers that are kept for duplicates (RFC 7252, section 4.5), within their limits. How they are packed
+//! stands in [`crate::dedup`].
+//!
+//! Limits: [`crate::Params::stored_answers_max`], `stored_bytes_max` and the [`Budget`]. An answer is never
+//! removed before its time, because its request could then run again; so new requests are refused instead.
+
+use std::time::Instant;
+
+use crate::{
+    budget::Budget, context::Context, dedup::StoredAnswers, discard::Discard, fingerprint::Fingerprint,
+    params::Params,
+};
+
+/// What an answer is taken to need when its request is admitted; typical ones have 40 to 60 bytes.
+const ANSWER_BYTES_EXPECTED: usize = 64;
+
+/// The answers of one endpoint; without a box while there are none.
+#[derive(Debug)]
+pub(super) struct Answers(Option<Box<StoredAnswers>>);
+
+impl Answers {
+    pub(super) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Keeps what answered the message with this Message ID. No other answer to it is kept.
+    pub(super) fn insert(
+        &mut self,
+        context: &mut Context<'_>,
+        (mid, request): (u16, Fingerprint),
+        expires: Instant,
+        answer: &[u8],
+    ) {
+        let stored = self.0.get_or_insert_with(|| Box::new(StoredAnswers::new(context.now)));
+        context.budget.charge(stored.insert(mid, request, expires, answer));
+    }
+
+    /// The answer to the message with this Message ID.
+    pub(super) fn find(&self, mid: u16) -> Option<&[u8]> {
+        self.0.as_ref()?.find(mid)
+    }
+
+    /// What is known of the request with this Message ID.
+    pub(super) fn request(&self, mid: u16) -> Fingerprint {
+        self.0.as_ref().map_or(Fingerprint::UNKNOWN, |stored| stored.request(mid))
+    }
+
+    /// The limit that stands in the way of one more request, if any, where `open` wait for their answer and
+    /// the request itself costs `cost`.
+    pub(super) fn limit_reached(&self, context: &Context<'_>, open: usize, cost: usize) -> Option<Discard> {
+        let Params { stored_answers_max, stored_bytes_max, .. } = *context.params;
+        let (count, bytes) = self.0.as_ref().map_or((0, 0), |stored| (stored.count(), stored.bytes()));
+        let expected = StoredAnswers::cost(ANSWER_BYTES_EXPECTED);
+        if count + open >= stored_answers_max || bytes + (open + 1) * expected > stored_bytes_max {
+            Some(Discard::AnswersFull)
+        } else if !context.budget.has_room(cost + expected) {
+            Some(Discard::BudgetSpent)
+        } else {
+            None
+        }
+    }
+
+    /// Whether there is room for an answer that may also be forgotten.
+    pub(super) fn has_room_for(&self, context: &Context<'_>, bytes: usize) -> bool {
+        let count = self.0.as_ref().map_or(0, |stored| stored.count());
+        count < context.params.stored_answers_max && context.budget.has_room(StoredAnswers::cost(bytes))
+    }
+
+    /// Removes the answers whose time is over.
+    pub(super) fn expire(&mut self, context: &mut Context<'_>) {
+        if let Some(stored) = &mut self.0 {
+            context.budget.refund(stored.expire(context.now));
+        }
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    /// When to call [`Self::expire`]: with the last of them, since each message does it as well.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.0.as_ref().map(|stored| stored.latest_expiry())
+    }
+
+    /// Whether nothing is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|stored| stored.is_empty())
+    }
+
+    /// Gives everything back to the budget.
+    pub(super) fn release(&mut self, budget: &mut Budget) {
+        if let Some(stored) = self.0.take() {
+            budget.refund(stored.bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::test_clock::{Bench, start};
+
+    #[test]
+    fn the_box_goes_with_the_last_answer_and_the_budget_gets_its_bytes_back() {
+        let mut bench = Bench::new(Params::default());
+        let mut answers = Answers::new();
+        for (mid, seconds) in [(1, 10), (2, 20)] {
+            let expires = start() + Duration::from_secs(seconds);
+            answers.insert(&mut bench.context(), (mid, Fingerprint(mid)), expires, b"answer");
+        }
+        assert_eq!((answers.find(1), answers.request(2)), (Some(&b"answer"[..]), Fingerprint(2)));
+        assert_eq!(bench.budget.bytes_used(), 2 * StoredAnswers::cost(6));
+        assert_eq!(answers.poll_timeout(), Some(start() + Duration::from_secs(20)));
+        bench.now += Duration::from_secs(20);
+        answers.expire(&mut bench.context());
+        assert!(answers.is_empty() && answers.0.is_none());
+        assert_eq!((answers.request(2), bench.budget.bytes_used()), (Fingerprint::UNKNOWN, 0));
+    }
+
+    #[test]
+    fn each_limit_is_named_when_it_is_reached() {
+        let mut bench = Bench::new(Params { stored_answers_max: 2, ..Params::default() });
+        let answers = Answers::new();
+        assert_eq!(answers.limit_reached(&bench.context(), 1, 0), None);
+        assert_eq!(answers.limit_reached(&bench.context(), 2, 0), Some(Discard::AnswersFull));
+        let spent = bench.budget.bytes_max();
+        assert_eq!(answers.limit_reached(&bench.context(), 0, spent), Some(Discard::BudgetSpent));
+        bench.params.stored_bytes_max = 2 * StoredAnswers::cost(ANSWER_BYTES_EXPECTED) - 1;
+        assert_eq!(answers.limit_reached(&bench.context(), 1, 0), Some(Discard::AnswersFull));
+        assert!(answers.has_room_for(&bench.context(), 4));
+        assert!(!answers.has_room_for(&bench.context(), spent));
+    }
+}

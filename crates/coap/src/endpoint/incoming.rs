@@ -1,0 +1,141 @@
+//! The peer's requests that the application works on: opened when they come, acknowledged when the answer
+//! takes long, closed with the answer or at the end of their lifetime (RFC 7252, sections 4.5 and 5.2). One
+//! of them is an [`Exchange`]; its stages stand there.
+//!
+//! Limit: [`crate::Params::exchanges_open_max`], kept by whoever opens them.
+
+use std::time::Instant;
+
+use super::outbox::Outbox;
+use crate::{
+    budget::Budget,
+    context::Context,
+    discard::Discard,
+    exchange::{Exchange, ExchangeId, Stage},
+    message::{Kind, Message},
+};
+
+/// The open exchanges of one endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    exchanges: Vec<Exchange>,
+}
+
+impl Incoming {
+    /// What a request with this message costs the budget while it is open.
+    pub(super) const fn cost(message: &Message<'_>) -> usize {
+        Exchange::COST + message.content_bytes()
+    }
+
+    /// Opens an exchange for a request.
+    pub(super) fn open(&mut self, context: &mut Context<'_>, id: ExchangeId, message: &Message<'_>) {
+        let cost = Self::cost(message);
+        context.budget.charge(cost);
+        self.exchanges.push(Exchange::new(context.now, id, message, cost, context.params));
+    }
+
+    /// The exchange whose request has this Message ID.
+    pub(super) fn find(&self, mid: u16) -> Option<&Exchange> {
+        self.exchanges.iter().find(|exchange| exchange.id.mid() == mid)
+    }
+
+    /// The exchange of this name, even if its lifetime is over and no timeout was handled since.
+    pub(super) fn named(&self, id: ExchangeId) -> Option<&Exchange> {
+        self.exchanges.iter().find(|exchange| exchange.id == id)
+    }
+
+    /// Ends an exchange that is answered.
+    pub(super) fn close(&mut self, context: &mut Context<'_>, id: ExchangeId) {
+        if let Some(index) = self.exchanges.iter().position(|exchange| exchange.id == id) {
+            context.budget.refund(self.exchanges.remove(index).cost);
+        }
+    }
+
+    /// Acknowledges the requests that take long, and ends those whose lifetime is over.
+    pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>, outbox: &mut Outbox) {
+        let now = context.now;
+        self.exchanges.retain_mut(|exchange| {
+            match exchange.stage {
+                Stage::Fresh { acknowledge_at } if acknowledge_at <= now => {
+                    // RFC 7252 5.2.2: the acknowledgement goes alone when the response takes long.
+                    exchange.stage = Stage::Acknowledged;
+                    outbox.transmit_empty(Kind::Acknowledgement, exchange.id.mid());
+                }
+                _ => {}
+            }
+            let is_open = now < exchange.expires;
+            if !is_open {
+                context.budget.refund(exchange.cost);
+                outbox.discard(Discard::ExchangeUnanswered);
+            }
+            is_open
+        });
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.exchanges.iter().map(Exchange::deadline).min()
+    }
+
+    /// How many are open.
+    pub(super) const fn count(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Gives everything back to the budget.
+    pub(super) fn release(&mut self, budget: &mut Budget) {
+        budget.refund(self.exchanges.drain(..).map(|exchange| exchange.cost).sum());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        endpoint::outbox::Transmit,
+        event::Event,
+        params::Params,
+        test_clock::{Bench, start},
+    };
+
+    /// A GET with this first byte, opened at the start.
+    fn opened(bench: &mut Bench, first: u8) -> (Incoming, ExchangeId) {
+        let (mut incoming, id) = (Incoming::default(), ExchangeId::new(0, 1));
+        let bytes = [first, 1, 0, 1];
+        incoming.open(&mut bench.context(), id, &Message::parse(&bytes).expect("a GET"));
+        (incoming, id)
+    }
+
+    #[test]
+    fn a_confirmable_request_is_acknowledged_once_and_ends_with_its_lifetime() {
+        let mut bench = Bench::new(Params::default());
+        let (mut incoming, id) = opened(&mut bench, 0x40);
+        let mut outbox = Outbox::default();
+        assert_eq!(incoming.poll_timeout(), Some(start() + Duration::from_secs(2)));
+        bench.now += Duration::from_secs(2);
+        for _ in 0..2 {
+            incoming.handle_timeout(&mut bench.context(), &mut outbox);
+        }
+        let acknowledgement = Transmit::Empty { kind: Kind::Acknowledgement, mid: 1 };
+        assert_eq!((outbox.poll_transmit(), outbox.poll_transmit()), (Some(acknowledgement), None));
+        assert_eq!(incoming.named(id).map(|exchange| exchange.stage), Some(Stage::Acknowledged));
+        assert_eq!(incoming.poll_timeout(), Some(start() + Duration::from_secs(247)));
+        bench.now = start() + Duration::from_secs(247);
+        incoming.handle_timeout(&mut bench.context(), &mut outbox);
+        assert_eq!(outbox.poll_event(), Some(Event::Discarded(Discard::ExchangeUnanswered)));
+        assert_eq!((incoming.count(), bench.budget.bytes_used()), (0, 0));
+    }
+
+    #[test]
+    fn a_non_confirmable_request_is_never_acknowledged_and_gives_its_bytes_back_when_closed() {
+        let mut bench = Bench::new(Params::default());
+        let (mut incoming, id) = opened(&mut bench, 0x50);
+        assert_eq!(incoming.poll_timeout(), Some(start() + Duration::from_secs(145)));
+        assert!(incoming.find(1).is_some() && incoming.find(2).is_none());
+        assert!(bench.budget.bytes_used() > 0);
+        incoming.close(&mut bench.context(), id);
+        assert_eq!((incoming.count(), bench.budget.bytes_used()), (0, 0));
+    }
+}

@@ -1,0 +1,249 @@
+//! Our messages that wait for something from the peer: requests, and confirmable responses of their own (RFC
+//! 7252, sections 4.2, 4.7, 4.8 and 5.2.2). One of them is an [`Outbound`]; how far it can get stands there.
+//!
+//! Limits: [`crate::Params::nstart`] messages are on their way at once, the others wait in the order in which
+//! they came; how many may wait is up to whoever adds them.
+
+use std::time::Instant;
+
+use super::outbox::{Outbox, Transmit};
+use crate::{
+    budget::Budget,
+    code::Code,
+    context::Context,
+    discard::Discard,
+    event::{Event, FailureCause},
+    message::{Message, Token},
+    outbound::{Delivery, Due, Outbound, Purpose},
+    response::Response,
+};
+
+/// The waiting messages of one endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    messages: Vec<Outbound>,
+}
+
+impl Outgoing {
+    /// Adds a message, and sends it when NSTART permits unless it is on its way already.
+    pub(super) fn add(&mut self, context: &mut Context<'_>, outbound: Outbound, outbox: &mut Outbox) {
+        context.budget.charge(Outbound::cost(outbound.bytes.len()));
+        self.messages.push(outbound);
+        self.start_queued(context, outbox);
+    }
+
+    /// The peer rejects the message with this Message ID.
+    pub(super) fn handle_reset(&mut self, context: &mut Context<'_>, mid: u16, outbox: &mut Outbox) {
+        match self.take(context.budget, |outbound| is_on_its_way(outbound, mid)) {
+            Some(outbound) => {
+                outbox.event(outbound.failed(FailureCause::Reset));
+                self.start_queued(context, outbox);
+            }
+            None => outbox.discard(Discard::ResetUnknown),
+        }
+    }
+
+    /// The peer has the message with the Message ID of this acknowledgement, which may hold the response.
+    pub(super) fn handle_acknowledgement(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &Message<'_>,
+        outbox: &mut Outbox,
+    ) {
+        let waits = |outbound: &Outbound| is_on_its_way(outbound, message.mid);
+        let Some(outbound) = self.messages.iter_mut().find(|outbound| waits(outbound)) else {
+            return outbox.discard(Discard::AcknowledgementUnknown);
+        };
+        match outbound.purpose {
+            Purpose::Response { .. } => {
+                self.take(context.budget, waits);
+            }
+            Purpose::Request { .. } if message.code == Code::EMPTY => {
+                if outbound.is_outstanding() {
+                    // RFC 7252 5.2.2: the response comes later, in a message of its own.
+                    context.budget.refund(outbound.bytes.len());
+                    outbound.bytes = Vec::new();
+                    let deadline = context.now + context.params.exchange_lifetime;
+                    outbound.delivery = Delivery::AwaitingResponse { deadline };
+                } else {
+                    outbox.discard(Discard::AcknowledgementUnknown);
+                }
+            }
+            Purpose::Request { token, .. } if token == message.token => {
+                if let Some(outbound) = self.take(context.budget, waits) {
+                    finish_request(&outbound, Response::from_message(message).ok(), false, outbox);
+                }
+            }
+            // RFC 7252 5.3.2: the token of a piggybacked response must match too.
+            Purpose::Request { .. } => outbox.discard(Discard::AcknowledgementUnknown),
+        }
+        self.start_queued(context, outbox);
+    }
+
+    /// Takes the request that a response with this token answers.
+    pub(super) fn take_answered(&mut self, context: &mut Context<'_>, token: Token) -> Option<Outbound> {
+        self.take(context.budget, |outbound| outbound.is_answered_by(token))
+    }
+
+    /// Ends a request by a response in a message of its own; `None` if that could not be read.
+    pub(super) fn finish_separately(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Outbound,
+        response: Option<Response>,
+        outbox: &mut Outbox,
+    ) {
+        finish_request(request, response, true, outbox);
+        self.start_queued(context, outbox);
+    }
+
+    /// Sends again what was not acknowledged, and gives up what has waited long enough.
+    pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>, outbox: &mut Outbox) {
+        self.messages.retain_mut(|outbound| match outbound.handle_timeout(context.now, context.params) {
+            Due::Nothing => true,
+            Due::Retransmit => {
+                outbox.transmit(Transmit::Outbound { mid: outbound.mid });
+                true
+            }
+            Due::GiveUp => {
+                context.budget.refund(Outbound::cost(outbound.bytes.len()));
+                outbox.event(outbound.failed(FailureCause::TimedOut));
+                false
+            }
+        });
+        self.start_queued(context, outbox);
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.messages.iter().filter_map(Outbound::deadline).min()
+    }
+
+    /// The message with this Message ID; nothing once it needs no retransmission.
+    pub(super) fn bytes(&self, mid: u16) -> &[u8] {
+        let found = self.messages.iter().find(|outbound| outbound.mid == mid);
+        found.map_or(&[], |outbound| &outbound.bytes)
+    }
+
+    /// Whether a message with this Message ID waits.
+    pub(super) fn is_waiting(&self, mid: u16) -> bool {
+        self.messages.iter().any(|outbound| outbound.mid == mid)
+    }
+
+    /// How many requests wait.
+    pub(super) fn requests(&self) -> usize {
+        self.messages.iter().filter(|outbound| outbound.is_request()).count()
+    }
+
+    /// How many responses wait.
+    pub(super) fn responses(&self) -> usize {
+        self.messages.len() - self.requests()
+    }
+
+    /// Whether nothing waits.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Gives everything back to the budget.
+    pub(super) fn release(&mut self, budget: &mut Budget) {
+        budget.refund(self.messages.drain(..).map(|outbound| Outbound::cost(outbound.bytes.len())).sum());
+    }
+
+    /// Sends queued messages as far as NSTART permits.
+    fn start_queued(&mut self, context: &Context<'_>, outbox: &mut Outbox) {
+        let outstanding = self.messages.iter().filter(|outbound| outbound.is_outstanding()).count();
+        let queued = self.messages.iter_mut().filter(|outbound| outbound.delivery == Delivery::Queued);
+        for outbound in queued.take(context.params.nstart.saturating_sub(outstanding)) {
+            outbound.start(context.now, context.params);
+            outbox.transmit(Transmit::Outbound { mid: outbound.mid });
+        }
+    }
+
+    /// Takes a message away and refunds it.
+    fn take(&mut self, budget: &mut Budget, is_it: impl Fn(&Outbound) -> bool) -> Option<Outbound> {
+        let index = self.messages.iter().position(is_it)?;
+        let outbound = self.messages.remove(index);
+        budget.refund(Outbound::cost(outbound.bytes.len()));
+        Some(outbound)
+    }
+}
+
+/// Tells the user about the end of a request; `response` is `None` if it could not be read.
+fn finish_request(request: &Outbound, response: Option<Response>, separate: bool, outbox: &mut Outbox) {
+    match (request.purpose, response) {
+        (Purpose::Request { id, .. }, Some(response)) => {
+            outbox.event(Event::Response { id, response, separate });
+        }
+        _ => {
+            outbox.event(request.failed(FailureCause::ResponseUnreadable));
+            outbox.discard(Discard::ResponseUnreadable);
+        }
+    }
+}
+
+/// Whether `outbound` is a message that was sent with this Message ID.
+fn is_on_its_way(outbound: &Outbound, mid: u16) -> bool {
+    outbound.mid == mid && outbound.delivery != Delivery::Queued
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{outbound::RequestId, params::Params, test_clock::Bench};
+
+    fn request(number: u32) -> Outbound {
+        let purpose = Purpose::Request { id: RequestId(number), token: Token::from(number) };
+        Outbound { mid: number as u16, purpose, delivery: Delivery::Queued, bytes: vec![number as u8; 8] }
+    }
+
+    /// Three requests, of which NSTART lets the first go.
+    fn waiting() -> (Bench, Outgoing, Outbox) {
+        let (mut bench, mut outgoing, mut outbox) =
+            (Bench::new(Params::default()), Outgoing::default(), Outbox::default());
+        for number in 1..=3 {
+            outgoing.add(&mut bench.context(), request(number), &mut outbox);
+        }
+        assert_eq!(started(&mut outbox), [1]);
+        (bench, outgoing, outbox)
+    }
+
+    /// The Message IDs of what is sent.
+    fn started(outbox: &mut Outbox) -> Vec<u16> {
+        let transmits = std::iter::from_fn(|| outbox.poll_transmit());
+        transmits
+            .filter_map(|it| if let Transmit::Outbound { mid } = it { Some(mid) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn messages_go_one_after_the_other_in_their_order() {
+        let (mut bench, mut outgoing, mut outbox) = waiting();
+        let bytes = [0x60, 0, 0, 1];
+        let acknowledgement = Message::parse(&bytes).expect("an empty acknowledgement");
+        outgoing.handle_acknowledgement(&mut bench.context(), &acknowledgement, &mut outbox);
+        assert_eq!((started(&mut outbox), outgoing.bytes(1)), (vec![2], &[][..]));
+        outgoing.handle_reset(&mut bench.context(), 3, &mut outbox);
+        assert_eq!(outbox.poll_event(), Some(Event::Discarded(Discard::ResetUnknown)), "it was not sent yet");
+        outgoing.handle_reset(&mut bench.context(), 2, &mut outbox);
+        assert_eq!(started(&mut outbox), [3]);
+        assert_eq!((outgoing.requests(), outgoing.responses()), (2, 0));
+    }
+
+    #[test]
+    fn whatever_becomes_of_a_message_its_bytes_go_back_to_the_budget() {
+        let (mut bench, mut outgoing, mut outbox) = waiting();
+        let request = outgoing.take_answered(&mut bench.context(), Token::from(1)).expect("it was sent");
+        outgoing.finish_separately(&mut bench.context(), &request, None, &mut outbox);
+        assert_eq!(outgoing.take_answered(&mut bench.context(), Token::from(3)).map(|it| it.mid), None);
+        while let Some(deadline) = outgoing.poll_timeout() {
+            bench.now = deadline;
+            outgoing.handle_timeout(&mut bench.context(), &mut outbox);
+        }
+        assert_eq!(started(&mut outbox), [2, 2, 2, 2, 2, 3, 3, 3, 3, 3]);
+        assert_eq!((outgoing.is_empty(), bench.budget.bytes_used()), (true, 0));
+        let (mut bench, mut outgoing, _) = waiting();
+        outgoing.release(&mut bench.budget);
+        assert_eq!((outgoing.is_empty(), bench.budget.bytes_used()), (true, 0));
+    }
+}
