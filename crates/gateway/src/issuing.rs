@@ -10,7 +10,6 @@ use chacha20::{
     rand_core::{Rng, SeedableRng},
 };
 use narrowgate_api::happening::{self, Happening};
-use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
@@ -21,7 +20,7 @@ use narrowgate_platform::{
 };
 
 use crate::{
-    AFTER_ACTIVATION, UNAVAILABLE_MAX_AGE_S,
+    AFTER_ACTIVATION,
     effect::{Effect, Issue, Now},
     outbox::{Line, Pending},
     shared::Shared,
@@ -130,8 +129,7 @@ impl Shared {
             Err(error) => {
                 tracing::error!(%error, "a secret could not be issued");
                 self.requests.count_unavailable();
-                let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
-                self.out.respond(ticket, response);
+                self.out.respond(ticket, device_api::unavailable());
             }
         }
         self.issue_next(now);

@@ -50,9 +50,6 @@ pub use self::{
 
 use std::time::Duration;
 
-/// Max-Age of a 5.03 when the store cannot write, seconds.
-const UNAVAILABLE_MAX_AGE_S: u32 = 30;
-
 /// A session with a product's secret ends so long after its handshake (device protocol, section 3).
 const ACTIVATION_SESSION: Duration = Duration::from_secs(60);
 /// And so long after it was given a secret.

@@ -18,7 +18,7 @@ use narrowgate_engine::{
     shard::{Shard, ShardConfig},
 };
 use narrowgate_platform::{
-    device_api::{self, Action},
+    device_api::{self, Action, ProductState},
     ids::UnixMillis,
     model::device::DeviceState,
     paging::Part,
@@ -161,8 +161,9 @@ impl Server {
         self.heard(session);
         let grant = self.grant(session);
         let now = narrowgate_platform::ports::Clock::now(&*self.clock);
-        match device_api::handle(&grant, request, None, now) {
+        match device_api::handle(&grant, request, ProductState::On(None), now) {
             Action::Respond(answer) => answer.into_parts().0,
+            Action::Unavailable(response) => response,
             Action::Store { writes, response, .. } => {
                 block_on(self.store.append(batch(writes))).unwrap();
                 response

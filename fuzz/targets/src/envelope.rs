@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use narrowgate_coap::{Code, Request, UriPath};
 use narrowgate_platform::{
-    device_api::{self, Action, json, points},
+    device_api::{self, Action, ProductState, json, points},
     ids::{DeviceId, UnixMillis},
     model::thing_model::ThingModel,
     ports::Write,
@@ -87,7 +87,7 @@ pub fn envelope(data: &[u8]) {
         let session = &fixed.grants[usize::from(choice & 0x60 == 0x20)];
         let model = (choice & 0x80 != 0).then_some(&fixed.model);
         request.payload = script.rest().to_vec();
-        match device_api::handle(session, &request, model, NOW) {
+        match device_api::handle(session, &request, ProductState::On(model), NOW) {
             Action::Store { writes, response, .. } => {
                 assert_eq!((session.mode, response.code), (SecureMode::DeviceSecret, Code::CHANGED));
                 assert!(
@@ -97,6 +97,7 @@ pub fn envelope(data: &[u8]) {
                 check_writes(&request.payload, &writes);
                 check_reply(&request.payload, &response.payload);
             }
+            Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::IssueSecret(_) => {
                 assert_eq!((session.mode, request.method), (SecureMode::ProductSecret, Code::GET));
                 assert_eq!(request.path, fixed.paths[4], "only on its own topic");

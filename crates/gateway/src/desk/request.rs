@@ -6,17 +6,15 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_coap::{Code, Request, Response};
 use narrowgate_engine::event::{SessionId, Ticket};
 use narrowgate_platform::{
-    device_api::{self, Action},
+    device_api::{self, Action, ProductState},
     ids::UnixMillis,
-    model::log::Reason,
     ports::{StoreError, Write, Written},
-    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
+    rules::{admission::Grant, identity::SecureMode},
 };
 use serde_json::value::RawValue;
 
 use super::Desk;
 use crate::{
-    UNAVAILABLE_MAX_AGE_S,
     effect::Now,
     outbox::Pending,
     products::CachedProduct,
@@ -41,7 +39,7 @@ impl Desk {
         let product_key = &known.asker.grant.product_key;
         if let Some(product) = shared.products.find(product_key) {
             let product = Arc::clone(product);
-            return self.serve(shared, now, ticket, &request, now.wall, &product);
+            return self.serve(shared, now, ticket, &request, now.wall, Some(&product));
         }
         let parked = self.parked.entry(ticket.session.slot).or_default();
         if parked.len() == PARKED_MAX {
@@ -67,14 +65,7 @@ impl Desk {
             return;
         }
         for Parked { ticket, request, arrived } in self.parked.remove(&session.slot).unwrap_or_default() {
-            match product {
-                Some(product) => self.serve(shared, now, ticket, &request, arrived, product),
-                None => {
-                    if let Some(known) = self.sessions.find(session) {
-                        shared.refuse_unavailable(now, ticket, &known.asker.grant);
-                    }
-                }
-            }
+            self.serve(shared, now, ticket, &request, arrived, product);
         }
     }
 
@@ -85,20 +76,17 @@ impl Desk {
         ticket: Ticket,
         request: &Request,
         arrived: UnixMillis,
-        product: &CachedProduct,
+        product: Option<&CachedProduct>,
     ) {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let asker = known.asker.clone();
         let grant = &asker.grant;
-        if !product.enabled {
-            // Its sessions are being closed.
-            shared.hear(now, grant, false);
-            shared.out.respond(ticket, Response::new(Code::FORBIDDEN));
-            let detail = "the product was switched off while the device had a session";
-            let refusal = Refusal::new(Reason::ProductDisabled, detail);
-            return shared.refuse(now, &asker, refusal);
-        }
-        match device_api::handle(grant, request, product.model.as_ref(), arrived) {
+        let product = match product {
+            None => ProductState::Unreadable,
+            Some(product) if !product.enabled => ProductState::Off,
+            Some(product) => ProductState::On(product.model.as_ref()),
+        };
+        match device_api::handle(grant, request, product, arrived) {
             Action::Store { writes, response, warning } => {
                 shared.hear(now, grant, true);
                 if let Some(warning) = warning
@@ -117,6 +105,7 @@ impl Desk {
                     shared.refuse(now, &asker, refusal);
                 }
             }
+            Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, grant),
             Action::IssueSecret(wanted) => {
                 let peer = asker.peer.to_string();
                 shared.wish(now, ticket, asker.grant, wanted, peer);
@@ -137,8 +126,7 @@ impl Shared {
         // An answer that says no is an exchange too: the device was heard.
         self.hear(now, grant, false);
         self.requests.count_unavailable();
-        let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
-        self.out.respond(ticket, response);
+        self.out.respond(ticket, device_api::unavailable());
     }
 
     /// Has reports written; the answer, and the listeners' happenings where somebody listens, follow when they are
@@ -174,7 +162,7 @@ fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response)
     match outcomes {
         Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
         Ok(_) => Response::new(Code::FORBIDDEN),
-        Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
+        Err(_) => device_api::unavailable(),
     }
 }
 

@@ -15,11 +15,14 @@ use std::{
 
 use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::{ShardCommand, Ticket};
-use narrowgate_platform::ports::{Batch, Clock, Journal, StoreError, Write, Written};
+use narrowgate_platform::{
+    device_api,
+    ports::{Batch, Clock, Journal, StoreError, Write, Written},
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Shards, UNAVAILABLE_MAX_AGE_S,
+    Shards,
     requests::{Asker, Requests},
     unwritten::Unwritten,
 };
@@ -278,7 +281,7 @@ pub(super) fn response_after(outcomes: Result<&[Written], &StoreError>, response
     match outcomes {
         Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
         Ok(_) => Response::new(Code::FORBIDDEN),
-        Err(_) => Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S),
+        Err(_) => device_api::unavailable(),
     }
 }
 

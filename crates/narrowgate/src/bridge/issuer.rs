@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
@@ -17,8 +16,7 @@ use narrowgate_platform::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AFTER_ACTIVATION, Shards, UNAVAILABLE_MAX_AGE_S, directory::Directory, ingest::BatchNumbers,
-    requests::Requests,
+    AFTER_ACTIVATION, Shards, directory::Directory, ingest::BatchNumbers, requests::Requests,
 };
 use crate::feed::{Feed, FeedEvent};
 
@@ -131,7 +129,7 @@ impl Task {
             Err(error) => {
                 tracing::error!(%error, "a secret could not be issued");
                 self.requests.count_unavailable();
-                Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S)
+                device_api::unavailable()
             }
         };
         commands.insert(0, ShardCommand::Respond { ticket, response });

@@ -16,11 +16,11 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_coap::{Code, Request, Response};
+use narrowgate_coap::{Request, Response};
 use narrowgate_dtls::{self as dtls, CipherSuite, FailedFinished, PskAnswer, psk_from_secret};
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket};
 use narrowgate_platform::{
-    device_api::{self, Action},
+    device_api::{self, Action, ProductState},
     ids::{DeviceId, DeviceName},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
@@ -35,7 +35,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    ACTIVATION_SESSION, Core, Shards, TaskSink, UNAVAILABLE_MAX_AGE_S,
+    ACTIVATION_SESSION, Core, Shards, TaskSink,
     directory::{LoggedIn, Login},
     ingest::{After, Gathered, response_after},
     issuer::Wish,
@@ -435,26 +435,19 @@ impl ShardTask {
         let Some(known) = self.known(ticket.session) else { return };
         let asker = known.asker();
         let grant = Arc::clone(&asker.grant);
-        let Some(product) = product(&self.core, &grant.product_key).await else {
-            // An answer that says no is an exchange too: the device was heard.
-            self.heard(grant.device, grant.mode, false);
-            self.core.requests.count_unavailable();
-            let response = Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S);
-            self.turn.commands.push(ShardCommand::Respond { ticket, response });
-            return;
+        let product = product(&self.core, &grant.product_key).await;
+        let state = match &product {
+            None => ProductState::Unreadable,
+            Some(product) if !product.enabled => ProductState::Off,
+            Some(product) => ProductState::On(product.model.as_ref()),
         };
-        if !product.enabled {
-            // Its sessions are being closed.
-            self.heard(grant.device, grant.mode, false);
-            self.turn
-                .commands
-                .push(ShardCommand::Respond { ticket, response: Response::new(Code::FORBIDDEN) });
-            let detail = "the product was switched off while the device had a session";
-            let refusal = Refusal::new(Reason::ProductDisabled, detail);
-            self.core.requests.refuse(&asker, refusal);
-            return;
-        }
-        match device_api::handle(&grant, request, product.model.as_ref(), self.core.clock.now()) {
+        match device_api::handle(&grant, request, state, self.core.clock.now()) {
+            Action::Unavailable(response) => {
+                // An answer that says no is an exchange too: the device was heard.
+                self.heard(grant.device, grant.mode, false);
+                self.core.requests.count_unavailable();
+                self.turn.commands.push(ShardCommand::Respond { ticket, response });
+            }
             Action::Store { writes, response, warning } => {
                 self.heard(grant.device, grant.mode, true);
                 if let (Some(warning), Some(known)) = (warning, self.sessions.get_mut(&ticket.session.slot))

@@ -9,7 +9,7 @@
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
 //!
-//! In this order: a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03,
+//! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03,
 //! whatever follows them and whether that device exists or not; an unknown path 4.04; another method 4.05;
 //! If-Match or If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252,
 //! 5.10.4); a Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of
@@ -46,6 +46,8 @@ use crate::{
 
 /// Longest body of a request, bytes; 4.13 with Size1 beyond it.
 pub const BODY_BYTES_MAX: usize = 10 * 1024;
+/// Seconds after which a device may try again what the store could not read or write: Max-Age of 5.03.
+pub const UNAVAILABLE_MAX_AGE_S: u32 = 30;
 
 /// Numbers of refusals whose reason has none, or others (device protocol, section 9). Those of messages stand in
 /// [`envelope::MessageFault`].
@@ -72,8 +74,27 @@ pub enum Action {
         /// What goes into the device's log, once in a session.
         warning: Option<Warning>,
     },
+    /// Answer it at once; what the server owes is counted, and nobody's log has it: the store that would keep
+    /// the entry is what is missing.
+    Unavailable(Response),
     /// Make a new device secret, have the store issue it, and answer by [`issued`].
     IssueSecret(SecretWanted),
+}
+
+/// What is known of the product of a session when a request comes.
+#[derive(Debug, Clone, Copy)]
+pub enum ProductState<'a> {
+    /// The store cannot read it.
+    Unreadable,
+    /// It is switched off or gone, or its thing model cannot be read; its sessions are being closed.
+    Off,
+    /// It is switched on, with the thing model that it has, if any.
+    On(Option<&'a ThingModel>),
+}
+
+/// The answer while the store cannot read or write: 5.03 with Max-Age.
+pub fn unavailable() -> Response {
+    Response::new(Code::SERVICE_UNAVAILABLE).max_age(UNAVAILABLE_MAX_AGE_S)
 }
 
 impl Action {
@@ -82,9 +103,16 @@ impl Action {
     }
 }
 
-/// Decides what to do with a request of an established session. `model` is the thing model of the session's product, if it has one;
-/// `now` is when the request arrived.
-pub fn handle(session: &Grant, request: &Request, model: Option<&ThingModel>, now: UnixMillis) -> Action {
+/// Decides what to do with a request of an established session, which arrived at `now`.
+pub fn handle(session: &Grant, request: &Request, product: ProductState<'_>, now: UnixMillis) -> Action {
+    let model = match product {
+        ProductState::Unreadable => return Action::Unavailable(unavailable()),
+        ProductState::Off => {
+            let detail = "the product was switched off while the device had a session";
+            return Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::ProductDisabled, detail));
+        }
+        ProductState::On(model) => model,
+    };
     let topic = topic::find(session, &request.path);
     if session.mode == SecureMode::ProductSecret {
         return handle_mode_3(session, request, topic, now);

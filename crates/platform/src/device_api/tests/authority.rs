@@ -172,7 +172,7 @@ fn a_key_with_a_slash_is_one_segment() {
     let session = Grant { device_key: "a/b c".into(), ..session(SecureMode::DeviceSecret) };
     let report = r#"{"params":{"measurepoints":{"a":1}}}"#;
     let request = Request::post("/topic/sys/MuGsF6W4/a%2Fb%20c/thing/measurepoint/post", 50, report);
-    stored(handle(&session, &request, None, NOW));
+    stored(handle(&session, &request, ProductState::On(None), NOW));
 }
 
 const PATHS: [&str; 6] =
@@ -194,6 +194,7 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
         }
         Action::Store { response, .. } => prop_assert_eq!(response.code, Code::CHANGED),
         Action::IssueSecret(_) => {}
+        Action::Unavailable(_) => prop_assert!(false, "the product can be read"),
     }
     Ok(())
 }
@@ -240,6 +241,21 @@ proptest! {
                 let points: serde_json::Value = serde_json::from_str(&message.points_json).expect("what is stored is JSON");
                 prop_assert!(points.is_object());
             }
+        }
+    }
+}
+
+#[test]
+fn the_state_of_the_product_goes_before_everything_else() {
+    for mode in [SecureMode::DeviceSecret, SecureMode::ProductSecret] {
+        for request in [Request::post(POST, 50, b"{"), Request::get(INFO), Request::get("/nowhere")] {
+            let off = handle(&session(mode), &request, ProductState::Off, NOW);
+            let expected = (Code::FORBIDDEN, Some(Reason::ProductDisabled), Some(723));
+            assert_eq!(outcome(off), expected, "{request:?}");
+            let unreadable = handle(&session(mode), &request, ProductState::Unreadable, NOW);
+            let Action::Unavailable(response) = unreadable else { panic!("it is 5.03: {unreadable:?}") };
+            assert_eq!(response.code, Code::SERVICE_UNAVAILABLE);
+            assert_eq!(response.options.find_uint(OptionNumber::MAX_AGE), Some(UNAVAILABLE_MAX_AGE_S));
         }
     }
 }

@@ -121,6 +121,7 @@ fn a_condition_is_never_ignored() {
         let is_done = match &action {
             Action::Respond(answer) => answer.refusal().is_none(),
             Action::Store { .. } | Action::IssueSecret(_) => true,
+            Action::Unavailable(_) => false,
         };
         assert!(is_done, "{action:?}");
     }
@@ -223,7 +224,8 @@ fn a_value_that_the_model_does_not_take_is_shown_with_its_byte() {
     ] {
         let body = format!(r#"{{"params":{{"measurepoints":{points}}}}}"#);
         let request = Request::post(POST, 50, body);
-        let (_, detail) = fault(handle(&session(SecureMode::DeviceSecret), &request, Some(&model), NOW));
+        let (_, detail) =
+            fault(handle(&session(SecureMode::DeviceSecret), &request, ProductState::On(Some(&model)), NOW));
         assert!(detail.contains(words), "{points}: {detail}");
     }
 }

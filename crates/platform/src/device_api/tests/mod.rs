@@ -31,7 +31,7 @@ fn session(mode: SecureMode) -> Grant {
 }
 
 fn ask(mode: SecureMode, request: &Request) -> Action {
-    handle(&session(mode), request, None, NOW)
+    handle(&session(mode), request, ProductState::On(None), NOW)
 }
 
 fn post(path: &str, body: &str) -> Action {
@@ -214,7 +214,8 @@ fn a_model_is_kept() {
         ThingModel::parse(r#"{"modelId":"m","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}]}"#)
             .expect("it is valid");
     let ask = |body: &str| {
-        handle(&session(SecureMode::DeviceSecret), &Request::post(POST, 50, body), Some(&model), NOW)
+        let product = ProductState::On(Some(&model));
+        handle(&session(SecureMode::DeviceSecret), &Request::post(POST, 50, body), product, NOW)
     };
     stored(ask(r#"{"params":{"measurepoints":{"temp":21.5}}}"#));
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":"hot"}}}"#));
