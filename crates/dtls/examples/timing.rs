@@ -15,9 +15,9 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use narrowgate_dtls::{ClientConfig, Discard, PskAnswer, limits, psk_from_secret};
+use narrowgate_dtls::{ClientConfig, Discard, PskAnswer, limits};
 use util::mutation::Dice;
-use util::{PROTECTIONS, Protection, ServerSide, TestRandom, World, client_config, server_config};
+use util::{PROTECTIONS, Protection, ServerSide, TestRandom, World, client_config, key_of, server_config};
 
 /// t from which on a difference is taken for real.
 const EVIDENCE: f64 = 4.5;
@@ -103,7 +103,7 @@ fn unknown_and_wrong(protection: Protection, samples: usize) -> [Vec<f64>; 2] {
         // Every device has its own identity and key, known or not.
         let mut answer = |&kind: &usize| {
             count += 1;
-            let key = psk_from_secret(format!("secret {count}").as_bytes());
+            let key = key_of(format!("secret {count}").as_bytes());
             if kind == 0 { PskAnswer::decoy() } else { PskAnswer::key(key) }
         };
         let answers: Vec<PskAnswer> = kinds.iter().map(&mut answer).collect();
@@ -111,7 +111,7 @@ fn unknown_and_wrong(protection: Protection, samples: usize) -> [Vec<f64>; 2] {
             device += 1;
             let wrong = ClientConfig {
                 identity: format!("MuGsF6W4,{device:08},2,3600").into_bytes(),
-                psk: psk_from_secret(b"another secret"),
+                psk: key_of(b"another secret"),
                 ..client_config(protection)
             };
             world.start_anew(wrong);

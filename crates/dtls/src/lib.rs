@@ -130,7 +130,7 @@ pub use message::client_hello::HelloId;
 pub use offered::{OfferedVersions, SuiteMismatch};
 pub use record::{DatagramKind, RECORD_HEADER_BYTES, RecordSeen, classify, records_seen, split_record};
 pub use refusal::{Missing, Refusal};
-pub use secret::{DecoySecret, Psk, psk_from_secret};
+pub use secret::{DecoySecret, Psk};
 pub use server::{HandshakeEvent, KeyExchangeFault, PskAnswer, RejectedKeyExchange, ServerHandshake};
 pub use session::{Opened, SavedSession, SavedSessionError, Session};
 

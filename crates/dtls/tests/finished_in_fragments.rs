@@ -4,8 +4,8 @@ mod util;
 
 use std::time::Duration;
 
-use narrowgate_dtls::{ClientConfig, ServerConfig, psk_from_secret};
-use util::{ClientSide, Protection, To, World, client_config, key, server_config};
+use narrowgate_dtls::{ClientConfig, ServerConfig};
+use util::{ClientSide, Protection, To, World, client_config, key, key_of, server_config};
 
 /// So short that a Finished protected by CBC needs several records.
 const DATAGRAM_BYTES_MAX: usize = 90;
@@ -99,14 +99,14 @@ fn a_lost_fragment_comes_with_the_next_attempt() {
 #[test]
 fn a_wrong_key_is_told_once_and_named_by_a_fragment() {
     for protection in CUT {
-        let wrong = ClientConfig { psk: psk_from_secret(b"another secret"), ..client(protection) };
+        let wrong = ClientConfig { psk: key_of(b"another secret"), ..client(protection) };
         let mut world = World::new(server_config(), wrong, 1);
         world.run(|_, _| false);
         assert!(matches!(world.client, ClientSide::Expired), "silence, no alert");
         let [failed] = &world.rejected[..] else {
             panic!("told {} times", world.rejected.len());
         };
-        assert!(failed.fits(&psk_from_secret(b"another secret")));
+        assert!(failed.fits(&key_of(b"another secret")));
         assert!(!failed.fits(&key()));
     }
 }

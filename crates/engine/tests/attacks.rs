@@ -10,8 +10,8 @@ use std::{
 };
 
 use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, PskAnswer, Random, ServerConfig,
-    psk_from_secret,
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Psk, PskAnswer, Random,
+    ServerConfig,
 };
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
@@ -23,7 +23,7 @@ use self::mutation::{Dice, mutate};
 #[path = "../../dtls/tests/util/mutation.rs"]
 mod mutation;
 
-const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
+const KEY: &[u8; 16] = b"the key of tests";
 const HONEST: &[u8] = b"MuGsF6W4,honest,2,3600";
 
 /// A repeatable random source (SplitMix64). For tests only.
@@ -69,8 +69,11 @@ impl Server {
             match event {
                 ShardEvent::PskWanted { handshake, identity, .. } => {
                     let known = identity.windows(6).any(|window| window == b"honest");
-                    let answer =
-                        if known { PskAnswer::key(psk_from_secret(SECRET)) } else { PskAnswer::decoy() };
+                    let answer = if known {
+                        PskAnswer::key(Psk::new(KEY).expect("16 bytes"))
+                    } else {
+                        PskAnswer::decoy()
+                    };
                     self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
                 }
                 ShardEvent::Connected { .. } => self.connected += 1,
@@ -84,8 +87,10 @@ impl Server {
     }
 
     fn client(&mut self, identity: &[u8], suite: CipherSuite) -> ClientHandshake {
-        let config =
-            ClientConfig { suites: vec![suite], ..ClientConfig::new(identity, psk_from_secret(SECRET)) };
+        let config = ClientConfig {
+            suites: vec![suite],
+            ..ClientConfig::new(identity, Psk::new(KEY).expect("16 bytes"))
+        };
         ClientHandshake::new(config, self.now, &mut self.rng)
     }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use narrowgate_dtls::{
-    ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, PskAnswer, Random, ServerConfig,
-    Session, psk_from_secret, split_record,
+    ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random, ServerConfig,
+    Session, split_record,
 };
 use narrowgate_engine::{
     event::{CloseCause, SessionId, ShardCommand, ShardEvent},
@@ -17,7 +17,7 @@ use narrowgate_engine::{
     shard::{Shard, ShardConfig},
 };
 
-const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
+const KEY: &[u8; 16] = b"the key of tests";
 
 /// Repeats itself; good enough for tests.
 struct Counter(u8);
@@ -52,7 +52,7 @@ impl Server {
         while let Some(event) = self.shard.poll_event() {
             match event {
                 ShardEvent::PskWanted { handshake, .. } => {
-                    let answer = PskAnswer::key(psk_from_secret(SECRET));
+                    let answer = PskAnswer::key(Psk::new(KEY).expect("16 bytes"));
                     self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
                 }
                 ShardEvent::Connected { session, .. } => self.connected.push(session),
@@ -73,7 +73,7 @@ impl Server {
     }
 
     fn client(&mut self) -> ClientHandshake {
-        let config = ClientConfig::new(b"MuGsF6W4,meter,2,3600", psk_from_secret(SECRET));
+        let config = ClientConfig::new(b"MuGsF6W4,meter,2,3600", Psk::new(KEY).expect("16 bytes"));
         ClientHandshake::new(config, self.now, &mut self.rng)
     }
 

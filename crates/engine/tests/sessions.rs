@@ -9,15 +9,15 @@ use std::{
 
 use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, PskAnswer, Random,
-    ServerConfig, Session, psk_from_secret, split_record,
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random,
+    ServerConfig, Session, split_record,
 };
 use narrowgate_engine::{
     event::{CloseCause, ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig, stats::Counter},
 };
 
-const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
+const KEY: &[u8; 16] = b"the key of tests";
 const PEER: &str = "192.0.2.7:5684";
 
 /// A repeatable random source (SplitMix64). For tests only.
@@ -84,7 +84,7 @@ impl World {
         while let Some(event) = self.shard.poll_event() {
             match event {
                 ShardEvent::PskWanted { handshake, .. } => {
-                    let answer = PskAnswer::key(psk_from_secret(SECRET));
+                    let answer = PskAnswer::key(Psk::new(KEY).expect("16 bytes"));
                     self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
                 }
                 ShardEvent::Connected { .. } => self.connected += 1,
@@ -144,7 +144,7 @@ impl World {
 }
 
 fn config() -> ClientConfig {
-    ClientConfig::new(b"MuGsF6W4,device,2,3600", psk_from_secret(SECRET))
+    ClientConfig::new(b"MuGsF6W4,device,2,3600", Psk::new(KEY).expect("16 bytes"))
 }
 
 fn both_suites() -> [ClientConfig; 2] {

@@ -9,14 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk, Random, psk_from_secret,
-};
+use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk, Random};
+use narrowgate_platform::rules::psk;
 use serde_json::Value;
 
 /// Handshakes of this server live so long; the test listens beyond it.
 const LIFETIME: &str = "5s";
 const LISTEN: Duration = Duration::from_millis(6_500);
+
+fn key_of(secret: &str) -> Psk {
+    Psk::new(&*psk::derive(secret.as_bytes())).expect("16 bytes are a key")
+}
 
 struct Server {
     child: Child,
@@ -142,16 +145,16 @@ fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
     server.json(&["device", "disable", &product_key, "disabled"]);
     server.json(&["product", "update", &off_key, "--disable"]);
 
-    let right = || psk_from_secret(secret.as_bytes());
-    let wrong = || psk_from_secret(b"not the secret");
+    let right = || key_of(secret);
+    let wrong = || key_of("not the secret");
     let pk = &product_key;
     let cases: Vec<(&str, String, Psk)> = vec![
         ("wrong_key", format!("{pk},good,2,3600"), wrong()),
         ("wrong_key", format!("{pk},good,3,3600"), right()),
-        ("wrong_key", format!("{pk},good,2,3600"), psk_from_secret(product_secret.as_bytes())),
+        ("wrong_key", format!("{pk},good,2,3600"), key_of(&product_secret)),
         ("product_unknown", "Nobodys1,good,2,3600".to_owned(), right()),
         ("device_unknown", format!("{pk},nobody,2,3600"), right()),
-        ("device_unknown", format!("{pk},nobody,3,3600"), psk_from_secret(product_secret.as_bytes())),
+        ("device_unknown", format!("{pk},nobody,3,3600"), key_of(&product_secret)),
         ("mode_unknown", format!("{pk},good,1,3600"), right()),
         ("mode_unknown", format!("{pk},good,02,3600"), right()),
         ("lifetime_out_of_range", format!("{pk},good,2,29"), right()),

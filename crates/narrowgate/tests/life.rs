@@ -11,7 +11,7 @@ use narrowgate_adapters::memory::MemoryStore;
 use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
     ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random, ServerConfig,
-    Session, psk_from_secret, split_record,
+    Session, split_record,
 };
 use narrowgate_engine::{
     event::{HandshakeId, SessionId, ShardCommand, ShardEvent},
@@ -28,6 +28,7 @@ use narrowgate_platform::{
         identity::{Identity, SecureMode},
         names,
         presence::{Tracker, Transition},
+        psk,
     },
     secret::Secret,
     service::{NewDeviceRequest, NewProduct, Operator},
@@ -127,7 +128,7 @@ impl Server {
         let answer = match decide(&identity, lookup.as_ref()) {
             Decision::Admit { secret, grant } => {
                 self.admitted.push((handshake, grant));
-                PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
+                PskAnswer::key(Psk::new(&*psk::psk(&secret)).expect("16 bytes are a key"))
             }
             Decision::Refuse { .. } => PskAnswer::decoy(),
         };
@@ -207,7 +208,7 @@ impl Device {
     fn connect(server: &mut Server, port: u16, identity: &str, secret: &str) -> Option<Self> {
         let peer = SocketAddr::from(([10, 0, 0, 1], port));
         let mut random = TestRandom(port as u8);
-        let psk: Psk = psk_from_secret(secret.as_bytes());
+        let psk = Psk::new(&*psk::derive(secret.as_bytes())).expect("16 bytes are a key");
         let mut handshake =
             ClientHandshake::new(ClientConfig::new(identity.as_bytes(), psk), server.now, &mut random);
         let mut datagram = Vec::new();

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_dtls::{DecoySecret, PskAnswer, ServerConfig, psk_from_secret};
+use narrowgate_dtls::{DecoySecret, PskAnswer, ServerConfig};
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
     shard::ShardConfig,
@@ -23,7 +23,7 @@ use narrowgate_engine_io::{
     handle::ShardHandle,
     socket,
 };
-use narrowgate_sim::{load::devices, world::platform::respond};
+use narrowgate_sim::{key::key_of, load::devices, world::platform::respond};
 
 /// Answers on the shard's own thread, through its command queue like any platform.
 struct Sink {
@@ -49,7 +49,7 @@ fn answer(event: ShardEvent) -> Option<ShardCommand> {
             let identity = String::from_utf8(identity).ok();
             let number = identity.and_then(|text| devices::device_number(text.split(',').nth(1)?));
             let answer = number.map_or_else(PskAnswer::decoy, |number| {
-                PskAnswer::key(psk_from_secret(devices::device_secret(number).as_bytes()))
+                PskAnswer::key(key_of(devices::device_secret(number).as_bytes()))
             });
             Some(ShardCommand::ProvidePsk { handshake, answer })
         }

@@ -8,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod device;
+pub mod key;
 pub mod load;
-
 pub mod net;
 pub mod random;
 pub mod story;

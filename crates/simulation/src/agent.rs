@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{CipherSuite, psk_from_secret};
+use narrowgate_dtls::CipherSuite;
 use narrowgate_sim::{
     device::{Asked, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, Report, SecureMode},
+    key::key_of,
     random::SeededRandom,
 };
 
@@ -82,7 +83,7 @@ impl Agent {
             nature;
         let identity =
             Identity { mode, lifetime_s, ..Identity::new(product_key.clone(), device_key(number)) };
-        let config = DeviceConfig::new(identity, psk_from_secret(secret.as_bytes())).suite(suite);
+        let config = DeviceConfig::new(identity, key_of(secret.as_bytes())).suite(suite);
         Self {
             number,
             address,
@@ -192,7 +193,7 @@ impl Agent {
 
     fn renew(&mut self, mode: SecureMode, secret: &str) {
         self.config.identity.mode = mode;
-        self.config.psk = psk_from_secret(secret.as_bytes());
+        self.config.psk = key_of(secret.as_bytes());
         self.device = Device::new(self.config.clone());
         self.connecting = false;
         self.waits = false;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use narrowgate_coap::{Code, Params, Response, format};
-use narrowgate_dtls::{CipherSuite, DecoySecret, Psk, PskAnswer, ServerConfig, psk_from_secret};
+use narrowgate_dtls::{CipherSuite, DecoySecret, Psk, PskAnswer, ServerConfig};
 use narrowgate_engine::{
     event::{HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket},
     shard::{
@@ -19,7 +19,7 @@ use narrowgate_engine::{
 };
 
 use crate::device::{Device, DeviceCommand, DeviceConfig};
-use crate::script::{Counting, Script, start};
+use crate::script::{Counting, Script, key_of, start};
 
 /// Longest script, in commands.
 const COMMANDS_MAX: usize = 96;
@@ -60,14 +60,14 @@ impl Fixed {
         shard.idle_timeout = IDLE_TIMEOUT;
         shard.sessions_max = 8;
         shard.requests_in_flight_max = 4;
-        let key = psk_from_secret(b"Z5YtZaQpK5IWocakV7zQ");
+        let key = key_of(b"Z5YtZaQpK5IWocakV7zQ");
         let coap = Arc::new(coap);
         let config = |device_key| DeviceConfig::new(device_key, key.clone(), Arc::clone(&coap));
         Self {
             shard,
             device: config("15bBZlRknc"),
             stranger: config("liveness00"),
-            wrong_key: psk_from_secret(b"another"),
+            wrong_key: key_of(b"another"),
             key,
         }
     }

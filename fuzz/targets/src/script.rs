@@ -5,7 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{Random, SavedSession, Session};
+use narrowgate_dtls::{Psk, Random, SavedSession, Session};
+use narrowgate_platform::rules::psk;
+
+/// The key that belongs to a secret.
+pub(crate) fn key_of(secret: &[u8]) -> Psk {
+    Psk::new(&*psk::derive(secret)).expect("16 bytes are within 1 to 64")
+}
 
 /// The decisions that are left.
 pub(crate) struct Script<'a>(&'a [u8]);

@@ -12,10 +12,10 @@ use std::{
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientHandshake, DecoySecret, FrontDoor, HandshakeEvent, Listener, PskAnswer,
-    ServerConfig, ServerHandshake, limits, psk_from_secret, split_record, test_support,
+    ServerConfig, ServerHandshake, limits, split_record, test_support,
 };
 
-use crate::script::{Counting, Protection, Script, start, step};
+use crate::script::{Counting, Protection, Script, key_of, start, step};
 
 /// Flight 4 once, by its timer and on demand; our Finished; an alert.
 const DATAGRAMS_MAX: usize = 1 + 5 + limits::DEMANDED_RESENDS_MAX as usize + 2;
@@ -60,7 +60,7 @@ impl Honest {
         let config = ClientConfig {
             suites: vec![suite],
             encrypt_then_mac: protection == Protection::CbcEncryptThenMac,
-            ..ClientConfig::new(b"MuGsF6W4,15bBZlRknc,2,3600", psk_from_secret(SECRET))
+            ..ClientConfig::new(b"MuGsF6W4,15bBZlRknc,2,3600", key_of(SECRET))
         };
         let mut client = ClientHandshake::new(config, start(), &mut Counting(3));
         let (mut up, mut down) = (Vec::new(), Vec::new());
@@ -145,8 +145,8 @@ impl Answer {
 
     fn psk(self) -> PskAnswer {
         match self {
-            Self::Right => PskAnswer::key(psk_from_secret(SECRET)),
-            Self::Wrong => PskAnswer::key(psk_from_secret(b"another")),
+            Self::Right => PskAnswer::key(key_of(SECRET)),
+            Self::Wrong => PskAnswer::key(key_of(b"another")),
             Self::Decoy => PskAnswer::decoy(),
         }
     }

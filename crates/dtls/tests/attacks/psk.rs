@@ -5,11 +5,9 @@ use std::time::Duration;
 use crate::util::hello::record;
 use crate::util::{
     ClientSide, IDENTITY, Kind, PROTECTIONS, Protection, SECRET, ServerSide, To, World, client_config, key,
-    kind, server_config,
+    key_of, kind, server_config,
 };
-use narrowgate_dtls::{
-    ClientConfig, Discard, KeyExchangeFault, Psk, PskError, RejectedKeyExchange, psk_from_secret,
-};
+use narrowgate_dtls::{ClientConfig, Discard, KeyExchangeFault, Psk, PskError, RejectedKeyExchange};
 
 /// Runs a handshake that must fail; gives the sizes of all datagrams that the server sent, and when.
 fn fails(client: ClientConfig, answer: Option<Psk>) -> (World, Vec<usize>) {
@@ -27,7 +25,7 @@ fn fails(client: ClientConfig, answer: Option<Psk>) -> (World, Vec<usize>) {
 #[test]
 fn attack_069_an_unknown_identity_and_a_wrong_key_look_alike() {
     for protection in PROTECTIONS {
-        let wrong = || ClientConfig { psk: psk_from_secret(b"another secret"), ..client_config(protection) };
+        let wrong = || ClientConfig { psk: key_of(b"another secret"), ..client_config(protection) };
         let (wrong_key, wrong_key_sizes) = fails(wrong(), Some(key()));
         let (unknown, unknown_sizes) = fails(wrong(), None);
         assert_eq!(wrong_key_sizes, unknown_sizes);
@@ -44,7 +42,7 @@ fn attack_069_an_unknown_identity_and_a_wrong_key_look_alike() {
 fn attack_070_an_unknown_identity_takes_the_same_steps_at_the_same_times() {
     for protection in PROTECTIONS {
         let mut worlds = [Some(key()), None].map(|answer| {
-            let wrong = ClientConfig { psk: psk_from_secret(b"another secret"), ..client_config(protection) };
+            let wrong = ClientConfig { psk: key_of(b"another secret"), ..client_config(protection) };
             let mut world = World::new(server_config(), wrong, 1);
             world.answer = answer;
             (world.now, world)
@@ -210,7 +208,7 @@ fn attack_080_the_published_key_opens_a_session() {
         let client =
             ClientConfig { psk: Psk::new(&published).expect("16 bytes"), ..client_config(protection) };
         let mut world = World::new(server_config(), client, 1);
-        world.answer = Some(psk_from_secret(b"abc"));
+        world.answer = Some(key_of(b"abc"));
         world.run(|_, _| false);
         assert!(world.is_connected());
         world.assert_data_flows();
@@ -220,7 +218,7 @@ fn attack_080_the_published_key_opens_a_session() {
 #[test]
 fn attack_082_a_secret_changed_during_the_handshake_or_later_is_the_one_that_counts() {
     for protection in PROTECTIONS {
-        let renewed = psk_from_secret(b"the next secret");
+        let renewed = key_of(b"the next secret");
         // During the handshake: what is there when the key is asked for decides.
         fails(client_config(protection), Some(renewed.clone()));
         // During a session: it lives, and its next handshake needs the new secret.
@@ -270,13 +268,13 @@ fn a_handshake_needs_no_repetition_while_the_key_is_looked_up() {
 #[test]
 fn a_wrong_key_is_named_by_trying_candidates() {
     for protection in PROTECTIONS {
-        let client = ClientConfig { psk: psk_from_secret(b"c3PW03srd6c"), ..client_config(protection) };
+        let client = ClientConfig { psk: key_of(b"c3PW03srd6c"), ..client_config(protection) };
         let (world, _) = fails(client, Some(key()));
         let [failed] = &world.rejected[..] else {
             panic!("told {} times", world.rejected.len());
         };
-        assert!(failed.fits(&psk_from_secret(b"c3PW03srd6c")));
-        assert!(!failed.fits(&psk_from_secret(SECRET)));
+        assert!(failed.fits(&key_of(b"c3PW03srd6c")));
+        assert!(!failed.fits(&key_of(SECRET)));
         assert!(!failed.fits(&Psk::new(SECRET).expect("20 bytes")));
     }
 }

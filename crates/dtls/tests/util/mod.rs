@@ -17,6 +17,7 @@ use narrowgate_dtls::{
     FailedFinished, FrontDoor, HandshakeEvent, Listener, Opened, Psk, PskAnswer, Random, Refusal,
     RejectedKeyExchange, ServerConfig, ServerHandshake, Session, split_record,
 };
+use sha2::{Digest, Sha256};
 
 /// Time that a datagram needs.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -45,7 +46,12 @@ pub(crate) const IDENTITY: &[u8] = b"MuGsF6W4,15bBZlRknc,2,3600";
 pub(crate) const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
 
 pub(crate) fn key() -> Psk {
-    narrowgate_dtls::psk_from_secret(SECRET)
+    key_of(SECRET)
+}
+
+/// The key of a secret, as the product makes it: bytes 9 to 24 of its hash.
+pub(crate) fn key_of(secret: &[u8]) -> Psk {
+    Psk::new(&Sha256::digest(secret)[8..24]).expect("16 bytes are within 1 to 64")
 }
 
 pub(crate) fn peer() -> SocketAddr {

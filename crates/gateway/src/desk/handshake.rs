@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use narrowgate_dtls::{FailedFinished, PskAnswer, psk_from_secret};
+use narrowgate_dtls::{FailedFinished, Psk, PskAnswer};
 use narrowgate_engine::event::{HandshakeId, ShardCommand};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
@@ -11,6 +11,7 @@ use narrowgate_platform::{
     rules::{
         admission::{Decision, Grant, decide},
         identity::{Identity, IdentityFault},
+        psk::psk,
         refusal::Refusal,
     },
 };
@@ -87,7 +88,7 @@ impl Desk {
                     if let Ok(identity) = asked.identity {
                         *state = Asked::Admitted(Box::new((identity, grant)));
                     }
-                    PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
+                    PskAnswer::key(Psk::new(&*psk(&secret)).expect("16 bytes are within 1 to 64"))
                 }
                 Decision::Refuse { refusal, device } => {
                     refuse(state, shared, now, asked, (refusal, device));

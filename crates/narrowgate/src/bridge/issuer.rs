@@ -15,9 +15,7 @@ use narrowgate_platform::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    AFTER_ACTIVATION, Shards, directory::Directory, ingest::BatchNumbers, requests::Requests,
-};
+use super::{AFTER_ACTIVATION, Shards, directory::Directory, ingest::BatchNumbers, requests::Requests};
 use crate::feed::{Feed, FeedEvent};
 
 /// One wish for a secret.

@@ -17,7 +17,7 @@ use std::{
 };
 
 use narrowgate_coap::{Request, Response};
-use narrowgate_dtls::{self as dtls, CipherSuite, FailedFinished, PskAnswer, psk_from_secret};
+use narrowgate_dtls::{self as dtls, CipherSuite, FailedFinished, Psk, PskAnswer};
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
@@ -28,6 +28,7 @@ use narrowgate_platform::{
         admission::{Decision, Grant, decide},
         identity::{Identity, IdentityFault, SecureMode},
         names,
+        psk::psk,
         refusal::Refusal,
     },
 };
@@ -267,7 +268,7 @@ impl ShardTask {
                     if let Ok(identity) = identity {
                         *asked = Asked::Admitted(Box::new((identity, grant)));
                     }
-                    PskAnswer::key(psk_from_secret(secret.expose().as_bytes()))
+                    PskAnswer::key(Psk::new(&*psk(&secret)).expect("16 bytes are within 1 to 64"))
                 }
                 Decision::Refuse { refusal, device } => {
                     let (name, is_well_formed) = match identity {

@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use narrowgate_dtls::psk_from_secret;
+use narrowgate_platform::rules::psk;
 
 use crate::{
     client::{ALERT, APPLICATION_DATA, Client, Protection},
@@ -24,7 +24,7 @@ fn activation_path(device_key: &str) -> String {
 fn activating(server: &Server, device: &Device, protection: Protection) -> Client {
     let mut client = Client::new(server.address, device.clone(), protection);
     client.identity = format!("{PRODUCT_KEY},{},3,60", device.key).into_bytes();
-    client.psk = psk_from_secret(PRODUCT_SECRET.as_bytes()).as_bytes().to_vec();
+    client.psk = psk::derive(PRODUCT_SECRET.as_bytes()).to_vec();
     client
 }
 
@@ -268,8 +268,8 @@ fn attack_164_a_recorded_activation() {
         client.connect();
         assert!(!client.is_extended());
         client.exchange(&coap::get(1, &activation_path(&device.key)));
-        let product_key = psk_from_secret(PRODUCT_SECRET.as_bytes());
-        let read = decrypt(&tap.recorded(), protection, product_key.as_bytes());
+        let product_key = psk::derive(PRODUCT_SECRET.as_bytes());
+        let read = decrypt(&tap.recorded(), protection, &*product_key);
         let body = read.iter().find_map(|message| message.split(|&byte| byte == 0xff).nth(1)).unwrap();
         let info: serde_json::Value = serde_json::from_slice(body).unwrap();
         let secret = info["params"]["deviceSecret"].as_str().unwrap().to_owned();
@@ -278,12 +278,12 @@ fn attack_164_a_recorded_activation() {
         let mut owner = Client::new(tap.address, Device { secret: secret.clone(), ..device }, protection);
         owner.connect();
         owner.assert_reports();
-        let device_key = psk_from_secret(secret.as_bytes());
-        assert!(!decrypt(&tap.recorded(), protection, device_key.as_bytes()).is_empty());
+        let device_key = psk::derive(secret.as_bytes());
+        assert!(!decrypt(&tap.recorded(), protection, &*device_key).is_empty());
         // The product's secret does not open what a device does with its own, nor another's.
-        assert!(decrypt(&tap.recorded(), protection, product_key.as_bytes()).is_empty());
-        let another = psk_from_secret(server.device().secret.as_bytes());
-        assert!(decrypt(&tap.recorded(), protection, another.as_bytes()).is_empty());
+        assert!(decrypt(&tap.recorded(), protection, &*product_key).is_empty());
+        let another = psk::derive(server.device().secret.as_bytes());
+        assert!(decrypt(&tap.recorded(), protection, &*another).is_empty());
     }
     server.assert_alive();
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::psk_from_secret;
+use narrowgate_platform::rules::psk;
 
 pub(crate) use crate::crypto::{Protection, record};
 use crate::{
@@ -153,7 +153,7 @@ impl Client {
             socket,
             server,
             identity: device.identity().into_bytes(),
-            psk: psk_from_secret(device.secret.as_bytes()).as_bytes().to_vec(),
+            psk: psk::derive(device.secret.as_bytes()).to_vec(),
             device,
             protection,
             hello,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use narrowgate_dtls::psk_from_secret;
+use narrowgate_platform::rules::psk;
 
 use crate::{
     client::{Client, HANDSHAKE, Protection},
@@ -30,7 +30,7 @@ fn attack_069_unknown_identity_and_wrong_key_look_alike() {
         let mut unknown = server.client(protection);
         unknown.identity = format!("{PRODUCT_KEY},nobody,2,3600").into_bytes();
         let mut wrong = server.client(protection);
-        wrong.psk = psk_from_secret(b"not the secret").as_bytes().to_vec();
+        wrong.psk = psk::derive(b"not the secret").to_vec();
         for mut client in [unknown, wrong] {
             assert_unknown(&server, &mut client);
             clients.push(client);

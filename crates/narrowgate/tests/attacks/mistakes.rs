@@ -1,6 +1,6 @@
 //! A wrong key and a wrong name are looked into: the log says what the device did.
 
-use narrowgate_dtls::psk_from_secret;
+use narrowgate_platform::rules::psk;
 
 use crate::{
     client::{Client, Protection},
@@ -16,7 +16,7 @@ fn fail(client: &mut Client) {
 }
 
 fn key_of(secret: &str) -> Vec<u8> {
-    psk_from_secret(secret.as_bytes()).as_bytes().to_vec()
+    psk::derive(secret.as_bytes()).to_vec()
 }
 
 /// A client whose device was registered with this secret.

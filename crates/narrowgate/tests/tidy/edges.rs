@@ -19,7 +19,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("narrowgate-adapters", &["narrowgate-platform", "narrowgate-api"]),
     ("narrowgate-http", &["narrowgate-platform", "narrowgate-api"]),
     // `engine-io` for an example alone: a server of the engine without the platform.
-    ("narrowgate-sim", &["narrowgate-dtls", "narrowgate-coap", "narrowgate-engine", "narrowgate-engine-io"]),
+    (
+        "narrowgate-sim",
+        &[
+            "narrowgate-dtls",
+            "narrowgate-coap",
+            "narrowgate-engine",
+            "narrowgate-engine-io",
+            "narrowgate-platform",
+        ],
+    ),
     // Runs the real bridge in virtual time. Its own crate, so that no shipped binary is built with a clock that a test moves.
     (
         "narrowgate-simulation",

@@ -10,7 +10,12 @@ pub const PSK_BYTES: usize = 16;
 
 /// The key that belongs to a secret.
 pub fn psk(secret: &Secret) -> Zeroizing<[u8; PSK_BYTES]> {
-    middle(&hash(secret.expose().as_bytes()))
+    derive(secret.expose().as_bytes())
+}
+
+/// The key that belongs to a secret of these bytes: for devices, which know their secret as bytes.
+pub fn derive(secret: &[u8]) -> Zeroizing<[u8; PSK_BYTES]> {
+    middle(&hash(secret))
 }
 
 /// SHA-256 of some bytes, wiped when dropped.
@@ -28,6 +33,24 @@ pub(super) fn middle(hash: &[u8; 32]) -> Zeroizing<[u8; PSK_BYTES]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Lines of `secret sha256 psk`, from the device protocol.
+    const VECTORS: &str = include_str!("../../../../vectors/psk.txt");
+
+    #[test]
+    fn attack_080_keys_are_bytes_9_to_24_of_the_hash() {
+        let mut count = 0;
+        for line in VECTORS.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let mut words = line.split_whitespace();
+            let (Some(secret), Some(digest), Some(psk)) = (words.next(), words.next(), words.next()) else {
+                panic!("a vector has three words: {line}");
+            };
+            assert_eq!(hex::encode(*hash(secret.as_bytes())), digest);
+            assert_eq!(hex::encode(*derive(secret.as_bytes())), psk);
+            count += 1;
+        }
+        assert_eq!(count, 5);
+    }
 
     #[test]
     fn attack_080_keys_are_the_published_vectors() {

@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use narrowgate_coap::{Code, Request, Response, format};
-use narrowgate_dtls::psk_from_secret;
 use serde::Deserialize;
 use zeroize::ZeroizeOnDrop;
 
 use super::config::Identity;
+use crate::key::key_of;
 
 /// Values of measuring points, and the number under which they are acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl IssuedSecret {
 impl PartialEq for IssuedSecret {
     /// Compares the derived keys, which takes the same time for all.
     fn eq(&self, other: &Self) -> bool {
-        psk_from_secret(self.as_bytes()) == psk_from_secret(other.as_bytes())
+        key_of(self.as_bytes()) == key_of(other.as_bytes())
     }
 }
 

@@ -4,10 +4,13 @@
 
 use std::io::{self, Write};
 
-use narrowgate_dtls::{CipherSuite, psk_from_secret};
+use narrowgate_dtls::CipherSuite;
 use sha2::{Digest, Sha256};
 
-use crate::device::{DeviceConfig, Identity};
+use crate::{
+    device::{DeviceConfig, Identity},
+    key::key_of,
+};
 
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const SECRET_CHARACTERS: usize = 20;
@@ -32,7 +35,7 @@ pub fn device_number(device_key: &str) -> Option<u32> {
 
 /// The device with this number.
 pub fn device_config(product_key: &str, number: u32, suite: CipherSuite) -> DeviceConfig {
-    let psk = psk_from_secret(device_secret(number).as_bytes());
+    let psk = key_of(device_secret(number).as_bytes());
     DeviceConfig::new(Identity::new(product_key, device_key(number)), psk).suite(suite)
 }
 

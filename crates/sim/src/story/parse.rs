@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use narrowgate_coap::Params;
-use narrowgate_dtls::{CipherSuite, DecoySecret, ServerConfig, psk_from_secret};
+use narrowgate_dtls::{CipherSuite, DecoySecret, ServerConfig};
 use narrowgate_engine::shard::ShardConfig;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     device::SecureMode,
+    key::key_of,
     net::Conditions,
     world::{device_config, shard_config},
 };
@@ -134,8 +135,8 @@ fn device(name: &str, settings: &[&str], names: &[String]) -> Understood<DeviceS
             _ => return Err(format!("a device has no setting `{setting}`")),
         }
     }
-    config.psk = psk_from_secret(secret.as_bytes());
-    let known = is_known.then(|| psk_from_secret(known_secret.unwrap_or(secret).as_bytes()));
+    config.psk = key_of(secret.as_bytes());
+    let known = is_known.then(|| key_of(known_secret.unwrap_or(secret).as_bytes()));
     Ok(DeviceSetup { name: name.to_owned(), count, config, known, at })
 }
 
@@ -222,9 +223,7 @@ fn order(words: &[&str], names: &[String]) -> Understood<Order> {
         ["looks", "up", "nothing"] => Order::LookUpAfter(None),
         ["looks", "up", "after", time] => Order::LookUpAfter(Some(duration(time)?)),
         ["learns", who, key] => match pair(key)? {
-            ("psk", secret) => {
-                Order::Learn { who: known(who, names)?, psk: psk_from_secret(secret.as_bytes()) }
-            }
+            ("psk", secret) => Order::Learn { who: known(who, names)?, psk: key_of(secret.as_bytes()) },
             (key, _) => return Err(format!("the gateway learns a psk, not a `{key}`")),
         },
         ["forgets", who] => Order::Forget(known(who, names)?),

@@ -12,11 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{DecoySecret, Psk, Random, ServerConfig, psk_from_secret};
+use narrowgate_dtls::{DecoySecret, Psk, Random, ServerConfig};
 use narrowgate_engine::shard::{Shard, ShardConfig, stats::Gauges};
 
 use crate::{
     device::{CommandError, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity},
+    key::key_of,
     net::{Conditions, Network, Packet},
     random::SeededRandom,
 };
@@ -259,5 +260,5 @@ impl World {
 
 /// A device of the product that all worlds have.
 pub fn device_config(device_key: &str, secret: &[u8]) -> DeviceConfig {
-    DeviceConfig::new(Identity::new("MuGsF6W4", device_key), psk_from_secret(secret))
+    DeviceConfig::new(Identity::new("MuGsF6W4", device_key), key_of(secret))
 }

@@ -3,10 +3,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use narrowgate_coap::{Code, Request};
-use narrowgate_dtls::{CipherSuite, psk_from_secret};
+use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::{event::CloseCause, shard::stats::Gauges};
 use narrowgate_sim::{
     device::{DeviceCommand, DeviceEvent, Identity, SecureMode},
+    key::key_of,
     net::Conditions,
     world::{World, device_config, platform::ISSUED_SECRET},
 };
@@ -63,7 +64,7 @@ fn a_device_without_a_secret_asks_for_it_and_comes_back_with_it() {
     assert_eq!(secret.as_bytes(), ISSUED_SECRET.as_bytes());
     world.command(asking, DeviceCommand::PowerOff).expect("a device can always be switched off");
 
-    world.learn(&Identity::new("MuGsF6W4", "meter"), psk_from_secret(ISSUED_SECRET.as_bytes()));
+    world.learn(&Identity::new("MuGsF6W4", "meter"), key_of(ISSUED_SECRET.as_bytes()));
     let activated = world.add(address, device_config("meter", secret.as_bytes()));
     connect(&mut world, activated);
     world.command(activated, report(1)).expect("it is connected");

@@ -11,12 +11,13 @@
 
 use std::time::Instant;
 
-use narrowgate_dtls::{CipherSuite, psk_from_secret};
+use narrowgate_dtls::CipherSuite;
 use sha2::{Digest, Sha256};
 
 use super::{PATIENCE, PAUSE, Summary, impatient, log::Log};
 use crate::{
     device::{ConnectFailure, DeviceCommand, DeviceConfig, DeviceEvent, Identity, IssuedSecret, SecureMode},
+    key::key_of,
     load::{LoadError, crowd::Crowd, devices},
 };
 
@@ -74,8 +75,8 @@ impl Slot {
     fn begin(&mut self, now: Instant, more: bool, activation: &Activation) -> DeviceConfig {
         let mode = if self.has_its_secret(more) { SecureMode::Device } else { SecureMode::Product };
         let key = match (mode, &self.secret) {
-            (SecureMode::Device, Some(secret)) => psk_from_secret(secret.as_bytes()),
-            _ => psk_from_secret(activation.product_secret.as_bytes()),
+            (SecureMode::Device, Some(secret)) => key_of(secret.as_bytes()),
+            _ => key_of(activation.product_secret.as_bytes()),
         };
         self.state = match mode {
             SecureMode::Device => State::LogsIn(now),

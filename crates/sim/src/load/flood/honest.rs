@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{ClientConfig, ClientEvent, ClientHandshake, Session, psk_from_secret};
+use narrowgate_dtls::{ClientConfig, ClientEvent, ClientHandshake, Session};
 
 use crate::{
+    key::key_of,
     load::{
         DEVICES_MAX, LoadConfig, devices,
         wire::{Wait, Wire},
@@ -43,7 +44,7 @@ impl Honest {
     pub(super) fn connect(&mut self) -> io::Result<Option<Duration>> {
         let LoadConfig { product_key, first_device, suite, .. } = &self.config;
         let identity = format!("{product_key},{},2,3600", devices::device_key(*first_device));
-        let psk = psk_from_secret(devices::device_secret(*first_device).as_bytes());
+        let psk = key_of(devices::device_secret(*first_device).as_bytes());
         let client = ClientConfig { suites: vec![*suite], ..ClientConfig::new(identity.as_bytes(), psk) };
         while self.wire.receive(Wait::No)?.is_some() {}
         let begun = Instant::now();

@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Opened, Session, psk_from_secret, split_record,
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Opened, Session, split_record,
 };
 
 use super::mutation::Dice;
 use crate::{
+    key::key_of,
     load::{LoadConfig, devices},
     random::SeededRandom,
 };
@@ -47,7 +48,7 @@ impl Peer {
     ) -> Self {
         let registered = config.first_device.saturating_add(number - 1);
         let (product_key, device_key) = (&config.product_key, devices::device_key(registered));
-        let psk = psk_from_secret(devices::device_secret(registered).as_bytes());
+        let psk = key_of(devices::device_secret(registered).as_bytes());
         let identity = format!("{product_key},{device_key},2,3600");
         let client = ClientConfig {
             suites: vec![suite],
