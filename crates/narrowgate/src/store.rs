@@ -2,11 +2,11 @@
 
 use std::{io::ErrorKind, sync::Arc};
 
-use narrowgate_adapters::{
+use narrowgate_adapters::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use narrowgate_platform::{
     memory::MemoryStore,
-    sqlite::{OpenError, SqliteOptions, SqliteStore},
+    ports::{Clock as _, Entropy as _, Stores},
 };
-use narrowgate_platform::ports::{Clock as _, Entropy as _, Stores};
 
 use crate::{
     config::{Config, Origin, StoreKind},

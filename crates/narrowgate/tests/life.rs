@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_adapters::memory::MemoryStore;
 use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
     ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random, ServerConfig,
@@ -17,6 +16,7 @@ use narrowgate_engine::{
     event::{HandshakeId, SessionId, ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig},
 };
+use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
     ids::UnixMillis,

@@ -8,6 +8,7 @@
 
 pub mod device_api;
 pub mod ids;
+pub mod memory;
 pub mod model;
 pub mod paging;
 pub mod ports;

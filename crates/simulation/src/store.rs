@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_adapters::memory::MemoryStore;
+use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{

@@ -231,7 +231,7 @@ async fn run(presence: Arc<Presence>) {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_adapters::memory::MemoryStore;
+    use narrowgate_platform::memory::MemoryStore;
     use narrowgate_platform::{
         ports::Registry as _,
         secret::Secret,

@@ -26,7 +26,6 @@ const MODULES: &[&str] = &[
     "narrowgate::serve",
     "narrowgate::serve::notify",
     "narrowgate::serve::signals",
-    "narrowgate_adapters::memory::state",
     "narrowgate_adapters::sqlite::day_file",
     "narrowgate_adapters::sqlite::migration",
     "narrowgate_adapters::sqlite::open",

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use narrowgate_adapters::memory::MemoryStore;
+use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{ids::UnixMillis, service::Operator};
 use serde_json::{Value, value::RawValue};
 use tokio::{sync::watch, task::JoinHandle};

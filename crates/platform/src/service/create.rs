@@ -47,24 +47,22 @@ mod tests {
 
     use super::*;
     use crate::{
+        memory::MemoryStore,
         model::{credential::CredentialLookup, device::NewDevice},
         ports::{Clock, Entropy},
         secret::Secret,
-        service::{
-            ImportRow, NewDeviceRequest, NewProduct,
-            fake::{FakeStore, NOW},
-        },
+        service::{ImportRow, NewDeviceRequest, NewProduct, fixtures::NOW},
         testing::{ManualClock, SeededEntropy, block_on},
     };
 
     /// An operator whose asset ids are those of an earlier one: the same random bytes come again.
-    fn again(store: &Arc<FakeStore>) -> Operator {
+    fn again(store: &Arc<MemoryStore>) -> Operator {
         Operator::new(store.clone(), Arc::new(ManualClock::new(NOW)), Arc::new(SeededEntropy::new(1)))
     }
 
     #[test]
     fn an_asset_id_that_is_taken_is_drawn_again() {
-        let store = Arc::new(FakeStore::default());
+        let store = Arc::new(MemoryStore::default());
         let operator = again(&store);
         let product = NewProduct {
             product_key: Some("pk".into()),
@@ -112,7 +110,7 @@ mod tests {
                 out.fill(0);
             }
         }
-        let store = Arc::new(FakeStore::default());
+        let store = Arc::new(MemoryStore::default());
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
         let operator = Operator::new(store, clock, Arc::new(Zeros));
         let product =

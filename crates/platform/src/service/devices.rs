@@ -278,7 +278,7 @@ mod tests {
     use super::*;
     use crate::{
         model::log::LogEvent,
-        service::{Paging, fake::operator_with_product},
+        service::{Paging, fixtures::operator_with_product},
         testing::block_on,
     };
 

@@ -178,7 +178,7 @@ mod tests {
         ports::{Batch, Journal as _, Write},
         service::{
             NewDeviceRequest,
-            fake::{NOW, operator_with_product, operator_with_product_and_store},
+            fixtures::{NOW, operator_with_product, operator_with_product_and_store},
         },
         testing::block_on,
     };
@@ -211,7 +211,7 @@ mod tests {
             refused(None, Some("pk,other,9,60"), Reason::ModeUnknown),
             refused(None, Some("nonsense"), Reason::IdentityMalformed),
         ];
-        block_on(store.append(Batch::new(0, writes))).expect("it works");
+        block_on(store.memory.append(Batch::new(0, writes))).expect("it works");
         let refusals = block_on(operator.refusals(&Paging::first(10))).expect("it works").items;
         let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
         assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);

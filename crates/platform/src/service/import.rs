@@ -217,7 +217,7 @@ fn created(row: &ImportRow, report: &mut ImportReport) {
 mod tests {
     use super::*;
     use crate::{
-        service::{DeviceList, NewDeviceRequest, NewProduct, fake::operator_with_product},
+        service::{DeviceList, NewDeviceRequest, NewProduct, fixtures::operator_with_product},
         testing::block_on,
     };
 

@@ -7,9 +7,9 @@ mod create;
 mod cursor;
 mod devices;
 mod error;
-#[cfg(test)]
-mod fake;
 mod find;
+#[cfg(test)]
+mod fixtures;
 pub mod fleet;
 mod history;
 mod import;
@@ -133,7 +133,7 @@ mod tests {
     fn every_verb_can_run_on_any_thread() {
         fn is_send<T: Send>(_: &T) {}
 
-        let operator = fake::operator();
+        let operator = fixtures::operator();
         is_send(&operator.create_product(NewProduct::default()));
         is_send(&operator.update_product("pk", ProductPatch::default()));
         is_send(&operator.create_device(NewDeviceRequest::default()));

@@ -184,7 +184,7 @@ fn check_model(model_json: Option<&str>) -> Result<(), ServiceError> {
 mod tests {
     use super::*;
     use crate::{
-        service::fake::{NOW, operator},
+        service::fixtures::{NOW, operator},
         testing::block_on,
     };
 
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn switching_dynamic_activation_on_again_drops_an_end_that_has_passed() {
-        let (operator, clock) = crate::service::fake::operator_and_clock();
+        let (operator, clock) = crate::service::fixtures::operator_and_clock();
         let ends_at = Some(UnixMillis(NOW.0 + 1000));
         create(
             &operator,

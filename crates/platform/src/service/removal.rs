@@ -72,7 +72,7 @@ mod tests {
     use crate::{
         service::{
             DeviceList, NewDeviceRequest,
-            fake::{operator_with_product, operator_with_product_and_store},
+            fixtures::{operator_with_product, operator_with_product_and_store},
         },
         testing::block_on,
     };

@@ -1,6 +1,6 @@
 //! Whoever has stolen a product's secret tries all device keys that there may be.
 
-use narrowgate_adapters::memory::MemoryStore;
+use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
     model::{log::Reason, product::DynamicActivation},
     ports::{Issued, RegistryChanges as _},

@@ -1,4 +1,5 @@
-//! A store in the process's memory: for tests, for benchmarks, and for `store.kind = "memory"`.
+//! A store in the process's memory: the reference that every other store is compared with, and a store for tests, for
+//! benchmarks, and for `store.kind = "memory"`. [`Model`] is what it holds; [`MemoryStore`] makes ports of it.
 //!
 //! Everything is lost at the end of the process. Per device it keeps the newest [`MESSAGES_PER_DEVICE_MAX`]
 //! reports and the port's default numbers of log entries and presence changes; of refusals the newest of all
@@ -6,13 +7,15 @@
 //!
 //! One lock, held for a batch; every step on the data path is O(1) in the number of devices.
 
+mod changes;
 mod device_log;
+mod find;
+mod model;
 mod pages;
-mod state;
 
 use std::sync::{Mutex, PoisonError};
 
-use narrowgate_platform::{
+use crate::{
     ids::{DeviceId, DeviceName},
     model::{
         credential::CredentialLookup,
@@ -28,19 +31,18 @@ use narrowgate_platform::{
     secret::Secret,
 };
 
-pub use self::state::MESSAGES_PER_DEVICE_MAX;
-use self::state::State;
+pub use self::model::{MESSAGES_PER_DEVICE_MAX, Model};
 
 /// The store. `Default` is an empty one.
 #[derive(Debug)]
 pub struct MemoryStore {
     /// `None` once closed.
-    state: Mutex<Option<State>>,
+    model: Mutex<Option<Model>>,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { state: Mutex::new(Some(State::default())) }
+        Self { model: Mutex::new(Some(Model::default())) }
     }
 }
 
@@ -48,12 +50,12 @@ impl MemoryStore {
     /// Runs `job` under the lock and gives its result as a future that is ready.
     fn with<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut State) -> Result<T, StoreError>,
+        job: impl FnOnce(&mut Model) -> Result<T, StoreError>,
     ) -> PortFuture<'static, Result<T, StoreError>> {
         // A panic under the lock cannot leave a state worse than a batch cut short; reads stay possible.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = match state.as_mut() {
-            Some(state) => job(state),
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = match model.as_mut() {
+            Some(model) => job(model),
             None => Err(StoreError::Unavailable("the store is closed".to_owned())),
         };
         Box::pin(std::future::ready(result))
@@ -62,15 +64,15 @@ impl MemoryStore {
 
 impl Journal for MemoryStore {
     fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
-        self.with(|state| Ok(state.append(batch)))
+        self.with(|model| Ok(model.append(batch)))
     }
 
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
-        self.with(|state| Ok(state.recover()))
+        self.with(|model| Ok(model.recover()))
     }
 
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
-        let closed = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let closed = self.model.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result =
             closed.map(drop).ok_or_else(|| StoreError::Unavailable("the store is closed".to_owned()));
         Box::pin(std::future::ready(result))
@@ -83,52 +85,52 @@ impl Registry for MemoryStore {
         product_key: &'a str,
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
-        self.with(|state| Ok(state.credentials(product_key, device_key)))
+        self.with(|model| Ok(model.credentials(product_key, device_key)))
     }
 
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
-        self.with(|state| Ok(state.former_secrets(device)))
+        self.with(|model| Ok(model.former_secrets(device)))
     }
 
     fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
-        self.with(|state| Ok(state.similar_names(name)))
+        self.with(|model| Ok(model.similar_names(name)))
     }
 
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
-        self.with(|state| Ok(state.product(product_key)))
+        self.with(|model| Ok(model.product(product_key)))
     }
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
-        self.with(|state| Ok(state.products().into_iter().map(Ok).collect()))
+        self.with(|model| Ok(model.products().into_iter().map(Ok).collect()))
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
-        self.with(|state| Ok(state.device(name)))
+        self.with(|model| Ok(model.device(name)))
     }
 
     fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
-        self.with(|state| Ok(state.device_by_id(device)))
+        self.with(|model| Ok(model.device_by_id(device)))
     }
 
     fn devices(
         &self,
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
-        self.with(|state| Ok(state.devices(&query).into_iter().map(Ok).collect()))
+        self.with(|model| Ok(model.devices(&query).into_iter().map(Ok).collect()))
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
-        self.with(|state| Ok(state.overview(query)))
+        self.with(|model| Ok(model.overview(query)))
     }
 
     fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {
-        self.with(|state| state.change(change))
+        self.with(|model| model.change(change))
     }
 }
 
 impl History for MemoryStore {
     fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
-        self.with(|state| Ok(state.read(query)))
+        self.with(|model| Ok(model.read(query)))
     }
 }
 
@@ -136,7 +138,7 @@ impl History for MemoryStore {
 mod conformance {
     use std::sync::Arc;
 
-    use narrowgate_platform::{ports::Store, store_conformance};
+    use crate::{ports::Store, store_conformance};
 
     use super::MemoryStore;
 

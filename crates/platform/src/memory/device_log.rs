@@ -5,13 +5,13 @@
 
 use std::{cmp::Reverse, collections::VecDeque};
 
-use narrowgate_platform::{
+use crate::{
     model::log::{LogEntry, LogEvent},
     paging::{Collector, Page, Part, Place},
     ports::{DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX},
 };
 
-use super::state::push_bounded;
+use super::model::push_bounded;
 
 /// Entries of both kinds, each with its number in the whole log.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
-//! Long lists of a [`super::state::State`] part by part, and counts over all of it.
+//! Long lists of a [`super::model::Model`] part by part, and counts over all of it.
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use narrowgate_platform::{
+use crate::{
     ids::{DeviceId, UnixMillis},
     model::{
         device::DeviceState,
@@ -15,13 +15,14 @@ use narrowgate_platform::{
     rules::latest::for_each_point,
 };
 
-use super::state::{Report, State};
+use super::model::{Model, Report};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
-impl State {
-    pub(super) fn read(&self, query: Query) -> HistoryPage {
+impl Model {
+    /// Reads a page, as [`crate::ports::History::read`] does.
+    pub fn read(&self, query: Query) -> HistoryPage {
         match query {
             Query::PointsLatest { device } => {
                 let items = self.row(device).map_or_else(Vec::new, |row| row.latest.values());
@@ -96,7 +97,8 @@ impl State {
         page.finish()
     }
 
-    pub(super) fn overview(&self, query: OverviewQuery) -> Overview {
+    /// See [`crate::ports::Registry::overview`].
+    pub fn overview(&self, query: OverviewQuery) -> Overview {
         let mut counts: HashMap<usize, DeviceCounts> = HashMap::new();
         for row in self.rows() {
             let counts = counts.entry(row.product).or_default();
@@ -113,11 +115,13 @@ impl State {
             devices: counts.get(&index).copied().unwrap_or_default(),
         });
         let since = |ms| move |time: UnixMillis| time.0 > query.now.0 - ms && time <= query.now;
-        let mut refusals: HashMap<Option<Reason>, u64> = HashMap::new();
+        let mut refusals: Vec<(Option<Reason>, u64)> = Vec::new();
         for (_, entry) in self.refusals.iter().filter(|(_, entry)| since(HOUR_MS)(entry.time)) {
-            *refusals.entry(entry.reason).or_default() += 1;
+            match refusals.iter_mut().find(|(reason, _)| *reason == entry.reason) {
+                Some((_, count)) => *count += 1,
+                None => refusals.push((entry.reason, 1)),
+            }
         }
-        let mut refusals: Vec<_> = refusals.into_iter().collect();
         refusals.sort_by_key(|(reason, count)| (Reverse(*count), reason.map(|reason| format!("{reason:?}"))));
         let arrivals = || self.rows().flat_map(|row| row.messages.iter().map(|report| report.arrival));
         let reports = |ms| arrivals().filter(|arrival| since(ms)(*arrival)).count() as u64;

@@ -1,0 +1,201 @@
+//! The operator's changes of a [`Model`].
+
+use std::{collections::VecDeque, mem};
+
+use super::{
+    device_log::DeviceLog,
+    model::{DeviceRow, Model, ProductRow, missing, slot},
+};
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::{Device, DeviceState, NewDevice},
+        log::{LogEntry, LogEvent},
+        product::Product,
+    },
+    ports::{Change, Changed, StoreError},
+    rules::{
+        latest::LatestPoints,
+        life::{Life, SWITCHED_OFF},
+    },
+    secret::Secret,
+};
+
+impl Model {
+    /// Makes a change, as [`crate::ports::Registry::change`] does.
+    ///
+    /// # Errors
+    /// `Exists`, `Missing` or `Conflict`; nothing is changed then.
+    pub fn change(&mut self, change: Change) -> Result<Changed, StoreError> {
+        let device = |device| Changed::Device(Box::new(device));
+        match change {
+            Change::CreateProduct(product) => self.create_product(product).map(|()| Changed::Done),
+            Change::UpdateProduct(product) => self.update_product(product).map(|()| Changed::Done),
+            Change::DeleteProduct { product_key } => {
+                self.delete_product(&product_key).map(|()| Changed::Done)
+            }
+            Change::DeleteDevicesOf { product_key, limit, .. } => {
+                self.delete_devices_of(&product_key, limit).map(Changed::Deleted)
+            }
+            Change::CreateDevices { devices, at } => {
+                let created = devices.into_iter().map(|device| self.create_device(device, at));
+                Ok(Changed::Created(created.collect()))
+            }
+            Change::RenameDevice { device: id, name, at } => self.rename_device(id, name, at).map(device),
+            Change::SetDeviceEnabled { device: id, enabled, at } => {
+                self.set_device_enabled(id, enabled, at).map(device)
+            }
+            Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
+            Change::DeleteDevice { device, .. } => self.delete_device(device).map(|()| Changed::Done),
+            Change::NoteSecretShown { device, at, detail } => {
+                let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+                row.note(LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) });
+                Ok(Changed::Done)
+            }
+        }
+    }
+
+    fn create_product(&mut self, product: Product) -> Result<(), StoreError> {
+        if self.product_keys.contains_key(&product.product_key) {
+            return Err(StoreError::Exists { what: "product", key: product.product_key });
+        }
+        self.product_keys.insert(product.product_key.clone(), self.products.len());
+        self.products.push(Some(ProductRow { product, issued: (0, 0) }));
+        Ok(())
+    }
+
+    fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
+        let index = self.product_keys.get(&product.product_key);
+        let Some(row) = index.and_then(|&index| self.products[index].as_mut()) else {
+            return Err(StoreError::Missing { what: "product", key: product.product_key });
+        };
+        let kept = &mut row.product;
+        kept.name = product.name;
+        kept.dynamic_activation = product.dynamic_activation;
+        kept.enabled = product.enabled;
+        kept.model_json = product.model_json;
+        Ok(())
+    }
+
+    fn delete_devices_of(&mut self, product_key: &str, limit: usize) -> Result<Vec<DeviceId>, StoreError> {
+        let Some(&product) = self.product_keys.get(product_key) else {
+            return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
+        };
+        let of_product = self.devices.iter().flatten().filter(|row| row.product == product);
+        let ids: Vec<DeviceId> = of_product.take(limit).map(|row| row.id).collect();
+        for &id in &ids {
+            self.delete_device(id)?;
+        }
+        Ok(ids)
+    }
+
+    fn delete_product(&mut self, product_key: &str) -> Result<(), StoreError> {
+        let Some(&product) = self.product_keys.get(product_key) else {
+            return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
+        };
+        if self.devices.iter().flatten().any(|row| row.product == product) {
+            return Err(StoreError::Conflict(format!("product {product_key} has devices")));
+        }
+        self.product_keys.remove(product_key);
+        self.products[product] = None;
+        Ok(())
+    }
+
+    fn create_device(&mut self, new: NewDevice, at: UnixMillis) -> Result<Device, StoreError> {
+        let Some(&product) = self.product_keys.get(&new.product_key) else {
+            return Err(StoreError::Missing { what: "product", key: new.product_key });
+        };
+        let unit = &self.product_of(product).ou;
+        let same_key = self.device_keys.get(&*new.device_key).map_or(&[][..], Vec::as_slice);
+        if same_key.iter().filter_map(|&id| self.row(id)).any(|row| self.product_of(row.product).ou == *unit)
+        {
+            return Err(StoreError::Exists { what: "device", key: new.device_key });
+        }
+        if !self.assets.insert(new.asset_id.as_str().into()) {
+            return Err(StoreError::Exists { what: "asset", key: new.asset_id });
+        }
+        let id = DeviceId(self.devices.len() as i64 + 1);
+        let device_key: Box<str> = new.device_key.into();
+        self.device_keys.entry(device_key.clone()).or_default().push(id);
+        let mut row = Box::new(DeviceRow {
+            id,
+            product,
+            device_key,
+            asset_id: new.asset_id.into(),
+            name: new.name.into(),
+            secret: new.device_secret,
+            life: Life::default(),
+            created: at,
+            latest: LatestPoints::default(),
+            messages: VecDeque::new(),
+            log: DeviceLog::default(),
+            presence: VecDeque::new(),
+            moved: 0,
+        });
+        row.note(LogEntry::new(id, at, LogEvent::Created));
+        let device = self.shown(&row);
+        self.devices.push(Some(row));
+        Ok(device)
+    }
+
+    fn rename_device(
+        &mut self,
+        device: DeviceId,
+        name: String,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        row.note(LogEntry::renamed(device, at, &row.name, &name));
+        row.name = name.into();
+        self.device_by_id(device).ok_or_else(|| missing(device))
+    }
+
+    fn set_device_enabled(
+        &mut self,
+        device: DeviceId,
+        enabled: bool,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        // In one step, so that no crash leaves a device online that may not be.
+        if !enabled {
+            self.presence(device, DeviceState::Offline, at, SWITCHED_OFF.to_owned());
+        }
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        row.life.enabled = enabled;
+        let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
+        row.note(LogEntry::new(device, at, event));
+        self.device_by_id(device).ok_or_else(|| missing(device))
+    }
+
+    fn reset_device(
+        &mut self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        if row.life.state != DeviceState::Inactive {
+            row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
+        }
+        row.life.reset();
+        let replaced = mem::replace(&mut row.secret, secret);
+        row.note(LogEntry::new(device, at, LogEvent::Reset));
+        self.former.note(device, replaced);
+        self.device_by_id(device).ok_or_else(|| missing(device))
+    }
+
+    fn delete_device(&mut self, device: DeviceId) -> Result<(), StoreError> {
+        let slot = slot(device).and_then(|slot| self.devices.get_mut(slot));
+        let row = slot.and_then(mem::take).ok_or_else(|| missing(device))?;
+        if let Some(ids) = self.device_keys.get_mut(&row.device_key) {
+            ids.retain(|&id| id != device);
+            if ids.is_empty() {
+                self.device_keys.remove(&row.device_key);
+            }
+        }
+        self.assets.remove(&row.asset_id);
+        self.refusals.retain(|(_, entry)| entry.device != Some(device));
+        self.former.forget(device);
+        Ok(())
+    }
+}

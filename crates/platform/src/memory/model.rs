@@ -1,0 +1,346 @@
+//! What a [`super::MemoryStore`] holds, and every step on it.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    mem,
+};
+
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        device::{Device, DeviceState},
+        log::{LogEntry, LogEvent},
+        message::{Message, MessageKind},
+        product::Product,
+    },
+    ports::{
+        Batch, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, Recovered, StoreError,
+        UNKNOWN_REFUSALS_MAX, Write, Written,
+    },
+    rules::{
+        former::FormerSecrets,
+        issuing::{IssueCase, NotIssued, clock_hour},
+        latest::LatestPoints,
+        life::Life,
+    },
+    secret::Secret,
+};
+
+use super::device_log::DeviceLog;
+
+/// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest values.
+pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
+
+/// What is stored, and every step on it: a plain value, which any other store is compared with.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// `None` once deleted, so that indexes stay what they are.
+    pub(super) products: Vec<Option<ProductRow>>,
+    /// Index into `products`.
+    pub(super) product_keys: HashMap<String, usize>,
+    /// Device `n` at `n - 1`; `None` once deleted, so that no id is used again.
+    pub(super) devices: Vec<Option<Box<DeviceRow>>>,
+    /// Devices by key; several units may have one each.
+    pub(super) device_keys: HashMap<Box<str>, Vec<DeviceId>>,
+    /// Asset ids of all devices.
+    pub(super) assets: HashSet<Box<str>>,
+    /// Refusals of all, oldest first, each with its number.
+    pub(super) refusals: VecDeque<(u64, LogEntry)>,
+    /// Refusals and reports that were ever written.
+    refused: u64,
+    reported: u64,
+    last_batch: Option<u64>,
+    pub(super) former: FormerSecrets,
+}
+
+#[derive(Debug)]
+pub(super) struct ProductRow {
+    pub(super) product: Product,
+    /// Clock hour of the last secret issued, and how many were in it.
+    pub(super) issued: (i64, u32),
+}
+
+#[derive(Debug)]
+pub(super) struct DeviceRow {
+    pub(super) id: DeviceId,
+    pub(super) product: usize,
+    pub(super) device_key: Box<str>,
+    pub(super) asset_id: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) secret: Secret,
+    /// `enabled` is the device's own switch here.
+    pub(super) life: Life,
+    pub(super) created: UnixMillis,
+    pub(super) latest: LatestPoints,
+    pub(super) messages: VecDeque<Report>,
+    pub(super) log: DeviceLog,
+    /// Oldest first, each with its number.
+    pub(super) presence: VecDeque<(u64, PresenceChange)>,
+    /// Changes of presence that were ever written.
+    pub(super) moved: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The later of two has the greater one.
+    pub(super) number: u64,
+    pub(super) time: UnixMillis,
+    pub(super) arrival: UnixMillis,
+    pub(super) points_json: Box<str>,
+}
+
+impl Model {
+    /// Commits a batch, as [`crate::ports::Journal::append`] does.
+    pub fn append(&mut self, batch: Batch) -> Vec<Written> {
+        self.last_batch = Some(batch.number);
+        batch.writes.into_iter().map(|write| self.write(write)).collect()
+    }
+
+    /// See [`crate::ports::Journal::recover`].
+    pub fn recover(&self) -> Recovered {
+        let online = self.rows().filter(|row| row.life.state == DeviceState::Online);
+        let online = online
+            .map(|row| OnlineDevice { device: row.id, lifetime_s: row.life.lifetime_s.unwrap_or_default() })
+            .collect();
+        Recovered { online, last_batch: self.last_batch, epoch: 0 }
+    }
+
+    fn write(&mut self, write: Write) -> Written {
+        match write {
+            Write::Message(message) => self.message(message),
+            Write::Login { device, at, lifetime_s, secret_version, peer } => {
+                self.login(device, at, lifetime_s, secret_version, peer)
+            }
+            Write::Presence { device, state, at, cause } => self.presence(device, state, at, cause),
+            Write::Seen { device, at } => match self.row_mut(device) {
+                Some(row) => {
+                    row.life.last_seen_time = row.life.last_seen_time.max(Some(at));
+                    Written::Done
+                }
+                None => Written::DeviceUnavailable,
+            },
+            Write::Log(entry) => self.log(entry),
+            Write::IssueSecret { device, secret, at, peer } => {
+                Written::Issue(self.issue_secret(device, secret, at, peer))
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message) -> Written {
+        let number = self.reported;
+        self.reported += 1;
+        let Some(row) = self.enabled_row_mut(message.device) else { return Written::DeviceUnavailable };
+        if message.kind == MessageKind::Points {
+            row.latest.report(&message.points_json, message.time);
+        }
+        row.life.last_seen_time = row.life.last_seen_time.max(Some(message.arrival));
+        let Message { time, arrival, points_json, .. } = message;
+        let report = Report { number, time, arrival, points_json };
+        push_bounded(&mut row.messages, report, MESSAGES_PER_DEVICE_MAX);
+        Written::Done
+    }
+
+    fn login(
+        &mut self,
+        device: DeviceId,
+        at: UnixMillis,
+        lifetime_s: u32,
+        secret_version: u32,
+        peer: String,
+    ) -> Written {
+        let Some(row) = self.enabled_row_mut(device) else { return Written::DeviceUnavailable };
+        let step = match row.life.login(at, lifetime_s, secret_version) {
+            Ok(step) => step,
+            Err(refused) => return refused,
+        };
+        if step.came_online {
+            row.note_presence(at, DeviceState::Online, "login".to_owned());
+        }
+        if step.activated {
+            row.note(LogEntry { peer: Some(peer.clone()), ..LogEntry::new(device, at, LogEvent::Activated) });
+        }
+        row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::Login) });
+        if step.activated { Written::Activated } else { Written::Done }
+    }
+
+    pub(super) fn presence(
+        &mut self,
+        device: DeviceId,
+        state: DeviceState,
+        at: UnixMillis,
+        cause: String,
+    ) -> Written {
+        let product_enabled = self.enabled_row_mut(device).is_some();
+        let Some(row) = self.row_mut(device) else { return Written::DeviceUnavailable };
+        let mut life = Life { enabled: product_enabled, ..row.life };
+        match life.presence(state, at) {
+            Ok(false) => return Written::Unchanged,
+            Ok(true) => {}
+            Err(refused) => return refused,
+        }
+        row.life = Life { enabled: row.life.enabled, ..life };
+        let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
+        row.note(LogEntry { detail: Some(cause.clone()), ..LogEntry::new(device, at, event) });
+        row.note_presence(at, state, cause);
+        Written::Done
+    }
+
+    fn log(&mut self, entry: LogEntry) -> Written {
+        if let Some(device) = entry.device
+            && self.row_mut(device).is_none()
+        {
+            return Written::DeviceUnavailable;
+        }
+        self.note(entry);
+        Written::Done
+    }
+
+    /// Files an entry with its device, and with the refusals if it is one.
+    pub(super) fn note(&mut self, entry: LogEntry) {
+        if entry.event == LogEvent::Refused {
+            push_bounded(&mut self.refusals, (self.refused, entry.clone()), UNKNOWN_REFUSALS_MAX);
+            self.refused += 1;
+        }
+        if let Some(row) = entry.device.and_then(|device| self.row_mut(device)) {
+            row.note(entry);
+        }
+    }
+
+    fn issue_secret(&mut self, device: DeviceId, secret: Secret, at: UnixMillis, peer: String) -> Issued {
+        let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
+            return Issued::Refused(NotIssued::DeviceUnavailable);
+        };
+        let Some(ProductRow { product, issued }) = &mut self.products[row.product] else {
+            return Issued::Refused(NotIssued::DeviceUnavailable);
+        };
+        let hour = clock_hour(at);
+        let issued_this_hour = if issued.0 == hour { issued.1 } else { 0 };
+        let case = IssueCase {
+            device_enabled: row.life.enabled,
+            product_enabled: product.enabled,
+            activated: row.life.active_time.is_some(),
+            dynamic_activation: &product.dynamic_activation,
+            issued_this_hour,
+            at,
+        };
+        if let Err(why) = case.permit() {
+            self.note(LogEntry::refused(device, at, peer, why.refusal()));
+            return Issued::Refused(why);
+        }
+        *issued = (hour, issued_this_hour + 1);
+        self.former.note(device, mem::replace(&mut row.secret, secret));
+        row.life.secret_version += 1;
+        row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::SecretIssued) });
+        Issued::Done
+    }
+
+    /// Devices that are there.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &DeviceRow> {
+        self.devices.iter().flatten().map(|row| &**row)
+    }
+
+    /// Products that are there, by their index.
+    pub(super) fn products_by_index(&self) -> impl Iterator<Item = (usize, &Product)> {
+        let rows = self.products.iter().enumerate();
+        rows.filter_map(|(index, row)| Some((index, &row.as_ref()?.product)))
+    }
+
+    pub(super) fn row(&self, device: DeviceId) -> Option<&DeviceRow> {
+        self.devices.get(slot(device)?)?.as_deref()
+    }
+
+    pub(super) fn row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
+        self.devices.get_mut(slot(device)?)?.as_deref_mut()
+    }
+
+    /// The device, if its own switch and its product's are on.
+    fn enabled_row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
+        let row = self.devices.get_mut(slot(device)?)?.as_deref_mut()?;
+        let product = self.products[row.product].as_ref()?;
+        (row.life.enabled && product.product.enabled).then_some(row)
+    }
+
+    /// The product of a device or of a key: it stays as long as either does.
+    pub(super) fn product_of(&self, index: usize) -> &Product {
+        &self.products[index].as_ref().expect("a product that has a key or a device is there").product
+    }
+
+    pub(super) fn find(&self, product: usize, device_key: &str) -> Option<&DeviceRow> {
+        let ids = self.device_keys.get(device_key)?;
+        ids.iter().filter_map(|&id| self.row(id)).find(|row| row.product == product)
+    }
+
+    pub(super) fn shown(&self, row: &DeviceRow) -> Device {
+        let product = self.product_of(row.product);
+        Device {
+            id: row.id,
+            ou: product.ou.clone(),
+            product_key: product.product_key.clone(),
+            device_key: row.device_key.to_string(),
+            asset_id: row.asset_id.to_string(),
+            name: row.name.to_string(),
+            enabled: row.life.enabled,
+            state: row.life.state,
+            created: row.created,
+            active_time: row.life.active_time,
+            last_online_time: row.life.last_online_time,
+            last_offline_time: row.life.last_offline_time,
+            last_seen_time: row.life.last_seen_time,
+            lifetime_s: row.life.lifetime_s,
+        }
+    }
+}
+
+impl DeviceRow {
+    pub(super) fn note(&mut self, entry: LogEntry) {
+        self.log.push(entry);
+    }
+
+    pub(super) fn note_presence(&mut self, at: UnixMillis, state: DeviceState, cause: String) {
+        let change = PresenceChange { at, state, cause };
+        push_bounded(&mut self.presence, (self.moved, change), PRESENCE_CHANGES_MAX);
+        self.moved += 1;
+    }
+}
+
+pub(super) fn slot(device: DeviceId) -> Option<usize> {
+    usize::try_from(device.0).ok()?.checked_sub(1)
+}
+
+pub(super) fn missing(device: DeviceId) -> StoreError {
+    StoreError::Missing { what: "device", key: device.0.to_string() }
+}
+
+/// Adds to the end; the oldest goes where there would be more than `max`.
+pub(super) fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
+    if list.len() >= max {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ports::{HistoryQuery, HistoryReads as _},
+        testing::{
+            block_on,
+            store::fixtures::{append, at, history, one_device, report},
+        },
+    };
+
+    #[test]
+    fn reports_beyond_the_limit_push_out_the_oldest_and_leave_the_latest_values() {
+        let store = crate::memory::MemoryStore::default();
+        let id = one_device(&store, "dk-1");
+        append(&store, vec![report(id, at(0), r#"{"first":0}"#)]);
+        let count = MESSAGES_PER_DEVICE_MAX as i64;
+        append(&store, (1..=count).map(|n| report(id, at(n), &format!(r#"{{"n":{n}}}"#))).collect());
+        let query = HistoryQuery { limit: usize::MAX, ..HistoryQuery::default() };
+        let kept = history(&store, id, query);
+        assert_eq!(kept.len(), MESSAGES_PER_DEVICE_MAX);
+        assert!(kept.iter().all(|value| value.point == "n"));
+        assert_eq!(block_on(store.points_latest(id)).unwrap().items.len(), 2);
+    }
+}

@@ -1,0 +1,134 @@
+//! Operators over a store in memory, for the tests of the verbs, and a store whose deletions fail on demand.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use super::{NewProduct, Operator};
+use crate::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    memory::MemoryStore,
+    model::{
+        credential::CredentialLookup,
+        damaged::{DamagedDevice, DamagedProduct},
+        device::Device,
+        overview::{Overview, OverviewQuery},
+        product::Product,
+    },
+    ports::{Change, Changed, DeviceQuery, PortFuture, Registry, SimilarNames, StoreError, Stores},
+    secret::Secret,
+    testing::{ManualClock, SeededEntropy, block_on},
+};
+
+/// When the tests begin.
+pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+pub(super) fn operator_and_clock() -> (Operator, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(NOW));
+    (Operator::new(Arc::new(MemoryStore::default()), clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
+}
+
+pub(super) fn operator() -> Operator {
+    operator_and_clock().0
+}
+
+/// With the product `pk`, whose secret is one of the protocol's examples.
+pub(super) fn operator_with_product() -> Operator {
+    operator_with_product_and_store().0
+}
+
+/// Also the store, to write to it and to make it fail.
+pub(super) fn operator_with_product_and_store() -> (Operator, Arc<Failing>) {
+    let store = Arc::new(Failing::default());
+    let stores =
+        Stores { registry: store.clone(), journal: store.memory.clone(), history: store.memory.clone() };
+    let clock = Arc::new(ManualClock::new(NOW));
+    let operator = Operator::new(stores, clock, Arc::new(SeededEntropy::new(1)));
+    let product = NewProduct {
+        name: "meters".into(),
+        product_key: Some("pk".into()),
+        product_secret: Some(Secret::new("c3PW03srd6c".into())),
+        ..NewProduct::default()
+    };
+    block_on(operator.create_product(product)).expect("it is valid");
+    (operator, store)
+}
+
+/// A store in memory whose deletions for products can be made to fail.
+pub(super) struct Failing {
+    pub(super) memory: Arc<MemoryStore>,
+    /// Deletions that work before all fail.
+    left: AtomicU32,
+}
+
+impl Default for Failing {
+    fn default() -> Self {
+        Self { memory: Arc::default(), left: AtomicU32::new(u32::MAX) }
+    }
+}
+
+impl Failing {
+    /// After so many more deletions for products, each of them fails.
+    pub(super) fn fail_after(&self, deletions: u32) {
+        self.left.store(deletions, Ordering::Relaxed);
+    }
+}
+
+impl Registry for Failing {
+    fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {
+        let is_deletion = matches!(change, Change::DeleteProduct { .. } | Change::DeleteDevicesOf { .. });
+        if is_deletion {
+            match self.left.load(Ordering::Relaxed) {
+                0 => {
+                    return Box::pin(std::future::ready(Err(StoreError::Unavailable("no".to_owned()))));
+                }
+                left => self.left.store(left - 1, Ordering::Relaxed),
+            }
+        }
+        self.memory.change(change)
+    }
+
+    fn credentials<'a>(
+        &'a self,
+        product_key: &'a str,
+        device_key: &'a str,
+    ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
+        self.memory.credentials(product_key, device_key)
+    }
+
+    fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
+        self.memory.former_secrets(device)
+    }
+
+    fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
+        self.memory.similar_names(name)
+    }
+
+    fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
+        self.memory.product(product_key)
+    }
+
+    fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
+        self.memory.products()
+    }
+
+    fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
+        self.memory.device(name)
+    }
+
+    fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
+        self.memory.device_by_id(device)
+    }
+
+    fn devices(
+        &self,
+        query: DeviceQuery,
+    ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
+        self.memory.devices(query)
+    }
+
+    fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
+        self.memory.overview(query)
+    }
+}
