@@ -3,8 +3,10 @@
 //!
 //! | path | method | mode | action |
 //! |---|---|---|---|
-//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/{post,resume}` | POST | 2 | store a report, then 2.04 |
-//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/{post,resume}/batch` | POST | 2 | store several reports or none, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/post` | POST | 2 | store a report, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/post/batch` | POST | 2 | store several reports or none, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume` | POST | 2 | store a report, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume/batch` | POST | 2 | store several reports or none, then 2.04 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
@@ -35,7 +37,7 @@ pub use self::{
 };
 use self::{
     options::{accepted_format, refuse_preconditions},
-    topic::{NoTopic, Topic},
+    topic::{Handler, NoTopic, Topic},
 };
 use crate::{
     ids::UnixMillis,
@@ -121,24 +123,24 @@ pub fn handle(session: &Grant, request: &Request, product: ProductState<'_>, now
         Ok(topic) => topic,
         Err(why) => return no_topic(session, request, why),
     };
-    if request.method != topic.method() {
+    if request.method != topic.method {
         let refusal = Refusal::new(Reason::MethodWrong, path::wrong_method(request, topic));
         return Action::refuse(Code::METHOD_NOT_ALLOWED, refusal.with_number(number::METHOD));
     }
     if let Some(refused) = refuse_preconditions(request) {
         return Action::Respond(refused);
     }
-    match topic {
-        Topic::Login | Topic::ActivateInfoReply => Action::Respond(Answer::changed()),
-        Topic::ActivateInfo => Action::refuse(
+    match topic.handler {
+        Handler::Acknowledge => Action::Respond(Answer::changed()),
+        Handler::IssueSecret => Action::refuse(
             Code::FORBIDDEN,
             Refusal::new(
                 Reason::AlreadyActivated,
                 "the device asked for its secret in a session that proves that it has it",
             ),
         ),
-        Topic::Points(_) if request.payload.len() > BODY_BYTES_MAX => too_large(request),
-        Topic::Points(verb) => match accepted_format(request) {
+        Handler::Report(_) if request.payload.len() > BODY_BYTES_MAX => too_large(request),
+        Handler::Report(verb) => match accepted_format(request) {
             Ok(content_format) => points::handle(session, request, verb, model, now, content_format),
             Err(refused) => Action::Respond(refused),
         },
@@ -157,11 +159,11 @@ fn too_large(request: &Request) -> Action {
 fn handle_mode_3(
     session: &Grant,
     request: &Request,
-    topic: Result<Topic, NoTopic>,
+    topic: Result<&Topic, NoTopic>,
     now: UnixMillis,
 ) -> Action {
-    match (topic, request.method) {
-        (Ok(Topic::ActivateInfo), Code::GET) | (Ok(Topic::ActivateInfoReply), Code::POST) => {}
+    let handler = match (topic, request.method) {
+        (Ok(topic), method) if topic.is_for(session.mode) && method == topic.method => topic.handler,
         (Err(NoTopic::Foreign), _) => return no_topic(session, request, NoTopic::Foreign),
         _ => {
             let detail = format!(
@@ -172,15 +174,15 @@ fn handle_mode_3(
             );
             return forbidden_topic(detail);
         }
-    }
+    };
     if let Some(refused) = refuse_preconditions(request) {
         return Action::Respond(refused);
     }
-    match (topic, accepted_format(request)) {
-        (Ok(Topic::ActivateInfo), Ok(content_format)) => {
+    match (handler, accepted_format(request)) {
+        (Handler::IssueSecret, Ok(content_format)) => {
             Action::IssueSecret(SecretWanted { asked: now, content_format })
         }
-        (Ok(Topic::ActivateInfo), Err(refused)) => Action::Respond(refused),
+        (Handler::IssueSecret, Err(refused)) => Action::Respond(refused),
         _ => Action::Respond(Answer::changed()),
     }
 }

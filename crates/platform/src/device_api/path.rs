@@ -27,14 +27,6 @@ const NOT_SERVED: [&str; 7] = [
     "ota/",
 ];
 
-/// Each topic behind `/topic/sys/{pk}/{dk}/`.
-const TOPICS: [&str; 4] = [
-    "thing/measurepoint/post",
-    "thing/measurepoint/post/batch",
-    "thing/measurepoint/resume",
-    "thing/measurepoint/resume/batch",
-];
-
 /// The path for a log: percent-encoded by CoAP's rules, so it is plain ASCII, and cut.
 pub(super) fn shown(path: &UriPath) -> Cow<'_, str> {
     match path.as_str().get(..SHOWN_BYTES_MAX) {
@@ -52,7 +44,10 @@ pub(super) fn unknown(session: &Grant, path: &UriPath) -> String {
         None if path.as_str() == "/" => {
             format!("{said}: the request has no Uri-Path option; send one for each segment of the topic")
         }
-        None => format!("{said}; a report goes to /topic/sys/{{productKey}}/{{deviceKey}}/{}", TOPICS[0]),
+        None => {
+            let first = topic::of_reports().next().unwrap_or_default();
+            format!("{said}; a report goes to /topic/sys/{{productKey}}/{{deviceKey}}/{first}")
+        }
     }
 }
 
@@ -66,9 +61,9 @@ pub(super) fn foreign(session: &Grant, path: &UriPath) -> String {
 }
 
 /// Words about a method that a topic does not have.
-pub(super) fn wrong_method(request: &Request, topic: Topic) -> String {
-    let (path, method, own) = (shown(&request.path), name_of(request.method), name_of(topic.method()));
-    let hint = match (request.method, topic.method()) {
+pub(super) fn wrong_method(request: &Request, topic: &Topic) -> String {
+    let (path, method, own) = (shown(&request.path), name_of(request.method), name_of(topic.method));
+    let hint = match (request.method, topic.method) {
         (Code::GET, Code::POST) => {
             "; a GET carries no body, a report goes into the body of a POST (code 0.02)"
         }
@@ -128,8 +123,8 @@ fn mistake(session: &Grant, path: &UriPath) -> Option<String> {
     if let Some(topic) = NOT_SERVED.iter().find(|topic| rest.starts_with(**topic)) {
         return Some(format!("{topic}… is not served by this version"));
     }
-    let nearest = TOPICS.into_iter().min_by_key(|topic| distance(topic, &rest))?;
-    (distance(nearest, &rest) <= SLIPS_MAX).then(|| format!("perhaps {nearest} is meant"))
+    let nearest = topic::of_reports().min_by_key(|topic| distance(topic, &rest))?;
+    (distance(&nearest, &rest) <= SLIPS_MAX).then(|| format!("perhaps {nearest} is meant"))
 }
 
 /// What follows the session's own keys.
@@ -205,25 +200,8 @@ fn topic_missing(segments: &[String]) -> Option<(&'static str, Segments)> {
 
 /// The words of the protocol in their own case. Keys are left as they are: they have a case.
 fn other_case(segments: &[String]) -> Option<(&'static str, Segments)> {
-    const WORDS: [&str; 13] = [
-        "topic",
-        "sys",
-        "ext",
-        "session",
-        "auth",
-        "thing",
-        "measurepoint",
-        "post",
-        "resume",
-        "batch",
-        "activate",
-        "info",
-        "info_reply",
-    ];
-    let own = |segment: &String| -> String {
-        let word = WORDS.into_iter().find(|word| segment.eq_ignore_ascii_case(word));
-        word.map_or_else(|| segment.clone(), str::to_owned)
-    };
+    let own =
+        |segment: &String| -> String { topic::word(segment).map_or_else(|| segment.clone(), str::to_owned) };
     let better: Segments = segments.iter().map(own).collect();
     (better != segments).then_some(("the case of a letter is wrong", better))
 }

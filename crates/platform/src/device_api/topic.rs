@@ -1,23 +1,37 @@
-//! From a path to a topic of the session's own device.
+//! The table of topics, and the way from a path to one of them. What a topic is, who may use it and what words
+//! about paths are made of all follow from [`TOPICS`]; the table in the module above is printed from it.
 
 use std::borrow::Cow;
 
 use narrowgate_coap::{Code, UriPath};
 
 use super::points::Verb;
-use crate::rules::admission::Grant;
+use crate::rules::{admission::Grant, identity::SecureMode};
 
-/// A topic of the session's own device.
+/// A topic of the session's own device: `/root/{pk}/{dk}/rest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Topic {
-    /// `/auth/{pk}/{dk}`
-    Login,
-    /// `/topic/ext/session/{pk}/{dk}/thing/activate/info`
-    ActivateInfo,
-    /// `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply`
-    ActivateInfoReply,
-    /// `/topic/sys/{pk}/{dk}/thing/measurepoint/…`
-    Points(Verb),
+pub(super) struct Topic {
+    /// The segments before the two keys.
+    root: &'static [&'static str],
+    /// Those behind them.
+    rest: &'static [&'static str],
+    /// The only method that the topic has.
+    pub(super) method: Code,
+    /// Sessions that may use it.
+    modes: &'static [SecureMode],
+    /// What a request does.
+    pub(super) handler: Handler,
+}
+
+/// What a request to a topic does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handler {
+    /// Stores reports.
+    Report(Verb),
+    /// Has a secret issued.
+    IssueSecret,
+    /// Is acknowledged.
+    Acknowledge,
 }
 
 /// Why a path leads to no topic.
@@ -29,18 +43,55 @@ pub(super) enum NoTopic {
     Unknown,
 }
 
+const SYS: &[&str] = &["topic", "sys"];
+const SESSION: &[&str] = &["topic", "ext", "session"];
+const OWN: &[SecureMode] = &[SecureMode::DeviceSecret];
+const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
+const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
+
+/// Every topic. Of two that a misspelt path is as near to, the first is named.
+pub(super) const TOPICS: [Topic; 7] = [
+    Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
+    Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
+    Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
+    Topic::report(&["thing", "measurepoint", "resume", "batch"], Verb::ResumeBatch),
+    Topic {
+        root: SESSION,
+        rest: &["thing", "activate", "info"],
+        method: Code::GET,
+        modes: PRODUCTS,
+        handler: Handler::IssueSecret,
+    },
+    Topic {
+        root: SESSION,
+        rest: &["thing", "activate", "info_reply"],
+        method: Code::POST,
+        modes: BOTH,
+        handler: Handler::Acknowledge,
+    },
+    Topic { root: &["auth"], rest: &[], method: Code::POST, modes: OWN, handler: Handler::Acknowledge },
+];
+
 impl Topic {
-    /// The only method that the topic has.
-    pub(super) fn method(self) -> Code {
-        match self {
-            Self::ActivateInfo => Code::GET,
-            Self::Login | Self::ActivateInfoReply | Self::Points(_) => Code::POST,
-        }
+    const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
+        Self { root: SYS, rest, method: Code::POST, modes: OWN, handler: Handler::Report(verb) }
+    }
+
+    /// Whether a session of this mode may use it.
+    pub(super) fn is_for(&self, mode: SecureMode) -> bool {
+        self.modes.contains(&mode)
+    }
+
+    /// The keys in a path that begins as the topic does, and what follows them. A topic that ends with its keys
+    /// has nothing behind them.
+    fn split<'a, 'b>(&self, path: &'a [&'b str]) -> Option<(&'b str, &'b str, &'a [&'b str])> {
+        let [product_key, device_key, rest @ ..] = path.strip_prefix(self.root)? else { return None };
+        (rest.is_empty() || !self.rest.is_empty()).then_some((*product_key, *device_key, rest))
     }
 }
 
 /// Finds the topic. Keys are compared as bytes with those of the identity.
-pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Topic, NoTopic> {
+pub(super) fn find(session: &Grant, path: &UriPath) -> Result<&'static Topic, NoTopic> {
     /// One more than the longest path has, so that a longer one does not look like it.
     const SEGMENTS_MAX: usize = 9;
     let segments: Vec<Cow<'_, str>> = path.segments().take(SEGMENTS_MAX).collect();
@@ -48,34 +99,54 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Topic, NoTopic> {
     for (name, segment) in names.iter_mut().zip(&segments) {
         *name = segment;
     }
-    let (product_key, device_key, topic) = match &names[..segments.len()] {
-        ["auth", product_key, device_key] => (product_key, device_key, Some(Topic::Login)),
-        ["topic", "sys", product_key, device_key, rest @ ..] => (product_key, device_key, sys(rest)),
-        ["topic", "ext", "session", product_key, device_key, rest @ ..] => {
-            (product_key, device_key, ext_session(rest))
+    for topic in &TOPICS {
+        let Some((product_key, device_key, rest)) = topic.split(&names[..segments.len()]) else { continue };
+        if product_key != session.product_key || device_key != session.device_key {
+            return Err(NoTopic::Foreign);
         }
-        _ => return Err(NoTopic::Unknown),
-    };
-    if *product_key != session.product_key || *device_key != session.device_key {
-        return Err(NoTopic::Foreign);
+        if rest == topic.rest {
+            return Ok(topic);
+        }
     }
-    topic.ok_or(NoTopic::Unknown)
+    Err(NoTopic::Unknown)
 }
 
-fn sys(rest: &[&str]) -> Option<Topic> {
-    match rest {
-        ["thing", "measurepoint", "post"] => Some(Topic::Points(Verb::Post)),
-        ["thing", "measurepoint", "post", "batch"] => Some(Topic::Points(Verb::PostBatch)),
-        ["thing", "measurepoint", "resume"] => Some(Topic::Points(Verb::Resume)),
-        ["thing", "measurepoint", "resume", "batch"] => Some(Topic::Points(Verb::ResumeBatch)),
-        _ => None,
-    }
+/// What stands behind `/topic/sys/{pk}/{dk}/`, of each topic there.
+pub(super) fn of_reports() -> impl Iterator<Item = String> {
+    TOPICS.iter().filter(|topic| topic.root == SYS).map(|topic| topic.rest.join("/"))
 }
 
-fn ext_session(rest: &[&str]) -> Option<Topic> {
-    match rest {
-        ["thing", "activate", "info"] => Some(Topic::ActivateInfo),
-        ["thing", "activate", "info_reply"] => Some(Topic::ActivateInfoReply),
-        _ => None,
+/// The word of the protocol that this one is but for the case of its letters.
+pub(super) fn word(like: &str) -> Option<&'static str> {
+    let words = TOPICS.iter().flat_map(|topic| topic.root.iter().chain(topic.rest));
+    words.copied().find(|word| like.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of the table in the module above.
+    fn row(topic: &Topic) -> String {
+        let method = if topic.method == Code::GET { "GET" } else { "POST" };
+        let modes: Vec<_> = topic.modes.iter().map(|mode| mode.digit().to_string()).collect();
+        let action = match topic.handler {
+            Handler::Report(Verb::Post | Verb::Resume) => "store a report, then 2.04",
+            Handler::Report(Verb::PostBatch | Verb::ResumeBatch) => {
+                "store several reports or none, then 2.04"
+            }
+            Handler::IssueSecret => "issue a device secret, then 2.05",
+            Handler::Acknowledge => "2.04, no effect",
+        };
+        let path = [topic.root, &["{pk}", "{dk}"], topic.rest].concat().join("/");
+        format!("//! | `/{path}` | {method} | {} | {action} |", modes.join(", "))
+    }
+
+    #[test]
+    fn the_table_of_the_docs_is_the_table_of_topics() {
+        let printed: Vec<_> = TOPICS.iter().map(row).collect();
+        println!("{}", printed.join("\n"));
+        let docs = include_str!("mod.rs").lines().filter(|line| line.starts_with("//! | `/"));
+        assert_eq!(docs.collect::<Vec<_>>(), printed);
     }
 }
