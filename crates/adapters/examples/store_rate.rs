@@ -19,7 +19,7 @@ use std::{
 
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
-    ids::{DEFAULT_OU, DeviceId, UnixMillis},
+    ids::{DEFAULT_OU, DeviceId, LoginNumber, UnixMillis},
     model::{
         device::{DeviceState, NewDevice},
         message::{Message, MessageKind},
@@ -51,19 +51,40 @@ fn main() -> Result<(), Box<dyn Error>> {
         let device = ids[n as usize % ids.len()];
         let at = UnixMillis(START + n);
         let peer = "192.0.2.1:40000".to_owned();
-        Write::Login { device, at, lifetime_s: 3600, secret_version: 1, peer }
+        Write::Login {
+            device,
+            number: LoginNumber(n.unsigned_abs()),
+            at,
+            lifetime_s: 3600,
+            secret_version: 1,
+            peer,
+        }
     })?;
     measure("presence changes", run / 2, &store, |n| {
         let round = n as usize / ids.len();
         let state = if round.is_multiple_of(2) { DeviceState::Offline } else { DeviceState::Online };
         let device = ids[n as usize % ids.len()];
-        Write::Presence { device, state, at: UnixMillis(START + n), cause: "silent for 3600 s".to_owned() }
+        Write::Presence {
+            device,
+            login: None,
+            state,
+            at: UnixMillis(START + n),
+            cause: "silent for 3600 s".to_owned(),
+        }
     })?;
     measure("reports", run, &store, |n| {
         let time = UnixMillis(START + n / 50);
         let points_json = format!(r#"{{"temp":{}.5,"power":{},"state":"running"}}"#, n % 40, n % 1000).into();
         let device = ids[n as usize % ids.len()];
-        Write::Message(Message { device, kind: MessageKind::Points, time, arrival: time, points_json })
+        Write::Message(Message {
+            device,
+            kind: MessageKind::Points,
+            time,
+            arrival: time,
+            login: None,
+            session: 0,
+            points_json,
+        })
     })?;
     look_up(&store, devices, run / 4)?;
 

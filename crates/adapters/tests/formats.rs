@@ -119,7 +119,7 @@ fn fill(data: &Path) {
         append(&store, vec![resumed(device, at(n - 5), r#"{"temp":-1}"#)]);
     }
     append(&store, vec![presence(offline, DeviceState::Offline, at(400), "silent for 300 s")]);
-    append(&store, vec![Write::Seen { device: online, at: at(500) }]);
+    append(&store, vec![Write::Seen { device: online, login: None, at: at(500) }]);
     append(
         &store,
         vec![Write::Log(refusal(Some(online), None, at(501))), Write::Log(shown(online, at(502)))],

@@ -19,7 +19,7 @@ use narrowgate_engine::{
 use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
-    ids::UnixMillis,
+    ids::{LoginNumber, UnixMillis},
     model::device::DeviceState,
     paging::Part,
     ports::{Entropy, HistoryReads as _, Journal as _, Registry as _, Write, Written},
@@ -116,7 +116,7 @@ impl Server {
         for transition in std::mem::take(&mut self.transitions) {
             let Transition { device, state, cause } = transition;
             let at = narrowgate_platform::ports::Clock::now(&*self.clock);
-            self.append(Write::Presence { device, state, at, cause: cause.to_string() });
+            self.append(Write::Presence { device, login: None, state, at, cause: cause.to_string() });
         }
     }
 
@@ -142,6 +142,7 @@ impl Server {
             self.tracker.handle_login(grant.device, grant.lifetime_s, self.now);
             self.append(Write::Login {
                 device: grant.device,
+                number: LoginNumber::first_of(0),
                 at: narrowgate_platform::ports::Clock::now(&*self.clock),
                 lifetime_s: grant.lifetime_s,
                 secret_version: grant.secret_version,
@@ -173,7 +174,7 @@ impl Server {
                 let secret = names::new_device_secret(&*self.entropy as &dyn Entropy);
                 let (device, peer) = (grant.device, "peer".to_owned());
                 let write = Write::IssueSecret { device, secret: secret.clone(), at: now, peer };
-                let written = block_on(self.store.append(batch(vec![write]))).unwrap();
+                let written = block_on(self.store.append(batch(vec![write]))).unwrap().outcomes;
                 let [Written::Issue(issued)] = written[..] else { panic!("{written:?}") };
                 device_api::issued(&grant, &wanted, &issued, &secret).response
             }

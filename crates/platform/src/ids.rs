@@ -14,6 +14,18 @@ pub struct DeviceId(pub i64);
 #[serde(transparent)]
 pub struct LoginNumber(pub u64);
 
+impl LoginNumber {
+    /// The first one of an epoch: greater than all of the epochs before. A gateway counts on from it.
+    pub fn first_of(epoch: u64) -> Self {
+        Self(epoch << 32)
+    }
+
+    /// The one after it.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// The place of something that happened among all that happened in a store: in the order of the commits, never used
 /// twice. A cursor of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -415,6 +415,8 @@ mod tests {
             kind: MessageKind::Points,
             time: UnixMillis(0),
             arrival: UnixMillis(0),
+            login: None,
+            session: 0,
             points_json: points.into(),
         })
     }
@@ -478,8 +480,13 @@ mod tests {
         let mut ledger = ledger();
         ledger.heard(17, start);
         let cause = "silent for 30 s".to_owned();
-        let write =
-            Write::Presence { device: DeviceId(1), state: DeviceState::Offline, at: UnixMillis(0), cause };
+        let write = Write::Presence {
+            device: DeviceId(1),
+            login: None,
+            state: DeviceState::Offline,
+            at: UnixMillis(0),
+            cause,
+        };
         assert!(ledger.presence_decided(&write, at(29_900)).is_err());
         assert!(ledger.presence_decided(&write, at(30_250)).is_ok());
         assert!(ledger.presence_decided(&write, at(31_100)).is_err());

@@ -18,8 +18,8 @@ use narrowgate_platform::{
         product::Product,
     },
     ports::{
-        Batch, Change, Changed, DeviceQuery, Issued, Journal, PortFuture, Recovered, Registry, SimilarNames,
-        StoreError, Stores, Write, Written,
+        Batch, Change, Changed, Committed, DeviceQuery, Issued, Journal, PortFuture, Recovered, Registry,
+        SimilarNames, StoreError, Stores, Write, Written,
     },
     secret::Secret,
     testing::block_on,
@@ -124,10 +124,10 @@ impl SimulatedStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, batch: Batch) -> Result<Vec<Written>, StoreError> {
+    fn apply(&self, batch: Batch) -> Result<Committed, StoreError> {
         let written = block_on(self.durable.append(batch.clone()))?;
         let mut state = self.lock();
-        for (write, outcome) in batch.writes.into_iter().zip(&written) {
+        for (write, outcome) in batch.writes.into_iter().zip(&written.outcomes) {
             match write {
                 Write::IssueSecret { device, secret, .. } => {
                     if *outcome == Written::Issue(Issued::Done) {
@@ -190,7 +190,7 @@ fn unavailable() -> StoreError {
 }
 
 impl Journal for SimulatedStore {
-    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
         let this = self.clone();
         let (number, due, fails) = this.begin(batch);
         Box::pin(async move {

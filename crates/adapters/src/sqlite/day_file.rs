@@ -97,8 +97,8 @@ impl DayFile {
             time: message.time,
             arrival: message.arrival,
             points: message.points_json.clone(),
-            login_number: LoginNumber(0),
-            session: 0,
+            login_number: message.login.unwrap_or(LoginNumber(0)),
+            session: message.session,
             epoch: place.epoch,
             sequence: place.sequence,
         };
@@ -183,8 +183,9 @@ impl DayFile {
 }
 
 fn message(row: MessageRow) -> Message {
-    let MessageRow { device, kind, time, arrival, points, .. } = row;
-    Message { device, kind, time, arrival, points_json: points }
+    let MessageRow { device, kind, time, arrival, points, login_number, session, .. } = row;
+    let login = (login_number != LoginNumber(0)).then_some(login_number);
+    Message { device, kind, time, arrival, login, session, points_json: points }
 }
 
 /// The one row that says how far a file's batches are complete.
@@ -228,7 +229,15 @@ mod tests {
     fn message(n: i64) -> Message {
         let time = UnixMillis(n);
         let kind = if n % 2 == 0 { MessageKind::PointsResumed } else { MessageKind::Points };
-        Message { device: DeviceId(n), kind, time, arrival: UnixMillis(n + 1), points_json: "{}".into() }
+        Message {
+            device: DeviceId(n),
+            kind,
+            time,
+            arrival: UnixMillis(n + 1),
+            login: None,
+            session: 0,
+            points_json: "{}".into(),
+        }
     }
 
     fn commit(file: &mut DayFile, batch: i64, numbers: std::ops::RangeInclusive<i64>) {

@@ -69,8 +69,8 @@ use narrowgate_platform::{
     },
     paging::{DamagedRows, Page, Part},
     ports::{
-        self, Batch, Changed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query, Recovered,
-        SimilarNames, StoreError, Written,
+        self, Batch, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
+        Recovered, SimilarNames, StoreError, Written,
     },
     rules::former::FormerSecrets,
     secret::Secret,
@@ -250,10 +250,10 @@ impl Drop for SqliteStore {
 }
 
 impl Journal for SqliteStore {
-    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
         let (reply, answer) = reply();
         let written = Vec::with_capacity(batch.writes.len());
-        let sent = self.send(Job::Append(Append { batch: batch.writes, written, reply }));
+        let sent = self.send(Job::Append(Append { batch: batch.writes, written, first: None, reply }));
         Box::pin(async move {
             sent?;
             answer.await
@@ -261,7 +261,10 @@ impl Journal for SqliteStore {
     }
 
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
-        self.read(|reader| Ok(Recovered { online: queries::online_devices(reader)?, ..Recovered::default() }))
+        self.read(|reader| {
+            let epoch = self.shared.places.epoch();
+            Ok(Recovered { online: queries::online_devices(reader)?, last_batch: None, epoch })
+        })
     }
 
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {

@@ -28,6 +28,11 @@ impl Places {
         self.epoch.load(Ordering::Relaxed)
     }
 
+    /// What [`Self::take`] gives next.
+    pub(super) fn upcoming(&self) -> Position {
+        Position { epoch: self.epoch(), sequence: self.next.load(Ordering::Relaxed) }
+    }
+
     /// The next place.
     pub(super) fn take(&self) -> Position {
         Position { epoch: self.epoch(), sequence: self.next.fetch_add(1, Ordering::Relaxed) }

@@ -281,9 +281,11 @@ pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevi
     let read = |row: &Row<'_>| {
         let id: i64 = row.get(0)?;
         match DeviceRow::intact(row, 0, || format!("the row of device {id}")) {
-            Ok(device) => {
-                Ok(Some(OnlineDevice { device: device.id, lifetime_s: device.lifetime_s.unwrap_or(0) }))
-            }
+            Ok(device) => Ok(Some(OnlineDevice {
+                device: device.id,
+                lifetime_s: device.lifetime_s.unwrap_or(0),
+                login: device.login_number,
+            })),
             Err(error) if rows::is_fault_of_row(&error) => {
                 // One such row must not keep all others offline.
                 tracing::error!(error = %store_error(&error), "a device is left out of those that are online");

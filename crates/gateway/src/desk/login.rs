@@ -6,7 +6,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand};
 use narrowgate_platform::{
-    ids::UnixMillis,
+    ids::{LoginNumber, UnixMillis},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
@@ -94,6 +94,7 @@ impl Shared {
         self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s);
         let write = Write::Login {
             device: grant.device,
+            number: LoginNumber::first_of(0),
             at: now.wall,
             lifetime_s: grant.lifetime_s,
             secret_version: grant.secret_version,

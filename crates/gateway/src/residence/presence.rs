@@ -62,7 +62,7 @@ impl Presence {
     /// Takes up the devices that were online: they get a full lifetime from now on.
     pub(crate) fn new(online: Vec<OnlineDevice>, now: Instant) -> Self {
         let mut tracker = Tracker::new(now);
-        for OnlineDevice { device, lifetime_s } in online {
+        for OnlineDevice { device, lifetime_s, .. } in online {
             tracker.restore(device, lifetime_s, now);
         }
         Self {
@@ -207,14 +207,14 @@ impl Presence {
         self.changes += 1;
         self.newest.insert(device, self.changes);
         self.unwritten.remove(&device);
-        let write = Write::Presence { device, state, at, cause };
+        let write = Write::Presence { device, login: None, state, at, cause };
         out.write(vec![write], Pending::Presence(change, self.changes));
     }
 
     fn write_seen(&mut self, out: &mut Outbox) {
         // By device, as the store's pages lie.
         let seen = std::mem::take(&mut self.seen).into_iter();
-        let mut seen = seen.map(|(device, at)| Write::Seen { device, at }).peekable();
+        let mut seen = seen.map(|(device, at)| Write::Seen { device, login: None, at }).peekable();
         while seen.peek().is_some() {
             self.seen_under_way += 1;
             out.write(seen.by_ref().take(SEEN_TOGETHER_MAX).collect(), Pending::Seen);

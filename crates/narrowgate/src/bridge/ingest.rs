@@ -226,7 +226,7 @@ async fn commit(
         let count = writes.len() as u64;
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("ingest-before-append");
-        let result = journal.append(numbers.batch(writes)).await;
+        let result = journal.append(numbers.batch(writes)).await.map(|committed| committed.outcomes);
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("ingest-before-answer");
         match &result {
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     fn writes(count: i64) -> Item {
-        let seen = |n| Write::Seen { device: DeviceId(n), at: UnixMillis(0) };
+        let seen = |n| Write::Seen { device: DeviceId(n), login: None, at: UnixMillis(0) };
         Item::Writes((0..count).map(seen).collect(), After::Nothing)
     }
 

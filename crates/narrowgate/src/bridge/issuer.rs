@@ -137,7 +137,7 @@ impl Task {
     }
 
     async fn commit(&self, write: Write) -> Result<Issued, StoreError> {
-        match self.journal.append(self.numbers.batch(vec![write])).await?.first() {
+        match self.journal.append(self.numbers.batch(vec![write])).await?.outcomes.first() {
             Some(Written::Issue(issued)) => Ok(*issued),
             other => panic!("the store answers a wish for a secret with {other:?}"),
         }

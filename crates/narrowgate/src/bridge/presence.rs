@@ -73,7 +73,7 @@ impl Presence {
     ) -> Arc<Self> {
         let now = super::monotonic();
         let mut tracker = Tracker::new(now);
-        for OnlineDevice { device, lifetime_s } in online {
+        for OnlineDevice { device, lifetime_s, .. } in online {
             tracker.restore(device, lifetime_s, now);
         }
         let state = State {
@@ -185,7 +185,7 @@ impl Presence {
                 }
             }
         }));
-        self.ingest.write(Write::Presence { device, state: new, at, cause }, after);
+        self.ingest.write(Write::Presence { device, login: None, state: new, at, cause }, after);
     }
 
     fn write_remaining(self: &Arc<Self>, state: &mut State) {
@@ -194,7 +194,7 @@ impl Presence {
         let mut seen: Vec<_> = state.seen.drain().collect();
         seen.sort_unstable_by_key(|(device, _)| *device);
         for (device, at) in seen {
-            gathered.push(Write::Seen { device, at }, After::Nothing);
+            gathered.push(Write::Seen { device, login: None, at }, After::Nothing);
         }
         self.ingest.submit(&mut gathered);
         for (_, change) in std::mem::take(&mut state.unwritten) {
@@ -231,8 +231,9 @@ async fn run(presence: Arc<Presence>) {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_platform::memory::MemoryStore;
     use narrowgate_platform::{
+        ids::LoginNumber,
+        memory::MemoryStore,
         ports::Registry as _,
         secret::Secret,
         service::{NewDeviceRequest, NewProduct, Operator},
@@ -269,6 +270,7 @@ mod tests {
         for _ in 0..500 {
             let write = Write::Login {
                 device,
+                number: LoginNumber::first_of(0),
                 at: clock.now(),
                 lifetime_s: 30,
                 secret_version: 1,

@@ -21,7 +21,7 @@ use narrowgate_dtls::{self as dtls, CipherSuite, FailedFinished, Psk, PskAnswer}
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, LoginNumber},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
     rules::{
@@ -341,6 +341,7 @@ impl ShardTask {
         let at = self.core.clock.now();
         let write = Write::Login {
             device: grant.device,
+            number: LoginNumber::first_of(0),
             at,
             lifetime_s: grant.lifetime_s,
             secret_version: grant.secret_version,

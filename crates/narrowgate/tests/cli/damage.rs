@@ -177,9 +177,11 @@ fn report(program: &Program, id: i64, points: &str, time: i64) {
         points_json: points.into(),
         time: UnixMillis(time),
         arrival: UnixMillis(time),
+        login: None,
+        session: 0,
     };
     let written = block_on(store.append(batch(vec![Write::Message(message)]))).unwrap();
-    assert_eq!(written, [Written::Done]);
+    assert_eq!(written.outcomes, [Written::Done]);
     block_on(store.close()).unwrap();
 }
 

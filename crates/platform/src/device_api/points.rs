@@ -252,6 +252,9 @@ impl Reader<'_> {
             kind: self.kind,
             time,
             arrival: self.now,
+            // Who passes it on knows them.
+            login: None,
+            session: 0,
             points_json,
         }))
     }

@@ -158,7 +158,7 @@ impl Model {
     ) -> Result<Device, StoreError> {
         // In one step, so that no crash leaves a device online that may not be.
         if !enabled {
-            self.presence(device, DeviceState::Offline, at, SWITCHED_OFF.to_owned());
+            self.presence(device, None, DeviceState::Offline, at, SWITCHED_OFF.to_owned());
         }
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         row.life.enabled = enabled;

@@ -25,8 +25,8 @@ use crate::{
         product::Product,
     },
     ports::{
-        Batch, Change, Changed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query, Recovered,
-        Registry, SimilarNames, StoreError, Written,
+        Batch, Change, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
+        Recovered, Registry, SimilarNames, StoreError,
     },
     secret::Secret,
 };
@@ -63,7 +63,7 @@ impl MemoryStore {
 }
 
 impl Journal for MemoryStore {
-    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>> {
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
         self.with(|model| Ok(model.append(batch)))
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
         device::{Device, DeviceState},
         log::{LogEntry, LogEvent},
@@ -14,14 +14,14 @@ use crate::{
         product::Product,
     },
     ports::{
-        Batch, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, Recovered, StoreError,
+        Batch, Committed, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, Recovered, StoreError,
         UNKNOWN_REFUSALS_MAX, Write, Written,
     },
     rules::{
         former::FormerSecrets,
         issuing::{IssueCase, NotIssued, clock_hour},
         latest::LatestPoints,
-        life::Life,
+        life::{Life, permit},
     },
     secret::Secret,
 };
@@ -30,6 +30,9 @@ use super::device_log::DeviceLog;
 
 /// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest values.
 pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
+
+/// A store in memory is opened once.
+const EPOCH: u64 = 1;
 
 /// What is stored, and every step on it: a plain value, which any other store is compared with.
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub struct Model {
     /// Refusals and reports that were ever written.
     refused: u64,
     reported: u64,
+    /// Writes that were ever appended.
+    written: u64,
     last_batch: Option<u64>,
     pub(super) former: FormerSecrets,
 }
@@ -91,34 +96,37 @@ pub(super) struct Report {
 
 impl Model {
     /// Commits a batch, as [`crate::ports::Journal::append`] does.
-    pub fn append(&mut self, batch: Batch) -> Vec<Written> {
+    pub fn append(&mut self, batch: Batch) -> Committed {
         self.last_batch = Some(batch.number);
-        batch.writes.into_iter().map(|write| self.write(write)).collect()
+        let first_sequence = self.written + 1;
+        self.written += batch.writes.len() as u64;
+        let outcomes = batch.writes.into_iter().map(|write| self.write(write)).collect();
+        Committed { epoch: EPOCH, first_sequence, outcomes }
     }
 
     /// See [`crate::ports::Journal::recover`].
     pub fn recover(&self) -> Recovered {
         let online = self.rows().filter(|row| row.life.state == DeviceState::Online);
         let online = online
-            .map(|row| OnlineDevice { device: row.id, lifetime_s: row.life.lifetime_s.unwrap_or_default() })
+            .map(|row| OnlineDevice {
+                device: row.id,
+                lifetime_s: row.life.lifetime_s.unwrap_or_default(),
+                login: row.life.login_number,
+            })
             .collect();
-        Recovered { online, last_batch: self.last_batch, epoch: 0 }
+        Recovered { online, last_batch: self.last_batch, epoch: EPOCH }
     }
 
     fn write(&mut self, write: Write) -> Written {
         match write {
             Write::Message(message) => self.message(message),
-            Write::Login { device, at, lifetime_s, secret_version, peer } => {
-                self.login(device, at, lifetime_s, secret_version, peer)
+            Write::Login { device, number, at, lifetime_s, secret_version, peer } => {
+                self.login(device, (number, secret_version), at, lifetime_s, peer)
             }
-            Write::Presence { device, state, at, cause } => self.presence(device, state, at, cause),
-            Write::Seen { device, at } => match self.row_mut(device) {
-                Some(row) => {
-                    row.life.last_seen_time = row.life.last_seen_time.max(Some(at));
-                    Written::Done
-                }
-                None => Written::DeviceUnavailable,
-            },
+            Write::Presence { device, login, state, at, cause } => {
+                self.presence(device, login, state, at, cause)
+            }
+            Write::Seen { device, login, at } => self.seen(device, login, at),
             Write::Log(entry) => self.log(entry),
             Write::IssueSecret { device, secret, at, peer } => {
                 Written::Issue(self.issue_secret(device, secret, at, peer))
@@ -130,6 +138,9 @@ impl Model {
         let number = self.reported;
         self.reported += 1;
         let Some(row) = self.enabled_row_mut(message.device) else { return Written::DeviceUnavailable };
+        if let Err(refused) = row.life.permit_report(message.login) {
+            return refused;
+        }
         if message.kind == MessageKind::Points {
             row.latest.report(&message.points_json, message.time);
         }
@@ -140,16 +151,25 @@ impl Model {
         Written::Done
     }
 
+    fn seen(&mut self, device: DeviceId, login: Option<LoginNumber>, at: UnixMillis) -> Written {
+        let Some(row) = self.row_mut(device) else { return Written::DeviceUnavailable };
+        if let Err(refused) = permit(row.life.login_number, login) {
+            return refused;
+        }
+        row.life.last_seen_time = row.life.last_seen_time.max(Some(at));
+        Written::Done
+    }
+
     fn login(
         &mut self,
         device: DeviceId,
+        (number, secret_version): (LoginNumber, u32),
         at: UnixMillis,
         lifetime_s: u32,
-        secret_version: u32,
         peer: String,
     ) -> Written {
         let Some(row) = self.enabled_row_mut(device) else { return Written::DeviceUnavailable };
-        let step = match row.life.login(at, lifetime_s, secret_version) {
+        let step = match row.life.login(number, at, lifetime_s, secret_version) {
             Ok(step) => step,
             Err(refused) => return refused,
         };
@@ -166,6 +186,7 @@ impl Model {
     pub(super) fn presence(
         &mut self,
         device: DeviceId,
+        login: Option<LoginNumber>,
         state: DeviceState,
         at: UnixMillis,
         cause: String,
@@ -173,7 +194,7 @@ impl Model {
         let product_enabled = self.enabled_row_mut(device).is_some();
         let Some(row) = self.row_mut(device) else { return Written::DeviceUnavailable };
         let mut life = Life { enabled: product_enabled, ..row.life };
-        match life.presence(state, at) {
+        match life.presence(login, state, at) {
             Ok(false) => return Written::Unchanged,
             Ok(true) => {}
             Err(refused) => return refused,

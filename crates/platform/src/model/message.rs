@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::json_text::JsonText;
-use crate::ids::{DeviceId, UnixMillis};
+use crate::ids::{DeviceId, LoginNumber, UnixMillis};
 
 /// Which upstream topic a stored message came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,6 +26,10 @@ pub struct Message {
     pub time: UnixMillis,
     /// When it arrived.
     pub arrival: UnixMillis,
+    /// The login in whose session it came; `None`: whichever the device has.
+    pub login: Option<LoginNumber>,
+    /// The session, as the gateway calls it; 0 where it has no name.
+    pub session: u64,
     /// The `measurepoints` object as compact JSON text: `{"temp":21.5}`.
     pub points_json: Box<str>,
 }

@@ -2,7 +2,7 @@
 
 use super::{PortFuture, StoreError};
 use crate::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::{device::DeviceState, log::LogEntry, message::Message},
     rules::issuing::NotIssued,
     secret::Secret,
@@ -11,11 +11,11 @@ use crate::{
 /// Where the data path writes. One caller gathers what is to be written and appends it, batch by batch.
 pub trait Journal: Send + Sync + 'static {
     /// Commits a batch as one transaction, in the order of the calls and of its writes, durably before the future
-    /// ends. `Ok` has one outcome per write; after an error nothing of the batch is stored.
+    /// ends. After an error nothing of the batch is stored.
     ///
     /// The batch is taken by the call itself, and dropping the future does not take it back. The future stays pending
     /// while it is not known whether the batch is stored.
-    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Vec<Written>, StoreError>>;
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>>;
 
     /// What a gateway that starts has to take up. To be asked before the first batch is appended.
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>>;
@@ -53,8 +53,8 @@ pub struct Recovered {
     pub online: Vec<OnlineDevice>,
     /// Number of the last batch that is stored; `None`: the store does not know it.
     pub last_batch: Option<u64>,
-    /// Counts how often the store was restored from a backup: numbers of batches are comparable within one epoch
-    /// only. 0 where the store does not count.
+    /// Durably greater than before at each opening of the store. Numbers of batches and positions are comparable
+    /// within one epoch only, and numbers of logins are counted from it: see [`LoginNumber::first_of`].
     pub epoch: u64,
 }
 
@@ -65,18 +65,23 @@ pub struct OnlineDevice {
     pub device: DeviceId,
     /// Lifetime of its last login, seconds.
     pub lifetime_s: u32,
+    /// The number of that login; `None`: it was before logins had numbers.
+    pub login: Option<LoginNumber>,
 }
 
 /// One change on the data path. A batch of them is one transaction.
 #[derive(Debug, Clone)]
 pub enum Write {
-    /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already.
+    /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already. Refused
+    /// where another login than the report's is the device's.
     Message(Message),
     /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online), `lastSeenTime`,
     /// `lifetime`, and `activeTime` when it was never set. Log and presence history are written with it.
     Login {
         /// Who.
         device: DeviceId,
+        /// The login's own number. Where the device has a greater one, nothing is written and the outcome says so.
+        number: LoginNumber,
         /// When.
         at: UnixMillis,
         /// Lifetime of the identity, seconds.
@@ -90,6 +95,8 @@ pub enum Write {
     Presence {
         /// Who.
         device: DeviceId,
+        /// The login whose session it is about; refused where the device has another one. `None`: whatever it has.
+        login: Option<LoginNumber>,
         /// Online or Offline.
         state: DeviceState,
         /// When.
@@ -101,6 +108,8 @@ pub enum Write {
     Seen {
         /// Who.
         device: DeviceId,
+        /// The login in whose session; refused where the device has another one. `None`: whatever it has.
+        login: Option<LoginNumber>,
         /// When.
         at: UnixMillis,
     },
@@ -121,6 +130,24 @@ pub enum Write {
     },
 }
 
+/// A batch that was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The epoch in which it was.
+    pub epoch: u64,
+    /// The sequence number of its first write; the others follow, also where nothing was written.
+    pub first_sequence: u64,
+    /// What became of each write, in order.
+    pub outcomes: Vec<Written>,
+}
+
+impl Committed {
+    /// The place of the batch's `index`-th write among all that happened.
+    pub fn position(&self, index: usize) -> Position {
+        Position { epoch: self.epoch, sequence: self.first_sequence + index as u64 }
+    }
+}
+
 /// What became of one write of a batch that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -130,8 +157,10 @@ pub enum Written {
     Unchanged,
     /// A login that activated the device.
     Activated,
-    /// A login by a secret that is no longer the device's; nothing was written.
+    /// By a secret that is no longer the device's, which was reset; nothing was written.
     SecretSuperseded,
+    /// The device has a newer login than the one that this is about; nothing was written.
+    LoginSuperseded,
     /// The device is gone or disabled meanwhile; nothing was written.
     DeviceUnavailable,
     /// What became of a wish for a secret.

@@ -1,7 +1,11 @@
 //! The life of a device: login, presence, reset (device protocol, section 4). A store reads a [`Life`], applies
 //! a step, and writes what the step says; a refused step changes nothing.
 
-use crate::{ids::UnixMillis, model::device::DeviceState, ports::Written};
+use crate::{
+    ids::{LoginNumber, UnixMillis},
+    model::device::DeviceState,
+    ports::Written,
+};
 
 /// Why a device is offline that was switched off.
 pub const SWITCHED_OFF: &str = "disabled by an operator";
@@ -25,6 +29,8 @@ pub struct Life {
     pub last_seen_time: Option<UnixMillis>,
     /// Lifetime of its last login, seconds.
     pub lifetime_s: Option<u32>,
+    /// The number of its last login; none before the first one and after a reset.
+    pub login_number: Option<LoginNumber>,
 }
 
 /// What a login did besides moving times.
@@ -48,6 +54,7 @@ impl Default for Life {
             last_offline_time: None,
             last_seen_time: None,
             lifetime_s: None,
+            login_number: None,
         }
     }
 }
@@ -56,6 +63,7 @@ impl Life {
     /// A mode-2 handshake was completed. `Err`: nothing changes, and why.
     pub fn login(
         &mut self,
+        number: LoginNumber,
         at: UnixMillis,
         lifetime_s: u32,
         secret_version: u32,
@@ -65,6 +73,9 @@ impl Life {
         }
         if self.secret_version != secret_version {
             return Err(Written::SecretSuperseded);
+        }
+        if self.login_number.is_some_and(|newer| newer > number) {
+            return Err(Written::LoginSuperseded);
         }
         let step = LoginStep {
             activated: self.active_time.is_none(),
@@ -79,16 +90,23 @@ impl Life {
         }
         self.last_seen_time = self.last_seen_time.max(Some(at));
         self.lifetime_s = Some(lifetime_s);
+        self.login_number = Some(number);
         Ok(step)
     }
 
     /// Heard again, or silent. `Ok(false)`: it was so already. `Err`: nothing changes, and why.
     ///
     /// A disabled device may only go offline, and one that never logged in (or was reset) has no presence.
-    pub fn presence(&mut self, state: DeviceState, at: UnixMillis) -> Result<bool, Written> {
+    pub fn presence(
+        &mut self,
+        login: Option<LoginNumber>,
+        state: DeviceState,
+        at: UnixMillis,
+    ) -> Result<bool, Written> {
         if self.state == DeviceState::Inactive || (state != DeviceState::Offline && !self.enabled) {
             return Err(Written::DeviceUnavailable);
         }
+        permit(self.login_number, login)?;
         match state {
             DeviceState::Inactive => return Err(Written::DeviceUnavailable),
             _ if state == self.state => return Ok(false),
@@ -102,9 +120,38 @@ impl Life {
         Ok(true)
     }
 
+    /// Whether a report may be stored that came in the session of this login.
+    pub fn permit_report(&self, login: Option<LoginNumber>) -> Result<(), Written> {
+        permit_report(self.enabled, self.login_number, login)
+    }
+
     /// Inactive again, with another secret.
     pub fn reset(&mut self) {
         *self = Self { enabled: self.enabled, secret_version: self.secret_version + 1, ..Self::default() };
+    }
+}
+
+/// Whether a report may be stored that came in the session of `login`: `enabled` is both switches, `has` the number of
+/// the device's last login.
+pub fn permit_report(
+    enabled: bool,
+    has: Option<LoginNumber>,
+    login: Option<LoginNumber>,
+) -> Result<(), Written> {
+    if !enabled {
+        return Err(Written::DeviceUnavailable);
+    }
+    permit(has, login)
+}
+
+/// Whether a device whose last login has the number `has` may still be written about by a session of login `login`;
+/// `None`: it is about no session. A device without a login was reset: it has another secret now.
+pub fn permit(has: Option<LoginNumber>, login: Option<LoginNumber>) -> Result<(), Written> {
+    match (has, login) {
+        (_, None) => Ok(()),
+        (None, Some(_)) => Err(Written::SecretSuperseded),
+        (Some(has), Some(login)) if has == login => Ok(()),
+        (Some(_), Some(_)) => Err(Written::LoginSuperseded),
     }
 }
 
@@ -112,6 +159,9 @@ impl Life {
 mod tests {
     use super::*;
     use DeviceState::{Inactive, Offline, Online};
+
+    const ONE: LoginNumber = LoginNumber(1);
+    const TWO: LoginNumber = LoginNumber(2);
 
     fn life(state: DeviceState, enabled: bool) -> Life {
         let active_time = (state != Inactive).then_some(UnixMillis(1));
@@ -132,11 +182,19 @@ mod tests {
         ];
         for (state, enabled, login, online, offline) in table {
             let at = UnixMillis(9);
-            let step = life(state, enabled).login(at, 30, 1).map(|step| step.came_online);
+            let step = life(state, enabled).login(ONE, at, 30, 1).map(|step| step.came_online);
             assert_eq!(step, login, "{state:?} {enabled} login");
-            assert_eq!(life(state, enabled).presence(Online, at), online, "{state:?} {enabled} online");
-            assert_eq!(life(state, enabled).presence(Offline, at), offline, "{state:?} {enabled} offline");
-            assert_eq!(life(state, enabled).presence(Inactive, at), NONE, "{state:?} {enabled} inactive");
+            assert_eq!(life(state, enabled).presence(None, Online, at), online, "{state:?} {enabled} online");
+            assert_eq!(
+                life(state, enabled).presence(None, Offline, at),
+                offline,
+                "{state:?} {enabled} offline"
+            );
+            assert_eq!(
+                life(state, enabled).presence(None, Inactive, at),
+                NONE,
+                "{state:?} {enabled} inactive"
+            );
         }
     }
 
@@ -145,13 +203,34 @@ mod tests {
         let mut disabled = life(Online, false);
         let before = disabled;
         assert!(
-            disabled.login(UnixMillis(9), 30, 1).is_err()
-                && disabled.presence(Online, UnixMillis(9)).is_err()
+            disabled.login(ONE, UnixMillis(9), 30, 1).is_err()
+                && disabled.presence(None, Online, UnixMillis(9)).is_err()
         );
         assert_eq!(disabled, before);
         let mut superseded = life(Online, true);
         let before = superseded;
-        assert_eq!(superseded.login(UnixMillis(9), 30, 2), Err(Written::SecretSuperseded));
+        assert_eq!(superseded.login(ONE, UnixMillis(9), 30, 2), Err(Written::SecretSuperseded));
         assert_eq!(superseded, before);
+    }
+
+    #[test]
+    fn only_the_newest_login_of_the_present_secret_may_write() {
+        let at = UnixMillis(9);
+        let mut life = Life::default();
+        life.login(TWO, at, 30, 1).unwrap();
+        assert_eq!(life.login(ONE, at, 30, 1), Err(Written::LoginSuperseded), "an older one comes too late");
+        assert_eq!(life.login(TWO, at, 30, 1).map(|step| step.came_online), Ok(false));
+        for (login, right) in
+            [(None, Ok(())), (Some(TWO), Ok(())), (Some(ONE), Err(Written::LoginSuperseded))]
+        {
+            assert_eq!(life.permit_report(login), right);
+            assert_eq!({ life }.presence(login, Offline, at).map(drop), right);
+        }
+        life.reset();
+        assert_eq!(life.permit_report(Some(TWO)), Err(Written::SecretSuperseded));
+        assert_eq!(life.login(LoginNumber(3), at, 30, 1), Err(Written::SecretSuperseded));
+        life.login(ONE, at, 30, 2).unwrap();
+        life.enabled = false;
+        assert_eq!(life.permit_report(Some(ONE)), Err(Written::DeviceUnavailable));
     }
 }

@@ -90,13 +90,13 @@ impl Registry {
         }
         // In one transaction, so that no crash leaves a device online that may not be.
         if !enabled {
-            self.presence(device, DeviceState::Offline, at, SWITCHED_OFF)?;
+            self.presence(device, None, DeviceState::Offline, at, SWITCHED_OFF)?;
         }
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         self.note(&LogEntry::new(device, at, event))?;
-        self.switches.remove(&device);
+        self.standings.remove(&device);
         self.shown(device)
     }
 
@@ -115,7 +115,7 @@ impl Registry {
 
     /// Needs the latest values to be written: what is pending would bring `last_seen_time` back.
     pub(in crate::sqlite) fn reset(
-        &self,
+        &mut self,
         device: DeviceId,
         secret: &Secret,
         at: UnixMillis,
@@ -131,6 +131,8 @@ impl Registry {
         let row = self.put_life(row, &life)?;
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
+        // Nothing of a session that began before is stored from here on.
+        self.standings.remove(&device);
         self.note(&LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)
     }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
         device::DeviceState,
         log::{LogEntry, LogEvent},
@@ -29,24 +29,27 @@ static PUT: LazyLock<Update> = LazyLock::new(|| {
         "last_offline_time",
         "last_seen_time",
         "lifetime_s",
+        "login_number",
     ])
 });
 
 impl Registry {
     pub(in crate::sqlite) fn login(
-        &self,
+        &mut self,
         device: DeviceId,
+        number: LoginNumber,
         at: UnixMillis,
         lifetime_s: u32,
         secret_version: u32,
         peer: &str,
     ) -> rusqlite::Result<Written> {
         let Some((row, mut life)) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
-        let step = match life.login(at, lifetime_s, secret_version) {
+        let step = match life.login(number, at, lifetime_s, secret_version) {
             Ok(step) => step,
             Err(refused) => return Ok(refused),
         };
         self.put_life(row, &life)?;
+        self.standings.remove(&device);
         if step.came_online {
             self.note_presence(device, at, DeviceState::Online, "login")?;
         }
@@ -61,12 +64,13 @@ impl Registry {
     pub(in crate::sqlite) fn presence(
         &self,
         device: DeviceId,
+        login: Option<LoginNumber>,
         state: DeviceState,
         at: UnixMillis,
         cause: &str,
     ) -> rusqlite::Result<Written> {
         let Some((row, mut life)) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
-        match life.presence(state, at) {
+        match life.presence(login, state, at) {
             Ok(false) => return Ok(Written::Unchanged),
             Ok(true) => {}
             Err(refused) => return Ok(refused),
@@ -95,6 +99,7 @@ impl Registry {
             last_offline_time: life.last_offline_time,
             last_seen_time: life.last_seen_time,
             lifetime_s: life.lifetime_s,
+            login_number: life.login_number,
             ..row
         };
         PUT.run(&self.connection, &row)?;
@@ -113,5 +118,6 @@ pub(super) fn life_of(device: &DeviceRow, product_enabled: bool) -> Life {
         last_offline_time: device.last_offline_time,
         last_seen_time: device.last_seen_time,
         lifetime_s: device.lifetime_s,
+        login_number: device.login_number,
     }
 }

@@ -15,7 +15,7 @@ impl Registry {
     /// Adds an entry to a device's log, or to nobody's.
     pub(in crate::sqlite) fn log(&mut self, entry: &LogEntry) -> rusqlite::Result<Written> {
         if let Some(device) = entry.device
-            && self.switched_on(device)?.is_none()
+            && self.standing(device)?.is_none()
         {
             return Ok(Written::DeviceUnavailable);
         }

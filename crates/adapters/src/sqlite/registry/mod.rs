@@ -19,7 +19,7 @@ use std::{
 };
 
 use narrowgate_platform::{
-    ids::{DeviceId, Position},
+    ids::{DeviceId, LoginNumber, Position},
     ports::StoreError,
     rules::former::FormerSecrets,
 };
@@ -46,8 +46,8 @@ pub(super) const NOBODY: i64 = 0;
 /// Lists are trimmed at each so-manieth row of theirs (or each sixteenth part of their limit, where that is more),
 /// so they may be longer than their limit by so much.
 const TRIM_EVERY: i64 = 64;
-/// Switches that are remembered, so that a report costs no look-up; some 20 bytes each. At the limit: begin anew.
-const SWITCHES_MAX: usize = 1 << 20;
+/// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit: begin anew.
+const STANDINGS_MAX: usize = 1 << 20;
 
 /// Inner error: an answer to the caller.
 pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
@@ -61,6 +61,15 @@ struct Limits {
     presence: i64,
 }
 
+/// What a report of a device is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// Whether device and product are both switched on.
+    pub(super) enabled: bool,
+    /// The number of its last login.
+    pub(super) login: Option<LoginNumber>,
+}
+
 #[derive(Debug)]
 pub(super) struct Registry {
     connection: Connection,
@@ -70,8 +79,8 @@ pub(super) struct Registry {
     places: Arc<Places>,
     /// The place of what is happening.
     place: Position,
-    /// Whether device and product are both switched on, for devices that exist.
-    switches: HashMap<DeviceId, bool>,
+    /// What a report is judged by, for devices that exist.
+    standings: HashMap<DeviceId, Standing>,
 }
 
 impl Registry {
@@ -91,7 +100,12 @@ impl Registry {
             presence: rows(options.presence_changes_max),
         };
         let place = Position { epoch: 0, sequence: 0 };
-        Ok(Self { connection, key, former, limits, places, place, switches: HashMap::new() })
+        Ok(Self { connection, key, former, limits, places, place, standings: HashMap::new() })
+    }
+
+    /// The place that the next happening gets.
+    pub(super) fn upcoming(&self) -> Position {
+        self.places.upcoming()
     }
 
     /// The next thing happens: what is noted from here on has this place.
@@ -112,20 +126,23 @@ impl Registry {
         day_file::checkpoint(&self.connection)
     }
 
-    /// Whether the device and its product are switched on; `None`: there is no such device.
-    pub(super) fn switched_on(&mut self, device: DeviceId) -> rusqlite::Result<Option<bool>> {
-        if let Some(on) = self.switches.get(&device) {
-            return Ok(Some(*on));
+    /// What a report of the device is judged by; `None`: there is no such device.
+    pub(super) fn standing(&mut self, device: DeviceId) -> rusqlite::Result<Option<Standing>> {
+        if let Some(standing) = self.standings.get(&device) {
+            return Ok(Some(*standing));
         }
         let found = unless_damaged(self.device_and_product(device))?;
-        let on = found.map(|(device, product)| device.enabled && product.enabled);
-        if let Some(on) = on {
-            if self.switches.len() >= SWITCHES_MAX {
-                self.switches.clear();
+        let standing = found.map(|(device, product)| Standing {
+            enabled: device.enabled && product.enabled,
+            login: device.login_number,
+        });
+        if let Some(standing) = standing {
+            if self.standings.len() >= STANDINGS_MAX {
+                self.standings.clear();
             }
-            self.switches.insert(device, on);
+            self.standings.insert(device, standing);
         }
-        Ok(on)
+        Ok(standing)
     }
 
     /// A device and its product, both as they were stored.

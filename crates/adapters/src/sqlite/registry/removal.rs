@@ -41,7 +41,7 @@ impl Registry {
         ] {
             rows += self.take_away(table, sql, [device.0])?;
         }
-        self.switches.remove(&device);
+        self.standings.remove(&device);
         self.former.lock().unwrap_or_else(PoisonError::into_inner).forget(device);
         let entry = match found {
             Ok(gone) => LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at),
@@ -93,7 +93,7 @@ impl Registry {
             return Ok(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
         }
         self.take_away("products", "DELETE FROM products WHERE id = ?1", [product])?;
-        self.switches.clear();
+        self.standings.clear();
         Ok(Ok(()))
     }
 

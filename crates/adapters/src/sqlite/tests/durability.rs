@@ -42,7 +42,7 @@ fn a_crash_at_any_moment_loses_nothing_acknowledged() {
     let store = open(&data);
     let id = one_device(&store, "dk-1");
     for n in 1..=20 {
-        append(&store, vec![numbered(id, n), Write::Seen { device: id, at: at(n) }]);
+        append(&store, vec![numbered(id, n), Write::Seen { device: id, login: None, at: at(n) }]);
         let copy = open(&crashed(&data, &format!("crash-{n}")));
         assert_eq!(numbers(&copy, id), (1..=n).collect::<Vec<_>>());
         assert_eq!(latest(&copy, id), latest(&store, id));
@@ -77,7 +77,8 @@ fn a_failed_batch_leaves_nothing_and_the_next_one_works() {
     for failures in [1, 3] {
         store.fail_registry_commits(failures);
         for _ in 0..failures {
-            let writes = vec![numbered(id, 2), login(id, at(2)), Write::Seen { device: id, at: at(9) }];
+            let writes =
+                vec![numbered(id, 2), login(id, at(2)), Write::Seen { device: id, login: None, at: at(9) }];
             assert!(matches!(block_on(store.append(batch(writes))), Err(StoreError::Unavailable(_))));
             assert_eq!((latest(&store, id), device(&store, id)), before);
         }

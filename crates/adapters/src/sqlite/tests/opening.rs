@@ -6,8 +6,8 @@ use narrowgate_platform::{
     model::log::LogEntry,
     paging::{DamagedRows, Page, Part},
     ports::{
-        DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, RegistryChanges as _,
-        StoreError, Write, Written,
+        Batch, DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _,
+        RegistryChanges as _, StoreError, Write, Written,
     },
     testing::{
         block_on,
@@ -51,7 +51,7 @@ fn everything(store: &SqliteStore) -> String {
         history(store, device.id, query),
         block_on(store.presence_history(device.id, Part::first(100))).unwrap(),
         refusals(store, 100),
-        block_on(store.recover()).unwrap(),
+        block_on(store.recover()).unwrap().online,
         device,
     )
 }
@@ -65,7 +65,10 @@ fn a_store_shows_the_same_after_it_was_closed_dropped_or_killed() {
     let id = one_device(&store, "dk-1");
     append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1,"power":2}"#)]);
     append(&store, vec![resumed(id, at(1), r#"{"temp":0}"#), presence(id, Offline, at(3), "silent")]);
-    append(&store, vec![Write::Seen { device: id, at: at(4) }, Write::Log(refusal(None, Some("x"), at(5)))]);
+    append(
+        &store,
+        vec![Write::Seen { device: id, login: None, at: at(4) }, Write::Log(refusal(None, Some("x"), at(5)))],
+    );
     append(&store, vec![report(id, at(86_400 * 2), r#"{"temp":5}"#), login(id, at(86_400 * 2))]);
     let before = everything(&store);
 
@@ -79,6 +82,56 @@ fn a_store_shows_the_same_after_it_was_closed_dropped_or_killed() {
         contents(&data).into_iter().filter(|(path, _)| path.to_string_lossy().ends_with("-wal")).count();
     assert_eq!(logs, 0, "a closed store has no logs left");
     assert_eq!(everything(&open(&data)), before, "closed");
+}
+
+#[test]
+fn every_opening_begins_an_epoch_and_what_is_stored_has_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    let mut epochs = vec![block_on(store.recover()).unwrap().epoch];
+    let place = |store: &SqliteStore, writes| {
+        let committed = block_on(store.append(Batch::new(0, writes))).unwrap();
+        (committed.epoch, committed.first_sequence)
+    };
+    let first = place(&store, vec![login(id, at(1)), report(id, at(2), "{}")]);
+    // Neither a crash nor an opening by a command repeats one.
+    let copy = crashed(&data, "killed");
+    drop(store);
+    for data in [&copy, &copy, &data] {
+        epochs.push(block_on(open(data).recover()).unwrap().epoch);
+    }
+    assert_eq!(epochs, [1, 2, 3, 2]);
+    let store = open(&copy);
+    let second = place(&store, vec![login(id, at(3)), report(id, at(4), "{}")]);
+    assert_eq!((first.0, second.0), (1, 4));
+    drop(store);
+
+    let registry = Connection::open(copy.join("registry.db")).unwrap();
+    let messages = Connection::open(copy.join("messages/2026-01-01.db")).unwrap();
+    let all = |connection: &Connection, sql: &str| -> Vec<(u64, u64)> {
+        let mut select = connection.prepare(sql).unwrap();
+        let read = |row: &rusqlite::Row<'_>| {
+            let (epoch, sequence): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok((epoch.cast_unsigned(), sequence.cast_unsigned()))
+        };
+        select.query_map([], read).unwrap().map(Result::unwrap).collect()
+    };
+    let logins = all(&registry, "SELECT epoch, sequence FROM log WHERE event = 'login' ORDER BY n");
+    assert_eq!(logins, [first, second]);
+    let reports = all(&messages, "SELECT epoch, sequence FROM messages ORDER BY id");
+    assert_eq!(reports, [first, second].map(|(epoch, sequence)| (epoch, sequence + 1)));
+}
+
+#[test]
+fn an_epoch_that_cannot_be_read_stops_no_start_and_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    hurt_registry(folder.path(), "meta", "value = 0 WHERE name = 'epoch'");
+    let epoch = block_on(open(folder.path()).recover()).unwrap().epoch;
+    assert!(epoch > 1_000_000_000, "{epoch}");
+    assert_eq!(block_on(open(folder.path()).recover()).unwrap().epoch, epoch + 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 use narrowgate_platform::{
     ids::UnixMillis,
     ports::{StoreError, Write, Written},
+    rules::life::{permit, permit_report},
 };
 
 use super::{
@@ -95,6 +96,7 @@ impl Writer {
         for job in group {
             match job {
                 Job::Append(append) => {
+                    append.first = Some(self.registry.upcoming());
                     for write in &append.batch {
                         append.written.push(apply(&mut self.registry, file.as_deref_mut(), write)?);
                         #[cfg(feature = "test-hooks")]
@@ -189,16 +191,24 @@ impl Writer {
 fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> rusqlite::Result<Written> {
     let place = registry.next_happening();
     match write {
-        Write::Message(message) => match (registry.switched_on(message.device)?, file) {
-            (Some(true), Some(file)) => file.add(message, place).map(|()| Written::Done),
-            _ => Ok(Written::DeviceUnavailable),
-        },
-        Write::Login { device, at, lifetime_s, secret_version, peer } => {
-            registry.login(*device, *at, *lifetime_s, *secret_version, peer)
+        Write::Message(message) => {
+            let permitted = match registry.standing(message.device)? {
+                Some(standing) => permit_report(standing.enabled, standing.login, message.login),
+                None => Err(Written::DeviceUnavailable),
+            };
+            match (permitted, file) {
+                (Ok(()), Some(file)) => file.add(message, place).map(|()| Written::Done),
+                (permitted, _) => Ok(permitted.err().unwrap_or(Written::DeviceUnavailable)),
+            }
         }
-        Write::Presence { device, state, at, cause } => registry.presence(*device, *state, *at, cause),
-        Write::Seen { device, .. } => Ok(match registry.switched_on(*device)? {
-            Some(_) => Written::Done,
+        Write::Login { device, number, at, lifetime_s, secret_version, peer } => {
+            registry.login(*device, *number, *at, *lifetime_s, *secret_version, peer)
+        }
+        Write::Presence { device, login, state, at, cause } => {
+            registry.presence(*device, *login, *state, *at, cause)
+        }
+        Write::Seen { device, login, .. } => Ok(match registry.standing(*device)? {
+            Some(standing) => permit(standing.login, *login).err().unwrap_or(Written::Done),
             None => Written::DeviceUnavailable,
         }),
         Write::Log(entry) => registry.log(entry),

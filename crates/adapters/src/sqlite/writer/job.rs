@@ -1,6 +1,9 @@
 //! What the writer is asked for, and the answers.
 
-use narrowgate_platform::ports::{StoreError, Write, Written};
+use narrowgate_platform::{
+    ids::Position,
+    ports::{Committed, StoreError, Write, Written},
+};
 
 use super::super::{
     error::store_error,
@@ -27,7 +30,22 @@ pub(in crate::sqlite) enum Job {
 pub(in crate::sqlite) struct Append {
     pub(in crate::sqlite) batch: Vec<Write>,
     pub(in crate::sqlite) written: Vec<Written>,
-    pub(in crate::sqlite) reply: Reply<Vec<Written>>,
+    /// The place of its first write.
+    pub(in crate::sqlite) first: Option<Position>,
+    pub(in crate::sqlite) reply: Reply<Committed>,
+}
+
+impl Append {
+    fn answer(self, failure: Option<StoreError>) {
+        let answer = match (failure, self.first) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(Position { epoch, sequence: first_sequence })) => {
+                Ok(Committed { epoch, first_sequence, outcomes: self.written })
+            }
+            (None, None) => Err(closed()),
+        };
+        self.reply.send(answer);
+    }
 }
 
 /// A change of the registry, in two steps around the commit.
@@ -70,7 +88,7 @@ where
 impl Job {
     pub(super) fn finish(self, failure: Option<StoreError>) {
         match self {
-            Self::Append(append) => append.reply.send(failure.map_or(Ok(append.written), Err)),
+            Self::Append(append) => append.answer(failure),
             Self::Change(change) | Self::LoneChange(change) | Self::SettledChange(change) => {
                 change.finish(failure);
             }

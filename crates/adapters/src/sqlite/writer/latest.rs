@@ -98,7 +98,7 @@ impl Writer {
 pub(super) fn remember(changed: &mut Activities, write: &Write) {
     match write {
         Write::Message(message) => remember_message(changed, message),
-        Write::Seen { device, at } => changed.entry(*device).or_default().see(*at),
+        Write::Seen { device, at, .. } => changed.entry(*device).or_default().see(*at),
         Write::Login { .. } | Write::Presence { .. } | Write::Log(_) | Write::IssueSecret { .. } => {}
     }
 }

@@ -141,6 +141,7 @@ mod tests {
         writer.commit(vec![Job::Append(Append {
             batch: vec![numbered(device, day)],
             written: Vec::new(),
+            first: None,
             reply,
         })]);
         block_on(answer).map(drop)
@@ -177,7 +178,7 @@ mod tests {
         let id = store_with(folder.path(), &[0, 1]);
         let store = SqliteStore::open(options(folder.path(), || at(2 * DAY))).unwrap();
         // The writer looks before it does anything else.
-        write(&store, Write::Seen { device: id, at: at(2 * DAY) });
+        write(&store, Write::Seen { device: id, login: None, at: at(2 * DAY) });
         block_on(store.close()).unwrap();
         assert_eq!(files(folder.path()), [2]);
     }

@@ -108,7 +108,7 @@ impl Writer {
             read = file
                 .read_after(read, RESTORE_STEP, |message| {
                     // A device that was deleted since has no latest values.
-                    if registry.switched_on(message.device)?.is_some() {
+                    if registry.standing(message.device)?.is_some() {
                         pending.change(|changed| remember_message(changed, &message));
                     }
                     Ok(())

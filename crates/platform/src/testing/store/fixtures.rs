@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{
-    ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
+    ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
         device::{Device, DeviceState, NewDevice},
@@ -84,7 +84,7 @@ pub fn batch(writes: Vec<Write>) -> Batch {
 
 /// Commits `writes` as one batch.
 pub fn append(store: &dyn Store, writes: Vec<Write>) -> Vec<Written> {
-    block_on(store.append(batch(writes))).expect("the store writes")
+    block_on(store.append(batch(writes))).expect("the store writes").outcomes
 }
 
 /// Commits one write.
@@ -126,12 +126,14 @@ pub fn login(device: DeviceId, at: UnixMillis) -> Write {
 
 /// A login with secret number `secret_version`.
 pub fn login_with(device: DeviceId, at: UnixMillis, secret_version: u32) -> Write {
-    Write::Login { device, at, lifetime_s: 300, secret_version, peer: "192.0.2.1:5".to_owned() }
+    // As from gateways that allot them by the clock: a later login has a greater one.
+    let number = LoginNumber(at.0.unsigned_abs());
+    Write::Login { device, number, at, lifetime_s: 300, secret_version, peer: "192.0.2.1:5".to_owned() }
 }
 
 /// A change of presence.
 pub fn presence(device: DeviceId, state: DeviceState, at: UnixMillis, cause: &str) -> Write {
-    Write::Presence { device, state, at, cause: cause.to_owned() }
+    Write::Presence { device, login: None, state, at, cause: cause.to_owned() }
 }
 
 /// A report that arrives when it was made.
@@ -146,6 +148,8 @@ pub fn report_arriving(device: DeviceId, time: UnixMillis, arrival: UnixMillis, 
         kind: MessageKind::Points,
         time,
         arrival,
+        login: None,
+        session: 0,
         points_json: points_json.into(),
     })
 }
@@ -157,6 +161,8 @@ pub fn resumed(device: DeviceId, time: UnixMillis, points_json: &str) -> Write {
         kind: MessageKind::PointsResumed,
         time,
         arrival: time,
+        login: None,
+        session: 0,
         points_json: points_json.into(),
     })
 }

@@ -135,7 +135,7 @@ pub fn a_batch_is_applied_in_order(store: &dyn Store) {
             login(b, at(2)),
             report(b, at(3), r#"{"n":2}"#),
             report(a, at(4), r#"{"n":3}"#),
-            Write::Seen { device: a, at: at(9) },
+            Write::Seen { device: a, login: None, at: at(9) },
             Write::Log(super::fixtures::refusal(Some(a), None, at(9))),
         ],
     );

@@ -12,6 +12,7 @@ pub mod activation;
 pub mod credentials;
 pub mod fixtures;
 pub mod fleet;
+pub mod logins;
 pub mod logs;
 pub mod messages;
 pub mod pages;
@@ -60,6 +61,13 @@ macro_rules! store_conformance {
                 seen_moves_forward_only
                 online_devices_are_listed_with_their_lifetimes
                 presence_history_is_newest_first_and_bounded
+            }
+            logins {
+                an_older_login_is_refused_and_changes_nothing
+                only_the_session_of_the_newest_login_writes
+                nothing_of_a_session_is_stored_after_a_reset
+                what_names_no_login_is_about_whichever_the_device_has
+                places_rise_with_every_write
             }
             activation {
                 a_secret_is_issued_again_and_again_until_the_login

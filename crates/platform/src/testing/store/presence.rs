@@ -5,6 +5,7 @@ use super::fixtures::{
     presence, product, write,
 };
 use crate::{
+    ids::LoginNumber,
     model::{
         device::DeviceState::{self, Offline, Online},
         log::LogEvent,
@@ -140,10 +141,10 @@ pub fn a_device_that_never_logged_in_has_no_presence(store: &dyn Store) {
 pub fn seen_moves_forward_only(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     write(store, login(id, at(1)));
-    assert_eq!(write(store, Write::Seen { device: id, at: at(50) }), Written::Done);
-    write(store, Write::Seen { device: id, at: at(40) });
+    assert_eq!(write(store, Write::Seen { device: id, login: None, at: at(50) }), Written::Done);
+    write(store, Write::Seen { device: id, login: None, at: at(40) });
     assert_eq!(device(store, id).last_seen_time, Some(at(50)));
-    let nobody = Write::Seen { device: crate::ids::DeviceId(999), at: at(50) };
+    let nobody = Write::Seen { device: crate::ids::DeviceId(999), login: None, at: at(50) };
     assert_eq!(write(store, nobody), Written::DeviceUnavailable);
 }
 
@@ -155,9 +156,10 @@ pub fn online_devices_are_listed_with_their_lifetimes(store: &dyn Store) {
     write(store, presence(ids[1], Offline, at(2), "closed by the device"));
     let mut online = online(store);
     online.sort_by_key(|online| online.device);
+    let number = Some(LoginNumber(at(1).0.unsigned_abs()));
     assert_eq!(
         online,
-        [OnlineDevice { device: ids[0], lifetime_s: 300 }, OnlineDevice { device: ids[3], lifetime_s: 300 }]
+        [ids[0], ids[3]].map(|device| OnlineDevice { device, lifetime_s: 300, login: number })
     );
 }
 

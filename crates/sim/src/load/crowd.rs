@@ -5,15 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_sim::{
-    device::{Device, DeviceCommand, DeviceConfig, DeviceEvent},
-    devices,
-    random::SeededRandom,
-};
-
 use super::{
-    LoadConfig, LoadError,
+    LoadConfig, LoadError, devices,
     wire::{Wait, Wire},
+};
+use crate::{
+    device::{Device, DeviceCommand, DeviceConfig, DeviceEvent},
+    random::SeededRandom,
 };
 
 /// Datagrams taken before the caller has its turn.

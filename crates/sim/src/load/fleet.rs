@@ -35,12 +35,8 @@ use narrowgate_coap::{OptionNumber, Params};
 use serde::Serialize;
 
 use self::{activation::Activators, log::Log};
-use narrowgate_sim::{
-    device::{DeviceCommand, DeviceConfig, DeviceEvent, Report},
-    devices,
-};
-
-use super::{LoadConfig, LoadError, check_range, crowd::Crowd};
+use super::{LoadConfig, LoadError, check_range, crowd::Crowd, devices};
+use crate::device::{DeviceCommand, DeviceConfig, DeviceEvent, Report};
 
 pub use activation::Activation;
 

@@ -6,11 +6,14 @@ use std::{
 };
 
 use narrowgate_dtls::{ClientConfig, ClientEvent, ClientHandshake, Session};
-use narrowgate_sim::{devices, key::key_of, random::SeededRandom};
 
 use crate::{
-    DEVICES_MAX, LoadConfig,
-    wire::{Wait, Wire},
+    key::key_of,
+    load::{
+        DEVICES_MAX, LoadConfig, devices,
+        wire::{Wait, Wire},
+    },
+    random::SeededRandom,
 };
 
 /// The last of all addresses: whatever favours an order of addresses would show.

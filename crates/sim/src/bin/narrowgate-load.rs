@@ -16,8 +16,8 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use narrowgate_dtls::CipherSuite;
-use narrowgate_load::{
-    LoadConfig, LoadError,
+use narrowgate_sim::load::{
+    LoadConfig, LoadError, devices,
     fleet::{self, Activation, Fleet},
     flood::{self, Flood, FloodKind},
     handshakes::{self, Handshakes},
@@ -27,7 +27,6 @@ use narrowgate_load::{
     sessions,
     target::Target,
 };
-use narrowgate_sim::devices;
 use serde::Serialize;
 
 /// Exit code of a run whose operations did not all succeed.

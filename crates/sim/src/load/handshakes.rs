@@ -8,7 +8,7 @@ use super::{
     outcome::{Latencies, Outcome},
     server::Measurement,
 };
-use narrowgate_sim::device::DeviceEvent;
+use crate::device::DeviceEvent;
 
 /// What to do.
 #[derive(Debug, Clone, Copy)]

@@ -5,10 +5,13 @@ use std::{collections::VecDeque, time::Instant};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Opened, Session, split_record,
 };
-use narrowgate_sim::{devices, key::key_of, random::SeededRandom};
 
 use super::mutation::Dice;
-use crate::LoadConfig;
+use crate::{
+    key::key_of,
+    load::{LoadConfig, devices},
+    random::SeededRandom,
+};
 
 /// Answers kept until somebody asks for them.
 const ANSWERS_MAX: usize = 64;
