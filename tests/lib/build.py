@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lib.paths import ROOT
 
-LOAD_PACKAGE = "narrowgate-sim"
+LOAD_PACKAGE = "narrowgate-load"
 
 
 def cargo(*arguments: str, check: bool = False, **more) -> subprocess.CompletedProcess:

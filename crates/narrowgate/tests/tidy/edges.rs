@@ -18,17 +18,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("narrowgate-adapters", &["narrowgate-platform", "narrowgate-api"]),
     ("narrowgate-http", &["narrowgate-platform", "narrowgate-api"]),
-    // `engine-io` for an example alone: a server of the engine without the platform.
     (
         "narrowgate-sim",
         &[
             "narrowgate-dtls",
             "narrowgate-coap",
             "narrowgate-engine",
-            "narrowgate-engine-io",
+            "narrowgate-gateway",
             "narrowgate-platform",
         ],
     ),
+    ("narrowgate-load", &["narrowgate-sim", "narrowgate-dtls", "narrowgate-coap"]),
     // Runs the real bridge in virtual time. Its own crate, so that no shipped binary is built with a clock that a test moves.
     (
         "narrowgate-simulation",
@@ -40,6 +40,18 @@ const EDGES: &[(&str, &[&str])] = &[
             "narrowgate-engine-io",
             "narrowgate-platform",
             "narrowgate-adapters",
+            "narrowgate-sim",
+        ],
+    ),
+    // Measures parts by themselves; nothing depends on it.
+    (
+        "narrowgate-benches",
+        &[
+            "narrowgate-dtls",
+            "narrowgate-coap",
+            "narrowgate-engine",
+            "narrowgate-engine-io",
+            "narrowgate-platform",
             "narrowgate-sim",
         ],
     ),

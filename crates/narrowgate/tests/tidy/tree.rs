@@ -15,7 +15,8 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn packages() -> Vec<(PathBuf, toml::Table)> {
     let crates = fs::read_dir(root().join("crates")).expect("the workspace has a folder of crates");
     let crates = crates.map(|folder| folder.expect("a readable folder").path());
-    let mut folders: Vec<_> = crates.chain([root().join("fuzz/targets")]).collect();
+    let mut folders: Vec<_> =
+        crates.chain(["benches", "fuzz/targets"].map(|folder| root().join(folder))).collect();
     folders.sort();
     let read = |folder: PathBuf| {
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("every crate has a manifest");
@@ -49,6 +50,7 @@ pub(crate) fn sources(folder: &Path) -> Vec<Source> {
 /// All Rust files of the project.
 pub(crate) fn all_sources() -> Vec<Source> {
     let mut found = sources(&root().join("crates"));
+    found.extend(sources(&root().join("benches")));
     found.extend(sources(&root().join("fuzz")));
     found
 }

@@ -59,6 +59,7 @@ pub struct World {
 /// The instant at which every world begins. Which one it is does not matter, and only the clock can make one.
 pub fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "an `Instant` has no other beginning; it is read once")]
     *START.get_or_init(Instant::now)
 }
 

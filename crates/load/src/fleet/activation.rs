@@ -12,14 +12,15 @@
 use std::time::Instant;
 
 use narrowgate_dtls::CipherSuite;
+use narrowgate_sim::{
+    device::{ConnectFailure, DeviceCommand, DeviceConfig, DeviceEvent, Identity, IssuedSecret, SecureMode},
+    devices,
+    key::key_of,
+};
 use sha2::{Digest, Sha256};
 
 use super::{PATIENCE, PAUSE, Summary, impatient, log::Log};
-use crate::{
-    device::{ConnectFailure, DeviceCommand, DeviceConfig, DeviceEvent, Identity, IssuedSecret, SecureMode},
-    key::key_of,
-    load::{LoadError, crowd::Crowd, devices},
-};
+use crate::{LoadError, crowd::Crowd};
 
 /// Devices that are at it at the same time.
 const SLOTS: u32 = 4;

@@ -8,7 +8,7 @@ use super::{
     outcome::{Latencies, Outcome},
     server::Measurement,
 };
-use crate::device::DeviceEvent;
+use narrowgate_sim::device::DeviceEvent;
 
 /// What to do.
 #[derive(Debug, Clone, Copy)]

@@ -5,13 +5,10 @@ use std::{collections::VecDeque, time::Instant};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Opened, Session, split_record,
 };
+use narrowgate_sim::{devices, key::key_of, random::SeededRandom};
 
 use super::mutation::Dice;
-use crate::{
-    key::key_of,
-    load::{LoadConfig, devices},
-    random::SeededRandom,
-};
+use crate::LoadConfig;
 
 /// Answers kept until somebody asks for them.
 const ANSWERS_MAX: usize = 64;

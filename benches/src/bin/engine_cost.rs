@@ -3,7 +3,7 @@
 //! Only the shard's calls are timed, in batches of 64 datagrams; the devices' share is not. Time is virtual: each device reports
 //! once a minute, so a session keeps four or five answers for duplicates, as in the field.
 //!
-//! `cargo run --release -p narrowgate-sim --example engine_cost -- [HANDSHAKES] [REPORTS]`; for instruction counts:
+//! `cargo run --release -p narrowgate-benches --bin engine_cost -- [HANDSHAKES] [REPORTS]`; for instruction counts:
 //! `valgrind --tool=callgrind --toggle-collect='*Shard::handle_datagram*' engine_cost 1000 1000`.
 
 use std::{
@@ -21,7 +21,7 @@ use narrowgate_engine::{
 };
 use narrowgate_sim::{
     device::{Device, DeviceCommand, DeviceEvent, Report},
-    load::devices,
+    devices,
     random::SeededRandom,
     world::{platform::respond, shard_config, start},
 };

@@ -12,7 +12,7 @@ use std::{
 use narrowgate_dtls::{CipherSuite, RECORD_HEADER_BYTES};
 
 use super::FloodKind;
-use crate::load::{
+use crate::{
     DEVICES_MAX,
     target::Target,
     wire::{Wait, Wire},

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::load::LoadError;
+use crate::LoadError;
 
 /// See the module. Lines survive the end of this process; the machine's end is not what is tested.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::{
     outcome::{Latencies, Outcome},
     server::Measurement,
 };
-use crate::device::{DeviceCommand, DeviceEvent, Report};
+use narrowgate_sim::device::{DeviceCommand, DeviceEvent, Report};
 
 /// Sessions at once: each keeps a device in memory, with its log.
 const SESSIONS_MAX: u32 = 200_000;

@@ -6,8 +6,9 @@
 //!
 //! Limits: [`DEVICES_MAX`] devices, [`target::Target`] on loopback, a time limit for each run.
 
+#![forbid(unsafe_code)]
+
 mod crowd;
-pub mod devices;
 pub mod fleet;
 pub mod flood;
 pub mod handshakes;
@@ -24,7 +25,7 @@ use std::{io, time::Duration};
 
 use narrowgate_dtls::CipherSuite;
 
-use target::Target;
+use self::target::Target;
 
 /// Devices of one run: the addresses in 127.64.0.0/10 without its ends.
 pub const DEVICES_MAX: u32 = (1 << 22) - 2;

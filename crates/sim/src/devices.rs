@@ -50,7 +50,7 @@ pub fn write_csv(count: u32, out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(lines.len(), 1001);
         assert_eq!(lines[0], "deviceKey,deviceSecret");
         assert_eq!(lines[1], format!("load-0000001,{}", device_secret(1)));
-        let secrets: HashSet<_> = (1..=1000).map(device_secret).collect();
+        let secrets: BTreeSet<_> = (1..=1000).map(device_secret).collect();
         assert_eq!(secrets.len(), 1000);
         let legal = |secret: &String| secret.len() == 20 && secret.bytes().all(|c| c.is_ascii_alphanumeric());
         assert!(secrets.iter().all(legal));

@@ -133,7 +133,7 @@ fn number_of(address: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::DEVICES_MAX;
+    use crate::DEVICES_MAX;
 
     #[test]
     fn every_device_has_an_address_of_its_own() {

@@ -5,13 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    LoadConfig, LoadError, devices,
-    wire::{Wait, Wire},
-};
-use crate::{
+use narrowgate_sim::{
     device::{Device, DeviceCommand, DeviceConfig, DeviceEvent},
+    devices,
     random::SeededRandom,
+};
+
+use super::{
+    LoadConfig, LoadError,
+    wire::{Wait, Wire},
 };
 
 /// Datagrams taken before the caller has its turn.

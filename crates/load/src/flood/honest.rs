@@ -6,14 +6,11 @@ use std::{
 };
 
 use narrowgate_dtls::{ClientConfig, ClientEvent, ClientHandshake, Session};
+use narrowgate_sim::{devices, key::key_of, random::SeededRandom};
 
 use crate::{
-    key::key_of,
-    load::{
-        DEVICES_MAX, LoadConfig, devices,
-        wire::{Wait, Wire},
-    },
-    random::SeededRandom,
+    DEVICES_MAX, LoadConfig,
+    wire::{Wait, Wire},
 };
 
 /// The last of all addresses: whatever favours an order of addresses would show.

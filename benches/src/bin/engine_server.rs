@@ -1,7 +1,7 @@
 //! A server of the engine alone, without platform or store: it knows every device of the load client and answers every report
 //! with success, on the shard's own thread. What it costs is the floor for the whole gateway.
 //!
-//! `cargo run --release -p narrowgate-sim --example engine_server -- 127.0.0.1:5684`, then `narrowgate-load` against it.
+//! `cargo run --release -p narrowgate-benches --bin engine_server -- 127.0.0.1:5684`, then `narrowgate-load` against it.
 
 use std::{
     env,
@@ -23,7 +23,7 @@ use narrowgate_engine_io::{
     handle::ShardHandle,
     socket,
 };
-use narrowgate_sim::{key::key_of, load::devices, world::platform::respond};
+use narrowgate_sim::{devices, key::key_of, world::platform::respond};
 
 /// Answers on the shard's own thread, through its command queue like any platform.
 struct Sink {

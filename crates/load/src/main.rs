@@ -16,8 +16,8 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use narrowgate_dtls::CipherSuite;
-use narrowgate_sim::load::{
-    LoadConfig, LoadError, devices,
+use narrowgate_load::{
+    LoadConfig, LoadError,
     fleet::{self, Activation, Fleet},
     flood::{self, Flood, FloodKind},
     handshakes::{self, Handshakes},
@@ -27,6 +27,7 @@ use narrowgate_sim::load::{
     sessions,
     target::Target,
 };
+use narrowgate_sim::devices;
 use serde::Serialize;
 
 /// Exit code of a run whose operations did not all succeed.

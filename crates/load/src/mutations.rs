@@ -9,7 +9,7 @@
 //! make measuring points of their own.
 
 mod message;
-#[path = "../../../dtls/tests/util/mutation.rs"]
+#[path = "../../dtls/tests/util/mutation.rs"]
 mod mutation;
 mod outcome;
 mod peer;
@@ -20,6 +20,7 @@ use std::{
 };
 
 use narrowgate_dtls::Random;
+use narrowgate_sim::random::SeededRandom;
 
 use self::{
     message::mutate_message,
@@ -33,7 +34,6 @@ use super::{
     target::Target,
     wire::{Wait, Wire},
 };
-use crate::random::SeededRandom;
 
 pub use self::outcome::{Memory, MutationsOutcome};
 

@@ -35,8 +35,12 @@ use narrowgate_coap::{OptionNumber, Params};
 use serde::Serialize;
 
 use self::{activation::Activators, log::Log};
-use super::{LoadConfig, LoadError, check_range, crowd::Crowd, devices};
-use crate::device::{DeviceCommand, DeviceConfig, DeviceEvent, Report};
+use narrowgate_sim::{
+    device::{DeviceCommand, DeviceConfig, DeviceEvent, Report},
+    devices,
+};
+
+use super::{LoadConfig, LoadError, check_range, crowd::Crowd};
 
 pub use activation::Activation;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::load::outcome::Percentiles;
+use crate::outcome::Percentiles;
 
 /// Most violations that are told.
 const VIOLATIONS_MAX: usize = 20;
