@@ -112,6 +112,20 @@ impl Happening {
         self
     }
 
+    /// Its stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Activated(_) => "activated",
+            Self::Login(_) => "login",
+            Self::Online(_) => "online",
+            Self::Offline(_) => "offline",
+            Self::Refused(_) => "refused",
+            Self::Warning(_) => "warning",
+            Self::Report(_) => "report",
+            Self::SecretIssued(_) => "secret_issued",
+        }
+    }
+
     /// Whose it is, where the keys are known.
     pub fn device(&self) -> Option<&DeviceName> {
         match self {

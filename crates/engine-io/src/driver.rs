@@ -22,22 +22,20 @@ use narrowgate_engine::{
 use crate::{
     address::Binding,
     clock,
-    handle::{Input, ShardHandle, Shared},
+    handle::{INPUTS_MAX, Input, ShardHandle, Shared},
     mmsg::{BATCH, Mmsg},
 };
 
 /// Takes the events of a shard, on the shard's thread. Must not block.
 pub trait EventSink: Send + 'static {
-    /// Takes all of `events` and leaves the vector empty.
+    /// Takes all of `events` and leaves the vector empty; where it has no room, it leaves all of them. Then it is
+    /// asked again soon. Beyond [`EVENTS_KEPT_MAX`] the shard stops receiving, and the kernel's buffer takes the
+    /// load.
     fn deliver(&mut self, events: &mut Vec<ShardEvent>);
-
-    /// Events delivered and not yet taken up. Beyond [`BACKLOG_MAX`] the shard stops receiving, and the
-    /// kernel's buffer takes the load.
-    fn backlog(&self) -> usize;
 }
 
-/// See [`EventSink::backlog`].
-pub const BACKLOG_MAX: usize = 32_768;
+/// See [`EventSink::deliver`].
+pub const EVENTS_KEPT_MAX: usize = 1024;
 
 /// Batches received before timers, commands and sending have their turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -45,8 +43,8 @@ const BATCHES_PER_TURN: usize = 8;
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the allocator is invited to give memory back while handshakes are under way.
 const INVITATION_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a shard that stopped receiving waits before it looks at the backlog again.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+/// How long a shard waits before it offers again what the sink had no room for, or receives again what failed.
+const PAUSE: Duration = Duration::from_millis(1);
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -72,7 +70,7 @@ impl RunningShard {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), SOCKET, Interest::READABLE)?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let (sender, inputs) = mpsc::channel();
+        let (sender, inputs) = mpsc::sync_channel(INPUTS_MAX);
         let shared = Arc::new(Shared {
             waker,
             sleeping: AtomicBool::new(false),
@@ -98,6 +96,7 @@ impl RunningShard {
                 readable: true,
                 failing: false,
                 quiet: false,
+                quieted: Vec::new(),
                 published: now,
                 invited: now,
                 drops_asked: now,
@@ -139,6 +138,8 @@ struct Driver<S> {
     failing: bool,
     /// Set by [`Input::Quiesce`]: what arrives from now on stays in the kernel.
     quiet: bool,
+    /// Whom to tell when the events of all that was received are delivered.
+    quieted: Vec<Box<dyn FnOnce() + Send>>,
     published: Instant,
     /// When the allocator was last invited to give memory back.
     invited: Instant,
@@ -158,14 +159,15 @@ impl<S: EventSink> Driver<S> {
                 return;
             }
             let now = clock::now();
-            let mut done = Vec::new();
-            let stop = self.take_inputs(now, &mut done);
+            let stop = self.take_inputs(now);
             if self.may_receive() {
                 self.receive(now);
             }
             self.shard.handle_timeout(now);
             self.flush(now);
-            done.into_iter().for_each(|done| done());
+            if self.events.is_empty() {
+                self.quieted.drain(..).for_each(|done| done());
+            }
             #[cfg(feature = "test-hooks")]
             self.step();
             if stop {
@@ -176,13 +178,14 @@ impl<S: EventSink> Driver<S> {
 
     fn wait(&mut self, ready: &mut Events) -> io::Result<()> {
         let timeout = if self.readable {
-            if self.may_receive() && !self.failing { Duration::ZERO } else { BACKLOG_PAUSE }
+            if self.may_receive() && !self.failing { Duration::ZERO } else { PAUSE }
         } else {
             let next = self.shard.poll_timeout().map(|at| at.saturating_duration_since(clock::now()));
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
-        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before
-        // are taken in this turn, since the announcement comes first and the queue is read after waking.
+        let timeout = if self.events.is_empty() { timeout } else { timeout.min(PAUSE) };
+        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before are
+        // taken in this turn, since the announcement comes first and the queue is read after waking.
         self.shared.sleeping.store(true, Ordering::SeqCst);
         let timeout = if self.pending_input() { Duration::ZERO } else { timeout };
         let result = self.poll.poll(ready, Some(timeout));
@@ -196,7 +199,7 @@ impl<S: EventSink> Driver<S> {
     }
 
     fn may_receive(&self) -> bool {
-        self.readable && !self.quiet && self.sink.backlog() < BACKLOG_MAX
+        self.readable && !self.quiet && self.events.len() < EVENTS_KEPT_MAX
     }
 
     fn pending_input(&self) -> bool {
@@ -204,7 +207,7 @@ impl<S: EventSink> Driver<S> {
     }
 
     /// Takes all commands that wait; returns whether the shard is to stop.
-    fn take_inputs(&mut self, now: Instant, done: &mut Vec<Box<dyn FnOnce() + Send>>) -> bool {
+    fn take_inputs(&mut self, now: Instant) -> bool {
         while let Ok(input) = self.inputs.try_recv() {
             self.shared.queued.fetch_sub(1, Ordering::SeqCst);
             match input {
@@ -215,7 +218,7 @@ impl<S: EventSink> Driver<S> {
                 }
                 Input::Quiesce(quiet) => {
                     self.quiet = true;
-                    done.push(quiet);
+                    self.quieted.push(quiet);
                 }
                 #[cfg(feature = "test-hooks")]
                 Input::Advance { by, done } => {

@@ -8,6 +8,10 @@ use std::sync::{
 
 use narrowgate_engine::{event::ShardCommand, shard::stats::Stats};
 
+/// Batches of commands that wait for the driver. It takes all of them in each of its turns, whatever becomes of its
+/// events: so a full queue empties without anybody's help.
+pub(crate) const INPUTS_MAX: usize = 256;
+
 /// What the driver's thread takes from other threads.
 pub(crate) enum Input {
     /// For the shard, in order.
@@ -48,15 +52,27 @@ pub(crate) struct Shared {
 #[derive(Debug, Clone)]
 pub struct ShardHandle {
     pub(crate) shard: u16,
-    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) inputs: mpsc::SyncSender<Input>,
     pub(crate) shared: Arc<Shared>,
 }
 
 impl ShardHandle {
-    /// Queues commands; they are taken in order. Commands to a shard that has stopped are dropped.
-    pub fn send(&self, commands: Vec<ShardCommand>) {
-        if !commands.is_empty() {
-            self.input(Input::Commands(commands));
+    /// Queues all of `commands`, which are taken in order, and leaves the vector empty; or leaves it as it is where
+    /// the queue is full. Commands to a shard that has stopped are dropped. Never waits.
+    pub fn send(&self, commands: &mut Vec<ShardCommand>) {
+        if commands.is_empty() {
+            return;
+        }
+        self.shared.queued.fetch_add(1, Ordering::SeqCst);
+        match self.inputs.try_send(Input::Commands(std::mem::take(commands))) {
+            Ok(()) => self.wake(),
+            Err(mpsc::TrySendError::Full(input)) => {
+                self.shared.queued.fetch_sub(1, Ordering::SeqCst);
+                if let Input::Commands(kept) = input {
+                    *commands = kept;
+                }
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => {}
         }
     }
 
@@ -71,11 +87,15 @@ impl ShardHandle {
         self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Queues something else than commands; waits for a turn of the driver where the queue is full.
     pub(crate) fn input(&self, input: Input) {
         self.shared.queued.fetch_add(1, Ordering::SeqCst);
-        if self.inputs.send(input).is_err() {
-            return;
+        if self.inputs.send(input).is_ok() {
+            self.wake();
         }
+    }
+
+    fn wake(&self) {
         if self.shared.sleeping.swap(false, Ordering::SeqCst)
             && let Err(error) = self.shared.waker.wake()
         {

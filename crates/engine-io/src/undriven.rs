@@ -12,7 +12,7 @@ use std::{
 
 use narrowgate_engine::shard::Shard;
 
-use crate::handle::{Input, ShardHandle, Shared};
+use crate::handle::{INPUTS_MAX, Input, ShardHandle, Shared};
 
 impl ShardHandle {
     /// A handle of a shard that no thread drives, and what is queued by it.
@@ -21,7 +21,7 @@ impl ShardHandle {
     /// The operating system's: no more file descriptors.
     pub fn undriven(shard: u16) -> io::Result<(Self, ShardInputs)> {
         let poll = mio::Poll::new()?;
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(INPUTS_MAX);
         let shared = Arc::new(Shared {
             waker: mio::Waker::new(poll.registry(), mio::Token(0))?,
             sleeping: AtomicBool::new(false),

@@ -11,7 +11,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         log::Reason,
     },
-    ports::{DeviceQuery, Store},
+    ports::{DeviceQuery, Registry},
     rules::{
         identity::{Identity, SecureMode},
         mistakes::{self, Mistake},
@@ -80,12 +80,12 @@ pub enum Diagnosis {
 impl Diagnosis {
     /// Finds out, by some reads and some hundred hashes: milliseconds of a processor. `None`: there is nothing to
     /// add to what is known.
-    pub async fn run(self, store: &dyn Store) -> Option<String> {
+    pub async fn run(self, registry: &dyn Registry) -> Option<String> {
         match self {
             Self::WrongKey { identity, device, failed } => {
-                Some(of_wrong_key(store, &identity, device, &failed).await)
+                Some(of_wrong_key(registry, &identity, device, &failed).await)
             }
-            Self::UnknownName { reason, name } => of_unknown_name(store, reason, &name).await,
+            Self::UnknownName { reason, name } => of_unknown_name(registry, reason, &name).await,
         }
     }
 }
@@ -117,7 +117,7 @@ impl Diagnoses {
 
 /// Which mistake a wrong key fits.
 async fn of_wrong_key(
-    store: &dyn Store,
+    registry: &dyn Registry,
     identity: &Identity,
     device: DeviceId,
     failed: &FailedFinished,
@@ -126,16 +126,16 @@ async fn of_wrong_key(
         let fits = |mistake: &Mistake| Psk::new(&mistake.psk).is_ok_and(|psk| failed.fits(&psk));
         mistakes.into_iter().find(fits).map(|mistake| mistake.detail.into_owned())
     };
-    let Some(credentials) = credentials(store, &identity.name).await else { return unexplained(identity) };
+    let Some(credentials) = credentials(registry, &identity.name).await else { return unexplained(identity) };
     if let Some(detail) = fitting(mistakes::candidates(&credentials, identity)) {
         return detail;
     }
     if identity.mode == SecureMode::DeviceSecret {
-        let former = store.former_secrets(device).await.unwrap_or_default();
+        let former = registry.former_secrets(device).await.unwrap_or_default();
         if let Some(detail) = fitting(former.iter().take(FORMER_MAX).map(mistakes::former).collect()) {
             return detail;
         }
-        if let Some(detail) = fitting(neighbours(store, identity, device).await) {
+        if let Some(detail) = fitting(neighbours(registry, identity, device).await) {
             return detail;
         }
     }
@@ -143,7 +143,7 @@ async fn of_wrong_key(
 }
 
 /// The secrets of the devices that were registered just before and after this one.
-async fn neighbours(store: &dyn Store, identity: &Identity, device: DeviceId) -> Vec<Mistake> {
+async fn neighbours(registry: &dyn Registry, identity: &Identity, device: DeviceId) -> Vec<Mistake> {
     let query = DeviceQuery {
         product_key: Some(identity.name.product_key.clone()),
         after: Some(DeviceId(device.0 - NEIGHBOURS - 1)),
@@ -151,10 +151,10 @@ async fn neighbours(store: &dyn Store, identity: &Identity, device: DeviceId) ->
         ..DeviceQuery::default()
     };
     let mut mistakes = Vec::new();
-    for neighbour in store.devices(query).await.unwrap_or_default().into_iter().flatten() {
+    for neighbour in registry.devices(query).await.unwrap_or_default().into_iter().flatten() {
         let name = DeviceName { product_key: neighbour.product_key, device_key: neighbour.device_key };
         if neighbour.id != device
-            && let Some(credentials) = credentials(store, &name).await
+            && let Some(credentials) = credentials(registry, &name).await
         {
             mistakes.push(mistakes::of_another_device(&credentials.device_secret, &name));
         }
@@ -162,38 +162,38 @@ async fn neighbours(store: &dyn Store, identity: &Identity, device: DeviceId) ->
     mistakes
 }
 
-async fn credentials(store: &dyn Store, name: &DeviceName) -> Option<Box<Credentials>> {
-    match store.credentials(&name.product_key, &name.device_key).await {
+async fn credentials(registry: &dyn Registry, name: &DeviceName) -> Option<Box<Credentials>> {
+    match registry.credentials(&name.product_key, &name.device_key).await {
         Ok(CredentialLookup::Found(credentials)) => Some(credentials),
         _ => None,
     }
 }
 
 /// What was probably meant by a name that is unknown for this reason.
-async fn of_unknown_name(store: &dyn Store, reason: Reason, name: &DeviceName) -> Option<String> {
+async fn of_unknown_name(registry: &dyn Registry, reason: Reason, name: &DeviceName) -> Option<String> {
     for tried in [Some(name.clone()), similar::trimmed(name)].into_iter().flatten() {
-        let similar = store.similar_names(&tried).await.ok()?;
+        let similar = registry.similar_names(&tried).await.ok()?;
         if let Some(detail) = similar::explain(reason, name, &similar) {
             return Some(detail);
         }
     }
     if reason == Reason::DeviceUnknown {
-        return of_unknown_device(store, name).await;
+        return of_unknown_device(registry, name).await;
     }
-    let exchanged = store.similar_names(&similar::exchanged(name)).await.ok()?;
+    let exchanged = registry.similar_names(&similar::exchanged(name)).await.ok()?;
     similar::explain_exchanged(name, &exchanged).filter(|_| reason == Reason::ProductUnknown)
 }
 
 /// An IMEI in another spelling, or an asset id. A few look-ups, each by an index.
-async fn of_unknown_device(store: &dyn Store, name: &DeviceName) -> Option<String> {
+async fn of_unknown_device(registry: &dyn Registry, name: &DeviceName) -> Option<String> {
     for device_key in similar::imei_spellings(&name.device_key) {
         let tried = DeviceName { product_key: name.product_key.clone(), device_key };
-        if let Some(found) = store.similar_names(&tried).await.ok()?.device {
+        if let Some(found) = registry.similar_names(&tried).await.ok()?.device {
             return Some(similar::explain_imei(name, &found));
         }
     }
     let query = DeviceQuery { asset_id: Some(name.device_key.clone()), limit: 1, ..DeviceQuery::default() };
-    let found = store.devices(query).await.ok()?.into_iter().flatten().next()?;
+    let found = registry.devices(query).await.ok()?.into_iter().flatten().next()?;
     let found = DeviceName { product_key: found.product_key, device_key: found.device_key };
     Some(similar::explain_asset_id(name, &found))
 }

@@ -13,7 +13,7 @@ use crate::{
     outbox::{Outbox, Pending},
     products::{Products, Read},
     refusals::Refusals,
-    requests::Requests,
+    requests::{Counts, Requests},
     residence::{Residence, directory::Directory, presence::Presence},
     shared::Shared,
     unwritten::Unwritten,
@@ -37,6 +37,27 @@ pub struct Gateway {
     shared: Shared,
     /// Set when it is to settle: then what is looked into is given up.
     settles_at: Option<Instant>,
+}
+
+/// What is counted of everything that the machine decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Devices online.
+    pub online: usize,
+    /// Devices with a session by their own secret.
+    pub connected: usize,
+    /// Refusals that were only counted, because there were too many.
+    pub refusals_unlogged: u64,
+    /// Copies of refusals that were written down.
+    pub refusals_folded: u64,
+    requests: Counts,
+}
+
+impl Counters {
+    /// Requests that were not served, by the label of the reason.
+    pub fn requests_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.requests.labelled()
+    }
 }
 
 impl Gateway {
@@ -182,29 +203,16 @@ impl Gateway {
         self.shared.out.poll()
     }
 
-    /// Devices online.
-    pub fn online(&self) -> usize {
-        self.shared.residence.presence.online()
-    }
-
-    /// Devices with a session by their own secret.
-    pub fn connected(&self) -> usize {
-        self.shared.residence.directory.len()
-    }
-
-    /// Requests that were not served, by the label of the reason.
-    pub fn requests_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.shared.requests.counts()
-    }
-
-    /// Refusals that were only counted, because there were too many.
-    pub fn refusals_unlogged(&self) -> u64 {
-        self.shared.refusals.unlogged
-    }
-
-    /// Copies of refusals that were written down.
-    pub fn refusals_folded(&self) -> u64 {
-        self.shared.refusals.folded
+    /// What is counted.
+    pub fn counters(&self) -> Counters {
+        let Shared { residence, requests, refusals, .. } = &self.shared;
+        Counters {
+            online: residence.presence.online(),
+            connected: residence.directory.len(),
+            requests: requests.counts,
+            refusals_unlogged: refusals.unlogged,
+            refusals_folded: refusals.folded,
+        }
     }
 
     /// Requests that are answered 5.03 because the store cannot write.

@@ -44,7 +44,7 @@ mod tests;
 pub use self::{
     diagnosis::Diagnosis,
     effect::{Answer, Effect, Issue, LiveChange, Now, Token},
-    gateway::{Gateway, Options},
+    gateway::{Counters, Gateway, Options},
     unwritten::{RefusedByStore, Unwritten},
 };
 

@@ -46,10 +46,21 @@ pub(crate) struct Asker {
     pub(crate) peer: SocketAddr,
 }
 
+/// How many requests were not served, by label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts([u64; LABELS]);
+
+impl Counts {
+    pub(crate) fn labelled(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let labels = REASONS.iter().map(|(_, label)| *label).chain(["other", "unavailable"]);
+        labels.zip(self.0)
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
-    counts: [u64; LABELS],
+    pub(crate) counts: Counts,
     /// Those that are answered 5.03, for `status`.
     pub(crate) unwritten: Unwritten,
 }
@@ -58,12 +69,12 @@ impl Requests {
     /// Counts a request that was refused and is written down already.
     pub(crate) fn count(&mut self, reason: Option<Reason>) {
         let label = REASONS.iter().position(|(known, _)| Some(*known) == reason);
-        self.counts[label.unwrap_or(OTHER)] += 1;
+        self.counts.0[label.unwrap_or(OTHER)] += 1;
     }
 
     /// Counts a request that is answered 5.03 because the store cannot read or write.
     pub(crate) fn count_unavailable(&mut self) {
-        self.counts[UNAVAILABLE] += 1;
+        self.counts.0[UNAVAILABLE] += 1;
     }
 
     /// What the store said to a write, for `status`.
@@ -80,12 +91,6 @@ impl Requests {
             }
             Err(error) => self.unwritten.fail(now.wall, u64::from(is_report), &error.to_string()),
         }
-    }
-
-    /// The labels of the metric with their counts.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let labels = REASONS.iter().map(|(_, label)| *label).chain(["other", "unavailable"]);
-        labels.zip(self.counts)
     }
 }
 

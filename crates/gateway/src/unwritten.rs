@@ -29,11 +29,14 @@ pub struct Unwritten {
     /// The store has written since.
     writes_again: bool,
     reason: String,
+    /// Counts what was noted.
+    changes: u64,
 }
 
 impl Unwritten {
     /// The store could not write; so many requests are answered 5.03.
     pub(crate) fn fail(&mut self, now: UnixMillis, requests: u64, reason: &str) {
+        self.changes += 1;
         self.seconds.retain(|(second, _)| is_of_last_minute(*second, now));
         if std::mem::take(&mut self.writes_again) {
             self.since = None;
@@ -49,7 +52,15 @@ impl Unwritten {
 
     /// The store wrote.
     pub(crate) fn succeed(&mut self) {
+        self.changes += u64::from(!self.writes_again);
         self.writes_again = true;
+    }
+
+    /// Makes a copy equal to it again, which costs nothing where nothing was noted.
+    pub fn copy_to(&self, copy: &mut Self) {
+        if copy.changes != self.changes {
+            copy.clone_from(self);
+        }
     }
 
     /// `None`: all was written in the last minute.

@@ -1,7 +1,7 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
-//! The bridge publishes what is committed, with the times that the device's log has; any number of listeners
-//! follow. What goes through `ingest` comes in the order of the commits. A secret that was issued, and the
+//! The gateway publishes what is committed, with the times that the device's log has; any number of listeners
+//! follow. What is written in batches comes in the order of the commits. A secret that was issued, and the
 //! refusal to issue one, are committed beside it: each is published after its commit and before the device is
 //! answered, but may change places with what was committed in the same moment, and its time, which is taken
 //! before it is committed, may be earlier than that of the event before it. A listener that is slower than the
@@ -9,103 +9,45 @@
 
 use std::sync::Arc;
 
+use narrowgate_api::happening::Happening;
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName, UnixMillis},
-    model::log::Reason,
+    ids::{DeviceId, DeviceName},
     service::Operator,
 };
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
 /// Events kept for the slowest listener; what is older is missed and counted. Memory is a pointer each.
-pub const EVENTS_KEPT: usize = 4096;
+pub(crate) const EVENTS_KEPT: usize = 4096;
 
-/// One thing that happened.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FeedEvent {
-    /// When: as in the device's log; for `report` the device's own time.
-    pub time: UnixMillis,
-    /// When a report arrived.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub received_at: Option<UnixMillis>,
-    /// What: `activated`, `login`, `online`, `offline`, `refused`, `report`, `secret_issued` and the like.
-    pub event: &'static str,
-    /// Whose, where the keys are still to be looked up: see [`Subscription::next_named`].
-    #[serde(skip)]
-    pub device: Option<DeviceId>,
-    /// Product, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub product_key: Option<String>,
-    /// Device, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_key: Option<String>,
-    /// The identity as the peer gave it, for refusals.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub identity: Option<String>,
-    /// Why, for refusals.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Reason>,
-    /// The protocol's number for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<u16>,
-    /// The peer's address and port.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
-    /// Words for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// The reported points, for `report`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub points: Option<Box<RawValue>>,
-}
-
-impl FeedEvent {
-    /// `event` at `time`, with nothing else known.
-    pub fn new(time: UnixMillis, event: &'static str) -> Self {
-        Self {
-            time,
-            received_at: None,
-            event,
-            device: None,
-            product_key: None,
-            device_key: None,
-            identity: None,
-            reason: None,
-            code: None,
-            peer: None,
-            detail: None,
-            points: None,
-        }
-    }
-}
+/// What happened, and whose it is where the keys are still to be looked up.
+type Told = (Arc<Happening>, Option<DeviceId>);
 
 /// The sending side; clones publish to the same listeners.
 #[derive(Debug, Clone)]
-pub struct Feed(broadcast::Sender<Arc<FeedEvent>>);
+pub(crate) struct Feed(broadcast::Sender<Told>);
 
 impl Feed {
     /// A feed that nobody follows yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(broadcast::Sender::new(EVENTS_KEPT))
     }
 
     /// Whether anybody follows: lets the caller skip making an event that nobody would see.
-    pub fn has_subscribers(&self) -> bool {
+    pub(crate) fn has_subscribers(&self) -> bool {
         self.0.receiver_count() > 0
     }
 
-    /// Shows `event` to everybody who follows; without followers it is dropped. Never waits.
-    pub fn publish(&self, event: FeedEvent) {
+    /// Shows `happening` to everybody who follows, with the device whose keys they have to look up; without
+    /// followers it is dropped. Never waits.
+    pub(crate) fn publish(&self, happening: Happening, device: Option<DeviceId>) {
         if self.has_subscribers() {
-            // The last follower may have gone meanwhile: then nobody misses it.
-            let _ = self.0.send(Arc::new(event));
+            // Ignored: the last follower may have gone meanwhile.
+            let _ = self.0.send((Arc::new(happening), device));
         }
     }
 
     /// Follows from now on.
-    pub fn subscribe(&self) -> Subscription {
+    pub(crate) fn subscribe(&self) -> Subscription {
         Subscription(self.0.subscribe())
     }
 }
@@ -118,13 +60,13 @@ impl Default for Feed {
 
 /// The receiving side.
 #[derive(Debug)]
-pub struct Subscription(broadcast::Receiver<Arc<FeedEvent>>);
+pub(crate) struct Subscription(broadcast::Receiver<Told>);
 
 /// What a listener gets next.
 #[derive(Debug, Clone)]
-pub enum Next {
+pub(crate) enum Next {
     /// An event.
-    Event(Arc<FeedEvent>),
+    Event(Arc<Happening>),
     /// So many events were missed: the listener was too slow.
     Missed(u64),
     /// There will be no more.
@@ -132,25 +74,17 @@ pub enum Next {
 }
 
 impl Subscription {
-    /// Waits for the next event.
-    pub async fn next(&mut self) -> Next {
-        match self.0.recv().await {
-            Ok(event) => Next::Event(event),
-            Err(broadcast::error::RecvError::Lagged(count)) => Next::Missed(count),
-            Err(broadcast::error::RecvError::Closed) => Next::Ended,
-        }
-    }
-
     /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
-    /// listener costs the bridge more than another, and none changes the order. Events of devices that were
+    /// listener costs the gateway more than another, and none changes the order. Events of devices that were
     /// deleted since are left out; where the store cannot say whose it is, the event comes without keys.
-    pub async fn next_named(&mut self, registry: &Operator) -> Next {
+    pub(crate) async fn next_named(&mut self, registry: &Operator) -> Next {
         loop {
-            let event = match self.next().await {
-                Next::Event(event) => event,
-                other => return other,
+            let (event, device) = match self.0.recv().await {
+                Ok(told) => told,
+                Err(broadcast::error::RecvError::Lagged(count)) => return Next::Missed(count),
+                Err(broadcast::error::RecvError::Closed) => return Next::Ended,
             };
-            let Some(device) = event.device else { return Next::Event(event) };
+            let Some(device) = device else { return Next::Event(event) };
             if let Some(event) = named(event, registry.device_name(device).await) {
                 return Next::Event(event);
             }
@@ -160,19 +94,14 @@ impl Subscription {
 
 /// The event with the keys that were looked up; `None` where the device is gone.
 fn named(
-    event: Arc<FeedEvent>,
+    event: Arc<Happening>,
     name: Result<Option<DeviceName>, impl std::fmt::Display>,
-) -> Option<Arc<FeedEvent>> {
+) -> Option<Arc<Happening>> {
     match name {
-        Ok(Some(name)) => {
-            let mut named = FeedEvent::clone(&event);
-            named.product_key = Some(name.product_key);
-            named.device_key = Some(name.device_key);
-            Some(Arc::new(named))
-        }
+        Ok(Some(name)) => Some(Arc::new(Happening::clone(&event).with_device(name))),
         Ok(None) => None,
         Err(error) => {
-            tracing::warn!(%error, event = event.event, "the store cannot tell whose event this is");
+            tracing::warn!(%error, event = event.name(), "the store cannot tell whose event this is");
             Some(event)
         }
     }
@@ -180,55 +109,71 @@ fn named(
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_api::happening::{Presence, Report};
+    use narrowgate_platform::{ids::UnixMillis, memory::MemoryStore};
+    use serde_json::value::RawValue;
+
     use super::*;
+    use crate::system::{SystemClock, SystemEntropy};
+
+    fn offline(time: i64) -> Happening {
+        Happening::Offline(Presence { time: UnixMillis(time), device: None, detail: None })
+    }
+
+    fn operator() -> Operator {
+        Operator::new(Arc::new(MemoryStore::default()), Arc::new(SystemClock), Arc::new(SystemEntropy))
+    }
 
     #[test]
     fn an_event_whose_keys_cannot_be_read_comes_without_and_that_of_a_deleted_device_does_not_come() {
-        let event = Arc::new(FeedEvent::new(UnixMillis(1), "offline"));
+        let event = Arc::new(offline(1));
         let name = DeviceName { product_key: "p".into(), device_key: "d".into() };
-        let found = named(Arc::clone(&event), Ok::<_, &str>(Some(name))).expect("it comes");
-        assert_eq!(found.device_key.as_deref(), Some("d"));
+        let found = named(Arc::clone(&event), Ok::<_, &str>(Some(name.clone()))).expect("it comes");
+        assert_eq!(found.device(), Some(&name));
         let unread = named(Arc::clone(&event), Err("a bad page")).expect("it comes");
-        assert_eq!((unread.event, &unread.device_key), ("offline", &None));
+        assert_eq!((unread.name(), unread.device()), ("offline", None));
         assert!(named(event, Ok::<_, &str>(None)).is_none());
     }
 
     #[tokio::test]
     async fn a_follower_gets_what_is_published_after_it_came() {
-        let feed = Feed::new();
-        feed.publish(FeedEvent::new(UnixMillis(1), "login"));
+        let (feed, operator) = (Feed::new(), operator());
+        feed.publish(offline(1), None);
         assert!(!feed.has_subscribers());
         let mut follower = feed.subscribe();
         assert!(feed.has_subscribers());
-        feed.publish(FeedEvent::new(UnixMillis(2), "offline"));
-        assert!(matches!(follower.next().await, Next::Event(event) if event.event == "offline"));
+        feed.publish(offline(2), None);
+        let next = follower.next_named(&operator).await;
+        assert!(matches!(next, Next::Event(event)
+            if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(2))));
         drop(feed);
-        assert!(matches!(follower.next().await, Next::Ended));
+        assert!(matches!(follower.next_named(&operator).await, Next::Ended));
     }
 
     #[tokio::test]
     async fn a_slow_follower_is_told_how_much_it_missed() {
-        let feed = Feed::new();
+        let (feed, operator) = (Feed::new(), operator());
         let mut follower = feed.subscribe();
         for time in 0..EVENTS_KEPT as i64 + 5 {
-            feed.publish(FeedEvent::new(UnixMillis(time), "report"));
+            feed.publish(offline(time), None);
         }
-        assert!(matches!(follower.next().await, Next::Missed(5)));
-        assert!(matches!(follower.next().await, Next::Event(event) if event.time == UnixMillis(5)));
+        assert!(matches!(follower.next_named(&operator).await, Next::Missed(5)));
+        assert!(matches!(follower.next_named(&operator).await, Next::Event(event)
+            if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(5))));
     }
 
     #[test]
     fn an_event_is_camel_case_json_without_nulls() {
-        let mut event = FeedEvent::new(UnixMillis(7), "report");
-        event.device_key = Some("d".into());
-        event.reason = Some(Reason::WrongKey);
-        event.points = Some(RawValue::from_string("{\"temp\":21.5}".into()).unwrap());
-        event.received_at = Some(UnixMillis(9));
-        event.device = Some(DeviceId(1));
+        let event = Happening::Report(Report {
+            time: UnixMillis(7),
+            received_at: Some(UnixMillis(9)),
+            device: Some(DeviceName { product_key: "p".into(), device_key: "d".into() }),
+            points: Some(RawValue::from_string("{\"temp\":21.5}".into()).unwrap()),
+        });
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
             concat!(
-                r#"{"time":7,"receivedAt":9,"event":"report","deviceKey":"d","reason":"wrong_key","#,
+                r#"{"time":7,"receivedAt":9,"event":"report","productKey":"p","deviceKey":"d","#,
                 r#""points":{"temp":21.5}}"#
             )
         );

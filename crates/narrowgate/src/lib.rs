@@ -1,9 +1,11 @@
 //! The program narrowgate: a gateway for fleets of NB-IoT devices that connect by CoAP over DTLS-PSK.
 //!
 //! This crate only wires: the command line and the configuration, the shell around `serve`, the control socket
-//! by which the command line talks to a running server, and the bridge between the engine and the platform.
+//! by which the command line talks to a running server, and the gateway, which it runs on tokio.
 #![forbid(unsafe_code)]
 
+// Only for the simulation, until it runs the machine.
+#[allow(dead_code)]
 pub mod bridge;
 mod cli;
 mod command;
@@ -11,7 +13,8 @@ mod config;
 mod control;
 mod directory;
 mod failure;
-pub mod feed;
+mod feed;
+mod gateway;
 mod output;
 mod serve;
 mod store;

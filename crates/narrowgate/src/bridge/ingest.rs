@@ -284,34 +284,3 @@ pub(super) fn response_after(outcomes: Result<&[Written], &StoreError>, response
         Err(_) => device_api::unavailable(),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use narrowgate_platform::ids::{DeviceId, UnixMillis};
-
-    use super::*;
-
-    fn writes(count: i64) -> Item {
-        let seen = |n| Write::Seen { device: DeviceId(n), login: None, at: UnixMillis(0) };
-        Item::Writes((0..count).map(seen).collect(), After::Nothing)
-    }
-
-    #[test]
-    fn only_a_report_that_was_stored_is_acknowledged() {
-        let code = |outcomes| response_after(outcomes, Response::new(Code::CHANGED)).code;
-        let full = StoreError::Unavailable("the disk is full".into());
-        assert_eq!(code(Ok(&[Written::Done, Written::Done])), Code::CHANGED);
-        assert_eq!(code(Ok(&[Written::Done, Written::DeviceUnavailable])), Code::FORBIDDEN);
-        assert_eq!(code(Err(&full)), Code::SERVICE_UNAVAILABLE);
-    }
-
-    #[test]
-    fn a_transaction_is_bounded_by_its_writes_and_never_splits_a_request() {
-        let mut open = vec![writes(600), writes(300), writes(200), writes(1)];
-        let rest = split_off_beyond(&mut open);
-        assert_eq!((writes_in(&open), writes_in(&rest)), (900, 201));
-        let mut one = vec![writes(5000), writes(1)];
-        let rest = split_off_beyond(&mut one);
-        assert_eq!((writes_in(&one), writes_in(&rest)), (5000, 1));
-    }
-}

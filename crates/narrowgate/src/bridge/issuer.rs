@@ -15,8 +15,8 @@ use narrowgate_platform::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::feed::{Feed, FeedEvent};
 use super::{AFTER_ACTIVATION, Shards, directory::Directory, ingest::BatchNumbers, requests::Requests};
-use crate::feed::{Feed, FeedEvent};
 
 /// One wish for a secret.
 pub(super) struct Wish {

@@ -12,6 +12,7 @@
 
 mod diagnosis;
 mod directory;
+pub mod feed;
 mod ingest;
 mod issuer;
 mod limits;
@@ -23,33 +24,26 @@ mod requests;
 mod shard_task;
 mod unwritten;
 
-pub(crate) use unwritten::RefusedByStore;
-
 use std::{
-    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::ServerConfig;
-use narrowgate_engine::{
-    event::{SessionId, ShardCommand, ShardEvent},
-    shard::ShardConfig,
-};
+use narrowgate_engine::event::{SessionId, ShardCommand, ShardEvent};
 use narrowgate_engine_io::{
     driver::{EventSink, RunningShard},
     handle::ShardHandle,
-    socket,
 };
 use narrowgate_platform::{
     ids::DeviceId,
     ports::{Clock, Entropy, StoreError, Stores},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use narrowgate_http::metrics::Metric;
 
+use self::feed::Feed;
 use self::{
     directory::Directory,
     ingest::{BatchNumbers, Ingest},
@@ -59,36 +53,10 @@ use self::{
     refusals::Refusals,
     requests::Requests,
 };
-use crate::feed::Feed;
-
-/// How the gateway is to run.
-#[derive(Debug, Clone)]
-pub struct GatewayOptions {
-    /// Where devices connect; port 0 takes a free one.
-    pub dtls_listen: SocketAddr,
-    /// Threads that serve devices.
-    pub shards: u16,
-    /// Settings of the DTLS layer, the decoy secret among them.
-    pub dtls: Arc<ServerConfig>,
-    /// Limits and settings of each shard; its number and its share of the sessions are set here.
-    pub shard: ShardConfig,
-}
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The UDP port could not be bound.
-    #[error("cannot listen for devices on {address}")]
-    Bind {
-        /// Where.
-        address: SocketAddr,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// A shard's thread could not be started.
-    #[error("cannot start a shard")]
-    Shard(#[source] io::Error),
     /// The devices that were online could not be read.
     #[error("cannot read the state of the devices")]
     Store(#[from] StoreError),
@@ -132,7 +100,9 @@ impl Shards {
     /// Queues commands for one shard.
     pub(crate) fn send(&self, shard: u16, commands: Vec<ShardCommand>) {
         if let Some(handle) = self.all().get(usize::from(shard)) {
-            handle.send(commands);
+            let mut commands = commands;
+            handle.send(&mut commands);
+            assert!(commands.is_empty(), "the simulation takes them in every step");
         }
     }
 
@@ -147,47 +117,6 @@ impl Shards {
 }
 
 impl Gateway {
-    /// Binds the port, takes up the presence of the devices that were online, and starts serving. To be called
-    /// inside a tokio runtime.
-    ///
-    /// # Errors
-    /// See [`StartError`]; nothing runs on then.
-    pub async fn start(
-        options: GatewayOptions,
-        stores: Stores,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        feed: Feed,
-    ) -> Result<Self, StartError> {
-        let bind = |source| StartError::Bind { address: options.dtls_listen, source };
-        let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
-        let address = sockets[0].local_addr().map_err(bind)?;
-        let (core, handles) = Self::core(stores, clock, entropy, feed).await?;
-        let mut shards = Vec::new();
-        let mut prepared = Vec::new();
-        for (number, socket) in (0..options.shards).zip(sockets) {
-            let task = shard_task::Prepared::new();
-            let config = ShardConfig {
-                shard: number,
-                dtls: Arc::clone(&options.dtls),
-                sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
-                ..options.shard.clone()
-            };
-            let mut seed = [0; 32];
-            core.entropy.fill(&mut seed);
-            match RunningShard::start(config, socket, seed, task.sink()) {
-                Ok(shard) => shards.push(shard),
-                Err(error) => {
-                    shards.into_iter().for_each(RunningShard::stop);
-                    return Err(StartError::Shard(error));
-                }
-            }
-            prepared.push(task);
-        }
-        let reached = shards.iter().map(|shard| shard.handle().clone()).collect();
-        Ok(Self::begin(address, core, shards, reached, &handles, prepared))
-    }
-
     /// Starts everything but the shards, which the caller has and drives: shard number n is reached by `reached[n]`, and
     /// its events go to the n-th sink. [`Gateway::drain`] is not for such a gateway.
     ///
@@ -270,11 +199,6 @@ impl Gateway {
         Self { address, core, shards, handles: Arc::clone(handles), tasks }
     }
 
-    /// Where devices connect.
-    pub fn dtls_address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Ends the sessions of a device that was disabled, reset or deleted.
     pub fn close_device(&self, device: DeviceId, cause: &str) {
         for session in self.core.directory.sessions_of(device) {
@@ -290,56 +214,6 @@ impl Gateway {
             // A task that has ended serves nobody.
             let _ = task.send(shard_task::Input::ProductChanged(product_key.to_owned()));
         }
-    }
-
-    /// Finishes what is under way, ends all sessions with close_notify, and stops. Presence stays as it is.
-    ///
-    /// What was received is decided, committed and answered first; what arrives meanwhile stays in the kernel, and the
-    /// devices send it again.
-    pub async fn drain(self) {
-        self.settle().await;
-        for handle in self.handles.all() {
-            handle.send(vec![ShardCommand::Drain]);
-        }
-        let shards = self.shards;
-        let stopped =
-            tokio::task::spawn_blocking(move || shards.into_iter().for_each(RunningShard::stop)).await;
-        if let Err(error) = stopped {
-            tracing::error!(%error, "the shards did not stop");
-        }
-        self.core.ingest.flush().await;
-    }
-
-    /// Ends receiving, and returns when everything received before is answered.
-    async fn settle(&self) {
-        let mut quiet = Vec::new();
-        for handle in self.handles.all() {
-            let (done, wait) = oneshot::channel();
-            handle.quiesce(move || {
-                // Whoever waited may have gone.
-                let _ = done.send(());
-            });
-            quiet.push(wait);
-        }
-        for wait in quiet {
-            // A shard that has ended is quiet too.
-            let _ = wait.await;
-        }
-        for task in &self.tasks {
-            let (done, wait) = oneshot::channel();
-            if task.send(shard_task::Input::Flush(done)).is_ok() {
-                let _ = wait.await;
-            }
-        }
-        self.core.issuer.flush().await;
-        self.core.refusals.settle().await;
-        self.core.presence.flush();
-        self.core.ingest.flush().await;
-    }
-
-    /// Requests that the store made us refuse; `None` where it writes.
-    pub(crate) fn refused_by_store(&self) -> Option<RefusedByStore> {
-        self.core.ingest.counters().unwritten.shown(self.core.clock.now())
     }
 
     /// Counters and gauges of everything on the devices' side.
@@ -360,10 +234,6 @@ impl EventSink for TaskSink {
         let batch = std::mem::take(events);
         // The task outlives the shards, except while the process ends.
         let _ = self.sender.send(shard_task::Input::Events(batch));
-    }
-
-    fn backlog(&self) -> usize {
-        self.backlog.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 

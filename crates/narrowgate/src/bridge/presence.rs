@@ -17,8 +17,8 @@ use narrowgate_platform::{
     rules::presence::{Tracker, Transition},
 };
 
+use super::feed::{Feed, FeedEvent};
 use super::ingest::{After, Gathered, Ingest};
-use crate::feed::{Feed, FeedEvent};
 
 /// How often the clocks are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -226,61 +226,5 @@ async fn run(presence: Arc<Presence>) {
             written = super::monotonic();
             presence.write_remaining(&mut state);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use narrowgate_platform::{
-        ids::LoginNumber,
-        memory::MemoryStore,
-        ports::Registry as _,
-        secret::Secret,
-        service::{NewDeviceRequest, NewProduct, Operator},
-    };
-
-    use super::*;
-    use crate::{
-        bridge::Shards,
-        system::{SystemClock, SystemEntropy},
-    };
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
-        let store = Arc::new(MemoryStore::default());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Operator::new(store.clone(), Arc::clone(&clock), Arc::new(SystemEntropy));
-        let product = registry.create_product(NewProduct { name: "meter".into(), ..NewProduct::default() });
-        let product_key = product.await.unwrap().product_key;
-        let new = NewDeviceRequest {
-            product_key,
-            device_secret: Some(Secret::new("Z5YtZaQpK5IWocakV7zQ".into())),
-            ..NewDeviceRequest::default()
-        };
-        let created = registry.create_device(new).await.unwrap();
-        let device = registry.resolve(&created.device_key, None).await.unwrap().id;
-
-        let ingest = Ingest::start(
-            store.clone(),
-            Arc::default(),
-            Arc::new(crate::system::SystemClock),
-            Arc::new(Shards::default()),
-        );
-        let presence = Presence::start(Vec::new(), ingest.clone(), Arc::clone(&clock), Feed::new());
-        for _ in 0..500 {
-            let write = Write::Login {
-                device,
-                number: LoginNumber::first_of(0),
-                at: clock.now(),
-                lifetime_s: 30,
-                secret_version: 1,
-                peer: "192.0.2.1:5684".into(),
-            };
-            presence.closed(device);
-            presence.login(device, 30, write, After::Nothing);
-        }
-        ingest.flush().await;
-        let state = store.device_by_id(device).await.unwrap().expect("it exists").state;
-        assert_eq!((presence.online(), state), (1, DeviceState::Online), "the last word was a login");
     }
 }

@@ -23,12 +23,12 @@ use narrowgate_platform::{
     },
 };
 
+use super::feed::{Feed, FeedEvent};
 use super::{
     diagnosis::{self, Diagnoses},
     ingest::{After, Ingest},
     limits::{Bucket, Class, Copies, Origin},
 };
-use crate::feed::{Feed, FeedEvent};
 
 /// Entries written per second at most for one source (a device, or an address) in each class: a single loud
 /// one does not silence the others.
@@ -274,15 +274,4 @@ pub(super) fn of_stray(stray: Stray) -> Refused {
 pub(super) fn shown_identity(identity: &[u8]) -> String {
     let head = &identity[..identity.len().min(4 * IDENTITY_CHARACTERS_MAX)];
     String::from_utf8_lossy(head).chars().take(IDENTITY_CHARACTERS_MAX).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_foreign_identity_is_shown_in_bounded_length() {
-        assert_eq!(shown_identity(&[0xff; 5]).chars().count(), 5);
-        assert_eq!(shown_identity(&[b','; 100_000]).len(), IDENTITY_CHARACTERS_MAX);
-    }
 }

@@ -114,16 +114,3 @@ fn entry(asker: &Asker, refusal: Refusal) -> Refused {
     let name = DeviceName { product_key: product_key.clone(), device_key: device_key.clone() };
     Refused { device: Some(*device), name: Some(name), identity: None, refusal }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_label_is_the_stable_name_of_its_reason_and_stands_there_once() {
-        for (reason, label) in REASONS {
-            assert_eq!(serde_json::to_string(&reason).expect("it is a word"), format!("{label:?}"));
-            assert_eq!(REASONS.iter().filter(|(other, _)| *other == reason).count(), 1, "{label}");
-        }
-    }
-}

@@ -35,6 +35,7 @@ use narrowgate_platform::{
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
+use super::feed::FeedEvent;
 use super::{
     ACTIVATION_SESSION, Core, Shards, TaskSink,
     directory::{LoggedIn, Login},
@@ -45,7 +46,6 @@ use super::{
     refusals::{self, Refused, shown_identity},
     requests::Asker,
 };
-use crate::feed::FeedEvent;
 
 /// A product that changed and could not be read is read again after so long.
 const READ_AGAIN: Duration = Duration::from_secs(1);

@@ -79,31 +79,3 @@ impl State {
         self.seconds.retain(|(second, _)| (oldest + 1..=oldest + 60).contains(second));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_minute_of_refusals_is_kept_with_its_beginning_and_its_reason() {
-        let unwritten = Unwritten::default();
-        unwritten.written();
-        assert_eq!(unwritten.shown(UnixMillis(0)), None);
-        for second in 0..100 {
-            unwritten.failed(UnixMillis(second * 1000), 2, "the disk is full");
-        }
-        let shown = |at| unwritten.shown(UnixMillis(at)).map(|shown| (shown.last_minute, shown.since.0));
-        assert_eq!(shown(99_000), Some((120, 0)));
-        assert_eq!(shown(500_000), Some((0, 0)), "nothing was written since");
-        unwritten.failed(UnixMillis(600_000), 1, "the disk is full");
-        unwritten.written();
-        assert_eq!(shown(601_000), Some((1, 0)));
-        assert_eq!(shown(661_000), None);
-        unwritten.failed(UnixMillis(700_000), 3, "an fsync failed");
-        let shown = unwritten.shown(UnixMillis(700_000)).unwrap();
-        assert_eq!(
-            serde_json::to_string(&shown).unwrap(),
-            r#"{"lastMinute":3,"since":700000,"reason":"an fsync failed"}"#
-        );
-    }
-}

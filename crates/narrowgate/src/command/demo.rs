@@ -1,6 +1,8 @@
 //! `demo`: serves with a product and devices to try, prints the lines to paste, and shows what arrives.
 
+use narrowgate_api::happening::Happening;
 use narrowgate_platform::{
+    ids::DeviceName,
     rules::psk::psk,
     secret::Secret,
     service::{NewDeviceRequest, NewProduct, Operator, ServiceError, rows::ProductRow},
@@ -15,7 +17,7 @@ use crate::{
     cli::{Output, ServerArgs},
     config::Config,
     failure::Failure,
-    feed::{FeedEvent, Next, Subscription},
+    feed::{Next, Subscription},
     output::{self, Screen, printable_lines},
     serve::{self, Hangup, Server, Signals},
 };
@@ -207,9 +209,12 @@ async fn show(
                 if output == Output::Table && is_activation(&event, product_key) {
                     show_next(server, product_key, screen).await;
                 }
-                if output == Output::Table && !reported && is_report(&event) {
+                if output == Output::Table
+                    && !reported
+                    && let Happening::Report(report) = &*event
+                {
                     reported = true;
-                    let key = event.device_key.as_deref().unwrap_or_default();
+                    let key = report.device.as_ref().map_or("", |name| &name.device_key);
                     output::note(format_args!("the first report is stored: narrowgate device points {key}"));
                 }
             }
@@ -222,10 +227,9 @@ async fn show(
 }
 
 /// Whether the device of the demonstration was given its secret.
-fn is_activation(event: &FeedEvent, product_key: &str) -> bool {
-    event.event == "secret_issued"
-        && event.product_key.as_deref() == Some(product_key)
-        && event.device_key.as_deref() == Some(FACTORY)
+fn is_activation(event: &Happening, product_key: &str) -> bool {
+    let is_factory = |name: &DeviceName| name.product_key == product_key && name.device_key == FACTORY;
+    matches!(event, Happening::SecretIssued(_)) && event.device().is_some_and(is_factory)
 }
 
 /// Shows what a device does with the secret that it has fetched, with the lines that play it: on the screen,
@@ -241,8 +245,4 @@ async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
     };
     let device = device(server, product_key, FACTORY, Task::Report, own.identity, &own.device_secret);
     screen.show(&printable_lines(&demo_text::after_activation(FACTORY, &device.lines)));
-}
-
-fn is_report(event: &FeedEvent) -> bool {
-    event.points.is_some()
 }

@@ -4,16 +4,16 @@
 /// Levels, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Crates that log; their modules that log, and those around them, can be named too (`narrowgate::bridge`).
-const PARTS: [&str; 3] = ["narrowgate", "narrowgate_adapters", "narrowgate_engine_io"];
+/// Crates that log; their modules that log, and those around them, can be named too (`narrowgate::gateway`).
+const PARTS: [&str; 4] = ["narrowgate", "narrowgate_adapters", "narrowgate_engine_io", "narrowgate_gateway"];
 
 /// Names that filters have for a part beside its own: the log library matches by prefix, so they work.
 const SHORT_NAMES: [&str; 1] = ["narrowgate_engine"];
 
 /// Modules that log.
 const MODULES: &[&str] = &[
-    "narrowgate::bridge",
     "narrowgate::bridge::diagnosis",
+    "narrowgate::bridge::feed",
     "narrowgate::bridge::ingest",
     "narrowgate::bridge::issuer",
     "narrowgate::bridge::presence",
@@ -23,6 +23,9 @@ const MODULES: &[&str] = &[
     "narrowgate::command::serve",
     "narrowgate::control::server",
     "narrowgate::feed",
+    "narrowgate::gateway",
+    "narrowgate::gateway::batches",
+    "narrowgate::gateway::reads",
     "narrowgate::serve",
     "narrowgate::serve::notify",
     "narrowgate::serve::signals",
@@ -36,13 +39,19 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::registry::removal",
     "narrowgate_adapters::sqlite::retention",
     "narrowgate_adapters::sqlite::writer",
-    "narrowgate_adapters::sqlite::writer::commit",
     "narrowgate_adapters::sqlite::writer::job",
     "narrowgate_adapters::sqlite::writer::latest",
     "narrowgate_adapters::sqlite::writer::old_days",
     "narrowgate_adapters::sqlite::writer::repair",
     "narrowgate_engine_io::driver",
     "narrowgate_engine_io::handle",
+    "narrowgate_gateway::desk::handshake",
+    "narrowgate_gateway::desk::login",
+    "narrowgate_gateway::gateway",
+    "narrowgate_gateway::issuing",
+    "narrowgate_gateway::products",
+    "narrowgate_gateway::refusals",
+    "narrowgate_gateway::residence::presence",
 ];
 
 /// Checks a filter.
@@ -91,7 +100,7 @@ fn check_part(part: &str) -> Result<(), String> {
     let known = PARTS.iter().find(|known| is_within(part, known));
     Err(match known {
         None => format!(
-            "{part:?} is not a part that logs; parts are {}, and their modules as narrowgate::bridge",
+            "{part:?} is not a part that logs; parts are {}, and their modules as narrowgate::gateway",
             PARTS.join(", ")
         ),
         Some(known) => {
@@ -120,9 +129,9 @@ mod tests {
             "DEBUG",
             "off",
             "warn,narrowgate=debug",
-            "narrowgate::bridge::refusals=trace, error",
+            "narrowgate::gateway::reads=trace, error",
             "info,narrowgate_engine=debug,narrowgate_adapters=off",
-            "info,narrowgate_adapters::sqlite=debug,narrowgate::bridge=trace",
+            "info,narrowgate_adapters::sqlite=debug,narrowgate_gateway::refusals=trace",
         ] {
             assert_eq!(check(text), Ok(text.to_owned()));
         }
@@ -141,15 +150,15 @@ mod tests {
             assert!(reason.contains("parts are narrowgate, "), "{text}: {reason}");
         }
         for text in [
-            "info,narrowgate::brigde=debug",
+            "info,narrowgate::gatway=debug",
             "narrowgate::=info",
             "narrowgate::a b=info",
-            "narrowgate::bridge::=info",
-            "narrowgate::bridge::refusal=info",
-            "narrowgate::bridge::refusals::x=info",
+            "narrowgate::gateway::=info",
+            "narrowgate::gateway::read=info",
+            "narrowgate::gateway::reads::x=info",
         ] {
             let reason = check(text).unwrap_err();
-            assert!(reason.contains("those of narrowgate are narrowgate::bridge, "), "{text}: {reason}");
+            assert!(reason.contains("those of narrowgate are narrowgate::"), "{text}: {reason}");
         }
         assert_eq!(check("info,debug").unwrap_err(), "\"info,debug\" has two levels for everything");
         assert!(

@@ -19,6 +19,7 @@ use tokio::{
     time::timeout,
 };
 
+use narrowgate_api::happening::Happening;
 use narrowgate_platform::service::Operator;
 
 use super::{
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    feed::{Feed, FeedEvent, Next},
+    feed::{Feed, Next},
 };
 
 /// At a stop, connections get so long to take their last answer.
@@ -240,9 +241,12 @@ impl Filter {
         }
     }
 
-    fn wants(&self, event: &FeedEvent) -> bool {
-        let fits = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        fits(&self.product_key, &event.product_key) && fits(&self.device_key, &event.device_key)
+    fn wants(&self, event: &Happening) -> bool {
+        let fits =
+            |wanted: &Option<String>, found: Option<&String>| wanted.is_none() || wanted.as_ref() == found;
+        let name = event.device();
+        fits(&self.product_key, name.map(|name| &name.product_key))
+            && fits(&self.device_key, name.map(|name| &name.device_key))
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use narrowgate_gateway::RefusedByStore;
 use narrowgate_platform::{
     ids::UnixMillis,
     ports::StoreError,
@@ -14,7 +15,7 @@ use narrowgate_platform::{
 use serde::Serialize;
 
 use super::execute::{Outcome, done, failed};
-use crate::{bridge::RefusedByStore, failure::Failure};
+use crate::failure::Failure;
 
 /// Where the registry is, and who serves it.
 pub(crate) struct Host {

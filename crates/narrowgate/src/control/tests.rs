@@ -8,8 +8,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use narrowgate_platform::memory::MemoryStore;
-use narrowgate_platform::{ids::UnixMillis, service::Operator};
+use narrowgate_api::happening::{Happening, Login};
+use narrowgate_platform::{
+    ids::{self, UnixMillis},
+    memory::MemoryStore,
+    service::Operator,
+};
 use serde_json::{Value, value::RawValue};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -21,7 +25,7 @@ use super::{
 };
 use crate::{
     failure::Exit,
-    feed::{Feed, FeedEvent},
+    feed::Feed,
     system::{SystemClock, SystemEntropy},
 };
 
@@ -200,16 +204,16 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     });
     let mut listener = listener.await;
     for product_key in ["other", "pk"] {
-        let mut event = FeedEvent::new(UnixMillis(1), "login");
-        event.product_key = Some(product_key.into());
-        served.feed.publish(event);
+        let device = Some(ids::DeviceName { product_key: product_key.into(), device_key: "dk".into() });
+        let login = Login { time: UnixMillis(1), device, peer: None, detail: None };
+        served.feed.publish(Happening::Login(login), None);
     }
     let received = tokio::task::spawn_blocking(move || {
         let Some(Reply::Event(event)) = listener.receive().unwrap() else { panic!("an event is expected") };
         (event.get().to_owned(), listener)
     });
     let (event, mut listener) = received.await.unwrap();
-    assert_eq!(event, r#"{"time":1,"event":"login","productKey":"pk"}"#);
+    assert_eq!(event, r#"{"time":1,"event":"login","productKey":"pk","deviceKey":"dk"}"#);
 
     served.stop.send(true).unwrap();
     served.task.await.unwrap();

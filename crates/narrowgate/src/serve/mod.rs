@@ -17,15 +17,15 @@ use std::{
     time::Duration,
 };
 
+use narrowgate_gateway::RefusedByStore;
 use narrowgate_http::{About, Health, Phase};
 use narrowgate_platform::{
-    ports::{Clock as _, Journal},
+    ports::{Clock as _, Journal, LiveSessions},
     service::Operator,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    bridge::{Gateway, RefusedByStore, StartError},
     config::{Config, Origin, StoreKind},
     control::{
         self, Client,
@@ -35,6 +35,7 @@ use crate::{
     },
     failure::Failure,
     feed::Feed,
+    gateway::{Gateway, StartError},
     store::OpenedStore,
     system::{SystemClock, SystemEntropy},
 };
@@ -105,10 +106,10 @@ impl Server {
         let feed = Feed::new();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let options = options::gateway_options(config, opened.decoy);
-        let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), feed.clone())
+        let gateway = Gateway::start(options, stores.clone(), clock.clone(), &*entropy, feed.clone())
             .await
             .map_err(|error| cannot_serve_devices(config, &error))?;
-        let dtls = gateway.dtls_address();
+        let (dtls, sessions) = (gateway.dtls_address(), gateway.live_sessions());
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
         let registry = Operator::new(stores.clone(), clock.clone(), entropy.clone());
@@ -122,7 +123,7 @@ impl Server {
                 data: config.data.clone(),
                 refused_by_store: refused_by_store(gateway.clone()),
             },
-            apply: applier(gateway.clone()),
+            apply: applier(sessions),
         };
         let health = Health::default();
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
@@ -225,14 +226,10 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
 }
 
 /// Carries what a request changed to the sessions.
-fn applier(gateway: SharedGateway) -> Box<dyn Fn(Effect) + Send + Sync> {
-    Box::new(move |effect| {
-        let gateway = gateway.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(gateway) = gateway.as_ref() else { return };
-        match effect {
-            Effect::CloseDevice { device, cause } => gateway.close_device(device, cause),
-            Effect::ProductChanged { product_key } => gateway.product_changed(&product_key),
-        }
+fn applier(sessions: Arc<dyn LiveSessions>) -> Box<dyn Fn(Effect) + Send + Sync> {
+    Box::new(move |effect| match effect {
+        Effect::CloseDevice { device, cause } => sessions.close_device(device, cause),
+        Effect::ProductChanged { product_key } => sessions.product_changed(&product_key),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
 
-use crate::{bridge::GatewayOptions, config::Config};
+use crate::{config::Config, gateway::GatewayOptions};
 
 /// Everything that is configured; the rest keeps its defaults.
 pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOptions {

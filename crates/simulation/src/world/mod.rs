@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate::{bridge::Gateway, feed::Feed};
+use narrowgate::bridge::{Gateway, feed::Feed};
 use narrowgate_dtls::{CipherSuite, DecoySecret, Random, RecordSeen, ServerConfig, records_seen};
 use narrowgate_engine::{
     event::ShardEvent,

@@ -1,0 +1,183 @@
+//! Group commit: what is to be written goes into one open batch; when the store is free the batch is committed, and
+//! only then do the answers follow.
+//!
+//! While one batch is being made durable the next one fills, so the batch grows with the load and a lone report
+//! waits for nobody. Limit: [`BATCH_MAX`] writes per transaction; what waits is limited by the machine.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use narrowgate_gateway::Token;
+use narrowgate_platform::ports::{Batch, Committed, Journal, PortFuture, StoreError, Write, Written};
+
+/// Writes in one transaction at most.
+pub(super) const BATCH_MAX: usize = 1000;
+
+/// See the module.
+pub(super) struct Batches {
+    journal: Arc<dyn Journal>,
+    /// Of the next batch.
+    number: u64,
+    open: Open<Token>,
+    under_way: Option<UnderWay>,
+    pub(super) counted: Counted,
+}
+
+/// The outcomes of a batch, when the store has decided.
+pub(super) type Appended = PortFuture<'static, Result<Committed, StoreError>>;
+
+/// What is counted of batches.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    /// Batches committed.
+    pub(super) batches: u64,
+    /// Writes in them.
+    pub(super) writes: u64,
+    /// Batches that the store could not commit.
+    pub(super) failed: u64,
+}
+
+struct UnderWay {
+    /// Whose writes they are, and how many.
+    items: Vec<(Token, usize)>,
+    writes: u64,
+    result: Appended,
+}
+
+/// A batch that is durable, or could not be made so.
+pub(super) struct Decided {
+    items: Vec<(Token, usize)>,
+    pub(super) result: Result<Vec<Written>, StoreError>,
+}
+
+impl Decided {
+    /// The outcomes of each item, in the order of the commit.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = (Token, Result<&[Written], &StoreError>)> {
+        let mut first = 0;
+        self.items.iter().map(move |&(token, count)| {
+            let range = first..first + count;
+            first = range.end;
+            (token, self.result.as_ref().map(|written| written.get(range).unwrap_or_default()))
+        })
+    }
+}
+
+impl Batches {
+    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
+        Self { journal, number: 0, open: Open::new(), under_way: None, counted: Counted::default() }
+    }
+
+    /// Adds writes that are committed together.
+    pub(super) fn push(&mut self, token: Token, writes: Vec<Write>) {
+        self.open.push(token, writes);
+    }
+
+    /// Whether the open batch is as large as a transaction may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.writes >= BATCH_MAX
+    }
+
+    /// Hands the open batch over where the store is free; returns whether it did.
+    pub(super) fn begin(&mut self) -> bool {
+        if self.under_way.is_some() || self.open.items.is_empty() {
+            return false;
+        }
+        let (items, writes) = self.open.take();
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("ingest-before-append");
+        let count = writes.len() as u64;
+        let result = self.append(writes);
+        self.under_way = Some(UnderWay { items, writes: count, result });
+        true
+    }
+
+    /// Hands writes over, as the next batch, whatever else is under way.
+    pub(super) fn append(&mut self, writes: Vec<Write>) -> Appended {
+        let batch = Batch::new(self.number, writes);
+        self.number += 1;
+        self.journal.append(batch)
+    }
+
+    /// The batch under way, when the store has decided.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Decided> {
+        let Some(under_way) = &mut self.under_way else { return Poll::Pending };
+        let result = ready!(under_way.result.as_mut().poll(context));
+        let result = result.map(|committed| committed.outcomes);
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("ingest-before-answer");
+        let writes = under_way.writes;
+        let items = std::mem::take(&mut under_way.items);
+        self.under_way = None;
+        match &result {
+            Ok(_) => {
+                self.counted.batches += 1;
+                self.counted.writes += writes;
+            }
+            Err(error) => {
+                self.counted.failed += 1;
+                tracing::error!(%error, writes, "the store refused a batch; its reports are answered 5.03");
+            }
+        }
+        Poll::Ready(Decided { items, result })
+    }
+}
+
+/// The open batch, and what did not fit into it.
+#[derive(Debug)]
+struct Open<T> {
+    items: VecDeque<(T, Vec<Write>)>,
+    writes: usize,
+}
+
+impl<T> Open<T> {
+    fn new() -> Self {
+        Self { items: VecDeque::new(), writes: 0 }
+    }
+
+    fn push(&mut self, token: T, writes: Vec<Write>) {
+        self.writes += writes.len();
+        self.items.push_back((token, writes));
+    }
+
+    /// At most [`BATCH_MAX`] writes, but one item at least: writes that belong together are never split over two
+    /// transactions.
+    fn take(&mut self) -> (Vec<(T, usize)>, Vec<Write>) {
+        let (mut items, mut taken) = (Vec::new(), Vec::with_capacity(self.writes.min(BATCH_MAX)));
+        while let Some((_, writes)) = self.items.front()
+            && (taken.is_empty() || taken.len() + writes.len() <= BATCH_MAX)
+            && let Some((token, writes)) = self.items.pop_front()
+        {
+            items.push((token, writes.len()));
+            taken.extend(writes);
+        }
+        self.writes -= taken.len();
+        (items, taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_platform::ids::{DeviceId, UnixMillis};
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_bounded_by_its_writes_and_never_splits_a_request() {
+        let mut open = Open::new();
+        let mut push = |count: i64| {
+            let seen = |n| Write::Seen { device: DeviceId(n), login: None, at: UnixMillis(0) };
+            open.push(count, (0..count).map(seen).collect());
+        };
+        [600, 300, 200, 1, 5000, 1].into_iter().for_each(&mut push);
+        let mut batches = Vec::new();
+        while open.writes > 0 {
+            let (items, writes) = open.take();
+            assert_eq!(items.iter().map(|(_, count)| count).sum::<usize>(), writes.len());
+            batches.push(items.iter().map(|(count, _)| *count).collect::<Vec<_>>());
+        }
+        assert_eq!(batches, [vec![600, 300], vec![200, 1], vec![5000], vec![1]]);
+    }
+}

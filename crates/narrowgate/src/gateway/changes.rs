@@ -1,0 +1,71 @@
+//! What operators changed and sessions have to feel, on its way to the task.
+//!
+//! A change never waits and is never lost, so it is no queue but a set: of each device and of each product it holds
+//! one change at most.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use narrowgate_gateway::LiveChange;
+use narrowgate_platform::{ids::DeviceId, ports::LiveSessions};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Changes(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    devices: BTreeMap<DeviceId, &'static str>,
+    products: BTreeSet<String>,
+    /// Of the task, when it has found nothing.
+    waker: Option<Waker>,
+}
+
+impl Changes {
+    /// All that came since, or the task is woken by the next one.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Vec<LiveChange>> {
+        let mut waiting = self.lock();
+        let devices = mem::take(&mut waiting.devices).into_iter();
+        let products = mem::take(&mut waiting.products).into_iter();
+        let closed = devices.map(|(device, cause)| LiveChange::CloseDevice { device, cause });
+        let changed = products.map(|product_key| LiveChange::ProductChanged { product_key });
+        let changes: Vec<_> = closed.chain(changed).collect();
+        if changes.is_empty() {
+            waiting.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(changes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.lock();
+        change(&mut waiting);
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl LiveSessions for Changes {
+    fn close_device(&self, device: DeviceId, cause: &'static str) {
+        self.change(|waiting| {
+            waiting.devices.insert(device, cause);
+        });
+    }
+
+    fn product_changed(&self, product_key: &str) {
+        self.change(|waiting| {
+            waiting.products.insert(product_key.to_owned());
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! The shell around the gateway: runs the machine of `narrowgate-gateway` on tokio, beside the shards' threads.
+//!
+//! ```text
+//!   shard threads ──events──▶ ┌──────┐ ──open batch──▶ store (one commit at a time)
+//!        ▲                    │ task │ ──reads───────▶ store (each a task of its own)
+//!        └─────commands────── └──────┘ ──happenings──▶ feed
+//! ```
+//!
+//! One task owns the machine ([`task`]): no lock, no second place that decides or batches. It takes what is there,
+//! carries the effects out, and gives the store the open batch when the one before is durable.
+//!
+//! **Why two full queues cannot block each other.** A shard passes its events on by a queue of
+//! [`sink::BATCHES_MAX`] batches. Where it is full the shard keeps its events and stops receiving, but goes on
+//! taking commands: so the queue of commands always empties. The task sends commands by a queue that is bounded
+//! too. Where it is full the task keeps the commands of this shard and takes no more of its events, but goes on
+//! with the store's answers and with other shards. What it keeps is bounded: an answer for each request in flight
+//! and for each handshake that waits, which the shard limits, and no more than a few words about each session.
+//! Neither ever waits for the other.
+
+mod batches;
+mod changes;
+mod metrics;
+mod reads;
+mod sink;
+mod task;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+use narrowgate_dtls::ServerConfig;
+use narrowgate_engine::shard::ShardConfig;
+use narrowgate_engine_io::{driver::RunningShard, handle::ShardHandle, socket};
+use narrowgate_gateway::{self as machine, Now, RefusedByStore};
+use narrowgate_http::metrics::Metric;
+use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, StoreError, Stores};
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    changes::Changes,
+    metrics::Published,
+    sink::Sink,
+    task::{Ask, Ends, Shard, Task},
+};
+use crate::feed::Feed;
+
+/// How the gateway is to run.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewayOptions {
+    /// Where devices connect; port 0 takes a free one.
+    pub(crate) dtls_listen: SocketAddr,
+    /// Threads that serve devices.
+    pub(crate) shards: u16,
+    /// Settings of the DTLS layer, the decoy secret among them.
+    pub(crate) dtls: Arc<ServerConfig>,
+    /// Limits and settings of each shard; its number and its share of the sessions are set here.
+    pub(crate) shard: ShardConfig,
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The UDP port could not be bound.
+    #[error("cannot listen for devices on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A shard's thread could not be started.
+    #[error("cannot start a shard")]
+    Shard(#[source] io::Error),
+    /// The devices that were online could not be read.
+    #[error("cannot read the state of the devices")]
+    Store(#[from] StoreError),
+}
+
+/// The running gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    address: SocketAddr,
+    clock: ClockHandle,
+    shards: Vec<RunningShard>,
+    handles: Vec<ShardHandle>,
+    changes: Arc<Changes>,
+    asks: mpsc::Sender<Ask>,
+    published: Arc<Published>,
+}
+
+/// A clock that need not be shown.
+struct ClockHandle(Arc<dyn Clock>);
+
+impl std::fmt::Debug for ClockHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Gateway {
+    /// Binds the port, takes up the presence of the devices that were online, and starts serving. To be called
+    /// inside a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs on then.
+    pub(crate) async fn start(
+        options: GatewayOptions,
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+        feed: Feed,
+    ) -> Result<Self, StartError> {
+        let bind = |source| StartError::Bind { address: options.dtls_listen, source };
+        let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
+        let address = sockets[0].local_addr().map_err(bind)?;
+        let machine = machine::Options {
+            shards: options.shards,
+            seed: seed(entropy),
+            online: stores.journal.recover().await?.online,
+        };
+        let machine = machine::Gateway::new(machine, now(&*clock));
+        let (shards, events) = start_shards(&options, sockets, entropy)?;
+        let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
+        let served = handles.iter().cloned().zip(events).map(|(handle, events)| Shard::new(handle, events));
+        let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
+        // One question at a time is asked.
+        let (asks, asked) = mpsc::channel(1);
+        let task = Task::new(machine, served.collect(), stores, Arc::clone(&clock), feed);
+        let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
+        tokio::spawn(task.run(ends));
+        Ok(Self { address, clock: ClockHandle(clock), shards, handles, changes, asks, published })
+    }
+
+    /// Where devices connect.
+    pub(crate) fn dtls_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// By which an operator's changes reach the sessions.
+    pub(crate) fn live_sessions(&self) -> Arc<dyn LiveSessions> {
+        Arc::clone(&self.changes) as Arc<dyn LiveSessions>
+    }
+
+    /// Finishes what is under way, ends all sessions with close_notify, and stops. Presence stays as it is.
+    ///
+    /// What was received is decided, committed and answered first; what arrives meanwhile stays in the kernel, and the
+    /// devices send it again.
+    pub(crate) async fn drain(self) {
+        let quiet: Vec<_> = self.handles.iter().map(quiesce).collect();
+        for wait in quiet {
+            // Ignored: a shard that has ended is quiet too.
+            let _ = wait.await;
+        }
+        Self::ask(&self.asks, Ask::Settle).await;
+        Self::ask(&self.asks, Ask::Drain).await;
+        let shards = self.shards;
+        let stopped =
+            tokio::task::spawn_blocking(move || shards.into_iter().for_each(RunningShard::stop)).await;
+        if let Err(error) = stopped {
+            tracing::error!(%error, "the shards did not stop");
+        }
+        Self::ask(&self.asks, Ask::Settle).await;
+    }
+
+    /// Asks the task for something and waits until it is done.
+    async fn ask(asks: &mpsc::Sender<Ask>, ask: fn(oneshot::Sender<()>) -> Ask) {
+        let (done, wait) = oneshot::channel();
+        // Ignored: a task that has ended has nothing left to do.
+        let _ = asks.send(ask(done)).await;
+        let _ = wait.await;
+    }
+
+    /// Requests that the store made us refuse; `None` where it writes.
+    pub(crate) fn refused_by_store(&self) -> Option<RefusedByStore> {
+        self.published.unwritten().shown(self.clock.0.now())
+    }
+
+    /// Counters and gauges of everything on the devices' side.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        metrics::collect(&self.handles, &self.published)
+    }
+}
+
+type Started = (Vec<RunningShard>, Vec<mpsc::Receiver<sink::Events>>);
+
+fn start_shards(
+    options: &GatewayOptions,
+    sockets: Vec<std::net::UdpSocket>,
+    entropy: &dyn Entropy,
+) -> Result<Started, StartError> {
+    let (mut shards, mut events) = (Vec::new(), Vec::new());
+    for (number, socket) in (0..options.shards).zip(sockets) {
+        let config = ShardConfig {
+            shard: number,
+            dtls: Arc::clone(&options.dtls),
+            sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
+            ..options.shard.clone()
+        };
+        let (sink, receiver) = Sink::new();
+        match RunningShard::start(config, socket, seed(entropy), sink) {
+            Ok(shard) => shards.push(shard),
+            Err(error) => {
+                shards.into_iter().for_each(RunningShard::stop);
+                return Err(StartError::Shard(error));
+            }
+        }
+        events.push(receiver);
+    }
+    Ok((shards, events))
+}
+
+/// Ends receiving; what is returned ends when everything received before is handed over.
+fn quiesce(shard: &ShardHandle) -> oneshot::Receiver<()> {
+    let (done, wait) = oneshot::channel();
+    shard.quiesce(move || {
+        // Ignored: whoever waited may have gone.
+        let _ = done.send(());
+    });
+    wait
+}
+
+fn seed(entropy: &dyn Entropy) -> [u8; 32] {
+    let mut seed = [0; 32];
+    entropy.fill(&mut seed);
+    seed
+}
+
+fn now(clock: &dyn Clock) -> Now {
+    Now { instant: Instant::now(), wall: clock.now() }
+}

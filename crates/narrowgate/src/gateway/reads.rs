@@ -1,0 +1,81 @@
+//! What the machine asks of the store and of a processor, each in a task of its own: a slow answer keeps nobody
+//! waiting. The machine limits how many there are.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use narrowgate_gateway::{Answer, Diagnosis, Token};
+use narrowgate_platform::{
+    ids::DeviceName,
+    model::{credential::CredentialLookup, product::Product},
+    ports::{Registry, StoreError},
+};
+use tokio::{runtime::Handle, task::JoinSet};
+
+/// An answer on its way.
+#[derive(Debug)]
+pub(super) enum Read {
+    Lookup(Result<CredentialLookup, StoreError>),
+    Product(Result<Option<Product>, StoreError>),
+    Diagnosed(Option<String>),
+}
+
+impl From<Read> for Answer<'static> {
+    fn from(read: Read) -> Self {
+        match read {
+            Read::Lookup(answer) => Self::Lookup(answer),
+            Read::Product(answer) => Self::Product(answer),
+            Read::Diagnosed(found) => Self::Diagnosed(found),
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Reads {
+    registry: Arc<dyn Registry>,
+    under_way: JoinSet<(Token, Read)>,
+}
+
+impl Reads {
+    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
+        Self { registry, under_way: JoinSet::new() }
+    }
+
+    pub(super) fn look_up(&mut self, token: Token, name: DeviceName) {
+        let registry = Arc::clone(&self.registry);
+        self.under_way.spawn(async move {
+            (token, Read::Lookup(registry.credentials(&name.product_key, &name.device_key).await))
+        });
+    }
+
+    pub(super) fn product(&mut self, token: Token, product_key: String) {
+        let registry = Arc::clone(&self.registry);
+        self.under_way.spawn(async move { (token, Read::Product(registry.product(&product_key).await)) });
+    }
+
+    /// Some hundred hashes, which may occupy a processor for milliseconds: on a thread where that delays nobody.
+    pub(super) fn diagnose(&mut self, token: Token, diagnosis: Diagnosis) {
+        let registry = Arc::clone(&self.registry);
+        self.under_way.spawn(async move {
+            let runtime = Handle::current();
+            let work = move || runtime.block_on(diagnosis.run(&*registry));
+            // One that panicked has found nothing.
+            let found = tokio::task::spawn_blocking(work).await.ok().flatten();
+            (token, Read::Diagnosed(found))
+        });
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Token, Read)> {
+        loop {
+            match self.under_way.poll_join_next(context) {
+                Poll::Ready(Some(Ok(read))) => return Poll::Ready(read),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::error!(%error, "a question to the store has no answer")
+                }
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The task that owns the machine: takes what is there, carries the effects out, sends the commands.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use narrowgate_engine::event::ShardCommand;
+use narrowgate_engine_io::handle::ShardHandle;
+use narrowgate_gateway::{Answer, Effect, Gateway, Issue, LiveChange, Token};
+use narrowgate_platform::ports::{Clock, Committed, Issued, StoreError, Stores, Write, Written};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    batches::{Appended, Batches, Decided},
+    changes::Changes,
+    metrics::Published,
+    now,
+    reads::{Read, Reads},
+    sink::Events,
+};
+use crate::feed::Feed;
+
+/// Inputs taken before commands are sent and others have their turn.
+const INPUTS_PER_TURN: usize = 64;
+/// How long commands wait for a shard whose queue is full.
+const COMMANDS_PAUSE: Duration = Duration::from_millis(1);
+
+/// What the task is asked for; it says when it is done.
+pub(super) enum Ask {
+    /// The shards receive nothing more: decide, commit and answer all that came.
+    Settle(oneshot::Sender<()>),
+    /// Have the shards end all sessions.
+    Drain(oneshot::Sender<()>),
+}
+
+/// A shard, as the task sees it.
+pub(super) struct Shard {
+    handle: ShardHandle,
+    events: mpsc::Receiver<Events>,
+    /// Commands that are to be sent. Where the shard's queue is full they stay here, and no event of this shard
+    /// is taken.
+    commands: Vec<ShardCommand>,
+    /// Its queue was full.
+    is_held_up: bool,
+}
+
+/// Something to be handled.
+enum Input {
+    Written(Decided),
+    Issued(Token, Result<Committed, StoreError>),
+    Read(Token, Read),
+    Changes(Vec<LiveChange>),
+    Events(usize, Events),
+    Timeout,
+    Ask(Ask),
+    /// Nobody will ask for anything any more.
+    End,
+}
+
+/// Whoever asked is told when nothing is under way any more.
+enum Settling {
+    /// And what was heard meanwhile is to be written then.
+    First(oneshot::Sender<()>),
+    /// And nothing else.
+    Last(oneshot::Sender<()>),
+}
+
+/// How many inputs a turn has taken.
+enum Taken {
+    /// There may be more.
+    Some,
+    /// All that there were.
+    All,
+    /// There will be no more.
+    End,
+}
+
+/// The other ends, besides the shards.
+pub(super) struct Ends {
+    pub(super) changes: Arc<Changes>,
+    pub(super) asks: mpsc::Receiver<Ask>,
+    pub(super) published: Arc<Published>,
+}
+
+/// See the module.
+pub(super) struct Task {
+    machine: Gateway,
+    shards: Vec<Shard>,
+    /// Whose events are looked at first.
+    next_shard: usize,
+    clock: Arc<dyn Clock>,
+    feed: Feed,
+    batches: Batches,
+    reads: Reads,
+    issuing: Option<(Token, Appended)>,
+    timer: Pin<Box<Sleep>>,
+    settling: Option<Settling>,
+}
+
+impl Shard {
+    pub(super) fn new(handle: ShardHandle, events: mpsc::Receiver<Events>) -> Self {
+        Self { handle, events, commands: Vec::new(), is_held_up: false }
+    }
+
+    fn send(&mut self) {
+        self.handle.send(&mut self.commands);
+        self.is_held_up = !self.commands.is_empty();
+    }
+}
+
+impl Task {
+    pub(super) fn new(
+        machine: Gateway,
+        shards: Vec<Shard>,
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        feed: Feed,
+    ) -> Self {
+        Self {
+            machine,
+            shards,
+            next_shard: 0,
+            batches: Batches::new(stores.journal),
+            reads: Reads::new(stores.registry),
+            clock,
+            feed,
+            issuing: None,
+            timer: Box::pin(sleep_until(Instant::now())),
+            settling: None,
+        }
+    }
+
+    /// Runs until nobody holds the other ends.
+    pub(super) async fn run(mut self, mut ends: Ends) {
+        poll_fn(|context| self.poll(context, &mut ends)).await;
+    }
+
+    /// Turn by turn: takes what is there, and sends what comes of it.
+    fn poll(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Poll<()> {
+        loop {
+            self.machine.set_followers(self.feed.has_subscribers());
+            let taken = self.take_inputs(context, ends);
+            self.send();
+            let goes_on = self.settle();
+            ends.published.publish(&self.machine, self.batches.counted);
+            match taken {
+                Taken::Some => {}
+                Taken::All if goes_on => {}
+                Taken::All => return Poll::Pending,
+                Taken::End => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn take_inputs(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Taken {
+        for _ in 0..INPUTS_PER_TURN {
+            match self.poll_input(context, ends) {
+                Poll::Ready(Input::End) => return Taken::End,
+                Poll::Ready(input) => self.handle(input),
+                // All that is there is in the open batch.
+                Poll::Pending if self.batches.begin() => {}
+                Poll::Pending => return Taken::All,
+            }
+            if self.batches.is_full() {
+                self.batches.begin();
+            }
+        }
+        Taken::Some
+    }
+
+    /// The next input. Answers come first: they end what waits.
+    fn poll_input(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Poll<Input> {
+        if let Poll::Ready(decided) = self.batches.poll(context) {
+            return Poll::Ready(Input::Written(decided));
+        }
+        if let Some((token, issued)) = &mut self.issuing
+            && let Poll::Ready(issued) = issued.as_mut().poll(context)
+        {
+            return Poll::Ready(Input::Issued(*token, issued));
+        }
+        if let Poll::Ready((token, read)) = self.reads.poll(context) {
+            return Poll::Ready(Input::Read(token, read));
+        }
+        if let Poll::Ready(changes) = ends.changes.poll(context) {
+            return Poll::Ready(Input::Changes(changes));
+        }
+        if let Poll::Ready(input) = self.poll_events(context) {
+            return Poll::Ready(input);
+        }
+        if self.poll_timer(context).is_ready() {
+            return Poll::Ready(Input::Timeout);
+        }
+        // Last: what is asked for concerns all that came before. One question at a time.
+        if self.settling.is_some() {
+            return Poll::Pending;
+        }
+        ends.asks.poll_recv(context).map(|ask| ask.map_or(Input::End, Input::Ask))
+    }
+
+    /// Events of the shards in turn, but for those whose queue of commands is full.
+    fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<Input> {
+        let count = self.shards.len();
+        for index in (0..count).map(|step| (self.next_shard + step) % count) {
+            let shard = &mut self.shards[index];
+            if shard.is_held_up {
+                continue;
+            }
+            // One that has ended has nothing more to say.
+            if let Poll::Ready(Some(events)) = shard.events.poll_recv(context) {
+                self.next_shard = (index + 1) % count;
+                return Poll::Ready(Input::Events(index, events));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ready when the machine wants to be called, or commands can be tried again.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let held_up = self.shards.iter().any(|shard| shard.is_held_up);
+        let again = held_up.then(|| Instant::now() + COMMANDS_PAUSE);
+        let wanted = self.machine.poll_timeout().map(Instant::from_std);
+        let Some(at) = again.into_iter().chain(wanted).min() else { return Poll::Pending };
+        // A timer that is too early does no harm and is set anew then: so most changes cost nothing.
+        if at < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(at);
+        }
+        self.timer.as_mut().poll(context)
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = now(&*self.clock);
+        match input {
+            Input::Written(decided) => {
+                for (token, outcomes) in decided.outcomes() {
+                    self.machine.handle_answer(now, token, Answer::Written(outcomes));
+                }
+            }
+            Input::Issued(token, issued) => {
+                self.issuing = None;
+                #[cfg(feature = "test-hooks")]
+                narrowgate_adapters::failpoint::pass("issuer-before-answer");
+                self.machine.handle_answer(now, token, Answer::Issued(outcome_of(issued)));
+                #[cfg(feature = "test-hooks")]
+                {
+                    self.carry_out();
+                    self.send();
+                    narrowgate_adapters::failpoint::pass("issuer-after-answer");
+                }
+            }
+            Input::Read(token, read) => self.machine.handle_answer(now, token, read.into()),
+            Input::Changes(changes) => {
+                changes.iter().for_each(|change| self.machine.handle_change(now, change));
+            }
+            Input::Events(index, events) => {
+                for event in events {
+                    self.machine.handle_event(now, index as u16, event);
+                }
+            }
+            Input::Timeout => self.machine.handle_timeout(now),
+            Input::Ask(Ask::Settle(done)) => {
+                self.machine.handle_settle(now);
+                self.settling = Some(Settling::First(done));
+            }
+            Input::Ask(Ask::Drain(done)) => {
+                self.shards.iter_mut().for_each(|shard| shard.commands.push(ShardCommand::Drain));
+                self.settling = Some(Settling::Last(done));
+            }
+            Input::End => {}
+        }
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::Command(shard, command) => {
+                    if let Some(shard) = self.shards.get_mut(usize::from(shard)) {
+                        shard.commands.push(command);
+                    }
+                }
+                Effect::Write(token, writes) => self.batches.push(token, writes),
+                Effect::Lookup(token, name) => self.reads.look_up(token, name),
+                Effect::Product(token, product_key) => self.reads.product(token, product_key),
+                Effect::Issue(token, issue) => self.issue(token, *issue),
+                Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),
+                Effect::Tell(happening, device) => self.feed.publish(happening, device),
+            }
+        }
+    }
+
+    /// Its own transaction, beside the batches. The machine has one under way at a time.
+    fn issue(&mut self, token: Token, issue: Issue) {
+        let Issue { device, secret, at, peer } = issue;
+        #[cfg(feature = "test-hooks")]
+        narrowgate_adapters::failpoint::pass("issuer-before-commit");
+        let write = Write::IssueSecret { device, secret, at, peer };
+        self.issuing = Some((token, self.batches.append(vec![write])));
+    }
+
+    fn send(&mut self) {
+        for shard in &mut self.shards {
+            if !shard.commands.is_empty() {
+                shard.send();
+            }
+        }
+    }
+
+    /// Goes on with settling when nothing is under way any more; returns whether it did.
+    fn settle(&mut self) -> bool {
+        let is_idle = |shard: &Shard| shard.commands.is_empty() && shard.events.is_empty();
+        if self.settling.is_none() || !self.shards.iter().all(is_idle) || !self.machine.is_settled() {
+            return false;
+        }
+        match self.settling.take() {
+            Some(Settling::First(done)) => {
+                self.machine.handle_settle(now(&*self.clock));
+                self.carry_out();
+                self.settling = Some(Settling::Last(done));
+            }
+            Some(Settling::Last(done)) => {
+                // Ignored: whoever waited may have gone.
+                let _ = done.send(());
+            }
+            None => {}
+        }
+        true
+    }
+}
+
+/// What became of a secret that was to be issued.
+fn outcome_of(committed: Result<Committed, StoreError>) -> Result<Issued, StoreError> {
+    match committed?.outcomes.first() {
+        Some(Written::Issue(issued)) => Ok(*issued),
+        other => panic!("the store answers a wish for a secret with {other:?}"),
+    }
+}
