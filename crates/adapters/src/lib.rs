@@ -1,5 +1,5 @@
-//! The outside systems behind the platform's ports, one folder each: [`sqlite`] keeps everything in files. It passes the
-//! platform's conformance suite.
+//! The outside systems behind the platform's ports, one folder each: [`sqlite`] keeps everything in files. It
+//! passes the platform's conformance suite.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "test-hooks")]

@@ -1,5 +1,5 @@
-//! A store that takes its time, fails at times, and loses what a crash finds under way: around the memory store, which
-//! stands for what is durable.
+//! A store that takes its time, fails at times, and loses what a crash finds under way: around the memory
+//! store, which stands for what is durable.
 
 use std::{
     collections::BTreeMap,

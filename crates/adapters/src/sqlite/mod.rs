@@ -19,8 +19,8 @@
 //!   (module `retention`). A clock that jumps more than two days ahead deletes nothing until the process has
 //!   run with it for 24 hours.
 //!
-//! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries of
-//! logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
+//! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
+//! of logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
 
 mod day;
 mod day_file;
@@ -169,7 +169,8 @@ impl Shared {
 }
 
 impl SqliteStore {
-    /// Opens the store in a data directory, or makes one where there is none. A failure changes nothing on disk.
+    /// Opens the store in a data directory, or makes one where there is none. A failure changes nothing on
+    /// disk.
     ///
     /// After a crash this takes as long as folding in the reports of the last seconds.
     #[allow(clippy::needless_pass_by_value, reason = "the store keeps them")]
@@ -185,8 +186,8 @@ impl SqliteStore {
         Ok(Self { shared, jobs: Some(jobs), writer: Some(writer) })
     }
 
-    /// The server's own secret, from which keys for unknown identities are derived (RFC 4279, section 2): the same
-    /// after every start with the same data key.
+    /// The server's own secret, from which keys for unknown identities are derived (RFC 4279, section 2): the
+    /// same after every start with the same data key.
     pub fn decoy_secret(&self) -> Secret {
         self.shared.key.decoy_secret()
     }

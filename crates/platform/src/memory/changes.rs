@@ -194,6 +194,7 @@ impl Model {
             }
         }
         self.assets.remove(&row.asset_id);
+        self.outlive(&row);
         self.refusals.retain(|(_, entry)| entry.device != Some(device));
         self.former.forget(device);
         Ok(())

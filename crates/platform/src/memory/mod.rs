@@ -1,5 +1,6 @@
-//! A store in the process's memory: the reference that every other store is compared with, and a store for tests, for
-//! benchmarks, and for `store.kind = "memory"`. [`Model`] is what it holds; [`MemoryStore`] makes ports of it.
+//! A store in the process's memory: the reference that every other store is compared with, and a store for
+//! tests, for benchmarks, and for `store.kind = "memory"`. [`Model`] is what it holds; [`MemoryStore`] makes
+//! ports of it.
 //!
 //! Everything is lost at the end of the process. Per device it keeps the newest [`MESSAGES_PER_DEVICE_MAX`]
 //! reports and the port's default numbers of log entries and presence changes; of refusals the newest of all
@@ -47,6 +48,14 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
+    /// What another process finds that opens the store: all but the former secrets.
+    pub fn restart(&self) {
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = model.as_mut() {
+            model.restart();
+        }
+    }
+
     /// Runs `job` under the lock and gives its result as a future that is ready.
     fn with<T: Send + 'static>(
         &self,

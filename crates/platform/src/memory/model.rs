@@ -28,7 +28,11 @@ use crate::{
 
 use super::device_log::DeviceLog;
 
-/// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest values.
+/// Arrivals that are counted of deleted devices; the oldest go first.
+const ARRIVALS_OF_GONE_MAX: usize = 100_000;
+
+/// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest
+/// values.
 pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
 
 /// A store in memory is opened once.
@@ -55,6 +59,8 @@ pub struct Model {
     /// Writes that were ever appended.
     written: u64,
     last_batch: Option<u64>,
+    /// When the reports of devices arrived that are deleted since: they are still counted.
+    pub(super) arrivals_of_gone: VecDeque<UnixMillis>,
     pub(super) former: FormerSecrets,
 }
 
@@ -115,6 +121,11 @@ impl Model {
             })
             .collect();
         Recovered { online, last_batch: self.last_batch, epoch: EPOCH }
+    }
+
+    /// Forgets what no process leaves to the next one.
+    pub fn restart(&mut self) {
+        self.former = FormerSecrets::default();
     }
 
     fn write(&mut self, write: Write) -> Written {
@@ -253,6 +264,13 @@ impl Model {
         row.life.secret_version += 1;
         row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::SecretIssued) });
         Issued::Done
+    }
+
+    /// What stays of a device that is deleted.
+    pub(super) fn outlive(&mut self, row: &DeviceRow) {
+        for report in &row.messages {
+            push_bounded(&mut self.arrivals_of_gone, report.arrival, ARRIVALS_OF_GONE_MAX);
+        }
     }
 
     /// Devices that are there.

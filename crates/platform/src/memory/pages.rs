@@ -123,7 +123,8 @@ impl Model {
             }
         }
         refusals.sort_by_key(|(reason, count)| (Reverse(*count), reason.map(|reason| format!("{reason:?}"))));
-        let arrivals = || self.rows().flat_map(|row| row.messages.iter().map(|report| report.arrival));
+        let present = || self.rows().flat_map(|row| row.messages.iter().map(|report| report.arrival));
+        let arrivals = || present().chain(self.arrivals_of_gone.iter().copied());
         let reports = |ms| arrivals().filter(|arrival| since(ms)(*arrival)).count() as u64;
         Overview {
             refusals,

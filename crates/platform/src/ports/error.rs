@@ -2,8 +2,8 @@
 
 /// Why a store could not do what was asked. In each case nothing of it was stored.
 ///
-/// Where it is not known whether something was stored (a connection broke in mid-commit), a port gives no error:
-/// its future stays pending until it is known.
+/// Where it is not known whether something was stored (a connection broke in mid-commit), a port gives no
+/// error: its future stays pending until it is known.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message is the documentation")]
 pub enum StoreError {

@@ -9,15 +9,16 @@ use crate::{
 
 /// What was reported and what happened. Read by name with [`HistoryReads`].
 pub trait History: Send + Sync + 'static {
-    /// Reads a page. A device that is not there has empty lists.
+    /// Reads a page. A device that is not there has empty lists; only reports may be read until they go with
+    /// retention.
     fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>>;
 }
 
 /// What to read.
 #[derive(Debug, Clone)]
 pub enum Query {
-    /// Latest value of every point of a device, by identifier; all of them in one page. Where they are damaged,
-    /// those that came since, and the damage: the next reports replace what is damaged.
+    /// Latest value of every point of a device, by identifier; all of them in one page. Where they are
+    /// damaged, those that came since, and the damage: the next reports replace what is damaged.
     PointsLatest {
         /// Whose.
         device: DeviceId,
@@ -180,8 +181,8 @@ pub struct PresenceChange {
 
 /// Entries of a device's log, without refusals, that a store keeps by default; the oldest go first.
 pub const DEVICE_LOG_ENTRIES_MAX: usize = 1000;
-/// Refusals in a device's log that a store keeps by default; the oldest go first. They have a limit of their own,
-/// since anyone who knows a device's names causes them: they must push out nothing else.
+/// Refusals in a device's log that a store keeps by default; the oldest go first. They have a limit of their
+/// own, since anyone who knows a device's names causes them: they must push out nothing else.
 pub const DEVICE_REFUSALS_MAX: usize = 500;
 /// Refusals of unknown devices that a store keeps by default; the oldest go first.
 pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;

@@ -10,11 +10,11 @@ use crate::{
 
 /// Where the data path writes. One caller gathers what is to be written and appends it, batch by batch.
 pub trait Journal: Send + Sync + 'static {
-    /// Commits a batch as one transaction, in the order of the calls and of its writes, durably before the future
-    /// ends. After an error nothing of the batch is stored.
+    /// Commits a batch as one transaction, in the order of the calls and of its writes, durably before the
+    /// future ends. After an error nothing of the batch is stored.
     ///
-    /// The batch is taken by the call itself, and dropping the future does not take it back. The future stays pending
-    /// while it is not known whether the batch is stored.
+    /// The batch is taken by the call itself, and dropping the future does not take it back. The future stays
+    /// pending while it is not known whether the batch is stored.
     fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>>;
 
     /// What a gateway that starts has to take up. To be asked before the first batch is appended.
@@ -42,7 +42,8 @@ impl Batch {
     }
 }
 
-/// How far a session has come: the highest record that was received, once sessions are stored. There are none yet.
+/// How far a session has come: the highest record that was received, once sessions are stored. There are none
+/// yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionMark {}
 
@@ -53,8 +54,9 @@ pub struct Recovered {
     pub online: Vec<OnlineDevice>,
     /// Number of the last batch that is stored; `None`: the store does not know it.
     pub last_batch: Option<u64>,
-    /// Durably greater than before at each opening of the store. Numbers of batches and positions are comparable
-    /// within one epoch only, and numbers of logins are counted from it: see [`LoginNumber::first_of`].
+    /// Durably greater than before at each opening of the store. Numbers of batches and positions are
+    /// comparable within one epoch only, and numbers of logins are counted from it: see
+    /// [`LoginNumber::first_of`].
     pub epoch: u64,
 }
 
@@ -72,21 +74,24 @@ pub struct OnlineDevice {
 /// One change on the data path. A batch of them is one transaction.
 #[derive(Debug, Clone)]
 pub enum Write {
-    /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already. Refused
-    /// where another login than the report's is the device's.
+    /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already.
+    /// Refused where another login than the report's is the device's.
     Message(Message),
-    /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online), `lastSeenTime`,
-    /// `lifetime`, and `activeTime` when it was never set. Log and presence history are written with it.
+    /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online),
+    /// `lastSeenTime`, `lifetime`, and `activeTime` when it was never set. Log and presence history are
+    /// written with it.
     Login {
         /// Who.
         device: DeviceId,
-        /// The login's own number. Where the device has a greater one, nothing is written and the outcome says so.
+        /// The login's own number. Where the device has a greater one, nothing is written and the outcome
+        /// says so.
         number: LoginNumber,
         /// When.
         at: UnixMillis,
         /// Lifetime of the identity, seconds.
         lifetime_s: u32,
-        /// The secret that the session proved. Where the device has a newer one meanwhile, nothing is written and the outcome says so.
+        /// The secret that the session proved. Where the device has a newer one meanwhile, nothing is written
+        /// and the outcome says so.
         secret_version: u32,
         /// The peer's address and port.
         peer: String,
@@ -95,7 +100,8 @@ pub enum Write {
     Presence {
         /// Who.
         device: DeviceId,
-        /// The login whose session it is about; refused where the device has another one. `None`: whatever it has.
+        /// The login whose session it is about; refused where the device has another one. `None`: whatever it
+        /// has.
         login: Option<LoginNumber>,
         /// Online or Offline.
         state: DeviceState,

@@ -1,8 +1,8 @@
-//! What the platform needs of the outside: a store, a clock, randomness, and a way to end sessions. Every outside
-//! system implements these; one conformance suite (`testing`) runs against all stores.
+//! What the platform needs of the outside: a store, a clock, randomness, and a way to end sessions. Every
+//! outside system implements these; one conformance suite (`testing`) runs against all stores.
 //!
-//! A store is three ports: the data path writes to the [`Journal`], operators read and change the [`Registry`],
-//! and both are read through [`History`]. Reads see every committed write.
+//! A store is three ports: the data path writes to the [`Journal`], operators read and change the
+//! [`Registry`], and both are read through [`History`]. Reads see every committed write.
 
 mod error;
 mod history;
@@ -44,8 +44,8 @@ pub trait Store: Journal + RegistryChanges + HistoryReads {}
 
 impl<S: Journal + Registry + History> Store for S {}
 
-/// The three ports of a store, which may be three things: a wrapper around one of them leaves the others as they
-/// are. Cheap to clone; all copies are one store.
+/// The three ports of a store, which may be three things: a wrapper around one of them leaves the others as
+/// they are. Cheap to clone; all copies are one store.
 #[derive(Clone)]
 pub struct Stores {
     /// Where the data path writes.

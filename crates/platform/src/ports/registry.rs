@@ -43,16 +43,17 @@ pub trait Registry: Send + Sync + 'static {
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>>;
     /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
-    /// Makes a change as one transaction, durably before the future ends; changes are made in the order of the calls,
-    /// also among the batches of the journal. The future stays pending while it is not known whether the change is
-    /// stored.
+    /// Makes a change as one transaction, durably before the future ends; changes are made in the order of
+    /// the calls, also among the batches of the journal. The future stays pending while it is not known
+    /// whether the change is stored.
     fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>>;
 }
 
 /// A change that an operator makes.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices stay.
+    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices
+    /// stay.
     CreateProduct(Product),
     /// Replaces name, switches, activation and model of a product.
     UpdateProduct(Product),
@@ -61,8 +62,8 @@ pub enum Change {
         /// Which.
         product_key: String,
     },
-    /// Removes devices of a product, as [`Change::DeleteDevice`] does. Fewer where that would take long; none only
-    /// where none is left. The product may be damaged.
+    /// Removes devices of a product, as [`Change::DeleteDevice`] does. Fewer where that would take long; none
+    /// only where none is left. The product may be damaged.
     DeleteDevicesOf {
         /// Of which product.
         product_key: String,
@@ -105,8 +106,9 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Removes a device, its secret, log and presence history. Stored messages go with retention. A damaged row
-    /// can be removed too; when a device of its key, as it was read, is registered again, its log says so.
+    /// Removes a device, its secret, log and presence history. Stored messages go with retention. A damaged
+    /// row can be removed too; when a device of its key, as it was read, is registered again, its log says
+    /// so.
     DeleteDevice {
         /// Which.
         device: DeviceId,

@@ -89,7 +89,15 @@ fn make() -> (Arc<dyn Store>, TempDir) {
     (Arc::new(store), folder)
 }
 
+fn reopen(store: Arc<dyn Store>, folder: &TempDir) -> Arc<dyn Store> {
+    narrowgate_platform::testing::block_on(store.close()).expect("it was open");
+    drop(store);
+    Arc::new(
+        SqliteStore::open(SqliteOptions::new(folder.path().join("data"))).expect("it was closed in order"),
+    )
+}
+
 mod conformance {
     use super::*;
-    store_conformance!(make);
+    store_conformance!(make, reopen);
 }

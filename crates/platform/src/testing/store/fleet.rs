@@ -40,6 +40,16 @@ pub fn devices_are_counted_by_state_and_product(store: &dyn Store) {
     assert_eq!(overview(store, 4, 9).others, (0, DeviceCounts::default()));
 }
 
+/// What arrived has arrived, whatever became of its device.
+pub fn reports_of_a_deleted_device_are_counted(store: &dyn Store) {
+    add_product(store, "pk");
+    let id = add_device(store, "pk", "dk-1").id;
+    write(store, report(id, at(1), r#"{"n":1}"#));
+    block_on(store.delete_device(id, at(2))).unwrap();
+    let found = overview(store, 3, 5);
+    assert_eq!((found.devices.total(), found.reports_last_minute, found.reports_last_hour), (0, 1, 1));
+}
+
 /// Over midnight, and by arrival: a late report counts when it comes.
 pub fn refusals_and_reports_of_late_are_counted(store: &dyn Store) {
     const DAY: i64 = 86_400;

@@ -1,9 +1,16 @@
 //! What every store must do, as named checks. A store runs all of them by one line in its tests:
 //!
 //! ```text
-//! fn make() -> (Arc<dyn Store>, impl Sized) { … }   // an empty store, and what must live as long as it
-//! narrowgate_platform::store_conformance!(make);
+//! // An empty store, and what must live as long as it.
+//! fn make() -> (Arc<dyn Store>, impl Sized) { … }
+//! // Closes it and opens it again.
+//! fn reopen(store: Arc<dyn Store>, keep: &impl Sized) -> Arc<dyn Store> { … }
+//!
+//! narrowgate_platform::store_conformance!(make);           // or, where it keeps something,
+//! narrowgate_platform::store_conformance!(make, reopen);
 //! ```
+//!
+//! Behind the named checks, [`random`] operations are made on the store and on the model at once.
 //!
 //! Checks look only through the port, so they hold for any implementation. What a store promises beyond it
 //! (durability, files, locks) is tested beside that store.
@@ -17,12 +24,49 @@ pub mod logs;
 pub mod messages;
 pub mod pages;
 pub mod presence;
+pub mod random;
 pub mod registry;
 
-/// Declares one `#[test]` for each check; `$make` names a function in scope that gives an empty store and a guard.
+/// Declares one `#[test]` for each check; `$make` names a function in scope that gives an empty store and a
+/// guard.
 #[macro_export]
 macro_rules! store_conformance {
     ($make:ident) => {
+        $crate::store_conformance! { @named $make }
+        $crate::store_conformance! { @random {
+            let (store, keep) = super::$make();
+            $crate::testing::store::random::Subject::lasting(store, keep)
+        } }
+    };
+    ($make:ident, $reopen:ident) => {
+        $crate::store_conformance! { @named $make }
+        $crate::store_conformance! { @random {
+            let (store, keep) = super::$make();
+            $crate::testing::store::random::Subject::reopening(store, keep, super::$reopen)
+        } }
+    };
+    (@random $subject:block) => {
+        mod random {
+            use $crate::testing::store::random;
+
+            fn subject() -> random::Subject $subject
+
+            #[test]
+            fn random_operations_come_to_what_the_model_says() {
+                for seed in random::SEEDS {
+                    random::check_seed(seed, &mut subject);
+                }
+            }
+
+            #[test]
+            fn operations_that_once_came_to_something_else_do_so_no_more() {
+                for (name, operations) in random::regressions() {
+                    random::check(name, operations, &mut subject);
+                }
+            }
+        }
+    };
+    (@named $make:ident) => {
         $crate::store_conformance! { @checks $make;
             credentials {
                 names_that_do_not_exist_are_told_apart
@@ -110,6 +154,7 @@ macro_rules! store_conformance {
             fleet {
                 devices_are_counted_by_state_and_product
                 refusals_and_reports_of_late_are_counted
+                reports_of_a_deleted_device_are_counted
             }
         }
     };

@@ -1,0 +1,222 @@
+//! What is done to a store, and how it is drawn.
+//!
+//! Products and devices are few, so that operations meet: a device is deleted and registered anew, an asset
+//! id is taken, a quota is used up. The time begins shortly before a full hour.
+
+use super::dice::Dice;
+
+/// Products that there may be.
+pub(super) const PRODUCTS: u8 = 3;
+/// Device keys that there may be.
+pub(super) const DEVICES: u8 = 6;
+/// Asset ids that there may be.
+const ASSETS: u64 = 9;
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Time passes.
+    Wait {
+        /// So many seconds.
+        seconds: i64,
+    },
+    /// The store is closed and opened again, where it can be.
+    Restart,
+    /// Adds a product.
+    CreateProduct {
+        /// Which.
+        product: u8,
+    },
+    /// Changes a product.
+    UpdateProduct {
+        /// Which.
+        product: u8,
+        /// Its switch.
+        enabled: bool,
+        /// The switch of its dynamic activation.
+        activation: bool,
+        /// When that ends, from now on.
+        ends_in_s: Option<i64>,
+        /// Secrets an hour.
+        quota: u32,
+    },
+    /// Deletes a product.
+    DeleteProduct {
+        /// Which.
+        product: u8,
+    },
+    /// Deletes devices of a product.
+    DeleteDevicesOf {
+        /// Which.
+        product: u8,
+        /// So many at most.
+        limit: usize,
+    },
+    /// Adds a device.
+    CreateDevice {
+        /// Of which product.
+        product: u8,
+        /// Which.
+        device: u8,
+        /// Its asset id.
+        asset: u8,
+    },
+    /// Changes a device.
+    Change {
+        /// Which.
+        device: u8,
+        /// How.
+        kind: Kind,
+    },
+    /// Commits a batch.
+    Append(Vec<Step>),
+}
+
+/// How a device is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Rename,
+    Enable,
+    Disable,
+    Reset,
+    Delete,
+    NoteSecretShown,
+}
+
+/// One write of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A login.
+    Login {
+        /// Who.
+        device: u8,
+        /// With the present secret (0) or an older one.
+        versions_ago: u32,
+        /// The next number (0), or one that was overtaken.
+        logins_ago: u8,
+    },
+    /// A change of presence.
+    Presence {
+        /// Who.
+        device: u8,
+        /// In the session of the last login (0), of the one before, or of none (2).
+        logins_ago: u8,
+        /// Online; else offline.
+        online: bool,
+    },
+    /// Something was heard.
+    Seen {
+        /// Who.
+        device: u8,
+        /// In whose session, as above.
+        logins_ago: u8,
+        /// When.
+        seconds_ago: i64,
+    },
+    /// A report.
+    Report {
+        /// Who.
+        device: u8,
+        /// In whose session, as above.
+        logins_ago: u8,
+        /// Its own time.
+        seconds_ago: i64,
+        /// Which points it has; the odd ones move the latest values, the even ones do not.
+        form: u8,
+    },
+    /// A refusal.
+    Refusal {
+        /// Of whom; `None`: of a stranger.
+        device: Option<u8>,
+    },
+    /// A wish for a secret.
+    Issue {
+        /// Who.
+        device: u8,
+    },
+}
+
+/// The operations of a seed.
+pub(super) fn draw(seed: u64, count: usize) -> Vec<Operation> {
+    let mut dice = Dice::new(seed);
+    // Something to work with.
+    let mut operations: Vec<_> = (0..PRODUCTS).map(|product| Operation::CreateProduct { product }).collect();
+    operations.extend((0..DEVICES).map(|device| Operation::CreateDevice {
+        product: device % 2,
+        device,
+        asset: device,
+    }));
+    while operations.len() < count {
+        operations.push(operation(&mut dice));
+    }
+    operations
+}
+
+fn operation(dice: &mut Dice) -> Operation {
+    let product = dice.small(u64::from(PRODUCTS));
+    let device = dice.small(u64::from(DEVICES));
+    match dice.below(32) {
+        0..=3 => Operation::Wait { seconds: seconds(dice) },
+        4 => Operation::Restart,
+        5 => Operation::CreateProduct { product },
+        6..=8 => Operation::UpdateProduct {
+            product,
+            enabled: !dice.one_in(4),
+            activation: !dice.one_in(4),
+            ends_in_s: dice.one_in(3).then(|| dice.below(5000) as i64 - 500),
+            quota: dice.below(4) as u32,
+        },
+        9 if dice.one_in(3) => Operation::DeleteProduct { product },
+        10 if dice.one_in(3) => Operation::DeleteDevicesOf { product, limit: dice.below(4) as usize },
+        9..=12 => Operation::CreateDevice { product, device, asset: dice.small(ASSETS) },
+        13..=17 => Operation::Change { device, kind: kind(dice) },
+        _ => {
+            let count = dice.below(6);
+            Operation::Append((0..count).map(|_| step(dice)).collect())
+        }
+    }
+}
+
+/// Some seconds, or over the hour, or over the day.
+fn seconds(dice: &mut Dice) -> i64 {
+    let end = match dice.below(8) {
+        0 => 90_000,
+        1 | 2 => 4_000,
+        _ => 30,
+    };
+    dice.below(end) as i64
+}
+
+fn kind(dice: &mut Dice) -> Kind {
+    match dice.below(10) {
+        0 => Kind::Rename,
+        1..=3 => Kind::Enable,
+        4 | 5 => Kind::Disable,
+        6 | 7 => Kind::Reset,
+        8 => Kind::Delete,
+        _ => Kind::NoteSecretShown,
+    }
+}
+
+fn step(dice: &mut Dice) -> Step {
+    let device = dice.small(u64::from(DEVICES));
+    let logins_ago = if dice.one_in(4) { 1 + dice.small(2) } else { 0 };
+    match dice.below(16) {
+        0..=3 => Step::Login { device, versions_ago: u32::from(dice.one_in(4)), logins_ago },
+        4..=6 => Step::Presence { device, logins_ago, online: dice.one_in(2) },
+        7 => Step::Seen { device, logins_ago, seconds_ago: dice.below(60) as i64 },
+        8..=12 => Step::Report { device, logins_ago, seconds_ago: ago(dice), form: dice.small(8) },
+        13 => Step::Refusal { device: (!dice.one_in(3)).then_some(device) },
+        _ => Step::Issue { device },
+    }
+}
+
+/// Out of order, of equal times, and days late.
+fn ago(dice: &mut Dice) -> i64 {
+    match dice.below(6) {
+        0 => dice.below(200_000) as i64,
+        1 | 2 => dice.below(40) as i64,
+        _ => 0,
+    }
+}

@@ -1,0 +1,140 @@
+//! Everything that can be read of a store, line by line.
+
+use super::operation::{DEVICES, PRODUCTS};
+use crate::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::CredentialLookup, device::Device, log::LogEntry, overview::OverviewQuery,
+        product::Product,
+    },
+    paging::{Page, Part},
+    ports::{DeviceQuery, HistoryQuery, Store},
+    testing::block_on,
+};
+
+/// The key of a product.
+pub(super) fn product_key(product: u8) -> String {
+    format!("pk-{product}")
+}
+
+/// The key of a device.
+pub(super) fn device_key(device: u8) -> String {
+    format!("dk-{device}")
+}
+
+/// What can be read at `now`. `turn` varies the sizes of pages.
+pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let products = block_on(store.products()).expect("the store reads");
+    for product in products {
+        lines.push(of_product(&product.expect("it is intact")));
+    }
+    for product in 0..PRODUCTS {
+        let found = block_on(store.product(&product_key(product))).expect("the store reads");
+        lines.push(found.map_or_else(|| "no product".to_owned(), |product| of_product(&product)));
+        for device in 0..DEVICES {
+            lines.push(of_names(store, product, device));
+        }
+    }
+    for device in devices(store, 1 + turn % 4) {
+        lines.push(format!("listed {device:?}"));
+        of_device(store, &device, now, turn, &mut lines);
+    }
+    lines.extend(refusals(store, 1 + turn % 5));
+    let mut online = block_on(store.recover()).expect("the store reads").online;
+    online.sort_by_key(|online| online.device);
+    lines.push(format!("online {online:?}"));
+    let query = OverviewQuery { now, products_max: turn % 3 };
+    lines.push(format!("overview {:?}", block_on(store.overview(query)).expect("the store reads")));
+    lines
+}
+
+fn of_product(product: &Product) -> String {
+    format!("product {product:?} with {}", product.secret.expose())
+}
+
+fn of_names(store: &dyn Store, product: u8, device: u8) -> String {
+    let name = DeviceName { product_key: product_key(product), device_key: device_key(device) };
+    let shown = DeviceName { device_key: name.device_key.to_uppercase(), ..name.clone() };
+    let similar = block_on(store.similar_names(&shown)).expect("the store reads");
+    let device = block_on(store.device(&name)).expect("the store reads");
+    let credentials = match block_on(store.credentials(&name.product_key, &name.device_key)) {
+        Ok(CredentialLookup::Found(found)) => {
+            let secrets = (found.device_secret.expose().to_owned(), found.product_secret.expose().to_owned());
+            format!("{found:?} with {secrets:?}")
+        }
+        other => format!("{other:?}"),
+    };
+    format!("{name:?} is {device:?}, {credentials}, similar {similar:?}")
+}
+
+fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, lines: &mut Vec<String>) {
+    let id = device.id;
+    let by_id = block_on(store.device_by_id(id)).expect("the store reads");
+    assert_eq!(by_id.as_ref(), Some(device), "a device is listed as it is found by its id");
+    let mut line = |what: &str, found: String| lines.push(format!("{what} of {}: {found}", id.0));
+    let latest = block_on(store.points_latest(id)).expect("the store reads");
+    line("latest", format!("{latest:?}"));
+    let query = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+    line("history", history(store, id, 1 + turn % 7, &query));
+    let of_a = HistoryQuery { point: Some("a".to_owned()), ..query.clone() };
+    line("history of a", history(store, id, 1 + turn % 3, &of_a));
+    let hour = HistoryQuery { from: Some(UnixMillis(now.0 - 3_600_000)), to: Some(now), ..query };
+    line("history of an hour", history(store, id, 2, &hour));
+    let log = paged(1 + turn % 6, |part| block_on(store.device_log(id, part)).expect("the store reads"));
+    line("log", format!("{log:#?}"));
+    let moves =
+        paged(1 + turn % 5, |part| block_on(store.presence_history(id, part)).expect("the store reads"));
+    line("presence", format!("{moves:?}"));
+    let former = block_on(store.former_secrets(id)).expect("the store reads");
+    let former: Vec<&str> = former.iter().map(|secret| secret.expose()).collect();
+    line("former secrets", format!("{former:?}"));
+}
+
+fn devices(store: &dyn Store, limit: usize) -> Vec<Device> {
+    let mut devices: Vec<Device> = Vec::new();
+    loop {
+        let after = devices.last().map(|device| device.id);
+        let query = DeviceQuery { after, limit, ..DeviceQuery::default() };
+        let page = block_on(store.devices(query)).expect("the store reads");
+        let is_last = page.len() < limit;
+        devices.extend(page.into_iter().map(|device| device.expect("it is intact")));
+        if is_last {
+            return devices;
+        }
+    }
+}
+
+fn history(store: &dyn Store, device: DeviceId, limit: usize, query: &HistoryQuery) -> String {
+    let values = paged(limit, |Part { after, limit }| {
+        let query = HistoryQuery { after, limit, ..query.clone() };
+        block_on(store.points_history(device, query)).expect("the store reads")
+    });
+    format!("{values:?}")
+}
+
+/// In which order refusals of the same time come is each store's own.
+fn refusals(store: &dyn Store, limit: usize) -> Vec<String> {
+    let entries = paged(limit, |part| block_on(store.refusals(part)).expect("the store reads"));
+    assert!(entries.is_sorted_by_key(|entry: &LogEntry| std::cmp::Reverse(entry.time)), "newest first");
+    let mut lines: Vec<_> =
+        entries.iter().map(|entry| (-entry.time.0, format!("refusal {entry:?}"))).collect();
+    lines.sort();
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// Reads to the end in pages of `limit`.
+fn paged<T>(limit: usize, page: impl Fn(Part) -> Page<T>) -> Vec<T> {
+    let mut items = Vec::new();
+    let mut after = None;
+    loop {
+        let Page { items: more, next, damaged } = page(Part { after, limit });
+        assert_eq!(damaged.count, 0);
+        assert!(more.len() == limit || next.is_none(), "a page that is not the last one is full");
+        items.extend(more);
+        match next {
+            Some(next) => after = Some(next),
+            None => return items,
+        }
+    }
+}
