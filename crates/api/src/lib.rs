@@ -1,9 +1,20 @@
-//! What operators and programs say to narrowgate, and what they are told: the types of requests, answers and
-//! happenings, both ways. Nothing here behaves; every crate that speaks to the outside shares these types, the
-//! command line among them. Keys are camelCase, times Unix milliseconds.
+//! What operators and programs say to narrowgate, and what they are told: the types of requests, answers,
+//! problems and happenings, both ways. Nothing here behaves; every crate that speaks to the outside shares
+//! these types, the command line among them. Keys are camelCase, times Unix milliseconds.
+//!
+//! No answer holds a secret except those whose name says that something was created, shown or reset.
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
+pub mod device;
+pub mod fleet;
 pub mod happening;
+pub mod history;
+pub mod import;
 pub mod log;
 pub mod names;
+pub mod page;
+pub mod problem;
+pub mod product;
+pub mod query;
+pub mod secret;

@@ -1,0 +1,95 @@
+//! Many devices at once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{device::DeviceCreated, secret::SecretText};
+
+/// Rows of a file of devices.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRows {
+    /// The rows, in their order.
+    pub rows: Vec<ImportRow>,
+}
+
+/// A row of a file of devices.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImportRow {
+    /// Its line in the file, from 1; for messages.
+    pub line: u64,
+    /// Key of the device.
+    pub device_key: String,
+    /// Its secret; generated where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_secret: Option<SecretText>,
+    /// Whether the secret was generated for this import, and the file itself has none.
+    #[serde(default)]
+    pub is_generated: bool,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// What became of an import.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportReport {
+    /// Devices that were created, or would be in a dry run.
+    pub created: u64,
+    /// Devices that exist already, with the row's secret or where the row has none. They are as they were.
+    pub skipped: u64,
+    /// How many of the skipped rows have a secret, which is the device's; left out when there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub same_secret: u64,
+    /// Rows that were not imported.
+    pub failed: Vec<ImportFault>,
+    /// Devices whose secret was generated and is in force, with it. Belongs into a file of mode 0600, not on
+    /// a terminal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generated: Vec<DeviceCreated>,
+    /// Secrets that may be guessed; left out when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weak_secrets: Option<WeakSecrets>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Why a row was not imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportFault {
+    /// The row's line in the file, from 1; the header is a line.
+    pub line: u64,
+    /// The column at fault: `deviceKey`, `deviceSecret` or `name`; null for the whole row.
+    pub column: Option<String>,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Secrets of created devices that were brought and have so few bits that they may be guessed offline from
+/// one recorded handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeakSecrets {
+    /// How many.
+    pub count: u64,
+    /// Estimated bits of the weakest.
+    pub weakest_bits: u32,
+    /// Its line in the file.
+    pub weakest_line: u64,
+    /// How many of them are no weaker than those that the platform itself generates, whose form the protocol
+    /// fixes.
+    pub as_generated: u64,
+}
+
+impl WeakSecrets {
+    /// These and others together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let weakest = if other.weakest_bits < self.weakest_bits { other } else { self };
+        let (count, as_generated) = (self.count + other.count, self.as_generated + other.as_generated);
+        Self { count, as_generated, ..weakest }
+    }
+}

@@ -1,0 +1,117 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a [`Problem`].
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// The type of a problem that nothing more is written about.
+pub const ABOUT_BLANK: &str = "about:blank";
+
+/// Something that was not done: what, why, and what to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A document about this kind of problem: [`ABOUT_BLANK`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What could not be done: `cannot disable the device`.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What kind of fault it is. Stable: programs branch by it.
+    pub code: Code,
+    /// What is at fault: a JSON pointer into the body, or the name of a query parameter.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What may help.
+    #[serde(rename = "try", default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Kinds of faults. A program that knows fewer of them than the server reads `other`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request cannot be read: no JSON, an unknown field, a value of another type.
+    Malformed,
+    /// The request can be read, and a value of it is not acceptable.
+    Invalid,
+    /// A thing model is not acceptable.
+    ModelInvalid,
+    /// There is no such thing.
+    Missing,
+    /// There is one already.
+    Exists,
+    /// Several things are called like that.
+    Ambiguous,
+    /// A row is not as it was stored.
+    Damaged,
+    /// A product that is to be deleted has devices.
+    NotEmpty,
+    /// There is nothing at this path.
+    PathUnknown,
+    /// The path exists, and not for this method.
+    MethodWrong,
+    /// The body has another media type than those that are read here.
+    MediaTypeWrong,
+    /// The body is longer than what is read.
+    TooLarge,
+    /// The store cannot work now, or the answer took too long; it may work later.
+    Unavailable,
+    /// The store is damaged.
+    StoreDamaged,
+    /// A fault of the server itself.
+    Internal,
+    /// One that this program does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl Problem {
+    /// A problem with nothing but its kind and its headline.
+    pub fn new(status: u16, code: Code, title: impl Into<String>) -> Self {
+        let (kind, title) = (ABOUT_BLANK.to_owned(), title.into());
+        Self { kind, title, status, detail: None, code, place: None, hint: None }
+    }
+}
+
+/// Why, or what where nothing says why.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail.as_deref().unwrap_or(&self.title))
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_crosses_with_all_its_parts() {
+        let problem = Problem {
+            detail: Some("limit is 0; it must be 1 to 1000".into()),
+            place: Some("limit".into()),
+            hint: Some("leave it out".into()),
+            ..Problem::new(422, Code::Invalid, "cannot list the devices")
+        };
+        let json = serde_json::to_string(&problem).expect("it can be written");
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"type":"about:blank","title":"cannot list the devices","status":422,"#,
+                r#""detail":"limit is 0; it must be 1 to 1000","code":"invalid","where":"limit","#,
+                r#""try":"leave it out"}"#
+            )
+        );
+        assert_eq!(serde_json::from_str::<Problem>(&json).expect("it can be read"), problem);
+        let newer = json.replace(r#""invalid""#, r#""quota_exceeded""#);
+        assert_eq!(serde_json::from_str::<Problem>(&newer).expect("it can be read").code, Code::Other);
+    }
+}

@@ -1,0 +1,246 @@
+//! Products: to be created, changed, shown.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{names::UnixMillis, secret::SecretText};
+
+/// A product to be created.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewProduct {
+    /// What people call it; 1 to 128 characters.
+    pub name: String,
+    /// Its key; generated where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_key: Option<String>,
+    /// Its secret; generated where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_secret: Option<SecretText>,
+    /// Whether, until when and how often its devices may fetch their own secrets.
+    #[serde(default)]
+    pub dynamic_activation: NewDynamicActivation,
+    /// Its thing model; every point is accepted where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<RawValue>>,
+}
+
+/// Dynamic activation of a product to be created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewDynamicActivation {
+    /// Whether its devices may fetch their own secrets.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Until when they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<UnixMillis>,
+    /// How many may in an hour; 1000 where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_per_hour: Option<u32>,
+}
+
+/// What to change of a product (JSON merge patch, RFC 7396): what is left out stays.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProductPatch {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether its devices may connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Dynamic activation.
+    #[serde(default, skip_serializing_if = "DynamicActivationPatch::is_empty")]
+    pub dynamic_activation: DynamicActivationPatch,
+    /// Its thing model; null takes it away.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub model: Option<Option<Box<RawValue>>>,
+}
+
+/// What to change of a product's dynamic activation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DynamicActivationPatch {
+    /// The switch. Switching on without a new end drops an end that has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Until when; null: without end.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Option<UnixMillis>>,
+    /// How many in an hour; null: as many as where nothing was said.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub quota_per_hour: Option<Option<u32>>,
+}
+
+impl DynamicActivationPatch {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A field that is there: null is a value of its own.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// A product that was just created: the only time that its secret is shown unasked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductCreated {
+    /// Key of the product.
+    pub product_key: String,
+    /// Its secret.
+    pub product_secret: SecretText,
+    /// What people call it.
+    pub name: String,
+    /// Whether, until when and how often its devices may fetch their own secrets.
+    pub dynamic_activation: DynamicActivation,
+    /// What the operator should know; left out when there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Dynamic activation as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DynamicActivation {
+    /// The switch.
+    pub enabled: bool,
+    /// Off again from this time on; null: no end.
+    pub ends_at: Option<UnixMillis>,
+    /// Secrets per clock hour.
+    pub quota_per_hour: u32,
+}
+
+/// A product, without its secret.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductView {
+    /// Key of the product.
+    pub product_key: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether its devices may connect.
+    pub enabled: bool,
+    /// Dynamic activation.
+    pub dynamic_activation: DynamicActivation,
+    /// Id of its thing model; null where it has none.
+    pub model_id: Option<String>,
+    /// The thing model, where one product is shown. A list leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<RawValue>>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+/// A product in a list.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ProductRow {
+    /// As it is.
+    Intact(Box<ProductView>),
+    /// Its row is damaged.
+    Damaged(DamagedProductView),
+}
+
+/// A damaged product: its key as it is read, and nothing else. `Option<()>` is always null.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DamagedProductView {
+    /// Key of the product, as it is read.
+    pub product_key: String,
+    /// Not known.
+    pub name: Option<()>,
+    /// Not known.
+    pub enabled: Option<()>,
+    /// Not known.
+    pub dynamic_activation: Option<()>,
+    /// Not known.
+    pub model_id: Option<()>,
+    /// Not known.
+    pub created_at: Option<()>,
+    /// Always true.
+    pub damaged: bool,
+    /// A name by which it can be deleted.
+    pub id: String,
+    /// Which row it is, for people.
+    pub detail: String,
+}
+
+impl ProductRow {
+    /// What is wrong with it, if anything.
+    pub fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Intact(_) => None,
+            Self::Damaged(damaged) => Some(&damaged.detail),
+        }
+    }
+}
+
+/// A product that was deleted, or is being deleted, a number of devices at a time.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductDeleted {
+    /// Key of the product.
+    pub product_key: String,
+    /// Devices that went in this step.
+    pub devices: u64,
+    /// Whether nothing of it is left. Ask again until it is so.
+    pub done: bool,
+    /// Whether it is there still, and disabled.
+    pub disabled: bool,
+    /// When the step was done.
+    pub time: UnixMillis,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patch(json: &str) -> ProductPatch {
+        serde_json::from_str(json).expect("it can be read")
+    }
+
+    #[test]
+    fn a_patch_tells_null_from_nothing_both_ways() {
+        for json in [
+            "{}",
+            r#"{"model":null}"#,
+            r#"{"dynamicActivation":{"endsAt":null}}"#,
+            r#"{"name":"n","enabled":false,"dynamicActivation":{"enabled":true,"endsAt":7,"quotaPerHour":null}}"#,
+            r#"{"model":{"modelId": "m",  "z":1.50}}"#,
+        ] {
+            assert_eq!(serde_json::to_string(&patch(json)).expect("it can be written"), json);
+        }
+        assert_eq!(patch("{}").dynamic_activation.ends_at, None);
+        assert_eq!(patch(r#"{"dynamicActivation":{"endsAt":null}}"#).dynamic_activation.ends_at, Some(None));
+    }
+
+    #[test]
+    fn a_request_with_an_unknown_field_is_refused() {
+        let wrong = serde_json::from_str::<NewProduct>(r#"{"name":"n","colour":"red"}"#);
+        assert!(wrong.expect_err("it is unknown").to_string().contains("unknown field `colour`"));
+        let new: NewProduct = serde_json::from_str(r#"{"name":"n"}"#).expect("the rest has defaults");
+        assert_eq!(new.dynamic_activation, NewDynamicActivation::default());
+    }
+
+    #[test]
+    fn a_damaged_row_is_told_from_an_intact_one() {
+        let intact = concat!(
+            r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
+            r#""endsAt":null,"quotaPerHour":1000},"modelId":null,"createdAt":7}"#
+        );
+        let damaged = concat!(
+            r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"modelId":null,"#,
+            r#""createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+        );
+        for (json, damage) in [(intact, None), (damaged, Some("row 1"))] {
+            let row: ProductRow = serde_json::from_str(json).expect("it can be read");
+            assert_eq!(row.damage(), damage);
+            assert_eq!(serde_json::to_string(&row).expect("it can be written"), json);
+        }
+    }
+}
