@@ -45,7 +45,7 @@ pub use self::{
     diagnosis::Diagnosis,
     effect::{Answer, Effect, Issue, LiveChange, Now, Token},
     gateway::{Counters, Gateway, Options},
-    unwritten::{RefusedByStore, Unwritten},
+    unwritten::Unwritten,
 };
 
 use std::time::Duration;

@@ -3,22 +3,10 @@
 
 use std::collections::VecDeque;
 
+use narrowgate_api::fleet::RefusedByStore;
 use narrowgate_platform::ids::UnixMillis;
-use serde::Serialize;
 
 const MINUTE_MS: i64 = 60_000;
-
-/// What `status` shows of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RefusedByStore {
-    /// Requests that were answered 5.03 in the last minute.
-    pub last_minute: u64,
-    /// When the first of them that nothing written followed was refused.
-    pub since: UnixMillis,
-    /// What the store said last.
-    pub reason: String,
-}
 
 /// What is noted of it.
 #[derive(Debug, Clone, Default)]

@@ -1,79 +1,86 @@
-//! Connections with two limits that `axum::serve` does not keep: how many there are, and how long one may be silent.
+//! One connection, with its limit of silence: how long it may send no whole request, and how long it may take
+//! nothing of an answer.
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::serve::Listener;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep},
+    sync::watch,
+    time::{Sleep, sleep},
 };
 
-/// Connections at a time; more wait in the kernel's queue. A scraper, a probe and some browsers need a handful.
+/// Connections at a time on TCP; more wait in the kernel's queue. A scraper, a probe and some browsers need a
+/// handful.
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// A connection from which nothing comes for so long is closed, so that silent ones cannot use up the places.
+/// A connection that sends no whole request, or takes nothing of an answer, for so long is closed, so that silent
+/// ones cannot use up the places.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Accepts a connection only when there is a place for it.
-pub(crate) struct LimitedListener {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
+/// Answers a connection, request by request, until it ends or `stopping` turns true and the request under way is
+/// answered.
+pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let io = TokioIo::new(TimedWrites { stream, stalled: None });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(SILENCE_MAX);
+    let connection = builder.serve_connection(io, TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    tokio::select! {
+        // An error here is a peer that went away, or that speaks no HTTP and was told so.
+        _ = connection.as_mut() => return,
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }
 
-impl LimitedListener {
-    pub(crate) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+/// A stream that fails when its peer takes nothing of what is written for [`SILENCE_MAX`].
+struct TimedWrites<S> {
+    stream: S,
+    /// Since the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> TimedWrites<S> {
+    fn timed<T>(&mut self, task: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(SILENCE_MAX)));
+        stalled.as_mut().poll(task).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl Listener for LimitedListener {
-    type Io = LimitedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (LimitedStream { stream, silence: Box::pin(sleep(SILENCE_MAX)), _place: place }, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that holds its place and ends itself when silent.
-pub(crate) struct LimitedStream {
-    stream: TcpStream,
-    silence: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for LimitedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedWrites<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         task: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(task, out) {
-            self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);
-            return Poll::Ready(result);
-        }
-        self.silence.as_mut().poll(task).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        Pin::new(&mut self.stream).poll_read(task, out)
     }
 }
 
-impl AsyncWrite for LimitedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(task, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(task, bytes);
+        self.timed(task, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -87,21 +94,81 @@ impl AsyncWrite for LimitedStream {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use std::{
+        future::Future,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use axum::{body::Body, routing::get};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+        sync::mpsc,
+        time::Instant,
+    };
 
     use super::*;
+    use crate::serve::{Listener, serve};
+
+    /// Hands over what a test gives it.
+    struct Given(mpsc::Receiver<DuplexStream>);
+
+    impl Listener for Given {
+        type Io = DuplexStream;
+
+        fn accept(&mut self) -> impl Future<Output = DuplexStream> + Send {
+            async { self.0.recv().await.expect("the test gives another one") }
+        }
+    }
+
+    /// Serves one connection at a time until the sender is gone.
+    fn served(router: Router) -> mpsc::Sender<DuplexStream> {
+        let (give, given) = mpsc::channel(8);
+        tokio::spawn(serve(Given(given), router, 1, std::future::pending()));
+        give
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_connection_is_closed_and_gives_its_place_back() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut limited = LimitedListener::new(listener);
-        let _client = TcpStream::connect(address).await.unwrap();
-        let (mut stream, _) = limited.accept().await;
-        assert_eq!(limited.places.available_permits(), CONNECTIONS_MAX - 1);
-        let error = stream.read_u8().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(stream);
-        assert_eq!(limited.places.available_permits(), CONNECTIONS_MAX);
+        let give = served(Router::new().route("/", get(async || "here")));
+        let (mut silent, end) = duplex(100);
+        give.send(end).await.unwrap();
+        let (mut second, end) = duplex(1000);
+        give.send(end).await.unwrap();
+        second.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+        let began = Instant::now();
+        // Half a request is none.
+        silent.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let mut said = Vec::new();
+        silent.read_to_end(&mut said).await.unwrap();
+        assert!(began.elapsed() >= SILENCE_MAX, "{:?}", began.elapsed());
+        let mut answer = String::new();
+        second.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_takes_nothing_of_an_answer_is_closed() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let long = async move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Body::from(vec![b'x'; 100_000])
+        };
+        let give = served(Router::new().route("/", get(long)));
+        let (mut deaf, end) = duplex(100);
+        give.send(end).await.unwrap();
+        let (mut second, end) = duplex(1_000_000);
+        give.send(end).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+        deaf.write_all(request).await.unwrap();
+        second.write_all(request).await.unwrap();
+        let began = Instant::now();
+        let mut answer = Vec::new();
+        second.read_to_end(&mut answer).await.unwrap();
+        assert!(began.elapsed() >= SILENCE_MAX && answer.len() > 100_000);
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,10 +1,16 @@
-//! The HTTP side: health, metrics and a start page, on the control-plane runtime beside the data plane.
+//! The HTTP side, on the control-plane runtime beside the data plane: one router over the operator's service.
 //!
-//! Only reads; no request has a body that is looked at, and nothing here names a device or a secret. Bound to
-//! loopback unless an operator says otherwise. Limits: [`CONNECTIONS_MAX`] at a time, each silent for at most [`SILENCE_MAX`], requests end within
-//! [`REQUEST_TIME_MAX`], and the bodies of requests are ignored.
+//! * On TCP: health, metrics and a start page. Only reads; no request has a body that is looked at, and nothing
+//!   there names a device or a secret. Bound to loopback unless an operator says otherwise; requests end within
+//!   [`REQUEST_TIME_MAX`].
+//! * On a socket whose peers are known ([`control_router`]): the same, and the operator's verbs under `/api/v1`,
+//!   for whom the [`Listener`] lets in. Bodies have at most [`BODY_BYTES_MAX`] bytes.
+//! * In process ([`api_router`]): the verbs alone.
+//!
+//! Limits of connections: a number of them at a time, each silent for at most [`SILENCE_MAX`].
 #![forbid(unsafe_code)]
 
+mod api;
 mod connection;
 pub mod health;
 pub mod metrics;
@@ -13,9 +19,14 @@ mod problem;
 mod routes;
 mod serve;
 
+pub use api::{
+    Api,
+    events::{Events, EventsSource, Next, Position, Subscription},
+    router as api_router,
+};
 pub use connection::{CONNECTIONS_MAX, SILENCE_MAX};
 pub use health::{Health, Phase};
 pub use metrics::{Metric, MetricKind, MetricsSource};
 pub use page::About;
-pub use routes::router;
-pub use serve::{DRAIN_TIME_MAX, REQUEST_TIME_MAX, serve};
+pub use routes::{BODY_BYTES_MAX, control_router, router};
+pub use serve::{DRAIN_TIME_MAX, Listener, REQUEST_TIME_MAX, serve};

@@ -4,22 +4,31 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use narrowgate_api::problem::{Code, MEDIA_TYPE, Problem};
 
-/// An error answer: the status and a sentence for people.
+/// An answer that is a problem.
 #[derive(Debug)]
-pub(crate) struct Problem {
-    pub(crate) status: StatusCode,
-    pub(crate) detail: String,
+pub(crate) struct Refused(pub(crate) Problem);
+
+impl Refused {
+    /// A fault of the request itself, under its status's own name.
+    pub(crate) fn of(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self(Problem { detail: Some(detail.into()), ..Problem::new(status.as_u16(), code, title) })
+    }
 }
 
-impl IntoResponse for Problem {
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // Strings and a number can always be written.
+        let body = serde_json::to_string(&self.0).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
     }
 }

@@ -2,21 +2,29 @@
 
 use axum::{
     Json, Router,
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
+use narrowgate_api::problem::Code;
 use serde_json::json;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
+    api::{self, Api},
+    connection::SILENCE_MAX,
     health::{Health, Phase},
     metrics::{MetricsSource, prometheus_text},
     page::About,
-    problem::Problem,
+    problem::Refused,
     serve::REQUEST_TIME_MAX,
 };
+
+/// A request's body is at most so long: 500 rows of an import with the longest keys, secrets and names fit.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Headers of every answer: nothing is cached, framed, sniffed or allowed to load anything.
 const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
@@ -32,16 +40,48 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// Everything that is answered over HTTP.
+/// Everything that is answered on TCP, to whoever asks.
 pub fn router(about: About, health: Health, metrics: MetricsSource) -> Router {
+    open_routes(about, health, metrics)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(answer_within_limits))
+}
+
+/// The same and the operator's verbs: for peers that may do everything. To be served on a runtime of several threads.
+pub fn control_router(about: About, health: Health, metrics: MetricsSource, api: Api) -> Router {
+    open_routes(about, health, metrics)
+        .merge(api::routes(api))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(run_whole))
+}
+
+fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
     Router::new()
         .route("/", get(async move || Html(about.html())))
         .route("/health/live", get(async || Json(json!({"status": "live"}))))
         .route("/health/ready", get(ready).with_state(health))
         .route("/metrics", get(metrics_text).with_state(metrics))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(answer_within_limits))
+}
+
+/// Reads a request to its end, then does what it asks to the end, whatever becomes of its peer. Stores may read a
+/// lot at once, on this thread: the tasks of the data plane move to another one meanwhile.
+async fn run_whole(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match timeout(SILENCE_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let detail = format!("the request is too long: its body has at most {BODY_BYTES_MAX} bytes");
+            return Refused::of(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail).into_response();
+        }
+        Err(_) => {
+            let detail = "the rest of the body did not come";
+            return Refused::of(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail).into_response();
+        }
+    };
+    let request = Request::from_parts(parts, Body::from(body));
+    tokio::task::block_in_place(|| Handle::current().block_on(next.run(request)))
 }
 
 /// 200 only while devices are served: a load balancer takes the process out before it stops.
@@ -56,25 +96,24 @@ async fn metrics_text(State(source): State<MetricsSource>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn not_found(uri: Uri) -> Problem {
-    Problem {
-        status: StatusCode::NOT_FOUND,
-        detail: format!("there is nothing at {}; / lists what there is", uri.path()),
-    }
+pub(crate) async fn not_found(uri: Uri) -> Refused {
+    let detail = format!("there is nothing at {}; / lists what there is", uri.path());
+    Refused::of(StatusCode::NOT_FOUND, Code::PathUnknown, detail)
 }
 
-async fn method_not_allowed(method: Method) -> Problem {
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        detail: format!("{method} is not answered here; use GET"),
-    }
+pub(crate) async fn method_not_allowed(method: Method) -> Refused {
+    let detail = match method {
+        Method::GET => "GET is not answered here".to_owned(),
+        method => format!("{method} is not answered here; use GET"),
+    };
+    Refused::of(StatusCode::METHOD_NOT_ALLOWED, Code::MethodWrong, detail)
 }
 
 async fn answer_within_limits(request: Request, next: Next) -> Response {
-    let answer = tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await;
+    let answer = timeout(REQUEST_TIME_MAX, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| {
-        let detail = "the answer took too long".into();
-        Problem { status: StatusCode::SERVICE_UNAVAILABLE, detail }.into_response()
+        let detail = "the answer took too long";
+        Refused::of(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail).into_response()
     });
     response.headers_mut().extend(SECURITY_HEADERS);
     response

@@ -1,39 +1,73 @@
 //! Accepts connections and answers them until told to stop.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
 
-use crate::connection::LimitedListener;
+use crate::connection::converse;
 
-/// An answer takes at most so long, else it is 503.
+/// An answer on TCP takes at most so long, else it is 503.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// After the stop, open connections get so long to end.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Serves `router` on `listener` until `stop` completes and open connections ended or [`DRAIN_TIME_MAX`] is over.
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (stopped, mut stopping) = tokio::sync::watch::channel(());
-    let graceful = axum::serve(LimitedListener::new(listener), router).with_graceful_shutdown(async move {
-        stop.await;
-        // Nobody listens any more only when the server ended by itself.
-        let _ = stopped.send(());
-    });
-    let overdue = async move {
-        let _ = stopping.changed().await;
-        tokio::time::sleep(DRAIN_TIME_MAX).await;
-    };
-    tokio::select! {
-        result = graceful => result,
-        () = overdue => Ok(()),
+/// Where connections come from. Whom it hands over may use what is served.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next one. A fault of the system is waited out; nothing is lost when the future is dropped.
+    fn accept(&mut self) -> impl Future<Output = Self::Io> + Send;
+}
+
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> TcpStream {
+        axum::serve::Listener::accept(self).await.0
     }
+}
+
+/// Serves `router` on `listener`, to at most `connections_max` at a time, until `stop` completes; closes the
+/// listener then, and lets open connections end, for at most [`DRAIN_TIME_MAX`].
+pub async fn serve<L: Listener>(
+    mut listener: L,
+    router: Router,
+    connections_max: usize,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let places = Arc::new(Semaphore::new(connections_max));
+    let (stopped, stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (listener.accept().await, place)
+        };
+        let (stream, place) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        while connections.try_join_next().is_some() {}
+        let (router, stopping) = (router.clone(), stopping.clone());
+        connections.spawn(async move {
+            converse(stream, router, stopping).await;
+            drop(place);
+        });
+    }
+    // Who comes now finds nobody.
+    drop(listener);
+    // Connections that ended need not be told.
+    let _ = stopped.send(true);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(DRAIN_TIME_MAX, ended).await;
 }

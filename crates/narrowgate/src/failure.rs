@@ -2,13 +2,10 @@
 
 use std::{fmt::Display, io, path::Path, process::ExitCode};
 
-use serde::{Deserialize, Serialize};
-
 use crate::output::{self, printable};
 
 /// How the program ends when it did not do what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It failed: 1.
     Failed,
@@ -28,9 +25,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error with its parts. Crosses the control socket whole, so that it reads the same from both sides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// An error with its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// What could not be done: `cannot open the store`.

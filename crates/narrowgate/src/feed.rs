@@ -77,7 +77,7 @@ impl Subscription {
     /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
     /// listener costs the gateway more than another, and none changes the order. Events of devices that were
     /// deleted since are left out; where the store cannot say whose it is, the event comes without keys.
-    pub(crate) async fn next_named(&mut self, registry: &Operator) -> Next {
+    pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
             let (event, device) = match self.0.recv().await {
                 Ok(told) => told,
@@ -85,7 +85,7 @@ impl Subscription {
                 Err(broadcast::error::RecvError::Closed) => return Next::Ended,
             };
             let Some(device) = device else { return Next::Event(event) };
-            if let Some(event) = named(event, registry.device_name(device).await) {
+            if let Some(event) = named(event, operator.device_name(device).await) {
                 return Next::Event(event);
             }
         }
@@ -110,7 +110,7 @@ fn named(
 #[cfg(test)]
 mod tests {
     use narrowgate_api::happening::{Presence, Report};
-    use narrowgate_platform::{ids::UnixMillis, memory::MemoryStore};
+    use narrowgate_platform::{ids::UnixMillis, memory::MemoryStore, ports::NobodyConnected};
     use serde_json::value::RawValue;
 
     use super::*;
@@ -121,7 +121,9 @@ mod tests {
     }
 
     fn operator() -> Operator {
-        Operator::new(Arc::new(MemoryStore::default()), Arc::new(SystemClock), Arc::new(SystemEntropy))
+        let (store, clock, entropy) =
+            (Arc::new(MemoryStore::default()), Arc::new(SystemClock), Arc::new(SystemEntropy));
+        Operator::new(store, clock, entropy, Arc::new(NobodyConnected))
     }
 
     #[test]

@@ -8,15 +8,17 @@
 #[allow(dead_code)]
 pub mod bridge;
 mod cli;
+mod client;
 mod command;
 mod config;
-mod control;
 mod directory;
 mod failure;
 mod feed;
 mod gateway;
+mod host;
 mod output;
 mod serve;
+mod socket;
 mod store;
 pub mod system;
 mod time;

@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_api::{
+    device::NewDeviceRequest,
+    product::{NewDynamicActivation, NewProduct},
+};
 use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
     ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random, ServerConfig,
@@ -22,7 +26,7 @@ use narrowgate_platform::{
     ids::{LoginNumber, UnixMillis},
     model::device::DeviceState,
     paging::Part,
-    ports::{Entropy, HistoryReads as _, Journal as _, Registry as _, Write, Written},
+    ports::{Entropy, HistoryReads as _, Journal as _, NobodyConnected, Registry as _, Write, Written},
     rules::{
         admission::{Decision, Grant, decide},
         identity::{Identity, SecureMode},
@@ -31,7 +35,7 @@ use narrowgate_platform::{
         psk,
     },
     secret::Secret,
-    service::{NewDeviceRequest, NewProduct, Operator},
+    service::Operator,
     testing::{ManualClock, SeededEntropy, block_on, store::fixtures::batch},
 };
 
@@ -78,8 +82,8 @@ impl Server {
         }
     }
 
-    fn registry(&self) -> Operator {
-        Operator::new(self.store.clone(), self.clock.clone(), self.entropy.clone())
+    fn operator(&self) -> Operator {
+        Operator::new(self.store.clone(), self.clock.clone(), self.entropy.clone(), Arc::new(NobodyConnected))
     }
 
     fn advance(&mut self, by: Duration) {
@@ -271,20 +275,16 @@ fn report(product_key: &str, device_key: &str, value: f64) -> Request {
 #[test]
 fn a_device_activates_logs_in_reports_falls_silent_and_comes_back_in_the_same_session() {
     let mut server = Server::new();
-    let registry = server.registry();
-    let product = block_on(registry.create_product(NewProduct {
+    let operator = server.operator();
+    let product = block_on(operator.create_product(NewProduct {
         name: "meter".into(),
-        dynamic_activation: true,
+        dynamic_activation: NewDynamicActivation { enabled: true, ..NewDynamicActivation::default() },
         ..NewProduct::default()
     }))
     .unwrap();
     let (product_key, device_key) = (product.product_key.as_str(), "meter-0001");
-    block_on(registry.create_device(NewDeviceRequest {
-        product_key: product_key.into(),
-        device_key: Some(device_key.into()),
-        ..NewDeviceRequest::default()
-    }))
-    .unwrap();
+    let new = NewDeviceRequest { device_key: Some(device_key.into()), ..NewDeviceRequest::default() };
+    block_on(operator.create_device(product_key, new)).unwrap();
     let name = narrowgate_platform::ids::DeviceName {
         product_key: product_key.into(),
         device_key: device_key.into(),

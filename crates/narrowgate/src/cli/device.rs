@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use narrowgate_api::device::{NamedDevice, ShownState};
 
 use super::PagingArgs;
 
@@ -120,13 +121,33 @@ pub(crate) struct ListArgs {
 }
 
 /// States as `device show` names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
     Inactive,
     Online,
     Offline,
     Disabled,
+}
+
+impl From<State> for ShownState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Inactive => Self::Inactive,
+            State::Online => Self::Online,
+            State::Offline => Self::Offline,
+            State::Disabled => Self::Disabled,
+        }
+    }
+}
+
+/// One name or two, as somebody gave them.
+impl From<&DeviceArgs> for NamedDevice {
+    fn from(arguments: &DeviceArgs) -> Self {
+        match &arguments.second {
+            Some(device) => Self::by_keys(&arguments.first, device),
+            None => Self::by_name(&arguments.first),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use device::{
-    DeleteArgs, DeviceArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs, ResetArgs, State,
+    CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs,
+    ResetArgs,
 };
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{

@@ -1,12 +1,14 @@
 //! `demo`: serves with a product and devices to try, prints the lines to paste, and shows what arrives.
 
-use narrowgate_api::happening::Happening;
-use narrowgate_platform::{
-    ids::DeviceName,
-    rules::psk::psk,
-    secret::Secret,
-    service::{NewDeviceRequest, NewProduct, Operator, ServiceError, rows::ProductRow},
+use narrowgate_api::{
+    device::{NamedDevice, NewDeviceRequest},
+    happening::Happening,
+    names::DeviceName,
+    problem::{Code, Problem},
+    product::{NewDynamicActivation, NewProduct, ProductRow},
+    secret::SecretText,
 };
+use narrowgate_platform::{rules::psk::psk, secret::Secret, service::Operator};
 use serde::Serialize;
 
 use super::{
@@ -60,14 +62,14 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
         let server = Server::start(config).await?;
         let mut arriving = server.feed.subscribe();
         let prepared = async {
-            let product_key = prepare(&server.registry).await?;
+            let product_key = prepare(&server.operator).await?;
             describe(&server, product_key).await
         };
         let demo = match prepared.await {
             Ok(demo) => demo,
-            Err(error) => {
+            Err(problem) => {
                 server.stop().await?;
-                return Err(cannot_prepare(&error));
+                return Err(cannot_prepare(&problem));
             }
         };
         server.ready(config).await?;
@@ -83,8 +85,8 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
 }
 
 /// Makes the product and its devices where they are missing; returns the product's key.
-async fn prepare(registry: &Operator) -> Result<String, ServiceError> {
-    let products = registry.products().await?;
+async fn prepare(operator: &Operator) -> Result<String, Problem> {
+    let products = operator.list_products().await?.items;
     let mut intact = products.into_iter().filter_map(|row| match row {
         ProductRow::Intact(product) => Some(product),
         ProductRow::Damaged(_) => None,
@@ -92,37 +94,30 @@ async fn prepare(registry: &Operator) -> Result<String, ServiceError> {
     let product_key = match intact.find(|product| product.name == PRODUCT_NAME) {
         Some(product) => product.product_key,
         None => {
-            let new = NewProduct {
-                name: PRODUCT_NAME.to_owned(),
-                dynamic_activation: true,
-                ..NewProduct::default()
-            };
-            registry.create_product(new).await?.product_key
+            let dynamic_activation =
+                NewDynamicActivation { enabled: true, ..NewDynamicActivation::default() };
+            let name = PRODUCT_NAME.to_owned();
+            let new = NewProduct { name, dynamic_activation, ..NewProduct::default() };
+            operator.create_product(new).await?.product_key
         }
     };
     for device_key in [METER, FACTORY] {
-        let new = NewDeviceRequest {
-            product_key: product_key.clone(),
-            device_key: Some(device_key.to_owned()),
-            ..NewDeviceRequest::default()
-        };
-        match registry.create_device(new).await {
-            Ok(_) | Err(ServiceError::Exists { .. }) => {}
-            Err(error) => return Err(error),
+        let new = NewDeviceRequest { device_key: Some(device_key.to_owned()), ..NewDeviceRequest::default() };
+        match operator.create_device(&product_key, new).await {
+            Err(problem) if problem.code != Code::Exists => return Err(problem),
+            _ => {}
         }
     }
     Ok(product_key)
 }
 
-async fn describe(server: &Server, product_key: String) -> Result<Demo, ServiceError> {
-    let registry = &server.registry;
-    let meter = registry.resolve(&product_key, Some(METER)).await?;
-    let own = registry.device_secret(&meter).await?;
-    let factory = registry.resolve(&product_key, Some(FACTORY)).await?;
-    let product = registry.activation_secret(&factory).await?;
+async fn describe(server: &Server, product_key: String) -> Result<Demo, Problem> {
+    let operator = &server.operator;
+    let own = operator.show_device_secret(&NamedDevice::by_keys(&product_key, METER)).await?;
+    let product = operator.show_activation_secret(&NamedDevice::by_keys(&product_key, FACTORY)).await?;
     let devices = vec![
-        device(server, &product_key, METER, Task::Report, own.identity, &own.device_secret),
-        device(server, &product_key, FACTORY, Task::FetchSecret, product.identity, &product.product_secret),
+        device(server, &product_key, METER, Task::Report, own.identity, own.device_secret),
+        device(server, &product_key, FACTORY, Task::FetchSecret, product.identity, product.product_secret),
     ];
     Ok(Demo { dtls: server.dtls.to_string(), product_key, devices })
 }
@@ -133,9 +128,10 @@ fn device(
     device_key: &str,
     task: Task,
     identity: String,
-    secret: &Secret,
+    secret: SecretText,
 ) -> DemoDevice {
-    let key = psk(secret);
+    let secret = Secret::new(secret.into_text());
+    let key = psk(&secret);
     let credentials = Credentials { product_key, device_key, identity: &identity, psk: &*key };
     DemoDevice {
         lines: demo_text::lines(task, &credentials, server.dtls),
@@ -148,13 +144,13 @@ fn device(
     }
 }
 
-fn cannot_prepare(error: &ServiceError) -> Failure {
-    let failure = Failure::failed("cannot make the devices of the demonstration").reason(error);
-    match error {
-        ServiceError::Missing { .. } => failure.hint(
+fn cannot_prepare(problem: &Problem) -> Failure {
+    let failure = Failure::failed("cannot make the devices of the demonstration").reason(problem);
+    match problem.code {
+        Code::Missing => failure.hint(
             "another product has devices of these names: use a data directory of its own, --data /tmp/demo",
         ),
-        _ => failure.hint(error.hint().unwrap_or("look at the data directory")),
+        _ => failure.hint(problem.hint.as_deref().unwrap_or("look at the data directory")),
     }
 }
 
@@ -196,7 +192,7 @@ async fn show(
 ) {
     let mut reported = false;
     loop {
-        match arriving.next_named(&server.registry).await {
+        match arriving.next_named(&server.operator).await {
             Next::Event(event) => {
                 let json = serde_json::to_string(&*event).unwrap_or_default();
                 let line = match output {
@@ -235,14 +231,11 @@ fn is_activation(event: &Happening, product_key: &str) -> bool {
 /// Shows what a device does with the secret that it has fetched, with the lines that play it: on the screen,
 /// since they hold the key, and the log never does.
 async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
-    let read = async {
-        let factory = server.registry.resolve(product_key, Some(FACTORY)).await?;
-        server.registry.device_secret(&factory).await
-    };
-    let own = match read.await {
+    let factory = NamedDevice::by_keys(product_key, FACTORY);
+    let own = match server.operator.show_device_secret(&factory).await {
         Ok(own) => own,
         Err(error) => return output::note(format_args!("the secret of {FACTORY} cannot be shown: {error}")),
     };
-    let device = device(server, product_key, FACTORY, Task::Report, own.identity, &own.device_secret);
+    let device = device(server, product_key, FACTORY, Task::Report, own.identity, own.device_secret);
     screen.show(&printable_lines(&demo_text::after_activation(FACTORY, &device.lines)));
 }

@@ -1,6 +1,13 @@
 //! `device …`, except `import`.
 
-use serde_json::{Value, value::RawValue};
+use narrowgate_api::{
+    device::{DevicePatch, NamedDevice, NewDeviceRequest},
+    names::UnixMillis,
+    query::{DeviceList, LatestQuery, Paging, ValuesQuery},
+    secret::SecretText,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use super::{
     confirm::confirmed,
@@ -8,9 +15,9 @@ use super::{
     pages::{self, Frame, List},
 };
 use crate::{
-    cli::{DeleteArgs, DeviceCommand, ListArgs, LogArgs, Output, PointsArgs, ResetArgs},
+    cli::{DeleteArgs, DeviceCommand, DeviceCreateArgs, ListArgs, LogArgs, Output, PointsArgs, ResetArgs},
+    client::{Access, Call},
     config::Config,
-    control::{Access, DeviceName, Request, SecretText},
     failure::Failure,
     output::{self, Column, Layout, printable},
 };
@@ -40,52 +47,61 @@ const POINTS: &[Column] = &[
 ];
 
 pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Result<(), Failure> {
-    let (request, layout) = match command {
-        DeviceCommand::Import(arguments) => return import::run(&arguments, config, output),
-        DeviceCommand::List(arguments) => return list(arguments, config, output),
-        DeviceCommand::Delete(arguments) => return delete(&arguments, config, output),
-        DeviceCommand::Reset(arguments) => return reset(&arguments, config, output),
-        DeviceCommand::Log(arguments) => return log(arguments, config, output),
-        DeviceCommand::Points(arguments) => return points(arguments, config, output),
-        DeviceCommand::Create(arguments) => {
-            let request = Request::CreateDevice {
-                product_key: arguments.product,
-                device_key: arguments.device_key,
-                device_secret: arguments.device_secret.map(SecretText::new),
-                name: arguments.name,
-            };
-            (request, Layout::Record)
-        }
-        DeviceCommand::Show(device) => (Request::Device { device: (&device).into() }, Layout::Record),
-        DeviceCommand::Secret(device) => (Request::DeviceSecret { device: (&device).into() }, Layout::Record),
-        DeviceCommand::Disable(device) => (switch(&(&device).into(), false), Layout::Record),
-        DeviceCommand::Enable(device) => (switch(&(&device).into(), true), Layout::Record),
+    match command {
+        DeviceCommand::Import(arguments) => import::run(&arguments, config, output),
+        DeviceCommand::List(arguments) => list(arguments, config, output),
+        DeviceCommand::Delete(arguments) => delete(&arguments, config, output),
+        DeviceCommand::Reset(arguments) => reset(&arguments, config, output),
+        DeviceCommand::Log(arguments) => log(arguments, config, output),
+        DeviceCommand::Points(arguments) => points(arguments, config, output),
+        DeviceCommand::Create(arguments) => create(arguments, config, output),
+        DeviceCommand::Show(device) => show(&(&device).into(), config, output),
+        DeviceCommand::Secret(device) => once(Call::show_device_secret(&(&device).into()), config, output),
+        DeviceCommand::Disable(device) => once(Call::disable_device(&(&device).into()), config, output),
+        DeviceCommand::Enable(device) => once(Call::enable_device(&(&device).into()), config, output),
         DeviceCommand::Rename(arguments) => {
-            let request = Request::RenameDevice { device: (&arguments.device).into(), name: arguments.name };
-            (request, Layout::Record)
+            let patch = DevicePatch { name: arguments.name };
+            once(Call::rename_device(&(&arguments.device).into(), &patch), config, output)
         }
+    }
+}
+
+/// Asks, and prints what is answered.
+fn once<T: Serialize + DeserializeOwned>(
+    call: Call<T>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    output::print(output, &Access::open(config)?.call_once(call)?, Layout::Record)
+}
+
+fn create(arguments: DeviceCreateArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let new = NewDeviceRequest {
+        device_key: arguments.device_key,
+        device_secret: arguments.device_secret.map(SecretText::new),
+        name: arguments.name,
     };
-    let created = matches!(request, Request::CreateDevice { .. });
-    let is_shown = matches!(request, Request::Device { .. }) && output == Output::Table;
+    let created = Access::open(config)?.call_once(Call::create_device(&arguments.product, &new))?;
+    output::print(output, &created, Layout::Record)
+        .map_err(|failure| failure.hint(unseen("created", &created.product_key, &created.device_key)))
+}
+
+fn show(device: &NamedDevice, config: &Config, output: Output) -> Result<(), Failure> {
     let access = Access::open(config)?;
     let is_served = matches!(access, Access::Server(_));
-    let answer = access.request_once(request)?;
-    if is_shown && !is_served {
-        let known = as_last_known(answer.get());
-        let known = RawValue::from_string(known)
-            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-        return output::print(output, &known, layout);
+    let shown = access.call_once(Call::show_device(device))?;
+    if output == Output::Json || is_served {
+        return output::print(output, &shown, Layout::Record);
     }
-    output::print(output, &answer, layout)
-        .map_err(|failure| if created { failure.hint(unseen("created", &answer)) } else { failure })
+    let known = RawValue::from_string(as_last_known(&output::written(&shown)?))
+        .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+    output::print(output, &known, Layout::Record)
 }
 
 /// What to do where something was done, and its answer could not be shown.
-fn unseen(done: &str, answer: &RawValue) -> String {
-    let answer: Value = serde_json::from_str(answer.get()).unwrap_or_default();
-    let key = |name: &str| answer[name].as_str().map(printable);
-    let keys: Vec<String> = [key("productKey"), key("deviceKey")].into_iter().flatten().collect();
-    format!("the device was {done}: narrowgate device secret {} shows its secret", keys.join("/"))
+fn unseen(done: &str, product_key: &str, device_key: &str) -> String {
+    let keys = [printable(product_key), printable(device_key)].join("/");
+    format!("the device was {done}: narrowgate device secret {keys} shows its secret")
 }
 
 /// Nobody knows now whether the device is online. In JSON these marks stand for nothing but the field.
@@ -93,17 +109,11 @@ fn as_last_known(device: &str) -> String {
     device.replace(r#""state":"online""#, r#""state":"online (no server is running)""#)
 }
 
-fn switch(device: &DeviceName, enabled: bool) -> Request {
-    Request::SetDeviceEnabled { device: device.clone(), enabled }
-}
-
 fn log(arguments: LogArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let device = DeviceName::from(&arguments.device);
+    let device = NamedDevice::from(&arguments.device);
     let list = List { layout: Layout::Rows(LOG), frame: Frame::Array };
-    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| Request::DeviceLog {
-        device: device.clone(),
-        limit,
-        cursor,
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
+        Call::list_device_log(&device, &Paging { limit: Some(limit), cursor })
     })
 }
 
@@ -114,14 +124,17 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
             Failure::usage("--from is not before --to").hint("history is from (inclusive) to (exclusive)")
         );
     }
-    let device = DeviceName::from(&device);
+    let device = NamedDevice::from(&device);
     let list = List { layout: Layout::Values(POINTS), frame: Frame::Array };
     let only = point.clone();
     let shown = pages::run(&list, paging.into(), config, output, |limit, cursor| {
-        let (device, point) = (device.clone(), point.clone());
+        let (point, limit) = (point.clone(), Some(limit));
         match (from, to) {
-            (None, None) => Request::PointsLatest { device, point, limit, cursor },
-            _ => Request::PointsHistory { device, point, from, to, limit, cursor },
+            (None, None) => Call::list_latest_values(&device, &LatestQuery { point, limit, cursor }),
+            _ => {
+                let (from, to) = (from.map(UnixMillis), to.map(UnixMillis));
+                Call::list_values(&device, &ValuesQuery { point, from, to, limit, cursor })
+            }
         }
     });
     shown?;
@@ -132,14 +145,11 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
 const OTHERS_MAX: u32 = 100;
 
 /// Where the device has no point of this name: says which it has.
-fn tell_of_others(device: &DeviceName, only: &str, config: &Config) -> Result<(), Failure> {
+fn tell_of_others(device: &NamedDevice, only: &str, config: &Config) -> Result<(), Failure> {
     let latest = |point: Option<String>, limit| -> Result<Vec<String>, Failure> {
-        let request = Request::PointsLatest { device: device.clone(), point, limit, cursor: None };
-        let answer = Access::open(config)?.request_once(request)?;
-        let page: Value = serde_json::from_str(answer.get())
-            .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-        let rows = page["items"].as_array().map_or(&[][..], Vec::as_slice);
-        Ok(rows.iter().filter_map(|row| row["point"].as_str().map(str::to_owned)).collect())
+        let query = LatestQuery { point, limit: Some(limit), cursor: None };
+        let page = Access::open(config)?.call_once(Call::list_latest_values(device, &query))?;
+        Ok(page.items.into_iter().map(|value| value.point).collect())
     };
     if !latest(Some(only.to_owned()), 1)?.is_empty() {
         return Ok(());
@@ -156,41 +166,37 @@ fn tell_of_others(device: &DeviceName, only: &str, config: &Config) -> Result<()
 fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let ListArgs { product, state, paging } = arguments;
     let list = List { layout: Layout::Rows(DEVICES), frame: Frame::Devices };
-    pages::run(&list, paging.into(), config, output, |limit, cursor| Request::Devices {
-        product_key: product.clone(),
-        state,
-        limit,
-        cursor,
+    pages::run(&list, paging.into(), config, output, |limit, cursor| {
+        let state = state.map(Into::into);
+        Call::list_devices(&DeviceList { product: product.clone(), state, limit: Some(limit), cursor })
     })
 }
 
 fn delete(arguments: &DeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let device = DeviceName::from(&arguments.device);
+    let device = NamedDevice::from(&arguments.device);
     confirmed(arguments.yes, "nothing was deleted", || {
         Ok(format!("delete {} with its secret and log?", full_name(&device, config)?))
     })?;
-    let answer = Access::open(config)?.request_once(Request::DeleteDevice { device })?;
-    output::print(output, &answer, Layout::Record)
+    once(Call::delete_device(&device), config, output)
 }
 
 fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let device = DeviceName::from(&arguments.device);
+    let device = NamedDevice::from(&arguments.device);
     confirmed(arguments.yes, "nothing was reset", || {
         let name = full_name(&device, config)?;
         Ok(format!("reset {name}? It cannot connect with its present secret any more."))
     })?;
-    let answer = Access::open(config)?.request_once(Request::ResetDevice { device })?;
-    output::print(output, &answer, Layout::Record).map_err(|failure| failure.hint(unseen("reset", &answer)))
+    let reset = Access::open(config)?.call_once(Call::reset_device(&device))?;
+    let hint = unseen("reset", &reset.device.product_key, &reset.device.device_key);
+    output::print(output, &reset, Layout::Record).map_err(|failure| failure.hint(hint))
 }
 
 /// Both keys of the device that is meant. The store is not kept waiting for an answer to the question.
-fn full_name(device: &DeviceName, config: &Config) -> Result<String, Failure> {
-    let answer = Access::open(config)?.request_once(Request::DeviceRow { device: device.clone() })?;
-    let shown: Value = serde_json::from_str(answer.get())
-        .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
-    let field = |name: &str| printable(shown[name].as_str().unwrap_or("?"));
-    let damaged = if shown["damaged"] == true { " (damaged)" } else { "" };
-    Ok(format!("{}/{}{damaged}", field("productKey"), field("deviceKey")))
+fn full_name(device: &NamedDevice, config: &Config) -> Result<String, Failure> {
+    let row = Access::open(config)?.call_once(Call::find_device(device))?;
+    let product_key = printable(row.product_key().unwrap_or("?"));
+    let damaged = if row.damage().is_some() { " (damaged)" } else { "" };
+    Ok(format!("{product_key}/{}{damaged}", printable(row.device_key())))
 }
 
 #[cfg(test)]

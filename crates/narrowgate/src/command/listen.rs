@@ -1,12 +1,13 @@
 //! `listen`: events as they happen, from a running server.
 
+use narrowgate_api::query::EventsQuery;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
     cli::{ListenArgs, Output},
+    client::{Call, Client, Told},
     config::Config,
-    control::{Client, Reply, Request},
     failure::Failure,
     output::{self, printable},
 };
@@ -18,31 +19,29 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
             .reason("no server is running on this data directory")
             .hint("start narrowgate serve with the same --data"));
     };
-    client.request(&Request::Listen { product_key: arguments.product, device_key: arguments.device })?;
+    client.listen(Call::listen(&EventsQuery { product: arguments.product, device: arguments.device }))?;
     output::note("listening; end with Ctrl-C");
     loop {
         match client.receive()? {
-            Some(Reply::Event(event)) => {
+            Some(Told::Happening(json)) => {
                 let line = match output {
-                    Output::Json => event.get().to_owned(),
-                    Output::Table => readable(event.get()),
+                    Output::Json => json,
+                    Output::Table => readable(&json),
                 };
                 if !output::stream_line(&line)? {
                     return Ok(());
                 }
             }
-            Some(Reply::Missed(count)) => {
+            Some(Told::Missed(count)) => {
                 output::note(format_args!(
                     "this reader was too slow and missed {}",
                     output::counted(count, "event")
                 ));
             }
-            Some(Reply::Ended) => {
+            Some(Told::Ended) => {
                 output::note("the server stopped");
                 return Ok(());
             }
-            Some(Reply::Failed(failure)) => return Err(failure),
-            Some(Reply::Done(_)) => {}
             None => {
                 return Err(
                     Failure::failed("the server went away").hint("look at its log, and start it again")

@@ -10,6 +10,7 @@ mod import;
 mod listen;
 mod pages;
 mod product;
+mod product_shown;
 mod refused;
 mod serve;
 mod status;

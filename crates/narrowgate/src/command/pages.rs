@@ -3,13 +3,21 @@
 //!
 //! What does not belong to the document goes to standard error: how to go on, and what is damaged.
 
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use narrowgate_api::{
+    device::DeviceRow,
+    history::{LogView, PointView, RefusalView},
+    page::{LeftOut, Page},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
     cli::{Output, Paging},
+    client::{Access, Call},
     config::Config,
-    control::{Access, Request},
     failure::Failure,
     output::{self, Layout},
 };
@@ -31,31 +39,36 @@ pub(super) enum Frame {
     Devices,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    #[serde(alias = "devices")]
-    items: Vec<Box<RawValue>>,
-    next_cursor: Option<String>,
-    damaged: Option<LeftOut>,
+/// A row of a list.
+pub(super) trait Row: Serialize + DeserializeOwned {
+    /// What is wrong with it, if anything.
+    fn damage(&self) -> Option<&str> {
+        None
+    }
 }
 
-#[derive(Deserialize)]
-struct LeftOut {
-    count: u64,
-    first: String,
+impl Row for DeviceRow {
+    fn damage(&self) -> Option<&str> {
+        DeviceRow::damage(self)
+    }
 }
+
+impl Row for LogView {}
+
+impl Row for RefusalView {}
+
+impl Row for PointView {}
 
 /// Prints what is asked for of a list.
 ///
 /// # Errors
 /// Those of the request; after the first page a document may be cut short by them.
-pub(super) fn run(
+pub(super) fn run<T: Row>(
     list: &List,
     paging: Paging,
     config: &Config,
     output: Output,
-    request: impl Fn(u32, Option<String>) -> Request,
+    call: impl Fn(u32, Option<String>) -> Call<Page<T>>,
 ) -> Result<(), Failure> {
     let Paging { limit, mut cursor, all } = paging;
     let limit = if all { PAGE_ROWS } else { limit };
@@ -63,13 +76,9 @@ pub(super) fn run(
     let mut damage = Damage::default();
     let mut access = Access::open(config)?;
     let printed = loop {
-        let answer = match access.request(request(limit, cursor.take())) {
-            Ok(answer) => answer,
-            Err(failure) => break Err(failure),
-        };
-        let page: Page = match serde_json::from_str(answer.get()) {
+        let page = match access.call(call(limit, cursor.take())) {
             Ok(page) => page,
-            Err(error) => break Err(Failure::failed("cannot read the answer").reason(error)),
+            Err(failure) => break Err(failure),
         };
         damage.note(&page);
         let goes_on = all && page.next_cursor.is_some();
@@ -98,7 +107,7 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     /// `false`: the reader has gone.
-    fn page(&mut self, page: &Page, is_last: bool) -> Result<bool, Failure> {
+    fn page<T: Row>(&mut self, page: &Page<T>, is_last: bool) -> Result<bool, Failure> {
         let begins = self.rows == 0;
         self.rows += page.items.len();
         match self.output {
@@ -106,15 +115,13 @@ impl Printer<'_> {
             // Nothing more is said as `(none)` at the beginning only.
             Output::Table if page.items.is_empty() && !begins => Ok(true),
             Output::Table => {
-                let rows: Vec<Box<RawValue>> = page.items.iter().map(|row| with_damage(row)).collect();
-                let rows = serde_json::value::to_raw_value(&rows)
-                    .map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+                let rows: Vec<_> = page.items.iter().map(shown).collect::<Result<_, _>>()?;
                 output::print_page(&rows, self.list.layout)
             }
         }
     }
 
-    fn json(&self, page: &Page, begins: bool, is_last: bool) -> Result<String, Failure> {
+    fn json<T: Serialize>(&self, page: &Page<T>, begins: bool, is_last: bool) -> Result<String, Failure> {
         let mut text = String::new();
         if begins {
             text += match self.list.frame {
@@ -126,14 +133,13 @@ impl Printer<'_> {
             if index > 0 || !begins {
                 text.push(',');
             }
-            text += item.get();
+            text += &output::written(item)?;
         }
         if is_last {
             match self.list.frame {
                 Frame::Array => text += "]\n",
                 Frame::Devices => {
-                    let cursor = serde_json::to_string(&page.next_cursor)
-                        .map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
+                    let cursor = output::written(&page.next_cursor)?;
                     text += &format!("],\"nextCursor\":{cursor}}}\n");
                 }
             }
@@ -142,29 +148,25 @@ impl Printer<'_> {
     }
 }
 
-/// A damaged row says so where its state would stand.
-pub(super) fn with_damage(row: &RawValue) -> Box<RawValue> {
-    if !is_damaged(row) {
-        return row.to_owned();
+/// A row of a table. A damaged one says so where its state would stand.
+pub(super) fn shown(row: &impl Row) -> Result<Box<RawValue>, Failure> {
+    shown_with_damage(row, row.damage().is_some())
+}
+
+/// The same of what is told from the row.
+pub(super) fn shown_with_damage(row: &impl Serialize, is_damaged: bool) -> Result<Box<RawValue>, Failure> {
+    let unwritten = |error| Failure::failed("cannot write the answer").reason(error);
+    if !is_damaged {
+        return to_raw_value(row).map_err(unwritten);
     }
-    let mut fields: Value = serde_json::from_str(row.get()).unwrap_or_default();
+    let mut fields = serde_json::to_value(row).map_err(unwritten)?;
     for field in ["state", "name"] {
         if fields.get(field).is_some_and(Value::is_null) {
             fields[field] = "damaged".into();
             break;
         }
     }
-    serde_json::value::to_raw_value(&fields).unwrap_or_else(|_| row.to_owned())
-}
-
-fn is_damaged(row: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Row {
-        #[serde(default)]
-        damaged: bool,
-    }
-    // Most rows say nothing of it, and are not read.
-    row.get().contains("\"damaged\"") && serde_json::from_str::<Row>(row.get()).is_ok_and(|row| row.damaged)
+    to_raw_value(&fields).map_err(unwritten)
 }
 
 /// What of a list is damaged: shown as such, or left out.
@@ -176,9 +178,9 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    fn note(&mut self, page: &Page) {
+    fn note<T: Row>(&mut self, page: &Page<T>) {
         for row in &page.items {
-            self.note_row(row);
+            self.note_row(row.damage());
         }
         if let Some(LeftOut { count, first }) = &page.damaged {
             self.left_out += count;
@@ -186,12 +188,11 @@ impl Damage {
         }
     }
 
-    /// A row that is shown.
-    pub(super) fn note_row(&mut self, row: &RawValue) {
-        if is_damaged(row) {
+    /// A row that is shown, with what is wrong with it.
+    pub(super) fn note_row(&mut self, damage: Option<&str>) {
+        if let Some(damage) = damage {
             self.shown += 1;
-            let fields: Value = serde_json::from_str(row.get()).unwrap_or_default();
-            self.first.get_or_insert_with(|| fields["detail"].as_str().unwrap_or_default().to_owned());
+            self.first.get_or_insert_with(|| damage.to_owned());
         }
     }
 
@@ -214,7 +215,7 @@ impl Damage {
 mod tests {
     use super::*;
 
-    fn page(items: &[&str], next_cursor: Option<&str>) -> Page {
+    fn page(items: &[&str], next_cursor: Option<&str>) -> Page<Box<RawValue>> {
         let items = items.iter().map(|item| RawValue::from_string((*item).to_owned()).unwrap()).collect();
         Page { items, next_cursor: next_cursor.map(str::to_owned), damaged: None }
     }
@@ -231,7 +232,8 @@ mod tests {
         ] {
             let list = List { layout: Layout::Rows(&[]), frame };
             let printer = Printer { list: &list, output: Output::Json, rows: 0 };
-            let json = |page: &Page, begins, is_last| printer.json(page, begins, is_last).unwrap();
+            let json =
+                |page: &Page<Box<RawValue>>, begins, is_last| printer.json(page, begins, is_last).unwrap();
             assert_eq!(json(&page(&[], None), true, true), empty);
             let pages = [
                 json(&page(&["1", "2"], Some("b")), true, false),
@@ -244,9 +246,14 @@ mod tests {
 
     #[test]
     fn a_damaged_row_says_so_where_its_state_would_stand() {
-        let row = |json: &str| with_damage(&RawValue::from_string(json.to_owned()).unwrap()).get().to_owned();
-        assert_eq!(row(r#"{"name":null,"state":"online"}"#), r#"{"name":null,"state":"online"}"#);
-        assert_eq!(row(r#"{"damaged":false,"state":null}"#), r#"{"damaged":false,"state":null}"#);
+        let show = |json: &str, is_damaged| {
+            let row = RawValue::from_string(json.to_owned()).unwrap();
+            shown_with_damage(&row, is_damaged).unwrap().get().to_owned()
+        };
+        let row = |json| show(json, true);
+        for json in [r#"{"name":null,"state":"online"}"#, r#"{"damaged":false,"state":null}"#] {
+            assert_eq!(show(json, false), json);
+        }
         assert_eq!(
             row(r#"{"damaged":true,"name":null,"state":null}"#),
             r#"{"damaged":true,"name":null,"state":"damaged"}"#

@@ -2,22 +2,27 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
+use narrowgate_api::{
+    names::UnixMillis,
+    product::{DynamicActivationPatch, NewDynamicActivation, NewProduct, ProductDeleted, ProductPatch},
+    secret::SecretText,
+};
+use serde_json::value::RawValue;
 
 use super::{
     confirm::confirmed,
-    pages::{Damage, with_damage},
+    pages::{Damage, shown_with_damage},
+    product_shown::{Created, Shown},
 };
 use crate::{
     cli::{Output, ProductCommand, ProductCreateArgs, ProductDeleteArgs, Switch, UpdateArgs},
+    client::{Access, Call},
     config::Config,
-    control::{Access, Request, SecretText},
     failure::Failure,
     output::{self, Column, Layout, printable},
 };
 
-/// A thing model is at most so long; the socket's line has room for it.
+/// A thing model is at most so long; the body of a request has room for it.
 const MODEL_BYTES_MAX: u64 = 1 << 20;
 
 const COLUMNS: &[Column] = &[
@@ -29,70 +34,72 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> Result<(), Failure> {
-    let model = match &command {
-        ProductCommand::Create(arguments) => arguments.model.clone(),
-        ProductCommand::Update(arguments) => arguments.model.clone(),
-        _ => None,
-    };
-    let request = match command {
-        ProductCommand::List => return list(config, output),
-        ProductCommand::Delete(arguments) => return delete(&arguments, config, output),
-        ProductCommand::Create(arguments) => create(arguments)?,
-        ProductCommand::Show { product_key } => Request::Product { product_key },
-        ProductCommand::Update(arguments) => update(arguments)?,
-    };
-    let access = match &request {
-        Request::CreateProduct { .. } => Access::open_or_create(config)?,
-        _ => Access::open(config)?,
-    };
-    let created = matches!(request, Request::CreateProduct { .. });
-    let answer = access.request_once(request).map_err(|failure| match &model {
-        // The registry does not know where the model came from.
+    match command {
+        ProductCommand::List => list(config, output),
+        ProductCommand::Delete(arguments) => delete(&arguments, config, output),
+        ProductCommand::Create(arguments) => create(arguments, config, output),
+        ProductCommand::Show { product_key } => {
+            let shown = Access::open(config)?.call_once(Call::show_product(&product_key))?;
+            output::print(output, &Shown::from(shown), Layout::Record)
+        }
+        ProductCommand::Update(arguments) => update(arguments, config, output),
+    }
+}
+
+fn create(arguments: ProductCreateArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let model = arguments.model.clone();
+    let call = Call::create_product(&new_product(arguments)?);
+    let created = Access::open_or_create(config)?.call_once(call);
+    let created = created.map_err(|failure| of_model(model.as_deref(), failure))?;
+    let hint = unseen(&created.product_key);
+    output::print(output, &Created::from(created), Layout::Record).map_err(|failure| failure.hint(hint))
+}
+
+fn update(arguments: UpdateArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let model = arguments.model.clone();
+    let product_key = arguments.product_key.clone();
+    let call = Call::update_product(&product_key, &patch(arguments)?);
+    let updated = Access::open(config)?.call_once(call);
+    let updated = updated.map_err(|failure| of_model(model.as_deref(), failure))?;
+    output::print(output, &Shown::from(updated), Layout::Record)
+}
+
+/// The service does not know where the model came from.
+fn of_model(path: Option<&Path>, failure: Failure) -> Failure {
+    match path {
         Some(path) if failure.parts.iter().any(|(_, reason)| reason.starts_with("model ")) => {
             let parts = std::iter::once(("file".to_owned(), printable(&path.display().to_string())));
             let parts = parts.chain(failure.parts).collect();
             Failure { parts, ..failure }
         }
         _ => failure,
-    })?;
-    output::print(output, &answer, Layout::Record)
-        .map_err(|failure| if created { failure.hint(unseen(&answer)) } else { failure })
+    }
 }
 
 /// What to do where a product was created, and its secret could not be shown.
-fn unseen(answer: &RawValue) -> String {
-    let answer: serde_json::Value = serde_json::from_str(answer.get()).unwrap_or_default();
-    let key = printable(answer["productKey"].as_str().unwrap_or("PK"));
+fn unseen(product_key: &str) -> String {
     format!(
         "the product was created, and nothing shows its secret again: \
-         narrowgate product delete {key}, and create it anew where the secret is needed"
+         narrowgate product delete {}, and create it anew where the secret is needed",
+        printable(product_key)
     )
 }
 
 fn list(config: &Config, output: Output) -> Result<(), Failure> {
-    let answer = Access::open(config)?.request_once(Request::Products)?;
-    let unreadable = |error| Failure::failed("cannot read the answer").reason(error);
-    let rows: Vec<Box<RawValue>> = serde_json::from_str(answer.get()).map_err(unreadable)?;
+    let page = Access::open(config)?.call_once(Call::list_products())?;
     let mut damage = Damage::default();
-    rows.iter().for_each(|row| damage.note_row(row));
+    page.items.iter().for_each(|row| damage.note_row(row.damage()));
+    let rows: Vec<Shown> = page.items.into_iter().map(Shown::from).collect();
     match output {
-        Output::Json => output::print(output, &answer, Layout::Rows(COLUMNS))?,
+        Output::Json => output::print(output, &rows, Layout::Rows(COLUMNS))?,
         Output::Table => {
-            let rows: Vec<Box<RawValue>> = rows.iter().map(|row| with_damage(row)).collect();
-            let rows = to_raw_value(&rows).map_err(unreadable)?;
+            let rows = rows.iter().map(|row| shown_with_damage(row, row.damaged));
+            let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
             output::print(output, &rows, Layout::Rows(COLUMNS))?;
         }
     }
     damage.tell();
     Ok(())
-}
-
-/// What a step of deleting a product did.
-#[derive(Deserialize)]
-struct Step {
-    devices: u64,
-    done: bool,
-    disabled: bool,
 }
 
 fn delete(arguments: &ProductDeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
@@ -102,32 +109,25 @@ fn delete(arguments: &ProductDeleteArgs, config: &Config, output: Output) -> Res
         Ok(format!("delete product {}{with}?", printable(product_key)))
     })?;
     let mut access = Access::open(config)?;
-    let finished = in_steps(|| {
-        let request = Request::DeleteProduct { product_key: product_key.clone(), force: *force };
-        let answer = access.request(request)?;
-        serde_json::from_str(answer.get())
-            .map_err(|error| Failure::failed("cannot read the answer").reason(error))
-    });
+    let finished = in_steps(|| access.call(Call::delete_product(product_key, *force)));
     let closed = access.close();
     let deleted = finished.and_then(|deleted| closed.map(|()| deleted))?;
     let answer = serde_json::json!({"productKey": product_key, "devices": deleted});
-    let answer =
-        to_raw_value(&answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))?;
     output::print(output, &answer, Layout::Record)
 }
 
 /// Deletes step by step; how many devices went.
-fn in_steps(mut step: impl FnMut() -> Result<Step, Failure>) -> Result<u64, Failure> {
+fn in_steps(mut step: impl FnMut() -> Result<ProductDeleted, Failure>) -> Result<u64, Failure> {
     let (mut deleted, mut is_disabled) = (0, false);
     loop {
         match step() {
-            Ok(Step { done: true, devices, .. }) => return Ok(deleted + devices),
+            Ok(ProductDeleted { done: true, devices, .. }) => return Ok(deleted + devices),
             // The first step disables it and deletes nothing.
-            Ok(Step { devices: 0, .. }) if is_disabled => {
+            Ok(ProductDeleted { devices: 0, .. }) if is_disabled => {
                 let failure = Failure::failed("the product was not deleted").reason("it has devices");
                 return Err(left(failure, deleted));
             }
-            Ok(Step { devices, disabled, .. }) => {
+            Ok(ProductDeleted { devices, disabled, .. }) => {
                 deleted += devices;
                 is_disabled = disabled;
             }
@@ -148,24 +148,26 @@ fn left(failure: Failure, deleted: u64) -> Failure {
     failure.hint("run the same again to go on")
 }
 
-fn create(arguments: ProductCreateArgs) -> Result<Request, Failure> {
+fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
     let bounds = &arguments.activation;
     if !arguments.dynamic_activation && (bounds.activation_ends.is_some() || bounds.quota.is_some()) {
         return Err(Failure::usage("--activation-ends and --quota bound dynamic activation, which is off")
             .hint("add --dynamic-activation"));
     }
-    Ok(Request::CreateProduct {
+    Ok(NewProduct {
         name: arguments.name,
         product_key: arguments.product_key,
         product_secret: arguments.product_secret.map(SecretText::new),
-        dynamic_activation: arguments.dynamic_activation,
-        activation_ends: arguments.activation.activation_ends,
-        quota: arguments.activation.quota,
+        dynamic_activation: NewDynamicActivation {
+            enabled: arguments.dynamic_activation,
+            ends_at: arguments.activation.activation_ends.map(UnixMillis),
+            quota_per_hour: arguments.activation.quota,
+        },
         model: arguments.model.as_deref().map(read_model).transpose()?,
     })
 }
 
-fn update(arguments: UpdateArgs) -> Result<Request, Failure> {
+fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
     let enabled = match (arguments.enable, arguments.disable) {
         (true, _) => Some(true),
         (_, true) => Some(false),
@@ -183,21 +185,23 @@ fn update(arguments: UpdateArgs) -> Result<Request, Failure> {
         return Err(Failure::usage("nothing is to be changed")
             .hint("narrowgate product update --help lists what can"));
     }
-    Ok(Request::UpdateProduct {
-        product_key: arguments.product_key,
+    let ends_at = arguments.activation.activation_ends.map(UnixMillis);
+    Ok(ProductPatch {
         name: arguments.name,
         enabled,
-        dynamic_activation: arguments.dynamic_activation.map(|switch| switch == Switch::On),
-        activation_ends: arguments.activation.activation_ends,
-        quota: arguments.activation.quota,
-        model: arguments.model.as_deref().map(read_model).transpose()?,
-        no_activation_ends: arguments.no_activation_ends,
-        default_quota: arguments.default_quota,
-        no_model: arguments.no_model,
+        dynamic_activation: DynamicActivationPatch {
+            enabled: arguments.dynamic_activation.map(|switch| switch == Switch::On),
+            ends_at: ends_at.map(Some).or(arguments.no_activation_ends.then_some(None)),
+            quota_per_hour: arguments.activation.quota.map(Some).or(arguments.default_quota.then_some(None)),
+        },
+        model: match arguments.model.as_deref().map(read_model).transpose()? {
+            Some(model) => Some(Some(model)),
+            None => arguments.no_model.then_some(None),
+        },
     })
 }
 
-fn read_model(path: &Path) -> Result<String, Failure> {
+fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
     let cannot =
         |reason: String| Failure::failed("cannot read the thing model").file(path.display()).reason(reason);
     let mut text = String::new();
@@ -207,15 +211,14 @@ fn read_model(path: &Path) -> Result<String, Failure> {
     if text.len() as u64 > MODEL_BYTES_MAX {
         return Err(cannot(format!("it is longer than {MODEL_BYTES_MAX} bytes")));
     }
-    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+    serde_json::from_str(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = error.to_string().replace(&format!(" at line {line} column {column}"), "");
-        return Err(Failure::failed("cannot read the thing model")
+        Failure::failed("cannot read the thing model")
             .file(format_args!("{} line {line} column {column}", path.display()))
             .reason(format_args!("it is not JSON: {reason}"))
-            .hint("a thing model is one JSON document; name that file by --model"));
-    }
-    Ok(text)
+            .hint("a thing model is one JSON document; name that file by --model")
+    })
 }
 
 #[cfg(test)]
@@ -226,7 +229,13 @@ mod tests {
     fn fails_after(steps: &[u64]) -> Vec<String> {
         let mut steps = steps.iter();
         let failed = in_steps(|| match steps.next() {
-            Some(devices) => Ok(Step { devices: *devices, done: false, disabled: true }),
+            Some(devices) => Ok(ProductDeleted {
+                product_key: "pk".into(),
+                devices: *devices,
+                done: false,
+                disabled: true,
+                time: UnixMillis(0),
+            }),
             None => Err(Failure::failed("cannot delete the product")),
         });
         failed.unwrap_err().parts.into_iter().map(|(_, text)| text).collect()

@@ -1,10 +1,12 @@
 //! `refused`: refusals of all devices, and of strangers.
 
+use narrowgate_api::query::Paging;
+
 use super::pages::{self, Frame, List};
 use crate::{
     cli::{Output, RefusedArgs},
+    client::Call,
     config::Config,
-    control::Request,
     failure::Failure,
     output::{Column, Layout},
 };
@@ -21,8 +23,7 @@ const COLUMNS: &[Column] = &[
 
 pub(super) fn run(arguments: RefusedArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let list = List { layout: Layout::Rows(COLUMNS), frame: Frame::Array };
-    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| Request::Refusals {
-        limit,
-        cursor,
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
+        Call::list_refusals(&Paging { limit: Some(limit), cursor })
     })
 }

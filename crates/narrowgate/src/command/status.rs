@@ -1,116 +1,111 @@
 //! `status`: the fleet in numbers.
 
-use serde_json::Value;
+use narrowgate_api::{
+    fleet::{CountsView, Disk, FleetView, RefusalCount, RefusedByStore, ReportRate, Status},
+    log::Reason,
+};
 
 use crate::{
     cli::Output,
+    client::{Access, Call},
     config::Config,
-    control::{Access, Request},
     failure::Failure,
     output::{self, Layout, printable},
 };
 
-/// States as they are counted: fields and words.
-const STATES: [(&str, &str); 5] = [
-    ("inactive", "inactive"),
-    ("online", "online"),
-    ("offline", "offline"),
-    ("disabled", "disabled"),
-    ("damagedDevices", "damaged"),
-];
-
 pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
-    let answer = Access::open(config)?.request_once(Request::Status)?;
+    let status = Access::open(config)?.call_once(Call::show_status())?;
     match output {
-        Output::Json => output::print(output, &answer, Layout::Record),
-        Output::Table => output::line(&readable(&serde_json::from_str(answer.get()).unwrap_or_default())),
+        Output::Json => output::print(output, &status, Layout::Record),
+        Output::Table => output::line(&readable(&status)),
     }
 }
 
 /// The numbers for people.
-fn readable(status: &Value) -> String {
+fn readable(status: &Status) -> String {
     let mut lines = Vec::new();
     let mut add = |title: &str, text: String| lines.push(format!("{title:<10} {text}"));
-    add("version", text(&status["version"]));
+    add("version", printable(&status.version));
     add(
         "server",
-        match status["since"].as_i64() {
-            Some(since) => format!("serves since {}", crate::time::rfc3339(since)),
+        match status.since {
+            Some(since) => format!("serves since {}", crate::time::rfc3339(since.0)),
             None => "none is running".into(),
         },
     );
-    match status["unreadable"].as_str() {
-        None => add("devices", counts(&status["devices"])),
-        Some(reason) => {
-            add("devices", format!("cannot be counted now: {}", printable(reason)));
-            add("", "try: look at its disk (df -h), then ask again".into());
-        }
+    if let Some(reason) = &status.unreadable {
+        add("devices", format!("cannot be counted now: {}", printable(reason)));
+        add("", "try: look at its disk (df -h), then ask again".into());
     }
-    for product in array(&status["products"]) {
-        let key = text(&product["productKey"]);
-        let name = if product["damaged"] == true { "(damaged)".into() } else { text(&product["name"]) };
-        add("", format!("{key} {name}: {}", counts(product)));
+    if let Some(counted) = &status.fleet {
+        fleet(counted, &mut add);
     }
-    let others = &status["otherProducts"];
-    if others.is_object() {
-        add("", format!("{} other products: {}", number(&others["products"]), counts(others)));
-    }
-    if status["unreadable"].is_null() {
-        fleet(status, &mut add);
-    }
-    let by_store = &status["refusedByStore"];
-    if by_store.is_object() {
-        let since = crate::time::rfc3339(by_store["since"].as_i64().unwrap_or_default());
-        let count = number(&by_store["lastMinute"]);
+    if let Some(RefusedByStore { last_minute, since, reason }) = &status.refused_by_store {
+        let since = crate::time::rfc3339(since.0);
+        let count = last_minute;
         add("REFUSING", format!("answered 5.03 in the last minute because the store cannot write: {count}"));
-        add("", format!("since {since}; {}", text(&by_store["reason"])));
+        add("", format!("since {since}; {}", printable(reason)));
     }
-    let disk = &status["disk"];
-    let used = [("registry", "registryBytes"), ("messages", "messagesBytes"), ("other", "otherBytes")];
+    let Disk { registry_bytes, messages_bytes, other_bytes, free_bytes } = status.disk;
+    let used = [("registry", registry_bytes), ("messages", messages_bytes), ("other", other_bytes)];
     let used: Vec<String> =
-        used.iter().map(|(what, field)| format!("{what} {}", bytes(&disk[*field]))).collect();
-    add("disk", format!("{}; {} free", used.join(", "), bytes(&disk["freeBytes"])));
+        used.iter().map(|(what, size)| format!("{what} {}", bytes(Some(*size)))).collect();
+    add("disk", format!("{}; {} free", used.join(", "), bytes(free_bytes)));
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
-/// What the store counted, besides the devices.
-fn fleet(status: &Value, add: &mut impl FnMut(&str, String)) {
-    let refusals: Vec<String> = array(&status["refusalsLastHour"])
+/// What the store counted.
+fn fleet(fleet: &FleetView, add: &mut impl FnMut(&str, String)) {
+    add("devices", counts(&fleet.devices));
+    for product in &fleet.products {
+        let key = printable(&product.product_key);
+        let name = if product.damaged {
+            "(damaged)".into()
+        } else {
+            printable(product.name.as_deref().unwrap_or_default())
+        };
+        add("", format!("{key} {name}: {}", counts(&product.devices)));
+    }
+    if let Some(others) = &fleet.other_products {
+        add("", format!("{} other products: {}", others.products, counts(&others.devices)));
+    }
+    let refusals: Vec<String> = fleet
+        .refusals_last_hour
         .iter()
-        .map(|refusal| {
-            let reason = refusal["reason"].as_str().map_or("other".into(), printable);
-            format!("{reason} {}", number(&refusal["count"]))
-        })
+        .map(|RefusalCount { reason, count }| format!("{} {count}", reason.map_or("other".into(), name)))
         .collect();
     let refusals = if refusals.is_empty() { "none".into() } else { refusals.join(", ") };
     add("refused", format!("in the last hour: {refusals}"));
-    let rate = &status["reportsPerMinute"];
-    add(
-        "reports",
-        format!(
-            "{} in the last minute, {} a minute in the last hour",
-            number(&rate["lastMinute"]),
-            rate["lastHour"]
-        ),
-    );
+    let ReportRate { last_minute, last_hour } = fleet.reports_per_minute;
+    add("reports", format!("{last_minute} in the last minute, {last_hour:?} a minute in the last hour"));
+}
+
+/// The stable name of a reason.
+fn name(reason: Reason) -> String {
+    let name = serde_json::to_value(reason).ok();
+    name.as_ref().and_then(|name| name.as_str()).map_or("other".into(), str::to_owned)
 }
 
 /// `5 (1 inactive, 4 online)`.
-fn counts(counted: &Value) -> String {
-    let states: Vec<String> = STATES
-        .iter()
-        .map(|(field, word)| (number(&counted[*field]), word))
-        .filter(|(count, _)| *count != 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+fn counts(counted: &CountsView) -> String {
+    let CountsView { total, inactive, online, offline, disabled, damaged_devices } = *counted;
+    let states = [
+        (inactive, "inactive"),
+        (online, "online"),
+        (offline, "offline"),
+        (disabled, "disabled"),
+        (damaged_devices.unwrap_or_default(), "damaged"),
+    ];
+    let states = states.iter().filter(|(count, _)| *count != 0);
+    let states: Vec<String> = states.map(|(count, word)| format!("{count} {word}")).collect();
     match states.is_empty() {
-        true => number(&counted["total"]).to_string(),
-        false => format!("{} ({})", number(&counted["total"]), states.join(", ")),
+        true => total.to_string(),
+        false => format!("{total} ({})", states.join(", ")),
     }
 }
 
-fn bytes(value: &Value) -> String {
-    let Some(bytes) = value.as_u64() else { return "unknown".into() };
+fn bytes(bytes: Option<u64>) -> String {
+    let Some(bytes) = bytes else { return "unknown".into() };
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut size = bytes as f64;
     let mut unit = 0;
@@ -122,27 +117,19 @@ fn bytes(value: &Value) -> String {
     format!("{size:.digits$} {}", units[unit])
 }
 
-fn text(value: &Value) -> String {
-    printable(value.as_str().unwrap_or_default())
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_default()
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
+    fn shown(status: serde_json::Value) -> String {
+        readable(&serde_json::from_value(status).unwrap())
+    }
+
     #[test]
     fn a_store_that_cannot_write_shows() {
-        let shown = readable(&json!({
+        let shown = shown(json!({
             "version": "0.1.0", "since": 0, "unreadable": "the disk is full",
             "refusedByStore": {"lastMinute": 9, "since": 1000, "reason": "the disk is full"},
             "disk": {"registryBytes": 1, "messagesBytes": 1, "otherBytes": 0, "freeBytes": 0},
@@ -160,7 +147,8 @@ mod tests {
             "devices": {"total": 3, "inactive": 1, "online": 2, "offline": 0, "disabled": 0},
             "products": [{"productKey": "pk", "name": "me\u{1b}ters", "total": 0, "inactive": 0, "online": 0,
                           "offline": 0, "disabled": 0},
-                         {"productKey": "pk2", "name": null, "damaged": true, "total": 2, "damagedDevices": 2}],
+                         {"productKey": "pk2", "name": null, "damaged": true, "total": 2, "inactive": 0,
+                          "online": 0, "offline": 0, "disabled": 0, "damagedDevices": 2}],
             "otherProducts": {"products": 2, "total": 1, "inactive": 0, "online": 0, "offline": 0,
                               "disabled": 1},
             "refusalsLastHour": [{"reason": "wrong_key", "count": 7}, {"reason": null, "count": 1}],
@@ -168,7 +156,7 @@ mod tests {
             "disk": {"registryBytes": 999, "messagesBytes": 1_234_567, "otherBytes": 0, "freeBytes": null},
         });
         assert_eq!(
-            readable(&status),
+            shown(status),
             "version    0.1.0\n\
              server     serves since 1970-01-01T00:00:00Z\n\
              devices    3 (1 inactive, 2 online)\n\

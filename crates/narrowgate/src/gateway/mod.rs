@@ -26,10 +26,11 @@ mod task;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
+use narrowgate_api::fleet::RefusedByStore;
 use narrowgate_dtls::ServerConfig;
 use narrowgate_engine::shard::ShardConfig;
 use narrowgate_engine_io::{driver::RunningShard, handle::ShardHandle, socket};
-use narrowgate_gateway::{self as machine, Now, RefusedByStore};
+use narrowgate_gateway::{self as machine, Now};
 use narrowgate_http::metrics::Metric;
 use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, StoreError, Stores};
 use tokio::sync::{mpsc, oneshot};

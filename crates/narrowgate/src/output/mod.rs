@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 pub(crate) use lines::{Lines, LossNote};
 pub(crate) use printable::{printable, printable_coloured, printable_lines};
@@ -49,10 +49,11 @@ pub(crate) enum Layout {
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
-pub(crate) fn print(output: Output, answer: &RawValue, layout: Layout) -> Result<(), Failure> {
+pub(crate) fn print(output: Output, answer: &impl Serialize, layout: Layout) -> Result<(), Failure> {
+    let answer = written(answer)?;
     match output {
-        Output::Json => exact(answer.get()),
-        Output::Table => exact(&layout.render(answer.get(), terminal::width())),
+        Output::Json => exact(&answer),
+        Output::Table => exact(&layout.render(&answer, terminal::width())),
     }
 }
 
@@ -60,8 +61,16 @@ pub(crate) fn print(output: Output, answer: &RawValue, layout: Layout) -> Result
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
-pub(crate) fn print_page(answer: &RawValue, layout: Layout) -> Result<bool, Failure> {
-    piece(&(layout.render(answer.get(), terminal::width()) + "\n"))
+pub(crate) fn print_page(answer: &impl Serialize, layout: Layout) -> Result<bool, Failure> {
+    piece(&(layout.render(&written(answer)?, terminal::width()) + "\n"))
+}
+
+/// An answer as JSON.
+///
+/// # Errors
+/// It cannot be written, which only a fault of this program can cause.
+pub(crate) fn written(answer: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))
 }
 
 /// Prints a piece of a document, without a newline; `false` where the reader has gone.

@@ -1,7 +1,17 @@
 //! What the program says at its start: what listens where, and what it works on.
 
+use narrowgate_api::{
+    problem::{Code, Problem},
+    query::DeviceList,
+};
+use narrowgate_platform::service::Operator;
+
 use super::{Server, keeps_nothing};
-use crate::{config::Config, control::execute, failure::Failure, output};
+use crate::{
+    config::Config,
+    failure::Failure,
+    output::{self, counted},
+};
 
 /// Prints to standard error.
 pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failure> {
@@ -12,7 +22,7 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
         Some(http) => format!("http://{http}   (reachable from outside, without a password)"),
     };
     let kept = if keeps_nothing(config) { "   (store.kind is memory: nothing is kept)" } else { "" };
-    let registry = execute::summary(&server.registry).await?;
+    let registry = summary(&server.operator).await?;
     output::note(format_args!(
         "narrowgate {}\n  devices   coaps://{dtls}   ({})\n  http      {http}\n  \
          control   {control}\n  data      {}{kept}\n  registry  {registry}",
@@ -21,4 +31,45 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
         config.data.display(),
     ));
     Ok(())
+}
+
+/// Devices are counted up to so many.
+const COUNTED_MAX: u32 = 1000;
+
+/// How many products and devices there are, or which row is damaged. That hinders no start: all others are served.
+///
+/// # Errors
+/// The store cannot be read at all.
+async fn summary(operator: &Operator) -> Result<String, Failure> {
+    let list = DeviceList { limit: Some(COUNTED_MAX), ..DeviceList::default() };
+    let read = async || {
+        let products = operator.list_products().await?.items;
+        Ok::<_, Problem>((products, operator.list_devices(&list).await?))
+    };
+    match read().await {
+        Ok((products, page)) => {
+            let devices = match (page.items.len(), &page.next_cursor) {
+                (count, Some(_)) => format!("{count} or more devices"),
+                (count, None) => counted(count, "device"),
+            };
+            let damaged = products.iter().find_map(|row| row.damage());
+            let damaged = damaged.or_else(|| page.items.iter().find_map(|row| row.damage()));
+            let damaged = damaged.map(|what| format!("; DAMAGED: {what} (docs/operating.md, Damage)"));
+            Ok(format!("{}, {devices}{}", counted(products.len(), "product"), damaged.unwrap_or_default()))
+        }
+        Err(problem) if problem.code == Code::StoreDamaged => {
+            let what = problem.to_string();
+            let what = what.strip_prefix("the store is damaged: ").unwrap_or(&what);
+            Ok(format!("DAMAGED: {what}; restore a backup"))
+        }
+        Err(problem) => Err(cannot_read(&problem)),
+    }
+}
+
+fn cannot_read(problem: &Problem) -> Failure {
+    let failure = Failure::failed("cannot read the registry").reason(problem);
+    match &problem.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }

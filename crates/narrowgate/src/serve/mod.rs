@@ -4,6 +4,7 @@
 //! Limit: [`DRAIN_TIME_MAX`].
 
 mod banner;
+mod followed;
 pub(crate) mod log;
 mod metrics;
 mod notify;
@@ -17,28 +18,27 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_gateway::RefusedByStore;
-use narrowgate_http::{About, Health, Phase};
+use narrowgate_api::fleet::RefusedByStore;
+use narrowgate_http::{About, Api, EventsSource, Health, Phase};
 use narrowgate_platform::{
-    ports::{Clock as _, Journal, LiveSessions},
+    ports::{Clock as _, Journal},
     service::Operator,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    client::{self, Client},
     config::{Config, Origin, StoreKind},
-    control::{
-        self, Client,
-        execute::Effect,
-        server::{ControlSocket, Service},
-        status::Host,
-    },
     failure::Failure,
     feed::Feed,
     gateway::{Gateway, StartError},
+    host::Host,
+    socket::{self, ControlSocket},
     store::OpenedStore,
     system::{SystemClock, SystemEntropy},
 };
+
+pub(crate) use followed::Followed;
 
 pub(crate) use signals::{Hangup, Signals};
 
@@ -50,7 +50,7 @@ type SharedGateway = Arc<RwLock<Option<Gateway>>>;
 
 /// A server that serves.
 pub(crate) struct Server {
-    pub(crate) registry: Operator,
+    pub(crate) operator: Operator,
     pub(crate) feed: Feed,
     /// Where devices connect.
     pub(crate) dtls: SocketAddr,
@@ -86,7 +86,7 @@ impl Server {
         let http = config.http_listen.map(|address| bind_http(config, address)).transpose()?;
         UdpSocket::bind(config.dtls.listen)
             .map_err(|error| busy(config, "devices", "dtls.listen", config.dtls.listen, &error))?;
-        let opened = control::open_store_waiting(config)?;
+        let opened = client::open_store_waiting(config)?;
         let journal = Arc::clone(&opened.stores.journal);
         let started = Self::start_on(config, opened, http).await;
         if started.is_err() {
@@ -112,38 +112,39 @@ impl Server {
         let (dtls, sessions) = (gateway.dtls_address(), gateway.live_sessions());
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
-        let registry = Operator::new(stores.clone(), clock.clone(), entropy.clone());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
+        let operator = Operator::new(stores.clone(), clock, entropy, sessions);
         let (stopping, stop) = watch::channel(false);
-        let service = Service {
-            registry: Operator::new(stores.clone(), clock, entropy),
-            feed: feed.clone(),
-            host: Host {
-                since: Some(since),
-                data: config.data.clone(),
-                refused_by_store: refused_by_store(gateway.clone()),
-            },
-            apply: applier(sessions),
+        let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
+        let host = Host {
+            since: Some(since),
+            data: config.data.clone(),
+            refused_by_store: refused_by_store(gateway.clone()),
+        };
+        let api = Api {
+            operator: operator.clone(),
+            host: host.source(),
+            events: Some(EventsSource { events, stopping: stop.clone() }),
         };
         let health = Health::default();
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
-        let router = narrowgate_http::router(about, health.clone(), metrics::source(gateway.clone()));
-        let (http_stop, mut http_stopping) = watch::channel(false);
+        let metrics = metrics::source(gateway.clone());
+        let router = narrowgate_http::router(about.clone(), health.clone(), metrics.clone());
+        let control_router = narrowgate_http::control_router(about, health.clone(), metrics, api);
+        let (http_stop, http_stopping) = watch::channel(false);
         let http_task = http_listener.map(|listener| {
-            tokio::spawn(async move {
-                let stopped = async move {
-                    // A sender that is gone is a stop too.
-                    let _ = http_stopping.wait_for(|stopping| *stopping).await;
-                };
-                if let Err(error) = narrowgate_http::serve(listener, router, stopped).await {
-                    tracing::error!(%error, "HTTP ended");
-                }
-            })
+            let connections_max = narrowgate_http::CONNECTIONS_MAX;
+            tokio::spawn(narrowgate_http::serve(listener, router, connections_max, stopped(http_stopping)))
         });
         let control_path = control.path().to_owned();
-        let control_task = tokio::spawn(control.serve(Arc::new(service), stop));
+        let control_task = tokio::spawn(narrowgate_http::serve(
+            control,
+            control_router,
+            socket::CONNECTIONS_MAX,
+            stopped(stop),
+        ));
         Ok(Self {
-            registry,
+            operator,
             feed,
             dtls,
             http,
@@ -225,12 +226,9 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
     result
 }
 
-/// Carries what a request changed to the sessions.
-fn applier(sessions: Arc<dyn LiveSessions>) -> Box<dyn Fn(Effect) + Send + Sync> {
-    Box::new(move |effect| match effect {
-        Effect::CloseDevice { device, cause } => sessions.close_device(device, cause),
-        Effect::ProductChanged { product_key } => sessions.product_changed(&product_key),
-    })
+/// Completes when it turns true. A sender that is gone is a stop too.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// What the store makes the gateway refuse, for `status`.

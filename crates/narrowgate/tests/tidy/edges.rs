@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "narrowgate-simulation",
         &[
             "narrowgate",
+            "narrowgate-api",
             "narrowgate-dtls",
             "narrowgate-coap",
             "narrowgate-engine",

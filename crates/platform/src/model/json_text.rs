@@ -17,6 +17,11 @@ impl JsonText {
         Self(RawValue::from_string(text.to_owned()).unwrap_or_default())
     }
 
+    /// The text as JSON inside a document.
+    pub fn into_raw(self) -> Box<RawValue> {
+        self.0
+    }
+
     /// The text.
     pub fn get(&self) -> &str {
         self.0.get()

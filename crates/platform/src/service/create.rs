@@ -1,6 +1,6 @@
 //! New rows of devices: an asset id that another device has is drawn again.
 
-use super::Operator;
+use super::registrar::Registrar;
 use crate::{
     model::device::{Device, NewDevice},
     ports::{RegistryChanges as _, StoreError},
@@ -11,7 +11,7 @@ use crate::{
 /// even two taken ones in a row mean a broken random source.
 const ASSET_DRAWS_MAX: usize = 8;
 
-impl Operator {
+impl Registrar {
     /// Creates devices in one transaction; a result for each, in order.
     pub(super) async fn create_all(
         &self,
@@ -45,36 +45,40 @@ impl Operator {
 mod tests {
     use std::sync::Arc;
 
+    use narrowgate_api::{
+        device::NewDeviceRequest, import::ImportRow, product::NewProduct, secret::SecretText,
+    };
+
     use super::*;
     use crate::{
         memory::MemoryStore,
         model::{credential::CredentialLookup, device::NewDevice},
         ports::{Clock, Entropy},
         secret::Secret,
-        service::{ImportRow, NewDeviceRequest, NewProduct, fixtures::NOW},
+        service::fixtures::NOW,
         testing::{ManualClock, SeededEntropy, block_on},
     };
 
-    /// An operator whose asset ids are those of an earlier one: the same random bytes come again.
-    fn again(store: &Arc<MemoryStore>) -> Operator {
-        Operator::new(store.clone(), Arc::new(ManualClock::new(NOW)), Arc::new(SeededEntropy::new(1)))
+    /// An registrar whose asset ids are those of an earlier one: the same random bytes come again.
+    fn again(store: &Arc<MemoryStore>) -> Registrar {
+        Registrar::new(store.clone(), Arc::new(ManualClock::new(NOW)), Arc::new(SeededEntropy::new(1)))
     }
 
     #[test]
     fn an_asset_id_that_is_taken_is_drawn_again() {
         let store = Arc::new(MemoryStore::default());
-        let operator = again(&store);
+        let registrar = again(&store);
         let product = NewProduct {
             product_key: Some("pk".into()),
-            product_secret: Some(Secret::new("c3PW03srd6c".into())),
+            product_secret: Some(SecretText::new("c3PW03srd6c".into())),
             name: "meters".into(),
             ..NewProduct::default()
         };
-        block_on(operator.create_product(product)).expect("it is valid");
+        block_on(registrar.create_product(product)).expect("it is valid");
         let row = |device_key: &str| ImportRow {
             line: 2,
             device_key: device_key.into(),
-            device_secret: Some(Secret::new(format!("secret of {device_key}"))),
+            device_secret: Some(SecretText::new(format!("secret of {device_key}"))),
             is_generated: false,
             name: None,
         };
@@ -84,19 +88,18 @@ mod tests {
             let report = block_on(again(&store).import_devices("pk", vec![row(key)], false));
             let report = report.expect("the product exists");
             assert_eq!((report.created, report.failed.len()), (1, 0), "{:?}", report.failed);
-            let device = block_on(operator.resolve("pk", Some(key))).expect("it exists");
-            let found = block_on(operator.registry.credentials("pk", key)).expect("it can be read");
+            let device = block_on(registrar.resolve("pk", Some(key))).expect("it exists");
+            let found = block_on(registrar.registry.credentials("pk", key)).expect("it can be read");
             let CredentialLookup::Found(found) = found else { panic!("{key} exists") };
             assert_eq!(found.device_secret.expose(), format!("secret of {key}"));
             assets.push(device.asset_id);
         }
         let request = NewDeviceRequest {
-            product_key: "pk".into(),
             device_key: Some("d".into()),
-            device_secret: Some(Secret::new("secret of d".into())),
+            device_secret: Some(SecretText::new("secret of d".into())),
             name: None,
         };
-        assets.push(block_on(again(&store).create_device(request)).expect("it is valid").asset_id);
+        assets.push(block_on(again(&store).create_device("pk", request)).expect("it is valid").asset_id);
         assets.sort();
         assets.dedup();
         assert_eq!(assets.len(), 4, "{assets:?}");
@@ -112,10 +115,10 @@ mod tests {
         }
         let store = Arc::new(MemoryStore::default());
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
-        let operator = Operator::new(store, clock, Arc::new(Zeros));
+        let registrar = Registrar::new(store, clock, Arc::new(Zeros));
         let product =
             NewProduct { product_key: Some("pk".into()), name: "n".into(), ..NewProduct::default() };
-        block_on(operator.create_product(product)).expect("it is valid");
+        block_on(registrar.create_product(product)).expect("it is valid");
         let new = |device_key: &str| NewDevice {
             product_key: "pk".into(),
             device_key: device_key.into(),
@@ -123,7 +126,7 @@ mod tests {
             asset_id: "AAAAAAAA".into(),
             name: String::new(),
         };
-        let results = block_on(operator.create_all(vec![new("a"), new("b")])).expect("the store works");
+        let results = block_on(registrar.create_all(vec![new("a"), new("b")])).expect("the store works");
         assert!(results[0].is_ok());
         assert!(matches!(results[1], Err(StoreError::Exists { what: "asset", .. })));
     }

@@ -1,7 +1,7 @@
 //! Where the next page of a list begins, as a text that says nothing to people and is good for this list
 //! only.
 
-use super::ServiceError;
+use super::error::ServiceError;
 use crate::{ids::DeviceId, paging::Place};
 
 /// A list that has cursors.

@@ -1,8 +1,20 @@
 //! Devices: create, find, list, show their secret, switch, reset, delete.
 
+use narrowgate_api::{
+    device::{
+        ActivationShown, DeviceCreated, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView,
+        NewDeviceRequest, ShownState,
+    },
+    page::Page,
+    query::DeviceList,
+    secret::SecretText,
+};
+
 use super::{
-    Operator, ServiceError, checked, checked_limit, checked_or_new,
+    error::ServiceError,
     find::{Found, id_of},
+    registrar::{Registrar, checked, checked_limit, checked_or_new},
+    view,
 };
 use crate::{
     ids::{DeviceId, DeviceName},
@@ -17,13 +29,6 @@ use crate::{
         psk::psk,
     },
     secret::Secret,
-    service::{
-        rows::DeviceRow,
-        view::{
-            ActivationShown, DeviceCreated, DevicePage, DeviceReset, DeviceSecretShown, DeviceView,
-            ShownState,
-        },
-    },
 };
 
 /// Most devices of a page.
@@ -31,39 +36,17 @@ const PAGE_MAX: usize = 1000;
 /// Lifetime in the identity of a device that has never logged in, seconds.
 const LIFETIME_S_DEFAULT: u32 = 3600;
 
-/// A device to be created.
-#[derive(Debug, Default)]
-pub struct NewDeviceRequest {
-    /// Key of its product.
-    pub product_key: String,
-    /// Its key; generated where there is none.
-    pub device_key: Option<String>,
-    /// Its secret; generated where there is none.
-    pub device_secret: Option<Secret>,
-    /// What people call it.
-    pub name: Option<String>,
-}
-
-/// Which devices to list.
-#[derive(Debug, Default)]
-pub struct DeviceList {
-    /// Only of this product.
-    pub product_key: Option<String>,
-    /// Only in this state.
-    pub state: Option<ShownState>,
-    /// `nextCursor` of the page before.
-    pub cursor: Option<String>,
-    /// At most so many; 1 to 1000.
-    pub limit: usize,
-}
-
-impl Operator {
+impl Registrar {
     /// Registers a device.
     ///
     /// # Errors
     /// `Missing` for an unknown product, `Invalid` for a key, secret or name that is not acceptable, `Exists` where the key is taken.
-    pub async fn create_device(&self, request: NewDeviceRequest) -> Result<DeviceCreated, ServiceError> {
-        self.existing_product(&request.product_key).await?;
+    pub(super) async fn create_device(
+        &self,
+        product_key: &str,
+        request: NewDeviceRequest,
+    ) -> Result<DeviceCreated, ServiceError> {
+        self.existing_product(product_key).await?;
         let device_key = match request.device_key {
             Some(device_key) => {
                 checked("deviceKey", names::check_key(&device_key))?;
@@ -74,11 +57,11 @@ impl Operator {
         let (device_secret, mut warnings) = checked_or_new("deviceSecret", request.device_secret, || {
             names::new_device_secret(&*self.entropy)
         })?;
-        warnings.extend(self.similar_device(&request.product_key, &device_key).await?);
+        warnings.extend(self.similar_device(product_key, &device_key).await?);
         let name = request.name.unwrap_or_default();
         checked("name", names::check_display_name(&name))?;
         let new = NewDevice {
-            product_key: request.product_key,
+            product_key: product_key.to_owned(),
             device_key: device_key.clone(),
             device_secret: device_secret.clone(),
             asset_id: names::new_asset_id(&*self.entropy),
@@ -90,7 +73,7 @@ impl Operator {
             asset_id: device.asset_id,
             product_key: device.product_key,
             device_key: device.device_key,
-            device_secret,
+            device_secret: view::shown(&device_secret),
             warnings,
         })
     }
@@ -115,9 +98,9 @@ impl Operator {
     ///
     /// # Errors
     /// `Missing` for an unknown product, `Invalid` for a limit or a cursor that is none.
-    pub async fn devices(&self, list: &DeviceList) -> Result<DevicePage, ServiceError> {
+    pub(super) async fn devices(&self, list: &DeviceList) -> Result<Page<DeviceRow>, ServiceError> {
         let limit = checked_limit(list.limit, PAGE_MAX)?;
-        if let Some(product_key) = &list.product_key {
+        if let Some(product_key) = &list.product {
             match self.existing_product(product_key).await {
                 // Its devices are listed, damaged as they are by it.
                 Ok(_) | Err(ServiceError::Damaged { .. }) => {}
@@ -133,7 +116,7 @@ impl Operator {
         };
         let after = list.cursor.as_deref().map(parse_cursor).transpose()?;
         let query = DeviceQuery {
-            product_key: list.product_key.clone(),
+            product_key: list.product.clone(),
             state,
             disabled,
             after,
@@ -150,18 +133,19 @@ impl Operator {
             }
             _ => None,
         };
-        Ok(DevicePage { devices: devices.iter().map(DeviceRow::from).collect(), next_cursor })
+        let items = devices.iter().map(view::device_row).collect();
+        Ok(Page { items, next_cursor, damaged: None })
     }
 
     /// Shows a device's secret. The log entry that says so is durable first.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, ServiceError> {
+    pub(super) async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, ServiceError> {
         let credentials = self.shown_credentials(device, None).await?;
         Ok(DeviceSecretShown {
             psk_hex: psk_hex(&credentials.device_secret),
-            device_secret: credentials.device_secret,
+            device_secret: view::shown(&credentials.device_secret),
             identity: identity(device, SecureMode::DeviceSecret),
         })
     }
@@ -170,11 +154,11 @@ impl Operator {
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn activation_secret(&self, device: &Device) -> Result<ActivationShown, ServiceError> {
+    pub(super) async fn activation_secret(&self, device: &Device) -> Result<ActivationShown, ServiceError> {
         let credentials = self.shown_credentials(device, Some("the product's secret")).await?;
         Ok(ActivationShown {
             psk_hex: psk_hex(&credentials.product_secret),
-            product_secret: credentials.product_secret,
+            product_secret: view::shown(&credentials.product_secret),
             identity: identity(device, SecureMode::ProductSecret),
         })
     }
@@ -193,42 +177,46 @@ impl Operator {
         }
     }
 
-    /// Lets a device connect or not. The caller ends its session.
+    /// Lets a device connect or not.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn set_enabled(&self, device: &Device, enabled: bool) -> Result<DeviceView, ServiceError> {
+    pub(super) async fn set_enabled(
+        &self,
+        device: &Device,
+        enabled: bool,
+    ) -> Result<DeviceView, ServiceError> {
         let changed = self.registry.set_device_enabled(device.id, enabled, self.clock.now()).await;
         let device = changed.map_err(|error| named(error, device))?;
-        Ok(DeviceView::from(&device))
+        Ok(view::device(&device))
     }
 
-    /// Makes a device inactive, with a new secret. The caller ends its session.
+    /// Makes a device inactive, with a new secret.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn reset(&self, device: &Device) -> Result<DeviceReset, ServiceError> {
+    pub(super) async fn reset(&self, device: &Device) -> Result<DeviceReset, ServiceError> {
         let device_secret = names::new_device_secret(&*self.entropy);
         let reset = self.registry.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
         let device = reset.map_err(|error| named(error, device))?;
-        Ok(DeviceReset { device: DeviceView::from(&device), device_secret })
+        Ok(DeviceReset { device: view::device(&device), device_secret: view::shown(&device_secret) })
     }
 
     /// Gives a device another name for people; none where it is empty.
     ///
     /// # Errors
     /// `Invalid` for a name that is not acceptable, `Missing` where the device is gone meanwhile.
-    pub async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, ServiceError> {
+    pub(super) async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, ServiceError> {
         checked("name", names::check_display_name(&name))?;
         let renamed = self.registry.rename_device(device.id, name, self.clock.now()).await;
-        Ok(DeviceView::from(&renamed.map_err(|error| named(error, device))?))
+        Ok(view::device(&renamed.map_err(|error| named(error, device))?))
     }
 
-    /// Removes a device, be it damaged; returns it as it was. The caller ends its session.
+    /// Removes a device, be it damaged; returns it as it was.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub async fn delete(&self, found: &Found) -> Result<DeviceRow, ServiceError> {
+    pub(super) async fn delete(&self, found: &Found) -> Result<DeviceRow, ServiceError> {
         let deleted = self.registry.delete_device(id_of(found), self.clock.now()).await;
         match found {
             Ok(device) => deleted.map_err(|error| named(error, device))?,
@@ -237,7 +225,7 @@ impl Operator {
                 other => other.into(),
             })?,
         }
-        Ok(DeviceRow::from(found))
+        Ok(view::device_row(found))
     }
 }
 
@@ -269,66 +257,64 @@ fn identity(device: &Device, mode: SecureMode) -> String {
 }
 
 /// The key in hex; as much a secret as the secret.
-fn psk_hex(secret: &Secret) -> Secret {
-    Secret::new(hex::encode(*psk(secret)))
+fn psk_hex(secret: &Secret) -> SecretText {
+    SecretText::new(hex::encode(*psk(secret)))
 }
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_api::query::Paging;
+
     use super::*;
-    use crate::{
-        model::log::LogEvent,
-        service::{Paging, fixtures::operator_with_product},
-        testing::block_on,
-    };
+    use crate::{model::log::LogEvent, service::fixtures::registrar_with_product, testing::block_on};
 
     fn create(
-        operator: &Operator,
+        registrar: &Registrar,
         device_key: &str,
         device_secret: &str,
     ) -> Result<DeviceCreated, ServiceError> {
-        block_on(operator.create_device(NewDeviceRequest {
-            product_key: "pk".into(),
+        let request = NewDeviceRequest {
             device_key: Some(device_key.into()),
-            device_secret: Some(Secret::new(device_secret.into())),
+            device_secret: Some(SecretText::new(device_secret.into())),
             name: None,
-        }))
+        };
+        block_on(registrar.create_device("pk", request))
     }
 
-    fn resolve(operator: &Operator, first: &str, second: Option<&str>) -> Result<String, String> {
-        let found = block_on(operator.resolve(first, second));
+    fn resolve(registrar: &Registrar, first: &str, second: Option<&str>) -> Result<String, String> {
+        let found = block_on(registrar.resolve(first, second));
         found.map(|device| device.device_key).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_new_device_has_a_generated_key_secret_and_asset_id() {
-        let operator = operator_with_product();
-        let request = NewDeviceRequest { product_key: "pk".into(), ..NewDeviceRequest::default() };
-        let created = block_on(operator.create_device(request)).expect("it is valid");
+        let registrar = registrar_with_product();
+        let created =
+            block_on(registrar.create_device("pk", NewDeviceRequest::default())).expect("it is valid");
         assert_eq!(
             (created.asset_id.len(), created.device_key.len(), created.device_secret.expose().len()),
             (8, 10, 20)
         );
         assert!(created.warnings.is_empty());
-        let device = block_on(operator.resolve("pk", Some(&created.device_key))).expect("it exists");
+        let device = block_on(registrar.resolve("pk", Some(&created.device_key))).expect("it exists");
         assert_eq!(device.asset_id, created.asset_id);
     }
 
     #[test]
     fn what_is_not_acceptable_is_named() {
-        let operator = operator_with_product();
-        create(&operator, "dk", "secret").expect("it is valid");
+        let registrar = registrar_with_product();
+        create(&registrar, "dk", "secret").expect("it is valid");
         for (device_key, secret, said) in [
             ("a b", "s", "deviceKey has a space at character 2; "),
             ("", "s", "deviceKey is empty"),
             ("a", "", "deviceSecret is empty"),
             ("dk", "s", "device dk exists already"),
         ] {
-            let error = create(&operator, device_key, secret).expect_err(said).to_string();
+            let error = create(&registrar, device_key, secret).expect_err(said).to_string();
             assert!(error.starts_with(said), "{error}");
         }
-        let request = NewDeviceRequest { product_key: "other".into(), ..NewDeviceRequest::default() };
-        let error = block_on(operator.create_device(request)).expect_err("no such product");
+        let other = registrar.create_device("other", NewDeviceRequest::default());
+        let error = block_on(other).expect_err("no such product");
         assert_eq!(
             (error.to_string().as_str(), error.hint()),
             ("there is no product other", Some("narrowgate product list"))
@@ -337,9 +323,9 @@ mod tests {
 
     #[test]
     fn a_device_is_found_by_every_way_to_name_it() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         for device_key in ["dk", "a/b"] {
-            create(&operator, device_key, "secret").expect("it is valid");
+            create(&registrar, device_key, "secret").expect("it is valid");
         }
         for (first, second, found) in [
             ("pk", Some("dk"), "dk"),
@@ -349,7 +335,7 @@ mod tests {
             ("pk/a/b", None, "a/b"),
             ("a/b", None, "a/b"),
         ] {
-            assert_eq!(resolve(&operator, first, second).as_deref(), Ok(found), "{first} {second:?}");
+            assert_eq!(resolve(&registrar, first, second).as_deref(), Ok(found), "{first} {second:?}");
         }
         for (first, second, said) in [
             ("pk", Some("DK"), "there is no device pk/DK"),
@@ -359,70 +345,73 @@ mod tests {
             ("", None, "there is no device "),
             (&"x".repeat(300), None, "device is longer than any name"),
         ] {
-            assert_eq!(resolve(&operator, first, second), Err(said.to_owned()), "{first} {second:?}");
+            assert_eq!(resolve(&registrar, first, second), Err(said.to_owned()), "{first} {second:?}");
         }
     }
 
     #[test]
     fn pages_follow_one_another_until_the_last() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         for number in 0..5 {
-            create(&operator, &format!("d{number}"), "secret").expect("it is valid");
+            create(&registrar, &format!("d{number}"), "secret").expect("it is valid");
         }
-        let mut list = DeviceList { limit: 2, ..DeviceList::default() };
+        let mut list = DeviceList { limit: Some(2), ..DeviceList::default() };
         let mut sizes = Vec::new();
         loop {
-            let page = block_on(operator.devices(&list)).expect("it works");
-            sizes.push(page.devices.len());
+            let page = block_on(registrar.devices(&list)).expect("it works");
+            sizes.push(page.items.len());
             let Some(cursor) = page.next_cursor else { break };
             list.cursor = Some(cursor);
         }
         assert_eq!(sizes, [2, 2, 1]);
-        let whole =
-            block_on(operator.devices(&DeviceList { limit: 5, ..DeviceList::default() })).expect("it works");
-        assert_eq!((whole.devices.len(), whole.next_cursor), (5, None), "a full page may be the last");
+        let whole = block_on(registrar.devices(&DeviceList { limit: Some(5), ..DeviceList::default() }))
+            .expect("it works");
+        assert_eq!((whole.items.len(), whole.next_cursor), (5, None), "a full page may be the last");
     }
 
     #[test]
     fn a_list_names_what_is_wrong_with_its_question() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         for (list, said) in [
-            (DeviceList { limit: 0, ..DeviceList::default() }, "limit is 0; it must be 1 to 1000"),
-            (DeviceList { limit: 1001, ..DeviceList::default() }, "limit is 1001; it must be 1 to 1000"),
+            (DeviceList { limit: Some(0), ..DeviceList::default() }, "limit is 0; it must be 1 to 1000"),
             (
-                DeviceList { limit: 1, cursor: Some("xyz".into()), ..DeviceList::default() },
+                DeviceList { limit: Some(1001), ..DeviceList::default() },
+                "limit is 1001; it must be 1 to 1000",
+            ),
+            (
+                DeviceList { limit: Some(1), cursor: Some("xyz".into()), ..DeviceList::default() },
                 "cursor is not one that",
             ),
             (
-                DeviceList { limit: 1, cursor: Some("-1".into()), ..DeviceList::default() },
+                DeviceList { limit: Some(1), cursor: Some("-1".into()), ..DeviceList::default() },
                 "cursor is not one that",
             ),
             (
-                DeviceList { limit: 1, product_key: Some("other".into()), ..DeviceList::default() },
+                DeviceList { limit: Some(1), product: Some("other".into()), ..DeviceList::default() },
                 "there is no product other",
             ),
         ] {
-            let error = block_on(operator.devices(&list)).expect_err(said).to_string();
+            let error = block_on(registrar.devices(&list)).expect_err(said).to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }
 
     #[test]
     fn a_secret_is_shown_with_its_key_and_leaves_an_entry() {
-        let operator = operator_with_product();
-        create(&operator, "dk", "Z5YtZaQpK5IWocakV7zQ").expect("it is valid");
-        let device = block_on(operator.resolve("dk", None)).expect("it exists");
-        let shown = block_on(operator.device_secret(&device)).expect("it exists");
+        let registrar = registrar_with_product();
+        create(&registrar, "dk", "Z5YtZaQpK5IWocakV7zQ").expect("it is valid");
+        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
+        let shown = block_on(registrar.device_secret(&device)).expect("it exists");
         assert_eq!(
             serde_json::to_string(&shown).expect("it can be written"),
             r#"{"deviceSecret":"Z5YtZaQpK5IWocakV7zQ","pskHex":"2e87da0cb9cad2c1fb7369531ce9644a","identity":"pk,dk,2,3600"}"#
         );
-        let activation = block_on(operator.activation_secret(&device)).expect("it exists");
+        let activation = block_on(registrar.activation_secret(&device)).expect("it exists");
         assert_eq!(
             (activation.psk_hex.expose(), activation.identity.as_str()),
             ("be7d6a5e5b2ba12f59024d7633b964e8", "pk,dk,3,3600")
         );
-        let log = block_on(operator.log(&device, &Paging::first(10))).expect("it works").items;
+        let log = block_on(registrar.log(&device, &Paging::first(10))).expect("it works").items;
         let shown: Vec<_> = log.iter().filter(|entry| entry.event == LogEvent::SecretShown).collect();
         assert_eq!(shown.len(), 2);
         assert_eq!(shown[0].detail.as_deref(), Some("the product's secret"), "newest first");
@@ -430,16 +419,17 @@ mod tests {
 
     #[test]
     fn a_device_is_switched_reset_and_deleted() {
-        let operator = operator_with_product();
-        create(&operator, "dk", "secret").expect("it is valid");
-        let device = block_on(operator.resolve("dk", None)).expect("it exists");
-        let view = block_on(operator.set_enabled(&device, false)).expect("it exists");
+        let registrar = registrar_with_product();
+        create(&registrar, "dk", "secret").expect("it is valid");
+        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
+        let view = block_on(registrar.set_enabled(&device, false)).expect("it exists");
         assert_eq!((view.state, view.enabled), (ShownState::Disabled, false));
-        let disabled = DeviceList { state: Some(ShownState::Disabled), limit: 10, ..DeviceList::default() };
-        assert_eq!(block_on(operator.devices(&disabled)).expect("it works").devices.len(), 1);
-        let view = block_on(operator.set_enabled(&device, true)).expect("it exists");
+        let disabled =
+            DeviceList { state: Some(ShownState::Disabled), limit: Some(10), ..DeviceList::default() };
+        assert_eq!(block_on(registrar.devices(&disabled)).expect("it works").items.len(), 1);
+        let view = block_on(registrar.set_enabled(&device, true)).expect("it exists");
         assert_eq!(view.state, ShownState::Inactive);
-        let reset = block_on(operator.reset(&device)).expect("it exists");
+        let reset = block_on(registrar.reset(&device)).expect("it exists");
         assert_eq!(reset.device_secret.expose().len(), 20);
         let json = serde_json::to_value(&reset).expect("it can be written");
         assert_eq!(
@@ -447,12 +437,12 @@ mod tests {
             (Some("inactive"), Some(reset.device_secret.expose()))
         );
         let found = Ok(device.clone());
-        assert_eq!(block_on(operator.delete(&found)).expect("it exists"), DeviceRow::from(&found));
+        assert_eq!(block_on(registrar.delete(&found)).expect("it exists"), view::device_row(&found));
         for error in [
-            block_on(operator.delete(&found)).map(|_| ()).expect_err("it is gone"),
-            block_on(operator.reset(&device)).map(|_| ()).expect_err("it is gone"),
-            block_on(operator.rename(&device, String::new())).map(|_| ()).expect_err("it is gone"),
-            block_on(operator.device_secret(&device)).map(|_| ()).expect_err("it is gone"),
+            block_on(registrar.delete(&found)).map(|_| ()).expect_err("it is gone"),
+            block_on(registrar.reset(&device)).map(|_| ()).expect_err("it is gone"),
+            block_on(registrar.rename(&device, String::new())).map(|_| ()).expect_err("it is gone"),
+            block_on(registrar.device_secret(&device)).map(|_| ()).expect_err("it is gone"),
         ] {
             assert_eq!(error.to_string(), "there is no device pk/dk");
         }

@@ -4,7 +4,7 @@ use crate::ports::StoreError;
 
 /// Why a verb could not be done; `Display` is for operators.
 #[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
+pub(super) enum ServiceError {
     /// What was asked makes no sense.
     #[error("{field} {message}")]
     Invalid {
@@ -58,7 +58,7 @@ pub enum ServiceError {
 
 impl ServiceError {
     /// What the operator may try.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Missing { what: "product", .. } => Some("narrowgate product list"),
             Self::Missing { what: "device", .. } => {

@@ -1,13 +1,17 @@
 //! Finds the device that somebody means, also one whose row is damaged: that one can be named as it is read,
 //! by its asset id, or by `id:` and its row id, and it can only be deleted.
 
-use super::{Operator, ServiceError, devices::missing};
+use super::{
+    devices::missing,
+    error::ServiceError,
+    registrar::Registrar,
+    view::{self, ROW_ID},
+};
 use crate::{
     ids::DeviceId,
     model::{damaged::DamagedDevice, device::Device},
     ports::DeviceQuery,
     rules::names::IMPORTED_CHARACTERS_MAX,
-    service::rows::{DeviceRow, ROW_ID},
 };
 
 /// Devices that an ambiguous name lists.
@@ -17,17 +21,17 @@ const CANDIDATES_MAX: usize = 10;
 pub type Found = Result<Device, DamagedDevice>;
 
 /// The row id of either.
-pub fn id_of(found: &Found) -> DeviceId {
+pub(super) fn id_of(found: &Found) -> DeviceId {
     found.as_ref().map_or_else(|damaged| damaged.id, |device| device.id)
 }
 
-impl Operator {
+impl Registrar {
     /// Finds an intact device: by both keys, by `PK/DK` in one, by the device key alone where only one device
     /// has it, or by its asset id.
     ///
     /// # Errors
     /// `Missing`, `Damaged`, or `Ambiguous` with the devices that are meant perhaps.
-    pub async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, ServiceError> {
+    pub(super) async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, ServiceError> {
         self.find(first, second).await?.map_err(|damaged| ServiceError::Damaged {
             what: damaged.what,
             hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew \
@@ -41,7 +45,7 @@ impl Operator {
     ///
     /// # Errors
     /// `Missing`, or `Ambiguous` with the devices that are meant perhaps.
-    pub async fn find(&self, first: &str, second: Option<&str>) -> Result<Found, ServiceError> {
+    pub(super) async fn find(&self, first: &str, second: Option<&str>) -> Result<Found, ServiceError> {
         if let Some(device_key) = second {
             let found = self.named(Some(first), device_key, 1).await?.pop();
             if found.is_none() {
@@ -63,7 +67,7 @@ impl Operator {
         }
         let mut devices = self.named(None, first, CANDIDATES_MAX).await?;
         if devices.len() > 1 {
-            let candidates = devices.iter().map(|found| DeviceRow::from(found).to_string()).collect();
+            let candidates = devices.iter().map(|found| view::device_row(found).to_string()).collect();
             return Err(ServiceError::Ambiguous { key: first.to_owned(), candidates });
         }
         match devices.pop() {

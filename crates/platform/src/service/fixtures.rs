@@ -1,11 +1,13 @@
-//! Operators over a store in memory, for the tests of the verbs, and a store whose deletions fail on demand.
+//! Registrars over a store in memory, for the tests of the verbs, and a store whose deletions fail on demand.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
 };
 
-use super::{NewProduct, Operator};
+use narrowgate_api::{product::NewProduct, secret::SecretText};
+
+use super::registrar::Registrar;
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     memory::MemoryStore,
@@ -24,35 +26,35 @@ use crate::{
 /// When the tests begin.
 pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
-pub(super) fn operator_and_clock() -> (Operator, Arc<ManualClock>) {
+pub(super) fn registrar_and_clock() -> (Registrar, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(NOW));
-    (Operator::new(Arc::new(MemoryStore::default()), clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
+    (Registrar::new(Arc::new(MemoryStore::default()), clock.clone(), Arc::new(SeededEntropy::new(1))), clock)
 }
 
-pub(super) fn operator() -> Operator {
-    operator_and_clock().0
+pub(super) fn registrar() -> Registrar {
+    registrar_and_clock().0
 }
 
 /// With the product `pk`, whose secret is one of the protocol's examples.
-pub(super) fn operator_with_product() -> Operator {
-    operator_with_product_and_store().0
+pub(super) fn registrar_with_product() -> Registrar {
+    registrar_with_product_and_store().0
 }
 
 /// Also the store, to write to it and to make it fail.
-pub(super) fn operator_with_product_and_store() -> (Operator, Arc<Failing>) {
+pub(super) fn registrar_with_product_and_store() -> (Registrar, Arc<Failing>) {
     let store = Arc::new(Failing::default());
     let stores =
         Stores { registry: store.clone(), journal: store.memory.clone(), history: store.memory.clone() };
     let clock = Arc::new(ManualClock::new(NOW));
-    let operator = Operator::new(stores, clock, Arc::new(SeededEntropy::new(1)));
+    let registrar = Registrar::new(stores, clock, Arc::new(SeededEntropy::new(1)));
     let product = NewProduct {
         name: "meters".into(),
         product_key: Some("pk".into()),
-        product_secret: Some(Secret::new("c3PW03srd6c".into())),
+        product_secret: Some(SecretText::new("c3PW03srd6c".into())),
         ..NewProduct::default()
     };
-    block_on(operator.create_product(product)).expect("it is valid");
-    (operator, store)
+    block_on(registrar.create_product(product)).expect("it is valid");
+    (registrar, store)
 }
 
 /// A store in memory whose deletions for products can be made to fail.

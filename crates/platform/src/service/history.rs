@@ -2,55 +2,46 @@
 
 use std::collections::HashMap;
 
-use super::{LIMIT_MAX, Operator, ServiceError, checked_limit, cursor::List};
-use crate::{
-    ids::{DeviceId, DeviceName},
-    model::{device::Device, log::LogEntry, message::PointValue},
-    paging::{Page, Part, Place},
-    ports::{HistoryQuery, HistoryReads as _, StoreError},
-    rules::identity::Identity,
-    service::{
-        rows::{LeftOut, ListPage},
-        view::{LogView, PresenceView, RefusalView},
-    },
+use narrowgate_api::{
+    history::{LogView, PointView, PresenceView, RefusalView},
+    page::Page as ShownPage,
+    query::Paging,
 };
 
-/// Which part of a list somebody wants.
-#[derive(Debug, Clone)]
-pub struct Paging {
-    /// `nextCursor` of the page before.
-    pub cursor: Option<String>,
-    /// At most so many; 1 to 10,000.
-    pub limit: usize,
-}
+use super::{
+    cursor::List,
+    error::ServiceError,
+    registrar::{LIMIT_MAX, Registrar, checked_limit},
+    view,
+};
+use crate::{
+    ids::{DeviceId, DeviceName},
+    model::{device::Device, log::LogEntry},
+    paging::{Page, Part},
+    ports::{HistoryQuery, HistoryReads as _, StoreError},
+    rules::identity::Identity,
+};
 
-impl Paging {
-    /// From the beginning.
-    pub fn first(limit: usize) -> Self {
-        Self { cursor: None, limit }
-    }
-
-    fn part(&self, list: List) -> Result<Part, ServiceError> {
-        let limit = checked_limit(self.limit, LIMIT_MAX)?;
-        Ok(Part { after: self.place(list)?, limit })
-    }
-
-    fn place(&self, list: List) -> Result<Option<Place>, ServiceError> {
-        self.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()
+impl List {
+    /// The part that is asked for.
+    fn part(self, paging: &Paging) -> Result<Part, ServiceError> {
+        let limit = checked_limit(paging.limit, LIMIT_MAX)?;
+        let after = paging.cursor.as_deref().map(|cursor| self.place(cursor)).transpose()?;
+        Ok(Part { after, limit })
     }
 }
 
-impl Operator {
+impl Registrar {
     /// The latest value of every point of a device, by name; `point`: of this one alone.
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
-    pub async fn points_latest(
+    pub(super) async fn points_latest(
         &self,
         device: &Device,
         point: Option<&str>,
         paging: &Paging,
-    ) -> Result<ListPage<PointValue>, ServiceError> {
+    ) -> Result<ShownPage<PointView>, ServiceError> {
         let (list, limit) = (List::Latest(device.id), checked_limit(paging.limit, LIMIT_MAX)?);
         let behind = paging.cursor.as_deref().map(|cursor| list.point(cursor)).transpose()?;
         let Page { mut items, damaged, .. } = self.history.points_latest(device.id).await?;
@@ -62,8 +53,8 @@ impl Operator {
         items.truncate(limit);
         let next_cursor = items.last().filter(|_| more).map(|last| list.cursor_behind(&last.point));
         // Once: each page has the same row behind it.
-        let damaged = LeftOut::of(damaged).filter(|_| behind.is_none());
-        Ok(ListPage { items, next_cursor, damaged })
+        let damaged = view::left_out(damaged).filter(|_| behind.is_none());
+        Ok(ShownPage { items: items.into_iter().map(view::point).collect(), next_cursor, damaged })
     }
 
     /// Values of a device by time, newest first. The query's place and limit are those of `paging`.
@@ -71,55 +62,61 @@ impl Operator {
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
     /// it begins.
-    pub async fn points_history(
+    pub(super) async fn points_history(
         &self,
         device: &Device,
         query: HistoryQuery,
         paging: &Paging,
-    ) -> Result<ListPage<PointValue>, ServiceError> {
+    ) -> Result<ShownPage<PointView>, ServiceError> {
         let list = List::History(device.id);
-        let Part { after, limit } = paging.part(list)?;
+        let Part { after, limit } = list.part(paging)?;
         if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
             return Err(ServiceError::Invalid { field: "to", message: "lies before from".to_owned() });
         }
         let query = HistoryQuery { after, limit, ..query };
-        Ok(shown(list, self.history.points_history(device.id, query).await?))
+        Ok(shown(list, self.history.points_history(device.id, query).await?, view::point))
     }
 
     /// What happened to a device, newest first.
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
-    pub async fn log(&self, device: &Device, paging: &Paging) -> Result<ListPage<LogView>, ServiceError> {
+    pub(super) async fn log(
+        &self,
+        device: &Device,
+        paging: &Paging,
+    ) -> Result<ShownPage<LogView>, ServiceError> {
         let list = List::Log(device.id);
-        let Page { items, next, damaged } = self.history.device_log(device.id, paging.part(list)?).await?;
-        let items = items.into_iter().map(LogView::from).collect();
-        Ok(shown(list, Page { items, next, damaged }))
+        Ok(shown(list, self.history.device_log(device.id, list.part(paging)?).await?, view::log))
     }
 
     /// When a device came and went, newest first.
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000.
-    pub async fn presence(&self, device: &Device, limit: usize) -> Result<Vec<PresenceView>, ServiceError> {
-        let part = Part::first(checked_limit(limit, LIMIT_MAX)?);
+    pub(super) async fn presence(
+        &self,
+        device: &Device,
+        limit: u32,
+    ) -> Result<Vec<PresenceView>, ServiceError> {
+        let part = Part::first(checked_limit(Some(limit), LIMIT_MAX)?);
         let changes = self.history.presence_history(device.id, part).await?;
-        Ok(changes.items.into_iter().map(PresenceView::from).collect())
+        Ok(changes.items.into_iter().map(view::presence).collect())
     }
 
     /// Refusals of all devices and of strangers, newest first, each with the names that are known of its peer.
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
-    pub async fn refusals(&self, paging: &Paging) -> Result<ListPage<RefusalView>, ServiceError> {
+    pub(super) async fn refusals(&self, paging: &Paging) -> Result<ShownPage<RefusalView>, ServiceError> {
         let list = List::Refusals;
-        let Page { items, next, damaged } = self.history.refusals(paging.part(list)?).await?;
+        let Page { items, next, damaged } = self.history.refusals(list.part(paging)?).await?;
         let mut known: HashMap<DeviceId, Option<DeviceName>> = HashMap::new();
         let mut views = Vec::with_capacity(items.len());
         for entry in items {
             views.push(self.refusal(entry, &mut known).await?);
         }
-        Ok(shown(list, Page { items: views, next, damaged }))
+        Ok(shown(list, Page { items: views, next, damaged }, |view| view))
     }
 
     async fn refusal(
@@ -133,7 +130,7 @@ impl Operator {
         };
         let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
         let identity = entry.identity.take();
-        Ok(RefusalView { entry: LogView::from(entry), identity, product_key, device_key })
+        Ok(RefusalView { entry: view::log(entry), identity, product_key, device_key })
     }
 
     async fn name_of(
@@ -156,9 +153,10 @@ impl Operator {
     }
 }
 
-fn shown<T>(list: List, page: Page<T>) -> ListPage<T> {
+fn shown<T, S>(list: List, page: Page<T>, show: impl Fn(T) -> S) -> ShownPage<S> {
     let Page { items, next, damaged } = page;
-    ListPage { items, next_cursor: next.map(|place| list.cursor(place)), damaged: LeftOut::of(damaged) }
+    let next_cursor = next.map(|place| list.cursor(place));
+    ShownPage { items: items.into_iter().map(show).collect(), next_cursor, damaged: view::left_out(damaged) }
 }
 
 /// The keys in an identity, which need not exist.
@@ -171,28 +169,23 @@ fn claimed_name(identity: &str) -> Option<DeviceName> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_api::device::NewDeviceRequest;
+
     use super::*;
     use crate::{
         ids::UnixMillis,
         model::log::{LogEntry, LogEvent, Reason},
         ports::{Batch, Journal as _, Write},
-        service::{
-            NewDeviceRequest,
-            fixtures::{NOW, operator_with_product, operator_with_product_and_store},
-        },
+        service::fixtures::{NOW, registrar_with_product, registrar_with_product_and_store},
         testing::block_on,
     };
 
     #[test]
     fn a_refusal_is_shown_with_the_names_that_are_known() {
-        let (operator, store) = operator_with_product_and_store();
-        let request = NewDeviceRequest {
-            product_key: "pk".into(),
-            device_key: Some("dk".into()),
-            ..NewDeviceRequest::default()
-        };
-        block_on(operator.create_device(request)).expect("it is valid");
-        let device = block_on(operator.resolve("dk", None)).expect("it exists");
+        let (registrar, store) = registrar_with_product_and_store();
+        let request = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
+        block_on(registrar.create_device("pk", request)).expect("it is valid");
+        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
         let refused = |device, identity: Option<&str>, reason| {
             Write::Log(LogEntry {
                 time: NOW,
@@ -212,7 +205,7 @@ mod tests {
             refused(None, Some("nonsense"), Reason::IdentityMalformed),
         ];
         block_on(store.memory.append(Batch::new(0, writes))).expect("it works");
-        let refusals = block_on(operator.refusals(&Paging::first(10))).expect("it works").items;
+        let refusals = block_on(registrar.refusals(&Paging::first(10))).expect("it works").items;
         let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
         assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);
         assert_eq!(
@@ -226,18 +219,14 @@ mod tests {
 
     #[test]
     fn limits_and_spans_are_checked() {
-        let operator = operator_with_product();
-        let request = NewDeviceRequest {
-            product_key: "pk".into(),
-            device_key: Some("dk".into()),
-            ..NewDeviceRequest::default()
-        };
-        block_on(operator.create_device(request)).expect("it is valid");
-        let device = block_on(operator.resolve("dk", None)).expect("it exists");
+        let registrar = registrar_with_product();
+        let request = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
+        block_on(registrar.create_device("pk", request)).expect("it is valid");
+        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
         let said = [
-            block_on(operator.log(&device, &Paging::first(0))).map(|_| ()),
-            block_on(operator.refusals(&Paging::first(10_001))).map(|_| ()),
-            block_on(operator.points_history(
+            block_on(registrar.log(&device, &Paging::first(0))).map(|_| ()),
+            block_on(registrar.refusals(&Paging::first(10_001))).map(|_| ()),
+            block_on(registrar.points_history(
                 &device,
                 HistoryQuery {
                     from: Some(UnixMillis(2)),
@@ -257,6 +246,6 @@ mod tests {
                 "to lies before from",
             ]
         );
-        assert!(block_on(operator.presence(&device, 1)).is_ok());
+        assert!(block_on(registrar.presence(&device, 1)).is_ok());
     }
 }

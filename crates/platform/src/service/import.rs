@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{Operator, ServiceError};
+use narrowgate_api::{
+    device::DeviceCreated,
+    import::{ImportFault, ImportReport, ImportRow},
+};
+
+use super::{error::ServiceError, registrar::Registrar, view};
 use crate::{
     model::{
         credential::{CredentialLookup, Credentials},
@@ -11,28 +16,12 @@ use crate::{
     ports::{DeviceQuery, StoreError},
     rules::names::{self, NameError},
     secret::Secret,
-    service::view::{DeviceCreated, ImportFault, ImportReport, WeakSecrets},
 };
 
 /// Devices created in one transaction.
 pub const IMPORT_CHUNK: usize = 500;
 
-/// A row of a file of devices.
-#[derive(Debug)]
-pub struct ImportRow {
-    /// Its line in the file, from 1; for messages.
-    pub line: u64,
-    /// Key of the device.
-    pub device_key: String,
-    /// Its secret; generated where there is none.
-    pub device_secret: Option<Secret>,
-    /// Whether the secret was generated for this import, and the file itself has none.
-    pub is_generated: bool,
-    /// What people call it.
-    pub name: Option<String>,
-}
-
-impl Operator {
+impl Registrar {
     /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the
     /// row's secret, or whose row has none, is skipped, so an import that was cut off is simply run again; no
     /// secret of a device that exists is changed. A dry run changes nothing and reports the same.
@@ -41,7 +30,7 @@ impl Operator {
     ///
     /// # Errors
     /// `Missing` for an unknown product. A fault of a row is in the report.
-    pub async fn import_devices(
+    pub(super) async fn import_devices(
         &self,
         product_key: &str,
         rows: Vec<ImportRow>,
@@ -84,10 +73,7 @@ impl Operator {
         let new = |row: &ImportRow| NewDevice {
             product_key: product_key.to_owned(),
             device_key: row.device_key.clone(),
-            device_secret: row
-                .device_secret
-                .clone()
-                .unwrap_or_else(|| names::new_device_secret(&*self.entropy)),
+            device_secret: brought(row).unwrap_or_else(|| names::new_device_secret(&*self.entropy)),
             asset_id: names::new_asset_id(&*self.entropy),
             name: row.name.clone().unwrap_or_default(),
         };
@@ -99,7 +85,7 @@ impl Operator {
                 Ok(device) => {
                     created(row, report);
                     if row.is_generated || row.device_secret.is_none() {
-                        report.secrets.push(in_force(product_key, row, device.asset_id, secret));
+                        report.generated.push(in_force(product_key, row, device.asset_id, &secret));
                     }
                 }
                 Err(StoreError::Exists { what: "device", .. }) => {
@@ -147,13 +133,13 @@ impl Operator {
             CredentialLookup::Found(credentials) if row.is_generated => {
                 report.skipped += 1;
                 // Another one of an interrupted import, or one that the device had before.
-                if row.device_secret.as_ref() == Some(&credentials.device_secret) {
+                if brought(row).as_ref() == Some(&credentials.device_secret) {
                     let Credentials { asset_id, device_secret, .. } = *credentials;
-                    report.secrets.push(in_force(product_key, row, asset_id, device_secret));
+                    report.generated.push(in_force(product_key, row, asset_id, &device_secret));
                 }
             }
-            CredentialLookup::Found(credentials) => match &row.device_secret {
-                Some(secret) if *secret != credentials.device_secret => {
+            CredentialLookup::Found(credentials) => match brought(row) {
+                Some(secret) if secret != credentials.device_secret => {
                     report.failed.push(fault(
                         row,
                         Some("deviceSecret"),
@@ -171,6 +157,11 @@ impl Operator {
         }
         Ok(())
     }
+}
+
+/// The secret of a row.
+fn brought(row: &ImportRow) -> Option<Secret> {
+    row.device_secret.as_ref().map(|secret| Secret::new(secret.expose().to_owned()))
 }
 
 /// Checks what can be checked of a row without the store.
@@ -192,12 +183,13 @@ fn check(row: &ImportRow, lines: &mut HashMap<String, u64>) -> Result<(), Import
     }
 }
 
-fn fault(row: &ImportRow, column: Option<&'static str>, message: impl Into<String>) -> ImportFault {
-    ImportFault { line: row.line, column, message: message.into() }
+fn fault(row: &ImportRow, column: Option<&str>, message: impl Into<String>) -> ImportFault {
+    ImportFault { line: row.line, column: column.map(str::to_owned), message: message.into() }
 }
 
-fn in_force(product_key: &str, row: &ImportRow, asset_id: String, device_secret: Secret) -> DeviceCreated {
+fn in_force(product_key: &str, row: &ImportRow, asset_id: String, device_secret: &Secret) -> DeviceCreated {
     let (product_key, device_key) = (product_key.to_owned(), row.device_key.clone());
+    let device_secret = view::shown(device_secret);
     DeviceCreated { asset_id, product_key, device_key, device_secret, warnings: Vec::new() }
 }
 
@@ -207,7 +199,7 @@ fn created(row: &ImportRow, report: &mut ImportReport) {
     if row.is_generated {
         return;
     }
-    let Some(weak) = row.device_secret.as_ref().and_then(|secret| WeakSecrets::of(secret, row.line)) else {
+    let Some(weak) = brought(row).and_then(|secret| view::weak_secret(&secret, row.line)) else {
         return;
     };
     report.weak_secrets = Some(report.weak_secrets.map_or(weak, |before| before.with(weak)));
@@ -215,68 +207,69 @@ fn created(row: &ImportRow, report: &mut ImportReport) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
-        service::{DeviceList, NewDeviceRequest, NewProduct, fixtures::operator_with_product},
-        testing::block_on,
+    use narrowgate_api::{
+        device::NewDeviceRequest, product::NewProduct, query::DeviceList, secret::SecretText,
     };
 
+    use super::*;
+    use crate::{service::fixtures::registrar_with_product, testing::block_on};
+
     fn row(line: u64, device_key: &str, device_secret: Option<&str>) -> ImportRow {
-        let device_secret = device_secret.map(|secret| Secret::new(secret.to_owned()));
+        let device_secret = device_secret.map(|secret| SecretText::new(secret.to_owned()));
         ImportRow { line, device_key: device_key.to_owned(), device_secret, is_generated: false, name: None }
     }
 
-    fn import(operator: &Operator, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {
-        block_on(operator.import_devices("pk", rows, dry_run)).expect("the product exists")
+    fn import(registrar: &Registrar, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {
+        block_on(registrar.import_devices("pk", rows, dry_run)).expect("the product exists")
     }
 
-    fn count(operator: &Operator) -> usize {
-        block_on(operator.devices(&DeviceList { limit: 1000, ..DeviceList::default() }))
+    fn count(registrar: &Registrar) -> usize {
+        block_on(registrar.devices(&DeviceList { limit: Some(1000), ..DeviceList::default() }))
             .expect("it works")
-            .devices
+            .items
             .len()
     }
 
     #[test]
     fn devices_are_created_and_generated_secrets_are_given_back() {
-        let operator = operator_with_product();
-        let report = import(&operator, vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)], false);
+        let registrar = registrar_with_product();
+        let report = import(&registrar, vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)], false);
         assert_eq!((report.created, report.skipped, report.failed.len()), (2, 0, 0));
-        let [secret] = &report.secrets[..] else { panic!("one secret was generated") };
+        let [secret] = &report.generated[..] else { panic!("one secret was generated") };
         assert_eq!((secret.device_key.as_str(), secret.device_secret.expose().len()), ("b", 20));
         let weak = report.weak_secrets.expect("a secret of 11 characters is weak");
         assert_eq!((weak.count, weak.weakest_line), (1, 2));
         assert!(weak.weakest_bits < 128);
-        let device = block_on(operator.resolve("b", None)).expect("it exists");
-        let shown = block_on(operator.device_secret(&device)).expect("it exists");
-        assert_eq!(shown.device_secret, secret.device_secret);
+        let device = block_on(registrar.resolve("b", None)).expect("it exists");
+        let shown = block_on(registrar.device_secret(&device)).expect("it exists");
+        assert_eq!(shown.device_secret.expose(), secret.device_secret.expose());
     }
 
     #[test]
     fn an_import_can_be_run_again() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         let rows = || vec![row(2, "a", Some("secret-of-a")), row(3, "b", None)];
-        import(&operator, rows(), false);
-        let again = import(&operator, rows(), false);
-        assert_eq!((again.created, again.skipped, again.failed.len(), again.secrets.len()), (0, 2, 0, 0));
+        import(&registrar, rows(), false);
+        let again = import(&registrar, rows(), false);
+        assert_eq!((again.created, again.skipped, again.failed.len(), again.generated.len()), (0, 2, 0, 0));
         assert_eq!(again.same_secret, 1, "the other row has none");
         assert_eq!(again.weak_secrets, None, "a secret that is there already is not brought");
     }
 
     #[test]
     fn generated_secrets_that_come_back_are_counted_apart_from_weak_ones() {
-        let operator = operator_with_product();
-        let generated = import(&operator, vec![row(2, "a", None), row(3, "b", None)], false).secrets;
+        let registrar = registrar_with_product();
+        let generated = import(&registrar, vec![row(2, "a", None), row(3, "b", None)], false).generated;
         let rows = || {
             let given_back = generated.iter().zip(2..);
             given_back
                 .map(|(made, line)| row(line, &made.device_key, Some(made.device_secret.expose())))
                 .collect()
         };
-        let same = import(&operator, rows(), false);
+        let same = import(&registrar, rows(), false);
         assert_eq!((same.skipped, same.same_secret, same.weak_secrets), (2, 2, None));
 
-        let elsewhere = operator_with_product();
+        let elsewhere = registrar_with_product();
         let weak = import(&elsewhere, rows(), false).weak_secrets.expect("they have 119 bits");
         assert_eq!((weak.count, weak.as_generated), (2, 2));
         let weak = import(&elsewhere, vec![row(2, "c", Some("12345678"))], false).weak_secrets;
@@ -286,10 +279,10 @@ mod tests {
 
     #[test]
     fn attack_214_a_secret_generated_for_the_import_is_told_whether_it_is_in_force() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         let generated =
             |line, key: &str, secret: &str| ImportRow { is_generated: true, ..row(line, key, Some(secret)) };
-        import(&operator, vec![row(2, "known", Some("one"))], false);
+        import(&registrar, vec![row(2, "known", Some("one"))], false);
         let rows = || {
             vec![
                 generated(2, "a", "Z5YtZaQpK5IWocakV7zQ"),
@@ -297,15 +290,15 @@ mod tests {
                 generated(4, "c,d", "Z5YtZaQpK5IWocakV7zS"),
             ]
         };
-        let first = import(&operator, rows(), false);
+        let first = import(&registrar, rows(), false);
         assert_eq!((first.created, first.skipped, first.failed.len()), (1, 1, 1));
         assert_eq!(first.weak_secrets, None, "nobody brought it");
-        let again = import(&operator, rows(), false);
+        let again = import(&registrar, rows(), false);
         assert_eq!((again.created, again.skipped, again.failed.len()), (0, 2, 1));
         assert_eq!(again.same_secret, 0, "the rows have none");
         for report in [first, again] {
-            let [secret] = &report.secrets[..] else { panic!("one is in force: {report:?}") };
-            let device = block_on(operator.resolve("a", None)).expect("it exists");
+            let [secret] = &report.generated[..] else { panic!("one is in force: {report:?}") };
+            let device = block_on(registrar.resolve("a", None)).expect("it exists");
             assert_eq!((&*secret.device_key, &secret.asset_id), ("a", &device.asset_id));
             assert_eq!(secret.device_secret.expose(), "Z5YtZaQpK5IWocakV7zQ");
         }
@@ -314,17 +307,13 @@ mod tests {
     #[test]
     fn rows_that_cannot_be_imported_are_named_and_do_not_hinder_the_others() {
         for dry_run in [true, false] {
-            let operator = operator_with_product();
+            let registrar = registrar_with_product();
             let other =
                 NewProduct { name: "n".into(), product_key: Some("other".into()), ..NewProduct::default() };
-            block_on(operator.create_product(other)).expect("it is valid");
-            let taken = NewDeviceRequest {
-                product_key: "other".into(),
-                device_key: Some("taken".into()),
-                ..NewDeviceRequest::default()
-            };
-            block_on(operator.create_device(taken)).expect("it is valid");
-            import(&operator, vec![row(1, "known", Some("one"))], false);
+            block_on(registrar.create_product(other)).expect("it is valid");
+            let taken = NewDeviceRequest { device_key: Some("taken".into()), ..NewDeviceRequest::default() };
+            block_on(registrar.create_device("other", taken)).expect("it is valid");
+            import(&registrar, vec![row(1, "known", Some("one"))], false);
             let rows = vec![
                 row(2, "good", None),
                 row(3, "a,b", None),
@@ -336,12 +325,14 @@ mod tests {
                 row(9, "good", None),
                 row(10, "known", Some("one")),
             ];
-            let report = import(&operator, rows, dry_run);
+            let report = import(&registrar, rows, dry_run);
             assert_eq!((report.created, report.skipped), (1, 0), "dry run: {dry_run}");
             let failed: Vec<_> = report
                 .failed
                 .iter()
-                .map(|fault| (fault.line, fault.column.unwrap_or_default(), fault.message.as_str()))
+                .map(|fault| {
+                    (fault.line, fault.column.as_deref().unwrap_or_default(), fault.message.as_str())
+                })
                 .collect();
             assert_eq!(
                 failed,
@@ -360,32 +351,32 @@ mod tests {
                     (10, "deviceKey", "is the same as in line 6"),
                 ]
             );
-            assert_eq!(count(&operator), if dry_run { 2 } else { 3 });
+            assert_eq!(count(&registrar), if dry_run { 2 } else { 3 });
         }
     }
 
     #[test]
     fn a_long_file_is_imported_in_pieces() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         let rows =
             (0..2 * IMPORT_CHUNK as u64 - 30).map(|line| row(line, &format!("d{line}"), None)).collect();
-        let report = import(&operator, rows, false);
-        assert_eq!((report.created, report.secrets.len(), count(&operator)), (970, 970, 970));
+        let report = import(&registrar, rows, false);
+        assert_eq!((report.created, report.generated.len(), count(&registrar)), (970, 970, 970));
     }
 
     #[test]
     fn an_unknown_product_fails_the_whole_import() {
-        let operator = operator_with_product();
-        let error = block_on(operator.import_devices("other", vec![row(1, "a", None)], true))
+        let registrar = registrar_with_product();
+        let error = block_on(registrar.import_devices("other", vec![row(1, "a", None)], true))
             .expect_err("it is unknown");
         assert_eq!(error.to_string(), "there is no product other");
     }
 
     #[test]
     fn a_report_has_the_shape_that_the_command_line_promises() {
-        let operator = operator_with_product();
+        let registrar = registrar_with_product();
         let report = import(
-            &operator,
+            &registrar,
             vec![row(2, "a", Some("0f8c3e71a5d2964b0f8c3e71a5d2964b")), row(3, "", None)],
             false,
         );

@@ -4,25 +4,26 @@
 //! its devices go, and no step leaves a device without a product. What a step did is told before the next one
 //! can fail. A deletion that was cut off is simply asked for again.
 
-use super::{Operator, ServiceError, products::ProductPatch};
+use narrowgate_api::product::{ProductDeleted, ProductPatch};
+
+use super::{error::ServiceError, registrar::Registrar};
 use crate::{
     ids::DeviceId,
     ports::{RegistryChanges as _, StoreError},
-    service::rows::ProductDeleted,
 };
 
 /// Devices that one step deletes at most; fewer where the store has much to take away with them.
 pub const DELETE_CHUNK: usize = 500;
 
-impl Operator {
+impl Registrar {
     /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and the
-    /// product itself once it has none. Ask again until it is done. The caller ends the sessions of the
-    /// devices, and of the product.
+    /// product itself once it has none. Ask again until it is done. The second part of the answer
+    /// are those devices.
     /// A damaged product is named as it is read, or by `id:` and its row id.
     ///
     /// # Errors
     /// `Missing` where there is none; `NotEmpty` where it has devices and `force` is not set.
-    pub async fn delete_product(
+    pub(super) async fn delete_product(
         &self,
         product_key: &str,
         force: bool,
@@ -68,57 +69,58 @@ impl Operator {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_api::{device::NewDeviceRequest, query::DeviceList};
+
     use super::*;
     use crate::{
-        service::{
-            DeviceList, NewDeviceRequest,
-            fixtures::{operator_with_product, operator_with_product_and_store},
-        },
+        service::fixtures::{registrar_with_product, registrar_with_product_and_store},
         testing::block_on,
     };
 
-    fn add(operator: &Operator, count: usize) {
+    fn add(registrar: &Registrar, count: usize) {
         for _ in 0..count {
-            let request = NewDeviceRequest { product_key: "pk".into(), ..NewDeviceRequest::default() };
-            block_on(operator.create_device(request)).expect("it is valid");
+            block_on(registrar.create_device("pk", NewDeviceRequest::default())).expect("it is valid");
         }
     }
 
     #[test]
     fn a_product_with_devices_goes_only_by_force_and_in_steps() {
-        let operator = operator_with_product();
-        add(&operator, DELETE_CHUNK + 1);
-        let refused = block_on(operator.delete_product("pk", false)).expect_err("it has devices");
+        let registrar = registrar_with_product();
+        add(&registrar, DELETE_CHUNK + 1);
+        let refused = block_on(registrar.delete_product("pk", false)).expect_err("it has devices");
         assert_eq!(refused.to_string(), "product pk has devices");
-        assert!(block_on(operator.product("pk")).expect("it exists").enabled, "nothing was changed");
+        assert!(block_on(registrar.product("pk")).expect("it exists").enabled, "nothing was changed");
 
         let step = || {
-            let (step, devices) = block_on(operator.delete_product("pk", true)).expect("it works");
+            let (step, devices) = block_on(registrar.delete_product("pk", true)).expect("it works");
             assert_eq!(step.disabled, !step.done);
             (step.devices, devices.len(), step.done)
         };
         assert_eq!(step(), (0, 0, false));
-        assert!(!block_on(operator.product("pk")).expect("it exists").enabled, "nobody comes back meanwhile");
+        assert!(
+            !block_on(registrar.product("pk")).expect("it exists").enabled,
+            "nobody comes back meanwhile"
+        );
         assert_eq!(step(), (500, DELETE_CHUNK, false));
         assert_eq!(step(), (1, 1, true));
-        let error = block_on(operator.delete_product("pk", true)).expect_err("it is gone");
+        let error = block_on(registrar.delete_product("pk", true)).expect_err("it is gone");
         assert_eq!(error.to_string(), "there is no product pk");
-        let list = DeviceList { limit: 1, ..DeviceList::default() };
-        assert!(block_on(operator.devices(&list)).expect("it works").devices.is_empty());
+        let list = DeviceList { limit: Some(1), ..DeviceList::default() };
+        assert!(block_on(registrar.devices(&list)).expect("it works").items.is_empty());
     }
 
     #[test]
     fn a_product_without_devices_goes_at_once() {
-        let operator = operator_with_product();
-        let (step, devices) = block_on(operator.delete_product("pk", false)).expect("it works");
+        let registrar = registrar_with_product();
+        let (step, devices) = block_on(registrar.delete_product("pk", false)).expect("it works");
         assert_eq!((step.devices, devices.len(), step.done), (0, 0, true));
     }
 
     #[test]
     fn a_step_that_fails_takes_nothing_back_of_what_is_told() {
-        let (operator, store) = operator_with_product_and_store();
-        add(&operator, 2);
-        let step = || block_on(operator.delete_product("pk", true));
+        let (registrar, store) = registrar_with_product_and_store();
+        add(&registrar, 2);
+        let step = || block_on(registrar.delete_product("pk", true));
         // Switching off is a step of its own, which a failure of the devices cannot hide.
         store.fail_after(1);
         let (off, devices) = step().expect("it is switched off");

@@ -15,6 +15,11 @@ use std::{
 };
 
 use narrowgate::bridge::{Gateway, feed::Feed};
+use narrowgate_api::{
+    device::{NamedDevice, NewDeviceRequest},
+    product::{NewDynamicActivation, NewProduct},
+    secret::SecretText,
+};
 use narrowgate_dtls::{CipherSuite, DecoySecret, Random, RecordSeen, ServerConfig, records_seen};
 use narrowgate_engine::{
     event::ShardEvent,
@@ -24,9 +29,8 @@ use narrowgate_engine_io::{driver::EventSink, handle::ShardHandle, undriven::Sha
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::device::DeviceState,
-    ports::{Clock, Entropy, Journal as _, Registry as _, Write},
-    secret::Secret,
-    service::{NewDeviceRequest, NewProduct, Operator},
+    ports::{Clock, Entropy, Journal as _, NobodyConnected, Registry as _, Write},
+    service::Operator,
     testing::{SeededEntropy, block_on},
 };
 use narrowgate_sim::{
@@ -201,23 +205,25 @@ impl World {
             let new = NewProduct {
                 name: key.to_owned(),
                 product_key: Some(key.to_owned()),
-                product_secret: Some(Secret::new(PRODUCT_SECRET.to_owned())),
-                dynamic_activation: true,
-                quota_per_hour: Some(100_000),
+                product_secret: Some(SecretText::new(PRODUCT_SECRET.to_owned())),
+                dynamic_activation: NewDynamicActivation {
+                    enabled: true,
+                    quota_per_hour: Some(100_000),
+                    ..NewDynamicActivation::default()
+                },
                 ..NewProduct::default()
             };
-            self.administer(|registry| block_on_ready(registry.create_product(new))).expect("a new product");
+            self.administer(|operator| block_on_ready(operator.create_product(new))).expect("a new product");
         }
         for number in 0..self.plan.devices {
             let product = self.random.below(2) as usize;
             let secret = format!("secret-{number}-{:016x}", self.random.next_u64());
             let request = NewDeviceRequest {
-                product_key: PRODUCTS[product].to_owned(),
                 device_key: Some(device_key(number)),
-                device_secret: Some(Secret::new(secret.clone())),
+                device_secret: Some(SecretText::new(secret.clone())),
                 name: None,
             };
-            self.administer(|registry| block_on_ready(registry.create_device(request)))
+            self.administer(|operator| block_on_ready(operator.create_device(PRODUCTS[product], request)))
                 .expect("a new device");
             let id = self.device(number, |device| device);
             let lifetime_s = [30, 60, 120, 300, 600][self.random.below(5) as usize];
@@ -255,18 +261,22 @@ impl World {
         SocketAddr::from(([198, 51, 100, host], 1_024 + (self.next_port % 60_000) as u16))
     }
 
-    /// Does something with the registry, in the runtime of the server.
+    /// Does something that operators do, in the runtime of the server.
     fn administer<T>(&self, act: impl FnOnce(Operator) -> T) -> T {
         let server = self.server.as_ref().expect("operators work while the server runs");
         // Operators wait for the store; here they find it free.
         let store = self.store.durable();
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (self.clock.clone(), self.entropy.clone());
         let _inside = server.runtime.enter();
-        server.runtime.block_on(async { act(Operator::new(store, clock, entropy)) })
+        // Sessions are ended by the world itself, in words of its own.
+        let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
+        server.runtime.block_on(async { act(operator) })
     }
 
     fn device<T>(&self, number: u32, read: impl FnOnce(DeviceId) -> T) -> T {
-        let found = self.administer(|registry| block_on_ready(registry.resolve(&device_key(number), None)));
+        let found = self.administer(|operator| {
+            block_on_ready(operator.resolve(&NamedDevice::by_name(device_key(number))))
+        });
         read(found.expect("it is registered").id)
     }
 

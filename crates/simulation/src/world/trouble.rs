@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_platform::{ids::DeviceId, service::ProductPatch};
+use narrowgate_api::{device::NamedDevice, product::ProductPatch};
+use narrowgate_platform::ids::DeviceId;
 use narrowgate_sim::net::Packet;
 
 use super::{PRODUCTS, SERVER, World, block_on_ready};
@@ -132,10 +133,14 @@ impl World {
         if self.disabled.contains(&number) != enabled {
             return;
         }
-        let device = self.administer(|registry| {
-            let device =
-                block_on_ready(registry.resolve(&device_key(number), None)).expect("it is registered");
-            block_on_ready(registry.set_enabled(&device, enabled)).expect("it can be switched");
+        let device = self.administer(|operator| {
+            let name = NamedDevice::by_name(device_key(number));
+            let device = block_on_ready(operator.resolve(&name)).expect("it is registered");
+            let switched = match enabled {
+                true => block_on_ready(operator.enable_device(&name)),
+                false => block_on_ready(operator.disable_device(&name)),
+            };
+            switched.expect("it can be switched");
             device.id
         });
         if enabled {
@@ -162,11 +167,11 @@ impl World {
         if self.disabled.contains(&number) {
             return;
         }
-        let (device, secret) = self.administer(|registry| {
-            let device =
-                block_on_ready(registry.resolve(&device_key(number), None)).expect("it is registered");
-            block_on_ready(registry.reset(&device)).expect("it can be reset");
-            let secret = block_on_ready(registry.device_secret(&device)).expect("it has a secret");
+        let (device, secret) = self.administer(|operator| {
+            let name = NamedDevice::by_name(device_key(number));
+            let device = block_on_ready(operator.resolve(&name)).expect("it is registered");
+            block_on_ready(operator.reset_device(&name)).expect("it can be reset");
+            let secret = block_on_ready(operator.show_device_secret(&name)).expect("it has a secret");
             (device.id, secret.device_secret.expose().to_owned())
         });
         self.close(device, "closed: its secret was replaced");
@@ -186,7 +191,7 @@ impl World {
             self.hopeless.clear();
         }
         let patch = ProductPatch { enabled: Some(enabled), ..ProductPatch::default() };
-        self.administer(|registry| block_on_ready(registry.update_product(key, patch)))
+        self.administer(|operator| block_on_ready(operator.update_product(key, patch)))
             .expect("it can be switched");
         if let Some(server) = &self.server {
             server.gateway.product_changed(key);

@@ -1,15 +1,17 @@
 //! A line of CSV as a row, by the columns of the header.
 
+use narrowgate_api::import::ImportFault;
+
 use super::{
     columns::{self, Columns, other_separator},
     csv::{self, Broken, Field},
     lines::Line,
-    rows::{Fault, RawRow, fault},
+    rows::{RawRow, fault},
 };
 
 /// Why a line gives no row.
 pub(super) enum Refused {
-    Fault(Fault),
+    Fault(ImportFault),
     /// It ends inside quotes.
     Unclosed(Option<&'static str>),
 }

@@ -1,10 +1,10 @@
 //! The way to the registry during an import.
 
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
 
 use crate::{
+    client::{Access, Call},
     config::Config,
-    control::{Access, Request},
     failure::Failure,
 };
 
@@ -22,15 +22,15 @@ impl<'a> Gateway<'a> {
         Self { config, access: None, stays_open }
     }
 
-    pub(super) fn request(&mut self, request: Request) -> Result<Box<RawValue>, Failure> {
+    pub(super) fn call<T: DeserializeOwned>(&mut self, call: Call<T>) -> Result<T, Failure> {
         let mut access = match self.access.take() {
             Some(access) => access,
             None => Access::open(self.config)?,
         };
         if !self.stays_open {
-            return access.request_once(request);
+            return access.call_once(call);
         }
-        let answer = access.request(request);
+        let answer = access.call(call);
         self.access = Some(access);
         answer
     }

@@ -7,10 +7,12 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use narrowgate_api::import::ImportFault;
+
 use super::{
     columns,
     lines::Line,
-    rows::{Fault, RawRow, fault},
+    rows::{RawRow, fault},
 };
 
 const NUMBER: &str = "a number";
@@ -35,7 +37,7 @@ struct Object {
 }
 
 /// Reads a line.
-pub(super) fn read_json(line: &Line) -> Result<RawRow, Fault> {
+pub(super) fn read_json(line: &Line) -> Result<RawRow, ImportFault> {
     if !line.bytes.trim_ascii_start().starts_with(b"{") {
         return Err(fault(line.number, None, "it is not a JSON object, as the first line is"));
     }

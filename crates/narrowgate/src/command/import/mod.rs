@@ -22,19 +22,19 @@ use std::{
     path::Path,
 };
 
-use narrowgate_platform::{ids::UnixMillis, ports::Clock as _};
-use serde::Deserialize;
+use narrowgate_api::{import::ImportRow, names::UnixMillis, product::DynamicActivation};
+use narrowgate_platform::ports::Clock as _;
 
 use self::{
     gateway::Gateway,
-    report::{Piece, Summary, report},
+    report::{Summary, report},
     rows::{Entry, Rows},
     secrets::SecretsFile,
 };
 use crate::{
     cli::{ImportArgs, Output},
+    client::{Call, IMPORT_ROWS_MAX},
     config::Config,
-    control::{IMPORT_ROWS_MAX, ImportRow, Request},
     failure::{Exit, Failure},
     output,
     system::SystemClock,
@@ -67,21 +67,13 @@ enum Generated {
     Refused,
 }
 
-/// What an import needs to know of its product.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Product {
-    dynamic_activation_enabled: bool,
-    dynamic_activation_ends_at: Option<UnixMillis>,
-}
-
 pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let named = |failure: Failure| failure.file(arguments.file.display());
     let mut source = open(&arguments.file)?;
     let expected = count(&mut source, &arguments.product).map_err(named)?;
     let mut gateway = Gateway::new(config, expected.is_some());
-    let product = product(&arguments.product, &mut gateway)?;
-    let mut generated = prepare(arguments, expected, &product)?;
+    let activation = activation(&arguments.product, &mut gateway)?;
+    let mut generated = prepare(arguments, expected, &activation)?;
 
     let input: &mut dyn Read = match &mut source {
         Source::File(file) => file,
@@ -156,28 +148,25 @@ fn count(source: &mut Source, product_key: &str) -> Result<Option<Expected>, Fai
     Ok(Some(expected))
 }
 
-fn product(product_key: &str, gateway: &mut Gateway<'_>) -> Result<Product, Failure> {
-    let request = Request::Product { product_key: product_key.to_owned() };
-    let answer = gateway.request(request).map_err(|failure| Failure {
+/// Dynamic activation of the product.
+fn activation(product_key: &str, gateway: &mut Gateway<'_>) -> Result<DynamicActivation, Failure> {
+    let product = gateway.call(Call::show_product(product_key)).map_err(|failure| Failure {
         headline: failure.headline.replace("cannot show the product", "cannot import the devices"),
         ..failure
     })?;
-    serde_json::from_str(answer.get())
-        .map_err(|error| Failure::failed("cannot read the answer").reason(error))
+    Ok(product.dynamic_activation)
 }
 
-impl Product {
-    /// Whether its devices may fetch their own secrets.
-    fn activates_dynamically(&self, now: UnixMillis) -> bool {
-        self.dynamic_activation_enabled && self.dynamic_activation_ends_at.is_none_or(|ends_at| now < ends_at)
-    }
+/// Whether devices may fetch their own secrets.
+fn is_on(activation: &DynamicActivation, now: UnixMillis) -> bool {
+    activation.enabled && activation.ends_at.is_none_or(|ends_at| now < ends_at)
 }
 
 /// Secrets that will be generated must have a place to go before anything is done.
 fn prepare(
     arguments: &ImportArgs,
     expected: Option<Expected>,
-    product: &Product,
+    activation: &DynamicActivation,
 ) -> Result<Generated, Failure> {
     match &arguments.secrets_out {
         _ if arguments.dry_run => Ok(Generated::Unused),
@@ -191,7 +180,7 @@ fn prepare(
             }
             Ok(Generated::Into(Box::new(secrets)))
         }
-        None if product.activates_dynamically(SystemClock.now()) => Ok(Generated::Unused),
+        None if is_on(activation, SystemClock.now()) => Ok(Generated::Unused),
         None => match expected.map_or(0, |expected| expected.without_secret) {
             0 => Ok(Generated::Refused),
             1 => Err(no_place("1 device comes without a secret")),
@@ -234,19 +223,16 @@ fn import<R: Read>(
             }
             Generated::Unused => {}
         }
-        let product_key = arguments.product.clone();
-        let request = Request::ImportDevices { product_key, rows: piece, dry_run: arguments.dry_run };
-        let answer = gateway.request(request).map_err(told)?;
-        let piece: Piece = serde_json::from_str(answer.get())
-            .map_err(|error| told(Failure::failed("cannot read the answer").reason(error)))?;
+        let call = Call::import_devices(&arguments.product, piece, arguments.dry_run);
+        let report = gateway.call(call).map_err(told)?;
         let settled = match generated {
-            Generated::Into(secrets) => secrets.settle(&piece.secrets),
+            Generated::Into(secrets) => secrets.settle(&report.generated),
             Generated::Unused | Generated::Refused => {
-                summary.unused_secrets += piece.secrets.len() as u64;
+                summary.unused_secrets += report.generated.len() as u64;
                 Ok(())
             }
         };
-        summary.add(piece);
+        summary.add(report);
         (done, last_line) = (done + count as u64, piece_end);
         settled.map_err(|failure| so_far(failure, done, last_line))?;
         progress(done, expected);
@@ -302,12 +288,10 @@ mod tests {
 
     #[test]
     fn devices_fetch_their_secrets_until_dynamic_activation_ends() {
-        let fetch = |json: &str, now: i64| {
-            serde_json::from_str::<Product>(json).unwrap().activates_dynamically(UnixMillis(now))
-        };
-        let until_7 = r#"{"dynamicActivationEnabled":true,"dynamicActivationEndsAt":7,"name":"n"}"#;
+        let fetch = |json: &str, now: i64| is_on(&serde_json::from_str(json).unwrap(), UnixMillis(now));
+        let until_7 = r#"{"enabled":true,"endsAt":7,"quotaPerHour":1}"#;
         assert!(fetch(until_7, 6) && !fetch(until_7, 7));
-        assert!(fetch(r#"{"dynamicActivationEnabled":true,"dynamicActivationEndsAt":null}"#, 7));
-        assert!(!fetch(r#"{"dynamicActivationEnabled":false,"dynamicActivationEndsAt":null}"#, 7));
+        assert!(fetch(r#"{"enabled":true,"endsAt":null,"quotaPerHour":1}"#, 7));
+        assert!(!fetch(r#"{"enabled":false,"endsAt":null,"quotaPerHour":1}"#, 7));
     }
 }

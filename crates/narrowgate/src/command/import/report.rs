@@ -1,12 +1,9 @@
 //! What became of a file.
 
-use narrowgate_platform::service::view::WeakSecrets;
-use serde::{Deserialize, Serialize};
+use narrowgate_api::import::{ImportFault, ImportReport, WeakSecrets};
+use serde::Serialize;
 
-use super::{
-    rows::{Fault, Similar},
-    secrets::NewSecret,
-};
+use super::rows::Similar;
 use crate::{
     cli::Output,
     failure::Failure,
@@ -22,7 +19,7 @@ const FAULTS_SHOWN_MAX: usize = 20;
 pub(super) struct Summary {
     pub(super) created: u64,
     pub(super) skipped: u64,
-    pub(super) failed: Vec<Fault>,
+    pub(super) failed: Vec<ImportFault>,
     /// Skipped rows whose secret is the device's.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) same_secret: u64,
@@ -45,27 +42,13 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What became of one piece, as the registry tells it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Piece {
-    created: u64,
-    skipped: u64,
-    failed: Vec<Fault>,
-    #[serde(default)]
-    same_secret: u64,
-    #[serde(default)]
-    pub(super) secrets: Vec<NewSecret>,
-    weak_secrets: Option<WeakSecrets>,
-}
-
 impl Summary {
     /// Whether there is nothing to tell.
     pub(super) fn is_empty(&self) -> bool {
         self.created == 0 && self.skipped == 0 && self.failed.is_empty()
     }
 
-    pub(super) fn add(&mut self, piece: Piece) {
+    pub(super) fn add(&mut self, piece: ImportReport) {
         self.created += piece.created;
         self.skipped += piece.skipped;
         self.failed.extend(piece.failed);
@@ -160,7 +143,7 @@ fn lines(summary: &Summary, dry_run: bool) -> Vec<String> {
             "  skipped: {rest}, because the device exists; the row has no secret, the device keeps its own"
         ));
     }
-    for Fault { line, column, message } in failed.iter().take(FAULTS_SHOWN_MAX) {
+    for ImportFault { line, column, message } in failed.iter().take(FAULTS_SHOWN_MAX) {
         let column = column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
         lines.push(format!("  line {line}{column}: {}", printable(message)));
     }
@@ -180,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_was_left_alone_is_said_with_its_reason() {
-        let fault = Fault { line: 7, column: Some("deviceKey".into()), message: "it is empty".into() };
+        let fault = ImportFault { line: 7, column: Some("deviceKey".into()), message: "it is empty".into() };
         let summary =
             Summary { created: 1, skipped: 3, same_secret: 2, failed: vec![fault], ..Summary::default() };
         assert_eq!(

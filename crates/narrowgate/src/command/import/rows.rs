@@ -16,8 +16,11 @@ use std::{
     io::Read,
 };
 
+use narrowgate_api::{
+    import::{ImportFault, ImportRow},
+    secret::SecretText,
+};
 use narrowgate_platform::rules::names::DISPLAY_NAME_CHARACTERS_MAX;
-use serde::{Deserialize, Serialize};
 
 use super::{
     columns::{self, Columns},
@@ -27,10 +30,7 @@ use super::{
     json_row::read_json,
     lines::{LINE_BYTES_MAX, Line, Lines},
 };
-use crate::{
-    control::{ImportRow, SecretText},
-    failure::Failure,
-};
+use crate::failure::Failure;
 
 /// Rows of one file; a longer one is to be split.
 pub(super) const ROWS_MAX: usize = 1_000_000;
@@ -44,21 +44,11 @@ const SIMILAR_SHOWN_MAX: usize = 3;
 /// The closing quote of a field is looked for in so many lines.
 const QUOTED_LINES_MAX: usize = 16;
 
-/// A row that cannot be imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fault {
-    /// From 1; the header is a line.
-    pub(super) line: u64,
-    /// Name of the field, where it is one.
-    pub(super) column: Option<String>,
-    pub(super) message: String,
-}
-
 /// What a line is.
 #[derive(Debug)]
 pub(super) enum Entry {
     Row(ImportRow),
-    Fault(Fault),
+    Fault(ImportFault),
 }
 
 /// Reads the rows of a file.
@@ -72,7 +62,7 @@ pub(super) struct Rows<R> {
     count: usize,
     similar: Similar,
     /// Faults of lines that belong to a row already reported.
-    queued: VecDeque<Fault>,
+    queued: VecDeque<ImportFault>,
 }
 
 /// A row as both formats give it.
@@ -145,7 +135,7 @@ impl<R: Read> Rows<R> {
     }
 
     /// Reads a line; `None` where it is empty.
-    fn read(&mut self, line: &Line) -> Result<Result<Option<RawRow>, Fault>, Failure> {
+    fn read(&mut self, line: &Line) -> Result<Result<Option<RawRow>, ImportFault>, Failure> {
         if line.is_cut {
             let message = format!("it is longer than {LINE_BYTES_MAX} bytes");
             return Ok(Err(fault(line.number, None, message)));
@@ -165,7 +155,7 @@ impl<R: Read> Rows<R> {
 
     /// A line that ends inside quotes. If they close within the next few lines as they should, none of these
     /// lines is a row of its own; if they do not, the quote was forgotten, and the next line is a row again.
-    fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<Fault, Failure> {
+    fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<ImportFault, Failure> {
         let number = opening.number;
         let mut joined = String::from_utf8_lossy(&opening.bytes).into_owned();
         let mut ahead = Vec::new();
@@ -198,7 +188,7 @@ impl<R: Read> Rows<R> {
     }
 
     /// Checks what needs no registry.
-    fn check(&mut self, line: u64, row: RawRow) -> Result<ImportRow, Fault> {
+    fn check(&mut self, line: u64, row: RawRow) -> Result<ImportRow, ImportFault> {
         let RawRow { device_key, device_secret, name, product_key } = row;
         let of = |column, message: &str| Err(fault(line, Some(column), message));
         for (column, text) in
@@ -299,8 +289,8 @@ pub(super) struct Similar {
     pub(super) lines: Vec<(u64, u64)>,
 }
 
-pub(super) fn fault(line: u64, column: Option<&str>, message: impl Into<String>) -> Fault {
-    Fault { line, column: column.map(str::to_owned), message: message.into() }
+pub(super) fn fault(line: u64, column: Option<&str>, message: impl Into<String>) -> ImportFault {
+    ImportFault { line, column: column.map(str::to_owned), message: message.into() }
 }
 
 pub(super) fn malformed(reason: String) -> Failure {

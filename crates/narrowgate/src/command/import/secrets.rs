@@ -27,17 +27,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use narrowgate_api::{device::DeviceCreated, import::ImportRow, secret::SecretText};
 use narrowgate_platform::rules::names;
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use self::earlier::{Earlier, Kept};
 use super::csv;
-use crate::{
-    control::{ImportRow, SecretText},
-    failure::Failure,
-    system::SystemEntropy,
-};
+use crate::{failure::Failure, system::SystemEntropy};
 
 const HEADER: &str = "assetId,productKey,deviceKey,deviceSecret\n";
 
@@ -46,14 +42,6 @@ const NO_ASSET_ID: &str = "        ";
 
 /// Ends the file of an import that is not finished.
 const UNFINISHED: &str = "\n";
-
-/// A device whose secret was generated and is in force.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct NewSecret {
-    pub(super) asset_id: String,
-    pub(super) device_key: String,
-}
 
 /// Where generated secrets go.
 pub(super) struct SecretsFile {
@@ -215,7 +203,7 @@ impl SecretsFile {
     }
 
     /// Fills in the asset ids of the devices whose secrets are in force; all others of the piece are not.
-    pub(super) fn settle(&mut self, in_force: &[NewSecret]) -> Result<(), Failure> {
+    pub(super) fn settle(&mut self, in_force: &[DeviceCreated]) -> Result<(), Failure> {
         let settled = self.write_asset_ids(in_force);
         settled.map_err(|error| {
             self.cannot(
@@ -225,11 +213,11 @@ impl SecretsFile {
         })
     }
 
-    fn write_asset_ids(&mut self, in_force: &[NewSecret]) -> io::Result<()> {
+    fn write_asset_ids(&mut self, in_force: &[DeviceCreated]) -> io::Result<()> {
         if self.under_way.is_empty() {
             return Ok(());
         }
-        for NewSecret { asset_id, device_key } in in_force {
+        for DeviceCreated { asset_id, device_key, .. } in in_force {
             let Some(line) = self.under_way.get(device_key) else { continue };
             if asset_id.len() != NO_ASSET_ID.len() {
                 return Err(io::Error::other(format!("{asset_id:?} is not an asset id")));

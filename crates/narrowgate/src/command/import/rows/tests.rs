@@ -16,7 +16,7 @@ fn read(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
                 let secret = row.device_secret.as_ref().map(|secret| secret.expose().to_owned());
                 good.push(format!("{} {} {secret:?} {:?}", row.line, row.device_key, row.name));
             }
-            Entry::Fault(Fault { line, column, message }) => {
+            Entry::Fault(ImportFault { line, column, message }) => {
                 bad.push(format!("{line} {}: {message}", column.unwrap_or_default()));
             }
         }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{HEADER, NO_ASSET_ID};
-use crate::{command::import::csv, control::SecretText};
+use narrowgate_api::secret::SecretText;
+
+use crate::command::import::csv;
 
 /// Bytes of the longest line: two keys of 128 characters, all of them quotes, and the rest.
 const LINE_BYTES_MAX: usize = 1024;

@@ -12,10 +12,15 @@ fn rows<const N: usize>(keys: [&str; N]) -> Vec<ImportRow> {
     keys.map(row).into()
 }
 
-fn in_force<const N: usize>(devices: [(&str, &str); N]) -> Vec<NewSecret> {
-    let secret =
-        |(asset_id, key): (&str, &str)| NewSecret { asset_id: asset_id.into(), device_key: key.into() };
-    devices.map(secret).into()
+fn in_force<const N: usize>(devices: [(&str, &str); N]) -> Vec<DeviceCreated> {
+    let created = |(asset_id, device_key): (&str, &str)| DeviceCreated {
+        asset_id: asset_id.into(),
+        product_key: PRODUCT.into(),
+        device_key: device_key.into(),
+        device_secret: SecretText::new("Z5YtZaQpK5IWocakV7zQ".into()),
+        warnings: Vec::new(),
+    };
+    devices.map(created).into()
 }
 
 fn secret(row: &ImportRow) -> &str {

@@ -6,21 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{Router, body::to_bytes};
+use narrowgate_http::Api;
 use narrowgate_platform::{
-    ports::{Journal, Stores},
+    ports::{Journal, NobodyConnected, Stores},
     service::Operator,
 };
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
+use tower::ServiceExt as _;
 
-use super::{
-    Client, Request,
-    execute::execute,
-    status::{self, Host},
-};
+use super::{Call, Client, problem};
 use crate::{
     config::{Config, StoreKind},
     directory,
     failure::Failure,
+    host::Host,
     store::{self, OpenedStore, StoreFailure},
     system::{SystemClock, SystemEntropy},
 };
@@ -31,7 +31,7 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOCK_WAIT_STEP: Duration = Duration::from_millis(50);
 
-/// A way to the registry.
+/// A way to the service.
 pub(crate) enum Access {
     /// Through the running server.
     Server(Client),
@@ -41,9 +41,8 @@ pub(crate) enum Access {
 
 /// The store, opened by this process.
 pub(crate) struct OwnStore {
-    registry: Operator,
+    router: Router,
     journal: Arc<dyn Journal>,
-    host: Host,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -97,16 +96,10 @@ impl Access {
     ///
     /// # Errors
     /// The same from a server as from the store.
-    pub(crate) fn request(&mut self, request: Request) -> Result<Box<RawValue>, Failure> {
+    pub(crate) fn call<T: DeserializeOwned>(&mut self, call: Call<T>) -> Result<T, Failure> {
         match self {
-            Self::Server(client) => client.request(&request),
-            Self::Store(own) => {
-                let outcome = match request {
-                    Request::Status => own.runtime.block_on(status::collect(&own.registry, &own.host)),
-                    request => own.runtime.block_on(execute(&own.registry, request)),
-                };
-                outcome.map(|outcome| outcome.answer)
-            }
+            Self::Server(client) => client.call(call),
+            Self::Store(own) => own.call(call),
         }
     }
 
@@ -125,8 +118,8 @@ impl Access {
     ///
     /// # Errors
     /// The request's, else the closing's.
-    pub(crate) fn request_once(mut self, request: Request) -> Result<Box<RawValue>, Failure> {
-        let answer = self.request(request);
+    pub(crate) fn call_once<T: DeserializeOwned>(mut self, call: Call<T>) -> Result<T, Failure> {
+        let answer = self.call(call);
         let closed = self.close();
         answer.and_then(|answer| closed.map(|()| answer))
     }
@@ -149,9 +142,22 @@ impl OwnStore {
     fn new(stores: Stores, config: &Config) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
-        let registry = Operator::new(stores.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let operator = Operator::new(stores.clone(), clock, entropy, Arc::new(NobodyConnected));
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
-        Ok(Self { registry, journal: stores.journal, host, runtime })
+        let router = narrowgate_http::api_router(Api { operator, host: host.source(), events: None });
+        Ok(Self { router, journal: stores.journal, runtime })
+    }
+
+    fn call<T: DeserializeOwned>(&self, call: Call<T>) -> Result<T, Failure> {
+        let request = call.into_request()?;
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+            let (status, body) = (response.status(), response.into_body());
+            let body = to_bytes(body, usize::MAX).await;
+            let body = body.map_err(|error| Failure::failed("cannot read the answer").reason(error))?;
+            problem::read(status, &body)
+        })
     }
 }
 

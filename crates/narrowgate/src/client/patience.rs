@@ -1,10 +1,7 @@
 //! How long the command line waits for a server that says nothing: after a while it says that it waits, and for
 //! whom; in the end it gives up. Every byte that moves begins the time anew.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{failure::Failure, output};
 
@@ -72,8 +69,3 @@ impl Patience {
 
 /// Of a change whose answer did not come.
 pub(super) const CHANGE_UNKNOWN: &str = "it is not known whether the change was made";
-
-/// Whether a read or write only ran out of its step.
-pub(super) fn is_step(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
-}

@@ -8,9 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Name of the socket in the data directory.
-pub(super) const NAME: &str = "control.sock";
-
 /// The longest path that is used as it is; room for a suffix remains.
 const PATH_BYTES_MAX: usize = 96;
 
@@ -41,7 +38,7 @@ impl ShortPath {
 mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    use super::*;
+    use super::{super::NAME, *};
 
     #[test]
     fn a_socket_below_a_long_path_is_reached() {

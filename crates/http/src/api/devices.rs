@@ -1,0 +1,84 @@
+//! `/api/v1/devices`, and one device by either of its paths.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use narrowgate_api::{
+    device::{DevicePatch, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice},
+    page::Page,
+    problem::Code,
+    query::{DeviceList, DeviceQuery},
+};
+
+use super::{
+    Api,
+    extract::{Body, Named, Query},
+};
+use crate::problem::Refused;
+
+pub(super) fn routes() -> Router<Api> {
+    let mut routes = Router::new().route("/api/v1/devices", get(list));
+    for device in super::DEVICE_PATHS {
+        routes = routes
+            .route(device, get(show).patch(rename).delete(delete).post(act))
+            .route(&format!("{device}/secret"), get(show_secret));
+    }
+    routes
+}
+
+async fn list(
+    State(api): State<Api>,
+    Query(list): Query<DeviceList>,
+) -> Result<Json<Page<DeviceRow>>, Refused> {
+    Ok(Json(api.operator.list_devices(&list).await?))
+}
+
+async fn show(
+    State(api): State<Api>,
+    Named(name): Named,
+    Query(DeviceQuery { damaged }): Query<DeviceQuery>,
+) -> Result<Response, Refused> {
+    Ok(if damaged {
+        Json(api.operator.find_device(&name).await?).into_response()
+    } else {
+        Json(api.operator.show_device(&name).await?).into_response()
+    })
+}
+
+async fn rename(
+    State(api): State<Api>,
+    Named(name): Named,
+    Body(patch): Body<DevicePatch>,
+) -> Result<Json<DeviceView>, Refused> {
+    Ok(Json(api.operator.rename_device(&name, patch).await?))
+}
+
+async fn delete(State(api): State<Api>, Named(name): Named) -> Result<Json<DeviceRow>, Refused> {
+    Ok(Json(api.operator.delete_device(&name).await?))
+}
+
+async fn show_secret(State(api): State<Api>, Named(name): Named) -> Result<Json<DeviceSecretShown>, Refused> {
+    Ok(Json(api.operator.show_device_secret(&name).await?))
+}
+
+/// `POST …/{device}:act`. Keys may have colons of their own: the act stands behind the last one.
+async fn act(State(api): State<Api>, Named(name): Named, uri: Uri) -> Result<Response, Refused> {
+    let NamedDevice { product, device } = name;
+    let (device, act) = device.rsplit_once(':').unwrap_or((&device, ""));
+    let device = if device == "\0" { "" } else { device };
+    let name = NamedDevice { product, device: device.to_owned() };
+    Ok(match act {
+        "enable" => Json(api.operator.enable_device(&name).await?).into_response(),
+        "disable" => Json(api.operator.disable_device(&name).await?).into_response(),
+        "reset" => Json(api.operator.reset_device(&name).await?).into_response(),
+        _ => {
+            let detail =
+                format!("there is nothing at {}; it ends in :enable, :disable or :reset", uri.path());
+            return Err(Refused::of(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
+        }
+    })
+}

@@ -1,0 +1,144 @@
+//! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
+//!
+//! `event:` is `report`, `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON; `id:` is its
+//! position where it has one. Two more tell of the stream: `missed`, with how many events a reader that is too slow
+//! did not get, and `ended` when the server stops.
+
+use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::sse::{Event, Sse},
+    routing::get,
+};
+use futures_util::{Stream, stream};
+use narrowgate_api::{happening::Happening, problem::Code, query::EventsQuery};
+use narrowgate_platform::service::EventFilter;
+use tokio::sync::watch;
+
+use super::{Api, extract::Query};
+use crate::problem::Refused;
+
+/// What happens, for any number of followers.
+pub trait Events: Send + Sync + 'static {
+    /// Follows from now on.
+    fn subscribe(&self) -> Box<dyn Subscription>;
+}
+
+/// One follower. What it does not take in time is missed and counted: nobody waits for it.
+pub trait Subscription: Send + 'static {
+    /// Waits for what comes next.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Next> + Send + '_>>;
+}
+
+/// What a follower gets next.
+#[derive(Debug)]
+pub enum Next {
+    /// Something happened, at this position in the order of the commits where it has one.
+    Happening(Option<Position>, Arc<Happening>),
+    /// So many happenings were missed.
+    Missed(u64),
+    /// There will be no more.
+    Ended,
+}
+
+/// A place in the order of the commits; a restored store begins another epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Counts the lives of the store.
+    pub epoch: u64,
+    /// Counts within one.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.sequence)
+    }
+}
+
+/// Where events come from, and when they end.
+#[derive(Clone)]
+pub struct EventsSource {
+    /// What happens.
+    pub events: Arc<dyn Events>,
+    /// Turns true when the server stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/api/v1/events", get(listen))
+}
+
+async fn listen(
+    State(api): State<Api>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
+    let Some(EventsSource { events, stopping }) = api.events else {
+        let detail = "events come from a running server only";
+        return Err(Refused::of(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
+    };
+    let filter = api.operator.listen(query).await?;
+    // From now on: nothing that happens after the answer began is missed.
+    let follower = Follower { subscription: events.subscribe(), filter, stopping, has_ended: false };
+    Ok(Sse::new(stream::unfold(follower, async |mut follower| {
+        let event = follower.next().await?;
+        Some((Ok(event), follower))
+    })))
+}
+
+/// A connection that follows.
+struct Follower {
+    subscription: Box<dyn Subscription>,
+    filter: EventFilter,
+    stopping: watch::Receiver<bool>,
+    has_ended: bool,
+}
+
+impl Follower {
+    /// The next event that is wanted; `None` after the last one.
+    async fn next(&mut self) -> Option<Event> {
+        while !self.has_ended {
+            let next = tokio::select! {
+                next = self.subscription.next() => next,
+                _ = self.stopping.wait_for(|stopping| *stopping) => Next::Ended,
+            };
+            match next {
+                Next::Happening(position, happening) => {
+                    let device = happening.device();
+                    let product_key = device.map(|device| &*device.product_key);
+                    if self.filter.wants(product_key, device.map(|device| &*device.device_key)) {
+                        return Some(event(position, &happening));
+                    }
+                }
+                Next::Missed(count) => {
+                    return Some(Event::default().event("missed").data(format!("{{\"count\":{count}}}")));
+                }
+                Next::Ended => {
+                    self.has_ended = true;
+                    return Some(Event::default().event("ended").data("{}"));
+                }
+            }
+        }
+        None
+    }
+}
+
+fn event(position: Option<Position>, happening: &Happening) -> Event {
+    let kind = match happening {
+        Happening::Report(_) => "report",
+        Happening::Activated(_) | Happening::Login(_) | Happening::Online(_) | Happening::Offline(_) => {
+            "presence"
+        }
+        Happening::Refused(_) | Happening::Warning(_) => "refusal",
+        Happening::SecretIssued(_) => "event",
+    };
+    // What was read from a store or a device can be written: keys are text, and points are JSON already.
+    let event = Event::default().event(kind).data(serde_json::to_string(happening).unwrap_or_default());
+    match position {
+        Some(position) => event.id(position.to_string()),
+        None => event,
+    }
+}

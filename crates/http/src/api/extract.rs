@@ -1,0 +1,166 @@
+//! Requests as the types of the API; what is none is a precise problem, before anything is done.
+
+use axum::{
+    RequestPartsExt as _,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
+    http::{StatusCode, header, request::Parts},
+};
+use narrowgate_api::{device::NamedDevice, problem::Code};
+use serde::de::DeserializeOwned;
+
+use crate::problem::Refused;
+
+/// A body of JSON.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
+        if !matches!(essence, Some("application/json" | "application/merge-patch+json")) {
+            let detail = "the body must be JSON, and say so: Content-Type: application/json";
+            return Err(Refused::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
+        }
+        let bytes = Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|rejection: BytesRejection| {
+            let status = rejection.status();
+            let code = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+                _ => Code::Malformed,
+            };
+            Refused::of(status, code, rejection.body_text())
+        })?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(format!("the body: {error}")))
+    }
+}
+
+/// What stands behind the `?`.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        let query = query.map_err(|rejection| {
+            let error = std::error::Error::source(&rejection);
+            let what = error.map_or_else(|| rejection.body_text(), ToString::to_string);
+            malformed(format!("the query: {what}"))
+        });
+        query.map(|axum::extract::Query(query)| Self(query))
+    }
+}
+
+/// The device that the path names, and the act that stands behind its last colon, where there is one to come.
+pub(super) struct Named(pub(super) NamedDevice);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let Path(parameters) = parts
+            .extract::<Path<Vec<(String, String)>>>()
+            .await
+            .map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
+        let mut parameters = parameters.into_iter();
+        let (mut product, mut device) = (None, String::new());
+        for (name, value) in parameters.by_ref() {
+            match &*name {
+                "product" => product = Some(given(value)),
+                _ => device = given(value),
+            }
+        }
+        Ok(Self(NamedDevice { product, device }))
+    }
+}
+
+/// The product that the path names.
+pub(super) struct Product(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Product {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let path = parts.extract::<Path<String>>().await;
+        let Path(product) =
+            path.map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
+        Ok(Self(given(product)))
+    }
+}
+
+/// An empty name, which no path can carry, comes as a NUL, which no name has.
+fn given(name: String) -> String {
+    if name == "\0" { String::new() } else { name }
+}
+
+fn malformed(detail: String) -> Refused {
+    Refused::of(StatusCode::BAD_REQUEST, Code::Malformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::to_bytes, http::Method, routing::post};
+    use narrowgate_api::{problem::Problem, product::NewProduct, query::Paging};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// What is answered to this request, by a handler that says what it was given.
+    async fn asked(query: &str, media_type: &str, body: &str) -> Result<String, Problem> {
+        let said =
+            async |Product(key): Product, Query(paging): Query<Paging>, Body(new): Body<NewProduct>| {
+                format!("{key} {:?} {}", paging.limit, new.name)
+            };
+        let router = Router::new().route("/{product}", post(said));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/a%2Fb{query}"))
+            .header(header::CONTENT_TYPE, media_type)
+            .body(axum::body::Body::from(body.to_owned()))
+            .unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 100_000).await.unwrap();
+        if status.is_success() {
+            return Ok(String::from_utf8(body.to_vec()).unwrap());
+        }
+        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.status, status.as_u16());
+        Err(problem)
+    }
+
+    #[tokio::test]
+    async fn a_request_is_read_as_the_types_of_the_api() {
+        let said = asked("?limit=7", "application/json; charset=utf-8", r#"{"name":"n"}"#).await;
+        assert_eq!(said.unwrap(), "a/b Some(7) n");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_is_a_precise_problem() {
+        let json = "application/json";
+        for (query, media_type, body, status, code, said) in [
+            ("", json, "{", 400, Code::Malformed, "the body: EOF while parsing an object at line 1 column 1"),
+            ("", json, r#"{"nmae":"n"}"#, 400, Code::Malformed, "the body: unknown field `nmae`, expected"),
+            ("", json, r#"{}"#, 400, Code::Malformed, "the body: missing field `name`"),
+            ("", json, r#"{"name":7}"#, 400, Code::Malformed, "the body: invalid type: integer `7`"),
+            ("", json, r#"{"name":"n"} x"#, 400, Code::Malformed, "the body: trailing characters"),
+            ("?limit=many", json, r#"{"name":"n"}"#, 400, Code::Malformed, "the query: "),
+            (
+                "?colour=red",
+                json,
+                r#"{"name":"n"}"#,
+                400,
+                Code::Malformed,
+                "the query: colour: unknown field `colour`",
+            ),
+            ("", "text/csv", "name\nn", 415, Code::MediaTypeWrong, "the body must be JSON"),
+        ] {
+            let problem = asked(query, media_type, body).await.unwrap_err();
+            assert_eq!((problem.status, problem.code), (status, code), "{problem:?}");
+            assert!(problem.to_string().starts_with(said), "{problem}");
+        }
+    }
+}

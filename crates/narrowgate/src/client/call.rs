@@ -1,0 +1,253 @@
+//! What the command line asks, a function per verb, and the type of its answer.
+
+use std::marker::PhantomData;
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, Request, header},
+};
+use narrowgate_api::{
+    device::{
+        DeviceCreated, DevicePatch, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice,
+        NewDeviceRequest,
+    },
+    fleet::Status,
+    history::{LogView, PointView, RefusalView},
+    import::{ImportReport, ImportRow, ImportRows},
+    page::Page,
+    product::{NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductView},
+    query::{
+        DeleteProduct, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery, Paging, ValuesQuery,
+    },
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Rows of one call of an import: 500 rows of the longest keys, secrets and names stay below the limit of a body.
+pub(crate) const IMPORT_ROWS_MAX: usize = 500;
+
+/// What a segment of a path holds as it is (RFC 3986, 2.3).
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A request, and the type of its answer.
+#[derive(Debug)]
+pub(crate) struct Call<T> {
+    method: Method,
+    path: String,
+    body: Option<Secretive>,
+    /// It leaves everything as it is.
+    pub(super) reads_only: bool,
+    answer: PhantomData<fn() -> T>,
+}
+
+/// A body that may hold secrets: wiped when dropped, never printed.
+pub(super) struct Secretive(Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Secretive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl AsRef<[u8]> for Secretive {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<T> Call<T> {
+    fn get(path: String) -> Self {
+        Self { reads_only: true, ..Self::change(Method::GET, path) }
+    }
+
+    fn change(method: Method, path: String) -> Self {
+        Self { method, path, body: None, reads_only: false, answer: PhantomData }
+    }
+
+    fn query(mut self, query: &impl Serialize) -> Self {
+        // Structures of numbers and texts can always be written.
+        let query = serde_urlencoded::to_string(query).unwrap_or_default();
+        if !query.is_empty() {
+            self.path = format!("{}?{query}", self.path);
+        }
+        self
+    }
+
+    fn body(self, body: &impl Serialize) -> Self {
+        // So can these.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Self { body: Some(Secretive(Zeroizing::new(body))), ..self }
+    }
+
+    /// As HTTP.
+    ///
+    /// # Errors
+    /// A name is longer than what HTTP carries.
+    pub(super) fn into_request(self) -> Result<Request<Body>, Failure> {
+        let request =
+            Request::builder().method(self.method).uri(&self.path).header(header::HOST, "narrowgate");
+        let request = match self.body {
+            None => request.body(Body::empty()),
+            Some(body) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(Bytes::from_owner(body))),
+        };
+        request.map_err(|error| Failure::failed("cannot ask for this").reason(error))
+    }
+
+    #[cfg(test)]
+    pub(super) fn sent(&self) -> (&str, &str, &str) {
+        let body = self.body.as_ref().map_or(&[][..], |body| body.as_ref());
+        (self.method.as_str(), &self.path, std::str::from_utf8(body).expect("JSON is text"))
+    }
+}
+
+impl Call<ProductCreated> {
+    pub(crate) fn create_product(new: &NewProduct) -> Self {
+        Self::change(Method::POST, "/api/v1/products".into()).body(new)
+    }
+}
+
+impl Call<Page<ProductRow>> {
+    pub(crate) fn list_products() -> Self {
+        Self::get("/api/v1/products".into())
+    }
+}
+
+impl Call<ProductView> {
+    pub(crate) fn show_product(product_key: &str) -> Self {
+        Self::get(product(product_key))
+    }
+
+    pub(crate) fn update_product(product_key: &str, patch: &ProductPatch) -> Self {
+        Self::change(Method::PATCH, product(product_key)).body(patch)
+    }
+}
+
+impl Call<ProductDeleted> {
+    /// One step; to be asked again until it is done.
+    pub(crate) fn delete_product(product_key: &str, force: bool) -> Self {
+        Self::change(Method::DELETE, product(product_key)).query(&DeleteProduct { force })
+    }
+}
+
+impl Call<DeviceCreated> {
+    pub(crate) fn create_device(product_key: &str, new: &NewDeviceRequest) -> Self {
+        Self::change(Method::POST, format!("{}/devices", product(product_key))).body(new)
+    }
+}
+
+impl Call<ImportReport> {
+    pub(crate) fn import_devices(product_key: &str, rows: Vec<ImportRow>, dry_run: bool) -> Self {
+        let path = format!("{}/devices:import", product(product_key));
+        let call =
+            Self::change(Method::POST, path).query(&ImportQuery { dry_run }).body(&ImportRows { rows });
+        Self { reads_only: dry_run, ..call }
+    }
+}
+
+impl Call<Page<DeviceRow>> {
+    pub(crate) fn list_devices(list: &DeviceList) -> Self {
+        Self::get("/api/v1/devices".into()).query(list)
+    }
+}
+
+impl Call<DeviceView> {
+    pub(crate) fn show_device(name: &NamedDevice) -> Self {
+        Self::get(device(name))
+    }
+
+    pub(crate) fn rename_device(name: &NamedDevice, patch: &DevicePatch) -> Self {
+        Self::change(Method::PATCH, device(name)).body(patch)
+    }
+
+    pub(crate) fn enable_device(name: &NamedDevice) -> Self {
+        Self::change(Method::POST, device(name) + ":enable")
+    }
+
+    pub(crate) fn disable_device(name: &NamedDevice) -> Self {
+        Self::change(Method::POST, device(name) + ":disable")
+    }
+}
+
+impl Call<DeviceReset> {
+    pub(crate) fn reset_device(name: &NamedDevice) -> Self {
+        Self::change(Method::POST, device(name) + ":reset")
+    }
+}
+
+impl Call<DeviceRow> {
+    /// As a list shows it, damaged or not.
+    pub(crate) fn find_device(name: &NamedDevice) -> Self {
+        Self::get(device(name)).query(&DeviceQuery { damaged: true })
+    }
+
+    pub(crate) fn delete_device(name: &NamedDevice) -> Self {
+        Self::change(Method::DELETE, device(name))
+    }
+}
+
+impl Call<DeviceSecretShown> {
+    pub(crate) fn show_device_secret(name: &NamedDevice) -> Self {
+        Self::get(device(name) + "/secret")
+    }
+}
+
+impl Call<Page<PointView>> {
+    pub(crate) fn list_latest_values(name: &NamedDevice, query: &LatestQuery) -> Self {
+        Self::get(device(name) + "/points").query(query)
+    }
+
+    pub(crate) fn list_values(name: &NamedDevice, query: &ValuesQuery) -> Self {
+        Self::get(device(name) + "/values").query(query)
+    }
+}
+
+impl Call<Page<LogView>> {
+    pub(crate) fn list_device_log(name: &NamedDevice, paging: &Paging) -> Self {
+        Self::get(device(name) + "/log").query(paging)
+    }
+}
+
+impl Call<Page<RefusalView>> {
+    pub(crate) fn list_refusals(paging: &Paging) -> Self {
+        Self::get("/api/v1/refusals".into()).query(paging)
+    }
+}
+
+impl Call<Status> {
+    pub(crate) fn show_status() -> Self {
+        Self::get("/api/v1/system".into())
+    }
+}
+
+/// A stream has no answer of its own.
+impl Call<()> {
+    pub(crate) fn listen(query: &EventsQuery) -> Self {
+        Self::get("/api/v1/events".into()).query(query)
+    }
+}
+
+fn product(product_key: &str) -> String {
+    format!("/api/v1/products/{}", segment(product_key))
+}
+
+fn device(name: &NamedDevice) -> String {
+    match name.parts() {
+        (product_key, Some(device_key)) => {
+            format!("{}/devices/{}", product(product_key), segment(device_key))
+        }
+        (name, None) => format!("/api/v1/devices/{}", segment(name)),
+    }
+}
+
+/// A segment of a path. No path carries an empty one: a NUL, which no name has, stands for it.
+fn segment(name: &str) -> String {
+    match name {
+        "" => "%00".to_owned(),
+        name => utf8_percent_encode(name, &UNRESERVED).to_string(),
+    }
+}

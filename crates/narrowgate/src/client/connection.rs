@@ -1,0 +1,317 @@
+//! The command line's end of the control socket: HTTP/1.1 by hyper, on a runtime of its own, since commands wait.
+
+use std::{
+    error::Error as _,
+    future::Future,
+    io,
+    os::unix::net::UnixStream,
+    path::Path,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Request, StatusCode},
+};
+use http_body_util::BodyExt as _;
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use narrowgate_api::problem::Problem;
+use serde::de::DeserializeOwned;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Runtime,
+};
+
+use super::{
+    Call,
+    patience::{self, Patience},
+    problem::{self, other_version},
+    stream::{Events, Told},
+};
+use crate::{directory, failure::Failure, socket};
+
+/// A connection to a running server.
+pub(crate) struct Client {
+    /// As it was connected, until it is first used.
+    stream: Option<UnixStream>,
+    /// Who serves, as `process 123`.
+    server: String,
+    open: Option<Open>,
+}
+
+/// A connection in use.
+struct Open {
+    runtime: Runtime,
+    sender: SendRequest<Body>,
+    /// Bytes that went and came.
+    moved: Arc<AtomicU64>,
+    /// A stream that is followed.
+    following: Option<(Incoming, Events)>,
+}
+
+impl Client {
+    /// Connects to the server of this data directory; `None` where none runs.
+    ///
+    /// # Errors
+    /// When there is a socket that cannot be used.
+    pub(crate) fn connect(data: &Path) -> Result<Option<Self>, Failure> {
+        match socket::connect(data) {
+            Ok(stream) => {
+                // Its process is told by the lock of the store; a store in memory has none.
+                let process = narrowgate_adapters::sqlite::last_process(data);
+                let server = process.map_or("a process".into(), |pid| format!("process {pid}"));
+                Ok(Some(Self { stream: Some(stream), server, open: None }))
+            }
+            Err(error) if no_server(&error) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(directory::of_another_user(data))
+            }
+            Err(error) => Err(Failure::failed("cannot talk to the running server")
+                .file(data.join(socket::NAME).display())
+                .reason(error)
+                .hint("the data directory must be on a local file system; choose another by --data")),
+        }
+    }
+
+    /// Asks and waits for the answer, as long as there is hope for one.
+    ///
+    /// # Errors
+    /// The server's, or that it went away, or that it does not answer.
+    pub(crate) fn call<T: DeserializeOwned>(&mut self, call: Call<T>) -> Result<T, Failure> {
+        let reads_only = call.reads_only;
+        let mut patience = Patience::new(&self.server, reads_only);
+        let request = call.into_request()?;
+        let open = self.open()?;
+        let answered = open.runtime.block_on(async {
+            let answer = answer(&mut open.sender, request);
+            patiently(answer, &open.moved, &mut patience).await
+        })?;
+        let (status, body) = answered.map_err(|error| error.into_failure(reads_only))?;
+        problem::read(status, &body)
+    }
+
+    /// Begins to follow what happens.
+    ///
+    /// # Errors
+    /// The server's, or that it went away, or that it does not answer.
+    pub(crate) fn listen(&mut self, call: Call<()>) -> Result<(), Failure> {
+        let mut patience = Patience::new(&self.server, true);
+        let request = call.into_request()?;
+        let open = self.open()?;
+        let begun = open.runtime.block_on(async {
+            let begin = begin(&mut open.sender, request);
+            patiently(begin, &open.moved, &mut patience).await
+        })?;
+        match begun.map_err(|error| error.into_failure(true))? {
+            Ok(stream) => {
+                open.following = Some((stream, Events::default()));
+                Ok(())
+            }
+            Err(problem) => Err(problem::failure(problem)),
+        }
+    }
+
+    /// What happens next, however long it takes; `None` when the server closed the connection.
+    ///
+    /// # Errors
+    /// What came is not known.
+    pub(crate) fn receive(&mut self) -> Result<Option<Told>, Failure> {
+        let Some(Open { runtime, following: Some((stream, events)), .. }) = &mut self.open else {
+            return Ok(None);
+        };
+        runtime.block_on(async {
+            loop {
+                if let Some(told) = events.next()? {
+                    return Ok(Some(told));
+                }
+                match stream.frame().await {
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            events.add(&data);
+                        }
+                    }
+                    // An incomplete stream is one of a server that was killed.
+                    Some(Err(_)) | None => return Ok(None),
+                }
+            }
+        })
+    }
+
+    fn open(&mut self) -> Result<&mut Open, Failure> {
+        if let Some(stream) = self.stream.take() {
+            self.open = Some(Open::begin(stream)?);
+        }
+        self.open.as_mut().ok_or_else(|| stopped(true))
+    }
+}
+
+impl Open {
+    fn begin(stream: UnixStream) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
+        let moved = Arc::new(AtomicU64::new(0));
+        let counted = moved.clone();
+        let sender = runtime.block_on(async move {
+            stream.set_nonblocking(true).map_err(|error| cannot_talk(&error))?;
+            let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| cannot_talk(&error))?;
+            let io = TokioIo::new(Counted { stream, moved: counted });
+            let (sender, connection) = http1::handshake(io).await.map_err(|error| cannot_talk(&error))?;
+            // Its end shows itself by the answers.
+            tokio::spawn(connection);
+            Ok::<_, Failure>(sender)
+        })?;
+        Ok(Self { runtime, sender, moved, following: None })
+    }
+}
+
+/// Why no answer came.
+enum Unanswered {
+    /// The connection ended.
+    Stopped,
+    Failed(Failure),
+}
+
+impl Unanswered {
+    fn into_failure(self, reads_only: bool) -> Failure {
+        match self {
+            Self::Stopped => stopped(reads_only),
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<hyper::Error> for Unanswered {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            return Self::Failed(other_version(&error.to_string()));
+        }
+        match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+            Some(source) if !gone(source) => Self::Failed(cannot_talk(source)),
+            _ => Self::Stopped,
+        }
+    }
+}
+
+async fn answer(
+    sender: &mut SendRequest<Body>,
+    request: Request<Body>,
+) -> Result<(StatusCode, Bytes), Unanswered> {
+    sender.ready().await?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+async fn begin(
+    sender: &mut SendRequest<Body>,
+    request: Request<Body>,
+) -> Result<Result<Incoming, Problem>, Unanswered> {
+    sender.ready().await?;
+    let response = sender.send_request(request).await?;
+    if response.status().is_success() {
+        return Ok(Ok(response.into_body()));
+    }
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    let problem = serde_json::from_slice(&body);
+    let problem = problem.map_err(|_| Unanswered::Failed(other_version(&format!("it answers {status}"))))?;
+    Ok(Err(problem))
+}
+
+/// Waits with patience: every byte that moves begins the time anew.
+async fn patiently<T>(
+    work: impl Future<Output = T>,
+    moved: &AtomicU64,
+    patience: &mut Patience,
+) -> Result<T, Failure> {
+    tokio::pin!(work);
+    let mut seen = moved.load(Ordering::Relaxed);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep(patience::STEP) => {}
+        }
+        let now = moved.load(Ordering::Relaxed);
+        if now == seen {
+            patience.waited()?;
+        } else {
+            seen = now;
+            patience.moved();
+        }
+    }
+}
+
+/// Counts the bytes that go and come.
+struct Counted {
+    stream: tokio::net::UnixStream,
+    moved: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(task, out);
+        self.moved.fetch_add((out.filled().len() - before) as u64, Ordering::Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(task, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.moved.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(task)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(task)
+    }
+}
+
+fn stopped(reads_only: bool) -> Failure {
+    let failure = Failure::failed("the server stopped before it answered");
+    match reads_only {
+        true => failure.reason("it closed the connection").hint("look whether it runs again, then ask again"),
+        false => failure
+            .reason(patience::CHANGE_UNKNOWN)
+            .hint("look at the present state (product show, device show), then ask again"),
+    }
+}
+
+fn cannot_talk(error: &dyn std::fmt::Display) -> Failure {
+    Failure::failed("cannot talk to the running server").reason(error)
+}
+
+/// Refused: the socket of a server that was killed.
+fn no_server(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof
+    )
+}

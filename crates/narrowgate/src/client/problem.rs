@@ -1,0 +1,45 @@
+//! From what the router answers to what the command line says.
+
+use axum::{body::Bytes, http::StatusCode};
+use narrowgate_api::problem::{Code, Problem};
+use serde::de::DeserializeOwned;
+
+use crate::failure::{Exit, Failure};
+
+/// The answer, or why there is none.
+///
+/// # Errors
+/// The problem that was answered, or that the answer is none that this program knows.
+pub(super) fn read<T: DeserializeOwned>(status: StatusCode, body: &Bytes) -> Result<T, Failure> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| other_version(&error.to_string()));
+    }
+    match serde_json::from_slice(body) {
+        Ok(problem) => Err(failure(problem)),
+        Err(_) => Err(other_version(&format!("it answers {status}"))),
+    }
+}
+
+/// A problem in the words of the command line.
+pub(super) fn failure(problem: Problem) -> Failure {
+    let Problem { title, detail, code, hint, .. } = problem;
+    let failure = match code {
+        Code::Malformed | Code::PathUnknown | Code::MethodWrong | Code::MediaTypeWrong => {
+            let failure = Failure::failed("the running server does not know this request");
+            let failure = detail.into_iter().fold(failure, Failure::reason);
+            return failure.hint("use the narrowgate of the server's own version, or restart the server");
+        }
+        Code::TooLarge => return Failure::failed("the request is too long"),
+        Code::Invalid => Failure::new(Exit::Usage, title),
+        // A model is a file's content, not an argument.
+        _ => Failure::failed(title),
+    };
+    let failure = detail.into_iter().fold(failure, Failure::reason);
+    hint.into_iter().fold(failure, Failure::hint)
+}
+
+pub(super) fn other_version(reason: &str) -> Failure {
+    Failure::failed("the running server answers in a way that this program does not know")
+        .reason(reason)
+        .hint("use the narrowgate of the server's own version, or restart the server")
+}

@@ -1,0 +1,108 @@
+//! Server-sent events, as `listen` gets them.
+
+use narrowgate_api::happening::Happening;
+use serde::Deserialize;
+
+use super::problem::other_version;
+use crate::failure::Failure;
+
+/// What a stream tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Something happened: as JSON, as it was sent.
+    Happening(String),
+    /// So many events were missed.
+    Missed(u64),
+    /// The server is stopping.
+    Ended,
+}
+
+/// A stream as far as it has come.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    bytes: Vec<u8>,
+    /// Bytes in which no event ends.
+    searched: usize,
+}
+
+#[derive(Deserialize)]
+struct Missed {
+    count: u64,
+}
+
+impl Events {
+    /// Takes what has come.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole event; comments, and events without data, are passed over.
+    ///
+    /// # Errors
+    /// It is none that this program knows.
+    pub(super) fn next(&mut self) -> Result<Option<Told>, Failure> {
+        loop {
+            let from = self.searched.saturating_sub(1);
+            let Some(end) = self.bytes[from..].windows(2).position(|pair| pair == b"\n\n") else {
+                self.searched = self.bytes.len();
+                return Ok(None);
+            };
+            let event: Vec<u8> = self.bytes.drain(..from + end + 2).collect();
+            self.searched = 0;
+            let event = String::from_utf8(event).map_err(|error| other_version(&error.to_string()))?;
+            if let Some(told) = read(&event)? {
+                return Ok(Some(told));
+            }
+        }
+    }
+}
+
+fn read(event: &str) -> Result<Option<Told>, Failure> {
+    let field = |name: &str| {
+        let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        values.map(|value| value.strip_prefix(' ').unwrap_or(value)).next_back()
+    };
+    let Some(data) = field("data") else { return Ok(None) };
+    let unknown = |error: serde_json::Error| other_version(&error.to_string());
+    Ok(Some(match field("event") {
+        Some("missed") => Told::Missed(serde_json::from_str::<Missed>(data).map_err(unknown)?.count),
+        Some("ended") => Told::Ended,
+        _ => {
+            serde_json::from_str::<Happening>(data).map_err(unknown)?;
+            Told::Happening(data.to_owned())
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_cut_from_pieces_of_any_size() {
+        let login = r#"{"time":1,"event":"login","productKey":"pk","deviceKey":"dk"}"#;
+        let stream = format!(
+            ": hello\n\nevent: presence\ndata: {login}\nid: 1-2\n\nevent:missed\ndata:{{\"count\":5}}\n\n\
+             event: ended\ndata: {{}}\n\n"
+        );
+        for size in [1, 2, 7, 1000] {
+            let mut events = Events::default();
+            let mut told = Vec::new();
+            for piece in stream.as_bytes().chunks(size) {
+                events.add(piece);
+                while let Some(next) = events.next().unwrap() {
+                    told.push(next);
+                }
+            }
+            let [Told::Happening(json), Told::Missed(5), Told::Ended] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(json, login);
+        }
+    }
+
+    #[test]
+    fn a_happening_of_another_kind_of_server_is_named_as_such() {
+        let mut events = Events::default();
+        events.add(b"data: {\"when\":1}\n\n");
+        assert!(events.next().unwrap_err().headline.contains("does not know"));
+    }
+}

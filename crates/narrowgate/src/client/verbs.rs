@@ -1,0 +1,200 @@
+//! The table of verbs: what the command line asks, its route, and the verb of the operator's service that does it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use narrowgate_api::{
+    device::{DevicePatch, NamedDevice, NewDeviceRequest},
+    fleet::{Disk, Host},
+    problem::{Code, Problem},
+    product::{NewProduct, ProductPatch},
+    query::{DeviceList, EventsQuery, LatestQuery, Paging, ValuesQuery},
+};
+use narrowgate_http::Api;
+use narrowgate_platform::memory::MemoryStore;
+use narrowgate_platform::{
+    ports::{Journal as _, NobodyConnected},
+    service::Operator,
+};
+use tower::ServiceExt as _;
+
+use super::Call;
+use crate::system::{SystemClock, SystemEntropy};
+
+const D: &str = "/api/v1/products/pk/devices/a%2Fb";
+const N: &str = "/api/v1/devices/a%2Fb";
+
+struct Verb {
+    name: &'static str,
+    method: &'static str,
+    path: String,
+    request: Request<Body>,
+}
+
+fn verb<T>(name: &'static str, call: Call<T>) -> Verb {
+    let (method, path, _) = call.sent();
+    let method = ["GET", "POST", "PATCH", "DELETE"].into_iter().find(|known| *known == method);
+    let (method, path) = (method.expect("a method of the API"), path.to_owned());
+    Verb { name, method, path, request: call.into_request().expect("it can be asked") }
+}
+
+/// Every verb, the devices' by both keys and by one name.
+fn verbs() -> Vec<Verb> {
+    let mut all = vec![
+        verb(
+            "create_product",
+            Call::create_product(&NewProduct { name: "n".into(), ..NewProduct::default() }),
+        ),
+        verb("list_products", Call::list_products()),
+        verb("show_product", Call::show_product("pk")),
+        verb("update_product", Call::update_product("pk", &ProductPatch::default())),
+        verb("delete_product", Call::delete_product("pk", true)),
+        verb("create_device", Call::create_device("pk", &NewDeviceRequest::default())),
+        verb("import_devices", Call::import_devices("pk", Vec::new(), true)),
+        verb("list_devices", Call::list_devices(&DeviceList::default())),
+        verb("list_refusals", Call::list_refusals(&Paging::first(7))),
+        verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), device: None })),
+    ];
+    for name in [&NamedDevice::by_keys("pk", "a/b"), &NamedDevice::by_name("a/b")] {
+        all.extend([
+            verb("show_device", Call::show_device(name)),
+            verb("find_device", Call::find_device(name)),
+            verb("rename_device", Call::rename_device(name, &DevicePatch { name: "n".into() })),
+            verb("show_device_secret", Call::show_device_secret(name)),
+            verb("enable_device", Call::enable_device(name)),
+            verb("disable_device", Call::disable_device(name)),
+            verb("reset_device", Call::reset_device(name)),
+            verb("delete_device", Call::delete_device(name)),
+            verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
+            verb("list_values", Call::list_values(name, &ValuesQuery::default())),
+            verb("list_device_log", Call::list_device_log(name, &Paging::default())),
+        ]);
+    }
+    all
+}
+
+fn router(store: Arc<MemoryStore>) -> Router {
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
+    let disk = Disk { registry_bytes: 1, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
+    narrowgate_http::api_router(Api { operator, host: Arc::new(host), events: None })
+}
+
+async fn asked(router: &Router, request: Request<Body>) -> (StatusCode, String) {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 100_000).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn every_verb_has_its_route_and_its_method_of_the_service() {
+    // A store that was closed answers nothing, so that each verb ends under its own headline.
+    let store = Arc::new(MemoryStore::default());
+    store.close().await.unwrap();
+    let router = router(store);
+    let mut table = Vec::new();
+    for Verb { name, method, path, request } in verbs() {
+        let (status, body) = asked(&router, request).await;
+        let problem: Problem = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
+        assert_eq!(status.as_u16(), problem.status);
+        let path = path.replace(D, "D").replace(N, "N");
+        table.push(format!("{name} | {method} {path} | {}", problem.title));
+    }
+    let expected = [
+        "create_product | POST /api/v1/products | cannot create the product",
+        "list_products | GET /api/v1/products | cannot list the products",
+        "show_product | GET /api/v1/products/pk | cannot show the product",
+        "update_product | PATCH /api/v1/products/pk | cannot change the product",
+        "delete_product | DELETE /api/v1/products/pk?force=true | cannot delete the product",
+        "create_device | POST /api/v1/products/pk/devices | cannot register the device",
+        "import_devices | POST /api/v1/products/pk/devices:import?dryRun=true | cannot import the devices",
+        "list_devices | GET /api/v1/devices | cannot list the devices",
+        "list_refusals | GET /api/v1/refusals?limit=7 | cannot list the refusals",
+        // Where nobody serves devices there is nothing to listen to.
+        "listen | GET /api/v1/events?product=pk | Not Found",
+    ];
+    let of_devices = [
+        "show_device | GET * | cannot show the device",
+        "find_device | GET *?damaged=true | cannot find the device",
+        "rename_device | PATCH * | cannot rename the device",
+        "show_device_secret | GET */secret | cannot show the device's secret",
+        "enable_device | POST *:enable | cannot enable the device",
+        "disable_device | POST *:disable | cannot disable the device",
+        "reset_device | POST *:reset | cannot reset the device",
+        "delete_device | DELETE * | cannot delete the device",
+        "list_latest_values | GET */points | cannot show the device's points",
+        "list_values | GET */values | cannot show the device's points",
+        "list_device_log | GET */log | cannot show the device's log",
+    ];
+    let of = |path| of_devices.map(|line| line.replace('*', path));
+    let expected: Vec<String> =
+        expected.into_iter().map(str::to_owned).chain(of("D")).chain(of("N")).collect();
+    assert_eq!(table, expected);
+}
+
+#[tokio::test]
+async fn a_wrong_body_gets_a_precise_problem_and_changes_nothing() {
+    let router = router(Arc::new(MemoryStore::default()));
+    let ask = async |method: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        asked(&router, request.body(body.to_owned().into()).unwrap()).await
+    };
+    let pk = r#"{"name":"n","productKey":"pk"}"#;
+    assert_eq!(ask("POST", "/api/v1/products", pk).await.0, 201);
+    assert_eq!(ask("POST", "/api/v1/products/pk/devices", r#"{"deviceKey":"dk"}"#).await.0, 201);
+    let state = async || {
+        let lists = ["/api/v1/products/pk", "/api/v1/devices", "/api/v1/devices/dk/log"];
+        let mut state = String::new();
+        for list in lists {
+            state += &ask("GET", list, "").await.1;
+        }
+        state
+    };
+    let before = state().await;
+    let row = r#"{"rows":[{"line":2,"deviceKey":"d2"},{"line":3}]}"#;
+    let product = "/api/v1/products/pk";
+    for (method, path, body, status, code, said) in [
+        ("POST", "/api/v1/products", r#"{"name":"n","colour":"red"}"#, 400, Code::Malformed, "unknown field"),
+        ("POST", "/api/v1/products", r#"{"name":""}"#, 422, Code::Invalid, "name is empty"),
+        ("POST", "/api/v1/products", pk, 409, Code::Exists, "product pk exists already"),
+        ("PATCH", product, r#"{"name":"m","enabled":"no"}"#, 400, Code::Malformed, "invalid type: string"),
+        (
+            "PATCH",
+            product,
+            r#"{"enabled":false,"model":{}}"#,
+            422,
+            Code::ModelInvalid,
+            "/modelId: is missing",
+        ),
+        ("PATCH", product, r#"{"dynamicActivation":{"end":1}}"#, 400, Code::Malformed, "unknown field `end`"),
+        ("DELETE", "/api/v1/products/pk?forced=true", "", 400, Code::Malformed, "unknown field `forced`"),
+        ("POST", "/api/v1/products/pk/devices", r#"{"deviceKey":"a b"}"#, 422, Code::Invalid, "a space"),
+        (
+            "POST",
+            "/api/v1/products/pk/devices:import",
+            row,
+            400,
+            Code::Malformed,
+            "missing field `deviceKey`",
+        ),
+        ("PATCH", "/api/v1/devices/dk", r#"{"secret":"s"}"#, 400, Code::Malformed, "unknown field `secret`"),
+        ("POST", "/api/v1/devices/dk:explode", "", 404, Code::PathUnknown, ":enable, :disable or :reset"),
+        ("POST", "/api/v1/devices/dk", "", 404, Code::PathUnknown, "nothing at /api/v1/devices/dk"),
+        ("PUT", "/api/v1/devices/dk", "{}", 405, Code::MethodWrong, "PUT is not answered here"),
+        ("GET", "/api/v1/devices/dk/values?from=now", "", 400, Code::Malformed, "the query"),
+        ("GET", "/api/v1/devices?limit=0", "", 422, Code::Invalid, "limit is 0; it must be 1 to 1000"),
+        ("GET", "/api/v2/devices", "", 404, Code::PathUnknown, "there is nothing at /api/v2/devices"),
+    ] {
+        let (answered, body) = ask(method, path, body).await;
+        let problem: Problem = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
+        assert_eq!((answered.as_u16(), problem.code), (status, code), "{method} {path}: {body}");
+        assert!(problem.to_string().contains(said), "{method} {path}: {body}");
+        assert_eq!(state().await, before, "{method} {path}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Products as the command line prints them: flat, with the field names that scripts rely on.
+
+use narrowgate_api::{
+    names::UnixMillis,
+    product::{DamagedProductView, DynamicActivation, ProductCreated, ProductRow, ProductView},
+    secret::SecretText,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A product that was created.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Created {
+    product_key: String,
+    product_secret: SecretText,
+    name: String,
+    dynamic_activation_enabled: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl From<ProductCreated> for Created {
+    fn from(created: ProductCreated) -> Self {
+        let ProductCreated { product_key, product_secret, name, dynamic_activation, warnings } = created;
+        let dynamic_activation_enabled = dynamic_activation.enabled;
+        Self { product_key, product_secret, name, dynamic_activation_enabled, warnings }
+    }
+}
+
+/// A product, or what can be read of a damaged one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Shown {
+    product_key: String,
+    name: Option<String>,
+    enabled: Option<bool>,
+    dynamic_activation_enabled: Option<bool>,
+    dynamic_activation_ends_at: Option<UnixMillis>,
+    dynamic_activation_quota_per_hour: Option<u32>,
+    model_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<Box<RawValue>>,
+    created_time: Option<UnixMillis>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) damaged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl From<ProductView> for Shown {
+    fn from(product: ProductView) -> Self {
+        let ProductView { product_key, name, enabled, dynamic_activation, model_id, model, created_at } =
+            product;
+        let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
+        Self {
+            product_key,
+            name: Some(name),
+            enabled: Some(enabled),
+            dynamic_activation_enabled: Some(activation),
+            dynamic_activation_ends_at: ends_at,
+            dynamic_activation_quota_per_hour: Some(quota_per_hour),
+            model_id,
+            model,
+            created_time: Some(created_at),
+            damaged: false,
+            id: None,
+            detail: None,
+        }
+    }
+}
+
+impl From<ProductRow> for Shown {
+    fn from(row: ProductRow) -> Self {
+        match row {
+            ProductRow::Intact(product) => Self::from(*product),
+            ProductRow::Damaged(DamagedProductView { product_key, id, detail, .. }) => Self {
+                product_key,
+                name: None,
+                enabled: None,
+                dynamic_activation_enabled: None,
+                dynamic_activation_ends_at: None,
+                dynamic_activation_quota_per_hour: None,
+                model_id: None,
+                model: None,
+                created_time: None,
+                damaged: true,
+                id: Some(id),
+                detail: Some(detail),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_flat_with_the_names_that_scripts_rely_on() {
+        let printed = |json: &str| {
+            let row: ProductRow = serde_json::from_str(json).unwrap();
+            serde_json::to_string(&Shown::from(row)).unwrap()
+        };
+        let intact = concat!(
+            r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
+            r#""endsAt":5,"quotaPerHour":1000},"modelId":null,"createdAt":7}"#
+        );
+        assert_eq!(
+            printed(intact),
+            concat!(
+                r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivationEnabled":false,"#,
+                r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"modelId":null,"#,
+                r#""createdTime":7}"#
+            )
+        );
+        let damaged = concat!(
+            r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"modelId":null,"#,
+            r#""createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+        );
+        assert_eq!(
+            printed(damaged),
+            concat!(
+                r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivationEnabled":null,"#,
+                r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"modelId":null,"#,
+                r#""createdTime":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Devices.
+
+use narrowgate_api::{
+    device::{
+        ActivationShown, DeviceCreated, DevicePatch, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView,
+        NamedDevice, NewDeviceRequest,
+    },
+    import::{ImportReport, ImportRow},
+    page::Page,
+    problem::Problem,
+    query::DeviceList,
+};
+
+use super::{Named, Operator};
+use crate::{
+    model::device::Device,
+    service::{error::ServiceError, find::id_of, view},
+};
+
+impl Operator {
+    /// Registers a device.
+    ///
+    /// # Errors
+    /// There is no such product; a key, secret or name is not acceptable; the key is taken.
+    pub async fn create_device(
+        &self,
+        product_key: &str,
+        new: NewDeviceRequest,
+    ) -> Result<DeviceCreated, Problem> {
+        let created = self.registrar.create_device(product_key, new).await;
+        self.tell("cannot register the device", Named::product(product_key), created).await
+    }
+
+    /// Registers the devices of a file. What exists is skipped; a dry run changes nothing and reports the same.
+    ///
+    /// # Errors
+    /// There is no such product. A fault of a row is in the report.
+    pub async fn import_devices(
+        &self,
+        product_key: &str,
+        rows: Vec<ImportRow>,
+        dry_run: bool,
+    ) -> Result<ImportReport, Problem> {
+        let imported = self.registrar.import_devices(product_key, rows, dry_run).await;
+        self.tell("cannot import the devices", Named::product(product_key), imported).await
+    }
+
+    /// A page of devices.
+    ///
+    /// # Errors
+    /// There is no such product; a limit or a cursor is none.
+    pub async fn list_devices(&self, list: &DeviceList) -> Result<Page<DeviceRow>, Problem> {
+        let named = list.product.as_deref().and_then(Named::product);
+        self.tell("cannot list the devices", named, self.registrar.devices(list).await).await
+    }
+
+    /// One device.
+    ///
+    /// # Errors
+    /// There is none, several are meant perhaps, or it is damaged.
+    pub async fn show_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
+        let device = self.resolved(name).await;
+        let device = self.tell("cannot show the device", Named::device(name), device).await?;
+        Ok(view::device(&device))
+    }
+
+    /// One device as a list shows it, damaged or not.
+    ///
+    /// # Errors
+    /// There is none, or several are meant perhaps.
+    pub async fn find_device(&self, name: &NamedDevice) -> Result<DeviceRow, Problem> {
+        let found = self.found(name).await;
+        let found = self.tell("cannot find the device", Named::device(name), found).await?;
+        Ok(view::device_row(&found))
+    }
+
+    /// Gives a device another name for people; none where it is empty.
+    ///
+    /// # Errors
+    /// There is none; the name is not acceptable.
+    pub async fn rename_device(&self, name: &NamedDevice, patch: DevicePatch) -> Result<DeviceView, Problem> {
+        let act = async |device: Device| self.registrar.rename(&device, patch.name).await;
+        self.with_device("cannot rename the device", name, act).await
+    }
+
+    /// Shows a device's secret. The log entry that says so is durable first.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn show_device_secret(&self, name: &NamedDevice) -> Result<DeviceSecretShown, Problem> {
+        let act = async |device: Device| self.registrar.device_secret(&device).await;
+        self.with_device("cannot show the device's secret", name, act).await
+    }
+
+    /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as well.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn show_activation_secret(&self, name: &NamedDevice) -> Result<ActivationShown, Problem> {
+        let act = async |device: Device| self.registrar.activation_secret(&device).await;
+        self.with_device("cannot show the product's secret", name, act).await
+    }
+
+    /// Lets a device connect.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn enable_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
+        let act = async |device: Device| self.registrar.set_enabled(&device, true).await;
+        self.with_device("cannot enable the device", name, act).await
+    }
+
+    /// Lets a device connect no more, and ends its session.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn disable_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
+        let act = async |device: Device| {
+            let disabled = self.registrar.set_enabled(&device, false).await?;
+            self.sessions.close_device(device.id, "disabled by an operator");
+            Ok(disabled)
+        };
+        self.with_device("cannot disable the device", name, act).await
+    }
+
+    /// Makes a device inactive, with a new secret, and ends its session.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn reset_device(&self, name: &NamedDevice) -> Result<DeviceReset, Problem> {
+        let act = async |device: Device| {
+            let reset = self.registrar.reset(&device).await?;
+            self.sessions.close_device(device.id, "reset by an operator");
+            Ok(reset)
+        };
+        self.with_device("cannot reset the device", name, act).await
+    }
+
+    /// Removes a device, be it damaged, and ends its session; returns it as it was.
+    ///
+    /// # Errors
+    /// There is none, or several are meant perhaps.
+    pub async fn delete_device(&self, name: &NamedDevice) -> Result<DeviceRow, Problem> {
+        let delete = async {
+            let found = self.found(name).await?;
+            let deleted = self.registrar.delete(&found).await?;
+            self.sessions.close_device(id_of(&found), "deleted by an operator");
+            Ok(deleted)
+        };
+        self.tell("cannot delete the device", Named::device(name), delete.await).await
+    }
+
+    /// Finds a device, and does something with it.
+    pub(super) async fn with_device<T>(
+        &self,
+        title: &'static str,
+        name: &NamedDevice,
+        act: impl AsyncFnOnce(Device) -> Result<T, ServiceError>,
+    ) -> Result<T, Problem> {
+        let outcome = match self.resolved(name).await {
+            Ok(device) => act(device).await,
+            Err(error) => Err(error),
+        };
+        self.tell(title, Named::device(name), outcome).await
+    }
+}

@@ -1,0 +1,46 @@
+//! What to listen to.
+
+use narrowgate_api::{device::NamedDevice, problem::Problem, query::EventsQuery};
+
+use super::{Named, Operator};
+use crate::service::error::ServiceError;
+
+/// Which happenings a listener wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    product_key: Option<String>,
+    device_key: Option<String>,
+}
+
+impl EventFilter {
+    /// Whether the happening of a device is wanted; its keys as far as they are known.
+    pub fn wants(&self, product_key: Option<&str>, device_key: Option<&str>) -> bool {
+        let fits = |wanted: &Option<String>, found| wanted.is_none() || wanted.as_deref() == found;
+        fits(&self.product_key, product_key) && fits(&self.device_key, device_key)
+    }
+}
+
+impl Operator {
+    /// A filter for a product and a device that exist: whoever mistypes a key would wait for ever.
+    ///
+    /// # Errors
+    /// There is no such product or device, or several are meant perhaps.
+    pub async fn listen(&self, query: EventsQuery) -> Result<EventFilter, Problem> {
+        let named = Named::events(&query);
+        let filter = self.filter(query).await;
+        self.tell("cannot listen", named, filter).await
+    }
+
+    async fn filter(&self, query: EventsQuery) -> Result<EventFilter, ServiceError> {
+        let name = match (query.product, query.device) {
+            (None, None) => return Ok(EventFilter::default()),
+            (Some(product_key), None) => {
+                self.registrar.product(&product_key).await?;
+                return Ok(EventFilter { product_key: Some(product_key), device_key: None });
+            }
+            (product, Some(device)) => NamedDevice { product, device },
+        };
+        let device = self.resolved(&name).await?;
+        Ok(EventFilter { product_key: Some(device.product_key), device_key: Some(device.device_key) })
+    }
+}

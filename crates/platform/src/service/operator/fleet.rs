@@ -1,0 +1,55 @@
+//! The fleet in numbers, with what the process knows of itself.
+
+use narrowgate_api::{
+    fleet::{FleetView, Host, Status},
+    problem::Problem,
+};
+
+use super::Operator;
+use crate::{ports::StoreError, service::error::ServiceError};
+
+impl Operator {
+    /// Devices by state and product, refusals and reports of late. A store that cannot work now, as on a full
+    /// disk, hinders only what it would have counted.
+    ///
+    /// # Errors
+    /// The store is damaged.
+    pub async fn show_status(&self, host: Host) -> Result<Status, Problem> {
+        let status = put_together(self.registrar.overview().await, host);
+        self.tell("cannot count the devices", None, status).await
+    }
+}
+
+fn put_together(counted: Result<FleetView, ServiceError>, host: Host) -> Result<Status, ServiceError> {
+    let (fleet, unreadable) = match counted {
+        Ok(fleet) => (Some(fleet), None),
+        Err(ServiceError::Store(StoreError::Unavailable(reason))) => (None, Some(reason)),
+        Err(error) => return Err(error),
+    };
+    let Host { version, since, refused_by_store, disk } = host;
+    Ok(Status { version, since, fleet, unreadable, refused_by_store, disk })
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_api::{fleet::Disk, names::UnixMillis};
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_work_now_leaves_the_rest_of_the_answer() {
+        let host = || {
+            let disk = Disk { registry_bytes: 1, messages_bytes: 2, other_bytes: 3, free_bytes: Some(4) };
+            Host { version: "0".into(), since: Some(UnixMillis(7)), refused_by_store: None, disk }
+        };
+        let full = ServiceError::Store(StoreError::Unavailable("the disk is full".into()));
+        let status = put_together(Err(full), host()).expect("the rest is known");
+        assert_eq!(
+            (status.unreadable.as_deref(), status.since),
+            (Some("the disk is full"), Some(UnixMillis(7)))
+        );
+        assert_eq!(status.disk.free_bytes, Some(4));
+        let damaged = ServiceError::Store(StoreError::Damaged("a page".into()));
+        assert!(put_together(Err(damaged), host()).is_err());
+    }
+}

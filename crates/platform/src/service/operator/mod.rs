@@ -1,0 +1,99 @@
+//! The operator's verbs, by subject. Each finds what is named, has it done by the [`Registrar`], ends the
+//! sessions that it concerns, and says what went wrong as one [`Problem`].
+//!
+//! Nothing here knows who asks: the command line and HTTP give the same requests and get the same answers.
+
+mod devices;
+mod events;
+mod fleet;
+mod history;
+mod meant;
+mod problem;
+mod products;
+
+use std::{fmt, sync::Arc};
+
+use narrowgate_api::{device::NamedDevice, problem::Problem};
+
+pub use self::events::EventFilter;
+use self::meant::Named;
+use super::{error::ServiceError, find::Found, registrar::Registrar};
+use crate::{
+    ids::{DeviceId, DeviceName},
+    model::device::Device,
+    ports::{Clock, Entropy, LiveSessions, Stores},
+};
+
+/// The verbs. Cheap to clone.
+#[derive(Clone)]
+pub struct Operator {
+    registrar: Registrar,
+    sessions: Arc<dyn LiveSessions>,
+}
+
+impl Operator {
+    /// Verbs over these ports.
+    pub fn new(
+        stores: impl Into<Stores>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        sessions: Arc<dyn LiveSessions>,
+    ) -> Self {
+        Self { registrar: Registrar::new(stores, clock, entropy), sessions }
+    }
+
+    /// The keys of a device; `None` where it is gone.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn device_name(&self, device: DeviceId) -> Result<Option<DeviceName>, Problem> {
+        self.tell("cannot find the device", None, self.registrar.device_name(device).await).await
+    }
+
+    /// The intact device that somebody means, as the store keeps it.
+    ///
+    /// # Errors
+    /// There is none, several are meant perhaps, or it is damaged.
+    pub async fn resolve(&self, name: &NamedDevice) -> Result<Device, Problem> {
+        self.tell("cannot find the device", Named::device(name), self.resolved(name).await).await
+    }
+
+    async fn resolved(&self, name: &NamedDevice) -> Result<Device, ServiceError> {
+        let (first, second) = name.parts();
+        self.registrar.resolve(first, second).await
+    }
+
+    async fn found(&self, name: &NamedDevice) -> Result<Found, ServiceError> {
+        let (first, second) = name.parts();
+        self.registrar.find(first, second).await
+    }
+
+    /// The outcome of a verb. A failure stands under the headline of what was tried, with what was probably
+    /// meant by a name that nothing has.
+    async fn tell<T>(
+        &self,
+        title: &'static str,
+        named: Option<Named>,
+        outcome: Result<T, ServiceError>,
+    ) -> Result<T, Problem> {
+        let error = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let meant = match named {
+            Some(named) => named.meant(&self.registrar, &error).await,
+            None => None,
+        };
+        let problem = problem::of(title, &error);
+        Err(Problem { hint: meant.or(problem.hint), ..problem })
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Operator")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! The one table from what went wrong to what operators and programs are told.
+
+use narrowgate_api::problem::{Code, Problem};
+
+use crate::{ports::StoreError, service::error::ServiceError};
+
+/// The problem of a verb, whose headline says what was tried.
+pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
+    let (status, code) = match error {
+        ServiceError::Invalid { field: "model", .. } => (422, Code::ModelInvalid),
+        ServiceError::Invalid { .. } => (422, Code::Invalid),
+        ServiceError::Missing { .. } => (404, Code::Missing),
+        ServiceError::Exists { .. } => (409, Code::Exists),
+        ServiceError::Ambiguous { .. } => (409, Code::Ambiguous),
+        ServiceError::NotEmpty { .. } => (409, Code::NotEmpty),
+        ServiceError::Damaged { .. } => (500, Code::Damaged),
+        ServiceError::Store(StoreError::Unavailable(_)) => (503, Code::Unavailable),
+        ServiceError::Store(StoreError::Damaged(_)) => (500, Code::StoreDamaged),
+        ServiceError::Store(_) => (500, Code::Internal),
+    };
+    let place = match error {
+        ServiceError::Invalid { field, .. } => Some(place(field)),
+        _ => None,
+    };
+    Problem {
+        detail: Some(error.to_string()),
+        place,
+        hint: error.hint().map(str::to_owned),
+        ..Problem::new(status, code, title)
+    }
+}
+
+/// Where a field stands: in the query by its name, in the body by a JSON pointer.
+fn place(field: &str) -> String {
+    match field {
+        "limit" | "cursor" | "from" | "to" | "device" => field.to_owned(),
+        "endsAt" => "/dynamicActivation/endsAt".to_owned(),
+        field => format!("/{field}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_status_and_its_code() {
+        let invalid = |field| ServiceError::Invalid { field, message: "is wrong".into() };
+        let table = [
+            (invalid("name"), 422, Code::Invalid, Some("/name")),
+            (invalid("limit"), 422, Code::Invalid, Some("limit")),
+            (invalid("endsAt"), 422, Code::Invalid, Some("/dynamicActivation/endsAt")),
+            (invalid("model"), 422, Code::ModelInvalid, Some("/model")),
+            (ServiceError::Missing { what: "product", key: "pk".into() }, 404, Code::Missing, None),
+            (ServiceError::Exists { what: "product", key: "pk".into() }, 409, Code::Exists, None),
+            (ServiceError::Ambiguous { key: "d".into(), candidates: vec![] }, 409, Code::Ambiguous, None),
+            (ServiceError::NotEmpty { product_key: "pk".into() }, 409, Code::NotEmpty, None),
+            (ServiceError::Damaged { what: "a row".into(), hint: "h" }, 500, Code::Damaged, None),
+            (ServiceError::Store(StoreError::Unavailable("full".into())), 503, Code::Unavailable, None),
+            (ServiceError::Store(StoreError::Damaged("a page".into())), 500, Code::StoreDamaged, None),
+            (ServiceError::Store(StoreError::Conflict("c".into())), 500, Code::Internal, None),
+        ];
+        for (error, status, code, place) in table {
+            let problem = of("cannot do it", &error);
+            assert_eq!((problem.status, problem.code, problem.place.as_deref()), (status, code, place));
+            assert_eq!((&*problem.title, problem.to_string()), ("cannot do it", error.to_string()));
+            assert_eq!(problem.hint.as_deref(), error.hint());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Products.
+
+use narrowgate_api::{
+    page::Page,
+    problem::Problem,
+    product::{NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductView},
+};
+
+use super::{Named, Operator};
+
+impl Operator {
+    /// Creates a product.
+    ///
+    /// # Errors
+    /// A name, key, secret, end or model is not acceptable; the key is taken.
+    pub async fn create_product(&self, new: NewProduct) -> Result<ProductCreated, Problem> {
+        let created = self.registrar.create_product(new).await;
+        let created = self.tell("cannot create the product", None, created).await?;
+        // One of that key may have been looked for, or be in the place of a damaged one.
+        self.sessions.product_changed(&created.product_key);
+        Ok(created)
+    }
+
+    /// All products, by creation.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn list_products(&self) -> Result<Page<ProductRow>, Problem> {
+        self.tell("cannot list the products", None, self.registrar.products().await).await
+    }
+
+    /// One product, with its thing model.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn show_product(&self, product_key: &str) -> Result<ProductView, Problem> {
+        let shown = self.registrar.product(product_key).await;
+        self.tell("cannot show the product", Named::product(product_key), shown).await
+    }
+
+    /// Changes a product; where it is switched off, the sessions of its devices end. Of two changes at once to
+    /// the same product, the later one wins in whole.
+    ///
+    /// # Errors
+    /// There is none; a name, end or model is not acceptable.
+    pub async fn update_product(
+        &self,
+        product_key: &str,
+        patch: ProductPatch,
+    ) -> Result<ProductView, Problem> {
+        let updated = self.registrar.update_product(product_key, patch).await;
+        let named = Named::product(product_key);
+        let updated = self.tell("cannot change the product", named, updated).await?;
+        self.sessions.product_changed(product_key);
+        Ok(updated)
+    }
+
+    /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and the
+    /// product itself once it has none. Ask again until it is done. A damaged product is named as it is read,
+    /// or by `id:` and its row id.
+    ///
+    /// [`DELETE_CHUNK`]: crate::service::DELETE_CHUNK
+    ///
+    /// # Errors
+    /// There is none; it has devices and `force` is not set.
+    pub async fn delete_product(&self, product_key: &str, force: bool) -> Result<ProductDeleted, Problem> {
+        let deleted = self.registrar.delete_product(product_key, force).await;
+        let named = Named::product(product_key);
+        let (step, devices) = self.tell("cannot delete the product", named, deleted).await?;
+        for device in devices {
+            self.sessions.close_device(device, "deleted with its product");
+        }
+        self.sessions.product_changed(product_key);
+        Ok(step)
+    }
+}

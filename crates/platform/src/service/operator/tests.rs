@@ -1,0 +1,137 @@
+//! What the verbs add to the registrar: sessions that end, names that were meant, one problem for each fault.
+
+use std::sync::Mutex;
+
+use narrowgate_api::{
+    device::{DevicePatch, NewDeviceRequest},
+    fleet::{Disk, Host},
+    names::UnixMillis,
+    problem::Code,
+    product::{NewProduct, ProductPatch},
+    query::{DeviceList, LatestQuery, Paging},
+};
+
+use super::*;
+use crate::{
+    memory::MemoryStore,
+    service::fixtures::NOW,
+    testing::{ManualClock, SeededEntropy, block_on},
+};
+
+/// Notes what ends.
+#[derive(Default)]
+struct Noted(Mutex<Vec<String>>);
+
+impl LiveSessions for Noted {
+    fn close_device(&self, _: DeviceId, cause: &'static str) {
+        self.0.lock().expect("nobody panicked").push(cause.to_owned());
+    }
+
+    fn product_changed(&self, product_key: &str) {
+        self.0.lock().expect("nobody panicked").push(product_key.to_owned());
+    }
+}
+
+fn operator_on(store: Arc<MemoryStore>) -> (Operator, Arc<Noted>) {
+    let (clock, noted) = (Arc::new(ManualClock::new(NOW)), Arc::new(Noted::default()));
+    (Operator::new(store, clock, Arc::new(SeededEntropy::new(1)), noted.clone()), noted)
+}
+
+fn operator() -> (Operator, Arc<Noted>) {
+    operator_on(Arc::new(MemoryStore::default()))
+}
+
+fn host() -> Host {
+    let disk = Disk { registry_bytes: 1, messages_bytes: 2, other_bytes: 3, free_bytes: Some(4) };
+    Host { version: "0".into(), since: Some(UnixMillis(7)), refused_by_store: None, disk }
+}
+
+fn new_product(name: &str, product_key: &str) -> NewProduct {
+    NewProduct { name: name.into(), product_key: Some(product_key.into()), ..NewProduct::default() }
+}
+
+fn new_device(device_key: &str) -> NewDeviceRequest {
+    NewDeviceRequest { device_key: Some(device_key.into()), ..NewDeviceRequest::default() }
+}
+
+#[test]
+fn a_verb_ends_the_sessions_that_it_concerns_and_no_other() {
+    let (operator, noted) = operator();
+    let dk = NamedDevice::by_name("dk");
+    let told = || std::mem::take(&mut *noted.0.lock().expect("nobody panicked"));
+    block_on(operator.create_product(new_product("meters", "pk"))).expect("it is valid");
+    assert_eq!(told(), ["pk"]);
+    block_on(operator.create_device("pk", new_device("dk"))).expect("it is valid");
+    block_on(operator.enable_device(&dk)).expect("it exists");
+    block_on(operator.rename_device(&dk, DevicePatch { name: "n".into() })).expect("it exists");
+    block_on(operator.show_device_secret(&dk)).expect("it exists");
+    assert_eq!(told(), [""; 0]);
+    block_on(operator.disable_device(&dk)).expect("it exists");
+    block_on(operator.reset_device(&dk)).expect("it exists");
+    block_on(operator.delete_device(&dk)).expect("it exists");
+    assert_eq!(told(), ["disabled by an operator", "reset by an operator", "deleted by an operator"]);
+    for failed in [
+        block_on(operator.disable_device(&dk)).map(|_| ()),
+        block_on(operator.reset_device(&dk)).map(|_| ()),
+        block_on(operator.delete_device(&dk)).map(|_| ()),
+    ] {
+        assert_eq!(failed.expect_err("it is gone").code, Code::Missing);
+    }
+    assert_eq!(told(), [""; 0]);
+    block_on(operator.create_device("pk", new_device("d2"))).expect("it is valid");
+    block_on(operator.update_product("pk", ProductPatch::default())).expect("it exists");
+    assert_eq!(told(), ["pk"]);
+    block_on(operator.delete_product("pk", false)).expect_err("it has devices");
+    assert_eq!(told(), [""; 0]);
+    block_on(operator.delete_product("pk", true)).expect("it is switched off");
+    block_on(operator.delete_product("pk", true)).expect("it is gone");
+    assert_eq!(told(), ["pk", "deleted with its product", "pk"]);
+}
+
+#[test]
+fn a_problem_says_what_was_tried_and_what_was_meant() {
+    let (operator, _) = operator();
+    block_on(operator.create_product(new_product("meters", "pk"))).expect("it is valid");
+    block_on(operator.create_product(new_product("valves", "p2"))).expect("it is valid");
+    block_on(operator.create_device("pk", new_device("dk"))).expect("it is valid");
+    let problems = [
+        block_on(operator.show_product("meters")).map(|_| ()),
+        block_on(
+            operator.list_devices(&DeviceList { product: Some("none".into()), ..DeviceList::default() }),
+        )
+        .map(|_| ()),
+        block_on(operator.show_device(&NamedDevice::by_keys("p2", "dk"))).map(|_| ()),
+        block_on(operator.list_latest_values(&NamedDevice::by_name("p2/dk"), LatestQuery::default()))
+            .map(|_| ()),
+        block_on(operator.list_device_log(&NamedDevice::by_name("nobody"), &Paging::default())).map(|_| ()),
+    ]
+    .map(|outcome| outcome.expect_err("nothing has this name"));
+    let told: Vec<_> = problems
+        .iter()
+        .map(|problem| (&*problem.title, problem.hint.as_deref().unwrap_or_default()))
+        .collect();
+    let elsewhere = "device dk is one of product pk: pk/dk   (narrowgate device list)";
+    assert_eq!(told[0], ("cannot show the product", "meters is a name; its key is pk"));
+    assert_eq!(told[1], ("cannot list the devices", "narrowgate product list"));
+    assert_eq!(told[2], ("cannot show the device", elsewhere));
+    assert_eq!(told[3], ("cannot show the device's points", elsewhere));
+    assert!(told[4].1.starts_with("narrowgate device list;"), "{told:?}");
+}
+
+#[test]
+fn every_verb_can_run_on_any_thread() {
+    fn is_send<T: Send>(_: &T) {}
+
+    let (operator, _) = operator();
+    let name = NamedDevice::by_name("dk");
+    is_send(&operator.create_product(NewProduct::default()));
+    is_send(&operator.update_product("pk", ProductPatch::default()));
+    is_send(&operator.create_device("pk", NewDeviceRequest::default()));
+    is_send(&operator.resolve(&name));
+    is_send(&operator.disable_device(&name));
+    is_send(&operator.list_devices(&DeviceList::default()));
+    is_send(&operator.import_devices("pk", Vec::new(), false));
+    is_send(&operator.list_refusals(&Paging::first(1)));
+    is_send(&operator.delete_product("pk", true));
+    is_send(&operator.show_status(host()));
+}

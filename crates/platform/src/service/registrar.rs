@@ -1,0 +1,111 @@
+//! What operators have done, on the store: products, devices, their secrets, what they reported, what happened
+//! to them. A module per subject. Nobody here knows of sessions or of those who ask.
+
+use std::{fmt, sync::Arc};
+
+use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
+
+use super::error::ServiceError;
+use crate::{
+    ids::{DeviceId, DeviceName},
+    model::product::Product,
+    ports::{Clock, Entropy, History, Registry, StoreError, Stores},
+    rules::names,
+    secret::Secret,
+};
+
+/// Most entries that one call returns.
+pub const LIMIT_MAX: usize = 10_000;
+
+/// Does it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Registrar {
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) history: Arc<dyn History>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+impl Registrar {
+    /// Over these ports.
+    pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let Stores { registry, history, .. } = stores.into();
+        Self { registry, history, clock, entropy }
+    }
+
+    /// The keys of a device; `None` where it is gone.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn device_name(&self, device: DeviceId) -> Result<Option<DeviceName>, ServiceError> {
+        let device = self.registry.device_by_id(device).await?;
+        Ok(device.map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key }))
+    }
+
+    pub(super) async fn existing_product(&self, product_key: &str) -> Result<Product, ServiceError> {
+        let product = self.registry.product(product_key).await.map_err(|error| match error {
+            StoreError::Damaged(what) => ServiceError::Damaged {
+                what,
+                hint: "put it right (product create NAME --product-key PK --product-secret OLD keeps its \
+                       devices), or restore a backup: docs/operating.md, Damage",
+            },
+            other => other.into(),
+        })?;
+        product.ok_or_else(|| ServiceError::Missing { what: "product", key: product_key.to_owned() })
+    }
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registrar")
+    }
+}
+
+/// Checks a field that somebody filled in.
+pub(super) fn checked(field: &'static str, result: Result<(), names::NameError>) -> Result<(), ServiceError> {
+    result.map_err(|fault| ServiceError::Invalid { field, message: fault.to_string() })
+}
+
+/// Checks how many entries somebody wants.
+pub(super) fn checked_limit(limit: Option<u32>, limit_max: usize) -> Result<usize, ServiceError> {
+    let limit = limit.unwrap_or(LIMIT_DEFAULT) as usize;
+    if (1..=limit_max).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ServiceError::Invalid {
+            field: "limit",
+            message: format!("is {limit}; it must be 1 to {limit_max}"),
+        })
+    }
+}
+
+/// The secret that somebody brought, checked, with warnings if it is weaker than those that are made here or
+/// its key has a zero byte; or a new one.
+pub(super) fn checked_or_new(
+    field: &'static str,
+    brought: Option<SecretText>,
+    new: impl FnOnce() -> Secret,
+) -> Result<(Secret, Vec<String>), ServiceError> {
+    let Some(secret) = brought else { return Ok((new(), Vec::new())) };
+    let secret = Secret::new(secret.into_text());
+    checked(field, names::check_secret(secret.expose()))?;
+    let weakness = names::weakness(&secret).filter(|_| !names::is_as_generated(&secret));
+    let warnings = weakness.into_iter().chain(names::cut_by_text(&secret)).collect();
+    Ok((secret, warnings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_was_generated_is_not_warned_about_when_it_is_given_back() {
+        let warned = |secret: &str| {
+            checked_or_new("deviceSecret", Some(SecretText::new(secret.to_owned())), || unreachable!())
+                .unwrap()
+                .1
+        };
+        assert_eq!(warned("Z5YtZaQpK5IWocakV7zQ"), Vec::<String>::new());
+        assert!(warned("12345678")[0].starts_with("the secret has about 14 bits"));
+    }
+}
