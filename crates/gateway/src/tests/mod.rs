@@ -1,4 +1,10 @@
-//! The machine as a whole: tables and stories.
+//! The machine as a whole: a table of what it does in each state, and stories.
+
+mod real;
+mod said;
+mod stage;
+mod stories;
+mod table;
 
 use std::time::Instant;
 

@@ -1,0 +1,56 @@
+//! Effects as a reader takes them in.
+
+use narrowgate_coap::Response;
+use narrowgate_engine::event::ShardCommand;
+use narrowgate_platform::{model::device::DeviceState, ports::Write};
+
+use crate::{Diagnosis, Effect};
+
+/// An effect in a few words.
+pub(super) fn said(effect: &Effect) -> String {
+    match effect {
+        Effect::Command(_, command) => command_said(command),
+        Effect::Lookup(_, name) => format!("look up {}/{}", name.product_key, name.device_key),
+        Effect::Product(_, product_key) => format!("read {product_key}"),
+        Effect::Write(_, writes) => {
+            let writes: Vec<_> = writes.iter().map(write_said).collect();
+            format!("write {}", writes.join("+"))
+        }
+        Effect::Issue(..) => "issue".to_owned(),
+        Effect::Diagnose(_, diagnosis) => match &**diagnosis {
+            Diagnosis::WrongKey { .. } => "diagnose key".to_owned(),
+            Diagnosis::UnknownName { .. } => "diagnose name".to_owned(),
+        },
+        Effect::Tell(happening, _) => format!("tell {}", happening.name()),
+    }
+}
+
+fn command_said(command: &ShardCommand) -> String {
+    match command {
+        // Nothing tells from outside which one it is.
+        ShardCommand::ProvidePsk { handshake, .. } => format!("h{} key", handshake.slot),
+        ShardCommand::Respond { ticket, response: Response { code, .. } } => {
+            format!("s{} {code}", ticket.session.slot)
+        }
+        ShardCommand::Close { session } => format!("s{} close", session.slot),
+        ShardCommand::CloseAfter { session, after } => {
+            format!("s{} close in {}s", session.slot, after.as_secs())
+        }
+        ShardCommand::Drain => "drain".to_owned(),
+    }
+}
+
+fn write_said(write: &Write) -> String {
+    match write {
+        Write::Message(_) => "report".to_owned(),
+        Write::Login { .. } => "login".to_owned(),
+        Write::Presence { state: DeviceState::Online, .. } => "online".to_owned(),
+        Write::Presence { .. } => "offline".to_owned(),
+        Write::Seen { .. } => "seen".to_owned(),
+        Write::Log(entry) => {
+            let reason = entry.reason.and_then(|reason| serde_json::to_value(reason).ok());
+            reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or("log").to_owned()
+        }
+        Write::IssueSecret { .. } => "secret".to_owned(),
+    }
+}

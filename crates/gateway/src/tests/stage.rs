@@ -1,0 +1,251 @@
+//! A machine with one shard, two devices (p/d and p/e) and an outside that answers when told.
+
+use std::{collections::VecDeque, time::Duration};
+
+use narrowgate_coap::Request;
+use narrowgate_dtls::CipherSuite;
+use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket};
+use narrowgate_platform::{
+    ids::{DEFAULT_OU, DeviceId, UnixMillis},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        product::{DynamicActivation, Product},
+    },
+    ports::{Issued, StoreError, Written},
+    secret::Secret,
+};
+
+use super::{
+    real::{exchange, failed_finished},
+    said::said,
+    start,
+};
+use crate::{Answer, Effect, Gateway, LiveChange, Now, Options, Token};
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Lookup,
+    Product,
+    Write,
+    Issue,
+    Diagnosis,
+}
+
+/// See the module.
+pub(super) struct Stage {
+    pub(super) gateway: Gateway,
+    pub(super) now: Now,
+    /// Questions without an answer, oldest first.
+    pub(super) asked: VecDeque<(Kind, Token)>,
+    mid: u16,
+}
+
+impl Stage {
+    /// With somebody who follows what happens.
+    pub(super) fn new() -> Self {
+        let now = Now { instant: start(), wall: UnixMillis(1_700_000_000_000) };
+        let options = Options { shards: 1, seed: [3; 32], online: Vec::new() };
+        let mut gateway = Gateway::new(options, now);
+        gateway.set_followers(true);
+        Self { gateway, now, asked: VecDeque::new(), mid: 0 }
+    }
+
+    /// Several inputs, divided by `;`. What comes of all of them.
+    pub(super) fn play(&mut self, script: &str) -> String {
+        let effects = script.split(';').map(str::trim).filter(|input| !input.is_empty());
+        let effects: Vec<_> =
+            effects.map(|input| self.input(input)).filter(|said| !said.is_empty()).collect();
+        effects.join(", ")
+    }
+
+    /// One input. What comes of it.
+    pub(super) fn input(&mut self, input: &str) -> String {
+        let words: Vec<&str> = input.split(' ').collect();
+        match words[..] {
+            ["wait", seconds] => self.wait(seconds.parse().expect("a number of seconds")),
+            ["settle"] => self.gateway.handle_settle(self.now),
+            ["close", device] => {
+                let change =
+                    LiveChange::CloseDevice { device: device_id(device), cause: "closed: switched off" };
+                self.gateway.handle_change(self.now, &change);
+            }
+            ["change", product_key] => {
+                let change = LiveChange::ProductChanged { product_key: product_key.to_owned() };
+                self.gateway.handle_change(self.now, &change);
+            }
+            [number, ref rest @ ..] if number.starts_with(['h', 's']) && number.len() == 2 => {
+                let slot = number[1..].parse().expect("a number");
+                let event = self.event(slot, number.starts_with('h'), rest);
+                self.gateway.handle_event(self.now, 0, event);
+            }
+            _ => self.answer(input),
+        }
+        self.effects()
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        let end = self.now.instant + Duration::from_secs(seconds);
+        while let Some(at) = self.gateway.poll_timeout().filter(|at| *at <= end) {
+            self.pass(at.saturating_duration_since(self.now.instant));
+            self.gateway.handle_timeout(self.now);
+        }
+        self.pass(end - self.now.instant);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.wall.0 += time.as_millis() as i64;
+    }
+
+    fn event(&mut self, slot: u32, is_handshake: bool, words: &[&str]) -> ShardEvent {
+        let handshake = HandshakeId { shard: 0, slot, generation: 1 };
+        let session = SessionId { shard: 0, slot, generation: 1 };
+        let peer = ([192, 0, 2, slot as u8], 5684).into();
+        match words {
+            ["wants", identity] => {
+                ShardEvent::PskWanted { handshake, peer, identity: identity.as_bytes().to_vec() }
+            }
+            ["fails"] => ShardEvent::WrongKey { handshake, peer, failed: failed_finished([0x33; 16]) },
+            ["ends"] if is_handshake => ShardEvent::HandshakeEnded { handshake },
+            ["connects"] => ShardEvent::Connected {
+                handshake,
+                session,
+                peer,
+                suite: CipherSuite::PskAes128Ccm8,
+                verified: self.now.instant,
+            },
+            ["posts"] => self.request(session, Request::post(&post("p/d"), 50, BODY)),
+            ["posts", "nonsense"] => self.request(session, Request::post(&post("p/d"), 50, "{")),
+            ["posts", name] => self.request(session, Request::post(&post(name), 50, BODY)),
+            ["asks"] => self.request(session, Request::get(INFO)),
+            ["heard"] => ShardEvent::Heard { session },
+            ["leaves"] => ShardEvent::Closed { session, cause: CloseCause::ByPeer },
+            ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },
+            _ => panic!("{words:?} is no event"),
+        }
+    }
+
+    fn request(&mut self, session: SessionId, request: Request) -> ShardEvent {
+        self.mid += 1;
+        ShardEvent::Request { ticket: Ticket { session, exchange: exchange(self.mid) }, request }
+    }
+
+    /// Answers the oldest question of a kind, or the newest one.
+    fn answer(&mut self, answer: &str) {
+        if let Some(answer) = answer.strip_prefix("newest ") {
+            self.asked.make_contiguous().reverse();
+            self.answer(answer);
+            self.asked.make_contiguous().reverse();
+            return;
+        }
+        let full = || StoreError::Unavailable("the disk is full".into());
+        match answer {
+            "found" => self.lookup(Ok(found("d", true, true))),
+            "found e" => self.lookup(Ok(found("e", true, true))),
+            "device off" => self.lookup(Ok(found("d", false, true))),
+            "product off" => self.lookup(Ok(found("d", true, false))),
+            "unknown" => self.lookup(Ok(CredentialLookup::DeviceUnknown)),
+            "lookup fails" => self.lookup(Err(full())),
+            "on" => self.product(Ok(Some(product(true)))),
+            "off" => self.product(Ok(Some(product(false)))),
+            "gone" => self.product(Ok(None)),
+            "read fails" => self.product(Err(full())),
+            "done" => self.written(&Ok(vec![Written::Done])),
+            "activated" => self.written(&Ok(vec![Written::Activated])),
+            "superseded" => self.written(&Ok(vec![Written::SecretSuperseded])),
+            "refused" => self.written(&Ok(vec![Written::DeviceUnavailable])),
+            "write fails" => self.written(&Err(full())),
+            "issued" => {
+                let token = self.take(Kind::Issue);
+                self.gateway.handle_answer(self.now, token, Answer::Issued(Ok(Issued::Done)));
+            }
+            "issue fails" => {
+                let token = self.take(Kind::Issue);
+                self.gateway.handle_answer(self.now, token, Answer::Issued(Err(full())));
+            }
+            "diagnosed" => {
+                let token = self.take(Kind::Diagnosis);
+                self.gateway.handle_answer(self.now, token, Answer::Diagnosed(Some("found out".into())));
+            }
+            _ => panic!("{answer:?} is no input"),
+        }
+    }
+
+    fn take(&mut self, kind: Kind) -> Token {
+        let index = self.asked.iter().position(|(asked, _)| *asked == kind);
+        let index = index.unwrap_or_else(|| panic!("no {kind:?} is asked for"));
+        self.asked.remove(index).expect("it is there").1
+    }
+
+    fn lookup(&mut self, answer: Result<CredentialLookup, StoreError>) {
+        let token = self.take(Kind::Lookup);
+        self.gateway.handle_answer(self.now, token, Answer::Lookup(answer));
+    }
+
+    fn product(&mut self, answer: Result<Option<Product>, StoreError>) {
+        let token = self.take(Kind::Product);
+        self.gateway.handle_answer(self.now, token, Answer::Product(answer));
+    }
+
+    fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
+        let token = self.take(Kind::Write);
+        let answer = Answer::Written(answer.as_ref().map(Vec::as_slice));
+        self.gateway.handle_answer(self.now, token, answer);
+    }
+
+    fn effects(&mut self) -> String {
+        let mut effects = Vec::new();
+        while let Some(effect) = self.gateway.poll_effect() {
+            effects.push(said(&effect));
+            let asked = match effect {
+                Effect::Lookup(token, _) => (Kind::Lookup, token),
+                Effect::Product(token, _) => (Kind::Product, token),
+                Effect::Write(token, _) => (Kind::Write, token),
+                Effect::Issue(token, _) => (Kind::Issue, token),
+                Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
+                Effect::Command(..) | Effect::Tell(..) => continue,
+            };
+            self.asked.push_back(asked);
+        }
+        effects.join(", ")
+    }
+}
+
+const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
+const BODY: &str = r#"{"params":{"measurepoints":{"temp":21.5}}}"#;
+
+fn post(name: &str) -> String {
+    format!("/topic/sys/{name}/thing/measurepoint/post")
+}
+
+fn device_id(device: &str) -> DeviceId {
+    DeviceId(if device == "d" { 1 } else { 2 })
+}
+
+fn found(device: &str, device_enabled: bool, product_enabled: bool) -> CredentialLookup {
+    CredentialLookup::Found(Box::new(Credentials {
+        device: device_id(device),
+        asset_id: "asset".into(),
+        device_secret: Secret::new("device".into()),
+        secret_version: 1,
+        device_enabled,
+        activated: false,
+        product_secret: Secret::new("product".into()),
+        product_enabled,
+        dynamic_activation: DynamicActivation::default(),
+    }))
+}
+
+fn product(enabled: bool) -> Product {
+    Product {
+        ou: DEFAULT_OU.into(),
+        product_key: "p".into(),
+        name: "p".into(),
+        secret: Secret::new("product".into()),
+        dynamic_activation: DynamicActivation::default(),
+        enabled,
+        model_json: None,
+        created: UnixMillis(0),
+    }
+}

@@ -1,0 +1,174 @@
+//! Stories: what happens to a device when something comes at the wrong moment.
+
+use narrowgate_platform::ids::UnixMillis;
+
+use super::stage::Stage;
+
+/// A device that is logged in, and its product in memory.
+fn served() -> Stage {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done");
+    stage
+}
+
+#[test]
+fn a_login_that_races_a_reset_stores_nothing_and_gives_the_place_back() {
+    let mut stage = served();
+    // The second handshake proves the secret that the device has; then an operator resets it.
+    assert_eq!(stage.play("h2 wants p,d,2,60; found"), "look up p/d, h2 key");
+    assert_eq!(stage.play("h2 connects"), "write login");
+    assert_eq!(
+        stage.play("close d"),
+        "s2 close, write offline",
+        "the older one is not the device's any more"
+    );
+    // The store compares the versions of the secret, whatever came first.
+    assert_eq!(stage.play("superseded"), "s2 close, write wrong_key");
+    assert_eq!(stage.play("done"), "tell offline");
+    assert_eq!(stage.gateway.counters().online, 0);
+    // The device comes again with its new secret.
+    let again = stage.play("done; s2 ends; h3 wants p,d,2,60; found; h3 connects; done");
+    assert_eq!(again, "tell refused, look up p/d, h3 key, write login, s1 close, tell login");
+    assert_eq!(stage.gateway.counters().online, 1);
+}
+
+#[test]
+fn a_slow_look_up_stalls_nobody_else() {
+    let mut stage = served();
+    assert_eq!(stage.play("h2 wants p,e,2,60"), "look up p/e");
+    // The store takes its time; the first device goes on, and a third one comes in meanwhile.
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    let third = stage.play("h3 wants p,d,2,60; newest found; h3 connects; done");
+    assert_eq!(third, "look up p/d, h3 key, write login, s1 close, tell login");
+    assert_eq!(stage.play("found e; h2 connects; done"), "h2 key, write login, tell login");
+    // A handshake that ended meanwhile is told nothing.
+    assert_eq!(stage.play("h4 wants p,e,2,60; h4 ends; found e"), "look up p/e");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn requests_wait_for_the_product_of_their_session_alone_and_in_their_order() {
+    let mut stage = served();
+    stage.play("h2 wants q,e,2,60; found e; h2 connects; done");
+    assert_eq!(stage.play("s2 posts q/e"), "read q");
+    assert_eq!(stage.play("s2 posts nonsense; s2 posts q/e"), "", "they wait behind the first");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!(stage.play("on"), "write report, s2 4.03, write topic_foreign, write report");
+    // No more than eight wait, and what ends takes them along.
+    stage.play("done; done; done; change q");
+    let nine = "s2 posts q/e; ".repeat(9);
+    assert_eq!(stage.play(&nine), "s2 5.03");
+    assert_eq!(stage.play("s2 leaves; on"), "write offline");
+}
+
+#[test]
+fn a_product_that_changes_while_it_is_read_is_read_again() {
+    let mut stage = served();
+    assert_eq!(stage.play("change p; s1 posts"), "read p");
+    assert_eq!(stage.play("change p"), "", "what is being read is not to be used");
+    assert_eq!(stage.play("on"), "read p");
+    assert_eq!(stage.play("off"), "s1 4.03, write product_disabled, s1 close, write offline");
+}
+
+#[test]
+fn a_product_that_changed_and_cannot_be_read_disconnects_nobody_and_is_read_again() {
+    let mut stage = served();
+    assert_eq!(stage.play("change p; read fails"), "read p");
+    assert_eq!(stage.play("wait 1"), "read p");
+    assert_eq!(stage.play("off"), "s1 close, write offline");
+}
+
+#[test]
+fn a_store_that_fails_and_heals_loses_no_change_of_presence() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 posts; write fails"), "write report, s1 5.03");
+    let shown = stage.gateway.unwritten().shown(stage.now.wall).expect("it is shown");
+    assert_eq!((shown.last_minute, shown.since), (1, UnixMillis(1_700_000_000_000)));
+    assert_eq!(shown.reason, "the disk is full");
+    // The device falls silent, and the store cannot note it: it is asked again until it can, and then told.
+    assert_eq!(stage.play("wait 61; write fails"), "write offline");
+    assert_eq!(stage.play("wait 10; write fails"), "write offline");
+    assert_eq!(stage.play("wait 10; done"), "write offline, tell offline");
+    assert_eq!(stage.play("wait 60"), "");
+    assert_eq!(stage.gateway.unwritten().shown(stage.now.wall), None, "and all was written since");
+    // A newer change takes the place of one that waits.
+    assert_eq!(
+        stage.play("s1 heard; write fails; s1 leaves; done"),
+        "write online, write offline, tell offline"
+    );
+    assert_eq!(stage.play("wait 20"), "write seen");
+}
+
+#[test]
+fn a_product_switched_off_in_mid_handshake_lets_nobody_in() {
+    // A login is refused when it is written.
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; change p; off; h1 connects");
+    assert_eq!(stage.play("refused"), "s1 close, write offline");
+    // A session by the product's secret is looked up again.
+    let mut stage = Stage::new();
+    let begun = stage.play("h1 wants p,d,3,60; found; change p; off; h1 connects");
+    assert_eq!(begun, "look up p/d, h1 key, read p, s1 close in 60s, look up p/d");
+    assert_eq!(stage.play("product off"), "s1 close");
+    assert_eq!(stage.play("s1 asks"), "s1 4.03, write product_disabled");
+}
+
+#[test]
+fn who_stops_waits_for_what_is_looked_into_but_not_forever() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 fails");
+    stage.play("settle");
+    assert!(!stage.gateway.is_settled());
+    assert_eq!(stage.play("diagnosed; done"), "write wrong_key, tell refused");
+    assert!(stage.gateway.is_settled());
+    // What takes longer is given up, and its late answer is ignored.
+    stage.play("h1 fails");
+    stage.play("settle");
+    assert_eq!(stage.play("wait 4"), "");
+    assert!(!stage.gateway.is_settled());
+    assert_eq!(stage.play("wait 1"), "");
+    assert!(stage.gateway.is_settled());
+    assert_eq!(stage.play("diagnosed"), "");
+}
+
+#[test]
+fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects");
+    let mut written = String::new();
+    for (ends, comes) in [(1, 2), (2, 3), (3, 4)] {
+        written +=
+            &stage.play(&format!("h{comes} wants p,d,2,60; found; s{ends} leaves; h{comes} connects; "));
+        written += "; ";
+    }
+    let once = |comes| format!("look up p/d, h{comes} key, write offline, write login; ");
+    assert_eq!(written, [2, 3, 4].map(once).concat());
+    // None of these was answered. The first end fails, when a login has followed it: it does not come back.
+    let answered = stage.play("done; write fails; done; done; done; done; done; wait 20");
+    assert_eq!(answered, "tell login, tell login, tell offline, tell login, tell offline, tell login");
+    assert_eq!(stage.gateway.counters().online, 1, "the last word was a login");
+}
+
+#[test]
+fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_counts() {
+    let mut stage = Stage::new();
+    for number in [1, 2] {
+        stage.play(&format!("h{number} wants p,d,3,60; found; h{number} connects; found"));
+    }
+    assert_eq!(stage.play("s1 asks; s2 asks"), "read p");
+    assert_eq!(stage.play("on"), "issue");
+    assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s, issue");
+    assert_eq!(stage.play("issued"), "s1 close, tell secret_issued, s2 2.05, s2 close in 5s");
+    // A session that ended while it waited is issued nothing.
+    stage.play("h3 wants p,d,3,60; found; h3 connects; found; h4 wants p,d,3,60; found; h4 connects; found");
+    assert_eq!(stage.play("s3 asks; s4 asks; s4 ends"), "issue");
+    assert_eq!(stage.play("issued"), "s1 close, s2 close, tell secret_issued, s3 2.05, s3 close in 5s");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn nobody_follows_and_nothing_is_told() {
+    let mut stage = served();
+    stage.gateway.set_followers(false);
+    assert_eq!(stage.play("s1 posts; done"), "write report, s1 2.04");
+}

@@ -1,0 +1,75 @@
+//! What the machine does in each state with each input: `table.txt`, one row a line. A change of behaviour shows
+//! there as a changed line.
+
+use std::fmt::Write as _;
+
+use super::stage::{Kind, Stage};
+
+/// How a device's handshake h1 and session s1 get into each state.
+const STATES: &[(&str, &str)] = &[
+    ("nothing", ""),
+    ("asked", "h1 wants p,d,2,60"),
+    ("admitted", "h1 wants p,d,2,60; found"),
+    ("refused", "h1 wants p,d,2,60; unknown"),
+    ("logging in", "h1 wants p,d,2,60; found; h1 connects"),
+    ("logged in", "h1 wants p,d,2,60; found; h1 connects; done"),
+    ("reading", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts"),
+    ("storing", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on"),
+    ("served", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done"),
+    ("silent", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; wait 61; done"),
+    ("going offline", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; wait 61"),
+    ("changed", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; change p"),
+    ("product off", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; change p; off; done"),
+    ("in mode 3", "h1 wants p,d,3,60; found; h1 connects"),
+    ("to activate", "h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done"),
+    ("issuing", "h1 wants p,d,3,60; found; h1 connects; found; s1 asks; on"),
+];
+
+/// What may happen in every state.
+const EVENTS: &[&str] = &[
+    "h1 fails",
+    "h1 ends",
+    "h1 connects",
+    "s1 posts",
+    "s1 posts nonsense",
+    "s1 asks",
+    "s1 heard",
+    "s1 leaves",
+    "s1 ends",
+    "close d",
+    "change p",
+    "wait 61",
+    "settle",
+];
+
+/// How a question may be answered.
+const fn answers(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Lookup => &["found", "device off", "product off", "unknown", "lookup fails"],
+        Kind::Product => &["on", "off", "gone", "read fails"],
+        Kind::Write => &["done", "activated", "superseded", "refused", "write fails"],
+        Kind::Issue => &["issued", "issue fails"],
+        Kind::Diagnosis => &["diagnosed"],
+    }
+}
+
+#[test]
+fn every_input_in_every_state_has_the_effects_of_the_table() {
+    let mut rows = String::new();
+    for (state, script) in STATES {
+        let reached = || {
+            let mut stage = Stage::new();
+            stage.play(script);
+            stage
+        };
+        let asked = reached().asked;
+        let answers = asked.iter().flat_map(|(kind, _)| answers(*kind));
+        for input in answers.chain(EVENTS) {
+            let effects = reached().input(input);
+            writeln!(rows, "{}", format!("{state:<13} | {input:<17} | {effects}").trim_end())
+                .expect("into memory");
+        }
+    }
+    let (_head, table) = include_str!("table.txt").split_once('\n').expect("it has a head");
+    assert_eq!(table, rows, "the table as it is now:\n{rows}");
+}
