@@ -28,9 +28,9 @@ use crate::{
 
 /// Takes the events of a shard, on the shard's thread. Must not block.
 pub trait EventSink: Send + 'static {
-    /// Takes all of `events` and leaves the vector empty; where it has no room, it leaves all of them. Then it is
-    /// asked again soon. Beyond [`EVENTS_KEPT_MAX`] the shard stops receiving, and the kernel's buffer takes the
-    /// load.
+    /// Takes all of `events` and leaves the vector empty; where it has no room, it leaves all of them. Then
+    /// it is asked again soon. Beyond [`EVENTS_KEPT_MAX`] the shard stops receiving, and the kernel's buffer
+    /// takes the load.
     fn deliver(&mut self, events: &mut Vec<ShardEvent>);
 }
 
@@ -43,7 +43,8 @@ const BATCHES_PER_TURN: usize = 8;
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the allocator is invited to give memory back while handshakes are under way.
 const INVITATION_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a shard waits before it offers again what the sink had no room for, or receives again what failed.
+/// How long a shard waits before it offers again what the sink had no room for, or receives again what
+/// failed.
 const PAUSE: Duration = Duration::from_millis(1);
 
 const SOCKET: Token = Token(0);
@@ -184,8 +185,8 @@ impl<S: EventSink> Driver<S> {
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
         let timeout = if self.events.is_empty() { timeout } else { timeout.min(PAUSE) };
-        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before are
-        // taken in this turn, since the announcement comes first and the queue is read after waking.
+        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before
+        // are taken in this turn, since the announcement comes first and the queue is read after waking.
         self.shared.sleeping.store(true, Ordering::SeqCst);
         let timeout = if self.pending_input() { Duration::ZERO } else { timeout };
         let result = self.poll.poll(ready, Some(timeout));

@@ -8,8 +8,8 @@ use std::sync::{
 
 use narrowgate_engine::{event::ShardCommand, shard::stats::Stats};
 
-/// Batches of commands that wait for the driver. It takes all of them in each of its turns, whatever becomes of its
-/// events: so a full queue empties without anybody's help.
+/// Batches of commands that wait for the driver. It takes all of them in each of its turns, whatever becomes
+/// of its events: so a full queue empties without anybody's help.
 pub(crate) const INPUTS_MAX: usize = 256;
 
 /// What the driver's thread takes from other threads.
@@ -57,8 +57,8 @@ pub struct ShardHandle {
 }
 
 impl ShardHandle {
-    /// Queues all of `commands`, which are taken in order, and leaves the vector empty; or leaves it as it is where
-    /// the queue is full. Commands to a shard that has stopped are dropped. Never waits.
+    /// Queues all of `commands`, which are taken in order, and leaves the vector empty; or leaves it as it is
+    /// where the queue is full. Commands to a shard that has stopped are dropped. Never waits.
     pub fn send(&self, commands: &mut Vec<ShardCommand>) {
         if commands.is_empty() {
             return;

@@ -78,8 +78,8 @@ pub enum Diagnosis {
 }
 
 impl Diagnosis {
-    /// Finds out, by some reads and some hundred hashes: milliseconds of a processor. `None`: there is nothing to
-    /// add to what is known.
+    /// Finds out, by some reads and some hundred hashes: milliseconds of a processor. `None`: there is
+    /// nothing to add to what is known.
     pub async fn run(self, registry: &dyn Registry) -> Option<String> {
         match self {
             Self::WrongKey { identity, device, failed } => {

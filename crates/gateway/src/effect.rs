@@ -87,8 +87,8 @@ pub enum LiveChange {
         /// Why it is offline then, for people.
         cause: &'static str,
     },
-    /// A product's model or switches changed: it is read anew, and where it is switched off or gone, its sessions
-    /// end.
+    /// A product's model or switches changed: it is read anew, and where it is switched off or gone, its
+    /// sessions end.
     ProductChanged {
         /// Which one.
         product_key: String,

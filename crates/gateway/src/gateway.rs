@@ -14,7 +14,7 @@ use crate::{
     products::{Products, Read},
     refusals::Refusals,
     requests::{Counts, Requests},
-    residence::{Residence, directory::Directory, presence::Presence},
+    residence::{Residence, presence::Presence},
     shared::Shared,
     unwritten::Unwritten,
 };
@@ -28,6 +28,8 @@ pub struct Options {
     pub seed: [u8; 32],
     /// The devices that were online when the last one ended: they get a full lifetime from now on.
     pub online: Vec<OnlineDevice>,
+    /// Of the store: logins are numbered from it on.
+    pub epoch: u64,
 }
 
 /// See the crate.
@@ -63,13 +65,13 @@ impl Counters {
 impl Gateway {
     /// A gateway that serves nobody yet.
     pub fn new(options: Options, now: Now) -> Self {
-        let Options { shards, seed, online } = options;
+        let Options { shards, seed, online, epoch } = options;
         let presence = Presence::new(online, now.instant);
         Self {
             desks: (0..shards).map(Desk::new).collect(),
             shared: Shared {
                 out: Outbox::new(),
-                residence: Residence { directory: Directory::default(), presence },
+                residence: Residence::new(presence, epoch),
                 products: Products::new(),
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
@@ -183,8 +185,8 @@ impl Gateway {
         timeouts.into_iter().flatten().min()
     }
 
-    /// The shards receive nothing more: writes down all that waits for its time. What is being looked into is given
-    /// up some seconds later. To be called again when [`Self::is_settled`], for what was heard last.
+    /// The shards receive nothing more: writes down all that waits for its time. What is being looked into is
+    /// given up some seconds later. To be called again when [`Self::is_settled`], for what was heard last.
     pub fn handle_settle(&mut self, now: Now) {
         for desk in &mut self.desks {
             desk.record_all_held(&mut self.shared, now);

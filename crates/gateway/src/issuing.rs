@@ -1,7 +1,7 @@
-//! Secrets by dynamic activation, one after the other: the answers leave in the order in which the secrets were
-//! committed, so the secret that is valid in the end is the one that was delivered last (device protocol, section 3).
-//! Each is a transaction of its own, beside the batches of writes: listeners hear of it before the device is
-//! answered, but not exactly in its place among what is committed in the same moment.
+//! Secrets by dynamic activation, one after the other: the answers leave in the order in which the secrets
+//! were committed, so the secret that is valid in the end is the one that was delivered last (device
+//! protocol, section 3). Each is a transaction of its own, beside the batches of writes: listeners hear of it
+//! before the device is answered, but not exactly in its place among what is committed in the same moment.
 
 use std::sync::Arc;
 
@@ -108,7 +108,8 @@ impl Shared {
             Ok(issued) => {
                 let answer = device_api::issued(&grant, &wanted, &issued, &secret);
                 if issued == Issued::Done {
-                    // Sessions that were given an earlier secret must not hand it out again to a retransmission.
+                    // Sessions that were given an earlier secret must not hand it out again to a
+                    // retransmission.
                     for void in self.residence.directory.answered(grant.device, ticket.session) {
                         self.out.close(void);
                     }

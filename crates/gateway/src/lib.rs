@@ -1,4 +1,5 @@
-//! Where the engine and the platform meet: the decisions of the product as a machine. No I/O, no clock, no lock.
+//! Where the engine and the platform meet: the decisions of the product as a machine. No I/O, no clock, no
+//! lock.
 //!
 //! ```text
 //!              events                 effects: Command ─────────▶ shards
@@ -8,20 +9,20 @@
 //!              answers                         Tell ────────────▶ listeners
 //! ```
 //!
-//! Whatever the gateway wants to know or to have done goes out as an [`Effect`] with a [`Token`]; its [`Answer`]
-//! comes back with that token, in any order and at any time. So a slow look-up stalls nobody: what needs it waits,
-//! all else goes on. The caller drains the effects after every input:
+//! Whatever the gateway wants to know or to have done goes out as an [`Effect`] with a [`Token`]; its
+//! [`Answer`] comes back with that token, in any order and at any time. So a slow look-up stalls nobody: what
+//! needs it waits, all else goes on. The caller drains the effects after every input:
 //!
 //! * input: [`Gateway::handle_event`], [`Gateway::handle_answer`], [`Gateway::handle_timeout`],
 //!   [`Gateway::handle_change`], [`Gateway::handle_settle`];
 //! * output: [`Gateway::poll_effect`], [`Gateway::poll_timeout`].
 //!
-//! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product), and
-//! what all desks share: the `residence` (who is logged in where, and online), the `products`, the
+//! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),
+//! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
 //! `refusals`, the secrets to be issued (`issuing`).
 //!
-//! Nothing depends on the order of a hash map: what is iterated is a list or ordered by its key, so that the same
-//! inputs give the same effects.
+//! Nothing depends on the order of a hash map: what is iterated is a list or ordered by its key, so that the
+//! same inputs give the same effects.
 #![forbid(unsafe_code)]
 
 mod desk;

@@ -1,7 +1,7 @@
 //! The parts of products that every report needs: kept in memory, read again after a change.
 //!
-//! A product that is being read is read once, however many requests wait for it. Limits: [`READS_MAX`] at the same
-//! time; [`READ_AGAIN`] until a product that changed and could not be read is read again.
+//! A product that is being read is read once, however many requests wait for it. Limits: [`READS_MAX`] at the
+//! same time; [`READ_AGAIN`] until a product that changed and could not be read is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -113,6 +113,11 @@ impl Shared {
     pub(crate) fn note(&mut self, now: Now, asker: &Asker, outcomes: Result<&[Written], &StoreError>) {
         match outcomes {
             Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}
+            Ok(outcomes) if outcomes.contains(&Written::LoginSuperseded) => {
+                let detail = "the device logged in anew while a report of its older session was under way; \
+                              nothing was stored";
+                self.refuse(now, asker, Refusal::unnamed(detail));
+            }
             Ok(_) => {
                 let detail = "the device was switched off, reset or deleted while its report was under way; \
                               nothing was stored";

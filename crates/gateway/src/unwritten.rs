@@ -1,5 +1,5 @@
-//! Requests that were answered 5.03 because the store could not write: how many in the last minute, since when,
-//! and why, for `status`. A minute is kept, second by second.
+//! Requests that were answered 5.03 because the store could not write: how many in the last minute, since
+//! when, and why, for `status`. A minute is kept, second by second.
 
 use std::collections::VecDeque;
 

@@ -4,8 +4,8 @@
 //! follow. What is written in batches comes in the order of the commits. A secret that was issued, and the
 //! refusal to issue one, are committed beside it: each is published after its commit and before the device is
 //! answered, but may change places with what was committed in the same moment, and its time, which is taken
-//! before it is committed, may be earlier than that of the event before it. A listener that is slower than the
-//! fleet misses events and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
+//! before it is committed, may be earlier than that of the event before it. A listener that is slower than
+//! the fleet misses events and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::sync::Arc;
 

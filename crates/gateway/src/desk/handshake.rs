@@ -153,8 +153,8 @@ fn refuse(
     };
     let refused = Refused { device, name, identity: Some(shown), refusal };
     if is_well_formed {
-        // Not yet: a write or a look at names while the handshake runs could be felt by the peer, and a registered
-        // name causes none before the Finished.
+        // Not yet: a write or a look at names while the handshake runs could be felt by the peer, and a
+        // registered name causes none before the Finished.
         *state = Asked::Refused(Some(Box::new((refused, peer))));
     } else {
         // That follows from its text, whoever is registered.
@@ -162,8 +162,8 @@ fn refuse(
     }
 }
 
-/// Writes down why an identity was refused: at the first Finished of the handshake, as with a wrong key, or at its
-/// end.
+/// Writes down why an identity was refused: at the first Finished of the handshake, as with a wrong key, or
+/// at its end.
 fn record_held(shared: &mut Shared, now: Now, held: Option<Box<(Refused, SocketAddr)>>) {
     if let Some(held) = held {
         let (refused, peer) = *held;

@@ -52,17 +52,24 @@ impl Desk {
             return;
         };
         let asker = Asker { grant: Arc::new(admitted.1), peer };
-        self.sessions.insert(session, asker.clone());
         match asker.grant.mode {
-            SecureMode::DeviceSecret => shared.log_in(now, login, asker, suite),
-            SecureMode::ProductSecret => shared.activate(session, asker.grant),
+            SecureMode::DeviceSecret => {
+                let number = shared.residence.number_login();
+                self.sessions.insert(session, asker.clone(), Some(number));
+                shared.log_in(now, login, number, asker, suite);
+            }
+            SecureMode::ProductSecret => {
+                self.sessions.insert(session, asker.clone(), None);
+                shared.activate(session, asker.grant);
+            }
         }
     }
 }
 
 impl Shared {
-    /// A session by the product's secret: it lives for a minute, and ends at once where the device or its product was
-    /// switched off while the handshake was under way (a login finds that out when it is written).
+    /// A session by the product's secret: it lives for a minute, and ends at once where the device or its
+    /// product was switched off while the handshake was under way (a login finds that out when it is
+    /// written).
     fn activate(&mut self, session: SessionId, grant: Arc<Grant>) {
         self.residence.directory.activation(grant.device, session);
         let close = ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION };
@@ -85,7 +92,7 @@ impl Shared {
         }
     }
 
-    fn log_in(&mut self, now: Now, login: Login, asker: Asker, suite: CipherSuite) {
+    fn log_in(&mut self, now: Now, login: Login, number: LoginNumber, asker: Asker, suite: CipherSuite) {
         let grant = &asker.grant;
         let older = match self.residence.directory.login(grant.device, login) {
             LoggedIn::Newest(older) => older,
@@ -94,7 +101,7 @@ impl Shared {
         self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s);
         let write = Write::Login {
             device: grant.device,
-            number: LoginNumber::first_of(0),
+            number,
             at: now.wall,
             lifetime_s: grant.lifetime_s,
             secret_version: grant.secret_version,
@@ -127,8 +134,8 @@ impl Shared {
         self.announce("login", Happening::Login, asked);
     }
 
-    /// The store did not take a login: its session is closed, and the older one, where there is one, is the device's
-    /// again.
+    /// The store did not take a login: its session is closed, and the older one, where there is one, is the
+    /// device's again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
         let LoginAsked { login, older, asker: Asker { grant, peer }, .. } = asked;
         self.out.close(login.session);

@@ -87,8 +87,13 @@ impl Desk {
             Some(product) => ProductState::On(product.model.as_ref()),
         };
         match device_api::handle(grant, request, product, arrived) {
-            Action::Store { writes, response, warning } => {
+            Action::Store { mut writes, response, warning } => {
                 shared.hear(now, grant, true);
+                for write in &mut writes {
+                    if let Write::Message(message) = write {
+                        message.login = known.login;
+                    }
+                }
                 if let Some(warning) = warning
                     && !known.warned
                 {
@@ -129,8 +134,8 @@ impl Shared {
         self.out.respond(ticket, device_api::unavailable());
     }
 
-    /// Has reports written; the answer, and the listeners' happenings where somebody listens, follow when they are
-    /// durable.
+    /// Has reports written; the answer, and the listeners' happenings where somebody listens, follow when
+    /// they are durable.
     fn store(&mut self, ticket: Ticket, asker: Asker, writes: Vec<Write>, response: Response) {
         let happenings = if self.out.has_followers {
             writes.iter().filter_map(|write| happening_of(write, &asker.grant)).collect()

@@ -46,8 +46,8 @@ impl Directory {
         }
     }
 
-    /// Takes a login back that the store refused; the older session is the device's again. Returns whether the
-    /// device has no session now.
+    /// Takes a login back that the store refused; the older session is the device's again. Returns whether
+    /// the device has no session now.
     pub(crate) fn take_back(&mut self, device: DeviceId, session: SessionId, older: Option<Login>) -> bool {
         if self.logins.get(&device).is_none_or(|login| login.session != session) {
             return false;
@@ -73,7 +73,8 @@ impl Directory {
         self.activations.get(&device).is_some_and(|all| all.iter().any(|other| other.session == session))
     }
 
-    /// Notes that a session was given a secret; returns the others that were given one before, which is void now.
+    /// Notes that a session was given a secret; returns the others that were given one before, which is void
+    /// now.
     pub(crate) fn answered(&mut self, device: DeviceId, session: SessionId) -> Vec<SessionId> {
         let Some(all) = self.activations.get_mut(&device) else { return Vec::new() };
         let mut void = Vec::new();

@@ -4,7 +4,7 @@ pub(crate) mod directory;
 pub(crate) mod presence;
 
 use narrowgate_engine::event::SessionId;
-use narrowgate_platform::ids::DeviceId;
+use narrowgate_platform::ids::{DeviceId, LoginNumber};
 
 use self::{
     directory::{Directory, Login},
@@ -17,9 +17,22 @@ use crate::{effect::Now, outbox::Outbox};
 pub(crate) struct Residence {
     pub(crate) directory: Directory,
     pub(crate) presence: Presence,
+    /// The last login that was numbered, in whatever shard.
+    last_login: LoginNumber,
 }
 
 impl Residence {
+    pub(crate) fn new(presence: Presence, epoch: u64) -> Self {
+        let last_login = LoginNumber::first_of(epoch);
+        Self { directory: Directory::default(), presence, last_login }
+    }
+
+    /// The number of a login that begins.
+    pub(crate) fn number_login(&mut self) -> LoginNumber {
+        self.last_login = self.last_login.next();
+        self.last_login
+    }
+
     /// Ends all sessions of a device: it is offline then, for this cause.
     pub(crate) fn close_device(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
         for session in self.directory.sessions_of(device) {
@@ -43,8 +56,8 @@ impl Residence {
         }
     }
 
-    /// The store refused a login: the older session, where there is one, is the device's again, or the device is
-    /// offline, for this cause.
+    /// The store refused a login: the older session, where there is one, is the device's again, or the device
+    /// is offline, for this cause.
     pub(crate) fn take_back(
         &mut self,
         out: &mut Outbox,

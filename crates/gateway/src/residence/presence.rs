@@ -23,8 +23,8 @@ use crate::{
 
 /// How often the clocks are looked at.
 const TICK: Duration = Duration::from_millis(250);
-/// How often `lastSeenTime` is written for devices that were heard without reporting, and changes are written again
-/// that the store refused.
+/// How often `lastSeenTime` is written for devices that were heard without reporting, and changes are written
+/// again that the store refused.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// Last-seen times that are committed together.
 const SEEN_TOGETHER_MAX: usize = 250;
@@ -41,7 +41,8 @@ pub(crate) struct Presence {
     seen: BTreeMap<DeviceId, UnixMillis>,
     /// Writes of last-seen times under way.
     seen_under_way: usize,
-    /// Changes that the store could not write, by device: they are tried again until a newer one takes their place.
+    /// Changes that the store could not write, by device: they are tried again until a newer one takes their
+    /// place.
     unwritten: BTreeMap<DeviceId, Change>,
     /// Counts the changes, so that a late failure does not bring back an old one.
     changes: u64,
@@ -85,7 +86,8 @@ impl Presence {
         self.newest.remove(&device);
     }
 
-    /// Something authentic arrived. `reported`: a report is stored with it, which moves `lastSeenTime` by itself.
+    /// Something authentic arrived. `reported`: a report is stored with it, which moves `lastSeenTime` by
+    /// itself.
     pub(crate) fn hear(&mut self, out: &mut Outbox, now: Now, device: DeviceId, reported: bool) {
         if let Some(transition) = self.tracker.handle_heard(device, now.instant) {
             self.write(out, now, transition);

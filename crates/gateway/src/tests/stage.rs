@@ -11,7 +11,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
     },
-    ports::{Issued, StoreError, Written},
+    ports::{Issued, StoreError, Write, Written},
     secret::Secret,
 };
 
@@ -38,6 +38,8 @@ pub(super) struct Stage {
     pub(super) now: Now,
     /// Questions without an answer, oldest first.
     pub(super) asked: VecDeque<(Kind, Token)>,
+    /// The number of each login, and of the login of each report, that was to be written.
+    pub(super) logins: Vec<u64>,
     mid: u16,
 }
 
@@ -45,10 +47,10 @@ impl Stage {
     /// With somebody who follows what happens.
     pub(super) fn new() -> Self {
         let now = Now { instant: start(), wall: UnixMillis(1_700_000_000_000) };
-        let options = Options { shards: 1, seed: [3; 32], online: Vec::new() };
+        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
-        Self { gateway, now, asked: VecDeque::new(), mid: 0 }
+        Self { gateway, now, asked: VecDeque::new(), logins: Vec::new(), mid: 0 }
     }
 
     /// Several inputs, divided by `;`. What comes of all of them.
@@ -154,6 +156,7 @@ impl Stage {
             "done" => self.written(&Ok(vec![Written::Done])),
             "activated" => self.written(&Ok(vec![Written::Activated])),
             "superseded" => self.written(&Ok(vec![Written::SecretSuperseded])),
+            "outrun" => self.written(&Ok(vec![Written::LoginSuperseded])),
             "refused" => self.written(&Ok(vec![Written::DeviceUnavailable])),
             "write fails" => self.written(&Err(full())),
             "issued" => {
@@ -198,6 +201,9 @@ impl Stage {
         let mut effects = Vec::new();
         while let Some(effect) = self.gateway.poll_effect() {
             effects.push(said(&effect));
+            if let Effect::Write(_, writes) = &effect {
+                self.logins.extend(writes.iter().filter_map(login_of));
+            }
             let asked = match effect {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),
                 Effect::Product(token, _) => (Kind::Product, token),
@@ -214,6 +220,14 @@ impl Stage {
 
 const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
 const BODY: &str = r#"{"params":{"measurepoints":{"temp":21.5}}}"#;
+
+fn login_of(write: &Write) -> Option<u64> {
+    match write {
+        Write::Login { number, .. } => Some(number.0),
+        Write::Message(message) => message.login.map(|number| number.0),
+        _ => None,
+    }
+}
 
 fn post(name: &str) -> String {
     format!("/topic/sys/{name}/thing/measurepoint/post")

@@ -33,6 +33,18 @@ fn a_login_that_races_a_reset_stores_nothing_and_gives_the_place_back() {
 }
 
 #[test]
+fn every_login_has_a_number_and_a_report_that_a_newer_one_outran_is_refused() {
+    let mut stage = served();
+    // The older session reports once more, and the store has the newer login already.
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; s1 posts"),
+        "look up p/d, h2 key, write login, write report"
+    );
+    assert_eq!(stage.logins, [1, 1, 2, 1], "of the logins and of the reports, in their order");
+    assert_eq!(stage.play("done; outrun"), "s1 close, tell login, write log, s1 4.03");
+}
+
+#[test]
 fn a_slow_look_up_stalls_nobody_else() {
     let mut stage = served();
     assert_eq!(stage.play("h2 wants p,e,2,60"), "look up p/e");

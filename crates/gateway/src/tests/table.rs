@@ -1,5 +1,5 @@
-//! What the machine does in each state with each input: `table.txt`, one row a line. A change of behaviour shows
-//! there as a changed line.
+//! What the machine does in each state with each input: `table.txt`, one row a line. A change of behaviour
+//! shows there as a changed line.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,9 @@
-//! Group commit: what is to be written goes into one open batch; when the store is free the batch is committed, and
-//! only then do the answers follow.
+//! Group commit: what is to be written goes into one open batch; when the store is free the batch is
+//! committed, and only then do the answers follow.
 //!
-//! While one batch is being made durable the next one fills, so the batch grows with the load and a lone report
-//! waits for nobody. Limit: [`BATCH_MAX`] writes per transaction; what waits is limited by the machine.
+//! While one batch is being made durable the next one fills, so the batch grows with the load and a lone
+//! report waits for nobody. Limit: [`BATCH_MAX`] writes per transaction; what waits is limited by the
+//! machine.
 
 use std::{
     collections::VecDeque,
@@ -142,8 +143,8 @@ impl<T> Open<T> {
         self.items.push_back((token, writes));
     }
 
-    /// At most [`BATCH_MAX`] writes, but one item at least: writes that belong together are never split over two
-    /// transactions.
+    /// At most [`BATCH_MAX`] writes, but one item at least: writes that belong together are never split over
+    /// two transactions.
     fn take(&mut self) -> (Vec<(T, usize)>, Vec<Write>) {
         let (mut items, mut taken) = (Vec::new(), Vec::with_capacity(self.writes.min(BATCH_MAX)));
         while let Some((_, writes)) = self.items.front()

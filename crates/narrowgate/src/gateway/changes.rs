@@ -1,7 +1,7 @@
 //! What operators changed and sessions have to feel, on its way to the task.
 //!
-//! A change never waits and is never lost, so it is no queue but a set: of each device and of each product it holds
-//! one change at most.
+//! A change never waits and is never lost, so it is no queue but a set: of each device and of each product it
+//! holds one change at most.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,5 @@
-//! The shell around the gateway: runs the machine of `narrowgate-gateway` on tokio, beside the shards' threads.
+//! The shell around the gateway: runs the machine of `narrowgate-gateway` on tokio, beside the shards'
+//! threads.
 //!
 //! ```text
 //!   shard threads ──events──▶ ┌──────┐ ──open batch──▶ store (one commit at a time)
@@ -6,16 +7,16 @@
 //!        └─────commands────── └──────┘ ──happenings──▶ feed
 //! ```
 //!
-//! One task owns the machine ([`task`]): no lock, no second place that decides or batches. It takes what is there,
-//! carries the effects out, and gives the store the open batch when the one before is durable.
+//! One task owns the machine ([`task`]): no lock, no second place that decides or batches. It takes what is
+//! there, carries the effects out, and gives the store the open batch when the one before is durable.
 //!
 //! **Why two full queues cannot block each other.** A shard passes its events on by a queue of
-//! [`sink::BATCHES_MAX`] batches. Where it is full the shard keeps its events and stops receiving, but goes on
-//! taking commands: so the queue of commands always empties. The task sends commands by a queue that is bounded
-//! too. Where it is full the task keeps the commands of this shard and takes no more of its events, but goes on
-//! with the store's answers and with other shards. What it keeps is bounded: an answer for each request in flight
-//! and for each handshake that waits, which the shard limits, and no more than a few words about each session.
-//! Neither ever waits for the other.
+//! [`sink::BATCHES_MAX`] batches. Where it is full the shard keeps its events and stops receiving, but goes
+//! on taking commands: so the queue of commands always empties. The task sends commands by a queue that is
+//! bounded too. Where it is full the task keeps the commands of this shard and takes no more of its events,
+//! but goes on with the store's answers and with other shards. What it keeps is bounded: an answer for each
+//! request in flight and for each handshake that waits, which the shard limits, and no more than a few words
+//! about each session. Neither ever waits for the other.
 
 mod batches;
 mod changes;
@@ -32,7 +33,7 @@ use narrowgate_engine::shard::ShardConfig;
 use narrowgate_engine_io::{driver::RunningShard, handle::ShardHandle, socket};
 use narrowgate_gateway::{self as machine, Now};
 use narrowgate_http::metrics::Metric;
-use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, StoreError, Stores};
+use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, Recovered, StoreError, Stores};
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -98,8 +99,8 @@ impl std::fmt::Debug for ClockHandle {
 }
 
 impl Gateway {
-    /// Binds the port, takes up the presence of the devices that were online, and starts serving. To be called
-    /// inside a tokio runtime.
+    /// Binds the port, takes up the presence of the devices that were online, and starts serving. To be
+    /// called inside a tokio runtime.
     ///
     /// # Errors
     /// See [`StartError`]; nothing runs on then.
@@ -113,11 +114,8 @@ impl Gateway {
         let bind = |source| StartError::Bind { address: options.dtls_listen, source };
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
-        let machine = machine::Options {
-            shards: options.shards,
-            seed: seed(entropy),
-            online: stores.journal.recover().await?.online,
-        };
+        let Recovered { online, epoch, .. } = stores.journal.recover().await?;
+        let machine = machine::Options { shards: options.shards, seed: seed(entropy), online, epoch };
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
@@ -143,8 +141,8 @@ impl Gateway {
 
     /// Finishes what is under way, ends all sessions with close_notify, and stops. Presence stays as it is.
     ///
-    /// What was received is decided, committed and answered first; what arrives meanwhile stays in the kernel, and the
-    /// devices send it again.
+    /// What was received is decided, committed and answered first; what arrives meanwhile stays in the
+    /// kernel, and the devices send it again.
     pub(crate) async fn drain(self) {
         let quiet: Vec<_> = self.handles.iter().map(quiesce).collect();
         for wait in quiet {

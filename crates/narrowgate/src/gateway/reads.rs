@@ -1,5 +1,5 @@
-//! What the machine asks of the store and of a processor, each in a task of its own: a slow answer keeps nobody
-//! waiting. The machine limits how many there are.
+//! What the machine asks of the store and of a processor, each in a task of its own: a slow answer keeps
+//! nobody waiting. The machine limits how many there are.
 
 use std::{
     sync::Arc,
@@ -55,7 +55,8 @@ impl Reads {
         self.under_way.spawn(async move { (token, Read::Product(registry.product(&product_key).await)) });
     }
 
-    /// Some hundred hashes, which may occupy a processor for milliseconds: on a thread where that delays nobody.
+    /// Some hundred hashes, which may occupy a processor for milliseconds: on a thread where that delays
+    /// nobody.
     pub(super) fn diagnose(&mut self, token: Token, diagnosis: Diagnosis) {
         let registry = Arc::clone(&self.registry);
         self.under_way.spawn(async move {

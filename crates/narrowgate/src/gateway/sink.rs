@@ -4,7 +4,8 @@ use narrowgate_engine::event::ShardEvent;
 use narrowgate_engine_io::driver::EventSink;
 use tokio::sync::mpsc;
 
-/// Batches of events that wait for the task. A shard hands over some hundred events at a time when it has many.
+/// Batches of events that wait for the task. A shard hands over some hundred events at a time when it has
+/// many.
 pub(super) const BATCHES_MAX: usize = 64;
 
 /// What a shard hands over at once.

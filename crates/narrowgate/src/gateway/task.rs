@@ -44,8 +44,8 @@ pub(super) enum Ask {
 pub(super) struct Shard {
     handle: ShardHandle,
     events: mpsc::Receiver<Events>,
-    /// Commands that are to be sent. Where the shard's queue is full they stay here, and no event of this shard
-    /// is taken.
+    /// Commands that are to be sent. Where the shard's queue is full they stay here, and no event of this
+    /// shard is taken.
     commands: Vec<ShardCommand>,
     /// Its queue was full.
     is_held_up: bool,
