@@ -24,12 +24,12 @@ use tokio::{
 /// handful.
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// A connection that sends no whole request, or takes nothing of an answer, for so long is closed, so that silent
-/// ones cannot use up the places.
+/// A connection that sends no whole request, or takes nothing of an answer, for so long is closed, so that
+/// silent ones cannot use up the places.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Answers a connection, request by request, until it ends or `stopping` turns true and the request under way is
-/// answered.
+/// Answers a connection, request by request, until it ends or `stopping` turns true and the request under way
+/// is answered.
 pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     router: Router,

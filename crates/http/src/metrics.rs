@@ -1,5 +1,5 @@
-//! Metrics as Prometheus reads them (text format 0.0.4). Counters live beside their owners; a closure collects
-//! them when somebody asks.
+//! Metrics as Prometheus reads them (text format 0.0.4). Counters live beside their owners; a closure
+//! collects them when somebody asks.
 
 use std::{fmt::Write as _, sync::Arc};
 

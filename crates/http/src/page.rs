@@ -1,4 +1,5 @@
-//! The page at `/`: what this is, what listens where, and where to look next. Plain HTML without script or style.
+//! The page at `/`: what this is, what listens where, and where to look next. Plain HTML without script or
+//! style.
 
 /// What the start page says about the process.
 #[derive(Debug, Clone)]

@@ -48,7 +48,8 @@ pub fn router(about: About, health: Health, metrics: MetricsSource) -> Router {
         .layer(middleware::from_fn(answer_within_limits))
 }
 
-/// The same and the operator's verbs: for peers that may do everything. To be served on a runtime of several threads.
+/// The same and the operator's verbs: for peers that may do everything. To be served on a runtime of several
+/// threads.
 pub fn control_router(about: About, health: Health, metrics: MetricsSource, api: Api) -> Router {
     open_routes(about, health, metrics)
         .merge(api::routes(api))
@@ -65,8 +66,8 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
         .route("/metrics", get(metrics_text).with_state(metrics))
 }
 
-/// Reads a request to its end, then does what it asks to the end, whatever becomes of its peer. Stores may read a
-/// lot at once, on this thread: the tasks of the data plane move to another one meanwhile.
+/// Reads a request to its end, then does what it asks to the end, whatever becomes of its peer. Stores may
+/// read a lot at once, on this thread: the tasks of the data plane move to another one meanwhile.
 async fn run_whole(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let body = match timeout(SILENCE_MAX, to_bytes(body, BODY_BYTES_MAX)).await {

@@ -24,7 +24,8 @@ pub trait Listener: Send + 'static {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Waits for the next one. A fault of the system is waited out; nothing is lost when the future is dropped.
+    /// Waits for the next one. A fault of the system is waited out; nothing is lost when the future is
+    /// dropped.
     fn accept(&mut self) -> impl Future<Output = Self::Io> + Send;
 }
 

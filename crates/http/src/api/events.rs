@@ -1,8 +1,8 @@
 //! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
 //!
-//! `event:` is `report`, `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON; `id:` is its
-//! position where it has one. Two more tell of the stream: `missed`, with how many events a reader that is too slow
-//! did not get, and `ended` when the server stops.
+//! `event:` is `report`, `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON;
+//! `id:` is its position where it has one. Two more tell of the stream: `missed`, with how many events a
+//! reader that is too slow did not get, and `ended` when the server stops.
 
 use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc};
 

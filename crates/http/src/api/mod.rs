@@ -1,8 +1,8 @@
 //! The operator's verbs under `/api/v1`: one file per group, one handler per verb, each with its route.
 //!
 //! A device is named by both keys, `products/{product}/devices/{device}`, or by one name as people give it,
-//! `devices/{name}`: `PK/DK`, a key that is unique, an asset id, or the `id:` of a damaged row. What may be asked
-//! of one may be asked of the other.
+//! `devices/{name}`: `PK/DK`, a key that is unique, an asset id, or the `id:` of a damaged row. What may be
+//! asked of one may be asked of the other.
 
 mod devices;
 pub(crate) mod events;

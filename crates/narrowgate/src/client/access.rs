@@ -25,7 +25,8 @@ use crate::{
     system::{SystemClock, SystemEntropy},
 };
 
-/// A store that another process holds is waited for so long: another command, or a server that starts or stops.
+/// A store that another process holds is waited for so long: another command, or a server that starts or
+/// stops.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Between two looks.

@@ -26,7 +26,8 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// Rows of one call of an import: 500 rows of the longest keys, secrets and names stay below the limit of a body.
+/// Rows of one call of an import: 500 rows of the longest keys, secrets and names stay below the limit of a
+/// body.
 pub(crate) const IMPORT_ROWS_MAX: usize = 500;
 
 /// What a segment of a path holds as it is (RFC 3986, 2.3).

@@ -1,4 +1,5 @@
-//! The command line's end of the control socket: HTTP/1.1 by hyper, on a runtime of its own, since commands wait.
+//! The command line's end of the control socket: HTTP/1.1 by hyper, on a runtime of its own, since commands
+//! wait.
 
 use std::{
     error::Error as _,

@@ -1,9 +1,9 @@
 //! How the command line reaches the operator's service: through the control socket of a running server, or by
 //! opening the store itself.
 //!
-//! Either way a [`Call`] is an HTTP request for the same router, `narrowgate_http`'s: sent over the socket, or handed
-//! to it in this process. So there is one way from what was asked to what it means, one shape of every answer, and
-//! one table of problems; a command cannot tell which way it went, and gets the same words.
+//! Either way a [`Call`] is an HTTP request for the same router, `narrowgate_http`'s: sent over the socket,
+//! or handed to it in this process. So there is one way from what was asked to what it means, one shape of
+//! every answer, and one table of problems; a command cannot tell which way it went, and gets the same words.
 
 mod access;
 mod call;

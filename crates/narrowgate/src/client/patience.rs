@@ -1,5 +1,5 @@
-//! How long the command line waits for a server that says nothing: after a while it says that it waits, and for
-//! whom; in the end it gives up. Every byte that moves begins the time anew.
+//! How long the command line waits for a server that says nothing: after a while it says that it waits, and
+//! for whom; in the end it gives up. Every byte that moves begins the time anew.
 
 use std::time::{Duration, Instant};
 

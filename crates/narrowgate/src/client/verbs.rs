@@ -1,4 +1,5 @@
-//! The table of verbs: what the command line asks, its route, and the verb of the operator's service that does it.
+//! The table of verbs: what the command line asks, its route, and the verb of the operator's service that
+//! does it.
 
 use std::sync::Arc;
 

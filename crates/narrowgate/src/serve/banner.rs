@@ -36,7 +36,8 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
 /// Devices are counted up to so many.
 const COUNTED_MAX: u32 = 1000;
 
-/// How many products and devices there are, or which row is damaged. That hinders no start: all others are served.
+/// How many products and devices there are, or which row is damaged. That hinders no start: all others are
+/// served.
 ///
 /// # Errors
 /// The store cannot be read at all.

@@ -25,7 +25,8 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Binds the socket of this data directory, which this process uses alone: an older socket file is a leftover.
+    /// Binds the socket of this data directory, which this process uses alone: an older socket file is a
+    /// leftover.
     ///
     /// # Errors
     /// When the directory does not let it.

@@ -1,5 +1,5 @@
-//! Where the control socket is. An address of a Unix socket holds 107 bytes; below a longer path the socket is
-//! reached through the directory's descriptor instead.
+//! Where the control socket is. An address of a Unix socket holds 107 bytes; below a longer path the socket
+//! is reached through the directory's descriptor instead.
 
 use std::{
     fs::File,

@@ -40,7 +40,8 @@ impl Registrar {
     /// Registers a device.
     ///
     /// # Errors
-    /// `Missing` for an unknown product, `Invalid` for a key, secret or name that is not acceptable, `Exists` where the key is taken.
+    /// `Missing` for an unknown product, `Invalid` for a key, secret or name that is not acceptable, `Exists`
+    /// where the key is taken.
     pub(super) async fn create_device(
         &self,
         product_key: &str,
@@ -150,7 +151,8 @@ impl Registrar {
         })
     }
 
-    /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as well.
+    /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as
+    /// well.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.

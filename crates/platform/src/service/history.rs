@@ -104,7 +104,8 @@ impl Registrar {
         Ok(changes.items.into_iter().map(view::presence).collect())
     }
 
-    /// Refusals of all devices and of strangers, newest first, each with the names that are known of its peer.
+    /// Refusals of all devices and of strangers, newest first, each with the names that are known of its
+    /// peer.
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.

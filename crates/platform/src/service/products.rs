@@ -25,7 +25,8 @@ impl Registrar {
     /// Creates a product.
     ///
     /// # Errors
-    /// `Invalid` for a name, key, secret, end or model that is not acceptable; `Exists` where the key is taken.
+    /// `Invalid` for a name, key, secret, end or model that is not acceptable; `Exists` where the key is
+    /// taken.
     pub(super) async fn create_product(&self, new: NewProduct) -> Result<ProductCreated, ServiceError> {
         check_name(&new.name)?;
         let product_key = match new.product_key {

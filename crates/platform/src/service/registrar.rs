@@ -1,5 +1,5 @@
-//! What operators have done, on the store: products, devices, their secrets, what they reported, what happened
-//! to them. A module per subject. Nobody here knows of sessions or of those who ask.
+//! What operators have done, on the store: products, devices, their secrets, what they reported, what
+//! happened to them. A module per subject. Nobody here knows of sessions or of those who ask.
 
 use std::{fmt, sync::Arc};
 

@@ -16,8 +16,8 @@ use crate::{
 pub const DELETE_CHUNK: usize = 500;
 
 impl Registrar {
-    /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and the
-    /// product itself once it has none. Ask again until it is done. The second part of the answer
+    /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and
+    /// the product itself once it has none. Ask again until it is done. The second part of the answer
     /// are those devices.
     /// A damaged product is named as it is read, or by `id:` and its row id.
     ///

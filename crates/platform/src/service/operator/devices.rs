@@ -31,7 +31,8 @@ impl Operator {
         self.tell("cannot register the device", Named::product(product_key), created).await
     }
 
-    /// Registers the devices of a file. What exists is skipped; a dry run changes nothing and reports the same.
+    /// Registers the devices of a file. What exists is skipped; a dry run changes nothing and reports the
+    /// same.
     ///
     /// # Errors
     /// There is no such product. A fault of a row is in the report.
@@ -92,7 +93,8 @@ impl Operator {
         self.with_device("cannot show the device's secret", name, act).await
     }
 
-    /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as well.
+    /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as
+    /// well.
     ///
     /// # Errors
     /// There is none.

@@ -69,7 +69,8 @@ impl Operator {
         self.with_device("cannot show the device's presence", name, act).await
     }
 
-    /// Refusals of all devices and of strangers, newest first, each with the names that are known of its peer.
+    /// Refusals of all devices and of strangers, newest first, each with the names that are known of its
+    /// peer.
     ///
     /// # Errors
     /// A limit or a cursor is none.

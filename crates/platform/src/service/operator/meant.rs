@@ -1,5 +1,5 @@
-//! What was probably meant by a name that nothing has: a product's name instead of its key, or the right device
-//! under the wrong product.
+//! What was probably meant by a name that nothing has: a product's name instead of its key, or the right
+//! device under the wrong product.
 
 use narrowgate_api::{device::NamedDevice, product::ProductRow, query::EventsQuery};
 

@@ -38,8 +38,8 @@ impl Operator {
         self.tell("cannot show the product", Named::product(product_key), shown).await
     }
 
-    /// Changes a product; where it is switched off, the sessions of its devices end. Of two changes at once to
-    /// the same product, the later one wins in whole.
+    /// Changes a product; where it is switched off, the sessions of its devices end. Of two changes at once
+    /// to the same product, the later one wins in whole.
     ///
     /// # Errors
     /// There is none; a name, end or model is not acceptable.
@@ -55,9 +55,9 @@ impl Operator {
         Ok(updated)
     }
 
-    /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and the
-    /// product itself once it has none. Ask again until it is done. A damaged product is named as it is read,
-    /// or by `id:` and its row id.
+    /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and
+    /// the product itself once it has none. Ask again until it is done. A damaged product is named as it is
+    /// read, or by `id:` and its row id.
     ///
     /// [`DELETE_CHUNK`]: crate::service::DELETE_CHUNK
     ///
