@@ -269,6 +269,36 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_too_slow_misses_events_and_is_told_how_many() {
+    const EVENTS: u64 = 50_000;
+    let served = Served::start();
+    let listener = served.with_client(|mut client| {
+        client.listen(Call::listen(&EventsQuery::default())).unwrap();
+        client
+    });
+    let mut listener = listener.await;
+    for _ in 0..EVENTS {
+        let login = Login { time: UnixMillis(1), device: None, peer: None, detail: None };
+        served.feed.publish(Happening::Login(login), None);
+    }
+    // Its full socket stops nobody else.
+    served.ask(Call::list_products()).await.unwrap();
+    let count = move || {
+        let (mut shown, mut missed) = (0, 0);
+        while shown + missed < EVENTS {
+            match listener.receive().unwrap() {
+                Some(Told::Happening(_)) => shown += 1,
+                Some(Told::Missed(count)) => missed += count,
+                other => panic!("{other:?} after {shown} events"),
+            }
+        }
+        (shown, missed)
+    };
+    let (shown, missed) = tokio::task::spawn_blocking(count).await.unwrap();
+    assert!(shown > 0 && missed > 0 && shown + missed == EVENTS, "{shown} and {missed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_to_what_does_not_exist_is_told_so() {
     let served = Served::start();
     for product_key in ["pk", "p2"] {
