@@ -10,20 +10,9 @@ use std::time::{Duration, Instant};
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, FrontDoor, HandshakeEvent,
-    Listener, Opened, Psk, PskAnswer, Random, ServerConfig, Session,
+    Listener, Opened, Psk, PskAnswer, ServerConfig, Session,
 };
-
-/// Fast and predictable: for measuring only.
-struct Sequence(u64);
-
-impl Random for Sequence {
-    fn fill(&mut self, out: &mut [u8]) {
-        for chunk in out.chunks_mut(8) {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            chunk.copy_from_slice(&self.0.to_be_bytes()[..chunk.len()]);
-        }
-    }
-}
+use narrowgate_testkit::SeededRandom;
 
 fn main() {
     features();
@@ -52,7 +41,7 @@ fn features() {
 fn handshake(
     client: ClientConfig,
     listener: &mut Listener,
-    rng: &mut Sequence,
+    rng: &mut SeededRandom,
 ) -> (Duration, Session, Session) {
     let now = Instant::now();
     let peer = "192.0.2.1:1000".parse().expect("an address");
@@ -98,7 +87,7 @@ fn measure(suite: CipherSuite, encrypt_then_mac: bool) {
     /// Sealed, then opened: few enough to stay in the cache, as they do between a shard and its socket.
     const BATCH: u32 = 64;
     const BATCHES: u32 = 3_000;
-    let mut rng = Sequence(1);
+    let mut rng = SeededRandom::new(1);
     let config = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
     let mut listener = Listener::new(config, Instant::now(), &mut rng);
     let client = || ClientConfig {

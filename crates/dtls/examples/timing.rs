@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use narrowgate_dtls::{ClientConfig, Discard, PskAnswer, limits};
-use util::mutation::Dice;
-use util::{PROTECTIONS, Protection, ServerSide, TestRandom, World, client_config, key_of, server_config};
+use narrowgate_testkit::SeededRandom;
+use util::{PROTECTIONS, Protection, ServerSide, World, client_config, key_of, server_config};
 
 /// t from which on a difference is taken for real.
 const EVIDENCE: f64 = 4.5;
@@ -59,7 +59,7 @@ const FORGERIES: [&str; 3] = ["bad MAC", "bad padding", "long padding"];
 
 /// How long the server takes to drop each kind of forgery, nanoseconds.
 fn opening_of_forgeries(content: usize, samples: usize) -> [Vec<f64>; 3] {
-    let mut rng = TestRandom::new(1);
+    let mut rng = SeededRandom::new(1);
     let connected = || World::connected(server_config(), client_config(Protection::CbcMacThenEncrypt));
     let mut world = connected();
     let mut record = Vec::new();
@@ -97,7 +97,7 @@ fn opening_of_forgeries(content: usize, samples: usize) -> [Vec<f64>; 3] {
 /// The server's time from the answer of the look-up to the silence, nanoseconds.
 fn unknown_and_wrong(protection: Protection, samples: usize) -> [Vec<f64>; 2] {
     let mut world = World::new(server_config(), client_config(protection), 1);
-    let mut rng = TestRandom::new(2);
+    let mut rng = SeededRandom::new(2);
     let (mut count, mut device) = (0u32, 0u32);
     measure(samples, |kinds| {
         // Every device has its own identity and key, known or not.
@@ -161,12 +161,12 @@ fn measure<const KINDS: usize>(
     samples: usize,
     mut take: impl FnMut(&[usize]) -> Vec<Duration>,
 ) -> [Vec<f64>; KINDS] {
-    let mut dice = Dice::new(samples as u64);
+    let mut dice = SeededRandom::new(samples as u64);
     let mut times = std::array::from_fn(|_| Vec::with_capacity(samples + BLOCK));
     // The first ones meet cold caches, and do not count.
     let mut cold = samples * KINDS / 10;
     while times.iter().any(|times| times.len() < samples) {
-        let kinds: Vec<usize> = (0..BLOCK).map(|_| dice.below(KINDS)).collect();
+        let kinds: Vec<usize> = (0..BLOCK).map(|_| dice.index(KINDS)).collect();
         let taken = take(&kinds);
         cold = cold.saturating_sub(BLOCK);
         if cold == 0 {

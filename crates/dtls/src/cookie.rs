@@ -137,17 +137,10 @@ fn draw(rng: &mut dyn Random) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_testkit::SeededRandom;
+
     use super::*;
     use crate::codes::Version;
-
-    struct Counter(u8);
-
-    impl Random for Counter {
-        fn fill(&mut self, out: &mut [u8]) {
-            self.0 += 1;
-            out.fill(self.0);
-        }
-    }
 
     fn subject<'a>(peer: &str, random: &'a [u8; 32], cookie: &'a [u8]) -> Subject<'a> {
         Subject {
@@ -161,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_good_for_its_address_port_and_hello_only() {
-        let keys = CookieKeys::new(start(), &mut Counter(0));
+        let keys = CookieKeys::new(start(), &mut SeededRandom::new(0));
         let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
         assert!(!keys.verify(subject(PEER, &[2; 32], &cookie)));
@@ -179,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_good_for_its_suites_and_compression_where_both_hellos_show_them() {
-        let keys = CookieKeys::new(start(), &mut Counter(0));
+        let keys = CookieKeys::new(start(), &mut SeededRandom::new(0));
         let plain = subject(PEER, &[1; 32], &[]);
         let other_suites = ClientHelloOffer { cipher_suites: &[0, 0xae], compression: &[0] };
         let other_compression = ClientHelloOffer { cipher_suites: &[0xc0, 0xa8], compression: &[1, 0] };
@@ -197,7 +190,7 @@ mod tests {
 
     #[test]
     fn attack_035_a_cookie_outlives_one_change_of_keys_but_not_two() {
-        let (mut rng, now) = (Counter(0), start());
+        let (mut rng, now) = (SeededRandom::new(0), start());
         let mut keys = CookieKeys::new(now, &mut rng);
         let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(59), &mut rng);
@@ -213,7 +206,7 @@ mod tests {
         let cookies = [0, 30, 59].map(|made| (made, 120));
         for (made, end) in cookies {
             for quiet_until in 0..end {
-                let (mut rng, now) = (Counter(0), start());
+                let (mut rng, now) = (SeededRandom::new(0), start());
                 let mut keys = CookieKeys::new(now, &mut rng);
                 let at = |seconds: u64| now + Duration::from_secs(seconds);
                 keys.rotate(at(made), &mut rng);
@@ -230,7 +223,7 @@ mod tests {
 
     #[test]
     fn after_a_long_silence_no_old_cookie_is_good() {
-        let (mut rng, now) = (Counter(0), start());
+        let (mut rng, now) = (SeededRandom::new(0), start());
         let mut keys = CookieKeys::new(now, &mut rng);
         let cookie = keys.make(subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(3600), &mut rng);

@@ -237,15 +237,9 @@ impl RetransmitTimer {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_testkit::SeededRandom;
+
     use super::*;
-
-    struct NoRandom;
-
-    impl Random for NoRandom {
-        fn fill(&mut self, out: &mut [u8]) {
-            out.fill(0);
-        }
-    }
 
     #[allow(clippy::disallowed_methods, reason = "any instant serves as the start of virtual time")]
     fn start() -> Instant {
@@ -283,7 +277,7 @@ mod tests {
         let flight = vec![Entry::Handshake(message.clone()), Entry::ChangeCipherSpec];
         let sizes = |datagram_bytes_max| {
             let mut sender = Sender::new(0, datagram_bytes_max);
-            sender.send(&flight, None, &mut NoRandom);
+            sender.send(&flight, None, &mut SeededRandom::new(0));
             let mut datagram = Vec::new();
             let mut sizes = Vec::new();
             while sender.poll_transmit(&mut datagram) {

@@ -322,19 +322,10 @@ impl fmt::Debug for Session {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_testkit::SeededRandom;
+
     use super::*;
     use crate::suite::CbcOrder;
-
-    struct Counter(u8);
-
-    impl Random for Counter {
-        fn fill(&mut self, out: &mut [u8]) {
-            for byte in out {
-                self.0 = self.0.wrapping_add(1);
-                *byte = self.0;
-            }
-        }
-    }
 
     /// A server and a client, for each way to protect a record.
     fn pairs() -> Vec<(Session, Session)> {
@@ -362,7 +353,9 @@ mod tests {
 
     fn sealed(session: &mut Session, content_type: ContentType, content: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
-        session.seal_record(content_type, content, &mut Counter(0), &mut record).expect("numbers are left");
+        session
+            .seal_record(content_type, content, &mut SeededRandom::new(0), &mut record)
+            .expect("numbers are left");
         record
     }
 
@@ -394,7 +387,7 @@ mod tests {
             }
             let mut flights = [Vec::new(), Vec::new()];
             for flight in &mut flights {
-                server.last_flight(&mut Counter(0), flight).expect("numbers are left");
+                server.last_flight(&mut SeededRandom::new(0), flight).expect("numbers are left");
             }
             assert_eq!((flights[0][10], flights[1][10]), (5, 6), "ChangeCipherSpec in epoch 0");
             for flight in &mut flights {
@@ -409,7 +402,7 @@ mod tests {
             let mut record = sealed(&mut client, ContentType::APPLICATION_DATA, &[0; (1 << 14) + 1]);
             assert_eq!(server.open(&mut record), Err(Discard::PlaintextTooLong));
             let mut alert = Vec::new();
-            server.record_overflow(&mut Counter(0), &mut alert);
+            server.record_overflow(&mut SeededRandom::new(0), &mut alert);
             assert_eq!(client.open(&mut alert), Ok(Opened::FatalAlert(22)));
         }
     }

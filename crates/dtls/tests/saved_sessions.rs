@@ -5,8 +5,8 @@ mod util;
 use std::collections::HashSet;
 
 use narrowgate_dtls::{Discard, Opened, SavedSession, SavedSessionError, SealError, Session};
-use util::mutation::Dice;
-use util::{PROTECTIONS, Protection, ServerSide, TestRandom, World, client_config, server_config};
+use narrowgate_testkit::SeededRandom;
+use util::{PROTECTIONS, Protection, ServerSide, World, client_config, server_config};
 
 /// Record numbers that each copy reserves.
 const AHEAD: u64 = 16;
@@ -25,14 +25,14 @@ impl Process {
     }
 
     /// Seals a record; writes a copy first where numbers run out. `None`: it crashed at a point of the dice's choice.
-    fn seal(&mut self, plaintext: &[u8], dice: &mut Dice, rng: &mut TestRandom) -> Option<Vec<u8>> {
+    fn seal(&mut self, plaintext: &[u8], dice: &mut SeededRandom, rng: &mut SeededRandom) -> Option<Vec<u8>> {
         if self.session.reserved_left() == 0 {
             let copy = self.session.save(AHEAD);
-            if dice.below(4) == 0 {
+            if dice.index(4) == 0 {
                 return None;
             }
             self.disk = copy;
-            if dice.below(4) == 0 {
+            if dice.index(4) == 0 {
                 return None;
             }
             self.session.saved(&self.disk);
@@ -58,7 +58,7 @@ fn connected(protection: Protection) -> (Session, Session) {
 
 fn sealed(session: &mut Session, plaintext: &[u8]) -> Vec<u8> {
     let mut record = Vec::new();
-    session.seal(plaintext, &mut TestRandom::new(3), &mut record).expect("it fits");
+    session.seal(plaintext, &mut SeededRandom::new(3), &mut record).expect("it fits");
     record
 }
 
@@ -66,12 +66,12 @@ fn sealed(session: &mut Session, plaintext: &[u8]) -> Vec<u8> {
 fn attack_022_and_196_no_number_is_used_twice_over_a_thousand_crashes() {
     for protection in PROTECTIONS {
         let (server, mut client) = connected(protection);
-        let mut dice = Dice::new(22);
-        let mut rng = TestRandom::new(22);
+        let mut dice = SeededRandom::new(22);
+        let mut rng = SeededRandom::new(22);
         let mut process = Process::new(server);
         let (mut seen, mut crashes) = (HashSet::new(), 0);
         while crashes < 1000 {
-            let sealed = process.seal(b"answer", &mut dice, &mut rng).filter(|_| dice.below(20) > 0);
+            let sealed = process.seal(b"answer", &mut dice, &mut rng).filter(|_| dice.index(20) > 0);
             let Some(mut record) = sealed else {
                 // What was sealed in the moment of the crash may have left, too.
                 process.crash();
@@ -89,7 +89,7 @@ fn attack_022_and_196_no_number_is_used_twice_over_a_thousand_crashes() {
 fn a_session_that_was_saved_uses_no_number_before_the_copy_is_durable() {
     for protection in PROTECTIONS {
         let (mut server, _) = connected(protection);
-        let mut rng = TestRandom::new(1);
+        let mut rng = SeededRandom::new(1);
         let copy = server.save(2);
         assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Err(SealError::NotReserved));
         let mut alert = Vec::new();
@@ -131,7 +131,7 @@ fn attack_017_a_reservation_ends_with_the_numbers() {
     server.skip_to_sequence((1 << 48) - 3);
     let copy = server.save(u64::MAX);
     server.saved(&copy);
-    let mut rng = TestRandom::new(1);
+    let mut rng = SeededRandom::new(1);
     assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Ok(()));
     assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Ok(()));
     assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Err(SealError::SequenceExhausted));
@@ -154,7 +154,7 @@ fn a_copy_is_all_of_the_session() {
         let again = restored.save(AHEAD);
         restored.saved(&again);
         let mut flight = Vec::new();
-        restored.last_flight(&mut TestRandom::new(1), &mut flight).expect("numbers are reserved");
+        restored.last_flight(&mut SeededRandom::new(1), &mut flight).expect("numbers are reserved");
         assert_eq!(client.open(&mut flight[14..]), Ok(Opened::Ignored), "the Finished opens");
         assert!(format!("{copy:?}").len() < 20, "no key is printed");
     }

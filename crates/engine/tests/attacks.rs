@@ -10,46 +10,22 @@ use std::{
 };
 
 use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Psk, PskAnswer, Random,
-    ServerConfig,
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Psk, PskAnswer, ServerConfig,
 };
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig, admission::AdmissionLimits, stats::Counter},
 };
-
-use self::mutation::{Dice, mutate};
-
-#[path = "../../dtls/tests/util/mutation.rs"]
-mod mutation;
+use narrowgate_testkit::{SeededRandom, mutate};
 
 const KEY: &[u8; 16] = b"the key of tests";
 const HONEST: &[u8] = b"MuGsF6W4,honest,2,3600";
-
-/// A repeatable random source (SplitMix64). For tests only.
-struct TestRandom(u64);
-
-impl TestRandom {
-    fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-}
-
-impl Random for TestRandom {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            *byte = ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8;
-        }
-    }
-}
 
 /// A shard, and a platform that knows one secret for whoever has "honest" in its identity.
 struct Server {
     now: Instant,
     shard: Shard,
-    rng: TestRandom,
+    rng: SeededRandom,
     connected: usize,
 }
 
@@ -59,7 +35,7 @@ impl Server {
         let now = Instant::now();
         let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
         let config = ShardConfig { admission, ..ShardConfig::new(dtls) };
-        Self { now, shard: Shard::new(config, now, [1; 32]), rng: TestRandom::new(5), connected: 0 }
+        Self { now, shard: Shard::new(config, now, [1; 32]), rng: SeededRandom::new(5), connected: 0 }
     }
 
     /// Gives a datagram to the shard and the platform's answers, too; what is sent then.
@@ -141,7 +117,7 @@ fn foreign_flights() -> Vec<Vec<u8>> {
             flights.push(datagram.clone());
             for (_, mut answer) in other.give(peer(1, 1), &datagram) {
                 flights.push(answer.clone());
-                let mut rng = TestRandom::new(9);
+                let mut rng = SeededRandom::new(9);
                 client.handle_datagram(other.now, &mut answer, &mut rng);
             }
         }
@@ -157,25 +133,25 @@ fn attack_038_before_a_good_cookie_no_more_bytes_are_sent_than_came() {
     const ADDRESSES: usize = 500;
     let flights = foreign_flights();
     let mut server = Server::new(AdmissionLimits::default());
-    let mut dice = Dice::new(38);
+    let mut dice = SeededRandom::new(38);
     let mut balance: HashMap<SocketAddr, (usize, usize)> = HashMap::new();
     let mut answered = 0;
     for _ in 0..DATAGRAMS {
-        let from = peer(2, dice.below(ADDRESSES) as u32);
-        let datagram = match dice.below(8) {
+        let from = peer(2, dice.index(ADDRESSES) as u32);
+        let datagram = match dice.index(8) {
             // Structured: as it was, changed, several in one datagram, cut, in fragments.
-            0 => flights[dice.below(flights.len())].clone(),
-            1..=4 => mutate(&flights[dice.below(flights.len())], &flights, &mut dice),
-            5 => (0..=dice.below(5)).flat_map(|_| flights[dice.below(flights.len())].clone()).collect(),
+            0 => flights[dice.index(flights.len())].clone(),
+            1..=4 => mutate(&flights[dice.index(flights.len())], &flights, &mut dice),
+            5 => (0..=dice.index(5)).flat_map(|_| flights[dice.index(flights.len())].clone()).collect(),
             6 => {
-                let whole = &flights[dice.below(flights.len())];
-                let many = (0..=dice.below(5)).map(|_| mutate(whole, &flights, &mut dice));
+                let whole = &flights[dice.index(flights.len())];
+                let many = (0..=dice.index(5)).map(|_| mutate(whole, &flights, &mut dice));
                 many.collect::<Vec<_>>().concat()
             }
             // Any bytes, with a plausible beginning or none.
             _ => {
-                let mut bytes: Vec<u8> = (0..dice.below(100)).map(|_| dice.below(256) as u8).collect();
-                if dice.below(2) == 0 && bytes.len() > 13 {
+                let mut bytes: Vec<u8> = (0..dice.index(100)).map(|_| dice.index(256) as u8).collect();
+                if dice.index(2) == 0 && bytes.len() > 13 {
                     bytes[..5].copy_from_slice(&[22, 0xfe, 0xfd, 0, 0]);
                 }
                 bytes

@@ -8,33 +8,22 @@ use std::{
 };
 
 use narrowgate_dtls::{
-    ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random, ServerConfig,
-    Session, split_record,
+    ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, ServerConfig, Session,
+    split_record,
 };
 use narrowgate_engine::{
     event::{CloseCause, SessionId, ShardCommand, ShardEvent},
     path::{Local, Path},
     shard::{Shard, ShardConfig},
 };
+use narrowgate_testkit::SeededRandom;
 
 const KEY: &[u8; 16] = b"the key of tests";
-
-/// Repeats itself; good enough for tests.
-struct Counter(u8);
-
-impl Random for Counter {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 = self.0.wrapping_mul(5).wrapping_add(1);
-            *byte = self.0;
-        }
-    }
-}
 
 struct Server {
     now: Instant,
     shard: Shard,
-    rng: Counter,
+    rng: SeededRandom,
     connected: Vec<SessionId>,
     closed: Vec<(SessionId, CloseCause)>,
 }
@@ -45,7 +34,7 @@ impl Server {
         let now = Instant::now();
         let config = ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))));
         let shard = Shard::new(config, now, [1; 32]);
-        Self { now, shard, rng: Counter(3), connected: Vec::new(), closed: Vec::new() }
+        Self { now, shard, rng: SeededRandom::new(3), connected: Vec::new(), closed: Vec::new() }
     }
 
     fn settle(&mut self) -> Vec<(Path, Vec<u8>)> {

@@ -9,29 +9,17 @@ use std::{
 
 use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
 use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, Random,
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer,
     ServerConfig, Session, split_record,
 };
 use narrowgate_engine::{
     event::{CloseCause, ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig, stats::Counter},
 };
+use narrowgate_testkit::SeededRandom;
 
 const KEY: &[u8; 16] = b"the key of tests";
 const PEER: &str = "192.0.2.7:5684";
-
-/// A repeatable random source (SplitMix64). For tests only.
-struct TestRandom(u64);
-
-impl Random for TestRandom {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            *byte = ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8;
-        }
-    }
-}
 
 /// A shard, a platform that knows one key and answers each request by `answer`, and the device's end of the
 /// wire.
@@ -110,7 +98,7 @@ impl World {
 
     /// A handshake; without an answer `None`. The seed stands for the device's random source.
     fn connect(&mut self, seed: u64, config: ClientConfig) -> Option<Session> {
-        let mut rng = TestRandom(seed);
+        let mut rng = SeededRandom::new(seed);
         let mut client = ClientHandshake::new(config, self.now, &mut rng);
         let mut datagram = Vec::new();
         loop {
@@ -194,12 +182,12 @@ fn a_device_with_a_constant_random_on_a_fixed_port_is_let_in_again() {
     assert_eq!((world.connected, world.closed.len()), (6, 5));
     // So is one that only half got in before it restarted.
     world.advance(Duration::from_secs(121));
-    let mut half = ClientHandshake::new(config(), world.now, &mut TestRandom(1));
+    let mut half = ClientHandshake::new(config(), world.now, &mut SeededRandom::new(1));
     let mut datagram = Vec::new();
     for _ in 0..2 {
         assert!(half.poll_transmit(&mut datagram));
         for mut answer in world.give(&datagram) {
-            half.handle_datagram(world.now, &mut answer, &mut TestRandom(9));
+            half.handle_datagram(world.now, &mut answer, &mut SeededRandom::new(9));
         }
     }
     assert_eq!(world.shard.stats().gauges.handshakes, 1);
@@ -239,7 +227,7 @@ fn a_random_that_begins_like_another_is_another_random() {
 fn a_second_cookie_exchange_replaces_the_handshake_of_the_first() {
     // The port moves to another and back: two hellos of one attempt, both with a good cookie for this port.
     let mut world = World::new();
-    let mut rng = TestRandom(1);
+    let mut rng = SeededRandom::new(1);
     let mut client = ClientHandshake::new(config(), world.now, &mut rng);
     let mut datagram = Vec::new();
     let mut step = |world: &mut World, client: &mut ClientHandshake, port: u16| {
@@ -249,19 +237,19 @@ fn a_second_cookie_exchange_replaces_the_handshake_of_the_first() {
         (datagram.clone(), answers)
     };
     let (_, mut verify) = step(&mut world, &mut client, 1);
-    client.handle_datagram(world.now, &mut verify[0], &mut TestRandom(9));
+    client.handle_datagram(world.now, &mut verify[0], &mut SeededRandom::new(9));
     let (hello_1, mut verify) = step(&mut world, &mut client, 2);
     world.peer.set_port(1);
     assert_eq!(world.give(&hello_1)[0][13], 2, "its copy by the first port is good there");
-    client.handle_datagram(world.now, &mut verify[0], &mut TestRandom(9));
+    client.handle_datagram(world.now, &mut verify[0], &mut SeededRandom::new(9));
     let (_, mut verify) = step(&mut world, &mut client, 1);
     assert_eq!(verify[0][13], 3, "the cookie is the other port's");
-    client.handle_datagram(world.now, &mut verify[0], &mut TestRandom(9));
+    client.handle_datagram(world.now, &mut verify[0], &mut SeededRandom::new(9));
     let (_, mut flight) = step(&mut world, &mut client, 1);
     assert_eq!((flight[0][13], flight[0][18]), (2, 3), "a ServerHello for the third hello");
-    client.handle_datagram(world.now, &mut flight[0], &mut TestRandom(9));
+    client.handle_datagram(world.now, &mut flight[0], &mut SeededRandom::new(9));
     let (_, mut flight) = step(&mut world, &mut client, 1);
-    client.handle_datagram(world.now, &mut flight[0], &mut TestRandom(9));
+    client.handle_datagram(world.now, &mut flight[0], &mut SeededRandom::new(9));
     assert!(matches!(client.poll_event(), Some(ClientEvent::Established(_))));
     assert_eq!(world.count(Counter::HandshakesReplaced), 1);
 }
@@ -289,7 +277,7 @@ fn attack_028_an_answer_longer_than_the_negotiated_fragment_is_answered_shorter_
             // And once more: a copy of the request has the same answer.
             for _ in 0..2 {
                 record.clear();
-                session.seal(&message, &mut TestRandom(3), &mut record).expect("it fits");
+                session.seal(&message, &mut SeededRandom::new(3), &mut record).expect("it fits");
                 let mut came = world.give(&record);
                 assert_eq!(came.len(), 1, "{mfl:?}");
                 let Ok(Opened::Application(plain)) = session.open(&mut came[0]) else { panic!("an answer") };
@@ -318,7 +306,7 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
         let config = || ClientConfig { suites: vec![suite], ..config() };
         let (mut world, mut session) = World::connected(config());
         let mut record = Vec::new();
-        session.close_notify(&mut TestRandom(3), &mut record);
+        session.close_notify(&mut SeededRandom::new(3), &mut record);
         let came = world.give(&record);
         assert_eq!(opened(&mut session, came), ["Ok(CloseNotify)"]);
         assert_eq!(world.give(&record), Vec::<Vec<u8>>::new());
@@ -327,7 +315,7 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
         // Some releases of tinydtls call it fatal, and wait for the answer before they begin another session.
         let (mut world, mut session) = World::connected(config());
         let mut record = Vec::new();
-        session.seal_as(21, &[2, 0], &mut TestRandom(3), &mut record).expect("it fits");
+        session.seal_as(21, &[2, 0], &mut SeededRandom::new(3), &mut record).expect("it fits");
         let came = world.give(&record);
         assert_eq!(opened(&mut session, came), ["Ok(CloseNotify)"]);
         assert_eq!(world.give(&record), Vec::<Vec<u8>>::new());
@@ -335,14 +323,14 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
 
         let (mut world, mut session) = World::connected(config());
         let mut record = Vec::new();
-        session.record_overflow(&mut TestRandom(3), &mut record);
+        session.record_overflow(&mut SeededRandom::new(3), &mut record);
         assert_eq!(world.give(&record), Vec::<Vec<u8>>::new(), "a fatal alert is not answered");
         assert_eq!(world.closed, [CloseCause::ByPeer]);
 
         let (mut world, mut session) = World::connected(config());
         for count in 0..40 {
             let mut record = Vec::new();
-            session.no_renegotiation(&mut TestRandom(3), &mut record);
+            session.no_renegotiation(&mut SeededRandom::new(3), &mut record);
             let came = world.give(&record);
             let expected: &[&str] = if count == 31 { &["Ok(CloseNotify)"] } else { &[] };
             assert_eq!(opened(&mut session, came), expected, "after {} warnings", count + 1);

@@ -9,8 +9,6 @@
 //! make measuring points of their own.
 
 mod message;
-#[path = "../../dtls/tests/util/mutation.rs"]
-mod mutation;
 mod outcome;
 mod peer;
 
@@ -19,12 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::Random;
-use narrowgate_sim::random::SeededRandom;
+use narrowgate_sim::{mutation::mutate, random::SeededRandom};
 
 use self::{
     message::mutate_message,
-    mutation::{Dice, mutate},
     peer::{PROTECTIONS, Peer},
 };
 use super::{
@@ -75,21 +71,6 @@ pub struct Mutations {
     pub handshake_lifetime: Duration,
 }
 
-/// What the mutations draw from.
-pub(crate) struct TestRandom(SeededRandom);
-
-impl TestRandom {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(SeededRandom::new(seed))
-    }
-}
-
-impl Random for TestRandom {
-    fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill(out);
-    }
-}
-
 /// Runs them; what is wrong stands in the outcome.
 ///
 /// # Errors
@@ -133,7 +114,7 @@ struct Campaign {
     config: LoadConfig,
     wire: Wire,
     random: SeededRandom,
-    dice: Dice,
+    dice: SeededRandom,
     corpus: Vec<Vec<u8>>,
     standing: Vec<Peer>,
     visitor: Option<Peer>,
@@ -147,7 +128,7 @@ impl Campaign {
             config: config.clone(),
             wire: Wire::open(config.target).map_err(LoadError::Socket)?,
             random: SeededRandom::new(seed ^ 0x5eed),
-            dice: Dice::new(seed),
+            dice: SeededRandom::new(seed),
             corpus: Vec::new(),
             standing: Vec::new(),
             visitor: None,
@@ -199,7 +180,7 @@ impl Campaign {
             self.wire.send(number, &mutated).map_err(LoadError::Exchange)?;
             self.outcome.mutations += 1;
             self.outcome.messages += 1;
-            if self.dice.below(2) == 0 {
+            if self.dice.index(2) == 0 {
                 self.wire.send(number, &record).map_err(LoadError::Exchange)?;
             }
             self.keep(record);
@@ -249,7 +230,7 @@ impl Campaign {
 
     /// Connects a device anew; returns whether it got in.
     fn connect(&mut self, number: u32, under_fire: bool) -> Result<bool, LoadError> {
-        let protection = PROTECTIONS[self.dice.below(PROTECTIONS.len())];
+        let protection = PROTECTIONS[self.dice.index(PROTECTIONS.len())];
         self.outcome.handshakes += 1;
         self.visitor = Some(Peer::new(&self.config, number, protection, &mut self.random));
         // ClientHello, ClientHello with cookie, last flight.
@@ -258,7 +239,7 @@ impl Campaign {
                 return Ok(false);
             };
             if under_fire {
-                for _ in 0..self.dice.below(6) {
+                for _ in 0..self.dice.index(6) {
                     self.fire(number, &datagram)?;
                 }
             }
@@ -300,9 +281,9 @@ impl Campaign {
 
     /// Sends a mutation of this datagram from the address of this device.
     fn fire(&mut self, number: u32, template: &[u8]) -> Result<(), LoadError> {
-        let datagram = match self.dice.below(5) {
+        let datagram = match self.dice.index(5) {
             0 if !self.corpus.is_empty() => {
-                let other = self.dice.below(self.corpus.len());
+                let other = self.dice.index(self.corpus.len());
                 mutate(&self.corpus[other], &self.corpus, &mut self.dice)
             }
             _ => mutate(template, &self.corpus, &mut self.dice),
@@ -315,14 +296,14 @@ impl Campaign {
         if self.corpus.len() < CORPUS_MAX {
             self.corpus.push(datagram);
         } else {
-            let index = self.dice.below(CORPUS_MAX);
+            let index = self.dice.index(CORPUS_MAX);
             self.corpus[index] = datagram;
         }
     }
 
     /// Waits until the server has taken all that was sent.
     fn pace(&mut self) -> Result<(), LoadError> {
-        let index = self.dice.below(self.standing.len());
+        let index = self.dice.index(self.standing.len());
         let peer = &mut self.standing[index];
         let (mid, ping) = peer.ping();
         let record = peer.seal(&ping, &mut self.random);

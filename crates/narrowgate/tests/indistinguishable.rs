@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk, Random};
+use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk};
 use narrowgate_platform::rules::psk;
+use narrowgate_testkit::SeededRandom;
 use serde_json::Value;
 
 /// Handshakes of this server live so long; the test listens beyond it.
@@ -74,21 +75,10 @@ fn json(data: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-struct TestRandom(u64);
-
-impl Random for TestRandom {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            *byte = (self.0 >> 33) as u8;
-        }
-    }
-}
-
 /// Everything that the server sent in one handshake in which the client sends each flight exactly once.
 fn answers(address: SocketAddr, identity: &str, psk: Psk, suite: CipherSuite, seed: u64) -> Vec<Vec<u8>> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut random = TestRandom(seed);
+    let mut random = SeededRandom::new(seed);
     let config = ClientConfig {
         suites: vec![suite],
         retransmit_initial: Duration::from_secs(3600),

@@ -9,6 +9,7 @@
 pub mod device;
 pub mod devices;
 pub mod key;
+pub mod mutation;
 pub mod net;
 pub mod random;
 pub mod story;

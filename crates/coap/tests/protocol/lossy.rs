@@ -9,26 +9,11 @@ use std::{
 };
 
 use narrowgate_coap::{Code, Event, ExchangeId, Request, RequestId, Response};
+use narrowgate_testkit::SeededRandom;
 
 use crate::peer::{Peer, start};
 
 const REQUESTS: usize = 12;
-
-/// A small generator (xorshift64): the same seed gives the same world.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// Something that will happen.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +23,7 @@ enum Happening {
 }
 
 struct World {
-    chance: Chance,
+    random: SeededRandom,
     now: Instant,
     client: Peer,
     server: Peer,
@@ -58,7 +43,7 @@ impl World {
         let (mut client, mut server) = (Peer::new(), Peer::new());
         (client.now, server.now) = (now, now);
         Self {
-            chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            random: SeededRandom::new(seed),
             now,
             client,
             server,
@@ -79,9 +64,9 @@ impl World {
 
     /// Hands a message to the network: 30 % are lost, 20 % doubled, all are late by up to 3 s and so overtake each other.
     fn send(&mut self, at_server: bool, bytes: &[u8]) {
-        let copies = if self.chance.percent(30) { 0 } else { 1 + u64::from(self.chance.percent(20)) };
+        let copies = if self.random.chance(300) { 0 } else { 1 + u64::from(self.random.chance(200)) };
         for _ in 0..copies {
-            let delay = Duration::from_millis(self.chance.below(3000));
+            let delay = Duration::from_millis(self.random.below(3000));
             self.plan(delay, Happening::Arrives { at_server, bytes: bytes.to_vec() });
         }
     }
@@ -100,7 +85,7 @@ impl World {
                 self.runs[number] += 1;
                 self.open[number] = Some(exchange);
                 // A third takes longer than an acknowledgement may wait.
-                let delay = Duration::from_millis(self.chance.below(3000));
+                let delay = Duration::from_millis(self.random.below(3000));
                 self.plan(delay, Happening::IsDone { request: number });
             }
         }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use narrowgate_testkit::SeededRandom;
+
 use super::*;
 use crate::client::ClientHandshake;
 use crate::codes::{ContentType, Version};
@@ -13,21 +15,10 @@ use crate::listener::{FrontDoor, Listener};
 use crate::record::{put_plaintext, split_record};
 use crate::secret::DecoySecret;
 
-struct Counter(u8);
-
-impl Random for Counter {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 = self.0.wrapping_add(1);
-            *byte = self.0;
-        }
-    }
-}
-
 /// A server in the state that follows the ClientHello, and what its client would send next.
 struct Scene {
     now: Instant,
-    rng: Counter,
+    rng: SeededRandom,
     server: Box<ServerHandshake>,
     hello: Vec<u8>,
     key_exchange: Vec<u8>,
@@ -57,8 +48,8 @@ fn records(datagram: &mut [u8]) -> Vec<Vec<u8>> {
 /// Runs a client up to its second ClientHello; gives also all datagrams of that.
 fn introduced(
     datagram_bytes_max: usize,
-) -> (Instant, Counter, ClientHandshake, Box<ServerHandshake>, Vec<Vec<u8>>) {
-    let (now, mut rng) = (start(), Counter(0));
+) -> (Instant, SeededRandom, ClientHandshake, Box<ServerHandshake>, Vec<Vec<u8>>) {
+    let (now, mut rng) = (start(), SeededRandom::new(0));
     let peer: SocketAddr = "192.0.2.1:1000".parse().expect("an address");
     let config = Arc::new(ServerConfig::new(DecoySecret::new([1; 32])));
     let mut listener = Listener::new(config, now, &mut rng);

@@ -105,20 +105,11 @@ impl DirectionKeys {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_testkit::SeededRandom;
+
     use super::*;
     use crate::codes::{ContentType, Version};
     use crate::record::RecordNumber;
-
-    struct Counter(u8);
-
-    impl Random for Counter {
-        fn fill(&mut self, out: &mut [u8]) {
-            for byte in out {
-                self.0 = self.0.wrapping_add(1);
-                *byte = self.0;
-            }
-        }
-    }
 
     fn keys() -> [DirectionKeys; 3] {
         [
@@ -142,7 +133,7 @@ mod tests {
             for length in (0..320).chain([1000, 4096, 1 << 14]) {
                 let plaintext: Vec<u8> = (0..length).map(|index| index as u8).collect();
                 let mut record = Vec::new();
-                keys.seal(Layout::Plain, &header(), &plaintext, &mut Counter(0), &mut record);
+                keys.seal(Layout::Plain, &header(), &plaintext, &mut SeededRandom::new(0), &mut record);
                 let (parsed, fragment) = Layout::Plain.parse(&mut record).expect("a whole record");
                 assert_eq!(
                     keys.open(Layout::Plain, &parsed, fragment).map(|opened| opened.to_vec()),
@@ -159,7 +150,13 @@ mod tests {
                 let max = keys.plaintext_bytes_max(Layout::Plain, datagram_bytes);
                 let size = |length: usize| {
                     let mut record = Vec::new();
-                    keys.seal(Layout::Plain, &header(), &vec![0; length], &mut Counter(0), &mut record);
+                    keys.seal(
+                        Layout::Plain,
+                        &header(),
+                        &vec![0; length],
+                        &mut SeededRandom::new(0),
+                        &mut record,
+                    );
                     record.len()
                 };
                 assert!(size(max) <= datagram_bytes);
@@ -172,7 +169,7 @@ mod tests {
     fn every_changed_bit_is_found() {
         for keys in keys() {
             let mut record = Vec::new();
-            keys.seal(Layout::Plain, &header(), b"temp=21.5", &mut Counter(0), &mut record);
+            keys.seal(Layout::Plain, &header(), b"temp=21.5", &mut SeededRandom::new(0), &mut record);
             for index in 0..record.len() * 8 {
                 let mut changed = record.clone();
                 changed[index / 8] ^= 1 << (index % 8);

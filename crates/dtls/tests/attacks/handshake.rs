@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use narrowgate_dtls::{CipherSuite, ClientFailure, Discard, FrontDoor, Refusal, ServerConfig, split_record};
+use narrowgate_testkit::{hello::Hello, record::record};
 
 use crate::util::{
-    ClientSide, Kind, PROTECTIONS, Protection, ServerSide, To, World, client_config,
-    hello::{Door, Hello, record},
-    kind, peer, server_config,
+    ClientSide, Kind, PROTECTIONS, Protection, ServerSide, To, World, client_config, door::Door, kind, peer,
+    server_config,
 };
 
 /// A world whose server has sent flight 4 and whose client's flight 5 is held back.
@@ -200,7 +200,7 @@ fn attack_063_a_hello_leaves_a_live_session_alone() {
         let mut world = World::connected(server_config(), client_config(protection));
         let mut reply = Vec::new();
         let mut door = Door::new(server_config());
-        let hello = Hello::new().with_cookie(&mut door);
+        let hello = Hello::new().with_cookie(|hello| door.verify(hello));
         let found = world.listener.handle_datagram(
             world.now,
             peer(),

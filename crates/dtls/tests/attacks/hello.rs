@@ -6,12 +6,9 @@ use narrowgate_dtls::{
     CipherSuite, ClientConfig, Discard, ExtendedMasterSecretPolicy, FrontDoor, HandshakeEvent, Missing,
     Refusal, ServerConfig, hello_without_dtls_1_2, test_support::client_hello_random,
 };
+use narrowgate_testkit::{hello::Hello, record::record};
 
-use crate::util::{
-    PROTECTIONS, World, client_config,
-    hello::{Door, Hello, record},
-    peer, server_config, start,
-};
+use crate::util::{PROTECTIONS, World, client_config, door::Door, peer, server_config, start};
 
 fn door() -> Door {
     Door::new(server_config())
@@ -29,7 +26,7 @@ fn discarded(door: &mut Door, datagram: &[u8]) -> Discard {
 
 /// What becomes of a ClientHello whose cookie is good, and the alert that answers it.
 fn refused(door: &mut Door, hello: Hello) -> (Refusal, Vec<u8>) {
-    let hello = hello.with_cookie(door);
+    let hello = hello.with_cookie(|hello| door.verify(hello));
     match door.knock(&hello.datagram()) {
         FrontDoor::Refuse(refusal) => {
             assert_eq!(door.reply[..13], record(21, 0xfefd, 0, 1, &[0, 0])[..13]);
@@ -43,7 +40,7 @@ fn refused(door: &mut Door, hello: Hello) -> (Refusal, Vec<u8>) {
 #[test]
 fn a_good_cookie_is_accepted_and_the_server_hello_repeats_the_record_number() {
     let mut door = door();
-    let hello = Hello { sequence: 17, ..Hello::new().with_cookie(&mut door) };
+    let hello = Hello { sequence: 17, ..Hello::new().with_cookie(|hello| door.verify(hello)) };
     assert_eq!(client_hello_random(&hello.datagram()), Some(&[0x33; 32]));
     let FrontDoor::Accept(mut handshake) = door.knock(&hello.datagram()) else {
         panic!("the cookie is good");
@@ -72,14 +69,14 @@ fn attack_011_a_hello_in_epoch_1_is_dropped() {
     let mut door = door();
     let first = Hello { epoch: 1, ..Hello::new() };
     assert_eq!(discarded(&mut door, &first.datagram()), Discard::Epoch);
-    let second = Hello { epoch: 1, ..Hello::new().with_cookie(&mut door) };
+    let second = Hello { epoch: 1, ..Hello::new().with_cookie(|hello| door.verify(hello)) };
     assert_eq!(discarded(&mut door, &second.datagram()), Discard::Epoch);
 }
 
 #[test]
 fn attack_029_a_hello_cut_at_every_byte_is_dropped() {
     let mut door = door();
-    for hello in [Hello::new(), Hello::new().with_cookie(&mut door)] {
+    for hello in [Hello::new(), Hello::new().with_cookie(|hello| door.verify(hello))] {
         let datagram = hello.datagram();
         for length in 0..datagram.len() {
             discarded(&mut door, &datagram[..length]);
@@ -125,7 +122,7 @@ fn attack_031_faults_are_silent_before_the_cookie_and_refused_after_it() {
 #[test]
 fn attack_032_a_changed_cookie_gets_a_new_request_only() {
     let mut door = door();
-    let hello = Hello::new().with_cookie(&mut door);
+    let hello = Hello::new().with_cookie(|hello| door.verify(hello));
     for bit in 0..hello.cookie.len() * 8 {
         let mut changed = hello.clone();
         changed.cookie[bit / 8] ^= 1 << (bit % 8);
@@ -136,7 +133,7 @@ fn attack_032_a_changed_cookie_gets_a_new_request_only() {
 #[test]
 fn attack_033_a_cookie_from_elsewhere_gets_a_new_request_only() {
     let mut door = door();
-    let datagram = Hello::new().with_cookie(&mut door).datagram();
+    let datagram = Hello::new().with_cookie(|hello| door.verify(hello)).datagram();
     for elsewhere in ["192.0.2.7:49153", "192.0.2.8:49152", "[2001:db8::7]:49152"] {
         let elsewhere = elsewhere.parse().expect("an address");
         let found =
@@ -149,7 +146,7 @@ fn attack_033_a_cookie_from_elsewhere_gets_a_new_request_only() {
 #[test]
 fn attack_035_an_old_cookie_gets_a_new_request_only() {
     let mut door = door();
-    let datagram = Hello::new().with_cookie(&mut door).datagram();
+    let datagram = Hello::new().with_cookie(|hello| door.verify(hello)).datagram();
     let mut knock_after = |seconds| {
         let now = start() + Duration::from_secs(seconds);
         door.listener.handle_datagram(now, peer(), &datagram, &mut door.rng, &mut door.reply)
@@ -170,14 +167,14 @@ fn attack_036_no_version_goes_past_the_cookie() {
         let Refusal::VersionUnsupported(offered) = refusal else { panic!("{version:04x}: {refusal}") };
         assert_eq!(offered.numbers(), [version]);
     }
-    let newer = Hello { version: 0xfefc, ..Hello::new() }.with_cookie(&mut door);
+    let newer = Hello { version: 0xfefc, ..Hello::new() }.with_cookie(|hello| door.verify(hello));
     assert!(matches!(door.knock(&newer.datagram()), FrontDoor::Accept(_)));
 }
 
 #[test]
 fn attack_037_no_path_goes_past_the_cookie() {
     let mut door = door();
-    let good = Hello::new().with_cookie(&mut door);
+    let good = Hello::new().with_cookie(|hello| door.verify(hello));
     // A session to resume, another one than the cookie was made for, parameters of no use; and all that after many.
     for _ in 0..1000 {
         for hello in [
@@ -258,7 +255,8 @@ fn attack_058_suites_are_refused_only_after_the_cookie() {
         let Refusal::NoCommonCipherSuite(mismatch) = refusal else { panic!("{refusal}") };
         assert_eq!((mismatch.offered(), alert[14]), (offered, 40));
     }
-    let both = Hello { suites: vec![0, 0x8c, 0x00, 0xae, 0xc0, 0xa8], ..Hello::new() }.with_cookie(&mut door);
+    let both = Hello { suites: vec![0, 0x8c, 0x00, 0xae, 0xc0, 0xa8], ..Hello::new() }
+        .with_cookie(|hello| door.verify(hello));
     match door.knock(&both.datagram()) {
         FrontDoor::Accept(handshake) => assert_eq!(handshake.suite(), CipherSuite::PskAes128Ccm8),
         other => panic!("not accepted: {other:?}"),
@@ -298,7 +296,7 @@ fn a_client_of_dtls_1_3_alone_is_known_by_its_first_hello_and_gets_no_more_than_
         assert_eq!(hello_without_dtls_1_2(&other), None);
     }
     // The extension has no say where a suite fits.
-    let new = new.with_cookie(&mut door);
+    let new = new.with_cookie(|hello| door.verify(hello));
     assert!(matches!(door.knock(&new.datagram()), FrontDoor::Accept(_)));
 }
 
@@ -325,7 +323,8 @@ fn attack_060_a_malformed_extended_master_secret_is_refused() {
 fn attack_061_fifty_unknown_extensions_are_ignored() {
     let mut door = door();
     let extensions: Vec<u8> = (0..50).flat_map(|n| [0x1a + n, 0x1a, 0, 2, n, n]).collect();
-    let hello = Hello { extensions: Some(extensions), ..Hello::new() }.with_cookie(&mut door);
+    let hello =
+        Hello { extensions: Some(extensions), ..Hello::new() }.with_cookie(|hello| door.verify(hello));
     assert!(matches!(door.knock(&hello.datagram()), FrontDoor::Accept(_)));
 }
 
@@ -333,7 +332,8 @@ fn attack_061_fifty_unknown_extensions_are_ignored() {
 fn a_fragmented_hello_is_put_together_after_the_cookie_in_any_order() {
     for order in [[0, 1, 2], [0, 2, 1]] {
         let mut door = door();
-        let hello = Hello { extensions: Some(vec![0, 23, 0, 0]), ..Hello::new() }.with_cookie(&mut door);
+        let hello = Hello { extensions: Some(vec![0, 23, 0, 0]), ..Hello::new() }
+            .with_cookie(|hello| door.verify(hello));
         let body = hello.body();
         let cuts = [0, 54, 58, body.len()];
         let mut handshake = None;
@@ -360,7 +360,7 @@ fn a_fragmented_hello_is_put_together_after_the_cookie_in_any_order() {
 #[test]
 fn a_fragmented_hello_that_is_unusable_fails_with_an_alert() {
     let mut door = door();
-    let hello = Hello { suites: vec![0, 1], ..Hello::new() }.with_cookie(&mut door);
+    let hello = Hello { suites: vec![0, 1], ..Hello::new() }.with_cookie(|hello| door.verify(hello));
     let body = hello.body();
     let FrontDoor::Accept(mut handshake) = door.knock(&hello.fragment(0, &body[..54], body.len())) else {
         panic!("the cookie is good");

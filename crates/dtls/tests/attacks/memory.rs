@@ -3,12 +3,9 @@
 use std::net::SocketAddr;
 
 use narrowgate_dtls::{ClientHandshake, FrontDoor, HandshakeEvent, PskAnswer, ServerHandshake, limits};
+use narrowgate_testkit::{SeededRandom, record::record};
 
-use super::util::{
-    PROTECTIONS, TestRandom, client_config,
-    hello::{Door, record},
-    key, server_config, start,
-};
+use super::util::{PROTECTIONS, client_config, door::Door, key, server_config, start};
 
 const HALF_OPEN: u32 = 10_000;
 
@@ -16,7 +13,7 @@ const HALF_OPEN: u32 = 10_000;
 fn half_open(door: &mut Door, number: u32) -> (ClientHandshake, Box<ServerHandshake>) {
     let peer = SocketAddr::from((number.to_be_bytes(), 5684));
     let config = client_config(PROTECTIONS[number as usize % PROTECTIONS.len()]);
-    let mut rng = TestRandom::new(u64::from(number));
+    let mut rng = SeededRandom::new(u64::from(number));
     let mut client = ClientHandshake::new(config, start(), &mut rng);
     let (mut up, mut down) = (Vec::new(), Vec::new());
     assert!(client.poll_transmit(&mut up));
@@ -36,7 +33,7 @@ fn half_open(door: &mut Door, number: u32) -> (ClientHandshake, Box<ServerHandsh
 #[test]
 fn attack_097_ten_thousand_half_open_handshakes_with_data_out_of_order() {
     let mut door = Door::new(server_config());
-    let mut rng = TestRandom::new(97);
+    let mut rng = SeededRandom::new(97);
     let mut all = Vec::new();
     let mut most = 0;
     for number in 1..=HALF_OPEN {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::util::hello::record;
 use crate::util::{
     ClientSide, IDENTITY, Kind, PROTECTIONS, Protection, SECRET, ServerSide, To, World, client_config, key,
     key_of, kind, server_config,
 };
 use narrowgate_dtls::{ClientConfig, Discard, KeyExchangeFault, Psk, PskError, RejectedKeyExchange};
+use narrowgate_testkit::record::record;
 
 /// Runs a handshake that must fail; gives the sizes of all datagrams that the server sent, and when.
 fn fails(client: ClientConfig, answer: Option<Psk>) -> (World, Vec<usize>) {
@@ -73,7 +73,7 @@ fn attack_071_an_empty_identity_is_asked_for_like_any_other() {
     for protection in PROTECTIONS {
         let client = ClientConfig { identity: Vec::new(), ..client_config(protection) };
         let (world, _) = fails(client, None);
-        assert_eq!(world.identities, [Vec::new()]);
+        assert_eq!(world.identities, [Vec::<u8>::new()]);
     }
 }
 

@@ -1,17 +1,17 @@
 //! Section A: the record layer.
 
 use crate::util::bystander::Bystander;
-use crate::util::hello::record;
-use crate::util::{PROTECTIONS, Protection, TestRandom, World, client_config, server_config, start};
+use crate::util::{PROTECTIONS, Protection, World, client_config, server_config, start};
 use narrowgate_dtls::{
     DatagramKind, Discard, Listener, Opened, Random, SealError, Session, classify, limits, split_record,
 };
+use narrowgate_testkit::{SeededRandom, record::record};
 
 /// Both ends of a session, and a way to make records of the client's.
 struct Pair {
     server: Box<Session>,
     client: Box<Session>,
-    rng: TestRandom,
+    rng: SeededRandom,
     listener: Listener,
     bystander: Bystander,
 }
@@ -25,7 +25,7 @@ impl Pair {
         else {
             unreachable!("the world is connected");
         };
-        Self { server, client, rng: TestRandom::new(7), listener: world.listener, bystander }
+        Self { server, client, rng: SeededRandom::new(7), listener: world.listener, bystander }
     }
 
     fn all() -> impl Iterator<Item = Self> {
@@ -353,7 +353,7 @@ fn attack_028_max_fragment_length_limits_what_we_seal() {
         let (server, client) = world.sessions();
         assert_eq!((server.plaintext_bytes_max(), client.plaintext_bytes_max()), (bytes, bytes));
         let mut out = Vec::new();
-        let sealed = server.seal(&vec![0; bytes + 1], &mut TestRandom::new(1), &mut out);
+        let sealed = server.seal(&vec![0; bytes + 1], &mut SeededRandom::new(1), &mut out);
         assert_eq!(sealed, Err(SealError::TooLarge { max: bytes }));
         assert!(out.is_empty());
         world.assert_data_flows();
@@ -400,7 +400,7 @@ fn attack_067_warnings_end_the_session_after_32_and_close_notify_is_told_apart()
 
 #[test]
 fn random_bytes_after_any_header_never_panic() {
-    let mut rng = TestRandom::new(11);
+    let mut rng = SeededRandom::new(11);
     for mut pair in Pair::all() {
         for length in 0..400 {
             let mut fragment = vec![0; length];

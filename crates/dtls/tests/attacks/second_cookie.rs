@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::util::hello::{Door, Hello};
-use crate::util::{
-    Kind, PROTECTIONS, ServerSide, TestRandom, World, client_config, key, kind, peer, server_config,
-};
+use crate::util::door::Door;
+use crate::util::{Kind, PROTECTIONS, ServerSide, World, client_config, key, kind, peer, server_config};
 use narrowgate_dtls::{Discard, FrontDoor, Listener};
+use narrowgate_testkit::{SeededRandom, hello::Hello};
 
 fn message_seq(datagram: &[u8]) -> u16 {
     u16::from_be_bytes([datagram[17], datagram[18]])
@@ -19,13 +18,13 @@ fn message_seq(datagram: &[u8]) -> u16 {
 fn attack_048_a_hello_has_a_message_seq_of_at_most_3_and_its_answer_has_the_same() {
     let mut door = Door::new(server_config());
     for message_seq in [4, 191, 255, 65_535] {
-        for hello in [Hello::new(), Hello::new().with_cookie(&mut door)] {
+        for hello in [Hello::new(), Hello::new().with_cookie(|hello| door.verify(hello))] {
             let datagram = Hello { message_seq, ..hello }.datagram();
             assert!(matches!(door.knock(&datagram), FrontDoor::Discard(Discard::MessageSequence)));
             assert!(door.reply.is_empty());
         }
     }
-    let good = Hello::new().with_cookie(&mut door);
+    let good = Hello::new().with_cookie(|hello| door.verify(hello));
     let mut bad = good.clone();
     bad.cookie[5] ^= 1;
     for number in 0..=3 {
@@ -87,7 +86,7 @@ fn attack_048_and_201_a_client_whose_port_moves_between_its_hellos_connects() {
 fn attack_202_a_client_connects_over_a_restart_between_its_hellos() {
     for times in 1..=2 {
         connect_disturbed(times, |world, n| {
-            let mut rng = TestRandom::new(1000 + u64::from(n));
+            let mut rng = SeededRandom::new(1000 + u64::from(n));
             world.listener = Listener::new(Arc::new(server_config()), world.now, &mut rng);
         });
     }

@@ -6,20 +6,21 @@ use std::time::Instant;
 use narrowgate_dtls::{
     ClientEvent, ClientHandshake, FrontDoor, HandshakeEvent, Listener, Opened, PskAnswer, Session,
 };
+use narrowgate_testkit::SeededRandom;
 
-use super::{Protection, TestRandom, client_config, key};
+use super::{Protection, client_config, key};
 
 /// Both ends of its session.
 pub(crate) struct Bystander {
     server: Box<Session>,
     client: Box<Session>,
-    rng: TestRandom,
+    rng: SeededRandom,
 }
 
 impl Bystander {
     /// Does a whole handshake through this listener.
     pub(crate) fn connect(listener: &mut Listener, now: Instant) -> Self {
-        let mut rng = TestRandom::new(77);
+        let mut rng = SeededRandom::new(77);
         let peer: SocketAddr = "198.51.100.9:50000".parse().expect("an address");
         let mut client = ClientHandshake::new(client_config(Protection::Ccm8), now, &mut rng);
         let (mut up, mut down) = (Vec::new(), Vec::new());

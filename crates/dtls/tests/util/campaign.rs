@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 
 use narrowgate_dtls::{Discard, limits};
+use narrowgate_testkit::{SeededRandom, mutate};
 
 use super::bystander::Bystander;
-use super::mutation::{Dice, mutate};
 use super::{PROTECTIONS, ServerSide, To, World, client_config, server_config};
 
 /// Most datagrams kept to mutate later, of other handshakes than the current one.
@@ -15,7 +15,7 @@ const CORPUS_MAX: usize = 200;
 
 pub(crate) struct Campaign {
     world: World,
-    dice: Dice,
+    dice: SeededRandom,
     corpus: Vec<Vec<u8>>,
     bystander: Bystander,
     pub(crate) report: Report,
@@ -47,7 +47,7 @@ impl Campaign {
         let mut world = World::new(server_config(), client_config(PROTECTIONS[0]), seed);
         let bystander = Bystander::connect(&mut world.listener, world.now);
         let report = Report { discards: vec![0; Discard::ALL.len()], ..Report::default() };
-        Self { world, dice: Dice::new(seed), corpus: Vec::new(), bystander, report }
+        Self { world, dice: SeededRandom::new(seed), corpus: Vec::new(), bystander, report }
     }
 
     /// Goes on until this many mutations were tried.
@@ -89,12 +89,12 @@ impl Campaign {
 
     /// Before the datagram that comes next, some that look like it or like others.
     fn fire_at_handshake(&mut self) {
-        for _ in 0..self.dice.below(5) {
+        for _ in 0..self.dice.index(5) {
             let due = self.world.wire.iter().find(|(_, to, _)| *to == To::Server);
             let template = match due {
-                Some((_, _, datagram)) if self.dice.below(4) > 0 => datagram.clone(),
+                Some((_, _, datagram)) if self.dice.index(4) > 0 => datagram.clone(),
                 _ if self.corpus.is_empty() => continue,
-                _ => self.corpus[self.dice.below(self.corpus.len())].clone(),
+                _ => self.corpus[self.dice.index(self.corpus.len())].clone(),
             };
             self.fire(&template);
             self.check_handshake();
@@ -113,7 +113,7 @@ impl Campaign {
             client.seal(&payload, rng, &mut record).expect("it fits");
             sent.insert(payload);
             self.fire(&record);
-            if self.dice.below(2) == 0 {
+            if self.dice.index(2) == 0 {
                 self.world.deliver_to_server(record);
             }
         }
@@ -147,13 +147,13 @@ impl Campaign {
 
     fn keep_sent(&mut self) {
         for (to, datagram) in self.world.sent.drain(..) {
-            if to == To::Client && self.dice.below(4) > 0 {
+            if to == To::Client && self.dice.index(4) > 0 {
                 continue;
             }
             if self.corpus.len() < CORPUS_MAX {
                 self.corpus.push(datagram);
             } else {
-                let index = self.dice.below(CORPUS_MAX);
+                let index = self.dice.index(CORPUS_MAX);
                 self.corpus[index] = datagram;
             }
         }

@@ -4,8 +4,7 @@
 
 pub(crate) mod bystander;
 pub(crate) mod campaign;
-pub(crate) mod hello;
-pub(crate) mod mutation;
+pub(crate) mod door;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -14,33 +13,14 @@ use std::time::{Duration, Instant};
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientFailure, ClientHandshake, DecoySecret, Discard,
-    FailedFinished, FrontDoor, HandshakeEvent, Listener, Opened, Psk, PskAnswer, Random, Refusal,
+    FailedFinished, FrontDoor, HandshakeEvent, Listener, Opened, Psk, PskAnswer, Refusal,
     RejectedKeyExchange, ServerConfig, ServerHandshake, Session, split_record,
 };
+use narrowgate_testkit::SeededRandom;
 use sha2::{Digest, Sha256};
 
 /// Time that a datagram needs.
 const LATENCY: Duration = Duration::from_millis(20);
-
-/// A repeatable random source (xorshift64*). For tests only.
-pub(crate) struct TestRandom(u64);
-
-impl TestRandom {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-}
-
-impl Random for TestRandom {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            *byte = (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8;
-        }
-    }
-}
 
 pub(crate) const IDENTITY: &[u8] = b"MuGsF6W4,15bBZlRknc,2,3600";
 pub(crate) const SECRET: &[u8] = b"Z5YtZaQpK5IWocakV7zQ";
@@ -138,7 +118,7 @@ pub(crate) enum ClientSide {
 /// A server, a client and the network between them.
 pub(crate) struct World {
     pub(crate) now: Instant,
-    pub(crate) rng: TestRandom,
+    pub(crate) rng: SeededRandom,
     pub(crate) listener: Listener,
     /// Where the client is, as the server sees it.
     pub(crate) peer: SocketAddr,
@@ -167,7 +147,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(server: ServerConfig, client: ClientConfig, seed: u64) -> Self {
-        let mut rng = TestRandom::new(seed);
+        let mut rng = SeededRandom::new(seed);
         let now = start();
         Self {
             now,
@@ -430,7 +410,7 @@ impl World {
 
     /// A short report arrives, for sessions with little room.
     pub(crate) fn assert_data_flows_for(&mut self, data: &[u8]) {
-        let mut rng = TestRandom::new(99);
+        let mut rng = SeededRandom::new(99);
         let (server, client) = self.sessions();
         let mut up = Vec::new();
         client.seal(data, &mut rng, &mut up).expect("it fits");
@@ -439,7 +419,7 @@ impl World {
 
     /// Application data in both directions arrives.
     pub(crate) fn assert_data_flows(&mut self) {
-        let mut rng = TestRandom::new(99);
+        let mut rng = SeededRandom::new(99);
         let (server, client) = self.sessions();
         let (mut up, mut down) = (Vec::new(), Vec::new());
         client.seal(b"temp=21.5", &mut rng, &mut up).expect("it fits");

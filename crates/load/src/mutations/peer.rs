@@ -7,7 +7,6 @@ use narrowgate_dtls::{
 };
 use narrowgate_sim::{devices, key::key_of, random::SeededRandom};
 
-use super::mutation::Dice;
 use crate::LoadConfig;
 
 /// Answers kept until somebody asks for them.
@@ -192,8 +191,8 @@ impl Peer {
     }
 
     /// Something to mutate.
-    pub(super) fn message(&mut self, dice: &mut Dice) -> Vec<u8> {
-        match dice.below(4) {
+    pub(super) fn message(&mut self, dice: &mut SeededRandom) -> Vec<u8> {
+        match dice.index(4) {
             0 => self.ping().1,
             1 => {
                 let mut message = head(0x40, 1, self.next_mid());

@@ -9,93 +9,20 @@ use std::{
 
 use narrowgate_platform::rules::psk;
 
-pub(crate) use crate::crypto::{Protection, record};
+pub(crate) use narrowgate_testkit::{
+    hello::Hello,
+    record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, extension, fragment, message, record},
+};
+
+pub(crate) use crate::crypto::Protection;
 use crate::{
     coap,
     crypto::{Keys, premaster, prf, sha256},
     harness::{BEFORE_A_DEVICE_REPEATS, Device},
 };
 
-pub(crate) const CHANGE_CIPHER_SPEC: u8 = 20;
-pub(crate) const ALERT: u8 = 21;
-pub(crate) const HANDSHAKE: u8 = 22;
-pub(crate) const APPLICATION_DATA: u8 = 23;
-
 /// How long an answer is waited for that has to come.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Every field of a ClientHello and of the record around it.
-#[derive(Clone, Debug)]
-pub(crate) struct Hello {
-    pub(crate) record_version: u16,
-    pub(crate) epoch: u16,
-    pub(crate) sequence: u64,
-    pub(crate) message_seq: u16,
-    pub(crate) version: u16,
-    pub(crate) random: [u8; 32],
-    pub(crate) session_id: Vec<u8>,
-    pub(crate) cookie: Vec<u8>,
-    pub(crate) suites: Vec<u8>,
-    pub(crate) compression: Vec<u8>,
-    /// With their types and lengths; `None` leaves the block out.
-    pub(crate) extensions: Option<Vec<u8>>,
-}
-
-impl Hello {
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let mut body = self.version.to_be_bytes().to_vec();
-        body.extend(self.random);
-        for vector in [&self.session_id, &self.cookie] {
-            body.push(vector.len() as u8);
-            body.extend(vector);
-        }
-        body.extend((self.suites.len() as u16).to_be_bytes());
-        body.extend(&self.suites);
-        body.push(self.compression.len() as u8);
-        body.extend(&self.compression);
-        if let Some(extensions) = &self.extensions {
-            body.extend((extensions.len() as u16).to_be_bytes());
-            body.extend(extensions);
-        }
-        body
-    }
-
-    pub(crate) fn datagram(&self) -> Vec<u8> {
-        self.around(&self.body())
-    }
-
-    /// The datagram around any body.
-    pub(crate) fn around(&self, body: &[u8]) -> Vec<u8> {
-        self.fragment(0, body, body.len())
-    }
-
-    /// A datagram with part of the message, whatever the header then says about the whole.
-    pub(crate) fn fragment(&self, offset: usize, bytes: &[u8], length: usize) -> Vec<u8> {
-        let fragment = fragment(1, self.message_seq, offset, bytes, length);
-        record(HANDSHAKE, self.record_version, self.epoch, self.sequence, &fragment)
-    }
-}
-
-/// A fragment of a handshake message.
-pub(crate) fn fragment(kind: u8, seq: u16, offset: usize, bytes: &[u8], length: usize) -> Vec<u8> {
-    let mut message = vec![kind];
-    message.extend(&(length as u32).to_be_bytes()[1..]);
-    message.extend(seq.to_be_bytes());
-    message.extend(&(offset as u32).to_be_bytes()[1..]);
-    message.extend(&(bytes.len() as u32).to_be_bytes()[1..]);
-    message.extend(bytes);
-    message
-}
-
-/// A whole handshake message.
-pub(crate) fn message(kind: u8, seq: u16, body: &[u8]) -> Vec<u8> {
-    fragment(kind, seq, 0, body, body.len())
-}
-
-/// An extension.
-pub(crate) fn extension(number: u16, body: &[u8]) -> Vec<u8> {
-    [&number.to_be_bytes()[..], &(body.len() as u16).to_be_bytes(), body].concat()
-}
 
 pub(crate) struct Client {
     socket: UdpSocket,
@@ -137,17 +64,10 @@ impl Client {
             extensions = extension(22, &[]);
         }
         let hello = Hello {
-            record_version: 0xfefd,
-            epoch: 0,
-            sequence: 0,
-            message_seq: 0,
-            version: 0xfefd,
             random,
-            session_id: Vec::new(),
-            cookie: Vec::new(),
             suites: protection.suite().to_vec(),
-            compression: vec![0],
             extensions: Some(extensions).filter(|extensions| !extensions.is_empty()),
+            ..Hello::new()
         };
         Self {
             socket,

@@ -9,6 +9,7 @@ use ccm::{
     consts::{U8, U12},
 };
 use hmac::{Hmac, KeyInit, Mac};
+use narrowgate_testkit::record::record;
 use sha2::{Digest as _, Sha256};
 
 /// The three ways to protect a record.
@@ -211,14 +212,4 @@ fn nonce(salt: &[u8], explicit: &[u8; 8]) -> Array<u8, U12> {
 
 fn authenticated(content_type: u8, number: &[u8; 8], length: usize) -> Vec<u8> {
     [&number[..], &[content_type, 0xfe, 0xfd], &(length as u16).to_be_bytes()].concat()
-}
-
-/// A record of any kind around any fragment.
-pub(crate) fn record(content_type: u8, version: u16, epoch: u16, sequence: u64, fragment: &[u8]) -> Vec<u8> {
-    let mut record = vec![content_type];
-    record.extend(version.to_be_bytes());
-    record.extend(number(epoch, sequence));
-    record.extend((fragment.len() as u16).to_be_bytes());
-    record.extend(fragment);
-    record
 }

@@ -1,40 +1,17 @@
 //! Twenty thousand changes to real flights, records and messages. The campaign with a million of them, and with memory
 //! measured, is `narrowgate-load mutations`.
 
-use narrowgate_dtls::Random;
+use narrowgate_testkit::{SeededRandom, mutate};
 
-use self::mutation::{Dice, mutate};
 use crate::{
     client::{ALERT, APPLICATION_DATA, Client, HANDSHAKE, Protection},
     coap,
     harness::Server,
 };
 
-#[path = "../../../dtls/tests/util/mutation.rs"]
-mod mutation;
-
 const MUTATIONS: usize = 20_000;
 const PER_ROUND: usize = 40;
 const DEVICES: usize = 20;
-
-/// A repeatable random source (SplitMix64).
-pub(crate) struct TestRandom(u64);
-
-impl TestRandom {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-}
-
-impl Random for TestRandom {
-    fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            *byte = ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8;
-        }
-    }
-}
 
 /// What a round aims at.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +31,7 @@ const AIMS: [Aim; 6] =
 
 struct Campaign {
     server: Server,
-    dice: Dice,
+    dice: SeededRandom,
     corpus: Vec<Vec<u8>>,
 }
 
@@ -76,17 +53,17 @@ impl Campaign {
     /// Content with a few bytes changed, cut or added.
     fn change(&mut self, content: &[u8]) -> Vec<u8> {
         let mut content = content.to_vec();
-        for _ in 0..=self.dice.below(4) {
-            let at = self.dice.below(content.len().max(1));
-            match self.dice.below(5) {
+        for _ in 0..=self.dice.index(4) {
+            let at = self.dice.index(content.len().max(1));
+            match self.dice.index(5) {
                 0 => content.truncate(at),
-                1 => content.insert(at.min(content.len()), self.dice.below(256) as u8),
-                2 => content.extend((0..self.dice.below(40)).map(|byte| (byte * 37) as u8)),
+                1 => content.insert(at.min(content.len()), self.dice.index(256) as u8),
+                2 => content.extend((0..self.dice.index(40)).map(|byte| (byte * 37) as u8)),
                 _ if content.is_empty() => content.push(0xff),
-                3 => content[0] ^= 1 << self.dice.below(8),
+                3 => content[0] ^= 1 << self.dice.index(8),
                 _ => {
                     let last = content.len() - 1;
-                    content[at.min(last)] = self.dice.below(256) as u8;
+                    content[at.min(last)] = self.dice.index(256) as u8;
                 }
             }
         }
@@ -120,7 +97,7 @@ impl Campaign {
                     let report = coap::report(mid, &client.device.report_path(), 1);
                     let (content_type, content) = match aim {
                         Aim::Messages => (APPLICATION_DATA, self.change(&report)),
-                        _ if self.dice.below(2) == 0 => (ALERT, self.change(&[1, 90])),
+                        _ if self.dice.index(2) == 0 => (ALERT, self.change(&[1, 90])),
                         _ => (HANDSHAKE, self.change(&crate::client::message(20, 4, &[0; 12]))),
                     };
                     let record = client.seal(content_type, &content);
@@ -136,7 +113,7 @@ impl Campaign {
 fn twenty_thousand_mutations_change_nothing_for_anybody_else() {
     let server = Server::start();
     let mut clients: Vec<_> = (0..DEVICES).map(|number| server.client(Protection::ALL[number % 3])).collect();
-    let mut campaign = Campaign { server, dice: Dice::new(20_000), corpus: Vec::new() };
+    let mut campaign = Campaign { server, dice: SeededRandom::new(20_000), corpus: Vec::new() };
     for round in 0..MUTATIONS / PER_ROUND {
         let client = &mut clients[round % DEVICES];
         client.start_anew();

@@ -1,8 +1,12 @@
 //! Who may depend on whom.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
-use crate::tree::packages;
+use crate::tree::{all_sources, packages, root};
 
 /// Who may name whom. Pure crates know nobody outside; the engine and the platform do not know each other.
 const EDGES: &[(&str, &[&str])] = &[
@@ -44,6 +48,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "narrowgate-sim",
         ],
     ),
+    // Helps tests; only dev-dependencies name it.
+    ("narrowgate-testkit", &["narrowgate-sim"]),
     // Measures parts by themselves; nothing depends on it.
     (
         "narrowgate-benches",
@@ -96,6 +102,32 @@ fn crates_depend_only_in_the_direction_of_the_architecture() {
             }
         }
     }
+}
+
+#[test]
+fn no_source_is_included_from_another_crate() {
+    for source in all_sources() {
+        let folders = packages();
+        let own = folders.iter().map(|(folder, _)| folder).find(|folder| source.path.starts_with(folder));
+        let own = own.cloned().unwrap_or_else(|| root().join("fuzz"));
+        for line in source.text.lines().filter(|line| line.trim_start().starts_with("#[path")) {
+            let target = line.split('"').nth(1).expect("a path stands in quotes");
+            let target = plain(&source.path.parent().expect("a file lies in a folder").join(target));
+            assert!(target.starts_with(&own), "{} includes {}", source.name(), target.display());
+        }
+    }
+}
+
+/// The path without `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 #[test]

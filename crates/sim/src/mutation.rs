@@ -1,114 +1,87 @@
 //! Changes to real flights that keep enough of their shape to get past the first check: what a fuzzer would need long to
 //! find. Everything follows from the seed.
 
-use narrowgate_dtls::{Random, split_record};
+use narrowgate_dtls::split_record;
 
-use super::TestRandom;
+use crate::random::SeededRandom;
 
 const RECORD_HEADER: usize = 13;
 const MESSAGE_HEADER: usize = 12;
 
-/// Choices that a seed makes.
-pub(crate) struct Dice(TestRandom);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(TestRandom::new(seed))
-    }
-
-    /// A number below `bound`, which is not zero.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        (u64::from_le_bytes(bytes) % bound as u64) as usize
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
-    fn byte(&mut self) -> u8 {
-        match self.below(3) {
-            0 => self.pick(&[0, 1, 2, 12, 0x7f, 0x80, 0xfe, 0xff]),
-            _ => self.below(256) as u8,
-        }
-    }
-}
-
 /// A datagram like `datagram`, with one to four changes. `others` are datagrams to take records from.
-pub(crate) fn mutate(datagram: &[u8], others: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+pub fn mutate(datagram: &[u8], others: &[Vec<u8>], random: &mut SeededRandom) -> Vec<u8> {
     let mut records = records_of(datagram);
     // Numbers that were not seen before, or most of it would be dropped as repeated.
-    if dice.below(2) == 0 {
-        let sequence = 1000 + dice.below(1 << 20) as u64;
+    if random.index(2) == 0 {
+        let sequence = 1000 + random.index(1 << 20) as u64;
         (0u64..).zip(&mut records).for_each(|(index, record)| renumber(record, sequence + index));
     }
-    for _ in 0..=dice.below(4) {
+    for _ in 0..=random.index(4) {
         if records.is_empty() {
             break;
         }
-        change(&mut records, others, dice);
+        change(&mut records, others, random);
     }
     records.concat()
 }
 
-fn change(records: &mut Vec<Vec<u8>>, others: &[Vec<u8>], dice: &mut Dice) {
-    let index = dice.below(records.len());
-    match dice.below(14) {
+fn change(records: &mut Vec<Vec<u8>>, others: &[Vec<u8>], random: &mut SeededRandom) {
+    let index = random.index(records.len());
+    match random.index(14) {
         0 => {
             let record = &mut records[index];
-            let at = dice.below(record.len());
-            record[at] ^= 1 << dice.below(8);
+            let at = random.index(record.len());
+            record[at] ^= 1 << random.index(8);
         }
         1 => {
             let record = &mut records[index];
-            let at = dice.below(record.len());
-            record[at] = dice.byte();
+            let at = random.index(record.len());
+            record[at] = byte(random);
         }
         2 => {
-            let keep = dice.below(records[index].len());
+            let keep = random.index(records[index].len());
             records[index].truncate(keep.max(1));
-            if dice.below(2) == 0 {
+            if random.index(2) == 0 {
                 fit_length(&mut records[index]);
             }
         }
         3 => {
-            let more = dice.below(300);
-            records[index].extend((0..more).map(|_| dice.byte()));
-            if dice.below(2) == 0 {
+            let more = random.index(300);
+            records[index].extend((0..more).map(|_| byte(random)));
+            if random.index(2) == 0 {
                 fit_length(&mut records[index]);
             }
         }
         4 => records.insert(index, records[index].clone()),
         5 => {
-            let other = dice.below(records.len());
+            let other = random.index(records.len());
             records.swap(index, other);
         }
-        6 => splice(records, index, others, dice),
-        7 => records[index][0] = dice.pick(&[0, 20, 21, 22, 23, 24, 25, 255]),
-        8 => put(&mut records[index], 1, &dice.pick(&[0xfefdu16, 0xfeff, 0xfefc, 0x0303, 0]).to_be_bytes()),
-        9 => put(&mut records[index], 3, &dice.pick(&[0u16, 1, 2, 65_535]).to_be_bytes()),
+        6 => splice(records, index, others, random),
+        7 => records[index][0] = random.pick(&[0, 20, 21, 22, 23, 24, 25, 255]),
+        8 => put(&mut records[index], 1, &random.pick(&[0xfefdu16, 0xfeff, 0xfefc, 0x0303, 0]).to_be_bytes()),
+        9 => put(&mut records[index], 3, &random.pick(&[0u16, 1, 2, 65_535]).to_be_bytes()),
         10 => {
-            let near = dice.below(200) as u64;
-            renumber(&mut records[index], dice.pick(&[0, near, 1 << 31, 1 << 47, (1 << 48) - 1]));
+            let near = random.index(200) as u64;
+            renumber(&mut records[index], random.pick(&[0, near, 1 << 31, 1 << 47, (1 << 48) - 1]));
         }
         11 => {
-            let length = dice.pick(&[0, 1, 12, 500, 16_384 + 2048, 65_535]);
+            let length = random.pick(&[0, 1, 12, 500, 16_384 + 2048, 65_535]);
             put(&mut records[index], 11, &(length as u16).to_be_bytes());
         }
-        12 => change_message_header(&mut records[index], dice),
-        _ => refragment(records, index, dice),
+        12 => change_message_header(&mut records[index], random),
+        _ => refragment(records, index, random),
     }
 }
 
 /// Puts a record of another datagram in, or its second half behind the first half of this one.
-fn splice(records: &mut Vec<Vec<u8>>, index: usize, others: &[Vec<u8>], dice: &mut Dice) {
+fn splice(records: &mut Vec<Vec<u8>>, index: usize, others: &[Vec<u8>], random: &mut SeededRandom) {
     if others.is_empty() {
         return;
     }
-    let mut other = records_of(&others[dice.below(others.len())]);
-    let donor = other.swap_remove(dice.below(other.len()));
-    if dice.below(2) == 0 {
+    let mut other = records_of(&others[random.index(others.len())]);
+    let donor = other.swap_remove(random.index(other.len()));
+    if random.index(2) == 0 {
         records.insert(index, donor);
     } else {
         let record = &mut records[index];
@@ -119,27 +92,27 @@ fn splice(records: &mut Vec<Vec<u8>>, index: usize, others: &[Vec<u8>], dice: &m
 }
 
 /// One of type, length, message_seq, fragment_offset, fragment_length.
-fn change_message_header(record: &mut [u8], dice: &mut Dice) {
+fn change_message_header(record: &mut [u8], random: &mut SeededRandom) {
     let u24 = |value: usize| (value as u32).to_be_bytes();
-    let value = u24(dice.pick(&[0, 1, 11, 12, 13, 100, 2047, 2048, 2049, 0xff_ffff]));
+    let value = u24(random.pick(&[0, 1, 11, 12, 13, 100, 2047, 2048, 2049, 0xff_ffff]));
     let at = RECORD_HEADER;
-    match dice.below(5) {
-        0 => put(record, at, &[dice.pick(&[0, 1, 2, 3, 11, 12, 13, 14, 16, 20, 99])]),
+    match random.index(5) {
+        0 => put(record, at, &[random.pick(&[0, 1, 2, 3, 11, 12, 13, 14, 16, 20, 99])]),
         1 => put(record, at + 1, &value[1..]),
-        2 => put(record, at + 4, &dice.pick(&[0u16, 1, 2, 3, 4, 7, 255, 65_535]).to_be_bytes()),
+        2 => put(record, at + 4, &random.pick(&[0u16, 1, 2, 3, 4, 7, 255, 65_535]).to_be_bytes()),
         3 => put(record, at + 6, &value[1..]),
         _ => put(record, at + 9, &value[1..]),
     }
 }
 
 /// Cuts a message of epoch 0 into pieces that are well formed, overlap perhaps, and come in any order.
-fn refragment(records: &mut Vec<Vec<u8>>, index: usize, dice: &mut Dice) {
+fn refragment(records: &mut Vec<Vec<u8>>, index: usize, random: &mut SeededRandom) {
     let whole = records[index].clone();
     let Some(body) = whole.get(RECORD_HEADER + MESSAGE_HEADER..).filter(|body| !body.is_empty()) else {
         return;
     };
-    let chunk_max = 1 + dice.below(body.len());
-    let overlap = dice.below(4);
+    let chunk_max = 1 + random.index(body.len());
+    let overlap = random.index(4);
     let mut pieces = Vec::new();
     for offset in (0..body.len()).step_by(chunk_max) {
         let end = (offset + chunk_max + overlap).min(body.len());
@@ -147,11 +120,11 @@ fn refragment(records: &mut Vec<Vec<u8>>, index: usize, dice: &mut Dice) {
         piece.extend_from_slice(&body[offset..end]);
         put(&mut piece, RECORD_HEADER + 6, &(offset as u32).to_be_bytes()[1..]);
         put(&mut piece, RECORD_HEADER + 9, &((end - offset) as u32).to_be_bytes()[1..]);
-        renumber(&mut piece, 5000 + dice.below(1 << 20) as u64);
+        renumber(&mut piece, 5000 + random.index(1 << 20) as u64);
         fit_length(&mut piece);
         pieces.push(piece);
     }
-    if dice.below(2) == 0 {
+    if random.index(2) == 0 {
         pieces.reverse();
     }
     records.splice(index..=index, pieces);
@@ -170,6 +143,14 @@ fn records_of(datagram: &[u8]) -> Vec<Vec<u8>> {
         rest = tail;
     }
     records
+}
+
+/// A byte, more often than not one at which something begins or ends.
+fn byte(random: &mut SeededRandom) -> u8 {
+    match random.index(3) {
+        0 => random.pick(&[0, 1, 2, 12, 0x7f, 0x80, 0xfe, 0xff]),
+        _ => random.index(256) as u8,
+    }
 }
 
 fn renumber(record: &mut [u8], sequence: u64) {
