@@ -9,7 +9,7 @@ use narrowgate_platform::{
 };
 
 use crate::{
-    config::{Config, Origin, StoreKind},
+    config::{self, Config, Origin, StoreKind},
     failure::Failure,
     system::{SystemClock, SystemEntropy},
 };
@@ -77,7 +77,7 @@ fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
 }
 
 fn explain(config: &Config, error: &OpenError) -> Failure {
-    let key = config.values.origin("store.data_key_file");
+    let key = config.values.origin(&config::store::DATA_KEY_FILE);
     let place = match error.file() {
         file if file == config.store.data_key_file && *key != Origin::Default => {
             format!("{}   (store.data_key_file, {key})", file.display())

@@ -15,7 +15,7 @@ struct Setting<'a> {
     value: &'a str,
     source: String,
     variable: String,
-    help: &'static str,
+    help: String,
 }
 
 const COLUMNS: &[Column] = &[
@@ -32,17 +32,17 @@ pub(super) fn run(only: Option<&str>, config: &Config, output: Output) -> Result
     let settings: Vec<Setting<'_>> = config
         .values
         .all()
-        .filter(|(key, _)| only.is_none_or(|only| key.name == only))
+        .filter(|(key, _)| only.is_none_or(|only| key.name() == only))
         .map(|(key, value)| Setting {
-            key: key.name,
+            key: key.name(),
             value: &value.text,
             source: value.origin.to_string(),
             variable: key.variable(),
-            help: key.help,
+            help: key.help(),
         })
         .collect();
     if let Some(only) = only.filter(|_| settings.is_empty()) {
-        let failure = Failure::usage(format_args!("there is no setting {only}"));
+        let failure = Failure::usage(format_args!("unknown setting {only}"));
         return Err(match suggested(only) {
             Some(near) => failure.hint(format_args!("{near}   (narrowgate config lists every key)")),
             None => failure.hint("narrowgate config lists every key"),
@@ -56,8 +56,8 @@ pub(super) fn run(only: Option<&str>, config: &Config, output: Output) -> Result
 /// A sentence for each environment variable that looks like a key and is none.
 pub(super) fn mistyped_warnings() -> Vec<String> {
     let sentence = |(variable, near): (String, Option<&str>)| match near {
-        Some(near) => format!("{variable} is set and is no setting; {near} was meant?"),
-        None => format!("{variable} is set and is no setting"),
+        Some(near) => format!("unknown setting {variable}; did you mean {near}?"),
+        None => format!("unknown setting {variable}"),
     };
     mistyped_variables().into_iter().map(sentence).collect()
 }

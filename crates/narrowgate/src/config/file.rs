@@ -9,6 +9,7 @@ use toml::{
 };
 
 use super::{
+    key::Setting,
     keys,
     values::{Origin, Value},
 };
@@ -40,24 +41,20 @@ fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Value)>, Failure>
     let document = Document { path, text };
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        document
-            .wrong(at, error.message())
-            .hint("a value is written as listen = \"0.0.0.0:5684\" below [dtls]")
+        document.wrong(at, error.message()).hint("write a value as listen = \"0.0.0.0:5684\" below [dtls]")
     })?;
     let mut values = Vec::new();
     for (section, content) in table.get_ref() {
         let DeValue::Table(content) = content.get_ref() else {
             return Err(document.unknown(section.span().start, section.get_ref()));
         };
-        if content.is_empty()
-            && !keys::KEYS.iter().any(|key| key.name.starts_with(&format!("{}.", section.get_ref())))
-        {
+        if content.is_empty() && !keys::is_section(section.get_ref()) {
             return Err(document.unknown(section.span().start, section.get_ref()));
         }
         for (name, value) in content {
             let full = format!("{}.{}", section.get_ref(), name.get_ref());
             let key = keys::find(&full).ok_or_else(|| document.unknown(name.span().start, &full))?;
-            values.push((key.name, document.value(&full, value)?));
+            values.push((key.name(), document.value(key, value)?));
         }
     }
     Ok(values)
@@ -87,13 +84,13 @@ impl Document<'_> {
         }
     }
 
-    fn value(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, Failure> {
+    fn value(&self, key: &dyn Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Failure> {
         let at = value.span().start;
-        let list = name == keys::LIST;
+        let list = key.takes_list();
         let text = text_of(value.get_ref(), list).ok_or_else(|| {
-            let help = keys::find(name).map_or("", |key| key.help);
+            let name = key.name();
             self.wrong(at, format_args!("{name} is {}", kind(value.get_ref(), list)))
-                .hint(format_args!("{name}: {help}"))
+                .hint(format_args!("{name}: {}", key.help()))
         })?;
         Ok(Value { text, origin: Origin::File { path: self.path.to_owned(), line: self.line(at) } })
     }
@@ -121,8 +118,8 @@ fn kind(value: &DeValue<'_>, list: bool) -> &'static str {
         DeValue::Float(_) => "a number with a fraction",
         DeValue::Datetime(_) => "a date",
         DeValue::Table(_) => "a table",
-        DeValue::Array(_) if list => "a list of other things than names",
-        DeValue::Array(_) => "a list, and takes one value",
+        DeValue::Array(_) if list => "a list of something else than names",
+        DeValue::Array(_) => "a list; it takes one value",
         _ => "a number with too many digits",
     }
 }

@@ -1,6 +1,8 @@
 //! `log.filter`: a level for everything, and levels for parts. What the log library would take for the name
 //! of a part that logs nothing (`verbose`, `narowgate=debug`) is refused.
 
+use super::accept::Accept;
+
 /// Levels, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -54,11 +56,23 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::residence::presence",
 ];
 
-/// Checks a filter.
-///
-/// # Errors
-/// What is wrong with it, and how one is written.
-pub(super) fn check(text: &str) -> Result<String, String> {
+/// A filter.
+#[derive(Debug)]
+pub(super) struct Filter;
+
+impl Accept for Filter {
+    type Value = String;
+
+    fn parse(&self, text: &str) -> Result<String, String> {
+        check(text)
+    }
+
+    fn accepted(&self) -> String {
+        LEVELS.join(", ")
+    }
+}
+
+fn check(text: &str) -> Result<String, String> {
     let mut named = Vec::new();
     for directive in text.split(',').map(str::trim) {
         let part = match directive.split_once('=') {
@@ -74,8 +88,8 @@ pub(super) fn check(text: &str) -> Result<String, String> {
         };
         if named.contains(&part) {
             return Err(match part {
-                "" => format!("{text:?} has two levels for everything"),
-                part => format!("{text:?} has two levels for {part}"),
+                "" => format!("{text:?} sets two levels for everything"),
+                part => format!("{text:?} sets two levels for {part}"),
             });
         }
         named.push(part);
@@ -90,7 +104,7 @@ fn check_level(level: &str) -> Result<(), String> {
     if LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
         return Ok(());
     }
-    Err(format!("{level:?} is not a level; levels are {}", LEVELS.join(", ")))
+    Err(format!("{level:?} is not a level; use one of {}", LEVELS.join(", ")))
 }
 
 fn check_part(part: &str) -> Result<(), String> {
@@ -100,7 +114,7 @@ fn check_part(part: &str) -> Result<(), String> {
     let known = PARTS.iter().find(|known| is_within(part, known));
     Err(match known {
         None => format!(
-            "{part:?} is not a part that logs; parts are {}, and their modules as narrowgate::gateway",
+            "{part:?} is not a part that logs; parts are {}, and their modules, such as narrowgate::gateway",
             PARTS.join(", ")
         ),
         Some(known) => {
@@ -143,7 +157,7 @@ mod tests {
             ["verbose", "", ",", "info,", "info,verbose", "narrowgate", "3", "narrowgate=", "narrowgate=loud"]
         {
             let reason = check(text).unwrap_err();
-            assert!(reason.ends_with("levels are off, error, warn, info, debug, trace"), "{text}: {reason}");
+            assert!(reason.ends_with("use one of off, error, warn, info, debug, trace"), "{text}: {reason}");
         }
         for text in ["=info", "narowgate=debug", "narrowgat=debug", "[span]=info", "tokio=info"] {
             let reason = check(text).unwrap_err();
@@ -160,7 +174,7 @@ mod tests {
             let reason = check(text).unwrap_err();
             assert!(reason.contains("those of narrowgate are narrowgate::"), "{text}: {reason}");
         }
-        assert_eq!(check("info,debug").unwrap_err(), "\"info,debug\" has two levels for everything");
+        assert_eq!(check("info,debug").unwrap_err(), "\"info,debug\" sets two levels for everything");
         assert!(
             check("narrowgate=info,narrowgate=debug").unwrap_err().ends_with("two levels for narrowgate")
         );

@@ -1,8 +1,10 @@
 //! The configuration as a whole: what wins, what is refused, and what the refusal says.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use super::*;
+use narrowgate_dtls::CipherSuite;
+
+use super::{accept::Accept as _, *};
 use crate::failure::Exit;
 
 fn load(file: &str, variables: &[(&str, &str)], server: &ServerArgs) -> Result<Config, Failure> {
@@ -22,7 +24,7 @@ fn the_defaults_are_valid() {
     assert_eq!(config.store.data_key_file, config.data.join("data.key"));
     assert_eq!(config.store.retention_days, None);
     assert!(config.dtls.shards >= 1);
-    assert!(config.http_listen.unwrap().ip().is_loopback());
+    assert!(config.http.listen.unwrap().ip().is_loopback());
 }
 
 #[test]
@@ -37,20 +39,29 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     let config = load(file, &variables, &server).unwrap();
     assert_eq!((config.dtls.listen.port(), config.dtls.shards), (3, 2));
     assert_eq!(config.session.idle_timeout, Duration::from_secs(3600));
-    assert_eq!(config.log_filter, "info");
-    assert_eq!(config.values.origin("dtls.listen").to_string(), "--dtls");
-    assert_eq!(config.values.origin("dtls.shards").to_string(), "NARROWGATE_DTLS_SHARDS");
-    assert!(config.values.origin("session.idle_timeout").to_string().ends_with("narrowgate.toml line 5"));
-    assert_eq!(*config.values.origin("log.filter"), Origin::Default);
+    assert_eq!(config.log.filter, "info");
+    assert_eq!(config.values.origin(keys::find("dtls.listen").unwrap()).to_string(), "--dtls");
+    assert_eq!(
+        config.values.origin(keys::find("dtls.shards").unwrap()).to_string(),
+        "NARROWGATE_DTLS_SHARDS"
+    );
+    assert!(
+        config
+            .values
+            .origin(keys::find("session.idle_timeout").unwrap())
+            .to_string()
+            .ends_with("narrowgate.toml line 5")
+    );
+    assert_eq!(*config.values.origin(keys::find("log.filter").unwrap()), Origin::Default);
 }
 
 #[test]
 fn the_lifetime_of_a_handshake_follows_its_timers_unless_it_is_set() {
     let lifetime = |file: &str| {
         let config = load(file, &[], &ServerArgs::default()).unwrap();
-        let shown = config.values.all().find(|(key, _)| key.name == "dtls.handshake_lifetime").unwrap().1;
+        let shown = config.values.all().find(|(key, _)| key.name() == "dtls.handshake_lifetime").unwrap().1;
         assert_eq!(
-            parse::duration(Duration::ZERO..=Duration::MAX)(&shown.text),
+            accept::Time(Duration::ZERO..=Duration::MAX).parse(&shown.text),
             Ok(config.dtls.handshake_lifetime)
         );
         (shown.text.clone(), shown.origin.to_string() == "default")
@@ -101,25 +112,25 @@ fn a_variable_that_is_no_setting_is_noticed() {
 #[test]
 fn every_key_refuses_bad_values_and_says_what_is_valid() {
     let long = "9".repeat(60);
-    for key in keys::KEYS {
+    for key in keys::all() {
         let everywhere =
             ["\"\"", "-1", "1.5", "{ a = 1 }", "[[\"a\"]]", "2026-11-24T06:12:37Z", "\"\\u0000\"", &long];
         let scalars = ["[\"info\"]", "[\"0.0.0.0:1\"]", "[1]", "[]"];
-        let scalars = if key.name == keys::LIST { &[][..] } else { &scalars };
+        let scalars = if key.takes_list() { &[][..] } else { &scalars };
         for value in everywhere.iter().chain(scalars) {
             // A file may have any name that the system takes.
-            if key.name == "store.data_key_file" && ["-1", &*long].contains(value) {
+            if key.name() == "store.data_key_file" && ["-1", &*long].contains(value) {
                 continue;
             }
-            let (section, name) = key.name.split_once('.').unwrap();
+            let (section, name) = key.name().split_once('.').unwrap();
             let Err(failure) = load(&format!("[{section}]\n{name} = {value}\n"), &[], &ServerArgs::default())
             else {
-                panic!("{} = {value} is accepted", key.name)
+                panic!("{} = {value} is accepted", key.name())
             };
             assert_eq!(failure.exit, Exit::Config);
             let text = failure.to_string();
             assert!(text.contains("narrowgate.toml line 2"), "{text}");
-            assert!(text.contains(key.name) && text.contains(key.help), "{text}");
+            assert!(text.contains(key.name()) && text.contains(&key.help()), "{text}");
         }
     }
 }
@@ -173,7 +184,7 @@ fn values_that_have_no_effect_together_are_refused() {
         (memory, "retention = \"400d\"", "store.retention", "store.kind is memory"),
         (memory, "cache = \"2MiB\"", "store.cache", "store.kind is memory"),
         (memory, "data_key_file = \"k\"", "store.data_key_file", "store.kind is memory"),
-        (ccm, "require_encrypt_then_mac = true", "dtls.require_encrypt_then_mac", "none with CBC"),
+        (ccm, "require_encrypt_then_mac = true", "dtls.require_encrypt_then_mac", "no suite with CBC"),
         (
             few,
             "handshakes_per_address_max = 11",
@@ -194,8 +205,8 @@ fn values_that_have_no_effect_together_are_refused() {
 #[test]
 fn http_can_be_switched_off() {
     let server = ServerArgs { http: Some("off".into()), ..ServerArgs::default() };
-    assert_eq!(load("", &[], &server).unwrap().http_listen, None);
-    assert_eq!(load("[http]\nlisten = \"off\"\n", &[], &ServerArgs::default()).unwrap().http_listen, None);
+    assert_eq!(load("", &[], &server).unwrap().http.listen, None);
+    assert_eq!(load("[http]\nlisten = \"off\"\n", &[], &ServerArgs::default()).unwrap().http.listen, None);
 }
 
 #[test]
@@ -214,4 +225,23 @@ fn a_configuration_file_that_was_named_must_exist() {
     let failure = Config::load_with(&global, &ServerArgs::default(), &|_| None).unwrap_err();
     assert_eq!(failure.exit, Exit::Config);
     assert!(failure.to_string().contains("/nowhere/n.toml"), "{failure}");
+}
+
+#[test]
+fn the_table_in_the_documents_is_what_is_declared() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating.md");
+    let page = fs::read_to_string(page).unwrap();
+    let rows: Vec<&str> = page
+        .lines()
+        .skip_while(|line| *line != "| setting | default | what it does |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let declared: Vec<String> = keys::all()
+        .map(|key| {
+            let default = key.default().replace(',', "`, `");
+            format!("| `{}` | `{default}` | {} |", key.name(), key.help())
+        })
+        .collect();
+    assert_eq!(rows, declared, "docs/operating.md, Configuration");
 }

@@ -1,43 +1,39 @@
 //! Values that are good alone and have no effect together. A default offends nobody: only what somebody has
 //! set is refused.
 
+use std::fmt;
+
 use narrowgate_dtls::CipherSuite;
 
-use super::{Config, Origin, StoreKind};
+use super::{Config, Origin, StoreKind, admission, dtls, key::Setting, store};
 use crate::failure::Failure;
-
-/// Settings that only a store with files has.
-const OF_FILES: [&str; 3] = ["store.data_key_file", "store.cache", "store.retention"];
 
 /// Refuses the first value that has no effect.
 ///
 /// # Errors
 /// The value, where it was set, and beside which other it does nothing.
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
-    let other = |key| format!("{key}, {:?}", config.values.text(key));
-    let lifetime = "dtls.handshake_lifetime";
     if config.dtls.retransmit_initial >= config.dtls.handshake_lifetime {
-        refuse(config, "dtls.retransmit_initial", |text| {
-            format!("{text:?} is not shorter than {}: nothing would be sent again", other(lifetime))
-        })?;
+        let lifetime = shown(config, &dtls::HANDSHAKE_LIFETIME);
+        let reason = format_args!("is not shorter than {lifetime}: nothing would be sent again");
+        return Err(refuse(config, &dtls::RETRANSMIT_INITIAL, reason));
     }
     if config.dtls.require_encrypt_then_mac && !config.dtls.suites.iter().any(is_cbc) {
-        refuse(config, "dtls.require_encrypt_then_mac", |text| {
-            format!("{text:?} has no effect: dtls.suites has none with CBC")
-        })?;
+        let reason = format_args!("has no effect: dtls.suites has no suite with CBC");
+        return Err(refuse(config, &dtls::REQUIRE_ENCRYPT_THEN_MAC, reason));
     }
-    let all = "admission.handshakes_max";
-    if config.admission.handshakes_per_address_max > config.admission.handshakes_max {
-        refuse_set(config, "admission.handshakes_per_address_max", |text| {
-            format!("{text:?} is more than {}: it would never be reached", other(all))
-        })?;
+    if config.admission.handshakes_per_address_max > config.admission.handshakes_max
+        && is_set(config, &admission::HANDSHAKES_PER_ADDRESS_MAX)
+    {
+        let all = shown(config, &admission::HANDSHAKES_MAX);
+        let reason = format_args!("is more than {all}: it would never be reached");
+        return Err(refuse(config, &admission::HANDSHAKES_PER_ADDRESS_MAX, reason));
     }
-    if config.store.kind == StoreKind::Memory {
-        for key in OF_FILES {
-            refuse_set(config, key, |text| {
-                format!("{text:?} has no effect: store.kind is memory, which keeps nothing in files")
-            })?;
-        }
+    if config.store.kind == StoreKind::Memory
+        && let Some(key) = store::OF_FILES.into_iter().find(|key| is_set(config, *key))
+    {
+        let reason = format_args!("has no effect: store.kind is memory, which keeps nothing in files");
+        return Err(refuse(config, key, reason));
     }
     Ok(())
 }
@@ -46,18 +42,15 @@ fn is_cbc(suite: &CipherSuite) -> bool {
     *suite == CipherSuite::PskAes128CbcSha256
 }
 
-fn refuse(config: &Config, key: &'static str, reason: impl FnOnce(&str) -> String) -> Result<(), Failure> {
-    config.values.read(key, |text| Err(reason(text)))
+fn is_set(config: &Config, key: &dyn Setting) -> bool {
+    *config.values.origin(key) != Origin::Default
 }
 
-/// The same for a value whose default has no effect either.
-fn refuse_set(
-    config: &Config,
-    key: &'static str,
-    reason: impl FnOnce(&str) -> String,
-) -> Result<(), Failure> {
-    match config.values.origin(key) {
-        Origin::Default => Ok(()),
-        _ => refuse(config, key, reason),
-    }
+/// A key with its value.
+fn shown(config: &Config, key: &dyn Setting) -> String {
+    format!("{}, {:?}", key.name(), config.values.text(key))
+}
+
+fn refuse(config: &Config, key: &dyn Setting, reason: fmt::Arguments<'_>) -> Failure {
+    config.values.refuse(key, format_args!("{:?} {reason}", config.values.text(key)))
 }

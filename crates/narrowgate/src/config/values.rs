@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf};
 
-use super::keys::{self, KEYS, Key};
+use super::{
+    accept::Accept,
+    key::{Key, Setting},
+    keys,
+};
 use crate::failure::Failure;
 
 /// Where a value came from.
@@ -43,24 +47,23 @@ pub(crate) struct Values(BTreeMap<&'static str, Value>);
 impl Values {
     /// Puts the sources together. An empty environment variable counts as not set.
     pub(super) fn merge(
-        flags: Vec<(&'static str, &'static str, String)>,
+        flags: impl IntoIterator<Item = (&'static dyn Setting, &'static str, String)>,
         environment: &dyn Fn(&str) -> Option<OsString>,
         file: Vec<(&'static str, Value)>,
     ) -> Self {
-        let mut values: BTreeMap<&'static str, Value> = KEYS
-            .iter()
-            .map(|key| (key.name, Value { text: key.default.to_owned(), origin: Origin::Default }))
+        let mut values: BTreeMap<&'static str, Value> = keys::all()
+            .map(|key| (key.name(), Value { text: key.default().to_owned(), origin: Origin::Default }))
             .collect();
         values.extend(file);
-        for key in KEYS {
+        for key in keys::all() {
             let variable = key.variable();
             if let Some(text) = environment(&variable).filter(|text| !text.is_empty()) {
                 let text = text.to_string_lossy().into_owned();
-                values.insert(key.name, Value { text, origin: Origin::Environment(variable) });
+                values.insert(key.name(), Value { text, origin: Origin::Environment(variable) });
             }
         }
         for (key, flag, text) in flags {
-            values.insert(key, Value { text, origin: Origin::Flag(flag) });
+            values.insert(key.name(), Value { text, origin: Origin::Flag(flag) });
         }
         Self(values)
     }
@@ -68,52 +71,46 @@ impl Values {
     /// The typed value of `key`.
     ///
     /// # Errors
-    /// What is wrong with it, and where it was given. A wrong flag is bad usage, all else bad configuration.
-    pub(super) fn read<T>(
-        &self,
-        key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<T, Failure> {
-        let value = self.value(key);
-        parse(&value.text).map_err(|reason| {
-            let help = keys::find(key).map_or("", |key| key.help);
-            let failure = match &value.origin {
-                Origin::Flag(flag) => Failure::usage(format_args!("{flag} is wrong")),
-                Origin::Environment(variable) => Failure::config("the configuration is wrong")
-                    .part("where", format_args!("environment {variable}")),
-                origin => {
-                    Failure::config("the configuration is wrong").file(format_args!("{origin}   ({key})"))
-                }
-            };
-            failure.reason(reason).hint(format_args!("{key}: {help}"))
-        })
+    /// What is wrong with it, and where it was given.
+    pub(super) fn read<A: Accept>(&self, key: &Key<A>) -> Result<A::Value, Failure> {
+        key.accepts.parse(self.text(key)).map_err(|reason| self.refuse(key, reason))
+    }
+
+    /// The failure that a value is, with its place. A wrong flag is bad usage, all else bad configuration.
+    pub(super) fn refuse(&self, key: &dyn Setting, reason: impl fmt::Display) -> Failure {
+        let name = key.name();
+        let failure = match self.origin(key) {
+            Origin::Flag(flag) => Failure::usage(format_args!("{flag} is wrong")),
+            Origin::Environment(variable) => Failure::config("the configuration is wrong")
+                .part("where", format_args!("environment {variable}")),
+            origin => Failure::config("the configuration is wrong").file(format_args!("{origin}   ({name})")),
+        };
+        failure.reason(reason).hint(format_args!("{name}: {}", key.help()))
     }
 
     /// Gives a key that nobody set a default that depends on other keys.
-    pub(super) fn set_default(&mut self, key: &'static str, text: String) {
+    pub(super) fn set_default(&mut self, key: &dyn Setting, text: String) {
         if *self.origin(key) == Origin::Default {
-            self.0.insert(key, Value { text, origin: Origin::Default });
+            self.0.insert(key.name(), Value { text, origin: Origin::Default });
         }
     }
 
     /// Every key with its value, in the order of the table of keys.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static Key, &Value)> {
-        KEYS.iter().map(|key| (key, self.value(key.name)))
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static dyn Setting, &Value)> {
+        keys::all().map(|key| (key, self.value(key)))
     }
 
     /// The value of `key` as it was given.
-    pub(crate) fn text(&self, key: &'static str) -> &str {
+    pub(super) fn text(&self, key: &dyn Setting) -> &str {
         &self.value(key).text
     }
 
     /// Where the value of `key` came from.
-    pub(crate) fn origin(&self, key: &'static str) -> &Origin {
+    pub(crate) fn origin(&self, key: &dyn Setting) -> &Origin {
         &self.value(key).origin
     }
 
-    fn value(&self, key: &'static str) -> &Value {
-        self.0
-            .get(key)
-            .expect("merge gave every key of the table a default, and callers name keys of the table")
+    fn value(&self, key: &dyn Setting) -> &Value {
+        self.0.get(key.name()).expect("merge gave every key of the table a default")
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn start(config: &Config) -> Result<(), Failure> {
     say_panics(lines.clone());
     let colours = is_coloured(&io::stderr());
     let filter = tracing_subscriber::EnvFilter::builder()
-        .parse(&config.log_filter)
+        .parse(&config.log.filter)
         .map_err(|error| Failure::config("the log filter is wrong").reason(error))?;
     // A second start, in tests, keeps the first one's log.
     let _ = tracing_subscriber::fmt()

@@ -28,7 +28,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     client::{self, Client},
-    config::{Config, Origin, StoreKind},
+    config::{self, Config, Origin, Setting, StoreKind},
     failure::Failure,
     feed::Feed,
     gateway::{Gateway, StartError},
@@ -83,9 +83,9 @@ impl Server {
                 .hint("stop it, or choose another directory by --data"));
         }
         // Ports first: when one is busy, nothing was touched yet.
-        let http = config.http_listen.map(|address| bind_http(config, address)).transpose()?;
+        let http = config.http.listen.map(|address| bind_http(config, address)).transpose()?;
         UdpSocket::bind(config.dtls.listen)
-            .map_err(|error| busy(config, "devices", "dtls.listen", config.dtls.listen, &error))?;
+            .map_err(|error| busy(config, "devices", &config::dtls::LISTEN, config.dtls.listen, &error))?;
         let opened = client::open_store_waiting(config)?;
         let journal = Arc::clone(&opened.stores.journal);
         let started = Self::start_on(config, opened, http).await;
@@ -242,12 +242,14 @@ fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpList
         listener.set_nonblocking(true)?;
         tokio::net::TcpListener::from_std(listener)
     };
-    bind().map_err(|error| busy(config, "HTTP", "http.listen", address, &error))
+    bind().map_err(|error| busy(config, "HTTP", &config::http::LISTEN, address, &error))
 }
 
 fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
     match error {
-        StartError::Bind { address, source } => busy(config, "devices", "dtls.listen", *address, source),
+        StartError::Bind { address, source } => {
+            busy(config, "devices", &config::dtls::LISTEN, *address, source)
+        }
         StartError::Shard(source) => Failure::failed(error)
             .part("where", "dtls.shards")
             .reason(source)
@@ -263,17 +265,18 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
 fn busy(
     config: &Config,
     what: &str,
-    key: &'static str,
+    key: &dyn Setting,
     address: SocketAddr,
     error: &std::io::Error,
 ) -> Failure {
-    let (flag, letter, example) = match key {
+    let (flag, letter, example) = match key.name() {
         "http.listen" => ("--http", 't', "127.0.0.1"),
         _ => ("--dtls", 'u', "0.0.0.0"),
     };
+    let name = key.name();
     let place = match config.values.origin(key) {
-        Origin::Default => format!("{address}   ({key}, the default)"),
-        origin => format!("{address}   ({key}, {origin})"),
+        Origin::Default => format!("{address}   ({name}, the default)"),
+        origin => format!("{address}   ({name}, {origin})"),
     };
     let failure =
         Failure::failed(format_args!("cannot listen for {what}")).part("where", place).reason(error);

@@ -279,7 +279,7 @@ fn every_setting_shows_where_it_came_from() {
         .unwrap();
     let ran = Ran::from(out);
     assert!(
-        ran.stderr.contains("NARROWGATE_DTLS_LISTN is set and is no setting; dtls.listen was meant?"),
+        ran.stderr.contains("unknown setting NARROWGATE_DTLS_LISTN; did you mean dtls.listen?"),
         "{ran:?}"
     );
     let settings = ran.json();

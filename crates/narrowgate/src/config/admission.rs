@@ -1,0 +1,50 @@
+//! Section `[admission]`: what may be under way at a time.
+
+use super::{
+    accept::Number,
+    key::{Key, Setting},
+    values::Values,
+};
+use crate::failure::Failure;
+
+pub(super) static HANDSHAKES_MAX: Key<Number<usize>> = Key {
+    name: "admission.handshakes_max",
+    default: "20000",
+    accepts: Number(1..=1_000_000),
+    help: "handshakes under way per shard; beyond it one of the busiest address is dropped",
+};
+
+pub(super) static HANDSHAKES_PER_ADDRESS_MAX: Key<Number<usize>> = Key {
+    name: "admission.handshakes_per_address_max",
+    default: "4000",
+    accepts: Number(1..=1_000_000),
+    help: "handshakes under way per address (IPv6: per /64) and shard; beyond it the oldest is dropped",
+};
+
+static LOOKUPS_MAX: Key<Number<usize>> = Key {
+    name: "admission.lookups_max",
+    default: "4096",
+    accepts: Number(1..=1_000_000),
+    help: "key look-ups under way per shard; beyond it a ClientHello is dropped",
+};
+
+/// In the order in which they are shown.
+pub(super) static KEYS: &[&dyn Setting] = &[&HANDSHAKES_MAX, &HANDSHAKES_PER_ADDRESS_MAX, &LOOKUPS_MAX];
+
+/// Section `[admission]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    pub(crate) handshakes_max: usize,
+    pub(crate) handshakes_per_address_max: usize,
+    pub(crate) lookups_max: usize,
+}
+
+impl Admission {
+    pub(super) fn read(values: &Values) -> Result<Self, Failure> {
+        Ok(Self {
+            handshakes_max: values.read(&HANDSHAKES_MAX)?,
+            handshakes_per_address_max: values.read(&HANDSHAKES_PER_ADDRESS_MAX)?,
+            lookups_max: values.read(&LOOKUPS_MAX)?,
+        })
+    }
+}
