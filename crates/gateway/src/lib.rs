@@ -21,6 +21,31 @@
 //! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
 //! `refusals`, the secrets to be issued (`issuing`).
 //!
+//! ```
+//! use std::time::Instant;
+//!
+//! use narrowgate_engine::event::{HandshakeId, ShardCommand, ShardEvent};
+//! use narrowgate_gateway::{Answer, Effect, Gateway, Now, Options};
+//! use narrowgate_platform::{ids::UnixMillis, model::credential::CredentialLookup};
+//!
+//! let now = Now { instant: Instant::now(), wall: UnixMillis(1_700_000_000_000) };
+//! let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
+//! let mut gateway = Gateway::new(options, now);
+//!
+//! // A handshake asks for the key of an identity, so the gateway asks the store.
+//! let handshake = HandshakeId { shard: 0, slot: 1, generation: 1 };
+//! let (peer, identity) = (([192, 0, 2, 1], 5684).into(), b"MuGsF6W4,15bBZlRknc,2,60".to_vec());
+//! gateway.handle_event(now, 0, ShardEvent::PskWanted { handshake, peer, identity });
+//! let Some(Effect::Lookup(token, name)) = gateway.poll_effect() else { panic!("a look-up is due") };
+//! assert_eq!(name.device_key, "15bBZlRknc");
+//!
+//! // Nobody has that name: the handshake runs on with a decoy, as it would with a key.
+//! gateway.handle_answer(now, token, Answer::Lookup(Ok(CredentialLookup::DeviceUnknown)));
+//! let effect = gateway.poll_effect();
+//! assert!(matches!(effect, Some(Effect::Command(0, ShardCommand::ProvidePsk { .. }))));
+//! assert!(gateway.is_settled());
+//! ```
+//!
 //! Nothing depends on the order of a hash map: what is iterated is a list or ordered by its key, so that the
 //! same inputs give the same effects.
 #![forbid(unsafe_code)]

@@ -35,7 +35,10 @@ impl Changes {
         let changed = products.map(|product_key| LiveChange::ProductChanged { product_key });
         let changes: Vec<_> = closed.chain(changed).collect();
         if changes.is_empty() {
-            waiting.waker = Some(context.waker().clone());
+            match &mut waiting.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
             return Poll::Pending;
         }
         Poll::Ready(changes)
@@ -67,5 +70,27 @@ impl LiveSessions for Changes {
         self.change(|waiting| {
             waiting.products.insert(product_key.to_owned());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_device_and_each_product_waits_once_and_nothing_is_lost() {
+        let changes = Changes::default();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(changes.poll(&mut context).is_pending());
+        for _ in 0..1000 {
+            changes.close_device(DeviceId(2), "closed: switched off");
+            changes.close_device(DeviceId(1), "closed: deleted");
+            changes.product_changed("p");
+        }
+        let Poll::Ready(taken) = changes.poll(&mut context) else { panic!("there is something") };
+        let close = |device, cause| LiveChange::CloseDevice { device: DeviceId(device), cause };
+        let product = LiveChange::ProductChanged { product_key: "p".to_owned() };
+        assert_eq!(taken, [close(1, "closed: deleted"), close(2, "closed: switched off"), product]);
+        assert!(changes.poll(&mut context).is_pending());
     }
 }

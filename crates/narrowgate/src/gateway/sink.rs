@@ -32,3 +32,32 @@ impl EventSink for Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_engine::event::SessionId;
+
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_stays_with_the_shard_and_goes_when_there_is_some() {
+        let heard = |slot| ShardEvent::Heard { session: SessionId { shard: 0, slot, generation: 1 } };
+        let (mut sink, mut receiver) = Sink::new();
+        for slot in 0..BATCHES_MAX as u32 {
+            let mut events = vec![heard(slot)];
+            sink.deliver(&mut events);
+            assert!(events.is_empty());
+        }
+        let mut kept = vec![heard(1000), heard(1001)];
+        sink.deliver(&mut kept);
+        assert_eq!(kept.len(), 2, "there is no room");
+        receiver.try_recv().expect("the oldest batch");
+        sink.deliver(&mut kept);
+        assert!(kept.is_empty());
+        // While the process ends nobody takes them.
+        drop(receiver);
+        kept.push(heard(1002));
+        sink.deliver(&mut kept);
+        assert!(kept.is_empty());
+    }
+}

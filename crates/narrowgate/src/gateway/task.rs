@@ -27,8 +27,8 @@ use super::{
 };
 use crate::feed::Feed;
 
-/// Inputs taken before commands are sent and others have their turn.
-const INPUTS_PER_TURN: usize = 64;
+/// Inputs taken before commands are sent: some hundred events each, under load.
+const INPUTS_PER_TURN: usize = 8;
 /// How long commands wait for a shard whose queue is full.
 const COMMANDS_PAUSE: Duration = Duration::from_millis(1);
 
