@@ -20,11 +20,12 @@ use std::{
 
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
-    ids::{DEFAULT_OU, DeviceId, DeviceName},
+    ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber},
     model::{
         credential::CredentialLookup,
         device::{Device, DeviceState, NewDevice},
         log::LogEntry,
+        message::Message,
         overview::OverviewQuery,
         product::{DynamicActivation, Product},
     },
@@ -115,7 +116,9 @@ fn fill(data: &Path) {
     let of_all = [online, offline, disabled, reset, damaged, other];
     append(&store, of_all.into_iter().zip(1..).map(|(device, n)| login(device, at(n))).collect());
     for (device, n) in of_all.into_iter().zip(10..) {
-        append(&store, vec![report(device, at(n), r#"{"temp":21.50,"power":7}"#)]);
+        // The fixture's numbers of logins are their times.
+        let login = LoginNumber(at(n - 9).0.unsigned_abs());
+        append(&store, vec![of_login(report(device, at(n), r#"{"temp":21.50,"power":7}"#), login)]);
         append(&store, vec![resumed(device, at(n - 5), r#"{"temp":-1}"#)]);
     }
     append(&store, vec![presence(offline, DeviceState::Offline, at(400), "silent for 300 s")]);
@@ -158,6 +161,14 @@ fn fill(data: &Path) {
     let hurt = r#"UPDATE messages SET points = '{"temp":9}' WHERE points = '{"temp":1}'"#;
     assert_eq!(messages.execute(hurt, []).unwrap(), 1);
     messages.close().unwrap();
+}
+
+/// A report of a session.
+fn of_login(report: Write, login: LoginNumber) -> Write {
+    match report {
+        Write::Message(message) => Write::Message(Message { login: Some(login), session: 77, ..message }),
+        other => other,
+    }
 }
 
 /// All that can be read, one thing in a line. Only of what every format has.
