@@ -35,9 +35,6 @@ const ARRIVALS_OF_GONE_MAX: usize = 100_000;
 /// values.
 pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
 
-/// A store in memory is opened once.
-const EPOCH: u64 = 1;
-
 /// What is stored, and every step on it: a plain value, which any other store is compared with.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -56,6 +53,7 @@ pub struct Model {
     /// Refusals and reports that were ever written.
     refused: u64,
     reported: u64,
+    epoch: u64,
     /// Writes that were ever appended.
     written: u64,
     last_batch: Option<u64>,
@@ -107,11 +105,12 @@ impl Model {
         let first_sequence = self.written + 1;
         self.written += batch.writes.len() as u64;
         let outcomes = batch.writes.into_iter().map(|write| self.write(write)).collect();
-        Committed { epoch: EPOCH, first_sequence, outcomes }
+        Committed { epoch: self.epoch, first_sequence, outcomes }
     }
 
-    /// See [`crate::ports::Journal::recover`].
-    pub fn recover(&self) -> Recovered {
+    /// See [`crate::ports::Journal::recover`]. Begins an epoch: whoever asks takes the place of one who is gone.
+    pub fn recover(&mut self) -> Recovered {
+        self.epoch += 1;
         let online = self.rows().filter(|row| row.life.state == DeviceState::Online);
         let online = online
             .map(|row| OnlineDevice {
@@ -120,7 +119,7 @@ impl Model {
                 login: row.life.login_number,
             })
             .collect();
-        Recovered { online, last_batch: self.last_batch, epoch: EPOCH }
+        Recovered { online, last_batch: self.last_batch, epoch: self.epoch }
     }
 
     /// Forgets what no process leaves to the next one.
