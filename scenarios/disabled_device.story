@@ -1,8 +1,7 @@
 # A device is disabled: its session is closed and no other one opens.
 device a   psk=k1
 a connects
-gw forgets a
-gw closes a
+gw disables a
 expect a   closed within 3s
 after 1m   a tries to connect
 expect a   gave up within 2m

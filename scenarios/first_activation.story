@@ -1,9 +1,9 @@
 # A new meter asks for its own secret with its product's, and comes back with it.
 device a        mode=product psk=c3PW03srd6c
-device a-owned  identity=a at=a psk=Z5YtZaQpK5IWocakV7zQ
 a connects
 a asks for its secret
 expect a        secret within 3s
+device a-owned  identity=a at=a psk=issued
 a powers off
 a-owned connects
 a-owned posts   temp=21.5

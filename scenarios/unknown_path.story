@@ -2,7 +2,7 @@
 device a   psk=k1
 a connects
 a gets     /nowhere
-expect a   4.00 within 3s
+expect a   4.04 within 3s
 a posts    temp=21.5
 expect a   2.04 within 3s
 expect gw  sessions=1

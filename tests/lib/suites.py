@@ -65,7 +65,7 @@ SUITES = {
     "load": Package("floods and mutations at the real program", "load"),
     "simulation": Command(
         "the whole gateway in virtual time, by seeds; `reports`: reports over a bad network against theory",
-        _release("-p", "narrowgate-simulation"),
+        _release("-p", "narrowgate-load", "--bin", "narrowgate-simulation"),
         ("seeds", "--count", "10000"),
     ),
     "mutations": Command(

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_benches::respond;
 use narrowgate_dtls::{CipherSuite, PskAnswer};
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
@@ -23,7 +24,7 @@ use narrowgate_sim::{
     device::{Device, DeviceCommand, DeviceEvent, Report},
     devices,
     random::SeededRandom,
-    world::{platform::respond, shard_config, start},
+    world::{shard_config, start},
 };
 
 /// Devices that are served together, as in a batch of the driver.

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use narrowgate_benches::respond;
 use narrowgate_dtls::{DecoySecret, PskAnswer, ServerConfig};
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
@@ -23,7 +24,7 @@ use narrowgate_engine_io::{
     handle::ShardHandle,
     socket,
 };
-use narrowgate_sim::{devices, key::key_of, world::platform::respond};
+use narrowgate_sim::{devices, key::key_of};
 
 /// Answers on the shard's own thread, through its command queue like any platform.
 struct Sink {

@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
+pub mod campaign;
 pub mod device;
 pub mod devices;
 pub mod key;
 pub mod mutation;
 pub mod net;
 pub mod random;
+pub mod statistics;
 pub mod story;
 pub mod world;

@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "narrowgate-sim",
         &[
+            "narrowgate-api",
             "narrowgate-dtls",
             "narrowgate-coap",
             "narrowgate-engine",
@@ -33,21 +34,6 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("narrowgate-load", &["narrowgate-sim", "narrowgate-dtls", "narrowgate-coap"]),
-    // Runs the real bridge in virtual time. Its own crate, so that no shipped binary is built with a clock that a test moves.
-    (
-        "narrowgate-simulation",
-        &[
-            "narrowgate",
-            "narrowgate-api",
-            "narrowgate-dtls",
-            "narrowgate-coap",
-            "narrowgate-engine",
-            "narrowgate-engine-io",
-            "narrowgate-platform",
-            "narrowgate-adapters",
-            "narrowgate-sim",
-        ],
-    ),
     // Helps tests; only dev-dependencies name it.
     ("narrowgate-testkit", &["narrowgate-sim"]),
     // Measures parts by themselves; nothing depends on it.
@@ -64,7 +50,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "narrowgate-fuzz-targets",
-        &["narrowgate-dtls", "narrowgate-coap", "narrowgate-engine", "narrowgate-platform"],
+        &[
+            "narrowgate-dtls",
+            "narrowgate-coap",
+            "narrowgate-engine",
+            "narrowgate-gateway",
+            "narrowgate-platform",
+            "narrowgate-sim",
+        ],
     ),
     (
         "narrowgate",

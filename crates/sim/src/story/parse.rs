@@ -27,6 +27,9 @@ const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// A longer report fits no message in any case.
 const REPORT_BYTES_MAX: usize = 65_536;
 
+/// The `psk` of a device that has the secret that it was given.
+const ISSUED: &str = "issued";
+
 /// `Err` holds what is wrong with the line.
 type Understood<T> = Result<T, String>;
 
@@ -136,8 +139,8 @@ fn device(name: &str, settings: &[&str], names: &[String]) -> Understood<DeviceS
         }
     }
     config.psk = key_of(secret.as_bytes());
-    let known = is_known.then(|| key_of(known_secret.unwrap_or(secret).as_bytes()));
-    Ok(DeviceSetup { name: name.to_owned(), count, config, known, at })
+    let known = is_known.then(|| known_secret.unwrap_or(secret).to_owned());
+    Ok(DeviceSetup { name: name.to_owned(), count, config, known, is_issued: secret == ISSUED, at })
 }
 
 fn deed(words: &[&str]) -> Understood<Deed> {
@@ -217,17 +220,16 @@ fn conditions(words: &[&str]) -> Understood<Conditions> {
 
 fn order(words: &[&str], names: &[String]) -> Understood<Order> {
     Ok(match words {
-        ["answers", "nothing"] => Order::AnswerAfter(None),
-        ["answers", "now"] => Order::AnswerNow,
-        ["answers", "after", time] => Order::AnswerAfter(Some(duration(time)?)),
+        ["answers", "nothing"] => Order::CommitAfter(None),
+        ["answers", "now"] => Order::CommitNow,
+        ["answers", "after", time] => Order::CommitAfter(Some(duration(time)?)),
         ["looks", "up", "nothing"] => Order::LookUpAfter(None),
         ["looks", "up", "after", time] => Order::LookUpAfter(Some(duration(time)?)),
-        ["learns", who, key] => match pair(key)? {
-            ("psk", secret) => Order::Learn { who: known(who, names)?, psk: key_of(secret.as_bytes()) },
-            (key, _) => return Err(format!("the gateway learns a psk, not a `{key}`")),
+        ["resets", who, key] => match pair(key)? {
+            ("psk", secret) => Order::Reset { who: known(who, names)?, secret: secret.to_owned() },
+            (key, _) => return Err(format!("a device is reset to a psk, not to a `{key}`")),
         },
-        ["forgets", who] => Order::Forget(known(who, names)?),
-        ["closes", who] => Order::Close(known(who, names)?),
+        ["disables", who] => Order::Disable(known(who, names)?),
         ["drains"] => Order::Drain,
         ["restarts"] => Order::Restart,
         _ => return Err(format!("the gateway does not know how to `{}`", words.join(" "))),
@@ -361,7 +363,7 @@ mod tests {
             ("network sings", "a network does not know how to `sings`"),
             ("network loses 1001 of 1000", "1001 of 1000 are too many"),
             ("gw sleeps", "the gateway does not know how to `sleeps`"),
-            ("gw learns a key=k2", "the gateway learns a psk, not a `key`"),
+            ("gw resets a key=k2", "a device is reset to a psk, not to a `key`"),
             ("server seed=2", "`server` stands before all other sentences"),
             ("expect a 2.04", "`within` and a time are missing"),
             ("expect a 2.4 within 1s", "a device never tells `2.4`"),

@@ -1,4 +1,4 @@
-//! What a story may expect of the gateway: gauges, counters and what the platform has seen.
+//! What a story may expect of the gateway: gauges, counters and what reached the gateway.
 
 use narrowgate_coap as coap;
 use narrowgate_dtls as dtls;
@@ -6,7 +6,7 @@ use narrowgate_engine::shard::stats::Counter;
 
 use crate::world::World;
 
-/// A number that the gateway or the platform behind it knows. Those of the gateway begin anew when it restarts.
+/// A number that the shard knows, or of what it told the gateway. Those of the shard begin anew when it restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
     /// `sessions`: established now.
@@ -15,15 +15,15 @@ pub enum Quantity {
     HalfOpen,
     /// `lookups`: key look-ups that wait now.
     Lookups,
-    /// `in_flight`: requests that wait for the platform now.
+    /// `in_flight`: requests that wait for the gateway now.
     InFlight,
     /// `stored_answer_bytes`: of answers that are kept for duplicates now.
     StoredAnswerBytes,
-    /// `carried_out`: requests that the platform has carried out.
+    /// `carried_out`: requests that reached the gateway.
     CarriedOut,
     /// `signs_of_life`: authentic datagrams that were no new request.
     SignsOfLife,
-    /// `wrong_keys`: handshakes with the wrong key, as the platform was told.
+    /// `wrong_keys`: handshakes with the wrong key, as the gateway was told.
     WrongKeys,
     /// `handshakes`: completed; or any counter of the shard by its name.
     Counter(Counter),
@@ -83,12 +83,12 @@ impl Quantity {
             Self::Lookups => gauges.lookups as u64,
             Self::InFlight => gauges.requests_in_flight as u64,
             Self::StoredAnswerBytes => gauges.stored_answer_bytes as u64,
-            Self::CarriedOut => world.platform.executed.len() as u64,
-            Self::SignsOfLife => world.platform.heard,
-            Self::WrongKeys => world.platform.wrong_keys.len() as u64,
-            Self::Counter(counter) => world.shard.stats().value(counter),
-            Self::Dtls(discard) => count(world.shard.stats().dtls_discards(), &discard),
-            Self::Coap(discard) => count(world.shard.stats().coap_discards(), &discard),
+            Self::CarriedOut => world.told.executed.len() as u64,
+            Self::SignsOfLife => world.told.heard,
+            Self::WrongKeys => world.told.wrong_keys.len() as u64,
+            Self::Counter(counter) => world.shard().stats().value(counter),
+            Self::Dtls(discard) => count(world.shard().stats().dtls_discards(), &discard),
+            Self::Coap(discard) => count(world.shard().stats().coap_discards(), &discard),
         }
     }
 }

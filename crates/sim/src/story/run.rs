@@ -1,13 +1,13 @@
 //! Lets a story happen in a world.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use narrowgate_coap::Request;
-use narrowgate_engine::event::ShardCommand;
+use narrowgate_platform::ids::DeviceId;
 
 use super::{
     Story, StoryError,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     device::{DeviceCommand, Report},
+    key::key_of,
     net::{Conditions, Packet},
     world::{HostId, SERVER, World},
 };
@@ -37,6 +38,7 @@ pub(super) fn story(story: &Story) -> Result<(), StoryError> {
         hosts: HashMap::new(),
         ports: 20_000,
         reports: 0,
+        posted: BTreeMap::new(),
         clears_up: None,
         recorded: Vec::new(),
     };
@@ -56,6 +58,8 @@ struct Stage {
     ports: u16,
     /// The number of the last report.
     reports: u64,
+    /// How often each device was told to post the same points.
+    posted: BTreeMap<(DeviceId, String), usize>,
     /// When the network changes back, and to what.
     clears_up: Option<(Instant, Conditions)>,
     recorded: Vec<Packet>,
@@ -99,8 +103,13 @@ impl Stage {
             if setup.count.is_some() {
                 config.identity.device_key = format!("{}-{number}", config.identity.device_key);
             }
-            if let Some(psk) = &setup.known {
-                self.world.learn(&config.identity, psk.clone());
+            if let Some(secret) = &setup.known {
+                self.world.register(&config.identity, secret);
+            }
+            if setup.is_issued {
+                let issued = self.world.issued(&config.identity.device_key);
+                let issued = issued.ok_or("no device of this identity was given a secret")?;
+                config.psk = key_of(issued.as_bytes());
             }
             let address = match shared {
                 Some(other) => self.world.address(other),
@@ -123,6 +132,10 @@ impl Stage {
                 Deed::Connect | Deed::TryToConnect => DeviceCommand::Connect,
                 Deed::Post(points) => {
                     self.reports += 1;
+                    let device_key = &self.world.device(host).identity().device_key;
+                    if let Some(row) = self.world.find(device_key) {
+                        *self.posted.entry((row.id, json(points).to_string())).or_default() += 1;
+                    }
                     DeviceCommand::Report(Report {
                         id: self.reports,
                         time_ms: None,
@@ -182,39 +195,31 @@ impl Stage {
     }
 
     fn obey(&mut self, order: &Order, story: &Story) {
-        let now = self.world.now();
         match order {
-            Order::AnswerAfter(takes) => self.world.platform.request_takes = *takes,
-            Order::AnswerNow => {
-                self.world.platform.request_takes = Some(Duration::ZERO);
-                self.world.platform.answer_all(now);
+            Order::CommitAfter(takes) => self.world.store.commit_takes(*takes),
+            Order::CommitNow => {
+                let now = self.world.now();
+                self.world.store.commit_now(now);
             }
-            Order::LookUpAfter(takes) => self.world.platform.lookup_takes = *takes,
-            Order::Learn { who, psk } => {
-                for host in self.hosts(who) {
-                    let identity = self.world.device(host).identity().clone();
-                    self.world.learn(&identity, psk.clone());
+            Order::LookUpAfter(takes) => self.world.store.look_up_takes(*takes),
+            Order::Reset { who, secret } => {
+                for device_key in self.device_keys(who) {
+                    self.world.reset(&device_key, secret);
                 }
             }
-            Order::Forget(who) => {
-                for host in self.hosts(who) {
-                    let identity = self.world.device(host).identity().to_string();
-                    self.world.platform.keys.remove(identity.as_bytes());
+            Order::Disable(who) => {
+                for device_key in self.device_keys(who) {
+                    self.world.switch_device(&device_key, false);
                 }
             }
-            Order::Close(who) => {
-                for host in self.hosts(who) {
-                    let address = self.world.address(host);
-                    let platform = &mut self.world.platform;
-                    let connected = platform.connected.iter().rev().find(|it| it.peer == address);
-                    if let Some(session) = connected.map(|it| it.session) {
-                        platform.command(now, ShardCommand::Close { session });
-                    }
-                }
-            }
-            Order::Drain => self.world.platform.command(now, ShardCommand::Drain),
+            Order::Drain => self.world.drain(),
             Order::Restart => self.world.restart(story.server.clone()),
         }
+    }
+
+    fn device_keys(&self, who: &str) -> Vec<String> {
+        let device_key = |host| self.world.device(host).identity().device_key.clone();
+        self.hosts(who).into_iter().map(device_key).collect()
     }
 
     fn expect_of_device(&mut self, who: &str, expected: &Outcome, within: Duration) -> Happened {
@@ -246,28 +251,17 @@ impl Stage {
     }
 
     fn expect_of_store(&self, who: &str, point: &str, values: &str) -> Happened {
-        for host in self.hosts(who) {
-            let device_key = &self.world.device(host).identity().device_key;
-            let stored = self.stored().filter(|(of, _, _)| of == device_key);
+        for device_key in self.device_keys(who) {
+            let id = self.world.find(&device_key).map(|device| device.id);
+            let stored = self.world.stored().iter().filter(|(device, _)| Some(*device) == id);
             let stored: Vec<_> =
-                stored.filter_map(|(_, _, points)| points.get(point).map(ToString::to_string)).collect();
+                stored.filter_map(|(_, points)| Some(json(points).get(point)?.to_string())).collect();
             let stored = stored.join(",");
             if stored != values {
                 return Err(format!("{device_key}: {point}={stored} is stored"));
             }
         }
         Ok(())
-    }
-
-    /// Device, number and points of every report that the platform has carried out.
-    fn stored(&self) -> impl Iterator<Item = (String, u64, serde_json::Value)> {
-        self.world.platform.executed.iter().filter_map(|executed| {
-            let path = executed.request.path_text();
-            let device_key = path.strip_suffix("/thing/measurepoint/post")?.rsplit('/').next()?.to_owned();
-            let mut body: serde_json::Value = serde_json::from_slice(&executed.request.payload).ok()?;
-            let id = body["id"].as_str()?.parse().ok()?;
-            Some((device_key, id, body["params"]["measurepoints"].take()))
-        })
     }
 
     /// What holds at the end of every story.
@@ -278,21 +272,26 @@ impl Stage {
                 return Err(format!("{device_key}: {} was not expected", Outcome::of(&event)));
             }
         }
-        let mut stored = HashSet::new();
-        for (device_key, id, points) in self.stored() {
-            if !stored.insert(id) {
-                return Err(format!("{device_key}: {points} was stored twice"));
-            }
+        let mut stored: BTreeMap<(DeviceId, String), usize> = BTreeMap::new();
+        for (device, points) in self.world.stored() {
+            *stored.entry((*device, json(points).to_string())).or_default() += 1;
         }
+        let mut acknowledged: BTreeMap<(DeviceId, String), usize> = BTreeMap::new();
         for host in self.world.hosts() {
             let device = self.world.device(host);
-            let missing = device.acknowledged().iter().find(|it| !stored.contains(&it.report.id));
-            if let Some(missing) = missing {
-                let points = &missing.report.points;
-                return Err(format!(
-                    "{}: {points} was acknowledged and not stored",
-                    device.identity().device_key
-                ));
+            let Some(row) = self.world.find(&device.identity().device_key) else { continue };
+            for report in device.acknowledged() {
+                *acknowledged.entry((row.id, json(&report.report.points).to_string())).or_default() += 1;
+            }
+        }
+        for (report, times) in &stored {
+            if self.posted.get(report).is_none_or(|posted| times > posted) {
+                return Err(format!("{} was stored {times} times", report.1));
+            }
+        }
+        for (report, times) in &acknowledged {
+            if stored.get(report).is_none_or(|stored| stored < times) {
+                return Err(format!("{} was acknowledged and not stored", report.1));
             }
         }
         Ok(())
@@ -324,6 +323,11 @@ impl Stage {
         self.world.run_for(end.saturating_duration_since(self.world.now()));
         done(&mut self.world)
     }
+}
+
+/// Points as a value: how they are written does not matter.
+fn json(points: &str) -> serde_json::Value {
+    serde_json::from_str(points).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use narrowgate_coap::FailureCause;
-use narrowgate_dtls::{CipherSuite, Psk};
+use narrowgate_dtls::CipherSuite;
 
 use super::Quantity;
 use crate::{
@@ -41,8 +41,10 @@ pub(super) struct DeviceSetup {
     /// `None`: one; otherwise so many, numbered from 1.
     pub(super) count: Option<u16>,
     pub(super) config: DeviceConfig,
-    /// The key that the platform has.
-    pub(super) known: Option<Psk>,
+    /// The secret that it is registered with.
+    pub(super) known: Option<String>,
+    /// It has the secret that a device of its identity was given last.
+    pub(super) is_issued: bool,
     /// The device whose address it shares.
     pub(super) at: Option<String>,
 }
@@ -77,15 +79,14 @@ pub(super) enum Destination {
     Device(String),
 }
 
-/// What the gateway or the platform behind it is told.
+/// What the gateway, its store or an operator does.
 #[derive(Debug)]
 pub(super) enum Order {
-    AnswerAfter(Option<Duration>),
-    AnswerNow,
+    CommitAfter(Option<Duration>),
+    CommitNow,
     LookUpAfter(Option<Duration>),
-    Learn { who: String, psk: Psk },
-    Forget(String),
-    Close(String),
+    Reset { who: String, secret: String },
+    Disable(String),
     Drain,
     Restart,
 }

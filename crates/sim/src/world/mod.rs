@@ -1,31 +1,60 @@
-//! Devices, a network and a shard of the engine under one virtual clock.
+//! Devices, a network, and a server under one virtual clock: a shard of the engine, the gateway with all its rules, and a
+//! store.
+//!
+//! ```text
+//!   devices ── network ── shard ── gateway ── store
+//! ```
 //!
 //! Time moves only in [`World::run_for`] and [`World::run_until`], from one thing that is due to the next; a week takes
-//! milliseconds. All randomness comes from one seed, so a failure replays from its number.
+//! milliseconds. All randomness comes from one seed, so a failure replays from its number. A [`crate::campaign`] makes
+//! its course of the same [`process`] and [`store`].
 
-pub mod platform;
+pub mod process;
+pub mod server;
+pub mod store;
+pub mod told;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use narrowgate_dtls::{DecoySecret, Psk, Random, ServerConfig};
+use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{Shard, ShardConfig, stats::Gauges};
+use narrowgate_gateway::{LiveChange, Now};
+use narrowgate_platform::{
+    ids::{DEFAULT_OU, DeviceId, DeviceName},
+    memory::MemoryStore,
+    model::{
+        device::{Device as DeviceRow, NewDevice},
+        product::{DynamicActivation, Product},
+    },
+    ports::{Registry as _, RegistryChanges as _, Write, Written},
+    secret::Secret,
+    testing::block_on,
+};
 
 use crate::{
-    device::{CommandError, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity},
+    device::{CommandError, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, SecureMode},
     key::key_of,
     net::{Conditions, Network, Packet},
     random::SeededRandom,
 };
-use platform::Platform;
+use process::Process;
+use server::WallClock;
+use store::{Note, Store};
+use told::Told;
 
 /// Where the shard is.
 pub const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 5684);
+
+/// The product that all worlds have, with dynamic activation, and its secret.
+pub const PRODUCT_KEY: &str = "MuGsF6W4";
+/// See [`PRODUCT_KEY`].
+pub const PRODUCT_SECRET: &str = "c3PW03srd6c";
 
 /// More steps at one instant mean that something calls for a timeout and does not use it.
 const STEPS_AT_ONCE_MAX: u32 = 10_000;
@@ -39,21 +68,27 @@ struct Host {
 }
 
 /// Names a device in its world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(usize);
 
 /// See the module.
 #[derive(Debug)]
 pub struct World {
     now: Instant,
+    clock: WallClock,
     random: SeededRandom,
-    /// The server.
-    pub shard: Shard,
-    /// The platform behind it.
-    pub platform: Platform,
+    process: Process,
+    /// The store behind the server.
+    pub store: Store,
+    /// What the server's shard told the gateway.
+    pub told: Told,
     /// What lies between.
     pub network: Network,
     hosts: Vec<Host>,
+    /// Reports that were stored, with their points, in order.
+    stored: Vec<(DeviceId, Box<str>)>,
+    /// The last secret that each device was issued, as it was received, by its key.
+    issued: BTreeMap<String, String>,
 }
 
 /// The instant at which every world begins. Which one it is does not matter, and only the clock can make one.
@@ -72,22 +107,44 @@ impl World {
     /// A world with a server and nobody else.
     pub fn new(config: ShardConfig, conditions: Conditions, seed: u64) -> Self {
         let mut random = SeededRandom::new(seed);
-        let mut shard_seed = [0; 32];
-        random.fill(&mut shard_seed);
-        Self {
+        let (clock, mut store) = (WallClock::new(start()), Store::new(random.next_u64()));
+        let process = Process::start([config], store.open(), &mut random, clock.at(start()));
+        let world = Self {
             now: start(),
-            shard: Shard::new(config, start(), shard_seed),
-            platform: Platform::new(),
+            clock,
+            process,
+            store,
+            told: Told::default(),
             network: Network::new(conditions, random.next_u64()),
             random,
             hosts: Vec::new(),
-        }
+            stored: Vec::new(),
+            issued: BTreeMap::new(),
+        };
+        world.create_product();
+        world
+    }
+
+    fn create_product(&self) {
+        let dynamic_activation = DynamicActivation { enabled: true, ..DynamicActivation::default() };
+        let product = Product {
+            ou: DEFAULT_OU.to_owned(),
+            product_key: PRODUCT_KEY.to_owned(),
+            name: String::new(),
+            secret: Secret::new(PRODUCT_SECRET.to_owned()),
+            dynamic_activation,
+            enabled: true,
+            model_json: None,
+            created: self.wall().wall,
+        };
+        block_on(self.store.durable().create_product(product)).expect("there is no product yet");
     }
 
     /// Adds a device that the platform knows, at an address of its own, switched off.
     pub fn add_known(&mut self, device_key: &str) -> HostId {
-        let config = device_config(device_key, b"Z5YtZaQpK5IWocakV7zQ");
-        self.learn(&config.identity, config.psk.clone());
+        let secret = "Z5YtZaQpK5IWocakV7zQ";
+        let config = device_config(device_key, secret.as_bytes());
+        self.register(&config.identity, secret);
         let port = 20_000 + self.hosts.len() as u16;
         self.add(SocketAddr::from(([198, 51, 100, 7], port)), config)
     }
@@ -98,9 +155,99 @@ impl World {
         HostId(self.hosts.len() - 1)
     }
 
-    /// Tells the platform a key.
-    pub fn learn(&mut self, identity: &Identity, psk: Psk) {
-        self.platform.keys.insert(identity.to_string().into_bytes(), psk);
+    /// Registers a device with its secret, unless it is registered. One that proves its product's secret has another one
+    /// of its own, which nobody knows; all of them have the same product.
+    pub fn register(&mut self, identity: &Identity, secret: &str) {
+        if self.find(&identity.device_key).is_some() {
+            return;
+        }
+        let secret = match identity.mode {
+            SecureMode::Device => secret.to_owned(),
+            SecureMode::Product => format!("own-{:016x}", self.random.next_u64()),
+        };
+        let device = NewDevice {
+            product_key: identity.product_key.clone(),
+            device_key: identity.device_key.clone(),
+            device_secret: Secret::new(secret),
+            asset_id: format!("{:08}", self.random.below(100_000_000)),
+            name: String::new(),
+        };
+        let created = block_on(self.durable().create_devices(vec![device], self.wall().wall));
+        created.expect("the store is open").remove(0).expect("nobody has its key");
+    }
+
+    /// What the store holds of a device.
+    pub fn find(&self, device_key: &str) -> Option<DeviceRow> {
+        let name = DeviceName { product_key: PRODUCT_KEY.to_owned(), device_key: device_key.to_owned() };
+        block_on(self.durable().device(&name)).expect("the store is open")
+    }
+
+    /// Replaces the secret of a device, as an operator does; its session ends.
+    pub fn reset(&mut self, device_key: &str, secret: &str) {
+        if let Some(DeviceRow { id, .. }) = self.find(device_key) {
+            let secret = Secret::new(secret.to_owned());
+            block_on(self.durable().reset_device(id, secret, self.wall().wall)).expect("it is registered");
+            self.close(id, "closed: its secret was replaced");
+        }
+    }
+
+    /// Switches a device on or off, as an operator does; where it is off its session ends.
+    pub fn switch_device(&mut self, device_key: &str, enabled: bool) {
+        if let Some(DeviceRow { id, .. }) = self.find(device_key) {
+            let switched = self.durable().set_device_enabled(id, enabled, self.wall().wall);
+            block_on(switched).expect("it is registered");
+            if !enabled {
+                self.close(id, "closed: switched off");
+            }
+        }
+    }
+
+    /// Switches the product of all devices on or off, as an operator does; where it is off their sessions end.
+    pub fn switch_product(&mut self, enabled: bool) {
+        let product = block_on(self.durable().product(PRODUCT_KEY)).expect("the store is open");
+        let product = Product { enabled, ..product.expect("every world has it") };
+        block_on(self.durable().update_product(product)).expect("it is there");
+        self.change(&LiveChange::ProductChanged { product_key: PRODUCT_KEY.to_owned() });
+    }
+
+    fn close(&mut self, device: DeviceId, cause: &'static str) {
+        self.change(&LiveChange::CloseDevice { device, cause });
+    }
+
+    fn change(&mut self, change: &LiveChange) {
+        self.process.handle_change(self.wall(), change);
+        self.settle();
+    }
+
+    /// The server ends all sessions and takes no new handshakes.
+    pub fn drain(&mut self) {
+        self.process.server.drain(self.now);
+        self.settle();
+    }
+
+    /// What is durable.
+    pub fn durable(&self) -> Arc<MemoryStore> {
+        self.store.durable()
+    }
+
+    /// Reports that were stored, with their points, in order.
+    pub fn stored(&self) -> &[(DeviceId, Box<str>)] {
+        &self.stored
+    }
+
+    /// The secret that a device was issued last, as it received it.
+    pub fn issued(&self, device_key: &str) -> Option<&str> {
+        self.issued.get(device_key).map(String::as_str)
+    }
+
+    /// The server's shard.
+    pub fn shard(&mut self) -> &mut Shard {
+        &mut self.process.server.shards[0]
+    }
+
+    /// The time, by both clocks of the server.
+    pub fn wall(&self) -> Now {
+        self.clock.at(self.now)
     }
 
     /// The time.
@@ -143,17 +290,16 @@ impl World {
         self.hosts[host.0].address = address;
     }
 
-    /// Kills the server and starts another one in its place, which knows the keys and no sessions.
+    /// Kills the server and starts another one in its place, which knows what the store knows and no sessions.
     pub fn restart(&mut self, config: ShardConfig) {
-        let mut seed = [0; 32];
-        self.random.fill(&mut seed);
-        self.shard = Shard::new(config, self.now, seed);
-        self.platform.forget_open();
+        self.store.crash();
+        self.process = Process::start([config], self.store.open(), &mut self.random, self.clock.at(self.now));
+        self.settle();
     }
 
     /// What the server holds now.
     pub fn gauges(&mut self) -> Gauges {
-        self.shard.stats().gauges
+        self.shard().stats().gauges
     }
 
     /// Gives a command to a device.
@@ -205,7 +351,8 @@ impl World {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let devices = self.hosts.iter().filter_map(|host| host.device.poll_timeout());
-        let others = [self.shard.poll_timeout(), self.network.poll_timeout(), self.platform.poll_timeout()];
+        let others =
+            [self.process.server.poll_timeout(), self.network.poll_timeout(), self.store.poll_timeout()];
         devices.chain(others.into_iter().flatten()).min()
     }
 
@@ -215,18 +362,22 @@ impl World {
         while let Some(packet) = self.network.poll_arrival(now) {
             self.deliver(packet);
         }
-        self.shard.handle_timeout(now);
+        self.shard().handle_timeout(now);
         for host in &mut self.hosts {
             if host.device.poll_timeout().is_some_and(|due| due <= now) {
                 host.device.handle_timeout(now, &mut self.random);
             }
         }
         loop {
-            while let Some(event) = self.shard.poll_event() {
-                self.platform.handle_event(now, event);
+            self.process.settle(self.clock.at(now), &mut self.store);
+            let Some(event) = self.shard().poll_event() else { break };
+            self.told.note(&event);
+            self.process.server.handle_event(self.clock.at(now), 0, event);
+        }
+        for note in self.store.take_notes() {
+            if let Note::Applied(Write::Message(message), Written::Done) = note {
+                self.stored.push((message.device, message.points_json));
             }
-            let Some(command) = self.platform.poll_command(now) else { break };
-            self.shard.handle_command(now, command);
         }
         self.collect();
     }
@@ -234,7 +385,8 @@ impl World {
     fn deliver(&mut self, packet: Packet) {
         let Packet { from, to, mut bytes } = packet;
         if to == SERVER {
-            return self.shard.handle_datagram(self.now, from, &mut bytes);
+            let now = self.now;
+            return self.shard().handle_datagram(now, from, &mut bytes);
         }
         for host in self.hosts.iter_mut().filter(|host| host.address == to) {
             host.device.handle_datagram(self.now, &mut bytes.clone(), &mut self.random);
@@ -243,7 +395,8 @@ impl World {
 
     /// Puts on its way what the server and the devices want to send.
     fn collect(&mut self) {
-        let Self { now, shard, network, hosts, .. } = self;
+        let Self { now, process, network, hosts, issued, .. } = self;
+        let shard = &mut process.server.shards[0];
         for (path, datagram) in shard.outbox().iter() {
             network.handle_datagram(*now, SERVER, path.peer, datagram);
         }
@@ -253,6 +406,10 @@ impl World {
                 network.handle_datagram(*now, *address, SERVER, &datagram);
             }
             while let Some(event) = device.poll_event() {
+                if let DeviceEvent::Activated(secret) = &event {
+                    let secret = String::from_utf8_lossy(secret.as_bytes()).into_owned();
+                    issued.insert(device.identity().device_key.clone(), secret);
+                }
                 events.push_back(event);
             }
         }
@@ -261,5 +418,5 @@ impl World {
 
 /// A device of the product that all worlds have.
 pub fn device_config(device_key: &str, secret: &[u8]) -> DeviceConfig {
-    DeviceConfig::new(Identity::new("MuGsF6W4", device_key), key_of(secret))
+    DeviceConfig::new(Identity::new(PRODUCT_KEY, device_key), key_of(secret))
 }

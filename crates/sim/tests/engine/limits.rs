@@ -21,7 +21,7 @@ fn a_request_beyond_those_in_flight_gets_5_03_and_works_when_there_is_room_again
     for meter in [a, b, c] {
         connect(&mut world, meter);
     }
-    world.platform.request_takes = None;
+    world.store.commit_takes(None);
     for meter in [a, b, c] {
         world.command(meter, report(1)).expect("it is connected");
         world.run_for(SECOND / 4);
@@ -34,15 +34,17 @@ fn a_request_beyond_those_in_flight_gets_5_03_and_works_when_there_is_room_again
     assert!(
         response.options.find_uint(narrowgate_coap::OptionNumber::MAX_AGE).is_some_and(|seconds| seconds > 0)
     );
-    assert_eq!(world.shard.stats().value(Counter::RequestsBusy), 1);
-    assert_eq!(world.platform.executed.len(), 2);
+    assert_eq!(world.shard().stats().value(Counter::RequestsBusy), 1);
+    assert_eq!(world.told.executed.len(), 2);
 
-    world.platform.answer_all(world.now());
+    let now = world.now();
+    world.store.commit_now(now);
     assert_eq!(events_within_a_second(&mut world, a), [DeviceEvent::Acknowledged { id: 1 }]);
     assert_eq!(world.take_events(b), [DeviceEvent::Acknowledged { id: 1 }]);
     world.command(c, report(2)).expect("it is connected");
     world.run_for(SECOND / 4);
-    world.platform.answer_all(world.now());
+    let now = world.now();
+    world.store.commit_now(now);
     assert_eq!(events_within_a_second(&mut world, c), [DeviceEvent::Acknowledged { id: 2 }]);
     assert_eq!(world.gauges().requests_in_flight, 0);
 }
@@ -51,13 +53,13 @@ fn a_request_beyond_those_in_flight_gets_5_03_and_works_when_there_is_room_again
 fn an_answer_that_takes_long_comes_in_a_message_of_its_own() {
     let (mut world, [meter]) = good_world(patient_config());
     connect(&mut world, meter);
-    world.platform.request_takes = Some(30 * SECOND);
+    world.store.commit_takes(Some(30 * SECOND));
     world.command(meter, report(1)).expect("it is connected");
     world.run_for(29 * SECOND);
     assert_eq!(world.take_events(meter), []);
     world.run_for(2 * SECOND);
     assert_eq!(world.take_events(meter), [DeviceEvent::Acknowledged { id: 1 }]);
-    assert_eq!(world.platform.executed.len(), 1);
+    assert_eq!(world.told.executed.len(), 1);
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn the_longest_silent_session_is_shed_when_the_table_is_full() {
     assert_eq!(events_within_a_second(&mut world, a), [DeviceEvent::Pong]);
     connect(&mut world, d);
     assert_eq!(world.take_events(b), [DeviceEvent::Closed]);
-    assert_eq!(world.platform.closed, [(world.platform.connected[1].session, CloseCause::Shed)]);
+    assert_eq!(world.told.closed, [(world.told.connected[1].session, CloseCause::Shed)]);
     assert_eq!(world.gauges().sessions, 3);
     for meter in [a, c, d] {
         world.command(meter, report(1)).expect("it is connected");
@@ -95,7 +97,7 @@ fn a_silent_session_is_closed_after_its_idle_timeout_and_not_before() {
     assert_eq!(world.gauges().sessions, 1);
     world.run_for(10 * SECOND);
     assert_eq!(world.take_events(meter), [DeviceEvent::Closed]);
-    assert_eq!(world.platform.closed.first().map(|(_, cause)| *cause), Some(CloseCause::Idle));
+    assert_eq!(world.told.closed.first().map(|(_, cause)| *cause), Some(CloseCause::Idle));
     world.run_for(MINUTE);
     assert_eq!(world.gauges(), Gauges::default());
 }
@@ -104,7 +106,7 @@ fn a_silent_session_is_closed_after_its_idle_timeout_and_not_before() {
 fn a_server_that_drains_says_so_and_takes_no_new_handshakes() {
     let (mut world, [a, b]) = good_world(patient_config());
     connect(&mut world, a);
-    world.platform.command(world.now(), narrowgate_engine::event::ShardCommand::Drain);
+    world.drain();
     assert_eq!(events_within_a_second(&mut world, a), [DeviceEvent::Closed]);
     world.command(b, DeviceCommand::Connect).expect("a device can always try");
     world.run_for(5 * SECOND);

@@ -17,14 +17,14 @@ use crate::support::{MINUTE, patient_config};
 type Observation = (Duration, bool, usize);
 
 /// A device that does not get in: everything that an observer on the path sees until nothing more comes.
-fn refused(device_key: &str, known_secret: Option<&[u8]>, suite: CipherSuite) -> Vec<Observation> {
+fn refused(device_key: &str, known_secret: Option<&str>, suite: CipherSuite) -> Vec<Observation> {
     let mut world = World::new(patient_config(), Conditions::good(), 5);
     let config = device_config(device_key, b"the device's own idea").suite(suite);
     if let Some(secret) = known_secret {
-        world.learn(&config.identity, device_config(device_key, secret).psk);
+        world.register(&config.identity, secret);
     }
     // Both look-ups take the same: that the platform sees to it is not the engine's business.
-    world.platform.lookup_takes = Some(Duration::from_millis(3));
+    world.store.look_up_takes(Some(Duration::from_millis(3)));
     let stranger = world.add(([203, 0, 113, 5], 1234).into(), config);
     world.network.observe();
     let begin = world.now();
@@ -32,7 +32,7 @@ fn refused(device_key: &str, known_secret: Option<&[u8]>, suite: CipherSuite) ->
     world.run_for(5 * MINUTE);
     assert_eq!(world.take_events(stranger), [DeviceEvent::ConnectFailed(ConnectFailure::Expired)]);
     assert_eq!(world.gauges(), Gauges::default());
-    assert_eq!(world.platform.connected, []);
+    assert_eq!(world.told.connected, []);
     world.network.seen().iter().map(|seen| (seen.at - begin, seen.from == SERVER, seen.bytes)).collect()
 }
 
@@ -40,7 +40,7 @@ fn refused(device_key: &str, known_secret: Option<&[u8]>, suite: CipherSuite) ->
 fn an_unknown_identity_and_a_wrong_key_look_the_same() {
     for suite in CipherSuite::ALL {
         let unknown = refused("meter-1", None, suite);
-        let wrong = refused("meter-2", Some(b"the true secret"), suite);
+        let wrong = refused("meter-2", Some("the true secret"), suite);
         assert_eq!(unknown, wrong);
         let answers = unknown.iter().filter(|(_, from_server, _)| *from_server).count();
         assert!(answers >= 2, "a cookie and a flight: {unknown:?}");
@@ -86,7 +86,7 @@ fn a_recorded_handshake_played_again_opens_nothing() {
         world.run_for(Duration::from_millis(100));
     }
     assert_eq!(world.gauges().sessions, 1, "the session is untouched");
-    assert_eq!(world.platform.closed, []);
+    assert_eq!(world.told.closed, []);
     // From elsewhere not even the cookie is good.
     let elsewhere = SocketAddr::from(([203, 0, 113, 77], 9999));
     let before = world.gauges().handshakes;

@@ -1,12 +1,12 @@
 //! Two hundred seeds of the simulation, in four parts that run side by side; and that a seed is a seed.
 
-use narrowgate_simulation::{plan::Scale, world};
+use narrowgate_sim::campaign::{self, plan::Scale};
 
 fn run(first: u64) {
     let mut stored = 0;
     let mut crashes = 0;
     for seed in first..first + 50 {
-        let outcome = world::run(seed, Scale::Small);
+        let outcome = campaign::run(seed, Scale::Small);
         stored += outcome.totals.stored;
         crashes += outcome.happened.crashes;
     }
@@ -36,6 +36,6 @@ fn seeds_151_to_200_break_no_promise() {
 #[test]
 fn a_seed_runs_the_same_each_time() {
     for seed in 3..=20 {
-        assert_eq!(world::run(seed, Scale::Small), world::run(seed, Scale::Small));
+        assert_eq!(campaign::run(seed, Scale::Small), campaign::run(seed, Scale::Small));
     }
 }

@@ -13,12 +13,15 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use narrowgate_simulation::{
-    plan::{Plan, Scale},
-    statistics, world,
+use narrowgate_sim::{
+    campaign::{
+        self, Outcome,
+        plan::{Plan, Scale},
+    },
+    statistics,
 };
 
-/// The whole gateway in virtual time: shards, bridge, store and a fleet, from one seed.
+/// The whole gateway in virtual time: shards, gateway, store and a fleet, from one seed.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -67,7 +70,7 @@ fn main() -> io::Result<ExitCode> {
         Command::Replay { seed, small } => {
             let scale = if small { Scale::Small } else { Scale::Full };
             writeln!(out, "{:#?}", Plan::new(seed, scale))?;
-            writeln!(out, "{:#?}", world::run(seed, scale))?;
+            writeln!(out, "{:#?}", campaign::run(seed, scale))?;
         }
         Command::Reports { count, seed } => {
             let outcome = statistics::run(count, seed);
@@ -114,7 +117,7 @@ fn seeds(first: u64, count: u64, jobs: Option<NonZero<usize>>, out: &mut impl Wr
                     if number >= count {
                         return;
                     }
-                    let one = counts(&world::run(first + number, Scale::Full));
+                    let one = counts(&campaign::run(first + number, Scale::Full));
                     let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
                     sums.0 += 1;
                     sums.1.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
@@ -147,8 +150,8 @@ impl Drop for EndsAll<'_> {
     }
 }
 
-fn counts(outcome: &world::Outcome) -> [u64; NAMES.len()] {
-    let world::Outcome { totals, happened, seconds, digest: _ } = outcome;
+fn counts(outcome: &Outcome) -> [u64; NAMES.len()] {
+    let Outcome { totals, happened, seconds, digest: _ } = outcome;
     [
         totals.sent,
         totals.acknowledged,

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use narrowgate_sim::{net::Conditions, random::SeededRandom};
-
-use crate::store::StoreConditions;
+use crate::{net::Conditions, random::SeededRandom, world::store::StoreConditions};
 
 /// The size of what is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

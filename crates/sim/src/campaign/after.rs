@@ -6,17 +6,19 @@ use narrowgate_engine::shard::stats::Gauges;
 use narrowgate_platform::{
     model::device::DeviceState, paging::Part, ports::HistoryReads as _, testing::block_on,
 };
-use narrowgate_sim::net::Conditions;
 
-use super::{CALM, IDLE, World};
-use crate::store::StoreConditions;
+use super::{CALM, Campaign, IDLE};
+use crate::{
+    net::Conditions,
+    world::store::{Pace, StoreConditions},
+};
 
-impl World {
+impl Campaign {
     /// Nothing goes wrong any more; everybody comes back.
     pub(super) fn calm(&mut self) {
         self.in_trouble = false;
         self.network.change(Conditions::good());
-        self.store.change(StoreConditions::default());
+        self.store.change(Pace::Dice(StoreConditions::default()));
         if self.plan.limits.is_some() {
             // The operator has raised the limits.
             self.crash();
@@ -94,7 +96,7 @@ impl World {
         let gauges: Vec<Gauges> = self
             .server
             .as_mut()
-            .map(|server| server.shards.iter_mut().map(|shard| shard.stats().gauges).collect())
+            .map(|server| server.process.server.shards.iter_mut().map(|shard| shard.stats().gauges).collect())
             .unwrap_or_default();
         for gauge in gauges {
             let Gauges { sessions, handshakes, lookups, requests_in_flight, stored_answer_bytes, timers: _ } =
@@ -103,11 +105,14 @@ impl World {
             self.require(left == [0; 5], None, format_args!("something is left in a shard: {gauge:?}"));
         }
         if let Some(server) = &self.server {
-            let _inside = server.runtime.enter();
-            for metric in server.runtime.block_on(async { server.gateway.metrics() }) {
-                let is_left = metric.name.starts_with("narrowgate_devices_") && metric.value != 0.0;
-                self.require(!is_left, None, format_args!("{} is {}", metric.name, metric.value));
-            }
+            let gateway = server.process.server.gateway();
+            let counters = gateway.counters();
+            let left = (counters.online, counters.connected, gateway.is_settled());
+            self.require(
+                left == (0, 0, true),
+                None,
+                format_args!("something is left in the gateway: {left:?}"),
+            );
         }
     }
 }

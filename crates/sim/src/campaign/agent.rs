@@ -8,7 +8,8 @@ use std::{
 };
 
 use narrowgate_dtls::CipherSuite;
-use narrowgate_sim::{
+
+use crate::{
     device::{Asked, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, Report, SecureMode},
     key::key_of,
     random::SeededRandom,

@@ -1,7 +1,7 @@
 //! What really happened, beside what the server believes; and the comparison of the two.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How long a change of presence may wait for a store that is slow or fails.
 const STORED_WITHIN: Duration = Duration::from_secs(180);
-/// What an event needs from a shard to the bridge.
+/// What an event needs from a shard to the gateway.
 const STEP: Duration = Duration::from_millis(5);
 /// What a calm store needs for a write, with those that wait before it.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
@@ -78,7 +78,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: HashSet<(u32, u64)>,
-    stored: HashMap<(u32, u64), u32>,
+    /// How often each report was stored.
+    stored: BTreeMap<(u32, u64), u32>,
     devices: HashMap<DeviceId, Known>,
     ids: HashMap<u32, DeviceId>,
     handshakes: HashMap<HandshakeId, u32>,
@@ -196,7 +197,7 @@ impl Ledger {
         let Some(known) = self.devices.get(device).filter(|_| cause.starts_with("silent")) else {
             return Ok(());
         };
-        // What was heard in the very moment may have come to the bridge after the decision.
+        // What was heard in the very moment may have come to the gateway after the decision.
         let mut signs = known.heard.iter().rev().filter(|heard| **heard <= at);
         let newest = signs.next();
         let just_now = newest.is_some_and(|heard| *heard + known.lifetime > at && *heard + STEP >= at);
@@ -222,7 +223,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Follows what a shard tells the bridge.
+    /// Follows what a shard tells the gateway.
     pub fn event(&mut self, event: &ShardEvent, now: Instant) -> Checked {
         match event {
             ShardEvent::PskWanted { handshake, identity, .. } => {
@@ -346,7 +347,7 @@ impl Ledger {
 
     /// Reports stored of a device with a number above `after`.
     pub fn stored_after(&self, number: u32, after: u64) -> usize {
-        self.stored.keys().filter(|(device, report)| *device == number && *report > after).count()
+        self.stored.range((number, after + 1)..=(number, u64::MAX)).count()
     }
 
     /// Whether it should be online: for its lifetime after it was heard. `None` for a moment around the end of that.
@@ -454,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_device_counts_as_long_silent_when_its_lifetime_is_long_over() {
-        let start = narrowgate_sim::world::start();
+        let start = crate::world::start();
         let mut ledger = ledger();
         assert!(ledger.is_long_silent(17, start), "it was never heard");
         ledger.heard(17, start);
@@ -475,7 +476,7 @@ mod tests {
 
     #[test]
     fn silence_is_offline_at_its_end_and_not_before_or_long_after() {
-        let start = narrowgate_sim::world::start();
+        let start = crate::world::start();
         let at = |ms| start + Duration::from_millis(ms);
         let mut ledger = ledger();
         ledger.heard(17, start);

@@ -2,16 +2,17 @@
 //!
 //! A report fails when five transmissions have no answer: RFC 7252, section 4.2, with its default parameters. With a loss
 //! of p each way, each transmission and its answer get through with (1-p)², independently, and the report with
-//! 1-(1-(1-p)²)⁵. The server is the engine's shard with a platform of a few lines: it stores, and then answers.
+//! 1-(1-(1-p)²)⁵. The server is the whole one, with a store that commits at once.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use narrowgate_sim::{
+use narrowgate_platform::ids::DeviceId;
+
+use crate::{
     device::{DeviceCommand, DeviceEvent, Report},
     net::Conditions,
     random::SeededRandom,
@@ -124,8 +125,8 @@ fn one_life(wanted: u64, seed: u64, statistics: &mut Statistics) {
     }
     world.run_for(Duration::from_secs(5));
     world.network.change(conditions());
-    let mut under_way: HashMap<HostId, u64> = HashMap::new();
-    let mut acknowledged: HashSet<(HostId, u64)> = HashSet::new();
+    let mut under_way: BTreeMap<HostId, u64> = BTreeMap::new();
+    let mut acknowledged: BTreeSet<(HostId, u64)> = BTreeSet::new();
     let mut next = 0;
     let mut end: Option<Instant> = None;
     while end.is_none_or(|end| world.now() < end) {
@@ -162,19 +163,16 @@ fn one_life(wanted: u64, seed: u64, statistics: &mut Statistics) {
     compare(&world, &acknowledged, statistics);
 }
 
-/// The store is what the platform has carried out.
-fn compare(world: &World, acknowledged: &HashSet<(HostId, u64)>, statistics: &mut Statistics) {
-    let addresses: HashMap<SocketAddr, HostId> =
-        world.hosts().map(|host| (world.address(host), host)).collect();
-    let peers: HashMap<_, _> =
-        world.platform.connected.iter().map(|connected| (connected.session, connected.peer)).collect();
-    let mut stored: HashMap<(HostId, u64), u32> = HashMap::new();
-    for executed in &world.platform.executed {
-        let payload = String::from_utf8_lossy(&executed.request.payload);
-        let number = payload.split(r#"{"n":"#).nth(1).and_then(|rest| rest.split('}').next()?.parse().ok());
-        if let (Some(number), Some(host)) =
-            (number, peers.get(&executed.session).and_then(|peer| addresses.get(peer)))
-        {
+/// What was acknowledged is compared with what the store has taken.
+fn compare(world: &World, acknowledged: &BTreeSet<(HostId, u64)>, statistics: &mut Statistics) {
+    let hosts: BTreeMap<DeviceId, HostId> = world
+        .hosts()
+        .filter_map(|host| Some((world.find(&world.device(host).identity().device_key)?.id, host)))
+        .collect();
+    let mut stored: BTreeMap<(HostId, u64), u32> = BTreeMap::new();
+    for (device, points) in world.stored() {
+        let number = points.strip_prefix(r#"{"n":"#).and_then(|rest| rest.strip_suffix('}')?.parse().ok());
+        if let (Some(number), Some(host)) = (number, hosts.get(device)) {
             *stored.entry((*host, number)).or_insert(0) += 1;
         }
     }

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use narrowgate_api::{device::NamedDevice, product::ProductPatch};
-use narrowgate_platform::ids::DeviceId;
-use narrowgate_sim::net::Packet;
+use narrowgate_platform::testing::block_on;
 
-use super::{PRODUCTS, SERVER, World, block_on_ready};
-use crate::agent::device_key;
+use super::{Campaign, PRODUCTS, agent::device_key};
+use crate::{net::Packet, world::SERVER};
 
-impl World {
+impl Campaign {
     /// Time in which things go wrong.
     pub(super) fn trouble(&mut self) {
         let end = self.now + self.plan.trouble;
@@ -133,16 +132,12 @@ impl World {
         if self.disabled.contains(&number) != enabled {
             return;
         }
-        let device = self.administer(|operator| {
-            let name = NamedDevice::by_name(device_key(number));
-            let device = block_on_ready(operator.resolve(&name)).expect("it is registered");
-            let switched = match enabled {
-                true => block_on_ready(operator.enable_device(&name)),
-                false => block_on_ready(operator.disable_device(&name)),
-            };
-            switched.expect("it can be switched");
-            device.id
-        });
+        let name = NamedDevice::by_name(device_key(number));
+        self.administer(|operator| match enabled {
+            true => block_on(operator.enable_device(&name)),
+            false => block_on(operator.disable_device(&name)),
+        })
+        .expect("it can be switched");
         if enabled {
             self.disabled.remove(&number);
             self.ledger.switched(number, true, self.now);
@@ -150,33 +145,20 @@ impl World {
         } else {
             self.disabled.insert(number);
             self.ledger.switched(number, false, self.now);
-            self.close(device, "closed: switched off");
         }
         self.agents[number as usize]
             .note(self.now, if enabled { "is switched on" } else { "is switched off" });
-    }
-
-    fn close(&self, device: DeviceId, cause: &str) {
-        if let Some(server) = &self.server {
-            let _inside = server.runtime.enter();
-            server.runtime.block_on(async { server.gateway.close_device(device, cause) });
-        }
     }
 
     fn reset(&mut self, number: u32) {
         if self.disabled.contains(&number) {
             return;
         }
-        let (device, secret) = self.administer(|operator| {
-            let name = NamedDevice::by_name(device_key(number));
-            let device = block_on_ready(operator.resolve(&name)).expect("it is registered");
-            block_on_ready(operator.reset_device(&name)).expect("it can be reset");
-            let secret = block_on_ready(operator.show_device_secret(&name)).expect("it has a secret");
-            (device.id, secret.device_secret.expose().to_owned())
-        });
-        self.close(device, "closed: its secret was replaced");
+        let name = NamedDevice::by_name(device_key(number));
+        let reset = self.administer(|operator| block_on(operator.reset_device(&name)));
+        let secret = reset.expect("it can be reset").device_secret;
         let now = self.now;
-        self.agents[number as usize].take_secret(now, &secret);
+        self.agents[number as usize].take_secret(now, secret.expose());
         self.refresh(number as usize);
     }
 
@@ -191,11 +173,8 @@ impl World {
             self.hopeless.clear();
         }
         let patch = ProductPatch { enabled: Some(enabled), ..ProductPatch::default() };
-        self.administer(|operator| block_on_ready(operator.update_product(key, patch)))
+        self.administer(|operator| block_on(operator.update_product(key, patch)))
             .expect("it can be switched");
-        if let Some(server) = &self.server {
-            server.gateway.product_changed(key);
-        }
     }
 
     fn jump(&mut self) {

@@ -1,0 +1,75 @@
+//! What the store noted, and what is said when a promise is broken.
+
+use std::{fmt, time::Duration};
+
+use narrowgate_platform::ports::Write;
+
+use super::{Campaign, ledger::Violation};
+use crate::world::{start, store::Note};
+
+impl Campaign {
+    pub(super) fn take_notes(&mut self) {
+        for note in self.store.take_notes() {
+            let checked = match note {
+                Note::Asked(write) => self.decided(&write),
+                Note::Applied(write, outcome) => self.ledger.applied(&write, outcome),
+                Note::Refused => {
+                    self.ledger.refused();
+                    Ok(())
+                }
+                Note::Issued(device, secret) => {
+                    self.ledger.issued(device, &secret);
+                    Ok(())
+                }
+            };
+            self.check(checked);
+        }
+    }
+
+    /// The store is asked to note a change of presence. Its wall-clock time tells when it was decided.
+    fn decided(&mut self, write: &Write) -> Result<(), Violation> {
+        let Write::Presence { at, .. } = write else { return Ok(()) };
+        let mut until = self.now;
+        let what = format!("a change of presence at a time that no clock has shown: {write:?}");
+        let mut wrong = Err(Violation { device: None, what });
+        // Where a clock was set back it has shown a time twice: one of the two has to be right.
+        for &(since, offset_ms) in self.offsets.iter().rev() {
+            let decided = u64::try_from(at.0 - offset_ms).ok().map(|ms| start() + Duration::from_millis(ms));
+            if let Some(decided) = decided.filter(|decided| *decided >= since && *decided <= until) {
+                wrong = self.ledger.presence_decided(write, decided);
+                if wrong.is_ok() {
+                    break;
+                }
+            }
+            until = since;
+        }
+        wrong
+    }
+
+    pub(super) fn check(&self, checked: Result<(), Violation>) {
+        if let Err(violation) = checked {
+            self.violated(&violation);
+        }
+    }
+
+    fn violated(&self, violation: &Violation) -> ! {
+        let Violation { device, what } = violation;
+        let seconds = (self.now - start()).as_secs_f64();
+        let whose = device.map_or_else(String::new, |number| format!("device {number}: "));
+        let trace =
+            device.and_then(|number| self.agents.get(number as usize)).map(|agent| agent.trace(start()));
+        panic!(
+            "seed {}, {seconds:.3} s: {whose}{what}\n{}replay it: narrowgate-simulation replay --seed {} ({} devices)",
+            self.plan.seed,
+            trace.unwrap_or_default(),
+            self.plan.seed,
+            self.plan.devices,
+        )
+    }
+
+    pub(super) fn require(&self, holds: bool, device: Option<u32>, what: impl fmt::Display) {
+        if !holds {
+            self.violated(&Violation { device, what: what.to_string() });
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A server between its start and its death, with its store: questions go to the store, and answers come back, as the
+//! shell carries them.
+//!
+//! Group commit: writes wait while a group is under way, and then go together. Limit: [`GROUP_MAX`] writes in a group;
+//! writes that belong together are never split.
+
+use std::{collections::VecDeque, time::Instant};
+
+use narrowgate_dtls::Random as _;
+use narrowgate_engine::shard::{Shard, ShardConfig};
+use narrowgate_gateway::{Answer, Effect, Issue, LiveChange, Now, Options, Token};
+use narrowgate_platform::{
+    ports::{Batch, Committed, Issued, Recovered, StoreError, Write, Written},
+    testing::block_on,
+};
+
+use super::{
+    server::Server,
+    store::{Done, Of, Store},
+};
+use crate::random::SeededRandom;
+
+/// Writes in one transaction at most, as in the shell.
+const GROUP_MAX: usize = 1000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Process {
+    /// Its shards and its gateway.
+    pub server: Server,
+    waiting: VecDeque<(Token, Vec<Write>)>,
+    /// The group that is under way: whose writes, and how many.
+    under_way: Option<Vec<(Token, usize)>>,
+    batches: u64,
+}
+
+impl Process {
+    /// Starts a server that takes up what the store holds.
+    pub fn start(
+        configs: impl IntoIterator<Item = ShardConfig>,
+        recovered: Recovered,
+        random: &mut SeededRandom,
+        now: Now,
+    ) -> Self {
+        let mut seed = [0; 32];
+        let mut draw = || {
+            random.fill(&mut seed);
+            seed
+        };
+        let shards: Vec<_> =
+            configs.into_iter().map(|config| Shard::new(config, now.instant, draw())).collect();
+        let Recovered { online, epoch, .. } = recovered;
+        let options = Options { shards: shards.len() as u16, seed: draw(), online, epoch };
+        Self {
+            server: Server::new(shards, options, now),
+            waiting: VecDeque::new(),
+            under_way: None,
+            batches: 0,
+        }
+    }
+
+    /// An operator changed something that sessions have to feel.
+    pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
+        self.server.handle_change(now, change);
+    }
+
+    /// Carries questions to the store and answers back, until nothing is left to be done now.
+    pub fn settle(&mut self, now: Now, store: &mut Store) {
+        self.server.handle_timeout(now);
+        loop {
+            while let Some(question) = self.server.poll_question() {
+                self.ask(now, question, store);
+            }
+            self.commit(now.instant, store);
+            let Some(done) = store.poll_done(now.instant) else { break };
+            self.answer(now, done);
+        }
+    }
+
+    /// Whether nothing waits for the store.
+    pub fn is_settled(&self) -> bool {
+        self.server.gateway().is_settled()
+    }
+
+    fn ask(&mut self, now: Now, question: Effect, store: &mut Store) {
+        match question {
+            Effect::Lookup(token, name) => store.look_up(now.instant, token, name),
+            Effect::Product(token, product_key) => store.product(now.instant, token, product_key),
+            Effect::Write(token, writes) => self.waiting.push_back((token, writes)),
+            Effect::Issue(token, issue) => {
+                let Issue { device, secret, at, peer } = *issue;
+                let batch = self.batch(vec![Write::IssueSecret { device, secret, at, peer }]);
+                store.append(now.instant, Of::Issue(token), batch);
+            }
+            Effect::Diagnose(token, diagnosis) => {
+                let found = block_on(diagnosis.run(&*store.durable()));
+                self.server.handle_answer(now, token, Answer::Diagnosed(found));
+            }
+            Effect::Command(..) | Effect::Tell(..) => {}
+        }
+    }
+
+    fn batch(&mut self, writes: Vec<Write>) -> Batch {
+        self.batches += 1;
+        Batch::new(self.batches - 1, writes)
+    }
+
+    /// Begins the next group where none is under way.
+    fn commit(&mut self, now: Instant, store: &mut Store) {
+        if self.under_way.is_some() || self.waiting.is_empty() {
+            return;
+        }
+        let (mut group, mut writes) = (Vec::new(), Vec::new());
+        while let Some((_, next)) = self.waiting.front() {
+            if !group.is_empty() && writes.len() + next.len() > GROUP_MAX {
+                break;
+            }
+            let Some((token, next)) = self.waiting.pop_front() else { break };
+            group.push((token, next.len()));
+            writes.extend(next);
+        }
+        self.under_way = Some(group);
+        let batch = self.batch(writes);
+        store.append(now, Of::Group, batch);
+    }
+
+    fn answer(&mut self, now: Now, done: Done) {
+        match done {
+            Done::Read(token, answer) => self.server.handle_answer(now, token, answer),
+            Done::Batch(Of::Issue(token), result) => {
+                self.server.handle_answer(now, token, Answer::Issued(issued(result)));
+            }
+            Done::Batch(Of::Group, result) => {
+                let mut first = 0;
+                for (token, count) in self.under_way.take().unwrap_or_default() {
+                    let outcomes = result.as_ref().map(|done| &done.outcomes[first..first + count]);
+                    first += count;
+                    self.server.handle_answer(now, token, Answer::Written(outcomes));
+                }
+            }
+        }
+    }
+}
+
+fn issued(result: Result<Committed, StoreError>) -> Result<Issued, StoreError> {
+    result.map(|committed| match committed.outcomes[..] {
+        [Written::Issue(issued)] => issued,
+        ref other => panic!("the store answers a wish for a secret with {other:?}"),
+    })
+}

@@ -1,0 +1,274 @@
+//! A store that takes its time, fails at times, and loses what a crash finds under way: a journal and look-ups around the
+//! platform's store in memory, which stands for what is durable.
+//!
+//! Batches are committed in the order in which they were handed over, as the port promises. Reading what a refusal may
+//! have meant, and what an operator does, neither fails nor takes its time.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use narrowgate_gateway::{Answer, Token};
+use narrowgate_platform::{
+    ids::{DeviceId, DeviceName},
+    memory::MemoryStore,
+    ports::{Batch, Committed, Issued, Journal as _, Recovered, Registry as _, StoreError, Write, Written},
+    testing::block_on,
+};
+
+use crate::random::SeededRandom;
+
+/// How often things go wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreConditions {
+    /// Of a thousand batches so many are refused.
+    pub failing_per_mille: u16,
+    /// Of a thousand batches so many take seconds instead of milliseconds.
+    pub slow_per_mille: u16,
+    /// Of a thousand look-ups so many fail, and as many take their time.
+    pub reads_failing_per_mille: u16,
+}
+
+/// How long everything takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// As the dice say.
+    Dice(StoreConditions),
+    /// As it is told; `None`: it never ends.
+    Told {
+        /// A batch.
+        commit: Option<Duration>,
+        /// A look-up of credentials.
+        look_up: Option<Duration>,
+    },
+}
+
+/// A write that is durable now, or a change of presence that was asked for.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// The batch with this write was handed over.
+    Asked(Write),
+    /// The write is durable, with this outcome.
+    Applied(Write, Written),
+    /// A batch was refused.
+    Refused,
+    /// The device has this secret now.
+    Issued(DeviceId, Box<str>),
+}
+
+/// Whose batch it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The group of writes that is under way.
+    Group,
+    /// A secret to be issued.
+    Issue(Token),
+}
+
+/// What is done.
+#[derive(Debug)]
+pub enum Done {
+    /// A batch is committed, or refused.
+    Batch(Of, Result<Committed, StoreError>),
+    /// A look-up is answered.
+    Read(Token, Answer<'static>),
+}
+
+#[derive(Debug)]
+enum Work {
+    Batch { of: Of, batch: Batch, fails: bool },
+    LookUp { token: Token, name: DeviceName, fails: bool },
+    Product { token: Token, product_key: String, fails: bool },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Store {
+    durable: Arc<MemoryStore>,
+    random: SeededRandom,
+    pace: Pace,
+    /// In the order in which it was handed over; with the instant at which it is done.
+    under_way: BTreeMap<u64, (Option<Instant>, Work)>,
+    next: u64,
+    /// How often a server has opened it.
+    epoch: u64,
+    notes: Vec<Note>,
+}
+
+impl Store {
+    /// An empty store that does everything at once.
+    pub fn new(seed: u64) -> Self {
+        let at_once = Some(Duration::ZERO);
+        Self {
+            durable: Arc::new(MemoryStore::default()),
+            random: SeededRandom::new(seed),
+            pace: Pace::Told { commit: at_once, look_up: at_once },
+            under_way: BTreeMap::new(),
+            next: 0,
+            epoch: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// From now on it behaves like this; what is under way ends as it would have.
+    pub const fn change(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// From now on a batch takes so long; `None`: it never ends.
+    pub const fn commit_takes(&mut self, takes: Option<Duration>) {
+        if let Pace::Told { commit, .. } = &mut self.pace {
+            *commit = takes;
+        }
+    }
+
+    /// From now on a look-up of credentials takes so long; `None`: it never ends.
+    pub const fn look_up_takes(&mut self, takes: Option<Duration>) {
+        if let Pace::Told { look_up, .. } = &mut self.pace {
+            *look_up = takes;
+        }
+    }
+
+    /// Batches are committed at once from now on, also those that are under way.
+    pub fn commit_now(&mut self, now: Instant) {
+        self.commit_takes(Some(Duration::ZERO));
+        for (due, work) in self.under_way.values_mut() {
+            if matches!(work, Work::Batch { .. }) {
+                *due = Some(now);
+            }
+        }
+    }
+
+    /// What is durable, without delays and failures.
+    pub fn durable(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.durable)
+    }
+
+    /// A server starts: what it has to take up. The epoch rises, as that of a store on disk does.
+    pub fn open(&mut self) -> Recovered {
+        self.epoch += 1;
+        // A store in memory that is not closed can be read.
+        let recovered = block_on(self.durable.recover()).unwrap_or_default();
+        Recovered { epoch: self.epoch, ..recovered }
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// When something that is under way will be done.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.under_way.values().filter_map(|(due, _)| *due).min()
+    }
+
+    /// Takes a batch to be committed.
+    pub fn append(&mut self, now: Instant, of: Of, batch: Batch) {
+        let (takes, fails) = match self.pace {
+            Pace::Told { commit, .. } => (commit, false),
+            Pace::Dice(StoreConditions { failing_per_mille, slow_per_mille, .. }) => {
+                let fails = self.random.chance(failing_per_mille);
+                let ms = if self.random.chance(slow_per_mille) {
+                    500 + self.random.below(8_000)
+                } else {
+                    1 + self.random.below(4)
+                };
+                (Some(Duration::from_millis(ms)), fails)
+            }
+        };
+        let asked = batch.writes.iter().filter(|write| matches!(write, Write::Presence { .. }));
+        self.notes.extend(asked.cloned().map(Note::Asked));
+        let mut due = takes.map(|takes| now + takes);
+        for (before, work) in self.under_way.values() {
+            if matches!(work, Work::Batch { .. }) {
+                due = due.and_then(|due| before.map(|before| due.max(before)));
+            }
+        }
+        self.begin(due, Work::Batch { of, batch, fails });
+    }
+
+    /// Looks up the credentials of these keys.
+    pub fn look_up(&mut self, now: Instant, token: Token, name: DeviceName) {
+        let (takes, fails) = match self.pace {
+            Pace::Told { look_up, .. } => (look_up, false),
+            Pace::Dice(conditions) => self.read(conditions),
+        };
+        self.begin(takes.map(|takes| now + takes), Work::LookUp { token, name, fails });
+    }
+
+    /// Reads a product.
+    pub fn product(&mut self, now: Instant, token: Token, product_key: String) {
+        let fails = match self.pace {
+            Pace::Told { .. } => false,
+            Pace::Dice(conditions) => self.read(conditions).1,
+        };
+        self.begin(Some(now), Work::Product { token, product_key, fails });
+    }
+
+    /// How long a read takes, and whether it fails.
+    fn read(&mut self, conditions: StoreConditions) -> (Option<Duration>, bool) {
+        let per_mille = conditions.reads_failing_per_mille;
+        let fails = self.random.chance(per_mille);
+        let slow = self.random.chance(per_mille);
+        let ms = if slow { 1 + self.random.below(3_000) } else { 0 };
+        (Some(Duration::from_millis(ms)), fails)
+    }
+
+    fn begin(&mut self, due: Option<Instant>, work: Work) {
+        self.under_way.insert(self.next, (due, work));
+        self.next += 1;
+    }
+
+    /// The next thing that is done by now.
+    pub fn poll_done(&mut self, now: Instant) -> Option<Done> {
+        let due = self.under_way.iter().filter_map(|(number, (due, _))| Some(((*due)?, *number)));
+        let (_, number) = due.min().filter(|(due, _)| *due <= now)?;
+        let (_, work) = self.under_way.remove(&number)?;
+        let refusal = || StoreError::Unavailable("the simulated disk is full".to_owned());
+        Some(match work {
+            Work::Batch { of, fails: true, .. } => {
+                self.notes.push(Note::Refused);
+                Done::Batch(of, Err(refusal()))
+            }
+            Work::Batch { of, batch, fails: false } => Done::Batch(of, self.apply(batch)),
+            Work::LookUp { token, fails: true, .. } => Done::Read(token, Answer::Lookup(Err(refusal()))),
+            Work::LookUp { token, name, fails: false } => {
+                let found = block_on(self.durable.credentials(&name.product_key, &name.device_key));
+                Done::Read(token, Answer::Lookup(found))
+            }
+            Work::Product { token, fails: true, .. } => Done::Read(token, Answer::Product(Err(refusal()))),
+            Work::Product { token, product_key, fails: false } => {
+                Done::Read(token, Answer::Product(block_on(self.durable.product(&product_key))))
+            }
+        })
+    }
+
+    /// The server dies. Of what is under way the first few are durable all the same; the dice say how many.
+    pub fn crash(&mut self) {
+        let under_way = std::mem::take(&mut self.under_way);
+        let kept = self.random.below(under_way.len() as u64 + 1) as usize;
+        for (_, work) in under_way.into_values().take(kept) {
+            if let Work::Batch { batch, fails: false, .. } = work {
+                // Nobody is left who could be told.
+                drop(self.apply(batch));
+            }
+        }
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<Committed, StoreError> {
+        let committed = block_on(self.durable.append(batch.clone()))?;
+        for (write, outcome) in batch.writes.into_iter().zip(&committed.outcomes) {
+            match write {
+                Write::IssueSecret { device, secret, .. } => {
+                    if *outcome == Written::Issue(Issued::Done) {
+                        self.notes.push(Note::Issued(device, secret.expose().into()));
+                    }
+                }
+                write => self.notes.push(Note::Applied(write, *outcome)),
+            }
+        }
+        Ok(committed)
+    }
+}
