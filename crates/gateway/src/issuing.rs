@@ -106,7 +106,7 @@ impl Shared {
         let Wish { ticket, grant, wanted, secret, peer, at } = wish;
         match outcome {
             Ok(issued) => {
-                let answer = device_api::issued(&grant, &wanted, &issued, &secret);
+                let answer = device_api::answer_secret(&grant, &wanted, &issued, &secret);
                 if issued == Issued::Done {
                     // Sessions that were given an earlier secret must not hand it out again to a
                     // retransmission.

@@ -180,7 +180,7 @@ impl Server {
                 let write = Write::IssueSecret { device, secret: secret.clone(), at: now, peer };
                 let written = block_on(self.store.append(batch(vec![write]))).unwrap().outcomes;
                 let [Written::Issue(issued)] = written[..] else { panic!("{written:?}") };
-                device_api::issued(&grant, &wanted, &issued, &secret).response
+                device_api::answer_secret(&grant, &wanted, &issued, &secret).response
             }
         }
     }

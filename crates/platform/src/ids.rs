@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct DeviceId(pub i64);
 
-/// Which login of a device: greater than all that the store had seen before. A session keeps that of the login that
-/// made it, and what it writes is refused once the device has another one.
+/// The number of a login: greater than all that the store has seen before. A session keeps the number of the
+/// login that made it, and its writes are refused once the device has another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LoginNumber(pub u64);
 
 impl LoginNumber {
-    /// The first one of an epoch: greater than all of the epochs before. A gateway counts on from it.
+    /// The first one of an epoch: greater than all of earlier epochs. A gateway counts up from it.
     pub fn first_of(epoch: u64) -> Self {
         Self(epoch << 32)
     }
@@ -26,11 +26,11 @@ impl LoginNumber {
     }
 }
 
-/// The place of something that happened among all that happened in a store: in the order of the commits, never used
-/// twice. A cursor of a stream.
+/// The place of an event among all events of a store: in the order of the commits, never used twice. The
+/// cursor of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// Raised whenever the store is opened.
+    /// Increased whenever the store is opened.
     pub epoch: u64,
     /// Counts within it.
     pub sequence: u64,

@@ -1,16 +1,16 @@
 //! Parts of lists that are too long to be read at once. A place in a list stays the same place while rows are
-//! added and taken away, so that pages lose and repeat nothing.
+//! added and removed, so that pages lose and repeat nothing.
 
-/// A place in a list. What the numbers say is a matter between the list and its store.
+/// A place in a list. What the numbers mean is up to the list and its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(pub [i64; 4]);
 
 /// Which part of a list to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Only what comes behind this place: where the last page ended.
+    /// Only what comes after this place: where the last page ended.
     pub after: Option<Place>,
-    /// At most so many items.
+    /// At most this many items.
     pub limit: usize,
 }
 
@@ -33,7 +33,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The end of a list that has nothing here.
+    /// An empty page: nothing follows.
     pub fn empty() -> Self {
         Self { items: Vec::new(), next: None, damaged: DamagedRows::default() }
     }
@@ -49,7 +49,7 @@ pub struct DamagedRows {
 }
 
 impl DamagedRows {
-    /// This one.
+    /// One row.
     pub fn of(what: String) -> Self {
         Self { count: 1, first: Some(what) }
     }
@@ -60,7 +60,7 @@ impl DamagedRows {
         self.first.get_or_insert(what);
     }
 
-    /// Counts those of another part too.
+    /// Adds those of another part.
     pub fn add_all(&mut self, others: Self) {
         self.count += others.count;
         if self.first.is_none() {
@@ -69,11 +69,10 @@ impl DamagedRows {
     }
 }
 
-/// Collects a page of a list that is read in its order: what comes beyond the limit only says that something
+/// Collects a page of a list that is read in order: an item beyond the limit only shows that something
 /// follows.
 ///
-/// A damaged row behind the last item belongs to the next page where there is one, so that none is counted
-/// twice.
+/// A damaged row after the last item belongs to the next page if there is one, so that none is counted twice.
 #[derive(Debug)]
 pub struct Collector<T> {
     limit: usize,
@@ -91,7 +90,7 @@ impl<T> Collector<T> {
     /// Takes the next item. `false`: the page was full already, and this item begins the next one.
     pub fn take(&mut self, place: Place, item: T) -> bool {
         if self.is_full() {
-            self.more_follow();
+            self.note_more();
             return false;
         }
         self.page.damaged.add_all(std::mem::take(&mut self.behind));
@@ -100,24 +99,24 @@ impl<T> Collector<T> {
         true
     }
 
-    /// Whether the page holds all that it may.
+    /// Whether the page is full.
     pub fn is_full(&self) -> bool {
         self.page.items.len() >= self.limit
     }
 
-    /// Takes note that something follows behind a full page.
-    pub fn more_follow(&mut self) {
+    /// Notes that something follows a full page.
+    pub fn note_more(&mut self) {
         self.page.next = self.last;
         self.behind = DamagedRows::default();
     }
 
-    /// Takes note of a row that is left out.
-    pub fn damaged(&mut self, what: String) {
+    /// Notes a row that is left out.
+    pub fn note_damaged(&mut self, what: String) {
         self.behind.add(what);
     }
 
-    /// Takes note of several.
-    pub fn damaged_rows(&mut self, rows: DamagedRows) {
+    /// Notes several.
+    pub fn note_damaged_rows(&mut self, rows: DamagedRows) {
         self.behind.add_all(rows);
     }
 
@@ -140,7 +139,7 @@ mod tests {
                 match item {
                     Some(item) if !collector.take(Place([*item; 4]), *item) => break,
                     Some(_) => {}
-                    None => collector.damaged("row".into()),
+                    None => collector.note_damaged("row".into()),
                 }
             }
             let page = collector.finish();

@@ -13,7 +13,8 @@ impl Secret {
         Self(Zeroizing::new(text))
     }
 
-    /// The secret itself: for hashing it into a key, for sealing it at rest, and for the few places that show it.
+    /// The secret itself: for hashing it into a key, for sealing it at rest, and for the few places that show
+    /// it.
     pub fn expose(&self) -> &str {
         &self.0
     }

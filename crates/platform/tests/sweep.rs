@@ -1,4 +1,4 @@
-//! Whoever has stolen a product's secret tries all device keys that there may be.
+//! An attacker with a stolen product secret tries every possible device key.
 
 use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
@@ -38,7 +38,7 @@ fn attack_163_a_sweep_of_a_hundred_thousand_keys() {
     }
     let quota = DynamicActivation::QUOTA_PER_HOUR as usize;
     assert_eq!(issued, Vec::from_iter(0..quota), "an hour gives an hour's quota, whoever asks");
-    // The operator sees it, and the devices that were not reached keep what they had.
+    // The operator sees it, and the devices that were not reached keep their secrets.
     let seen = refusals(&store, 10);
     assert!(
         !seen.is_empty() && seen.iter().all(|entry| entry.reason == Some(Reason::RateLimited)),

@@ -97,7 +97,7 @@ fn page(found: Vec<Found>, limit: usize) -> Page<PointValue> {
     let mut page = Collector::new(limit);
     for Found { order: (time, day, id), values } in found {
         match values {
-            Err(rows) => page.damaged_rows(rows),
+            Err(rows) => page.note_damaged_rows(rows),
             Ok(values) => {
                 for (number, value) in values {
                     if !page.take(Place([time, day, id, number]), value) {

@@ -240,7 +240,7 @@ fn take_entry(page: &mut Collector<LogEntry>, place: Place, row: &Row<'_>) -> ru
     match rows::log_entry(row) {
         Ok(entry) => Ok(page.take(place, entry)),
         Err(error) if rows::is_fault_of_row(&error) => {
-            page.damaged(rows::text_of(&error));
+            page.note_damaged(rows::text_of(&error));
             Ok(true)
         }
         Err(error) => Err(error),
@@ -266,7 +266,7 @@ pub(super) fn presence_history(
     let mut page = Collector::new(part.limit);
     while let Some(row) = rows.next()? {
         if page.is_full() {
-            page.more_follow();
+            page.note_more();
             break;
         }
         let what = || format!("a change of presence of device {}", device.0);

@@ -107,7 +107,7 @@ impl Task {
         let mut commands = Vec::new();
         let response = match issued {
             Ok(issued) => {
-                let answer = device_api::issued(&grant, &wanted, &issued, &secret);
+                let answer = device_api::answer_secret(&grant, &wanted, &issued, &secret);
                 if issued == Issued::Done {
                     // Sessions that were given an earlier secret must not hand it out again to a retransmission.
                     for void in self.directory.answered(grant.device, ticket.session) {

@@ -5,8 +5,8 @@
 //!  "params":{"assetId":"…","productKey":"…","deviceKey":"…","deviceSecret":"…"}}
 //! ```
 //!
-//! All values are strings, the order is fixed. `id` is the time of the request in milliseconds modulo 2^31, so that it fits an `int`
-//! on the device and two answers in a row differ.
+//! All values are strings, the order is fixed. `id` is the time of the request in milliseconds modulo 2^31,
+//! so that it fits an `int` on the device and two answers in a row differ.
 
 use narrowgate_coap::{Code, Response};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::{
     secret::Secret,
 };
 
-/// A device's wish for its secret, kept until the store has decided.
+/// A device's request for its secret, kept until the store has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretWanted {
     /// When the request arrived.
@@ -34,7 +34,7 @@ pub struct SecretAnswer {
     pub response: Response,
     /// Why it was refused, for listeners. The store has written it into the device's log already.
     pub refusal: Option<Refusal>,
-    /// Whether nothing more can come of this session: it is closed 5 s after the answer.
+    /// Whether the session has no further use: it is closed 5 s after the answer.
     pub done: bool,
 }
 
@@ -55,8 +55,13 @@ struct Params<'a> {
     device_secret: &'a str,
 }
 
-/// The answer for what the store said to the wish. `secret` is the one that it was asked to issue.
-pub fn issued(session: &Grant, wanted: &SecretWanted, outcome: &Issued, secret: &Secret) -> SecretAnswer {
+/// Answers the device once the store has decided. `secret` is the one that the store was asked to issue.
+pub fn answer_secret(
+    session: &Grant,
+    wanted: &SecretWanted,
+    outcome: &Issued,
+    secret: &Secret,
+) -> SecretAnswer {
     let why = match outcome {
         Issued::Done => {
             let response = deliver(session, wanted, secret);
@@ -91,7 +96,7 @@ fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response 
             device_secret: secret.expose(),
         },
     };
-    // Large enough for all but the strangest keys, so that no copy of the secret stays behind where a vector was moved.
+    // Large enough for all but the strangest keys: a vector that grows leaves a copy of the secret behind.
     let mut payload = Vec::with_capacity(768);
     serde_json::to_writer(&mut payload, &info).expect("strings can always be written as JSON, into memory");
     Response::new(Code::CONTENT).content_format(wanted.content_format).max_age(0).payload(payload)
@@ -124,7 +129,7 @@ mod tests {
     fn answer(outcome: &Issued, session: &Grant) -> SecretAnswer {
         // 2024-01-01T00:10:00Z
         let wanted = SecretWanted { asked: UnixMillis(1_704_067_800_000), content_format: 50 };
-        issued(session, &wanted, outcome, &Secret::new("Z5YtZaQpK5IWocakV7zQ".into()))
+        answer_secret(session, &wanted, outcome, &Secret::new("Z5YtZaQpK5IWocakV7zQ".into()))
     }
 
     #[test]
@@ -135,7 +140,9 @@ mod tests {
         assert_eq!(answer.response.options.find_uint(OptionNumber::MAX_AGE), Some(0));
         let id = 1_704_067_800_000_i64 % (1 << 31);
         let expected = format!(
-            r#"{{"id":"{id}","version":"1.0","method":"thing.activate.info","params":{{"assetId":"As5etId1","productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","deviceSecret":"Z5YtZaQpK5IWocakV7zQ"}}}}"#
+            "{{\"id\":\"{id}\",\"version\":\"1.0\",\"method\":\"thing.activate.info\",\
+             \"params\":{{\"assetId\":\"As5etId1\",\"productKey\":\"MuGsF6W4\",\
+             \"deviceKey\":\"15bBZlRknc\",\"deviceSecret\":\"Z5YtZaQpK5IWocakV7zQ\"}}}}"
         );
         assert_eq!(String::from_utf8(answer.response.payload), Ok(expected));
     }

@@ -1,5 +1,5 @@
-//! Answers that are given at once. Their parts are private to this file, so that none can refuse a request
-//! without saying why: whatever is not a success of class 2 has a [`Refusal`], which becomes an entry in the
+//! Answers that are sent at once. Their fields are private to this file, so that none can refuse a request
+//! without saying why: every answer but a success (2.xx) has a [`Refusal`], which becomes an entry in the
 //! device's log.
 
 use narrowgate_coap::{Code, OptionNumber, Response};
@@ -13,7 +13,7 @@ pub struct Answer {
     refusal: Option<Refusal>,
 }
 
-/// What is done as it was asked, and was probably not meant so, for the device's log.
+/// Something that is done as requested, but was probably not meant: for the device's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The stable reason.
@@ -46,7 +46,7 @@ impl Answer {
         self
     }
 
-    /// What the device gets.
+    /// The response to the device.
     pub fn response(&self) -> &Response {
         &self.response
     }
@@ -56,7 +56,7 @@ impl Answer {
         self.refusal.as_ref()
     }
 
-    /// Both.
+    /// The response and the refusal.
     pub fn into_parts(self) -> (Response, Option<Refusal>) {
         (self.response, self.refusal)
     }

@@ -6,10 +6,11 @@
 //! {"id":"123","code":1204,"message":"/params/measurepoints/temp: must be a number","data":{}}
 //! ```
 //!
-//! * `id` is a string or a number of at most 128 bytes as written (without its quotation marks), or absent, and
-//!   comes back exactly as it was written; anything else is 1200 and comes back absent. `null` counts as absent, here and for every other key.
+//! * `id` is a string or a number of at most 128 bytes as written (without its quotation marks), or absent,
+//!   and is returned exactly as it was written; anything else is 1200 and is left out of the reply. `null`
+//!   counts as absent, here and for every other key.
 //! * `method` may be absent, since the topic says it all; another topic's method is 1260.
-//! * `version` is not looked at: there is only one, and devices of all ages send what they like.
+//! * `version` is ignored: there is only one, and devices send anything there.
 //! * Other keys are ignored.
 
 use std::borrow::Cow;
@@ -43,7 +44,7 @@ impl MessageFault {
     pub const FORM: u16 = 1200;
     /// A value is not what the thing model, or any model, allows.
     pub const MODEL: u16 = 1204;
-    /// A batch is not the form that it needs.
+    /// A batch does not have the form that it needs.
     pub const BATCH: u16 = 1206;
     /// An element of a batch belongs to another device.
     pub const NOT_YOUR_DEVICE: u16 = 1212;
@@ -95,7 +96,7 @@ pub struct Envelope<'a> {
     skip_invalid_points: Option<&'a RawValue>,
     #[serde(borrow, rename = "allowOfflineSubDevice")]
     allow_offline_sub_device: Option<&'a RawValue>,
-    /// In the wrong place, and so not read: only told about.
+    /// In the wrong place: not read, only warned about.
     #[serde(borrow)]
     time: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -147,8 +148,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Whether invalid points are to be left out of a batch instead of failing it. The sibling `allowOfflineSubDevice` is checked and
-    /// has no effect: this server has no sub-devices.
+    /// Whether invalid points are to be left out of a batch instead of failing it. The sibling
+    /// `allowOfflineSubDevice` is checked and has no effect: this server has no sub-devices.
     ///
     /// # Errors
     /// 1200 where one is not a boolean.
@@ -196,7 +197,7 @@ pub fn reply(id: Option<&str>, result: Result<(), &MessageFault>) -> Vec<u8> {
 /// A message as JSON text, cut where it would be too long for the shortest record (RFC 6066: 512 bytes). The
 /// device's log has all of it.
 fn short_text(message: &str) -> String {
-    // A string becomes JSON text that stands for it, with whatever a stranger put into it escaped.
+    // As JSON text, in which everything that a stranger put into the string is escaped.
     let as_json = |text: &str| serde_json::Value::from(text).to_string();
     let text = as_json(message);
     if text.len() <= MESSAGE_BYTES_MAX {

@@ -1,11 +1,11 @@
-//! Whether a body is a JSON object that everything behind may rely on. It is walked once in full, without building a tree; later
-//! steps cut it into pieces without looking for these faults again.
+//! Checks that a body is a JSON object that all later steps can rely on. The check walks over the whole body
+//! once, without building a tree; later steps cut it into pieces without looking for these faults again.
 //!
 //! One behaviour for each oddity, wherever in the body it stands:
 //!
 //! | input | result |
 //! |---|---|
-//! | nothing, no JSON, cut off, bytes after the object, a byte order mark, not UTF-8 | refused |
+//! | nothing, not JSON, cut off, bytes after the object, a byte order mark, not UTF-8 | refused |
 //! | array, string, number, literal instead of an object | refused |
 //! | nested deeper than 32, the body's own object counted | refused, before the stack grows |
 //! | a key twice in an object, also when written with different escapes | refused |
@@ -15,7 +15,7 @@
 //! | integers beyond 64 bits, `-0`, many digits | accepted, kept as written; read as doubles |
 //! | white space | accepted, not kept |
 //! | any number of keys | accepted; `points` has its own limit |
-//! | keys that start with `$serde_json::private::` | refused: the JSON library would read their values as something else |
+//! | keys that start with `$serde_json::private::` | refused: the JSON library would misread their values |
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ use super::diagnosis;
 /// Deepest nesting of arrays and objects; the protocol's own messages need 5.
 pub const DEPTH_MAX: usize = 32;
 
-/// Checks a body and gives it back as text.
+/// Checks a body and returns it as text.
 ///
 /// # Errors
 /// Why it is refused, in words for people: what was received, at which byte, and what to send instead.
@@ -51,8 +51,8 @@ pub fn check(body: &[u8]) -> Result<&str, String> {
 struct Walk<'a> {
     /// How deep a value inside this one is.
     depth: usize,
-    /// Hashes of the keys of all objects that are open, the innermost's last. An equal hash of different keys is as unlikely as a
-    /// guess of 64 bits; who constructs one gets his own message refused.
+    /// Hashes of the keys of all objects that are open, the innermost's last. Two keys with one hash are as
+    /// unlikely as a guess of 64 bits; a sender who constructs them only has their own message refused.
     keys: &'a mut Vec<u64>,
 }
 
@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let own = &mut self.keys[first..];
         own.sort_unstable();
         if own.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(A::Error::custom("a key is there twice in one object"));
+            return Err(A::Error::custom("a key occurs twice in one object"));
         }
         self.keys.truncate(first);
         Ok(())
@@ -170,7 +170,8 @@ pub fn compact(text: &str) -> Box<str> {
         in_string = byte == b'"';
         !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
     };
-    // The usual report has no white space and is copied in one piece. Bytes of other characters than ASCII are never white space.
+    // The usual report has no white space and is copied in one piece. Bytes of non-ASCII characters are never
+    // white space.
     match text.bytes().position(|byte| !is_kept(byte)) {
         None => text.into(),
         Some(start) => {

@@ -1,22 +1,24 @@
-//! What a device may ask of the server and what it gets (device protocol, sections 3, 4, 5 and 9): a CoAP request of a session in,
-//! an action out. Pure: storing and issuing is done by the caller, who answers afterwards.
+//! What a device may ask of the server and what it gets (device protocol, sections 3, 4, 5 and 9): a CoAP
+//! request of a session in, an action out. Pure: storing and issuing is done by the caller, who answers
+//! afterwards.
 //!
 //! | path | method | mode | action |
 //! |---|---|---|---|
 //! | `/topic/sys/{pk}/{dk}/thing/measurepoint/post` | POST | 2 | store a report, then 2.04 |
-//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/post/batch` | POST | 2 | store several reports or none, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/post/batch` | POST | 2 | store all or none, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume` | POST | 2 | store a report, then 2.04 |
-//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume/batch` | POST | 2 | store several reports or none, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume/batch` | POST | 2 | store all or none, then 2.04 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
 //!
-//! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets 4.03 for everything but its two paths; keys of another device 4.03,
-//! whatever follows them and whether that device exists or not; an unknown path 4.04; another method 4.05;
-//! If-Match or If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252,
-//! 5.10.4); a Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of
-//! the message in the JSON reply ([`envelope`], [`points`]). Uri-Query, Uri-Host and Observe have no
-//! influence. Every refusal says why, for the device's log ([`Answer`]).
+//! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets
+//! 4.03 for everything but its two paths; keys of another device 4.03, whatever follows them and whether that
+//! device exists or not; an unknown path 4.04; another method 4.05; If-Match or If-None-Match 4.12; a body of
+//! more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a Content-Format other than JSON
+//! or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply ([`envelope`],
+//! [`points`]). Uri-Query, Uri-Host and Observe have no influence. Every refusal says why, for the device's
+//! log ([`Answer`]).
 
 pub mod activation;
 mod answer;
@@ -31,7 +33,7 @@ mod topic;
 use narrowgate_coap::{Code, OptionNumber, Request, Response};
 
 pub use self::{
-    activation::{SecretAnswer, SecretWanted, issued},
+    activation::{SecretAnswer, SecretWanted, answer_secret},
     answer::{Answer, Warning},
     options::{answer_too_large, malformed, message_id_reused, refused_below},
 };
@@ -51,12 +53,12 @@ pub const BODY_BYTES_MAX: usize = 10 * 1024;
 /// Seconds after which a device may try again what the store could not read or write: Max-Age of 5.03.
 pub const UNAVAILABLE_MAX_AGE_S: u32 = 30;
 
-/// Numbers of refusals whose reason has none, or others (device protocol, section 9). Those of messages stand in
-/// [`envelope::MessageFault`].
+/// Numbers of refusals whose reason has no number, or another one (device protocol, section 9). Those of
+/// messages stand in [`envelope::MessageFault`].
 mod number {
     /// The body of a request is too large.
     pub(super) const TOO_LARGE: u16 = 1008;
-    /// The topic is not the session's to use.
+    /// The session may not use the topic.
     pub(super) const TOPIC: u16 = 1009;
     /// The method does not fit the topic.
     pub(super) const METHOD: u16 = 1260;
@@ -71,15 +73,15 @@ pub enum Action {
     Store {
         /// One write for each report; at least one.
         writes: Vec<Write>,
-        /// The answer, for when they are durable.
+        /// The answer, to be sent once they are durable.
         response: Response,
         /// What goes into the device's log, once in a session.
         warning: Option<Warning>,
     },
-    /// Answer it at once; what the server owes is counted, and nobody's log has it: the store that would keep
-    /// the entry is what is missing.
+    /// Answer it at once. It is counted, and written to no log: the store, which would keep the entry, is not
+    /// available.
     Unavailable(Response),
-    /// Make a new device secret, have the store issue it, and answer by [`issued`].
+    /// Make a new device secret, have the store issue it, and answer by [`answer_secret`].
     IssueSecret(SecretWanted),
 }
 
@@ -148,14 +150,16 @@ pub fn handle(session: &Grant, request: &Request, product: ProductState<'_>, now
 }
 
 fn too_large(request: &Request) -> Action {
-    let detail = format!("the body has {} bytes; at most {BODY_BYTES_MAX} are taken", request.payload.len());
+    let bytes = request.payload.len();
+    let detail = format!("the body has {bytes} bytes; at most {BODY_BYTES_MAX} are accepted");
     let refusal = Refusal::new(Reason::TooLarge, detail).with_number(number::TOO_LARGE);
     let size = (BODY_BYTES_MAX as u16).to_be_bytes();
     let refused = Answer::refused(Code::REQUEST_ENTITY_TOO_LARGE, refusal);
     Action::Respond(refused.option(OptionNumber::SIZE1, size))
 }
 
-/// A session that proved the product's secret may ask for its own device's secret and confirm that; nothing else.
+/// A session that proved the product's secret may ask for its own device's secret and confirm that; nothing
+/// else.
 fn handle_mode_3(
     session: &Grant,
     request: &Request,

@@ -40,14 +40,14 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
     }
 }
 
-/// The entry for bytes inside a session that are no CoAP message.
+/// The entry for bytes inside a session that are not a CoAP message.
 pub fn malformed(fault: Discard) -> Refusal {
     let words = match fault {
         Discard::TooShort => "it is shorter than CoAP's header of 4 bytes",
         Discard::VersionUnknown => "its first two bits are not CoAP's version 1; is it CoAP at all?",
         Discard::TokenMalformed => {
-            "its token is longer than 8 bytes or cut off; bare JSON and other text look so too: \
-             they want a CoAP header before them"
+            "its token is longer than 8 bytes or cut off; bare JSON and other text look like this too: \
+             they need a CoAP header before them"
         }
         Discard::EmptyMalformed => {
             "an empty message (code 0.00) is exactly 4 bytes, with no token, option or payload"
@@ -58,7 +58,7 @@ pub fn malformed(fault: Discard) -> Refusal {
         }
         Discard::ResponseUnexpected => {
             "its code is a response's (0x44 is 2.04); a request has 0x02 (POST). \
-             An AT command as text looks so too"
+             An AT command sent as text looks like this too"
         }
         Discard::PayloadMissing => {
             "nothing follows the payload marker 0xFF; leave the marker out if there is no body"
@@ -68,10 +68,10 @@ pub fn malformed(fault: Discard) -> Refusal {
     Refusal::new(Reason::MessageMalformed, format!("a message is not CoAP (RFC 7252, section 3): {words}"))
 }
 
-/// The entry for a peer that does not count its messages.
+/// The entry for a peer that does not count up its Message IDs.
 pub fn message_id_reused(mid: u16) -> Warning {
     let detail = format!(
-        "another request came under Message ID {mid}, which was used less than 247 s before; \
+        "another request came with Message ID {mid}, which was used less than 247 s before; \
          it was taken for a duplicate of the first: it gets the answer to that, and is not stored. \
          Count the Message ID up with each new request (RFC 7252, section 4.4)"
     );

@@ -1,5 +1,5 @@
 //! What a device probably meant by a path that leads nowhere, by another device's, or by the wrong method:
-//! words for its log. They are looked for after the request was refused, and the work is bounded:
+//! words for its log. They are made only after the request was refused, and the work is bounded:
 //! [`SEGMENTS_MAX`] segments, four topics.
 
 use std::borrow::Cow;
@@ -13,19 +13,10 @@ use crate::rules::admission::Grant;
 const SEGMENTS_MAX: usize = 32;
 /// Characters of a path that are shown.
 const SHOWN_BYTES_MAX: usize = 160;
+/// Longest rest of a path that is compared with topics.
+const REST_BYTES_MAX: usize = 64;
 /// Most letters by which a slip may differ from a topic.
 const SLIPS_MAX: usize = 3;
-
-/// Topics of the protocol that this version has not, without the keys: whoever asks for one made no mistake.
-const NOT_SERVED: [&str; 7] = [
-    "thing/attribute/",
-    "thing/tag/",
-    "thing/event/",
-    "thing/model/",
-    "thing/service/",
-    "thing/commands",
-    "ota/",
-];
 
 /// The path for a log: percent-encoded by CoAP's rules, so it is plain ASCII, and cut.
 pub(super) fn shown(path: &UriPath) -> Cow<'_, str> {
@@ -44,10 +35,7 @@ pub(super) fn unknown(session: &Grant, path: &UriPath) -> String {
         None if path.as_str() == "/" => {
             format!("{said}: the request has no Uri-Path option; send one for each segment of the topic")
         }
-        None => {
-            let first = topic::of_reports().next().unwrap_or_default();
-            format!("{said}; a report goes to /topic/sys/{{productKey}}/{{deviceKey}}/{first}")
-        }
+        None => format!("{said}; a report goes to {}", topic::report_path()),
     }
 }
 
@@ -89,10 +77,10 @@ pub(super) fn name_of(method: Code) -> Cow<'static, str> {
 }
 
 type Segments = Vec<String>;
-/// What is wrong, and the path without that; `None` where it is not wrong in this way.
+/// Looks for one fault: its name, and the path without it; `None` if the path does not have it.
 type Fix = fn(&[String]) -> Option<(&'static str, Segments)>;
 
-/// Tried one after the other, each on top of those before, until the path is one of the session's own.
+/// Tried in this order, each on the result of those before, until the path is one of the session's own.
 const FIXES: [Fix; 9] = [
     whole_uri,
     escaped_twice,
@@ -120,7 +108,7 @@ fn mistake(session: &Grant, path: &UriPath) -> Option<String> {
         }
     }
     let rest = own_rest(session, &segments)?;
-    if let Some(topic) = NOT_SERVED.iter().find(|topic| rest.starts_with(**topic)) {
+    if let Some(topic) = topic::not_served(&rest) {
         return Some(format!("{topic}… is not served by this version"));
     }
     let nearest = topic::of_reports().min_by_key(|topic| distance(topic, &rest))?;
@@ -129,16 +117,9 @@ fn mistake(session: &Grant, path: &UriPath) -> Option<String> {
 
 /// What follows the session's own keys.
 fn own_rest(session: &Grant, segments: &[String]) -> Option<String> {
-    match segments {
-        [topic, sys, product_key, device_key, rest @ ..] => {
-            let is_own = topic == "topic"
-                && sys == "sys"
-                && *product_key == session.product_key
-                && *device_key == session.device_key;
-            is_own.then(|| rest.join("/")).filter(|rest| rest.len() <= 64)
-        }
-        _ => None,
-    }
+    let (product_key, device_key, rest) = topic::split_report(segments)?;
+    let is_own = product_key == session.product_key && device_key == session.device_key;
+    is_own.then_some(rest).filter(|rest| rest.len() <= REST_BYTES_MAX)
 }
 
 fn whole_uri(segments: &[String]) -> Option<(&'static str, Segments)> {
@@ -153,7 +134,7 @@ fn one_option(segments: &[String]) -> Option<(&'static str, Segments)> {
     segments
         .iter()
         .any(|segment| segment.contains('/'))
-        .then(|| ("several segments stand in one Uri-Path option, each wants its own", split().collect()))
+        .then(|| ("several segments stand in one Uri-Path option, each needs its own", split().collect()))
 }
 
 fn escaped_twice(segments: &[String]) -> Option<(&'static str, Segments)> {
@@ -193,12 +174,12 @@ fn trailing_slash(segments: &[String]) -> Option<(&'static str, Segments)> {
 }
 
 fn topic_missing(segments: &[String]) -> Option<(&'static str, Segments)> {
-    let is_mqtt = matches!(segments.first().map(String::as_str), Some("sys" | "ext"));
+    let is_mqtt = segments.first().is_some_and(|first| topic::lacks_prefix(first));
     let words = "this is the MQTT topic, a CoAP path begins with /topic";
-    is_mqtt.then(|| (words, [&["topic".to_owned()], segments].concat()))
+    is_mqtt.then(|| (words, [&[topic::PREFIX.to_owned()], segments].concat()))
 }
 
-/// The words of the protocol in their own case. Keys are left as they are: they have a case.
+/// The words of the protocol in their own case. Keys are left as they are: they are case-sensitive.
 fn other_case(segments: &[String]) -> Option<(&'static str, Segments)> {
     let own =
         |segment: &String| -> String { topic::word(segment).map_or_else(|| segment.clone(), str::to_owned) };
@@ -209,14 +190,9 @@ fn other_case(segments: &[String]) -> Option<(&'static str, Segments)> {
 /// Keys that are nearly the session's own.
 fn wrong_keys(session: &Grant, path: &UriPath) -> Option<String> {
     let segments: Segments = path.segments().take(SEGMENTS_MAX).map(Cow::into_owned).collect();
-    let (product_key, device_key) = match &segments[..] {
-        [auth, product_key, device_key, ..] if auth == "auth" => (product_key, device_key),
-        [_, ext, _, product_key, device_key, ..] if ext == "ext" => (product_key, device_key),
-        [_, _, product_key, device_key, ..] => (product_key, device_key),
-        _ => return None,
-    };
-    let (own_product, own_device) = (&session.product_key, &session.device_key);
-    let is_placeholder = |key: &String| key.contains(['{', '}', '$', '<', '>', '%']);
+    let (product_key, device_key) = topic::keys(&segments)?;
+    let (own_product, own_device) = (session.product_key.as_str(), session.device_key.as_str());
+    let is_placeholder = |key: &str| key.contains(['{', '}', '$', '<', '>', '%']);
     let words = if is_placeholder(product_key) || is_placeholder(device_key) {
         "a placeholder was not filled in"
     } else if product_key == own_device && device_key == own_product {

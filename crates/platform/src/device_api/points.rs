@@ -1,19 +1,21 @@
-//! Reports of measurepoints: `thing/measurepoint/{post,resume}` and their batches (device protocol, section 5).
+//! Reports of measurepoints: `thing/measurepoint/{post,resume}` and their batches (device protocol, section
+//! 5).
 //!
 //! | fault | code |
 //! |---|---|
 //! | `params` is missing or not an object (batch: not an array) | 1200 (batch: 1206) |
-//! | a batch is empty, has more than 200 elements, or one that is no object | 1206 |
+//! | a batch is empty, has more than 200 elements, or one that is not an object | 1206 |
 //! | an element's `productKey` or `deviceKey` is another device's | 1212 |
 //! | `measurepoints` is missing, not an object, empty, or has more than 200 points | 1204 |
-//! | an identifier is not 1 to 128 of `[A-Za-z0-9_.-]`, a value is `null`, or the thing model does not allow it | 1204 |
+//! | an identifier is not 1 to 128 of `[A-Za-z0-9_.-]` | 1204 |
+//! | a value is `null`, or the thing model does not allow it | 1204 |
 //! | `time` is not an integer from 0 to a day after the arrival | 1204 |
 //!
-//! A `time` further ahead is a broken clock, and would hide all later reports from the latest values; one that lies long ago is what
-//! devices report after an outage. Absent or `null`, it is the time of arrival.
+//! A `time` further ahead is a broken clock, and would hide all later reports from the latest values; one
+//! that lies long ago is what devices report after an outage. Absent or `null`, it is the time of arrival.
 //!
-//! One fault fails a whole message and nothing is stored. With `skipInvalidMeasurepoints`, a batch is stored without its invalid
-//! points instead; its other faults still fail it.
+//! One fault fails a whole message and nothing is stored. With `skipInvalidMeasurepoints`, a batch is stored
+//! without its invalid points instead; its other faults still fail it.
 
 mod hints;
 
@@ -48,7 +50,8 @@ use crate::{
 pub const POINTS_MAX: usize = 200;
 /// Most reports of one batch.
 pub const BATCH_MAX: usize = 200;
-/// How far a report's `time` may lie after its arrival, milliseconds: a wrong time zone passes, a wrong year does not.
+/// How far a report's `time` may lie after its arrival, milliseconds: a wrong time zone passes, a wrong year
+/// does not.
 pub const AHEAD_MS_MAX: i64 = 24 * 3600 * 1000;
 
 /// Which topic of measurepoints.
@@ -128,7 +131,7 @@ pub(super) fn handle(
     }
 }
 
-/// What the points of a message are read against.
+/// What a message is read against.
 struct Reader<'a> {
     session: &'a Grant,
     kind: MessageKind,
@@ -136,7 +139,7 @@ struct Reader<'a> {
     now: UnixMillis,
     /// For the places of faults.
     body: &'a [u8],
-    /// A time that stands in the wrong place, where one does.
+    /// A time in the wrong place, if there is one.
     misplaced: Cell<Option<Misplaced>>,
 }
 
@@ -238,7 +241,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The message to be stored; `None` if no valid point is left of it.
+    /// The message to be stored; `None` if it has no valid point left.
     fn message(
         &self,
         report: &Report<'_>,
@@ -252,7 +255,7 @@ impl Reader<'_> {
             kind: self.kind,
             time,
             arrival: self.now,
-            // Who passes it on knows them.
+            // The caller that passes it on fills these in.
             login: None,
             session: 0,
             points_json,

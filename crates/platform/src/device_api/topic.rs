@@ -1,5 +1,5 @@
-//! The table of topics, and the way from a path to one of them. What a topic is, who may use it and what words
-//! about paths are made of all follow from [`TOPICS`]; the table in the module above is printed from it.
+//! The table of topics, and the way from a path to one of them. What a topic is, who may use it and the words
+//! about paths all follow from [`TOPICS`]; the table in the parent module is printed from it.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::rules::{admission::Grant, identity::SecureMode};
 pub(super) struct Topic {
     /// The segments before the two keys.
     root: &'static [&'static str],
-    /// Those behind them.
+    /// The segments after them.
     rest: &'static [&'static str],
     /// The only method that the topic has.
     pub(super) method: Code,
@@ -30,26 +30,28 @@ pub(super) enum Handler {
     Report(Verb),
     /// Has a secret issued.
     IssueSecret,
-    /// Is acknowledged.
+    /// Is only acknowledged.
     Acknowledge,
 }
 
 /// Why a path leads to no topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoTopic {
-    /// It names another device. Whether that exists, and whether it has such a topic, is not looked at.
+    /// It names another device. Whether that device exists, and whether it has such a topic, is not checked.
     Foreign,
     /// There is no such path.
     Unknown,
 }
 
-const SYS: &[&str] = &["topic", "sys"];
-const SESSION: &[&str] = &["topic", "ext", "session"];
+/// The first segment of a topic's path; over MQTT, the topic has none.
+pub(super) const PREFIX: &str = "topic";
+const SYS: &[&str] = &[PREFIX, "sys"];
+const SESSION: &[&str] = &[PREFIX, "ext", "session"];
 const OWN: &[SecureMode] = &[SecureMode::DeviceSecret];
 const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
-/// Every topic. Of two that a misspelt path is as near to, the first is named.
+/// Every topic. Where a misspelt path is equally near to two, the first is suggested.
 pub(super) const TOPICS: [Topic; 7] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
@@ -72,6 +74,18 @@ pub(super) const TOPICS: [Topic; 7] = [
     Topic { root: &["auth"], rest: &[], method: Code::POST, modes: OWN, handler: Handler::Acknowledge },
 ];
 
+/// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
+/// mistake.
+const NOT_SERVED: [&str; 7] = [
+    "thing/attribute/",
+    "thing/tag/",
+    "thing/event/",
+    "thing/model/",
+    "thing/service/",
+    "thing/commands",
+    "ota/",
+];
+
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
         Self { root: SYS, rest, method: Code::POST, modes: OWN, handler: Handler::Report(verb) }
@@ -82,8 +96,8 @@ impl Topic {
         self.modes.contains(&mode)
     }
 
-    /// The keys in a path that begins as the topic does, and what follows them. A topic that ends with its keys
-    /// has nothing behind them.
+    /// The keys in a path that begins as the topic does, and what follows them: nothing, if the topic ends
+    /// with its keys.
     fn split<'a, 'b>(&self, path: &'a [&'b str]) -> Option<(&'b str, &'b str, &'a [&'b str])> {
         let [product_key, device_key, rest @ ..] = path.strip_prefix(self.root)? else { return None };
         (rest.is_empty() || !self.rest.is_empty()).then_some((*product_key, *device_key, rest))
@@ -111,12 +125,43 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<&'static Topic, No
     Err(NoTopic::Unknown)
 }
 
-/// What stands behind `/topic/sys/{pk}/{dk}/`, of each topic there.
+/// What follows `/topic/sys/{pk}/{dk}/`, for each topic there.
 pub(super) fn of_reports() -> impl Iterator<Item = String> {
     TOPICS.iter().filter(|topic| topic.root == SYS).map(|topic| topic.rest.join("/"))
 }
 
-/// The word of the protocol that this one is but for the case of its letters.
+/// The path of a report, with placeholders for the keys.
+pub(super) fn report_path() -> String {
+    let rest = of_reports().next().unwrap_or_default();
+    format!("/{}/{{productKey}}/{{deviceKey}}/{rest}", SYS.join("/"))
+}
+
+/// The two keys in a path that begins as some topic does.
+pub(super) fn keys(path: &[String]) -> Option<(&str, &str)> {
+    let names: Vec<&str> = path.iter().map(String::as_str).collect();
+    let (product_key, device_key, _) = TOPICS.iter().find_map(|topic| topic.split(&names))?;
+    Some((product_key, device_key))
+}
+
+/// The two keys in a path that begins as the topics of reports do, and what follows them.
+pub(super) fn split_report(path: &[String]) -> Option<(&str, &str, String)> {
+    let names: Vec<&str> = path.iter().map(String::as_str).collect();
+    let report = TOPICS.iter().find(|topic| topic.root == SYS)?;
+    let (product_key, device_key, rest) = report.split(&names)?;
+    Some((product_key, device_key, rest.join("/")))
+}
+
+/// Whether a path that begins like this lacks only the prefix, as the topics of MQTT do.
+pub(super) fn lacks_prefix(first: &str) -> bool {
+    TOPICS.iter().any(|topic| topic.root.starts_with(&[PREFIX, first]))
+}
+
+/// The topic, if this version does not serve it, to which `rest` belongs.
+pub(super) fn not_served(rest: &str) -> Option<&'static str> {
+    NOT_SERVED.into_iter().find(|topic| rest.starts_with(topic))
+}
+
+/// The word of the protocol that equals this one, ignoring case.
 pub(super) fn word(like: &str) -> Option<&'static str> {
     let words = TOPICS.iter().flat_map(|topic| topic.root.iter().chain(topic.rest));
     words.copied().find(|word| like.eq_ignore_ascii_case(word))
@@ -126,15 +171,13 @@ pub(super) fn word(like: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// A row of the table in the module above.
+    /// A row of the table in the parent module.
     fn row(topic: &Topic) -> String {
         let method = if topic.method == Code::GET { "GET" } else { "POST" };
         let modes: Vec<_> = topic.modes.iter().map(|mode| mode.digit().to_string()).collect();
         let action = match topic.handler {
             Handler::Report(Verb::Post | Verb::Resume) => "store a report, then 2.04",
-            Handler::Report(Verb::PostBatch | Verb::ResumeBatch) => {
-                "store several reports or none, then 2.04"
-            }
+            Handler::Report(Verb::PostBatch | Verb::ResumeBatch) => "store all or none, then 2.04",
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",
         };

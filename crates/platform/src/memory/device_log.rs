@@ -1,7 +1,7 @@
 //! The log of one device in memory.
 //!
 //! Limits: [`DEVICE_REFUSALS_MAX`] refusals and [`DEVICE_LOG_ENTRIES_MAX`] other entries. Each kind pushes
-//! out its own oldest only, so that whoever is refused a thousand times erases nothing but refusals.
+//! out only its own oldest, so that a thousand refusals erase nothing but refusals.
 
 use std::{cmp::Reverse, collections::VecDeque};
 

@@ -12,7 +12,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Devices that are looked at for one that is called much like another.
+/// Devices that are searched for one with a similar name.
 const SIMILAR_LOOKS_MAX: usize = 100_000;
 
 impl Model {
@@ -59,7 +59,7 @@ impl Model {
         self.product_keys.get(product_key).map(|&index| self.product_of(index).clone())
     }
 
-    /// All products, by creation.
+    /// All products, in order of creation.
     pub fn products(&self) -> Vec<Product> {
         self.products.iter().flatten().map(|row| row.product.clone()).collect()
     }

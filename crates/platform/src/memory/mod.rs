@@ -48,7 +48,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// What another process finds that opens the store: all but the former secrets.
+    /// Forgets what another process that opens the store would not find: the former secrets.
     pub fn restart(&self) {
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(model) = model.as_mut() {
@@ -56,7 +56,7 @@ impl MemoryStore {
         }
     }
 
-    /// Runs `job` under the lock and gives its result as a future that is ready.
+    /// Runs `job` under the lock and returns its result as a ready future.
     fn with<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Model) -> Result<T, StoreError>,

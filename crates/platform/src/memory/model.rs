@@ -28,11 +28,11 @@ use crate::{
 
 use super::device_log::DeviceLog;
 
-/// Arrivals that are counted of deleted devices; the oldest go first.
+/// Arrivals of deleted devices that are still counted; the oldest are dropped first.
 const ARRIVALS_OF_GONE_MAX: usize = 100_000;
 
-/// Reports that are kept of each device; the oldest arrival goes first. Their points stay in the latest
-/// values.
+/// Reports that are kept of each device; the oldest arrivals are dropped first. Their points stay in the
+/// latest values.
 pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
 
 /// What is stored, and every step on it: a plain value, which any other store is compared with.
@@ -48,7 +48,7 @@ pub struct Model {
     pub(super) device_keys: HashMap<Box<str>, Vec<DeviceId>>,
     /// Asset ids of all devices.
     pub(super) assets: HashSet<Box<str>>,
-    /// Refusals of all, oldest first, each with its number.
+    /// Refusals of all devices, oldest first, each with its number.
     pub(super) refusals: VecDeque<(u64, LogEntry)>,
     /// Refusals and reports that were ever written.
     refused: u64,
@@ -57,7 +57,7 @@ pub struct Model {
     /// Writes that were ever appended.
     written: u64,
     last_batch: Option<u64>,
-    /// When the reports of devices arrived that are deleted since: they are still counted.
+    /// When the reports of devices arrived that have been deleted since: they are still counted.
     pub(super) arrivals_of_gone: VecDeque<UnixMillis>,
     pub(super) former: FormerSecrets,
 }
@@ -65,7 +65,7 @@ pub struct Model {
 #[derive(Debug)]
 pub(super) struct ProductRow {
     pub(super) product: Product,
-    /// Clock hour of the last secret issued, and how many were in it.
+    /// Clock hour of the last secret issued, and how many were issued in it.
     pub(super) issued: (i64, u32),
 }
 
@@ -91,7 +91,7 @@ pub(super) struct DeviceRow {
 
 #[derive(Debug)]
 pub(super) struct Report {
-    /// The later of two has the greater one.
+    /// The later of two reports has the greater one.
     pub(super) number: u64,
     pub(super) time: UnixMillis,
     pub(super) arrival: UnixMillis,
@@ -122,7 +122,7 @@ impl Model {
         Recovered { online, last_batch: self.last_batch, epoch: self.epoch }
     }
 
-    /// Forgets what no process leaves to the next one.
+    /// Forgets what does not outlive a process.
     pub fn restart(&mut self) {
         self.former = FormerSecrets::default();
     }
@@ -265,19 +265,19 @@ impl Model {
         Issued::Done
     }
 
-    /// What stays of a device that is deleted.
+    /// Keeps what outlives a deleted device.
     pub(super) fn outlive(&mut self, row: &DeviceRow) {
         for report in &row.messages {
             push_bounded(&mut self.arrivals_of_gone, report.arrival, ARRIVALS_OF_GONE_MAX);
         }
     }
 
-    /// Devices that are there.
+    /// Devices that exist.
     pub(super) fn rows(&self) -> impl Iterator<Item = &DeviceRow> {
         self.devices.iter().flatten().map(|row| &**row)
     }
 
-    /// Products that are there, by their index.
+    /// Products that exist, by their index.
     pub(super) fn products_by_index(&self) -> impl Iterator<Item = (usize, &Product)> {
         let rows = self.products.iter().enumerate();
         rows.filter_map(|(index, row)| Some((index, &row.as_ref()?.product)))
@@ -349,7 +349,7 @@ pub(super) fn missing(device: DeviceId) -> StoreError {
     StoreError::Missing { what: "device", key: device.0.to_string() }
 }
 
-/// Adds to the end; the oldest goes where there would be more than `max`.
+/// Adds to the end; drops the oldest where there would be more than `max`.
 pub(super) fn push_bounded<T>(list: &mut VecDeque<T>, item: T, max: usize) {
     if list.len() >= max {
         list.pop_front();

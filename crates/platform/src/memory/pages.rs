@@ -49,7 +49,7 @@ impl Model {
         let mut page = Collector::new(query.limit);
         for report in reports {
             let (time, number) = order(report);
-            // Points of this report that a page before has had.
+            // Points of this report that were on an earlier page.
             let had = match query.after {
                 Some(Place([after, last, ..])) if (time, number) > (after, last) => continue,
                 Some(Place([after, last, _, had])) if (time, number) == (after, last) => had,
@@ -135,7 +135,7 @@ impl Model {
     }
 }
 
-/// History is read by falling order.
+/// History is read in descending order.
 fn order(report: &Report) -> (i64, i64) {
     (report.time.0, report.number as i64)
 }

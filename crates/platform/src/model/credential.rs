@@ -7,7 +7,7 @@ use crate::{ids::DeviceId, model::product::DynamicActivation, secret::Secret};
 pub enum CredentialLookup {
     /// No such product.
     ProductUnknown,
-    /// The product exists, such a device does not.
+    /// The product exists, the device does not.
     DeviceUnknown,
     /// Both exist.
     Found(Box<Credentials>),

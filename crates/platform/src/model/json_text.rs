@@ -1,5 +1,5 @@
 //! JSON as it was written. A number that passes through a `f64` may come out with other digits, and a tree of
-//! values may bring the keys of an object into another order; what devices send is shown as they sent it.
+//! values may reorder the keys of an object; what devices send is shown as they sent it.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl From<&RawValue> for JsonText {
 }
 
 impl PartialEq for JsonText {
-    /// Whether the texts are the same: `1.0` and `1` are two.
+    /// Whether the texts are the same: `1.0` and `1` are not.
     fn eq(&self, other: &Self) -> bool {
         self.get() == other.get()
     }

@@ -14,7 +14,8 @@ pub struct LogEntry {
     pub time: UnixMillis,
     /// Whose, where the device is known.
     pub device: Option<DeviceId>,
-    /// The identity as the peer gave it (lossy text, at most 128 characters), for refusals of unknown devices.
+    /// The identity as the peer gave it (lossy text, at most 128 characters), for refusals of unknown
+    /// devices.
     pub identity: Option<String>,
     /// What happened.
     pub event: LogEvent,
@@ -60,8 +61,8 @@ impl LogEntry {
         Self { detail, ..Self::new(device, at, LogEvent::Renamed) }
     }
 
-    /// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its row,
-    /// where something was.
+    /// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its
+    /// row, if anything was.
     pub fn deleted(
         (product_key, device_key): (&str, &str),
         damage: Option<String>,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::json_text::JsonText;
 use crate::ids::{DeviceId, LoginNumber, UnixMillis};
 
-/// Which upstream topic a stored message came by.
+/// The upstream topic on which a stored message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MessageKind {
@@ -20,13 +20,13 @@ pub enum MessageKind {
 pub struct Message {
     /// Who reported.
     pub device: DeviceId,
-    /// By which topic.
+    /// On which topic.
     pub kind: MessageKind,
     /// The report's own time, or its arrival where it has none.
     pub time: UnixMillis,
     /// When it arrived.
     pub arrival: UnixMillis,
-    /// The login in whose session it came; `None`: whichever the device has.
+    /// The login in whose session it came; `None`: whatever login the device has.
     pub login: Option<LoginNumber>,
     /// The session, as the gateway calls it; 0 where it has no name.
     pub session: u64,

@@ -7,7 +7,7 @@ use crate::{ids::UnixMillis, model::log::Reason};
 pub struct OverviewQuery {
     /// The last minute and the last hour end here.
     pub now: UnixMillis,
-    /// Products that are counted each by itself; those with most devices.
+    /// How many products, those with most devices, are counted separately.
     pub products_max: usize,
 }
 
@@ -71,7 +71,7 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Divides products, which come by creation, into those with most devices and the others.
+    /// Divides products, given in order of creation, into those with most devices and the others.
     pub fn divide(mut products: Vec<ProductCounts>, products_max: usize) -> Self {
         products.sort_by_key(|product| std::cmp::Reverse(product.devices.total()));
         let mut overview = Self::default();

@@ -9,8 +9,8 @@ use crate::{
 
 /// What was reported and what happened. Read by name with [`HistoryReads`].
 pub trait History: Send + Sync + 'static {
-    /// Reads a page. A device that is not there has empty lists; only reports may be read until they go with
-    /// retention.
+    /// Reads a page. A device that does not exist has empty lists, except that its reports may be read until
+    /// retention removes them.
     fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>>;
 }
 
@@ -30,14 +30,15 @@ pub enum Query {
         /// Which of them.
         query: HistoryQuery,
     },
-    /// The device's log, newest first: refusals and all other entries, each bounded by itself.
+    /// The device's log, newest first: refusals and all other entries, each with its own limit.
     DeviceLog {
         /// Whose.
         device: DeviceId,
         /// Which part.
         part: Part,
     },
-    /// Refusals of all, newest first, those of unknown devices included (bounded: the oldest go first).
+    /// Refusals of all, newest first, those of unknown devices included (limited: the oldest are dropped
+    /// first).
     Refusals {
         /// Which part.
         part: Part,
@@ -66,7 +67,7 @@ impl HistoryPage {
     /// A page of points.
     ///
     /// # Panics
-    /// Where something else was asked for: the store's author has mixed queries up.
+    /// Where something else was asked for: a bug of the store.
     pub fn points(self) -> Page<PointValue> {
         match self {
             Self::Points(page) => page,
@@ -162,9 +163,9 @@ pub struct HistoryQuery {
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
     pub to: Option<UnixMillis>,
-    /// Only what comes behind this place: where the last page ended.
+    /// Only what comes after this place: where the last page ended.
     pub after: Option<Place>,
-    /// At most so many values.
+    /// At most this many values.
     pub limit: usize,
 }
 
@@ -179,12 +180,12 @@ pub struct PresenceChange {
     pub cause: String,
 }
 
-/// Entries of a device's log, without refusals, that a store keeps by default; the oldest go first.
+/// Entries of a device's log, without refusals, that a store keeps by default; the oldest are dropped first.
 pub const DEVICE_LOG_ENTRIES_MAX: usize = 1000;
-/// Refusals in a device's log that a store keeps by default; the oldest go first. They have a limit of their
-/// own, since anyone who knows a device's names causes them: they must push out nothing else.
+/// Refusals in a device's log that a store keeps by default; the oldest are dropped first. They have a limit
+/// of their own: anyone who knows a device's names can cause them, so they must push out nothing else.
 pub const DEVICE_REFUSALS_MAX: usize = 500;
-/// Refusals of unknown devices that a store keeps by default; the oldest go first.
+/// Refusals of unknown devices that a store keeps by default; the oldest are dropped first.
 pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;
-/// Changes of presence that a store keeps of each device by default; the oldest go first.
+/// Changes of presence that a store keeps of each device by default; the oldest are dropped first.
 pub const PRESENCE_CHANGES_MAX: usize = 10_000;

@@ -17,7 +17,7 @@ pub trait Journal: Send + Sync + 'static {
     /// pending while it is not known whether the batch is stored.
     fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>>;
 
-    /// What a gateway that starts has to take up. To be asked before the first batch is appended.
+    /// What a gateway takes up when it starts. Must be called before the first batch is appended.
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>>;
 
     /// Finishes what is under way and closes all ports of the store; later calls fail.
@@ -27,7 +27,7 @@ pub trait Journal: Send + Sync + 'static {
 /// Writes that are committed together.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Its number, given by the one who batches: that of the batch before and one, from 0 in each process.
+    /// Its number, given by the caller: one more than the batch before, from 0 in each process.
     pub number: u64,
     /// What to write, in this order.
     pub writes: Vec<Write>,
@@ -54,20 +54,19 @@ pub struct Recovered {
     pub online: Vec<OnlineDevice>,
     /// Number of the last batch that is stored; `None`: the store does not know it.
     pub last_batch: Option<u64>,
-    /// Durably greater than before at each opening of the store. Numbers of batches and positions are
-    /// comparable within one epoch only, and numbers of logins are counted from it: see
-    /// [`LoginNumber::first_of`].
+    /// Durably greater each time the store is opened. Numbers of batches and positions are comparable within
+    /// one epoch only, and numbers of logins are counted from it: see [`LoginNumber::first_of`].
     pub epoch: u64,
 }
 
-/// A device that the store believes online; read once at the start.
+/// A device that is online according to the store; read once at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnlineDevice {
     /// Who.
     pub device: DeviceId,
     /// Lifetime of its last login, seconds.
     pub lifetime_s: u32,
-    /// The number of that login; `None`: it was before logins had numbers.
+    /// The number of that login; `None`: it is older than the numbers of logins.
     pub login: Option<LoginNumber>,
 }
 
@@ -75,7 +74,7 @@ pub struct OnlineDevice {
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already.
-    /// Refused where another login than the report's is the device's.
+    /// Refused where the device has another login than the report's.
     Message(Message),
     /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online),
     /// `lastSeenTime`, `lifetime`, and `activeTime` when it was never set. Log and presence history are
@@ -90,7 +89,7 @@ pub enum Write {
         at: UnixMillis,
         /// Lifetime of the identity, seconds.
         lifetime_s: u32,
-        /// The secret that the session proved. Where the device has a newer one meanwhile, nothing is written
+        /// The secret that the session proved. Where the device has a newer one by now, nothing is written
         /// and the outcome says so.
         secret_version: u32,
         /// The peer's address and port.
@@ -114,7 +113,8 @@ pub enum Write {
     Seen {
         /// Who.
         device: DeviceId,
-        /// The login in whose session; refused where the device has another one. `None`: whatever it has.
+        /// The login in whose session it was heard; refused where the device has another one. `None`:
+        /// whatever it has.
         login: Option<LoginNumber>,
         /// When.
         at: UnixMillis,
@@ -139,7 +139,7 @@ pub enum Write {
 /// A batch that was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// The epoch in which it was.
+    /// The epoch in which it was committed.
     pub epoch: u64,
     /// The sequence number of its first write; the others follow, also where nothing was written.
     pub first_sequence: u64,
@@ -148,7 +148,7 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The place of the batch's `index`-th write among all that happened.
+    /// The place of write `index` of the batch among all events.
     pub fn position(&self, index: usize) -> Position {
         Position { epoch: self.epoch, sequence: self.first_sequence + index as u64 }
     }
@@ -157,27 +157,27 @@ impl Committed {
 /// What became of one write of a batch that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// As asked.
+    /// Written as asked.
     Done,
-    /// It was so already; nothing was written.
+    /// Already so; nothing was written.
     Unchanged,
     /// A login that activated the device.
     Activated,
-    /// By a secret that is no longer the device's, which was reset; nothing was written.
+    /// A login with a secret that a reset has replaced since; nothing was written.
     SecretSuperseded,
     /// The device has a newer login than the one that this is about; nothing was written.
     LoginSuperseded,
-    /// The device is gone or disabled meanwhile; nothing was written.
+    /// The device is gone or disabled by now; nothing was written.
     DeviceUnavailable,
-    /// What became of a wish for a secret.
+    /// What became of a request for a secret.
     Issue(Issued),
 }
 
-/// What became of a wish for a new secret (SecureMode 3).
+/// What became of a request for a new secret (SecureMode 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Issued {
     /// The new secret is durable; it is the device's only one.
     Done,
-    /// It keeps the one that it has; [`NotIssued::refusal`] stands in the device's log.
+    /// It keeps the one that it has; [`NotIssued::refusal`] is in the device's log.
     Refused(NotIssued),
 }

@@ -39,12 +39,12 @@ pub trait Entropy: Send + Sync + 'static {
     fn fill(&self, out: &mut [u8]);
 }
 
-/// One thing that is all three ports of a store.
+/// One value that is all three ports of a store.
 pub trait Store: Journal + RegistryChanges + HistoryReads {}
 
 impl<S: Journal + Registry + History> Store for S {}
 
-/// The three ports of a store, which may be three things: a wrapper around one of them leaves the others as
+/// The three ports of a store, which may be three values: a wrapper around one of them leaves the others as
 /// they are. Cheap to clone; all copies are one store.
 #[derive(Clone)]
 pub struct Stores {

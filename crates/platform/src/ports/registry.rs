@@ -22,20 +22,20 @@ pub trait Registry: Send + Sync + 'static {
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>>;
     /// Secrets that the device had before, newest first, as far as this process saw them replaced: never on
-    /// disk, and good for nothing but telling an operator that one was used.
+    /// disk, and only for telling an operator that one was used.
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>>;
     /// What may have been meant by a name that does not exist. Takes bounded time, however many names there
     /// are.
     fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>>;
     /// One product.
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>>;
-    /// All products, by creation; a damaged row stands where it is and hides no other.
+    /// All products, in order of creation; a damaged row keeps its place and hides no other.
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>>;
     /// One device by its names.
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>>;
     /// One device by its id.
     fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>>;
-    /// A page of devices, by id. A damaged row stands where it is, found by its values as they are read, and
+    /// A page of devices, by id. A damaged row keeps its place, is found by its values as they are read, and
     /// hides no other.
     fn devices(
         &self,
@@ -62,17 +62,17 @@ pub enum Change {
         /// Which.
         product_key: String,
     },
-    /// Removes devices of a product, as [`Change::DeleteDevice`] does. Fewer where that would take long; none
-    /// only where none is left. The product may be damaged.
+    /// Removes devices of a product, as [`Change::DeleteDevice`] does. Removes fewer where that would take
+    /// long, and none only if none is left. The product may be damaged.
     DeleteDevicesOf {
         /// Of which product.
         product_key: String,
-        /// So many at most.
+        /// At most this many.
         limit: usize,
         /// When.
         at: UnixMillis,
     },
-    /// Adds devices. One that exists does not hinder the others.
+    /// Adds devices. One that exists already does not stop the others.
     CreateDevices {
         /// Which.
         devices: Vec<NewDevice>,
@@ -88,7 +88,7 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Sets a device's switch, with a log entry. One that is switched off is offline by the same step.
+    /// Sets a device's switch, with a log entry. One that is switched off goes offline in the same step.
     SetDeviceEnabled {
         /// Which.
         device: DeviceId,
@@ -106,16 +106,16 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Removes a device, its secret, log and presence history. Stored messages go with retention. A damaged
-    /// row can be removed too; when a device of its key, as it was read, is registered again, its log says
-    /// so.
+    /// Removes a device, its secret, log and presence history. Retention removes its stored messages. A
+    /// damaged row can be removed too; when a device of its key, as it was read, is registered again, its log
+    /// says so.
     DeleteDevice {
         /// Which.
         device: DeviceId,
         /// When.
         at: UnixMillis,
     },
-    /// Notes in a device's log that one of its secrets is shown to somebody.
+    /// Notes in a device's log that one of its secrets was shown to somebody.
     NoteSecretShown {
         /// Whose.
         device: DeviceId,
@@ -143,7 +143,7 @@ impl Changed {
     /// The device that was changed.
     ///
     /// # Panics
-    /// Where the change was not of one device: the store's author has mixed changes up.
+    /// Where the change was not of one device: a bug of the store.
     pub fn device(self) -> Device {
         match self {
             Self::Device(device) => *device,
@@ -195,7 +195,7 @@ pub trait RegistryChanges: Registry {
         make(self, Change::DeleteProduct { product_key }, drop)
     }
 
-    /// See [`Change::DeleteDevicesOf`]; which ones went.
+    /// See [`Change::DeleteDevicesOf`]; returns the ones that were removed.
     fn delete_devices_of(
         &self,
         product_key: String,
@@ -205,7 +205,7 @@ pub trait RegistryChanges: Registry {
         make(self, Change::DeleteDevicesOf { product_key, limit, at }, Changed::deleted)
     }
 
-    /// See [`Change::CreateDevices`]; a result for each, in order.
+    /// See [`Change::CreateDevices`]; returns a result for each, in order.
     fn create_devices(
         &self,
         devices: Vec<NewDevice>,
@@ -284,20 +284,20 @@ pub struct DeviceQuery {
     pub state: Option<DeviceState>,
     /// Only disabled (`true`) or only enabled (`false`) ones.
     pub disabled: Option<bool>,
-    /// Only ids greater than this: where the last page ended.
+    /// Only ids greater than this one: where the last page ended.
     pub after: Option<DeviceId>,
-    /// At most so many; 1 to 1000.
+    /// At most this many; 1 to 1000.
     pub limit: usize,
 }
 
-/// Keys that exist, and are those of a name but for the case of their letters.
+/// Keys that exist, and equal those of a name except for case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SimilarNames {
     /// Of a product.
     pub product_key: Option<String>,
-    /// Of a device, of whichever product.
+    /// Of a device, of any product.
     pub device: Option<DeviceName>,
 }
 
-/// Former secrets that a store keeps in memory, of all devices together; the oldest go first.
+/// Former secrets that a store keeps in memory, of all devices together; the oldest are dropped first.
 pub const FORMER_SECRETS_MAX: usize = 4096;

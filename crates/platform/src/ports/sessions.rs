@@ -2,14 +2,14 @@
 
 use crate::ids::DeviceId;
 
-/// How the operator's service ends sessions and has a product read anew, so that none of its callers has to
-/// know what a change means for a device that is connected. Neither call waits.
+/// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
+/// to know what a change means for a connected device. Neither call waits.
 pub trait LiveSessions: Send + Sync + 'static {
-    /// Ends every session of a device that was disabled, reset or deleted; it is offline then, for this
+    /// Ends every session of a device that was disabled, reset or deleted; it is then offline, with this
     /// cause.
     fn close_device(&self, device: DeviceId, cause: &'static str);
-    /// The product's model or switches changed: they are read anew, and where it is switched off or gone, the
-    /// sessions of its devices end.
+    /// The product's model or switches changed: they are read again, and where it is switched off or gone,
+    /// the sessions of its devices end.
     fn product_changed(&self, product_key: &str);
 }
 

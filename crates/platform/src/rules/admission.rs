@@ -1,8 +1,10 @@
-//! Who is let into a handshake with its real key, and with which rights (device protocol, sections 2 and 3).
+//! Who is admitted to a handshake with its real key, and with which rights (device protocol, sections 2 and
+//! 3).
 //!
-//! Whoever is refused gets a handshake with a decoy key, which looks like a wrong key from outside. A mode-3 handshake is let in even
-//! where it will not be given a secret (dynamic activation off, device already activated): the request is answered by 4.03 then, so
-//! that the device's maker sees a protocol answer and not silence.
+//! A refused client gets a handshake with a decoy key, which looks like a wrong key from outside. A mode-3
+//! handshake is admitted even where no secret will be issued (dynamic activation off, device already
+//! activated): its request is then answered by 4.03, so that the device's maker sees a protocol answer
+//! instead of silence.
 
 use crate::{
     ids::DeviceId,
@@ -39,9 +41,9 @@ pub struct Grant {
 /// How a handshake goes on.
 #[derive(Debug)]
 pub enum Decision {
-    /// With the key of this secret. Nothing is proved before the client's Finished has been verified.
+    /// With the key of this secret. Nothing is proved until the client's Finished has been verified.
     Admit {
-        /// Whose hash gives the key.
+        /// Its hash gives the key.
         secret: Secret,
         /// What the session may do once the key is proved.
         grant: Grant,
@@ -55,8 +57,8 @@ pub enum Decision {
     },
 }
 
-/// Decides how a handshake goes on. `lookup` is the store's answer for the keys of the identity, or of its fault where that names
-/// them; an identity without an answer counts as one of an unknown product.
+/// Decides how a handshake goes on. `lookup` is the store's answer for the keys of the identity, or of its
+/// fault where that names them; an identity without an answer counts as one of an unknown product.
 pub fn decide(identity: &Result<Identity, IdentityFault>, lookup: Option<&CredentialLookup>) -> Decision {
     let found = match lookup {
         Some(CredentialLookup::Found(credentials)) => Some(&**credentials),

@@ -1,6 +1,6 @@
-//! Secrets that were replaced while this process ran: they let nobody in, but tell an operator which one a
-//! device still uses. In memory only, so that whoever copies the store cannot read with them what was
-//! recorded before.
+//! Secrets that were replaced while this process ran: they admit nobody, but show an operator which one a
+//! device still uses. In memory only: with a copy of the store, nobody can use them to read what was recorded
+//! before.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ impl FormerSecrets {
         of_device.map(|(_, secret)| secret.clone()).collect()
     }
 
-    /// The device is gone.
+    /// Forgets a device that was deleted.
     pub fn forget(&mut self, device: DeviceId) {
         self.0.retain(|(owner, _)| *owner != device);
     }

@@ -1,7 +1,7 @@
 //! The PSK identity `{ProductKey},{DeviceKey},{SecureMode},{Lifetime}` (device protocol, section 2).
 //!
-//! Compared as bytes, never decoded, trimmed or case-folded. The first fault in this order counts: form of the whole
-//! (`identity_malformed`), mode (`mode_unknown`), lifetime (`lifetime_out_of_range`).
+//! Compared as bytes, never decoded, trimmed or case-folded. The first fault in this order counts: form of
+//! the whole (`identity_malformed`), mode (`mode_unknown`), lifetime (`lifetime_out_of_range`).
 
 use std::fmt;
 
@@ -43,9 +43,9 @@ impl SecureMode {
 /// A well-formed identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Who claims to be there.
+    /// Who the client claims to be.
     pub name: DeviceName,
-    /// By whose secret.
+    /// Whose secret the client proves.
     pub mode: SecureMode,
     /// Silence after which the device is offline, seconds; 30 to 86400.
     pub lifetime_s: u32,
@@ -54,10 +54,11 @@ pub struct Identity {
 /// Why an identity is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityFault {
-    /// `IdentityMalformed`, `ModeUnknown` or `LifetimeOutOfRange`, in printable ASCII of about 150 characters at
-    /// most.
+    /// `IdentityMalformed`, `ModeUnknown` or `LifetimeOutOfRange`, in printable ASCII of about 150 characters
+    /// at most.
     pub refusal: Refusal,
-    /// The two keys, where they could be read: the refusal then belongs into the log of that device, if there is one.
+    /// The two keys, where they could be read: the refusal then belongs in the log of that device, if there
+    /// is one.
     pub name: Option<DeviceName>,
 }
 
@@ -70,7 +71,7 @@ impl Identity {
         let malformed = |mut detail: String| {
             let name = meant(bytes);
             if name.is_some() {
-                detail += "; without blanks, line ends and NULs around its fields it would be good";
+                detail += "; without blanks, line ends and NULs around its fields it would be valid";
             }
             IdentityFault { refusal: Refusal::new(Reason::IdentityMalformed, detail), name }
         };
@@ -114,7 +115,7 @@ impl fmt::Display for Identity {
 }
 
 /// The keys of a malformed identity that is a good one with something around its fields: a terminating NUL,
-/// the line end of a configuration file, a blank behind a comma. Only for the log: nobody is let in by it.
+/// the line end of a configuration file, a blank behind a comma. Only for the log: it admits nobody.
 fn meant(bytes: &[u8]) -> Option<DeviceName> {
     let text = std::str::from_utf8(bytes.get(..IDENTITY_BYTES_MAX).unwrap_or(bytes)).ok()?;
     let fields: Vec<&str> =
@@ -123,7 +124,8 @@ fn meant(bytes: &[u8]) -> Option<DeviceName> {
     if clean == text { None } else { Identity::parse(clean.as_bytes()).ok().map(|identity| identity.name) }
 }
 
-/// The four fields, if there are four, the keys are not empty, and every byte is one that an identity can have.
+/// The four fields, if there are four, the keys are not empty, and every byte is one that an identity can
+/// have.
 fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
     const FORM: &str = "it must be ProductKey,DeviceKey,SecureMode,Lifetime";
     if bytes.is_empty() {
@@ -200,7 +202,7 @@ fn parse_lifetime(text: &str) -> Result<u32, (Reason, String)> {
     let plain = !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_digit())
         && (text == "0" || !text.starts_with('0'));
-    // More digits than a u32 holds are out of range just as well.
+    // A number too long for a u32 is out of range too.
     let seconds = if plain { text.parse::<u32>().ok() } else { None };
     match seconds {
         Some(seconds) if (LIFETIME_S_MIN..=LIFETIME_S_MAX).contains(&seconds) => Ok(seconds),
@@ -300,7 +302,7 @@ mod tests {
             assert_eq!(fault.reason, Reason::IdentityMalformed);
             assert_eq!(fault.name.map(|name| name.device_key).as_deref(), Some("dk"), "{bytes:?}");
             assert!(fault.detail.contains(what) && fault.detail.len() < 200, "{}", fault.detail);
-            assert!(fault.detail.ends_with("around its fields it would be good"), "{}", fault.detail);
+            assert!(fault.detail.ends_with("around its fields it would be valid"), "{}", fault.detail);
         }
     }
 
@@ -415,7 +417,8 @@ mod tests {
 
         #[test]
         fn a_valid_identity_reads_back_as_what_was_written(
-            product_key in "[!-+\\--~]{1,128}", device_key in "[!-+\\--~]{1,128}", device_mode: bool, lifetime_s in 30_u32..=86_400,
+            product_key in "[!-+\\--~]{1,128}", device_key in "[!-+\\--~]{1,128}",
+            device_mode: bool, lifetime_s in 30_u32..=86_400,
         ) {
             let mode = if device_mode { SecureMode::DeviceSecret } else { SecureMode::ProductSecret };
             let identity = Identity { name: DeviceName { product_key, device_key }, mode, lifetime_s };
@@ -423,7 +426,9 @@ mod tests {
         }
 
         #[test]
-        fn what_is_accepted_is_exactly_what_would_be_written(text in "[a-c]{0,2},[a-c]{0,2},[0-4]{0,2},[0-9+]{0,6}") {
+        fn what_is_accepted_is_exactly_what_would_be_written(
+            text in "[a-c]{0,2},[a-c]{0,2},[0-4]{0,2},[0-9+]{0,6}",
+        ) {
             if let Ok(identity) = Identity::parse(text.as_bytes()) {
                 prop_assert_eq!(identity.to_string(), text);
             }

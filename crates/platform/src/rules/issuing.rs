@@ -1,6 +1,6 @@
-//! Who is issued a secret of their own by dynamic activation, and what each refusal says (device protocol,
-//! section 3). The one table of these refusals: the device's log, those who listen and the metric have their
-//! words and reasons from [`NotIssued::refusal`].
+//! Which device is issued a secret of its own by dynamic activation, and what each refusal says (device
+//! protocol, section 3). The one table of these refusals: the device's log, listeners and the metric all take
+//! their words and reasons from [`NotIssued::refusal`].
 
 use crate::{
     ids::UnixMillis,
@@ -8,7 +8,7 @@ use crate::{
     rules::refusal::Refusal,
 };
 
-/// What a wish for a secret is judged by.
+/// What decides on a request for a secret.
 #[derive(Debug)]
 pub struct IssueCase<'a> {
     /// The device's own switch.
@@ -21,7 +21,7 @@ pub struct IssueCase<'a> {
     pub dynamic_activation: &'a DynamicActivation,
     /// Secrets that the product issued in the clock hour of `at`.
     pub issued_this_hour: u32,
-    /// When it is judged.
+    /// When it is decided.
     pub at: UnixMillis,
 }
 
@@ -45,8 +45,8 @@ impl IssueCase<'_> {
     ///
     /// # Errors
     ///
-    /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the product's first),
-    /// activation, dynamic activation and its end, quota.
+    /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the product's
+    /// first), activation, dynamic activation and its end, quota.
     pub fn permit(&self) -> Result<(), NotIssued> {
         if !self.product_enabled {
             return Err(NotIssued::ProductUnavailable);
@@ -69,7 +69,7 @@ impl IssueCase<'_> {
 }
 
 impl NotIssued {
-    /// What is said of it, wherever it is said.
+    /// What the log, listeners and the metric say about it.
     pub fn refusal(self) -> Refusal {
         let (reason, detail) = match self {
             Self::ProductUnavailable => (Reason::ProductDisabled, "the product is switched off"),

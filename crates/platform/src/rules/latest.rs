@@ -16,8 +16,8 @@ use crate::{
     model::{json_text::JsonText, message::PointValue},
 };
 
-/// Points of a device whose latest value is kept. A thing model has some dozens; a device without a model could
-/// invent names without end.
+/// Points of a device whose latest value is kept. A thing model has some dozens; a device without a model
+/// could invent names without end.
 pub const POINTS_MAX: usize = 1024;
 
 /// Latest values, sorted by point.
@@ -121,8 +121,8 @@ impl LatestPoints {
     }
 }
 
-/// Calls `each` with every member of a JSON object: the decoded name and the value as it was written. What is
-/// not an object has none.
+/// Calls `each` with every member of a JSON object: the decoded name and the value as it was written.
+/// Anything else has none.
 pub fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
     struct Members<F>(F);
 
@@ -145,8 +145,8 @@ pub fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
     }
 
     let mut json = serde_json::Deserializer::from_str(points_json);
-    // Ignored: the caller of the store has parsed it already, so an error means damage, which a store finds by
-    // its own checksums. What was readable counts.
+    // Ignored: the caller of the store has parsed it already, so an error means damage, which a store finds
+    // by its own checksums. What was readable counts.
     let _ = json.deserialize_map(Members(each));
 }
 

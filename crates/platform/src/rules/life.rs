@@ -1,5 +1,5 @@
-//! The life of a device: login, presence, reset (device protocol, section 4). A store reads a [`Life`], applies
-//! a step, and writes what the step says; a refused step changes nothing.
+//! The life of a device: login, presence, reset (device protocol, section 4). A store reads a [`Life`],
+//! applies a step, and writes what the step says; a refused step changes nothing.
 
 use crate::{
     ids::{LoginNumber, UnixMillis},
@@ -7,7 +7,7 @@ use crate::{
     ports::Written,
 };
 
-/// Why a device is offline that was switched off.
+/// Why a device that was switched off is offline.
 pub const SWITCHED_OFF: &str = "disabled by an operator";
 
 /// What changes in a device's life.
@@ -33,7 +33,7 @@ pub struct Life {
     pub login_number: Option<LoginNumber>,
 }
 
-/// What a login did besides moving times.
+/// What a login did besides setting times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginStep {
     /// It was the device's first.
@@ -120,7 +120,7 @@ impl Life {
         Ok(true)
     }
 
-    /// Whether a report may be stored that came in the session of this login.
+    /// Whether a report from the session of this login may be stored.
     pub fn permit_report(&self, login: Option<LoginNumber>) -> Result<(), Written> {
         permit_report(self.enabled, self.login_number, login)
     }
@@ -131,8 +131,8 @@ impl Life {
     }
 }
 
-/// Whether a report may be stored that came in the session of `login`: `enabled` is both switches, `has` the number of
-/// the device's last login.
+/// Whether a report from the session of `login` may be stored: `enabled` is both switches, `has` the number
+/// of the device's last login.
 pub fn permit_report(
     enabled: bool,
     has: Option<LoginNumber>,
@@ -144,8 +144,8 @@ pub fn permit_report(
     permit(has, login)
 }
 
-/// Whether a device whose last login has the number `has` may still be written about by a session of login `login`;
-/// `None`: it is about no session. A device without a login was reset: it has another secret now.
+/// Whether a session of login `login` may still write about a device whose last login has the number `has`;
+/// `None`: the write belongs to no session. A device without a login was reset: it has another secret now.
 pub fn permit(has: Option<LoginNumber>, login: Option<LoginNumber>) -> Result<(), Written> {
     match (has, login) {
         (_, None) => Ok(()),

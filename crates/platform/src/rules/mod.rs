@@ -1,6 +1,6 @@
-//! The rules of the device protocol, each a pure function or a small machine: names, identities, who is let in,
-//! who is issued a secret, what a refusal says, what a wrong key was probably meant to be, the life of a device,
-//! when it counts as online, and what is kept of its reports and its former secrets.
+//! The rules of the device protocol, each a pure function or a small machine: names, identities, who is let
+//! in, who is issued a secret, what a refusal says, what a wrong key was probably meant to be, the life of a
+//! device, when it counts as online, and what is kept of its reports and its former secrets.
 
 pub mod admission;
 pub mod former;

@@ -19,7 +19,8 @@ use crate::{ports::Entropy, rules::psk::psk, secret::Secret};
 pub const IMPORTED_CHARACTERS_MAX: usize = 128;
 /// Longest display name of a product or a device, in characters.
 pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 128;
-/// Secrets that are estimated to have fewer bits than this can be guessed offline from one recorded handshake (RFC 9257, section 4.2).
+/// Secrets that are estimated to have fewer bits than this can be guessed offline from one recorded handshake
+/// (RFC 9257, section 4.2).
 pub const SECRET_BITS_ENOUGH: u32 = 128;
 
 const DEVICE_SECRET_CHARACTERS: usize = 20;
@@ -30,7 +31,7 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Why a name or a secret is not accepted. Positions count characters from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// There is nothing.
+    /// It is empty.
     #[error("is empty")]
     Empty,
     /// It is longer than allowed.
@@ -48,7 +49,7 @@ pub enum NameError {
         character: char,
         /// Where it stands, counted from 1.
         position: usize,
-        /// Which ones would do, in words.
+        /// Which ones are allowed, in words.
         allowed: &'static str,
     },
 }
@@ -78,7 +79,8 @@ pub fn check_key(key: &str) -> Result<(), NameError> {
     check(key, IMPORTED_CHARACTERS_MAX, ALLOWED, |character| u8::try_from(character).is_ok_and(is_key_byte))
 }
 
-/// Checks a secret that somebody brought. The error never contains more of it than one character that cannot be part of a secret.
+/// Checks a secret that somebody chose. The error never contains more of it than one character that cannot be
+/// part of a secret.
 ///
 /// # Errors
 /// What is wrong with it, and where.
@@ -87,7 +89,7 @@ pub fn check_secret(secret: &str) -> Result<(), NameError> {
     check(secret, IMPORTED_CHARACTERS_MAX, ALLOWED, |character| matches!(character, ' '..='~'))
 }
 
-/// Checks a name for people: any text of one line, also none at all.
+/// Checks a name for people: any text of one line, or none.
 ///
 /// # Errors
 /// What is wrong with it, and where.
@@ -138,7 +140,7 @@ pub fn new_device_secret(entropy: &dyn Entropy) -> Secret {
     draw_device_secret(&mut |out| entropy.fill(out))
 }
 
-/// The same, from whatever fills what it is given with unpredictable bytes.
+/// The same, from any function that fills a slice with unpredictable bytes.
 pub fn draw_device_secret(fill: &mut dyn FnMut(&mut [u8])) -> Secret {
     without_zero_byte(fill, DEVICE_SECRET_CHARACTERS)
 }
@@ -157,10 +159,10 @@ pub fn new_asset_id(entropy: &dyn Entropy) -> String {
     alphanumeric(&mut |out| entropy.fill(out), 8)
 }
 
-/// Draws until the key of the secret can be handled as text by those who do so.
+/// Draws until the key of the secret has no zero byte, since some clients handle it as text.
 fn without_zero_byte(fill: &mut dyn FnMut(&mut [u8]), characters: usize) -> Secret {
-    // Each is good with a probability of 0.94. The bound is for a broken source, which gives the same for
-    // ever.
+    // Each is good with a probability of 0.94. The bound is for a broken source that returns the same bytes
+    // for ever.
     const DRAWS_MAX: usize = 64;
     let mut secret = Secret::new(alphanumeric(fill, characters));
     for _ in 1..DRAWS_MAX {
@@ -178,9 +180,10 @@ pub fn zero_byte(secret: &Secret) -> Option<usize> {
 }
 
 fn alphanumeric(fill: &mut dyn FnMut(&mut [u8]), characters: usize) -> String {
-    // Bytes from 248 on are thrown away: 248 is the greatest multiple of 62 in a byte, so no character is likelier than another.
+    // Bytes from 248 on are thrown away: 248 is the greatest multiple of 62 in a byte, so all characters are
+    // equally likely.
     const UNBIASED: u8 = 248;
-    // One allocation of the final size: a secret leaves no copies behind when a string grows.
+    // Allocated at its final size: a string that grows leaves a copy of the secret behind.
     let mut text = String::with_capacity(characters);
     let mut random = zeroize::Zeroizing::new([0_u8; 32]);
     while text.len() < characters {
@@ -192,8 +195,9 @@ fn alphanumeric(fill: &mut dyn FnMut(&mut [u8]), characters: usize) -> String {
     text
 }
 
-/// A rough upper estimate of a secret's bits: each character counts as one of the kinds of characters that occur, except that one
-/// which goes on as the three before it did (`aaaa`, `3456`, `dcba`) counts one bit. Words are not recognised.
+/// A rough upper estimate of a secret's bits: each character counts as one of the kinds of characters that
+/// occur, except that one which goes on as the three before it did (`aaaa`, `3456`, `dcba`) counts one bit.
+/// Words are not recognised.
 pub fn estimated_bits(secret: &Secret) -> u32 {
     let bytes = secret.expose().as_bytes();
     let mut kinds: f64 = 0.0;
@@ -222,22 +226,23 @@ pub fn estimated_bits(secret: &Secret) -> u32 {
     (free as f64 * f64::log2(kinds.max(1.0)) + predictable as f64) as u32
 }
 
-/// What to tell an operator who brings a secret of too few bits; `None` if it has enough.
+/// What to tell an operator whose secret has too few bits; `None` if it has enough.
 pub fn weakness(secret: &Secret) -> Option<String> {
     let bits = estimated_bits(secret);
     (bits < SECRET_BITS_ENOUGH).then(|| {
         format!(
-            "the secret has about {bits} bits; below {SECRET_BITS_ENOUGH} it may be guessed offline from one recorded handshake"
+            "the secret has about {bits} bits; below {SECRET_BITS_ENOUGH} it may be guessed offline from one \
+             recorded handshake"
         )
     })
 }
 
-/// What to tell an operator who brings a secret whose key has a zero byte; `None` if it has none.
+/// What to tell an operator about a secret whose key has a zero byte; `None` if it has none.
 pub fn cut_by_text(secret: &Secret) -> Option<String> {
     zero_byte(secret).map(|position| {
         format!(
-            "byte {position} of the key that belongs to the secret is zero; clients that take the key as text \
-             (libcoap 4.3.1, shells, strlen) cut it there"
+            "byte {position} of the key that belongs to the secret is zero; clients that take the key as \
+             text (libcoap 4.3.1, shells, strlen) cut it there"
         )
     })
 }

@@ -1,7 +1,8 @@
 //! When a device is online (device protocol, section 4): heard within the lifetime of its login.
 //!
-//! A pure machine over monotonic time: a jump of the wall clock moves nothing. Hearing a device only stores the time; its timer stays
-//! where it is and moves on when it fires, so a report costs one hash look-up. Each device has at most one timer.
+//! A pure machine over monotonic time: a jump of the wall clock moves nothing. Hearing a device only stores
+//! the time; its timer stays where it is and moves on when it fires, so a report costs one hash look-up. Each
+//! device has at most one timer.
 //!
 //! ```text
 //!            handle_login                     handle_timeout at heard + lifetime
@@ -11,7 +12,8 @@
 //!              handle_closed, forget
 //! ```
 //!
-//! Size: 33 bytes per slot of the map and 16 in the set of timers; 60 to 100 bytes per device with the slack of both containers.
+//! Size: 33 bytes per slot of the map and 16 in the set of timers; 60 to 100 bytes per device with the slack
+//! of both containers.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map},
@@ -43,7 +45,7 @@ struct Entry {
 const NO_TIMER: u64 = u64::MAX;
 const _: () = assert!(size_of::<Entry>() <= 24);
 
-/// A change of presence that the store and the listeners have to learn of.
+/// A change of presence that the store and the listeners must hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     /// Who.
@@ -85,12 +87,13 @@ impl Entry {
 }
 
 impl Tracker {
-    /// A tracker that knows nobody. No later call may give a time before `now`; one that does counts as `now`.
+    /// A tracker that knows nobody. No later call may give a time before `now`; one that does counts as
+    /// `now`.
     pub fn new(now: Instant) -> Self {
         Self { base: now, devices: HashMap::new(), timers: BTreeSet::new() }
     }
 
-    /// How many devices have been seen to log in and not to leave, online and offline ones.
+    /// How many devices have logged in and not left, online and offline ones.
     pub fn len(&self) -> usize {
         self.devices.len()
     }
@@ -105,27 +108,29 @@ impl Tracker {
         self.timers.len()
     }
 
-    /// A device logged in, for the first time or anew; its lifetime counts from now. The caller has told the store, so there is no
-    /// transition.
+    /// A device logged in, for the first time or again; its lifetime counts from now. The caller has told the
+    /// store, so there is no transition.
     pub fn handle_login(&mut self, device: DeviceId, lifetime_s: u32, now: Instant) {
         let heard_ms = self.millis(now);
         let entry = self.devices.entry(device).or_insert(Entry { heard_ms, timer_ms: NO_TIMER, lifetime_s });
         entry.heard_ms = heard_ms;
         entry.lifetime_s = lifetime_s;
-        // A timer that fires before the deadline moves on by itself; only one that fires after it has to be moved now.
+        // A timer that fires before the deadline moves on by itself; only one that fires after it has to be
+        // moved now.
         if entry.timer_ms > entry.deadline_ms() {
             Self::arm(&mut self.timers, device, entry);
         }
     }
 
-    /// After a restart: the store believes the device online. It gets a full lifetime from now on, so that the time in which the
-    /// server was away makes nobody offline.
+    /// After a restart: the device is online according to the store. It gets a full lifetime from now on, so
+    /// that no device goes offline because the server was away.
     pub fn restore(&mut self, device: DeviceId, lifetime_s: u32, now: Instant) {
         self.handle_login(device, lifetime_s, now);
     }
 
-    /// Something authentic arrived in a session of the device. Gives the transition back to online, if it was offline. Timers that
-    /// are due have to be handled first ([`Self::handle_timeout`]): a silence that ends before anyone noticed it is not one.
+    /// Something authentic arrived in a session of the device. Returns the transition back to online, if it
+    /// was offline. Timers that are due must be handled first ([`Self::handle_timeout`]): a silence that
+    /// nobody noticed before its end does not count.
     pub fn handle_heard(&mut self, device: DeviceId, now: Instant) -> Option<Transition> {
         let heard_ms = self.millis(now);
         let entry = self.devices.get_mut(&device)?;
@@ -137,8 +142,8 @@ impl Tracker {
         Some(Transition { device, state: DeviceState::Online, cause: Cause::HeardAgain })
     }
 
-    /// The device's newest session ended. Gives the transition to offline, if it was online; what still arrives of the old session
-    /// does not bring it back.
+    /// The device's newest session ended. Returns the transition to offline, if it was online; what still
+    /// arrives in the old session does not bring it back.
     pub fn handle_closed(&mut self, device: DeviceId, _now: Instant) -> Option<Transition> {
         let was_online = self.remove(device)?.timer_ms != NO_TIMER;
         was_online.then_some(Transition { device, state: DeviceState::Offline, cause: Cause::Closed })
@@ -169,7 +174,7 @@ impl Tracker {
         }
     }
 
-    /// When [`Self::handle_timeout`] is wanted next. Often nothing but a moved timer comes of it.
+    /// When [`Self::handle_timeout`] is due next. Often it only moves a timer.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let (timer_ms, _) = self.timers.first()?;
         Some(self.base + Duration::from_millis(*timer_ms))
@@ -334,7 +339,7 @@ mod tests {
         }
     }
 
-    /// The rule itself, without timers: asked every time about every device.
+    /// The rule itself, without timers: checks every device every time.
     #[derive(Default)]
     struct Naive(std::collections::BTreeMap<DeviceId, (u64, u32, bool)>);
 
@@ -373,7 +378,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn timers_find_the_same_transitions_as_asking_everyone(steps in proptest::collection::vec(step(), 0..100)) {
+        fn timers_find_the_same_transitions_as_asking_everyone(
+            steps in proptest::collection::vec(step(), 0..100),
+        ) {
             let t0 = start();
             let (mut tracker, mut naive, mut now_ms) = (Tracker::new(t0), Naive::default(), 0);
             for step in steps {
@@ -399,14 +406,15 @@ mod tests {
                         naive.0.remove(&DeviceId(device));
                     }
                     Step::Wait(wait_ms) => {
-                        // As a driver does it: at each time that the tracker asks for, and at the end.
+                        // As a driver does: at each time that the tracker asks for, and at the end.
                         now_ms += wait_ms;
                         let end = t0 + Duration::from_millis(now_ms);
                         let mut transitions = Vec::new();
                         while let Some(at) = tracker.poll_timeout().filter(|at| *at <= end) {
                             tracker.handle_timeout(at, &mut transitions);
                         }
-                        let mut silent: Vec<_> = transitions.iter().map(|transition| transition.device).collect();
+                        let devices = transitions.iter().map(|transition| transition.device);
+                        let mut silent: Vec<_> = devices.collect();
                         silent.sort();
                         prop_assert_eq!(silent, naive.timeout(now_ms));
                     }

@@ -1,4 +1,5 @@
-//! From a secret to the pre-shared key of DTLS (device protocol, section 2): bytes 9 to 24, counted from 1, of SHA-256 of the secret.
+//! From a secret to the pre-shared key of DTLS (device protocol, section 2): bytes 9 to 24, counted from 1,
+//! of SHA-256 of the secret.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;

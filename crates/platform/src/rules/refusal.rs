@@ -1,5 +1,5 @@
-//! Why a handshake or a request is refused, as it is said to everybody who may know: the device's log, those
-//! who listen, the metric.
+//! Why a handshake or a request is refused, as it is said to all who may know: the device's log, listeners,
+//! the metric.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ impl Refusal {
         Self { reason: Some(reason), detail: detail.into(), number: None }
     }
 
-    /// A breach of a protocol below, whose reason has no stable name.
+    /// A breach of a lower protocol, which has no stable name.
     pub fn unnamed(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: None, detail: detail.into(), number: None }
     }

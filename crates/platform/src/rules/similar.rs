@@ -1,18 +1,18 @@
 //! A name that does not exist, and the one that was probably meant: for the words of a refusal. Names are
-//! compared as bytes, and nothing here lets anybody in.
+//! compared as bytes, and nothing here admits anybody.
 
 use std::cmp::Ordering;
 
 use crate::{ids::DeviceName, model::log::Reason, ports::SimilarNames};
 
-/// Looks into the sorted list of keys at most, for one search.
+/// Most look-ups in the sorted list of keys for one search.
 pub const SEEKS_MAX: usize = 256;
 
-/// Finds a stored key that is `key` but for the case of its letters. `seek` gives the first stored key that
-/// is not less than its argument, in the order of bytes.
+/// Finds a stored key that equals `key` except for case. `seek` returns the first stored key that is not less
+/// than its argument, in the order of bytes.
 ///
-/// Leaps from one spelling of the key to the next one that can be stored, so the number of spellings does
-/// not matter.
+/// Jumps from one spelling of the key to the next one that can be stored, so the number of spellings does not
+/// matter.
 ///
 /// # Errors
 /// What `seek` fails with.
@@ -35,12 +35,12 @@ pub fn find_ignoring_case<E>(
     Ok(None)
 }
 
-/// The first spelling of `key` that comes after `stored`, which is none.
+/// The first spelling of `key` that comes after `stored`, which is not a spelling of it.
 fn next_spelling(key: &[u8], stored: &[u8]) -> Option<String> {
     let same = key.iter().zip(stored).take_while(|(one, other)| one.eq_ignore_ascii_case(other)).count();
     let spelled = |kept: usize, byte: Option<u8>| {
         let rest = key[kept + usize::from(byte.is_some())..].iter().map(u8::to_ascii_uppercase);
-        // Of an ASCII key, and so are the letters that are put into it.
+        // `None` only for a key that is not ASCII.
         String::from_utf8(stored[..kept].iter().copied().chain(byte).chain(rest).collect()).ok()
     };
     if same == stored.len() && same < key.len() {
@@ -52,12 +52,12 @@ fn next_spelling(key: &[u8], stored: &[u8]) -> Option<String> {
             return spelled(same, Some(byte));
         }
     }
-    // The last capital before can become small.
+    // The last capital letter before it can become a small one.
     let capital = stored[..same].iter().rposition(u8::is_ascii_uppercase)?;
     spelled(capital, Some(stored[capital].to_ascii_lowercase()))
 }
 
-/// The name without quotation marks and the like around its keys; `None` if there are none.
+/// The name without quotation marks and the like around its keys; `None` if it has none.
 pub fn trimmed(name: &DeviceName) -> Option<DeviceName> {
     let trim = |key: &str| key.trim_matches(|character: char| !character.is_ascii_alphanumeric()).to_owned();
     let trimmed = DeviceName { product_key: trim(&name.product_key), device_key: trim(&name.device_key) };
@@ -79,7 +79,7 @@ pub fn imei_spellings(key: &str) -> Vec<String> {
     let body = &digits[..14];
     let mut spellings = vec![format!("{body}{}", check_digit(body)), digits.clone(), body.to_owned()];
     if digits.len() != 15 {
-        // Whose check digit is wrong, as those of a lab are.
+        // With a wrong check digit too, as IMEIs of a lab have.
         spellings.extend((0..10).map(|digit| format!("{body}{digit}")));
     }
     spellings.retain(|spelling| spelling != key);
@@ -103,8 +103,8 @@ pub fn explain_imei(name: &DeviceName, found: &DeviceName) -> String {
         false => format!(" of product {}", found.product_key),
     };
     format!(
-        "product {product_key} has no device {device_key}, but there is {}{of}: an IMEI is written alike \
-         everywhere, by default as 15 digits with its check digit",
+        "product {product_key} has no device {device_key}, but there is {}{of}: write an IMEI the same \
+         way everywhere, by default as 15 digits with its check digit",
         found.device_key
     )
 }
@@ -153,13 +153,16 @@ pub fn explain(reason: Reason, name: &DeviceName, similar: &SimilarNames) -> Opt
 pub fn explain_exchanged(name: &DeviceName, found: &SimilarNames) -> Option<String> {
     let DeviceName { product_key, device_key } = name;
     (found.product_key.as_ref() == Some(device_key)).then(|| {
-        format!("there is no product {product_key}, but {device_key} is one: the identity begins with the product key")
+        format!(
+            "there is no product {product_key}, but {device_key} is one: the identity begins with the \
+             product key"
+        )
     })
 }
 
 fn spelled(meant: &str, given: &str) -> String {
     if meant.eq_ignore_ascii_case(given) {
-        format!("{meant}: keys are compared with the case of their letters")
+        format!("{meant}: keys are case-sensitive")
     } else {
         format!("{meant}: a key has nothing around it")
     }
@@ -173,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// What is found among these, and by how many looks.
+    /// What is found among these, and by how many look-ups.
     fn find(key: &str, stored: &BTreeSet<String>) -> (Option<String>, usize) {
         let mut seeks = 0;
         let found = find_ignoring_case(key, |from| {
@@ -235,9 +238,9 @@ mod tests {
         };
         let asked = name("pk", "86772503009643");
         let own = explain_imei(&asked, &name("pk", "867725030096431"));
-        assert!(
-            own.starts_with("product pk has no device 86772503009643, but there is 867725030096431: an IMEI")
-        );
+        assert!(own.starts_with(
+            "product pk has no device 86772503009643, but there is 867725030096431: write an IMEI"
+        ));
         assert!(
             explain_imei(&asked, &name("p2", "867725030096431")).contains("867725030096431 of product p2: ")
         );
@@ -247,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_search_ends_however_the_keys_are_chosen() {
-        // All spellings of twelve letters that end by another one.
+        // All spellings of twelve letters that end with another one.
         let stored: BTreeSet<String> = (0..1 << 12)
             .map(|bits: u32| {
                 let letter = |at| if bits >> at & 1_u32 == 1 { 'a' } else { 'A' };
@@ -275,7 +278,7 @@ mod tests {
                 ("PK", "d"),
                 Some("pk"),
                 None,
-                "there is no product PK, but pk: keys are compared",
+                "there is no product PK, but pk: keys are case-sensitive",
             ),
             (ProductUnknown, ("\"pk", "d"), Some("pk"), None, "but pk: a key has nothing around it"),
             (ProductUnknown, ("pq", "d"), None, Some(("pk", "d")), "device d belongs to product pk"),
@@ -314,7 +317,9 @@ mod tests {
         }
 
         #[test]
-        fn any_keys_never_panic(key in "\\PC{0,20}", stored in proptest::collection::btree_set("\\PC{0,20}", 0..20)) {
+        fn any_keys_never_panic(
+            key in "\\PC{0,20}", stored in proptest::collection::btree_set("\\PC{0,20}", 0..20),
+        ) {
             find(&key, &stored);
         }
     }

@@ -42,7 +42,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A wall clock that moves only when told.
+/// A wall clock that moves only when a test moves it.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 

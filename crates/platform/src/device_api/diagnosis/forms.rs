@@ -1,4 +1,4 @@
-//! Bodies that are something else as a whole: another encoding, another format, JSON in a wrapping.
+//! Bodies that are not JSON as a whole: another encoding, another format, wrapped JSON.
 
 use serde::de::IgnoredAny;
 
@@ -39,7 +39,7 @@ pub(in super::super) fn not_text(body: &[u8], valid: usize) -> String {
     }
 }
 
-/// What is wrong with a text that begins with no object, if that says it all.
+/// What is wrong with a text that does not begin with an object, where its beginning shows it.
 pub(super) fn of_the_whole(text: &str) -> Option<String> {
     let trimmed = text.trim_ascii();
     let bytes = trimmed.as_bytes();
@@ -59,7 +59,8 @@ pub(super) fn of_the_whole(text: &str) -> Option<String> {
         [b'<', ..] => "the body is XML or HTML; send a JSON object".to_owned(),
         [b'\'', ..] => "the body is in single quotes at byte 1; send the object without them".to_owned(),
         _ if starts("b'{") || starts("b\"{") => {
-            "the body is Python's text of bytes (b'…') at byte 1; send the bytes themselves".to_owned()
+            "the body is the text of a Python bytes object (b'…') at byte 1; send the bytes themselves"
+                .to_owned()
         }
         _ if starts("eyJ") => "the body is Base64; send the JSON text itself".to_owned(),
         _ if starts("%7B") => "the body is percent-encoded; send the JSON text itself".to_owned(),
@@ -75,7 +76,7 @@ pub(super) fn of_the_whole(text: &str) -> Option<String> {
     Some(words)
 }
 
-/// What is wrong with JSON that is no object.
+/// What is wrong with JSON that is not an object.
 pub(in super::super) fn not_an_object(text: &str) -> String {
     let trimmed = text.trim_ascii_start();
     let what = match trimmed.as_bytes().first() {
@@ -93,12 +94,12 @@ pub(in super::super) fn not_an_object(text: &str) -> String {
     format!("the body is not a JSON object: {what}")
 }
 
-/// Whether a body is JSON by its looks, whatever its content format says.
+/// Whether a body looks like JSON, whatever its content format says.
 pub(in super::super) fn looks_like_json(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(is_object)
 }
 
-/// Where the object at the start of a text ends, if there is one and more follows.
+/// Where the object at the start of a text ends, if there is one.
 pub(super) fn behind_an_object(text: &str) -> Option<usize> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     let is_one = text.trim_ascii_start().starts_with('{') && values.next().is_some_and(|value| value.is_ok());
@@ -124,7 +125,7 @@ fn hex_text(bytes: &[u8]) -> String {
     }
 }
 
-/// An object behind a few other bytes, as a length or a topic before it.
+/// An object after a few other bytes, such as a length or a topic.
 fn after_something(text: &str) -> Option<String> {
     const BEFORE_BYTES_MAX: usize = 80;
     let brace = text.find('{').filter(|brace| (1..=BEFORE_BYTES_MAX).contains(brace))?;

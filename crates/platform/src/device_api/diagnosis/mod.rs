@@ -22,7 +22,7 @@ pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
     forms::of_the_whole(text).unwrap_or_else(|| syntax::explain(text, at, words))
 }
 
-/// The place of the byte at which the reader gave up, counted from 0; the last byte where it wanted more.
+/// Offset of the byte at which the reader gave up; the last byte where it expected more.
 fn place(text: &str, error: &serde_json::Error) -> usize {
     let line = error.line().saturating_sub(1);
     let start = match line {
@@ -36,7 +36,8 @@ fn place(text: &str, error: &serde_json::Error) -> usize {
     at
 }
 
-/// A piece of a body as people may see it: at most 24 characters, without line breaks and control characters.
+/// A piece of a body as it is shown to people: at most 24 characters, without line breaks and control
+/// characters.
 pub(super) fn shown(piece: &str) -> String {
     const CHARACTERS_MAX: usize = 24;
     let mut shown = String::new();

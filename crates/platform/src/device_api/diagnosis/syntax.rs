@@ -1,4 +1,4 @@
-//! The byte at which a JSON text goes wrong, and the slip of firmware that looks so.
+//! The byte at which a JSON text goes wrong, and the mistake in firmware that causes it.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) fn explain(text: &str, at: usize, words: &str) -> String {
                 at + 1
             )
         }
-        _ if words.starts_with("a key is there twice") => twice(text, at),
+        _ if words.starts_with("a key occurs twice") => twice(text, at),
         _ if words.starts_with("number out of range") => too_large(text, at),
         _ if words.starts_with("invalid number") => wrong_number(text, at),
         _ if is_of_the_reader(words) => slip(&Place::new(text, at), words),
@@ -27,7 +27,7 @@ pub(super) fn explain(text: &str, at: usize, words: &str) -> String {
     format!("the body is not acceptable JSON: {what}")
 }
 
-/// Whether the reader met a byte that it did not want, so that the bytes around it say more than its words.
+/// Whether the reader met an unexpected byte: the bytes around it then say more than its words.
 fn is_of_the_reader(words: &str) -> bool {
     ["expected", "key must be", "trailing comma"].iter().any(|start| words.starts_with(start))
 }
@@ -92,7 +92,7 @@ fn wrong_number(text: &str, at: usize) -> String {
     format!("{} at byte {}: {words}", shown(token), start + 1)
 }
 
-/// The reader has read a number that no number of 64 bits comes near to.
+/// The reader has read a number that is beyond the range of a double.
 fn too_large(text: &str, at: usize) -> String {
     let bytes = text.as_bytes();
     let start = at - bytes[..at].iter().rev().take_while(|byte| is_part_of_token(byte)).count();
@@ -115,7 +115,7 @@ fn half_surrogate(text: &str, at: usize) -> Option<String> {
             u16::from_str_radix(digits, 16).is_ok_and(|unit| (0xd800..=0xdfff).contains(&unit))
         })
     };
-    // A half whose other half is another escape stands before that.
+    // Where the escape before it is a half too, the pair begins there.
     let before = last.checked_sub(ESCAPE_BYTES).filter(|before| halves(*before).is_some());
     let start = before.unwrap_or(last);
     let half = halves(start).filter(|_| at <= last + ESCAPE_BYTES + 1)?;
@@ -125,13 +125,12 @@ fn half_surrogate(text: &str, at: usize) -> Option<String> {
     ))
 }
 
-/// Nothing of what is part of a word or number is longer than a byte, so both its ends are boundaries of
-/// characters.
+/// Every character of a word or number is one byte, so both its ends are boundaries of characters.
 fn is_part_of_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.+-#%$()".contains(byte)
 }
 
-/// Finds a key that stands in one object twice. The text is JSON up to `end`.
+/// Finds a key that occurs twice in one object. The text is JSON up to `end`.
 fn twice(text: &str, end: usize) -> String {
     let bytes = &text.as_bytes()[..(end + 1).min(text.len())];
     let mut open: Vec<HashMap<String, usize>> = Vec::new();
@@ -148,7 +147,7 @@ fn twice(text: &str, end: usize) -> String {
                     let name = shown(&key);
                     if let Some(first) = keys.insert(key, at + 1) {
                         return format!(
-                            "a key is there twice in one object: \"{name}\" at bytes {first} and {}",
+                            "a key occurs twice in one object: \"{name}\" at bytes {first} and {}",
                             at + 1
                         );
                     }
@@ -159,7 +158,7 @@ fn twice(text: &str, end: usize) -> String {
         }
         at += 1;
     }
-    format!("a key is there twice in one object, which ends at byte {}", end + 1)
+    format!("a key occurs twice in one object, which ends at byte {}", end + 1)
 }
 
 /// The bytes of the string that begins here, quotation marks included.
@@ -175,19 +174,19 @@ fn string_length(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// What stands around the byte that was not wanted.
+/// What stands around the unexpected byte.
 struct Place<'a> {
     at: usize,
     /// The character there.
     found: char,
-    /// The last byte before it that is no white space; 0 if there is none.
+    /// The last byte before it that is not white space; 0 if there is none.
     before: u8,
     /// The word or number around it, and where that begins.
     token: &'a str,
     start: usize,
     /// The text from the token on.
     rest: &'a str,
-    /// The last byte before the token that is no white space.
+    /// The last byte before the token that is not white space.
     before_token: u8,
 }
 
@@ -223,86 +222,95 @@ fn placeholder(rest: &str) -> String {
     format!("{before}{}{after}", shown(&rest[..end]))
 }
 
-/// The slip that looks so.
+/// The mistake that looks like this.
 fn slip(place: &Place<'_>, words: &str) -> String {
-    let Place { at, found, before, token, start, rest, before_token } = *place;
-    let (at, start) = (at + 1, start + 1);
-    let shown_token = shown(token);
-    match found {
+    if let Some(said) = slip_in_character(place).or_else(|| slip_in_token(place, words)) {
+        return said;
+    }
+    let (at, found) = (place.at + 1, shown(&place.found.to_string()));
+    if words.starts_with("expected `,`") {
+        return if matches!(place.found, '"' | '{' | '[') {
+            format!("a comma is missing before byte {at}")
+        } else {
+            format!("{found} at byte {at}, where a comma or a closing bracket belongs")
+        };
+    }
+    if words.starts_with("expected `:`") {
+        return format!("{found} at byte {at}, where a colon belongs");
+    }
+    format!("{words} at byte {at}, where {found} is")
+}
+
+/// The mistake that the unexpected character shows by itself.
+fn slip_in_character(place: &Place<'_>) -> Option<String> {
+    let Place { at, found, before, start, .. } = *place;
+    let is_comment = at == start;
+    let at = at + 1;
+    Some(match found {
         '\0' => {
-            return format!(
-                "a NUL (0x00) at byte {at}: the length is longer than the text, send strlen(body) bytes"
-            );
+            format!("a NUL (0x00) at byte {at}: the length is longer than the text, send strlen(body) bytes")
         }
         '\'' | '`' => {
-            return format!("a single quotation mark at byte {at}: JSON has double ones only (\")");
+            format!("a single quotation mark at byte {at}: JSON has double ones only (\")")
         }
         '\u{2018}'..='\u{201f}' | '«' | '»' => {
-            return format!(
-                "a typographic quotation mark {found} at byte {at}: JSON has the plain one only (\")"
-            );
+            format!("a typographic quotation mark {found} at byte {at}: JSON has the plain one only (\")")
         }
         '\\' => {
-            return format!(
+            format!(
                 "a backslash at byte {at} outside a string: the JSON was escaped twice, send \" without \\"
-            );
+            )
         }
         '\u{a0}' | '\u{200b}' | '\u{3000}' | '\u{feff}' => {
-            return format!(
-                "an invisible character (U+{:04X}) at byte {at}: use plain spaces",
-                u32::from(found)
-            );
+            format!("an invisible character (U+{:04X}) at byte {at}: use plain spaces", u32::from(found))
         }
         '}' | ']' | ',' if before == b':' => {
-            return format!(
+            format!(
                 "no value before byte {at}: printf prints nothing for %f where the C library \
                  has no floating point"
-            );
+            )
         }
         '}' | ']' if before == b',' => {
-            return format!("a trailing comma before byte {at}: leave out the comma before {found}");
+            format!("a trailing comma before byte {at}: leave out the comma before {found}")
         }
-        '}' | ']' => return format!("{found} at byte {at} closes a bracket of the other kind"),
-        ',' => return format!("a comma too many at byte {at}"),
-        '/' | '#' if at == start => return format!("a comment at byte {at}: JSON has none"),
-        _ => {}
-    }
+        '}' | ']' => format!("{found} at byte {at} closes a bracket of the other kind"),
+        ',' => format!("a comma too many at byte {at}"),
+        '/' | '#' if is_comment => format!("a comment at byte {at}: JSON has none"),
+        _ => return None,
+    })
+}
+
+/// The mistake in the word or number around the unexpected character.
+fn slip_in_token(place: &Place<'_>, words: &str) -> Option<String> {
+    let Place { found, token, start, rest, before_token, .. } = *place;
+    let start = start + 1;
+    let shown_token = shown(token);
     if let Some(words) = literal(token) {
-        return format!("{shown_token} at byte {start}: {words}");
+        return Some(format!("{shown_token} at byte {start}: {words}"));
     }
     if before_token == b','
         && words.starts_with("key must be")
         && token.starts_with(|c: char| c.is_ascii_digit())
     {
-        return format!("a decimal comma before byte {start}: write the number with a point");
+        return Some(format!("a decimal comma before byte {start}: write the number with a point"));
     }
     if token.starts_with(['%', '$']) || found == '{' && words.starts_with("key must be") {
-        return format!("a placeholder ({}) at byte {start} that was not filled in", placeholder(rest));
+        return Some(format!("a placeholder ({}) at byte {start} that was not filled in", placeholder(rest)));
     }
     if let Some(words) = number(token) {
-        return format!("{shown_token} at byte {start}: {words}");
+        return Some(format!("{shown_token} at byte {start}: {words}"));
     }
     let is_word = token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if is_word && words.starts_with("key must be") {
-        return format!("the key {shown_token} at byte {start} has no quotation marks");
+        return Some(format!("the key {shown_token} at byte {start} has no quotation marks"));
     }
     if is_word && matches!(before_token, b':' | b',' | b'[') {
-        return format!("the text {shown_token} at byte {start} has no quotation marks");
+        return Some(format!("the text {shown_token} at byte {start} has no quotation marks"));
     }
-    if words.starts_with("expected `,`") {
-        return if matches!(found, '"' | '{' | '[') {
-            format!("a comma is missing before byte {at}")
-        } else {
-            format!("{} at byte {at}, where a comma or a closing bracket belongs", shown(&found.to_string()))
-        };
-    }
-    if words.starts_with("expected `:`") {
-        return format!("{} at byte {at}, where a colon belongs", shown(&found.to_string()));
-    }
-    format!("{words} at byte {at}, where {} is", shown(&found.to_string()))
+    None
 }
 
-/// Words of other languages.
+/// Literals of other languages.
 fn literal(token: &str) -> Option<&'static str> {
     let plain = token.trim_start_matches(['+', '-']).to_ascii_lowercase();
     match plain.as_str() {

@@ -6,10 +6,10 @@ use serde_json::{Value, value::RawValue};
 
 use super::{is_object, shown};
 
-/// Members that are named where one is missing.
+/// Members that are listed where one is missing.
 const NAMED_MAX: usize = 5;
 
-/// Where a piece of a body lies in it, counted from 1; `None` if it is no piece of it.
+/// Where a piece of a body begins, counted from 1; `None` if it is not a piece of that body.
 pub(in super::super) fn place_of(piece: &str, body: &[u8]) -> Option<usize> {
     let offset = (piece.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
     (offset + piece.len() <= body.len()).then_some(offset + 1)
@@ -85,7 +85,7 @@ fn of_text(text: &str, message: &str) -> &'static str {
             "send the number alone, without its unit and without quotation marks"
         }
         _ if message.contains("milliseconds") => "send Unix milliseconds as a number",
-        _ => "a number is wanted; leave the point out where there is none",
+        _ => "a number is expected; leave the point out where there is none",
     }
 }
 
@@ -96,7 +96,7 @@ fn of_number(written: &str, message: &str) -> &'static str {
     } else if message.contains("32-bit float") {
         "it is out of range for FLOAT, which goes to about 3.4e38; DOUBLE goes to 1.8e308"
     } else if message.contains("a string") {
-        "a string wants quotation marks"
+        "a string needs quotation marks"
     } else if message.contains("milliseconds") && is_whole {
         ""
     } else if wants_number(message) && !is_whole {
@@ -151,7 +151,7 @@ mod tests {
             (r#""21,5""#, NUMBER, "a number has a decimal point, and no quotation marks"),
             (r#""21.5 C""#, NUMBER, "send the number alone"),
             (r#""""#, NUMBER, "leave the point out"),
-            (r#""nan""#, NUMBER, "a number is wanted"),
+            (r#""nan""#, NUMBER, "a number is expected"),
             (
                 r#""0x10""#,
                 INTEGER,
@@ -166,7 +166,7 @@ mod tests {
             ("1.0", INTEGER, "received 1.0 at byte 57; an integer has no fraction"),
             ("1e3", INTEGER, "an integer has no fraction and no exponent"),
             ("3000000000", INTEGER, "received 3000000000 at byte 57"),
-            ("7", "must be a string", "a string wants quotation marks"),
+            ("7", "must be a string", "a string needs quotation marks"),
             (r#"{"value":1,"quality":2}"#, NUMBER, "send the bare value"),
             ("7", r#"must be {"value":…,"quality":0 to 9}"#, "the model has this point with quality"),
         ] {

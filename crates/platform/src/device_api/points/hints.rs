@@ -18,7 +18,7 @@ const UPTIME_MS: i64 = 100 * 86_400_000;
 
 /// A time further ahead of the server than this is not a clock's drift, milliseconds.
 const AHEAD_MS: i64 = 5 * 60_000;
-/// 2015-01-01: nobody reports what is older.
+/// 2015-01-01: no report is older than this.
 const OLDEST_MS: i64 = 1_420_070_400_000;
 /// Where other clocks begin, in milliseconds from 1970.
 const EPOCHS: [(i64, &str); 4] = [
@@ -27,10 +27,10 @@ const EPOCHS: [(i64, &str); 4] = [
     (-2_208_988_800_000, "1 January 1900 (NTP)"),
     (-2_082_844_800_000, "1 January 1904"),
 ];
-/// How near to now a time has to be in another reckoning to be taken for it: a day.
+/// How close to now a time in another reckoning must be to be recognised: a day.
 const EPOCH_NEAR_MS: i64 = 86_400_000;
 
-/// Words about a report whose time is legal and can hardly be meant: it is stored as it was sent.
+/// Words about a report whose time is legal but hardly meant: it is stored as it was sent.
 pub(super) fn doubtful_time(write: &Write, now: UnixMillis) -> Option<Warning> {
     let Write::Message(Message { time: UnixMillis(time), .. }) = *write else { return None };
     let ahead = time - now.0;
@@ -47,7 +47,7 @@ pub(super) fn doubtful_time(write: &Write, now: UnixMillis) -> Option<Warning> {
     Some(Warning { reason: Reason::TimeDoubtful, detail })
 }
 
-/// The reckoning in which a time is near now, where it is another one than ours.
+/// The reckoning in which a time is near now, where it is not ours.
 fn reckoning(time: i64, now: i64) -> Option<String> {
     let near = |other: i64| (other - now).abs() < EPOCH_NEAR_MS;
     if near(time) {
@@ -87,7 +87,7 @@ fn unset(time: i64) -> Option<String> {
     Some(format!("{what}: set it, or leave time out"))
 }
 
-/// A time that stands where none is read: what the warning says of it.
+/// A time in a place where none is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Misplaced {
     BesideParams,

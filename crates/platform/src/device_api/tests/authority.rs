@@ -178,7 +178,7 @@ fn a_key_with_a_slash_is_one_segment() {
 const PATHS: [&str; 6] =
     [POST, BATCH, INFO, AUTH, "/topic/sys/MuGsF6W4/other/thing/measurepoint/post", "/nowhere"];
 
-/// Whatever is no success has an entry for the log, of bounded length.
+/// Everything but a success has an entry for the log, of bounded length.
 fn check_answer(action: &Action) -> Result<(), TestCaseError> {
     match action {
         Action::Respond(answer) => {
@@ -202,7 +202,8 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn any_request_never_panics(
-        mode_2: bool, method in 0_u8..8, path in "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch|[a%é]{0,3})){0,9}",
+        mode_2: bool, method in 0_u8..8,
+        path in "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch|[a%é]{0,3})){0,9}",
         content_format: Option<u16>, accept: Option<u16>, condition: bool,
         body in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
@@ -232,13 +233,15 @@ proptest! {
 
     #[test]
     fn any_json_like_report_never_panics(
-        params in "(\\{|\\[|\\}|\\]|\"measurepoints\":|\"time\":|\"a\":|\"deviceKey\":|,|null|1|\"x\"|1e9| ){0,20}", batch: bool, skip: bool,
+        params in "(\\{|\\[|\\}|\\]|\"measurepoints\":|\"time\":|\"a\":|\"deviceKey\":|,|null|1|\"x\"|1e9| ){0,20}",
+        batch: bool, skip: bool,
     ) {
         let body = format!(r#"{{"params":{params},"skipInvalidMeasurepoints":{skip}}}"#);
         if let Action::Store { writes, .. } = post(if batch { BATCH } else { POST }, &body) {
             for write in writes {
                 let Write::Message(message) = write else { panic!("only reports are stored") };
-                let points: serde_json::Value = serde_json::from_str(&message.points_json).expect("what is stored is JSON");
+                let points: serde_json::Value =
+                    serde_json::from_str(&message.points_json).expect("what is stored is JSON");
                 prop_assert!(points.is_object());
             }
         }

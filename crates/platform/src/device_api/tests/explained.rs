@@ -116,7 +116,7 @@ fn a_condition_is_never_ignored() {
             assert_eq!((code, reason), expected, "{request:?}");
             assert!(detail.starts_with(name), "{detail}");
         }
-        // An entity-tag alone is no condition.
+        // An entity-tag alone is not a condition.
         let action = ask(mode, &request.option(OptionNumber::ETAG, "tag"));
         let is_done = match &action {
             Action::Respond(answer) => answer.refusal().is_none(),

@@ -89,7 +89,8 @@ fn text(response: Response) -> String {
 
 #[test]
 fn a_report_is_stored_and_answered_with_its_id() {
-    let body = r#"{"id":"123","version":"1.0","params":{"measurepoints":{"temp":21.5},"time":1699999999000},"method":"thing.measurepoint.post"}"#;
+    let body = r#"{"id":"123","version":"1.0","params":{"measurepoints":{"temp":21.5},
+        "time":1699999999000},"method":"thing.measurepoint.post"}"#;
     let (messages, reply) = stored(post(POST, body));
     assert_eq!(reply, r#"{"id":"123","code":200,"data":{}}"#);
     let [message] = &messages[..] else { panic!("one report") };
@@ -220,7 +221,7 @@ fn a_model_is_kept() {
     stored(ask(r#"{"params":{"measurepoints":{"temp":21.5}}}"#));
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":"hot"}}}"#));
     let said =
-        "/params/measurepoints/temp: must be a number; received \"hot\" at byte 36; a number is wanted";
+        "/params/measurepoints/temp: must be a number; received \"hot\" at byte 36; a number is expected";
     assert!(code == 1204 && message.starts_with(said), "{message}");
     let (code, message) = fault(ask(r#"{"params":{"measurepoints":{"temp":1,"tmp":2}}}"#));
     assert_eq!((code, message.as_str()), (1204, "/params/measurepoints/tmp: model m has no such point"));
@@ -229,7 +230,8 @@ fn a_model_is_kept() {
 #[test]
 fn a_batch_is_stored_as_a_whole() {
     let body = r#"{"id":"9","params":[{"measurepoints":{"a":1},"time":5},
-        {"productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","measurepoints":{"a":2}}],"method":"thing.measurepoint.post.batch"}"#;
+        {"productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","measurepoints":{"a":2}}],
+        "method":"thing.measurepoint.post.batch"}"#;
     let (messages, reply) = stored(post(BATCH, body));
     let times: Vec<_> = messages.iter().map(|message| message.time).collect();
     assert_eq!((times, reply.as_str()), (vec![UnixMillis(5), NOW], r#"{"id":"9","code":200,"data":{}}"#));
@@ -282,7 +284,8 @@ fn a_batch_may_be_stored_without_its_invalid_points() {
         )
     };
     let (messages, _) = stored(skip(
-        r#"[{"measurepoints":{"a":1, "b":null, "c d":2, "e": [3, 4]}},{"measurepoints":{"b":null}},{"measurepoints":{"f":1}}]"#,
+        r#"[{"measurepoints":{"a":1, "b":null, "c d":2, "e": [3, 4]}},{"measurepoints":{"b":null}},
+            {"measurepoints":{"f":1}}]"#,
     ));
     let kept: Vec<&str> = messages.iter().map(|message| &*message.points_json).collect();
     assert_eq!(kept, [r#"{"a":1,"e":[3,4]}"#, r#"{"f":1}"#]);

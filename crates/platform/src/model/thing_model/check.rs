@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::{DataType, EnumKeys, Fault, Field, ThingModel, push_step};
 
 impl ThingModel {
-    /// Checks the value of one measurepoint. `pointer` is where it stands, for the fault; it is left as it was unless there is one.
+    /// Checks the value of one measurepoint. `pointer` is where it stands, for the fault; it is unchanged
+    /// unless there is one.
     ///
     /// # Errors
     /// What is wrong, with a JSON pointer that starts with `pointer`.
@@ -164,13 +165,16 @@ mod tests {
 
     fn model(passthrough: bool) -> ThingModel {
         let json = r#"{"modelId":"m","measurepoints":[
-          {"identifier":"int","dataType":"INT"}, {"identifier":"float","dataType":"FLOAT"}, {"identifier":"double","dataType":"DOUBLE"},
-          {"identifier":"bool","dataType":"BOOL"}, {"identifier":"text","dataType":{"type":"STRING","maxLength":3}},
+          {"identifier":"int","dataType":"INT"}, {"identifier":"float","dataType":"FLOAT"},
+          {"identifier":"double","dataType":"DOUBLE"},
+          {"identifier":"bool","dataType":"BOOL"},
+          {"identifier":"text","dataType":{"type":"STRING","maxLength":3}},
           {"identifier":"timestamp","dataType":"TIMESTAMP"}, {"identifier":"date","dataType":"DATE"},
           {"identifier":"enum_i","dataType":{"type":"ENUM","values":[{"key":0},{"key":-7}]}},
           {"identifier":"enum_s","dataType":{"type":"ENUM","values":[{"key":"on"}]}},
           {"identifier":"struct","dataType":{"type":"STRUCT","members":[
-             {"identifier":"x","dataType":"INT"}, {"identifier":"y","dataType":{"type":"ARRAY","elementType":"DOUBLE"}}]}},
+             {"identifier":"x","dataType":"INT"},
+             {"identifier":"y","dataType":{"type":"ARRAY","elementType":"DOUBLE"}}]}},
           {"identifier":"array","dataType":{"type":"ARRAY","elementType":"INT","maxLength":2}},
           {"identifier":"quality","dataType":"DOUBLE","hasQuality":true}]}"#;
         ThingModel { passthrough, ..ThingModel::parse(json).expect("it is valid") }

@@ -1,11 +1,13 @@
-//! The thing model: what devices of a product measure, keep, do and tell (device protocol, section 10).
+//! The thing model: what devices of a product measure, keep, do and report (device protocol, section 10).
 //!
-//! Given as one JSON document of at most 1 MiB. Keys that are not listed here are errors, so that a slip does not go unnoticed.
+//! Given as one JSON document of at most 1 MiB. Keys that are not listed here are errors, so that a slip does
+//! not go unnoticed.
 //!
 //! ```json
 //! {
 //!   "modelId": "meter", "name": "Electricity meter", "description": "…", "passthrough": false,
-//!   "attributes":    [{"identifier": "place", "name": "…", "dataType": "STRING", "required": true, "default": "?"}],
+//!   "attributes":    [{"identifier": "place", "name": "…", "dataType": "STRING", "required": true,
+//!                      "default": "?"}],
 //!   "measurepoints": [{"identifier": "temp", "name": "…", "dataType": "DOUBLE", "hasQuality": false,
 //!                      "signalType": "AI", "unit": "°C"}],
 //!   "services":      [{"identifier": "restart", "name": "…", "callType": "SYNC",
@@ -15,24 +17,28 @@
 //! }
 //! ```
 //!
-//! Only `modelId` and, in each element, `identifier` and `dataType` are needed; `callType` is SYNC, `eventType` INFO and `signalType`
-//! Generic unless said otherwise. Identifiers are 1 to 128 of `[A-Za-z0-9_.-]`, unique among the elements of a kind.
+//! Only `modelId` and, in each element, `identifier` and `dataType` are needed; `callType` is SYNC,
+//! `eventType` INFO and `signalType` Generic unless said otherwise. Identifiers are 1 to 128 of
+//! `[A-Za-z0-9_.-]`, unique among the elements of a kind.
 //!
 //! | `dataType` | a value is |
 //! |---|---|
-//! | `"INT"` | an integer of 32 bits, written without fraction or exponent; `-0` is none |
+//! | `"INT"` | an integer of 32 bits, written without fraction or exponent; `-0` is not one |
 //! | `"FLOAT"` | a number that fits a 32-bit float |
 //! | `"DOUBLE"` | a number |
 //! | `"BOOL"` | `true`, `false`, `1` or `0` |
-//! | `"STRING"` or `{"type":"STRING","maxLength":64}` | a string of at most that many characters (1024 unless said otherwise) |
+//! | `"STRING"` or `{"type":"STRING","maxLength":64}` | a string of at most that many characters |
 //! | `"TIMESTAMP"` | Unix milliseconds, an integer from 0 on |
 //! | `"DATE"` | `"yyyy-MM-dd HH:mm:ss"`, a day and a time that exist |
-//! | `{"type":"ENUM","values":[{"key":0,"name":"off"},{"key":1,"name":"on"}]}` | one of the keys; all are integers or all are strings |
-//! | `{"type":"STRUCT","members":[{"identifier":"x","dataType":"INT"}]}` | an object of these members, of which some may be absent; members are of any type but STRUCT |
-//! | `{"type":"ARRAY","elementType":"INT","maxLength":8}` | an array of INT, FLOAT, DOUBLE or STRING, at most that many (1024 unless said otherwise) |
+//! | `{"type":"ENUM","values":[{"key":0,"name":"off"},{"key":1,"name":"on"}]}` | one of the keys |
+//! | `{"type":"STRUCT","members":[{"identifier":"x","dataType":"INT"}]}` | an object of these members |
+//! | `{"type":"ARRAY","elementType":"INT","maxLength":8}` | an array of at most that many values |
 //!
-//! `null` is never a value. A measurepoint with `hasQuality` (INT, FLOAT and DOUBLE only) is reported as `{"value":21.5,"quality":0}`,
-//! quality 0 to 9; any other as the bare value. With `passthrough`, points that the model does not have are stored as they are.
+//! Without a `maxLength`, it is 1024. The keys of an ENUM are all integers or all strings; some members of a
+//! STRUCT may be absent, and they are of any type but STRUCT; the elements of an ARRAY are INT, FLOAT, DOUBLE
+//! or STRING. `null` is never a value. A measurepoint with `hasQuality` (INT, FLOAT and DOUBLE only) is
+//! reported as `{"value":21.5,"quality":0}`, quality 0 to 9; any other as the bare value. With `passthrough`,
+//! points that the model does not have are stored as they are.
 
 mod check;
 mod parse;
@@ -68,7 +74,7 @@ pub struct ThingModel {
     pub measurepoints: BTreeMap<String, Measurepoint>,
     /// What it can be asked to do, by identifier.
     pub services: BTreeMap<String, Service>,
-    /// What it tells by itself, by identifier.
+    /// What it reports on its own, by identifier.
     pub events: BTreeMap<String, Event>,
 }
 
@@ -120,7 +126,7 @@ pub struct Service {
     pub name: String,
     /// What is sent with the command.
     pub input: Vec<Field>,
-    /// What comes back.
+    /// The device's answer.
     pub output: Vec<Field>,
     /// Whether the caller waits.
     pub call_type: CallType,
@@ -135,18 +141,18 @@ pub enum CallType {
     Async,
 }
 
-/// Something that a device tells by itself.
+/// Something that a device reports on its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// What people call it; may be empty.
     pub name: String,
-    /// How grave it is.
+    /// How serious it is.
     pub event_type: EventType,
-    /// What comes with it.
+    /// What is sent with it.
     pub output: Vec<Field>,
 }
 
-/// How grave an event is.
+/// How serious an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventType {
     /// `INFO`.
@@ -157,7 +163,7 @@ pub enum EventType {
     Error,
 }
 
-/// A named value inside of something.
+/// A named value inside another one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
     /// Its key in the object.
@@ -177,7 +183,7 @@ pub enum DataType {
     Float,
     /// 64-bit floating point.
     Double,
-    /// One of some keys.
+    /// One of several keys.
     Enum(EnumKeys),
     /// Yes or no.
     Bool,
@@ -241,7 +247,8 @@ pub fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// Appends a step to a JSON pointer, escaped (RFC 6901, section 3) and cut at 64 characters, since it may come from a stranger.
+/// Appends a step to a JSON pointer, escaped (RFC 6901, section 3) and cut at 64 characters, since it may
+/// come from a stranger.
 pub fn push_step(pointer: &mut String, step: &str) {
     const CHARACTERS_MAX: usize = 64;
     pointer.push('/');

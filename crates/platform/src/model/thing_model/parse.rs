@@ -35,7 +35,7 @@ impl ThingModel {
             "events",
         ])?;
         Ok(Self {
-            model_id: model.needed("modelId")?.text(1, 64)?,
+            model_id: model.require("modelId")?.text(1, 64)?,
             name: model.text("name")?,
             description: model.text("description")?,
             passthrough: model.flag("passthrough")?,
@@ -49,7 +49,7 @@ impl ThingModel {
 
 fn attribute(place: Place<'_>) -> Result<(String, Attribute), Fault> {
     let object = place.object(&["identifier", "name", "dataType", "required", "default"])?;
-    let data_type = object.needed("dataType")?.data_type(Nesting::Outermost)?;
+    let data_type = object.require("dataType")?.data_type(Nesting::Outermost)?;
     let default = match object.find("default") {
         None => None,
         Some(mut default) => {
@@ -65,7 +65,7 @@ fn attribute(place: Place<'_>) -> Result<(String, Attribute), Fault> {
 
 fn measurepoint(place: Place<'_>) -> Result<(String, Measurepoint), Fault> {
     let object = place.object(&["identifier", "name", "dataType", "hasQuality", "signalType", "unit"])?;
-    let data_type = object.needed("dataType")?.data_type(Nesting::Outermost)?;
+    let data_type = object.require("dataType")?.data_type(Nesting::Outermost)?;
     let has_quality = object.flag("hasQuality")?;
     if has_quality && !matches!(data_type, DataType::Int | DataType::Float | DataType::Double) {
         return Err(Fault::new(
@@ -127,7 +127,7 @@ struct Place<'a> {
     pointer: String,
 }
 
-/// An object of the document, all of whose keys are known ones.
+/// An object of the document with known keys only.
 struct Object<'a> {
     map: &'a Map<String, Value>,
     pointer: String,
@@ -216,7 +216,7 @@ impl<'a> Place<'a> {
             None => Ok(default),
         };
         let needed = |key: &str| match parameters {
-            Some(object) => object.needed(key),
+            Some(object) => object.require(key),
             None => Err(self.fault(format!("{name} needs {{\"type\":\"{name}\",\"{key}\":…}}"))),
         };
         Ok(match name {
@@ -247,14 +247,14 @@ impl<'a> Place<'a> {
             let object =
                 Place { value: value.value, pointer: value.pointer.clone() }.object(&["key", "name"])?;
             object.text("name")?;
-            let key = object.needed("key")?;
+            let key = object.require("key")?;
             let added = match (key.value.as_i64(), key.value.as_str()) {
                 (Some(integer), _) => integers.insert(integer),
                 (_, Some(string)) => strings.insert(string.to_owned()),
                 _ => return Err(key.fault("must be an integer or a string")),
             };
             if !added {
-                return Err(key.fault("the key is there twice"));
+                return Err(key.fault("the key occurs twice"));
             }
         }
         match (integers.is_empty(), strings.is_empty()) {
@@ -272,9 +272,9 @@ impl<'a> Place<'a> {
             let object = place.object(&["identifier", "name", "dataType"])?;
             let identifier = object.identifier()?;
             if !seen.insert(identifier.clone()) {
-                return Err(Fault::new(&object.pointer_of("identifier"), "the identifier is there twice"));
+                return Err(Fault::new(&object.pointer_of("identifier"), "the identifier occurs twice"));
             }
-            let data_type = object.needed("dataType")?.data_type(nesting)?;
+            let data_type = object.require("dataType")?.data_type(nesting)?;
             fields.push(Field { identifier, name: object.text("name")?, data_type });
         }
         Ok(fields)
@@ -292,12 +292,12 @@ impl<'a> Object<'a> {
         self.map.get(key).map(|value| Place { value, pointer: self.pointer_of(key) })
     }
 
-    fn needed(&self, key: &str) -> Result<Place<'a>, Fault> {
+    fn require(&self, key: &str) -> Result<Place<'a>, Fault> {
         self.find(key).ok_or_else(|| Fault::new(&self.pointer_of(key), "is missing"))
     }
 
     fn identifier(&self) -> Result<String, Fault> {
-        let place = self.needed("identifier")?;
+        let place = self.require("identifier")?;
         match place.value.as_str() {
             Some(text) if is_identifier(text) => Ok(text.to_owned()),
             _ => Err(place.fault("must be 1 to 128 of A-Z a-z 0-9 _ . -")),
@@ -344,7 +344,7 @@ impl<'a> Object<'a> {
             if elements.insert(identifier, value).is_some() {
                 return Err(Fault {
                     pointer: pointer + "/identifier",
-                    message: "the identifier is there twice".into(),
+                    message: "the identifier occurs twice".into(),
                 });
             }
         }
@@ -353,136 +353,4 @@ impl<'a> Object<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const FULL: &str = r#"{
-      "modelId": "meter", "name": "Electricity meter", "description": "d", "passthrough": true,
-      "attributes": [{"identifier": "place", "name": "n", "dataType": "STRING", "required": true, "default": "?"}],
-      "measurepoints": [
-        {"identifier": "temp", "dataType": {"type": "DOUBLE"}, "hasQuality": true, "signalType": "AI", "unit": "°C"},
-        {"identifier": "mode", "dataType": {"type": "ENUM", "values": [{"key": 0, "name": "off"}, {"key": 1}]}},
-        {"identifier": "phases", "dataType": {"type": "ARRAY", "elementType": {"type": "STRING", "maxLength": 5}, "maxLength": 3}},
-        {"identifier": "place", "dataType": {"type": "STRUCT", "members": [{"identifier": "x", "dataType": "INT"}]}}],
-      "services": [{"identifier": "restart", "callType": "ASYNC", "inputData": [{"identifier": "delay", "dataType": "INT"}]}],
-      "events": [{"identifier": "tilted", "eventType": "WARN", "outputData": [{"identifier": "angle", "dataType": "FLOAT"}]}]
-    }"#;
-
-    #[test]
-    fn a_full_model_is_read() {
-        let model = ThingModel::parse(FULL).expect("it is valid");
-        assert_eq!((model.model_id.as_str(), model.passthrough), ("meter", true));
-        assert_eq!(model.attributes["place"].default, Some("?".into()));
-        let temp = &model.measurepoints["temp"];
-        assert_eq!(
-            (&temp.data_type, temp.has_quality, temp.signal_type),
-            (&DataType::Double, true, SignalType::Analog)
-        );
-        assert_eq!(model.measurepoints["mode"].data_type, DataType::Enum(EnumKeys::Integers([0, 1].into())));
-        let element = Box::new(DataType::String { length_max: 5 });
-        assert_eq!(model.measurepoints["phases"].data_type, DataType::Array { element, length_max: 3 });
-        assert_eq!(model.services["restart"].call_type, CallType::Async);
-        assert_eq!(model.events["tilted"].output[0].data_type, DataType::Float);
-    }
-
-    #[test]
-    fn a_model_needs_no_more_than_its_id() {
-        let model = ThingModel::parse(r#"{"modelId":"m"}"#).expect("it is valid");
-        assert!(!model.passthrough && model.measurepoints.is_empty());
-    }
-
-    #[test]
-    fn an_error_says_where_and_what() {
-        let point = |text: &str| format!(r#"{{"modelId":"m","measurepoints":[{text}]}}"#);
-        for (json, said) in [
-            ("[]".to_owned(), "must be an object"),
-            ("{".to_owned(), "the model is not JSON: EOF while parsing an object at line 1 column 1"),
-            ("{}".to_owned(), "/modelId: is missing"),
-            (r#"{"modelId":""}"#.to_owned(), "/modelId: must have 1 to 64 characters"),
-            (r#"{"modelId":7}"#.to_owned(), "/modelId: must be a string"),
-            (
-                r#"{"modelId":"m","Passthrough":true}"#.to_owned(),
-                "/Passthrough: there is no such key; known ones: modelId,",
-            ),
-            (r#"{"modelId":"m","passthrough":1}"#.to_owned(), "/passthrough: must be true or false"),
-            (r#"{"modelId":"m","measurepoints":{}}"#.to_owned(), "/measurepoints: must be an array"),
-            (point("7"), "/measurepoints/0: must be an object"),
-            (point(r#"{"dataType":"INT"}"#), "/measurepoints/0/identifier: is missing"),
-            (
-                point(r#"{"identifier":"a b","dataType":"INT"}"#),
-                "/measurepoints/0/identifier: must be 1 to 128 of",
-            ),
-            (point(r#"{"identifier":"a"}"#), "/measurepoints/0/dataType: is missing"),
-            (
-                point(r#"{"identifier":"a","dataType":"int"}"#),
-                "/measurepoints/0/dataType: there is no such type; known ones: INT,",
-            ),
-            (
-                point(r#"{"identifier":"a","dataType":{"type":"INT","min":1}}"#),
-                "/measurepoints/0/dataType/min: there is no such key",
-            ),
-            (point(r#"{"identifier":"a","dataType":"ENUM"}"#), "/measurepoints/0/dataType: ENUM needs"),
-            (
-                point(r#"{"identifier":"a","dataType":{"type":"ENUM","values":[]}}"#),
-                "/measurepoints/0/dataType/values: must have at least",
-            ),
-            (
-                point(r#"{"identifier":"a","dataType":"BOOL","hasQuality":true}"#),
-                "/measurepoints/0/hasQuality: only INT,",
-            ),
-            (
-                point(r#"{"identifier":"a","dataType":"INT","signalType":"X"}"#),
-                "/measurepoints/0/signalType: must be one of AI,",
-            ),
-            (
-                point(r#"{"identifier":"a","dataType":"INT"},{"identifier":"a","dataType":"INT"}"#),
-                "/measurepoints/1/identifier: the identifier is there twice",
-            ),
-            (
-                point(r#"{"identifier":"a","dataType":{"type":"ARRAY","elementType":"BOOL"}}"#),
-                "/measurepoints/0/dataType/elementType: an ARRAY is of",
-            ),
-            (
-                point(
-                    r#"{"identifier":"a","dataType":{"type":"ARRAY","elementType":"INT","maxLength":1025}}"#,
-                ),
-                "/measurepoints/0/dataType/maxLength: must be an integer from 1 to 1024",
-            ),
-            (
-                point(
-                    r#"{"identifier":"a","dataType":{"type":"STRUCT","members":[{"identifier":"x","dataType":{"type":"STRUCT","members":[]}}]}}"#,
-                ),
-                "/measurepoints/0/dataType/members/0/dataType: a member of a STRUCT cannot be a STRUCT",
-            ),
-            (
-                r#"{"modelId":"m","attributes":[{"identifier":"a","dataType":"INT","default":"x"}]}"#
-                    .to_owned(),
-                "/attributes/0/default: must be",
-            ),
-        ] {
-            let fault = ThingModel::parse(&json).expect_err(&json).to_string();
-            assert!(fault.starts_with(said), "{json}: {fault}");
-        }
-    }
-
-    #[test]
-    fn a_model_that_is_too_long_is_refused_before_it_is_read() {
-        let fault = ThingModel::parse(&" ".repeat(MODEL_BYTES_MAX + 1)).expect_err("it is too long");
-        assert!(fault.to_string().contains("at most 1048576"));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_never_panics(text in ".{0,200}") {
-            let _ = ThingModel::parse(&text);
-        }
-
-        #[test]
-        fn a_model_with_a_piece_torn_out_never_panics(start in 0..FULL.len(), length in 0..40_usize) {
-            let kept: String = FULL.char_indices().filter(|(at, _)| !(start..start + length).contains(at)).map(|(_, kept)| kept).collect();
-            let _ = ThingModel::parse(&kept);
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// The text of some bytes, padded.
 pub(super) fn encode(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-    // Of its final size, so that nothing of a secret stays behind where it grew.
+    // Allocated at its final size: a string that grows leaves a copy of the secret behind.
     let mut text = Zeroizing::new(Vec::with_capacity(bytes.len().div_ceil(3) * 4));
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));

@@ -17,7 +17,7 @@ fn cuts(bytes: &[u8], detail: &'static str) -> [Mistake; 2] {
     [Mistake::new(&bytes[8..24], detail), Mistake::new(&bytes[..16], detail)]
 }
 
-/// Another hash of the secret.
+/// Other hashes of the secret.
 pub(super) fn hashes(secret: &Secret) -> Vec<Mistake> {
     let text = secret.expose().as_bytes();
     let sha_224 = Zeroizing::new(Sha224::digest(text).to_vec());
@@ -63,7 +63,7 @@ pub(super) fn macs(secret: &Secret, identity: &Identity) -> Vec<Mistake> {
     mistakes
 }
 
-/// Other texts, the secret among them or not.
+/// Other texts, with or without the secret.
 pub(super) fn joined(secret: &Secret, credentials: &Credentials, identity: &Identity) -> Vec<Mistake> {
     let secret = secret.expose();
     let (product_key, device_key) = (identity.name.product_key.as_str(), identity.name.device_key.as_str());

@@ -1,4 +1,4 @@
-//! The right key, in the wrong order of bytes or written by code that was meant for other bytes.
+//! The right key, with its bytes in the wrong order or printed in a wrong format.
 
 use zeroize::Zeroizing;
 
@@ -63,11 +63,11 @@ pub(super) fn of(key: &[u8; PSK_BYTES]) -> Vec<Mistake> {
     mistakes
 }
 
-/// Hex digits by a format that was wrong for the bytes.
+/// Hex digits printed by a wrong format.
 fn printed(key: &[u8; PSK_BYTES]) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let by = |write: fn(u8) -> String| {
-        // Of its final size, so that nothing of a key stays behind where it grew.
+        // Allocated at its final size: a vector that grows leaves a copy of the key behind.
         let mut text = Zeroizing::new(Vec::with_capacity(8 * PSK_BYTES));
         for byte in key {
             text.extend_from_slice(Zeroizing::new(write(*byte)).as_bytes());

@@ -1,4 +1,4 @@
-//! Wrong keys out of the right secret: the hash cut at the wrong place, the key in another form or cut.
+//! Wrong keys from the right secret: the hash cut at the wrong place, the key in another form or cut.
 
 use zeroize::Zeroizing;
 
@@ -128,8 +128,8 @@ pub(super) fn cut_as_text(key: &[u8; PSK_BYTES], mode: SecureMode) -> Vec<Mistak
         };
         let detail = |filled| {
             format!(
-                "the key was cut at its zero byte, byte {} of {PSK_BYTES}{filled}: something takes it as text \
-                 (strlen, a shell, libcoap 4.3.1); give the client hex, or the bytes with their length\
+                "the key was cut at its zero byte, byte {} of {PSK_BYTES}{filled}: something takes it as \
+                 text (strlen, a shell, libcoap 4.3.1); give the client hex, or the bytes with their length\
                  {otherwise}",
                 zero + 1
             )

@@ -1,8 +1,8 @@
 //! What a wrong key was probably meant to be.
 //!
 //! After a handshake whose Finished did not verify, the server still holds the transcript and can try other
-//! keys on it, off the data path. The keys of the likely mistakes are made here, each with the words that
-//! help whoever made it. None of them grants access.
+//! keys on it, off the data path. The keys of the likely mistakes are made here, each with words that help to
+//! correct it. None of them grants access.
 
 mod base64;
 mod derivations;
@@ -43,8 +43,8 @@ impl Mistake {
     }
 }
 
-/// The likely mistakes for this identity, likeliest first; at most [`CANDIDATES_MAX`], and never the right
-/// key.
+/// The likely mistakes for this identity, the most likely first; at most [`CANDIDATES_MAX`], and never the
+/// right key.
 pub fn candidates(credentials: &Credentials, identity: &Identity) -> Vec<Mistake> {
     let (right, other, other_detail) = match identity.mode {
         SecureMode::DeviceSecret => (
@@ -80,8 +80,8 @@ pub fn candidates(credentials: &Credentials, identity: &Identity) -> Vec<Mistake
 pub fn former(secret: &Secret) -> Mistake {
     Mistake::new(
         &psk(secret)[..],
-        "the key fits a secret that the device had before; a reset or dynamic activation replaced it: give the \
-         device its present one (narrowgate device secret)",
+        "the key fits a secret that the device had before; a reset or dynamic activation replaced it: give \
+         the device its present one (narrowgate device secret)",
     )
 }
 
@@ -89,8 +89,8 @@ pub fn former(secret: &Secret) -> Mistake {
 pub fn of_another_device(secret: &Secret, name: &DeviceName) -> Mistake {
     let DeviceName { product_key, device_key } = name;
     let detail = format!(
-        "the key fits the secret of another device, {product_key}/{device_key}; give this device its own, and \
-         check which secret the other one has"
+        "the key fits the secret of another device, {product_key}/{device_key}; give this device its own, \
+         and check which secret the other one has"
     );
     Mistake::new(&psk(secret)[..], detail)
 }
@@ -258,7 +258,7 @@ mod tests {
             ("c9e0a9dd54c58db4edde8930958fb215", "device key and the secret"),
             ("daed89f537b6a0d856d2cc50cd7cf69d", "identity was hashed"),
             ("d80af50d5116540d673431dcec85a79a", "asset id was hashed"),
-            ("05d2b9ecca808ebb71c4d88bb6c8300b", "cut to its first 16"),
+            ("05d2b9ecca808ebb71c4d88bb6c8300b", "only the first 16 characters"),
             ("ecfe1d44505452ceae1e2009cd0199ed", "character 11 mistaken"),
             ("8d94c64e4a86fb462598afc5e1209cdf", "character 11 in the other case"),
             ("8c2dabe45837aeae87afd84c4514aaa2", "character 20 in the other case"),
@@ -272,7 +272,8 @@ mod tests {
             ("32653837646163623963616432633166623733363935333163653936343461", "%x"),
             ("3265666666666666383766666666666664613063666666666666623966666666", "negative numbers"),
             (
-                "32656666666666663837666666666666646130636666666666666239666666666666636166666666666664326666666666666331666666666666666237333639",
+                "3265666666666666383766666666666664613063666666666666623966666666\
+                 6666636166666666666664326666666666666331666666666666666237333639",
                 "negative numbers",
             ),
             ("02e87dacb9cad2c1fb7369531ce9644a", "%x"),

@@ -17,7 +17,7 @@ pub(super) fn of(secret: &Secret) -> Vec<Mistake> {
     if bytes.len() > 16 {
         mistakes.push(derived(
             &bytes[..16],
-            "the secret was hashed cut to its first 16 characters; hash all of it, and look at the size of \
+            "only the first 16 characters of the secret were hashed; hash all of it, and look at the size of \
              the buffer it is copied to",
         ));
     }

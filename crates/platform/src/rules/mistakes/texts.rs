@@ -85,7 +85,7 @@ pub(super) fn instead(secret: &Secret) -> Vec<Mistake> {
     mistakes
 }
 
-/// Names in the place of the secret.
+/// Names in place of the secret.
 pub(super) fn names(name: &DeviceName) -> Vec<Mistake> {
     [
         (&name.device_key, "the device's key was hashed instead of its secret; hash the secret"),

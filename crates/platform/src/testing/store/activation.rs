@@ -124,8 +124,8 @@ pub fn the_quota_counts_per_product_and_hour(store: &dyn Store) {
     assert_eq!(credentials(store, "pk", "dk-b").device_secret.expose(), "b2");
 }
 
-/// One event, one reason, one text: what the device's log has is what [`NotIssued::refusal`] gives to listeners
-/// and to the metric, and the product's switch goes before the device's, as in a handshake.
+/// One event, one reason, one text: the device's log has what [`NotIssued::refusal`] gives to listeners and
+/// to the metric, and the product's switch is checked before the device's, as in a handshake.
 pub fn a_refusal_is_logged_with_the_words_that_listeners_get(store: &dyn Store) {
     let id = activating_device(store);
     let change = |product: Product| block_on(store.update_product(product)).unwrap();

@@ -31,7 +31,7 @@ pub fn a_look_up_gives_secrets_and_switches(store: &dyn Store) {
     assert_eq!(found.dynamic_activation, DynamicActivation::default());
 }
 
-/// A switch counts from its commit on.
+/// A switch takes effect with its commit.
 pub fn switches_show_in_the_next_look_up(store: &dyn Store) {
     let device = one_device(store, "dk-1");
     block_on(store.set_device_enabled(device, false, T0)).unwrap();
@@ -58,7 +58,7 @@ pub fn a_device_of_another_product_is_unknown(store: &dyn Store) {
     assert!(matches!(found, CredentialLookup::DeviceUnknown));
 }
 
-/// Whoever writes a key in another case is told which one exists; the look-up itself takes it for another.
+/// A key in another case is found as similar; the look-up itself treats it as another key.
 pub fn names_of_another_case_are_found(store: &dyn Store) {
     for product_key in ["Meters", "other"] {
         add_product(store, product_key);

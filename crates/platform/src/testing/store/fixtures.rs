@@ -1,4 +1,4 @@
-//! Products, devices and writes for checks, with as little to read as possible.
+//! Products, devices and writes for checks, in few words.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -126,7 +126,7 @@ pub fn login(device: DeviceId, at: UnixMillis) -> Write {
 
 /// A login with secret number `secret_version`.
 pub fn login_with(device: DeviceId, at: UnixMillis, secret_version: u32) -> Write {
-    // As from gateways that allot them by the clock: a later login has a greater one.
+    // As if gateways numbered them by the clock: a later login has a greater one.
     let number = LoginNumber(at.0.unsigned_abs());
     Write::Login { device, number, at, lifetime_s: 300, secret_version, peer: "192.0.2.1:5".to_owned() }
 }

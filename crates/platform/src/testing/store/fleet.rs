@@ -40,7 +40,7 @@ pub fn devices_are_counted_by_state_and_product(store: &dyn Store) {
     assert_eq!(overview(store, 4, 9).others, (0, DeviceCounts::default()));
 }
 
-/// What arrived has arrived, whatever became of its device.
+/// What arrived is counted, whatever became of its device.
 pub fn reports_of_a_deleted_device_are_counted(store: &dyn Store) {
     add_product(store, "pk");
     let id = add_device(store, "pk", "dk-1").id;
@@ -76,7 +76,7 @@ pub fn refusals_and_reports_of_late_are_counted(store: &dyn Store) {
         write(store, report_arriving(id, at(3), at(arrival), r#"{"n":1}"#));
     }
     write(store, resumed(id, at(now), r#"{"n":1}"#));
-    // A clock that was ahead leaves what is still to come.
+    // A clock that was ahead leaves arrivals in the future.
     for ahead in [5, 2 * DAY] {
         append(store, vec![refused(Reason::WrongKey, now + ahead)]);
         write(store, report_arriving(id, at(3), at(now + ahead), r#"{"n":1}"#));

@@ -1,5 +1,5 @@
-//! Checks of numbers of logins, and of the places of what happens: a session writes only while its login is the device's
-//! newest, whatever races.
+//! Checks of numbers of logins, and of the places of what happens: a session writes only while its login is
+//! the device's newest, whatever races.
 
 use super::fixtures::{
     add_device, add_product, at, batch, device, events, history, login, login_with, moves, one_device,

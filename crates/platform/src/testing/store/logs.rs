@@ -12,7 +12,7 @@ use crate::{
     testing::block_on,
 };
 
-/// Every field of an entry comes back.
+/// Every field of an entry is read back.
 pub fn a_log_is_newest_first_and_complete(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     let full = refusal(Some(id), Some("pk,dk-1,2,300"), at(1));
@@ -26,7 +26,7 @@ pub fn a_log_is_newest_first_and_complete(store: &dyn Store) {
     assert_eq!(write(store, Write::Log(nobody)), Written::DeviceUnavailable);
 }
 
-/// The oldest entries go first.
+/// The oldest entries are dropped first.
 pub fn a_log_keeps_its_newest_entries(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     let written = DEVICE_LOG_ENTRIES_MAX as i64 + 300;
@@ -71,7 +71,7 @@ pub fn a_log_of_refusals_and_others_keeps_its_order(store: &dyn Store) {
     assert_eq!(kept.last().unwrap().time, at(2 * (others - DEVICE_LOG_ENTRIES_MAX as i64) + 2));
 }
 
-/// One list for whoever looks for a device that does not get in.
+/// One list for an operator who looks for a device that is refused.
 pub fn refusals_of_known_and_unknown_devices_come_together(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     let known = refusal(Some(id), None, at(2));
@@ -97,7 +97,7 @@ pub fn refusals_of_unknown_devices_are_bounded(store: &dyn Store) {
     assert_eq!(kept[0].time, at(written));
 }
 
-/// After `close` every call fails, also a second `close`.
+/// After `close` every call fails, even a second `close`.
 pub fn a_closed_store_refuses(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     block_on(store.close()).unwrap();

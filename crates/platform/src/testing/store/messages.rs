@@ -26,7 +26,7 @@ fn everything() -> HistoryQuery {
     HistoryQuery { limit: 1000, ..HistoryQuery::default() }
 }
 
-/// A report changes only the points that it holds; points come by identifier.
+/// A report changes only the points that it holds; points are sorted by identifier.
 pub fn latest_values_are_merged_point_by_point(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     assert!(latest(store, id).is_empty());
@@ -73,7 +73,7 @@ pub fn history_is_newest_first_within_its_bounds(store: &dyn Store) {
     assert_eq!(history(store, DeviceId(9999), everything()), []);
 }
 
-/// A report lies where it arrived and is found by its own time.
+/// A report is stored by its arrival and found by its own time.
 pub fn history_finds_reports_that_arrived_days_late(store: &dyn Store) {
     const DAY: i64 = 86_400;
     let id = one_device(store, "dk-1");
@@ -121,7 +121,7 @@ pub fn reports_of_missing_and_disabled_devices_are_not_stored(store: &dyn Store)
     assert_eq!(write(store, report(id, at(6), r#"{"temp":1}"#)), Written::Done);
 }
 
-/// One outcome for each write, in order; a refused one does not hinder the others.
+/// One outcome for each write, in order; a refused one does not stop the others.
 pub fn a_batch_is_applied_in_order(store: &dyn Store) {
     add_product(store, "pk");
     let a = add_device(store, "pk", "dk-a").id;
@@ -147,7 +147,7 @@ pub fn a_batch_is_applied_in_order(store: &dyn Store) {
     assert_eq!(append(store, Vec::new()), []);
 }
 
-/// Whoever reports was seen when the report arrived.
+/// A device that reports was seen when the report arrived.
 pub fn a_report_moves_the_time_last_seen(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     write(store, login(id, at(1)));

@@ -1,4 +1,4 @@
-//! What every store must do, as named checks. A store runs all of them by one line in its tests:
+//! What every store must do, as named checks. One line in a store's tests runs all of them:
 //!
 //! ```text
 //! // An empty store, and what must live as long as it.
@@ -10,7 +10,7 @@
 //! narrowgate_platform::store_conformance!(make, reopen);
 //! ```
 //!
-//! Behind the named checks, [`random`] operations are made on the store and on the model at once.
+//! After the named checks, [`random`] operations run on the store and on the model at once.
 //!
 //! Checks look only through the port, so they hold for any implementation. What a store promises beyond it
 //! (durability, files, locks) is tested beside that store.
@@ -27,7 +27,7 @@ pub mod presence;
 pub mod random;
 pub mod registry;
 
-/// Declares one `#[test]` for each check; `$make` names a function in scope that gives an empty store and a
+/// Declares one `#[test]` for each check; `$make` names a function in scope that returns an empty store and a
 /// guard.
 #[macro_export]
 macro_rules! store_conformance {

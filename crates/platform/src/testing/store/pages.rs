@@ -82,7 +82,7 @@ pub fn pages_of_history_lose_and_repeat_nothing(store: &dyn Store) {
     }
 }
 
-/// What was there is found once; what comes in between may be found or not.
+/// What was there is found once; what is added in between may be found or not.
 pub fn pages_of_history_stand_while_reports_come(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     many_reports(store, id);
@@ -124,7 +124,7 @@ pub fn a_page_of_history_may_end_inside_a_report(store: &dyn Store) {
     assert_eq!(block_on(store.points_history(id, nothing)).unwrap(), Page::empty());
 }
 
-/// Refusals and others, in the order in which they came; new entries change no page behind the first.
+/// Refusals and others, in the order in which they came; new entries change no page after the first.
 pub fn pages_of_a_log_lose_and_repeat_nothing(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     let entry = |n: i64| if n % 3 == 0 { refusal(Some(id), None, at(n % 5)) } else { shown(id, at(n % 5)) };

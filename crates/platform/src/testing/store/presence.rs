@@ -46,14 +46,14 @@ pub fn a_login_with_a_superseded_secret_changes_nothing(store: &dyn Store) {
     assert_eq!(write(store, login_with(id, at(3), 2)), Written::Activated);
 }
 
-/// Switched off and offline in one step: a crash behind it leaves nobody online who may not be.
+/// Switched off and offline in one step: a crash after it leaves no device online that may not be.
 pub fn a_device_that_is_switched_off_is_offline_at_once(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     assert_eq!(write(store, login(id, at(1))), Written::Activated);
     let switched = block_on(store.set_device_enabled(id, false, at(2))).unwrap();
     assert_eq!((switched.state, switched.last_offline_time), (Offline, Some(at(2))));
     assert!(online(store).is_empty());
-    // What the gateway says of it afterwards changes nothing more.
+    // What the gateway writes about it afterwards changes nothing.
     assert_eq!(write(store, presence(id, Offline, at(3), "closed")), Written::Unchanged);
     let states: Vec<DeviceState> = history(store, id).iter().map(|change| change.state).collect();
     assert_eq!(states, [Offline, Online]);
@@ -127,7 +127,7 @@ pub fn a_disabled_device_may_still_go_offline(store: &dyn Store) {
     assert_eq!(device(store, id).state, Offline);
 }
 
-/// A late presence does not make a new (or a reset) device anything but inactive.
+/// A late change of presence leaves a new (or a reset) device inactive.
 pub fn a_device_that_never_logged_in_has_no_presence(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     for state in [Online, Offline, DeviceState::Inactive] {
@@ -163,7 +163,7 @@ pub fn online_devices_are_listed_with_their_lifetimes(store: &dyn Store) {
     );
 }
 
-/// The oldest changes go first.
+/// The oldest changes are dropped first.
 pub fn presence_history_is_newest_first_and_bounded(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     write(store, login(id, at(0)));

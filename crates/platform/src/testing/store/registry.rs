@@ -78,7 +78,7 @@ pub fn an_asset_id_is_taken_once(store: &dyn Store) {
     assert!(create("pk-b", "dk-2").is_ok());
 }
 
-/// One bad device of a list does not hinder the others.
+/// One bad device of a list does not stop the others.
 pub fn devices_are_created_one_by_one_and_refused_one_by_one(store: &dyn Store) {
     add_product(store, "pk-a");
     add_product(store, "pk-b");
@@ -236,7 +236,7 @@ pub fn a_renamed_device_keeps_all_but_its_name(store: &dyn Store) {
     assert!(matches!(missing, StoreError::Missing { what: "device", .. }));
 }
 
-/// A product goes when its devices have gone, in steps, and leaves nothing behind.
+/// A product is removed in steps, its devices first, and leaves nothing behind.
 pub fn a_deleted_product_leaves_no_device_and_its_key_is_free(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     add_product(store, "other");
@@ -267,7 +267,7 @@ pub fn a_deleted_product_leaves_no_device_and_its_key_is_free(store: &dyn Store)
     assert_eq!(write(store, login(again.id, at(5))), Written::Activated);
 }
 
-/// Whoever is not there cannot be changed.
+/// A device that does not exist cannot be changed.
 pub fn changes_of_unknown_devices_are_refused(store: &dyn Store) {
     let nobody = DeviceId(12_345);
     let missing = |error: StoreError| matches!(error, StoreError::Missing { what: "device", .. });

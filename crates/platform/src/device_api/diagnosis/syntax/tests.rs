@@ -1,15 +1,15 @@
-//! The usual slips of firmware, as they arrive, and what the log says about each.
+//! The usual mistakes in firmware, as they arrive, and what the log says about each.
 
 use proptest::prelude::*;
 
 use crate::device_api::json::check;
 
-/// A report with this in the place of its points' object.
+/// A report with this in place of its object of points.
 fn report(points: &str) -> String {
     format!(r#"{{"id":"1","params":{{"measurepoints":{points}}}}}"#)
 }
 
-/// Byte 37 of a report is the first of the points' object.
+/// Byte 37 of a report is the first of the object of points.
 const POINTS_AT: usize = 37;
 
 #[track_caller]
@@ -39,71 +39,70 @@ fn a_body_with_something_behind_its_object_is_named() {
     assert!(said.contains(&format!("2 bytes follow the object, which ends at byte {}", end - 1)), "{said}");
 }
 
+/// The points of a report, where in them the mistake is, and what is said of it.
+const SLIPS: &[(&str, usize, &str)] = &[
+    (r#"{"temp":nan}"#, 8, "nan at byte {}: JSON has no such number"),
+    (r#"{"temp":-nan}"#, 8, "-nan at byte {}: JSON has no such number"),
+    (r#"{"temp":NaN}"#, 8, "NaN at byte {}: JSON has no such number"),
+    (r#"{"temp":-inf}"#, 8, "-inf at byte {}: JSON has no such number"),
+    (r#"{"temp":Infinity}"#, 8, "Infinity at byte {}: JSON has no such number"),
+    (r#"{"temp":1.#QNAN}"#, 8, "1.#QNAN at byte {}: JSON has no such number"),
+    (r#"{"temp":-1.#IND}"#, 8, "-1.#IND at byte {}: JSON has no such number"),
+    (r#"{'temp':1}"#, 1, "a single quotation mark at byte {}"),
+    (r#"{"temp":'hot'}"#, 8, "a single quotation mark at byte {}"),
+    ("{\u{201c}temp\u{201d}:1}", 1, "a typographic quotation mark \u{201c} at byte {}"),
+    (r#"{\"temp\":1}"#, 1, "a backslash at byte {} outside a string"),
+    (r#"{"temp":1,}"#, 10, "a trailing comma before byte {}"),
+    (r#"{"temp":[1,]}"#, 11, "a trailing comma before byte {}"),
+    (r#"{"temp":}"#, 8, "no value before byte {}: printf prints nothing for %f"),
+    (r#"{"temp":,"b":1}"#, 8, "no value before byte {}"),
+    (r#"{"temp":1,,"b":1}"#, 10, "a comma too many at byte {}"),
+    (r#"{"temp":21,5}"#, 11, "a decimal comma before byte {}"),
+    (r#"{"temp":[1}"#, 10, "} at byte {} closes a bracket of the other kind"),
+    (r#"{"temp":1 "b":2}"#, 10, "a comma is missing before byte {}"),
+    (r#"{"temp"=1}"#, 7, "= at byte {}, where a colon belongs"),
+    (r#"{temp:1}"#, 1, "the key temp at byte {} has no quotation marks"),
+    (r#"{"temp":hot}"#, 8, "the text hot at byte {} has no quotation marks"),
+    (r#"{"temp":tepid}"#, 8, "the text tepid at byte {} has no quotation marks"),
+    (r#"{"temp":True}"#, 8, "True at byte {}: JSON writes true and false in small"),
+    (r#"{"temp":None}"#, 8, "None at byte {}: JSON has null"),
+    (r#"{"temp":NULL}"#, 8, "NULL at byte {}: JSON has null"),
+    (r#"{"temp":undefined}"#, 8, "undefined at byte {}: JSON has null"),
+    (r#"{"temp":%f}"#, 8, "a placeholder (%f) at"),
+    (r#"{"temp":%.2f,"b":1}"#, 8, "a placeholder (%.2f) at"),
+    (r#"{"temp":${T}}"#, 8, "a placeholder (${T}) at"),
+    (r#"{"temp":$T}"#, 8, "a placeholder ($T) at"),
+    (r#"{"temp":{{t}}}"#, 9, "a placeholder ({{t}}) at"),
+    (r#"{"temp":0x1F}"#, 8, "0x1F at byte {}: JSON has no hexadecimal numbers"),
+    (r#"{"temp":+1}"#, 8, "+1 at byte {}: a number has no plus sign"),
+    (r#"{"temp":.5}"#, 8, ".5 at byte {}: a number begins with a digit"),
+    (r#"{"temp":1.}"#, 8, "1. at byte {}: a digit follows the point"),
+    (r#"{"temp":007}"#, 8, "007 at byte {}: a number has no leading zero"),
+    (r#"{"temp":21.5C}"#, 8, "21.5C at byte {}: a unit is not part of a number"),
+    (r#"{"temp":-}"#, 8, "- at byte {}: this is not a number"),
+    (r#"{"temp":1.5.3}"#, 8, "1.5.3 at byte {}: this is not a number"),
+    (r#"{"temp":12:30}"#, 10, ": at byte {}, where a comma or a closing bracket belongs"),
+    (r#"{"temp":"a"b"}"#, 11, "b at byte {}, where a comma or a closing bracket belongs"),
+    (r#"{"temp":21%}"#, 8, "21% at byte {}: a unit is not part of a number"),
+    (r#"{"temp":1} // hot"#, 11, "a comment at byte {}"),
+    ("{\"temp\":\u{a0}1}", 8, "an invisible character (U+00A0) at byte {}"),
+    ("{\"temp\":\0 1}", 8, "a NUL (0x00) at byte {}"),
+    ("{\"temp\":\"a\nb\"}", 10, "0x0A at byte {} inside a string"),
+    ("{\"temp\":\"a\0b\"}", 10, "a NUL (0x00) at byte {} inside a string; the length is longer"),
+    (r#"{"temp":"a\x41"}"#, 11, "invalid escape at byte {}: inside a string"),
+    (r#"{"temp":1e999}"#, 8, "1e999 at byte {}: the number is too large"),
+    (r#"{"temp":-1e400,"b":1}"#, 8, "-1e400 at byte {}: the number is too large"),
+    ("{\"te\0mp\":1}", 4, "a NUL (0x00) at byte {} inside a string; the length is longer"),
+    (r#"{"temp":"\ud800"}"#, 9, "\\ud800 at byte {} is half of a surrogate pair"),
+    (r#"{"temp":"\ud800\u0041"}"#, 9, "\\ud800 at byte {} is half of a surrogate pair"),
+    (r#"{"temp":"\ude00!"}"#, 9, "\\ude00 at byte {} is half of a surrogate pair"),
+    (r#"{"temp":1,"b":2,"temp":3}"#, 16, "a key occurs twice in one object: \"temp\" at bytes 38 and {}"),
+    (r#"{"a":{"t":1},"b":{"t":1,"\u0074":2}}"#, 24, "twice in one object: \"t\" at bytes 55 and {}"),
+];
+
 #[test]
 fn a_slip_inside_is_named_with_its_byte() {
-    for (points, offset, words) in [
-        (r#"{"temp":nan}"#, 8, "nan at byte {}: JSON has no such number"),
-        (r#"{"temp":-nan}"#, 8, "-nan at byte {}: JSON has no such number"),
-        (r#"{"temp":NaN}"#, 8, "NaN at byte {}: JSON has no such number"),
-        (r#"{"temp":-inf}"#, 8, "-inf at byte {}: JSON has no such number"),
-        (r#"{"temp":Infinity}"#, 8, "Infinity at byte {}: JSON has no such number"),
-        (r#"{"temp":1.#QNAN}"#, 8, "1.#QNAN at byte {}: JSON has no such number"),
-        (r#"{"temp":-1.#IND}"#, 8, "-1.#IND at byte {}: JSON has no such number"),
-        (r#"{'temp':1}"#, 1, "a single quotation mark at byte {}"),
-        (r#"{"temp":'hot'}"#, 8, "a single quotation mark at byte {}"),
-        ("{\u{201c}temp\u{201d}:1}", 1, "a typographic quotation mark \u{201c} at byte {}"),
-        (r#"{\"temp\":1}"#, 1, "a backslash at byte {} outside a string"),
-        (r#"{"temp":1,}"#, 10, "a trailing comma before byte {}"),
-        (r#"{"temp":[1,]}"#, 11, "a trailing comma before byte {}"),
-        (r#"{"temp":}"#, 8, "no value before byte {}: printf prints nothing for %f"),
-        (r#"{"temp":,"b":1}"#, 8, "no value before byte {}"),
-        (r#"{"temp":1,,"b":1}"#, 10, "a comma too many at byte {}"),
-        (r#"{"temp":21,5}"#, 11, "a decimal comma before byte {}"),
-        (r#"{"temp":[1}"#, 10, "} at byte {} closes a bracket of the other kind"),
-        (r#"{"temp":1 "b":2}"#, 10, "a comma is missing before byte {}"),
-        (r#"{"temp"=1}"#, 7, "= at byte {}, where a colon belongs"),
-        (r#"{temp:1}"#, 1, "the key temp at byte {} has no quotation marks"),
-        (r#"{"temp":hot}"#, 8, "the text hot at byte {} has no quotation marks"),
-        (r#"{"temp":tepid}"#, 8, "the text tepid at byte {} has no quotation marks"),
-        (r#"{"temp":True}"#, 8, "True at byte {}: JSON writes true and false in small"),
-        (r#"{"temp":None}"#, 8, "None at byte {}: JSON has null"),
-        (r#"{"temp":NULL}"#, 8, "NULL at byte {}: JSON has null"),
-        (r#"{"temp":undefined}"#, 8, "undefined at byte {}: JSON has null"),
-        (r#"{"temp":%f}"#, 8, "a placeholder (%f) at"),
-        (r#"{"temp":%.2f,"b":1}"#, 8, "a placeholder (%.2f) at"),
-        (r#"{"temp":${T}}"#, 8, "a placeholder (${T}) at"),
-        (r#"{"temp":$T}"#, 8, "a placeholder ($T) at"),
-        (r#"{"temp":{{t}}}"#, 9, "a placeholder ({{t}}) at"),
-        (r#"{"temp":0x1F}"#, 8, "0x1F at byte {}: JSON has no hexadecimal numbers"),
-        (r#"{"temp":+1}"#, 8, "+1 at byte {}: a number has no plus sign"),
-        (r#"{"temp":.5}"#, 8, ".5 at byte {}: a number begins with a digit"),
-        (r#"{"temp":1.}"#, 8, "1. at byte {}: a digit follows the point"),
-        (r#"{"temp":007}"#, 8, "007 at byte {}: a number has no leading zero"),
-        (r#"{"temp":21.5C}"#, 8, "21.5C at byte {}: a unit is not part of a number"),
-        (r#"{"temp":-}"#, 8, "- at byte {}: this is not a number"),
-        (r#"{"temp":1.5.3}"#, 8, "1.5.3 at byte {}: this is not a number"),
-        (r#"{"temp":12:30}"#, 10, ": at byte {}, where a comma or a closing bracket belongs"),
-        (r#"{"temp":"a"b"}"#, 11, "b at byte {}, where a comma or a closing bracket belongs"),
-        (r#"{"temp":21%}"#, 8, "21% at byte {}: a unit is not part of a number"),
-        (r#"{"temp":1} // hot"#, 11, "a comment at byte {}"),
-        ("{\"temp\":\u{a0}1}", 8, "an invisible character (U+00A0) at byte {}"),
-        ("{\"temp\":\0 1}", 8, "a NUL (0x00) at byte {}"),
-        ("{\"temp\":\"a\nb\"}", 10, "0x0A at byte {} inside a string"),
-        ("{\"temp\":\"a\0b\"}", 10, "a NUL (0x00) at byte {} inside a string; the length is longer"),
-        (r#"{"temp":"a\x41"}"#, 11, "invalid escape at byte {}: inside a string"),
-        (r#"{"temp":1e999}"#, 8, "1e999 at byte {}: the number is too large"),
-        (r#"{"temp":-1e400,"b":1}"#, 8, "-1e400 at byte {}: the number is too large"),
-        ("{\"te\0mp\":1}", 4, "a NUL (0x00) at byte {} inside a string; the length is longer"),
-        (r#"{"temp":"\ud800"}"#, 9, "\\ud800 at byte {} is half of a surrogate pair"),
-        (r#"{"temp":"\ud800\u0041"}"#, 9, "\\ud800 at byte {} is half of a surrogate pair"),
-        (r#"{"temp":"\ude00!"}"#, 9, "\\ude00 at byte {} is half of a surrogate pair"),
-        (
-            r#"{"temp":1,"b":2,"temp":3}"#,
-            16,
-            "a key is there twice in one object: \"temp\" at bytes 38 and {}",
-        ),
-        (r#"{"a":{"t":1},"b":{"t":1,"\u0074":2}}"#, 24, "twice in one object: \"t\" at bytes 55 and {}"),
-    ] {
+    for (points, offset, words) in SLIPS {
         let said = said(report(points).as_bytes());
         let words = words.replace("{}", &(POINTS_AT + offset).to_string());
         assert!(said.starts_with("the body is ") && said.contains(&words), "{points}:\n{said}\n{words}");
@@ -159,7 +158,7 @@ fn a_body_of_another_kind_is_named() {
         (b"eyJpZCI6IjEifQ==", "the body is Base64"),
         (b"%7B%22id%22%3A1%7D", "the body is percent-encoded"),
         (b"temp=21&hum=40", "the body is form-encoded (temp=21&hum=40)"),
-        (b"b'{\"id\":1}'", "the body is Python's text of bytes"),
+        (b"b'{\"id\":1}'", "the body is the text of a Python bytes object"),
         (b"'{\"id\":1}'", "the body is in single quotes at byte 1"),
         (b"POST / HTTP/1.1\r\n\r\n{}", "the body is a whole HTTP message"),
         (b"AT+QCOAPSEND=1", "the body is an AT command"),
@@ -177,7 +176,7 @@ fn a_body_of_another_kind_is_named() {
     }
 }
 
-/// Bytes at which the grammar turns.
+/// Bytes that the grammar depends on.
 const ODD: &[u8] = b"\0\"'{}[],:\\ntfN%#.-+\x1a\xe2\x80\x9c";
 
 proptest! {

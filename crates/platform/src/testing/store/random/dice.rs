@@ -16,7 +16,7 @@ impl Dice {
         u64::from_le_bytes(bytes) % end
     }
 
-    /// One of `sides` comes up.
+    /// True once in `sides` times.
     pub(super) fn one_in(&mut self, sides: u64) -> bool {
         self.below(sides) == 0
     }

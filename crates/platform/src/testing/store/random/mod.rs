@@ -1,5 +1,5 @@
-//! Random operations on a store and on the model at once: every outcome, and everything that can be read
-//! back, must be the same in both.
+//! Random operations on a store and on the model at once: every outcome, and everything that can be read,
+//! must be the same in both.
 //!
 //! Operations are data. A failure prints the seed, the difference, and the shortest list of operations that
 //! was found to show it, in a form that can be pasted into [`regressions`].

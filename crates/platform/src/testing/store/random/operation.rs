@@ -1,15 +1,15 @@
-//! What is done to a store, and how it is drawn.
+//! Operations on a store, and how they are drawn.
 //!
-//! Products and devices are few, so that operations meet: a device is deleted and registered anew, an asset
-//! id is taken, a quota is used up. The time begins shortly before a full hour.
+//! Products and devices are few, so that operations collide: a device is deleted and registered anew, an
+//! asset id is taken, a quota is used up. The time begins shortly before a full hour.
 
 use super::dice::Dice;
 
-/// Products that there may be.
+/// How many products there may be.
 pub(super) const PRODUCTS: u8 = 3;
-/// Device keys that there may be.
+/// How many device keys there may be.
 pub(super) const DEVICES: u8 = 6;
-/// Asset ids that there may be.
+/// How many asset ids there may be.
 const ASSETS: u64 = 9;
 
 /// One operation.
@@ -17,7 +17,7 @@ const ASSETS: u64 = 9;
 pub enum Operation {
     /// Time passes.
     Wait {
-        /// So many seconds.
+        /// How many seconds.
         seconds: i64,
     },
     /// The store is closed and opened again, where it can be.
@@ -49,7 +49,7 @@ pub enum Operation {
     DeleteDevicesOf {
         /// Which.
         product: u8,
-        /// So many at most.
+        /// How many at most.
         limit: usize,
     },
     /// Adds a device.
@@ -212,7 +212,7 @@ fn step(dice: &mut Dice) -> Step {
     }
 }
 
-/// Out of order, of equal times, and days late.
+/// Out of order, at equal times, and days late.
 fn ago(dice: &mut Dice) -> i64 {
     match dice.below(6) {
         0 => dice.below(200_000) as i64,

@@ -113,7 +113,7 @@ fn history(store: &dyn Store, device: DeviceId, limit: usize, query: &HistoryQue
     format!("{values:?}")
 }
 
-/// In which order refusals of the same time come is each store's own.
+/// Each store has its own order of refusals of the same time.
 fn refusals(store: &dyn Store, limit: usize) -> Vec<String> {
     let entries = paged(limit, |part| block_on(store.refusals(part)).expect("the store reads"));
     assert!(entries.is_sorted_by_key(|entry: &LogEntry| std::cmp::Reverse(entry.time)), "newest first");

@@ -38,7 +38,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A store that keeps nothing.
+    /// A store that keeps nothing after it is closed.
     pub fn lasting(store: Arc<dyn Store>, keep: impl Any) -> Self {
         Self { store, reopen: None, _keep: Some(Box::new(keep)) }
     }
@@ -80,7 +80,7 @@ pub fn check(name: &str, operations: Vec<Operation>, make: &mut dyn FnMut() -> S
 /// At which operation they differ, and how.
 type Failure = (usize, String);
 
-/// Leaves out what is not needed for a difference: everything behind it, then one operation after the other,
+/// Leaves out what is not needed for a difference: everything after it, then one operation after the other,
 /// then one write of a batch after the other.
 fn shorten(
     operations: Vec<Operation>,
@@ -334,7 +334,7 @@ impl Run {
         Secret::new(format!("secret of device {device}, turn {}", self.turn))
     }
 
-    /// The id of a device; that of nobody where there is none of this key.
+    /// The id of a device; an unused id if there is no device with this key.
     fn id(&self, device: u8) -> DeviceId {
         self.name(device).and_then(|name| self.found(&name)).map_or(DeviceId(9999), |(id, _)| id)
     }
@@ -358,7 +358,7 @@ impl Run {
     }
 }
 
-/// Some of the points `a`, `b` and `c`, with values that tell the turn.
+/// Some of the points `a`, `b` and `c`, with values that depend on the turn.
 fn points(form: u8, turn: usize) -> String {
     let names: &[&str] = match form / 2 {
         0 => &["a"],
