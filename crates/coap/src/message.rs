@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// What ties a response to its request: 0 to 8 bytes (section 5.3.1).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Token {
     bytes: [u8; Self::BYTES_MAX],
     length: u8,

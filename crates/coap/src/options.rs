@@ -10,7 +10,7 @@ const HEADER_BYTES: usize = 4;
 /// Options in ascending order of their numbers, equal numbers in the order in which they were added.
 ///
 /// All of them lie in one vector, `number u16 | length u16 | value`, since most lists have one to three short ones.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct OptionList {
     bytes: Vec<u8>,
 }

@@ -7,14 +7,14 @@
 use std::{borrow::Cow, fmt};
 
 /// The path of a request: the values of its Uri-Path options.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct UriPath {
     /// `/` before each segment; nothing for no segment.
     text: String,
 }
 
 /// The query of a request: the values of its Uri-Query options.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct UriQuery {
     /// `&` before each argument, the first one too; nothing for no argument.
     text: String,

@@ -4,9 +4,11 @@
 #![allow(clippy::print_stdout, reason = "it is here to print")]
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]
 
-use std::hint::black_box;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, FrontDoor, HandshakeEvent,

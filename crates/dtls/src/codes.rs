@@ -1,7 +1,7 @@
 //! Numbers of the IANA registries, as open newtypes: an unknown one is a value, not an error.
 
 /// Content type of a record (TLS ContentType).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentType(pub(crate) u8);
 
 impl ContentType {
@@ -19,7 +19,7 @@ impl ContentType {
 }
 
 /// Version on the wire: one's complement of the digits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Version(pub(crate) u16);
 
 impl Version {
@@ -34,7 +34,7 @@ impl Version {
 }
 
 /// Type of a handshake message (TLS HandshakeType).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HandshakeType(pub(crate) u8);
 
 impl HandshakeType {
@@ -49,7 +49,7 @@ impl HandshakeType {
 }
 
 /// Type of a hello extension (TLS ExtensionType).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ExtensionType(pub(crate) u16);
 
 impl ExtensionType {
@@ -67,7 +67,7 @@ pub(crate) mod alert_level {
 }
 
 /// Description byte of an alert (TLS Alerts).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AlertDescription(pub(crate) u8);
 
 impl AlertDescription {
@@ -90,7 +90,7 @@ pub(crate) const EMPTY_RENEGOTIATION_INFO_SCSV: u16 = 0x00ff;
 pub(crate) const COMPRESSION_NULL: u8 = 0;
 
 /// The cipher suites of this crate.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CipherSuite {
     /// TLS_PSK_WITH_AES_128_CCM_8, 0xC0A8 (RFC 6655).
     PskAes128Ccm8,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::codes::CipherSuite;
-use crate::secret::{DecoySecret, Psk};
+use crate::{
+    codes::CipherSuite,
+    secret::{DecoySecret, Psk},
+};
 
 /// Whether handshakes use the extended master secret (RFC 7627).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtendedMasterSecretPolicy {
     /// Refuse clients that do not offer it.
     Require,

@@ -8,16 +8,20 @@
 //! The extensions stay out because some clients offer others the second time. Two keys live at a time; a new
 //! one is drawn every [`COOKIE_KEY_LIFETIME`].
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::Random;
-use crate::limits::{COOKIE_BYTES, COOKIE_KEY_LIFETIME};
-use crate::message::client_hello::{ClientHelloOffer, ClientHelloStart};
+use crate::{
+    Random,
+    limits::{COOKIE_BYTES, COOKIE_KEY_LIFETIME},
+    message::client_hello::{ClientHelloOffer, ClientHelloStart},
+};
 
 /// Where `offer` begins.
 const OFFER_AT: usize = 11;

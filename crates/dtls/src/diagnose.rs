@@ -3,10 +3,12 @@
 
 use std::fmt;
 
-use crate::message::finished::Pieces;
-use crate::record::Layout;
-use crate::schedule::{Agreement, MasterSecret, Role};
-use crate::secret::Psk;
+use crate::{
+    message::finished::Pieces,
+    record::Layout,
+    schedule::{Agreement, MasterSecret, Role},
+    secret::Psk,
+};
 
 /// A client's Finished record, or a piece of one, that our key did not open, and what is needed to try other keys. About 0.5 KiB.
 pub struct FailedFinished {
@@ -41,7 +43,7 @@ impl FailedFinished {
 }
 
 impl fmt::Debug for FailedFinished {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("FailedFinished(…)")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FailedFinished(…)")
     }
 }

@@ -4,7 +4,7 @@
 macro_rules! discards {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
         /// Reason for dropping a datagram, a record or a handshake fragment; fit to index an array of counters.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Discard {
             $($(#[doc = $doc])+ $variant,)+

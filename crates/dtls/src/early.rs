@@ -3,8 +3,7 @@
 //!
 //! Limits: [`limits::EARLY_BYTES_MAX`] for all, [`limits::EARLY_RECORD_BYTES_MAX`] for each. What comes first stays.
 
-use crate::discard::Discard;
-use crate::limits;
+use crate::{discard::Discard, limits};
 
 /// Whole records, one behind the other.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// A record could not be made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SealError {
     /// The plaintext does not fit one record of this session.
     #[error("seal a record: at most {max} bytes fit")]
@@ -20,7 +20,7 @@ pub enum SealError {
 }
 
 /// Bytes that cannot be a pre-shared key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PskError {
     /// Zero bytes would make the keys known to everybody.
     #[error("take a pre-shared key: it is empty")]

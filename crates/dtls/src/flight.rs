@@ -1,16 +1,20 @@
 //! Flights of handshake messages, the datagrams that carry them, and the timer that repeats them
 //! (RFC 6347, sections 4.2.3 and 4.2.4). A repeated flight gets new record numbers.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use crate::Random;
-use crate::codes::{AlertDescription, ContentType, Version, alert_level};
-use crate::limits;
-use crate::message::{MESSAGE_HEADER_BYTES, MessageHeader, finished};
-use crate::record::{Layout, put_plaintext};
-use crate::session::Session;
-use crate::wire::Reader;
+use crate::{
+    Random,
+    codes::{AlertDescription, ContentType, Version, alert_level},
+    limits,
+    message::{MESSAGE_HEADER_BYTES, MessageHeader, finished},
+    record::{Layout, put_plaintext},
+    session::Session,
+    wire::Reader,
+};
 
 /// What is sent, and sent again, together.
 pub(crate) type Flight = Vec<Entry>;
@@ -161,7 +165,7 @@ pub(crate) struct RetransmitTimer {
 }
 
 /// What the time has brought.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimerOutcome {
     NotYet,
     SendAgain,

@@ -8,24 +8,26 @@
 //! is new. Its hello is asked for another one, so a client may send up to
 //! [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] more hellos than one.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 
-use crate::Random;
-use crate::codes::{ContentType, HandshakeType, Version};
-use crate::config::ServerConfig;
-use crate::cookie::{CookieKeys, Subject};
-use crate::discard::Discard;
-use crate::limits;
-use crate::message::client_hello::{ClientHello, ClientHelloOffer, ClientHelloStart, HelloId};
-use crate::message::{MessageHeader, hello_verify};
-use crate::offered::{self, OfferedVersions};
-use crate::record::Layout;
-use crate::refusal::Refusal;
-use crate::server::ServerHandshake;
-use crate::wire::Reader;
+use crate::{
+    Random,
+    codes::{ContentType, HandshakeType, Version},
+    config::ServerConfig,
+    cookie::{CookieKeys, Subject},
+    discard::Discard,
+    limits,
+    message::{
+        MessageHeader,
+        client_hello::{ClientHello, ClientHelloOffer, ClientHelloStart, HelloId},
+        hello_verify,
+    },
+    offered::{self, OfferedVersions},
+    record::Layout,
+    refusal::Refusal,
+    server::ServerHandshake,
+    wire::Reader,
+};
 
 /// Answers datagrams that belong to no handshake.
 pub struct Listener {
@@ -115,8 +117,8 @@ impl Listener {
 }
 
 impl fmt::Debug for Listener {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Listener").field("config", &self.config).finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

@@ -1,13 +1,15 @@
 //! What our server chooses from a ClientHello, or why it refuses.
 
-use crate::codes::CipherSuite;
-use crate::config::{ExtendedMasterSecretPolicy, ServerConfig};
-use crate::message::client_hello::{ClientHello, OfferedExtensions};
-use crate::offered::{OfferedVersions, SuiteMismatch};
-use crate::refusal::{Missing, Refusal};
+use crate::{
+    codes::CipherSuite,
+    config::{ExtendedMasterSecretPolicy, ServerConfig},
+    message::client_hello::{ClientHello, OfferedExtensions},
+    offered::{OfferedVersions, SuiteMismatch},
+    refusal::{Missing, Refusal},
+};
 
 /// The choice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) suite: CipherSuite,
     /// The extensions that the ServerHello answers.
@@ -60,9 +62,10 @@ fn choose_suite(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<Cipher
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::MESSAGE_HEADER_BYTES;
-    use crate::message::client_hello::ClientOffer;
-    use crate::secret::DecoySecret;
+    use crate::{
+        message::{MESSAGE_HEADER_BYTES, client_hello::ClientOffer},
+        secret::DecoySecret,
+    };
 
     const CCM: CipherSuite = CipherSuite::PskAes128Ccm8;
     const CBC: CipherSuite = CipherSuite::PskAes128CbcSha256;

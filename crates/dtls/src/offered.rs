@@ -12,7 +12,7 @@ const KEPT_MAX: usize = 8;
 const FALLBACK_SCSV: u16 = 0x5600;
 
 /// The first numbers of a list, and how many there were.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Numbers {
     kept: [u16; KEPT_MAX],
     count: u16,
@@ -46,7 +46,7 @@ impl Numbers {
 }
 
 /// The cipher suites of both sides where they have none in common.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SuiteMismatch {
     offered: Numbers,
     expected: [Option<CipherSuite>; CipherSuite::ALL.len()],
@@ -79,7 +79,7 @@ impl fmt::Display for SuiteMismatch {
 }
 
 /// The versions that a peer offers where DTLS 1.2 is not among them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OfferedVersions(Numbers);
 
 impl OfferedVersions {

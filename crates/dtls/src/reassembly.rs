@@ -4,10 +4,7 @@
 //! fragments of a message, [`limits::MESSAGES_AHEAD_MAX`] messages ahead of the awaited one. Memory is taken only
 //! after the claimed length passed these limits. Where fragments overlap they must agree, or the later one is dropped.
 
-use crate::codes::HandshakeType;
-use crate::discard::Discard;
-use crate::limits;
-use crate::message::MessageHeader;
+use crate::{codes::HandshakeType, discard::Discard, limits, message::MessageHeader};
 
 const SLOTS: usize = 1 + limits::MESSAGES_AHEAD_MAX;
 
@@ -20,7 +17,7 @@ pub(crate) struct Reassembly {
 }
 
 /// A message that is complete.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) header: MessageHeader,
     pub(crate) body: Vec<u8>,

@@ -24,9 +24,11 @@
 
 use std::ops::Deref;
 
-use crate::codes::{ContentType, HandshakeType, Version};
-use crate::discard::Discard;
-use crate::limits;
+use crate::{
+    codes::{ContentType, HandshakeType, Version},
+    discard::Discard,
+    limits,
+};
 
 /// Type, version, epoch and sequence number.
 const FIXED_BYTES: usize = 11;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use crate::codes::AlertDescription;
-use crate::offered::{OfferedVersions, SuiteMismatch};
+use crate::{
+    codes::AlertDescription,
+    offered::{OfferedVersions, SuiteMismatch},
+};
 
 /// A handshake that we end with an alert.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// None of the offered cipher suites is ours.
     NoCommonCipherSuite(SuiteMismatch),
@@ -27,7 +29,7 @@ pub enum Refusal {
 }
 
 /// What was missing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// The extended_master_secret extension (RFC 7627).
     ExtendedMasterSecret,
@@ -74,11 +76,11 @@ impl Refusal {
 }
 
 impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.reason())?;
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())?;
         match self {
-            Self::NoCommonCipherSuite(mismatch) => write!(formatter, ": {mismatch}"),
-            Self::VersionUnsupported(offered) => write!(formatter, ": {offered}"),
+            Self::NoCommonCipherSuite(mismatch) => write!(f, ": {mismatch}"),
+            Self::VersionUnsupported(offered) => write!(f, ": {offered}"),
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@
 use crate::discard::Discard;
 
 /// Which numbers of one epoch were received. Ask with `check`, and `mark` only after the record proved authentic.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ReplayWindow {
     /// Highest number seen, plus one; zero when none was.
     next: u64,

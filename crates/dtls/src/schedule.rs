@@ -4,21 +4,23 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::codes::CipherSuite;
-use crate::limits::PSK_BYTES_MAX;
-use crate::prf::Prf;
-use crate::secret::Psk;
-use crate::suite::{CbcOrder, DirectionKeys};
+use crate::{
+    codes::CipherSuite,
+    limits::PSK_BYTES_MAX,
+    prf::Prf,
+    secret::Psk,
+    suite::{CbcOrder, DirectionKeys},
+};
 
 /// Which end of the association somebody is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Client,
     Server,
 }
 
 /// What both ends agreed on, as far as the keys depend on it.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Agreement {
     pub(crate) suite: CipherSuite,
     pub(crate) encrypt_then_mac: bool,
@@ -102,7 +104,7 @@ pub(crate) struct KeyPair {
 }
 
 /// The 12 bytes of a Finished. No secret once the Finished was sent, and worth constant time before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct VerifyData(pub(crate) [u8; 12]);
 
 impl VerifyData {

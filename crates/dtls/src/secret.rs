@@ -7,8 +7,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::error::PskError;
-use crate::limits::PSK_BYTES_MAX;
+use crate::{error::PskError, limits::PSK_BYTES_MAX};
 
 /// A pre-shared key of 1 to 64 bytes.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -59,8 +58,8 @@ impl PartialEq for Psk {
 impl Eq for Psk {}
 
 impl fmt::Debug for Psk {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Psk(…)")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Psk(…)")
     }
 }
 
@@ -88,8 +87,8 @@ impl DecoySecret {
 }
 
 impl fmt::Debug for DecoySecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("DecoySecret(…)")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DecoySecret(…)")
     }
 }
 

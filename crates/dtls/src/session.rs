@@ -11,17 +11,19 @@ pub use saved::{SavedSession, SavedSessionError};
 
 use std::fmt;
 
-use crate::Random;
-use crate::codes::{AlertDescription, CipherSuite, ContentType, HandshakeType, Version, alert_level};
-use crate::discard::Discard;
-use crate::error::SealError;
-use crate::limits;
-use crate::message::{MessageHeader, finished};
-use crate::record::{Layout, RecordHeader, RecordNumber, put_plaintext};
-use crate::replay::ReplayWindow;
-use crate::schedule::{KeyPair, Role, VerifyData};
-use crate::suite::DirectionKeys;
-use crate::wire::Reader;
+use crate::{
+    Random,
+    codes::{AlertDescription, CipherSuite, ContentType, HandshakeType, Version, alert_level},
+    discard::Discard,
+    error::SealError,
+    limits,
+    message::{MessageHeader, finished},
+    record::{Layout, RecordHeader, RecordNumber, put_plaintext},
+    replay::ReplayWindow,
+    schedule::{KeyPair, Role, VerifyData},
+    suite::DirectionKeys,
+    wire::Reader,
+};
 
 /// The only epoch of protected records.
 const EPOCH: u16 = 1;
@@ -55,7 +57,7 @@ struct LastFlight {
 }
 
 /// What an authentic record turned out to be.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Opened<'a> {
     /// Application data, decrypted in place.
     Application(&'a mut [u8]),
@@ -314,8 +316,8 @@ impl Session {
 }
 
 impl fmt::Debug for Session {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = formatter.debug_struct("Session");
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Session");
         out.field("suite", &self.suite().name()).field("sent", &self.tx_next).finish_non_exhaustive()
     }
 }

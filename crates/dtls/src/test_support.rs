@@ -1,13 +1,17 @@
 //! Doors for tests and fuzz targets into what is private; with those of [`crate::Session`] they make the feature `test-support`,
 //! which nothing that is shipped sets.
 
-use crate::discard::Discard;
-use crate::listener::FirstHello;
-use crate::message::MessageHeader;
-use crate::message::client_hello::{ClientHello, MaxFragmentLength};
-use crate::reassembly::Reassembly;
-use crate::refusal::Refusal;
-use crate::wire::Reader;
+use crate::{
+    discard::Discard,
+    listener::FirstHello,
+    message::{
+        MessageHeader,
+        client_hello::{ClientHello, MaxFragmentLength},
+    },
+    reassembly::Reassembly,
+    refusal::Refusal,
+    wire::Reader,
+};
 
 /// The suite that stands for renegotiation_info (RFC 5746, section 3.3).
 pub const EMPTY_RENEGOTIATION_INFO_SCSV: u16 = crate::codes::EMPTY_RENEGOTIATION_INFO_SCSV;
@@ -16,7 +20,7 @@ pub const EMPTY_RENEGOTIATION_INFO_SCSV: u16 = crate::codes::EMPTY_RENEGOTIATION
 pub const MESSAGE_HEADER_BYTES: usize = crate::message::MESSAGE_HEADER_BYTES;
 
 /// A handshake fragment as it was read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment<'a> {
     /// msg_type.
     pub message_type: u8,
@@ -91,7 +95,7 @@ impl Fragments {
 }
 
 /// What a ClientHello says to a server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello<'a> {
     /// client_version.
     pub version: u16,

@@ -2,11 +2,11 @@
 //! a length in front.
 
 /// The bytes end too early, or too late.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
 /// A cursor over bytes that a stranger sent. Nothing it does can panic.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }

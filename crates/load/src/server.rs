@@ -25,7 +25,7 @@ pub struct Measurement {
 }
 
 /// A process at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sample {
     /// Processor time of all threads that are alive, nanoseconds.
     processor_ns: u64,

@@ -76,7 +76,7 @@ impl Random for Counting {
 }
 
 /// How records are protected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protection {
     Ccm8,
     CbcMacThenEncrypt,

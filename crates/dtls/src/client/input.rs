@@ -3,20 +3,25 @@
 use std::time::Instant;
 
 use super::{AwaitFinished, AwaitServerHelloDone, ClientEvent, ClientFailure, ClientHandshake, State};
-use crate::codes::{ContentType, HandshakeType, Version, alert_level};
-use crate::discard::Discard;
-use crate::flight::Entry;
-use crate::message::client_hello::MaxFragmentLength;
-use crate::message::finished::{self, Pieces};
-use crate::message::server_hello::ServerHello;
-use crate::message::{MessageHeader, hello_verify, key_exchange};
-use crate::reassembly::Message;
-use crate::record::{Layout, split_record};
-use crate::refusal::Refusal;
-use crate::schedule::{Agreement, MasterSecret, Role};
-use crate::session::{Session, SessionParameters};
-use crate::transcript::Transcript;
-use crate::wire::Reader;
+use crate::{
+    codes::{ContentType, HandshakeType, Version, alert_level},
+    discard::Discard,
+    flight::Entry,
+    message::{
+        MessageHeader,
+        client_hello::MaxFragmentLength,
+        finished::{self, Pieces},
+        hello_verify, key_exchange,
+        server_hello::ServerHello,
+    },
+    reassembly::Message,
+    record::{Layout, split_record},
+    refusal::Refusal,
+    schedule::{Agreement, MasterSecret, Role},
+    session::{Session, SessionParameters},
+    transcript::Transcript,
+    wire::Reader,
+};
 
 /// What one datagram came to.
 #[derive(Default)]

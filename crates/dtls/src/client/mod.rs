@@ -11,27 +11,29 @@
 
 mod input;
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::time::Instant;
+use std::{collections::VecDeque, fmt, time::Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::Random;
-use crate::config::ClientConfig;
-use crate::discard::Discard;
-use crate::early::EarlyRecords;
-use crate::flight::{Entry, Flight, RetransmitTimer, Sender, TimerOutcome};
-use crate::limits;
-use crate::message::client_hello::{ClientOffer, MaxFragmentLength, OfferedExtensions};
-use crate::message::finished::Pieces;
-use crate::reassembly::Reassembly;
-use crate::refusal::Refusal;
-use crate::schedule::{Agreement, MasterSecret};
-use crate::session::Session;
-use crate::transcript::Transcript;
+use crate::{
+    Random,
+    config::ClientConfig,
+    discard::Discard,
+    early::EarlyRecords,
+    flight::{Entry, Flight, RetransmitTimer, Sender, TimerOutcome},
+    limits,
+    message::{
+        client_hello::{ClientOffer, MaxFragmentLength, OfferedExtensions},
+        finished::Pieces,
+    },
+    reassembly::Reassembly,
+    refusal::Refusal,
+    schedule::{Agreement, MasterSecret},
+    session::Session,
+    transcript::Transcript,
+};
 
 /// One handshake, as the client.
 pub struct ClientHandshake {
@@ -60,7 +62,7 @@ pub enum ClientEvent {
 }
 
 /// Why a client's handshake failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientFailure {
     /// The server sent something that we refuse; the alert waits to be sent.
     Refused(Refusal),
@@ -213,14 +215,14 @@ impl ClientHandshake {
 }
 
 impl fmt::Debug for ClientHandshake {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::AwaitServerHello { .. } => "AwaitServerHello",
             State::AwaitServerHelloDone(_) => "AwaitServerHelloDone",
             State::AwaitFinished(_) => "AwaitFinished",
             State::Over => "Over",
         };
-        formatter.debug_struct("ClientHandshake").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("ClientHandshake").field("state", &state).finish_non_exhaustive()
     }
 }
 

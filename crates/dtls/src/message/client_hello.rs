@@ -3,17 +3,19 @@
 //!
 //! The block of extensions may be missing. Unknown extensions are ignored, doubled ones are not.
 
-use crate::codes::{
-    COMPRESSION_NULL, CipherSuite, EMPTY_RENEGOTIATION_INFO_SCSV, ExtensionType, HandshakeType, Version,
+use crate::{
+    codes::{
+        COMPRESSION_NULL, CipherSuite, EMPTY_RENEGOTIATION_INFO_SCSV, ExtensionType, HandshakeType, Version,
+    },
+    limits,
+    message::{emit, put_extension},
+    offered::OfferedVersions,
+    refusal::Refusal,
+    wire::{Malformed, Reader, put_vector8, put_vector16},
 };
-use crate::limits;
-use crate::message::{emit, put_extension};
-use crate::offered::OfferedVersions;
-use crate::refusal::Refusal;
-use crate::wire::{Malformed, Reader, put_vector8, put_vector16};
 
 /// The part up to the cookie, which a first fragment must hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientHelloStart<'a> {
     pub(crate) version: Version,
     pub(crate) random: &'a [u8; 32],
@@ -23,7 +25,7 @@ pub(crate) struct ClientHelloStart<'a> {
 
 /// The part behind the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A
 /// first fragment may hold it or not.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientHelloOffer<'a> {
     pub(crate) cipher_suites: &'a [u8],
     pub(crate) compression: &'a [u8],
@@ -37,7 +39,7 @@ impl<'a> ClientHelloOffer<'a> {
 
 /// Tells one ClientHello of a peer from another. A copy of it has the same; so has a new attempt of a device
 /// whose random never changes, but no copy's cookie is good for longer than [`limits::COOKIE_LIFETIME_MAX`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HelloId {
     pub(crate) message_seq: u16,
     pub(crate) random: [u8; 32],
@@ -57,7 +59,7 @@ impl<'a> ClientHelloStart<'a> {
 }
 
 /// A whole ClientHello.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientHello<'a> {
     pub(crate) start: ClientHelloStart<'a>,
     cipher_suites: &'a [u8],
@@ -67,7 +69,7 @@ pub(crate) struct ClientHello<'a> {
 }
 
 /// The extensions that mean something to us.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct OfferedExtensions {
     pub(crate) extended_master_secret: bool,
     pub(crate) encrypt_then_mac: bool,
@@ -76,7 +78,7 @@ pub(crate) struct OfferedExtensions {
 }
 
 /// Code of max_fragment_length (RFC 6066, section 4): 1 to 4.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaxFragmentLength(u8);
 
 impl MaxFragmentLength {
@@ -210,7 +212,7 @@ impl From<Malformed> for Refusal {
 }
 
 /// What our client says in both of its ClientHellos.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ClientOffer {
     pub(crate) random: [u8; 32],
     pub(crate) suites: Vec<CipherSuite>,

@@ -3,11 +3,13 @@
 //! A peer whose datagrams are short may cut even this message (RFC 6347, section 4.2.3). Its pieces come in authentic
 //! records only, so they are put together apart from the messages of epoch 0, in room that is as long as the message.
 
-use crate::codes::HandshakeType;
-use crate::discard::Discard;
-use crate::message::{MESSAGE_HEADER_BYTES, MessageHeader};
-use crate::schedule::VerifyData;
-use crate::wire::Reader;
+use crate::{
+    codes::HandshakeType,
+    discard::Discard,
+    message::{MESSAGE_HEADER_BYTES, MessageHeader},
+    schedule::VerifyData,
+    wire::Reader,
+};
 
 /// Length of verify_data.
 pub(crate) const BODY_BYTES: usize = 12;

@@ -1,10 +1,12 @@
 //! HelloVerifyRequest (RFC 6347, section 4.2.1): version | cookie <0..255>.
 
-use crate::codes::{ContentType, HandshakeType, Version};
-use crate::limits::COOKIE_BYTES;
-use crate::message::{MESSAGE_HEADER_BYTES, MessageHeader};
-use crate::record::{Layout, put_plaintext};
-use crate::wire::{Malformed, Reader};
+use crate::{
+    codes::{ContentType, HandshakeType, Version},
+    limits::COOKIE_BYTES,
+    message::{MESSAGE_HEADER_BYTES, MessageHeader},
+    record::{Layout, put_plaintext},
+    wire::{Malformed, Reader},
+};
 
 const BODY_BYTES: usize = 2 + 1 + COOKIE_BYTES;
 

@@ -1,9 +1,11 @@
 //! ClientKeyExchange and ServerKeyExchange of the PSK key exchange (RFC 4279, section 2): one vector <0..2^16-1> each,
 //! the identity and the identity hint. Our server sends no hint, hence no ServerKeyExchange; our client ignores one.
 
-use crate::codes::HandshakeType;
-use crate::message::emit;
-use crate::wire::{Malformed, Reader, put_vector16};
+use crate::{
+    codes::HandshakeType,
+    message::emit,
+    wire::{Malformed, Reader, put_vector16},
+};
 
 /// The identity in a ClientKeyExchange, or the hint in a ServerKeyExchange: opaque bytes.
 pub(crate) fn parse(body: &[u8]) -> Result<&[u8], Malformed> {

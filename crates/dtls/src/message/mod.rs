@@ -7,10 +7,12 @@ pub(crate) mod hello_verify;
 pub(crate) mod key_exchange;
 pub(crate) mod server_hello;
 
-use crate::codes::{ExtensionType, HandshakeType};
-use crate::discard::Discard;
-use crate::limits;
-use crate::wire::{Malformed, Reader, put_vector16};
+use crate::{
+    codes::{ExtensionType, HandshakeType},
+    discard::Discard,
+    limits,
+    wire::{Malformed, Reader, put_vector16},
+};
 
 /// Bytes of a handshake header.
 pub(crate) const MESSAGE_HEADER_BYTES: usize = 12;
@@ -19,7 +21,7 @@ pub(crate) const MESSAGE_HEADER_BYTES: usize = 12;
 const MESSAGE_BYTES_TYPICAL: usize = 96;
 
 /// Header of a fragment, or of a whole message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageHeader {
     pub(crate) message_type: HandshakeType,
     /// Length of the whole body; at most [`limits::MESSAGE_BYTES_MAX`].

@@ -1,15 +1,19 @@
 //! ServerHello (RFC 5246, section 7.4.1.3): version | random 32 | session_id <0..32> | cipher_suite | compression |
 //! extensions. The session_id is empty: there is no resumption. An extension is answered only if it was offered.
 
-use crate::codes::{COMPRESSION_NULL, CipherSuite, ExtensionType, HandshakeType, Version};
-use crate::message::client_hello::{MaxFragmentLength, OfferedExtensions};
-use crate::message::{emit, put_extension};
-use crate::offered::OfferedVersions;
-use crate::refusal::Refusal;
-use crate::wire::{Reader, put_vector8, put_vector16};
+use crate::{
+    codes::{COMPRESSION_NULL, CipherSuite, ExtensionType, HandshakeType, Version},
+    message::{
+        client_hello::{MaxFragmentLength, OfferedExtensions},
+        emit, put_extension,
+    },
+    offered::OfferedVersions,
+    refusal::Refusal,
+    wire::{Reader, put_vector8, put_vector16},
+};
 
 /// What the server chose.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ServerHello {
     pub(crate) random: [u8; 32],
     pub(crate) suite: CipherSuite,

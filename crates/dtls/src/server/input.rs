@@ -6,22 +6,27 @@ use super::{
     AwaitFinished, AwaitKeyExchange, AwaitPsk, HandshakeEvent, KeyExchangeFault, Outcome,
     RejectedKeyExchange, ServerHandshake, State,
 };
-use crate::Random;
-use crate::codes::{ContentType, HandshakeType, Version};
-use crate::diagnose::FailedFinished;
-use crate::discard::Discard;
-use crate::flight::Entry;
-use crate::limits;
-use crate::message::client_hello::{ClientHello, MaxFragmentLength};
-use crate::message::server_hello::ServerHello;
-use crate::message::{MessageHeader, emit, finished, key_exchange};
-use crate::negotiation;
-use crate::reassembly::Message;
-use crate::record::{Layout, RecordHeader, split_record};
-use crate::refusal::Refusal;
-use crate::schedule::{Agreement, Role};
-use crate::transcript::Transcript;
-use crate::wire::Reader;
+use crate::{
+    Random,
+    codes::{ContentType, HandshakeType, Version},
+    diagnose::FailedFinished,
+    discard::Discard,
+    flight::Entry,
+    limits,
+    message::{
+        MessageHeader,
+        client_hello::{ClientHello, MaxFragmentLength},
+        emit, finished, key_exchange,
+        server_hello::ServerHello,
+    },
+    negotiation,
+    reassembly::Message,
+    record::{Layout, RecordHeader, split_record},
+    refusal::Refusal,
+    schedule::{Agreement, Role},
+    transcript::Transcript,
+    wire::Reader,
+};
 
 /// One datagram's worth of input, and what it came to.
 pub(super) struct Input<'a> {

@@ -19,30 +19,28 @@ mod input;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
 
 use subtle::Choice as SecretBool;
 
-use crate::Random;
-use crate::codes::CipherSuite;
-use crate::config::ServerConfig;
-use crate::diagnose::FailedFinished;
-use crate::discard::Discard;
-use crate::early::EarlyRecords;
-use crate::flight::{Flight, RetransmitTimer, Sender, TimerOutcome};
-use crate::message::client_hello::HelloId;
-use crate::message::finished::Pieces;
-use crate::negotiation::Choice;
-use crate::reassembly::Reassembly;
-use crate::refusal::Refusal;
-use crate::replay::ReplayWindow;
-use crate::schedule::{Agreement, MasterSecret, Role};
-use crate::secret::Psk;
-use crate::session::{Session, SessionParameters};
-use crate::transcript::Transcript;
+use crate::{
+    Random,
+    codes::CipherSuite,
+    config::ServerConfig,
+    diagnose::FailedFinished,
+    discard::Discard,
+    early::EarlyRecords,
+    flight::{Flight, RetransmitTimer, Sender, TimerOutcome},
+    message::{client_hello::HelloId, finished::Pieces},
+    negotiation::Choice,
+    reassembly::Reassembly,
+    refusal::Refusal,
+    replay::ReplayWindow,
+    schedule::{Agreement, MasterSecret, Role},
+    secret::Psk,
+    session::{Session, SessionParameters},
+    transcript::Transcript,
+};
 
 /// One handshake, as the server. At most [`crate::limits::HANDSHAKE_BYTES_MAX`] bytes.
 pub struct ServerHandshake {
@@ -84,7 +82,7 @@ pub enum HandshakeEvent {
 }
 
 /// A ClientKeyExchange whose identity nobody was asked about.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedKeyExchange {
     /// How the identity begins: what a stranger sent, at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`]
     /// of any bytes.
@@ -94,7 +92,7 @@ pub struct RejectedKeyExchange {
 }
 
 /// What is wrong with a ClientKeyExchange.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyExchangeFault {
     /// The identity has so many bytes, more than are put together.
     TooLong(usize),
@@ -160,7 +158,7 @@ struct AwaitFinished {
     rejected: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Established,
     Refused(Refusal),
@@ -389,7 +387,7 @@ impl Random for NoRandom {
 }
 
 impl fmt::Debug for ServerHandshake {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::AwaitClientHello => "AwaitClientHello",
             State::AwaitKeyExchange(_) => "AwaitKeyExchange",
@@ -399,6 +397,6 @@ impl fmt::Debug for ServerHandshake {
             State::Over(Outcome::Refused(_)) => "Refused",
             State::Over(Outcome::Expired) => "Expired",
         };
-        formatter.debug_struct("ServerHandshake").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("ServerHandshake").field("state", &state).finish_non_exhaustive()
     }
 }

@@ -1,19 +1,19 @@
 //! All states of the server against all inputs, as a table; and what a handshake occupies.
 
-use std::fmt::Write;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 use narrowgate_testkit::SeededRandom;
 
 use super::*;
-use crate::client::ClientHandshake;
-use crate::codes::{ContentType, Version};
-use crate::config::ClientConfig;
-use crate::limits;
-use crate::listener::{FrontDoor, Listener};
-use crate::record::{put_plaintext, split_record};
-use crate::secret::DecoySecret;
+use crate::{
+    client::ClientHandshake,
+    codes::{ContentType, Version},
+    config::ClientConfig,
+    limits,
+    listener::{FrontDoor, Listener},
+    record::{put_plaintext, split_record},
+    secret::DecoySecret,
+};
 
 /// A server in the state that follows the ClientHello, and what its client would send next.
 struct Scene {

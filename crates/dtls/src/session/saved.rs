@@ -21,12 +21,14 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{LastFlight, Session};
-use crate::codes::CipherSuite;
-use crate::limits;
-use crate::replay::ReplayWindow;
-use crate::schedule::VerifyData;
-use crate::suite::{CbcOrder, DirectionKeys};
-use crate::wire::{Malformed, Reader};
+use crate::{
+    codes::CipherSuite,
+    limits,
+    replay::ReplayWindow,
+    schedule::VerifyData,
+    suite::{CbcOrder, DirectionKeys},
+    wire::{Malformed, Reader},
+};
 
 /// End of the usable numbers of a session that no copy exists of: all may be used.
 pub(super) const NEVER_SAVED: u64 = u64::MAX;
@@ -45,7 +47,7 @@ const LAST_FLIGHT: u8 = 4;
 pub struct SavedSession(Zeroizing<Vec<u8>>);
 
 /// Bytes that are no saved session of a kind that this version knows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SavedSessionError {
     /// Written in another format: by a newer version, or by something else.
     #[error("restore a session: its format is {0}, this version knows {FORMAT}")]
@@ -87,8 +89,8 @@ impl SavedSession {
 }
 
 impl fmt::Debug for SavedSession {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SavedSession(…)")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SavedSession(…)")
     }
 }
 

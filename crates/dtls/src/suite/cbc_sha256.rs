@@ -8,23 +8,27 @@
 //! MAC-then-encrypt is open to Lucky Thirteen unless opening takes the same time whatever the padding says; see the
 //! module `lucky13`.
 
-use aes::Aes128;
-use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, consts::U16};
+use aes::{
+    Aes128,
+    cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, consts::U16},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::Random;
-use crate::discard::Discard;
-use crate::record::{Layout, RecordHeader};
-use crate::suite::lucky13::{check_padding, gather_mac, mac_of_secret_length};
+use crate::{
+    Random,
+    discard::Discard,
+    record::{Layout, RecordHeader},
+    suite::lucky13::{check_padding, gather_mac, mac_of_secret_length},
+};
 
 const BLOCK_BYTES: usize = 16;
 const MAC_BYTES: usize = 32;
 
 /// Which comes first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CbcOrder {
     /// RFC 7366.
     EncryptThenMac,
@@ -190,8 +194,10 @@ pub(super) fn decrypt(key: &[u8; 16], iv: &[u8; BLOCK_BYTES], blocks: &mut [u8])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::{ContentType, Version};
-    use crate::record::RecordNumber;
+    use crate::{
+        codes::{ContentType, Version},
+        record::RecordNumber,
+    };
 
     const KEY: [u8; 16] = [1; 16];
     const MAC_KEY: [u8; 32] = [2; 32];

@@ -2,13 +2,17 @@
 //! salt (4) | epoch and sequence (8), so it never repeats while record numbers do not.
 
 use aes::Aes128;
-use ccm::aead::array::{Array, ArraySize};
-use ccm::consts::{U8, U12};
-use ccm::{AeadInOut, Ccm, KeyInit, NonceSize};
+use ccm::{
+    AeadInOut, Ccm, KeyInit, NonceSize,
+    aead::array::{Array, ArraySize},
+    consts::{U8, U12},
+};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::discard::Discard;
-use crate::record::{Layout, RecordHeader};
+use crate::{
+    discard::Discard,
+    record::{Layout, RecordHeader},
+};
 
 const EXPLICIT_NONCE_BYTES: usize = 8;
 const TAG_BYTES: usize = 8;

@@ -7,11 +7,13 @@ mod lucky13;
 #[cfg(test)]
 mod vectors;
 
-use crate::Random;
-use crate::codes::CipherSuite;
-use crate::discard::Discard;
-use crate::record::{Layout, RecordHeader};
-use crate::wire::{Malformed, Reader};
+use crate::{
+    Random,
+    codes::CipherSuite,
+    discard::Discard,
+    record::{Layout, RecordHeader},
+    wire::{Malformed, Reader},
+};
 
 pub(crate) use cbc_sha256::CbcOrder;
 
@@ -108,8 +110,10 @@ mod tests {
     use narrowgate_testkit::SeededRandom;
 
     use super::*;
-    use crate::codes::{ContentType, Version};
-    use crate::record::RecordNumber;
+    use crate::{
+        codes::{ContentType, Version},
+        record::RecordNumber,
+    };
 
     fn keys() -> [DirectionKeys; 3] {
         [

@@ -1,9 +1,11 @@
 //! Published vectors against the functions that the records use: `vectors/ccm8.txt` and Project Wycheproof. They live
 //! here and not in `tests/`, because the suites are no part of the crate's interface.
 
-use ccm::NonceSize;
-use ccm::aead::array::{Array, ArraySize};
-use ccm::consts::{U12, U13};
+use ccm::{
+    NonceSize,
+    aead::array::{Array, ArraySize},
+    consts::{U12, U13},
+};
 use wycheproof::TestResult;
 
 use super::{cbc_sha256, ccm8};

@@ -109,7 +109,7 @@ pub struct Stats {
 }
 
 /// What is there now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gauges {
     /// Established sessions.
     pub sessions: usize,
