@@ -1,4 +1,4 @@
-//! What happens to devices, as `listen` and the streams tell it: one flat JSON object each.
+//! What happens to devices, as `listen` and the streams report it: one flat JSON object each.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Something that happened to a device, or to one that claimed to be one. `time` is that of its entry in the
-/// device's log. `device` is `None` where its keys are unknown, or still to be looked up by whoever tells it.
+/// device's log. `device` is `None` if its keys are unknown, or not looked up yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Flat", into = "Flat")]
 pub enum Happening {
@@ -23,7 +23,7 @@ pub enum Happening {
     Offline(Presence),
     /// A handshake or a request was refused.
     Refused(Refused),
-    /// A request was served, and is probably not what was meant.
+    /// A request was served, but is probably not what was meant.
     Warning(Refused),
     /// A report was stored.
     Report(Report),
@@ -31,7 +31,7 @@ pub enum Happening {
     SecretIssued(Issue),
 }
 
-/// A login, and how it came.
+/// A login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// When.
@@ -60,7 +60,7 @@ pub struct Presence {
 pub struct Refused {
     /// When.
     pub time: UnixMillis,
-    /// Whose, where the names are known.
+    /// Whose, if the names are known.
     pub device: Option<DeviceName>,
     /// The identity as the peer gave it, for handshakes.
     pub identity: Option<String>,
@@ -99,7 +99,7 @@ pub struct Issue {
 }
 
 impl Happening {
-    /// The same, of the device with these keys.
+    /// The same happening, of the device with these keys.
     pub fn with_device(mut self, name: DeviceName) -> Self {
         let device = match &mut self {
             Self::Activated(login) | Self::Login(login) => &mut login.device,
@@ -126,7 +126,7 @@ impl Happening {
         }
     }
 
-    /// Whose it is, where the keys are known.
+    /// The device, if its keys are known.
     pub fn device(&self) -> Option<&DeviceName> {
         match self {
             Self::Activated(login) | Self::Login(login) => login.device.as_ref(),
@@ -152,7 +152,7 @@ enum Name {
     SecretIssued,
 }
 
-/// As it stands in JSON.
+/// The form of a happening in JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Flat {

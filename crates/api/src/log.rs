@@ -16,7 +16,7 @@ pub enum LogEvent {
     Offline,
     /// A handshake or a request was refused; `reason` says why.
     Refused,
-    /// A request was served, and is probably not what was meant; `reason` says why.
+    /// A request was served, but is probably not what was meant; `reason` says why.
     Warning,
     /// A secret was issued by dynamic activation.
     SecretIssued,

@@ -1,9 +1,11 @@
 //! The memory that all endpoints of a shard may hold together.
 
-/// A count of the bytes in stored answers, open exchanges and undelivered messages of all endpoints that share it.
+/// A count of the bytes in stored answers, open exchanges and undelivered messages of all endpoints that
+/// share it.
 ///
-/// At the limit new requests are refused; nothing that is held already is thrown away. Answers to requests that were
-/// admitted are stored even if they pass the limit a little, so the true bound is the limit plus one answer for each open exchange.
+/// At the limit new requests are refused; nothing that is already held is dropped. Answers to requests that
+/// were admitted are stored even if they pass the limit a little, so the true bound is the limit plus one
+/// answer for each open exchange.
 #[derive(Debug)]
 pub struct Budget {
     bytes_max: usize,

@@ -1,4 +1,4 @@
-//! What an endpoint is told with each call.
+//! What the caller passes to an endpoint with each call.
 
 use std::time::Instant;
 

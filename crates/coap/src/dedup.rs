@@ -1,9 +1,9 @@
 //! The answers that are kept for duplicates (RFC 7252, section 4.5).
 //!
-//! A session holds about four of them, a million sessions four million: they lie one behind the other in one
+//! A session holds about four of them, a million sessions four million: they lie one after another in one
 //! vector, `message id u16 | length u16 | expires u32 | fingerprint u16 | answer`, 10 bytes and the answer
-//! each. The fingerprint is the request's. Looking one up walks over the headers, which the limit on their
-//! number keeps short. No answer leaves before its time.
+//! each. The fingerprint is the request's. A look-up walks over the headers, which the limit on their number
+//! keeps short. No answer is removed before its time.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,18 @@ use crate::fingerprint::Fingerprint;
 
 /// Bytes before each answer.
 const HEADER_BYTES: usize = 10;
-/// Spare bytes that an expiry leaves to a list; more is given back to the allocator.
+/// Spare bytes that a list keeps after an expiry; the rest is freed.
 const SPARE_BYTES: usize = 256;
 
-/// The stored answers of one endpoint. Times are whole seconds after the first answer, rounded up, so none expires early.
+/// The stored answers of one endpoint. Times are whole seconds after the first answer, rounded up, so none
+/// expires early.
 #[derive(Debug)]
 pub(crate) struct StoredAnswers {
     bytes: Vec<u8>,
     epoch: Instant,
-    /// When the next one expires; `u32::MAX` if there is none.
+    /// When the next answer expires; `u32::MAX` if there is none.
     earliest: u32,
-    /// When the last one expires.
+    /// When the last answer expires.
     latest: u32,
     count: u32,
 }
@@ -65,8 +66,8 @@ impl StoredAnswers {
         HEADER_BYTES + bytes
     }
 
-    /// Adds an answer and returns its cost. The caller has found no other with this Message ID, and keeps answers
-    /// below 64 KiB, as any datagram is.
+    /// Adds an answer and returns its cost. The caller has checked that no other has this Message ID, and
+    /// that the answer is shorter than 64 KiB, like any datagram.
     pub(crate) fn insert(
         &mut self,
         mid: u16,
@@ -78,7 +79,8 @@ impl StoredAnswers {
         let lifetime = expires.saturating_duration_since(self.epoch);
         let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
         let expires = u32::try_from(seconds).unwrap_or(u32::MAX);
-        // Exact for the few answers of a quiet session; a busy one would copy all its answers for each new one.
+        // Exact for the few answers of a quiet session; a busy one would copy all its answers for each new
+        // one.
         if self.bytes.len() < SPARE_BYTES * 4 {
             self.bytes.reserve_exact(Self::cost(answer.len()));
         }
@@ -112,7 +114,7 @@ impl StoredAnswers {
         })
     }
 
-    /// Removes what has expired and returns the bytes that this set free.
+    /// Removes what has expired and returns the bytes that it freed.
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let now = now.saturating_duration_since(self.epoch).as_secs();
         if now < u64::from(self.earliest) {
@@ -140,7 +142,8 @@ impl StoredAnswers {
         before - write
     }
 
-    /// When the last one expires. Until then a timer is not worth it: the next message removes what has expired by then.
+    /// When the last answer expires. Until then no timer is needed: the next message removes what has expired
+    /// by then.
     pub(crate) fn latest_expiry(&self) -> Instant {
         self.epoch + Duration::from_secs(u64::from(self.latest))
     }
@@ -149,12 +152,12 @@ impl StoredAnswers {
         self.count == 0
     }
 
-    /// How many there are.
+    /// The number of answers.
     pub(crate) const fn count(&self) -> usize {
         self.count as usize
     }
 
-    /// The bytes of all of them, headers included.
+    /// The bytes of all answers, headers included.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -205,7 +208,8 @@ mod tests {
                 stored.expire(now);
                 model.retain(|_, (expires, _)| *expires > now);
                 model.entry(mid).or_insert_with(|| {
-                    let (expires, answer) = (now + Duration::from_secs(lifetime + 1), vec![mid as u8; length]);
+                    let expires = now + Duration::from_secs(lifetime + 1);
+                    let answer = vec![mid as u8; length];
                     stored.insert(mid, Fingerprint(mid), expires, &answer);
                     (expires, answer)
                 });
@@ -217,7 +221,8 @@ mod tests {
                 prop_assert_eq!(stored.count(), model.len());
                 let bytes = model.values().map(|(_, answer)| 10 + answer.len()).sum::<usize>();
                 prop_assert_eq!(stored.bytes(), bytes);
-                prop_assert_eq!(Some(stored.latest_expiry()), model.values().map(|(expires, _)| *expires).max());
+                let latest = model.values().map(|(expires, _)| *expires).max();
+                prop_assert_eq!(Some(stored.latest_expiry()), latest);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Why a datagram did not lead to anything: reasons for counters, not errors.
+//! Why a datagram had no effect: reasons for counters, not errors.
 
 use crate::{message::Fault, refused::RequestFault};
 
@@ -26,9 +26,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Shorter than a header. Silence.
+    /// Shorter than a header. Ignored.
     TooShort = "too_short",
-    /// Not version 1. Silence.
+    /// Not version 1. Ignored.
     VersionUnknown = "version_unknown",
     /// Token longer than 8 bytes or cut off. RST if confirmable.
     TokenMalformed = "token_malformed",
@@ -42,7 +42,7 @@ reasons! {
     CodeMisplaced = "code_misplaced",
     /// A method that RFC 7252 does not have. 4.05.
     MethodUnknown = "method_unknown",
-    /// A critical option that is unknown, out of range or one too many. 4.02.
+    /// A critical option that is unknown, out of range or repeated too often. 4.02.
     OptionCritical = "option_critical",
     /// More options than [`crate::Params::options_max`]. 4.02.
     OptionsTooMany = "options_too_many",
@@ -50,10 +50,10 @@ reasons! {
     Proxying = "proxying",
     /// Seen before and answered: the same answer is sent again.
     Duplicate = "duplicate",
-    /// Its Message ID was seen before, under another request: answered as a duplicate of that, or not at all
-    /// while that is worked on.
+    /// Its Message ID was seen before, with another request: answered as a duplicate of that one, or not at
+    /// all until that one is answered.
     DuplicateDiffers = "duplicate_differs",
-    /// Seen before and still being worked on.
+    /// Seen before, and not answered yet.
     DuplicateWorking = "duplicate_working",
     /// [`crate::Params::stored_answers_max`] or `stored_bytes_max` is reached. 5.03 if confirmable.
     AnswersFull = "answers_full",
@@ -65,9 +65,9 @@ reasons! {
     ResponseUnexpected = "response_unexpected",
     /// A response with a critical option that is not recognised. RST if confirmable.
     ResponseUnreadable = "response_unreadable",
-    /// An acknowledgement of nothing that we sent, or not with our token.
+    /// An acknowledgement of a message that we did not send, or with a token that is not ours.
     AcknowledgementUnknown = "acknowledgement_unknown",
-    /// A Reset of nothing that waits.
+    /// A Reset of a message that is not waiting.
     ResetUnknown = "reset_unknown",
     /// The application did not answer within the exchange's lifetime.
     ExchangeUnanswered = "exchange_unanswered",

@@ -1,4 +1,4 @@
-//! What an endpoint tells its user.
+//! What an endpoint reports to its user.
 
 use crate::{
     discard::Discard, exchange::ExchangeId, outbound::RequestId, refused::RefusedRequest, request::Request,
@@ -8,9 +8,9 @@ use crate::{
 /// Something that happened at an [`crate::Endpoint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The peer asks. It is owed one [`crate::Endpoint::respond`] for this exchange.
+    /// A request of the peer. Answer it once, with [`crate::Endpoint::respond`] for this exchange.
     Request {
-        /// Names the exchange in the answer.
+        /// Identifies the exchange in the answer.
         exchange: ExchangeId,
         /// The request.
         request: Request,
@@ -38,28 +38,30 @@ pub enum Event {
         /// Why.
         cause: FailureCause,
     },
-    /// The peer asked for a sign of life and gets one: an empty confirmable message (RFC 7252, section 4.3).
+    /// The peer sent a ping, which is answered: an empty confirmable message (RFC 7252, section 4.3).
     Ping,
-    /// A request of the peer was answered by 4.02, 4.05 or 5.05 without asking the application. Not told
-    /// again for a retransmission of the last one. An [`Event::Discarded`] follows.
+    /// A request of the peer was answered with 4.02, 4.05 or 5.05 without asking the application. Not
+    /// reported again for a retransmission of the last one. An [`Event::Discarded`] follows.
     Refused(Box<RefusedRequest>),
-    /// The peer used a Message ID again for another request, which is taken for a duplicate of the first: it
-    /// gets the answer to that, or none while that is worked on. This is firmware that does not count.
-    /// Once in [`crate::Params::exchange_lifetime`] at most. An [`Event::Discarded`] follows.
+    /// The peer reused a Message ID for another request, which is treated as a duplicate of the first: it
+    /// gets the answer to that one, or none until that one is answered. Firmware that does not count its
+    /// messages does this. Reported at most once in [`crate::Params::exchange_lifetime`]. An
+    /// [`Event::Discarded`] follows.
     MessageIdReused {
         /// The Message ID.
         mid: u16,
     },
-    /// A message did not lead to anything.
+    /// A message had no effect.
     Discarded(Discard),
 }
 
-/// Why a message of ours, or the answer to it, came to nothing.
+/// Why a message of ours failed, or its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureCause {
-    /// No acknowledgement after MAX_RETRANSMIT retransmissions, or no response within the exchange's lifetime.
+    /// No acknowledgement after MAX_RETRANSMIT retransmissions, or no response within the exchange's
+    /// lifetime.
     TimedOut,
-    /// The peer rejected the message by a Reset.
+    /// The peer rejected the message with a Reset.
     Reset,
     /// The response has a critical option that is not recognised.
     ResponseUnreadable,

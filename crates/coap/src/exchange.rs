@@ -4,10 +4,11 @@
 //!   CON request --> Fresh --- separate_after: empty ACK --> Acknowledged
 //!   NON request --> Unacknowledgeable                            |
 //!                     |        |                                 |
-//!           response: NON     ACK with the response             empty ACK stays stored, CON with the response
+//!           response: NON     ACK with the response           empty ACK stays stored, CON with the response
 //! ```
 //!
-//! In each case the exchange ends with the response; what answered the request's message is stored for its duplicates.
+//! In each case the exchange ends with the response; what answered the request's message is stored for its
+//! duplicates.
 
 use std::time::Instant;
 
@@ -17,7 +18,8 @@ use crate::{
     params::Params,
 };
 
-/// Names an exchange with the peer of one endpoint. Another endpoint uses the same values: the user keeps them apart.
+/// Identifies an exchange with the peer of one endpoint. Other endpoints use the same values: the user keeps
+/// them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExchangeId {
     serial: u32,
@@ -36,8 +38,8 @@ impl ExchangeId {
     }
 }
 
-/// What a request's message was, as far as its answer depends on it. Kept with the request's effect, it lets the answer be made
-/// again after a restart ([`crate::Endpoint::restore_answer`]).
+/// What the answer needs to know of the message of its request. Kept with the effect of the request, it
+/// allows making the answer again after a restart ([`crate::Endpoint::restore_answer`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The Message ID.
@@ -55,7 +57,7 @@ pub(crate) struct Exchange {
     pub(crate) token: Token,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) stage: Stage,
-    /// When the Message ID may mean something else.
+    /// When the Message ID may be reused.
     pub(crate) expires: Instant,
     /// What the budget was charged for it.
     pub(crate) cost: usize,

@@ -1,18 +1,19 @@
-//! A few bits of a request's content, kept beside its answer: they tell a retransmission from another request
-//! under the same Message ID.
+//! A few bits of a request's content, kept beside its answer: they distinguish a retransmission from another
+//! request with the same Message ID.
 
 use crate::message::Message;
 
-/// Sixteen bits of method, token, options and payload. Not secret and not strong: a collision costs a hint in
+/// Sixteen bits of method, token, options and payload. Not secret and not strong: a collision costs a line in
 /// a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint(pub(crate) u16);
 
 impl Fingerprint {
-    /// Of a message that is not known, or not of interest. Differs from nothing.
+    /// The fingerprint of a message that is unknown, or of no interest. Differs from nothing.
     pub(crate) const UNKNOWN: Self = Self(0);
 
-    /// Of everything but type and Message ID: a request that is repeated as another type is the same request.
+    /// The fingerprint of everything but type and Message ID: a request that is repeated with another type is
+    /// the same request.
     pub(crate) fn of(message: &Message<'_>) -> Self {
         let mut hash = u64::from(message.code.0) << 8;
         for part in [message.token.as_bytes(), message.options_bytes(), message.payload] {

@@ -1,4 +1,4 @@
-//! Content-Format numbers that the product speaks of (RFC 7252, section 12.3; RFC 8949).
+//! Content-Format numbers that the product uses (RFC 7252, section 12.3; RFC 8949).
 
 /// `text/plain; charset=utf-8`.
 pub const TEXT_PLAIN: u16 = 0;

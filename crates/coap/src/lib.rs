@@ -1,8 +1,8 @@
 //! CoAP (RFC 7252) without I/O: the messages, their reliable delivery and the detection of duplicates.
 //!
-//! The crate takes bytes and time and gives bytes and events back. One [`Endpoint`] is one side of one
-//! association (here: of one DTLS session); it is server and client at once, because a device asks and is
-//! asked.
+//! The crate takes bytes and time, and returns bytes and events. One [`Endpoint`] is one side of one
+//! association (here: of one DTLS session); it is server and client at once, because a device both sends and
+//! receives requests.
 //!
 //! ```text
 //!   bytes, now -> handle_message --+              +-> poll_event     requests, responses, pings, discards
@@ -55,20 +55,24 @@
 //! | 3 message format | [`message`]; anything malformed is rejected as 4.2 and 4.3 ask |
 //! | 4.2 confirmable, 4.8 timers | [`Params`]; the random factor comes from a mix of the Message ID |
 //! | 4.3 ping | a Reset, and [`Event::Ping`] |
-//! | 4.5 deduplication | the answer is stored for EXCHANGE_LIFETIME and replayed byte for byte. A duplicate of a non-confirmable request is answered again too (the RFC says SHOULD ignore): a device that repeats one needs the answer |
+//! | 4.5 deduplication | the answer is stored for EXCHANGE_LIFETIME and repeated byte for byte |
 //! | 4.6 message size | [`Params::message_bytes_max`] |
-//! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not kept: this side sends non-confirmable requests only on demand of its user |
+//! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not enforced |
 //! | 5.2 piggybacked, separate, non-confirmable responses | all three |
 //! | 5.3.1 token | four bytes, unique in the association and not random: meant for use inside DTLS |
-//! | 5.4 options | recognised ones in [`OptionNumber::rule`]; critical unknown ones are refused by 4.02 |
-//! | 5.7 proxying | refused by 5.05 |
-//! | 8 multicast | not for this product |
+//! | 5.4 options | recognised ones in [`OptionNumber::rule`]; critical unknown ones are refused with 4.02 |
+//! | 5.7 proxying | refused with 5.05 |
+//! | 8 multicast | not implemented |
 //!
-//! What is refused so reaches the application as [`Event::Refused`]. Another request under the Message ID of
-//! an earlier one is answered as its duplicate, which [`Event::MessageIdReused`] tells once.
+//! Two deviations. A duplicate of a non-confirmable request is answered again, although section 4.5 says SHOULD
+//! ignore: a device that repeats one needs the answer. PROBING_RATE is not enforced, because this side sends
+//! non-confirmable requests only when its user asks for it.
+//!
+//! Refused requests are reported to the application as [`Event::Refused`]. Another request with the Message ID
+//! of an earlier one is answered as its duplicate, which [`Event::MessageIdReused`] reports once.
 //!
 //! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised
-//! critical options, and Observe is handed to the application, which may ignore it. The module `endpoint`
+//! critical options, and Observe is passed to the application, which may ignore it. The module `endpoint`
 //! says where both will go. RFC 7967 (No-Response) is an elective option and is ignored.
 
 #![forbid(unsafe_code)]

@@ -9,8 +9,8 @@
 //! |  Token, TKL bytes (0..=8) | options | 0xff and payload, if any
 //! ```
 //!
-//! Parsing walks the datagram once and allocates nothing. A datagram that cannot be a message gives a [`ParseError`], which knows
-//! whether the sender is told so by a Reset (4.2) or not at all (4.3).
+//! Parsing walks the datagram once and allocates nothing. A datagram that is not a message gives a
+//! [`ParseError`], which knows whether to reject it with a Reset (4.2) or to ignore it (4.3).
 
 use crate::{
     code::Code,
@@ -25,18 +25,18 @@ const PAYLOAD_MARKER: u8 = 0xff;
 /// The type of a message (section 3; the numbers are the ones on the wire).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// CON: wants an acknowledgement.
+    /// CON: requires an acknowledgement.
     Confirmable = 0,
-    /// NON: wants none.
+    /// NON: requires none.
     NonConfirmable = 1,
     /// ACK: acknowledges a confirmable message, with or without a response in it.
     Acknowledgement = 2,
-    /// RST: its receiver cannot make sense of a message.
+    /// RST: its receiver could not process a message.
     Reset = 3,
 }
 
 impl Kind {
-    /// The type of a datagram; `None` if it is empty.
+    /// The type in the first byte of a datagram; `None` if it is empty.
     pub(crate) fn of(datagram: &[u8]) -> Option<Self> {
         datagram.first().map(|first| Self::from_first_byte(*first))
     }
@@ -70,7 +70,7 @@ impl Token {
         Some(Self { bytes, length: value.len() as u8 })
     }
 
-    /// The bytes that it was made of.
+    /// Its bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
@@ -105,7 +105,7 @@ pub struct Message<'a> {
     pub token: Token,
     /// The payload; empty if there is none.
     pub payload: &'a [u8],
-    /// The options as they lie in the datagram, checked.
+    /// The options as encoded in the datagram, checked.
     options: &'a [u8],
 }
 
@@ -140,18 +140,18 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The options as they lie in the datagram.
+    /// The options as encoded in the datagram.
     pub(crate) const fn options_bytes(&self) -> &'a [u8] {
         self.options
     }
 
-    /// Bytes of options and payload, as a measure of what a request takes.
+    /// Bytes of options and payload, as a measure of the memory of a request.
     pub(crate) const fn content_bytes(&self) -> usize {
         self.options.len() + self.payload.len()
     }
 }
 
-/// Everything behind the header: token, options, payload.
+/// Parses everything after the header: token, options, payload.
 fn parse_rest(
     token_length: usize,
     code: Code,
@@ -161,7 +161,7 @@ fn parse_rest(
     let (token, rest) = rest.split_at_checked(token_length).ok_or(Fault::Token)?;
     let token = Token::new(token).ok_or(Fault::Token)?;
     if code == Code::EMPTY {
-        // Section 4.1: an empty message has no token and nothing behind the Message ID.
+        // Section 4.1: an empty message has no token and nothing after the Message ID.
         let is_empty = token_length == 0 && rest.is_empty();
         return if is_empty { Ok((token, rest, rest)) } else { Err(Fault::EmptyWithContent) };
     }
@@ -187,7 +187,7 @@ fn parse_rest(
 /// An option and what follows it; `None` at the end of the options.
 type ParsedOption<'a> = Option<(OptionNumber, &'a [u8], &'a [u8])>;
 
-/// Reads one option behind the one with the number `previous` (section 3.1).
+/// Reads the option that follows the one with the number `previous` (section 3.1).
 fn parse_option(previous: u16, bytes: &[u8]) -> Result<ParsedOption<'_>, Fault> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
     if first == PAYLOAD_MARKER {
@@ -200,7 +200,7 @@ fn parse_option(previous: u16, bytes: &[u8]) -> Result<ParsedOption<'_>, Fault> 
     Ok(Some((OptionNumber(number), value, others)))
 }
 
-/// A delta or a length: 0 to 12 in the nibble, more in one or two bytes behind it.
+/// A delta or a length: 0 to 12 in the nibble, more in the one or two bytes after it.
 fn parse_extended(nibble: u8, bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
     match (nibble, bytes) {
         (0..=12, rest) => Ok((u32::from(nibble), rest)),
@@ -224,8 +224,8 @@ pub struct ParseError {
 impl ParseError {
     /// The Message ID for a Reset, if one is due.
     ///
-    /// RFC 7252 4.2: a confirmable message that lacks context or is malformed is rejected by a Reset. 4.3 and section 3: others, and
-    /// unknown versions, are ignored in silence.
+    /// RFC 7252 4.2: a confirmable message that lacks context or is malformed is rejected with a Reset. 4.3
+    /// and section 3: others, and unknown versions, are silently ignored.
     #[must_use]
     pub fn reset_mid(&self) -> Option<u16> {
         self.header.filter(|(kind, _)| *kind == Kind::Confirmable).map(|(_, mid)| mid)
@@ -244,7 +244,7 @@ pub enum Fault {
     /// A token length of 9 to 15, or a token that is cut off.
     #[error("token is too long or cut off")]
     Token,
-    /// Code 0.00 with a token or anything behind the Message ID.
+    /// Code 0.00 with a token or anything after the Message ID.
     #[error("empty message with content")]
     EmptyWithContent,
     /// An option delta or length of 15, which is reserved.
@@ -270,7 +270,8 @@ pub(crate) const fn empty_message(kind: Kind, mid: u16) -> [u8; HEADER_BYTES] {
     [0b01 << 6 | (kind as u8) << 4, Code::EMPTY.0, mid_0, mid_1]
 }
 
-/// Appends one message to a buffer: header and token at once, then options in ascending order, then the payload.
+/// Appends one message to a buffer: header and token first, then options in ascending order, then the
+/// payload.
 #[derive(Debug)]
 pub struct MessageWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -286,8 +287,8 @@ impl<'a> MessageWriter<'a> {
         Self { out, last_number: 0 }
     }
 
-    /// Writes an option. Its number must not be below the one before, and its value must have at most 65535 bytes, as in an
-    /// [`crate::OptionList`].
+    /// Writes an option. Its number must not be below the one before, and its value must have at most 65535
+    /// bytes, as in an [`crate::OptionList`].
     pub fn option(&mut self, number: OptionNumber, value: &[u8]) {
         debug_assert!(number.0 >= self.last_number, "options must be written in ascending order");
         let (delta, delta_extended) = extend(usize::from(number.0.saturating_sub(self.last_number)));
@@ -313,7 +314,7 @@ impl<'a> MessageWriter<'a> {
     }
 }
 
-/// The bytes behind an option's first byte: none, one or two.
+/// The bytes after the first byte of an option: none, one or two.
 struct Extension {
     bytes: [u8; 2],
     start: usize,
@@ -336,7 +337,10 @@ fn extend(value: usize) -> (u8, Extension) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{
+        collection::{btree_map, vec},
+        prelude::*,
+    };
 
     use super::*;
 
@@ -385,9 +389,9 @@ mod tests {
             kind in kinds(),
             detail in 1_u8..32,
             mid: u16,
-            token in proptest::collection::vec(any::<u8>(), 0..=8),
-            options in proptest::collection::btree_map(any::<u16>(), proptest::collection::vec(any::<u8>(), 0..300), 0..8),
-            payload in proptest::collection::vec(any::<u8>(), 0..64),
+            token in vec(any::<u8>(), 0..=8),
+            options in btree_map(any::<u16>(), vec(any::<u8>(), 0..300), 0..8),
+            payload in vec(any::<u8>(), 0..64),
         ) {
             let token = Token::new(&token).expect("at most 8 bytes");
             let mut bytes = Vec::new();
@@ -398,14 +402,15 @@ mod tests {
             writer.payload(&payload);
 
             let message = Message::parse(&bytes).expect("we wrote it");
-            prop_assert_eq!((message.kind, message.code, message.mid, message.token), (kind, Code(detail), mid, token));
+            let read = (message.kind, message.code, message.mid, message.token);
+            prop_assert_eq!(read, (kind, Code(detail), mid, token));
             let read: Vec<_> = message.options().map(|(number, value)| (number.0, value.to_vec())).collect();
             prop_assert_eq!(read, options.into_iter().collect::<Vec<_>>());
             prop_assert_eq!(message.payload, payload);
         }
 
         #[test]
-        fn any_bytes_are_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn any_bytes_are_a_message_or_an_error(bytes in vec(any::<u8>(), 0..80)) {
             if let Ok(message) = Message::parse(&bytes) {
                 prop_assert!(message.options().count() <= bytes.len());
             }

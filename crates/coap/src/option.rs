@@ -1,4 +1,4 @@
-//! Option numbers and what a value of each may look like (RFC 7252, sections 3.2, 5.4 and 5.10).
+//! Option numbers and the values that each permits (RFC 7252, sections 3.2, 5.4 and 5.10).
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OptionNumber(pub u16);
 
-/// What RFC 7252 says about the value of an option that this implementation recognises.
+/// The rule of RFC 7252 for the value of an option that this implementation recognises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OptionRule {
     /// The shortest value, in bytes.
@@ -17,12 +17,12 @@ pub struct OptionRule {
     pub repeatable: bool,
 }
 
-/// Why an option is as good as unknown (RFC 7252, sections 5.4.1, 5.4.3 and 5.4.5).
+/// Why an option is treated as unknown (RFC 7252, sections 5.4.1, 5.4.3 and 5.4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OptionFault {
     /// This implementation does not recognise its number.
     Unknown,
-    /// Its value is shorter or longer than its rule allows; so many bytes.
+    /// Its value is shorter or longer than its rule allows: this many bytes.
     Length(usize),
     /// It may occur once and occurred before.
     Repeated,
@@ -84,7 +84,7 @@ impl OptionNumber {
         self.0 & 2 == 2
     }
 
-    /// What the value may look like; `None` for options that are not recognised (table 4 of RFC 7252, and Observe).
+    /// The rule for the value; `None` for options that are not recognised (table 4 of RFC 7252, and Observe).
     #[must_use]
     pub const fn rule(self) -> Option<OptionRule> {
         let (bytes_min, bytes_max, repeatable) = match self {
@@ -106,7 +106,8 @@ impl OptionNumber {
     /// Checks that a value of `bytes` bytes can be read as this option. `repeated` says that the option
     /// occurred before.
     ///
-    /// Sections 5.4.3 and 5.4.5: a length out of range, and one occurrence too many, make an option unrecognised.
+    /// Sections 5.4.3 and 5.4.5: a length out of range, and one occurrence too many, make an option
+    /// unrecognised.
     pub(crate) const fn check(self, bytes: usize, repeated: bool) -> Result<(), OptionFault> {
         match self.rule() {
             None => Err(OptionFault::Unknown),
@@ -116,8 +117,8 @@ impl OptionNumber {
         }
     }
 
-    /// The name that an RFC gives to the option; `None` for numbers that none is known of here. For people
-    /// only.
+    /// The name of the option in its RFC; `None` for numbers that this implementation does not know. For
+    /// display only.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self.0 {
@@ -182,7 +183,7 @@ impl Uint {
     }
 }
 
-/// Reads an option value of format uint; leading zeros are accepted, more than four bytes are `None`.
+/// Reads an option value of format uint; leading zeros are accepted, more than four bytes give `None`.
 pub(crate) fn parse_uint(value: &[u8]) -> Option<u32> {
     if value.len() > 4 {
         return None;

@@ -4,25 +4,27 @@ use std::fmt;
 
 use crate::option::{OptionNumber, Uint, parse_uint};
 
-/// Bytes before each value: number and length, two bytes each in the machine's own order.
+/// Bytes before each value: number and length, two bytes each in native byte order.
 const HEADER_BYTES: usize = 4;
 
 /// Options in ascending order of their numbers, equal numbers in the order in which they were added.
 ///
-/// All of them lie in one vector, `number u16 | length u16 | value`, since most lists have one to three short ones.
+/// All of them are in one vector, `number u16 | length u16 | value`, since most lists have one to three short
+/// ones.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct OptionList {
     bytes: Vec<u8>,
 }
 
 impl OptionList {
-    /// A list with nothing in it; does not allocate.
+    /// An empty list; does not allocate.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: Vec::new() }
     }
 
-    /// Adds an option after the ones with the same or a lower number. A value is cut at 65535 bytes, far beyond any message.
+    /// Adds an option after the ones with the same or a lower number. A value is cut at 65535 bytes, far
+    /// beyond any message.
     pub fn insert(&mut self, number: OptionNumber, value: &[u8]) {
         let value = &value[..value.len().min(usize::from(u16::MAX))];
         let mut at = 0;
@@ -54,7 +56,8 @@ impl OptionList {
         self.iter().find(|(other, _)| *other == number).map(|(_, value)| value)
     }
 
-    /// The first option with this number, read as an unsigned integer; `None` too if it is longer than four bytes.
+    /// The first option with this number, read as an unsigned integer; `None` also if it is longer than four
+    /// bytes.
     #[must_use]
     pub fn find_uint(&self, number: OptionNumber) -> Option<u32> {
         self.find(number).and_then(parse_uint)

@@ -1,28 +1,31 @@
-//! Messages of ours that wait for something from the peer: requests and separate responses (RFC 7252, sections 4.2, 4.7, 4.8).
+//! Our messages that wait for something from the peer: requests and separate responses (RFC 7252, sections
+//! 4.2, 4.7, 4.8).
 //!
 //! ```text
-//!   Queued -- NSTART permits --> Unacknowledged -- empty ACK --> AwaitingResponse      (a response of ours is done instead)
+//!   Queued -- NSTART permits --> Unacknowledged -- empty ACK --> AwaitingResponse
 //!                                 |    |    |                        |        |
 //!                                ACK  RST  timeout x (1 + 4)      response   RST, lifetime over
 //! ```
+//!
+//! A separate response does not await a response: the empty ACK ends it.
 
 use std::time::{Duration, Instant};
 
 use crate::{event::Event, event::FailureCause, exchange::ExchangeId, message::Token, params::Params};
 
-/// Names a request of ours to the peer of one endpoint.
+/// Identifies a request of ours to the peer of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub(crate) u32);
 
 impl RequestId {
-    /// The number behind it, unique among the requests of one endpoint.
+    /// Its number, unique among the requests of one endpoint.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
     }
 }
 
-/// One message of ours and how far it got.
+/// One message of ours and its stage.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) mid: u16,
@@ -39,14 +42,14 @@ pub(crate) enum Purpose {
     Response { exchange: ExchangeId },
 }
 
-/// How far the message got.
+/// The stage of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Not sent: NSTART others are on their way.
+    /// Not sent yet: NSTART others are on their way.
     Queued,
     /// Sent, and to be sent again at the deadline.
     Unacknowledged { retransmits: u8, timeout: Duration, deadline: Instant },
-    /// A request that the peer has, or that wants no acknowledgement: its response is due by the deadline.
+    /// A request that was acknowledged, or needs no acknowledgement: its response is due by the deadline.
     AwaitingResponse { deadline: Instant },
 }
 
@@ -59,7 +62,7 @@ pub(crate) enum Due {
 }
 
 impl Outbound {
-    /// What it costs the budget.
+    /// What a message costs the budget.
     pub(crate) const fn cost(bytes: usize) -> usize {
         size_of::<Self>() + bytes
     }
@@ -86,7 +89,7 @@ impl Outbound {
         self.delivery = Delivery::Unacknowledged { retransmits: 0, timeout, deadline: now + timeout };
     }
 
-    /// Moves on if a deadline has passed.
+    /// Advances if a deadline has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, params: &Params) -> Due {
         match &mut self.delivery {
             Delivery::Unacknowledged { retransmits, timeout, deadline } if *deadline <= now => {
@@ -114,8 +117,8 @@ impl Outbound {
         }
     }
 
-    /// What its user is told when it has failed.
-    pub(crate) const fn failed(&self, cause: FailureCause) -> Event {
+    /// The event that reports its failure.
+    pub(crate) const fn failure_event(&self, cause: FailureCause) -> Event {
         match self.purpose {
             Purpose::Request { id, .. } => Event::RequestFailed { id, cause },
             Purpose::Response { exchange } => Event::ResponseFailed { exchange, cause },

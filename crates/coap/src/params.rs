@@ -2,39 +2,43 @@
 
 use std::time::Duration;
 
-/// Timers and limits of an endpoint. One value serves all endpoints of a shard; the defaults are the RFC's where it names one.
+/// Timers and limits of an endpoint. One value serves all endpoints of a shard; the defaults are the RFC's if
+/// it has one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
     /// ACK_TIMEOUT: how long a confirmable message waits for its acknowledgement before it is sent again.
     pub ack_timeout: Duration,
     /// ACK_RANDOM_FACTOR, at least 1: the first timeout lies between ACK_TIMEOUT and this many times as much.
     pub ack_random_factor: f32,
-    /// MAX_RETRANSMIT: how often a confirmable message is sent again before it has failed.
+    /// MAX_RETRANSMIT: how often a confirmable message is sent again before it fails.
     pub max_retransmit: u8,
     /// NSTART: how many confirmable messages of ours may wait for an acknowledgement at once.
     pub nstart: usize,
-    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not mean anything else.
+    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not be reused.
     pub exchange_lifetime: Duration,
     /// NON_LIFETIME: the same for a non-confirmable message.
     pub non_lifetime: Duration,
-    /// How long an answer may still be piggybacked; then an empty acknowledgement goes out and the answer follows as a
-    /// confirmable message. It is PROCESSING_DELAY, which the RFC sets equal to ACK_TIMEOUT.
+    /// How long an answer may still be piggybacked; then an empty acknowledgement goes out and the answer
+    /// follows as a confirmable message. It is PROCESSING_DELAY, which the RFC sets equal to ACK_TIMEOUT.
     pub separate_after: Duration,
-    /// The largest message that is sent, in bytes. Section 4.6: 1152 passes an IPv6 path of the smallest MTU together with DTLS.
+    /// The largest message that is sent, in bytes. Section 4.6: 1152 passes an IPv6 path of the smallest MTU
+    /// together with DTLS.
     pub message_bytes_max: usize,
-    /// The options that a request may carry. The longest useful one has about 20; the limit keeps the work for one datagram small.
+    /// The options that a request may carry. The longest useful one has about 20; the limit keeps the work
+    /// for one datagram small.
     pub options_max: usize,
-    /// The answers that one endpoint keeps for duplicates. 4096 in an EXCHANGE_LIFETIME are 16 requests a second for as
-    /// long as one likes, or a backlog of an hour's worth of reports at once; further requests are refused by 5.03,
-    /// because to forget an answer early would let its request run twice.
+    /// The answers that one endpoint keeps for duplicates. 4096 in an EXCHANGE_LIFETIME are 16 requests a
+    /// second without end, or a backlog of an hour's reports at once; further requests are refused with 5.03,
+    /// because a request whose answer was removed early could run twice.
     pub stored_answers_max: usize,
-    /// The bytes of these answers, with 10 bytes for each as its header.
+    /// The bytes of these answers, with a header of 10 bytes for each.
     pub stored_bytes_max: usize,
-    /// Requests that the application is working on, together with separate responses on their way. A device that keeps NSTART has one.
+    /// Requests that the application is working on, together with separate responses on their way. A device
+    /// that keeps NSTART has one.
     pub exchanges_open_max: usize,
-    /// Our own requests to one peer, waiting or on their way. A caller with more should wait itself.
+    /// Our own requests to one peer, waiting or on their way. A caller with more has to queue them itself.
     pub requests_max: usize,
-    /// What a refused peer is told by Max-Age: come back after this time (whole seconds).
+    /// Max-Age of a refusal: the peer may try again after this time (whole seconds).
     pub retry_after: Duration,
 }
 
@@ -60,8 +64,8 @@ impl Default for Params {
 }
 
 impl Params {
-    /// How long `mid` waits for its first acknowledgement: spread over the range by a mix of its number, so that
-    /// devices that were cut off together do not come back together.
+    /// How long `mid` waits for its first acknowledgement: spread over the range by a mix of its number, so
+    /// that devices that lost their connection together do not retry together.
     pub(crate) fn first_timeout(&self, mid: u16) -> Duration {
         // The upper half of the product depends on every bit of the number.
         let mixed = (u32::from(mid) + 1).wrapping_mul(0x9e37_79b1) >> 16;
@@ -69,7 +73,7 @@ impl Params {
         self.ack_timeout.mul_f32(1.0 + (self.ack_random_factor - 1.0).max(0.0) * share)
     }
 
-    /// How long the Message ID of a message of the peer stays taken.
+    /// How long the Message ID of a message from the peer is taken.
     pub(crate) const fn lifetime(&self, confirmable: bool) -> Duration {
         if confirmable { self.exchange_lifetime } else { self.non_lifetime }
     }

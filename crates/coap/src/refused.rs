@@ -1,4 +1,4 @@
-//! Requests that are answered without asking the application: the answer, and what the user hears about it.
+//! Requests that are answered without asking the application: the answer, and the report to the user.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ const SEGMENTS_MAX: usize = 32;
 /// Bytes of the path, in URI form, that are shown of a refused request.
 const PATH_BYTES_MAX: usize = 256;
 
-/// A well-formed request that was answered by 4.02, 4.05 or 5.05 and did not reach the application.
+/// A well-formed request that was answered with 4.02, 4.05 or 5.05 and did not reach the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRequest {
     /// The method, known or not.
@@ -52,7 +52,7 @@ impl RefusedRequest {
         let mut path = UriPath::default();
         let segments = message.options().filter(|(number, _)| *number == OptionNumber::URI_PATH);
         for (_, segment) in segments.take(SEGMENTS_MAX) {
-            // Only what may be shown is converted: a segment can fill the whole message.
+            // Only the part that may be shown is converted: a segment can fill the whole message.
             let shown = &segment[..segment.len().min(PATH_BYTES_MAX)];
             path.push_within(&String::from_utf8_lossy(shown), PATH_BYTES_MAX);
         }

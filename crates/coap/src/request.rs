@@ -13,13 +13,13 @@ use crate::{
 
 /// RFC 7252 5.10: the longest value of Uri-Path and Uri-Query.
 const URI_PART_BYTES_MAX: usize = 255;
-/// What header, token and short options take in most messages; more only costs a second allocation.
+/// Bytes of header, token and short options in most messages; more costs only a second allocation.
 const HEAD_BYTES_EXPECTED: usize = 32;
 
-/// A request, free of the datagram that it came in.
+/// A request, independent of the datagram that it came in.
 ///
-/// Uri-Host and Uri-Port are read over: inside an authenticated session they say nothing. `Debug` shows the length of the payload and
-/// not its bytes.
+/// Uri-Host and Uri-Port are ignored: inside an authenticated session they mean nothing. `Debug` shows the
+/// length of the payload and not its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method.
@@ -30,20 +30,21 @@ pub struct Request {
     pub query: UriQuery,
     /// The format of the payload (see [`crate::format`]).
     pub content_format: Option<u16>,
-    /// The format that the client would like to have.
+    /// The format that the client prefers.
     pub accept: Option<u16>,
     /// Observe: 0 registers, 1 deregisters (RFC 7641).
     pub observe: Option<u32>,
     /// Whether the message is confirmable.
     pub confirmable: bool,
-    /// Every option that has no field above: If-Match, ETag, Size1 and elective ones that nobody here knows.
+    /// Every option that has no field above: If-Match, ETag, Size1 and unknown elective ones.
     pub options: OptionList,
     /// The payload; always empty in a received GET or DELETE, for which RFC 7252 defines none.
     pub payload: Vec<u8>,
 }
 
 impl Request {
-    /// A confirmable request without options or payload. `target` is path and query in URI form: `/topic/a?b=c`.
+    /// A confirmable request without options or payload. `target` is path and query in URI form:
+    /// `/topic/a?b=c`.
     #[must_use]
     pub fn new(method: Code, target: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -72,7 +73,7 @@ impl Request {
         Self { content_format: Some(format), payload: payload.into(), ..Self::new(Code::POST, target) }
     }
 
-    /// The same request in a message that nobody acknowledges.
+    /// The same request in a non-confirmable message.
     #[must_use]
     pub const fn non_confirmable(mut self) -> Self {
         self.confirmable = false;
@@ -101,7 +102,7 @@ impl Request {
 
     /// The request that a message carries.
     pub(crate) fn from_message(message: &Message<'_>, options_max: usize) -> Result<Self, RequestFault> {
-        // RFC 7252 5.8: an unrecognised method is answered by 4.05.
+        // RFC 7252 5.8: an unrecognised method is answered with 4.05.
         if !message.code.is_known_method() {
             return Err(RequestFault::MethodUnknown);
         }
@@ -141,7 +142,7 @@ impl Request {
         Ok(request)
     }
 
-    /// Puts a recognised option where it belongs.
+    /// Stores a recognised option in its field.
     fn take_option(&mut self, number: OptionNumber, value: &[u8]) -> Result<(), OptionFault> {
         match number {
             OptionNumber::URI_HOST | OptionNumber::URI_PORT => {}

@@ -1,4 +1,4 @@
-//! A response as the application gives it, and as a client gets it.
+//! A response as the application gives it, and as a client receives it.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::{
     options::OptionList,
 };
 
-/// What header, token and options take in most messages; more only costs a second allocation.
+/// Bytes of header, token and options in most messages; more costs only a second allocation.
 const HEAD_BYTES_EXPECTED: usize = 64;
 
-/// A response: code, options and payload. Type, Message ID and token are the endpoint's business.
+/// A response: code, options and payload. The endpoint adds type, Message ID and token.
 ///
 /// `Debug` shows the length of the payload and not its bytes, because some payloads are secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,7 +71,8 @@ impl Response {
         bytes
     }
 
-    /// Reads the response that a message carries; the number of the option if there is a critical one that is not recognised.
+    /// Reads the response that a message carries. Fails with the number of a critical option that is not
+    /// recognised.
     pub(crate) fn from_message(message: &Message<'_>) -> Result<Self, OptionNumber> {
         let mut response = Self::new(message.code).payload(message.payload);
         let mut previous = None;

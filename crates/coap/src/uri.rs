@@ -1,27 +1,28 @@
 //! Path and query of a request as text in URI form (RFC 7252, sections 6.4 and 6.5; RFC 3986, section 3.3).
 //!
-//! A request's Uri-Path options are kept as one string, `/topic/sys/…`, in one allocation. Whatever could be mistaken for
-//! a separator is percent-encoded, so two requests have equal text only if they have equal options (one empty Uri-Path, which
-//! section 6.5 makes equal to none, excepted).
+//! A request's Uri-Path options are kept as one string, `/topic/sys/…`, in one allocation. What could be
+//! mistaken for a separator is percent-encoded, so two requests have equal text only if they have equal
+//! options (one empty Uri-Path, which section 6.5 makes equal to none, excepted).
 
 use std::{borrow::Cow, fmt};
 
 /// The path of a request: the values of its Uri-Path options.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct UriPath {
-    /// `/` before each segment; nothing for no segment.
+    /// `/` before each segment; empty without segments.
     text: String,
 }
 
 /// The query of a request: the values of its Uri-Query options.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct UriQuery {
-    /// `&` before each argument, the first one too; nothing for no argument.
+    /// `&` before each argument, the first one too; empty without arguments.
     text: String,
 }
 
 impl UriPath {
-    /// Reads a path in URI form. `/` and the empty string have no segment; a `%` that starts no escape stands for itself.
+    /// Reads a path in URI form. `/` and the empty string have no segment; a `%` that starts no escape stands
+    /// for itself.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut path = Self { text: String::with_capacity(text.len() + 1) };
@@ -38,7 +39,7 @@ impl UriPath {
         encode(segment, is_pchar, &mut self.text);
     }
 
-    /// Adds as much of a segment as fits into so many bytes of URI form in all.
+    /// Adds as much of a segment as keeps the URI form within `bytes_max` bytes.
     pub(crate) fn push_within(&mut self, segment: &str, bytes_max: usize) {
         if self.text.len() >= bytes_max {
             return;
@@ -126,7 +127,7 @@ macro_rules! shown_as_text {
 
 shown_as_text!(UriPath, UriQuery);
 
-/// What stands for itself in a path segment: `pchar` of RFC 3986 without the escapes.
+/// Whether a byte needs no escape in a path segment: `pchar` of RFC 3986 without the escapes.
 const fn is_pchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@')

@@ -12,7 +12,7 @@ impl ContentType {
     /// A record with a Connection ID (RFC 9146, section 4).
     pub(crate) const TLS12_CID: Self = Self(25);
 
-    /// Whether it is one of the four of TLS 1.2.
+    /// Whether it is one of the four content types of TLS 1.2.
     pub(crate) const fn is_known(self) -> bool {
         self.0 >= 20 && self.0 <= 23
     }
@@ -27,7 +27,8 @@ impl Version {
     pub(crate) const DTLS_1_0: Self = Self(0xfeff);
     pub(crate) const DTLS_1_2: Self = Self(0xfefd);
 
-    /// Whether a peer whose highest version is this one can speak DTLS 1.2. Later versions have lower numbers.
+    /// Whether a peer whose highest version is this one can speak DTLS 1.2. Later versions have lower
+    /// numbers.
     pub(crate) const fn reaches_1_2(self) -> bool {
         self.0 >> 8 == 0xfe && self.0 <= Self::DTLS_1_2.0
     }
@@ -86,7 +87,7 @@ impl AlertDescription {
 /// The signalling value that stands for an empty renegotiation_info (RFC 5746, section 3.3).
 pub(crate) const EMPTY_RENEGOTIATION_INFO_SCSV: u16 = 0x00ff;
 
-/// The null compression method, the only one.
+/// The null compression method, the only one that we support.
 pub(crate) const COMPRESSION_NULL: u8 = 0;
 
 /// The cipher suites of this crate.

@@ -1,4 +1,4 @@
-//! What the owner of an endpoint decides.
+//! Settings of a server and of a client.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 pub enum ExtendedMasterSecretPolicy {
     /// Refuse clients that do not offer it.
     Require,
-    /// Use it where it is offered.
+    /// Use it if the client offers it.
     Allow,
     /// Never use it.
     Off,
@@ -26,32 +26,34 @@ const RETRANSMITS_MAX: u8 = 5;
 /// The shortest default of a handshake's lifetime.
 const HANDSHAKE_LIFETIME_MIN: Duration = Duration::from_secs(60);
 
-/// How a server does its handshakes.
+/// Settings of a server's handshakes.
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// In order of the server's preference.
+    /// The cipher suites, in the server's order of preference.
     pub suites: Vec<CipherSuite>,
     /// Default: allow.
     pub extended_master_secret: ExtendedMasterSecretPolicy,
-    /// Refuse CBC without encrypt-then-MAC. Default: no, as many modules do not offer it.
+    /// Refuse CBC without encrypt-then-MAC. Default: no, because many modules do not offer it.
     pub require_encrypt_then_mac: bool,
-    /// Time to the first repetition of a flight, doubled at each. Default 1 s; 9 s suits NB-IoT (RFC 7925, section 11).
+    /// Time until a flight is first repeated, doubled at each repetition. Default 1 s; 9 s suits NB-IoT (RFC
+    /// 7925, section 11).
     pub retransmit_initial: Duration,
     /// Longest time between repetitions. Default 60 s.
     pub retransmit_max: Duration,
-    /// Most repetitions of a flight by the timer. Default 5.
+    /// How often the timer repeats a flight at most. Default 5.
     pub retransmits_max: u8,
     /// Time from the accepted cookie to the end of a handshake that does not finish. Default 60 s; see
     /// [`ServerConfig::handshake_lifetime_for`] for slower timers.
     pub handshake_lifetime: Duration,
-    /// Largest datagram that we send, UDP payload in bytes. Default 1280; a session seals less if less fits.
+    /// Largest datagram that we send, UDP payload in bytes. Default 1280; a session seals less if less fits
+    /// into a record.
     pub datagram_bytes_max: usize,
-    /// From this the keys of unknown identities are made.
+    /// Derives the keys of unknown identities.
     pub decoy: DecoySecret,
 }
 
 impl ServerConfig {
-    /// The defaults.
+    /// A configuration with the defaults.
     pub fn new(decoy: DecoySecret) -> Self {
         Self {
             suites: CipherSuite::ALL.to_vec(),
@@ -66,8 +68,8 @@ impl ServerConfig {
         }
     }
 
-    /// A handshake lifetime that all repetitions of a flight fit into, with as much time for an answer to the
-    /// last one as passed before it; 60 s at least. In whole seconds.
+    /// A handshake lifetime that is long enough for all repetitions of a flight and for an answer to the last
+    /// one, which may take as long as the interval before it; at least 60 s, in whole seconds.
     pub fn handshake_lifetime_for(retransmit_initial: Duration) -> Duration {
         let mut interval = retransmit_initial.min(RETRANSMIT_MAX);
         let mut last_repetition = Duration::ZERO;
@@ -82,10 +84,10 @@ impl ServerConfig {
     }
 }
 
-/// How a client does its handshake.
+/// Settings of a client's handshake.
 #[derive(Debug)]
 pub struct ClientConfig {
-    /// In order of the client's preference.
+    /// The cipher suites, in the client's order of preference.
     pub suites: Vec<CipherSuite>,
     /// Opaque; cut at [`crate::limits::PSK_IDENTITY_BYTES_MAX`] bytes.
     pub identity: Vec<u8>,
@@ -95,20 +97,22 @@ pub struct ClientConfig {
     pub extended_master_secret: bool,
     /// Offer encrypt-then-MAC. Default: yes.
     pub encrypt_then_mac: bool,
-    /// Code of max_fragment_length to offer, 1 to 4 for 512 to 4096 bytes; other values offer nothing. Default: none.
+    /// Code of max_fragment_length to offer, 1 to 4 for 512 to 4096 bytes; other values offer nothing.
+    /// Default: none.
     pub max_fragment_length: Option<u8>,
-    /// Time to the first repetition of a flight, doubled at each. Default 1 s.
+    /// Time until a flight is first repeated, doubled at each repetition. Default 1 s.
     pub retransmit_initial: Duration,
     /// Longest time between repetitions. Default 60 s.
     pub retransmit_max: Duration,
-    /// Most repetitions of a flight; the handshake expires when the last one stays unanswered. Default 5.
+    /// How often a flight is repeated at most; the handshake expires if the last repetition is not answered.
+    /// Default 5.
     pub retransmits_max: u8,
     /// Largest datagram that we send, UDP payload in bytes; at least 64. Default 1280.
     pub datagram_bytes_max: usize,
 }
 
 impl ClientConfig {
-    /// The defaults.
+    /// A configuration with the defaults.
     pub fn new(identity: &[u8], psk: Psk) -> Self {
         Self {
             suites: CipherSuite::ALL.to_vec(),

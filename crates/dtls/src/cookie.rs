@@ -2,11 +2,11 @@
 //! the last two from HMAC-SHA256.
 //!
 //! `start` covers the peer's address and port and the ClientHello up to its session_id: what the first
-//! fragment of a ClientHello surely holds. `offer` covers the cipher suites and compression methods besides,
-//! where the first fragment holds them. It stands apart because the second hello is longer by the cookie, so
-//! its first fragment may end before them although the first hello's did not; then nobody can compare them.
-//! The extensions stay out because some clients offer others the second time. Two keys live at a time; a new
-//! one is drawn every [`COOKIE_KEY_LIFETIME`].
+//! fragment of a ClientHello always holds. `offer` covers the cipher suites and compression methods besides,
+//! if the first fragment holds them. It is separate because the second hello is longer by the cookie: its
+//! first fragment may end before them although that of the first hello did not, and then they cannot be
+//! compared. The extensions are not covered, because some clients change them in the second hello. Two keys
+//! are valid at a time; a new one is drawn every [`COOKIE_KEY_LIFETIME`].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -26,12 +26,12 @@ use crate::{
 /// Where `offer` begins.
 const OFFER_AT: usize = 11;
 
-/// What a cookie is made for.
+/// What a cookie covers.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) peer: SocketAddr,
     pub(crate) start: ClientHelloStart<'a>,
-    /// `None`: the first fragment ends before it does.
+    /// `None` if the first fragment ends before it.
     pub(crate) offer: Option<ClientHelloOffer<'a>>,
 }
 
@@ -48,8 +48,8 @@ impl CookieKeys {
         Self { current: draw(rng), previous: draw(rng), number: 0, drawn_at: now }
     }
 
-    /// Draws a new key when it is time. Keys change by the clock and not by what arrives, or a cookie would
-    /// be good for longer where little does.
+    /// Draws a new key when the current one is too old. Keys change by the clock and not by what arrives;
+    /// otherwise a cookie would be valid for longer when little arrives.
     pub(crate) fn rotate(&mut self, now: Instant, rng: &mut dyn Random) {
         let age = now.saturating_duration_since(self.drawn_at);
         if age < COOKIE_KEY_LIFETIME {
@@ -75,7 +75,7 @@ impl CookieKeys {
         cookie
     }
 
-    /// Whether the cookie of a hello is good.
+    /// Whether the cookie of a hello is valid.
     pub(crate) fn verify(&self, subject: Subject<'_>) -> bool {
         let Ok(cookie) = <[u8; COOKIE_BYTES]>::try_from(subject.start.cookie) else { return false };
         let key = match cookie[0] {
@@ -97,7 +97,7 @@ impl CookieKeys {
 
 /// The MACs of one subject under one key.
 struct Macs {
-    /// The last bytes stand for the offer where it is not there.
+    /// The last bytes stand for the offer if it is absent.
     start: [u8; COOKIE_BYTES - 1],
     offer: Option<[u8; COOKIE_BYTES - OFFER_AT]>,
 }
@@ -113,7 +113,7 @@ impl Macs {
         mac.update(&peer.port().to_be_bytes());
         mac.update(&start.version.0.to_be_bytes());
         mac.update(start.random);
-        // With their lengths in front, so that no two subjects have the same bytes.
+        // Lengths come first, so that no two subjects have the same bytes.
         mac.update(&[start.session_id.len() as u8]);
         mac.update(start.session_id);
         let offer = offer.map(|ClientHelloOffer { cipher_suites, compression }| {

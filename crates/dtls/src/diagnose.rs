@@ -1,5 +1,6 @@
-//! Telling an operator which key a refused peer really used. The Finished that did not verify is kept with what it
-//! covers, and candidates are tried against it, off the data path. A candidate that fits never grants anything.
+//! Finds the key that a refused peer really used, for the operator. The Finished that did not verify is kept
+//! with what it covers, and candidates are tried against it, off the data path. A candidate that fits never
+//! grants access.
 
 use std::fmt;
 
@@ -10,10 +11,11 @@ use crate::{
     secret::Psk,
 };
 
-/// A client's Finished record, or a piece of one, that our key did not open, and what is needed to try other keys. About 0.5 KiB.
+/// A client's Finished record, or a piece of one, that our key did not open, and what is needed to try other
+/// keys. About 0.5 KiB.
 pub struct FailedFinished {
     pub(crate) agreement: Agreement,
-    /// Over ClientHello to ClientKeyExchange: both the session hash and what the Finished covers.
+    /// The hash over ClientHello to ClientKeyExchange: both the session hash and what the Finished covers.
     pub(crate) transcript_hash: [u8; 32],
     /// message_seq of the Finished.
     pub(crate) finished_seq: u16,
@@ -35,7 +37,7 @@ impl FailedFinished {
         let expected = master.verify_data(Role::Client, &self.transcript_hash);
         match Pieces::new(self.finished_seq).insert(content) {
             Ok(Some(verify_data)) => expected.matches(&verify_data),
-            // A piece: that the key opens it has to be proof enough.
+            // Only a piece: that the key opens it must be proof enough.
             Ok(None) => true,
             Err(_) => false,
         }

@@ -1,9 +1,10 @@
-//! Why a datagram or record was dropped. Dropping is the normal fate of what a stranger sends: it is counted, never
-//! answered, and changes no state (RFC 6347, section 4.1.2.7).
+//! Why a datagram or record was dropped. Dropping is the normal fate of what a stranger sends: it is counted,
+//! never answered, and changes no state (RFC 6347, section 4.1.2.7).
 
 macro_rules! discards {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// Reason for dropping a datagram, a record or a handshake fragment; fit to index an array of counters.
+        /// Reason for dropping a datagram, a record or a handshake fragment; usable as an index into an array
+        /// of counters.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Discard {
@@ -29,29 +30,29 @@ discards! {
     Short = "short",
     /// The record's length field does not fit the datagram, or is above the protocol's limit.
     RecordLength = "record_length",
-    /// A content type that is unknown, or has no place here.
+    /// A content type that is unknown, or not allowed here.
     ContentType = "content_type",
     /// Neither fefd nor, on a ClientHello, feff.
     RecordVersion = "record_version",
-    /// An epoch that does not exist (yet, or any more).
+    /// An epoch that does not exist yet, or no longer.
     Epoch = "epoch",
-    /// A ClientHello whose record number leaves no room for ours.
+    /// A ClientHello whose record number leaves too few numbers for ours.
     RecordSequence = "record_sequence",
     /// The record number was seen before.
     Replayed = "replayed",
-    /// The record number is left of the replay window.
+    /// The record number is below the replay window.
     TooOld = "too_old",
     /// Tag, MAC, padding or size is wrong: not sealed with our keys. One reason for all of them, on purpose.
     Unauthentic = "unauthentic",
     /// Authentic, but longer than a record may be.
     PlaintextTooLong = "plaintext_too_long",
-    /// The session has seen too many forgeries and accepts nothing any more.
+    /// The session has seen too many forgeries and accepts nothing more.
     ForgeryBudget = "forgery_budget",
     /// Too many empty records in a row.
     EmptyFlood = "empty_flood",
-    /// The peer asks for a repetition too often.
+    /// The peer demands repetitions too often.
     RateLimited = "rate_limited",
-    /// Not a ClientHello where only one may come.
+    /// Not a ClientHello where only a ClientHello is allowed.
     NotClientHello = "not_client_hello",
     /// The bytes do not parse as the message that they claim to be.
     Malformed = "malformed",
@@ -59,31 +60,31 @@ discards! {
     MessageTooLong = "message_too_long",
     /// A message_seq that this message cannot have.
     MessageSequence = "message_sequence",
-    /// A handshake message that has no place in this state.
+    /// A handshake message that is not allowed in this state.
     UnexpectedMessage = "unexpected_message",
     /// A message that was handled before.
     RepeatedMessage = "repeated_message",
     /// A message too far ahead to be kept.
     MessageAhead = "message_ahead",
-    /// Fragment offset and length leave the message.
+    /// Fragment offset and length reach beyond the message.
     FragmentRange = "fragment_range",
-    /// A fragment without bytes.
+    /// An empty fragment.
     FragmentEmpty = "fragment_empty",
-    /// Fragments of one message contradict one another.
+    /// Overlapping fragments of one message differ.
     FragmentConflict = "fragment_conflict",
     /// More fragments than a message may have.
     FragmentsTooMany = "fragments_too_many",
-    /// The first fragment does not reach to the cookie, so nothing can be checked without keeping it.
+    /// The first fragment does not reach the cookie, so nothing can be checked without keeping it.
     FragmentTooShort = "fragment_too_short",
     /// The answer would be larger than the question.
     Amplification = "amplification",
     /// ChangeCipherSpec before ClientKeyExchange.
     EarlyChangeCipherSpec = "early_change_cipher_spec",
-    /// A protected record before its keys exist, and no room to keep it.
+    /// A protected record that arrived before its keys and could not be kept.
     EarlyProtected = "early_protected",
-    /// An alert that anybody could have written.
+    /// An unauthenticated alert, which anybody could have sent.
     PlaintextAlert = "plaintext_alert",
-    /// Application data that anybody could have written.
+    /// Unauthenticated application data, which anybody could have sent.
     PlaintextApplicationData = "plaintext_application_data",
     /// The handshake has ended already.
     HandshakeOver = "handshake_over",

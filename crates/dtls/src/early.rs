@@ -1,11 +1,12 @@
-//! Records of epoch 1 that came before their keys: a Finished may overtake what it needs, and usually comes while its key
-//! is looked up. Nobody can tell yet whether they are authentic.
+//! Records of epoch 1 that arrive before their keys exist: a Finished may overtake the messages that it
+//! depends on, and usually arrives while its key is looked up. They cannot be authenticated yet.
 //!
-//! Limits: [`limits::EARLY_BYTES_MAX`] for all, [`limits::EARLY_RECORD_BYTES_MAX`] for each. What comes first stays.
+//! Limits: [`limits::EARLY_BYTES_MAX`] for all, [`limits::EARLY_RECORD_BYTES_MAX`] for each. The earliest
+//! records are kept.
 
 use crate::{discard::Discard, limits};
 
-/// Whole records, one behind the other.
+/// Whole records, one after another.
 #[derive(Debug, Default)]
 pub(crate) struct EarlyRecords {
     bytes: Vec<u8>,
@@ -23,7 +24,7 @@ impl EarlyRecords {
         Ok(())
     }
 
-    /// Takes all of them out, in the order in which they came; split them with [`crate::record::split_record`].
+    /// Removes and returns all of them, in order of arrival; split them with [`crate::record::split_record`].
     pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

@@ -1,8 +1,8 @@
-//! Faults of our caller. What the peer does wrong is a [`crate::Discard`] or a [`crate::Refusal`].
+//! Errors of our caller. A fault of the peer is a [`crate::Discard`] or a [`crate::Refusal`].
 
 use thiserror::Error;
 
-/// A record could not be made.
+/// A record could not be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SealError {
     /// The plaintext does not fit one record of this session.
@@ -11,7 +11,7 @@ pub enum SealError {
         /// Most bytes that fit.
         max: usize,
     },
-    /// All 2^48 record numbers are used. The session must be closed, a number is never used twice.
+    /// All 2^48 record numbers are used. The session must be closed, because a number is never used twice.
     #[error("seal a record: the sequence numbers are used up")]
     SequenceExhausted,
     /// The session was saved, and the next number is not reserved in the copy: see [`crate::Session::save`].
@@ -28,9 +28,9 @@ pub enum PskError {
     /// Longer than [`crate::limits::PSK_BYTES_MAX`].
     #[error("take a pre-shared key: it has {bytes} bytes, at most {max} are possible")]
     TooLong {
-        /// Length that was given.
+        /// Length of the given key.
         bytes: usize,
-        /// Longest that is possible.
+        /// Longest possible key.
         max: usize,
     },
 }

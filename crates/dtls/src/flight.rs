@@ -16,16 +16,16 @@ use crate::{
     wire::Reader,
 };
 
-/// What is sent, and sent again, together.
+/// Messages that are sent, and retransmitted, together.
 pub(crate) type Flight = Vec<Entry>;
 
 /// One message of a flight.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    /// Header and body of a handshake message, unfragmented; goes out in epoch 0.
+    /// Header and body of a handshake message, unfragmented; sent in epoch 0.
     Handshake(Vec<u8>),
     ChangeCipherSpec,
-    /// Goes out in epoch 1.
+    /// Sent in epoch 1.
     Finished([u8; finished::MESSAGE_BYTES]),
 }
 
@@ -38,13 +38,13 @@ pub(crate) fn heap_bytes(flight: &Flight) -> usize {
     messages.sum::<usize>() + flight.capacity() * size_of::<Entry>()
 }
 
-/// Makes datagrams and keeps them until they are polled.
+/// Builds datagrams and keeps them until they are polled.
 #[derive(Debug)]
 pub(crate) struct Sender {
     /// Next record number of epoch 0.
     pub(crate) sequence: u64,
     datagram_bytes_max: usize,
-    /// Longest plaintext of a record, where the extension of that name says so.
+    /// Longest plaintext of a record, as negotiated by max_fragment_length.
     pub(crate) fragment_bytes_max: usize,
     outbox: VecDeque<Vec<u8>>,
 }
@@ -59,7 +59,7 @@ impl Sender {
         }
     }
 
-    /// Queues a flight. What an earlier call queued and nobody polled is out of date and dropped.
+    /// Queues a flight. Datagrams of an earlier call that were not polled are outdated and dropped.
     pub(crate) fn send(&mut self, flight: &[Entry], mut session: Option<&mut Session>, rng: &mut dyn Random) {
         self.outbox.clear();
         for entry in flight {
@@ -81,7 +81,7 @@ impl Sender {
         self.put_record(ContentType::ALERT, &[alert_level::FATAL, description.0]);
     }
 
-    /// Takes the oldest datagram out.
+    /// Moves the oldest datagram to `datagram`.
     pub(crate) fn poll_transmit(&mut self, datagram: &mut Vec<u8>) -> bool {
         datagram.clear();
         let next = self.outbox.pop_front();
@@ -106,7 +106,8 @@ impl Sender {
         }
     }
 
-    /// In one record wherever that fits a datagram, else in fragments; a datagram too small for any is exceeded.
+    /// Writes the Finished as one record if that fits a datagram, else in fragments. A datagram that is too
+    /// small for any fragment becomes longer than the limit.
     fn put_finished(
         &mut self,
         message: &[u8; finished::MESSAGE_BYTES],
@@ -151,7 +152,7 @@ impl Sender {
     }
 }
 
-/// Repeats the current flight: after `initial`, then after twice the time before, up to `max`.
+/// Repeats the current flight: after `initial`, then each time after twice as long, up to `max`.
 #[derive(Debug)]
 pub(crate) struct RetransmitTimer {
     initial: Duration,
@@ -164,12 +165,12 @@ pub(crate) struct RetransmitTimer {
     sent_at: Option<Instant>,
 }
 
-/// What the time has brought.
+/// What the timer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimerOutcome {
     NotYet,
     SendAgain,
-    /// The last repetition stayed unanswered.
+    /// The last repetition was not answered.
     Exhausted,
 }
 
@@ -206,7 +207,7 @@ impl RetransmitTimer {
         self.due
     }
 
-    /// Advances when it is time.
+    /// Advances if the timer is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> TimerOutcome {
         if self.due.is_none_or(|due| now < due) {
             return TimerOutcome::NotYet;
@@ -223,8 +224,8 @@ impl RetransmitTimer {
         TimerOutcome::SendAgain
     }
 
-    /// Whether a repeated flight of the peer may be answered by repeating ours now: not within a quarter of the
-    /// initial interval after the last time, and only so often.
+    /// Whether a repeated flight of the peer may be answered by repeating ours now: not within a quarter of
+    /// the initial interval after the last time, and only a limited number of times.
     pub(crate) fn permit_demanded(&mut self, now: Instant) -> bool {
         let too_soon = self.sent_at.is_some_and(|sent_at| now < sent_at + self.initial / 4);
         if too_soon || self.demanded >= limits::DEMANDED_RESENDS_MAX {

@@ -1,16 +1,18 @@
-//! DTLS 1.2 with pre-shared keys, server and client, as a machine without sockets, clock or random source.
+//! DTLS 1.2 with pre-shared keys, server and client, as a state machine without sockets, clock or random
+//! source.
 //!
-//! Bytes, time and randomness go in; bytes and events come out. A server reads a datagram so:
+//! Bytes, time and randomness go in; bytes and events come out. A server handles a datagram like this:
 //!
 //! ```text
 //!  datagram -> classify
-//!     ClientHello, no handshake      -> Listener::handle_datagram      stateless: cookie, refusal, or a handshake
-//!     epoch 0, a handshake exists    -> ServerHandshake::handle_datagram    PskWanted, Established, Failed, ...
-//!     epoch 1, a session exists      -> Session::open, record by record
+//!     ClientHello, no handshake    -> Listener::handle_datagram         cookie, refusal, or a handshake
+//!     epoch 0, a handshake exists  -> ServerHandshake::handle_datagram  PskWanted, Established, Failed, ...
+//!     epoch 1, a session exists    -> Session::open, record by record
 //! ```
 //!
-//! A [`ServerHandshake`] is large, short-lived and limited in number; a [`Session`] is at most 192 bytes, because
-//! there are millions. A handshake that needs a key stops and asks with [`HandshakeEvent::PskWanted`].
+//! A [`ServerHandshake`] is large, short-lived and limited in number; a [`Session`] is at most 192 bytes,
+//! because there are millions. A handshake that needs a key stops and asks with
+//! [`HandshakeEvent::PskWanted`].
 //!
 //! A handshake in memory, and one record:
 //!
@@ -79,7 +81,7 @@
 //! | RFC | sections | what is left out |
 //! |---|---|---|
 //! | 6347 DTLS 1.2 | 4.1, 4.2 | path MTU discovery: the datagram size is configured |
-//! | 5246 TLS 1.2 | 5, 6.2.3, 6.3, 7.2, 7.4 on the PSK path | certificates, compression, renegotiation, resumption |
+//! | 5246 TLS 1.2 | 5, 6.2.3, 6.3, 7.2, 7.4 for PSK | certificates, compression, renegotiation, resumption |
 //! | 4279 PSK | 2, 5 | the identity hint: none is sent, a client accepts one |
 //! | 6655 CCM_8, 5487 CBC_SHA256 | 4, 3 | |
 //! | 7366 encrypt-then-MAC | 2, 3 | |

@@ -1,4 +1,4 @@
-//! Every limit of the crate, with its reason. What happens at a limit stands at the place that keeps it.
+//! Every limit of the crate, with its reason. What happens at a limit is documented where it is enforced.
 
 use std::time::Duration;
 
@@ -8,23 +8,25 @@ pub const MESSAGE_BYTES_MAX: usize = 2048;
 /// Most fragments that one handshake message may arrive in.
 pub const FRAGMENTS_MAX: usize = 16;
 
-/// How many messages beyond the awaited one are kept when they overtake it.
+/// How many messages that overtake the awaited one are kept.
 pub const MESSAGES_AHEAD_MAX: usize = 2;
 
-/// Protected records kept while their keys do not exist yet, all together: a Finished, perhaps in pieces, and what may be
-/// doubled of it.
+/// Bytes of all protected records that are kept until their keys exist: a Finished, perhaps in pieces, and
+/// duplicates of it.
 pub const EARLY_BYTES_MAX: usize = 512;
 
-/// Longest record kept so. A Finished takes 53 to 93 bytes; one with more CBC padding than that has to be repeated.
+/// Longest record that is kept so. A Finished takes 53 to 93 bytes; one with more CBC padding must be
+/// retransmitted.
 pub const EARLY_RECORD_BYTES_MAX: usize = 160;
 
-/// Most extensions in one ClientHello; looking for doubled ones costs the square of this.
+/// Most extensions in one ClientHello; finding duplicates costs the square of this.
 pub const EXTENSIONS_MAX: usize = 128;
 
 /// Longest pre-shared key (RFC 4279, section 5.3).
 pub const PSK_BYTES_MAX: usize = 64;
 
-/// Longest PSK identity that a client may be configured with; its ClientKeyExchange fits [`MESSAGE_BYTES_MAX`].
+/// Longest PSK identity that a client may be configured with; its ClientKeyExchange fits
+/// [`MESSAGE_BYTES_MAX`].
 pub const PSK_IDENTITY_BYTES_MAX: usize = 1024;
 
 /// Bytes kept of an identity that cannot be used: enough to recognise it.
@@ -39,17 +41,18 @@ pub const CIPHERTEXT_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 2048;
 /// Highest record sequence number, 48 bits (RFC 6347, section 4.1). The last one is kept for an alert.
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 
-/// Highest record number of a ClientHello. Ours start where the ClientHello's is, so a stranger may not push them to the end.
+/// Highest record number of a ClientHello. Our numbers start at the ClientHello's, so a stranger must not
+/// push them to the end.
 pub const CLIENT_HELLO_SEQUENCE_MAX: u64 = 1 << 31;
 
 /// Highest message_seq of a ClientHello: three cookie exchanges, because a peer may move or a key may change
-/// between two hellos. The client's later messages, and ours, are numbered on from there.
+/// between two hellos. The client's later messages, and ours, continue from there.
 pub const CLIENT_HELLO_MESSAGE_SEQ_MAX: u16 = 3;
 
-/// How long a cookie key is used; the one before it is still accepted.
+/// How long a cookie key is used; the previous key is still accepted.
 pub const COOKIE_KEY_LIFETIME: Duration = Duration::from_secs(60);
 
-/// No cookie is good for longer.
+/// No cookie is valid for longer.
 pub const COOKIE_LIFETIME_MAX: Duration = Duration::from_secs(2 * COOKIE_KEY_LIFETIME.as_secs());
 
 /// Bytes of a cookie. Some clients keep at most 32; 16 save radio time and make the answer 44 bytes.
@@ -64,7 +67,7 @@ pub const EMPTY_RECORDS_MAX: u8 = 32;
 /// Warning alerts accepted in one session; the next one ends it.
 pub const WARNING_ALERTS_MAX: u8 = 32;
 
-/// Failed opens after which an operator should hear of it (somebody forges records of this session).
+/// Failed opens after which the operator is alerted: somebody forges records of this session.
 pub const FAILED_OPENS_ALARM: u32 = 128;
 
 /// Failed opens after which a session accepts nothing more: with 8-byte tags a forger's chance is then 2^-44.

@@ -1,12 +1,14 @@
-//! The stateless front door (RFC 6347, section 4.2.1): a ClientHello without a good cookie gets a HelloVerifyRequest,
-//! which is never larger than its cause, and leaves nothing behind; one with a good cookie becomes a handshake.
+//! The stateless front door (RFC 6347, section 4.2.1): a ClientHello without a valid cookie is answered by a
+//! HelloVerifyRequest, which is never larger than the hello, and leaves no state; one with a valid cookie
+//! starts a handshake.
 //!
-//! Before a good cookie nothing but a HelloVerifyRequest is ever sent, no alert either. A fragmented ClientHello is served
-//! when its first fragment reaches to the cookie; its other fragments are put together only after a good cookie.
+//! Before a valid cookie nothing is sent but a HelloVerifyRequest, not even an alert. A fragmented
+//! ClientHello is accepted if its first fragment reaches the cookie; the other fragments are reassembled only
+//! after a valid cookie.
 //!
-//! A cookie that does not verify is no cookie: it is older than its keys, the peer has moved, or this process
-//! is new. Its hello is asked for another one, so a client may send up to
-//! [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] more hellos than one.
+//! A cookie that does not verify counts as none: it has outlived its keys, the peer has moved, or this
+//! process has restarted. The client is asked for another hello, so it may send up to
+//! [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] hellos after the first.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -35,27 +37,27 @@ pub struct Listener {
     cookies: CookieKeys,
 }
 
-/// What became of a datagram at the front door.
+/// What the front door did with a datagram.
 #[derive(Debug)]
 pub enum FrontDoor {
     /// Dropped; there is no reply.
     Discard(Discard),
     /// The reply asks for a cookie. Nothing was kept.
     HelloVerify,
-    /// The cookie was good and the ClientHello was not; the reply holds the fatal alert.
+    /// The cookie was valid but the ClientHello was not; the reply holds the fatal alert.
     Refuse(Refusal),
-    /// The cookie was good. The handshake may want to transmit at once.
+    /// The cookie was valid. The handshake may have something to send at once.
     Accept(Box<ServerHandshake>),
 }
 
 impl Listener {
-    /// Draws the first cookie keys.
+    /// A listener with fresh cookie keys.
     pub fn new(config: Arc<ServerConfig>, now: Instant, rng: &mut dyn Random) -> Self {
         Self { config, cookies: CookieKeys::new(now, rng) }
     }
 
-    /// For datagrams that belong to no handshake and whose first record is a handshake record of epoch 0. `reply` is
-    /// cleared and filled with at most one datagram.
+    /// Handles a datagram that belongs to no handshake and whose first record is a handshake record of epoch
+    /// 0. `reply` is cleared and filled with at most one datagram.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -104,7 +106,7 @@ impl Listener {
             hello.sequence,
             HelloId { message_seq: hello.message_seq, random: *hello.start.random },
         ));
-        // The same path as for every later datagram. What it drops besides the ClientHello is of no interest here.
+        // The same path as for every later datagram. Ignored: what it drops besides the ClientHello.
         handshake.handle_datagram(now, &mut datagram.to_vec(), rng);
         match handshake.refusal() {
             Some(refusal) => {
@@ -122,9 +124,9 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// What a whole ClientHello at the start of a datagram offers, where that is certainly not DTLS 1.2: a client
-/// of DTLS 1.3 alone gives up at the HelloVerifyRequest, so its first hello is all that is ever seen of it.
-/// Costs little for any other.
+/// What a whole ClientHello at the start of a datagram offers, if that is certainly not DTLS 1.2. A client
+/// that speaks only DTLS 1.3 gives up at the HelloVerifyRequest, so its first hello is all that we see of it.
+/// Cheap for any other datagram.
 pub fn hello_without_dtls_1_2(datagram: &[u8]) -> Option<OfferedVersions> {
     let (_, fragment) = Layout::Plain.parse_first(datagram).ok()?;
     let (header, body) = MessageHeader::parse(&mut Reader::new(fragment)).ok()?;
@@ -138,7 +140,7 @@ pub fn hello_without_dtls_1_2(datagram: &[u8]) -> Option<OfferedVersions> {
     hello.versions_without_1_2().filter(|_| hello.suites().all(may_be_1_3))
 }
 
-/// Whether a number may stand in a list of suites that has nothing for DTLS 1.2.
+/// Whether a number may appear in a list of suites without any for DTLS 1.2.
 fn may_be_1_3(id: u16) -> bool {
     offered::is_of_version_1_3(id) || !offered::is_suite(id)
 }

@@ -52,8 +52,8 @@ fn choose_suite(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<Cipher
         }
     }
     Err(refusal.unwrap_or_else(|| match hello.versions_without_1_2() {
-        // Its first version stands for all later ones (RFC 9147, section 5.3); it is another one's suites
-        // that it offers.
+        // The version field stands for all later versions (RFC 9147, section 5.3); the suites that the hello
+        // offers belong to another one.
         Some(versions) => Refusal::VersionUnsupported(versions),
         None => Refusal::NoCommonCipherSuite(SuiteMismatch::new(hello.suites(), &config.suites)),
     }))

@@ -1,14 +1,14 @@
-//! What a peer offered that cannot be served, in words for an operator: cipher suites and versions by their
-//! names, beside what is expected. Only the first few of each are kept, because a stranger wrote them.
+//! What a peer offered that we do not support, in words for an operator: cipher suites and versions by their
+//! names, beside what is expected. Only the first few of each are kept, because a stranger sent them.
 
 use std::fmt;
 
 use crate::codes::{CipherSuite, EMPTY_RENEGOTIATION_INFO_SCSV, Version};
 
-/// Numbers that are kept of a list.
+/// How many numbers of a list are kept.
 const KEPT_MAX: usize = 8;
 
-/// TLS_FALLBACK_SCSV (RFC 7507): a signal and no suite.
+/// TLS_FALLBACK_SCSV (RFC 7507): a signal, not a suite.
 const FALLBACK_SCSV: u16 = 0x5600;
 
 /// The first numbers of a list, and how many there were.
@@ -45,7 +45,7 @@ impl Numbers {
     }
 }
 
-/// The cipher suites of both sides where they have none in common.
+/// The cipher suites of both sides if they have none in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SuiteMismatch {
     offered: Numbers,
@@ -60,7 +60,7 @@ impl SuiteMismatch {
         }
     }
 
-    /// Numbers of the suites that the peer offers; the first few of them.
+    /// Numbers of the first few suites that the peer offers.
     pub fn offered(&self) -> &[u16] {
         self.offered.kept()
     }
@@ -78,7 +78,7 @@ impl fmt::Display for SuiteMismatch {
     }
 }
 
-/// The versions that a peer offers where DTLS 1.2 is not among them.
+/// The versions that a peer offers if DTLS 1.2 is not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OfferedVersions(Numbers);
 
@@ -91,7 +91,7 @@ impl OfferedVersions {
         Self(Numbers::of(std::iter::once(version.0)))
     }
 
-    /// Numbers of the versions; the first few of them.
+    /// Numbers of the first few versions.
     pub fn numbers(&self) -> &[u16] {
         self.0.kept()
     }
@@ -108,7 +108,7 @@ impl fmt::Display for OfferedVersions {
     }
 }
 
-/// Whether a number in a list of suites stands for one: no signal, and none of RFC 8701, which mean nothing.
+/// Whether a number in a list of suites is a suite: neither a signal nor one of RFC 8701, which mean nothing.
 pub(crate) fn is_suite(id: u16) -> bool {
     id != EMPTY_RENEGOTIATION_INFO_SCSV && id != FALLBACK_SCSV && !is_grease(id)
 }
@@ -138,7 +138,7 @@ fn version_name(version: u16) -> String {
     name.to_owned()
 }
 
-/// Name and number of a suite, of the number alone where it is rare on devices.
+/// Name and number of a suite; the number alone if the suite is rare on devices.
 fn suite_name(id: u16) -> String {
     match NAMES.iter().find(|(known, _)| *known == id) {
         Some((_, name)) => format!("{name} ({id:04X})"),

@@ -1,14 +1,16 @@
-//! Putting handshake messages together from fragments (RFC 6347, sections 4.2.2 and 4.2.3), in order of message_seq.
+//! Reassembles handshake messages from fragments (RFC 6347, sections 4.2.2 and 4.2.3), in order of
+//! message_seq.
 //!
-//! Limits: [`limits::MESSAGE_BYTES_MAX`] for a message and for all messages ahead together, [`limits::FRAGMENTS_MAX`]
-//! fragments of a message, [`limits::MESSAGES_AHEAD_MAX`] messages ahead of the awaited one. Memory is taken only
-//! after the claimed length passed these limits. Where fragments overlap they must agree, or the later one is dropped.
+//! Limits: [`limits::MESSAGE_BYTES_MAX`] for a message and for all messages ahead together,
+//! [`limits::FRAGMENTS_MAX`] fragments of a message, [`limits::MESSAGES_AHEAD_MAX`] messages ahead of the
+//! awaited one. Memory is allocated only after the claimed length passed these limits. Overlapping fragments
+//! must agree, or the later one is dropped.
 
 use crate::{codes::HandshakeType, discard::Discard, limits, message::MessageHeader};
 
 const SLOTS: usize = 1 + limits::MESSAGES_AHEAD_MAX;
 
-/// The awaited message and what overtook it.
+/// The awaited message and those that overtook it.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     next: u16,
@@ -16,7 +18,7 @@ pub(crate) struct Reassembly {
     slots: [Option<Partial>; SLOTS],
 }
 
-/// A message that is complete.
+/// A complete message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) header: MessageHeader,
@@ -27,7 +29,7 @@ pub(crate) struct Message {
 struct Partial {
     message_type: HandshakeType,
     bytes: Vec<u8>,
-    /// What is there, as disjoint ranges that do not touch, in order.
+    /// What has arrived, as disjoint ranges that do not touch, in order.
     filled: Vec<(u16, u16)>,
     fragments: usize,
 }
@@ -43,13 +45,14 @@ impl Reassembly {
         self.next
     }
 
-    /// Takes in a fragment whose header was checked by [`MessageHeader::parse`].
+    /// Adds a fragment whose header was checked by [`MessageHeader::parse`].
     pub(crate) fn insert(&mut self, header: &MessageHeader, fragment: &[u8]) -> Result<(), Discard> {
         let ahead = usize::from(header.message_seq.checked_sub(self.next).ok_or(Discard::RepeatedMessage)?);
         if ahead >= SLOTS {
             return Err(Discard::MessageAhead);
         }
-        // A message that comes whole beats pieces that may be anybody's, or a stray fragment could block it for good.
+        // A whole message replaces pieces, which anybody may have sent; otherwise a stray fragment could
+        // block it for good.
         let is_whole = header.fragment_length == header.length;
         self.slots[ahead].take_if(|partial| {
             is_whole && !partial.is_complete() && partial.message_type == header.message_type
@@ -66,8 +69,8 @@ impl Reassembly {
         slot.insert(header, fragment)
     }
 
-    /// For the awaited message when it comes in one piece, which then need not be copied: pieces of it are forgotten, and the
-    /// one after it is awaited.
+    /// Skips the awaited message if it came in one piece, which need not be copied: pieces of it are dropped,
+    /// and the next message is awaited.
     pub(crate) fn pass(&mut self) {
         self.slots.rotate_left(1);
         self.slots[SLOTS - 1] = None;
@@ -83,14 +86,14 @@ impl Reassembly {
         Some(Message { header, body: partial.bytes })
     }
 
-    /// Awaits the last taken message again, because it turned out to be nonsense that anybody could have sent.
+    /// Awaits the last taken message again, because it was malformed and anybody could have sent it.
     pub(crate) fn await_again(&mut self) {
         self.next = self.next.saturating_sub(1);
         self.slots.rotate_right(1);
         self.slots[0] = None;
     }
 
-    /// Messages ahead share one budget, and give way to the awaited one.
+    /// Messages ahead share one budget, and are dropped in favour of the awaited one.
     fn make_room(&mut self, ahead: usize, length: usize) -> Result<(), Discard> {
         let held: usize = self.slots.iter().flatten().map(|partial| partial.bytes.len()).sum();
         if held + length <= limits::MESSAGE_BYTES_MAX {
@@ -134,7 +137,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Notes a range, joined with all that it meets.
+    /// Adds a range and joins it with those that it touches.
     fn fill(&mut self, mut start: u16, mut end: u16) {
         self.filled.retain(|&(from, to)| {
             let apart = to < start || end < from;

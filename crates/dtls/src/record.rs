@@ -14,7 +14,7 @@
 //! ```
 //!
 //! No handshake negotiates a Connection ID yet. One that does will put the real content type, and padding,
-//! behind the content before it is sealed (RFC 9146, section 4); the length of the content includes them.
+//! after the content before it is sealed (RFC 9146, section 4); the length of the content includes them.
 //!
 //! A layout is passed by value, and never inside a header: the compiler then sees that every caller passes
 //! [`Layout::Plain`], and additional data of a known length saves CCM three instructions in a hundred.
@@ -76,7 +76,7 @@ impl<'a> Layout<'a> {
         Ok((header, fragment))
     }
 
-    /// The first record of a datagram that is only looked at.
+    /// Parses the first record of a datagram without changing it.
     pub(crate) fn parse_first(self, datagram: &[u8]) -> Result<(RecordHeader, &[u8]), Discard> {
         let (header, length) = self.read(datagram)?;
         match datagram[self.header_bytes()..].get(..length) {
@@ -105,7 +105,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Writes into the header of a whole record how long its fragment is.
+    /// Writes the length of the fragment into the header of a whole record.
     pub(crate) fn set_length(self, record: &mut [u8]) {
         let header_bytes = self.header_bytes();
         let length = (record.len() - header_bytes) as u16;
@@ -179,7 +179,7 @@ pub(crate) struct RecordNumber {
 }
 
 impl RecordNumber {
-    /// The eight bytes that stand in the header, the nonce and the authenticated data.
+    /// The eight bytes that appear in the header, the nonce and the authenticated data.
     pub(crate) fn to_bytes(self) -> [u8; 8] {
         (u64::from(self.epoch) << 48 | self.sequence).to_be_bytes()
     }
@@ -188,7 +188,7 @@ impl RecordNumber {
 /// The header of a record that is known to be whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordHeader {
-    /// Under a Connection ID `tls12_cid`, whatever the content is.
+    /// With a Connection ID always `tls12_cid`.
     pub(crate) content_type: ContentType,
     pub(crate) version: Version,
     pub(crate) number: RecordNumber,
@@ -232,8 +232,8 @@ pub(crate) fn put_plaintext(
     out.extend_from_slice(fragment);
 }
 
-/// Splits the first record off a datagram: `(record with header, rest)`. `None` when no whole record is left, or its
-/// length is impossible; what is left must then be dropped.
+/// Splits the first record off a datagram: `(record with header, rest)`. `None` when no whole record is left,
+/// or its length is impossible; the rest must then be dropped.
 pub fn split_record(datagram: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
     Layout::Plain.split(datagram).ok()
 }
@@ -277,7 +277,7 @@ pub enum DatagramKind {
     Unknown,
 }
 
-/// Tells what a datagram seems to be.
+/// Classifies a datagram.
 pub fn classify(datagram: &[u8]) -> DatagramKind {
     let Ok((header, length)) = Layout::Plain.read(datagram) else {
         return DatagramKind::EmptyOrShort;
@@ -297,7 +297,8 @@ pub fn classify(datagram: &[u8]) -> DatagramKind {
     }
 }
 
-/// Whether a handshake fragment is a ClientHello's first: type 1, and a fragment_offset of zero as far as it is there.
+/// Whether a handshake fragment is a ClientHello's first: type 1, and a fragment_offset of zero as far as it
+/// is present.
 fn starts_client_hello(fragment: &[u8]) -> bool {
     let offset = fragment.get(6..9).unwrap_or_default();
     fragment.first() == Some(&HandshakeType::CLIENT_HELLO.0) && offset.iter().all(|&byte| byte == 0)

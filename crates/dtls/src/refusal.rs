@@ -10,7 +10,7 @@ use crate::{
 /// A handshake that we end with an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// None of the offered cipher suites is ours.
+    /// We support none of the offered cipher suites.
     NoCommonCipherSuite(SuiteMismatch),
     /// The peer does not speak DTLS 1.2.
     VersionUnsupported(OfferedVersions),
@@ -22,7 +22,7 @@ pub enum Refusal {
     InsufficientSecurity(Missing),
     /// A renegotiation_info that is not empty in a first handshake (RFC 5746, section 3.6).
     RenegotiationInfo,
-    /// A message that has no place in this state.
+    /// A message that is not allowed in this state.
     UnexpectedMessage,
     /// A Finished under the right keys with the wrong content: somebody changed the handshake.
     DecryptError,
@@ -38,7 +38,7 @@ pub enum Missing {
 }
 
 impl Refusal {
-    /// Description byte of the alert that goes with it (RFC 5246, section 7.2).
+    /// Description byte of its alert (RFC 5246, section 7.2).
     pub const fn alert(self) -> u8 {
         self.description().0
     }

@@ -6,7 +6,8 @@
 
 use crate::discard::Discard;
 
-/// Which numbers of one epoch were received. Ask with `check`, and `mark` only after the record proved authentic.
+/// Which numbers of one epoch were received. Call `check` first, and `mark` only after the record was
+/// authenticated.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ReplayWindow {
     /// Highest number seen, plus one; zero when none was.
@@ -41,7 +42,7 @@ impl ReplayWindow {
         }
     }
 
-    /// Notes a number that `check` let pass.
+    /// Marks a number that `check` accepted.
     pub(crate) fn mark(&mut self, sequence: u64) {
         if sequence >= self.next {
             let ahead = sequence + 1 - self.next;

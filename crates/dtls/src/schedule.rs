@@ -1,5 +1,6 @@
-//! From the pre-shared key to the keys of the records: premaster secret (RFC 4279, section 2), master secret (RFC 5246,
-//! section 8.1; RFC 7627, section 4), key block (RFC 5246, section 6.3), verify_data (RFC 5246, section 7.4.9).
+//! From the pre-shared key to the keys of the records: premaster secret (RFC 4279, section 2), master secret
+//! (RFC 5246, section 8.1; RFC 7627, section 4), key block (RFC 5246, section 6.3), verify_data (RFC 5246,
+//! section 7.4.9).
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -12,7 +13,7 @@ use crate::{
     suite::{CbcOrder, DirectionKeys},
 };
 
-/// Which end of the association somebody is.
+/// An end of the association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Client,
@@ -29,7 +30,7 @@ pub(crate) struct Agreement {
     pub(crate) server_random: [u8; 32],
 }
 
-/// The 48 bytes that everything else is derived from; only the function under them is kept.
+/// The 48 bytes that everything else is derived from; only the function keyed with them is kept.
 pub(crate) struct MasterSecret(Prf);
 
 impl MasterSecret {
@@ -54,7 +55,7 @@ impl MasterSecret {
         Self(Prf::new(&*master))
     }
 
-    /// Keys of what the client and what the server sends.
+    /// Derives the keys of both directions.
     pub(crate) fn expand(&self, agreement: &Agreement) -> KeyPair {
         let mut block = Zeroizing::new([0; 96]);
         let (mac, salt) = match agreement.suite {
@@ -103,7 +104,7 @@ pub(crate) struct KeyPair {
     pub(crate) server: DirectionKeys,
 }
 
-/// The 12 bytes of a Finished. No secret once the Finished was sent, and worth constant time before.
+/// The 12 bytes of a Finished. Not secret once the Finished was sent, but compared in constant time before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct VerifyData(pub(crate) [u8; 12]);
 

@@ -17,7 +17,7 @@ pub struct Psk {
 }
 
 impl Psk {
-    /// Takes the key's raw bytes. Fails when there are none, or more than 64.
+    /// Makes a key of raw bytes. Fails if there are none, or more than 64.
     pub fn new(key: &[u8]) -> Result<Self, PskError> {
         if key.is_empty() {
             return Err(PskError::Empty);
@@ -28,15 +28,15 @@ impl Psk {
         Ok(psk)
     }
 
-    /// Stands where another key will be taken: as long as the real ones, and known to everybody. Not of zeros, which
-    /// processors store faster (visible in the example `timing`).
+    /// A placeholder for a key that is selected later: as long as a real one, and public. Not all zeros,
+    /// which processors store faster (visible in the example `timing`).
     pub(crate) fn placeholder() -> Self {
         let mut bytes = [0; PSK_BYTES_MAX];
         bytes[..16].copy_from_slice(b"no key of anyone");
         Self { bytes, length: 16 }
     }
 
-    /// The first key, or the second one where `second` is set, without a branch.
+    /// Selects the first key, or the other one if `second` is set, without a branch.
     pub(crate) fn select(first: &Self, other: &Self, second: Choice) -> Self {
         let bytes =
             array::from_fn(|index| u8::conditional_select(&first.bytes[index], &other.bytes[index], second));
@@ -63,19 +63,20 @@ impl fmt::Debug for Psk {
     }
 }
 
-/// The server's own secret from which the keys of unknown identities are made, so that an unknown identity looks
-/// like a wrong key (RFC 4279, section 2). Kept as the state of an HMAC under it, zeroed on drop.
+/// The server's own secret from which the keys of unknown identities are derived, so that an unknown identity
+/// looks like a wrong key (RFC 4279, section 2). Kept as the state of an HMAC keyed with it, zeroed on drop.
 pub struct DecoySecret(Hmac<Sha256>);
 
 impl DecoySecret {
-    /// Takes 32 random bytes. They should outlive a restart of the process, or answers could differ after it.
+    /// Takes 32 random bytes. They should survive a restart of the process; otherwise answers could differ
+    /// after it.
     pub fn new(mut bytes: [u8; 32]) -> Self {
         let keyed = <Hmac<Sha256> as KeyInit>::new_from_slice(&bytes).expect("HMAC takes any key length");
         bytes.zeroize();
         Self(keyed)
     }
 
-    /// The key that an identity gets which has none: as long as a real one.
+    /// The key of an identity that has none: as long as a real one.
     pub(crate) fn psk(&self, identity: &[u8]) -> Psk {
         let mut mac = self.0.clone();
         mac.update(identity);

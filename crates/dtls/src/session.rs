@@ -1,7 +1,8 @@
-//! An established association: opens and seals records of epoch 1. There is no renegotiation, so no other epoch.
+//! An established association: opens and seals records of epoch 1. There is no renegotiation, so no other
+//! epoch.
 //!
-//! At most [`limits::SESSION_BYTES_MAX`] bytes, because there are millions. The flight with the server's Finished is
-//! re-made from its 12 bytes of verify_data when the peer shows that it did not arrive.
+//! At most [`limits::SESSION_BYTES_MAX`] bytes, because there are millions. The flight with the server's
+//! Finished is rebuilt from its 12 bytes of verify_data if the peer shows that it did not arrive.
 
 mod saved;
 #[cfg(feature = "test-support")]
@@ -34,7 +35,7 @@ pub struct Session {
     rx: DirectionKeys,
     /// Number of the next record that we send.
     tx_next: u64,
-    /// First record number that may not be used: what follows is not reserved in the last saved copy.
+    /// First record number that may not be used, because the last saved copy does not reserve it.
     tx_end: u64,
     rx_window: ReplayWindow,
     last_flight: Option<LastFlight>,
@@ -48,7 +49,7 @@ pub struct Session {
 
 const _: () = assert!(size_of::<Session>() <= limits::SESSION_BYTES_MAX);
 
-/// What the server's ChangeCipherSpec and Finished are re-made from.
+/// What the server's ChangeCipherSpec and Finished are rebuilt from.
 struct LastFlight {
     verify_data: VerifyData,
     message_seq: u16,
@@ -56,28 +57,29 @@ struct LastFlight {
     sequence: u64,
 }
 
-/// What an authentic record turned out to be.
+/// The content of an authentic record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Opened<'a> {
     /// Application data, decrypted in place.
     Application(&'a mut [u8]),
-    /// Application data without any bytes; legal, and accepted [`limits::EMPTY_RECORDS_MAX`] times in a row.
+    /// Empty application data; legal, and accepted [`limits::EMPTY_RECORDS_MAX`] times in a row.
     Empty,
-    /// The client repeats its Finished: it misses ours. Answer with [`Session::last_flight`].
+    /// The client repeats its Finished because it has not received ours. Answer with
+    /// [`Session::seal_last_flight`].
     FinishedAgain,
-    /// The peer ends the session, by an alert of either level. Answer with [`Session::close_notify`].
+    /// The peer ends the session, by an alert of either level. Answer with [`Session::seal_close_notify`].
     CloseNotify,
-    /// The peer ends the session because of an error, with this description, which is not
-    /// close_notify. It is not answered (RFC 5246, section 7.2.2).
+    /// The peer ends the session by a fatal alert with this description, which is not close_notify. Not
+    /// answered (RFC 5246, section 7.2.2).
     FatalAlert(u8),
-    /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell it by
-    /// [`Session::close_notify`].
+    /// One warning more than [`limits::WARNING_ALERTS_MAX`]: the session ends. Tell the peer with
+    /// [`Session::seal_close_notify`].
     TooManyWarnings,
     /// A warning, with this description.
     WarningAlert(u8),
-    /// The peer wants to negotiate again. Answer, if at all, with [`Session::no_renegotiation`].
+    /// The peer wants to renegotiate. Answer, if at all, with [`Session::seal_no_renegotiation`].
     RenegotiationAttempt,
-    /// Authentic, and of no consequence.
+    /// Authentic, but without effect.
     Ignored,
 }
 
@@ -117,8 +119,8 @@ impl Session {
         }
     }
 
-    /// Opens one whole record, header included, in place. An `Err` means that the record must be dropped; then
-    /// nothing but the count of failures has changed.
+    /// Opens one whole record, header included, in place. An `Err` means that the record must be dropped;
+    /// then nothing but the count of failures has changed.
     pub fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<Opened<'a>, Discard> {
         let (content_type, content) = self.open_record(record)?;
         if content_type == ContentType::APPLICATION_DATA {
@@ -146,7 +148,8 @@ impl Session {
 
     fn open_alert<'a>(&mut self, content: &[u8]) -> Result<Opened<'a>, Discard> {
         match *content {
-            // RFC 5246 7.2.1: it is answered. Some releases of tinydtls send it as fatal, and wait for that.
+            // RFC 5246 7.2.1: it is answered. Some releases of tinydtls send it as fatal, and wait for the
+            // answer.
             [alert_level::WARNING | alert_level::FATAL, description]
                 if description == AlertDescription::CLOSE_NOTIFY.0 =>
             {
@@ -166,7 +169,7 @@ impl Session {
         let (header, _) = MessageHeader::parse(&mut Reader::new(content))?;
         match header.message_type {
             HandshakeType::CLIENT_HELLO | HandshakeType::HELLO_REQUEST => Ok(Opened::RenegotiationAttempt),
-            // One that comes in pieces asks once.
+            // A fragmented one counts once.
             HandshakeType::FINISHED if self.last_flight.is_some() && header.fragment_offset == 0 => {
                 // Each one is a new authentic record, so only the peer can spend this budget.
                 self.last_flights_left = self.last_flights_left.checked_sub(1).ok_or(Discard::RateLimited)?;
@@ -217,7 +220,7 @@ impl Session {
         if plaintext.len() > self.plaintext_bytes_max() {
             return Err(SealError::TooLarge { max: self.plaintext_bytes_max() });
         }
-        // The last number is kept for close_notify.
+        // The last number is reserved for close_notify.
         if self.tx_next >= limits::SEQUENCE_MAX {
             return Err(SealError::SequenceExhausted);
         }
@@ -245,9 +248,9 @@ impl Session {
         Ok(())
     }
 
-    /// Appends ChangeCipherSpec and Finished once more, with new record numbers: one datagram. For a server, when
-    /// [`Opened::FinishedAgain`] was seen; a client has nothing to repeat and appends nothing.
-    pub fn last_flight(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) -> Result<(), SealError> {
+    /// Appends ChangeCipherSpec and Finished once more, with new record numbers: one datagram. For a server,
+    /// when [`Opened::FinishedAgain`] was seen; a client has nothing to repeat and appends nothing.
+    pub fn seal_last_flight(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) -> Result<(), SealError> {
         let Some(last_flight) = &mut self.last_flight else {
             return Ok(());
         };
@@ -258,23 +261,23 @@ impl Session {
         self.seal_record(ContentType::HANDSHAKE, &message, rng, out)
     }
 
-    /// Notes what [`Session::last_flight`] needs: `sequence` is the next free record number of epoch 0.
+    /// Notes what [`Session::seal_last_flight`] needs: `sequence` is the next free record number of epoch 0.
     pub(crate) fn keep_last_flight(&mut self, verify_data: VerifyData, message_seq: u16, sequence: u64) {
         self.last_flight = Some(LastFlight { verify_data, message_seq, sequence });
     }
 
-    /// Appends a close_notify. Appends nothing when even the number kept for it is used, or none is reserved.
-    pub fn close_notify(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
+    /// Appends a close_notify. Appends nothing if even the last number is used, or none is reserved.
+    pub fn seal_close_notify(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
         self.put_alert(alert_level::WARNING, AlertDescription::CLOSE_NOTIFY, rng, out);
     }
 
     /// Appends the warning that answers [`Opened::RenegotiationAttempt`] (RFC 5246, section 7.2.2).
-    pub fn no_renegotiation(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
+    pub fn seal_no_renegotiation(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
         self.put_alert(alert_level::WARNING, AlertDescription::NO_RENEGOTIATION, rng, out);
     }
 
     /// Appends the fatal alert that answers [`Discard::PlaintextTooLong`]; the session is then over.
-    pub fn record_overflow(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
+    pub fn seal_record_overflow(&mut self, rng: &mut dyn Random, out: &mut Vec<u8>) {
         self.put_alert(alert_level::FATAL, AlertDescription::RECORD_OVERFLOW, rng, out);
     }
 
@@ -285,7 +288,7 @@ impl Session {
         rng: &mut dyn Random,
         out: &mut Vec<u8>,
     ) {
-        // An alert that cannot be numbered is not sent; the session ends with or without it.
+        // Ignored: without a record number the alert is not sent; the session ends all the same.
         let _ = self.seal_record(ContentType::ALERT, &[level, description.0], rng, out);
     }
 
@@ -309,7 +312,7 @@ impl Session {
         self.tx.encrypt_then_mac()
     }
 
-    /// Records that were not authentic, ever. See [`limits::FAILED_OPENS_ALARM`].
+    /// How many records were not authentic, in all. See [`limits::FAILED_OPENS_ALARM`].
     pub fn failed_opens(&self) -> u32 {
         self.failed_opens
     }
@@ -389,7 +392,7 @@ mod tests {
             }
             let mut flights = [Vec::new(), Vec::new()];
             for flight in &mut flights {
-                server.last_flight(&mut SeededRandom::new(0), flight).expect("numbers are left");
+                server.seal_last_flight(&mut SeededRandom::new(0), flight).expect("numbers are left");
             }
             assert_eq!((flights[0][10], flights[1][10]), (5, 6), "ChangeCipherSpec in epoch 0");
             for flight in &mut flights {
@@ -404,7 +407,7 @@ mod tests {
             let mut record = sealed(&mut client, ContentType::APPLICATION_DATA, &[0; (1 << 14) + 1]);
             assert_eq!(server.open(&mut record), Err(Discard::PlaintextTooLong));
             let mut alert = Vec::new();
-            server.record_overflow(&mut SeededRandom::new(0), &mut alert);
+            server.seal_record_overflow(&mut SeededRandom::new(0), &mut alert);
             assert_eq!(client.open(&mut alert), Ok(Opened::FatalAlert(22)));
         }
     }

@@ -1,5 +1,5 @@
-//! Doors for tests and fuzz targets into what is private; with those of [`crate::Session`] they make the feature `test-support`,
-//! which nothing that is shipped sets.
+//! Doors for tests and fuzz targets into what is private; with those of [`crate::Session`] they make the
+//! feature `test-support`, which nothing that is shipped sets.
 
 use crate::{
     discard::Discard,

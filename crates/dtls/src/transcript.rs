@@ -1,5 +1,6 @@
-//! The running hash over the handshake's messages (RFC 6347, section 4.2.6): each one with its DTLS header as if it had
-//! not been fragmented, without the first ClientHello and the HelloVerifyRequest. Only the hash state is kept.
+//! The running hash over the handshake's messages (RFC 6347, section 4.2.6): each one with its DTLS header as
+//! if it had not been fragmented, without the first ClientHello and the HelloVerifyRequest. Only the hash
+//! state is kept.
 
 use sha2::{Digest, Sha256};
 
@@ -14,13 +15,13 @@ impl Transcript {
         Self(Sha256::new())
     }
 
-    /// Adds a message that arrived.
+    /// Adds a received message.
     pub(crate) fn add_received(&mut self, header: &MessageHeader, body: &[u8]) {
         self.0.update(header.whole().to_bytes());
         self.0.update(body);
     }
 
-    /// Adds a message of ours: header and body, unfragmented.
+    /// Adds a sent message: header and body, unfragmented.
     pub(crate) fn add_sent(&mut self, message: &[u8]) {
         self.0.update(message);
     }

@@ -1,5 +1,5 @@
-//! Reading and writing the presentation language of TLS (RFC 5246, section 4): big-endian integers and vectors with
-//! a length in front.
+//! Reading and writing the presentation language of TLS (RFC 5246, section 4): big-endian integers and
+//! vectors with a length in front.
 
 /// The bytes end too early, or too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         self.take(count)
     }
 
-    /// What was not read yet.
+    /// The bytes that were not read yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// Everything must have been read.
+    /// Fails unless everything was read.
     pub(crate) fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed) }
     }

@@ -20,7 +20,7 @@ struct Process {
 impl Process {
     fn new(mut session: Session) -> Self {
         let disk = session.save(AHEAD);
-        session.saved(&disk);
+        session.mark_saved(&disk);
         Self { session, disk }
     }
 
@@ -35,7 +35,7 @@ impl Process {
             if dice.index(4) == 0 {
                 return None;
             }
-            self.session.saved(&self.disk);
+            self.session.mark_saved(&self.disk);
         }
         let mut record = Vec::new();
         self.session.seal(plaintext, rng, &mut record).expect("a number is reserved");
@@ -93,9 +93,9 @@ fn a_session_that_was_saved_uses_no_number_before_the_copy_is_durable() {
         let copy = server.save(2);
         assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Err(SealError::NotReserved));
         let mut alert = Vec::new();
-        server.close_notify(&mut rng, &mut alert);
+        server.seal_close_notify(&mut rng, &mut alert);
         assert!(alert.is_empty(), "an alert has a number too");
-        server.saved(&copy);
+        server.mark_saved(&copy);
         assert_eq!(server.reserved_left(), 2);
         assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Ok(()));
         assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Ok(()));
@@ -130,7 +130,7 @@ fn attack_017_a_reservation_ends_with_the_numbers() {
     let (mut server, _) = connected(Protection::Ccm8);
     server.skip_to_sequence((1 << 48) - 3);
     let copy = server.save(u64::MAX);
-    server.saved(&copy);
+    server.mark_saved(&copy);
     let mut rng = SeededRandom::new(1);
     assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Ok(()));
     assert_eq!(server.seal(b"x", &mut rng, &mut Vec::new()), Ok(()));
@@ -152,9 +152,9 @@ fn a_copy_is_all_of_the_session() {
         assert_eq!(restored.plaintext_bytes_max(), server.plaintext_bytes_max());
         assert_eq!(restored.next_sequence(), copy.reserved_below());
         let again = restored.save(AHEAD);
-        restored.saved(&again);
+        restored.mark_saved(&again);
         let mut flight = Vec::new();
-        restored.last_flight(&mut SeededRandom::new(1), &mut flight).expect("numbers are reserved");
+        restored.seal_last_flight(&mut SeededRandom::new(1), &mut flight).expect("numbers are reserved");
         assert_eq!(client.open(&mut flight[14..]), Ok(Opened::Ignored), "the Finished opens");
         assert!(format!("{copy:?}").len() < 20, "no key is printed");
     }

@@ -1,6 +1,6 @@
-//! Addresses as the kernel writes them, and as everything else here does: IPv4 is IPv4 on any socket (an IPv6
-//! socket calls it `::ffff:192.0.2.1`), and a link-local IPv6 address keeps its scope, without which nothing
-//! can be sent there.
+//! Converts addresses between the kernel's form and ours: IPv4 is IPv4 on any socket (an IPv6 socket calls it
+//! `::ffff:192.0.2.1`), and a link-local IPv6 address keeps its scope, without which nothing can be sent
+//! there.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
@@ -15,18 +15,18 @@ use nix::{
 pub(crate) struct Binding {
     /// The socket speaks IPv6, to IPv4 peers too.
     pub(crate) is_v6: bool,
-    /// It takes datagrams to any address: each must be answered from the address that it was sent to.
+    /// It receives datagrams to any address: each must be answered from the address that it was sent to.
     pub(crate) is_wildcard: bool,
 }
 
 impl Binding {
-    /// Of a socket that is bound to this address.
+    /// The binding of a socket that is bound to this address.
     pub(crate) fn of(bound: SocketAddr) -> Self {
         Self { is_v6: bound.is_ipv6(), is_wildcard: bound.ip().to_canonical().is_unspecified() }
     }
 }
 
-/// The address of a peer, as everything behind the socket knows it.
+/// The address of a peer, in our form.
 pub(crate) fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     if let Some(v4) = address.as_sockaddr_in() {
         return Some(SocketAddr::from((v4.ip(), v4.port())));
@@ -34,12 +34,12 @@ pub(crate) fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v6 = address.as_sockaddr_in6()?;
     Some(match v6.ip().to_ipv4_mapped() {
         Some(v4) => SocketAddr::from((v4, v6.port())),
-        // The flow label says nothing about who it is.
+        // The flow label does not identify a peer.
         None => SocketAddrV6::new(v6.ip(), v6.port(), 0, v6.scope_id()).into(),
     })
 }
 
-/// The address of a peer, as the socket wants it.
+/// The address of a peer, in the form that the socket needs.
 pub(crate) fn address_for(peer: SocketAddr, binding: Binding) -> SockaddrStorage {
     match peer {
         SocketAddr::V4(v4) if binding.is_v6 => {
@@ -49,10 +49,10 @@ pub(crate) fn address_for(peer: SocketAddr, binding: Binding) -> SockaddrStorage
     }
 }
 
-/// Which of our addresses a datagram was sent to, if that is what the control message says.
+/// Which of our addresses a datagram was sent to, if the control message says so.
 pub(crate) fn local_of(message: &ControlMessageOwned) -> Option<Local> {
     match message {
-        // The local address, which is not the header's where that is a broadcast (ip(7)).
+        // The local address, which differs from the header's if that is a broadcast (ip(7)).
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             Some(Local::of(IpAddr::V4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))), 0))
         }
@@ -63,15 +63,15 @@ pub(crate) fn local_of(message: &ControlMessageOwned) -> Option<Local> {
     }
 }
 
-/// Where a datagram is to leave from, as a control message says it.
+/// The source address of a datagram, as a control message.
 pub(crate) enum Source {
     V4(libc::in_pktinfo),
     V6(libc::in6_pktinfo),
 }
 
 impl Source {
-    /// `None` where the kernel chooses. The interface is left to routing except where the address means
-    /// nothing without it.
+    /// `None` if the kernel chooses. Routing chooses the interface, unless the address means nothing without
+    /// one.
     pub(crate) fn of(local: Local, binding: Binding) -> Option<Self> {
         let v6 = |address: [u8; 16], scope: u32| {
             let ipi6_addr = libc::in6_addr { s6_addr: address };
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(peer_of(&address_for(scoped, v6)), Some(scoped));
     }
 
-    /// A peer with a global address may talk to a link-local one; then only the source says which link it is.
+    /// A peer with a global address may talk to a link-local one; then only the source identifies the link.
     #[test]
     fn a_datagram_leaves_by_the_interface_of_its_source_only_where_the_source_is_link_local() {
         let (v4, v6) = (Binding::of(address("0.0.0.0:1")), Binding::of(address("[::]:1")));

@@ -1,10 +1,10 @@
-//! Where a shard's thread takes its time from.
+//! The clock of a shard's thread.
 //!
 //! In a default build this is the system's monotonic clock and nothing else. With the feature `test-hooks`,
 //! and with `NARROWGATE_TEST_CLOCK=127.0.0.1:PORT` in the environment, time stands still until a test moves
-//! it: a datagram to that address holds milliseconds as digits, and comes back when everything that the
-//! server received before is handled and answered, the keys asked for included, and the time has moved by so
-//! much. `0` only waits for that.
+//! it. A datagram to that address holds milliseconds as digits. It is echoed once everything that the server
+//! received before is handled and answered, look-ups of keys included, and the time has moved by that much.
+//! `0` only waits.
 
 #[cfg(not(feature = "test-hooks"))]
 use std::time::Instant;
@@ -38,7 +38,7 @@ mod hooked {
     /// Most milliseconds in one step: an hour.
     const STEP_MAX_MS: u64 = 3_600_000;
 
-    /// The time that stands still, if it does: where it began, and milliseconds that it was moved by.
+    /// The stopped time, if it is stopped: its start, and the milliseconds that it was moved by.
     static STOPPED: OnceLock<(Instant, AtomicU64)> = OnceLock::new();
 
     pub(crate) fn now() -> Instant {
@@ -48,17 +48,17 @@ mod hooked {
         }
     }
 
-    /// Moves the time that stands still.
+    /// Moves the stopped time.
     pub(crate) fn advance(by: Duration) {
         if let Some((_, moved_ms)) = STOPPED.get() {
             moved_ms.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
         }
     }
 
-    /// Stops the time if the environment wants it, and moves it from then on as it is told.
+    /// Stops the time if the environment says so, and moves it on request from then on.
     ///
     /// # Errors
-    /// When the variable holds no loopback address, or it cannot be bound.
+    /// When the variable is not a loopback address, or the address cannot be bound.
     pub(crate) fn serve(handle: &ShardHandle) -> io::Result<()> {
         let Ok(address) = std::env::var(VARIABLE) else { return Ok(()) };
         let address: SocketAddr = address.parse().map_err(io::Error::other)?;
@@ -77,9 +77,9 @@ mod hooked {
                 let (done, waiting) = mpsc::channel::<()>();
                 let done = Box::new(move || drop(done));
                 handle.input(Input::Advance { by: Duration::from_millis(ms), done });
-                // Ends with an error as soon as the sender is dropped, which says that it is done.
+                // Ignored: this ends with an error when the sender is dropped, which means that it is done.
                 let _ = waiting.recv();
-                // Who asked may be gone.
+                // Ignored: the peer may be gone.
                 let _ = socket.send_to(&text[..length], peer);
             }
         })?;

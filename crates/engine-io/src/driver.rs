@@ -41,7 +41,7 @@ pub const EVENTS_KEPT_MAX: usize = 1024;
 const BATCHES_PER_TURN: usize = 8;
 /// How often counters are published and kernel drops are read.
 const STATS_INTERVAL: Duration = Duration::from_millis(500);
-/// How often the allocator is invited to give memory back while handshakes are under way.
+/// How often the allocator is prompted to return memory while handshakes are under way.
 const INVITATION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a shard waits before it offers again what the sink had no room for, or receives again what
 /// failed.
@@ -61,7 +61,7 @@ impl RunningShard {
     /// Starts a shard's thread on a bound socket.
     ///
     /// # Errors
-    /// The operating system's: no more threads or file descriptors.
+    /// Those of the operating system: no more threads or file descriptors.
     pub fn start(
         config: ShardConfig,
         socket: UdpSocket,
@@ -137,16 +137,16 @@ struct Driver<S> {
     readable: bool,
     /// Whether the last receive failed: then the next one waits a little.
     failing: bool,
-    /// Set by [`Input::Quiesce`]: what arrives from now on stays in the kernel.
+    /// Set by [`Input::Quiesce`]: datagrams that arrive from now on stay in the kernel.
     quiet: bool,
     /// Whom to tell when the events of all that was received are delivered.
     quieted: Vec<Box<dyn FnOnce() + Send>>,
     published: Instant,
-    /// When the allocator was last invited to give memory back.
+    /// When the allocator was last prompted to return memory.
     invited: Instant,
     /// When the kernel was last asked how many datagrams it dropped.
     drops_asked: Instant,
-    /// Of the test clock: how far, and whom to tell.
+    /// Steps of the test clock: how far, and what to call afterwards.
     #[cfg(feature = "test-hooks")]
     step: Option<(Duration, Box<dyn FnOnce() + Send>)>,
 }
@@ -185,8 +185,8 @@ impl<S: EventSink> Driver<S> {
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
         let timeout = if self.events.is_empty() { timeout } else { timeout.min(PAUSE) };
-        // Announce the sleep; whoever queues a command from now on wakes the shard. Commands queued before
-        // are taken in this turn, since the announcement comes first and the queue is read after waking.
+        // Announce the sleep: queuing a command wakes the shard from now on. Commands queued before are taken
+        // in this turn, since the announcement comes first and the queue is read after waking.
         self.shared.sleeping.store(true, Ordering::SeqCst);
         let timeout = if self.pending_input() { Duration::ZERO } else { timeout };
         let result = self.poll.poll(ready, Some(timeout));
@@ -224,7 +224,7 @@ impl<S: EventSink> Driver<S> {
                 #[cfg(feature = "test-hooks")]
                 Input::Advance { by, done } => {
                     self.step = Some((by, done));
-                    // What came before is in the socket by now, whether or not its readiness was told.
+                    // Earlier datagrams are in the socket by now, whether or not readiness was reported.
                     self.readable = true;
                 }
                 Input::Stop => return true,
@@ -234,8 +234,8 @@ impl<S: EventSink> Driver<S> {
     }
 
     fn receive(&mut self, now: Instant) {
-        // By its own clock: counters are published while nothing arrives, but drops are told with a datagram
-        // only.
+        // By its own clock: counters are published while nothing arrives, but drops are reported only with a
+        // datagram.
         let ask_for_drops = now >= self.drops_asked + STATS_INTERVAL;
         if ask_for_drops {
             self.drops_asked = now;
@@ -259,7 +259,7 @@ impl<S: EventSink> Driver<S> {
                 self.shard.handle_datagram(now, path, datagram);
             }
             if self.shard.outbox().len() >= BATCH {
-                // Answers to a flood are not piled up: as many system calls, less memory.
+                // Answers to a flood are not accumulated: the same number of system calls, less memory.
                 self.send();
             }
             if count == 0 {
@@ -319,10 +319,10 @@ impl<S: EventSink> Driver<S> {
     }
 }
 
-/// Allocators with a heap for each thread give freed pages back late, and only while that thread goes on
-/// allocating (mimalloc by its purge delay). After a flood a shard has nothing to allocate: tens of megabytes
-/// would stay for as long as nothing happens. An allocation that nobody writes to costs microseconds; during
-/// a flood it would have memory given back that is wanted again soon, so it is made seldom then.
+/// Allocators with a heap for each thread return freed pages late, and only while that thread keeps
+/// allocating (mimalloc after its purge delay). After a flood a shard has nothing to allocate: tens of
+/// megabytes would stay for as long as nothing happens. An allocation that is never written to costs
+/// microseconds. During a flood it would return memory that is soon needed again, so then it is made rarely.
 fn invite_to_give_memory_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
 }

@@ -1,4 +1,4 @@
-//! How the platform reaches a shard: a command queue with a waker, and the counters as last published.
+//! How the platform reaches a shard: a command queue with a waker, and the last published counters.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -16,9 +16,9 @@ pub(crate) const INPUTS_MAX: usize = 256;
 pub(crate) enum Input {
     /// For the shard, in order.
     Commands(Vec<ShardCommand>),
-    /// Take nothing more from the socket; call back when all events of what was taken are delivered.
+    /// Stop reading from the socket; call back when all events of what was read are delivered.
     Quiesce(Box<dyn FnOnce() + Send>),
-    /// When everything received before is handled and answered, move the test clock and call back.
+    /// Move the test clock and call back, once everything received before is handled and answered.
     #[cfg(feature = "test-hooks")]
     Advance { by: std::time::Duration, done: Box<dyn FnOnce() + Send> },
     /// Send what is queued and end the thread.
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Input {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) waker: mio::Waker,
-    /// Whether the driver sleeps, or is about to: only then it has to be woken.
+    /// Whether the driver sleeps or is about to: only then must it be woken.
     pub(crate) sleeping: AtomicBool,
     /// Inputs queued and not yet taken.
     pub(crate) queued: AtomicUsize,
@@ -76,8 +76,8 @@ impl ShardHandle {
         }
     }
 
-    /// Ends receiving: what arrives from now on stays in the kernel. `done` is called on the shard's thread
-    /// when the events of everything received before have been delivered. Commands are carried out as before.
+    /// Stops receiving: datagrams that arrive from now on stay in the kernel. `done` is called on the shard's
+    /// thread when the events of everything received before have been delivered. Commands are still handled.
     pub fn quiesce(&self, done: impl FnOnce() + Send + 'static) {
         self.input(Input::Quiesce(Box::new(done)));
     }

@@ -1,7 +1,7 @@
 //! The shell of the engine: one OS thread per shard with its own loop, `recvmmsg`/`sendmmsg`, and
 //! `SO_REUSEPORT`.
 //!
-//! All decisions are [`narrowgate_engine::shard::Shard`]'s, which is pure. Here are the sockets, the system
+//! [`narrowgate_engine::shard::Shard`], which is pure, makes all decisions. Here are the sockets, the system
 //! calls in batches, the operating system's clock, and the queue by which other threads reach a shard.
 #![forbid(unsafe_code)]
 

@@ -26,7 +26,7 @@ use crate::address::{Binding, Source, address_for, local_of, peer_of};
 /// Datagrams per system call: most of the gain of batching, and a buffer that stays in the cache.
 pub(crate) const BATCH: usize = 32;
 
-/// Longest datagram taken: a whole DTLS record of 2^14 bytes with header, expansion and some room.
+/// Longest datagram received: a whole DTLS record of 2^14 bytes with header, expansion and some room.
 const DATAGRAM_BYTES_MAX: usize = 17 * 1024;
 
 /// Buffers and headers for batches of datagrams through one socket.
@@ -35,9 +35,9 @@ pub(crate) struct Mmsg {
     buffer: Box<[u8]>,
     receive_headers: MultiHeaders<SockaddrStorage>,
     send_headers: MultiHeaders<SockaddrStorage>,
-    /// With room for the address that a datagram leaves from; of a wildcard socket.
+    /// With room for the source address of a datagram; only for a wildcard socket.
     send_headers_from: Option<MultiHeaders<SockaddrStorage>>,
-    /// `None` where the datagram can't be used, so that positions stay right.
+    /// `None` if the datagram cannot be used, so that positions stay right.
     received: Vec<Option<Received>>,
     kernel_drops: u32,
 }
@@ -50,7 +50,7 @@ struct Received {
 }
 
 impl Mmsg {
-    /// For a socket with this binding.
+    /// Buffers for a socket with this binding.
     pub(crate) fn new(binding: Binding) -> Self {
         Self {
             binding,
@@ -65,13 +65,13 @@ impl Mmsg {
         }
     }
 
-    /// Receives a batch; returns the number of datagrams, 0 when none waits.
+    /// Receives a batch; returns the number of datagrams, 0 if none is waiting.
     pub(crate) fn receive(&mut self, socket: &impl AsRawFd, stats: &mut Stats) -> io::Result<usize> {
         self.received.clear();
         if self.binding.is_wildcard {
-            // The kernel leaves in each header how much of the room for control messages it used, and takes
-            // that for all there is the next time, so with control messages the headers are good for one
-            // batch.
+            // The kernel writes to each header how much of the room for control messages it used, and takes
+            // that for the whole room the next time. So with control messages the headers can be used for one
+            // batch only.
             self.receive_headers = receive_headers(self.binding);
         }
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
@@ -94,7 +94,7 @@ impl Mmsg {
         Ok(self.received.len())
     }
 
-    /// The datagrams of the last batch, to be changed in place.
+    /// The datagrams of the last batch, mutable in place.
     pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (Path, &mut [u8])> {
         self.received
             .iter()
@@ -102,9 +102,8 @@ impl Mmsg {
             .filter_map(|(received, chunk)| received.map(|it| (it.path, &mut chunk[..it.bytes])))
     }
 
-    /// Receives one datagram with its control messages, which tell how many the kernel dropped so far;
-    /// returns how many were received. (For a socket with one address `recvmmsg` goes without control
-    /// messages.)
+    /// Receives one datagram with its control messages, which say how many the kernel has dropped so far;
+    /// returns how many were received. (For a socket with one address `recvmmsg` reads no control messages.)
     pub(crate) fn receive_one_with_drops(
         &mut self,
         socket: &impl AsRawFd,
@@ -133,12 +132,11 @@ impl Mmsg {
         Ok(1)
     }
 
-    /// Sends everything in `outbox` and clears it, each datagram from its path's own end. What the kernel
-    /// does not take is dropped and counted: the peer's or our retransmission makes up for it, as for any
-    /// lost datagram.
+    /// Sends everything in `outbox` and clears it, each datagram from the local address of its path. What the
+    /// kernel rejects is dropped and counted: a retransmission makes up for it, as for any lost datagram.
     pub(crate) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
         if self.binding.is_wildcard {
-            // One system call has one source.
+            // All datagrams of one system call have the same source.
             outbox.group_by_local();
         }
         let mut done = 0;
@@ -149,8 +147,9 @@ impl Mmsg {
             if let Err(Errno::EINVAL | Errno::ENETUNREACH) = result
                 && local != Local::Bound
             {
-                // Perhaps not an address of ours: a directed broadcast, as an IPv6 socket names it, or one
-                // that is gone. The error belongs to the first datagram, so only that one goes another way.
+                // Perhaps the source is not an address of ours: a directed broadcast, as an IPv6 socket
+                // reports it, or an address that is gone. The error belongs to the first datagram, so only
+                // that one is sent differently.
                 result = self.send_batch(socket, Local::Bound, batch.clone().take(1));
             }
             done += match result {
@@ -171,7 +170,7 @@ impl Mmsg {
         outbox.clear();
     }
 
-    /// Sends datagrams that all leave from `local`; how many the kernel took.
+    /// Sends datagrams that all have the source `local`; returns how many the kernel accepted.
     fn send_batch<'a>(
         &mut self,
         socket: &impl AsRawFd,
@@ -197,16 +196,16 @@ fn receive_headers(binding: Binding) -> MultiHeaders<SockaddrStorage> {
     MultiHeaders::preallocate(BATCH, binding.is_wildcard.then(|| nix::cmsg_space!(u32, libc::in6_pktinfo)))
 }
 
-/// Room for the one control message of a datagram that is sent; the kernel takes no other length.
+/// Room for the one control message of a sent datagram; the kernel accepts no other length.
 fn source_space(binding: Binding) -> Vec<u8> {
     if binding.is_v6 { nix::cmsg_space!(libc::in6_pktinfo) } else { nix::cmsg_space!(libc::in_pktinfo) }
 }
 
-/// What the kernel says beside a datagram.
+/// What the kernel reports with a datagram.
 #[derive(Default)]
 struct Control {
     local: Local,
-    /// Datagrams dropped so far for want of room.
+    /// Datagrams dropped so far because the buffer was full.
     drops: Option<u32>,
 }
 

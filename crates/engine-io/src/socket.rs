@@ -1,4 +1,4 @@
-//! UDP sockets as shards want them: `SO_REUSEPORT`, large buffers, kernel drops reported.
+//! UDP sockets as shards need them: `SO_REUSEPORT`, large buffers, kernel drops reported.
 
 use std::{io, net::SocketAddr};
 
@@ -7,20 +7,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::address::Binding;
 
-/// Kernel buffers asked for, bytes: a second of 10,000 datagrams per second. The kernel may grant less
-/// (`net.core.rmem_max`).
+/// Size of the kernel buffers to request, bytes: a second of 10,000 datagrams per second. The kernel may
+/// grant less (`net.core.rmem_max`).
 const BUFFER_BYTES: usize = 8 << 20;
 
 /// Binds `count` sockets to the same address, among which the kernel spreads peers by their address and port.
 ///
-/// A port of 0 is chosen by the first socket and shared by the others.
+/// With port 0 the kernel chooses one for the first socket, and the others share it.
 ///
 /// # Errors
-/// The operating system's, unchanged: address in use, permission denied, no such address. The port counts as
-/// in use also where the other program set `SO_REUSEPORT`.
+/// Those of the operating system, unchanged: address in use, permission denied, no such address. The port
+/// counts as in use even if the other program set `SO_REUSEPORT`.
 pub fn bind_all(address: SocketAddr, count: u16) -> io::Result<Vec<std::net::UdpSocket>> {
     // SO_REUSEPORT would let a second server share the port and take half of the devices: a socket without it
-    // is refused where anybody else is bound.
+    // is refused if another is bound.
     let probe = new_socket(address)?;
     probe.bind(&address.into())?;
     let address = probe.local_addr()?.as_socket().unwrap_or(address);
@@ -29,7 +29,7 @@ pub fn bind_all(address: SocketAddr, count: u16) -> io::Result<Vec<std::net::Udp
         .map(|_| {
             let socket = new_socket(address)?;
             socket.set_reuse_port(true)?;
-            // The default is kept where the kernel grants less.
+            // Ignored: the default stays if the kernel grants less.
             let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
             let _ = socket.set_send_buffer_size(BUFFER_BYTES);
             setsockopt(&socket, sockopt::RxqOvfl, &1)?;
@@ -40,11 +40,12 @@ pub fn bind_all(address: SocketAddr, count: u16) -> io::Result<Vec<std::net::Udp
         .collect()
 }
 
-/// Has the kernel tell with each datagram to which address it was sent, where that is not known beforehand.
+/// Asks the kernel to report with each datagram the address that it was sent to, unless that is already
+/// known.
 fn tell_own_address(socket: &Socket, binding: Binding) -> io::Result<()> {
     match binding {
         Binding { is_wildcard: false, .. } => Ok(()),
-        // Of IPv4 datagrams too, whose address it writes as a mapped one then.
+        // For IPv4 datagrams too, whose address is then a mapped one.
         Binding { is_v6: true, .. } => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true),
         Binding { is_v6: false, .. } => setsockopt(socket, sockopt::Ipv4PacketInfo, &true),
     }

@@ -1,4 +1,4 @@
-//! A shard without a thread, for a caller who has the shard and calls it himself, as a simulation does.
+//! A shard without a thread, for a caller that owns the shard and calls it itself, as a simulation does.
 
 use std::{
     io,
@@ -15,10 +15,10 @@ use narrowgate_engine::shard::Shard;
 use crate::handle::{INPUTS_MAX, Input, ShardHandle, Shared};
 
 impl ShardHandle {
-    /// A handle of a shard that no thread drives, and what is queued by it.
+    /// A handle of a shard that no thread drives, and the queue behind it.
     ///
     /// # Errors
-    /// The operating system's: no more file descriptors.
+    /// Those of the operating system: no more file descriptors.
     pub fn undriven(shard: u16) -> io::Result<(Self, ShardInputs)> {
         let poll = mio::Poll::new()?;
         let (sender, receiver) = mpsc::sync_channel(INPUTS_MAX);
@@ -33,17 +33,17 @@ impl ShardHandle {
     }
 }
 
-/// What was queued by a [`ShardHandle::undriven`].
+/// The inputs that were queued by a [`ShardHandle::undriven`].
 #[derive(Debug)]
 pub struct ShardInputs {
     receiver: mpsc::Receiver<Input>,
     shared: Arc<Shared>,
-    /// Keeps the waker in order, which nobody waits for.
+    /// Keeps the waker alive, although nobody waits for it.
     _poll: mio::Poll,
 }
 
 impl ShardInputs {
-    /// Carries out everything that is queued. Returns whether the shard was told to stop.
+    /// Handles everything that is queued. Returns whether the shard has to stop.
     pub fn apply(&mut self, now: Instant, shard: &mut Shard) -> bool {
         while let Ok(input) = self.receiver.try_recv() {
             self.shared.queued.fetch_sub(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! What a shard and the platform say to each other.
+//! The events and commands between a shard and the platform.
 
 use std::{
     net::SocketAddr,
@@ -10,41 +10,41 @@ use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedK
 
 use crate::shard::stray::Stray;
 
-/// Names an established session for as long as the process lives.
+/// Identifies an established session for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     /// Which shard owns it.
     pub shard: u16,
     /// Its slot in the shard's table.
     pub slot: u32,
-    /// Tells it from earlier and later sessions in the same slot.
+    /// Distinguishes it from earlier and later sessions in the same slot.
     pub generation: u32,
 }
 
-/// Names a handshake under way.
+/// Identifies a handshake under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandshakeId {
     /// Which shard owns it.
     pub shard: u16,
     /// Its slot among the shard's handshakes.
     pub slot: u32,
-    /// Tells it from earlier and later handshakes in the same slot.
+    /// Distinguishes it from earlier and later handshakes in the same slot.
     pub generation: u32,
 }
 
-/// Names a request that waits for its response.
+/// Identifies a request that waits for its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    /// The session it came by.
+    /// The session that it came by.
     pub session: SessionId,
     /// The CoAP exchange inside the session.
     pub exchange: ExchangeId,
 }
 
-/// What a shard tells the platform.
+/// What a shard reports to the platform.
 #[derive(Debug)]
 pub enum ShardEvent {
-    /// A handshake stopped and asks for the key of this identity. Answer with [`ShardCommand::ProvidePsk`].
+    /// A handshake waits for the key of this identity. Answer with [`ShardCommand::ProvidePsk`].
     PskWanted {
         /// Which handshake asks.
         handshake: HandshakeId,
@@ -60,28 +60,28 @@ pub enum ShardEvent {
         /// Why.
         refusal: Refusal,
     },
-    /// A ClientKeyExchange could not be used: at the first such message of a handshake, once.
+    /// A ClientKeyExchange could not be used. Reported once in a handshake, for the first such message.
     KeyExchangeRejected {
         /// Where the peer is.
         peer: SocketAddr,
         /// What is wrong with it.
         rejected: Box<RejectedKeyExchange>,
     },
-    /// Another protocol than DTLS 1.2 came. The address is not proven; of each protocol it comes twice a
-    /// minute at most, after a few at once.
+    /// A datagram of another protocol than DTLS 1.2 arrived. The address is not proven. Reported for each
+    /// protocol at most twice a minute, after a few at once.
     Stray {
-        /// Where it seems to have come from.
+        /// Where it appears to come from.
         peer: SocketAddr,
         /// What it is.
         stray: Stray,
     },
-    /// The peer's Finished did not verify: at the first such record of a handshake, once.
+    /// The peer's Finished did not verify. Reported once in a handshake, for the first such record.
     WrongKey {
-        /// Which handshake; it goes on until its lifetime ends.
+        /// Which handshake; it continues until its lifetime ends.
         handshake: HandshakeId,
         /// Where the peer is.
         peer: SocketAddr,
-        /// Lets the platform try which mistake fits.
+        /// What the platform needs to find out which mistake fits.
         failed: Box<FailedFinished>,
     },
     /// A handshake is gone without a session: expired, failed, or replaced by a newer one of the same path.
@@ -104,7 +104,7 @@ pub enum ShardEvent {
     },
     /// A request waits for its response.
     Request {
-        /// To answer it by [`ShardCommand::Respond`].
+        /// Identifies it in [`ShardCommand::Respond`].
         ticket: Ticket,
         /// What is asked.
         request: Request,
@@ -116,28 +116,30 @@ pub enum ShardEvent {
         /// What was asked, and why it was refused.
         refused: Box<RefusedRequest>,
     },
-    /// A message is no CoAP message; it was answered by a Reset, or not at all.
+    /// A message was not a CoAP message; it was answered by a Reset, or not at all.
     Malformed {
         /// From whom.
         session: SessionId,
         /// What is wrong with it.
         fault: Discard,
     },
-    /// The peer used a Message ID again for another request, which was taken for a duplicate of the first: it
-    /// got the answer to that, if there was one yet. Once in a session and EXCHANGE_LIFETIME at most.
+    /// The peer reused a Message ID for another request, which was treated as a duplicate of the first: it
+    /// got the answer to that one, if there was one yet. Reported at most once in a session and
+    /// EXCHANGE_LIFETIME.
     MessageIdReused {
         /// Who.
         session: SessionId,
         /// The Message ID.
         mid: u16,
     },
-    /// The answer to a request did not fit a record of its session, or a datagram: it was answered 5.00.
+    /// The answer to a request did not fit a record of its session, or a datagram: the request was answered
+    /// with 5.00.
     AnswerTooLarge {
         /// Whose.
         session: SessionId,
         /// Bytes of the answer's message.
         bytes: usize,
-        /// What it may have.
+        /// The most that are allowed.
         bytes_max: usize,
     },
     /// Something authentic arrived that was not a request (a ping, a duplicate, an acknowledgement).
@@ -159,7 +161,7 @@ pub enum ShardEvent {
 pub enum CloseCause {
     /// The peer sent close_notify or a fatal alert.
     ByPeer,
-    /// The platform said so.
+    /// The platform closed it.
     ByCommand,
     /// A new handshake from the same address and port, to the same address, was completed (RFC 6347, section
     /// 4.2.8).
@@ -174,14 +176,14 @@ pub enum CloseCause {
     Drained,
 }
 
-/// What the platform tells a shard.
+/// What the platform tells a shard to do.
 #[derive(Debug)]
 pub enum ShardCommand {
     /// Answers [`ShardEvent::PskWanted`].
     ProvidePsk {
         /// Which handshake asked.
         handshake: HandshakeId,
-        /// The key, or that the handshake must run on with a decoy.
+        /// The key, or that the handshake must continue with a decoy.
         answer: PskAnswer,
     },
     /// Answers [`ShardEvent::Request`].
@@ -196,7 +198,7 @@ pub enum ShardCommand {
         /// Which session.
         session: SessionId,
     },
-    /// Ends a session with close_notify after a while, unless it ended before.
+    /// Ends a session with close_notify after a while, unless it has ended by then.
     CloseAfter {
         /// Which session.
         session: SessionId,

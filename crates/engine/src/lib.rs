@@ -1,11 +1,11 @@
 //! The session engine, pure: sessions, handshakes and timers behind a socket, without the socket.
 //!
 //! Datagrams, commands and time go into a [`shard::Shard`]; datagrams and events come out. The thread around
-//! it, with its socket and its clock, is the crate `narrowgate-engine-io`. A shard shares nothing with
-//! another one; the platform is reached by events and commands (see [`event`]).
+//! it, with its socket and its clock, is the crate `narrowgate-engine-io`. Shards share nothing; they reach
+//! the platform by events and commands (see [`event`]).
 //!
-//! A device knocks: its ClientHello goes in, and a HelloVerifyRequest comes out, which costs the shard no
-//! memory. The time is whatever the caller says.
+//! A device begins a handshake: its ClientHello goes in, and a HelloVerifyRequest comes out, which costs the
+//! shard no memory. The caller says what time it is.
 //!
 //! ```
 //! use std::{net::SocketAddr, sync::Arc, time::{Duration, Instant}};

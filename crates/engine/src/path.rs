@@ -1,12 +1,13 @@
-//! Both ends of the way between a peer and this server: what tells one handshake or session from another.
+//! Both ends of the path between a peer and this server, which distinguish one handshake or session from
+//! another.
 //!
 //! DTLS without connection IDs knows an association by addresses and ports alone (RFC 6347, section 4.1), and
 //! those are four, not two. A NAT may give two devices the same address and port as long as they talk to
-//! different addresses of this server; by the peer alone one of them would end the other's session again and
-//! again. A client, for its part, drops what does not come from where it has sent to, so everything leaves
-//! from the address at which the peer was heard.
+//! different addresses of this server; with the peer's address alone one of them would end the other's
+//! session again and again. A client, for its part, drops datagrams that do not come from the address that it
+//! sends to, so everything is sent from the address at which the peer was heard.
 //!
-//! A socket that is bound to one address has nothing to tell apart: there the server's end is
+//! A socket that is bound to one address has nothing to distinguish: there the server's end is
 //! [`Local::Bound`].
 
 use std::{
@@ -14,10 +15,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// A peer, and at which of the server's addresses it is heard.
+/// A peer, and the server's address at which it is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// The peer's address and port. An IPv4 address is one here, however the socket names it; a link-local
+    /// The peer's address and port. An IPv4 address is V4 here, whatever the socket reports; a link-local
     /// IPv6 address has its scope.
     pub peer: SocketAddr,
     /// The server's end.
@@ -27,7 +28,7 @@ pub struct Path {
 /// The server's end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Local {
-    /// The one that the socket is bound to, or what the kernel chooses.
+    /// The address that the socket is bound to, or that the kernel chooses.
     #[default]
     Bound,
     /// An IPv4 address.
@@ -42,9 +43,9 @@ pub enum Local {
 }
 
 impl Local {
-    /// The server's end for a datagram that was sent to `address` and arrived on `interface`. Nothing can
-    /// leave from a group's address: there the kernel has to choose. A directed broadcast looks like any
-    /// other address here; the socket leaves the choice to the kernel when it sends.
+    /// The server's end for a datagram that was sent to `address` and arrived on `interface`. Nothing can be
+    /// sent from a group address: there the kernel has to choose. A directed broadcast looks like any other
+    /// address here; the socket lets the kernel choose when it sends.
     pub fn of(address: IpAddr, interface: u32) -> Self {
         match address.to_canonical() {
             any if any.is_multicast() || any.is_unspecified() => Self::Bound,

@@ -1,4 +1,5 @@
-//! How an arriving record names its session: by the path that it came by, or by a Connection ID (RFC 9146).
+//! How an arriving record identifies its session: by the path that it came by, or by a Connection ID (RFC
+//! 9146).
 
 use std::{
     hash::{Hash, Hasher},
@@ -11,7 +12,7 @@ use crate::path::Path;
 /// which may belong to another device by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// Records without a Connection ID: both ends of the way that they came (RFC 6347, section 4.1).
+    /// Records without a Connection ID: both ends of the path that they came by (RFC 6347, section 4.1).
     Peer(Path),
     /// Records of type tls12_cid: the Connection ID in their header, wherever they came from (RFC 9146,
     /// section 4).
@@ -29,11 +30,11 @@ impl Hash for Route {
 }
 
 /// A Connection ID of ours: 1 to [`ConnectionId::BYTES_MAX`] bytes, which we choose, so that a session keeps
-/// it in eight bytes. (The peer's own may be longer, and is no route.)
+/// it in eight bytes. (The peer's own may be longer, and is not a route.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
     length: NonZeroU8,
-    /// Zeros behind the end.
+    /// Zeros after the end.
     bytes: [u8; Self::BYTES_MAX],
 }
 
@@ -41,8 +42,8 @@ impl ConnectionId {
     /// Longest Connection ID of ours, bytes.
     pub const BYTES_MAX: usize = 7;
 
-    /// A Connection ID of these bytes; `None` where it would be empty, which means "no Connection ID" (RFC
-    /// 9146, section 3), or too long.
+    /// A Connection ID of these bytes; `None` if it would be empty, which means "no Connection ID" (RFC 9146,
+    /// section 3), or too long.
     pub fn new(id: &[u8]) -> Option<Self> {
         let length = NonZeroU8::new(u8::try_from(id.len()).ok()?)?;
         let mut bytes = [0; Self::BYTES_MAX];

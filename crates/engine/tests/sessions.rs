@@ -306,7 +306,7 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
         let config = || ClientConfig { suites: vec![suite], ..config() };
         let (mut world, mut session) = World::connected(config());
         let mut record = Vec::new();
-        session.close_notify(&mut SeededRandom::new(3), &mut record);
+        session.seal_close_notify(&mut SeededRandom::new(3), &mut record);
         let came = world.give(&record);
         assert_eq!(opened(&mut session, came), ["Ok(CloseNotify)"]);
         assert_eq!(world.give(&record), Vec::<Vec<u8>>::new());
@@ -323,14 +323,14 @@ fn attack_067_close_notify_is_answered_once_and_a_fatal_alert_never() {
 
         let (mut world, mut session) = World::connected(config());
         let mut record = Vec::new();
-        session.record_overflow(&mut SeededRandom::new(3), &mut record);
+        session.seal_record_overflow(&mut SeededRandom::new(3), &mut record);
         assert_eq!(world.give(&record), Vec::<Vec<u8>>::new(), "a fatal alert is not answered");
         assert_eq!(world.closed, [CloseCause::ByPeer]);
 
         let (mut world, mut session) = World::connected(config());
         for count in 0..40 {
             let mut record = Vec::new();
-            session.no_renegotiation(&mut SeededRandom::new(3), &mut record);
+            session.seal_no_renegotiation(&mut SeededRandom::new(3), &mut record);
             let came = world.give(&record);
             let expected: &[&str] = if count == 31 { &["Ok(CloseNotify)"] } else { &[] };
             assert_eq!(opened(&mut session, came), expected, "after {} warnings", count + 1);

@@ -115,7 +115,7 @@ impl Device {
             }
             (DeviceCommand::Close, State::Connected(connection)) => {
                 let mut datagram = Vec::new();
-                connection.session.close_notify(rng, &mut datagram);
+                connection.session.seal_close_notify(rng, &mut datagram);
                 self.transmits.push_back(datagram);
                 self.state = State::Off;
             }

@@ -99,7 +99,7 @@ pub(crate) fn session_pair(protection: Protection) -> (Session, Session) {
         let mut session =
             Session::restore(&copy(protection, tx, rx)).expect("a copy in the format that is known");
         let reserved = session.save(1 << 40);
-        session.saved(&reserved);
+        session.mark_saved(&reserved);
         session
     };
     (end(3, 5), end(5, 3))

@@ -75,7 +75,7 @@ fn seal(session: &mut Session, direction: &mut Direction, plaintext: Option<u8>)
             let content = [byte; 40];
             let _ = session.seal(&content[..usize::from(byte % 40)], &mut Counting(byte), &mut bytes);
         }
-        None => session.close_notify(&mut Counting(0), &mut bytes),
+        None => session.seal_close_notify(&mut Counting(0), &mut bytes),
     }
     if bytes.is_empty() {
         assert_eq!(session.next_sequence(), sequence);
@@ -135,12 +135,12 @@ fn restart(session: &mut Session, incoming: &mut Direction) {
     if copy.reserved_below() >= 1 << 47 {
         return;
     }
-    session.saved(&copy);
+    session.mark_saved(&copy);
     let mut next = Session::restore(&copy).expect("our own copy");
     assert!(next.next_sequence() >= session.next_sequence(), "no number is used again");
     assert_eq!(next.received_below(), session.received_below());
     let reserved = next.save(1 << 40);
-    next.saved(&reserved);
+    next.mark_saved(&reserved);
     *session = next;
     incoming.floor = incoming.opened_below;
 }

@@ -1,5 +1,5 @@
-//! The answers that are kept for duplicates (RFC 7252, section 4.5), within their limits. How they are packed
-//! stands in [`crate::dedup`].
+//! The answers that are kept for duplicates (RFC 7252, section 4.5), within their limits. [`crate::dedup`]
+//! says how they are packed.
 //!
 //! Limits: [`crate::Params::stored_answers_max`], `stored_bytes_max` and the [`Budget`]. An answer is never
 //! removed before its time, because its request could then run again; so new requests are refused instead.
@@ -11,7 +11,8 @@ use crate::{
     params::Params,
 };
 
-/// What an answer is taken to need when its request is admitted; typical ones have 40 to 60 bytes.
+/// The bytes that an answer is assumed to need when its request is admitted; typical ones have 40 to 60
+/// bytes.
 const ANSWER_BYTES_EXPECTED: usize = 64;
 
 /// The answers of one endpoint; without a box while there are none.
@@ -23,7 +24,7 @@ impl Answers {
         Self(None)
     }
 
-    /// Keeps what answered the message with this Message ID. No other answer to it is kept.
+    /// Stores the answer to the message with this Message ID. No other answer to it is stored.
     pub(super) fn insert(
         &mut self,
         context: &mut Context<'_>,
@@ -40,12 +41,12 @@ impl Answers {
         self.0.as_ref()?.find(mid)
     }
 
-    /// What is known of the request with this Message ID.
+    /// The fingerprint of the request with this Message ID.
     pub(super) fn request(&self, mid: u16) -> Fingerprint {
         self.0.as_ref().map_or(Fingerprint::UNKNOWN, |stored| stored.request(mid))
     }
 
-    /// The limit that stands in the way of one more request, if any, where `open` wait for their answer and
+    /// The limit that one more request would exceed, if any, while `open` requests wait for their answer and
     /// the request itself costs `cost`.
     pub(super) fn limit_reached(&self, context: &Context<'_>, open: usize, cost: usize) -> Option<Discard> {
         let Params { stored_answers_max, stored_bytes_max, .. } = *context.params;
@@ -60,13 +61,13 @@ impl Answers {
         }
     }
 
-    /// Whether there is room for an answer that may also be forgotten.
+    /// Whether an answer that need not be stored fits within the limits.
     pub(super) fn has_room_for(&self, context: &Context<'_>, bytes: usize) -> bool {
         let count = self.0.as_ref().map_or(0, |stored| stored.count());
         count < context.params.stored_answers_max && context.budget.has_room(StoredAnswers::cost(bytes))
     }
 
-    /// Removes the answers whose time is over.
+    /// Removes the answers that have expired.
     pub(super) fn expire(&mut self, context: &mut Context<'_>) {
         if let Some(stored) = &mut self.0 {
             context.budget.refund(stored.expire(context.now));
@@ -76,7 +77,8 @@ impl Answers {
         }
     }
 
-    /// When to call [`Self::expire`]: with the last of them, since each message does it as well.
+    /// When to call [`Self::expire`]: when the last answer expires, since each message removes expired
+    /// answers as well.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.0.as_ref().map(|stored| stored.latest_expiry())
     }
@@ -86,7 +88,7 @@ impl Answers {
         self.0.as_ref().is_none_or(|stored| stored.is_empty())
     }
 
-    /// Gives everything back to the budget.
+    /// Returns all its bytes to the budget.
     pub(super) fn release(&mut self, budget: &mut Budget) {
         if let Some(stored) = self.0.take() {
             budget.refund(stored.bytes());

@@ -1,9 +1,9 @@
-//! Why our side could not send what it wanted to.
+//! Why our side could not send an answer or a request.
 
 /// Why an answer was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RespondError {
-    /// The exchange was answered before, its lifetime is over, or it never was.
+    /// The exchange was answered before, has expired, or never existed.
     #[error("no such exchange is open")]
     ExchangeUnknown,
     /// The code is not a response code. The exchange stays open.
@@ -14,7 +14,7 @@ pub enum RespondError {
     TooLarge {
         /// Bytes of the message.
         bytes: usize,
-        /// What it may have.
+        /// The most that are allowed.
         bytes_max: usize,
     },
 }

@@ -1,8 +1,8 @@
-//! The peer's requests that the application works on: opened when they come, acknowledged when the answer
-//! takes long, closed with the answer or at the end of their lifetime (RFC 7252, sections 4.5 and 5.2). One
-//! of them is an [`Exchange`]; its stages stand there.
+//! The peer's requests that the application works on: opened on arrival, acknowledged if the answer takes
+//! long, closed with the answer or at the end of their lifetime (RFC 7252, sections 4.5 and 5.2). Each is an
+//! [`Exchange`], whose stages are described there.
 //!
-//! Limit: [`crate::Params::exchanges_open_max`], kept by whoever opens them.
+//! Limit: [`crate::Params::exchanges_open_max`], enforced by the caller that opens them.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// What a request with this message costs the budget while it is open.
+    /// What the request in this message costs the budget while it is open.
     pub(super) const fn cost(message: &Message<'_>) -> usize {
         Exchange::COST + message.content_bytes()
     }
@@ -39,25 +39,25 @@ impl Incoming {
         self.exchanges.iter().find(|exchange| exchange.id.mid() == mid)
     }
 
-    /// The exchange of this name, even if its lifetime is over and no timeout was handled since.
-    pub(super) fn named(&self, id: ExchangeId) -> Option<&Exchange> {
+    /// The exchange with this id, even if it has expired and no timeout was handled since.
+    pub(super) fn by_id(&self, id: ExchangeId) -> Option<&Exchange> {
         self.exchanges.iter().find(|exchange| exchange.id == id)
     }
 
-    /// Ends an exchange that is answered.
+    /// Closes an exchange that was answered.
     pub(super) fn close(&mut self, context: &mut Context<'_>, id: ExchangeId) {
         if let Some(index) = self.exchanges.iter().position(|exchange| exchange.id == id) {
             context.budget.refund(self.exchanges.remove(index).cost);
         }
     }
 
-    /// Acknowledges the requests that take long, and ends those whose lifetime is over.
+    /// Acknowledges the requests that take long, and closes those that have expired.
     pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>, outbox: &mut Outbox) {
         let now = context.now;
         self.exchanges.retain_mut(|exchange| {
             match exchange.stage {
                 Stage::Fresh { acknowledge_at } if acknowledge_at <= now => {
-                    // RFC 7252 5.2.2: the acknowledgement goes alone when the response takes long.
+                    // RFC 7252 5.2.2: an empty acknowledgement is sent if the response takes long.
                     exchange.stage = Stage::Acknowledged;
                     outbox.transmit_empty(Kind::Acknowledgement, exchange.id.mid());
                 }
@@ -82,7 +82,7 @@ impl Incoming {
         self.exchanges.len()
     }
 
-    /// Gives everything back to the budget.
+    /// Returns all its bytes to the budget.
     pub(super) fn release(&mut self, budget: &mut Budget) {
         budget.refund(self.exchanges.drain(..).map(|exchange| exchange.cost).sum());
     }
@@ -120,7 +120,7 @@ mod tests {
         }
         let acknowledgement = Transmit::Empty { kind: Kind::Acknowledgement, mid: 1 };
         assert_eq!((outbox.poll_transmit(), outbox.poll_transmit()), (Some(acknowledgement), None));
-        assert_eq!(incoming.named(id).map(|exchange| exchange.stage), Some(Stage::Acknowledged));
+        assert_eq!(incoming.by_id(id).map(|exchange| exchange.stage), Some(Stage::Acknowledged));
         assert_eq!(incoming.poll_timeout(), Some(start() + Duration::from_secs(247)));
         bench.now = start() + Duration::from_secs(247);
         incoming.handle_timeout(&mut bench.context(), &mut outbox);

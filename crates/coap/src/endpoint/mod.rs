@@ -1,22 +1,24 @@
 //! One side of one association: the message layer for server and client.
 //!
-//! An endpoint only distributes. Its parts are machines of their own, cut by how long they hold things:
+//! An endpoint only distributes. Its parts are machines of their own, separated by how long they hold things:
 //!
 //! ```text
 //!             +-> Incoming   requests of the peer that are worked on         milliseconds
 //!   message --+-> Outgoing   requests and separate responses on their way    milliseconds
 //!             |   Outbox     messages and events that wait to be taken       until the next poll
 //!             +-> Answers    what answered a request, for its duplicates     minutes, in most sessions
-//!             +-> Told       what the user heard of a peer that miscounts    the session, for few peers
+//!             +-> Notices    what was reported of a peer that miscounts    the session, for few peers
 //! ```
 //!
-//! The first three share a box, which is freed when nothing is in flight.
+//! The first three share a box, which is freed when they are empty.
 //!
 //! | limit | at it |
 //! |---|---|
-//! | stored answers, their bytes, open exchanges, budget | a new request gets 5.03 with Max-Age if confirmable, else nothing; neither is remembered |
+//! | stored answers, their bytes, open exchanges, budget | a new request is refused with 5.03 and Max-Age |
 //! | our own requests | [`RequestError::QueueFull`] |
 //! | size of our messages | [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
+//!
+//! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer.
 //!
 //! # Where block-wise transfer and Observe will go
 //!
@@ -36,11 +38,11 @@
 mod answers;
 mod error;
 mod incoming;
+mod notices;
 mod outbox;
 mod outgoing;
 mod receive;
 mod send;
-mod told;
 
 use std::time::Instant;
 
@@ -49,9 +51,9 @@ pub use error::{RequestError, RespondError};
 use self::{
     answers::Answers,
     incoming::Incoming,
+    notices::Notices,
     outbox::{Outbox, Transmit},
     outgoing::Outgoing,
-    told::Told,
 };
 use crate::{
     budget::Budget,
@@ -63,7 +65,7 @@ use crate::{
 
 /// One side of one association. After every call, events and messages are to be drained.
 ///
-/// Beside what [`Endpoint::is_idle`] asks about it remembers, in some 50 bytes, what was told of its peer.
+/// Besides what [`Endpoint::is_idle`] covers, it remembers in some 50 bytes what it reported about its peer.
 ///
 /// All methods of one endpoint must be given the same [`Budget`], and [`Endpoint::release`] must be called
 /// before it is dropped.
@@ -71,11 +73,11 @@ use crate::{
 pub struct Endpoint {
     answers: Answers,
     active: Option<Box<Active>>,
-    /// Counts exchanges and requests; half of what names each.
+    /// Counts exchanges and requests; a part of their ids.
     serial: u32,
     next_mid: u16,
-    /// In a box of its own, because few peers give rise to it.
-    told: Option<Box<Told>>,
+    /// In a box of its own, because few peers need it.
+    notices: Option<Box<Notices>>,
 }
 
 const _: () = assert!(size_of::<Endpoint>() <= 32, "there is one in each of a million sessions");
@@ -98,11 +100,11 @@ impl Endpoint {
     /// An endpoint whose first own message has this Message ID; RFC 7252 4.4 advises a random one.
     #[must_use]
     pub const fn new(first_mid: u16) -> Self {
-        Self { answers: Answers::new(), active: None, serial: 0, next_mid: first_mid, told: None }
+        Self { answers: Answers::new(), active: None, serial: 0, next_mid: first_mid, notices: None }
     }
 
-    /// Does what is due: acknowledges requests that take long, sends again, gives up, forgets answers whose
-    /// time is over.
+    /// Handles the timers that are due: acknowledges requests that take long, retransmits, gives up, removes
+    /// expired answers.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.answers.expire(context);
         if let Some(active) = &mut self.active {
@@ -132,7 +134,7 @@ impl Endpoint {
         self.answers.poll_timeout()
     }
 
-    /// Replaces the content of `message` by the next message for the peer; `false` if there is none.
+    /// Replaces the contents of `message` with the next message for the peer; `false` if there is none.
     pub fn poll_transmit(&mut self, message: &mut Vec<u8>) -> bool {
         let Self { answers, active, .. } = self;
         if let Some(active) = active {
@@ -147,7 +149,7 @@ impl Endpoint {
                     Transmit::Empty { kind, mid } => message.extend_from_slice(&empty_message(kind, mid)),
                     Transmit::Message(bytes) => *message = bytes,
                 }
-                // An acknowledgement that came in between can have taken the message away.
+                // Empty if an acknowledgement arrived meanwhile and ended the message.
                 if !message.is_empty() {
                     return true;
                 }
@@ -157,7 +159,7 @@ impl Endpoint {
         false
     }
 
-    /// The next event, in the order in which they happened.
+    /// The next event, in order of occurrence.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.active.as_mut().and_then(|active| active.outbox.poll_event());
         if event.is_none() {
@@ -176,11 +178,11 @@ impl Endpoint {
     /// expired.
     #[must_use]
     pub fn origin(&self, exchange: ExchangeId) -> Option<Origin> {
-        self.active.as_ref()?.incoming.named(exchange).map(Exchange::origin)
+        self.active.as_ref()?.incoming.by_id(exchange).map(Exchange::origin)
     }
 
-    /// Ends everything and gives what was held back to the budget. Messages and events that were not taken
-    /// are lost.
+    /// Ends everything and returns all bytes to the budget. Messages and events that were not polled are
+    /// lost.
     pub fn release(&mut self, budget: &mut Budget) {
         self.answers.release(budget);
         if let Some(mut active) = self.active.take() {
@@ -197,13 +199,12 @@ impl Endpoint {
         &mut self.active().outbox
     }
 
-    fn told(&mut self) -> &mut Told {
-        self.told.get_or_insert_default()
+    fn notices(&mut self) -> &mut Notices {
+        self.notices.get_or_insert_default()
     }
 
-    /// The Message ID for the next message of ours. RFC 7252 4.4 forbids to use one again within its
-    /// lifetime: with a peer that keeps to the limits on exchanges and requests, 65536 of them last longer
-    /// than that.
+    /// The Message ID of our next message. RFC 7252 4.4 forbids reusing one within its lifetime: with a peer
+    /// that keeps to the limits on exchanges and requests, 65536 of them last longer than that.
     fn take_mid(&mut self) -> u16 {
         let is_waiting = |mid| self.active.as_ref().is_some_and(|active| active.outgoing.is_waiting(mid));
         let mut mid = self.next_mid;
@@ -220,7 +221,7 @@ impl Endpoint {
         serial
     }
 
-    /// Frees the box of what is in flight when nothing is.
+    /// Frees the box of what is in flight if it is empty.
     fn tidy(&mut self) {
         if self.active.as_ref().is_some_and(|active| active.is_empty()) {
             self.active = None;

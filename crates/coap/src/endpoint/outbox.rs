@@ -1,18 +1,18 @@
-//! What waits to be taken: messages for the peer, and events for the user.
+//! What waits to be polled: messages for the peer, and events for the user.
 
 use std::collections::VecDeque;
 
 use crate::{discard::Discard, event::Event, message::Kind};
 
-/// Both queues, in the order in which things happened.
+/// Both queues, in order of occurrence.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
 
-/// A message that waits to be taken by [`crate::Endpoint::poll_transmit`]. Bytes that are kept somewhere else
-/// are copied only then.
+/// A message that waits for [`crate::Endpoint::poll_transmit`]. Bytes that are kept elsewhere are copied only
+/// then.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Transmit {
     /// The stored answer to this Message ID of the peer.

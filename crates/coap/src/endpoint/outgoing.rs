@@ -1,8 +1,8 @@
 //! Our messages that wait for something from the peer: requests, and confirmable responses of their own (RFC
-//! 7252, sections 4.2, 4.7, 4.8 and 5.2.2). One of them is an [`Outbound`]; how far it can get stands there.
+//! 7252, sections 4.2, 4.7, 4.8 and 5.2.2). Each is an [`Outbound`], whose stages are described there.
 //!
-//! Limits: [`crate::Params::nstart`] messages are on their way at once, the others wait in the order in which
-//! they came; how many may wait is up to whoever adds them.
+//! Limits: [`crate::Params::nstart`] messages are on their way at once, the others wait in order; the caller
+//! limits how many may wait.
 
 use std::time::Instant;
 
@@ -25,25 +25,25 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Adds a message, and sends it when NSTART permits unless it is on its way already.
+    /// Adds a message, and sends it when NSTART permits, unless it was already sent.
     pub(super) fn add(&mut self, context: &mut Context<'_>, outbound: Outbound, outbox: &mut Outbox) {
         context.budget.charge(Outbound::cost(outbound.bytes.len()));
         self.messages.push(outbound);
         self.start_queued(context, outbox);
     }
 
-    /// The peer rejects the message with this Message ID.
+    /// Ends the message with this Message ID, which the peer rejected.
     pub(super) fn handle_reset(&mut self, context: &mut Context<'_>, mid: u16, outbox: &mut Outbox) {
         match self.take(context.budget, |outbound| is_on_its_way(outbound, mid)) {
             Some(outbound) => {
-                outbox.event(outbound.failed(FailureCause::Reset));
+                outbox.event(outbound.failure_event(FailureCause::Reset));
                 self.start_queued(context, outbox);
             }
             None => outbox.discard(Discard::ResetUnknown),
         }
     }
 
-    /// The peer has the message with the Message ID of this acknowledgement, which may hold the response.
+    /// Handles an acknowledgement of one of our messages, which may hold the response.
     pub(super) fn handle_acknowledgement(
         &mut self,
         context: &mut Context<'_>,
@@ -80,12 +80,12 @@ impl Outgoing {
         self.start_queued(context, outbox);
     }
 
-    /// Takes the request that a response with this token answers.
+    /// Removes the request that a response with this token answers.
     pub(super) fn take_answered(&mut self, context: &mut Context<'_>, token: Token) -> Option<Outbound> {
         self.take(context.budget, |outbound| outbound.is_answered_by(token))
     }
 
-    /// Ends a request by a response in a message of its own; `None` if that could not be read.
+    /// Ends a request with a response in a message of its own; `None` if that could not be read.
     pub(super) fn finish_separately(
         &mut self,
         context: &mut Context<'_>,
@@ -97,7 +97,7 @@ impl Outgoing {
         self.start_queued(context, outbox);
     }
 
-    /// Sends again what was not acknowledged, and gives up what has waited long enough.
+    /// Retransmits what was not acknowledged, and gives up what has waited too long.
     pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>, outbox: &mut Outbox) {
         self.messages.retain_mut(|outbound| match outbound.handle_timeout(context.now, context.params) {
             Due::Nothing => true,
@@ -107,7 +107,7 @@ impl Outgoing {
             }
             Due::GiveUp => {
                 context.budget.refund(Outbound::cost(outbound.bytes.len()));
-                outbox.event(outbound.failed(FailureCause::TimedOut));
+                outbox.event(outbound.failure_event(FailureCause::TimedOut));
                 false
             }
         });
@@ -119,7 +119,7 @@ impl Outgoing {
         self.messages.iter().filter_map(Outbound::deadline).min()
     }
 
-    /// The message with this Message ID; nothing once it needs no retransmission.
+    /// The message with this Message ID; empty once it needs no retransmission.
     pub(super) fn bytes(&self, mid: u16) -> &[u8] {
         let found = self.messages.iter().find(|outbound| outbound.mid == mid);
         found.map_or(&[], |outbound| &outbound.bytes)
@@ -145,12 +145,12 @@ impl Outgoing {
         self.messages.is_empty()
     }
 
-    /// Gives everything back to the budget.
+    /// Returns all its bytes to the budget.
     pub(super) fn release(&mut self, budget: &mut Budget) {
         budget.refund(self.messages.drain(..).map(|outbound| Outbound::cost(outbound.bytes.len())).sum());
     }
 
-    /// Sends queued messages as far as NSTART permits.
+    /// Sends as many queued messages as NSTART permits.
     fn start_queued(&mut self, context: &Context<'_>, outbox: &mut Outbox) {
         let outstanding = self.messages.iter().filter(|outbound| outbound.is_outstanding()).count();
         let queued = self.messages.iter_mut().filter(|outbound| outbound.delivery == Delivery::Queued);
@@ -160,7 +160,7 @@ impl Outgoing {
         }
     }
 
-    /// Takes a message away and refunds it.
+    /// Removes a message and refunds it.
     fn take(&mut self, budget: &mut Budget, is_it: impl Fn(&Outbound) -> bool) -> Option<Outbound> {
         let index = self.messages.iter().position(is_it)?;
         let outbound = self.messages.remove(index);
@@ -169,14 +169,14 @@ impl Outgoing {
     }
 }
 
-/// Tells the user about the end of a request; `response` is `None` if it could not be read.
+/// Reports the end of a request; `response` is `None` if it could not be read.
 fn finish_request(request: &Outbound, response: Option<Response>, separate: bool, outbox: &mut Outbox) {
     match (request.purpose, response) {
         (Purpose::Request { id, .. }, Some(response)) => {
             outbox.event(Event::Response { id, response, separate });
         }
         _ => {
-            outbox.event(request.failed(FailureCause::ResponseUnreadable));
+            outbox.event(request.failure_event(FailureCause::ResponseUnreadable));
             outbox.discard(Discard::ResponseUnreadable);
         }
     }
@@ -197,7 +197,7 @@ mod tests {
         Outbound { mid: number as u16, purpose, delivery: Delivery::Queued, bytes: vec![number as u8; 8] }
     }
 
-    /// Three requests, of which NSTART lets the first go.
+    /// Three requests, of which NSTART permits the first.
     fn waiting() -> (Bench, Outgoing, Outbox) {
         let (mut bench, mut outgoing, mut outbox) =
             (Bench::new(Params::default()), Outgoing::default(), Outbox::default());

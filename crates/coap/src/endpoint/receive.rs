@@ -1,4 +1,4 @@
-//! What comes from the peer.
+//! Handles what comes from the peer.
 
 use super::{Active, Endpoint, incoming::Incoming, outbox::Transmit};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Endpoint {
-    /// Takes one datagram of the peer.
+    /// Handles one datagram from the peer.
     pub fn handle_message(&mut self, context: &mut Context<'_>, datagram: &[u8]) {
         self.answers.expire(context);
         match Message::parse(datagram) {
@@ -57,12 +57,12 @@ impl Endpoint {
         }
     }
 
-    /// Deals with a message whose Message ID was seen before; `false` if it was not.
+    /// Handles a message whose Message ID was seen before; `false` if it was not.
     ///
     /// RFC 7252 4.5: each duplicate gets the same answer, and the message is processed once. 4.3: a
     /// non-confirmable message is not acknowledged, not even one that has the Message ID of a confirmable
-    /// one. Another request under the same Message ID is no duplicate, but to run it would let the duplicate
-    /// of an earlier request run that follows it: the peer has to count.
+    /// one. Another request with the same Message ID is not a duplicate, but if it ran, a later duplicate of
+    /// the earlier request would run too: the peer has to count.
     fn replay(&mut self, context: &Context<'_>, message: &Message<'_>) -> bool {
         let mid = message.mid;
         let may_acknowledge = message.kind == Kind::Confirmable;
@@ -88,8 +88,8 @@ impl Endpoint {
         true
     }
 
-    /// Compares a duplicate with the request whose fingerprint is `known`: what it is counted as if it is
-    /// another request, which is told.
+    /// Compares a duplicate with the request whose fingerprint is `known`. Returns the reason to count, and
+    /// reports a request that differs.
     fn duplicate(
         &mut self,
         context: &Context<'_>,
@@ -99,7 +99,7 @@ impl Endpoint {
         if !known.differs(Fingerprint::of(message)) {
             return None;
         }
-        if self.told().is_reuse_news(context.now, context.params.exchange_lifetime) {
+        if self.notices().note_reuse(context.now, context.params.exchange_lifetime) {
             self.outbox().event(Event::MessageIdReused { mid: message.mid });
         }
         Some(Discard::DuplicateDiffers)
@@ -112,7 +112,7 @@ impl Endpoint {
         };
         if let Some(reason) = self.limit_reached(context, Incoming::cost(message)) {
             if request.confirmable {
-                // Not stored: nothing ran, so a later copy may.
+                // Not stored: nothing ran, so a later copy may run.
                 let seconds = u32::try_from(context.params.retry_after.as_secs()).unwrap_or(u32::MAX);
                 self.answer(message, Response::new(Code::SERVICE_UNAVAILABLE).max_age(seconds));
             }
@@ -124,7 +124,7 @@ impl Endpoint {
         outbox.event(Event::Request { exchange: id, request });
     }
 
-    /// The limit that a new request would pass, if any.
+    /// The limit that a new request would exceed, if any.
     fn limit_reached(&self, context: &Context<'_>, cost: usize) -> Option<Discard> {
         let count = |active: &Active| (active.incoming.count(), active.outgoing.responses());
         let (open, separate) = self.active.as_deref().map_or((0, 0), count);
@@ -134,12 +134,12 @@ impl Endpoint {
         self.answers.limit_reached(context, open, cost)
     }
 
-    /// Answers a request that the application does not get to see. The answer depends on nothing but the
-    /// request, so it need not be stored; a retransmission is answered again and told no more.
+    /// Answers a request without passing it to the application. The answer depends on nothing but the
+    /// request, so it need not be stored; a retransmission is answered again, and not reported again.
     fn refuse(&mut self, context: &Context<'_>, message: &Message<'_>, fault: RequestFault) {
         self.answer(message, fault.response());
         let (request, lifetime) = (Fingerprint::of(message), context.params.exchange_lifetime);
-        if !self.told().is_refusal_news(context.now, lifetime, message.mid, request) {
+        if !self.notices().note_refusal(context.now, lifetime, message.mid, request) {
             return self.outbox().discard(Discard::Duplicate);
         }
         let outbox = self.outbox();
@@ -147,7 +147,7 @@ impl Endpoint {
         outbox.discard(fault.into());
     }
 
-    /// Answers without keeping anything.
+    /// Answers without storing anything.
     fn answer(&mut self, message: &Message<'_>, response: Response) {
         let (kind, mid) = match message.kind {
             Kind::Confirmable => (Kind::Acknowledgement, message.mid),
@@ -172,8 +172,8 @@ impl Endpoint {
             let kind = if response.is_ok() { Kind::Acknowledgement } else { Kind::Reset };
             outbox.transmit_empty(kind, message.mid);
             let answer = empty_message(kind, message.mid);
-            // A duplicate finds its token gone. It is to be acknowledged all the same, if there is room to
-            // remember that.
+            // The token of a duplicate is gone. The duplicate is acknowledged all the same, if the limits
+            // permit storing that.
             if answers.has_room_for(context, answer.len()) {
                 let expires = context.now + context.params.exchange_lifetime;
                 answers.insert(context, (message.mid, Fingerprint::UNKNOWN), expires, &answer);

@@ -1,4 +1,4 @@
-//! What our side wants sent: answers and requests.
+//! Sends what our side has to say: answers and requests.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ impl Endpoint {
     /// non-confirmable one. The answer is stored for duplicates of the request.
     ///
     /// # Errors
-    /// Nothing is sent then. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
+    /// Nothing is sent. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
     pub fn respond(
         &mut self,
         context: &mut Context<'_>,
         exchange: ExchangeId,
         response: Response,
     ) -> Result<(), RespondError> {
-        let open = self.active.as_ref().and_then(|active| active.incoming.named(exchange));
+        let open = self.active.as_ref().and_then(|active| active.incoming.by_id(exchange));
         let &Exchange { token, fingerprint, stage, expires, .. } =
             open.filter(|open| context.now < open.expires).ok_or(RespondError::ExchangeUnknown)?;
         if !response.code.is_response() {
@@ -42,7 +42,8 @@ impl Endpoint {
         let Active { incoming, outgoing, outbox } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
         if stage == Stage::Acknowledged {
-            // Duplicates of the request get the acknowledgement again; the response takes care of itself.
+            // Duplicates of the request get the acknowledgement again; the response is retransmitted by its
+            // own timer.
             let acknowledgement = empty_message(Kind::Acknowledgement, exchange.mid());
             answers.insert(context, request, expires, &acknowledgement);
             let purpose = Purpose::Response { exchange };
@@ -54,12 +55,12 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Stores the answer to a request of an earlier life of this endpoint, `age` ago, so that its duplicates
-    /// are answered and not run again. The limits do not apply: they were kept when the request was admitted.
-    /// Too old an answer, or one that is there already, changes nothing.
+    /// Stores an answer that an earlier life of this endpoint gave `age` ago, so that duplicates of its
+    /// request are answered and not run again. The limits do not apply: they were enforced when the request
+    /// was admitted. An answer that is too old, or already stored, changes nothing.
     ///
     /// # Errors
-    /// As for [`Endpoint::respond`], except that there need be no exchange.
+    /// As for [`Endpoint::respond`], except that no exchange is needed.
     pub fn restore_answer(
         &mut self,
         context: &mut Context<'_>,
@@ -89,7 +90,7 @@ impl Endpoint {
     /// [`crate::Event::RequestFailed`]. Non-confirmable requests do not wait for others.
     ///
     /// # Errors
-    /// Nothing is sent and nothing is kept then.
+    /// Nothing is sent and nothing is kept.
     pub fn request(
         &mut self,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! What arrives in a client's handshake: record by record, message by message.
+//! Handles what arrives in a client's handshake, record by record and message by message.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::{
     wire::Reader,
 };
 
-/// What one datagram came to.
+/// The outcome of one datagram.
 #[derive(Default)]
 pub(super) struct Input {
     pub(super) flight_wanted: bool,
@@ -73,7 +73,7 @@ impl ClientHandshake {
         while !reader.is_empty() {
             let (header, bytes) = MessageHeader::parse(&mut reader)?;
             if header.message_seq < self.reassembly.next() {
-                // The server repeats flight 4: it misses flight 5.
+                // The server repeats flight 4 because it has not received flight 5.
                 input.flight_wanted |= matches!(self.state, State::AwaitFinished(_));
                 continue;
             }
@@ -172,7 +172,7 @@ impl ClientHandshake {
         let mut records = self.early.take();
         let mut rest = records.as_mut_slice();
         while let Some((record, tail)) = split_record(rest) {
-            // One that does not fit is dropped like one that comes later.
+            // Ignored: a record that cannot be used is dropped, as a later one would be.
             let _ = self.handle_protected(record);
             rest = tail;
         }

@@ -1,4 +1,4 @@
-//! The client's side of a handshake. For simulated devices, load and tests; a real device brings its own.
+//! The client's side of a handshake. For simulated devices, load and tests; a real device has its own.
 //!
 //! ```text
 //!  AwaitServerHello ── HelloVerifyRequest ──> AwaitServerHello ── ServerHello ──> AwaitServerHelloDone
@@ -6,8 +6,9 @@
 //!                        Over <── Finished ── AwaitFinished, flight 5 <──────────────────┘
 //! ```
 //!
-//! Limits: reassembly as for the server; each flight is repeated at most `retransmits_max` times, then the handshake
-//! expires. Unlike a server it believes unauthenticated alerts: its attempt is over and it may try anew.
+//! Limits: reassembly as for the server; each flight is repeated at most `retransmits_max` times, then the
+//! handshake expires. Unlike a server, a client accepts unauthenticated alerts: they end its attempt, and it
+//! may try again.
 
 mod input;
 
@@ -50,21 +51,21 @@ pub struct ClientHandshake {
     events: VecDeque<ClientEvent>,
 }
 
-/// What a handshake tells its owner.
+/// An event of a handshake.
 #[derive(Debug)]
 pub enum ClientEvent {
     /// Both ends have proven the key.
     Established(Box<Session>),
     /// The handshake is over.
     Failed(ClientFailure),
-    /// The handshake is over: the last repetition stayed unanswered.
+    /// The handshake is over: the last retransmission was not answered.
     Expired,
 }
 
 /// Why a client's handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientFailure {
-    /// The server sent something that we refuse; the alert waits to be sent.
+    /// We refused what the server sent; the alert is queued.
     Refused(Refusal),
     /// The server ended it by a fatal alert with this description.
     Alert(u8),
@@ -87,12 +88,12 @@ struct AwaitFinished {
     session: Session,
     transcript: Transcript,
     change_cipher_spec: bool,
-    /// What has come of the server's Finished, all of it authentic.
+    /// The received pieces of the server's Finished, all of them authentic.
     finished: Pieces,
 }
 
 impl ClientHandshake {
-    /// Starts: the first ClientHello waits in [`ClientHandshake::poll_transmit`].
+    /// Starts a handshake; [`ClientHandshake::poll_transmit`] gives the first ClientHello.
     pub fn new(mut config: ClientConfig, now: Instant, rng: &mut dyn Random) -> Self {
         config.identity.truncate(limits::PSK_IDENTITY_BYTES_MAX);
         let mut random = [0; 32];
@@ -126,9 +127,9 @@ impl ClientHandshake {
         client
     }
 
-    /// Takes in a datagram of the server: all records in it, in order. Gives the first reason for dropping something
-    /// of it, if anything was dropped. The random source is there for symmetry with the server: a client has drawn
-    /// what it needs when it started.
+    /// Handles a datagram from the server: all records in it, in order. Returns the first reason for dropping
+    /// a part of it, if any was dropped. The random source is there only for symmetry with the server: a
+    /// client draws all its randomness when it starts.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -142,7 +143,7 @@ impl ClientHandshake {
         input.dropped
     }
 
-    /// Does what is due at `now`.
+    /// Handles the timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.timer.handle_timeout(now) {
             TimerOutcome::NotYet => {}
@@ -154,12 +155,12 @@ impl ClientHandshake {
         }
     }
 
-    /// When [`ClientHandshake::handle_timeout`] wants to be called.
+    /// When to call [`ClientHandshake::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timer.due()
     }
 
-    /// Clears `datagram` and fills it with the next one to send; false if there is none.
+    /// Replaces the contents of `datagram` with the next one to send; false if there is none.
     pub fn poll_transmit(&mut self, datagram: &mut Vec<u8>) -> bool {
         self.sender.poll_transmit(datagram)
     }
@@ -169,13 +170,13 @@ impl ClientHandshake {
         self.events.pop_front()
     }
 
-    /// Uses another key from here on.
+    /// Switches to another key.
     #[cfg(test)]
     pub(crate) fn replace_psk(&mut self, psk: crate::secret::Psk) {
         self.config.psk = psk;
     }
 
-    /// The transcript starts anew: a ClientHello without cookie does not count (RFC 6347 4.2.1).
+    /// Starts the transcript again: a ClientHello without a cookie is not part of it (RFC 6347 4.2.1).
     fn send_hello(&mut self, now: Instant, cookie: &[u8]) {
         let message_seq = self.take_message_seq();
         let message = self.offer.emit(message_seq, cookie);
@@ -226,7 +227,7 @@ impl fmt::Debug for ClientHandshake {
     }
 }
 
-/// Randomness drawn ahead: repeating flight 5 by the timer takes a fresh IV, and a timer brings no random source.
+/// Randomness drawn in advance: retransmitting flight 5 needs a fresh IV, and a timer has no random source.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct SeededRandom {
     seed: [u8; 32],

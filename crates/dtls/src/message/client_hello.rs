@@ -1,7 +1,7 @@
-//! ClientHello (RFC 5246, section 7.4.1.2, with the cookie of RFC 6347, section 4.2.1):
-//! version | random 32 | session_id <0..32> | cookie <0..255> | cipher_suites <2..> | compression <1..> | extensions.
+//! ClientHello (RFC 5246, section 7.4.1.2, with the cookie of RFC 6347, section 4.2.1): version | random 32 |
+//! session_id <0..32> | cookie <0..255> | cipher_suites <2..> | compression <1..> | extensions.
 //!
-//! The block of extensions may be missing. Unknown extensions are ignored, doubled ones are not.
+//! The block of extensions may be missing. Unknown extensions are ignored; two of one type are refused.
 
 use crate::{
     codes::{
@@ -23,8 +23,8 @@ pub(crate) struct ClientHelloStart<'a> {
     pub(crate) cookie: &'a [u8],
 }
 
-/// The part behind the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A
-/// first fragment may hold it or not.
+/// The part after the cookie that the two hellos of a client have in common (RFC 6347, section 4.2.1). A
+/// first fragment may or may not hold it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientHelloOffer<'a> {
     pub(crate) cipher_suites: &'a [u8],
@@ -37,8 +37,9 @@ impl<'a> ClientHelloOffer<'a> {
     }
 }
 
-/// Tells one ClientHello of a peer from another. A copy of it has the same; so has a new attempt of a device
-/// whose random never changes, but no copy's cookie is good for longer than [`limits::COOKIE_LIFETIME_MAX`].
+/// Distinguishes the ClientHellos of a peer. A copy has the same id; so has a new attempt of a device whose
+/// random never changes, but the cookie of a copy is not valid for longer than
+/// [`limits::COOKIE_LIFETIME_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HelloId {
     pub(crate) message_seq: u16,
@@ -68,7 +69,7 @@ pub(crate) struct ClientHello<'a> {
     extension_block: &'a [u8],
 }
 
-/// The extensions that mean something to us.
+/// The extensions that we understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct OfferedExtensions {
     pub(crate) extended_master_secret: bool,
@@ -131,8 +132,8 @@ impl<'a> ClientHello<'a> {
         numbers(self.cipher_suites)
     }
 
-    /// What supported_versions lists where DTLS 1.2 is not among it (RFC 8446, section 4.2.1). A server of
-    /// ours negotiates by the version field alone; this only tells why nothing else fits.
+    /// The versions that supported_versions lists, if DTLS 1.2 is not among them (RFC 8446, section 4.2.1).
+    /// Our server negotiates by the version field alone; this only explains why nothing else fits.
     pub(crate) fn versions_without_1_2(&self) -> Option<OfferedVersions> {
         let mut block = Reader::new(self.extension_block);
         while let (Ok(extension), Ok(data)) = (block.u16(), block.vector16()) {
@@ -211,7 +212,7 @@ impl From<Malformed> for Refusal {
     }
 }
 
-/// What our client says in both of its ClientHellos.
+/// What our client sends in both of its ClientHellos.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientOffer {
     pub(crate) random: [u8; 32],

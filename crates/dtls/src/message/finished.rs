@@ -1,7 +1,8 @@
 //! Finished (RFC 5246, section 7.4.9): 12 bytes of verify_data.
 //!
-//! A peer whose datagrams are short may cut even this message (RFC 6347, section 4.2.3). Its pieces come in authentic
-//! records only, so they are put together apart from the messages of epoch 0, in room that is as long as the message.
+//! A peer whose datagrams are short may fragment even this message (RFC 6347, section 4.2.3). Its pieces
+//! arrive in authentic records only, so they are reassembled apart from the messages of epoch 0, in a buffer
+//! as long as the message.
 
 use crate::{
     codes::HandshakeType,
@@ -17,7 +18,7 @@ pub(crate) const BODY_BYTES: usize = 12;
 /// Bytes of the whole message.
 pub(crate) const MESSAGE_BYTES: usize = MESSAGE_HEADER_BYTES + BODY_BYTES;
 
-/// One bit for each byte that is there.
+/// One bit for each byte that has arrived.
 const ALL_THERE: u16 = (1 << BODY_BYTES) - 1;
 
 /// Header of the whole message.
@@ -50,12 +51,12 @@ pub(crate) fn fragments(
     })
 }
 
-/// A Finished on its way in, whole or in pieces, in any order.
+/// A Finished that is being received, whole or in pieces, in any order.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     message_seq: u16,
     body: [u8; BODY_BYTES],
-    /// Bit n: byte n is there.
+    /// Bit n: byte n has arrived.
     there: u16,
 }
 
@@ -65,13 +66,14 @@ impl Pieces {
         Self { message_seq, body: [0; BODY_BYTES], there: 0 }
     }
 
-    /// The number that it awaits.
+    /// The message_seq that it awaits.
     pub(crate) fn message_seq(&self) -> u16 {
         self.message_seq
     }
 
-    /// Takes in the content of an authentic handshake record, which may hold pieces of the Finished and nothing else.
-    /// Gives verify_data once it is complete. Pieces that overlap must agree, or the later one is dropped.
+    /// Adds the content of an authentic handshake record, which may hold pieces of the Finished and nothing
+    /// else. Returns verify_data once it is complete. Overlapping pieces must agree, or the later one is
+    /// dropped.
     pub(crate) fn insert(&mut self, content: &[u8]) -> Result<Option<[u8; BODY_BYTES]>, Discard> {
         let mut reader = Reader::new(content);
         loop {
@@ -160,7 +162,8 @@ mod tests {
             let mut pieces = Pieces::new(3);
             let mut last = Ok(None);
             if together {
-                last = pieces.insert(&order.iter().map(|&index| &sent[index][..]).collect::<Vec<_>>().concat());
+                let all: Vec<_> = order.iter().map(|&index| &sent[index][..]).collect();
+                last = pieces.insert(&all.concat());
             } else {
                 for index in order {
                     prop_assert_eq!(last, Ok(None));

@@ -14,7 +14,7 @@ const BODY_BYTES: usize = 2 + 1 + COOKIE_BYTES;
 pub(crate) const DATAGRAM_BYTES: usize = Layout::Plain.header_bytes() + MESSAGE_HEADER_BYTES + BODY_BYTES;
 
 /// Appends the whole datagram. It repeats the record number of the ClientHello, and its message_seq (reported
-/// erratum 5186); its version is DTLS 1.0 whatever follows (RFC 6347 4.2.1).
+/// erratum 5186); its version is DTLS 1.0 whatever is negotiated later (RFC 6347 4.2.1).
 pub(crate) fn put_datagram(out: &mut Vec<u8>, sequence: u64, message_seq: u16, cookie: &[u8; COOKIE_BYTES]) {
     let mut message = [0; MESSAGE_HEADER_BYTES + BODY_BYTES];
     let header = MessageHeader::unfragmented(HandshakeType::HELLO_VERIFY_REQUEST, message_seq, BODY_BYTES);

@@ -1,5 +1,6 @@
-//! ClientKeyExchange and ServerKeyExchange of the PSK key exchange (RFC 4279, section 2): one vector <0..2^16-1> each,
-//! the identity and the identity hint. Our server sends no hint, hence no ServerKeyExchange; our client ignores one.
+//! ClientKeyExchange and ServerKeyExchange of the PSK key exchange (RFC 4279, section 2): one vector
+//! <0..2^16-1> each, the identity and the identity hint. Our server sends no hint, hence no
+//! ServerKeyExchange; our client ignores one.
 
 use crate::{
     codes::HandshakeType,

@@ -17,7 +17,7 @@ use crate::{
 /// Bytes of a handshake header.
 pub(crate) const MESSAGE_HEADER_BYTES: usize = 12;
 
-/// Room for most of our messages at the first allocation.
+/// First allocation of a message: enough for most of ours.
 const MESSAGE_BYTES_TYPICAL: usize = 96;
 
 /// Header of a fragment, or of a whole message.

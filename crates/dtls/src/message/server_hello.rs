@@ -1,5 +1,6 @@
-//! ServerHello (RFC 5246, section 7.4.1.3): version | random 32 | session_id <0..32> | cipher_suite | compression |
-//! extensions. The session_id is empty: there is no resumption. An extension is answered only if it was offered.
+//! ServerHello (RFC 5246, section 7.4.1.3): version | random 32 | session_id <0..32> | cipher_suite |
+//! compression | extensions. The session_id is empty: there is no resumption. An extension is answered only
+//! if it was offered.
 
 use crate::{
     codes::{COMPRESSION_NULL, CipherSuite, ExtensionType, HandshakeType, Version},
@@ -81,7 +82,7 @@ impl ServerHello {
     }
 }
 
-/// Notes an extension of the server's, which must be one that we offered.
+/// Records an extension of the server, which must be one that we offered.
 fn accept(
     extensions: &mut OfferedExtensions,
     extension: ExtensionType,
@@ -95,7 +96,7 @@ fn accept(
         ExtensionType::ENCRYPT_THEN_MAC if offered.encrypt_then_mac && data.is_empty() => {
             extensions.encrypt_then_mac = true;
         }
-        // The signalling suite value offers it always.
+        // The signalling suite value always offers it.
         ExtensionType::RENEGOTIATION_INFO if data == [0] => extensions.renegotiation_info = true,
         ExtensionType::MAX_FRAGMENT_LENGTH
             if offered.max_fragment_length.map(MaxFragmentLength::code).as_slice() == data

@@ -1,4 +1,5 @@
-//! What arrives in a server's handshake: record by record, message by message. One function for each state's input.
+//! Handles what arrives in a server's handshake, record by record and message by message, with one function
+//! for each state's input.
 
 use std::time::Instant;
 
@@ -28,11 +29,11 @@ use crate::{
     wire::Reader,
 };
 
-/// One datagram's worth of input, and what it came to.
+/// The input of one datagram, and its outcome.
 pub(super) struct Input<'a> {
     now: Instant,
     rng: &'a mut dyn Random,
-    /// The peer repeats its flight: it misses ours.
+    /// The peer repeats its flight because it has not received ours.
     pub(super) flight_wanted: bool,
     /// First reason for dropping something.
     pub(super) dropped: Option<Discard>,
@@ -93,14 +94,16 @@ impl ServerHandshake {
         fragment: &[u8],
         input: &mut Input<'_>,
     ) -> Result<(), Discard> {
-        // Anybody can write epoch 0, so a number left of the window only shows that somebody wrote a high one.
+        // Anybody can send records of epoch 0, so a number below the window only shows that somebody sent a
+        // high one.
         if self.rx_window.check(header.number.sequence) == Err(Discard::Replayed) {
             return Err(Discard::Replayed);
         }
         match header.content_type {
             ContentType::HANDSHAKE => self.handle_handshake(fragment, input)?,
             ContentType::CHANGE_CIPHER_SPEC => self.handle_change_cipher_spec(fragment, input)?,
-            // An alert proves nothing here: the handshake goes on, and ends by itself if the peer is gone.
+            // Dropped: an alert is not authenticated here. The handshake continues, and expires if the peer
+            // is gone.
             ContentType::ALERT => return Err(Discard::PlaintextAlert),
             _ => return Err(Discard::PlaintextApplicationData),
         }
@@ -108,7 +111,7 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// All fragments in a record.
+    /// Handles all fragments in a record.
     fn handle_handshake(&mut self, fragment: &[u8], input: &mut Input<'_>) -> Result<(), Discard> {
         let mut reader = Reader::new(fragment);
         if reader.is_empty() {
@@ -151,7 +154,7 @@ impl ServerHandshake {
         if header.message_type != expected {
             return Err(Discard::UnexpectedMessage);
         }
-        // Neither state awaits more than one message, so nothing that is ahead can ever be used.
+        // Neither state awaits more than one message, so a message ahead can never be used.
         if header.message_seq != self.reassembly.next() {
             return Err(Discard::MessageSequence);
         }
@@ -166,15 +169,15 @@ impl ServerHandshake {
         }
     }
 
-    /// What is too long to be put together is dropped; an operator should hear of it where it is the awaited
-    /// identity.
+    /// Reports a ClientKeyExchange that is dropped because it is too long to be reassembled, if it is the
+    /// awaited one.
     fn note_long_key_exchange(&mut self, mut reader: Reader<'_>) {
         let Ok(header) = MessageHeader::read(&mut reader) else { return };
         let is_awaited = matches!(self.state, State::AwaitKeyExchange(_))
             && header.message_type == HandshakeType::CLIENT_KEY_EXCHANGE
             && header.message_seq == self.reassembly.next();
         let bytes = header.length.saturating_sub(2);
-        // Only the first fragment tells whose identity it is; a vector has 65,535 bytes at most.
+        // Only the first fragment shows whose identity it is; a vector has 65,535 bytes at most.
         if is_awaited && header.fragment_offset == 0 && bytes <= usize::from(u16::MAX) {
             // Another message may follow in the record.
             let rest = reader.rest();
@@ -192,7 +195,7 @@ impl ServerHandshake {
         self.events.push_back(HandshakeEvent::KeyExchangeRejected(rejected));
     }
 
-    /// Whether this starts the ClientHello that was answered by flight 4.
+    /// Whether this is the start of the ClientHello that flight 4 answered.
     fn is_our_hello_again(&self, header: &MessageHeader, bytes: &[u8]) -> bool {
         header.message_type == HandshakeType::CLIENT_HELLO
             && header.message_seq == self.hello.message_seq
@@ -229,7 +232,7 @@ impl ServerHandshake {
             Err(refusal) => return self.refuse(refusal),
         };
         if hello.start.random != &self.hello.random {
-            // Only the first fragment carries the random, and it was there when this handshake began.
+            // Only the first fragment carries the random, and it had arrived when this handshake began.
             return self.refuse(Refusal::IllegalParameter);
         }
         let mut random = [0; 32];
@@ -294,7 +297,7 @@ impl ServerHandshake {
                     self.handle_early_records(input);
                 }
             }
-            // Never before the ClientKeyExchange: the keys would come from nothing.
+            // Never before the ClientKeyExchange: the keys would be derived from nothing.
             _ => return Err(Discard::EarlyChangeCipherSpec),
         }
         Ok(())
@@ -373,7 +376,7 @@ impl ServerHandshake {
     }
 }
 
-/// What a Finished came to.
+/// The outcome of a Finished.
 enum Verified {
     /// Pieces are missing.
     NotYet,
@@ -384,9 +387,10 @@ enum Verified {
 }
 
 impl AwaitFinished {
-    /// Opens a record that should be the client's Finished or a piece of it, and adds the Finished to the transcript if it verifies.
+    /// Opens a record that should be the client's Finished or a piece of it, and adds the Finished to the
+    /// transcript if it verifies.
     fn verify(&mut self, record: &mut [u8]) -> Verified {
-        // Opening destroys the bytes.
+        // Opening overwrites the bytes.
         let mut copy = [0; limits::EARLY_RECORD_BYTES_MAX];
         let copy = copy.get_mut(..record.len()).filter(|_| !self.rejected).map(|copy| {
             copy.copy_from_slice(record);

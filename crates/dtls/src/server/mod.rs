@@ -1,19 +1,20 @@
 //! The server's side of a handshake whose cookie was good.
 //!
 //! ```text
-//!            first fragment   ClientHello     ClientKeyExchange        provide_psk       Finished
-//!  Listener ───────────────> AwaitClientHello ─> AwaitKeyExchange ─> AwaitPsk ─> AwaitFinished ─> Over
-//!                                   │ refusal        flight 4 out      PskWanted    │ wrong content  flight 6 out
-//!                                   └────────────────────> Over <───────────────────┴ or lifetime
+//!       first fragment   ClientHello     ClientKeyExchange        provide_psk       Finished
+//! Listener ──────> AwaitClientHello ─> AwaitKeyExchange ─> AwaitPsk ─> AwaitFinished ─> Over
+//!                         │ refusal        flight 4 out      PskWanted    │ wrong content  flight 6 out
+//!                         └────────────────────> Over <───────────────────┴ or lifetime
 //! ```
 //!
-//! RFC 6347, sections 4.2.2 to 4.2.6; RFC 4279, section 2. Everything that arrives is unauthenticated until the Finished
-//! opens, so everything that does not fit is dropped and changes nothing: a stranger cannot end a handshake, and a
-//! wrong key, an unknown identity and a forged Finished look alike. Only an unusable ClientHello and a Finished of
-//! the right key with wrong content get an alert.
+//! RFC 6347, sections 4.2.2 to 4.2.6; RFC 4279, section 2. Everything that arrives is unauthenticated until
+//! the Finished opens, so everything unexpected is dropped and changes nothing: a stranger cannot end a
+//! handshake, and a wrong key, an unknown identity and a forged Finished look alike. Only an unusable
+//! ClientHello and a Finished of the right key with wrong content get an alert.
 //!
-//! Limits: [`crate::limits::HANDSHAKE_BYTES_MAX`] of memory; flight 4 is repeated by the timer at most `retransmits_max` times
-//! and on demand at most [`crate::limits::DEMANDED_RESENDS_MAX`] times; everything ends with `handshake_lifetime`.
+//! Limits: [`crate::limits::HANDSHAKE_BYTES_MAX`] of memory; flight 4 is repeated by the timer at most
+//! `retransmits_max` times and on demand at most [`crate::limits::DEMANDED_RESENDS_MAX`] times; every
+//! handshake ends after `handshake_lifetime`.
 
 mod input;
 #[cfg(test)]
@@ -58,22 +59,23 @@ pub struct ServerHandshake {
     events: VecDeque<HandshakeEvent>,
 }
 
-/// What a handshake tells its owner.
+/// An event of a handshake.
 #[derive(Debug)]
 pub enum HandshakeEvent {
-    /// The key of this identity is needed: answer with [`ServerHandshake::provide_psk`]. Comes once. The identity is
-    /// what a stranger sent, up to 2 KiB of any bytes.
+    /// The key of this identity is needed; answer with [`ServerHandshake::provide_psk`]. Reported once. The
+    /// identity is what a stranger sent: up to 2 KiB of arbitrary bytes.
     PskWanted {
-        /// The identity as it came.
+        /// The identity as received.
         identity: Vec<u8>,
     },
-    /// The peer has proven its key. The datagram with our Finished waits in [`ServerHandshake::poll_transmit`]; after
-    /// it the handshake can be dropped.
+    /// The peer has proven its key. The datagram with our Finished waits in
+    /// [`ServerHandshake::poll_transmit`]; after it the handshake can be dropped.
     Established(Box<Session>),
-    /// A Finished did not verify, and was dropped. Comes at the first one. The handshake goes on until it expires.
-    FinishedRejected(Box<FailedFinished>),
-    /// A ClientKeyExchange cannot be used, and was dropped. Comes at the first one. The handshake goes on
+    /// A Finished did not verify and was dropped. Reported for the first one only. The handshake continues
     /// until it expires.
+    FinishedRejected(Box<FailedFinished>),
+    /// A ClientKeyExchange could not be used and was dropped. Reported for the first one only. The handshake
+    /// continues until it expires.
     KeyExchangeRejected(Box<RejectedKeyExchange>),
     /// The handshake is over; the alert waits in [`ServerHandshake::poll_transmit`].
     Failed(Refusal),
@@ -81,11 +83,11 @@ pub enum HandshakeEvent {
     Expired,
 }
 
-/// A ClientKeyExchange whose identity nobody was asked about.
+/// A ClientKeyExchange that was dropped before its identity was looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedKeyExchange {
-    /// How the identity begins: what a stranger sent, at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`]
-    /// of any bytes.
+    /// The start of the identity: at most [`crate::limits::REJECTED_IDENTITY_BYTES_MAX`] arbitrary bytes from
+    /// a stranger.
     pub identity: Vec<u8>,
     /// What is wrong.
     pub fault: KeyExchangeFault,
@@ -94,14 +96,13 @@ pub struct RejectedKeyExchange {
 /// What is wrong with a ClientKeyExchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyExchangeFault {
-    /// The identity has so many bytes, more than are put together.
+    /// The identity has this many bytes, too many to be reassembled.
     TooLong(usize),
-    /// It is not one vector: another key exchange than that with a pre-shared key, or a length that does not
-    /// fit.
+    /// It is not a single vector: a key exchange without a pre-shared key, or a length that does not match.
     Malformed,
 }
 
-/// Answer to [`HandshakeEvent::PskWanted`]. No enum: nothing may branch on what it is.
+/// Answer to [`HandshakeEvent::PskWanted`]. Not an enum: nothing may branch on its kind.
 #[derive(Debug)]
 pub struct PskAnswer {
     psk: Psk,
@@ -114,7 +115,7 @@ impl PskAnswer {
         Self { psk, is_decoy: SecretBool::from(0) }
     }
 
-    /// The identity is unknown, or may not connect: go on with a key that nobody has.
+    /// The identity is unknown, or may not connect: continue with a key that nobody has.
     pub fn decoy() -> Self {
         Self { psk: Psk::placeholder(), is_decoy: SecretBool::from(1) }
     }
@@ -138,7 +139,7 @@ struct AwaitKeyExchange {
 struct AwaitPsk {
     agreement: Agreement,
     transcript: Transcript,
-    /// Made for every identity, so that making it tells nothing.
+    /// Derived for every identity, so that deriving it reveals nothing.
     decoy: Psk,
     change_cipher_spec: bool,
 }
@@ -146,14 +147,14 @@ struct AwaitPsk {
 struct AwaitFinished {
     agreement: Agreement,
     transcript: Transcript,
-    /// Up to ClientKeyExchange: what the client's Finished covers.
+    /// The hash up to ClientKeyExchange: what the client's Finished covers.
     transcript_hash: [u8; 32],
     master: MasterSecret,
     session: Session,
-    /// With a decoy nothing verifies, not even what verifies.
+    /// With a decoy every Finished is rejected, even one that verifies.
     is_decoy: SecretBool,
     change_cipher_spec: bool,
-    /// What has come of the client's Finished, all of it authentic.
+    /// The received pieces of the client's Finished, all of them authentic.
     finished: Pieces,
     rejected: bool,
 }
@@ -189,8 +190,8 @@ impl ServerHandshake {
         }
     }
 
-    /// Takes in a datagram of this peer: all records in it, in order. Gives the first reason for dropping something
-    /// of it, if anything was dropped.
+    /// Handles a datagram from this peer: all records in it, in order. Returns the first reason for dropping
+    /// a part of it, if any was dropped.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -206,7 +207,7 @@ impl ServerHandshake {
         dropped
     }
 
-    /// Answers [`HandshakeEvent::PskWanted`]. An answer that comes late or a second time is ignored.
+    /// Answers [`HandshakeEvent::PskWanted`]. A late answer, or a second one, is ignored.
     pub fn provide_psk(&mut self, now: Instant, answer: PskAnswer, rng: &mut dyn Random) {
         match std::mem::replace(&mut self.state, State::Over(Outcome::Expired)) {
             State::AwaitPsk(waiting) => {
@@ -248,7 +249,7 @@ impl ServerHandshake {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Handles the timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.is_over() {
             return;
@@ -261,7 +262,7 @@ impl ServerHandshake {
         }
     }
 
-    /// When [`ServerHandshake::handle_timeout`] wants to be called.
+    /// When to call [`ServerHandshake::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_over() {
             return None;
@@ -269,7 +270,7 @@ impl ServerHandshake {
         Some(self.timer.due().map_or(self.expires_at, |due| due.min(self.expires_at)))
     }
 
-    /// Clears `datagram` and fills it with the next one to send; false if there is none.
+    /// Replaces the contents of `datagram` with the next one to send; false if there is none.
     pub fn poll_transmit(&mut self, datagram: &mut Vec<u8>) -> bool {
         self.sender.poll_transmit(datagram)
     }
@@ -279,13 +280,14 @@ impl ServerHandshake {
         self.events.pop_front()
     }
 
-    /// The suite that was chosen. While a fragmented ClientHello is incomplete: the one that is preferred.
+    /// The chosen suite, or the preferred one while a fragmented ClientHello is incomplete.
     pub fn suite(&self) -> CipherSuite {
         let preferred = self.config.suites.first().copied();
         self.choice.map(|choice| choice.suite).or(preferred).unwrap_or(CipherSuite::PskAes128Ccm8)
     }
 
-    /// Which ClientHello this handshake began with. One with another id starts another handshake.
+    /// Identifies the ClientHello that started this handshake. A hello with another id starts another
+    /// handshake.
     pub fn hello_id(&self) -> HelloId {
         self.hello
     }
@@ -343,7 +345,7 @@ impl ServerHandshake {
         self.reassembly = Reassembly::new(0);
     }
 
-    /// What this handshake occupies, inside and on the heap; without the identity in an event that nobody polled yet.
+    /// Memory of this handshake, heap included; without the identity in an event that was not polled yet.
     pub fn memory_bytes(&self) -> usize {
         let state = match &self.state {
             State::AwaitKeyExchange(waiting) => crate::flight::heap_bytes(&waiting.flight),
@@ -356,7 +358,7 @@ impl ServerHandshake {
     }
 }
 
-/// message_seq of the messages that follow a ClientHello; each side counts on from its own.
+/// message_seq of the messages that follow a ClientHello; each side continues from its own.
 #[derive(Clone, Copy)]
 struct Numbers {
     /// That of the ClientHello that it answers (RFC 6347 4.2.1, reported erratum 5186).
@@ -377,7 +379,7 @@ impl Numbers {
     }
 }
 
-/// Stands where nothing random can be asked for.
+/// A random source where none is needed.
 struct NoRandom;
 
 impl Random for NoRandom {

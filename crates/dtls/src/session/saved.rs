@@ -1,14 +1,15 @@
 //! A session as bytes, so that it can outlive its process. Two rules make a restored copy safe:
 //!
-//! * What it **sends** begins where the copy's reservation ends. [`Session::save`] reserves numbers ahead, and the session
-//!   uses none of them before [`Session::saved`] says that the copy is durable; so no number was used that a copy
-//!   would use again, and no nonce repeats (RFC 5288, section 3, for what follows when one does).
-//! * What it **receives** begins above the highest number that the copy knows. Whoever acts on a record makes
-//!   [`Session::received_below`] durable together with what the record caused, by [`SavedSession::set_received_below`];
-//!   so a record that caused something causes it once (RFC 6347, section 4.1.2.6, over a restart).
+//! * What it **sends** begins where the copy's reservation ends. [`Session::save`] reserves numbers ahead,
+//!   and the session uses none of them before [`Session::mark_saved`] says that the copy is durable; so a restored
+//!   copy uses no number again, and no nonce repeats (RFC 5288, section 3, says what follows if one does).
+//! * What it **receives** begins above the highest number that the copy knows. The caller makes
+//!   [`Session::received_below`] durable together with the effects of a record, by
+//!   [`SavedSession::set_received_below`]; so a record takes effect once (RFC 6347, section 4.1.2.6, across a
+//!   restart).
 //!
-//! An older copy must never be restored in place of a newer one: its reservation ends too early. The bytes are key
-//! material, to be encrypted where they rest.
+//! An older copy must never be restored in place of a newer one: its reservation ends too early. The bytes
+//! are key material, to be encrypted where they rest.
 //!
 //! ```text
 //! format 1 | suite 2 | flags 1 | plaintext max 2 | reserved below 8 | received below 8 | failed opens 4
@@ -46,7 +47,7 @@ const LAST_FLIGHT: u8 = 4;
 #[derive(Clone, PartialEq, Eq)]
 pub struct SavedSession(Zeroizing<Vec<u8>>);
 
-/// Bytes that are no saved session of a kind that this version knows.
+/// Why bytes are not a saved session that this version can restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SavedSessionError {
     /// Written in another format: by a newer version, or by something else.
@@ -64,7 +65,7 @@ impl From<Malformed> for SavedSessionError {
 }
 
 impl SavedSession {
-    /// Takes bytes that [`SavedSession::as_bytes`] gave. They are looked at in [`Session::restore`].
+    /// Wraps bytes that [`SavedSession::as_bytes`] returned. [`Session::restore`] checks them.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -74,7 +75,8 @@ impl SavedSession {
         &self.0
     }
 
-    /// Notes up to where records were received: see the module. For a copy that is kept and written again.
+    /// Sets the mark below which records were received (see the module), for a copy that is kept and written
+    /// again.
     pub fn set_received_below(&mut self, received_below: u64) {
         if let Some(mark) = self.0.get_mut(RECEIVED_AT..RECEIVED_AT + 8) {
             mark.copy_from_slice(&received_below.to_be_bytes());
@@ -95,9 +97,9 @@ impl fmt::Debug for SavedSession {
 }
 
 impl Session {
-    /// A copy that may outlive this session, with the next `ahead` record numbers reserved for this one. From now on the
-    /// session uses only reserved numbers, and these ones only after [`Session::saved`]; then it fails with
-    /// [`crate::SealError::NotReserved`] until the next copy.
+    /// A copy that may outlive this session, with the next `ahead` record numbers reserved for this one. From
+    /// now on the session uses only reserved numbers, and these ones only after [`Session::mark_saved`]; then it
+    /// fails with [`crate::SealError::NotReserved`] until the next copy.
     pub fn save(&mut self, ahead: u64) -> SavedSession {
         if self.tx_end == NEVER_SAVED {
             self.tx_end = self.tx_next;
@@ -130,8 +132,8 @@ impl Session {
         SavedSession(out)
     }
 
-    /// The copy is durable: the numbers that it reserves may be used.
-    pub fn saved(&mut self, copy: &SavedSession) {
+    /// Tells the session that the copy is durable: it may now use the numbers that the copy reserves.
+    pub fn mark_saved(&mut self, copy: &SavedSession) {
         self.tx_end = self.tx_end.max(copy.reserved_below());
     }
 
@@ -140,13 +142,13 @@ impl Session {
         self.tx_end.saturating_sub(self.tx_next)
     }
 
-    /// One more than the highest record number received: to be durable with what the records caused.
+    /// One more than the highest record number received: to be made durable with the effects of the records.
     pub fn received_below(&self) -> u64 {
         self.rx_window.next()
     }
 
-    /// Makes the session anew from its newest durable copy. It sends nothing before it is saved again, and accepts
-    /// only records above the copy's mark.
+    /// Restores the session from its newest durable copy. It sends nothing until it is saved again, and
+    /// accepts only records above the copy's mark.
     ///
     /// # Errors
     /// The bytes are of another format or damaged.

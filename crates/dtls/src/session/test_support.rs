@@ -1,4 +1,5 @@
-//! What only a test may do to a session: look at the counter of sent records, move it, and seal what no program sends.
+//! What only a test may do to a session: look at the counter of sent records, move it, and seal what no
+//! program sends.
 
 use super::Session;
 use crate::{Random, codes::ContentType, error::SealError};

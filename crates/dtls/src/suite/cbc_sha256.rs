@@ -1,12 +1,13 @@
 //! AES-128-CBC with HMAC-SHA256 (RFC 5246, section 6.2.3.2; RFC 5487; RFC 7366).
 //!
 //! ```text
-//! encrypt-then-MAC   IV | E(content, padding, padding_length) | MAC(number, type, version, length, IV, ciphertext)
-//! MAC-then-encrypt   IV | E(content, MAC(number, type, version, length, content), padding, padding_length)
+//! header             number, type, version, length
+//! encrypt-then-MAC   IV | E(content, padding, padding_length) | MAC(header, IV, ciphertext)
+//! MAC-then-encrypt   IV | E(content, MAC(header, content), padding, padding_length)
 //! ```
 //!
-//! MAC-then-encrypt is open to Lucky Thirteen unless opening takes the same time whatever the padding says; see the
-//! module `lucky13`.
+//! MAC-then-encrypt is open to Lucky Thirteen unless opening takes the same time whatever the padding says;
+//! see the module `lucky13`.
 
 use aes::{
     Aes128,
@@ -27,12 +28,12 @@ use crate::{
 const BLOCK_BYTES: usize = 16;
 const MAC_BYTES: usize = 32;
 
-/// Which comes first.
+/// Whether MAC or encryption comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CbcOrder {
     /// RFC 7366.
     EncryptThenMac,
-    /// As RFC 5246 has it.
+    /// RFC 5246.
     MacThenEncrypt,
 }
 
@@ -142,7 +143,7 @@ impl CbcKeys {
         // The shortest: a MAC and one byte of padding length, rounded up to blocks.
         let inner = self.decrypt(fragment, MAC_BYTES + BLOCK_BYTES)?;
         let (padding_fits, padding) = check_padding(inner, MAC_BYTES + 1);
-        // With bad padding go on as if there were none, so that the same work follows.
+        // With bad padding continue as if there were none, so that the same work follows.
         let padding = padding & padding_fits;
         let content = inner.len() as u32 - MAC_BYTES as u32 - 1 - padding;
         let prefix = layout.additional_data(header, content as usize);

@@ -1,5 +1,5 @@
-//! AES-128-CCM with an 8-byte tag (RFC 6655). A fragment is explicit nonce (8) | ciphertext | tag (8); the nonce is
-//! salt (4) | epoch and sequence (8), so it never repeats while record numbers do not.
+//! AES-128-CCM with an 8-byte tag (RFC 6655). A fragment is explicit nonce (8) | ciphertext | tag (8); the
+//! nonce is salt (4) | epoch and sequence (8), so it never repeats while record numbers do not.
 
 use aes::Aes128;
 use ccm::{
@@ -17,7 +17,7 @@ use crate::{
 const EXPLICIT_NONCE_BYTES: usize = 8;
 const TAG_BYTES: usize = 8;
 
-/// What a fragment has beside its plaintext.
+/// Bytes of a fragment beside its plaintext.
 pub(super) const OVERHEAD_BYTES: usize = EXPLICIT_NONCE_BYTES + TAG_BYTES;
 
 /// Key and salt (`client_write_IV` or `server_write_IV`) of one direction.
@@ -81,7 +81,7 @@ impl Ccm8Keys {
     }
 }
 
-/// Encrypts `buffer` and gives the tag. Generic over the nonce's length for the sake of published vectors only.
+/// Encrypts `buffer` and returns the tag. Generic over the nonce's length only for the published vectors.
 pub(super) fn seal_in_place<N>(
     key: &[u8; 16],
     nonce: &Array<u8, N>,
@@ -95,7 +95,7 @@ where
     tag.expect("a record is shorter than the 2^16 bytes that CCM's longest nonce leaves").into()
 }
 
-/// Decrypts `buffer`; false, and nothing readable left in it, when the tag does not fit.
+/// Decrypts `buffer`; false, with nothing readable left in it, if the tag does not match.
 pub(super) fn open_in_place<N>(
     key: &[u8; 16],
     nonce: &Array<u8, N>,

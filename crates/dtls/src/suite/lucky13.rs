@@ -1,11 +1,11 @@
 //! Opening MAC-then-encrypt records in a time that does not depend on their padding (Lucky Thirteen).
 //!
-//! The padding's length is a secret until the MAC has been checked. The number of compressions and of operations on
-//! bytes depends on the fragment's length alone: the padding is checked with masks, the inner hash runs over the
-//! longest content that is possible and its state is picked at the block where the claimed content ends, and the MAC is
-//! gathered from its place by masks and rotations. No branch and no index depends on the secret. The compiler is kept
-//! from reasoning about it by `black_box` where it enters and where one mask decides over many bytes; whether that is
-//! enough is measured by the example `timing`.
+//! The padding's length is a secret until the MAC has been checked. The number of compressions and of
+//! operations on bytes depends on the fragment's length alone: the padding is checked with masks, the inner
+//! hash runs over the longest content that is possible and its state is picked at the block where the claimed
+//! content ends, and the MAC is gathered from its place by masks and rotations. No branch and no index
+//! depends on the secret. The compiler is kept from reasoning about it by `black_box` where it enters and
+//! where one mask decides over many bytes; whether that is enough is measured by the example `timing`.
 
 use std::hint::black_box;
 
@@ -28,9 +28,9 @@ fn mask_equal(left: u32, right: u32) -> u32 {
     mask_less(left ^ right, 1)
 }
 
-/// A mask that is all ones when the padding is well formed and leaves room for `reserved` bytes (its length byte
-/// included), and the value of that byte. All of the last 256 bytes, or as many as there are, are looked at, whatever
-/// they say. `inner` is not empty.
+/// A mask that is all ones when the padding is well formed and leaves room for `reserved` bytes (its length
+/// byte included), and the value of that byte. The last 256 bytes, or as many as there are, are all examined,
+/// whatever their values. `inner` is not empty.
 pub(super) fn check_padding(inner: &[u8], reserved: usize) -> (u32, u32) {
     let padding = black_box(u32::from(inner[inner.len() - 1]));
     let mut fits = !mask_less(inner.len() as u32, padding + reserved as u32);
@@ -41,8 +41,8 @@ pub(super) fn check_padding(inner: &[u8], reserved: usize) -> (u32, u32) {
     (black_box(fits), padding)
 }
 
-/// HMAC-SHA256 of `prefix` and the first `content_length` bytes of `longest`, by an amount of work that depends on
-/// `longest.len()` alone.
+/// HMAC-SHA256 of `prefix` and the first `content_length` bytes of `longest`, by an amount of work that
+/// depends on `longest.len()` alone.
 pub(super) fn mac_of_secret_length(
     key: &[u8; 32],
     prefix: &[u8],

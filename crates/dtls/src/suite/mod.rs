@@ -1,5 +1,6 @@
-//! The seam between records and cryptography: the keys of one direction seal and open one record. Keys are kept raw and
-//! their schedule is expanded at each use, which costs 30 ns and saves 300 bytes in every session.
+//! The seam between records and cryptography: the keys of one direction seal and open one record. Keys are
+//! kept raw and their schedule is expanded at each use, which costs 30 ns and saves 300 bytes in every
+//! session.
 
 mod cbc_sha256;
 mod ccm8;
@@ -44,7 +45,7 @@ impl DirectionKeys {
         matches!(self, Self::Cbc(keys) if keys.order() == CbcOrder::EncryptThenMac)
     }
 
-    /// Appends the keys as they are; the suite and its order are the caller's to keep.
+    /// Appends the keys as they are; the caller has to keep the suite and its order.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Ccm8(keys) => keys.write_to(out),

@@ -1,5 +1,5 @@
-//! Published vectors against the functions that the records use: `vectors/ccm8.txt` and Project Wycheproof. They live
-//! here and not in `tests/`, because the suites are no part of the crate's interface.
+//! Published vectors against the functions that the records use: `vectors/ccm8.txt` and Project Wycheproof.
+//! They live here and not in `tests/`, because the suites are not part of the crate's interface.
 
 use ccm::{
     NonceSize,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::util::{
-    ClientSide, IDENTITY, Kind, PROTECTIONS, Protection, SECRET, ServerSide, To, World, client_config,
-    hello::record, key, key_of, kind, server_config,
+    ClientSide, IDENTITY, Kind, PROTECTIONS, Protection, SECRET, ServerSide, To, World, client_config, key,
+    key_of, kind, server_config,
 };
 use narrowgate_dtls::{ClientConfig, Discard, KeyExchangeFault, Psk, PskError, RejectedKeyExchange};
 use narrowgate_testkit::record::record;

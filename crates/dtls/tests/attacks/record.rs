@@ -225,10 +225,10 @@ fn attack_017_the_send_counter_ends_and_never_wraps() {
             let sealed = pair.client.seal(b"x", &mut pair.rng, &mut out);
             assert_eq!(sealed, Err(SealError::SequenceExhausted));
         }
-        pair.client.close_notify(&mut pair.rng, &mut out);
+        pair.client.seal_close_notify(&mut pair.rng, &mut out);
         assert_eq!(pair.server.open(&mut out), Ok(Opened::CloseNotify), "the last number is for this");
         let mut out = Vec::new();
-        pair.client.close_notify(&mut pair.rng, &mut out);
+        pair.client.seal_close_notify(&mut pair.rng, &mut out);
         assert!(out.is_empty());
         pair.assert_others_live();
     }
@@ -376,7 +376,7 @@ fn records_fit_the_datagram_size() {
 fn attack_056_renegotiation_is_answered_by_a_warning_and_the_session_lives() {
     for mut pair in Pair::all() {
         let mut out = Vec::new();
-        pair.server.no_renegotiation(&mut pair.rng, &mut out);
+        pair.server.seal_no_renegotiation(&mut pair.rng, &mut out);
         assert_eq!(pair.client.open(&mut out), Ok(Opened::WarningAlert(100)));
         pair.assert_alive();
     }
@@ -387,12 +387,12 @@ fn attack_067_warnings_end_the_session_after_32_and_close_notify_is_told_apart()
     for mut pair in Pair::all() {
         for count in 0..40 {
             let mut out = Vec::new();
-            pair.client.no_renegotiation(&mut pair.rng, &mut out);
+            pair.client.seal_no_renegotiation(&mut pair.rng, &mut out);
             let expected = if count < 32 { Opened::WarningAlert(100) } else { Opened::TooManyWarnings };
             assert_eq!(pair.server.open(&mut out), Ok(expected));
         }
         let mut out = Vec::new();
-        pair.client.close_notify(&mut pair.rng, &mut out);
+        pair.client.seal_close_notify(&mut pair.rng, &mut out);
         assert_eq!(pair.server.open(&mut out), Ok(Opened::CloseNotify));
         pair.assert_alive();
     }

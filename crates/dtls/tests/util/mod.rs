@@ -362,7 +362,7 @@ impl World {
                     match session.open(record) {
                         Ok(Opened::Application(data)) => self.at_server.push(data.to_vec()),
                         Ok(Opened::FinishedAgain) => {
-                            session.last_flight(&mut self.rng, &mut reply).expect("numbers are left");
+                            session.seal_last_flight(&mut self.rng, &mut reply).expect("numbers are left");
                         }
                         Ok(_) => {}
                         Err(reason) => self.discards.push(reason),

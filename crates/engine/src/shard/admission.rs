@@ -1,6 +1,7 @@
-//! Who may begin a handshake: limits in total and per address, so that one peer cannot take what all need.
+//! Decides who may begin a handshake, with limits in total and per address, so that one peer cannot take what
+//! all need.
 //!
-//! Applies only behind a valid cookie, so an address here is one that receives what is sent to it.
+//! It applies only after a valid cookie, so each address here receives what is sent to it.
 
 use std::{
     cmp::Reverse,
@@ -12,14 +13,14 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct AdmissionLimits {
     /// Handshakes under way per shard: each takes up to 4 KiB. At the limit the oldest handshake of the
-    /// address that has the most makes room, so a few addresses cannot keep all others out; of several such
-    /// addresses that one whose oldest is the oldest of all.
+    /// address that has the most is evicted, so a few addresses cannot keep all others out; among several
+    /// such addresses, the one with the oldest handshake of all.
     pub handshakes_max: usize,
     /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this
-    /// is wide. At the limit the address's oldest handshake makes room.
+    /// is wide. At the limit the oldest handshake of the address is evicted.
     pub handshakes_per_address_max: usize,
     /// Key look-ups that wait for an answer, per shard. At the limit a ClientHello is dropped; the client
-    /// sends it again. Handshakes under way still ask for their key, so there may be as many look-ups as
+    /// retransmits it. Handshakes under way still ask for their key, so there may be as many look-ups as
     /// handshakes.
     pub lookups_max: usize,
 }
@@ -33,9 +34,9 @@ impl Default for AdmissionLimits {
 /// What to do with a ClientHello that holds a valid cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permit {
-    /// Go on.
+    /// Begin.
     Yes,
-    /// Go on, but end the handshake in this slot first: the address's oldest.
+    /// Begin, but first end the handshake in this slot.
     Evict {
         /// Its slot.
         slot: u32,
@@ -47,9 +48,9 @@ pub(super) enum Permit {
 /// What is under way.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    /// Per address: the slots of its handshakes by the order in which they began.
+    /// Per address: the slots of its handshakes, by their number of beginning.
     by_address: HashMap<IpAddr, BTreeMap<u64, u32>, foldhash::fast::RandomState>,
-    /// Addresses by who makes room first: the last one.
+    /// Addresses by who is evicted first: the last one.
     by_rank: BTreeSet<Rank>,
     total: usize,
     begun: u64,
@@ -57,8 +58,8 @@ pub(super) struct Admission {
     pub(super) lookups: usize,
 }
 
-/// The number of an address's handshakes, then when the oldest of them began, then, to tell them apart, the
-/// address.
+/// The number of an address's handshakes, then when the oldest of them began, then the address, to
+/// distinguish them.
 type Rank = (usize, Reverse<u64>, IpAddr);
 
 impl Admission {
@@ -83,7 +84,7 @@ impl Admission {
         oldest.map_or(Permit::No, |(_, &slot)| Permit::Evict { slot })
     }
 
-    /// Notes that a handshake began in `slot`; the number returned ends it again.
+    /// Records that a handshake began in `slot`; returns the number for [`Self::end`].
     pub(super) fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
         self.begun += 1;
         let address = group(address);
@@ -95,7 +96,7 @@ impl Admission {
         self.begun
     }
 
-    /// Notes that a handshake ended, in whichever way.
+    /// Records that a handshake ended, for whatever reason.
     pub(super) fn end(&mut self, address: IpAddr, begun: u64) {
         let address = group(address);
         let Some(slots) = self.by_address.get_mut(&address) else { return };
@@ -119,7 +120,7 @@ fn rank(address: IpAddr, slots: &BTreeMap<u64, u32>) -> Rank {
     (slots.len(), Reverse(oldest), address)
 }
 
-/// Whose limits an address counts for: one subscriber owns a whole IPv6 /64.
+/// The address or prefix that an address counts for: one subscriber owns a whole IPv6 /64.
 pub fn group(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -33,8 +33,8 @@ pub(super) struct Established {
     pub(super) noise: u8,
 }
 
-// Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes. What it takes is written down here,
-// so that nobody adds to it without noticing.
+// Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes. The size is asserted here, so that
+// nobody adds to it without noticing.
 const _: () = assert!(slot_bytes::<Established>() <= 352);
 
 impl Established {
@@ -44,7 +44,7 @@ impl Established {
         idle_at_s.min(u64::from(self.timers.close_at_s)) as u32
     }
 
-    /// Why it is to end now, if it is.
+    /// Why it has to end now, if it has to.
     pub(super) fn end_due(&self, now_s: u32, idle_timeout: Duration) -> Option<CloseCause> {
         if self.timers.close_at_s <= now_s {
             return Some(CloseCause::ByCommand);
@@ -77,7 +77,7 @@ impl Shard {
         session
     }
 
-    /// Whether the session of this path grew out of this ClientHello, whose cookie is good.
+    /// Whether the session of this path grew out of this ClientHello, whose cookie is valid.
     pub(super) fn grew_out_of(&mut self, now: Instant, path: Path, hello: HelloId) -> bool {
         let now_s = self.seconds(now);
         let session = self.sessions.find(&Route::Peer(path));
@@ -85,16 +85,16 @@ impl Shard {
         row.is_some_and(|row| row.session.hello.has_copy(hello, now_s))
     }
 
-    /// Tells the peer and ends the session.
+    /// Notifies the peer and ends the session.
     pub(super) fn close_with_notify(&mut self, session: SessionId, cause: CloseCause) {
         let Self { sessions, outbox, random, .. } = self;
         let Some(row) = sessions.at(session) else { return };
-        // A session whose numbers are used up ends without a word.
-        outbox.push_with(row.path(), |out| row.session.dtls.close_notify(random, out));
+        // Ignored: a session whose numbers are used up ends without a close_notify.
+        outbox.push_with(row.path(), |out| row.session.dtls.seal_close_notify(random, out));
         self.close(session, cause);
     }
 
-    /// Ends the session without a word to the peer.
+    /// Ends the session without notifying the peer.
     pub(super) fn close(&mut self, session: SessionId, cause: CloseCause) {
         let Some(Row { session: mut established, .. }) = self.sessions.take(session) else { return };
         established.endpoint.release(&mut self.budget);

@@ -20,8 +20,8 @@ use crate::{
     route::Route,
 };
 
-/// The ClientHello of a handshake, and of the session that it became: a late copy of it begins no other
-/// handshake.
+/// The ClientHello of a handshake, and of the session that it became: a late copy of it does not begin
+/// another handshake.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hello {
     id: HelloId,
@@ -34,7 +34,7 @@ impl Hello {
         Self { id, accepted_s }
     }
 
-    /// Whether a hello whose cookie is good can be a copy of this one. It cannot when the cookie of a copy
+    /// Whether a hello whose cookie is valid can be a copy of this one. It cannot when the cookie of a copy
     /// would be too old: then it is a new attempt of a device whose random never changes.
     pub(super) fn has_copy(&self, id: HelloId, now_s: u32) -> bool {
         let age_s = u64::from(now_s.saturating_sub(self.accepted_s));
@@ -50,9 +50,9 @@ pub(super) struct HalfOpen {
     generation: u32,
     /// Its number at the admission.
     begun: u64,
-    /// What the platform was asked and has not answered.
+    /// The question to the platform that is not answered yet.
     asked: Option<Question>,
-    /// The tick its timer waits for; `u64::MAX`: none.
+    /// The tick that its timer waits for; `u64::MAX` for none.
     armed: u64,
 }
 
@@ -71,7 +71,7 @@ impl Shard {
             FrontDoor::HelloVerify => {
                 self.stats.count(Counter::HelloVerifies);
                 self.outbox.push(path, &self.scratch);
-                // A client of DTLS 1.3 alone goes no further.
+                // A client that speaks only DTLS 1.3 goes no further.
                 if self.strays.has_room_for_versions(now) {
                     let offered = hello_without_dtls_1_2(datagram);
                     self.tell_stray(now, path.peer, offered.map(Stray::OtherVersions));
@@ -96,7 +96,7 @@ impl Shard {
             self.end_handshake(slot);
         }
         if self.grew_out_of(now, path, machine.hello_id()) {
-            // A late copy of the ClientHello of the session that is there.
+            // A late copy of the ClientHello of the existing session.
             return self.stats.count(Counter::HandshakesRepeated);
         }
         match self.admission.permit(path.peer.ip(), &self.config.admission) {
@@ -125,7 +125,7 @@ impl Shard {
         self.drive_handshake(now, slot);
     }
 
-    /// Takes the platform's answer to the question that the handshake asked.
+    /// Handles the platform's answer to the question of a handshake.
     pub(super) fn handle_answer(&mut self, now: Instant, handshake: HandshakeId, answer: Answer) {
         let half_open = self.handshakes.get_mut(handshake.slot as usize).filter(|half_open| {
             half_open.generation == handshake.generation && half_open.asked == Some(answer.question())
@@ -152,7 +152,7 @@ impl Shard {
         self.drive_handshake(now, entry.slot);
     }
 
-    /// Passes on what the machine has to say; the handshake may be gone afterwards.
+    /// Passes on the output of the handshake, which may be gone afterwards.
     fn drive_handshake(&mut self, now: Instant, slot: u32) {
         let mut ended = None;
         while let Some(event) = self.handshakes[slot as usize].machine.poll_event() {
@@ -199,7 +199,7 @@ impl Shard {
         let half_open = self.remove_handshake(slot);
         let path = half_open.path;
         if let Some(old) = self.sessions.find(&Route::Peer(path)) {
-            // RFC 6347 4.2.8: only now, with the new Finished verified, the old association goes.
+            // RFC 6347 4.2.8: only now, after the new Finished verified, the old association ends.
             self.close(old, CloseCause::Replaced);
         }
         self.stats.count(Counter::HandshakesCompleted);
@@ -229,7 +229,7 @@ impl Shard {
             self.admission.lookups -= 1;
         }
         if self.handshakes.is_empty() && self.handshakes.capacity() > 4096 {
-            // After a flood: give the memory back.
+            // After a flood: free the memory.
             self.handshakes.shrink_to_fit();
             self.handshake_by_path.shrink_to_fit();
         }

@@ -1,4 +1,4 @@
-//! What arrives by a session: its records are opened, and each either carries a CoAP message, or ends the
+//! Handles what arrives by a session: opens its records, each of which carries a CoAP message, ends the
 //! session, or counts as noise.
 
 use std::time::Instant;
@@ -15,24 +15,24 @@ use crate::event::{CloseCause, SessionId, ShardEvent};
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
 const NOISE_MAX: u8 = 32;
 
-/// What the records of one datagram amounted to.
+/// The outcome of the records of one datagram.
 #[derive(Default)]
 struct Outcome {
     authentic: bool,
     end: Option<End>,
 }
 
-/// How a session ends by what its peer sent.
+/// How a session ends because of what its peer sent.
 #[derive(Clone, Copy)]
 enum End {
-    /// The peer is told by a close_notify.
-    Told(CloseCause),
-    /// A fatal alert came or went: nothing follows it (RFC 5246, section 7.2.2).
+    /// With a close_notify to the peer.
+    Notify(CloseCause),
+    /// Silently, because a fatal alert was received or sent: nothing follows it (RFC 5246, section 7.2.2).
     Silent(CloseCause),
 }
 
 impl Shard {
-    /// Takes the records of one datagram; returns whether any of them was authentic.
+    /// Handles the records of one datagram; returns whether any of them was authentic.
     pub(super) fn feed_session(&mut self, now: Instant, session: SessionId, datagram: &mut [u8]) -> bool {
         let seconds = self.seconds(now);
         let mut outcome = Outcome::default();
@@ -55,7 +55,7 @@ impl Shard {
             self.arm_session(now, session);
         }
         match outcome.end {
-            Some(End::Told(cause)) => self.close_with_notify(session, cause),
+            Some(End::Notify(cause)) => self.close_with_notify(session, cause),
             Some(End::Silent(cause)) => self.close(session, cause),
             None => {}
         }
@@ -76,7 +76,7 @@ impl Shard {
                 }
                 if discard == dtls::Discard::PlaintextTooLong {
                     // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
-                    outbox.push_with(path, |out| dtls.record_overflow(random, out));
+                    outbox.push_with(path, |out| dtls.seal_record_overflow(random, out));
                 }
                 outcome.end = end_by_discard(discard, dtls.failed_opens());
                 return;
@@ -89,14 +89,14 @@ impl Shard {
                 return endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
             }
             Opened::FinishedAgain => {
-                // The last flight is made anew, with new record numbers (RFC 6347, section 4.2.4).
-                if outbox.push_with(path, |out| dtls.last_flight(random, out)).is_err() {
-                    outcome.end = Some(End::Told(CloseCause::Abuse));
+                // The last flight is rebuilt with new record numbers (RFC 6347, section 4.2.4).
+                if outbox.push_with(path, |out| dtls.seal_last_flight(random, out)).is_err() {
+                    outcome.end = Some(End::Notify(CloseCause::Abuse));
                 }
                 return;
             }
             Opened::CloseNotify | Opened::TooManyWarnings => {
-                outcome.end = Some(End::Told(CloseCause::ByPeer));
+                outcome.end = Some(End::Notify(CloseCause::ByPeer));
                 return;
             }
             Opened::FatalAlert(_) => {
@@ -104,25 +104,26 @@ impl Shard {
                 return;
             }
             Opened::RenegotiationAttempt => {
-                // RFC 5746 4.5 leaves the choice: the attempt is refused by a warning, the session lives.
-                outbox.push_with(path, |out| dtls.no_renegotiation(random, out));
+                // RFC 5746 4.5 leaves the choice: the attempt is refused with a warning, and the session
+                // continues.
+                outbox.push_with(path, |out| dtls.seal_no_renegotiation(random, out));
             }
             Opened::Empty | Opened::WarningAlert(_) | Opened::Ignored => {}
         }
         *noise += 1;
         if *noise >= NOISE_MAX {
-            outcome.end = Some(End::Told(CloseCause::Abuse));
+            outcome.end = Some(End::Notify(CloseCause::Abuse));
         }
     }
 }
 
-/// How a session ends by a record that was dropped, if it does.
+/// How a session ends because of a dropped record, if it does.
 fn end_by_discard(discard: dtls::Discard, failed_opens: u32) -> Option<End> {
     match discard {
         dtls::Discard::PlaintextTooLong => Some(End::Silent(CloseCause::Abuse)),
         dtls::Discard::Unauthentic if failed_opens < FAILED_OPENS_MAX => None,
         dtls::Discard::Unauthentic | dtls::Discard::ForgeryBudget | dtls::Discard::EmptyFlood => {
-            Some(End::Told(CloseCause::Abuse))
+            Some(End::Notify(CloseCause::Abuse))
         }
         _ => None,
     }

@@ -1,7 +1,8 @@
 //! One shard: sessions, handshakes and timers behind one socket, without the socket.
 //!
-//! Datagrams, commands and time go in by `handle_*`; datagrams are in [`Shard::outbox`] and events come by
-//! [`Shard::poll_event`]. Drain both after every batch. Nothing here blocks, and every step is bounded.
+//! `handle_*` takes datagrams, commands and time; [`Shard::outbox`] holds datagrams to send, and
+//! [`Shard::poll_event`] returns events. Drain both after every batch. Nothing here blocks, and every step is
+//! bounded.
 //!
 //! Limits: [`ShardConfig`] names all of them.
 
@@ -63,16 +64,16 @@ pub struct ShardConfig {
     pub coap_budget_bytes: usize,
     /// Limits of handshakes under way.
     pub admission: AdmissionLimits,
-    /// Sessions in the table; at the limit a new one takes the place of one that was idle for long.
+    /// Sessions in the table; at the limit a new one replaces one that was idle for long.
     pub sessions_max: usize,
-    /// A session that was not heard for so long is closed.
+    /// A session that was not heard for this long is closed.
     pub idle_timeout: Duration,
     /// Requests that wait for their response; beyond it requests get 5.03 with Max-Age.
     pub requests_in_flight_max: usize,
 }
 
 impl ShardConfig {
-    /// Defaults around the settings of the DTLS layer.
+    /// The defaults, with these settings of the DTLS layer.
     pub fn new(dtls: Arc<ServerConfig>) -> Self {
         Self {
             shard: 0,
@@ -90,7 +91,7 @@ impl ShardConfig {
 /// Timers of handshakes and of sessions share the wheel: this bit of a slot number tells which.
 const HALF_OPEN_BIT: u32 = 1 << 31;
 
-/// The shard's CSPRNG, as the DTLS layer wants it.
+/// The shard's CSPRNG, in the form that the DTLS layer needs.
 struct ShardRandom(ChaCha20Rng);
 
 impl Random for ShardRandom {
@@ -114,7 +115,7 @@ pub struct Shard {
     requests_in_flight: usize,
     wheel: Wheel,
     fired: Vec<Entry>,
-    /// One datagram or message that is being made.
+    /// The datagram or message that is being built.
     scratch: Vec<u8>,
     outbox: Outbox,
     events: VecDeque<ShardEvent>,
@@ -161,8 +162,8 @@ impl Shard {
         }
     }
 
-    /// Takes one datagram; it is decrypted in place. A peer's address alone is the path to a server with one
-    /// address.
+    /// Handles one datagram; it is decrypted in place. For a server with one address the peer's address is
+    /// the whole path.
     pub fn handle_datagram(&mut self, now: Instant, path: impl Into<Path>, datagram: &mut [u8]) {
         self.handle_datagram_of(now, path.into(), datagram);
     }
@@ -173,8 +174,8 @@ impl Shard {
         match dtls::classify(datagram) {
             DatagramKind::ClientHello => self.handle_client_hello(now, path, datagram),
             DatagramKind::HandshakeEpoch0 => {
-                // With a session this may be the peer's last flight again: our answer to it was lost (RFC
-                // 6347, 4.2.4).
+                // In a session this may be a retransmission of the peer's last flight: our answer to it was
+                // lost (RFC 6347, 4.2.4).
                 self.route(now, path, datagram, Counter::StrayHandshake);
             }
             DatagramKind::Protected => self.route(now, path, datagram, Counter::LostAssociation),
@@ -185,7 +186,7 @@ impl Shard {
         }
     }
 
-    /// Tells the platform of another protocol, within limits.
+    /// Reports another protocol to the platform, within limits.
     fn tell_stray(&mut self, now: Instant, peer: SocketAddr, stray: Option<Stray>) {
         if let Some(stray) = stray
             && self.strays.permit(now, peer.ip(), stray)
@@ -194,7 +195,7 @@ impl Shard {
         }
     }
 
-    /// Takes one command of the platform.
+    /// Handles one command from the platform.
     pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
         match command {
             ShardCommand::ProvidePsk { handshake, answer } => {
@@ -221,7 +222,7 @@ impl Shard {
         self.fired = fired;
     }
 
-    /// When [`Shard::handle_timeout`] wants to be called next.
+    /// When to call [`Shard::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.wheel.poll_timeout()
     }
@@ -236,12 +237,12 @@ impl Shard {
         events.extend(self.events.drain(..));
     }
 
-    /// Datagrams to be sent; the driver clears it when they are.
+    /// The datagrams to send; the driver clears them after sending.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
-    /// The outbox together with the counters that sending moves.
+    /// The outbox and the counters that sending increments.
     pub fn outbox_and_stats(&mut self) -> (&mut Outbox, &mut Stats) {
         (&mut self.outbox, &mut self.stats)
     }
@@ -259,7 +260,7 @@ impl Shard {
         &mut self.stats
     }
 
-    /// Gives a datagram to the handshake or the session of its path; `stray` counts it where there is
+    /// Passes a datagram to the handshake or the session of its path; counts it as `stray` if there is
     /// neither.
     fn route(&mut self, now: Instant, path: Path, datagram: &mut [u8], stray: Counter) {
         let handshake = self.handshake_by_path.get(&path).copied();
@@ -271,7 +272,7 @@ impl Shard {
             }
             (Some(slot), None) => self.feed_handshake(now, slot, datagram),
             (Some(handshake), Some(session)) => {
-                // Both are tried, the session first: it stays in force until the new Finished verifies (RFC
+                // Both are tried, the session first: it stays valid until the new Finished verifies (RFC
                 // 6347, section 4.2.8). A failed attempt destroys the bytes, so the handshake gets a copy.
                 let mut copy = datagram.to_vec();
                 if !self.feed_session(now, session, datagram) {

@@ -9,8 +9,8 @@ pub struct Outbox {
     datagrams: Vec<Entry>,
 }
 
-/// Where a datagram goes, and where it is in the buffer, whose largest content are the farewells of all
-/// sessions: far from 4 GiB.
+/// Where a datagram goes, and where it is in the buffer. The buffer is largest with the close_notifys of all
+/// sessions: far below 4 GiB.
 #[derive(Debug)]
 struct Entry {
     path: Path,
@@ -19,7 +19,7 @@ struct Entry {
 }
 
 impl Outbox {
-    /// Appends one datagram for `path`, written by `write` at the end of the buffer; nothing when it writes
+    /// Appends one datagram for `path`, written by `write` at the end of the buffer; nothing if it writes
     /// nothing.
     pub(super) fn push_with<R>(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let start = self.bytes.len() as u32;
@@ -41,13 +41,13 @@ impl Outbox {
         self.iter_from(0)
     }
 
-    /// The datagrams behind the first `skipped`.
+    /// The datagrams after the first `skipped`.
     pub fn iter_from(&self, skipped: usize) -> impl ExactSizeIterator<Item = (Path, &[u8])> + Clone {
         let bytes = |entry: &Entry| &self.bytes[entry.start as usize..entry.end as usize];
         self.datagrams[skipped..].iter().map(move |entry| (entry.path, bytes(entry)))
     }
 
-    /// Brings together what leaves from the same address; what goes by one path keeps its order.
+    /// Groups the datagrams by source address; those of one path stay in order.
     pub fn group_by_local(&mut self) {
         if !self.datagrams.is_sorted_by_key(|entry| entry.path.local) {
             self.datagrams.sort_by_key(|entry| entry.path.local);
@@ -64,7 +64,7 @@ impl Outbox {
         self.datagrams.is_empty()
     }
 
-    /// Forgets everything and keeps the memory for the next turn.
+    /// Removes all datagrams and keeps the memory for the next turn.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.datagrams.clear();

@@ -1,5 +1,5 @@
-//! What a handshake asks of the platform while it stands still, and the answers. A new kind of question (such
-//! as for a session to resume) is a variant in both, an event and a command.
+//! What a handshake asks of the platform while it waits, and the answers. A new kind of question (such as for
+//! a session to resume) needs a variant in both, an event and a command.
 
 use narrowgate_dtls::PskAnswer;
 
@@ -10,7 +10,7 @@ pub(super) enum Question {
     Psk,
 }
 
-/// What the platform says to it.
+/// The platform's answer.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// [`crate::event::ShardCommand::ProvidePsk`].
@@ -18,7 +18,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// To what it is an answer.
+    /// The question that it answers.
     pub(super) fn question(&self) -> Question {
         match self {
             Self::Psk(_) => Question::Psk,

@@ -1,7 +1,7 @@
-//! The requests of a session on their way to the platform, and the answers on their way back.
+//! Passes the requests of a session to the platform, and the answers back.
 //!
-//! Some answers do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and a
-//! datagram has an end. A request always gets some answer, or its device would send it again and again.
+//! Some answers do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and so
+//! are datagrams. A request always gets some answer; otherwise its device would send it again and again.
 
 use std::{borrow::Cow, time::Instant};
 
@@ -15,7 +15,7 @@ use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
 const BUSY_MAX_AGE_S: u32 = 5;
 
 impl Shard {
-    /// Passes on what the CoAP endpoint has to say; returns whether a request was among it.
+    /// Passes on the events of the CoAP endpoint; returns whether a request was among them.
     pub(super) fn deliver(&mut self, now: Instant, session: SessionId) -> bool {
         let mut asked = false;
         loop {
@@ -33,18 +33,19 @@ impl Shard {
                 }
                 Some(Event::Discarded(discard)) => {
                     self.stats.count_coap(discard);
-                    // Nothing was asked, so a response is a request with the wrong code.
+                    // We sent no request, so a response is a request with the wrong code.
                     if discard.is_malformed() || discard == Discard::ResponseUnexpected {
                         self.events.push_back(ShardEvent::Malformed { session, fault: discard });
                     }
                 }
-                // Nothing here sends requests of its own yet, so nothing else can matter.
+                // Ignored: nothing here sends requests of its own yet, so no other event matters.
                 Some(_) => {}
             }
         }
     }
 
-    /// Hands a request to the platform; at the limit it is answered 5.03, and the return value is false.
+    /// Passes a request to the platform; at the limit it is answered with 5.03, and the return value is
+    /// false.
     fn hand_over(&mut self, now: Instant, ticket: Ticket, request: Request) -> bool {
         let Some(Row { session, .. }) = self.sessions.at(ticket.session) else { return false };
         if self.requests_in_flight >= self.config.requests_in_flight_max {
@@ -63,7 +64,7 @@ impl Shard {
         true
     }
 
-    /// Seals and queues what the CoAP endpoint wants to send.
+    /// Seals and queues the messages of the CoAP endpoint.
     pub(super) fn transmit(&mut self, session: SessionId) {
         let Self { sessions, scratch, outbox, random, stats, .. } = self;
         let Some(row) = sessions.at(session) else { return };
@@ -71,7 +72,7 @@ impl Shard {
             match outbox.push_with(row.path(), |out| row.session.dtls.seal(scratch, random, out)) {
                 Ok(()) => {}
                 Err(SealError::TooLarge { .. }) => stats.count(Counter::MessagesTooLarge),
-                // No number is left that may be used: nothing can be sent any more, never wrap.
+                // No number is left that may be used, and numbers never wrap: nothing more can be sent.
                 Err(SealError::SequenceExhausted | SealError::NotReserved) => {
                     return self.close(session, CloseCause::Abuse);
                 }
@@ -79,7 +80,7 @@ impl Shard {
         }
     }
 
-    /// Takes the platform's response to a request.
+    /// Handles the platform's response to a request.
     pub(super) fn respond(&mut self, now: Instant, ticket: Ticket, response: Response) {
         let Some(row) = self.sessions.at(ticket.session) else {
             return self.stats.count(Counter::ResponsesLate);
@@ -96,7 +97,7 @@ impl Shard {
         if let Err(RespondError::TooLarge { bytes, bytes_max }) = sent {
             self.stats.count(Counter::MessagesTooLarge);
             sent = respond(shorter);
-            // An error says by its code what it is; a success has become a failure.
+            // An error keeps its code; a success has become a failure.
             if is_success {
                 let session = ticket.session;
                 self.events.push_back(ShardEvent::AnswerTooLarge { session, bytes, bytes_max });
@@ -108,7 +109,7 @@ impl Shard {
     }
 }
 
-/// The settings of the CoAP layer for a session whose records hold so many bytes.
+/// The settings of the CoAP layer for a session whose records hold this many bytes.
 fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Params> {
     if params.message_bytes_max <= plaintext_bytes_max {
         return Cow::Borrowed(params);
@@ -116,8 +117,8 @@ fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Params> {
     Cow::Owned(Params { message_bytes_max: plaintext_bytes_max, ..params.clone() })
 }
 
-/// What is answered where `response` does not fit. An error says it all by its code, so its payload may be
-/// left out (RFC 7252, section 5.5.2); a success without its content would be another answer, so it becomes a
+/// The answer if `response` does not fit. The code of an error says enough, so its payload may be left out
+/// (RFC 7252, section 5.5.2); a success without its content would be a different answer, so it becomes a
 /// 5.00.
 fn shorter(response: &Response) -> Response {
     if response.code.class() < 4 {

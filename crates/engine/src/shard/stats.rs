@@ -5,7 +5,7 @@ use narrowgate_dtls as dtls;
 
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident => $text:literal,)+) => {
-        /// What a shard counts, beside the discards of the protocol crates.
+        /// What a shard counts, besides the discards of the protocol crates.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Counter { $($(#[doc = $help])+ $name,)+ }
 
@@ -104,11 +104,11 @@ pub struct Stats {
     counters: [u64; Counter::ALL.len()],
     dtls_discards: [u64; dtls::Discard::ALL.len()],
     coap_discards: [u64; coap::Discard::ALL.len()],
-    /// What is there now.
+    /// The current values.
     pub gauges: Gauges,
 }
 
-/// What is there now.
+/// The current values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gauges {
     /// Established sessions.

@@ -1,10 +1,10 @@
-//! Other protocols at our port: plain CoAP, TLS, HTTP, DTLS of other versions. Nobody is answered, but an
-//! operator should read which device talks the wrong one. The addresses are not proven, so what is told is
-//! bounded, whoever sends what.
+//! Other protocols at our port: plain CoAP, TLS, HTTP, DTLS of other versions. None is answered, but an
+//! operator should learn which device speaks the wrong one. The addresses are not proven, so the reports are
+//! bounded, whatever arrives.
 //!
-//! Limits, per shard: of each protocol `BURST` reports at once and one more every `REFILL`, so that the noise
-//! of scanners takes no report from a device; of one address (IPv6: /64) and protocol one every `QUIET`. All
-//! are counted, those of other versions among the HelloVerifyRequests that they get.
+//! Limits, per shard: `BURST` reports at once for each protocol and one more every `REFILL`, so that scanners
+//! do not suppress the report about a device; one every `QUIET` for each address (IPv6: /64) and protocol.
+//! All are counted, those of other versions among the HelloVerifyRequests that answer them.
 
 use std::{
     collections::VecDeque,
@@ -18,21 +18,21 @@ use narrowgate_dtls::OfferedVersions;
 
 use super::admission::group;
 
-/// Protocols that are told apart.
+/// How many protocols are distinguished.
 const KINDS: usize = 5;
-/// Reports at once, of one protocol.
+/// Reports at once, for one protocol.
 const BURST: u32 = 8;
 /// Time until one more report of that protocol is permitted.
 const REFILL: Duration = Duration::from_secs(30);
 /// An address is reported again after this time.
 const QUIET: Duration = Duration::from_secs(600);
-/// Reports that are remembered: no more are made in `QUIET`.
+/// Reports that are remembered: there are no more in `QUIET`.
 const REMEMBERED_MAX: usize = KINDS * (BURST as usize + (QUIET.as_secs() / REFILL.as_secs()) as usize);
 
-/// Record versions of all that is DTLS begin with this byte.
+/// The record versions of every DTLS begin with this byte.
 const DTLS_MAJOR: u8 = 0xfe;
 
-/// What came instead of DTLS 1.2.
+/// What arrived instead of DTLS 1.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stray {
     /// CoAP without DTLS.
@@ -51,7 +51,7 @@ pub enum Stray {
 const OTHER_VERSIONS: usize = 3;
 
 impl Stray {
-    /// Names a datagram that is no DTLS; `None` for what is too short to be anything, and for broken DTLS.
+    /// Classifies a datagram that is not DTLS; `None` if it is too short to classify, and for broken DTLS.
     pub(super) fn of(datagram: &[u8]) -> Option<Self> {
         let first = *datagram.first_chunk::<4>()?;
         let [kind, major, ..] = first;
@@ -97,7 +97,7 @@ impl fmt::Display for Stray {
     }
 }
 
-/// Before CoAP: the first bytes of most methods make a CoAP header, too.
+/// Checked before CoAP, because the first bytes of most methods are a CoAP header, too.
 fn is_http(datagram: &[u8]) -> bool {
     const BEGINNINGS: [&[u8]; 10] = [
         b"GET ",
@@ -124,12 +124,12 @@ fn is_coap(datagram: &[u8]) -> bool {
     }
 }
 
-/// Decides which of them are told.
+/// Decides which of them are reported.
 #[derive(Debug)]
 pub(super) struct StrayLog {
     buckets: [Bucket; KINDS],
-    /// In the order of time: address and kind.
-    told: VecDeque<(Instant, IpAddr, usize)>,
+    /// Time, address and kind, in order of time.
+    reported: VecDeque<(Instant, IpAddr, usize)>,
 }
 
 /// The reports of one protocol.
@@ -152,32 +152,33 @@ impl Bucket {
 
 impl StrayLog {
     pub(super) fn new(now: Instant) -> Self {
-        Self { buckets: [Bucket { left: BURST, refilled: now }; KINDS], told: VecDeque::new() }
+        Self { buckets: [Bucket { left: BURST, refilled: now }; KINDS], reported: VecDeque::new() }
     }
 
-    /// Whether a hello of other versions can be told now: asked before it is read, because it costs nothing.
+    /// Whether a hello of other versions can be reported now. Cheap, so it is checked before the hello is
+    /// read.
     pub(super) fn has_room_for_versions(&mut self, now: Instant) -> bool {
         self.buckets[OTHER_VERSIONS].has_room(now)
     }
 
-    /// Whether this one is to be told.
+    /// Whether to report this one.
     pub(super) fn permit(&mut self, now: Instant, address: IpAddr, stray: Stray) -> bool {
         let kind = stray.kind();
         if !self.buckets[kind].has_room(now) {
             return false;
         }
-        while self.told.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) >= QUIET) {
-            self.told.pop_front();
+        while self.reported.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) >= QUIET) {
+            self.reported.pop_front();
         }
         let address = group(address);
-        if self.told.iter().any(|(_, other, before)| *other == address && *before == kind) {
+        if self.reported.iter().any(|(_, other, before)| *other == address && *before == kind) {
             return false;
         }
         self.buckets[kind].left -= 1;
-        if self.told.len() == REMEMBERED_MAX {
-            self.told.pop_front();
+        if self.reported.len() == REMEMBERED_MAX {
+            self.reported.pop_front();
         }
-        self.told.push_back((now, address, kind));
+        self.reported.push_back((now, address, kind));
         true
     }
 }
@@ -242,7 +243,7 @@ mod tests {
             .map(|(n, at)| (0..50).filter(|k| log.permit(at, address(n as u32 * 50 + k), Stray::Tls)).count())
             .sum();
         assert_eq!(told, 120, "an hour");
-        assert!(log.told.len() <= REMEMBERED_MAX);
+        assert!(log.reported.len() <= REMEMBERED_MAX);
         assert!(!log.buckets[Stray::Tls.kind()].has_room(now + Duration::from_secs(3600)));
     }
 

@@ -1,9 +1,9 @@
 //! The table of established sessions: a slab in pages, and an index from route to slot.
 //!
-//! A [`SessionId`] names a session for as long as the process lives: its slot, and the generation that tells
-//! it from others in the same slot. Pages of 1,024 slots are allocated one by one, so that growing never
-//! copies a session and never stops the loop. The index holds four bytes per session: the route is compared
-//! in the slot itself.
+//! A [`SessionId`] identifies a session for as long as the process lives: its slot, and the generation that
+//! distinguishes it from others in the same slot. Pages of 1,024 slots are allocated one by one, so that
+//! growing never copies a session and never stops the loop. The index holds four bytes per session: the route
+//! is compared in the slot itself.
 
 use std::hash::BuildHasher;
 
@@ -30,7 +30,7 @@ pub(super) struct Table<T> {
     hand: u32,
 }
 
-/// A session and the way to it.
+/// A session and its path.
 #[derive(Debug)]
 pub(super) struct Row<T> {
     path: Path,
@@ -40,12 +40,12 @@ pub(super) struct Row<T> {
 }
 
 impl<T> Row<T> {
-    /// Where the peer is, and where it is heard.
+    /// Where the peer is, and the address at which it is heard.
     pub(super) fn path(&self) -> Path {
         self.path
     }
 
-    /// What it is found by.
+    /// What the session is found by.
     pub(super) fn route(&self) -> Route {
         self.connection_id.map_or(Route::Peer(self.path), Route::ConnectionId)
     }
@@ -58,7 +58,7 @@ impl<T> Row<T> {
     }
 }
 
-/// Bytes that the table takes for each session, beside the index.
+/// Bytes that the table takes for each session, besides the index.
 pub(super) const fn slot_bytes<T>() -> usize {
     size_of::<Slot<T>>()
 }
@@ -147,8 +147,8 @@ impl<T> Table<T> {
         self.pages[id.slot as usize / PAGE][id.slot as usize % PAGE].row.take()
     }
 
-    /// The session with the least key of the next few behind the hand: an approximation of the oldest that
-    /// costs the same for a million sessions.
+    /// The session with the least key among the next few after the hand: an approximation of the oldest, at a
+    /// cost that does not grow with the number of sessions.
     pub(super) fn shed_candidate<K: Ord>(&mut self, key: impl Fn(&T) -> K) -> Option<SessionId> {
         const LOOKED_AT: usize = 32;
         let mut best: Option<(K, SessionId)> = None;

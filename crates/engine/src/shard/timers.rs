@@ -1,9 +1,9 @@
-//! The timers of a session, each with a name. Three of them, because a session has three distances: an
+//! The timers of a session, each with a name. There are three, because a session has three time scales: an
 //! exchange (seconds), its stored answers (minutes), and its end (days).
 //!
-//! Each timer has at most one entry in the wheel that counts: the one for the tick that is noted here. A
-//! deadline that moves later leaves the entry where it is, which then fires too early and is set again; one
-//! that moves earlier gets a second entry, and the first fires for nobody.
+//! Each timer has at most one valid entry in the wheel: the one for the tick that is stored here. If a
+//! deadline moves later, the entry stays where it is, fires too early and is set again; if it moves earlier,
+//! a second entry is set, and the first is ignored when it fires.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,18 @@ use super::{
 };
 use crate::event::SessionId;
 
-/// How far ahead the end of a session is set, in seconds: a session that ends leaves its timers behind until
-/// they fire. A later end is set again when it fires.
+/// How far ahead the end of a session is set, in seconds: the timers of a session that ended stay in the
+/// wheel until they fire. A later end is set again when the timer fires.
 const END_AHEAD_MAX_S: u32 = 3600;
 
-/// What a session waits for.
+/// The timers of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// An exchange is to be acknowledged, repeated or given up.
     Exchange,
-    /// The answers that are kept for duplicates are to be forgotten.
+    /// The answers that are kept for duplicates are to be removed.
     Answers,
-    /// The session is over: nothing was heard for long, or the platform said when.
+    /// The session is over: nothing was heard for long, or the platform set its end.
     End,
 }
 
@@ -39,16 +39,16 @@ pub(super) struct Timers {
     answers: u64,
     /// A whole second since the shard's start; `u32::MAX`: not armed.
     end_s: u32,
-    /// When the platform wants the session to end, in seconds since the shard's start; `u32::MAX`: not yet.
+    /// When the platform wants the session to end, in seconds since the shard's start; `u32::MAX`: never.
     pub(super) close_at_s: u32,
 }
 
 impl Timers {
-    /// None of them is armed.
+    /// No timer is armed.
     pub(super) const IDLE: Self =
         Self { exchange: u64::MAX, answers: u64::MAX, end_s: u32::MAX, close_at_s: u32::MAX };
 
-    /// The timer of this tick has fired: disarms it. `None` when no timer waits for the tick.
+    /// Disarms and returns the timer that waits for this tick, which has fired; `None` if there is none.
     fn take(&mut self, tick: u64) -> Option<Timer> {
         if self.exchange == tick {
             self.exchange = u64::MAX;
@@ -66,14 +66,14 @@ impl Timers {
 }
 
 impl Shard {
-    /// A timer of a session has fired, unless the session has set it anew.
+    /// Handles an entry of a session's timer that has fired; ignored if the session has set the timer again.
     pub(super) fn session_timer(&mut self, now: Instant, entry: Entry) {
         let seconds = self.seconds(now);
         let session = SessionId { shard: self.config.shard, slot: entry.slot, generation: entry.generation };
         let Some(row) = self.sessions.at(session) else { return };
         let established = &mut row.session;
         let Some(timer) = established.timers.take(entry.tick) else { return };
-        // The end first, whichever timer of this tick fires first.
+        // The end is checked first, whichever timer of this tick fires first.
         if let Some(cause) = established.end_due(seconds, self.config.idle_timeout) {
             return self.close_with_notify(session, cause);
         }
@@ -101,14 +101,14 @@ impl Shard {
         self.arm_session(now, session);
     }
 
-    /// Sets the timers of a session that are to fire sooner than they do.
+    /// Arms the timers of a session that have to fire earlier than they would.
     pub(super) fn arm_session(&mut self, now: Instant, session: SessionId) {
         let Some(row) = self.sessions.at(session) else { return };
         let end_s = row.session.end_s(self.config.idle_timeout);
         let Established { timers, endpoint, .. } = &mut row.session;
         if let Some(next) = endpoint.poll_timeout() {
             let answers = endpoint.answers_expiry();
-            // The expiry of all answers only moves later: a timer that is armed for it is early enough.
+            // The last expiry only moves later, so a timer that is armed for it is early enough.
             if let Some(answers) = answers
                 && timers.answers == u64::MAX
             {

@@ -2,7 +2,7 @@
 //!
 //! Entries are never searched for and never cancelled. An entry that fires carries the generation of its
 //! slot; the owner compares it, looks at the real deadline and arms again if that lies later. So a deadline
-//! that moves later costs nothing, and one that moves earlier costs a second entry.
+//! that moves later costs nothing extra, and one that moves earlier costs a second entry.
 //!
 //! Limits: a tick is 10 ms; the farthest deadline is about 7.7 days ahead, later ones fire then and are armed
 //! again.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Length of a tick. Deadlines are rounded up to it, so a timer never fires early.
 pub(super) const TICK: Duration = Duration::from_millis(10);
-/// So many of them are a second.
+/// Ticks in a second.
 pub(super) const TICKS_PER_SECOND: u64 = 1000 / TICK.as_millis() as u64;
 
 /// log2 of the number of slots of each level: 2.56 s, 164 s, 2.9 h, 7.7 days.
@@ -24,7 +24,8 @@ pub(super) struct Entry {
     pub(super) slot: u32,
     /// Generation of the slot when it was armed.
     pub(super) generation: u32,
-    /// The tick it was armed for: the owner ignores an entry for another tick than the one it waits for.
+    /// The tick that it was armed for: the owner ignores an entry for another tick than the one that it waits
+    /// for.
     pub(super) tick: u64,
 }
 
@@ -52,7 +53,7 @@ impl Wheel {
             + u64::from(since_start.subsec_nanos().div_ceil(TICK.subsec_nanos()))
     }
 
-    /// Arms a timer for this tick; in the next one, where it is over.
+    /// Arms a timer for this tick; if it has passed, for the next one.
     pub(super) fn arm(&mut self, tick: u64, slot: u32, generation: u32) {
         self.armed += 1;
         self.place(Entry { slot, generation, tick });
@@ -63,8 +64,8 @@ impl Wheel {
         self.armed
     }
 
-    /// When [`Wheel::advance`] has something to do next; may be early (a slot of a coarser level to be
-    /// spread), never late.
+    /// When to call [`Wheel::advance`] next: perhaps too early (a slot of a coarser level has to be spread),
+    /// never too late.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         if self.armed == 0 {
             return None;
@@ -89,7 +90,7 @@ impl Wheel {
         while self.current <= target {
             let slot = (self.current & ((1 << LEVEL_BITS[0]) - 1)) as usize;
             self.current += 1;
-            // Most ticks have nothing.
+            // Most ticks have no entry.
             if !self.levels[0][slot].is_empty() {
                 self.fire(slot, fired);
             }
@@ -99,7 +100,7 @@ impl Wheel {
         }
     }
 
-    /// Takes what is due out of a slot of the finest level.
+    /// Moves what is due from a slot of the finest level to `fired`.
     fn fire(&mut self, slot: usize, fired: &mut Vec<Entry>) {
         for armed in std::mem::take(&mut self.levels[0][slot]) {
             if armed.tick < self.current {
@@ -127,8 +128,8 @@ impl Wheel {
         }
     }
 
-    /// When the wheel arrives at a coarser slot its entries move to finer levels, so that what is due next is
-    /// always in the finest.
+    /// Moves the entries of a coarser slot to finer levels when the wheel arrives at it, so that what is due
+    /// next is always in the finest.
     fn spread(&mut self, tick: u64) {
         let mut shift = LEVEL_BITS[0];
         for (level, bits) in LEVEL_BITS.iter().enumerate().skip(1) {

@@ -74,7 +74,7 @@ impl Honest {
     pub(super) fn close(&mut self) -> io::Result<()> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
         let mut record = Vec::new();
-        session.close_notify(&mut self.random, &mut record);
+        session.seal_close_notify(&mut self.random, &mut record);
         self.wire.send(NUMBER, &record)
     }
 }

@@ -162,7 +162,7 @@ impl Peer {
     pub(super) fn close(&mut self, random: &mut SeededRandom) -> Vec<u8> {
         let mut record = Vec::new();
         if let Side::Established(session) = &mut self.side {
-            session.close_notify(random, &mut record);
+            session.seal_close_notify(random, &mut record);
         }
         record
     }

@@ -168,7 +168,7 @@ impl Connection {
         if self.end.is_some() {
             // RFC 5246 7.2.1: a close_notify is answered by one.
             let mut datagram = Vec::new();
-            self.session.close_notify(rng, &mut datagram);
+            self.session.seal_close_notify(rng, &mut datagram);
             datagrams.push_back(datagram);
         }
     }

@@ -1,22 +1,22 @@
-//! What an endpoint has told its user about a peer that does not count or repeats itself: told once, and
-//! again when it has lasted for the lifetime of an exchange.
+//! What an endpoint has reported about a peer that reuses Message IDs or repeats refused requests: reported
+//! once, and again if it lasts for the lifetime of an exchange.
 
 use std::time::{Duration, Instant};
 
 use crate::fingerprint::Fingerprint;
 
-/// Kept only for a peer that gave rise to it.
+/// Kept only for a peer that needs it.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    /// When [`crate::Event::MessageIdReused`] was told last.
+pub(super) struct Notices {
+    /// When [`crate::Event::MessageIdReused`] was last reported.
     reuse: Option<Instant>,
     /// The last [`crate::Event::Refused`]: when, Message ID and content.
     refused: Option<(Instant, u16, Fingerprint)>,
 }
 
-impl Told {
-    /// Whether a reused Message ID is to be told now; then it counts as told.
-    pub(super) fn is_reuse_news(&mut self, now: Instant, lifetime: Duration) -> bool {
+impl Notices {
+    /// Whether to report a reused Message ID now; if so, it counts as reported.
+    pub(super) fn note_reuse(&mut self, now: Instant, lifetime: Duration) -> bool {
         let is_news = self.reuse.is_none_or(|at| now.saturating_duration_since(at) >= lifetime);
         if is_news {
             self.reuse = Some(now);
@@ -24,8 +24,9 @@ impl Told {
         is_news
     }
 
-    /// Whether a refused request is another one than before; then it counts as told.
-    pub(super) fn is_refusal_news(
+    /// Whether to report a refused request, because it differs from the last one; if so, it counts as
+    /// reported.
+    pub(super) fn note_refusal(
         &mut self,
         now: Instant,
         lifetime: Duration,
