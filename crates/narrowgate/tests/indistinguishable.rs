@@ -2,17 +2,17 @@
 //! datagram by datagram, at the real binary's socket; the operator's log tells them apart.
 
 use std::{
-    io::{BufRead as _, BufReader},
     net::{SocketAddr, UdpSocket},
-    path::Path,
-    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientHandshake, Psk};
 use narrowgate_platform::rules::psk;
-use narrowgate_testkit::SeededRandom;
-use serde_json::Value;
+use narrowgate_testkit::{
+    SeededRandom,
+    program::{Program, Server},
+};
 
 /// Handshakes of this server live so long; the test listens beyond it.
 const LIFETIME: &str = "5s";
@@ -22,57 +22,12 @@ fn key_of(secret: &str) -> Psk {
     Psk::new(&*psk::derive(secret.as_bytes())).expect("16 bytes are a key")
 }
 
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    data: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_narrowgate"))
-            .args(["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0", "--shards", "1", "--data"])
-            .arg(data.path())
-            .env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", LIFETIME)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut address = None;
-        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-            let line = line.unwrap();
-            if let Some((_, rest)) = line.split_once("coaps://") {
-                address = rest.split_whitespace().next().and_then(|text| text.parse().ok());
-            }
-            if line == "ready" {
-                break;
-            }
-        }
-        Self { child, address: address.expect("the banner says where devices connect"), data }
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        json(self.data.path(), arguments)
-    }
-}
-
-fn json(data: &Path, arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_narrowgate"))
-        .args(arguments)
-        .args(["-o", "json", "--data"])
-        .arg(data)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+/// A server whose handshakes live for [`LIFETIME`].
+fn serve(program: &Program) -> Server {
+    let serve = ["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0", "--shards", "1"];
+    let mut command = program.command(&serve);
+    command.env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", LIFETIME);
+    Server::start(command)
 }
 
 /// Everything that the server sent in one handshake in which the client sends each flight exactly once.
@@ -118,33 +73,45 @@ fn without_randomness(mut datagram: Vec<u8>) -> Vec<u8> {
     datagram
 }
 
-#[test]
-fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
-    let server = Server::start();
-    let product = server.json(&["product", "create", "meter"]);
-    let product_key = product["productKey"].as_str().unwrap().to_owned();
-    let product_secret = product["productSecret"].as_str().unwrap().to_owned();
-    let off = server.json(&["product", "create", "old"]);
-    let off_key = off["productKey"].as_str().unwrap().to_owned();
-    let secret = "Z5YtZaQpK5IWocakV7zQ";
-    for (product, device) in [(&product_key, "good"), (&product_key, "disabled"), (&off_key, "good-of-old")] {
-        let create =
-            ["device", "create", "--product", product, "--device-key", device, "--device-secret", secret];
-        server.json(&create);
-    }
-    server.json(&["device", "disable", &product_key, "disabled"]);
-    server.json(&["product", "update", &off_key, "--disable"]);
+/// The secret of every device.
+const SECRET: &str = "Z5YtZaQpK5IWocakV7zQ";
 
-    let right = || key_of(secret);
+/// A product with devices, and one that is switched off.
+struct Products {
+    key: String,
+    secret: String,
+    off: String,
+}
+
+/// Creates them, and switches off what has to be off.
+fn register(program: &Program) -> Products {
+    let product = program.json(&["product", "create", "meter"]);
+    let text = |name: &str| product[name].as_str().unwrap().to_owned();
+    let (key, secret) = (text("productKey"), text("productSecret"));
+    let off = program.json(&["product", "create", "old"])["productKey"].as_str().unwrap().to_owned();
+    for (product, device) in [(&key, "good"), (&key, "disabled"), (&off, "good-of-old")] {
+        let create =
+            ["device", "create", "--product", product, "--device-key", device, "--device-secret", SECRET];
+        program.json(&create);
+    }
+    program.json(&["device", "disable", &key, "disabled"]);
+    program.json(&["product", "update", &off, "--disable"]);
+    Products { key, secret, off }
+}
+
+/// What the log has to say, the identity, and the key. The first one is a wrong key.
+fn faults(products: &Products) -> Vec<(&'static str, String, Psk)> {
+    let right = || key_of(SECRET);
     let wrong = || key_of("not the secret");
-    let pk = &product_key;
-    let cases: Vec<(&str, String, Psk)> = vec![
+    let of_product = || key_of(&products.secret);
+    let (pk, off) = (&products.key, &products.off);
+    vec![
         ("wrong_key", format!("{pk},good,2,3600"), wrong()),
         ("wrong_key", format!("{pk},good,3,3600"), right()),
-        ("wrong_key", format!("{pk},good,2,3600"), key_of(&product_secret)),
+        ("wrong_key", format!("{pk},good,2,3600"), of_product()),
         ("product_unknown", "Nobodys1,good,2,3600".to_owned(), right()),
         ("device_unknown", format!("{pk},nobody,2,3600"), right()),
-        ("device_unknown", format!("{pk},nobody,3,3600"), key_of(&product_secret)),
+        ("device_unknown", format!("{pk},nobody,3,3600"), of_product()),
         ("mode_unknown", format!("{pk},good,1,3600"), right()),
         ("mode_unknown", format!("{pk},good,02,3600"), right()),
         ("lifetime_out_of_range", format!("{pk},good,2,29"), right()),
@@ -157,42 +124,56 @@ fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
         ("identity_malformed", ",,,".to_owned(), right()),
         ("identity_malformed", format!("{pk} ,good,2,3600"), right()),
         ("device_disabled", format!("{pk},disabled,2,3600"), right()),
-        ("product_disabled", format!("{off_key},good-of-old,2,3600"), right()),
-        ("product_disabled", format!("{off_key},good-of-old,3,3600"), right()),
-    ];
+        ("product_disabled", format!("{off},good-of-old,2,3600"), right()),
+        ("product_disabled", format!("{off},good-of-old,3,3600"), right()),
+    ]
+}
+
+/// All faults at once, by name, with what a stranger sees of each.
+fn tried(
+    faults: &[(&str, String, Psk)],
+    address: SocketAddr,
+    suite: CipherSuite,
+) -> Vec<(String, Vec<Vec<u8>>)> {
+    let threads: Vec<_> = (1..)
+        .zip(faults)
+        .map(|(seed, (reason, identity, psk))| {
+            let (identity, psk) = (identity.clone(), Psk::new(psk.as_bytes()).unwrap());
+            let name = format!("{reason}: {identity}");
+            (name, thread::spawn(move || answers(address, &identity, psk, suite, seed)))
+        })
+        .collect();
+    let seen = threads
+        .into_iter()
+        .map(|(name, thread)| (name, thread.join().unwrap().into_iter().map(without_randomness).collect()));
+    seen.collect()
+}
+
+#[test]
+fn every_fault_looks_like_a_wrong_key_and_is_named_in_the_log() {
+    let program = Program::new(env!("CARGO_BIN_EXE_narrowgate"));
+    let server = serve(&program);
+    let address = server.address("coaps").parse().unwrap();
+    let products = register(&program);
+    let faults = faults(&products);
     for suite in [CipherSuite::PskAes128Ccm8, CipherSuite::PskAes128CbcSha256] {
-        let address = server.address;
-        let threads: Vec<_> = (1..)
-            .zip(&cases)
-            .map(|(seed, (reason, identity, psk))| {
-                let (identity, psk) = (identity.clone(), Psk::new(psk.as_bytes()).unwrap());
-                let name = format!("{reason}: {identity}");
-                (name, std::thread::spawn(move || answers(address, &identity, psk, suite, seed)))
-            })
-            .collect();
-        let answers: Vec<_> = threads
-            .into_iter()
-            .map(|(name, thread)| {
-                let datagrams: Vec<_> = thread.join().unwrap().into_iter().map(without_randomness).collect();
-                (name, datagrams)
-            })
-            .collect();
-        let (_, expected) = &answers[0];
+        let seen = tried(&faults, address, suite);
+        let (_, expected) = &seen[0];
         assert_eq!(expected.len(), 2, "HelloVerifyRequest and ServerHello, then silence: {expected:02x?}");
-        for (name, datagrams) in &answers {
+        for (name, datagrams) in &seen {
             assert_eq!(datagrams, expected, "{name} ({suite:?}) is told from a wrong key");
         }
     }
 
-    let refused = server.json(&["refused", "--limit", "1000"]);
+    let refused = program.json(&["refused", "--limit", "1000"]);
     let refused = refused.as_array().unwrap();
-    for (reason, identity, _) in &cases {
+    for (reason, identity, _) in &faults {
         let named = refused.iter().filter(|entry| entry["identity"] == identity.as_str());
         let reasons: Vec<_> = named.map(|entry| entry["reason"].as_str().unwrap()).collect();
         assert!(reasons.len() >= 2, "{identity} is in the list for each suite: {reasons:?}");
         assert!(reasons.iter().all(|named| named == reason), "{identity}: {reasons:?} instead of {reason}");
     }
-    let log = server.json(&["device", "log", &product_key, "good"]);
+    let log = program.json(&["device", "log", &products.key, "good"]);
     let details: Vec<_> =
         log.as_array().unwrap().iter().filter_map(|entry| entry["detail"].as_str()).collect();
     assert!(

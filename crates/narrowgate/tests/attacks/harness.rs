@@ -1,20 +1,19 @@
 //! The real binary with one shard, SQLite and a product full of devices; and what must hold after each case.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
 };
 
+use narrowgate_testkit::program::{self, Listener, Program};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::{
     client::{Client, Protection},
@@ -57,52 +56,24 @@ impl Device {
 }
 
 pub(crate) struct Server {
-    child: Child,
+    /// Goes before its folder.
+    running: program::Server,
+    program: Program,
     pub(crate) address: SocketAddr,
     http: SocketAddr,
-    directory: TempDir,
-    said: Arc<Mutex<String>>,
     next_device: AtomicU32,
     /// Sessions, one of each protection, that are there all the time.
     standing: Mutex<Vec<Client>>,
     is_stopped: bool,
 }
 
-/// A running `listen`.
-pub(crate) struct Listener {
-    child: Child,
-    events: mpsc::Receiver<Value>,
-}
-
-impl Listener {
-    /// The next event.
-    #[track_caller]
-    pub(crate) fn next(&self) -> Value {
-        self.events.recv_timeout(5 * AT_ONCE).expect("an event")
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        // It ends with the test at the latest.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Drop for Server {
     fn drop(&mut self) {
-        let ended = self.child.try_wait();
-        // What is wrong here was said already, or the assertions below say it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if !thread::panicking() {
-            let may_have_ended = self.is_stopped && matches!(ended, Ok(Some(status)) if status.success());
-            assert!(
-                may_have_ended || matches!(ended, Ok(None)),
-                "the server has ended: {ended:?}\n{}",
-                self.said()
-            );
+            let ended = self.running.ended();
+            let may_have_ended = self.is_stopped && ended.is_some_and(|status| status.success());
+            assert!(may_have_ended || ended.is_none(), "the server has ended: {ended:?}\n{}", self.said());
+            self.running.kill();
             assert!(!self.said().contains("panicked"), "{}", self.said());
         }
     }
@@ -121,65 +92,25 @@ impl Server {
     /// Listening at an address of the test's choice; where that is all of them, its own clients talk to
     /// 127.0.0.1.
     pub(crate) fn start_on(listen: &str, settings: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let rows: String = (0..DEVICES)
-            .map(Device::numbered)
-            .map(|device| format!("{},{}\n", device.key, device.secret))
-            .collect();
-        let file = directory.path().join("devices.csv");
-        std::fs::write(&file, format!("deviceKey,deviceSecret\n{rows}")).unwrap();
-        run(
-            &directory,
-            &[
-                "product",
-                "create",
-                "meters",
-                "--product-key",
-                PRODUCT_KEY,
-                "--product-secret",
-                PRODUCT_SECRET,
-            ],
-        );
-        run(&directory, &["device", "import", file.to_str().unwrap(), "--product", PRODUCT_KEY]);
+        let program = Program::new(env!("CARGO_BIN_EXE_narrowgate"));
+        register(&program);
+        let mut command =
+            program.command(&["serve", "--dtls", listen, "--http", "127.0.0.1:0", "--shards", "1"]);
         let lifetime = format!("{}s", HANDSHAKE_LIFETIME.as_secs());
-        let mut command = command();
-        command
-            .args(["serve", "--dtls", listen, "--http", "127.0.0.1:0", "--shards", "1"])
-            .env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", lifetime)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", lifetime);
         for (name, value) in settings {
             command.env(format!("NARROWGATE_{name}"), value);
         }
-        command.arg("--data").arg(directory.path().join("data"));
-        let mut child = command.spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.lines().any(|line| line == "ready") {
-            assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "the server did not become ready:\n{said}");
-        }
-        let after = |scheme: &str| {
-            let (_, rest) = said.split_once(scheme).unwrap();
-            rest.split_whitespace().next().unwrap().parse().unwrap()
-        };
-        let (mut address, http): (SocketAddr, SocketAddr) = (after("coaps://"), after("http://"));
+        let running = program::Server::start(command);
+        let mut address: SocketAddr = running.address("coaps").parse().unwrap();
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        let said = Arc::new(Mutex::new(said));
-        let more = Arc::clone(&said);
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                *more.lock().unwrap() += &(line + "\n");
-            }
-        });
         let server = Self {
-            child,
             address,
-            http,
-            directory,
-            said,
+            http: running.address("http").parse().unwrap(),
+            program,
+            running,
             next_device: AtomicU32::new(0),
             standing: Mutex::new(Vec::new()),
             is_stopped: false,
@@ -195,68 +126,41 @@ impl Server {
 
     /// All that it wrote on standard error.
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.said()
     }
 
     /// Runs a command beside the server and reads its JSON.
+    #[track_caller]
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
-        run(&self.directory, arguments)
+        self.program.json(arguments)
     }
 
     /// Starts `listen` beside the server; from its return on nothing is missed.
     pub(crate) fn listen(&self, arguments: &[&str]) -> Listener {
-        let mut child = command()
-            .arg("listen")
-            .args(arguments)
-            .args(["-o", "json", "--data"])
-            .arg(self.directory.path().join("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
-        assert!(said.starts_with("listening"), "{said}");
-        let (lines, events) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                // The test may have seen enough.
-                let _ = lines.send(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Listener { child, events }
+        self.program.listen(arguments)
     }
 
     /// Ends the server by SIGTERM; commands work on.
     #[track_caller]
     pub(crate) fn stop(&mut self) {
         self.is_stopped = true;
-        let sent = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-        assert!(self.child.wait().unwrap().success(), "{}", self.said());
+        self.running.stop();
     }
 
     /// What a command prints, to the last digit.
+    #[track_caller]
     pub(crate) fn text(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.program.text(arguments)
     }
 
     /// A command beside the server.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command();
-        command.args(arguments).arg("--data").arg(self.directory.path().join("data"));
-        command
+        self.program.command(arguments)
     }
 
     /// A new file for a command to read.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
-        let path = self.directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
+        self.program.file(name, text)
     }
 
     /// Waits until what a command tells is as it should be: logs are written soon after, not before, the answer.
@@ -378,9 +282,7 @@ impl Server {
 
     /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        self.running.resident_bytes()
     }
 
     /// Waits until nothing half open is left; it may take the lifetime of a handshake and no more than a bit longer.
@@ -398,23 +300,14 @@ impl Server {
     }
 }
 
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_narrowgate"));
-    for (variable, _) in
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NARROWGATE_"))
-    {
-        command.env_remove(variable);
-    }
-    command
-}
-
-fn run(directory: &TempDir, arguments: &[&str]) -> Value {
-    let output = command()
-        .args(arguments)
-        .args(["-o", "json", "--data"])
-        .arg(directory.path().join("data"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+/// Creates the product and its devices.
+fn register(program: &Program) {
+    let rows: String = (0..DEVICES)
+        .map(Device::numbered)
+        .map(|device| format!("{},{}\n", device.key, device.secret))
+        .collect();
+    let file = program.file("devices.csv", &format!("deviceKey,deviceSecret\n{rows}"));
+    let keys = ["--product-key", PRODUCT_KEY, "--product-secret", PRODUCT_SECRET];
+    program.text(&[&["product", "create", "meters"][..], &keys].concat());
+    program.text(&["device", "import", &file, "--product", PRODUCT_KEY]);
 }

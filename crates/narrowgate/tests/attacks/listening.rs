@@ -42,7 +42,7 @@ fn short_sessions_are_heard_in_the_order_and_with_the_times_of_the_log() {
     client.send(&flight);
     let mut heard = Vec::new();
     while heard.last().is_none_or(|(event, _)| event != "refused") {
-        let event = listener.next();
+        let event = listener.next_event();
         assert_eq!((&event["productKey"], &event["deviceKey"]), (&PRODUCT_KEY.into(), &key.as_str().into()));
         heard.push(entry(&event));
     }
@@ -69,10 +69,10 @@ fn a_report_is_heard_with_the_devices_time_and_the_servers() {
         let body = if has_time { body.to_owned() } else { body.replace(r#","time":1700000000000"#, "") };
         let answer = client.exchange(&coap::post(mid, &path, &body));
         assert_eq!(coap::code_of(&answer, mid), 0x44);
-        let mut event = listener.next();
+        let mut event = listener.next_event();
         while event["event"] != "report" {
             // Its login may have been under way when the listener came.
-            event = listener.next();
+            event = listener.next_event();
         }
         let received = event["receivedAt"].as_i64().unwrap();
         assert!((begun..=now()).contains(&received), "{event}");

@@ -138,6 +138,11 @@ fn attack_067_alerts() {
         client.close();
         server.assert_silent(client);
     });
+    alerts_that_end_a_session();
+}
+
+/// A flood of warnings, a close_notify of level fatal, and any other fatal alert.
+fn alerts_that_end_a_session() {
     let server = Server::start();
     for protection in Protection::ALL {
         let mut client = server.connect(protection);

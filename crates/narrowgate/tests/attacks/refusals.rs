@@ -34,95 +34,151 @@ fn refused(server: &Server, reason: &str) -> u64 {
     server.metric(&format!("narrowgate_requests_refused_total{{reason=\"{reason}\"}}"))
 }
 
-/// Code, reason, words and bytes of requests that are refused; `PATH` stands for the options of the device's
-/// own topic.
-fn cases(client: &mut Client) -> Vec<(u8, &'static str, &'static str, Vec<u8>)> {
+/// Code, reason, words and bytes of a request that is refused.
+type Case = (u8, &'static str, &'static str, Vec<u8>);
+
+/// A body that is good.
+const BODY: &[u8] = br#"{"params":{"measurepoints":{"temp":1}}}"#;
+/// The option that says what it is.
+const JSON: &[u8] = &[0x11, 50];
+
+/// Path, options and body of a report.
+fn report(path: &str, options: &[u8], body: &[u8]) -> Vec<u8> {
+    [&coap::uri_path(path), options, &[0xff], body].concat()
+}
+
+fn cases(client: &mut Client) -> Vec<Case> {
+    [cases_of_requests(client), cases_of_options(client), cases_of_contents(client)].concat()
+}
+
+/// What is asked for, and in what form.
+fn cases_of_requests(client: &mut Client) -> Vec<Case> {
     let path = client.device.report_path();
-    let body = br#"{"params":{"measurepoints":{"temp":1}}}"#;
-    let mut mid = || client.next_mid();
-    let report = |options: &[u8], body: &[u8]| [&coap::uri_path(&path), options, &[0xff], body].concat();
-    let at = |path: &str| [&coap::uri_path(path)[..], &[0x11, 50, 0xff], body].concat();
-    let json = &[0x11, 50][..];
+    let at = |path: &str| report(path, JSON, BODY);
     vec![
-        (0x84, "path_unknown", "a trailing slash", coap::message(0x40, 2, mid(), &at(&format!("{path}/")))),
+        (
+            0x84,
+            "path_unknown",
+            "a trailing slash",
+            coap::message(0x40, 2, client.next_mid(), &at(&format!("{path}/"))),
+        ),
         (
             0x84,
             "path_unknown",
             "this is the MQTT topic",
-            coap::message(0x40, 2, mid(), &at(path.strip_prefix("topic/").expect("it begins so"))),
+            coap::message(
+                0x40,
+                2,
+                client.next_mid(),
+                &at(path.strip_prefix("topic/").expect("it begins so")),
+            ),
         ),
         (
             0x84,
             "path_unknown",
             "no Uri-Path",
-            coap::message(0x40, 2, mid(), &[&[0xc1, 50, 0xff], &body[..]].concat()),
+            coap::message(0x40, 2, client.next_mid(), &[&[0xc1, 50, 0xff], BODY].concat()),
         ),
-        (0x85, "method_wrong", "GET does not fit", coap::get(mid(), &path)),
+        (0x85, "method_wrong", "GET does not fit", coap::get(client.next_mid(), &path)),
         (
             0x85,
             "method_wrong",
             "CoAP code 0.05 is not a supported method",
-            coap::message(0x40, 5, mid(), &coap::uri_path(&path)),
+            coap::message(0x40, 5, client.next_mid(), &coap::uri_path(&path)),
         ),
         // Content-Format 50, then Accept (delta 5) 60.
         (
             0x86,
             "not_acceptable",
             "Accept asks for format 60",
-            coap::message(0x40, 2, mid(), &report(&[0x11, 50, 0x51, 60], body)),
+            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0x51, 60], BODY)),
         ),
         (
             0x8f,
             "body_malformed",
             "42 (application/octet-stream)",
-            coap::message(0x40, 2, mid(), &report(&[0x11, 42], body)),
+            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 42], BODY)),
         ),
+    ]
+}
+
+/// Options that ask for what there is not.
+fn cases_of_options(client: &mut Client) -> Vec<Case> {
+    let path = client.device.report_path();
+    vec![
         // Block1: Content-Format 50, then delta 15.
         (
             0x82,
             "option_unsupported",
             "option 27 (Block1) is not supported; block-wise",
-            coap::message(0x40, 2, mid(), &report(&[0x11, 50, 0xd1, 2, 8], body)),
+            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0xd1, 2, 8], BODY)),
         ),
         (
             0xa5,
             "option_unsupported",
             "option 39 (Proxy-Scheme) asks for a proxy",
-            coap::message(0x40, 2, mid(), &hex("d4 1a 636f6170")),
+            coap::message(0x40, 2, client.next_mid(), &hex("d4 1a 636f6170")),
         ),
         // If-Match before the path, If-None-Match too.
         (
             0x8c,
             "option_unsupported",
             "option 1 (If-Match)",
-            coap::message(0x40, 2, mid(), &[&[0x11, b't', 0xa5][..], &report(json, body)[1..]].concat()),
+            coap::message(
+                0x40,
+                2,
+                client.next_mid(),
+                &[&[0x11, b't', 0xa5][..], &report(&path, JSON, BODY)[1..]].concat(),
+            ),
         ),
         (
             0x8c,
             "option_unsupported",
             "option 5 (If-None-Match)",
-            coap::message(0x40, 2, mid(), &[&[0x50, 0x65][..], &report(json, body)[1..]].concat()),
+            coap::message(
+                0x40,
+                2,
+                client.next_mid(),
+                &[&[0x50, 0x65][..], &report(&path, JSON, BODY)[1..]].concat(),
+            ),
         ),
+    ]
+}
+
+/// What is said, and how.
+fn cases_of_contents(client: &mut Client) -> Vec<Case> {
+    let path = client.device.report_path();
+    vec![
         (
             0x80,
             "body_malformed",
             "followed, at byte 40, by a NUL (0x00)",
-            coap::message(0x40, 2, mid(), &report(json, &[&body[..], b"\0"].concat())),
+            coap::message(0x40, 2, client.next_mid(), &report(&path, JSON, &[BODY, b"\0"].concat())),
         ),
         (
             0x80,
             "body_malformed",
             "nan at byte 36",
-            coap::post(mid(), &path, r#"{"params":{"measurepoints":{"temp":nan}}}"#),
+            coap::post(client.next_mid(), &path, r#"{"params":{"measurepoints":{"temp":nan}}}"#),
         ),
         (
             0x83,
             "topic_foreign",
             "names another device",
-            coap::post(mid(), "topic/sys/pk/other/thing/measurepoint/post", "{}"),
+            coap::post(client.next_mid(), "topic/sys/pk/other/thing/measurepoint/post", "{}"),
         ),
-        (0x00, "message_malformed", "payload marker 0xFF", coap::message(0x40, 2, mid(), b"\xf1a")),
-        (0x00, "message_malformed", "its code is a response's", coap::message(0x40, 0x44, mid(), b"\xffa")),
+        (
+            0x00,
+            "message_malformed",
+            "payload marker 0xFF",
+            coap::message(0x40, 2, client.next_mid(), b"\xf1a"),
+        ),
+        (
+            0x00,
+            "message_malformed",
+            "its code is a response's",
+            coap::message(0x40, 0x44, client.next_mid(), b"\xffa"),
+        ),
     ]
 }
 
@@ -167,7 +223,7 @@ fn a_listener_hears_of_a_refused_request_and_of_a_warning() {
     }
     let mut reasons = Vec::new();
     while reasons.len() < 2 {
-        let event = listener.next();
+        let event = listener.next_event();
         reasons.extend(event["reason"].as_str().map(str::to_owned));
     }
     assert_eq!(reasons, ["method_wrong", "message_id_reused"]);

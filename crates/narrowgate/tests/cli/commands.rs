@@ -5,7 +5,9 @@ use std::{
     process::Stdio,
 };
 
-use crate::harness::{Program, Ran};
+use narrowgate_testkit::program::Ran;
+
+use crate::harness::{program, program_with_device};
 use serde_json::{Value, json};
 
 /// The fields of an object, in their order.
@@ -23,7 +25,7 @@ fn fields(json: &str) -> Vec<String> {
 
 #[test]
 fn products_have_the_promised_shapes() {
-    let program = Program::new();
+    let program = program();
     let created = program.run(&["product", "create", "meters", "--dynamic-activation", "-o", "json"]);
     assert_eq!(fields(&created.stdout), ["productKey", "productSecret", "name", "dynamicActivationEnabled"]);
     let created = created.json();
@@ -55,7 +57,7 @@ fn products_have_the_promised_shapes() {
 
 #[test]
 fn devices_have_the_promised_shapes() {
-    let program = Program::new();
+    let program = program();
     let product = program.json(&["product", "create", "meters"]);
     let product = product["productKey"].as_str().unwrap();
     let created = program.run(&["device", "create", "--product", product, "-o", "json"]);
@@ -89,7 +91,7 @@ fn devices_have_the_promised_shapes() {
 
 #[test]
 fn a_device_is_switched_reset_and_deleted() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let before = program.json(&["device", "secret", "dk-1"])["deviceSecret"].clone();
     assert_eq!(program.json(&["device", "disable", "dk-1"])["state"], "disabled");
     assert_eq!(program.json(&["device", "enable", "pk", "dk-1"])["state"], "inactive");
@@ -104,7 +106,7 @@ fn a_device_is_switched_reset_and_deleted() {
 
 #[test]
 fn pages_follow_each_other() {
-    let program = Program::with_device();
+    let program = program_with_device();
     for number in 2..=5 {
         program.json(&["device", "create", "--product", "pk", "--device-key", &format!("dk-{number}")]);
     }
@@ -126,7 +128,7 @@ fn pages_follow_each_other() {
 
 #[test]
 fn tables_are_for_people() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let list = program.run(&["product", "list"]);
     assert!(list.stdout.contains("PRODUCT") && list.stdout.contains("meters"), "{list:?}");
     let shown = program.run(&["device", "show", "dk-1"]);
@@ -141,7 +143,7 @@ fn tables_are_for_people() {
 
 #[test]
 fn bad_usage_is_64_and_help_is_0() {
-    let program = Program::with_device();
+    let program = program_with_device();
     program.run(&["product", "explode"]).failed(64, &["explode"]);
     program.run(&["device", "create"]).failed(64, &["--product"]);
     program.run(&["device", "list", "--limit", "0"]).failed(64, &["--limit"]);
@@ -159,7 +161,7 @@ fn bad_usage_is_64_and_help_is_0() {
 
 #[test]
 fn help_is_a_command_too() {
-    let program = Program::new();
+    let program = program();
     for (asked, same) in [
         (&["help"][..], &["--help"][..]),
         (&["help", "device"], &["device", "--help"]),
@@ -174,7 +176,7 @@ fn help_is_a_command_too() {
 
 #[test]
 fn what_cannot_be_done_is_1_with_the_reason_and_what_to_try() {
-    let program = Program::with_device();
+    let program = program_with_device();
     program
         .run(&["product", "show", "other"])
         .failed(1, &["there is no product other", "narrowgate product list"]);
@@ -186,7 +188,7 @@ fn what_cannot_be_done_is_1_with_the_reason_and_what_to_try() {
 
 #[test]
 fn a_mistyped_data_directory_is_not_created() {
-    let program = Program::new();
+    let program = program();
     for arguments in
         [&["product", "list"][..], &["device", "show", "x"], &["refused"], &["listen"], &["config"]]
     {
@@ -198,7 +200,7 @@ fn a_mistyped_data_directory_is_not_created() {
 
 #[test]
 fn a_data_directory_of_another_user_is_named_and_nothing_is_said_of_a_server() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let as_another = |arguments: &[&str]| {
         // Tests run as root, or this cannot be tried.
         let mut command = program.command(arguments);
@@ -240,7 +242,7 @@ fn a_data_directory_of_another_user_is_named_and_nothing_is_said_of_a_server() {
 
 #[test]
 fn a_data_directory_that_is_a_file_is_named() {
-    let program = Program::new();
+    let program = program();
     program.file("data", "a file");
     for verb in [
         &["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"][..],
@@ -255,7 +257,7 @@ fn a_data_directory_that_is_a_file_is_named() {
 
 #[test]
 fn bad_configuration_is_78_with_its_place() {
-    let program = Program::new();
+    let program = program();
     let config = program.file("n.toml", "[http]\nlisten = \"127.0.0.1:8080\"\n\n[dtls]\nlissen = \"x\"\n");
     for verb in [&["serve"][..], &["product", "list"], &["config"]] {
         let mut arguments = verb.to_vec();
@@ -269,7 +271,7 @@ fn bad_configuration_is_78_with_its_place() {
 
 #[test]
 fn every_setting_shows_where_it_came_from() {
-    let program = Program::new();
+    let program = program();
     let config = program.file("n.toml", "[store]\nretention = \"30d\"\n");
     let out = program
         .command(&["config", "-o", "json", "--config", &config])
@@ -296,7 +298,7 @@ fn every_setting_shows_where_it_came_from() {
 
 #[test]
 fn an_import_is_tried_done_and_done_again() {
-    let program = Program::new();
+    let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     let rows = "name,deviceKey,deviceSecret\ncellar,dk-1,0f8c3e71a5d2964b0f8c3e71a5d2964b\n,dk-2,\n,\"d,3\",\n,dk-1,\n";
     let file = program.file("rows.csv", rows);
@@ -336,7 +338,7 @@ fn an_import_is_tried_done_and_done_again() {
 
 #[test]
 fn an_import_of_many_goes_in_pieces_and_reads_standard_input() {
-    let program = Program::new();
+    let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     let rows: String = (0..1234)
         .map(|number| format!("{{\"deviceKey\":\"dk-{number}\",\"deviceSecret\":\"0f8c3e71a5d2964b0f8c3e71a5d{number:05}\"}}\n"))
@@ -354,14 +356,14 @@ fn an_import_of_many_goes_in_pieces_and_reads_standard_input() {
 
 #[test]
 fn an_import_for_an_unknown_product_makes_nothing() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let file = program.file("rows.csv", "deviceKey,deviceSecret\ndk-9,0f8c3e71a5d2964b0f8c3e71a5d2964b\n");
     program.run(&["device", "import", &file, "--product", "other"]).failed(1, &["there is no product other"]);
 }
 
 #[test]
 fn commands_at_the_same_time_wait_for_each_other() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let start = |number: usize| {
         program
             .command(&[

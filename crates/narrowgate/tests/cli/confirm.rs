@@ -5,7 +5,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::harness::{Program, Ran};
+use narrowgate_testkit::program::{Program, Ran};
+
+use crate::harness::program_with_device;
 
 /// What destroys, and what it says where it did not.
 const ACTS: [(&str, &str); 2] = [("delete", "nothing was deleted"), ("reset", "nothing was reset")];
@@ -32,7 +34,7 @@ fn secret(program: &Program) -> String {
 
 #[test]
 fn without_a_terminal_only_yes_destroys() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let before = secret(&program);
     for (act, refusal) in ACTS {
         for input in ["n\n", "y\n", "yes\n", ""] {
@@ -54,7 +56,7 @@ fn without_a_terminal_only_yes_destroys() {
 
 #[test]
 fn on_a_terminal_only_a_yes_destroys() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let before = secret(&program);
     // script(1) runs a command on a terminal of its own; what the command says comes out there.
     let answer = |act: &str, input: &str| {

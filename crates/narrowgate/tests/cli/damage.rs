@@ -11,13 +11,15 @@ use narrowgate_platform::{
 };
 use serde_json::Value;
 
-use crate::harness::Program;
+use narrowgate_testkit::program::Program;
+
+use crate::harness::program;
 
 const SECRET: &str = "0f8c3e71a5d2964b0f8c3e71a5d2964b";
 
 /// Three devices, of which the second has a name that is easily found in the file.
 fn fleet() -> Program {
-    let program = Program::new();
+    let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk", "--product-secret", SECRET]);
     for (key, name) in [("dk-1", "one"), ("dk-2", "second-name"), ("dk-3", "three")] {
         let device = ["--device-key", key, "--name", name, "--device-secret", SECRET];

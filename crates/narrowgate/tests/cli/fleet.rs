@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::Program;
+use crate::harness::{program, program_with_device};
 
 #[test]
 fn the_status_counts_with_a_server_and_without() {
-    let program = Program::with_device();
+    let program = program_with_device();
     program.json(&["product", "create", "empty", "--product-key", "pk2"]);
     for key in ["dk-2", "dk-3"] {
         program.json(&["device", "create", "--product", "pk", "--device-key", key]);
@@ -43,7 +43,7 @@ fn the_status_counts_with_a_server_and_without() {
 
 #[test]
 fn a_device_gets_another_name_and_none() {
-    let program = Program::with_device();
+    let program = program_with_device();
     for (arguments, name) in [
         (&["pk/dk-1", "cellar 3"][..], "cellar 3"),
         (&["pk", "dk-1", "gr\u{fc}n"], "gr\u{fc}n"),
@@ -65,7 +65,7 @@ fn a_device_gets_another_name_and_none() {
 
 #[test]
 fn a_model_an_end_and_a_quota_can_be_taken_away() {
-    let program = Program::new();
+    let program = program();
     let model = program.file("m.json", r#"{"modelId": "m"}"#);
     let create = ["product", "create", "n", "--product-key", "pk", "--dynamic-activation", "--model", &model];
     program.json(&[&create[..], &["--activation-ends", "2100-01-01T00:00:00Z", "--quota", "7"]].concat());
@@ -91,7 +91,7 @@ fn a_model_an_end_and_a_quota_can_be_taken_away() {
 #[test]
 fn a_product_is_deleted_when_it_is_empty_or_by_force_and_only_by_a_yes() {
     for serving in [false, true] {
-        let program = Program::with_device();
+        let program = program_with_device();
         let rows: String =
             (0..1200).map(|n| format!("many-{n},0f8c3e71a5d2964b0f8c3e71a5d{n:05}\n")).collect();
         let file = program.file("rows.csv", &format!("deviceKey,deviceSecret\n{rows}"));

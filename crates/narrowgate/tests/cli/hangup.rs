@@ -6,10 +6,13 @@ use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
+    thread,
     time::{Duration, Instant},
 };
 
-use crate::harness::{Program, signal};
+use narrowgate_testkit::program::{Program, Server, signal};
+
+use crate::harness::{program, program_with_device};
 
 /// A server gets so long to become ready or to end; it has 10 s for its stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,7 +32,7 @@ impl Terminal {
             .args(["-q", "-e", "-f", "-c", lines, "/dev/null"])
             .env("SHELL", "/bin/bash")
             .env("DATA", program.data())
-            .env("PROGRAM", env!("CARGO_BIN_EXE_narrowgate"))
+            .env("PROGRAM", program.binary())
             .env_remove("NARROWGATE_LOG_FILTER")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -38,7 +41,7 @@ impl Terminal {
             .unwrap();
         let stdout = BufReader::new(script.stdout.take().unwrap());
         let (send, shown) = channel();
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
         let mut terminal = Self { script, shown, server: None };
         let said = terminal.until("server ");
         terminal.server = said.rsplit(' ').next().and_then(|pid| pid.trim().parse().ok());
@@ -88,16 +91,16 @@ fn ends(pid: u32) {
     let begin = Instant::now();
     while state(pid).is_some() {
         assert!(begin.elapsed() < PATIENCE, "the server did not end");
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[test]
 fn sighup_does_not_end_serve_and_is_logged() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     server.signal("HUP");
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     assert_eq!(program.json(&["device", "show", "dk-1"])["state"], "inactive");
     assert!(program.json(&["status"])["since"].is_number(), "it serves");
     server.signal("TERM");
@@ -108,36 +111,27 @@ fn sighup_does_not_end_serve_and_is_logged() {
 
 #[test]
 fn sighup_ends_a_demonstration_in_order_but_not_one_under_nohup() {
-    let program = Program::new();
+    let program = program();
     let demo = program.serve_with(&["demo", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     demo.signal("HUP");
     let (code, said) = demo.wait();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("SIGHUP: finishing") && said.trim_end().ends_with("stopped"), "{said}");
 
-    let mut demo = Command::new("sh")
+    let mut without_hangup = Command::new("sh");
+    without_hangup
         .args(["-c", "trap '' HUP; exec \"$0\" demo --dtls 127.0.0.1:0 --http off --data \"$1\""])
-        .args([env!("CARGO_BIN_EXE_narrowgate").as_ref(), program.data().as_os_str()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    let mut stderr = BufReader::new(demo.stderr.take().unwrap());
-    while !said.ends_with("\nready\n") {
-        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
-    }
-    signal(demo.id(), "HUP");
-    std::thread::sleep(Duration::from_millis(300));
+        .args([program.binary(), &program.data()]);
+    let mut demo = Server::start(without_hangup);
+    demo.signal("HUP");
+    thread::sleep(Duration::from_millis(300));
     assert!(program.json(&["status"])["since"].is_number(), "it serves");
-    signal(demo.id(), "TERM");
-    assert!(demo.wait().unwrap().success());
+    demo.stop();
 }
 
 #[test]
 fn a_server_whose_terminal_goes_away_serves_and_stops_in_order() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let serve = "echo server $$; exec \"$PROGRAM\" serve --dtls 127.0.0.1:0 --http off --data \"$DATA\"";
     let mut terminal = Terminal::run(&program, serve);
     terminal.until("ready");
@@ -145,7 +139,7 @@ fn a_server_whose_terminal_goes_away_serves_and_stops_in_order() {
     // drops.
     terminal.script.kill().unwrap();
     terminal.script.wait().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     assert_eq!(program.json(&["device", "show", "dk-1"])["state"], "inactive");
     assert!(program.json(&["status"])["since"].is_number(), "it serves");
     signal(terminal.server(), "TERM");
@@ -155,7 +149,7 @@ fn a_server_whose_terminal_goes_away_serves_and_stops_in_order() {
 
 #[test]
 fn a_server_in_the_background_of_a_terminal_with_tostop_serves_and_writes() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let lines = "set -m; stty tostop; \"$PROGRAM\" serve --dtls 127.0.0.1:0 --http off --data \"$DATA\" & \
                  echo server $!; wait $!; echo ended $?";
     let mut terminal = Terminal::run(&program, lines);
@@ -163,13 +157,13 @@ fn a_server_in_the_background_of_a_terminal_with_tostop_serves_and_writes() {
     while !program.data().join("control.sock").exists() {
         let (doing, _) = state(terminal.server()).expect("it goes on");
         assert!(doing != 'T' && begin.elapsed() < PATIENCE, "it is stopped or not ready: {doing}");
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     terminal.until("ready");
     // Another program of the job may ask for the terminal too: that stops the other one alone.
     signal(terminal.server(), "TTOU");
     let (_, before) = state(terminal.server()).unwrap();
-    std::thread::sleep(Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     let (doing, after) = state(terminal.server()).unwrap();
     assert_ne!(doing, 'T');
     assert!(after - before < 30, "it is busy: {} ticks in a second", after - before);

@@ -2,11 +2,13 @@
 
 use std::{process::Stdio, thread, time::Duration};
 
-use crate::harness::{Program, Ran};
+use narrowgate_testkit::program::Ran;
+
+use crate::harness::program_with_device;
 
 #[test]
 fn a_server_that_goes_on_is_waited_for_with_a_note() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     server.signal("STOP");
     let mut command = program.command(&["product", "list", "-o", "json"]);
@@ -20,7 +22,7 @@ fn a_server_that_goes_on_is_waited_for_with_a_note() {
 
 #[test]
 fn a_hung_server_is_given_up_and_a_change_may_have_been_made() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     server.signal("STOP");
     let ask = |arguments: &[&str]| {

@@ -6,14 +6,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::harness::{Program, Ran};
+use narrowgate_testkit::program::{Program, Ran};
+
+use crate::harness::program;
 use serde_json::{Value, json};
 
 /// 128 bits.
 const SECRET: &str = "0f8c3e71a5d2964b0f8c3e71a5d2964b";
 
 fn with_product() -> Program {
-    let program = Program::new();
+    let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     program
 }

@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Program, Ran, signal};
+use narrowgate_testkit::program::{Program, Ran, signal};
 use serde_json::Value;
+
+use crate::harness::program;
 
 /// 128 bits.
 const SECRET: &str = "0f8c3e71a5d2964b0f8c3e71a5d2964b";
@@ -25,7 +27,7 @@ struct Import {
 
 impl Import {
     fn new(count: usize) -> Self {
-        let program = Program::new();
+        let program = program();
         program.json(&["product", "create", "meters", "--product-key", "pk"]);
         let rows: String = (0..count).map(|number| format!("d{number}\n")).collect();
         let rows = format!("deviceKey\n{rows}");

@@ -16,7 +16,9 @@ use narrowgate_platform::{
 };
 use serde_json::Value;
 
-use crate::harness::Program;
+use narrowgate_testkit::program::Program;
+
+use crate::harness::program_with_device;
 
 /// 2026-01-01T00:00:00Z
 const T0: i64 = 1_767_225_600_000;
@@ -25,7 +27,7 @@ const DAY: i64 = 86_400_000;
 /// A device with `values` values over three days (thousands at the same time), and entries of both kinds in
 /// its log.
 fn filled(values: i64, entries: i64) -> Program {
-    let program = Program::with_device();
+    let program = program_with_device();
     let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();
     let name = DeviceName { product_key: "pk".into(), device_key: "dk-1".into() };
     let id = block_on(store.device(&name)).unwrap().unwrap().id;

@@ -2,13 +2,15 @@
 
 use std::net::UdpSocket;
 
-use crate::harness::Program;
+use narrowgate_testkit::program::Ran;
+
+use crate::harness::{program, program_with_device};
 
 const USAGE: i32 = 64;
 
 #[test]
 fn a_wrong_argument_is_told_what_was_meant() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let range = "is not a number from 1 to 10000";
     for (arguments, said) in [
         (&["refused", "--limit", "ten"][..], &*format!("ten {range}")),
@@ -37,7 +39,7 @@ fn a_wrong_argument_is_told_what_was_meant() {
 
 #[test]
 fn a_name_that_nothing_has_is_told_the_one_that_is_meant() {
-    let program = Program::with_device();
+    let program = program_with_device();
     program.json(&["product", "create", "other", "--product-key", "pk2"]);
     let file = program.file("devices.csv", "deviceKey,deviceSecret\nd,0123456789abcdefghijklmnopqrstuv\n");
     let asked: [&[&str]; 9] = [
@@ -64,7 +66,7 @@ fn a_name_that_nothing_has_is_told_the_one_that_is_meant() {
 
 #[test]
 fn a_file_that_is_another_is_told_its_place() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let readme = program.file("README.md", "# A title\n");
     let create = ["product", "create", "x", "--model", &readme];
     program.run(&create).failed(1, &["README.md line 1 column 1", "it is not JSON", "  try "]);
@@ -80,20 +82,20 @@ fn a_file_that_is_another_is_told_its_place() {
 
 #[test]
 fn a_place_that_cannot_be_served_from_is_told_what_to_try() {
-    let program = Program::new();
+    let program = program();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let shows = format!("try     ss -lunp 'sport = :{}' shows", taken.local_addr().unwrap().port());
     program.run(&["serve", "--dtls", &address, "--http", "off"]).failed(1, &[&shows, "--dtls 0.0.0.0:PORT"]);
     let serve = ["serve", "--data", "/proc/x", "--dtls", "127.0.0.1:0", "--http", "off"];
-    let ran: crate::harness::Ran = program.bare(&serve).output().unwrap().into();
+    let ran: Ran = program.bare(&serve).output().unwrap().into();
     ran.failed(1, &["choose another directory by --data"]);
     assert!(!ran.stderr.contains("check the disk"), "{ran:?}");
 }
 
 #[test]
 fn what_is_shown_says_what_it_does_not_know() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let points = program.run(&["device", "points", "dk-1", "--point", "tmp"]);
     assert_eq!((points.code, &*points.stderr), (0, "there is no point tmp; the device has none yet\n"));
     let weak = [
@@ -110,7 +112,7 @@ fn what_is_shown_says_what_it_does_not_know() {
     assert!(created.code == 0 && created.stdout.contains(" warnings "), "{created:?}");
     assert!(!created.stdout.contains('['), "{created:?}");
     let mut command = program.command(&["product", "list", "-o", "json"]);
-    let ran: crate::harness::Ran = command.env("NARROWGATE_DTLS_LISTN", "x").output().unwrap().into();
+    let ran: Ran = command.env("NARROWGATE_DTLS_LISTN", "x").output().unwrap().into();
     assert!(ran.json()[0]["productKey"] == "pk", "{ran:?}");
     assert_eq!(
         ran.stderr.matches("unknown setting NARROWGATE_DTLS_LISTN; did you mean dtls.listen?").count(),

@@ -6,8 +6,10 @@ use std::{
     process::Stdio,
 };
 
-use crate::harness::{Program, names, signal};
+use narrowgate_testkit::program::signal;
 use serde_json::Value;
+
+use crate::harness::{names, program, program_with_device};
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -19,9 +21,9 @@ fn get(address: &str, path: &str) -> String {
 
 #[test]
 fn a_server_serves_health_and_ends_with_0_at_sigterm() {
-    let program = Program::new();
+    let program = program();
     let server = program.serve();
-    let http = server.address("http").to_owned();
+    let http = server.address("http");
     assert!(get(&http, "/health/ready").starts_with("HTTP/1.1 200"), "{}", get(&http, "/health/ready"));
     assert!(get(&http, "/metrics").contains("# TYPE narrowgate_sessions gauge"));
     assert!(program.data().join("control.sock").exists());
@@ -34,7 +36,7 @@ fn a_server_serves_health_and_ends_with_0_at_sigterm() {
 
 #[test]
 fn a_server_without_http_serves_and_says_so() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve_with(&["serve", "--dtls", "127.0.0.1:0", "--http", "off"]);
     assert!(server.said().contains("\n  http      off\n  control"), "{}", server.said());
     assert!(server.said().contains("\n  registry  1 product, 1 device\n"), "{}", server.said());
@@ -47,7 +49,7 @@ fn a_server_without_http_serves_and_says_so() {
 
 #[test]
 fn the_command_line_gives_the_same_with_a_server_and_without() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let asked: [&[&str]; 8] = [
         &["product", "list"],
         &["product", "show", "pk"],
@@ -78,7 +80,7 @@ fn the_command_line_gives_the_same_with_a_server_and_without() {
 
 #[test]
 fn an_import_goes_through_the_server() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let _server = program.serve();
     let rows: String = (0..700)
         .map(|number| format!("imported-{number},0f8c3e71a5d2964b0f8c3e71a5d{number:05}\n"))
@@ -90,7 +92,7 @@ fn an_import_goes_through_the_server() {
 
 #[test]
 fn a_busy_port_is_named_and_nothing_is_touched() {
-    let program = Program::new();
+    let program = program();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = udp.local_addr().unwrap().to_string();
     let port = udp.local_addr().unwrap().port();
@@ -108,7 +110,7 @@ fn a_busy_port_is_named_and_nothing_is_touched() {
 
 #[test]
 fn a_second_server_on_the_same_directory_is_refused_and_the_first_goes_on() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     program
         .run(&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"])
@@ -120,7 +122,7 @@ fn a_second_server_on_the_same_directory_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn a_killed_server_leaves_nothing_that_hinders() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     program.json(&["device", "create", "--product", "pk", "--device-key", "dk-2"]);
     server.signal("KILL");
@@ -132,7 +134,7 @@ fn a_killed_server_leaves_nothing_that_hinders() {
 
 #[test]
 fn a_listener_ends_when_the_server_stops() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     let mut listener =
         program.command(&["listen"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -149,29 +151,23 @@ fn a_listener_ends_when_the_server_stops() {
 
 #[test]
 fn the_memory_store_works_through_the_server_only() {
-    let program = Program::new();
+    let program = program();
     let config = program.file(
         "n.toml",
         "[store]\nkind = \"memory\"\n[dtls]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
     );
     let create = ["product", "create", "n", "--product-key", "pk", "--config", &config];
     program.run(&create).failed(1, &["store.kind is memory", "narrowgate serve"]);
-    let mut server = program.command(&["serve", "--config", &config]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(server.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.ends_with("\nready\n") {
-        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
-    }
-    assert!(said.contains("nothing is kept"), "{said}");
+    let mut server = program.serve_with(&["serve", "--config", &config]);
+    assert!(server.said().contains("nothing is kept"), "{}", server.said());
     assert_eq!(program.run(&create).code, 0);
     program.run(&["serve", "--config", &config]).failed(1, &["in use"]);
-    signal(server.id(), "TERM");
-    assert!(server.wait().unwrap().success());
+    server.stop();
 }
 
 #[test]
 fn the_demonstration_prints_one_document_and_its_lines() {
-    let program = Program::new();
+    let program = program();
     let mut demo = program
         .command(&["demo", "-o", "json", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"])
         .stdout(Stdio::piped())

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Program, Ran, signal};
+use narrowgate_testkit::program::{Program, Ran, signal};
+
+use crate::harness::{program, program_with_device};
 
 /// A server gets so long to become ready or to end; it has 10 s for its stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -99,7 +101,7 @@ impl Drop for Muted {
 
 #[test]
 fn a_server_whose_standard_error_is_full_serves_and_stops_in_order() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let mut server = Muted::start(&program, "serve", Stdio::null(), full_device());
     server.serves();
     assert!(server.dropped_lines() > 0);
@@ -109,7 +111,7 @@ fn a_server_whose_standard_error_is_full_serves_and_stops_in_order() {
 
 #[test]
 fn a_server_whose_log_lost_its_reader_serves_and_stops_in_order() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let mut server = Muted::start(&program, "serve", Stdio::null(), Stdio::piped());
     // As `serve 2>&1 | head` does: read some lines and go.
     let mut stderr = BufReader::new(server.child.stderr.take().unwrap());
@@ -125,7 +127,7 @@ fn a_server_whose_log_lost_its_reader_serves_and_stops_in_order() {
 
 #[test]
 fn a_server_whose_log_nobody_reads_serves_and_stops_in_order() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     // Full from the start: whatever is written from now on blocks.
     writer.write_all(&[b'.'; PIPE_BYTES]).unwrap();
@@ -139,7 +141,7 @@ fn a_server_whose_log_nobody_reads_serves_and_stops_in_order() {
 
 #[test]
 fn a_start_that_fails_ends_where_nobody_reads_its_reason() {
-    let program = Program::new();
+    let program = program();
     program.file("data", "a file");
     let (_reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&[b'.'; PIPE_BYTES]).unwrap();
@@ -154,7 +156,7 @@ fn a_start_that_fails_ends_where_nobody_reads_its_reason() {
 
 #[test]
 fn the_last_lines_of_a_server_are_written() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let server = program.serve();
     server.signal("TERM");
     let (code, said) = server.wait();
@@ -165,7 +167,7 @@ fn the_last_lines_of_a_server_are_written() {
 
 #[test]
 fn a_demonstration_that_nobody_can_read_serves() {
-    let program = Program::new();
+    let program = program();
     let mut demo = Muted::start(&program, "demo", full_device(), full_device());
     demo.serves();
     assert_eq!(demo.stop(), Some(0));
@@ -194,7 +196,7 @@ const PRINTING: [&[&str]; 12] = [
 
 #[test]
 fn a_command_whose_reader_has_gone_ends_quietly() {
-    let program = Program::with_device();
+    let program = program_with_device();
     for arguments in PRINTING {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -205,7 +207,7 @@ fn a_command_whose_reader_has_gone_ends_quietly() {
 
 #[test]
 fn what_was_done_is_said_where_its_answer_cannot_be_written() {
-    let program = Program::with_device();
+    let program = program_with_device();
     for (arguments, said) in [
         (
             &["device", "create", "--product", "pk", "--device-key", "d9"][..],
@@ -224,7 +226,7 @@ fn what_was_done_is_said_where_its_answer_cannot_be_written() {
 
 #[test]
 fn a_file_at_the_limit_of_its_size_is_an_error_and_no_signal() {
-    let program = Program::with_device();
+    let program = program_with_device();
     let log = program.file("big.log", "");
     OpenOptions::new().write(true).open(&log).unwrap().set_len(8 << 20).unwrap();
     for arguments in PRINTING {
@@ -241,7 +243,7 @@ fn a_file_at_the_limit_of_its_size_is_an_error_and_no_signal() {
 
 #[test]
 fn a_command_that_cannot_write_its_answer_fails_and_says_so() {
-    let program = Program::with_device();
+    let program = program_with_device();
     for arguments in PRINTING {
         let ran = Ran::from(program.command(arguments).stdout(full_device()).output().unwrap());
         ran.failed(1, &["cannot write to standard output", "No space left"]);
