@@ -65,3 +65,26 @@ fn links_between_pages_lead_somewhere() {
         }
     }
 }
+
+/// The stations of the walks in ARCHITECTURE.md: a file and a function.
+fn stations(page: &str) -> Vec<(&str, &str)> {
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains("| `crates/"));
+    rows.filter_map(|row| {
+        let mut quoted = row.split('`').skip(1).step_by(2);
+        Some((quoted.next()?, quoted.next()?))
+    })
+    .collect()
+}
+
+#[test]
+fn each_station_of_a_walk_stands_where_the_page_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a readable page");
+    let stations = stations(&page);
+    assert!(stations.len() >= 20, "the walks have {} stations", stations.len());
+    for (file, function) in stations {
+        let source = fs::read_to_string(root.join(file)).unwrap_or_else(|_| panic!("there is no {file}"));
+        let declared = [format!("fn {function}("), format!("fn {function}<")];
+        assert!(declared.iter().any(|head| source.contains(head)), "{file} has no function {function}");
+    }
+}
