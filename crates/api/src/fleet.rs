@@ -21,7 +21,7 @@ pub struct FleetView {
 }
 
 /// Devices by state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CountsView {
     /// All of them.

@@ -281,7 +281,10 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&Happening::Refused(refused)).expect("it can be written"),
-            r#"{"time":1,"event":"refused","identity":"nonsense","reason":"identity_malformed","peer":"192.0.2.1:5684"}"#
+            concat!(
+                r#"{"time":1,"event":"refused","identity":"nonsense","reason":"identity_malformed","#,
+                r#""peer":"192.0.2.1:5684"}"#
+            )
         );
     }
 }

@@ -26,7 +26,7 @@ pub struct NewProduct {
 }
 
 /// Dynamic activation of a product to be created.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewDynamicActivation {
     /// Whether its devices may fetch their own secrets.
@@ -59,7 +59,7 @@ pub struct ProductPatch {
 }
 
 /// What to change of a product's dynamic activation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DynamicActivationPatch {
     /// The switch. Switching on without a new end drops an end that has passed.
@@ -210,7 +210,10 @@ mod tests {
             "{}",
             r#"{"model":null}"#,
             r#"{"dynamicActivation":{"endsAt":null}}"#,
-            r#"{"name":"n","enabled":false,"dynamicActivation":{"enabled":true,"endsAt":7,"quotaPerHour":null}}"#,
+            concat!(
+                r#"{"name":"n","enabled":false,"#,
+                r#""dynamicActivation":{"enabled":true,"endsAt":7,"quotaPerHour":null}}"#
+            ),
             r#"{"model":{"modelId": "m",  "z":1.50}}"#,
         ] {
             assert_eq!(serde_json::to_string(&patch(json)).expect("it can be written"), json);

@@ -8,7 +8,7 @@ use crate::{device::ShownState, names::UnixMillis};
 pub const LIMIT_DEFAULT: u32 = 100;
 
 /// Which part of a list somebody wants.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paging {
     /// At most so many; [`LIMIT_DEFAULT`] where nothing is said.
@@ -27,7 +27,7 @@ impl Paging {
 }
 
 /// Which devices to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceList {
     /// Only of the product with this key.
@@ -45,7 +45,7 @@ pub struct DeviceList {
 }
 
 /// How to show a device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceQuery {
     /// Show a damaged one too, as a list shows it.
@@ -54,7 +54,7 @@ pub struct DeviceQuery {
 }
 
 /// Which of the latest values of a device to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatestQuery {
     /// Only of this point.
@@ -69,7 +69,7 @@ pub struct LatestQuery {
 }
 
 /// Which values of a device by time to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValuesQuery {
     /// Only of this point.
@@ -90,7 +90,7 @@ pub struct ValuesQuery {
 }
 
 /// How to delete a product.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteProduct {
     /// Also with devices, which are deleted with it.
@@ -99,7 +99,7 @@ pub struct DeleteProduct {
 }
 
 /// How to import devices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportQuery {
     /// Change nothing, and report the same.
@@ -108,7 +108,7 @@ pub struct ImportQuery {
 }
 
 /// What to listen to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Only of the product with this key.

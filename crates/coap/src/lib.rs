@@ -64,12 +64,12 @@
 //! | 5.7 proxying | refused with 5.05 |
 //! | 8 multicast | not implemented |
 //!
-//! Two deviations. A duplicate of a non-confirmable request is answered again, although section 4.5 says SHOULD
-//! ignore: a device that repeats one needs the answer. PROBING_RATE is not enforced, because this side sends
-//! non-confirmable requests only when its user asks for it.
+//! Two deviations. A duplicate of a non-confirmable request is answered again, although section 4.5 says
+//! SHOULD ignore: a device that repeats one needs the answer. PROBING_RATE is not enforced, because this side
+//! sends non-confirmable requests only when its user asks for it.
 //!
-//! Refused requests are reported to the application as [`Event::Refused`]. Another request with the Message ID
-//! of an earlier one is answered as its duplicate, which [`Event::MessageIdReused`] reports once.
+//! Refused requests are reported to the application as [`Event::Refused`]. Another request with the Message
+//! ID of an earlier one is answered as its duplicate, which [`Event::MessageIdReused`] reports once.
 //!
 //! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised
 //! critical options, and Observe is passed to the application, which may ignore it. The module `endpoint`

@@ -63,12 +63,6 @@ impl OptionList {
         self.find(number).and_then(parse_uint)
     }
 
-    /// The first option with this number, if it is UTF-8 text.
-    #[must_use]
-    pub fn find_text(&self, number: OptionNumber) -> Option<&str> {
-        self.find(number).and_then(|value| std::str::from_utf8(value).ok())
-    }
-
     /// All options, in the order in which a message carries them.
     pub fn iter(&self) -> impl Iterator<Item = (OptionNumber, &[u8])> {
         let mut rest = &self.bytes[..];
@@ -117,7 +111,7 @@ mod tests {
             ]
         );
         assert_eq!(list.find_uint(OptionNumber::CONTENT_FORMAT), Some(50));
-        assert_eq!(list.find_text(OptionNumber(2100)), Some("/topic"));
+        assert_eq!(list.find(OptionNumber(2100)), Some(&b"/topic"[..]));
         assert_eq!(list.find(OptionNumber::MAX_AGE), None);
     }
 }

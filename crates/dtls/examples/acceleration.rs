@@ -1,5 +1,5 @@
-//! Shows which instructions of the processor the primitives can use, and what records and handshakes cost here:
-//! `cargo run --release -p narrowgate-dtls --example acceleration`.
+//! Shows which instructions of the processor the primitives can use, and what records and handshakes cost
+//! here: `cargo run --release -p narrowgate-dtls --example acceleration`.
 
 #![allow(clippy::print_stdout, reason = "it is here to print")]
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]

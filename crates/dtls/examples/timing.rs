@@ -1,8 +1,10 @@
-//! Tries to tell apart by time what must look alike (attack_023, attack_070): records of MAC-then-encrypt with a bad MAC,
-//! bad padding and padding longer than the record; unknown identities and wrong keys. All kinds in random order, then for
-//! each two of them the difference of their means and Welch's t, which is no evidence below 4.5; exits 1 on evidence.
+//! Tries to tell apart by time what must look alike (attack_023, attack_070): records of MAC-then-encrypt
+//! with a bad MAC, bad padding and padding longer than the record; unknown identities and wrong keys. All
+//! kinds in random order, then for each two of them the difference of their means and Welch's t, which is no
+//! evidence below 4.5; exits 1 on evidence.
 //!
-//! `cargo run --release -p narrowgate-dtls --example timing -- [records of each kind] [handshakes of each kind]`
+//! `cargo run --release -p narrowgate-dtls --example timing -- [records of each kind] [handshakes of each
+//! kind]`
 
 #![allow(clippy::print_stdout, reason = "it is here to print")]
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]
@@ -10,10 +12,12 @@
 #[path = "../tests/util/mod.rs"]
 mod util;
 
-use std::fmt;
-use std::hint::black_box;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    hint::black_box,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use narrowgate_dtls::{ClientConfig, Discard, PskAnswer, limits};
 use narrowgate_testkit::SeededRandom;
@@ -77,7 +81,8 @@ fn opening_of_forgeries(content: usize, samples: usize) -> [Vec<f64>; 3] {
         forged
     });
     measure(samples, |kinds| {
-        // Each forgery counts against the session, and at 2^20 it opens nothing more; the next one has the same keys.
+        // Each forgery counts against the session, and at 2^20 it opens nothing more; the next one has the
+        // same keys.
         if world.sessions().0.failed_opens() as usize + kinds.len() >= limits::FAILED_OPENS_MAX as usize {
             world = connected();
         }
@@ -138,8 +143,8 @@ struct Comparison {
 }
 
 impl fmt::Display for Comparison {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:>7.2} ns   t {:>7.2}", self.nanoseconds, self.t)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>7.2} ns   t {:>7.2}", self.nanoseconds, self.t)
     }
 }
 

@@ -142,7 +142,8 @@ pub trait Random {
     fn fill(&mut self, out: &mut [u8]);
 }
 
-/// Where the unit tests are built, this trait is another one than that which the random source was built with.
+/// Where the unit tests are built, this trait is another one than that which the random source was built
+/// with.
 #[cfg(test)]
 impl Random for narrowgate_testkit::SeededRandom {
     fn fill(&mut self, out: &mut [u8]) {

@@ -5,8 +5,9 @@ mod util;
 use narrowgate_dtls::{FrontDoor, Opened, classify, split_record};
 use narrowgate_testkit::{SeededRandom, hello::Hello};
 use proptest::prelude::*;
-use util::door::Door;
-use util::{ClientSide, Kind, PROTECTIONS, ServerSide, World, client_config, kind, server_config};
+use util::{
+    ClientSide, Kind, PROTECTIONS, ServerSide, World, client_config, door::Door, kind, server_config,
+};
 
 /// A datagram that was sent, one that was changed, or any bytes.
 fn changed(datagram: &[u8], changes: &[(u16, u8)], length: u16) -> Vec<u8> {
@@ -57,7 +58,8 @@ proptest! {
             if steps == at && let Some((_, to, datagram)) = world.wire.front() {
                 let (to, datagram) = (*to, datagram.clone());
                 let is_for_server = to == util::To::Server;
-                // The client believes alerts and hellos that anybody could have sent; the server is what is tested.
+                // The client believes alerts and hellos that anybody could have sent; the server is what is
+                // tested.
                 if is_for_server && kind(&datagram) != Kind::Hello {
                     world.deliver_to_server(changed(&datagram, &changes, length));
                 }
@@ -66,7 +68,8 @@ proptest! {
             steps += 1;
         }
         world.run(|_, _| false);
-        // A changed ClientHello with a good cookie, or a changed identity, is another handshake: it may fail, not panic.
+        // A changed ClientHello with a good cookie, or a changed identity, is another handshake: it may fail,
+        // not panic.
         let failed = matches!(world.client, ClientSide::Failed(_) | ClientSide::Expired);
         prop_assert!(world.is_connected() || failed);
     }
@@ -113,8 +116,8 @@ fn a_handshake_survives_every_single_byte_changed_in_flight_5() {
                     let mut datagram = datagram.clone();
                     let index = index % datagram.len();
                     datagram[index] ^= 0x01;
-                    // A changed identity or fragment that is well formed is taken for the peer's; that handshake is
-                    // lost, and the peer starts anew. Everything else must not matter.
+                    // A changed identity or fragment that is well formed is taken for the peer's; that
+                    // handshake is lost, and the peer starts anew. Everything else must not matter.
                     if !(13 + 12..13 + 12 + 2 + util::IDENTITY.len()).contains(&index) {
                         world.deliver_to_server(datagram);
                     }

@@ -1,4 +1,5 @@
-//! attack_050: every pattern of losses of the six datagrams of a handshake, at the first and at the second attempt.
+//! attack_050: every pattern of losses of the six datagrams of a handshake, at the first and at the second
+//! attempt.
 
 mod util;
 

@@ -1,4 +1,5 @@
-//! Sessions over crashes of their process: attacks 17, 22, 196 and 197 where memory is lost and a durable copy stays.
+//! Sessions over crashes of their process: attacks 17, 22, 196 and 197 where memory is lost and a durable
+//! copy stays.
 
 mod util;
 
@@ -24,7 +25,8 @@ impl Process {
         Self { session, disk }
     }
 
-    /// Seals a record; writes a copy first where numbers run out. `None`: it crashed at a point of the dice's choice.
+    /// Seals a record; writes a copy first where numbers run out. `None`: it crashed at a point of the dice's
+    /// choice.
     fn seal(&mut self, plaintext: &[u8], dice: &mut SeededRandom, rng: &mut SeededRandom) -> Option<Vec<u8>> {
         if self.session.reserved_left() == 0 {
             let copy = self.session.save(AHEAD);

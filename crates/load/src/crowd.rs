@@ -16,9 +16,9 @@ use super::{
     wire::{Wait, Wire},
 };
 
-/// Datagrams taken before the caller has its turn.
+/// Datagrams received before control returns to the caller.
 const DATAGRAMS_PER_TURN: usize = 64;
-/// How often the timers of all devices are looked at; retransmission counts in seconds.
+/// How often the timers of all devices are checked; retransmission takes seconds.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// See the module. Devices are numbered from 1, wherever their keys begin.
@@ -52,7 +52,7 @@ impl Crowd {
         self.present
     }
 
-    /// Makes a device and lets it begin its handshake.
+    /// Adds a device and starts its handshake.
     pub(super) fn connect(&mut self, now: Instant, number: u32) -> Result<(), LoadError> {
         let LoadConfig { product_key, first_device, suite, .. } = &self.config;
         let device = devices::device_config(product_key, first_device.saturating_add(number - 1), *suite);
@@ -73,7 +73,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Gives a device a command; returns whether it took it.
+    /// Gives a device a command; returns whether it accepted it.
     pub(super) fn command(
         &mut self,
         now: Instant,
@@ -86,14 +86,15 @@ impl Crowd {
         Ok(taken)
     }
 
-    /// Forgets a device without a word, as its server sees it: it stays connected and silent.
+    /// Removes a device without notifying the server, for which it stays connected and silent.
     pub(super) fn forget(&mut self, number: u32) {
         if self.devices[number as usize].take().is_some() {
             self.present -= 1;
         }
     }
 
-    /// Takes what has arrived, or waits a few milliseconds for it; what the devices have to say is appended to `events`.
+    /// Receives what has arrived, or waits a few milliseconds for it; appends the events of the devices to
+    /// `events`.
     pub(super) fn turn(&mut self, events: &mut Vec<(u32, DeviceEvent)>) -> Result<(), LoadError> {
         let mut wait = Wait::Briefly;
         let mut now = None;

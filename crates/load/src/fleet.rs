@@ -1,7 +1,7 @@
 //! A fleet that reports all the time and outlives its server: what crash tests compare the store with.
 //!
-//! Every report says who sent it and which one it is, `{"d":17,"n":4711,…}`, and is sent once: repeated by CoAP within
-//! its session, given up when that ends. Devices connect again at once when the server is silent.
+//! Every report says who sent it and which one it is, `{"d":17,"n":4711,…}`, and is sent once: repeated by
+//! CoAP within its session, given up when that ends. Devices connect again at once when the server is silent.
 //!
 //! The log has one line for each step, written before the next step is taken:
 //!
@@ -10,12 +10,13 @@
 //! A 17 4711        it is acknowledged (it must be stored, once)
 //! R 17 4711 5.03 30   it was refused, here by 5.03 with a Max-Age of 30 s
 //! G 17 4711        it stayed without an answer
-//! X 90 3fa0…       device 90 has received a secret by dynamic activation: the first 16 hex digits of its SHA-256
+//! X 90 3fa0…       device 90 has received a secret by dynamic activation: 16 hex digits of its SHA-256
 //! W 90 3fa0…       … and has logged in with it
 //! F 90 3fa0…       … and could not log in with it, though the server has answered
 //! ```
 //!
-//! Limits: [`DEVICES_MAX`] devices, [`RATE_MAX`] reports per second, a log that grows by some 25 bytes for each report.
+//! Limits: [`DEVICES_MAX`] devices, [`RATE_MAX`] reports per second, a log that grows by some 25 bytes for
+//! each report.
 
 mod activation;
 mod log;
@@ -48,25 +49,25 @@ pub use activation::Activation;
 pub const DEVICES_MAX: u32 = 10_000;
 /// Reports per second.
 pub const RATE_MAX: u32 = 100_000;
-/// A server that is silent for so long is tried anew with another handshake.
+/// After this silence of the server a device tries another handshake.
 const PATIENCE: Duration = Duration::from_millis(700);
 /// Between two attempts of a device.
 const PAUSE: Duration = Duration::from_millis(100);
-/// First repetition of a message. Short, since a crash test has many restarts and no long way.
+/// First repetition of a message. Short, because a crash test has many restarts and short paths.
 const REPEAT_AFTER: Duration = Duration::from_millis(200);
-/// At the end, answers under way are waited for so long.
+/// How long to wait at the end for answers under way.
 const END_TIME_MAX: Duration = Duration::from_secs(4);
-/// Reports that may be made up for after an outage, as a part of a second's.
+/// Reports that may be caught up after an outage, as a fraction of a second's.
 const BACKLOG_PARTS: u32 = 4;
 
-/// What to do.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     /// How many devices report.
     pub devices: u32,
     /// Reports per second, over all of them.
     pub rate: u32,
-    /// Where the log goes; it is continued where it exists.
+    /// The log file; an existing one is continued.
     pub log: PathBuf,
     /// Devices that fetch their secrets meanwhile.
     pub activation: Option<Activation>,
@@ -74,7 +75,7 @@ pub struct Fleet {
     pub stop: Arc<AtomicBool>,
 }
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -114,7 +115,7 @@ impl fmt::Display for Summary {
 /// Reports until the time limit or until it is stopped.
 ///
 /// # Errors
-/// The numbers, the socket or the log. A server that is not there is none.
+/// The numbers, the socket or the log. An unreachable server is not an error.
 pub fn run(config: &LoadConfig, fleet: &Fleet) -> Result<Summary, LoadError> {
     check_range("devices", fleet.devices, DEVICES_MAX)?;
     check_range("rate", fleet.rate, RATE_MAX)?;
@@ -280,7 +281,7 @@ impl Run<'_> {
                 self.log.line(format_args!("R {device} {id} {} {max_age}", response.code))?;
                 self.summary.refused += 1;
                 member.waits = false;
-                // As the answer asks for, but not as long as it may.
+                // As the answer asks for, but never for its full time.
                 self.rest(now, number);
             }
             DeviceEvent::Unanswered { .. } | DeviceEvent::Closed => {

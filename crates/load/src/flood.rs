@@ -1,9 +1,11 @@
-//! Floods of ClientHellos from a million addresses, with one honest device beside them that goes on connecting.
+//! Floods of ClientHellos from a million addresses, with one honest device beside them that goes on
+//! connecting.
 //!
-//! Two kinds: hellos without a cookie, as somebody sends them who does not receive the answers, and handshakes that are
-//! begun with the right cookie and given up when the server's flight has come. Nothing that a flood leaves may stay: the
-//! answer to a hello is no longer than the hello (RFC 6347, section 4.2.1), memory stands still after the first fifth of the
-//! flood, and all gauges are back when the lifetime of a handshake is over.
+//! Two kinds: hellos without a cookie, as sent by somebody who does not receive the answers, and handshakes
+//! that are begun with the right cookie and abandoned when the server's flight has arrived. A flood may leave
+//! nothing behind: the answer to a hello is no longer than the hello (RFC 6347, section 4.2.1), memory stands
+//! still after the first fifth of the flood, and all gauges are back when the lifetime of a handshake is
+//! over.
 
 mod honest;
 mod outcome;
@@ -37,7 +39,7 @@ pub const RATE_MAX: u32 = 100_000;
 const IDLE_HANDSHAKES: u32 = 1000;
 /// Pause of the honest device between its handshakes.
 const HONEST_PAUSE: Duration = Duration::from_millis(10);
-/// How often memory is looked at.
+/// How often memory is sampled.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond the lifetime of a handshake, until the gauges are read.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -45,12 +47,13 @@ const SETTLE: Duration = Duration::from_secs(5);
 const EARLY_PART: u32 = 5;
 /// Growth of resident memory that is allowed, percent.
 const GROWTH_MAX: f64 = 2.0;
-/// Growth that is allowed beside it, bytes: what the honest device's logins alone let the store's caches grow by.
+/// Growth that is allowed beside it, bytes: what the honest device's logins alone let the store's caches grow
+/// by.
 const GROWTH_BYTES_MAX: u64 = 3 << 20;
-/// Growth that is allowed while handshakes are given up and evicted, percent: they have one limit, but not one size, and
-/// the allocator keeps pages of them that are partly free.
+/// Growth that is allowed while handshakes are given up and evicted, percent: they have one limit, but not
+/// one size, and the allocator keeps pages of them that are partly free.
 const ABANDONED_GROWTH_MAX: f64 = 5.0;
-/// Gauges that have to be back at what they were.
+/// Gauges that have to return to their earlier values.
 const GAUGES: [&str; 5] = ["sessions", "handshakes", "lookups", "requests_in_flight", "stored_answer_bytes"];
 
 /// What is sent.
@@ -62,7 +65,7 @@ pub enum FloodKind {
     Abandoned,
 }
 
-/// What to do.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Flood {
     /// What is sent.
@@ -77,10 +80,11 @@ pub struct Flood {
     pub handshake_lifetime: Duration,
 }
 
-/// Floods; what is wrong stands in the outcome.
+/// Runs the flood; the outcome says what is wrong.
 ///
 /// # Errors
-/// When the socket, the process or the metrics cannot be read, or the honest device does not get in without a flood.
+/// When the socket, the process or the metrics cannot be read, or the honest device cannot connect even
+/// without a flood.
 pub fn run(config: &LoadConfig, flood: &Flood, server: &Measurement) -> Result<FloodOutcome, LoadError> {
     check_range("count", flood.count, COUNT_MAX)?;
     check_range("rate", flood.rate, RATE_MAX)?;
@@ -181,7 +185,8 @@ fn judge(outcome: &mut FloodOutcome, kind: FloodKind, before: &Page) {
         let growth = outcome.memory.growth_percent(bytes.saturating_sub(GROWTH_BYTES_MAX));
         if growth > growth_max {
             outcome.violate(format!(
-                "resident memory {when} is {growth:.1} % above the most in its first fifth, caches not counted"
+                "resident memory {when} is {growth:.1} % above the most in its first fifth, \
+                 caches not counted"
             ));
         }
     }

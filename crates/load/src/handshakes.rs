@@ -1,4 +1,5 @@
-//! Full handshakes of different devices: how many per second, and how long each takes. The sessions stay, idle, on the server.
+//! Full handshakes of different devices: how many per second, and how long each takes. The sessions stay,
+//! idle, on the server.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use super::{
 };
 use narrowgate_sim::device::DeviceEvent;
 
-/// What to do.
+/// The settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Handshakes {
     /// How many devices connect, once each.
@@ -22,7 +23,8 @@ pub struct Handshakes {
 /// Connects the devices 1 to `count`.
 ///
 /// # Errors
-/// The numbers, the socket, or the process to be measured. A device that is refused is no error, but counted.
+/// The numbers, the socket, or the process to be measured. A device that is refused is not an error; it is
+/// counted.
 pub fn run(
     config: &LoadConfig,
     handshakes: Handshakes,
@@ -64,7 +66,7 @@ struct Connects {
 }
 
 impl Connects {
-    /// Lets devices begin until `concurrency` are at it.
+    /// Starts devices until `concurrency` of them are connecting.
     fn fill(&mut self, crowd: &mut Crowd, concurrency: u32) -> Result<(), LoadError> {
         while crowd.present() < concurrency && self.next <= self.count {
             let now = Instant::now();

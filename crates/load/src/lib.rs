@@ -1,8 +1,9 @@
 //! Load over real UDP sockets, on loopback only: handshakes, reports, idle sessions.
 //!
-//! One thread and one socket drive all devices. The socket is bound to every local address and sends from an address in
-//! 127.64.0.0/10 that is each device's own (`IP_PKTINFO`), so the server sees that many peers while the client has nothing to
-//! open, to register or to run out of. It waits for one datagram, takes up what else is there, and answers them all.
+//! One thread and one socket drive all devices. The socket is bound to every local address and sends from an
+//! address in 127.64.0.0/10 that is each device's own (`IP_PKTINFO`), so the server sees that many peers
+//! while the client has nothing to open, to register or to run out of. It waits for one datagram, takes up
+//! what else is there, and answers them all.
 //!
 //! Limits: [`DEVICES_MAX`] devices, [`target::Target`] on loopback, a time limit for each run.
 
@@ -45,10 +46,10 @@ pub struct LoadConfig {
     pub time_limit: Duration,
 }
 
-/// Why a run could not be made.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A number is out of its range.
+    /// A number is out of range.
     #[error("{what} must be 1 to {max}")]
     OutOfRange {
         /// Which one.
@@ -74,7 +75,7 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
-    /// Nothing could be measured, because the devices do not get in.
+    /// Nothing could be measured, because devices could not connect.
     #[error("{failed} of {count} devices could not connect: is the product imported, and are its devices?")]
     NotConnected {
         /// How many.

@@ -74,7 +74,8 @@ enum Command {
         #[arg(long, default_value_t = 64)]
         window: u32,
     },
-    /// Devices that report all the time, outlive the server, and log what they sent and what was acknowledged.
+    /// Devices that report all the time, outlive the server, and log what they sent and what was
+    /// acknowledged.
     Fleet {
         #[command(flatten)]
         common: Common,
@@ -93,10 +94,11 @@ enum Command {
         #[command(flatten)]
         activation: ActivationArgs,
     },
-    /// Mutated datagrams and messages at a server with one shard, which must not notice; exit code 1 if it does.
+    /// Mutated datagrams and messages at a server with one shard, which must not notice; exit code 1 if it
+    /// does.
     ///
-    /// Start the server with `store.cache` at 1MiB and give the product a thing model: else the cache that fills, and points
-    /// that mutations invent, count as memory that grows.
+    /// Start the server with `store.cache` at 1MiB and give the product a thing model: else the cache that
+    /// fills, and points that mutations invent, count as memory that grows.
     Mutations {
         #[command(flatten)]
         common: Common,
@@ -113,7 +115,8 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         handshake_lifetime: u64,
     },
-    /// Hellos or handshakes given up from a million addresses, beside an honest device; exit code 1 if anything stays.
+    /// Hellos or handshakes given up from a million addresses, beside an honest device; exit code 1 if
+    /// anything stays.
     Flood {
         #[command(flatten)]
         common: Common,
@@ -259,7 +262,7 @@ fn main() -> ExitCode {
                 text += &format!("  reason  {error}\n");
                 cause = error.source();
             }
-            // Where standard error is closed nobody reads it.
+            // Ignored: if standard error is closed, nobody reads it.
             let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::FAILURE
         }
@@ -288,12 +291,7 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
         Command::Fleet { common, devices, rate, log, until_input_ends, activation } => {
             let stop = Arc::new(AtomicBool::new(false));
             if until_input_ends {
-                let stop = Arc::clone(&stop);
-                thread::spawn(move || {
-                    // Whatever ends the input, nobody is there any more.
-                    let _ = io::copy(&mut io::stdin(), &mut io::sink());
-                    stop.store(true, Ordering::Relaxed);
-                });
+                stop_at_end_of_input(Arc::clone(&stop));
             }
             let fleet = Fleet { devices, rate, log, activation: activation.activation(), stop };
             common.print(&fleet::run(&common.config(), &fleet)?)?;
@@ -328,6 +326,15 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
     };
     common.print(&outcome)?;
     Ok(outcome.failed)
+}
+
+/// Sets `stop` when standard input ends.
+fn stop_at_end_of_input(stop: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        // Ignored: whether it ended or failed, nobody is left at the input.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 fn wait(hold: Option<u64>) -> Result<(), LoadError> {

@@ -1,4 +1,4 @@
-//! The server's page of metrics, as far as a run wants to know it.
+//! The server's page of metrics, as far as a run needs it.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -20,12 +20,12 @@ impl Page {
         Ok(Self(page))
     }
 
-    /// The gauge `narrowgate_NAME`; `None` where there is none.
+    /// The gauge `narrowgate_NAME`; `None` if there is none.
     pub(super) fn gauge(&self, name: &str) -> Option<f64> {
         self.value(&format!("narrowgate_{name} "))
     }
 
-    /// A counter of the shards; 0 where there is none.
+    /// A counter of the shards; 0 if there is none.
     pub(super) fn event(&self, name: &str) -> u64 {
         self.value(&format!("narrowgate_shard_events_total{{event=\"{name}\"}} ")).unwrap_or(0.0) as u64
     }

@@ -1,12 +1,13 @@
-//! Mutations over the socket: handshakes, sessions and messages of many devices, each under fire of datagrams that look much
-//! like its own, with long-standing sessions beside them that must not notice.
+//! Mutations over the socket: handshakes, sessions and messages of many devices, each under fire from
+//! datagrams much like its own, beside long-standing sessions that must not be affected.
 //!
-//! Mutated are ClientHellos without and with a valid cookie, the client's last flight, records of live sessions in all three
-//! protections, and CoAP messages inside authentic records. A ping of a long-standing session after each volley paces the
-//! run: the server takes a socket's datagrams in order, so what came before is done when the answer is here.
+//! The mutations are of ClientHellos without and with a valid cookie, of the client's last flight, of records
+//! of live sessions in all three protections, and of CoAP messages inside authentic records. A ping of a
+//! long-standing session after each volley paces the run: the server handles the datagrams of a socket in
+//! order, so everything before is done when the answer arrives.
 //!
-//! The server has to be one with a single shard and with a product whose thing model is strict, or the mutations would
-//! make measuring points of their own.
+//! The server must have a single shard, and a product with a strict thing model; otherwise the mutations
+//! would create measuring points of their own.
 
 mod message;
 mod outcome;
@@ -45,7 +46,7 @@ pub const DEVICES: u32 = STANDING + VISITORS;
 const CORPUS_MAX: usize = 200;
 /// Messages of one visit.
 const MESSAGES_PER_VISIT: usize = 10;
-/// A part of the run that is over before memory is measured first.
+/// The part of the run before memory is first measured.
 const WARM_UP_PART: u32 = 10;
 /// How long anything honest may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ const CHANGED: u8 = 0x44;
 /// Growth of resident memory that is allowed, percent.
 const GROWTH_MAX: f64 = 2.0;
 
-/// What to do.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Mutations {
     /// How many.
@@ -71,10 +72,10 @@ pub struct Mutations {
     pub handshake_lifetime: Duration,
 }
 
-/// Runs them; what is wrong stands in the outcome.
+/// Runs the mutations; the outcome says what is wrong.
 ///
 /// # Errors
-/// When the socket, the process or the metrics cannot be read, or the long-standing devices do not get in.
+/// When the socket, the process or the metrics cannot be read, or the long-standing devices cannot connect.
 pub fn run(
     config: &LoadConfig,
     mutations: &Mutations,
@@ -148,7 +149,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// Goes on until so many mutations were sent in total.
+    /// Continues until this many mutations were sent in total.
     fn run(&mut self, count: u32) -> Result<(), LoadError> {
         while self.outcome.mutations < count && self.outcome.violations.is_empty() {
             self.visit()?;
@@ -159,7 +160,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// One device comes, says something and goes.
+    /// One device connects, sends something and closes.
     fn visit(&mut self) -> Result<(), LoadError> {
         let number = STANDING + 1 + self.visits % VISITORS;
         self.visits += 1;
@@ -190,8 +191,8 @@ impl Campaign {
         self.leave()
     }
 
-    /// The session has lived through it. A mutation may have used the report's Message ID already, or the messages before
-    /// may still be under way and a limit reached: there is another attempt, as a device would make it.
+    /// Checks that the session survived. A mutation may have used the report's Message ID already, or earlier
+    /// messages may still be under way and a limit reached: then it tries again, as a device would.
     fn report_of_visitor(&mut self) -> Result<(), LoadError> {
         let number = STANDING + 1 + self.visits.wrapping_sub(1) % VISITORS;
         let mut refusals = Vec::new();
@@ -228,7 +229,7 @@ impl Campaign {
         self.wire.send(peer.number, &goodbye).map_err(LoadError::Exchange)
     }
 
-    /// Connects a device anew; returns whether it got in.
+    /// Connects a device again; returns whether it succeeded.
     fn connect(&mut self, number: u32, under_fire: bool) -> Result<bool, LoadError> {
         let protection = PROTECTIONS[self.dice.index(PROTECTIONS.len())];
         self.outcome.handshakes += 1;
@@ -262,7 +263,7 @@ impl Campaign {
         Ok(true)
     }
 
-    /// Long-standing sessions get their share, and report.
+    /// Sends the share of the long-standing sessions, which then report.
     fn disturb_standing(&mut self) -> Result<(), LoadError> {
         for index in 0..self.standing.len() {
             let peer = &mut self.standing[index];
@@ -301,7 +302,7 @@ impl Campaign {
         }
     }
 
-    /// Waits until the server has taken all that was sent.
+    /// Waits until the server has handled everything that was sent.
     fn pace(&mut self) -> Result<(), LoadError> {
         let index = self.dice.index(self.standing.len());
         let peer = &mut self.standing[index];
@@ -316,7 +317,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// Takes datagrams until it is done; returns whether it was in time.
+    /// Receives datagrams until it is done; returns whether it was in time.
     fn wait(
         &mut self,
         patience: Duration,
@@ -347,7 +348,7 @@ impl Campaign {
         Ok(true)
     }
 
-    /// All visitors go in peace, and what they left half open ends.
+    /// Closes the sessions of all visitors, and waits until what they left half open has ended.
     fn settle(&mut self, quiet: Duration) -> Result<(), LoadError> {
         for number in STANDING + 1..=DEVICES {
             if !self.connect(number, false)? {

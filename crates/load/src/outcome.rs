@@ -13,7 +13,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Adds one; more than an hour counts as an hour and a bit.
+    /// Adds one; more than an hour counts as slightly more than an hour.
     pub fn add(&mut self, latency: Duration) {
         self.micros.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
     }

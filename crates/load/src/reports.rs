@@ -1,4 +1,4 @@
-//! Reports over sessions that are there: how many per second are acknowledged, and after how long.
+//! Reports over open sessions: how many per second are acknowledged, and after how long.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -19,7 +19,7 @@ const CONCURRENCY: usize = 128;
 /// What every report says: two points, as a small sensor has.
 const POINTS: &str = r#"{"temperature":21.5,"battery":3.61}"#;
 
-/// What to do.
+/// The settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Reports {
     /// How many devices report.
@@ -30,10 +30,11 @@ pub struct Reports {
     pub window: u32,
 }
 
-/// Connects the devices, then lets them report in turn. Each answer is checked: 2.04, and code 200 for this report.
+/// Connects the devices, then lets them report in turn. Each answer is checked: 2.04, and code 200 for this
+/// report.
 ///
 /// # Errors
-/// The numbers, the socket, the process to be measured, or a device that does not get in.
+/// The numbers, the socket, the process to be measured, or a device that cannot connect.
 pub fn run(
     config: &LoadConfig,
     reports: Reports,
@@ -70,7 +71,7 @@ pub fn run(
     Ok(Outcome::new("report", count, elapsed, run.latencies, before.zip(after)))
 }
 
-/// Connects all devices; one that does not get in ends the run.
+/// Connects all devices; one that cannot connect ends the run.
 fn connect_all(crowd: &mut Crowd, config: &LoadConfig, sessions: u32) -> Result<(), LoadError> {
     let begin = Instant::now();
     let (mut next, mut connected, mut failed) = (1, 0, 0);

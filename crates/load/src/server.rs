@@ -1,7 +1,8 @@
-//! What a run costs the server's process, as Linux tells it: processor time of its threads, resident memory.
+//! What a run costs the server's process, according to Linux: processor time of its threads, resident memory.
 //!
-//! The kernel's work for a datagram is charged to whoever happens to cause it: sending on loopback includes the delivery into
-//! the receiver's queue, so the server pays for delivering its answers and the client for delivering its questions.
+//! The kernel's work for a datagram is charged to the process that causes it: sending on loopback includes
+//! the delivery into the receiver's queue, so the server pays for delivering its answers and the client for
+//! delivering its questions.
 
 use std::{
     fmt::{self, Write as _},
@@ -15,7 +16,7 @@ use super::LoadError;
 
 /// Bytes in the `kB` of the proc filesystem.
 const KIB: u64 = 1024;
-/// Threads of shards have names that begin so.
+/// The prefix of the names of shard threads.
 const SHARD_THREAD: &str = "shard-";
 
 /// Measures a process.
@@ -29,7 +30,7 @@ pub struct Measurement {
 pub(super) struct Sample {
     /// Processor time of all threads that are alive, nanoseconds.
     processor_ns: u64,
-    /// The part of the shards' threads.
+    /// The share of the shards' threads.
     shards_ns: u64,
     resident_bytes: u64,
     proportional_bytes: u64,
@@ -46,7 +47,7 @@ impl Sample {
 }
 
 impl Measurement {
-    /// Of the process with this number.
+    /// Measures the process with this number.
     pub const fn new(pid: u32) -> Self {
         Self { pid }
     }
@@ -57,7 +58,7 @@ impl Measurement {
         let threads =
             fs::read_dir(&tasks).map_err(|source| LoadError::Process { path: tasks.clone(), source })?;
         for thread in threads.flatten() {
-            // A thread that ends meanwhile takes its share along.
+            // Skipped: a thread that has ended meanwhile.
             let Ok(schedstat) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
             let on_processor = first_number(&schedstat);
             sample.processor_ns += on_processor;
@@ -81,7 +82,7 @@ fn first_number(text: &str) -> u64 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// The value of a line `name  1234 kB`; 0 where there is no such line.
+/// The value of a line `name  1234 kB`; 0 if there is no such line.
 fn field_kib(text: &str, name: &str) -> u64 {
     text.lines().find_map(|line| line.strip_prefix(name)).map_or(0, first_number)
 }
@@ -92,7 +93,7 @@ fn field_kib(text: &str, name: &str) -> u64 {
 pub struct ServerCost {
     /// Processor time per operation, microseconds, kernel included.
     pub processor_us_per_operation: f64,
-    /// The part of the shards' threads.
+    /// The share of the shards' threads.
     pub shards_us_per_operation: f64,
     /// Resident bytes before the run.
     pub resident_bytes_before: u64,

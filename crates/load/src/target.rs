@@ -1,4 +1,4 @@
-//! Whom load may be aimed at: this machine, nobody else.
+//! What load may be aimed at: this machine only.
 
 use std::{
     fmt,
@@ -10,13 +10,13 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target(SocketAddrV4);
 
-/// Why an address is no target.
+/// Why an address is not a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Not an address and a port.
     #[error("`{0}` is not an address with a port, such as 127.0.0.1:5684")]
     Malformed(String),
-    /// Somebody else.
+    /// Another machine.
     #[error("{0} is not in 127.0.0.0/8: load is for a server on this machine only")]
     NotLoopback(SocketAddr),
 }

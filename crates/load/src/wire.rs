@@ -21,7 +21,8 @@ use super::target::Target;
 /// 127.64.0.0/10: device `n` has the n-th address of it.
 const NETWORK: u32 = 0x7f40_0000;
 const HOST_BITS: u32 = 22;
-/// Kernel buffers asked for, bytes; what is granted without privilege suffices for some hundred devices at once.
+/// Kernel buffers asked for, bytes; what is granted without privilege suffices for some hundred devices at
+/// once.
 const BUFFER_BYTES: usize = 8 << 20;
 /// Longest datagram taken.
 const DATAGRAM_BYTES_MAX: usize = 4096;
@@ -50,7 +51,7 @@ impl Wire {
         // Nothing that is sent here leaves the machine, and nothing from elsewhere comes in.
         socket.bind_device(Some(b"lo"))?;
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-        // With privilege beyond the limit of the system, else up to it.
+        // With privilege beyond the limit of the system, otherwise up to it.
         if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).is_err() {
             socket.set_recv_buffer_size(BUFFER_BYTES)?;
         }
@@ -83,7 +84,7 @@ impl Wire {
             ) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
-                // As lost on the way: its device sends it again.
+                // Treated as lost on the way: its device sends it again.
                 Err(Errno::ENOBUFS | Errno::EAGAIN) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -115,7 +116,7 @@ impl Wire {
             });
             (number.filter(|_| from_server), message.bytes)
         };
-        // A stranger's datagram is as good as none: timers have their turn, and the next one is asked for.
+        // A stranger's datagram is ignored: the caller handles its timers and receives the next one.
         Ok(number.map(|number| (number, &mut self.buffer[..bytes])))
     }
 }

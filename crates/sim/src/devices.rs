@@ -1,6 +1,7 @@
-//! The devices of a load: their keys and secrets follow from their numbers, so that client and server need no file in common.
+//! The devices of a load: their keys and secrets are derived from their numbers, so that client and server
+//! need no common file.
 //!
-//! Anybody can compute these secrets. They belong into a server that is there to be measured, and into no other.
+//! Anybody can compute these secrets. They belong only in a server that is used for measurements.
 
 use std::io::{self, Write};
 
@@ -42,7 +43,7 @@ pub fn device_config(product_key: &str, number: u32, suite: CipherSuite) -> Devi
 /// Writes the devices 1 to `count` as CSV with a header, for the server's import.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write_csv(count: u32, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "deviceKey,deviceSecret")?;
     (1..=count).try_for_each(|number| writeln!(out, "{},{}", device_key(number), device_secret(number)))

@@ -1,5 +1,5 @@
-//! Changes to real flights that keep enough of their shape to get past the first check: what a fuzzer would need long to
-//! find. Everything follows from the seed.
+//! Changes to real flights that keep enough of their shape to get past the first check: what a fuzzer would
+//! need long to find. Everything follows from the seed.
 
 use narrowgate_dtls::split_record;
 

@@ -1,7 +1,7 @@
 //! A network that loses, repeats, delays and reorders datagrams, as its seed says.
 //!
-//! Pure: a datagram goes in by [`Network::handle_datagram`] and comes out by [`Network::poll_arrival`] when its time has
-//! come. Reordering is what different delays do.
+//! Pure: a datagram goes in by [`Network::handle_datagram`] and comes out by [`Network::poll_arrival`] when
+//! its time has come. Different delays reorder datagrams.
 
 use std::{
     cmp::Reverse,
@@ -13,20 +13,20 @@ use std::{
 
 use crate::random::SeededRandom;
 
-/// How bad the network is.
+/// The condition of the network.
 #[derive(Debug, Clone)]
 pub struct Conditions {
-    /// Of a thousand datagrams so many are lost.
+    /// How many of a thousand datagrams are lost.
     pub lost_per_mille: u16,
-    /// Of a thousand datagrams so many arrive twice, each copy with a delay of its own.
+    /// How many of a thousand datagrams arrive twice, each copy with its own delay.
     pub repeated_per_mille: u16,
     /// The delay of a datagram, evenly spread.
     pub delay: Range<Duration>,
-    /// Of a thousand datagrams so many are late by `late_by` more, and overtaken by those behind them.
+    /// How many of a thousand datagrams are late by another `late_by`, and are overtaken by later ones.
     pub late_per_mille: u16,
     /// See `late_per_mille`.
     pub late_by: Duration,
-    /// Of a thousand datagrams so many arrive with one bit flipped.
+    /// How many of a thousand datagrams arrive with one bit flipped.
     pub flipped_per_mille: u16,
     /// Longer datagrams (UDP payload in bytes) are lost, as on a path with a small MTU.
     pub datagram_bytes_max: usize,
@@ -111,37 +111,37 @@ impl Network {
         }
     }
 
-    /// From now on it is like this.
+    /// Changes the conditions from now on.
     pub fn change(&mut self, conditions: Conditions) {
         self.conditions = conditions;
     }
 
-    /// How it is now.
+    /// The present conditions.
     pub const fn conditions(&self) -> &Conditions {
         &self.conditions
     }
 
-    /// The next `count` datagrams to `address` get lost, whatever the conditions.
+    /// Loses the next `count` datagrams to `address`, whatever the conditions.
     pub fn lose_next(&mut self, address: SocketAddr, count: u32) {
         self.to_lose.insert(address, count);
     }
 
-    /// From now on all datagrams are noted; those of before are forgotten.
+    /// Records the metadata of all datagrams from now on; earlier ones are removed.
     pub fn observe(&mut self) {
         self.seen = Some(Vec::new());
     }
 
-    /// What was noted since [`Network::observe`].
+    /// The metadata recorded since [`Network::observe`].
     pub fn seen(&self) -> &[Seen] {
         self.seen.as_deref().unwrap_or_default()
     }
 
-    /// From now on all datagrams are kept whole, as by somebody who wants to play them again.
+    /// Keeps all datagrams whole from now on, so that they can be replayed.
     pub fn record(&mut self) {
         self.recorded = Some(Vec::new());
     }
 
-    /// What was kept since [`Network::record`]; nothing more is kept.
+    /// Returns what was kept since [`Network::record`], and stops keeping datagrams.
     pub fn take_recorded(&mut self) -> Vec<Packet> {
         self.recorded.take().unwrap_or_default()
     }
@@ -187,7 +187,7 @@ impl Network {
 
     /// Flips a bit of a datagram if it is its turn.
     fn flip(&mut self, bytes: &mut [u8]) {
-        // A network that flips nothing draws nothing, so that its seeds mean what they meant.
+        // A network that flips nothing draws nothing, so that its seeds give the same run as before.
         if self.conditions.flipped_per_mille == 0 || !self.random.chance(self.conditions.flipped_per_mille) {
             return;
         }

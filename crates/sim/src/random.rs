@@ -1,4 +1,4 @@
-//! Randomness that replays from a seed. Not for secrets: whoever knows the seed knows everything.
+//! Randomness that replays from a seed. Not for secrets: the seed determines everything.
 
 use narrowgate_dtls::Random;
 

@@ -1,8 +1,8 @@
 //! Confirmable reports over a bad network: how many get through, and whether each is stored once.
 //!
-//! A report fails when five transmissions have no answer: RFC 7252, section 4.2, with its default parameters. With a loss
-//! of p each way, each transmission and its answer get through with (1-p)², independently, and the report with
-//! 1-(1-(1-p)²)⁵. The server is the whole one, with a store that commits at once.
+//! A report fails when five transmissions have no answer: RFC 7252, section 4.2, with its default parameters.
+//! With a loss of p each way, each transmission and its answer get through with (1-p)², independently, and
+//! the report with 1-(1-(1-p)²)⁵. The server is the whole one, with a store that commits at once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -25,8 +25,9 @@ const LOST_PER_MILLE: u16 = 200;
 const DEVICES: u32 = 64;
 /// Reports between two restarts of the server.
 const REPORTS_PER_LIFE: u64 = 5_000;
-/// After so long every report has its answer or is given up (RFC 7252, section 4.8.2: 93 s). Only reports that were sent so
-/// long before the server died count, since those under way are more often the ones that will fail.
+/// After so long every report has its answer or is given up (RFC 7252, section 4.8.2: 93 s). Only reports
+/// that were sent so long before the server died count, since those under way are more often the ones that
+/// will fail.
 const LONGEST: Duration = Duration::from_secs(100);
 /// Standard deviations that the rate of success may be off.
 const SIGMAS: f64 = 3.0;
@@ -89,8 +90,8 @@ impl fmt::Display for Statistics {
     }
 }
 
-/// A fifth is lost each way, a tenth comes twice, three tenths are overtaken; all of it far below the two seconds after
-/// which a device repeats itself, so that each transmission has its own fate.
+/// A fifth is lost each way, a tenth comes twice, three tenths are overtaken; all of it far below the two
+/// seconds after which a device repeats itself, so that each transmission has its own fate.
 fn conditions() -> Conditions {
     Conditions {
         lost_per_mille: LOST_PER_MILLE,

@@ -1,4 +1,4 @@
-//! ClientHellos, compared with a second reader that was written from the RFCs in another way.
+//! ClientHellos, compared with a second reader that was written from the RFCs in a different way.
 
 use std::{
     cell::RefCell,
@@ -21,8 +21,8 @@ thread_local! {
     static ROOM: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::default();
 }
 
-/// The body of a ClientHello: accepted and understood as by the other reader; at the front door it is answered by at
-/// most as many bytes as it has, and begins nothing, since no cookie was ever given out.
+/// The body of a ClientHello: accepted and understood as by the other reader; at the front door it is
+/// answered by at most as many bytes as it has, and begins nothing, since no cookie was ever given out.
 pub fn client_hello(data: &[u8]) {
     check(data);
     if data.len() > limits::MESSAGE_BYTES_MAX {

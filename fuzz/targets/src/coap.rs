@@ -14,9 +14,9 @@ thread_local! {
     static PARAMS: Params = Params::default();
 }
 
-/// What is read is what is written and read again; a request says what its options say; the endpoint answers at most one
-/// message, of the kind that the RFC asks for; a duplicate is answered by the same bytes and asked once; at the end the
-/// budget has everything back.
+/// What is read is what is written and read again; a request matches its options; the endpoint answers with
+/// at most one message, of the kind that the RFC asks for; a duplicate is answered by the same bytes and
+/// asked once; at the end everything is back in the budget.
 pub fn coap(data: &[u8]) {
     ROOM.with_borrow_mut(|[first, second, out]| {
         let parsed = Message::parse(data);
@@ -122,7 +122,7 @@ fn check_answer(data: &[u8], parsed: Option<&Message<'_>>, answer: &[u8]) {
     assert!(answer.len() <= 4 + 8 + 16 + diagnostic_bytes_max, "an answer without an application is short");
 }
 
-/// The path, read another way: piece by piece from the options.
+/// Checks the path against another way of reading it: piece by piece from the options.
 fn check_path(message: &Message<'_>, path: &UriPath) {
     let sent =
         message.options().filter(|(number, _)| *number == OptionNumber::URI_PATH).map(|(_, value)| value);

@@ -1,4 +1,5 @@
-//! One endpoint over its life: messages of a peer, answers and requests of its application, and time, as the script says.
+//! One endpoint over its life: messages of a peer, answers and requests of its application, and time, as the
+//! script says.
 
 use std::{
     cell::RefCell,
@@ -40,12 +41,13 @@ struct World<'a> {
     ours: Vec<RequestId>,
     /// Message ID and token of the last message of ours that may be acknowledged.
     last: Option<(u16, Token)>,
-    /// Whether it was told that the peer does not count.
+    /// When it was last reported that the peer does not count.
     reuse_told: Option<Instant>,
 }
 
-/// A request runs at most once in the lifetime of its Message ID, and duplicates of it are answered by the same bytes; each
-/// request of ours ends once; what is held stays within the limits, and nothing is held when all lifetimes are over.
+/// A request runs at most once in the lifetime of its Message ID, and duplicates of it are answered by the
+/// same bytes; each request of ours ends once; what is held stays within the limits, and nothing is held when
+/// all lifetimes are over.
 pub fn coap_exchange(data: &[u8]) {
     PARAMS.with(|params| {
         let mut world = World {

@@ -1,5 +1,5 @@
-//! An honest device: a handshake, then reports over CoAP, pings and goodbyes. Small and fast, and free of what the
-//! simulation needs besides.
+//! An honest device: a handshake, then reports over CoAP, pings and goodbyes. Small and fast, without what
+//! only the simulation needs.
 
 use std::{
     collections::VecDeque,
@@ -39,14 +39,14 @@ impl DeviceConfig {
 /// What a device is told to do.
 #[derive(Clone, Copy)]
 pub(crate) enum DeviceCommand {
-    /// A new handshake; whatever there was is forgotten.
+    /// Start a new handshake; earlier state is forgotten.
     Connect,
     /// Report under this number.
     Report(usize),
     Ping,
     /// Say goodbye.
     Close,
-    /// Forget everything without a word.
+    /// Forget everything without notifying the server.
     PowerOff,
 }
 
@@ -151,7 +151,7 @@ impl Device {
         self.drive(rng);
     }
 
-    /// Takes out of handshake or session what is there to send and to tell.
+    /// Takes datagrams and events out of the handshake or session.
     fn drive(&mut self, rng: &mut dyn Random) {
         let mut message = Vec::new();
         match &mut self.state {

@@ -1,6 +1,7 @@
 //! Requests of a session at the device API: any path, any body.
 //!
-//! The first byte chooses topic, mode and formats; a path of the script's own is as long as the second byte says.
+//! The first byte chooses topic, mode and formats; a path of the script's own is as long as the second byte
+//! says.
 
 use std::cell::OnceCell;
 
@@ -18,7 +19,10 @@ use crate::script::Script;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const DAY_MS: i64 = 86_400_000;
-const MODEL: &str = r#"{"modelId":"m","measurepoints":[{"identifier":"a","dataType":"DOUBLE"},{"identifier":"b","dataType":"STRING"}]}"#;
+const MODEL: &str = r#"{"modelId":"m","measurepoints":[
+    {"identifier":"a","dataType":"DOUBLE"},
+    {"identifier":"b","dataType":"STRING"}
+]}"#;
 const PATHS: [&str; 8] = [
     "/topic/sys/pk/dk/thing/measurepoint/post",
     "/topic/sys/pk/dk/thing/measurepoint/post/batch",
@@ -60,8 +64,8 @@ impl Fixed {
     }
 }
 
-/// Only a session of the device's secret stores, only on its own topics; what is stored is JSON, not longer than what was
-/// sent, and of a time that is possible; what is answered is JSON with the id that was sent.
+/// Only a session of the device's secret stores, only on its own topics; what is stored is JSON, not longer
+/// than what was sent, and of a time that is possible; what is answered is JSON with the id that was sent.
 pub fn envelope(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();

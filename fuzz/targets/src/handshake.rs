@@ -1,15 +1,16 @@
-//! Handshake headers and reassembly: the bytes are fragments, one behind the other.
+//! Handshake headers and reassembly: the bytes are fragments, one after another.
 
 use narrowgate_dtls::{
     Discard, limits,
     test_support::{Fragment, Fragments},
 };
 
-/// More fragments than these teach nothing.
+/// More fragments than this find nothing new.
 const FRAGMENTS_MAX: usize = 48;
 
-/// A message that is put together consists of bytes that came in accepted fragments of this message; messages come in
-/// order; memory stays below its limit; a message that comes whole is there at once; headers round-trip.
+/// A message that is put together consists of bytes that came in accepted fragments of this message; messages
+/// come in order; memory stays below its limit; a message that comes whole is there at once; headers
+/// round-trip.
 pub fn handshake(data: &[u8]) {
     let Some((&first, mut content)) = data.split_first() else { return };
     let mut reassembly = Fragments::new(u16::from(first & 3));
@@ -77,7 +78,7 @@ fn check_body(message_type: u8, message_seq: u16, body: &[u8], accepted: &[Fragm
     }
 }
 
-/// What is refused is really out of the limits.
+/// Checks that a refused fragment really exceeds a limit.
 fn check_refusal(content: &[u8], reason: Discard) {
     let number = |at: usize| content[at..at + 3].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
     if content.len() < 12 {

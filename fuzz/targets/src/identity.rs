@@ -1,4 +1,4 @@
-//! PSK identities and who is let in with them.
+//! PSK identities, and who is admitted with them.
 
 use std::cell::OnceCell;
 
@@ -19,8 +19,8 @@ thread_local! {
     static LOOKUPS: OnceCell<[Option<CredentialLookup>; 6]> = const { OnceCell::new() };
 }
 
-/// Accepted exactly where a second reader accepts; written again it is what was read; admitted only where the product and
-/// the device exist and are switched on, as the one that was named, by the secret of the mode.
+/// Accepted exactly where a second reader accepts; written again it is what was read; admitted only where the
+/// product and the device exist and are switched on, as the one that was named, by the secret of the mode.
 pub fn identity(data: &[u8]) {
     let parsed = Identity::parse(data);
     assert_eq!(parsed.is_ok(), is_good(data), "{parsed:?}");
@@ -31,7 +31,7 @@ pub fn identity(data: &[u8]) {
     LOOKUPS.with(|lookups| {
         let lookups = lookups.get_or_init(lookups_of_all_kinds);
         let choice = data.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)) % 8;
-        // Those who are known are looked at most often.
+        // Known devices are tried most often.
         let lookup = lookups[usize::from(choice).min(5)].as_ref();
         match (decide(&parsed, lookup), &parsed) {
             (Decision::Admit { secret, grant }, Ok(identity)) => {

@@ -1,6 +1,7 @@
-//! The bodies of the fuzz targets: each takes any bytes, and panics where the product does not keep a promise.
+//! The bodies of the fuzz targets: each takes any bytes, and panics if the product breaks a promise.
 //!
-//! `fuzz/fuzz_targets` gives them to libFuzzer, `tests/corpora.rs` runs them over what libFuzzer found worth keeping.
+//! `fuzz/fuzz_targets` gives them to libFuzzer, `tests/corpora.rs` runs them over what libFuzzer found worth
+//! keeping.
 #![forbid(unsafe_code)]
 
 mod client_hello;

@@ -1,7 +1,8 @@
 //! The record layer: datagrams are split into records, and records are opened under fixed keys.
 //!
-//! The first byte chooses the protection and whether the rest is a datagram of a stranger, or a plaintext that the peer has
-//! sealed (so that what lies behind the authentication is reached), perhaps with one byte changed on the way.
+//! The first byte chooses the protection and whether the rest is a datagram of a stranger, or a plaintext
+//! that the peer has sealed (so that what lies behind the authentication is reached), perhaps with one byte
+//! changed on the way.
 
 use std::cell::RefCell;
 
@@ -16,8 +17,8 @@ thread_local! {
     static ROOM: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(2048));
 }
 
-/// Any datagram at a session. A record is opened only if the peer has sealed it; what is split covers the datagram without
-/// a gap; what is opened is what was sealed.
+/// Any datagram at a session. A record is opened only if the peer has sealed it; what is split covers the
+/// datagram without a gap; what is opened is what was sealed.
 pub fn record(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();

@@ -1,4 +1,5 @@
-//! Any bytes as a list of decisions, and what the targets need besides: a fixed instant, a fixed random source, fixed keys.
+//! Any bytes as a list of decisions, and what else the targets need: a fixed instant, a fixed random source,
+//! fixed keys.
 
 use std::{
     sync::OnceLock,
@@ -105,7 +106,8 @@ pub(crate) fn session_pair(protection: Protection) -> (Session, Session) {
     (end(3, 5), end(5, 3))
 }
 
-/// format | suite | flags | plaintext max | reserved below | received below | failed opens | keys of both directions
+/// format | suite | flags | plaintext max | reserved below | received below | failed opens | keys of both
+/// directions
 fn copy(protection: Protection, tx: u8, rx: u8) -> SavedSession {
     let (suite, flags, key_bytes) = match protection {
         Protection::Ccm8 => (0xc0a8_u16, 0, 20),

@@ -1,7 +1,7 @@
 //! A server's handshake behind a good cookie: what a peer may do to it, and which ClientHello begins one.
 //!
-//! The first byte chooses the protection, what the platform answers, and whether the rest is the body of a ClientHello
-//! or a script of datagrams after an honest one.
+//! The first byte chooses the protection, what the platform answers, and whether the rest is the body of a
+//! ClientHello or a script of datagrams after an honest one.
 
 use std::{
     cell::RefCell,
@@ -93,9 +93,9 @@ fn ask(listener: &mut Listener, datagram: &[u8], reply: &mut Vec<u8>) -> FrontDo
     listener.handle_datagram(start(), SocketAddr::from(PEER), datagram, &mut Counting(9), reply)
 }
 
-/// A handshake stays below its limits of memory and of datagrams, asks for a key once, is established only by the
-/// Finished that the right key has sealed, and is over when its lifetime is. A ClientHello with a good cookie is
-/// accepted and chosen from as its parts say.
+/// A handshake stays below its limits of memory and of datagrams, asks for a key once, is established only by
+/// the Finished that the right key has sealed, and is over when its lifetime is. A ClientHello with a good
+/// cookie is accepted and chosen from as its parts say.
 pub fn server_handshake(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();

@@ -28,8 +28,9 @@ struct Sent {
     opened: bool,
 }
 
-/// What is opened was sealed, is opened once, and is what was sealed; a record that was not opened yet opens while the
-/// window reaches it; a changed record does not open; a record number is sealed once, over restarts of a side too.
+/// What is opened was sealed, is opened once, and is what was sealed; a record that was not opened yet opens
+/// while the window reaches it; a changed record does not open; a record number is sealed once, over restarts
+/// of a side too.
 pub fn session_state(data: &[u8]) {
     let mut script = Script::new(data);
     let (a, b) = session_pair(Protection::choose(script.byte()));
@@ -129,7 +130,8 @@ fn deliver(receiver: &mut Session, direction: &mut Direction, script: &mut Scrip
     assert_eq!(receiver.received_below(), direction.opened_below);
 }
 
-/// The process of a side ends; the next one goes on from the newest copy. `incoming` is what the other side sends.
+/// The process of a side ends; the next one goes on from the newest copy. `incoming` is what the other side
+/// sends.
 fn restart(session: &mut Session, incoming: &mut Direction) {
     let copy = session.save(8);
     if copy.reserved_below() >= 1 << 47 {

@@ -1,4 +1,5 @@
-//! Duplicates, limits and retransmission. The numbers are those of the product's catalogue of attacks, group G.
+//! Duplicates, limits and retransmission. The numbers are those of the product's catalogue of attacks, group
+//! G.
 
 use std::time::Duration;
 

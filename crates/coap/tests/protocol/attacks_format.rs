@@ -1,6 +1,7 @@
 //! Malformed and hostile messages. The numbers are those of the product's catalogue of attacks, group F.
 
 use narrowgate_coap::{Code, Discard, Event, OptionFault, OptionNumber, RequestFault};
+use proptest::collection::vec;
 
 use crate::peer::Peer;
 
@@ -265,11 +266,12 @@ fn attack_123_malformed_messages_do_not_end_the_session() {
 }
 
 proptest::proptest! {
-    /// Neither one datagram nor the memory of the ones before makes an endpoint panic or keep what nobody asked for.
+    /// Neither one datagram nor the memory of the ones before makes an endpoint panic or keep what nobody
+    /// asked for.
     #[test]
     fn any_bytes_leave_the_endpoint_working(
-        datagrams in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..40), 0..20),
-        first in proptest::collection::vec(0x40_u8..0x80, 20),
+        datagrams in vec(vec(proptest::num::u8::ANY, 0..40), 0..20),
+        first in vec(0x40_u8..0x80, 20),
     ) {
         let mut peer = Peer::new();
         for (mut bytes, first) in datagrams.into_iter().zip(first) {

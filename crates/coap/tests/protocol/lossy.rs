@@ -1,6 +1,7 @@
 //! Two endpoints under one virtual clock and a bad network between them.
 //!
-//! Whatever is lost, doubled or overtaken: a request runs at most once, ends with one response or one failure, and a response means that it ran.
+//! Whatever is lost, doubled or overtaken: a request runs at most once, ends with one response or one
+//! failure, and a response means that it ran.
 
 use std::{
     cmp::Reverse,
@@ -62,7 +63,8 @@ impl World {
         self.agenda.push(Reverse((self.now + delay, self.count, happening)));
     }
 
-    /// Hands a message to the network: 30 % are lost, 20 % doubled, all are late by up to 3 s and so overtake each other.
+    /// Hands a message to the network: 30 % are lost, 20 % doubled, all are late by up to 3 s and so overtake
+    /// each other.
     fn send(&mut self, at_server: bool, bytes: &[u8]) {
         let copies = if self.random.chance(300) { 0 } else { 1 + u64::from(self.random.chance(200)) };
         for _ in 0..copies {

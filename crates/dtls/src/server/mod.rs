@@ -293,6 +293,7 @@ impl ServerHandshake {
     }
 
     /// The random of the ClientHello.
+    #[cfg(feature = "test-support")]
     pub fn client_random(&self) -> &[u8; 32] {
         &self.hello.random
     }

@@ -130,12 +130,22 @@ impl Scene {
     }
 
     fn apply(&mut self, input: &str) -> Option<Discard> {
+        match input {
+            "the key" => self.answer(),
+            "1 second" => self.server.handle_timeout(self.now + Duration::from_secs(1)),
+            "60 seconds" => self.server.handle_timeout(self.now + Duration::from_secs(60)),
+            _ => return self.give(self.datagram(input)),
+        }
+        None
+    }
+
+    fn datagram(&self, input: &str) -> Vec<u8> {
         let plaintext = |content_type, fragment: &[u8]| {
             let mut out = Vec::new();
             put_plaintext(&mut out, content_type, Version::DTLS_1_2, 50, fragment);
             out
         };
-        let datagram = match input {
+        match input {
             "the same ClientHello" => {
                 let mut hello = self.hello.clone();
                 hello[10] = 77;
@@ -177,21 +187,8 @@ impl Scene {
                 record[4] = 2;
                 record
             }
-            "the key" => {
-                self.answer();
-                return None;
-            }
-            "1 second" => {
-                self.server.handle_timeout(self.now + Duration::from_secs(1));
-                return None;
-            }
-            "60 seconds" => {
-                self.server.handle_timeout(self.now + Duration::from_secs(60));
-                return None;
-            }
             _ => panic!("an input without a meaning: {input}"),
-        };
-        self.give(datagram)
+        }
     }
 
     /// State, what was dropped, what is told, what is sent.

@@ -1,8 +1,9 @@
 //! A session as bytes, so that it can outlive its process. Two rules make a restored copy safe:
 //!
 //! * What it **sends** begins where the copy's reservation ends. [`Session::save`] reserves numbers ahead,
-//!   and the session uses none of them before [`Session::mark_saved`] says that the copy is durable; so a restored
-//!   copy uses no number again, and no nonce repeats (RFC 5288, section 3, says what follows if one does).
+//!   and the session uses none of them before [`Session::mark_saved`] says that the copy is durable; so a
+//!   restored copy uses no number again, and no nonce repeats (RFC 5288, section 3, says what follows if one
+//!   does).
 //! * What it **receives** begins above the highest number that the copy knows. The caller makes
 //!   [`Session::received_below`] durable together with the effects of a record, by
 //!   [`SavedSession::set_received_below`]; so a record takes effect once (RFC 6347, section 4.1.2.6, across a
@@ -98,8 +99,8 @@ impl fmt::Debug for SavedSession {
 
 impl Session {
     /// A copy that may outlive this session, with the next `ahead` record numbers reserved for this one. From
-    /// now on the session uses only reserved numbers, and these ones only after [`Session::mark_saved`]; then it
-    /// fails with [`crate::SealError::NotReserved`] until the next copy.
+    /// now on the session uses only reserved numbers, and these ones only after [`Session::mark_saved`]; then
+    /// it fails with [`crate::SealError::NotReserved`] until the next copy.
     pub fn save(&mut self, ahead: u64) -> SavedSession {
         if self.tx_end == NEVER_SAVED {
             self.tx_end = self.tx_next;

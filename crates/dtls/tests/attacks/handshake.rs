@@ -132,7 +132,8 @@ fn attack_015_a_record_number_used_twice_is_dropped_and_a_new_one_works() {
 #[test]
 fn a_high_forged_record_number_does_not_shut_the_client_out() {
     let (mut world, flight) = before_key_exchange(Protection::Ccm8);
-    // Epoch 0 is not authenticated, so a ChangeCipherSpec may claim any number; it comes after the key exchange.
+    // Epoch 0 is not authenticated, so a ChangeCipherSpec may claim any number; it comes after the key
+    // exchange.
     let length = 13 + usize::from(flight[12]);
     world.deliver_to_server(flight[..length].to_vec());
     world.deliver_to_server(record(20, 0xfefd, 0, 1 << 40, &[1]));

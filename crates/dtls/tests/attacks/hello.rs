@@ -175,7 +175,8 @@ fn attack_036_no_version_goes_past_the_cookie() {
 fn attack_037_no_path_goes_past_the_cookie() {
     let mut door = door();
     let good = Hello::new().with_cookie(|hello| door.verify(hello));
-    // A session to resume, another one than the cookie was made for, parameters of no use; and all that after many.
+    // A session to resume, another one than the cookie was made for, parameters of no use; and all that after
+    // many.
     for _ in 0..1000 {
         for hello in [
             Hello { session_id: vec![7; 32], ..Hello::new() },

@@ -57,8 +57,8 @@ fn attack_097_ten_thousand_half_open_handshakes_with_data_out_of_order() {
     let total: usize = all.iter().map(|(_, server)| server.memory_bytes()).sum();
     assert!(total <= HALF_OPEN as usize * limits::HANDSHAKE_BYTES_MAX, "{total}");
 
-    // An honest flight 5 after all that connects, and what was kept is gone. The junk may have taken the place in which its
-    // Finished would have waited for the key; it is sent again then, as after a loss.
+    // An honest flight 5 after all that connects, and what was kept is gone. The junk may have taken the
+    // place in which its Finished would have waited for the key; it is sent again then, as after a loss.
     for (mut client, mut server) in all.into_iter().take(30) {
         let mut now = start();
         let mut up = Vec::new();

@@ -1,7 +1,8 @@
 //! Section A: the record layer.
 
-use crate::util::bystander::Bystander;
-use crate::util::{PROTECTIONS, Protection, World, client_config, server_config, start};
+use crate::util::{
+    PROTECTIONS, Protection, World, bystander::Bystander, client_config, server_config, start,
+};
 use narrowgate_dtls::{
     DatagramKind, Discard, Listener, Opened, Random, SealError, Session, classify, limits, split_record,
 };
@@ -234,7 +235,8 @@ fn attack_017_the_send_counter_ends_and_never_wraps() {
     }
 }
 
-/// There is one protected epoch and no way to a next one, so none can run out: who wants new keys does a handshake.
+/// There is one protected epoch and no way to a next one, so none can run out: who wants new keys does a
+/// handshake.
 #[test]
 fn attack_018_the_last_epoch_is_no_epoch() {
     for mut pair in Pair::all() {
@@ -296,8 +298,8 @@ fn attack_022_nonces_are_the_record_numbers_and_ivs_do_not_repeat() {
     }
 }
 
-/// Changes to every byte, of every length: one and the same answer. That it takes the same time is for a timing test;
-/// the code counts compressions by the record's length alone.
+/// Changes to every byte, of every length: one and the same answer. That it takes the same time is for a
+/// timing test; the code counts compressions by the record's length alone.
 #[test]
 fn attack_023_all_faults_of_cbc_look_alike() {
     for protection in [Protection::CbcEncryptThenMac, Protection::CbcMacThenEncrypt] {

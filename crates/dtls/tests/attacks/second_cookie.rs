@@ -2,11 +2,11 @@
 //! moves to another port between its hellos, or the server is another process, or the cookie is older than
 //! its keys.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::util::door::Door;
-use crate::util::{Kind, PROTECTIONS, ServerSide, World, client_config, key, kind, peer, server_config};
+use crate::util::{
+    Kind, PROTECTIONS, ServerSide, World, client_config, door::Door, key, kind, peer, server_config,
+};
 use narrowgate_dtls::{Discard, FrontDoor, Listener};
 use narrowgate_testkit::{SeededRandom, hello::Hello};
 

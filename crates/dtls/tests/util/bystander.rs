@@ -1,7 +1,6 @@
 //! Another device of the same server: whatever is done to one session or handshake, it must not notice.
 
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use narrowgate_dtls::{
     ClientEvent, ClientHandshake, FrontDoor, HandshakeEvent, Listener, Opened, PskAnswer, Session,

@@ -1,14 +1,13 @@
-//! A long row of handshakes and sessions of one server, each under fire of mutated datagrams. It panics when something is
-//! wrong: the server panics, a session is stuck, forged data is delivered, memory exceeds its limit, an answer to a
-//! stranger is larger than the question.
+//! A long row of handshakes and sessions of one server, each under fire of mutated datagrams. It panics when
+//! something is wrong: the server panics, a session is stuck, forged data is delivered, memory exceeds its
+//! limit, an answer to a stranger is larger than the question.
 
 use std::collections::HashSet;
 
 use narrowgate_dtls::{Discard, limits};
 use narrowgate_testkit::{SeededRandom, mutate};
 
-use super::bystander::Bystander;
-use super::{PROTECTIONS, ServerSide, To, World, client_config, server_config};
+use super::{PROTECTIONS, ServerSide, To, World, bystander::Bystander, client_config, server_config};
 
 /// Most datagrams kept to mutate later, of other handshakes than the current one.
 const CORPUS_MAX: usize = 200;
@@ -22,7 +21,7 @@ pub(crate) struct Campaign {
 }
 
 /// What was done, and what came of it.
-#[derive(Default, Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) mutations: u64,
     pub(crate) handshakes: u64,
@@ -131,7 +130,8 @@ impl Campaign {
         let refused = self.world.refusals.len();
         self.world.deliver_to_server(datagram);
         if is_listening {
-            // Only a good cookie is worth more than its own bytes; the answer goes to whoever sent the mutation.
+            // Only a good cookie is worth more than its own bytes; the answer goes to whoever sent the
+            // mutation.
             let replied: usize = self.world.replies.drain(..).map(|reply| reply.len()).sum();
             assert!(replied <= bytes || self.world.refusals.len() > refused, "{replied} bytes for {bytes}");
         }

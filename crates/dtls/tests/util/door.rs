@@ -5,8 +5,7 @@ use std::sync::Arc;
 use narrowgate_dtls::{FrontDoor, Listener, ServerConfig};
 use narrowgate_testkit::SeededRandom;
 
-use super::bystander::Bystander;
-use super::{peer, start};
+use super::{bystander::Bystander, peer, start};
 
 /// A listener and its last reply. After each case, at its end, a device that did nothing wrong connects.
 pub(crate) struct Door {

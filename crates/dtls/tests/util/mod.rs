@@ -6,10 +6,12 @@ pub(crate) mod bystander;
 pub(crate) mod campaign;
 pub(crate) mod door;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientFailure, ClientHandshake, DecoySecret, Discard,
@@ -48,7 +50,7 @@ pub(crate) fn server_config() -> ServerConfig {
 }
 
 /// The three ways to protect a record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protection {
     Ccm8,
     CbcEncryptThenMac,
@@ -71,7 +73,7 @@ pub(crate) fn client_config(protection: Protection) -> ClientConfig {
 }
 
 /// The datagrams of a handshake, in order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Hello,
     HelloVerify,
@@ -94,7 +96,7 @@ pub(crate) fn kind(datagram: &[u8]) -> Kind {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum To {
     Server,
     Client,
@@ -211,7 +213,8 @@ impl World {
         }
     }
 
-    /// Runs until nothing is due any more. `lose` is asked for each datagram and how often its kind was sent, from 1.
+    /// Runs until nothing is due any more. `lose` is asked for each datagram and how often its kind was sent,
+    /// from 1.
     pub(crate) fn run(&mut self, mut lose: impl FnMut(Kind, u32) -> bool) {
         for _ in 0..10_000 {
             self.drain(&mut lose);

@@ -123,7 +123,7 @@ fn seeds(first: u64, count: u64, jobs: Option<NonZero<usize>>, out: &mut impl Wr
                     sums.1.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
                     if sums.0.is_multiple_of(PROGRESS) {
                         let took = begin.elapsed().as_secs_f64();
-                        // Where standard error is closed nobody reads it.
+                        // Ignored: if standard error is closed, nobody reads it.
                         let _ = writeln!(io::stderr(), "{} of {count} seeds in {took:.0} s", sums.0);
                     }
                 }

@@ -1,4 +1,5 @@
-//! Devices that fetch their secrets with their product's secret (SecureMode 3), and then log in with what they got.
+//! Devices that fetch their secrets with their product's secret (SecureMode 3), and then log in with what
+//! they got.
 //!
 //! ```text
 //! next device --> connect in mode 3 --> ask --> received --> connect in mode 2 --> used: next device
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::{PATIENCE, PAUSE, Summary, impatient, log::Log};
 use crate::{LoadError, crowd::Crowd};
 
-/// Devices that are at it at the same time.
+/// Devices that fetch at the same time.
 const SLOTS: u32 = 4;
 
 /// Whose secrets are fetched.
@@ -58,7 +59,7 @@ enum State {
     Fetches(Instant),
     /// In mode 2, since.
     LogsIn(Instant),
-    /// There are no more devices.
+    /// No devices are left.
     Done,
 }
 
@@ -141,7 +142,7 @@ impl<'a> Activators<'a> {
         self.taken += u32::from(is_left);
     }
 
-    /// Connects whose turn it is. With `more` false only secrets that were received are still tried.
+    /// Connects the devices whose turn it is. With `more` false only received secrets are still tried.
     pub(super) fn turn(&mut self, now: Instant, more: bool, crowd: &mut Crowd) -> Result<(), LoadError> {
         let Some(activation) = self.activation else { return Ok(()) };
         for slot in &mut self.slots {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::LoadError;
 
-/// See the module. Lines survive the end of this process; the machine's end is not what is tested.
+/// See the module. Lines survive the end of this process, but not a power cut, which is not tested here.
 #[derive(Debug)]
 pub(super) struct Log(File);
 

@@ -13,9 +13,9 @@ use crate::{
     wire::{Wait, Wire},
 };
 
-/// The last of all addresses: whatever favours an order of addresses would show.
+/// The last of all addresses: a preference for some order of addresses would show.
 const NUMBER: u32 = DEVICES_MAX;
-/// A handshake may take so long.
+/// The longest that a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Honest {
@@ -37,7 +37,7 @@ impl Honest {
         })
     }
 
-    /// Connects anew, in place of the session that was; how long it took, `None` if it did not get in.
+    /// Connects again, replacing the old session; returns how long it took, `None` if it failed.
     pub(super) fn connect(&mut self) -> io::Result<Option<Duration>> {
         let LoadConfig { product_key, first_device, suite, .. } = &self.config;
         let identity = format!("{product_key},{},2,3600", devices::device_key(*first_device));
@@ -70,7 +70,7 @@ impl Honest {
         Ok(None)
     }
 
-    /// Says goodbye: its session goes.
+    /// Closes its session with a close_notify.
     pub(super) fn close(&mut self) -> io::Result<()> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
         let mut record = Vec::new();

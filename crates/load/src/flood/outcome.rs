@@ -1,4 +1,4 @@
-//! What came of a flood.
+//! The outcome of a flood.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::outcome::Percentiles;
 
-/// Most violations that are told.
+/// Most violations that are reported.
 const VIOLATIONS_MAX: usize = 20;
 
 /// What was done, what it cost, and what was wrong.
@@ -27,7 +27,7 @@ pub struct FloodOutcome {
     pub amplification: f64,
     /// Datagrams that the kernel dropped before the server could take them.
     pub kernel_drops: u64,
-    /// Handshakes that made room for newer ones.
+    /// Handshakes that were evicted for newer ones.
     pub evicted: u64,
     /// Handshakes of the honest device, without a flood and under it.
     pub honest: [HonestHandshakes; 2],
@@ -39,7 +39,7 @@ pub struct FloodOutcome {
     pub sender_load: f64,
     /// The server's when all is over.
     pub gauges: Vec<(&'static str, f64)>,
-    /// What should not have been.
+    /// What should not have happened.
     pub violations: Vec<String>,
 }
 
@@ -108,7 +108,8 @@ impl fmt::Display for FloodOutcome {
             let HonestHandshakes { done, failed, .. } = honest;
             writeln!(
                 f,
-                "{name:<13} {done} honest handshakes, {failed} failed: p50 {p50:.2}, p90 {p90:.2}, p99 {p99:.2}, max {max:.2} ms"
+                "{name:<13} {done} honest handshakes, {failed} failed: \
+                 p50 {p50:.2}, p90 {p90:.2}, p99 {p99:.2}, max {max:.2} ms"
             )?;
         }
         let (median, p99) = self.slowdown();
@@ -116,7 +117,8 @@ impl fmt::Display for FloodOutcome {
         let FloodMemory { before, early_peak, peak, after } = self.memory;
         writeln!(
             f,
-            "resident      {:.2} before, at most {:.2} in the first fifth, {:.2} from then on, {:.2} MiB after",
+            "resident      {:.2} before, at most {:.2} in the first fifth, {:.2} from then on, \
+             {:.2} MiB after",
             mib(before),
             mib(early_peak),
             mib(peak),

@@ -1,6 +1,8 @@
-//! Who floods: hellos from as many addresses as there are, each built by hand and without any state.
+//! The sender of a flood: hellos from as many addresses as there are, each built by hand and without any
+//! state.
 //!
-//! A hello follows from its number alone, so the one with the cookie can be made when the cookie comes, whoever asked for it.
+//! A hello follows from its number alone, so the one with the cookie can be made when the cookie comes,
+//! whoever asked for it.
 
 use std::{
     io,
@@ -26,14 +28,15 @@ const PAUSE: Duration = Duration::from_micros(100);
 const BURST_MAX: u32 = 64;
 /// Datagrams taken from a socket in one go.
 const TAKEN_MAX: u32 = 64;
-/// Answers are waited for so long after the last hello.
+/// How long to wait for answers after the last hello.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Handshake types.
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const HELLO_VERIFY_REQUEST: u8 = 3;
-/// Where a handshake message's type stands in a datagram, and where the cookie of a HelloVerifyRequest begins.
+/// Where a handshake message's type stands in a datagram, and where the cookie of a HelloVerifyRequest
+/// begins.
 const TYPE_AT: usize = RECORD_HEADER_BYTES;
 const COOKIE_AT: usize = RECORD_HEADER_BYTES + 12 + 3;
 /// Addresses of the flood: the first ones, so that the honest device is beyond all of them.
@@ -64,7 +67,7 @@ pub(super) struct Sender<'a> {
     pub(super) rate: u32,
     pub(super) count: u32,
     pub(super) time_limit: Duration,
-    /// Hellos sent so far, for whoever watches.
+    /// Hellos sent so far, for the thread that watches.
     pub(super) progress: &'a AtomicU32,
     /// Set when it is over.
     pub(super) over: &'a AtomicBool,
@@ -132,7 +135,7 @@ impl Sender<'_> {
 fn hello(number: u32, suite: CipherSuite, cookie: &[u8]) -> Vec<u8> {
     let with_cookie = u8::from(!cookie.is_empty());
     let mut body = vec![0xfe, 0xfd];
-    // RFC 5246 7.4.1.2: 32 bytes; nobody minds that they can be guessed.
+    // RFC 5246 7.4.1.2: 32 bytes; these may be guessed.
     (0..8).for_each(|_| body.extend_from_slice(&number.to_be_bytes()));
     body.push(0);
     body.push(cookie.len() as u8);

@@ -2,7 +2,7 @@
 
 use narrowgate_sim::random::SeededRandom;
 
-/// Longest message that is made.
+/// Longest message to build.
 const MESSAGE_BYTES_MAX: usize = 1200;
 
 /// A message like `message`, with one to four changes.

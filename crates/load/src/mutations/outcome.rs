@@ -1,10 +1,10 @@
-//! What came of the mutations.
+//! The outcome of the mutations.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Most violations that are told.
+/// Most violations that are reported.
 const VIOLATIONS_MAX: usize = 20;
 
 /// What was done, and what was wrong.
@@ -17,7 +17,7 @@ pub struct MutationsOutcome {
     pub messages: u32,
     /// Handshakes of honest devices.
     pub handshakes: u32,
-    /// Handshakes that mutations have ruined, so that the device began anew.
+    /// Handshakes that mutations ruined, so that the device started again.
     pub ruined: u32,
     /// Handshakes that the server has begun behind a valid cookie, those of mutations included.
     pub handshakes_begun: u64,
@@ -27,7 +27,7 @@ pub struct MutationsOutcome {
     pub memory: Memory,
     /// The server's at the end.
     pub gauges: Vec<(&'static str, f64)>,
-    /// What should not have been.
+    /// What should not have happened.
     pub violations: Vec<String>,
 }
 

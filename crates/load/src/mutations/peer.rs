@@ -11,6 +11,9 @@ use crate::LoadConfig;
 
 /// Answers kept until somebody asks for them.
 const ANSWERS_MAX: usize = 64;
+/// The payload of every report.
+const REPORT: &[u8] =
+    br#"{"id":"1","version":"1.0","params":{"measurepoints":{"p":1}},"method":"thing.measurepoint.post"}"#;
 
 /// Suite, and whether encrypt-then-MAC is offered.
 pub(super) const PROTECTIONS: [(CipherSuite, bool); 3] = [
@@ -151,7 +154,7 @@ impl Peer {
     pub(super) fn seal(&mut self, message: &[u8], random: &mut SeededRandom) -> Vec<u8> {
         let mut record = Vec::new();
         if let Side::Established(session) = &mut self.side {
-            // Too long for a record is as good as nothing: an empty datagram.
+            // A message that is too long for a record becomes an empty datagram.
             if session.seal(message, random, &mut record).is_err() {
                 record.clear();
             }
@@ -184,9 +187,7 @@ impl Peer {
         put_path(&mut message, &self.path);
         // Content-Format 50.
         message.extend_from_slice(&[0x11, 50, 0xff]);
-        message.extend_from_slice(
-            br#"{"id":"1","version":"1.0","params":{"measurepoints":{"p":1}},"method":"thing.measurepoint.post"}"#,
-        );
+        message.extend_from_slice(REPORT);
         (mid, message)
     }
 

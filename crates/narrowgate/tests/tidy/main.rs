@@ -3,5 +3,6 @@
 
 mod edges;
 mod pure;
+mod style;
 mod text;
 mod tree;

@@ -1,6 +1,6 @@
-//! What a pure crate may not name: sockets, clocks, threads, files and random sources, and the order of a hash
-//! map. `clippy.toml` in the crate refuses them by name; the same is looked for in the text here, so that a
-//! test run without clippy refuses them too.
+//! What a pure crate may not name: sockets, clocks, threads, files and random sources, and the order of a
+//! hash map. `clippy.toml` in the crate refuses them by name; the same is looked for in the text here, so
+//! that a test run without clippy refuses them too.
 
 use std::{collections::BTreeSet, fs};
 
@@ -161,9 +161,11 @@ fn contains_word(line: &str, word: &str) -> bool {
 #[test]
 fn what_goes_through_a_hash_map_is_found() {
     let source = |text: &str| Source { path: "some.rs".into(), text: text.to_owned() };
-    let bad = "struct A {\n    by_name: HashMap<String, u32>,\n}\nfn f(a: &A) {\n    for x in &a.by_name {\n    }\n    \
+    let bad = "struct A {\n    by_name: HashMap<String, u32>,\n}\n\
+               fn f(a: &A) {\n    for x in &a.by_name {\n    }\n    \
                a.by_name.values().sum()\n}\nlet seen = HashSet::new();\nfor one in seen {\n";
     assert_eq!(iterations(&source(bad)).len(), 2, "{:?}", iterations(&source(bad)));
-    let good = "struct A {\n    by_name: HashMap<String, u32>,\n    list: Vec<u32>,\n}\na.list.iter();\na.by_name.get(x);\n";
+    let good = "struct A {\n    by_name: HashMap<String, u32>,\n    list: Vec<u32>,\n}\n\
+                a.list.iter();\na.by_name.get(x);\n";
     assert!(iterations(&source(good)).is_empty());
 }

@@ -18,7 +18,8 @@ use narrowgate_platform::{
 const LATE_MAX: Duration = Duration::from_secs(1);
 /// A device that is switched off loses its session within this time.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
-/// The sessions of a product that is switched off end within this time, where the store cannot always read the product.
+/// The sessions of a product that is switched off end within this time, where the store cannot always read
+/// the product.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How long a change of presence may wait for a store that is slow or fails.
 const STORED_WITHIN: Duration = Duration::from_secs(180);
@@ -191,7 +192,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// A change of presence, decided at an instant: silence must have lasted for the lifetime, and not much longer.
+    /// A change of presence, decided at an instant: silence must have lasted for the lifetime, and not much
+    /// longer.
     pub fn presence_decided(&mut self, write: &Write, at: Instant) -> Checked {
         let Write::Presence { device, state: DeviceState::Offline, cause, .. } = write else { return Ok(()) };
         let Some(known) = self.devices.get(device).filter(|_| cause.starts_with("silent")) else {
@@ -350,7 +352,8 @@ impl Ledger {
         self.stored.range((number, after + 1)..=(number, u64::MAX)).count()
     }
 
-    /// Whether it should be online: for its lifetime after it was heard. `None` for a moment around the end of that.
+    /// Whether it should be online: for its lifetime after it was heard. `None` for a moment around the end
+    /// of that.
     pub fn should_be_online(&self, number: u32, now: Instant) -> Option<bool> {
         let known = self.devices.get(self.ids.get(&number)?)?;
         let Some(heard) = known.heard.back() else { return Some(false) };

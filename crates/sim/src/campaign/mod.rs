@@ -5,8 +5,9 @@
 //!      └───────── ledger: what was sent, acknowledged, stored; who was heard ────┘
 //! ```
 //!
-//! A crash drops the shards and the gateway; what the store had applied stays. The [`ledger`] compares all along, and
-//! the campaign panics with the seed, the time and the device's last moments when a promise is broken:
+//! A crash drops the shards and the gateway; what the store had applied stays. The [`ledger`] compares all
+//! along, and the campaign panics with the seed, the time and the device's last moments when a promise is
+//! broken:
 //!
 //! | promise | checked |
 //! |---|---|
@@ -17,8 +18,8 @@
 //! | everything that was opened is closed | gauges at the end |
 //! | after calm everybody is back | at the end |
 //!
-//! Time moves in whole milliseconds. What a shard tells the gateway in one step is decided in the next millisecond, so
-//! that much can happen in between, as between threads.
+//! Time moves in whole milliseconds. What a shard tells the gateway in one step is decided in the next
+//! millisecond, so that much can happen in between, as between threads.
 
 mod after;
 pub mod agent;

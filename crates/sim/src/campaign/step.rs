@@ -88,7 +88,8 @@ impl Campaign {
                 // Only new handshakes wait for fewer look-ups; those under way may all ask.
                 && gauges.lookups <= gauges.handshakes
                 && gauges.requests_in_flight <= config.requests_in_flight_max
-                // Requests that were let in are answered, and their answers stored, even if these are longer than expected.
+                // Requests that were let in are answered, and their answers stored, even if these are longer
+                // than expected.
                 && gauges.stored_answer_bytes
                     <= config.coap_budget_bytes + config.requests_in_flight_max * config.coap.message_bytes_max;
             (!held).then_some(gauges)

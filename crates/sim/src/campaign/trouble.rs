@@ -1,4 +1,5 @@
-//! What goes wrong on purpose: crashes, mishaps of devices, acts of operators, jumps of the clock, a stranger.
+//! What goes wrong on purpose: crashes, mishaps of devices, acts of operators, jumps of the clock, a
+//! stranger.
 
 use std::time::{Duration, Instant};
 
@@ -186,7 +187,8 @@ impl Campaign {
         self.clock.jump(ms);
     }
 
-    /// Somebody plays a datagram again that was seen on the way, changed or as it was, from there or from elsewhere.
+    /// Somebody plays a datagram again that was seen on the way, changed or as it was, from there or from
+    /// elsewhere.
     fn stranger(&mut self) {
         if self.seen.is_empty() {
             return;

@@ -23,7 +23,7 @@ pub struct Identity {
     pub device_key: String,
     /// Whose secret is proven.
     pub mode: SecureMode,
-    /// After so many seconds of silence the device counts as offline; 30..=86400 are accepted.
+    /// After this many seconds of silence the device counts as offline; 30..=86400 are accepted.
     pub lifetime_s: u32,
 }
 

@@ -74,7 +74,7 @@ impl Connection {
                     events.push(DeviceEvent::Closed);
                     return;
                 }
-                // What does not verify is dropped, and nothing else means anything to a device.
+                // Ignored: a record that does not verify, and everything else that means nothing to a device.
                 Ok(_) | Err(_) => {}
             }
         }
@@ -97,7 +97,7 @@ impl Connection {
                 self.end = Some(End::ByUs);
                 return Ok(());
             }
-            // Those two need no session, so the device keeps them to itself.
+            // Those two need no session, so the device handles them itself.
             DeviceCommand::Connect | DeviceCommand::PowerOff => return Ok(()),
         };
         let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
@@ -144,7 +144,7 @@ impl Connection {
                     let Some(asked) = self.take_pending(id) else { continue };
                     events.push_back(DeviceEvent::Unanswered { asked, cause });
                 }
-                // A device serves nothing; what else there is are notes about duplicates and stray messages.
+                // A device serves nothing; other events are only about duplicates and stray messages.
                 _ => {}
             }
         }
@@ -160,7 +160,7 @@ impl Connection {
                 None => break,
             }
             let mut datagram = Vec::with_capacity(message.len() + 64);
-            // A message that does not fit a record is as good as lost: its request fails by its timer.
+            // A message that does not fit a record is treated as lost: its request fails by its timer.
             if self.session.seal(&message, rng, &mut datagram).is_ok() {
                 datagrams.push_back(datagram);
             }

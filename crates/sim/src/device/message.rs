@@ -1,4 +1,4 @@
-//! What a device asks by the device protocol, and what it makes of the answers.
+//! The requests of the device protocol, and how a device reads the answers.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -14,7 +14,7 @@ use crate::key::key_of;
 pub struct Report {
     /// The `id` of the message; the caller keeps it unique per device.
     pub id: u64,
-    /// When it was measured, Unix ms; without it the time of arrival counts.
+    /// When it was measured, Unix ms; without it the time of arrival is used.
     pub time_ms: Option<i64>,
     /// The points, as the text of a JSON object: `{"temp":21.5}`.
     pub points: Arc<str>,
@@ -29,7 +29,7 @@ pub struct AcknowledgedReport {
     pub at: Instant,
 }
 
-/// A secret that the server has issued to the device.
+/// A secret that the server issued to the device.
 #[derive(ZeroizeOnDrop)]
 pub struct IssuedSecret(String);
 
@@ -88,7 +88,7 @@ pub(super) fn activation_request(identity: &Identity) -> Request {
     Request::get(&format!("/topic/ext/session/{product_key}/{device_key}/thing/activate/info"))
 }
 
-/// The secret in the answer to it; `None` when the answer is anything but that.
+/// The secret in the answer to it; `None` if the answer is anything else.
 pub(super) fn issued_secret(identity: &Identity, response: &Response) -> Option<IssuedSecret> {
     #[derive(Deserialize)]
     struct Answer {

@@ -1,4 +1,5 @@
-//! One simulated device: a handshake, then reports, questions and pings, over whatever carries its datagrams.
+//! One simulated device: a handshake, then reports, questions and pings, over any transport for its
+//! datagrams.
 //!
 //! ```text
 //!           Connect            Established            Close, PowerOff, close_notify of the server
@@ -7,8 +8,9 @@
 //!    +--------------------+                        +--> Connecting
 //! ```
 //!
-//! Pure: time, datagrams, commands and randomness go in by `handle_*`; datagrams and events come out by `poll_*`. What the
-//! server acknowledged is kept in [`Device::acknowledged`], to be compared with what the server has stored.
+//! Pure: time, datagrams, commands and randomness go in by `handle_*`; datagrams and events come out by
+//! `poll_*`. What the server acknowledged is kept in [`Device::acknowledged`], to be compared with what the
+//! server has stored.
 //!
 //! Limits: as many requests at once as [`narrowgate_coap::Params`] permits, one ping at a time.
 
@@ -29,7 +31,8 @@ pub use message::{AcknowledgedReport, IssuedSecret, Report};
 /// What a device is told to do.
 #[derive(Debug)]
 pub enum DeviceCommand {
-    /// Begin a handshake. A session or a handshake under way is forgotten, as by a device that lost its power.
+    /// Begin a handshake. A session or a handshake under way is forgotten, as by a device that lost its
+    /// power.
     Connect,
     /// Post a report.
     Report(Report),
@@ -45,7 +48,7 @@ pub enum DeviceCommand {
     PowerOff,
 }
 
-/// What a device tells.
+/// An event of a device.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DeviceEvent {
     /// The handshake is done.
@@ -53,31 +56,31 @@ pub enum DeviceEvent {
         /// The suite in use.
         suite: CipherSuite,
     },
-    /// The handshake came to nothing.
+    /// The handshake failed.
     ConnectFailed(ConnectFailure),
     /// A report is stored, as the server says.
     Acknowledged {
         /// Its number.
         id: u64,
     },
-    /// A report was answered by something else than success.
+    /// A report was answered with something other than success.
     ReportRefused {
         /// Its number.
         id: u64,
-        /// The `code` in the reply, where there was one.
+        /// The `code` in the reply, if there was one.
         code: Option<i64>,
         /// The answer.
         response: Response,
     },
     /// The server has issued the device's own secret.
     Activated(IssuedSecret),
-    /// The question for the secret got another answer.
+    /// The request for the secret got another answer.
     ActivationRefused(Response),
     /// The answer to a request.
     Answered(Response),
     /// The answer to a ping.
     Pong,
-    /// What was asked stayed without an answer. The server may have acted on it all the same.
+    /// A request was not answered. The server may have acted on it all the same.
     Unanswered {
         /// What was asked.
         asked: Asked,
@@ -88,12 +91,12 @@ pub enum DeviceEvent {
     Closed,
 }
 
-/// Why a handshake came to nothing.
+/// Why a handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectFailure {
     /// The last repetition of a flight stayed unanswered.
     Expired,
-    /// The server refused it, or the device the server.
+    /// The server refused it, or the device refused the server.
     Refused(ClientFailure),
 }
 
@@ -158,7 +161,7 @@ impl Device {
         match &mut self.state {
             State::Off => {}
             State::Connecting(handshake) => {
-                // What a client drops is no business of a simulation.
+                // Ignored: what a client drops does not concern a simulation.
                 let _ = handshake.handle_datagram(now, datagram, rng);
                 self.drive_handshake(rng);
             }
@@ -172,7 +175,7 @@ impl Device {
     /// Carries out one command.
     ///
     /// # Errors
-    /// Nothing has happened then.
+    /// Nothing has happened.
     pub fn handle_command(
         &mut self,
         now: Instant,
@@ -214,7 +217,7 @@ impl Device {
         }
     }
 
-    /// When [`Device::handle_timeout`] wants to be called.
+    /// When to call [`Device::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Off => None,
@@ -256,7 +259,7 @@ impl Device {
         client
     }
 
-    /// Passes on what the handshake has to say; it may be a session afterwards.
+    /// Passes on the events of the handshake, which may be a session afterwards.
     fn drive_handshake(&mut self, rng: &mut dyn Random) {
         let State::Connecting(handshake) = &mut self.state else { return };
         let mut datagram = Vec::new();
@@ -279,7 +282,7 @@ impl Device {
         self.events.push_back(DeviceEvent::ConnectFailed(failure));
     }
 
-    /// Passes on what the connection has to say; it may be over afterwards.
+    /// Passes on the events of the connection, which may be over afterwards.
     fn drive_connection(&mut self, now: Instant, rng: &mut dyn Random) {
         let State::Connected(connection) = &mut self.state else { return };
         connection.drain(now, &self.config, &mut self.events, &mut self.acknowledged);

@@ -12,7 +12,7 @@ pub(super) struct Ping {
     due: Instant,
 }
 
-/// What a ping's timer brings.
+/// The outcome of a ping's timer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PingDue {
     Nothing,
