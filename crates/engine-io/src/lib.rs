@@ -11,5 +11,3 @@ pub mod driver;
 pub mod handle;
 mod mmsg;
 pub mod socket;
-#[cfg(feature = "test-support")]
-pub mod undriven;

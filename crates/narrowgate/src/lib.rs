@@ -4,9 +4,6 @@
 //! by which the command line talks to a running server, and the gateway, which it runs on tokio.
 #![forbid(unsafe_code)]
 
-// Only for the simulation, until it runs the machine.
-#[allow(dead_code)]
-pub mod bridge;
 mod cli;
 mod client;
 mod command;

@@ -14,14 +14,6 @@ const SHORT_NAMES: [&str; 1] = ["narrowgate_engine"];
 
 /// Modules that log.
 const MODULES: &[&str] = &[
-    "narrowgate::bridge::diagnosis",
-    "narrowgate::bridge::feed",
-    "narrowgate::bridge::ingest",
-    "narrowgate::bridge::issuer",
-    "narrowgate::bridge::presence",
-    "narrowgate::bridge::products",
-    "narrowgate::bridge::refusals",
-    "narrowgate::bridge::shard_task",
     "narrowgate::command::serve",
     "narrowgate::feed",
     "narrowgate::gateway",

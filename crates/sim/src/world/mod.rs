@@ -107,7 +107,7 @@ impl World {
     /// A world with a server and nobody else.
     pub fn new(config: ShardConfig, conditions: Conditions, seed: u64) -> Self {
         let mut random = SeededRandom::new(seed);
-        let (clock, mut store) = (WallClock::new(start()), Store::new(random.next_u64()));
+        let (clock, store) = (WallClock::new(start()), Store::new(random.next_u64()));
         let process = Process::start([config], store.open(), &mut random, clock.at(start()));
         let world = Self {
             now: start(),

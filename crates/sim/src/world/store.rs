@@ -92,8 +92,6 @@ pub struct Store {
     /// In the order in which it was handed over; with the instant at which it is done.
     under_way: BTreeMap<u64, (Option<Instant>, Work)>,
     next: u64,
-    /// How often a server has opened it.
-    epoch: u64,
     notes: Vec<Note>,
 }
 
@@ -107,7 +105,6 @@ impl Store {
             pace: Pace::Told { commit: at_once, look_up: at_once },
             under_way: BTreeMap::new(),
             next: 0,
-            epoch: 0,
             notes: Vec::new(),
         }
     }
@@ -146,12 +143,9 @@ impl Store {
         Arc::clone(&self.durable)
     }
 
-    /// A server starts: what it has to take up. The epoch rises, as that of a store on disk does.
-    pub fn open(&mut self) -> Recovered {
-        self.epoch += 1;
-        // A store in memory that is not closed can be read.
-        let recovered = block_on(self.durable.recover()).unwrap_or_default();
-        Recovered { epoch: self.epoch, ..recovered }
+    /// A server starts: what it has to take up.
+    pub fn open(&self) -> Recovered {
+        block_on(self.durable.recover()).expect("a store in memory that is not closed can be read")
     }
 
     /// What happened since this was last asked.
