@@ -1,5 +1,5 @@
-//! A whole server conversation: a shard, an honest device, a network that does what the script says, and a platform that
-//! answers when the script says so.
+//! A whole server conversation: a shard and the gateway, an honest device, a network that does what the script says, and a
+//! store that answers when the script says so.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,15 +8,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Code, Params, Response, format};
-use narrowgate_dtls::{CipherSuite, DecoySecret, Psk, PskAnswer, ServerConfig};
+use narrowgate_coap::Params;
+use narrowgate_dtls::{CipherSuite, DecoySecret, ServerConfig};
 use narrowgate_engine::{
-    event::{HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket},
+    event::{HandshakeId, SessionId, ShardCommand, ShardEvent},
     shard::{
         Shard, ShardConfig,
         stats::{Counter, Gauges},
     },
 };
+use narrowgate_gateway::{Answer, Effect, LiveChange, Now, Options, Token};
+use narrowgate_platform::{
+    ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
+    model::{
+        credential::{CredentialLookup, Credentials},
+        product::{DynamicActivation, Product},
+    },
+    ports::{StoreError, Write, Written},
+    secret::Secret,
+};
+use narrowgate_sim::world::server::{Server, WallClock};
 
 use crate::device::{Device, DeviceCommand, DeviceConfig};
 use crate::script::{Counting, Script, key_of, start};
@@ -28,6 +39,10 @@ const ON_THEIR_WAY_MAX: usize = 12;
 /// Lifetimes are a hundredth of the protocol's: the fuzzer's work grows with each tick of the timer wheel.
 const EXCHANGE_LIFETIME: Duration = Duration::from_millis(1200);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The secret of all devices.
+const SECRET: &str = "Z5YtZaQpK5IWocakV7zQ";
+/// The devices that are registered.
+const DEVICES: [&str; 2] = ["15bBZlRknc", "liveness00"];
 
 thread_local! {
     static FIXED: Fixed = Fixed::new();
@@ -38,8 +53,6 @@ struct Fixed {
     shard: ShardConfig,
     device: DeviceConfig,
     stranger: DeviceConfig,
-    key: Psk,
-    wrong_key: Psk,
 }
 
 impl Fixed {
@@ -60,16 +73,10 @@ impl Fixed {
         shard.idle_timeout = IDLE_TIMEOUT;
         shard.sessions_max = 8;
         shard.requests_in_flight_max = 4;
-        let key = key_of(b"Z5YtZaQpK5IWocakV7zQ");
+        let key = key_of(SECRET.as_bytes());
         let coap = Arc::new(coap);
         let config = |device_key| DeviceConfig::new(device_key, key.clone(), Arc::clone(&coap));
-        Self {
-            shard,
-            device: config("15bBZlRknc"),
-            stranger: config("liveness00"),
-            wrong_key: key_of(b"another"),
-            key,
-        }
+        Self { shard, device: config(DEVICES[0]), stranger: config(DEVICES[1]) }
     }
 }
 
@@ -84,8 +91,9 @@ struct Balance {
 struct Conversation<'a> {
     fixed: &'a Fixed,
     now: Instant,
+    clock: WallClock,
     rng: Counting,
-    shard: Shard,
+    server: Server,
     device: Device,
     address: SocketAddr,
     to_server: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -93,19 +101,23 @@ struct Conversation<'a> {
     /// The last datagrams that the device sent, for a stranger who plays them again.
     recorded: Vec<Vec<u8>>,
     balances: HashMap<SocketAddr, Balance>,
-    wanted: Vec<HandshakeId>,
-    waiting: Vec<(Ticket, Response)>,
+    /// Look-ups without an answer, with the handshakes that asked.
+    wanted: Vec<(Token, DeviceName, HandshakeId)>,
+    /// Writes without an answer.
+    waiting: Vec<(Token, Vec<Write>)>,
     /// Handshakes that were given the right key.
     keyed: Vec<HandshakeId>,
     sessions: Vec<SessionId>,
-    /// When each report ran, by its number.
+    /// When each report was given to the store, by its number.
     executed: Vec<Option<Instant>>,
+    /// Whether the store has it.
+    stored: Vec<bool>,
     acknowledged: usize,
 }
 
-/// Whatever happens: no report runs twice within its lifetime, none is acknowledged that did not run, nobody connects without
-/// the right key, nobody gets more bytes than he sent before he shows a cookie; afterwards an honest device connects and is
-/// answered; and when all lifetimes are over nothing is held.
+/// Whatever happens: no report is stored twice within its lifetime, none is acknowledged that is not stored, nobody connects
+/// without the right key, nobody gets more bytes than he sent before he shows a cookie; afterwards an honest device connects and is
+/// answered; and when all lifetimes are over neither shard nor gateway holds anything.
 pub fn conversation(data: &[u8]) {
     FIXED.with(|fixed| {
         let mut script = Script::new(data);
@@ -131,11 +143,14 @@ pub fn conversation(data: &[u8]) {
 
 impl<'a> Conversation<'a> {
     fn new(fixed: &'a Fixed, config: DeviceConfig) -> Self {
+        let options = Options { shards: 1, seed: [6; 32], online: Vec::new(), epoch: 1 };
+        let now = WallClock::new(start()).at(start());
         let mut conversation = Self {
             fixed,
             now: start(),
+            clock: WallClock::new(start()),
             rng: Counting(0),
-            shard: Shard::new(fixed.shard.clone(), start(), [5; 32]),
+            server: Server::new(vec![Shard::new(fixed.shard.clone(), start(), [5; 32])], options, now),
             device: Device::new(config),
             address: address(0),
             to_server: VecDeque::new(),
@@ -147,6 +162,7 @@ impl<'a> Conversation<'a> {
             keyed: Vec::new(),
             sessions: Vec::new(),
             executed: Vec::new(),
+            stored: Vec::new(),
             acknowledged: 0,
         };
         conversation.command(DeviceCommand::Connect);
@@ -167,7 +183,7 @@ impl<'a> Conversation<'a> {
         self.deliver_to_server(0);
         self.deliver_to_device(0);
         self.provide_psk(0, 0);
-        self.answer(0);
+        self.answer_all();
     }
 
     fn run(&mut self, command: u8, script: &mut Script<'_>) {
@@ -221,12 +237,13 @@ impl<'a> Conversation<'a> {
             30 => {
                 if let Some(&session) = self.sessions.last() {
                     let after = Duration::from_millis(100 * argument as u64);
-                    let close = if argument == 0 {
-                        ShardCommand::Close { session }
+                    if argument == 0 {
+                        let change = LiveChange::CloseDevice { device: DeviceId(1), cause: "closed" };
+                        self.server.handle_change(self.both(), &change);
                     } else {
-                        ShardCommand::CloseAfter { session, after }
-                    };
-                    self.shard.handle_command(self.now, close);
+                        let close = ShardCommand::CloseAfter { session, after };
+                        self.server.shards[0].handle_command(self.now, close);
+                    }
                     self.drain();
                 }
             }
@@ -248,44 +265,70 @@ impl<'a> Conversation<'a> {
     }
 
     fn receive(&mut self, from: SocketAddr, datagram: &mut [u8]) {
-        let begun = self.shard.stats().value(Counter::HandshakesBegun);
+        let begun = self.shard().stats().value(Counter::HandshakesBegun);
         self.balances.entry(from).or_default().received += datagram.len();
-        self.shard.handle_datagram(self.now, from, datagram);
-        if self.shard.stats().value(Counter::HandshakesBegun) > begun {
+        let now = self.now;
+        self.shard().handle_datagram(now, from, datagram);
+        if self.shard().stats().value(Counter::HandshakesBegun) > begun {
             self.balances.entry(from).or_default().validated = true;
         }
         self.drain();
     }
 
-    /// `how` 0: the right key; 1: another; 2: none; 3: the right one, to a handshake that did not ask (any more).
+    /// `how` 0: what the store has; 1: another secret; 2: nothing; 3: what it has, to be answered once more later.
     fn provide_psk(&mut self, index: usize, how: usize) {
         if index >= self.wanted.len() {
             return;
         }
-        let handshake = if how == 3 { self.wanted[index] } else { self.wanted.remove(index) };
-        let answer = match how {
-            0 | 3 => {
+        let (token, name, handshake) =
+            if how == 3 { self.wanted[index].clone() } else { self.wanted.remove(index) };
+        let device = DEVICES.iter().position(|device_key| *device_key == name.device_key);
+        let found = match (device, how) {
+            (Some(device), 0 | 3) => {
                 self.keyed.push(handshake);
-                PskAnswer::key(self.fixed.key.clone())
+                credentials(device, SECRET)
             }
-            1 => PskAnswer::key(self.fixed.wrong_key.clone()),
-            _ => PskAnswer::decoy(),
+            (Some(device), 1) => credentials(device, "another"),
+            _ => CredentialLookup::DeviceUnknown,
         };
-        self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
+        self.server.handle_answer(self.both(), token, Answer::Lookup(Ok(found)));
         self.drain();
     }
 
+    /// The store has committed these writes.
     fn answer(&mut self, index: usize) {
         if index < self.waiting.len() {
-            let (ticket, response) = self.waiting.remove(index);
-            self.shard.handle_command(self.now, ShardCommand::Respond { ticket, response });
+            let (token, writes) = self.waiting.remove(index);
+            for write in &writes {
+                if let Write::Message(message) = write {
+                    self.stored[number_in(&message.points_json)] = true;
+                }
+            }
+            let outcomes = vec![Written::Done; writes.len()];
+            self.server.handle_answer(self.both(), token, Answer::Written(Ok(&outcomes)));
             self.drain();
         }
+    }
+
+    fn answer_all(&mut self) {
+        while !self.waiting.is_empty() {
+            self.answer(0);
+        }
+    }
+
+    fn shard(&mut self) -> &mut Shard {
+        &mut self.server.shards[0]
+    }
+
+    /// Both clocks.
+    fn both(&self) -> Now {
+        self.clock.at(self.now)
     }
 
     fn report(&mut self) {
         let id = self.executed.len();
         self.executed.push(None);
+        self.stored.push(false);
         self.command(DeviceCommand::Report(id));
     }
 
@@ -296,7 +339,7 @@ impl<'a> Conversation<'a> {
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        self.shard.handle_timeout(self.now);
+        self.time_passes();
         self.device.handle_timeout(self.now, &mut self.rng);
         self.drain();
         self.collect();
@@ -313,42 +356,33 @@ impl<'a> Conversation<'a> {
             }
         }
         while let Some(id) = self.device.poll_acknowledged() {
-            assert!(self.executed[id].is_some(), "report {id} is acknowledged and did not run");
+            assert!(self.stored[id], "report {id} is acknowledged and not stored");
             self.acknowledged += 1;
         }
     }
 
     /// What the shard has to say.
     fn drain(&mut self) {
-        while let Some(event) = self.shard.poll_event() {
-            match event {
-                ShardEvent::PskWanted { handshake, .. } => self.wanted.push(handshake),
-                ShardEvent::Request { ticket, request } => {
-                    self.note_request(&request.payload);
-                    let reply = Response::new(Code::CHANGED).content_format(format::JSON);
-                    self.waiting.push((ticket, reply.payload(reply_to(&request.payload))));
-                }
+        loop {
+            self.take_questions(None);
+            let Some(event) = self.shard().poll_event() else { break };
+            let mut wanted = None;
+            match &event {
+                ShardEvent::PskWanted { handshake, .. } => wanted = Some(*handshake),
                 ShardEvent::Connected { handshake, session, .. } => {
-                    assert!(self.keyed.contains(&handshake), "connected without the key");
-                    self.sessions.push(session);
+                    assert!(self.keyed.contains(handshake), "connected without the key");
+                    self.sessions.push(*session);
                 }
                 ShardEvent::Closed { session, .. } => {
-                    let index = self.sessions.iter().position(|open| *open == session);
+                    let index = self.sessions.iter().position(|open| open == session);
                     self.sessions.remove(index.expect("a session ends once"));
                 }
-                ShardEvent::Refused { .. }
-                | ShardEvent::KeyExchangeRejected { .. }
-                | ShardEvent::Stray { .. }
-                | ShardEvent::WrongKey { .. }
-                | ShardEvent::HandshakeEnded { .. }
-                | ShardEvent::RequestRefused { .. }
-                | ShardEvent::Malformed { .. }
-                | ShardEvent::MessageIdReused { .. }
-                | ShardEvent::AnswerTooLarge { .. }
-                | ShardEvent::Heard { .. } => {}
+                _ => {}
             }
+            self.server.handle_event(self.both(), 0, event);
+            self.take_questions(wanted);
         }
-        for (path, datagram) in self.shard.outbox().iter() {
+        for (path, datagram) in self.server.shards[0].outbox().iter() {
             let to = path.peer;
             let balance = self.balances.entry(to).or_default();
             balance.sent += datagram.len();
@@ -357,27 +391,69 @@ impl<'a> Conversation<'a> {
                 self.to_device.push_back(datagram.to_vec());
             }
         }
-        self.shard.outbox().clear();
-        let gauges = self.shard.stats().gauges;
+        self.shard().outbox().clear();
+        let gauges = self.shard().stats().gauges;
         assert_eq!(gauges.sessions, self.sessions.len(), "every session was announced");
         assert!(gauges.sessions <= self.fixed.shard.sessions_max);
         assert!(gauges.requests_in_flight <= self.fixed.shard.requests_in_flight_max);
     }
 
-    fn note_request(&mut self, payload: &[u8]) {
-        let ran = &mut self.executed[id_in(payload)];
-        let is_new = ran.is_none_or(|at| at + EXCHANGE_LIFETIME <= self.now);
-        assert!(is_new, "a report runs twice");
-        *ran = Some(self.now);
+    /// What the gateway asks. Look-ups and writes wait for the script; a look-up is that of the handshake that `wanted`.
+    fn take_questions(&mut self, wanted: Option<HandshakeId>) {
+        while let Some(question) = self.server.poll_question() {
+            match question {
+                Effect::Lookup(token, name) => {
+                    let handshake = wanted.expect("only a handshake causes a look-up");
+                    self.wanted.push((token, name, handshake));
+                }
+                Effect::Write(token, writes) => {
+                    self.note_reports(&writes);
+                    self.waiting.push((token, writes));
+                }
+                Effect::Product(token, product_key) => {
+                    self.server.handle_answer(
+                        self.both(),
+                        token,
+                        Answer::Product(Ok(Some(product(product_key)))),
+                    );
+                }
+                Effect::Diagnose(token, _) => {
+                    self.server.handle_answer(self.both(), token, Answer::Diagnosed(None));
+                }
+                Effect::Issue(token, _) => {
+                    let refused = StoreError::Unavailable("nobody asks for a secret".to_owned());
+                    self.server.handle_answer(self.both(), token, Answer::Issued(Err(refused)));
+                }
+                Effect::Command(..) | Effect::Tell(..) => {}
+            }
+        }
+    }
+
+    fn note_reports(&mut self, writes: &[Write]) {
+        for write in writes {
+            if let Write::Message(message) = write {
+                let ran = &mut self.executed[number_in(&message.points_json)];
+                let is_new = ran.is_none_or(|at| at + EXCHANGE_LIFETIME <= self.now);
+                assert!(is_new, "a report is stored twice");
+                *ran = Some(self.now);
+            }
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let now = self.now;
+        self.shard().handle_timeout(now);
+        self.server.handle_timeout(self.both());
     }
 
     /// An honest device elsewhere, on a good network.
     fn probe(&mut self) {
         self.to_server.clear();
-        self.wanted.clear();
-        while !self.waiting.is_empty() {
-            self.answer(0);
+        while !self.wanted.is_empty() {
+            self.provide_psk(0, 2);
         }
+        self.answer_all();
+        self.to_server.clear();
         self.to_device.clear();
         self.device = Device::new(self.fixed.stranger.clone());
         self.address = address(77);
@@ -385,7 +461,7 @@ impl<'a> Conversation<'a> {
         for _ in 0..4 {
             self.step_honestly();
         }
-        assert!(self.device.is_connected(), "an honest device cannot connect: {:?}", self.shard);
+        assert!(self.device.is_connected(), "an honest device cannot connect: {:?}", self.server);
         let before = self.acknowledged;
         self.report();
         self.step_honestly();
@@ -396,12 +472,46 @@ impl<'a> Conversation<'a> {
     /// All lifetimes pass.
     fn end(&mut self) {
         for _ in 0..400 {
-            let Some(due) = self.shard.poll_timeout() else { break };
+            self.answer_all();
+            let Some(due) = self.server.poll_timeout() else { break };
             self.now = self.now.max(due);
-            self.shard.handle_timeout(self.now);
+            self.time_passes();
             self.drain();
         }
-        assert_eq!(self.shard.stats().gauges, Gauges::default(), "something is held for ever");
+        assert_eq!(self.shard().stats().gauges, Gauges::default(), "something is held for ever");
+        let gateway = self.server.gateway();
+        let counters = gateway.counters();
+        let left = (counters.online, counters.connected, gateway.is_settled());
+        assert_eq!(left, (0, 0, true), "the gateway holds something for ever");
+    }
+}
+
+/// What the store has of a device.
+fn credentials(device: usize, secret: &str) -> CredentialLookup {
+    CredentialLookup::Found(Box::new(Credentials {
+        device: DeviceId(1 + device as i64),
+        asset_id: "asset000".to_owned(),
+        device_secret: Secret::new(secret.to_owned()),
+        secret_version: 1,
+        device_enabled: true,
+        activated: true,
+        product_secret: Secret::new("c3PW03srd6c".to_owned()),
+        product_enabled: true,
+        dynamic_activation: DynamicActivation::default(),
+    }))
+}
+
+/// The product that there is, whatever its key.
+fn product(product_key: String) -> Product {
+    Product {
+        ou: DEFAULT_OU.to_owned(),
+        product_key,
+        name: String::new(),
+        secret: Secret::new("c3PW03srd6c".to_owned()),
+        dynamic_activation: DynamicActivation::default(),
+        enabled: true,
+        model_json: None,
+        created: UnixMillis(0),
     }
 }
 
@@ -419,13 +529,8 @@ fn change(datagram: &mut Vec<u8>, script: &mut Script<'_>) {
     }
 }
 
-/// `id` of a report that the device has sent: it is authentic, so it has one.
-fn id_in(payload: &[u8]) -> usize {
-    let digits =
-        payload.iter().skip_while(|byte| !byte.is_ascii_digit()).take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |id, digit| id * 10 + usize::from(digit - b'0'))
-}
-
-fn reply_to(payload: &[u8]) -> Vec<u8> {
-    format!(r#"{{"id":"{}","code":200,"data":{{}}}}"#, id_in(payload)).into_bytes()
+/// The number of a report that the device has sent: it is authentic, so it has one.
+fn number_in(points: &str) -> usize {
+    let digits = points.bytes().skip_while(|byte| !byte.is_ascii_digit()).take_while(u8::is_ascii_digit);
+    digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
 }

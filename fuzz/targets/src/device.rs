@@ -191,7 +191,9 @@ impl Connection {
             return;
         }
         let path = format!("/topic/sys/MuGsF6W4/{}/thing/measurepoint/post", config.device_key);
-        let body = format!(r#"{{"id":"{id}","params":{{"measurepoints":{{"temp":21.5}}}}}}"#);
+        let body = format!(
+            r#"{{"id":"{id}","version":"1.0","method":"thing.measurepoint.post","params":{{"measurepoints":{{"n":{id}}}}}}}"#
+        );
         let request = Request::post(&path, format::JSON, body);
         let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
         if let Ok(request_id) = self.endpoint.request(&mut context, request) {
