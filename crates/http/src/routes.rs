@@ -77,7 +77,7 @@ async fn run_whole(request: Request, next: Next) -> Response {
             return Refused::of(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail).into_response();
         }
         Err(_) => {
-            let detail = "the rest of the body did not come";
+            let detail = "the rest of the body did not arrive";
             return Refused::of(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail).into_response();
         }
     };

@@ -38,12 +38,12 @@ pub(crate) fn of_another_user(data: &Path) -> Failure {
     Failure::failed("cannot use the data directory")
         .file(data.display())
         .reason(reason)
-        .hint("run this as that user or as root, or choose another directory by --data")
+        .hint("run this as that user or as root, or choose another directory with --data")
 }
 
 fn no_directory(data: &Path) -> Failure {
     Failure::failed("cannot use the data directory")
         .file(data.display())
         .reason("it is not a directory")
-        .hint("name a directory by --data; one that does not exist is made")
+        .hint("name a directory with --data; it is created if it does not exist")
 }

@@ -101,7 +101,7 @@ fn named(
         Ok(Some(name)) => Some(Arc::new(Happening::clone(&event).with_device(name))),
         Ok(None) => None,
         Err(error) => {
-            tracing::warn!(%error, event = event.name(), "the store cannot tell whose event this is");
+            tracing::warn!(%error, event = event.name(), "the store cannot say whose event this is");
             Some(event)
         }
     }

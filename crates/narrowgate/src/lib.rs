@@ -29,11 +29,11 @@ use crate::failure::Exit;
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
-    // What a write to a file at the limit of its size (`ulimit -f`) sends would end the process. Blocked,
-    // here and in all threads to come, it lets the write fail as on a full disk.
+    // A write to a file at its size limit (`ulimit -f`) sends SIGXFSZ, which would end the process. While it
+    // is blocked, here and in all later threads, the write fails as on a full disk.
     let mut file_size = SigSet::empty();
     file_size.add(Signal::SIGXFSZ);
-    // Where it cannot be blocked, all else works still.
+    // Ignored: without the block everything else still works.
     let _ = file_size.thread_block();
     let done = match cli::Cli::try_parse() {
         Ok(cli) => command::run(cli),
@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
             output::usage(&error);
             return Exit::Usage.into();
         }
-        // Help and version are no errors.
+        // Help and version are not errors.
         Err(error) => output::help(&error),
     };
     let code = done.map_or_else(

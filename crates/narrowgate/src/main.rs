@@ -1,8 +1,8 @@
-//! The program: everything is in the library, so that tests and benches can use it too.
+//! The program; everything else is in the library.
 
 use std::process::ExitCode;
 
-/// Memory is taken on one thread and given back on another for every report: glibc's allocator is slow at that.
+/// Every report allocates memory on one thread and frees it on another, at which glibc's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

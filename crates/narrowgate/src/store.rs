@@ -65,10 +65,10 @@ fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
     made.map_err(|error| {
-        Failure::failed("cannot make the data directory").file(config.data.display()).cannot_make(
+        Failure::failed("cannot create the data directory").file(config.data.display()).cannot_make(
             &config.data,
             &error,
-            "choose another directory by --data",
+            "choose another directory with --data",
         )
     })?;
     let mut decoy = [0; 32];
@@ -101,7 +101,7 @@ fn explain(config: &Config, error: &OpenError) -> Failure {
         matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::Unsupported)
     });
     let advice = match elsewhere {
-        true => "choose another directory by --data".to_owned(),
+        true => "choose another directory with --data".to_owned(),
         false => error.advice(),
     };
     Failure::failed(headline).file(place).reason(reason).hint(advice)

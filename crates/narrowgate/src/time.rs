@@ -13,7 +13,8 @@ pub(crate) fn rfc3339(unix_ms: i64) -> String {
 /// Seconds of 2001 to 2286: as milliseconds they would be in the first months of 1970.
 const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
 
-/// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`), a date in UTC, or Unix milliseconds.
+/// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`), a date in UTC, or Unix
+/// milliseconds.
 ///
 /// # Errors
 /// A sentence for people.
@@ -37,7 +38,8 @@ pub(crate) fn parse_clap(text: &str) -> Result<i64, String> {
 
 fn wrong(text: &str) -> String {
     format!(
-        "{text:?} is no time; write 2026-11-24T06:12:37Z, 2026-11-24, or Unix milliseconds as 1795500757000"
+        "{text:?} is not a time; use 2026-11-24T06:12:37Z, 2026-11-24, \
+         or Unix milliseconds such as 1795500757000"
     )
 }
 
@@ -110,7 +112,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01, counting years from March so that the leap day ends one; 400 years are 146,097 days.
+/// Days since 1970-01-01. Years begin in March here, so that the leap day is the last of its year; 400 years
+/// have 146,097 days.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

@@ -11,32 +11,34 @@ use super::PagingArgs;
 pub(crate) enum DeviceCommand {
     /// Register a device; prints its key and secret
     #[command(after_help = "Examples:\n  narrowgate device create --product MuGsF6W4\n  \
-                            narrowgate device create --product MuGsF6W4 --device-key 867725030096431 --name 'cellar 3'")]
+                            narrowgate device create --product MuGsF6W4 --device-key 867725030096431 \
+                            --name 'cellar 3'")]
     Create(CreateArgs),
     /// Register many devices from CSV or JSON lines
     #[command(
         after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
-                            Blanks around a field do not count, those inside its quotes do.\n\
-                            What --secrets-out writes can be imported. An import that was cut off is run again\n\
-                            by the same command, and continues this file.\n\
+                            Spaces around a field are ignored; those inside its quotes are kept.\n\
+                            What --secrets-out writes can be imported. If an import was interrupted, run the\n\
+                            same command again: it continues this file.\n\
                             JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\
                             A device that exists is skipped; its secret is never changed.\n\n\
-                            Example:\n  narrowgate device import meters.csv --product MuGsF6W4 --secrets-out secrets.csv"
+                            Example:\n  narrowgate device import meters.csv --product MuGsF6W4 \
+                            --secrets-out secrets.csv"
     )]
     Import(ImportArgs),
-    /// A page of devices, in the order of their registration
+    /// List devices in the order of their registration
     #[command(after_help = "Examples:\n  narrowgate device list --product MuGsF6W4 --state offline\n  \
                             narrowgate device list --all -o json")]
     List(ListArgs),
-    /// One device: its state and its times
+    /// Show one device: its state and its times
     #[command(after_help = "Examples:\n  narrowgate device show MuGsF6W4 15bBZlRknc\n  \
                             narrowgate device show MuGsF6W4/15bBZlRknc\n  narrowgate device show 15bBZlRknc")]
     Show(DeviceArgs),
-    /// What happened to a device, newest first
+    /// Show what happened to a device, newest first
     #[command(after_help = "Examples:\n  narrowgate device log MuGsF6W4/15bBZlRknc --limit 10\n  \
                             narrowgate device log MuGsF6W4/15bBZlRknc --all")]
     Log(LogArgs),
-    /// Give a device another name for people
+    /// Change the display name of a device
     #[command(
         allow_missing_positional = true,
         after_help = "Examples:\n  narrowgate device rename MuGsF6W4/15bBZlRknc 'cellar 3'\n  \
@@ -47,18 +49,17 @@ pub(crate) enum DeviceCommand {
     Disable(DeviceArgs),
     /// Let a disabled device connect again
     Enable(DeviceArgs),
-    /// Make a device inactive with a new secret, so that it can activate anew; asks first
+    /// Give a device a new secret and make it inactive until it activates again; asks first
     #[command(after_help = "Example:\n  narrowgate device reset MuGsF6W4/15bBZlRknc --yes")]
     Reset(ResetArgs),
     /// Remove a device with its secret and log; asks first
-    #[command(
-        after_help = "A damaged device has its asset id and its id as names too; device list shows them.\n\n\
-                            Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes"
-    )]
+    #[command(after_help = "A damaged device can also be named by its asset id or its id; device list\n\
+                            shows both.\n\n\
+                            Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes")]
     Delete(DeleteArgs),
     /// Show a device's secret and key; leaves an entry in its log
     Secret(DeviceArgs),
-    /// Latest values of a device; its history with --from
+    /// Show the latest values of a device, or its history with --from
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
                             narrowgate device points 15bBZlRknc --from 2026-11-01T00:00:00Z --all -o json")]
@@ -71,7 +72,7 @@ pub(crate) struct DeviceArgs {
     /// The device as PK/DK; or its key alone where it is unique; or the product's key, and then the device's
     #[arg(value_name = "PK/DK")]
     pub(crate) first: String,
-    /// Key of the device, behind the product's
+    /// Key of the device, after the product's
     #[arg(value_name = "DK")]
     pub(crate) second: Option<String>,
 }
@@ -87,7 +88,7 @@ pub(crate) struct CreateArgs {
     /// Secret to import, instead of a generated one
     #[arg(long, value_name = "SECRET")]
     pub(crate) device_secret: Option<String>,
-    /// What people call it
+    /// Display name
     #[arg(long)]
     pub(crate) name: Option<String>,
 }
@@ -103,7 +104,7 @@ pub(crate) struct ImportArgs {
     /// Check everything, change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// New file (mode 0600) for the secrets of devices that came without one
+    /// New file (mode 0600) for the secrets of devices that had none
     #[arg(long, value_name = "FILE")]
     pub(crate) secrets_out: Option<PathBuf>,
 }
@@ -140,7 +141,7 @@ impl From<State> for ShownState {
     }
 }
 
-/// One name or two, as somebody gave them.
+/// One name or two, as given on the command line.
 impl From<&DeviceArgs> for NamedDevice {
     fn from(arguments: &DeviceArgs) -> Self {
         match &arguments.second {
@@ -162,7 +163,7 @@ pub(crate) struct LogArgs {
 pub(crate) struct RenameArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// What people call it; '' takes its name away
+    /// The new display name; '' removes it
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }

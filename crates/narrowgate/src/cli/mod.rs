@@ -1,5 +1,5 @@
-//! The command line as clap knows it: names, options and short helps with examples. What the commands do is
-//! in `command`.
+//! The command line as clap knows it: names, options and short help with examples. `command` runs the
+//! commands.
 
 mod device;
 mod paging;
@@ -45,7 +45,7 @@ pub(crate) struct Cli {
 /// Options that every command takes, before or after the verb.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
-    /// Directory that holds registry, messages and keys [default: NARROWGATE_DATA, else ./narrowgate-data]
+    /// Data directory (registry, messages, keys) [default: NARROWGATE_DATA, else ./narrowgate-data]
     #[arg(
         long,
         global = true,
@@ -57,7 +57,7 @@ pub(crate) struct GlobalArgs {
     /// Configuration file [default: NARROWGATE_CONFIG, else DIR/narrowgate.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What standard output holds: a table for people, or one JSON document [default: table; of listen: json]
+    /// Format of standard output: a table, or one JSON document [default: table; for listen: json]
     #[arg(short, long, global = true, value_enum)]
     pub(crate) output: Option<Output>,
 }
@@ -80,32 +80,32 @@ pub(crate) enum Command {
     /// Serve devices until SIGTERM
     #[command(after_help = "Example:\n  narrowgate serve --data /var/lib/narrowgate --dtls 0.0.0.0:5684")]
     Serve(ServerArgs),
-    /// Serve, with a product and devices to try and the lines to paste
+    /// Serve with a sample product and devices, and print commands to try them
     #[command(after_help = "Example:\n  narrowgate demo --data /tmp/demo --dtls 127.0.0.1:5684")]
     Demo(ServerArgs),
-    /// Kinds of devices, and their secrets
+    /// Create, list, change and delete products (kinds of devices)
     #[command(subcommand)]
     Product(ProductCommand),
-    /// Devices: register, list, look into, switch off
+    /// Register, list, inspect and disable devices
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Refused handshakes and requests of all devices and of strangers, newest first
+    /// List refused handshakes and requests, of devices and of strangers, newest first
     #[command(after_help = "Examples:\n  narrowgate refused --limit 20\n  narrowgate refused --all -o json")]
     Refused(RefusedArgs),
-    /// The fleet in numbers: devices by state and product, refusals, reports, disk
+    /// Show the fleet in numbers: devices by state and product, refusals, reports, disk
     #[command(after_help = "Example:\n  narrowgate status -o json | jq .devices")]
     Status,
-    /// Events as they happen, one JSON line each (needs a running server)
+    /// Print events as they happen, one JSON line each (needs a running server)
     #[command(after_help = "Example:\n  narrowgate listen --product MuGsF6W4 | jq .points")]
     Listen(ListenArgs),
-    /// Every setting, its value and where it came from
+    /// Show every setting, its value and where it came from
     #[command(after_help = "Each key has an environment variable: dtls.listen is NARROWGATE_DTLS_LISTEN.")]
     Config {
-        /// Only this one, as dtls.listen
+        /// Only this setting, for example dtls.listen
         #[arg(value_name = "KEY")]
         key: Option<String>,
     },
-    /// Completions for a shell
+    /// Print the completion script for a shell
     #[command(after_help = "Example:\n  narrowgate completions bash > /etc/bash_completion.d/narrowgate")]
     Completions {
         /// Which shell
@@ -114,7 +114,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Refusals: 50 unless said otherwise, 10,000 at most.
+/// Refusals: 50 by default, 10,000 at most.
 #[derive(Debug, Args)]
 pub(crate) struct RefusedArgs {
     #[command(flatten)]

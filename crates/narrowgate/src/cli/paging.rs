@@ -1,8 +1,8 @@
-//! How much of a list, and from where: the same options for every list.
+//! How much of a list to print, and from where: the same options for every list.
 
 use clap::Args;
 
-/// Options of a list that prints `DEFAULT` rows unless said otherwise, and `MAX` at a time.
+/// Options of a list that prints `DEFAULT` rows by default, and `MAX` at most.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PagingArgs<const DEFAULT: u32, const MAX: u32> {
     #[arg(
@@ -11,18 +11,18 @@ pub(crate) struct PagingArgs<const DEFAULT: u32, const MAX: u32> {
         value_name = "N",
         value_parser = number::<1, MAX>,
         allow_negative_numbers = true,
-        help = format!("At most so many, 1 to {MAX}")
+        help = format!("Print at most this many rows, 1 to {MAX}")
     )]
     limit: u32,
-    /// Where the last page ended: what it said on standard error (of device list: its nextCursor)
+    /// Start where the last page ended: the cursor it printed on standard error (device list: nextCursor)
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
-    /// To the end, however many there are
+    /// Print all rows, however many there are
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }
 
-/// A number of a range, or a sentence for people.
+/// Parses a number in a range; the error is a sentence for people.
 pub(crate) fn number<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
     number.ok_or_else(|| format!("{text} is not a number from {MIN} to {MAX}"))
@@ -33,7 +33,7 @@ pub(crate) fn number<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, 
 pub(crate) struct Paging {
     pub(crate) limit: u32,
     pub(crate) cursor: Option<String>,
-    /// To the end.
+    /// Print all rows.
     pub(crate) all: bool,
 }
 

@@ -10,15 +10,15 @@ pub(crate) enum ProductCommand {
     #[command(after_help = "Examples:\n  narrowgate product create meters\n  \
                             narrowgate product create meters --dynamic-activation --model meter.json")]
     Create(CreateArgs),
-    /// All products, without secrets
+    /// List all products, without secrets
     List,
-    /// One product, without its secret
+    /// Show one product, without its secret
     Show {
         /// Key of the product
         #[arg(value_name = "PK")]
         product_key: String,
     },
-    /// Change a product; what is not named stays
+    /// Change a product; what is not named stays as it is
     #[command(after_help = "Examples:\n  narrowgate product update MuGsF6W4 --dynamic-activation on \
                             --activation-ends 2027-01-31T18:00:00Z\n  \
                             narrowgate product update MuGsF6W4 --disable\n  \
@@ -26,7 +26,7 @@ pub(crate) enum ProductCommand {
     Update(UpdateArgs),
     /// Remove a product that has no devices; asks first
     #[command(
-        after_help = "With --force its devices, their secrets and logs go too, and their sessions end.\n\
+        after_help = "--force also deletes its devices, their secrets and logs, and ends their sessions.\n\
                             Stored reports stay until their retention ends.\n\n\
                             Examples:\n  narrowgate product delete MuGsF6W4\n  \
                             narrowgate product delete MuGsF6W4 --force --yes"
@@ -39,7 +39,7 @@ pub(crate) struct DeleteArgs {
     /// Key of the product
     #[arg(value_name = "PK")]
     pub(crate) product_key: String,
-    /// Also with devices, which are deleted too
+    /// Delete its devices too
     #[arg(long)]
     pub(crate) force: bool,
     /// Do not ask
@@ -49,7 +49,7 @@ pub(crate) struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// What people call it
+    /// Display name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Key to import, instead of a generated one
@@ -68,13 +68,13 @@ pub(crate) struct CreateArgs {
     pub(crate) activation: ActivationArgs,
 }
 
-/// Bounds of dynamic activation.
+/// Limits of dynamic activation.
 #[derive(Debug, Args)]
 pub(crate) struct ActivationArgs {
     /// Dynamic activation ends at this time (RFC 3339 or Unix ms)
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
     pub(crate) activation_ends: Option<i64>,
-    /// Secrets issued per hour at most
+    /// Issue at most this many secrets per hour
     #[arg(
         long,
         value_name = "N",
@@ -89,7 +89,7 @@ pub(crate) struct UpdateArgs {
     /// Key of the product
     #[arg(value_name = "PK")]
     pub(crate) product_key: String,
-    /// What people call it
+    /// Display name
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Let its devices connect
@@ -104,15 +104,15 @@ pub(crate) struct UpdateArgs {
     /// Thing model (JSON) that replaces the present one
     #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,
-    /// Take the thing model away: every point is accepted then
+    /// Remove the thing model; every point is then accepted
     #[arg(long)]
     pub(crate) no_model: bool,
     #[command(flatten)]
     pub(crate) activation: ActivationArgs,
-    /// Dynamic activation has no end
+    /// Remove the end of dynamic activation
     #[arg(long, conflicts_with = "activation_ends")]
     pub(crate) no_activation_ends: bool,
-    /// As many secrets issued per hour as for a new product: 1000
+    /// Reset the quota to that of a new product: 1000
     #[arg(long, conflicts_with = "quota")]
     pub(crate) default_quota: bool,
 }

@@ -1,10 +1,10 @@
-//! What clap cannot know of a wrong command line: what was meant by it.
+//! Tips that clap cannot give for a wrong command line: what was probably meant.
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, Error};
 
-/// Adds what was probably meant.
+/// Adds a tip: what was probably meant.
 pub(crate) fn add(error: &mut Error, arguments: &[OsString]) {
     let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return };
     let wrong = wrong.clone();
@@ -13,7 +13,9 @@ pub(crate) fn add(error: &mut Error, arguments: &[OsString]) {
         "--json" | "-j" | "--format" | "--table" | "-t" => {
             "-o json prints one JSON document, -o table a table".into()
         }
-        "--activation-quota" | "--quota-per-hour" => "the quota of dynamic activation is '--quota'".into(),
+        "--activation-quota" | "--quota-per-hour" => {
+            "the option for the quota of dynamic activation is '--quota'".into()
+        }
         _ if words.get(1) == Some(&"refused") => {
             let behind = words.iter().skip_while(|word| **word != wrong).nth(1).copied();
             let joined = words.iter().find_map(|word| word.strip_prefix(&*wrong)?.strip_prefix('='));
@@ -22,7 +24,7 @@ pub(crate) fn add(error: &mut Error, arguments: &[OsString]) {
                 Some(device) => device,
                 None => behind.unwrap_or("PK/DK"),
             };
-            format!("refused is of all devices; of one: narrowgate device log {device}")
+            format!("refused lists all devices; for one device: narrowgate device log {device}")
         }
         _ => return,
     };

@@ -133,7 +133,7 @@ impl Access {
         match self {
             Self::Server(_) => Ok(()),
             Self::Store(own) => own.runtime.block_on(own.journal.close()).map_err(|error| {
-                Failure::failed("cannot close the store").reason(error).hint("look whether the disk is full")
+                Failure::failed("cannot close the store").reason(error).hint("check whether the disk is full")
             }),
         }
     }

@@ -79,7 +79,7 @@ impl Client {
             Err(error) => Err(Failure::failed("cannot talk to the running server")
                 .file(data.join(socket::NAME).display())
                 .reason(error)
-                .hint("the data directory must be on a local file system; choose another by --data")),
+                .hint("the data directory must be on a local file system; choose another with --data")),
         }
     }
 
@@ -291,10 +291,12 @@ impl AsyncWrite for Counted {
 fn stopped(reads_only: bool) -> Failure {
     let failure = Failure::failed("the server stopped before it answered");
     match reads_only {
-        true => failure.reason("it closed the connection").hint("look whether it runs again, then ask again"),
+        true => failure
+            .reason("it closed the connection")
+            .hint("check whether it is running again, then try again"),
         false => failure
             .reason(patience::CHANGE_UNKNOWN)
-            .hint("look at the present state (product show, device show), then ask again"),
+            .hint("check the present state (product show, device show), then try again"),
     }
 }
 

@@ -59,9 +59,9 @@ impl Patience {
             None => "look at the process of the server".to_owned(),
         };
         match reads_only {
-            true => failure.hint(format_args!("{look}; let it go on, or end it and start it again")),
+            true => failure.hint(format_args!("{look}; let it continue, or stop it and start it again")),
             false => failure.part("change", CHANGE_UNKNOWN).hint(format_args!(
-                "{look}; when it answers again, look at the present state (product show, device show)"
+                "{look}; when it answers again, check the present state (product show, device show)"
             )),
         }
     }

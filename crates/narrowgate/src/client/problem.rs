@@ -27,7 +27,7 @@ pub(super) fn failure(problem: Problem) -> Failure {
         Code::Malformed | Code::PathUnknown | Code::MethodWrong | Code::MediaTypeWrong => {
             let failure = Failure::failed("the running server does not know this request");
             let failure = detail.into_iter().fold(failure, Failure::reason);
-            return failure.hint("use the narrowgate of the server's own version, or restart the server");
+            return failure.hint("use the same version of narrowgate as the server, or restart the server");
         }
         Code::TooLarge => return Failure::failed("the request is too long"),
         Code::Invalid => Failure::new(Exit::Usage, title),
@@ -41,5 +41,5 @@ pub(super) fn failure(problem: Problem) -> Failure {
 pub(super) fn other_version(reason: &str) -> Failure {
     Failure::failed("the running server answers in a way that this program does not know")
         .reason(reason)
-        .hint("use the narrowgate of the server's own version, or restart the server")
+        .hint("use the same version of narrowgate as the server, or restart the server")
 }

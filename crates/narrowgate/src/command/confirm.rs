@@ -1,15 +1,15 @@
-//! Acts that destroy are confirmed: on a terminal by an answer, elsewhere by `--yes` alone. No answer is a
-//! no: neither a closed standard input nor one that ends, and what a pipe holds is not an answer.
+//! Destructive commands need confirmation: an answer on a terminal, or `--yes`. No answer means no: a closed
+//! standard input, its end, and the content of a pipe are not answers.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::failure::Failure;
 
-/// Ends well where the act is confirmed. `nothing_done` says what did not happen: `nothing was deleted`.
-/// `question` is made only to be asked.
+/// Asks for confirmation unless `yes` is set. `nothing_done` says what did not happen: `nothing was deleted`.
+/// `question` is called only if it is asked.
 ///
 /// # Errors
-/// That it is not confirmed: bad usage where nobody can be asked and `--yes` is not given.
+/// The act is not confirmed; without a terminal and without `--yes` that is bad usage.
 pub(super) fn confirmed(
     yes: bool,
     nothing_done: &str,
@@ -31,11 +31,11 @@ pub(super) fn confirmed(
 
 fn ask(question: &str) -> bool {
     let mut answer = String::new();
-    // Where the question cannot be written or the answer cannot be read, it is a no.
+    // A question that cannot be written, or an answer that cannot be read, means no.
     let asked = write!(io::stderr().lock(), "{question} [y/N] ").is_ok();
     let read = asked && io::stdin().lock().read_line(&mut answer).is_ok();
     if !answer.ends_with('\n') {
-        // The input has ended: what follows begins on a line of its own.
+        // The input has ended: what follows begins on its own line.
         let _ = writeln!(io::stderr().lock());
     }
     read && matches!(answer.trim(), "y" | "Y" | "yes")

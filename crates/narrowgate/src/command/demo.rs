@@ -1,4 +1,4 @@
-//! `demo`: serves with a product and devices to try, prints the lines to paste, and shows what arrives.
+//! `demo`: serves with a sample product and devices, prints commands to paste, and shows what arrives.
 
 use narrowgate_api::{
     device::{NamedDevice, NewDeviceRequest},
@@ -24,12 +24,12 @@ use crate::{
     serve::{self, Hangup, Server, Signals},
 };
 
-/// Name of the product, and keys of the devices, that the demonstration makes.
+/// Name of the product and keys of the devices that the demonstration creates.
 const PRODUCT_NAME: &str = "demo";
 const METER: &str = "demo-meter";
 const FACTORY: &str = "demo-factory";
 
-/// Everything that somebody needs to try it.
+/// Everything that is needed to try it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Demo {
@@ -38,7 +38,7 @@ struct Demo {
     devices: Vec<DemoDevice>,
 }
 
-/// A device to play.
+/// A device to simulate.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DemoDevice {
@@ -46,7 +46,7 @@ struct DemoDevice {
     device_key: String,
     secure_mode: u8,
     identity: String,
-    /// The device's own for mode 2, the product's for mode 3.
+    /// The device's secret for mode 2, the product's for mode 3.
     secret: String,
     psk_hex: String,
     lines: Vec<Line>,
@@ -73,7 +73,7 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
             }
         };
         server.ready(config).await?;
-        // The lines to paste come after the banner, where somebody reads both.
+        // The commands to paste come after the banner.
         output::finish();
         print(&demo, output, &screen);
         let name = tokio::select! {
@@ -84,7 +84,7 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Re
     })
 }
 
-/// Makes the product and its devices where they are missing; returns the product's key.
+/// Creates the product and its devices if they do not exist; returns the product's key.
 async fn prepare(operator: &Operator) -> Result<String, Problem> {
     let products = operator.list_products().await?.items;
     let mut intact = products.into_iter().filter_map(|row| match row {
@@ -145,16 +145,16 @@ fn device(
 }
 
 fn cannot_prepare(problem: &Problem) -> Failure {
-    let failure = Failure::failed("cannot make the devices of the demonstration").reason(problem);
+    let failure = Failure::failed("cannot create the devices of the demonstration").reason(problem);
     match problem.code {
         Code::Missing => failure.hint(
-            "another product has devices of these names: use a data directory of its own, --data /tmp/demo",
+            "another product has devices with these names; use a separate data directory: --data /tmp/demo",
         ),
         _ => failure.hint(problem.hint.as_deref().unwrap_or("look at the data directory")),
     }
 }
 
-/// A reader that does not read, or is none, does not end what it would have read of.
+/// Prints the commands. A missing or slow reader does not end the server.
 fn print(demo: &Demo, output: Output, screen: &Screen) {
     if output == Output::Json {
         screen.show(&serde_json::to_string(demo).unwrap_or_default());
@@ -165,8 +165,8 @@ fn print(demo: &Demo, output: Output, screen: &Screen) {
         let what = match device.secure_mode {
             2 => "has its own secret and reports",
             _ => {
-                "fetches its own secret by its product's, stores it, and connects with it in secure mode 2; \
-                 the next line to paste appears here when it has fetched it (once it is in use, only \
+                "fetches its own secret with its product's, stores it, and connects with it in secure mode 2; \
+                 the next line to paste appears here when it has fetched it (once that is in use, only \
                  narrowgate device reset lets it fetch another)"
             }
         };
@@ -179,10 +179,11 @@ fn print(demo: &Demo, output: Output, screen: &Screen) {
         }
     }
     say("\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \
-         coap-client-openssl (or -gnutls); elsewhere coap-client.\nWaiting for devices; end with Ctrl-C.\n");
+         coap-client-openssl (or -gnutls); elsewhere coap-client.\n\
+         Waiting for devices; press Ctrl-C to stop.\n");
 }
 
-/// Prints what arrives, until there is no more or nobody reads it.
+/// Prints what arrives, until there is no more or the reader has gone.
 async fn show(
     arriving: &mut Subscription,
     output: Output,
@@ -222,19 +223,19 @@ async fn show(
     }
 }
 
-/// Whether the device of the demonstration was given its secret.
+/// Whether the demonstration's device was given its secret.
 fn is_activation(event: &Happening, product_key: &str) -> bool {
     let is_factory = |name: &DeviceName| name.product_key == product_key && name.device_key == FACTORY;
     matches!(event, Happening::SecretIssued(_)) && event.device().is_some_and(is_factory)
 }
 
-/// Shows what a device does with the secret that it has fetched, with the lines that play it: on the screen,
-/// since they hold the key, and the log never does.
+/// Shows the commands that connect with the secret just fetched. They go to the screen, because they hold the
+/// key, which the log never does.
 async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
     let factory = NamedDevice::by_keys(product_key, FACTORY);
     let own = match server.operator.show_device_secret(&factory).await {
         Ok(own) => own,
-        Err(error) => return output::note(format_args!("the secret of {FACTORY} cannot be shown: {error}")),
+        Err(error) => return output::note(format_args!("cannot show the secret of {FACTORY}: {error}")),
     };
     let device = device(server, product_key, FACTORY, Task::Report, own.identity, own.device_secret);
     screen.show(&printable_lines(&demo_text::after_activation(FACTORY, &device.lines)));

@@ -1,4 +1,4 @@
-//! The lines that `demo` prints: whole commands that work when they are pasted into another terminal (bash).
+//! The lines that `demo` prints: complete commands to paste into another terminal (bash).
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -23,7 +23,7 @@ pub(super) enum Task {
     FetchSecret,
 }
 
-/// What the lines need to know of a device.
+/// What the lines need to know about a device.
 #[derive(Debug)]
 pub(super) struct Credentials<'a> {
     pub(super) product_key: &'a str,
@@ -66,12 +66,12 @@ pub(super) fn lines(task: Task, device: &Credentials<'_>, server: SocketAddr) ->
     ]
 }
 
-/// What to do with a secret that was fetched, with the lines for it.
+/// What to do with a fetched secret, with the lines for it.
 pub(super) fn after_activation(device_key: &str, lines: &[Line]) -> String {
     let mut text = format!(
-        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it, and connects\n\
-         with it from now on, in secure mode 2. Until it has done so it may ask again; each answer makes the secret\n\
-         before it void.\n"
+        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it, and from now on\n\
+         connects with it, in secure mode 2. Until it has done so it may ask again; each answer invalidates\n\
+         the secret before it.\n"
     );
     for Line { tool, line } in lines {
         // Writing to a String cannot fail.
@@ -121,7 +121,7 @@ fn message(task: Task, path: &str) -> Vec<u8> {
     bytes
 }
 
-/// Bytes as a format of printf that stands in single quotes; octal escapes are those that every shell knows.
+/// Bytes as a printf format in single quotes, with octal escapes, which every shell knows.
 fn for_printf(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {

@@ -30,7 +30,7 @@ const DEVICES: &[Column] = &[
     Column { field: "lastSeenTime", title: "LAST SEEN" },
 ];
 
-/// Columns of a log; those of strangers' refusals are in `refused`.
+/// Columns of a device's log; `refused` has its own.
 const LOG: &[Column] = &[
     Column { field: "time", title: "TIME" },
     Column { field: "event", title: "EVENT" },
@@ -66,7 +66,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
     }
 }
 
-/// Asks, and prints what is answered.
+/// Calls and prints the answer.
 fn once<T: Serialize + DeserializeOwned>(
     call: Call<T>,
     config: &Config,
@@ -98,13 +98,13 @@ fn show(device: &NamedDevice, config: &Config, output: Output) -> Result<(), Fai
     output::print(output, &known, Layout::Record)
 }
 
-/// What to do where something was done, and its answer could not be shown.
+/// What to try if the change was made but its answer could not be shown.
 fn unseen(done: &str, product_key: &str, device_key: &str) -> String {
     let keys = [printable(product_key), printable(device_key)].join("/");
     format!("the device was {done}: narrowgate device secret {keys} shows its secret")
 }
 
-/// Nobody knows now whether the device is online. In JSON these marks stand for nothing but the field.
+/// Without a server the state is only the last one known. In JSON this text can only be the field itself.
 fn as_last_known(device: &str) -> String {
     device.replace(r#""state":"online""#, r#""state":"online (no server is running)""#)
 }
@@ -120,9 +120,8 @@ fn log(arguments: LogArgs, config: &Config, output: Output) -> Result<(), Failur
 fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let PointsArgs { device, point, from, to, paging } = arguments;
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
-        return Err(
-            Failure::usage("--from is not before --to").hint("history is from (inclusive) to (exclusive)")
-        );
+        return Err(Failure::usage("--from is not before --to")
+            .hint("the history starts at --from and ends before --to"));
     }
     let device = NamedDevice::from(&device);
     let list = List { layout: Layout::Values(POINTS), frame: Frame::Array };
@@ -138,14 +137,14 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
         }
     });
     shown?;
-    only.map_or(Ok(()), |only| tell_of_others(&device, &only, config))
+    only.map_or(Ok(()), |only| note_other_points(&device, &only, config))
 }
 
-/// Points that are named where there is none of a name.
+/// How many other points are named when a point does not exist.
 const OTHERS_MAX: u32 = 100;
 
-/// Where the device has no point of this name: says which it has.
-fn tell_of_others(device: &NamedDevice, only: &str, config: &Config) -> Result<(), Failure> {
+/// If the device has no point of this name, says which ones it has.
+fn note_other_points(device: &NamedDevice, only: &str, config: &Config) -> Result<(), Failure> {
     let latest = |point: Option<String>, limit| -> Result<Vec<String>, Failure> {
         let query = LatestQuery { point, limit: Some(limit), cursor: None };
         let page = Access::open(config)?.call_once(Call::list_latest_values(device, &query))?;
@@ -158,7 +157,7 @@ fn tell_of_others(device: &NamedDevice, only: &str, config: &Config) -> Result<(
     let others = latest(None, OTHERS_MAX)?;
     match others.is_empty() {
         true => output::note(format_args!("there is no point {only}; the device has none yet")),
-        false => output::note(format_args!("there is no point {only}; there are {}", others.join(", "))),
+        false => output::note(format_args!("there is no point {only}; the device has {}", others.join(", "))),
     }
     Ok(())
 }
@@ -184,14 +183,14 @@ fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), F
     let device = NamedDevice::from(&arguments.device);
     confirmed(arguments.yes, "nothing was reset", || {
         let name = full_name(&device, config)?;
-        Ok(format!("reset {name}? It cannot connect with its present secret any more."))
+        Ok(format!("reset {name}? It will no longer be able to connect with its present secret."))
     })?;
     let reset = Access::open(config)?.call_once(Call::reset_device(&device))?;
     let hint = unseen("reset", &reset.device.product_key, &reset.device.device_key);
     output::print(output, &reset, Layout::Record).map_err(|failure| failure.hint(hint))
 }
 
-/// Both keys of the device that is meant. The store is not kept waiting for an answer to the question.
+/// Both keys of the device. The store is closed again before the question is asked.
 fn full_name(device: &NamedDevice, config: &Config) -> Result<String, Failure> {
     let row = Access::open(config)?.call_once(Call::find_device(device))?;
     let product_key = printable(row.product_key().unwrap_or("?"));

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
             .hint("start narrowgate serve with the same --data"));
     };
     client.listen(Call::listen(&EventsQuery { product: arguments.product, device: arguments.device }))?;
-    output::note("listening; end with Ctrl-C");
+    output::note("listening; press Ctrl-C to stop");
     loop {
         match client.receive()? {
             Some(Told::Happening(json)) => {
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
     }
 }
 
-/// What a line for people shows of an event. The points stay text: they are shown as they were sent.
+/// The parts of an event that a line for people shows. Points stay text: they are shown as sent.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Shown<'a> {
@@ -68,8 +68,7 @@ struct Shown<'a> {
     points: Option<&'a RawValue>,
 }
 
-/// An event as a line for people. It begins with the server's time; the device's, where it is another, is
-/// named.
+/// An event as a line for people. It begins with the server's time; the device's time follows if it differs.
 pub(super) fn readable(json: &str) -> String {
     let event: Shown<'_> = serde_json::from_str(json).unwrap_or_default();
     let received = event.received_at.unwrap_or(event.time);

@@ -22,17 +22,17 @@ use crate::{
     output,
 };
 
-/// Does what was asked.
+/// Runs the command.
 ///
 /// # Errors
-/// What the operator is to read; carries the exit code.
+/// What the operator reads; it carries the exit code.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
     if matches!(command, Command::Serve(_) | Command::Demo(_)) {
-        // Before anything can go wrong: it will be said there.
+        // First of all, because every failure is written there.
         output::queue_stderr()?;
     }
-    // These say it themselves, in their places.
+    // These print the warnings themselves.
     if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Config { .. }) {
         for warning in config::mistyped_warnings() {
             output::note(format_args!("warning: {warning}"));

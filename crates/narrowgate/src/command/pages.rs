@@ -1,7 +1,7 @@
-//! Every list that goes on: a page of it, or all of it page by page, so that no length of a list needs more
-//! memory than a page. As JSON it is one document either way.
+//! Paged lists: prints one page, or all pages one by one, so that a list of any length needs the memory of
+//! one page. As JSON the output is one document either way.
 //!
-//! What does not belong to the document goes to standard error: how to go on, and what is damaged.
+//! What is not part of the document goes to standard error: the next cursor and what is damaged.
 
 use narrowgate_api::{
     device::DeviceRow,
@@ -22,7 +22,7 @@ use crate::{
     output::{self, Layout},
 };
 
-/// Rows of a page where all are wanted.
+/// Rows of a page when all are wanted.
 const PAGE_ROWS: u32 = 1000;
 
 /// What a list looks like.
@@ -59,10 +59,10 @@ impl Row for RefusalView {}
 
 impl Row for PointView {}
 
-/// Prints what is asked for of a list.
+/// Prints the part of a list that was asked for.
 ///
 /// # Errors
-/// Those of the request; after the first page a document may be cut short by them.
+/// Those of the request; after the first page they cut the document short.
 pub(super) fn run<T: Row>(
     list: &List,
     paging: Paging,
@@ -90,7 +90,7 @@ pub(super) fn run<T: Row>(
         access = access.again(config)?;
     };
     let closed = access.close();
-    damage.tell();
+    damage.warn();
     if let Some(cursor) = printed? {
         output::note(format_args!("more with --cursor {cursor} (or all of it with --all)"));
     }
@@ -101,18 +101,18 @@ pub(super) fn run<T: Row>(
 struct Printer<'a> {
     list: &'a List,
     output: Output,
-    /// Printed so far.
+    /// Rows printed so far.
     rows: usize,
 }
 
 impl Printer<'_> {
-    /// `false`: the reader has gone.
+    /// Returns `false` if the reader has gone.
     fn page<T: Row>(&mut self, page: &Page<T>, is_last: bool) -> Result<bool, Failure> {
         let begins = self.rows == 0;
         self.rows += page.items.len();
         match self.output {
             Output::Json => output::piece(&self.json(page, begins, is_last)?),
-            // Nothing more is said as `(none)` at the beginning only.
+            // `(none)` is printed only for a list without rows, not for a last page without rows.
             Output::Table if page.items.is_empty() && !begins => Ok(true),
             Output::Table => {
                 let rows: Vec<_> = page.items.iter().map(shown).collect::<Result<_, _>>()?;
@@ -148,12 +148,12 @@ impl Printer<'_> {
     }
 }
 
-/// A row of a table. A damaged one says so where its state would stand.
+/// A row of a table. A damaged row says so in place of its state.
 pub(super) fn shown(row: &impl Row) -> Result<Box<RawValue>, Failure> {
     shown_with_damage(row, row.damage().is_some())
 }
 
-/// The same of what is told from the row.
+/// The same for a row whose damage the caller knows.
 pub(super) fn shown_with_damage(row: &impl Serialize, is_damaged: bool) -> Result<Box<RawValue>, Failure> {
     let unwritten = |error| Failure::failed("cannot write the answer").reason(error);
     if !is_damaged {
@@ -169,7 +169,7 @@ pub(super) fn shown_with_damage(row: &impl Serialize, is_damaged: bool) -> Resul
     to_raw_value(&fields).map_err(unwritten)
 }
 
-/// What of a list is damaged: shown as such, or left out.
+/// Counts the damaged rows of a list: shown as damaged, or left out.
 #[derive(Default)]
 pub(super) struct Damage {
     shown: u64,
@@ -188,7 +188,7 @@ impl Damage {
         }
     }
 
-    /// A row that is shown, with what is wrong with it.
+    /// Counts a row that is shown, if it is damaged.
     pub(super) fn note_row(&mut self, damage: Option<&str>) {
         if let Some(damage) = damage {
             self.shown += 1;
@@ -196,10 +196,10 @@ impl Damage {
         }
     }
 
-    /// Says so on standard error.
-    pub(super) fn tell(&self) {
+    /// Prints the counts to standard error.
+    pub(super) fn warn(&self) {
         let Some(first) = &self.first else { return };
-        for (count, what) in [(self.shown, "shown as damaged"), (self.left_out, "left out: damaged")] {
+        for (count, what) in [(self.shown, "shown as damaged"), (self.left_out, "left out as damaged")] {
             let rows = if count == 1 { "row is" } else { "rows are" };
             if count > 0 {
                 output::note(format_args!(

@@ -22,7 +22,7 @@ use crate::{
     output::{self, Column, Layout, printable},
 };
 
-/// A thing model is at most so long; the body of a request has room for it.
+/// Longest thing model; the body of a request has room for it.
 const MODEL_BYTES_MAX: u64 = 1 << 20;
 
 const COLUMNS: &[Column] = &[
@@ -64,7 +64,7 @@ fn update(arguments: UpdateArgs, config: &Config, output: Output) -> Result<(), 
     output::print(output, &Shown::from(updated), Layout::Record)
 }
 
-/// The service does not know where the model came from.
+/// Adds the file of the model, which the service does not know, to its failures.
 fn of_model(path: Option<&Path>, failure: Failure) -> Failure {
     match path {
         Some(path) if failure.parts.iter().any(|(_, reason)| reason.starts_with("model ")) => {
@@ -76,11 +76,11 @@ fn of_model(path: Option<&Path>, failure: Failure) -> Failure {
     }
 }
 
-/// What to do where a product was created, and its secret could not be shown.
+/// What to try if the product was created but its secret could not be shown.
 fn unseen(product_key: &str) -> String {
     format!(
-        "the product was created, and nothing shows its secret again: \
-         narrowgate product delete {}, and create it anew where the secret is needed",
+        "the product was created, but its secret cannot be shown again: if you need it, \
+         narrowgate product delete {}, and create the product again",
         printable(product_key)
     )
 }
@@ -98,7 +98,7 @@ fn list(config: &Config, output: Output) -> Result<(), Failure> {
             output::print(output, &rows, Layout::Rows(COLUMNS))?;
         }
     }
-    damage.tell();
+    damage.warn();
     Ok(())
 }
 
@@ -116,13 +116,13 @@ fn delete(arguments: &ProductDeleteArgs, config: &Config, output: Output) -> Res
     output::print(output, &answer, Layout::Record)
 }
 
-/// Deletes step by step; how many devices went.
+/// Deletes step by step; returns how many devices were deleted.
 fn in_steps(mut step: impl FnMut() -> Result<ProductDeleted, Failure>) -> Result<u64, Failure> {
     let (mut deleted, mut is_disabled) = (0, false);
     loop {
         match step() {
             Ok(ProductDeleted { done: true, devices, .. }) => return Ok(deleted + devices),
-            // The first step disables it and deletes nothing.
+            // The first step disables the product and deletes nothing.
             Ok(ProductDeleted { devices: 0, .. }) if is_disabled => {
                 let failure = Failure::failed("the product was not deleted").reason("it has devices");
                 return Err(left(failure, deleted));
@@ -137,7 +137,7 @@ fn in_steps(mut step: impl FnMut() -> Result<ProductDeleted, Failure>) -> Result
     }
 }
 
-/// A failure in the middle, with what was done before it.
+/// Adds to a failure in the middle what was done before it.
 fn left(failure: Failure, deleted: u64) -> Failure {
     let failure = match deleted {
         0 => failure.part("done", "the product is disabled; none of its devices is deleted"),
@@ -145,13 +145,13 @@ fn left(failure: Failure, deleted: u64) -> Failure {
         _ => failure
             .part("done", format_args!("the product is disabled, and {deleted} of its devices are deleted")),
     };
-    failure.hint("run the same again to go on")
+    failure.hint("run the same command again to continue")
 }
 
 fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
     let bounds = &arguments.activation;
     if !arguments.dynamic_activation && (bounds.activation_ends.is_some() || bounds.quota.is_some()) {
-        return Err(Failure::usage("--activation-ends and --quota bound dynamic activation, which is off")
+        return Err(Failure::usage("--activation-ends and --quota limit dynamic activation, which is off")
             .hint("add --dynamic-activation"));
     }
     Ok(NewProduct {
@@ -182,8 +182,8 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         && arguments.model.is_none()
         && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
     if nothing {
-        return Err(Failure::usage("nothing is to be changed")
-            .hint("narrowgate product update --help lists what can"));
+        return Err(Failure::usage("nothing to change")
+            .hint("narrowgate product update --help lists what can be changed"));
     }
     let ends_at = arguments.activation.activation_ends.map(UnixMillis);
     Ok(ProductPatch {
@@ -217,7 +217,7 @@ fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
         Failure::failed("cannot read the thing model")
             .file(format_args!("{} line {line} column {column}", path.display()))
             .reason(format_args!("it is not JSON: {reason}"))
-            .hint("a thing model is one JSON document; name that file by --model")
+            .hint("a thing model is one JSON document; name its file with --model")
     })
 }
 
@@ -225,7 +225,7 @@ fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
 mod tests {
     use super::*;
 
-    /// What is said where these steps went well and the next one fails.
+    /// What is printed if these steps succeed and the next one fails.
     fn fails_after(steps: &[u64]) -> Vec<String> {
         let mut steps = steps.iter();
         let failed = in_steps(|| match steps.next() {
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_deletion_that_fails_in_the_middle_says_that_the_product_is_disabled() {
-        let again = "run the same again to go on";
+        let again = "run the same command again to continue";
         assert_eq!(fails_after(&[]), [] as [&str; 0]);
         assert_eq!(fails_after(&[0]), ["the product is disabled; none of its devices is deleted", again]);
         assert_eq!(fails_after(&[1]), ["the product is disabled, and 1 of its devices is deleted", again]);

@@ -1,4 +1,4 @@
-//! Products as the command line prints them: flat, with the field names that scripts rely on.
+//! Products as the command line prints them: flat, with field names that scripts rely on.
 
 use narrowgate_api::{
     names::UnixMillis,

@@ -21,17 +21,20 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs) -> Result<(), Failure
     })
 }
 
-/// Stops the server after the first signal; the second one ends the process at once.
+/// Stops the server after the first signal; a second one ends the process at once.
 pub(super) async fn stop(server: Server, mut signals: Signals, name: &str) -> Result<(), Failure> {
-    output::note(format_args!("{name}: finishing what is under way (again: stop at once)"));
+    output::note(format_args!("{name}: finishing work in progress (repeat to stop at once)"));
     tokio::select! {
         stopped = server.stop() => stopped,
-        name = signals.another() => Err(Failure::failed(format_args!("stopped at once by a second signal ({name})"))
-            .reason("work under way was given up; what was acknowledged is stored")),
+        name = signals.another() => {
+            let headline = format!("stopped at once by a second signal ({name})");
+            Err(Failure::failed(headline)
+                .reason("work in progress was given up; what was acknowledged is stored"))
+        }
     }
 }
 
-/// Plain CoAP is a part of the protocol that this version does not serve.
+/// Refuses `--coap`: this version does not serve plain CoAP.
 pub(super) fn refuse_plain_coap(arguments: &ServerArgs) -> Result<(), Failure> {
     match &arguments.coap {
         None => Ok(()),

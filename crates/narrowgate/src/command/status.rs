@@ -29,13 +29,13 @@ fn readable(status: &Status) -> String {
     add(
         "server",
         match status.since {
-            Some(since) => format!("serves since {}", crate::time::rfc3339(since.0)),
+            Some(since) => format!("running since {}", crate::time::rfc3339(since.0)),
             None => "none is running".into(),
         },
     );
     if let Some(reason) = &status.unreadable {
         add("devices", format!("cannot be counted now: {}", printable(reason)));
-        add("", "try: look at its disk (df -h), then ask again".into());
+        add("", "try: check its disk (df -h), then try again".into());
     }
     if let Some(counted) = &status.fleet {
         fleet(counted, &mut add);
@@ -54,7 +54,7 @@ fn readable(status: &Status) -> String {
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
-/// What the store counted.
+/// Adds what the store counted.
 fn fleet(fleet: &FleetView, add: &mut impl FnMut(&str, String)) {
     add("devices", counts(&fleet.devices));
     for product in &fleet.products {
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(
             shown(status),
             "version    0.1.0\n\
-             server     serves since 1970-01-01T00:00:00Z\n\
+             server     running since 1970-01-01T00:00:00Z\n\
              devices    3 (1 inactive, 2 online)\n\
              \u{20}          pk me\\u{1b}ters: 0\n\
              \u{20}          pk2 (damaged): 2 (2 damaged)\n\

@@ -80,7 +80,7 @@ impl Server {
             return Err(Failure::failed("the data directory is in use")
                 .file(config.data.display())
                 .reason(format_args!("{process} serves it: it answers on the control socket"))
-                .hint("stop it, or choose another directory by --data"));
+                .hint("stop it, or choose another directory with --data"));
         }
         // Ports first: when one is busy, nothing was touched yet.
         let http = config.http.listen.map(|address| bind_http(config, address)).transpose()?;
@@ -196,7 +196,7 @@ impl Server {
             tracing::warn!("some work was not finished in time and is given up");
         }
         self.journal.close().await.map_err(|error| {
-            Failure::failed("cannot close the store").reason(error).hint("look whether the disk is full")
+            Failure::failed("cannot close the store").reason(error).hint("check whether the disk is full")
         })?;
         tracing::info!("stopped");
         Ok(())
@@ -253,7 +253,7 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
         StartError::Shard(source) => Failure::failed(error)
             .part("where", "dtls.shards")
             .reason(source)
-            .hint("choose fewer by --shards, or raise the limit of threads (ulimit -u)"),
+            .hint("choose fewer with --shards, or raise the limit of threads (ulimit -u)"),
         StartError::Store(source) => Failure::failed(error)
             .file(config.data.display())
             .reason(source)
@@ -289,8 +289,9 @@ fn busy(
         std::io::ErrorKind::AddrNotAvailable => failure.hint(format_args!(
             "this machine has no such address (ip address); for all of them: {flag} 0.0.0.0:{port}"
         )),
-        std::io::ErrorKind::PermissionDenied => failure
-            .hint(format_args!("ports below 1024 need a right; choose another port: {flag} {example}:PORT")),
+        std::io::ErrorKind::PermissionDenied => failure.hint(format_args!(
+            "ports below 1024 need a privilege; choose another port: {flag} {example}:PORT"
+        )),
         _ => failure.hint(format_args!("choose another address: {flag} {example}:PORT")),
     }
 }

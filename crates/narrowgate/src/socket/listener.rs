@@ -36,10 +36,10 @@ impl ControlSocket {
         match bound {
             Ok((listener, owner)) => Ok(Self { listener, path: target, owner }),
             Err(error) => {
-                Err(Failure::failed("cannot make the control socket").file(target.display()).cannot_make(
+                Err(Failure::failed("cannot create the control socket").file(target.display()).cannot_make(
                     data,
                     &error,
-                    "the data directory must be local and writable; choose another by --data",
+                    "the data directory must be local and writable; choose another with --data",
                 ))
             }
         }

@@ -52,7 +52,7 @@ fn products_have_the_promised_shapes() {
         (&changed["name"], &changed["enabled"], &changed["dynamicActivationEnabled"]),
         (&json!("others"), &json!(false), &json!(false))
     );
-    program.run(&["product", "update", key]).failed(64, &["nothing is to be changed"]);
+    program.run(&["product", "update", key]).failed(64, &["nothing to change"]);
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn an_import_is_tried_done_and_done_again() {
     };
     let summary = |ran: &Ran| serde_json::from_str::<Value>(&ran.stdout).unwrap();
 
-    import(&[]).failed(64, &["2 devices come without a secret", "--secrets-out"]);
+    import(&[]).failed(64, &["2 devices have no secret", "--secrets-out"]);
     let tried = import(&["--dry-run"]);
     assert_eq!((tried.code, &summary(&tried)["created"]), (1, &json!(2)), "{tried:?}");
     assert_eq!(program.json(&["device", "list"])["devices"], json!([]), "a dry run changes nothing");
@@ -319,10 +319,7 @@ fn an_import_is_tried_done_and_done_again() {
     assert_eq!(done.code, 1, "some rows failed: {done:?}");
     let failed = summary(&done)["failed"].clone();
     assert_eq!((&failed[0]["line"], &failed[0]["column"]), (&json!(4), &json!("deviceKey")));
-    assert_eq!(
-        (&failed[1]["line"], &failed[1]["message"]),
-        (&json!(5), &json!("dk-1 stands on line 2 already"))
-    );
+    assert_eq!((&failed[1]["line"], &failed[1]["message"]), (&json!(5), &json!("dk-1 is already on line 2")));
     assert_eq!(program.json(&["device", "list"])["devices"].as_array().unwrap().len(), 2);
 
     assert_eq!(secrets.metadata().unwrap().permissions().mode() & 0o777, 0o600);

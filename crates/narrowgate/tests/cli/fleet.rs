@@ -35,7 +35,7 @@ fn the_status_counts_with_a_server_and_without() {
     assert!(with["since"].as_i64().unwrap() > 1_700_000_000_000);
     assert_eq!((&with["devices"], &with["products"]), (&without["devices"], &without["products"]));
     let table = program.run(&["status"]).stdout;
-    for words in ["serves since ", "3 (2 inactive, 1 disabled)", "in the last hour: none", "free"] {
+    for words in ["running since ", "3 (2 inactive, 1 disabled)", "in the last hour: none", "free"] {
         assert!(table.contains(words), "{table}");
     }
     drop(server);

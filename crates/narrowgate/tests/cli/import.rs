@@ -151,7 +151,7 @@ fn without_a_place_for_its_secrets_nothing_is_created() {
     let program = with_product();
     let file = program.file("rows.csv", "deviceKey\nd1\nd2\n");
     let near = |name: &str| program.data().with_file_name(name).display().to_string();
-    import(&program, &file, &[]).failed(64, &["2 devices come without a secret", "--secrets-out"]);
+    import(&program, &file, &[]).failed(64, &["2 devices have no secret", "--secrets-out"]);
     import(&program, &file, &["--secrets-out", &near("none/s.csv")])
         .failed(1, &["cannot create", "none/s.csv"]);
     let kept = program.file("kept.csv", "kept");
@@ -189,7 +189,7 @@ fn without_a_place_for_its_secrets_nothing_is_created() {
 fn a_product_whose_devices_fetch_their_secrets_needs_no_file() {
     let program = with_product();
     let file = program.file("rows.csv", "deviceKey\nd1\nd2\n");
-    import(&program, &file, &[]).failed(64, &["2 devices come without a secret"]);
+    import(&program, &file, &[]).failed(64, &["2 devices have no secret"]);
     program.json(&["product", "update", "pk", "--dynamic-activation", "on"]);
     let ran = import(&program, &file, &[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "2 created, 0 skipped, 0 failed\n"), "{ran:?}");
@@ -223,7 +223,7 @@ fn a_pipe_is_imported_as_it_comes() {
     drop(input);
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.stdout.as_str()), (1, "500 created, 0 skipped, 0 failed\n"), "{ran:?}");
-    assert!(ran.stderr.contains("the device of line 602 comes without a secret"), "{ran:?}");
+    assert!(ran.stderr.contains("the device on line 602 has no secret"), "{ran:?}");
     assert!(ran.stderr.contains("rows up to line 501 were processed"), "{ran:?}");
     assert_eq!(devices(&program).len(), 500);
 }
@@ -275,7 +275,7 @@ fn a_secret_that_is_a_number_in_json_is_named_and_not_shown() {
 fn keys_that_differ_in_case_alone_are_imported_with_a_warning() {
     let program = with_product();
     let file = program.file("rows.csv", "deviceKey,deviceSecret\nab1,s-1\nAB1,s-2\nc1,s-3\nAb1,s-4\n");
-    let said = "2 of the device keys differ from another one of the file in the case of letters alone \
+    let said = "2 of the device keys differ from another one in the file only in upper and lower case \
                 (lines 3 and 2, 5 and 2)";
     for more in [&["--dry-run"][..], &[]] {
         let ran = import(&program, &file, more);

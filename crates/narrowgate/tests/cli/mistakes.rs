@@ -89,7 +89,7 @@ fn a_place_that_cannot_be_served_from_is_told_what_to_try() {
     program.run(&["serve", "--dtls", &address, "--http", "off"]).failed(1, &[&shows, "--dtls 0.0.0.0:PORT"]);
     let serve = ["serve", "--data", "/proc/x", "--dtls", "127.0.0.1:0", "--http", "off"];
     let ran: Ran = program.bare(&serve).output().unwrap().into();
-    ran.failed(1, &["choose another directory by --data"]);
+    ran.failed(1, &["choose another directory with --data"]);
     assert!(!ran.stderr.contains("check the disk"), "{ran:?}");
 }
 

@@ -1,10 +1,12 @@
 //! The header of a CSV file: which field of a line is which.
 
-use super::csv::{self, Broken, Field};
-use super::rows::malformed;
+use super::{
+    csv::{self, Broken, Field},
+    rows::malformed,
+};
 use crate::failure::Failure;
 
-/// Names of columns. The last two stand in a file of generated secrets.
+/// Names of columns. The last two occur in a file of generated secrets.
 pub(super) const DEVICE_KEY: &str = "deviceKey";
 pub(super) const DEVICE_SECRET: &str = "deviceSecret";
 pub(super) const NAME: &str = "name";
@@ -15,19 +17,19 @@ const KNOWN: [&str; 5] = [DEVICE_KEY, DEVICE_SECRET, NAME, ASSET_ID, PRODUCT_KEY
 
 const HINT: &str = "the first line names the fields: deviceKey,deviceSecret,name (the last two are optional)";
 
-/// The columns in their order; `None` for one without a name, in which no row may have anything.
+/// The columns in their order; `None` for one without a name, which must be empty in every row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Columns(Vec<Option<&'static str>>);
 
 impl Columns {
     /// Reads the header.
-    pub(super) fn of(line: u64, header: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(line: u64, header: &str) -> Result<Self, Failure> {
         let at = |column: usize| format!("line {line}, column {}", column + 1);
         let fields = csv::split(header).map_err(|broken| match broken {
             Broken::Unclosed { field } => {
-                malformed(format!("{}: a quote is opened and not closed", at(field)))
+                malformed(format!("{}: a quote is opened but not closed", at(field)))
             }
-            Broken::BehindQuote { field } => {
+            Broken::AfterQuote { field } => {
                 malformed(format!("{}: something follows the closing quote", at(field)))
             }
         })?;
@@ -77,14 +79,14 @@ impl Columns {
         self.0.contains(&Some(name))
     }
 
-    /// Takes the field of this name out of a row.
+    /// Takes the field of this column out of a row.
     pub(super) fn take(&self, name: &str, fields: &mut [Field]) -> Option<Field> {
         let column = self.0.iter().position(|column| *column == Some(name))?;
         fields.get_mut(column).map(std::mem::take)
     }
 }
 
-/// What else separates fields, if it stands in this text.
+/// Another separator of fields that occurs in this text.
 pub(super) fn other_separator(text: &str) -> Option<&'static str> {
     match text.find([';', '\t', '|'])? {
         at if text[at..].starts_with(';') => Some("semicolons"),
@@ -93,13 +95,13 @@ pub(super) fn other_separator(text: &str) -> Option<&'static str> {
     }
 }
 
-/// A name that is not known. It is shown unless it may be a secret: then the header is missing.
+/// Why a name is unknown. The name is shown unless it may be a secret, as when the header is missing.
 fn unknown(text: &str) -> String {
     let letters = |text: &str| -> String {
         text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };
     if let Some(meant) = KNOWN.into_iter().find(|known| letters(known) == letters(text)) {
-        format!("unknown field {text:?}; {meant} is meant?")
+        format!("unknown field {text:?}; did you mean {meant}?")
     } else if may_be_secret(text) {
         "this is not the name of a field; is the header missing?".to_owned()
     } else {
@@ -107,7 +109,7 @@ fn unknown(text: &str) -> String {
     }
 }
 
-/// Whether a text that stands for a name may be a key or a secret instead.
+/// Whether a text in the place of a name may be a key or a secret.
 pub(super) fn may_be_secret(text: &str) -> bool {
     let of_words = |letter: char| letter.is_alphabetic() || matches!(letter, ' ' | '_' | '-');
     text.len() >= 8 && !text.chars().all(of_words) || text.chars().count() >= 16
@@ -119,11 +121,11 @@ mod tests {
 
     #[test]
     fn columns_stand_in_any_order_and_some_have_no_name() {
-        let columns = Columns::of(1, " name,deviceSecret ,\"deviceKey\",,").unwrap();
+        let columns = Columns::parse(1, " name,deviceSecret ,\"deviceKey\",,").unwrap();
         let expected = [Some(NAME), Some(DEVICE_SECRET), Some(DEVICE_KEY), None, None];
         assert_eq!(columns, Columns(expected.to_vec()));
         assert_eq!((columns.count(), columns.named(), columns.contains(ASSET_ID)), (5, 3, false));
-        assert!(Columns::of(1, "assetId,productKey,deviceKey,deviceSecret").is_ok());
+        assert!(Columns::parse(1, "assetId,productKey,deviceKey,deviceSecret").is_ok());
     }
 
     #[test]
@@ -136,21 +138,24 @@ mod tests {
             ("deviceKey|deviceSecret", "line 3 has pipes (|) between the fields"),
             ("\"deviceKey;name\"", "line 3 has semicolons between the fields"),
             ("name", "line 3 does not name deviceKey"),
-            ("devicekey", "unknown field \"devicekey\"; deviceKey is meant?"),
-            ("deviceKey,Device Secret", "column 2: unknown field \"Device Secret\"; deviceSecret is meant?"),
-            ("DEVICE_KEY", "deviceKey is meant?"),
+            ("devicekey", "unknown field \"devicekey\"; did you mean deviceKey?"),
+            (
+                "deviceKey,Device Secret",
+                "column 2: unknown field \"Device Secret\"; did you mean deviceSecret?",
+            ),
+            ("DEVICE_KEY", "did you mean deviceKey?"),
             ("Gerät,Geheimnis", "unknown field \"Gerät\""),
             ("deviceKey,deviceKey", "column 2: deviceKey is named twice"),
-            ("deviceKey,\"name", "column 2: a quote is opened and not closed"),
+            ("deviceKey,\"name", "column 2: a quote is opened but not closed"),
             ("\"deviceKey\"x", "column 1: something follows the closing quote"),
             ("", "does not name deviceKey"),
             (",,", "does not name deviceKey"),
         ] {
-            let failure = Columns::of(3, text).unwrap_err().to_string();
+            let failure = Columns::parse(3, text).unwrap_err().to_string();
             assert!(failure.contains(reason), "{text}: {failure}");
         }
         for secret in ["Z5YtZaQpK5IWocakV7zQ", "ZaYtZaQpKaIWocakVazQ", "=k%Tq!z.Lw"] {
-            let failure = Columns::of(1, &format!("{secret},d1")).unwrap_err().to_string();
+            let failure = Columns::parse(1, &format!("{secret},d1")).unwrap_err().to_string();
             assert!(failure.contains("is the header missing?") && !failure.contains(secret), "{failure}");
         }
     }

@@ -1,13 +1,13 @@
-//! One line of CSV (RFC 4180) as fields, and back. Blanks around a field are not part of it unless they stand
-//! inside its quotes, where everything counts.
+//! One line of CSV (RFC 4180) as fields, and back. Spaces around a field are dropped; everything inside its
+//! quotes is kept.
 
 /// A field of a line.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Field {
     pub(super) text: String,
-    /// Whether it stands in quotes.
+    /// Whether it is in quotes.
     pub(super) is_quoted: bool,
-    /// Whether blanks around it were dropped.
+    /// Whether spaces around it were dropped.
     pub(super) is_trimmed: bool,
 }
 
@@ -17,7 +17,7 @@ pub(super) enum Broken {
     /// The line ends inside quotes.
     Unclosed { field: usize },
     /// Something follows the closing quote.
-    BehindQuote { field: usize },
+    AfterQuote { field: usize },
 }
 
 /// Cuts a line into its fields.
@@ -31,7 +31,7 @@ pub(super) fn split(line: &str) -> Result<Vec<Field>, Broken> {
                 let (text, behind) = unquote(quoted).ok_or(Broken::Unclosed { field: fields.len() })?;
                 let after = behind.trim_start_matches(' ');
                 if !after.is_empty() && !after.starts_with(',') {
-                    return Err(Broken::BehindQuote { field: fields.len() });
+                    return Err(Broken::AfterQuote { field: fields.len() });
                 }
                 let is_trimmed = start.len() < rest.len() || after.len() < behind.len();
                 (Field { text, is_quoted: true, is_trimmed }, after)
@@ -67,7 +67,7 @@ fn unquote(quoted: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Writes a line that [`split`] reads back as it is.
+/// Writes a line that [`split`] reads back unchanged.
 pub(super) fn write_line(fields: &[&str], out: &mut String) {
     for (index, field) in fields.iter().enumerate() {
         if index > 0 {
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(texts(""), [""]);
         assert_eq!(texts(",,"), ["", "", ""]);
         assert_eq!(texts(r#""a,b","","c""d""#), ["a,b", "", "c\"d"]);
-        // A quote that does not begin a field is a letter as any other.
+        // A quote inside a field is an ordinary character.
         assert_eq!(texts(r#"a"b,="1""#), ["a\"b", "=\"1\""]);
     }
 
@@ -110,7 +110,7 @@ mod tests {
         let trimmed: Vec<bool> =
             split(r#" a,b ,c, "d","e" ,"f"," g ""#).unwrap().iter().map(|field| field.is_trimmed).collect();
         assert_eq!(trimmed, [true, true, false, true, true, false, false]);
-        // No other white space is a blank.
+        // Other white space is kept.
         assert_eq!(texts("\ta\u{a0}"), ["\ta\u{a0}"]);
     }
 
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(split(r#"a,"b"#), Err(Broken::Unclosed { field: 1 }));
         assert_eq!(split(r#"""#), Err(Broken::Unclosed { field: 0 }));
         assert_eq!(split(r#""a"",b"#), Err(Broken::Unclosed { field: 0 }));
-        assert_eq!(split(r#"a,"b"c,d"#), Err(Broken::BehindQuote { field: 1 }));
+        assert_eq!(split(r#"a,"b"c,d"#), Err(Broken::AfterQuote { field: 1 }));
     }
 
     proptest! {

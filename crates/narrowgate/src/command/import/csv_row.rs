@@ -1,4 +1,4 @@
-//! A line of CSV as a row, by the columns of the header.
+//! Reads a line of CSV as a row, by the columns of the header.
 
 use narrowgate_api::import::ImportFault;
 
@@ -9,7 +9,7 @@ use super::{
     rows::{RawRow, fault},
 };
 
-/// Why a line gives no row.
+/// Why a line is not a row.
 pub(super) enum Refused {
     Fault(ImportFault),
     /// It ends inside quotes.
@@ -28,13 +28,13 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
     };
     for (character, name) in [('\0', "a NUL"), ('\r', "a carriage return")] {
         if text.contains(character) {
-            return of(None, format!("it has {name} inside"));
+            return of(None, format!("it contains {name}"));
         }
     }
     let mut fields = match csv::split(text) {
         Ok(fields) => fields,
         Err(Broken::Unclosed { field }) => return Err(Refused::Unclosed(columns.name(field))),
-        Err(Broken::BehindQuote { field }) => {
+        Err(Broken::AfterQuote { field }) => {
             return of(columns.name(field), "something follows the closing quote".into());
         }
     };
@@ -50,7 +50,7 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
         && let Some(separator) = other_separator(&device_key.text)
     {
         let message =
-            format!("it has {separator} inside; fields are separated by commas, and the header names one");
+            format!("it contains {separator}; fields are separated by commas, and the header names one");
         return of(Some(columns::DEVICE_KEY), message);
     }
     let mut optional = |name: &str| columns.take(name, &mut fields).filter(|field| !field.text.is_empty());
@@ -69,7 +69,7 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
     }))
 }
 
-/// Why the fields do not fit the header, if they do not. Empty ones may be too many: spreadsheets add them.
+/// Why the fields do not fit the header, if so. Extra empty fields are accepted: spreadsheets add them.
 fn misplaced(columns: &Columns, fields: &[Field]) -> Option<String> {
     let is_used = |at: &usize| !fields[*at].text.is_empty();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
@@ -79,10 +79,10 @@ fn misplaced(columns: &Columns, fields: &[Field]) -> Option<String> {
         if let ([field], Some(separator)) = (fields, other_separator(&fields[0].text))
             && !field.is_quoted
         {
-            message = format!("{message} (it has {separator} inside; fields are separated by commas)");
+            message = format!("{message} (it contains {separator}; fields are separated by commas)");
         }
         return Some(message);
     }
     let nameless = (0..wanted).filter(|at| columns.name(*at).is_none()).find(is_used)?;
-    Some(format!("column {} has no name in the header, and this row has something in it", nameless + 1))
+    Some(format!("column {} has no name in the header, but this row has something in it", nameless + 1))
 }

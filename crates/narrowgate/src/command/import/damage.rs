@@ -1,46 +1,46 @@
-//! What a spreadsheet has made of a key or a secret. Such a text can be a key, and would be registered; the
-//! device that has the number it was made from could never connect.
+//! Recognises keys and secrets that a spreadsheet has damaged. The damaged text may be a valid key and would
+//! be registered, but the device that has the original could never connect.
 
-/// What is damaged.
+/// What the text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Key,
-    /// More of what looks like damage can be meant: a secret is any text.
+    /// Any text; so more of what looks like damage may be intended.
     Secret,
 }
 
-/// What happened to a text, in words, if it looks damaged.
+/// What happened to the text, in words, if it looks damaged.
 pub(super) fn damage(kind: Kind, text: &str) -> Option<&'static str> {
     if is_rounded(text) {
         Some(
-            "a spreadsheet has made a rounded number of it, and its last digits are lost: \
+            "a spreadsheet has turned it into a rounded number, and its last digits are lost: \
              take it from its source, into a column that is formatted as text",
         )
     } else if has_exponent(text) {
         Some(
-            "it is a number with an exponent, and digits of it may be lost: \
+            "it is a number with an exponent, and some of its digits may be lost: \
              take it from its source, into a column that is formatted as text",
         )
     } else if has_fraction(text) {
-        Some("a spreadsheet has made a number of it and has added .0: format the column as text")
+        Some("a spreadsheet has turned it into a number and has added .0: format the column as text")
     } else if has_point(kind, text) {
-        Some("it ends with the point of a number: remove the point, and format the column as text")
+        Some("it ends with a decimal point: remove the point, and format the column as text")
     } else if matches!(text, "TRUE" | "FALSE") {
-        Some("a spreadsheet has made a truth value of it; take it from its source")
+        Some("a spreadsheet has turned it into a truth value; take it from its source")
     } else if text == "-" {
-        Some("it is the dash that stands for nothing in a table; give the value itself")
+        Some("it is a dash, which stands for nothing in a table; give the value itself")
     } else if is_error(text) {
-        Some("it is a spreadsheet's sign of an error; take the value from its source")
+        Some("it is an error value of a spreadsheet; take the value from its source")
     } else if is_formula(kind, text) {
-        Some("it is a spreadsheet's formula; give the value alone, without = and without quotes around it")
+        Some("it is a spreadsheet formula; give the value alone, without = and without quotes around it")
     } else if has_apostrophe(kind, text) {
-        Some("it begins with the apostrophe by which a spreadsheet marks text; remove the apostrophe")
+        Some("it begins with the apostrophe with which a spreadsheet marks text; remove the apostrophe")
     } else {
         None
     }
 }
 
-/// `8.67725E+14`. With its sign: `12E4` can be hexadecimal.
+/// `8.67725E+14`. Only with the sign: `12E4` may be hexadecimal.
 fn is_rounded(text: &str) -> bool {
     let Some((mantissa, exponent)) = text.split_once(['E', 'e']) else { return false };
     let Some(exponent) = exponent.strip_prefix('+') else { return false };
@@ -62,7 +62,7 @@ fn has_point(kind: Kind, text: &str) -> bool {
     kind == Kind::Key && text.strip_suffix('.').is_some_and(|whole| whole.len() >= 4 && is_digits(whole))
 }
 
-/// `867725030096430.0`. Short ones can be meant: `3.0` beside `3.1`.
+/// `867725030096430.0`. Short ones may be intended: `3.0` beside `3.1`.
 fn has_fraction(text: &str) -> bool {
     text.split_once('.').is_some_and(|(whole, fraction)| {
         whole.len() >= 4
@@ -115,8 +115,8 @@ mod tests {
             ("-", "stands for nothing"),
             ("867725030096430.0", "has added .0"),
             ("867725030096430.00", "has added .0"),
-            ("#N/A", "sign of an error"),
-            ("########", "sign of an error"),
+            ("#N/A", "error value of a spreadsheet"),
+            ("########", "error value of a spreadsheet"),
             ("=\"867725030096432\"", "formula"),
             ("'867725030096431", "apostrophe"),
         ] {

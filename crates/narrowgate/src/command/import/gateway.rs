@@ -1,4 +1,4 @@
-//! The way to the registry during an import.
+//! Access to the registry during an import.
 
 use serde::de::DeserializeOwned;
 
@@ -8,9 +8,8 @@ use crate::{
     failure::Failure,
 };
 
-/// Opens the way when it is needed. Between two pieces of a pipe, whose writer may take its time, it is
-/// closed: a server ends connections that are silent, and a store without a server is not to be kept from
-/// others.
+/// Opens the access when it is needed. Between two pieces of a pipe, whose writer may be slow, it is closed:
+/// a server ends silent connections, and an open store would keep other commands waiting.
 pub(super) struct Gateway<'a> {
     config: &'a Config,
     access: Option<Access>,

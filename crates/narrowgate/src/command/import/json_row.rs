@@ -1,4 +1,4 @@
-//! A line of JSON as a row. No message has a value of the line in it: any may be a secret.
+//! Reads a line of JSON as a row. No message quotes a value of the line: it may be a secret.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use super::{
 
 const NUMBER: &str = "a number";
 
-/// What a value is.
+/// A value of an object.
 enum Value {
     Text(String),
     /// Something else, in words.
@@ -31,7 +31,7 @@ struct Object {
     device_secret: Option<Value>,
     name: Option<Value>,
     product_key: Option<Value>,
-    /// Drawn anew for every device.
+    /// Ignored: every device gets a new one.
     #[serde(rename = "assetId")]
     _asset_id: Option<IgnoredAny>,
 }
@@ -39,10 +39,10 @@ struct Object {
 /// Reads a line.
 pub(super) fn read_json(line: &Line) -> Result<RawRow, ImportFault> {
     if !line.bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(fault(line.number, None, "it is not a JSON object, as the first line is"));
+        return Err(fault(line.number, None, "it is not a JSON object, but the first line is one"));
     }
     let object: Object = serde_json::from_slice(&line.bytes).map_err(|error| {
-        // serde_json counts bytes, and lines inside the row; there is one.
+        // serde_json gives the column in bytes; the row is one line.
         let (before, _) = line.bytes.split_at_checked(error.column()).unwrap_or((&line.bytes, &[]));
         let character = String::from_utf8_lossy(before).chars().count();
         let reason = match error.to_string() {

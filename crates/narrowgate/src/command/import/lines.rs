@@ -1,9 +1,9 @@
-//! The physical lines of a file, with their numbers, as a stream: no more is held than a line and those read
-//! ahead.
+//! The physical lines of a file, with their numbers, as a stream: only the current line and those read ahead
+//! are held in memory.
 //!
-//! A line ends with a line feed, before which one carriage return is dropped; so numbers are those of editors
-//! and `sed -n`. UTF-16, which spreadsheets save as "Unicode text", is read as well, with a byte order mark
-//! or without one. Limit: [`LINE_BYTES_MAX`].
+//! A line ends with a line feed; one carriage return before it is dropped. So the numbers match those of
+//! editors and `sed -n`. UTF-16, which spreadsheets save as "Unicode text", is read too, with or without a
+//! byte order mark. Limit: [`LINE_BYTES_MAX`].
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use std::{
 /// The rest of a longer line is dropped.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Stands for what is not UTF-16, so that the line is not UTF-8 either.
+/// Replaces invalid UTF-16, so that the line is not valid UTF-8 either.
 const NO_TEXT: u8 = 0xff;
 
 /// How two bytes make a code unit.
@@ -24,9 +24,9 @@ type UnitOf = fn([u8; 2]) -> u16;
 pub(super) struct Line {
     /// From 1.
     pub(super) number: u64,
-    /// UTF-8, if the file is what it should be.
+    /// UTF-8, if the file is valid.
     pub(super) bytes: Vec<u8>,
-    /// Whether there was more of it than [`LINE_BYTES_MAX`].
+    /// Whether it was longer than [`LINE_BYTES_MAX`].
     pub(super) is_cut: bool,
 }
 
@@ -36,12 +36,12 @@ pub(super) struct Lines<R> {
     /// `None`: UTF-8.
     utf16: Option<UnitOf>,
     number: u64,
-    /// Lines that were given back, in their order.
+    /// Lines to be read again, in their order.
     ahead: VecDeque<Line>,
 }
 
 impl<R: Read> Lines<R> {
-    /// Finds out the encoding.
+    /// Detects the encoding.
     pub(super) fn open(mut input: R) -> io::Result<Self> {
         let mut start = Vec::with_capacity(3);
         input.by_ref().take(3).read_to_end(&mut start)?;
@@ -78,12 +78,12 @@ impl<R: Read> Lines<R> {
         Ok(Some(line))
     }
 
-    /// Gives lines back, to be read again in this order.
+    /// Puts lines back, to be read again in this order.
     pub(super) fn unread(&mut self, lines: Vec<Line>) {
         lines.into_iter().rev().for_each(|line| self.ahead.push_front(line));
     }
 
-    /// Whether there was anything.
+    /// Reads a line; returns whether there was one.
     fn read_utf8(&mut self, line: &mut Line) -> io::Result<bool> {
         let mut found = false;
         loop {
@@ -102,7 +102,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Whether there was anything.
+    /// Reads a line; returns whether there was one.
     fn read_utf16(&mut self, unit_of: UnitOf, line: &mut Line) -> io::Result<bool> {
         let mut found = false;
         let mut high = None;
@@ -137,7 +137,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// How many of two bytes there are.
+/// Reads two bytes; returns how many there were.
 fn read_pair(input: &mut impl Read, pair: &mut [u8; 2]) -> io::Result<usize> {
     let mut length = 0;
     while length < 2 {

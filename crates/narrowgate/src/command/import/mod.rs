@@ -1,9 +1,8 @@
-//! `device import`: registers the devices of a file, in pieces, with the place of every fault.
+//! `device import`: registers the devices of a file, piece by piece, and reports the place of every fault.
 //!
-//! The file is read as a stream: no more of it is held than a piece, and a hash of each key. A regular file
-//! is read twice, first to see whether it can be imported at all before anything is done; a pipe is read
-//! once. Pieces go to the registry one by one, each durable on its own. An import that was cut off is simply
-//! run again: devices that exist are skipped.
+//! The file is read as a stream: only one piece and a hash of each key are held in memory. A regular file is
+//! read twice, first to check whether it can be imported at all; a pipe is read once. Each piece is durable
+//! on its own. An interrupted import is simply run again: devices that exist are skipped.
 
 mod columns;
 mod csv;
@@ -40,18 +39,18 @@ use crate::{
     system::SystemClock,
 };
 
-/// Files with more rows show their progress.
+/// Files with at least this many rows show their progress.
 const PROGRESS_FROM: u64 = 5000;
 
 /// Where the rows come from.
 enum Source {
     /// A file that can be read twice.
     File(File),
-    /// A pipe, or the like.
+    /// A pipe or another stream.
     Stream(Box<dyn Read>),
 }
 
-/// What a file holds, counted before anything is done.
+/// What a file holds, counted before the import begins.
 #[derive(Debug, Clone, Copy, Default)]
 struct Expected {
     rows: u64,
@@ -61,9 +60,9 @@ struct Expected {
 /// Where generated secrets go.
 enum Generated {
     Into(Box<SecretsFile>),
-    /// Nobody needs them: the devices of the product fetch their own, or nothing is created.
+    /// They are not needed: the product's devices fetch their own, or nothing is created.
     Unused,
-    /// Nowhere, so none may be generated.
+    /// They have nowhere to go, so none may be generated.
     Refused,
 }
 
@@ -96,7 +95,7 @@ pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Re
         summary.failed.sort_by_key(|fault| fault.line);
         report(&summary, arguments.dry_run, output)?;
     }
-    // What was asked wrongly is not all that happened where a part was imported.
+    // After a part was imported the import has failed, even where the cause is bad usage.
     ended.map_err(
         |failure| if summary.is_empty() { failure } else { Failure { exit: Exit::Failed, ..failure } },
     )?;
@@ -107,7 +106,7 @@ pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Re
     };
     Err(Failure::failed(not_imported)
         .file(arguments.file.display())
-        .hint("correct these lines and import the file again: what exists is skipped"))
+        .hint("correct these lines and import the file again; devices that exist are skipped"))
 }
 
 fn open(path: &Path) -> Result<Source, Failure> {
@@ -133,7 +132,7 @@ fn is_workbook(file: &File) -> bool {
     file.read_exact_at(&mut first, 0).is_ok() && first == *b"PK\x03\x04"
 }
 
-/// Reads a file once and counts what is in it; `None` for a stream.
+/// Reads a file once and counts its rows; `None` for a stream.
 fn count(source: &mut Source, product_key: &str) -> Result<Option<Expected>, Failure> {
     let Source::File(file) = source else { return Ok(None) };
     let mut expected = Expected::default();
@@ -157,12 +156,15 @@ fn activation(product_key: &str, gateway: &mut Gateway<'_>) -> Result<DynamicAct
     Ok(product.dynamic_activation)
 }
 
-/// Whether devices may fetch their own secrets.
+/// Whether devices may now fetch their own secrets.
 fn is_on(activation: &DynamicActivation, now: UnixMillis) -> bool {
     activation.enabled && activation.ends_at.is_none_or(|ends_at| now < ends_at)
 }
 
-/// Secrets that will be generated must have a place to go before anything is done.
+/// Decides where generated secrets go, before anything is imported.
+///
+/// # Errors
+/// Secrets would be generated and have nowhere to go.
 fn prepare(
     arguments: &ImportArgs,
     expected: Option<Expected>,
@@ -175,7 +177,7 @@ fn prepare(
             if let Some(count) = secrets.earlier() {
                 let path = path.display();
                 output::note(format_args!(
-                    "{path} was left by an interrupted import and is continued; secrets in it so far: {count}"
+                    "continuing {path}, left by an interrupted import; secrets in it so far: {count}"
                 ));
             }
             Ok(Generated::Into(Box::new(secrets)))
@@ -183,8 +185,8 @@ fn prepare(
         None if is_on(activation, SystemClock.now()) => Ok(Generated::Unused),
         None => match expected.map_or(0, |expected| expected.without_secret) {
             0 => Ok(Generated::Refused),
-            1 => Err(no_place("1 device comes without a secret")),
-            count => Err(no_place(&format!("{count} devices come without a secret"))),
+            1 => Err(no_place("1 device has no secret")),
+            count => Err(no_place(&format!("{count} devices have no secret"))),
         },
     }
 }
@@ -206,25 +208,22 @@ fn import<R: Read>(
     summary.names_assets = rows.names_assets();
     let (mut done, mut last_line) = (0, 0);
     loop {
-        let told = move |failure: Failure| so_far(failure, done, last_line);
-        let named = |failure: Failure| told(failure.file(arguments.file.display()));
+        let located = move |failure: Failure| so_far(failure, done, last_line);
+        let named = |failure: Failure| located(failure.file(arguments.file.display()));
         let mut piece = piece(&mut rows, summary).map_err(named)?;
         let Some(last) = piece.last() else { break };
         let (count, piece_end) = (piece.len(), last.line);
         match generated {
-            Generated::Into(secrets) => secrets.draw(&mut piece).map_err(told)?,
+            Generated::Into(secrets) => secrets.draw(&mut piece).map_err(located)?,
             Generated::Refused => {
                 if let Some(row) = piece.iter().find(|row| row.device_secret.is_none()) {
-                    return Err(named(no_place(&format!(
-                        "the device of line {} comes without a secret",
-                        row.line
-                    ))));
+                    return Err(named(no_place(&format!("the device on line {} has no secret", row.line))));
                 }
             }
             Generated::Unused => {}
         }
         let call = Call::import_devices(&arguments.product, piece, arguments.dry_run);
-        let report = gateway.call(call).map_err(told)?;
+        let report = gateway.call(call).map_err(located)?;
         let settled = match generated {
             Generated::Into(secrets) => secrets.settle(&report.generated),
             Generated::Unused | Generated::Refused => {
@@ -241,7 +240,7 @@ fn import<R: Read>(
     Ok(())
 }
 
-/// Adds how far an import came that failed.
+/// Adds to a failure how far the import came.
 fn so_far(failure: Failure, done: u64, last_line: u64) -> Failure {
     match done {
         0 => failure,
@@ -252,7 +251,7 @@ fn so_far(failure: Failure, done: u64, last_line: u64) -> Failure {
     }
 }
 
-/// The next rows to send; faults on the way go into the summary.
+/// The next rows to send; faults go into the summary.
 fn piece<R: Read>(rows: &mut Rows<R>, summary: &mut Summary) -> Result<Vec<ImportRow>, Failure> {
     let mut piece = Vec::new();
     while piece.len() < IMPORT_ROWS_MAX {
@@ -265,7 +264,7 @@ fn piece<R: Read>(rows: &mut Rows<R>, summary: &mut Summary) -> Result<Vec<Impor
     Ok(piece)
 }
 
-/// Shows how far it is. How many rows a stream has is not known before its end.
+/// Shows the progress. The number of rows in a stream is not known before its end.
 fn progress(done: u64, expected: Option<Expected>) {
     let total = expected.map(|expected| expected.rows);
     if total.unwrap_or(done) < PROGRESS_FROM {
@@ -275,7 +274,7 @@ fn progress(done: u64, expected: Option<Expected>) {
     let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
     if io::stderr().is_terminal() {
         let end = if is_last { "\n" } else { "" };
-        // Where standard error is closed there is nobody left to tell.
+        // Ignored: standard error may be closed.
         let _ = write!(io::stderr().lock(), "\r{done}{of}{end}");
     } else if is_last || done.is_multiple_of(10 * IMPORT_ROWS_MAX as u64) {
         output::note(format_args!("{done}{of}"));

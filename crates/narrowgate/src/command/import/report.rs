@@ -1,4 +1,4 @@
-//! What became of a file.
+//! The summary of an import.
 
 use narrowgate_api::import::{ImportFault, ImportReport, WeakSecrets};
 use serde::Serialize;
@@ -10,25 +10,25 @@ use crate::{
     output::{self, printable},
 };
 
-/// Faults that a person is shown; the rest is counted.
+/// Faults listed in the table form; the rest is counted.
 const FAULTS_SHOWN_MAX: usize = 20;
 
-/// What became of a file. Created, skipped and failed make all of its rows.
+/// The result of an import. Created, skipped and failed add up to all rows.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
     pub(super) created: u64,
     pub(super) skipped: u64,
     pub(super) failed: Vec<ImportFault>,
-    /// Skipped rows whose secret is the device's.
+    /// Skipped rows with the same secret as the device.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) same_secret: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) weak_secrets: Option<WeakSecrets>,
-    /// Generated secrets that nobody was shown.
+    /// Generated secrets that were not shown.
     #[serde(skip)]
     pub(super) unused_secrets: u64,
-    /// Secrets that an earlier import drew, and no import has found in force or not.
+    /// Secrets that an earlier import generated, and that may or may not be in force.
     #[serde(skip)]
     pub(super) unknown_secrets: usize,
     /// Whether the file names asset ids.
@@ -43,7 +43,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Summary {
-    /// Whether there is nothing to tell.
+    /// Whether there is nothing to report.
     pub(super) fn is_empty(&self) -> bool {
         self.created == 0 && self.skipped == 0 && self.failed.is_empty()
     }
@@ -76,7 +76,7 @@ fn secrets_have(count: u64) -> String {
     }
 }
 
-/// What the operator should know beside the counts.
+/// What the operator should know besides the counts.
 fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(weak) = summary.weak_secrets {
@@ -110,8 +110,8 @@ fn notes(summary: &Summary) -> Vec<String> {
         let pairs: Vec<String> = lines.iter().map(|(line, other)| format!("{line} and {other}")).collect();
         let more = if *count > lines.len() as u64 { ", …" } else { "" };
         notes.push(format!(
-            "warning: {count} of the device keys differ from another one of the file in the case of letters \
-             alone (lines {}{more})",
+            "warning: {count} of the device keys differ from another one in the file only in upper and \
+             lower case (lines {}{more})",
             pairs.join(", ")
         ));
     }

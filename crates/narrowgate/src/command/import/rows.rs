@@ -1,14 +1,13 @@
 //! The file of `device import`: CSV with a header, or JSON lines, read as a stream, with the place of every
 //! fault.
 //!
-//! A row is one line. A row with a fault is reported and left out; the others go on. So every line that is
-//! not empty is counted exactly once: as a row or as a fault. A quoted field that runs over several lines is
-//! a fault of each of these lines, since neither a key nor a secret nor a name has line ends; where the quote
-//! is not closed soon, it was forgotten, and only its own line is at fault.
+//! A row is one line. A row with a fault is reported and skipped. So every line that is not empty is counted
+//! exactly once: as a row or as a fault. A quoted field that spans several lines is a fault of each of these
+//! lines, because keys, secrets and names have no line ends; if the quote is not closed soon, it was
+//! forgotten, and only its own line is at fault.
 //!
 //! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read
-//! ahead. Of a row that was read, nothing is kept but two hashes of its key and its line, to find the second
-//! of two.
+//! ahead. Of each row only its line and two hashes of its key are kept, to find duplicates.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -32,16 +31,16 @@ use super::{
 };
 use crate::failure::Failure;
 
-/// Rows of one file; a longer one is to be split.
+/// Rows in one file; a longer file must be split.
 pub(super) const ROWS_MAX: usize = 1_000_000;
 
 /// Bytes of a key or a secret.
 pub(super) const FIELD_BYTES_MAX: usize = 256;
 
-/// Rows with similar keys that are named.
+/// How many rows with similar keys are named.
 const SIMILAR_SHOWN_MAX: usize = 3;
 
-/// The closing quote of a field is looked for in so many lines.
+/// How many lines are searched for the closing quote of a field.
 const QUOTED_LINES_MAX: usize = 16;
 
 /// What a line is.
@@ -75,10 +74,10 @@ pub(super) struct RawRow {
 }
 
 impl<R: Read> Rows<R> {
-    /// Finds out the format and reads the header.
+    /// Detects the format and reads the header.
     ///
     /// # Errors
-    /// When the file as a whole is not what it should be.
+    /// The file as a whole cannot be imported.
     pub(super) fn open(input: R, product_key: &str) -> Result<Self, Failure> {
         let mut lines = Lines::open(input).map_err(unreadable)?;
         let first = loop {
@@ -93,19 +92,19 @@ impl<R: Read> Rows<R> {
                 None
             }
             Some(line) => Some(header(&line)?),
-            None => Some(Columns::of(1, "")?),
+            None => Some(Columns::parse(1, "")?),
         };
         let product_key = product_key.to_owned();
         let (seen, similar, queued) = (Seen::default(), Similar::default(), VecDeque::new());
         Ok(Self { lines, columns, product_key, seen, count: 0, similar, queued })
     }
 
-    /// Rows so far whose keys differ from another row's in the case of letters alone.
+    /// Rows so far whose keys differ from another row's only in upper and lower case.
     pub(super) fn similar(&self) -> &Similar {
         &self.similar
     }
 
-    /// Whether the file names asset ids, which are not taken over.
+    /// Whether the file names asset ids, which are not imported.
     pub(super) fn names_assets(&self) -> bool {
         self.columns.as_ref().is_some_and(|columns| columns.contains(columns::ASSET_ID))
     }
@@ -113,7 +112,7 @@ impl<R: Read> Rows<R> {
     /// The next row or fault; `None` at the end.
     ///
     /// # Errors
-    /// When the file cannot be read further.
+    /// The rest of the file cannot be read.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Failure> {
         if let Some(fault) = self.queued.pop_front() {
             return Ok(Some(Entry::Fault(fault)));
@@ -153,8 +152,8 @@ impl<R: Read> Rows<R> {
         }
     }
 
-    /// A line that ends inside quotes. If they close within the next few lines as they should, none of these
-    /// lines is a row of its own; if they do not, the quote was forgotten, and the next line is a row again.
+    /// Handles a line that ends inside quotes. If they close within the next few lines, none of these lines is
+    /// a row of its own; otherwise the quote was forgotten, and the next line is a row again.
     fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<ImportFault, Failure> {
         let number = opening.number;
         let mut joined = String::from_utf8_lossy(&opening.bytes).into_owned();
@@ -166,28 +165,29 @@ impl<R: Read> Rows<R> {
             ahead.push(line);
             match csv::split(&joined) {
                 Err(Broken::Unclosed { .. }) => {}
-                Err(Broken::BehindQuote { .. }) => break,
+                Err(Broken::AfterQuote { .. }) => break,
                 Ok(_) => {
                     let last = number + ahead.len() as u64;
                     let inside = ahead.iter().filter(|line| !line.is_blank()).map(|line| {
                         fault(
                             line.number,
                             None,
-                            format!("it lies inside the quotes that are opened on line {number}"),
+                            format!("it is inside the quotes that are opened on line {number}"),
                         )
                     });
                     self.queued.extend(inside);
-                    let message =
-                        format!("the quote that is opened here is closed on line {last}; a row is one line");
+                    let message = format!(
+                        "the quote that is opened here is closed on line {last}; a row must be on one line"
+                    );
                     return Ok(fault(number, column, message));
                 }
             }
         }
         self.lines.unread(ahead);
-        Ok(fault(number, column, "a quote is opened and not closed"))
+        Ok(fault(number, column, "a quote is opened but not closed"))
     }
 
-    /// Checks what needs no registry.
+    /// Checks everything that does not need the registry.
     fn check(&mut self, line: u64, row: RawRow) -> Result<ImportRow, ImportFault> {
         let RawRow { device_key, device_secret, name, product_key } = row;
         let of = |column, message: &str| Err(fault(line, Some(column), message));
@@ -198,7 +198,7 @@ impl<R: Read> Rows<R> {
                 return of(column, &format!("it is longer than {FIELD_BYTES_MAX} bytes"));
             }
         }
-        // The registry counts characters too; this keeps a request within its length.
+        // The registry checks this too; here it keeps the request within its size limit.
         let characters = name.as_ref().map_or(0, |name| name.chars().count());
         if characters > DISPLAY_NAME_CHARACTERS_MAX {
             let message =
@@ -209,7 +209,8 @@ impl<R: Read> Rows<R> {
             return of(columns::DEVICE_KEY, "it is empty");
         }
         if product_key.is_some_and(|product_key| product_key != self.product_key) {
-            let message = format!("it is not the product {} that devices are imported for", self.product_key);
+            let wanted = &self.product_key;
+            let message = format!("it is not {wanted}, the product that the devices are imported for");
             return of(columns::PRODUCT_KEY, &message);
         }
         if let Some(what) = damage(Kind::Key, &device_key) {
@@ -219,7 +220,7 @@ impl<R: Read> Rows<R> {
             return of(columns::DEVICE_SECRET, what);
         }
         if let Some(first) = self.seen.first(&device_key, line) {
-            return of(columns::DEVICE_KEY, &format!("{device_key} stands on line {first} already"));
+            return of(columns::DEVICE_KEY, &format!("{device_key} is already on line {first}"));
         }
         if let Some(first) = self.seen.first_in_any_case(&device_key, line) {
             self.similar.count += 1;
@@ -240,47 +241,46 @@ impl<R: Read> Rows<R> {
 fn header(line: &Line) -> Result<Columns, Failure> {
     let number = line.number;
     if line.bytes.contains(&b'\r') {
-        return Err(malformed(format!("line {number} has a carriage return inside"))
+        return Err(malformed(format!("line {number} contains a carriage return"))
             .hint("save the file with line feeds at the ends of its lines"));
     }
     match std::str::from_utf8(&line.bytes) {
         Ok(text) if text.trim_start().starts_with('[') => Err(malformed("it is a JSON array".into()).hint(
-            "give JSON lines: an object on each line, without brackets around and commas between them",
+            "use JSON lines: one object on each line, without brackets around them or commas between them",
         )),
-        Ok(text) => Columns::of(number, text),
+        Ok(text) => Columns::parse(number, text),
         Err(_) => Err(malformed(format!("line {number} is not UTF-8")).hint("save the file as UTF-8")),
     }
 }
 
-/// Keys that were read, as keyed hashes: two different keys have the same one as likely as 64 bits are
-/// guessed.
+/// The keys read so far, as keyed hashes: two different keys collide as rarely as 64 bits are guessed.
 #[derive(Default)]
 struct Seen {
     lines: HashMap<u64, u64>,
-    /// The same of keys with letters, in small ones.
-    small: HashMap<u64, u64>,
+    /// The same for keys with letters, in lower case.
+    lower_case: HashMap<u64, u64>,
     hasher: RandomState,
 }
 
 impl Seen {
-    /// The line on which this key stood before, if it did.
+    /// The earlier line with this key, if there is one.
     fn first(&mut self, key: &str, line: u64) -> Option<u64> {
         let first = *self.lines.entry(self.hasher.hash_one(key)).or_insert(line);
         (first != line).then_some(first)
     }
 
-    /// The line on which it stood before, with some letters in the other case; it stood nowhere as it is.
+    /// The earlier line with this key in other upper and lower case; the key itself has no earlier line.
     fn first_in_any_case(&mut self, key: &str, line: u64) -> Option<u64> {
         if !key.contains(|letter: char| letter.is_ascii_alphabetic()) {
             return None;
         }
         let hash = self.hasher.hash_one(key.to_ascii_lowercase());
-        let first = *self.small.entry(hash).or_insert(line);
+        let first = *self.lower_case.entry(hash).or_insert(line);
         (first != line).then_some(first)
     }
 }
 
-/// Rows whose keys differ from another row's in the case of letters alone: both are devices, one perhaps by
+/// Rows whose keys differ from another row's only in upper and lower case: both are imported, one perhaps by
 /// mistake.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Similar {

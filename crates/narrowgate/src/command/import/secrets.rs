@@ -1,19 +1,19 @@
 //! The file for generated secrets: for its owner alone, and written before the devices exist.
 //!
-//! The secrets of a piece are drawn here and are durable in the file before the registry sees them; so no
-//! device ever has a secret that is in no file. A line without an asset id is one whose device is not known
-//! to exist: the asset id is filled in when the registry says that the secret is in force. At the end, the
+//! The secrets of a piece are generated here and are durable in the file before the registry sees them; so
+//! every device's secret is in the file. A line without an asset id belongs to a device that is not known to
+//! exist: the asset id is filled in when the registry reports that the secret is in force. At the end, the
 //! lines of secrets that are not in force are removed.
 //!
 //! ```text
 //! assetId,productKey,deviceKey,deviceSecret
 //! Ab3dEf6h,MuGsF6W4,867725030096431,Z5YtZaQpK5IWocakV7zQ    in force
-//!         ,MuGsF6W4,867725030096432,pK5IWocakV7zQZ5YtZaQ    of a piece that is under way
+//!         ,MuGsF6W4,867725030096432,pK5IWocakV7zQZ5YtZaQ    of a piece in progress
 //! ```
 //!
-//! An import that was cut off leaves its file as it is, with an empty line at its end, which the last step of
-//! an import removes. The next one continues it: a device that has a line is imported with the secret of its
-//! line, whether the device was created or not. A file that is finished is not touched.
+//! An interrupted import leaves its file with an empty line at its end, which the last step of an import
+//! removes. The next import continues the file: a device that has a line is imported with the secret of that
+//! line, whether it was created or not. A finished file is not touched.
 
 mod earlier;
 #[cfg(test)]
@@ -37,10 +37,10 @@ use crate::{failure::Failure, system::SystemEntropy};
 
 const HEADER: &str = "assetId,productKey,deviceKey,deviceSecret\n";
 
-/// Stands for the asset id of a device that is not known to exist; as long as one.
+/// Takes the place of the asset id of a device that is not known to exist; of the same length.
 const NO_ASSET_ID: &str = "        ";
 
-/// Ends the file of an import that is not finished.
+/// Ends the file of an unfinished import.
 const UNFINISHED: &str = "\n";
 
 /// Where generated secrets go.
@@ -48,29 +48,29 @@ pub(super) struct SecretsFile {
     file: File,
     path: PathBuf,
     product_key: String,
-    /// Whether this import has created it.
+    /// Whether this import created the file.
     is_new: bool,
     /// Bytes of whole lines.
     length: u64,
-    /// Lines that an earlier import left and this one has not asked for yet, by device key.
+    /// Lines of an earlier import that this one has not used yet, by device key.
     earlier: HashMap<String, Kept>,
-    /// Lines in force.
+    /// Number of lines in force.
     in_force: u64,
-    /// Where the lines of the piece under way begin, by device key.
+    /// Lines of the piece in progress, by device key.
     under_way: HashMap<String, Line>,
-    /// Where lines begin whose secrets are not in force.
+    /// Offsets of the lines whose secrets are not in force.
     refused: HashSet<u64>,
 }
 
-/// A line of the piece under way.
+/// A line of the piece in progress.
 struct Line {
     offset: u64,
     has_asset_id: bool,
 }
 
 impl SecretsFile {
-    /// Creates the file for its owner alone, or goes on with one that an import of the same product left. Any
-    /// other file that exists is not touched.
+    /// Creates the file for its owner alone, or continues one that an import of the same product left. Any
+    /// other existing file is not touched.
     pub(super) fn open(path: &Path, product_key: &str) -> Result<Self, Failure> {
         match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => {
@@ -84,7 +84,7 @@ impl SecretsFile {
             Err(error) => Err(Failure::failed("cannot create the file for the secrets")
                 .file(path.display())
                 .reason(error)
-                .hint("nothing was imported; name another file by --secrets-out")),
+                .hint("nothing was imported; name another file with --secrets-out")),
         }
     }
 
@@ -102,13 +102,13 @@ impl SecretsFile {
         }
     }
 
-    /// Opens a file that exists, reads what is in it, and cuts off a line that was not written to its end.
+    /// Opens an existing file, reads it, and cuts off an incomplete last line.
     fn go_on(path: &Path, product_key: &str) -> Result<Self, Failure> {
         let exists = |reason: &str| {
             Failure::failed("the file for the secrets exists already")
                 .file(path.display())
                 .reason(reason)
-                .hint("name another file by --secrets-out: an existing one is never overwritten")
+                .hint("name another file with --secrets-out: an existing one is never overwritten")
         };
         let cannot_read = |error: io::Error| exists(&format!("it cannot be read: {error}"));
         if !path.symlink_metadata().map_err(cannot_read)?.is_file() {
@@ -140,7 +140,7 @@ impl SecretsFile {
             Err(TryLockError::WouldBlock) => return Err(self.in_use()),
             Err(TryLockError::Error(error)) => return Err(self.cannot(&error, NOTHING_DONE)),
         }
-        // An import that ended just now may have put another file in its place.
+        // An import that has just ended may have replaced the file.
         match (self.file.metadata(), self.path.metadata()) {
             (Ok(locked), Ok(named)) if locked.ino() == named.ino() => Ok(()),
             _ => Err(self.in_use()),
@@ -150,27 +150,27 @@ impl SecretsFile {
     fn in_use(&self) -> Failure {
         Failure::failed("another import is writing to the file for the secrets")
             .file(self.path.display())
-            .hint("wait until it has ended, or name another file by --secrets-out")
+            .hint("wait until it has ended, or name another file with --secrets-out")
     }
 
-    /// Writes the header, and makes the name of the file durable.
+    /// Writes the header, and makes the file's name durable.
     fn begin(&mut self) -> Result<(), Failure> {
         self.append(HEADER)
             .and_then(|()| sync_parent(&self.path))
             .map_err(|error| self.cannot(&error, NOTHING_DONE))
     }
 
-    /// How many secrets of an earlier import are in it; `None` for a new file.
+    /// How many secrets of an earlier import the file holds; `None` for a new file.
     pub(super) fn earlier(&self) -> Option<usize> {
         (!self.is_new).then_some(self.earlier.len())
     }
 
-    /// Gives secrets to the rows that have none, and writes them before anybody else knows them. A row with a
-    /// line of an earlier import gets the secret of its line.
+    /// Gives secrets to the rows that have none, and makes them durable first. A row with a line of an earlier
+    /// import gets the secret of that line.
     pub(super) fn draw(&mut self, rows: &mut [ImportRow]) -> Result<(), Failure> {
         let mut lines = Zeroizing::new(String::new());
         let mut under_way = HashMap::new();
-        // The registry refuses what is not a key; it could be no line either.
+        // The registry refuses invalid keys, which could not be written as a line either.
         let lacks =
             |row: &&mut ImportRow| row.device_secret.is_none() && names::check_key(&row.device_key).is_ok();
         for row in rows.iter_mut().filter(lacks) {
@@ -202,7 +202,7 @@ impl SecretsFile {
         Ok(())
     }
 
-    /// Fills in the asset ids of the devices whose secrets are in force; all others of the piece are not.
+    /// Fills in the asset ids of the devices whose secrets are in force; the other secrets of the piece are not.
     pub(super) fn settle(&mut self, in_force: &[DeviceCreated]) -> Result<(), Failure> {
         let settled = self.write_asset_ids(in_force);
         settled.map_err(|error| {
@@ -241,9 +241,9 @@ impl SecretsFile {
         Ok(())
     }
 
-    /// Ends the file of an import. Where that went well, lines whose secrets are not in force are removed;
-    /// otherwise they stay for the next import. Returns how many lines of an earlier import have no asset id
-    /// and are for devices that this one does not name.
+    /// Ends the file. After a successful import, lines whose secrets are not in force are removed; otherwise
+    /// they stay for the next import. Returns how many lines of an earlier import have no asset id and belong
+    /// to devices that this one does not name.
     pub(super) fn finish(self, has_failed: bool) -> Result<usize, Failure> {
         if has_failed && self.is_new && self.in_force == 0 && self.under_way.is_empty() {
             self.remove();
@@ -261,19 +261,19 @@ impl SecretsFile {
         Ok(self.earlier.values().filter(|line| !line.has_asset_id).count())
     }
 
-    /// Puts a file without the refused lines in the place of this one, at once.
+    /// Atomically replaces the file with one without the refused lines.
     fn replace(&self) -> io::Result<()> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let new = self.path.with_file_name(name);
-        // One that an import has left that was cut off right here.
+        // An import that was interrupted right here has left one.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let written = self.write_rest(&new).and_then(|()| fs::rename(&new, &self.path));
         if written.is_err() {
-            // The file itself is as it was.
+            // Ignored: the file itself is unchanged.
             let _ = fs::remove_file(&new);
         }
         written.and_then(|()| sync_parent(&self.path))
@@ -309,9 +309,9 @@ impl SecretsFile {
         Ok(())
     }
 
-    /// Removes what follows the whole lines of an unfinished file.
+    /// Removes what follows the complete lines of an unfinished file.
     fn cut(&self, length: u64) -> io::Result<()> {
-        // In this order: on a full disk a file may be cut, but not made longer.
+        // In this order: on a full disk a file can be truncated but not extended.
         let marked = if length > 0 { UNFINISHED } else { "" };
         self.file.write_all_at(marked.as_bytes(), length)?;
         self.file.set_len(length + marked.len() as u64)?;
@@ -319,7 +319,7 @@ impl SecretsFile {
     }
 
     fn remove(&self) {
-        // Where it cannot be removed it stays: it holds no secret.
+        // Ignored: a file that remains holds no secret.
         let _ = fs::remove_file(&self.path);
     }
 
@@ -328,7 +328,7 @@ impl SecretsFile {
     }
 }
 
-const NOTHING_DONE: &str = "nothing was imported; free some space, or name another file by --secrets-out";
+const NOTHING_DONE: &str = "nothing was imported; free some space, or name another file with --secrets-out";
 
 /// Makes the name of a file durable.
 fn sync_parent(file: &Path) -> io::Result<()> {

@@ -59,8 +59,8 @@ fn json_lines_have_the_same_names() {
         &[
             "2 : unknown field `devicekey`",
             "3 deviceKey: it is a number; write it in quotation marks",
-            "4 deviceKey: a spreadsheet has made a rounded number of it",
-            "6 productKey: it is not the product pk that devices are imported for",
+            "4 deviceKey: a spreadsheet has turned it into a rounded number",
+            "6 productKey: it is not pk, the product that the devices are imported for",
         ],
     );
 }
@@ -85,10 +85,10 @@ fn a_row_with_a_fault_is_told_its_place_and_the_others_go_on() {
         &[
             "3 : it has 1 field; the header has 2",
             "4 deviceKey: it is empty",
-            "5 deviceKey: d1 stands on line 2 already",
+            "5 deviceKey: d1 is already on line 2",
             "6 deviceKey: it is longer than 256 bytes",
             "8 : it has 3 fields; the header has 2",
-            "9 : it has 1 field; the header has 2 (it has semicolons inside",
+            "9 : it has 1 field; the header has 2 (it contains semicolons",
         ],
     );
 }
@@ -114,8 +114,8 @@ fn attack_214_a_quote_that_is_not_closed_is_a_fault_of_its_line_alone() {
         "deviceKey,deviceSecret\nts01,aaa\nts02,\"bbb\nts03,ccc\nts04,\"ddd\"\nts05,\"eee",
         &[r#"2 ts01 Some("aaa") None"#, r#"4 ts03 Some("ccc") None"#, r#"5 ts04 Some("ddd") None"#],
         &[
-            "3 deviceSecret: a quote is opened and not closed",
-            "6 deviceSecret: a quote is opened and not closed",
+            "3 deviceSecret: a quote is opened but not closed",
+            "6 deviceSecret: a quote is opened but not closed",
         ],
     );
     let many: String = (0..100).map(|number| format!("d{number},s\n")).collect();
@@ -129,18 +129,18 @@ fn attack_214_a_quoted_field_over_several_lines_is_a_fault_of_each() {
         "deviceKey,name\nd1,\"a\n\nb\"\nd2,c\nd3,\"e\nd4,f\nd5,g\"\nd6,h\n",
         &[r#"5 d2 None Some("c")"#, r#"9 d6 None Some("h")"#],
         &[
-            "2 name: the quote that is opened here is closed on line 4; a row is one line",
-            "4 : it lies inside the quotes that are opened on line 2",
+            "2 name: the quote that is opened here is closed on line 4; a row must be on one line",
+            "4 : it is inside the quotes that are opened on line 2",
             "6 name: the quote that is opened here is closed on line 8",
-            "7 : it lies inside the quotes that are opened on line 6",
-            "8 : it lies inside the quotes that are opened on line 6",
+            "7 : it is inside the quotes that are opened on line 6",
+            "8 : it is inside the quotes that are opened on line 6",
         ],
     );
     // The continuation is no row, even if it looks like one.
     assert_read(
         "deviceSecret,deviceKey\n\"sec\nret\",d1\n",
         &[],
-        &["2 deviceSecret: the quote", "3 : it lies inside the quotes"],
+        &["2 deviceSecret: the quote", "3 : it is inside the quotes"],
     );
 }
 
@@ -150,12 +150,12 @@ fn attack_214_what_a_spreadsheet_has_damaged_is_refused() {
         "deviceKey\n8.67725E+14\n867725030096430.0\n'867725030096431\n=\"867725030096432\"\nimei0004;secret\nimei0005\tsecret\n867725030096436\n",
         &["8 867725030096436 None None"],
         &[
-            "2 deviceKey: a spreadsheet has made a rounded number of it",
-            "3 deviceKey: a spreadsheet has made a number of it and has added .0",
+            "2 deviceKey: a spreadsheet has turned it into a rounded number",
+            "3 deviceKey: a spreadsheet has turned it into a number and has added .0",
             "4 deviceKey: it begins with the apostrophe",
-            "5 deviceKey: it is a spreadsheet's formula",
-            "6 deviceKey: it has semicolons inside",
-            "7 deviceKey: it has tabs inside",
+            "5 deviceKey: it is a spreadsheet formula",
+            "6 deviceKey: it contains semicolons",
+            "7 deviceKey: it contains tabs",
         ],
     );
     assert_read(
@@ -164,7 +164,7 @@ fn attack_214_what_a_spreadsheet_has_damaged_is_refused() {
         &[
             "2 deviceSecret: a spreadsheet",
             "3 deviceSecret: it begins",
-            "4 deviceSecret: it is a spreadsheet's formula",
+            "4 deviceSecret: it is a spreadsheet formula",
         ],
     );
 }
@@ -184,7 +184,7 @@ fn what_secrets_out_writes_is_read() {
     assert_read(
         text,
         &[r#"2 d1 Some("Z5YtZaQpK5IWocakV7zQ") None"#],
-        &["3 productKey: it is not the product pk"],
+        &["3 productKey: it is not pk, the product"],
     );
     assert!(Rows::open(text.as_bytes(), "pk").unwrap().names_assets());
 }
@@ -197,9 +197,9 @@ fn bytes_that_are_no_text_fail_their_row_only() {
         faults,
         [
             "2 name: it is not UTF-8; save the file as UTF-8",
-            "4 : it has a NUL inside",
-            "5 : it has a NUL inside",
-            "6 : it has a carriage return inside",
+            "4 : it contains a NUL",
+            "5 : it contains a NUL",
+            "6 : it contains a carriage return",
         ]
     );
     let text: Vec<u8> =

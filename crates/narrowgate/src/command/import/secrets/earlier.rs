@@ -1,4 +1,4 @@
-//! What an earlier import has left in its file.
+//! Reads the file that an earlier import left.
 
 use std::{
     collections::HashMap,
@@ -6,9 +6,9 @@ use std::{
     io::{self, BufRead as _, BufReader},
 };
 
-use super::{HEADER, NO_ASSET_ID};
 use narrowgate_api::secret::SecretText;
 
+use super::{HEADER, NO_ASSET_ID};
 use crate::command::import::csv;
 
 /// Bytes of the longest line: two keys of 128 characters, all of them quotes, and the rest.
@@ -20,13 +20,13 @@ const SECRET_CHARACTERS: usize = 20;
 /// The lines of a file.
 #[derive(Default)]
 pub(super) struct Earlier {
-    /// Bytes of whole lines; what follows was not written to its end.
+    /// Bytes of complete lines; what follows is incomplete.
     pub(super) length: u64,
     /// By device key.
     pub(super) lines: HashMap<String, Kept>,
-    /// How many have an asset id.
+    /// How many lines have an asset id.
     pub(super) in_force: u64,
-    /// Whether the import went to its end: each line has an asset id, and nothing follows them.
+    /// Whether the import finished: each line has an asset id, and nothing follows.
     pub(super) is_finished: bool,
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Kept {
 }
 
 impl Earlier {
-    /// Reads a file; an inner error where it is not one of secrets of this product. What a crash has left at
-    /// its end is no line: nobody was told of a secret before its line was durable.
+    /// Reads a file; the inner error says why it is not a file of this product's secrets. What a crash left at
+    /// its end is dropped: no secret was used before its line was durable.
     pub(super) fn read(file: &File, product_key: &str) -> io::Result<Result<Self, String>> {
         let mut earlier = Self::default();
         let (mut input, mut bytes) = (BufReader::new(file), Vec::new());
@@ -73,7 +73,7 @@ impl Earlier {
         Ok(Ok(earlier))
     }
 
-    /// Takes a line up; behind a torn one, none can be in force, and none is taken up.
+    /// Adds a line. After a torn line no secret can be in force, and no line is added.
     fn take(
         &mut self,
         line: &[u8],
@@ -92,7 +92,7 @@ impl Earlier {
         if product.text != product_key {
             return Err("it belongs to another product");
         }
-        // One of which a part was written is filled in again.
+        // A partly written asset id is filled in again.
         let id_length = asset_id.text.len();
         let is_at_start = line.get(NO_ASSET_ID.len()) == Some(&b',');
         if !is_at_start || id_length > NO_ASSET_ID.len() || !is_alphanumeric(&asset_id.text) {
@@ -109,7 +109,7 @@ impl Earlier {
         let kept = Kept { offset, has_asset_id, secret };
         match self.lines.insert(std::mem::take(&mut device_key.text), kept) {
             None => self.in_force += u64::from(has_asset_id),
-            Some(_) => return Err("its device has a line already"),
+            Some(_) => return Err("its device already has a line"),
         }
         Ok(())
     }

@@ -129,7 +129,7 @@ fn a_file_of_something_else_is_not_touched() {
         ("\n".to_owned(), "its header is not"),
         (format!("deviceKey\n{line}"), "its header is not"),
         (format!("{HEADER}{}", line.replace("pk", "other")), "line 2: it belongs to another product"),
-        (format!("{HEADER}{line}{line}"), "line 3: its device has a line already"),
+        (format!("{HEADER}{line}{line}"), "line 3: its device already has a line"),
         (format!("{HEADER}{}", line.replace("zQ\n", "z\n")), "line 2: its secret is not a generated one"),
         (format!("{HEADER}d1,s1\n"), "line 2: it does not have the four fields"),
         (format!("{HEADER}{}", line.replace("Ab", "A")), "line 2: its asset id is not valid"),
