@@ -1,5 +1,5 @@
-//! One connection, with its limit of silence: how long it may send no whole request, and how long it may take
-//! nothing of an answer.
+//! One connection and its limit of silence: how long it may send no complete request, and how long it may
+//! accept no bytes of an answer.
 
 use std::{
     io,
@@ -20,16 +20,16 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Connections at a time on TCP; more wait in the kernel's queue. A scraper, a probe and some browsers need a
-/// handful.
+/// Connections at a time on TCP; more wait in the kernel's queue. A scraper, a probe and some browsers need
+/// only a few.
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// A connection that sends no whole request, or takes nothing of an answer, for so long is closed, so that
-/// silent ones cannot use up the places.
+/// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
+/// that silent ones cannot use up the places.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Answers a connection, request by request, until it ends or `stopping` turns true and the request under way
-/// is answered.
+/// Answers a connection, request by request, until it ends, or until `stopping` turns true and the current
+/// request is answered.
 pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     router: Router,
@@ -41,7 +41,7 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let connection = builder.serve_connection(io, TowerToHyperService::new(router));
     tokio::pin!(connection);
     tokio::select! {
-        // An error here is a peer that went away, or that speaks no HTTP and was told so.
+        // Ignored: the peer left, or does not speak HTTP and got an answer that says so.
         _ = connection.as_mut() => return,
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
@@ -49,15 +49,15 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let _ = connection.await;
 }
 
-/// A stream that fails when its peer takes nothing of what is written for [`SILENCE_MAX`].
+/// A stream that fails if its peer accepts no bytes for [`SILENCE_MAX`].
 struct TimedWrites<S> {
     stream: S,
-    /// Since the peer takes nothing.
+    /// Runs while the peer accepts no bytes.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> TimedWrites<S> {
-    fn timed<T>(&mut self, task: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn limit<T>(&mut self, task: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -80,7 +80,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedWrites<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(task, bytes);
-        self.timed(task, written)
+        self.limit(task, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -139,7 +139,7 @@ mod tests {
         give.send(end).await.unwrap();
         second.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
         let began = Instant::now();
-        // Half a request is none.
+        // Half a request does not count.
         silent.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let mut said = Vec::new();
         silent.read_to_end(&mut said).await.unwrap();

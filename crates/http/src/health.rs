@@ -1,23 +1,24 @@
-//! Whether the process lives and whether it serves: what `/health/live` and `/health/ready` answer.
+//! Whether the process lives and whether it serves devices: the answers of `/health/live` and
+//! `/health/ready`.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},
 };
 
-/// Where the process stands in its life.
+/// Where the process is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Opening its store and sockets.
     Starting,
     /// Serving devices.
     Ready,
-    /// Asked to stop: finishing what is under way.
+    /// Asked to stop: finishing work in progress.
     Draining,
 }
 
 impl Phase {
-    /// The word that `/health/ready` answers.
+    /// The word in the answer of `/health/ready`.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Starting => "starting",

@@ -1,14 +1,12 @@
 //! The HTTP side, on the control-plane runtime beside the data plane: one router over the operator's service.
 //!
-//! * On TCP: health, metrics and a start page. Only reads; no request has a body that is looked at, and
-//!   nothing there names a device or a secret. Bound to loopback unless an operator says otherwise; requests
-//!   end within
-//!   [`REQUEST_TIME_MAX`].
+//! * On TCP: health, metrics and a start page. It only reads, ignores bodies, and names no device and no
+//!   secret. It is bound to loopback unless configured otherwise; requests end within [`REQUEST_TIME_MAX`].
 //! * On a socket whose peers are known ([`control_router`]): the same, and the operator's verbs under
-//!   `/api/v1`, for whom the [`Listener`] lets in. Bodies have at most [`BODY_BYTES_MAX`] bytes.
-//! * In process ([`api_router`]): the verbs alone.
+//!   `/api/v1`, for peers that the [`Listener`] accepts. Bodies have at most [`BODY_BYTES_MAX`] bytes.
+//! * In process ([`api_router`]): only the verbs.
 //!
-//! Limits of connections: a number of them at a time, each silent for at most [`SILENCE_MAX`].
+//! The number of connections at a time is limited, and each may be silent for at most [`SILENCE_MAX`].
 #![forbid(unsafe_code)]
 
 mod api;

@@ -1,5 +1,5 @@
-//! Metrics as Prometheus reads them (text format 0.0.4). Counters live beside their owners; a closure
-//! collects them when somebody asks.
+//! Metrics as Prometheus reads them (text format 0.0.4). Counters live with their owners; a closure collects
+//! them for each scrape.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -15,9 +15,9 @@ pub enum MetricKind {
 /// One sample: a name with labels and its value now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// Name with unit, as `narrowgate_handshakes_total`; samples of one name stand together.
+    /// Name with unit, such as `narrowgate_handshakes_total`.
     pub name: &'static str,
-    /// What it tells, one line.
+    /// What it means, in one line.
     pub help: &'static str,
     /// Labels; never one per device.
     pub labels: Vec<(&'static str, String)>,
@@ -49,7 +49,7 @@ impl Metric {
 /// Collects all metrics now; called once per scrape.
 pub type MetricsSource = Arc<dyn Fn() -> Vec<Metric> + Send + Sync>;
 
-/// The text that a scrape gets: samples of one name together, under one HELP and TYPE.
+/// The text for a scrape: samples of one name are grouped under one HELP and TYPE.
 pub fn prometheus_text(metrics: &[Metric]) -> String {
     let mut text = String::new();
     let mut names: Vec<&str> = Vec::new();
@@ -63,7 +63,7 @@ pub fn prometheus_text(metrics: &[Metric]) -> String {
             MetricKind::Gauge => "gauge",
         };
         let help = first.help.replace('\\', "\\\\").replace('\n', "\\n");
-        // Writing to a String cannot fail.
+        // Ignored: writing to a String cannot fail.
         let _ = writeln!(text, "# HELP {} {help}\n# TYPE {} {kind}", first.name, first.name);
         for metric in metrics.iter().filter(|metric| metric.name == first.name) {
             let _ = writeln!(text, "{}{} {}", metric.name, labels(&metric.labels), number(metric.value));

@@ -1,4 +1,4 @@
-//! The page at `/`: what this is, what listens where, and where to look next. Plain HTML without script or
+//! The page at `/`: what this is, where devices connect, and where to look next. Plain HTML without script or
 //! style.
 
 /// What the start page says about the process.
@@ -6,20 +6,22 @@
 pub struct About {
     /// Version of the program.
     pub version: &'static str,
-    /// Where devices connect, as `0.0.0.0:5684`.
+    /// Where devices connect, such as `0.0.0.0:5684`.
     pub dtls: String,
 }
 
 impl About {
-    /// The whole document.
+    /// The complete document.
     pub(crate) fn html(&self) -> String {
         let dtls = escape(&self.dtls);
         let version = escape(self.version);
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
+             <meta name=\"viewport\" content=\"width=device-width\">\
+             <meta name=\"color-scheme\" content=\"light dark\">\
              <title>narrowgate</title></head>\n<body>\n<h1>narrowgate {version}</h1>\n\
-             <p>A device gateway: devices connect by CoAP over DTLS-PSK at <code>{dtls}</code> (UDP).</p>\n<ul>\n\
+             <p>A device gateway: devices connect by CoAP over DTLS-PSK at <code>{dtls}</code> (UDP).</p>\n\
+             <ul>\n\
              <li><a href=\"/health/live\">/health/live</a>: the process runs</li>\n\
              <li><a href=\"/health/ready\">/health/ready</a>: devices are served</li>\n\
              <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li>\n</ul>\n\

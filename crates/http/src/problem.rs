@@ -11,8 +11,8 @@ use narrowgate_api::problem::{Code, MEDIA_TYPE, Problem};
 pub(crate) struct Refused(pub(crate) Problem);
 
 impl Refused {
-    /// A fault of the request itself, under its status's own name.
-    pub(crate) fn of(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+    /// A fault of the request itself, with the standard title of its status.
+    pub(crate) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self(Problem { detail: Some(detail.into()), ..Problem::new(status.as_u16(), code, title) })
     }
@@ -27,7 +27,7 @@ impl From<Problem> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // Strings and a number can always be written.
+        // Strings and a number can always be serialised.
         let body = serde_json::to_string(&self.0).unwrap_or_default();
         (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
     }

@@ -23,10 +23,10 @@ use crate::{
     serve::REQUEST_TIME_MAX,
 };
 
-/// A request's body is at most so long: 500 rows of an import with the longest keys, secrets and names fit.
+/// Longest body of a request: 500 rows of an import with the longest keys, secrets and names fit.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Headers of every answer: nothing is cached, framed, sniffed or allowed to load anything.
+/// Headers of every answer: it must not be cached, framed or sniffed, and may load nothing.
 const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (
@@ -40,7 +40,7 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// Everything that is answered on TCP, to whoever asks.
+/// The routes on TCP, open to everyone.
 pub fn router(about: About, health: Health, metrics: MetricsSource) -> Router {
     open_routes(about, health, metrics)
         .fallback(not_found)
@@ -48,8 +48,7 @@ pub fn router(about: About, health: Health, metrics: MetricsSource) -> Router {
         .layer(middleware::from_fn(answer_within_limits))
 }
 
-/// The same and the operator's verbs: for peers that may do everything. To be served on a runtime of several
-/// threads.
+/// The same and the operator's verbs, for peers that may do everything. It needs a multi-threaded runtime.
 pub fn control_router(about: About, health: Health, metrics: MetricsSource, api: Api) -> Router {
     open_routes(about, health, metrics)
         .merge(api::routes(api))
@@ -66,26 +65,26 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
         .route("/metrics", get(metrics_text).with_state(metrics))
 }
 
-/// Reads a request to its end, then does what it asks to the end, whatever becomes of its peer. Stores may
-/// read a lot at once, on this thread: the tasks of the data plane move to another one meanwhile.
+/// Reads the complete request, then completes it even if its peer leaves. A store may read a lot at once on
+/// this thread; other tasks move to another one meanwhile.
 async fn run_whole(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let body = match timeout(SILENCE_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
             let detail = format!("the request is too long: its body has at most {BODY_BYTES_MAX} bytes");
-            return Refused::of(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail).into_response();
+            return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail).into_response();
         }
         Err(_) => {
             let detail = "the rest of the body did not arrive";
-            return Refused::of(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail).into_response();
+            return Refused::new(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail).into_response();
         }
     };
     let request = Request::from_parts(parts, Body::from(body));
     tokio::task::block_in_place(|| Handle::current().block_on(next.run(request)))
 }
 
-/// 200 only while devices are served: a load balancer takes the process out before it stops.
+/// 200 only while devices are served, so that a load balancer removes the process before it stops.
 async fn ready(State(health): State<Health>) -> Response {
     let phase = health.phase();
     let status = if phase == Phase::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -99,7 +98,7 @@ async fn metrics_text(State(source): State<MetricsSource>) -> Response {
 
 pub(crate) async fn not_found(uri: Uri) -> Refused {
     let detail = format!("there is nothing at {}; / lists what there is", uri.path());
-    Refused::of(StatusCode::NOT_FOUND, Code::PathUnknown, detail)
+    Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail)
 }
 
 pub(crate) async fn method_not_allowed(method: Method) -> Refused {
@@ -107,14 +106,14 @@ pub(crate) async fn method_not_allowed(method: Method) -> Refused {
         Method::GET => "GET is not answered here".to_owned(),
         method => format!("{method} is not answered here; use GET"),
     };
-    Refused::of(StatusCode::METHOD_NOT_ALLOWED, Code::MethodWrong, detail)
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodWrong, detail)
 }
 
 async fn answer_within_limits(request: Request, next: Next) -> Response {
     let answer = timeout(REQUEST_TIME_MAX, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| {
         let detail = "the answer took too long";
-        Refused::of(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail).into_response()
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail).into_response()
     });
     response.headers_mut().extend(SECURITY_HEADERS);
     response

@@ -13,19 +13,19 @@ use tokio::{
 
 use crate::connection::converse;
 
-/// An answer on TCP takes at most so long, else it is 503.
+/// How long an answer on TCP may take; after that it is 503.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// After the stop, open connections get so long to end.
+/// How long open connections may take to end after the stop.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Where connections come from. Whom it hands over may use what is served.
+/// Where connections come from. Every peer that it accepts may use all that is served.
 pub trait Listener: Send + 'static {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Waits for the next one. A fault of the system is waited out; nothing is lost when the future is
-    /// dropped.
+    /// Waits for the next one, also while the system has a fault. Cancel safe: dropping the future loses
+    /// nothing.
     fn accept(&mut self) -> impl Future<Output = Self::Io> + Send;
 }
 
@@ -37,8 +37,8 @@ impl Listener for TcpListener {
     }
 }
 
-/// Serves `router` on `listener`, to at most `connections_max` at a time, until `stop` completes; closes the
-/// listener then, and lets open connections end, for at most [`DRAIN_TIME_MAX`].
+/// Serves `router` on `listener`, with at most `connections_max` connections at a time, until `stop`
+/// completes; then closes the listener and waits at most [`DRAIN_TIME_MAX`] for open connections to end.
 pub async fn serve<L: Listener>(
     mut listener: L,
     router: Router,
@@ -65,9 +65,9 @@ pub async fn serve<L: Listener>(
             drop(place);
         });
     }
-    // Who comes now finds nobody.
+    // New connections are refused from here on.
     drop(listener);
-    // Connections that ended need not be told.
+    // Ignored: all connections may have ended.
     let _ = stopped.send(true);
     let ended = async { while connections.join_next().await.is_some() {} };
     let _ = timeout(DRAIN_TIME_MAX, ended).await;

@@ -1,10 +1,10 @@
-//! The data directory as far as it can be seen: whether it is one, and whether this user may use it.
+//! Checks of the data directory: whether it is one, and whether this user may use it.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use crate::failure::Failure;
 
-/// Why no store can be in `data`: it does not exist, it is a file, or it holds none.
+/// Why there is no store in `data`: it does not exist, is a file, or holds none.
 pub(crate) fn why_no_store(data: &Path) -> &'static str {
     match data.metadata() {
         Ok(data) if !data.is_dir() => "it is not a directory",
@@ -13,15 +13,15 @@ pub(crate) fn why_no_store(data: &Path) -> &'static str {
     }
 }
 
-/// Refuses what exists and is no directory, or cannot be looked into.
+/// Refuses a path that is not a directory, or that this user may not read.
 ///
 /// # Errors
-/// Why it cannot be a data directory.
+/// Why it cannot be the data directory.
 pub(crate) fn check(data: &Path) -> Result<(), Failure> {
     match fs::metadata(data) {
         Ok(found) if !found.is_dir() => Err(no_directory(data)),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(no_directory(data)),
-        // Looked up in the directory, so that its own permissions count.
+        // Looks up a file in the directory, because that checks the directory's own permissions.
         _ => match fs::symlink_metadata(data.join("narrowgate.toml")) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(of_another_user(data)),
             _ => Ok(()),
@@ -29,7 +29,7 @@ pub(crate) fn check(data: &Path) -> Result<(), Failure> {
     }
 }
 
-/// What is there belongs to somebody else. Whether a server runs on it is not to be seen.
+/// The failure for a directory of another user, in which this user cannot see whether a server runs.
 pub(crate) fn of_another_user(data: &Path) -> Failure {
     let reason = match data.metadata() {
         Ok(data) => format!("permission denied: it belongs to the user with the id {}", data.uid()),

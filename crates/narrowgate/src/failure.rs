@@ -1,15 +1,15 @@
-//! Errors as an operator reads them: what could not be done, where, why, and what to try; and the exit code.
+//! Errors as an operator reads them: what failed, where, why, and what to try; and the exit code.
 
 use std::{fmt::Display, io, path::Path, process::ExitCode};
 
 use crate::output::{self, printable};
 
-/// How the program ends when it did not do what was asked.
+/// How the program ends when it did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It failed: 1.
     Failed,
-    /// It was asked wrongly: 64 (EX_USAGE).
+    /// Its arguments are wrong: 64 (EX_USAGE).
     Usage,
     /// The configuration is wrong: 78 (EX_CONFIG).
     Config,
@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
-    /// What could not be done: `cannot open the store`.
+    /// What failed: `cannot open the store`.
     pub(crate) headline: String,
     /// Where, why, and what to try, in the order in which they are printed.
     pub(crate) parts: Vec<(String, String)>,
@@ -60,7 +60,7 @@ impl Failure {
 
     /// Where: a file or directory.
     pub(crate) fn file(self, path: impl Display) -> Self {
-        // A newline in a name is no newline of ours.
+        // Escaped here, because a part is printed line by line.
         self.part("file", printable(&path.to_string()))
     }
 
@@ -74,7 +74,8 @@ impl Failure {
         self.part("try", hint)
     }
 
-    /// Why something cannot be made in a folder, and what to try: space, where that is what lacks.
+    /// Adds why something cannot be created in a folder, and what to try; on a full disk that is to free
+    /// space.
     pub(crate) fn cannot_make(self, folder: &Path, error: &io::Error, otherwise: &str) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

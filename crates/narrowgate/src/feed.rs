@@ -1,11 +1,11 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
-//! The gateway publishes what is committed, with the times that the device's log has; any number of listeners
-//! follow. What is written in batches comes in the order of the commits. A secret that was issued, and the
-//! refusal to issue one, are committed beside it: each is published after its commit and before the device is
-//! answered, but may change places with what was committed in the same moment, and its time, which is taken
-//! before it is committed, may be earlier than that of the event before it. A listener that is slower than
-//! the fleet misses events and is told how many; publishing never waits. Limit: [`EVENTS_KEPT`].
+//! The gateway publishes what is committed, with the times of the device's log; any number of listeners may
+//! follow. What is written in batches is published in commit order. An issued secret, and the refusal to
+//! issue one, are committed separately: each is published after its commit and before the device is answered,
+//! but may change places with what was committed at the same moment, and its time, taken before the commit,
+//! may be earlier than that of the event before it. A listener that is slower than the fleet misses events
+//! and gets their number; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::sync::Arc;
 
@@ -16,32 +16,33 @@ use narrowgate_platform::{
 };
 use tokio::sync::broadcast;
 
-/// Events kept for the slowest listener; what is older is missed and counted. Memory is a pointer each.
+/// Events kept for the slowest listener; older ones are missed and counted. Each takes the memory of a
+/// pointer.
 pub(crate) const EVENTS_KEPT: usize = 4096;
 
-/// What happened, and whose it is where the keys are still to be looked up.
-type Told = (Arc<Happening>, Option<DeviceId>);
+/// What happened, and the device if its keys are still to be looked up.
+type Published = (Arc<Happening>, Option<DeviceId>);
 
 /// The sending side; clones publish to the same listeners.
 #[derive(Debug, Clone)]
-pub(crate) struct Feed(broadcast::Sender<Told>);
+pub(crate) struct Feed(broadcast::Sender<Published>);
 
 impl Feed {
-    /// A feed that nobody follows yet.
+    /// A feed without followers.
     pub(crate) fn new() -> Self {
         Self(broadcast::Sender::new(EVENTS_KEPT))
     }
 
-    /// Whether anybody follows: lets the caller skip making an event that nobody would see.
+    /// Whether there are followers; without them the caller need not make the event.
     pub(crate) fn has_subscribers(&self) -> bool {
         self.0.receiver_count() > 0
     }
 
-    /// Shows `happening` to everybody who follows, with the device whose keys they have to look up; without
-    /// followers it is dropped. Never waits.
+    /// Sends `happening` to all followers, with the device whose keys they have to look up; without followers
+    /// it is dropped. Never waits.
     pub(crate) fn publish(&self, happening: Happening, device: Option<DeviceId>) {
         if self.has_subscribers() {
-            // Ignored: the last follower may have gone meanwhile.
+            // Ignored: the last follower may have left meanwhile.
             let _ = self.0.send((Arc::new(happening), device));
         }
     }
@@ -60,27 +61,27 @@ impl Default for Feed {
 
 /// The receiving side.
 #[derive(Debug)]
-pub(crate) struct Subscription(broadcast::Receiver<Told>);
+pub(crate) struct Subscription(broadcast::Receiver<Published>);
 
 /// What a listener gets next.
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
     /// An event.
     Event(Arc<Happening>),
-    /// So many events were missed: the listener was too slow.
+    /// The listener was too slow and missed this many events.
     Missed(u64),
     /// There will be no more.
     Ended,
 }
 
 impl Subscription {
-    /// Waits for the next event, with the keys of its device. The listener looks them up, so that no
-    /// listener costs the gateway more than another, and none changes the order. Events of devices that were
-    /// deleted since are left out; where the store cannot say whose it is, the event comes without keys.
+    /// Waits for the next event, with the keys of its device. The listener looks them up, so that listeners
+    /// cost the gateway nothing and do not change the order. Events of devices deleted since are left out; if
+    /// the store cannot find the keys, the event comes without them.
     pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
             let (event, device) = match self.0.recv().await {
-                Ok(told) => told,
+                Ok(published) => published,
                 Err(broadcast::error::RecvError::Lagged(count)) => return Next::Missed(count),
                 Err(broadcast::error::RecvError::Closed) => return Next::Ended,
             };
@@ -92,7 +93,7 @@ impl Subscription {
     }
 }
 
-/// The event with the keys that were looked up; `None` where the device is gone.
+/// The event with the keys that were looked up; `None` if the device was deleted.
 fn named(
     event: Arc<Happening>,
     name: Result<Option<DeviceName>, impl std::fmt::Display>,

@@ -1,4 +1,4 @@
-//! What a process knows of itself and its disk: the part of `status` that is not in the store.
+//! What a process knows about itself and its disk: the part of `status` that is not in the store.
 
 use std::{
     fs, io,
@@ -11,9 +11,9 @@ use narrowgate_api::{
     names::UnixMillis,
 };
 
-/// Where the registry is, and who serves it.
+/// Where the data is, and since when it is served.
 pub(crate) struct Host {
-    /// When the server started; `None` where none runs.
+    /// When the server started; `None` without a server.
     pub(crate) since: Option<UnixMillis>,
     pub(crate) data: PathBuf,
     /// What a server refuses because the store cannot write.
@@ -21,7 +21,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Looks anew each time.
+    /// Collects the facts anew at each call.
     pub(crate) fn source(self) -> Arc<dyn Fn() -> Facts + Send + Sync> {
         Arc::new(move || Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -32,7 +32,7 @@ impl Host {
     }
 }
 
-/// Files that come and go meanwhile are counted or not.
+/// Sizes of the files. Files that appear or disappear meanwhile may be missed.
 fn disk(data: &Path) -> Disk {
     let mut disk = Disk { registry_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: free(data) };
     for (name, bytes) in files(data) {
@@ -57,7 +57,7 @@ fn files(directory: &Path) -> Vec<(String, u64)> {
     entries.filter_map(|entry| file(entry).ok().flatten()).collect()
 }
 
-/// Bytes that this user may still write there.
+/// Bytes that this user can still write there.
 fn free(directory: &Path) -> Option<u64> {
     let statistics = nix::sys::statvfs::statvfs(directory).ok()?;
     statistics.blocks_available().checked_mul(statistics.fragment_size())

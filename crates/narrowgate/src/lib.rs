@@ -1,7 +1,7 @@
 //! The program narrowgate: a gateway for fleets of NB-IoT devices that connect by CoAP over DTLS-PSK.
 //!
-//! This crate only wires: the command line and the configuration, the shell around `serve`, the control socket
-//! by which the command line talks to a running server, and the gateway, which it runs on tokio.
+//! This crate only wires: the command line and the configuration, the shell around `serve`, the control
+//! socket by which the command line talks to a running server, and the gateway, which it runs on tokio.
 #![forbid(unsafe_code)]
 
 mod cli;

@@ -1,4 +1,4 @@
-//! Opens the store that is configured, and says in an operator's words why it cannot be.
+//! Opens the configured store, and explains to the operator why it cannot be opened.
 
 use std::{io::ErrorKind, sync::Arc};
 
@@ -17,24 +17,24 @@ use crate::{
 /// An open store.
 pub(crate) struct OpenedStore {
     pub(crate) stores: Stores,
-    /// From this the keys of unknown identities are made; the same after a restart where the store outlives it.
+    /// The secret behind the keys of unknown identities. It is stable across restarts if the store is.
     pub(crate) decoy: [u8; 32],
 }
 
 /// Why a store was not opened.
 pub(crate) enum StoreFailure {
-    /// Another process has it; that may change.
+    /// Another process holds it; that may change.
     InUse(Failure),
     Other(Failure),
 }
 
-/// Whether the data directory holds a store, or what was one. A directory that may not be read counts as one: opening
-/// it says what is wrong.
+/// Whether the data directory holds a store, or parts of one. An unreadable directory counts too: opening it
+/// reports the reason.
 pub(crate) fn exists(config: &Config) -> bool {
     ["registry.db", "messages"].iter().any(|name| config.data.join(name).try_exists().unwrap_or(true))
 }
 
-/// Opens the store. Creates the data directory where there is none.
+/// Opens the store. Creates the data directory if it does not exist.
 pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
     match config.store.kind {
         StoreKind::Memory => open_memory(config).map_err(StoreFailure::Other),
@@ -60,7 +60,7 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
     }
 }
 
-/// The control socket needs the directory even where nothing else is kept in it.
+/// Opens a store in memory. The directory is created because the control socket needs it.
 fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
@@ -88,14 +88,14 @@ fn explain(config: &Config, error: &OpenError) -> Failure {
         OpenError::InUse { .. } => "the data directory is in use",
         _ => "cannot open the store",
     };
-    // The file has a part of its own.
+    // The file is printed as a part of its own.
     let text = error.to_string();
     let reason = text.strip_prefix(&format!("{}: ", error.file().display())).unwrap_or(&text).to_owned();
     let reason = match std::error::Error::source(error) {
         Some(source) => format!("{reason}: {source}"),
         None => reason,
     };
-    // A place where nothing can be made is no fault of a disk.
+    // Where nothing can be created, another directory helps, not a look at the disk.
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
     let elsewhere = source.is_some_and(|source| {
         matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::Unsupported)

@@ -13,7 +13,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
-        // A clock before 1970 or after the year 292 million is one that nobody set.
+        // A clock before 1970 or after the year 292 million was never set.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         #[cfg(feature = "test-hooks")]
         let since = since + hooked::ahead();
@@ -21,8 +21,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that a test moves: `NARROWGATE_TEST_DAYS` names a file with the number of days by which it is
-/// ahead.
+/// A clock that tests move: `NARROWGATE_TEST_DAYS` names a file with the number of days by which it is ahead.
 #[cfg(feature = "test-hooks")]
 mod hooked {
     use std::{env, ffi::OsString, fs, sync::OnceLock, time::Duration};
@@ -41,7 +40,6 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, out: &mut [u8]) {
-        getrandom::fill(out)
-            .expect("a running kernel always has random bytes; secrets cannot be made without");
+        getrandom::fill(out).expect("a running kernel always has random bytes, and secrets need them");
     }
 }

@@ -1,6 +1,6 @@
 //! Times as people write them: RFC 3339, and Unix milliseconds.
 
-/// `1763964757123` as `2025-11-24T06:12:37.123Z` (UTC; whole seconds without a fraction).
+/// Formats `1763964757123` as `2025-11-24T06:12:37.123Z` (UTC; whole seconds without a fraction).
 pub(crate) fn rfc3339(unix_ms: i64) -> String {
     let (seconds, ms) = (unix_ms.div_euclid(1000), unix_ms.rem_euclid(1000));
     let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -10,7 +10,7 @@ pub(crate) fn rfc3339(unix_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
-/// Seconds of 2001 to 2286: as milliseconds they would be in the first months of 1970.
+/// Seconds from 2001 to 2286; as milliseconds they would be in the first months of 1970.
 const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
 
 /// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`), a date in UTC, or Unix
@@ -26,14 +26,9 @@ pub(crate) fn parse(text: &str) -> Result<i64, String> {
         }
         return Ok(number);
     }
-    // A date is its midnight.
+    // A date stands for its midnight.
     let midnight = format!("{text}T00:00:00Z");
     parse_rfc3339(if text.len() == 10 { &midnight } else { text }).ok_or_else(|| wrong(text))
-}
-
-/// The same, as clap wants its parsers.
-pub(crate) fn parse_clap(text: &str) -> Result<i64, String> {
-    parse(text)
 }
 
 fn wrong(text: &str) -> String {
@@ -70,7 +65,7 @@ fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(seconds * 1000 + ms)
 }
 
-/// `.25Z` is 250 ms and `Z`; digits behind the third are cut.
+/// `.25Z` is 250 ms and `Z`; digits after the third are cut off.
 fn fraction(rest: &str) -> Option<(i64, &str)> {
     let Some(rest) = rest.strip_prefix('.') else { return Some((0, rest)) };
     let length = rest.bytes().take_while(u8::is_ascii_digit).count();

@@ -65,7 +65,7 @@ async fn show_secret(State(api): State<Api>, Named(name): Named) -> Result<Json<
     Ok(Json(api.operator.show_device_secret(&name).await?))
 }
 
-/// `POST …/{device}:act`. Keys may have colons of their own: the act stands behind the last one.
+/// `POST …/{device}:act`. Keys may contain colons; the act follows the last one.
 async fn act(State(api): State<Api>, Named(name): Named, uri: Uri) -> Result<Response, Refused> {
     let NamedDevice { product, device } = name;
     let (device, act) = device.rsplit_once(':').unwrap_or((&device, ""));
@@ -78,7 +78,7 @@ async fn act(State(api): State<Api>, Named(name): Named, uri: Uri) -> Result<Res
         _ => {
             let detail =
                 format!("there is nothing at {}; it ends in :enable, :disable or :reset", uri.path());
-            return Err(Refused::of(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
+            return Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
         }
     })
 }

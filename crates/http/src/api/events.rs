@@ -1,8 +1,8 @@
 //! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
 //!
 //! `event:` is `report`, `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON;
-//! `id:` is its position where it has one. Two more tell of the stream: `missed`, with how many events a
-//! reader that is too slow did not get, and `ended` when the server stops.
+//! `id:` is its position if it has one. Two more concern the stream itself: `missed`, with the number of
+//! events that a slow reader did not get, and `ended` when the server stops.
 
 use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -27,29 +27,29 @@ pub trait Events: Send + Sync + 'static {
     fn subscribe(&self) -> Box<dyn Subscription>;
 }
 
-/// One follower. What it does not take in time is missed and counted: nobody waits for it.
+/// One follower. Events that it does not take in time are missed and counted.
 pub trait Subscription: Send + 'static {
-    /// Waits for what comes next.
+    /// Waits for the next event.
     fn next(&mut self) -> Pin<Box<dyn Future<Output = Next> + Send + '_>>;
 }
 
 /// What a follower gets next.
 #[derive(Debug)]
 pub enum Next {
-    /// Something happened, at this position in the order of the commits where it has one.
+    /// Something happened, with its position in the order of commits if it has one.
     Happening(Option<Position>, Arc<Happening>),
-    /// So many happenings were missed.
+    /// This many happenings were missed.
     Missed(u64),
     /// There will be no more.
     Ended,
 }
 
-/// A place in the order of the commits; a restored store begins another epoch.
+/// A position in the order of commits; a restored store begins a new epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Counts the lives of the store.
+    /// Number of the store's life.
     pub epoch: u64,
-    /// Counts within one.
+    /// Number within the epoch.
     pub sequence: u64,
 }
 
@@ -78,10 +78,10 @@ async fn listen(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
     let Some(EventsSource { events, stopping }) = api.events else {
         let detail = "events come from a running server only";
-        return Err(Refused::of(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
+        return Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
     };
     let filter = api.operator.listen(query).await?;
-    // From now on: nothing that happens after the answer began is missed.
+    // Subscribed before the answer begins, so that nothing after its beginning is missed.
     let follower = Follower { subscription: events.subscribe(), filter, stopping, has_ended: false };
     Ok(Sse::new(stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
@@ -98,7 +98,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next event that is wanted; `None` after the last one.
+    /// The next event that passes the filter; `None` after the last one.
     async fn next(&mut self) -> Option<Event> {
         while !self.has_ended {
             let next = tokio::select! {
@@ -135,7 +135,7 @@ fn event(position: Option<Position>, happening: &Happening) -> Event {
         Happening::Refused(_) | Happening::Warning(_) => "refusal",
         Happening::SecretIssued(_) => "event",
     };
-    // What was read from a store or a device can be written: keys are text, and points are JSON already.
+    // A happening can always be serialised: keys are text, and points are already JSON.
     let event = Event::default().event(kind).data(serde_json::to_string(happening).unwrap_or_default());
     match position {
         Some(position) => event.id(position.to_string()),

@@ -1,4 +1,4 @@
-//! Requests as the types of the API; what is none is a precise problem, before anything is done.
+//! Reads requests as the types of the API. An invalid request gets a precise problem before anything is done.
 
 use axum::{
     RequestPartsExt as _,
@@ -22,7 +22,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
         if !matches!(essence, Some("application/json" | "application/merge-patch+json")) {
             let detail = "the body must be JSON, and say so: Content-Type: application/json";
-            return Err(Refused::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
+            return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
         }
         let bytes = Bytes::from_request(request, state).await;
         let bytes = bytes.map_err(|rejection: BytesRejection| {
@@ -31,13 +31,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
                 _ => Code::Malformed,
             };
-            Refused::of(status, code, rejection.body_text())
+            Refused::new(status, code, rejection.body_text())
         })?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(format!("the body: {error}")))
     }
 }
 
-/// What stands behind the `?`.
+/// What follows the `?`.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The device that the path names, and the act that stands behind its last colon, where there is one to come.
+/// The device that the path names; for a `POST` it still includes the act after its last colon.
 pub(super) struct Named(pub(super) NamedDevice);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
@@ -91,13 +91,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Product {
     }
 }
 
-/// An empty name, which no path can carry, comes as a NUL, which no name has.
+/// A path cannot contain an empty name; it is sent as a NUL, which no name contains.
 fn given(name: String) -> String {
     if name == "\0" { String::new() } else { name }
 }
 
 fn malformed(detail: String) -> Refused {
-    Refused::of(StatusCode::BAD_REQUEST, Code::Malformed, detail)
+    Refused::new(StatusCode::BAD_REQUEST, Code::Malformed, detail)
 }
 
 #[cfg(test)]

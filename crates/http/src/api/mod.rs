@@ -1,8 +1,8 @@
 //! The operator's verbs under `/api/v1`: one file per group, one handler per verb, each with its route.
 //!
-//! A device is named by both keys, `products/{product}/devices/{device}`, or by one name as people give it,
-//! `devices/{name}`: `PK/DK`, a key that is unique, an asset id, or the `id:` of a damaged row. What may be
-//! asked of one may be asked of the other.
+//! A device is named by both keys, `products/{product}/devices/{device}`, or by one name,
+//! `devices/{name}`: `PK/DK`, a unique key, an asset id, or the `id:` of a damaged row. Both paths have the
+//! same verbs.
 
 mod devices;
 pub(crate) mod events;
@@ -26,15 +26,15 @@ const DEVICE_PATHS: [&str; 2] = ["/api/v1/products/{product}/devices/{device}", 
 /// What the verbs work on.
 #[derive(Clone)]
 pub struct Api {
-    /// Does them.
+    /// The service that does them.
     pub operator: Operator,
-    /// What the process knows of itself, now.
+    /// What the process knows about itself at the time of the call.
     pub host: Arc<dyn Fn() -> Host + Send + Sync>,
-    /// What happens to devices; `None` where nobody serves devices.
+    /// What happens to devices; `None` if this process serves none.
     pub events: Option<EventsSource>,
 }
 
-/// The verbs alone, for a process that opened the store itself.
+/// Only the verbs, for a process that opened the store itself.
 pub fn router(api: Api) -> Router {
     routes(api).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }

@@ -18,8 +18,8 @@ pub(crate) enum DeviceCommand {
     #[command(
         after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
                             Spaces around a field are ignored; those inside its quotes are kept.\n\
-                            What --secrets-out writes can be imported. If an import was interrupted, run the\n\
-                            same command again: it continues this file.\n\
+                            What --secrets-out writes can be imported. If an import was interrupted, run\n\
+                            the same command again: it continues this file.\n\
                             JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\
                             A device that exists is skipped; its secret is never changed.\n\n\
                             Example:\n  narrowgate device import meters.csv --product MuGsF6W4 \
@@ -194,10 +194,10 @@ pub(crate) struct PointsArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) point: Option<String>,
     /// History from this time on (RFC 3339, a date, or Unix ms)
-    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
     pub(crate) from: Option<i64>,
     /// History before this time (RFC 3339, a date, or Unix ms)
-    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
     pub(crate) to: Option<i64>,
     #[command(flatten)]
     pub(crate) paging: PagingArgs<100, 10_000>,

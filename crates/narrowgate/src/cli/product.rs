@@ -72,7 +72,7 @@ pub(crate) struct CreateArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ActivationArgs {
     /// Dynamic activation ends at this time (RFC 3339 or Unix ms)
-    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_clap)]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
     pub(crate) activation_ends: Option<i64>,
     /// Issue at most this many secrets per hour
     #[arg(

@@ -1,4 +1,4 @@
-//! Chooses the way: the running server's socket where there is one, else the store itself.
+//! Chooses the access to the service: the running server's socket if there is one, else the store itself.
 
 use std::{
     sync::Arc,
@@ -25,18 +25,18 @@ use crate::{
     system::{SystemClock, SystemEntropy},
 };
 
-/// A store that another process holds is waited for so long: another command, or a server that starts or
+/// How long to wait for a store that another process holds: another command, or a server that starts or
 /// stops.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Between two looks.
+/// Time between two tries.
 const LOCK_WAIT_STEP: Duration = Duration::from_millis(50);
 
-/// A way to the service.
+/// Access to the service.
 pub(crate) enum Access {
     /// Through the running server.
     Server(Client),
-    /// By this process.
+    /// In this process.
     Store(Box<OwnStore>),
 }
 
@@ -48,10 +48,10 @@ pub(crate) struct OwnStore {
 }
 
 impl Access {
-    /// Finds the way for a data directory that holds a store. A mistyped `--data` makes none.
+    /// Opens a data directory that holds a store. A mistyped `--data` does not create one.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no access.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
         let nothing = || {
             Failure::failed("there is no store to work on")
@@ -67,10 +67,10 @@ impl Access {
         }
     }
 
-    /// Finds the way; makes a new store where there is none.
+    /// Opens a data directory, and creates a store if there is none.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no access.
     pub(crate) fn open_or_create(config: &Config) -> Result<Self, Failure> {
         let mut patience = Patience::new();
         loop {
@@ -93,7 +93,7 @@ impl Access {
         }
     }
 
-    /// Asks and waits for the answer.
+    /// Calls and waits for the answer.
     ///
     /// # Errors
     /// The same from a server as from the store.
@@ -104,31 +104,31 @@ impl Access {
         }
     }
 
-    /// The way for another request after any time: a server does not keep a silent connection.
+    /// Reopens the access for another request: a server closes silent connections.
     ///
     /// # Errors
-    /// Why there is none any more.
-    pub(crate) fn again(self, config: &Config) -> Result<Self, Failure> {
+    /// Why there is no access any more.
+    pub(crate) fn reopen(self, config: &Config) -> Result<Self, Failure> {
         match self {
             Self::Server(_) => Self::open(config),
             own @ Self::Store(_) => Ok(own),
         }
     }
 
-    /// Asks, waits, and closes the store where this process opened it.
+    /// Calls, waits for the answer, and closes the store if this process opened it.
     ///
     /// # Errors
-    /// The request's, else the closing's.
+    /// The call's, else the close's.
     pub(crate) fn call_once<T: DeserializeOwned>(mut self, call: Call<T>) -> Result<T, Failure> {
         let answer = self.call(call);
         let closed = self.close();
         answer.and_then(|answer| closed.map(|()| answer))
     }
 
-    /// Closes the store where this process opened it.
+    /// Closes the store if this process opened it.
     ///
     /// # Errors
-    /// When the store could not finish.
+    /// The store cannot be closed.
     pub(crate) fn close(self) -> Result<(), Failure> {
         match self {
             Self::Server(_) => Ok(()),
@@ -162,16 +162,16 @@ impl OwnStore {
     }
 }
 
-/// Opens the store for a server. A command that is working on it is waited for; another server is not.
+/// Opens the store for a server. Waits while a command uses it, but not for another server.
 ///
 /// # Errors
-/// Why not, in words for the operator.
+/// Why it cannot be opened, in words for the operator.
 pub(crate) fn open_store_waiting(config: &Config) -> Result<OpenedStore, Failure> {
     let mut patience = Patience::new();
     loop {
         match store::open(config) {
             Ok(opened) => return Ok(opened),
-            // The server whose lock this is shows itself by its socket.
+            // A socket that accepts means that a server holds the lock.
             Err(StoreFailure::InUse(failure)) if Client::connect(&config.data)?.is_some() => {
                 return Err(failure);
             }
@@ -190,7 +190,7 @@ impl Patience {
         Self { ends: Instant::now() + LOCK_WAIT_MAX }
     }
 
-    /// Waits a moment, or gives the failure back.
+    /// Waits a moment, or returns the failure.
     fn wait(&mut self, failure: StoreFailure) -> Result<(), Failure> {
         match failure {
             StoreFailure::InUse(_) if Instant::now() < self.ends => {

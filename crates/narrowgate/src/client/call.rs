@@ -1,4 +1,4 @@
-//! What the command line asks, a function per verb, and the type of its answer.
+//! The requests of the command line: a function per verb, with the type of its answer.
 
 use std::marker::PhantomData;
 
@@ -30,7 +30,7 @@ use crate::failure::Failure;
 /// body.
 pub(crate) const IMPORT_ROWS_MAX: usize = 500;
 
-/// What a segment of a path holds as it is (RFC 3986, 2.3).
+/// Characters that a path segment holds unescaped (RFC 3986, 2.3).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request, and the type of its answer.
@@ -39,7 +39,7 @@ pub(crate) struct Call<T> {
     method: Method,
     path: String,
     body: Option<Secretive>,
-    /// It leaves everything as it is.
+    /// It changes nothing.
     pub(super) reads_only: bool,
     answer: PhantomData<fn() -> T>,
 }

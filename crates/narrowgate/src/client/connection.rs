@@ -1,5 +1,5 @@
-//! The command line's end of the control socket: HTTP/1.1 by hyper, on a runtime of its own, since commands
-//! wait.
+//! The command line's end of the control socket: HTTP/1.1 by hyper, on a runtime of its own, because commands
+//! block.
 
 use std::{
     error::Error as _,
@@ -36,15 +36,15 @@ use super::{
     Call,
     patience::{self, Patience},
     problem::{self, other_version},
-    stream::{Events, Told},
+    stream::{Events, StreamEvent},
 };
 use crate::{directory, failure::Failure, socket};
 
 /// A connection to a running server.
 pub(crate) struct Client {
-    /// As it was connected, until it is first used.
+    /// The connected stream, until it is first used.
     stream: Option<UnixStream>,
-    /// Who serves, as `process 123`.
+    /// The server, as `process 123`.
     server: String,
     open: Option<Open>,
 }
@@ -53,21 +53,21 @@ pub(crate) struct Client {
 struct Open {
     runtime: Runtime,
     sender: SendRequest<Body>,
-    /// Bytes that went and came.
+    /// Bytes sent and received.
     moved: Arc<AtomicU64>,
-    /// A stream that is followed.
+    /// The stream of events, if one is followed.
     following: Option<(Incoming, Events)>,
 }
 
 impl Client {
-    /// Connects to the server of this data directory; `None` where none runs.
+    /// Connects to the server of this data directory; `None` if none runs.
     ///
     /// # Errors
-    /// When there is a socket that cannot be used.
+    /// There is a socket, but it cannot be used.
     pub(crate) fn connect(data: &Path) -> Result<Option<Self>, Failure> {
         match socket::connect(data) {
             Ok(stream) => {
-                // Its process is told by the lock of the store; a store in memory has none.
+                // The lock of the store names the process; a store in memory has no lock.
                 let process = narrowgate_adapters::sqlite::last_process(data);
                 let server = process.map_or("a process".into(), |pid| format!("process {pid}"));
                 Ok(Some(Self { stream: Some(stream), server, open: None }))
@@ -83,10 +83,10 @@ impl Client {
         }
     }
 
-    /// Asks and waits for the answer, as long as there is hope for one.
+    /// Sends the request and waits for the answer, within the limits of `patience`.
     ///
     /// # Errors
-    /// The server's, or that it went away, or that it does not answer.
+    /// The server's problem, or that it stopped or does not answer.
     pub(crate) fn call<T: DeserializeOwned>(&mut self, call: Call<T>) -> Result<T, Failure> {
         let reads_only = call.reads_only;
         let mut patience = Patience::new(&self.server, reads_only);
@@ -100,10 +100,10 @@ impl Client {
         problem::read(status, &body)
     }
 
-    /// Begins to follow what happens.
+    /// Begins to follow events.
     ///
     /// # Errors
-    /// The server's, or that it went away, or that it does not answer.
+    /// The server's problem, or that it stopped or does not answer.
     pub(crate) fn listen(&mut self, call: Call<()>) -> Result<(), Failure> {
         let mut patience = Patience::new(&self.server, true);
         let request = call.into_request()?;
@@ -121,18 +121,18 @@ impl Client {
         }
     }
 
-    /// What happens next, however long it takes; `None` when the server closed the connection.
+    /// Waits for the next event, for any time; `None` if the server closed the connection.
     ///
     /// # Errors
-    /// What came is not known.
-    pub(crate) fn receive(&mut self) -> Result<Option<Told>, Failure> {
+    /// The event is not one that this program knows.
+    pub(crate) fn receive(&mut self) -> Result<Option<StreamEvent>, Failure> {
         let Some(Open { runtime, following: Some((stream, events)), .. }) = &mut self.open else {
             return Ok(None);
         };
         runtime.block_on(async {
             loop {
-                if let Some(told) = events.next()? {
-                    return Ok(Some(told));
+                if let Some(event) = events.next()? {
+                    return Ok(Some(event));
                 }
                 match stream.frame().await {
                     Some(Ok(frame)) => {
@@ -140,7 +140,7 @@ impl Client {
                             events.add(&data);
                         }
                     }
-                    // An incomplete stream is one of a server that was killed.
+                    // The server was killed.
                     Some(Err(_)) | None => return Ok(None),
                 }
             }
@@ -166,7 +166,7 @@ impl Open {
             let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| cannot_talk(&error))?;
             let io = TokioIo::new(Counted { stream, moved: counted });
             let (sender, connection) = http1::handshake(io).await.map_err(|error| cannot_talk(&error))?;
-            // Its end shows itself by the answers.
+            // Ignored: its end shows in the answers.
             tokio::spawn(connection);
             Ok::<_, Failure>(sender)
         })?;
@@ -174,7 +174,7 @@ impl Open {
     }
 }
 
-/// Why no answer came.
+/// Why there is no answer.
 enum Unanswered {
     /// The connection ended.
     Stopped,
@@ -243,15 +243,15 @@ async fn patiently<T>(
         }
         let now = moved.load(Ordering::Relaxed);
         if now == seen {
-            patience.waited()?;
+            patience.check()?;
         } else {
             seen = now;
-            patience.moved();
+            patience.restart();
         }
     }
 }
 
-/// Counts the bytes that go and come.
+/// Counts the bytes sent and received.
 struct Counted {
     stream: tokio::net::UnixStream,
     moved: Arc<AtomicU64>,
@@ -304,7 +304,7 @@ fn cannot_talk(error: &dyn std::fmt::Display) -> Failure {
     Failure::failed("cannot talk to the running server").reason(error)
 }
 
-/// Refused: the socket of a server that was killed.
+/// Whether no server runs; `ConnectionRefused` means that it was killed and left its socket.
 fn no_server(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

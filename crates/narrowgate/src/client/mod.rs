@@ -2,8 +2,8 @@
 //! opening the store itself.
 //!
 //! Either way a [`Call`] is an HTTP request for the same router, `narrowgate_http`'s: sent over the socket,
-//! or handed to it in this process. So there is one way from what was asked to what it means, one shape of
-//! every answer, and one table of problems; a command cannot tell which way it went, and gets the same words.
+//! or handed to it in this process. So every request has one meaning, every answer has one shape, and there
+//! is one table of problems; a command gets the same words either way.
 
 mod access;
 mod call;
@@ -19,4 +19,4 @@ mod verbs;
 pub(crate) use access::{Access, open_store_waiting};
 pub(crate) use call::{Call, IMPORT_ROWS_MAX};
 pub(crate) use connection::Client;
-pub(crate) use stream::Told;
+pub(crate) use stream::StreamEvent;

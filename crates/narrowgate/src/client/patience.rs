@@ -1,17 +1,17 @@
-//! How long the command line waits for a server that says nothing: after a while it says that it waits, and
-//! for whom; in the end it gives up. Every byte that moves begins the time anew.
+//! How long the command line waits for a silent server: after a while it prints for whom it waits, and in the
+//! end it gives up. Every byte sent or received restarts the time.
 
 use std::time::{Duration, Instant};
 
 use crate::{failure::Failure, output};
 
-/// After so long without a byte a note says that the server is waited for.
+/// Silence after which a note says that the command is waiting.
 const NOTE_AFTER: Duration = Duration::from_secs(3);
 
-/// After so long without a byte the server is given up.
+/// Silence after which the command gives up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
-/// Between two looks at the clock.
+/// Time between two checks of the clock.
 pub(super) const STEP: Duration = Duration::from_millis(500);
 
 /// The waiting for one answer.
@@ -21,30 +21,30 @@ pub(super) struct Patience {
     /// The request changes nothing.
     reads_only: bool,
     last_byte: Instant,
-    told: bool,
+    has_noted: bool,
 }
 
 impl Patience {
     pub(super) fn new(server: &str, reads_only: bool) -> Self {
-        Self { server: server.to_owned(), reads_only, last_byte: Instant::now(), told: false }
+        Self { server: server.to_owned(), reads_only, last_byte: Instant::now(), has_noted: false }
     }
 
-    /// A byte came or went.
-    pub(super) fn moved(&mut self) {
+    /// Restarts the time: a byte was sent or received.
+    pub(super) fn restart(&mut self) {
         self.last_byte = Instant::now();
     }
 
-    /// No byte moved for a step.
+    /// Checks the time after a step without a byte.
     ///
     /// # Errors
-    /// It was waited for long enough.
-    pub(super) fn waited(&mut self) -> Result<(), Failure> {
+    /// The server was silent for too long.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
         let silent = self.last_byte.elapsed();
         if silent >= GIVE_UP_AFTER {
             return Err(self.gave_up());
         }
-        if silent >= NOTE_AFTER && !self.told {
-            self.told = true;
+        if silent >= NOTE_AFTER && !self.has_noted {
+            self.has_noted = true;
             output::note(format_args!("waiting for the server ({}) to answer", self.server));
         }
         Ok(())
@@ -67,5 +67,5 @@ impl Patience {
     }
 }
 
-/// Of a change whose answer did not come.
+/// The reason when a change got no answer.
 pub(super) const CHANGE_UNKNOWN: &str = "it is not known whether the change was made";

@@ -1,4 +1,4 @@
-//! From what the router answers to what the command line says.
+//! Turns the router's answers into what the command line prints.
 
 use axum::{body::Bytes, http::StatusCode};
 use narrowgate_api::problem::{Code, Problem};
@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Exit, Failure};
 
-/// The answer, or why there is none.
+/// Reads the answer.
 ///
 /// # Errors
-/// The problem that was answered, or that the answer is none that this program knows.
+/// The problem that was answered, or that the answer cannot be understood.
 pub(super) fn read<T: DeserializeOwned>(status: StatusCode, body: &Bytes) -> Result<T, Failure> {
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|error| other_version(&error.to_string()));
@@ -31,7 +31,7 @@ pub(super) fn failure(problem: Problem) -> Failure {
         }
         Code::TooLarge => return Failure::failed("the request is too long"),
         Code::Invalid => Failure::new(Exit::Usage, title),
-        // A model is a file's content, not an argument.
+        // An invalid model is no bad usage: it is a file's content, not an argument.
         _ => Failure::failed(title),
     };
     let failure = detail.into_iter().fold(failure, Failure::reason);

@@ -1,4 +1,4 @@
-//! Server-sent events, as `listen` gets them.
+//! Server-sent events, as `listen` receives them.
 
 use narrowgate_api::happening::Happening;
 use serde::Deserialize;
@@ -6,22 +6,22 @@ use serde::Deserialize;
 use super::problem::other_version;
 use crate::failure::Failure;
 
-/// What a stream tells.
+/// An event of the stream.
 #[derive(Debug)]
-pub(crate) enum Told {
-    /// Something happened: as JSON, as it was sent.
+pub(crate) enum StreamEvent {
+    /// Something happened: the JSON text as it was sent.
     Happening(String),
-    /// So many events were missed.
+    /// This many events were missed.
     Missed(u64),
     /// The server is stopping.
     Ended,
 }
 
-/// A stream as far as it has come.
+/// The part of the stream received so far.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     bytes: Vec<u8>,
-    /// Bytes in which no event ends.
+    /// Leading bytes in which no event ends.
     searched: usize,
 }
 
@@ -31,16 +31,16 @@ struct Missed {
 }
 
 impl Events {
-    /// Takes what has come.
+    /// Adds received bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole event; comments, and events without data, are passed over.
+    /// The next complete event; comments and events without data are skipped.
     ///
     /// # Errors
-    /// It is none that this program knows.
-    pub(super) fn next(&mut self) -> Result<Option<Told>, Failure> {
+    /// The event is not one that this program knows.
+    pub(super) fn next(&mut self) -> Result<Option<StreamEvent>, Failure> {
         loop {
             let from = self.searched.saturating_sub(1);
             let Some(end) = self.bytes[from..].windows(2).position(|pair| pair == b"\n\n") else {
@@ -50,14 +50,14 @@ impl Events {
             let event: Vec<u8> = self.bytes.drain(..from + end + 2).collect();
             self.searched = 0;
             let event = String::from_utf8(event).map_err(|error| other_version(&error.to_string()))?;
-            if let Some(told) = read(&event)? {
-                return Ok(Some(told));
+            if let Some(event) = read(&event)? {
+                return Ok(Some(event));
             }
         }
     }
 }
 
-fn read(event: &str) -> Result<Option<Told>, Failure> {
+fn read(event: &str) -> Result<Option<StreamEvent>, Failure> {
     let field = |name: &str| {
         let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         values.map(|value| value.strip_prefix(' ').unwrap_or(value)).next_back()
@@ -65,11 +65,11 @@ fn read(event: &str) -> Result<Option<Told>, Failure> {
     let Some(data) = field("data") else { return Ok(None) };
     let unknown = |error: serde_json::Error| other_version(&error.to_string());
     Ok(Some(match field("event") {
-        Some("missed") => Told::Missed(serde_json::from_str::<Missed>(data).map_err(unknown)?.count),
-        Some("ended") => Told::Ended,
+        Some("missed") => StreamEvent::Missed(serde_json::from_str::<Missed>(data).map_err(unknown)?.count),
+        Some("ended") => StreamEvent::Ended,
         _ => {
             serde_json::from_str::<Happening>(data).map_err(unknown)?;
-            Told::Happening(data.to_owned())
+            StreamEvent::Happening(data.to_owned())
         }
     }))
 }
@@ -94,7 +94,9 @@ mod tests {
                     told.push(next);
                 }
             }
-            let [Told::Happening(json), Told::Missed(5), Told::Ended] = &told[..] else { panic!("{told:?}") };
+            let [StreamEvent::Happening(json), StreamEvent::Missed(5), StreamEvent::Ended] = &told[..] else {
+                panic!("{told:?}")
+            };
             assert_eq!(json, login);
         }
     }

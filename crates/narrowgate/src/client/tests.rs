@@ -253,7 +253,9 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
         served.feed.publish(Happening::Login(login), None);
     }
     let received = tokio::task::spawn_blocking(move || {
-        let Some(Told::Happening(json)) = listener.receive().unwrap() else { panic!("an event is expected") };
+        let Some(StreamEvent::Happening(json)) = listener.receive().unwrap() else {
+            panic!("an event is expected")
+        };
         (json, listener)
     });
     let (event, mut listener) = received.await.unwrap();
@@ -262,7 +264,7 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     served.stop.send(true).unwrap();
     served.task.await.unwrap();
     let end = tokio::task::spawn_blocking(move || (listener.receive().unwrap(), listener)).await.unwrap();
-    assert!(matches!(end.0, Some(Told::Ended)));
+    assert!(matches!(end.0, Some(StreamEvent::Ended)));
     let no_runtime_here = tokio::task::spawn_blocking(move || drop(end));
     no_runtime_here.await.unwrap();
     assert!(Client::connect(served.directory.path()).unwrap().is_none(), "the socket is gone");
@@ -287,8 +289,8 @@ async fn a_listener_that_is_too_slow_misses_events_and_is_told_how_many() {
         let (mut shown, mut missed) = (0, 0);
         while shown + missed < EVENTS {
             match listener.receive().unwrap() {
-                Some(Told::Happening(_)) => shown += 1,
-                Some(Told::Missed(count)) => missed += count,
+                Some(StreamEvent::Happening(_)) => shown += 1,
+                Some(StreamEvent::Missed(count)) => missed += count,
                 other => panic!("{other:?} after {shown} events"),
             }
         }

@@ -1,5 +1,4 @@
-//! The table of verbs: what the command line asks, its route, and the verb of the operator's service that
-//! does it.
+//! A table test of all verbs: the command line's call, its route, and the method of the operator's service.
 
 use std::sync::Arc;
 
@@ -16,8 +15,8 @@ use narrowgate_api::{
     query::{DeviceList, EventsQuery, LatestQuery, Paging, ValuesQuery},
 };
 use narrowgate_http::Api;
-use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
+    memory::MemoryStore,
     ports::{Journal as _, NobodyConnected},
     service::Operator,
 };

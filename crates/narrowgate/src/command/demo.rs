@@ -165,8 +165,8 @@ fn print(demo: &Demo, output: Output, screen: &Screen) {
         let what = match device.secure_mode {
             2 => "has its own secret and reports",
             _ => {
-                "fetches its own secret with its product's, stores it, and connects with it in secure mode 2; \
-                 the next line to paste appears here when it has fetched it (once that is in use, only \
+                "fetches its own secret with its product's, stores it, and connects with it in secure mode \
+                 2; the next line to paste appears here when it has fetched it (once that is in use, only \
                  narrowgate device reset lets it fetch another)"
             }
         };

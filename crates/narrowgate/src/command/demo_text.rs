@@ -69,9 +69,9 @@ pub(super) fn lines(task: Task, device: &Credentials<'_>, server: SocketAddr) ->
 /// What to do with a fetched secret, with the lines for it.
 pub(super) fn after_activation(device_key: &str, lines: &[Line]) -> String {
     let mut text = format!(
-        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it, and from now on\n\
-         connects with it, in secure mode 2. Until it has done so it may ask again; each answer invalidates\n\
-         the secret before it.\n"
+        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it, and connects\n\
+         with it from now on, in secure mode 2. Until it has done so it may ask again; each answer\n\
+         invalidates the secret before it.\n"
     );
     for Line { tool, line } in lines {
         // Writing to a String cannot fail.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     cli::{ListenArgs, Output},
-    client::{Call, Client, Told},
+    client::{Call, Client, StreamEvent},
     config::Config,
     failure::Failure,
     output::{self, printable},
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
     output::note("listening; press Ctrl-C to stop");
     loop {
         match client.receive()? {
-            Some(Told::Happening(json)) => {
+            Some(StreamEvent::Happening(json)) => {
                 let line = match output {
                     Output::Json => json,
                     Output::Table => readable(&json),
@@ -32,13 +32,13 @@ pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Res
                     return Ok(());
                 }
             }
-            Some(Told::Missed(count)) => {
+            Some(StreamEvent::Missed(count)) => {
                 output::note(format_args!(
                     "this reader was too slow and missed {}",
                     output::counted(count, "event")
                 ));
             }
-            Some(Told::Ended) => {
+            Some(StreamEvent::Ended) => {
                 output::note("the server stopped");
                 return Ok(());
             }

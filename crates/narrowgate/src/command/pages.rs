@@ -87,7 +87,7 @@ pub(super) fn run<T: Row>(
             Ok(_) => break Ok(page.next_cursor.filter(|_| !all)),
             Err(failure) => break Err(failure),
         }
-        access = access.again(config)?;
+        access = access.reopen(config)?;
     };
     let closed = access.close();
     damage.warn();

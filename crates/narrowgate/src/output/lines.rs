@@ -1,8 +1,8 @@
-//! Lines on their way to a terminal, a pipe or a file that may be slow, full or gone: whoever says something
-//! never waits and never fails.
+//! A queue of lines for a terminal, a pipe or a file that may be slow, full or gone: adding a line never
+//! blocks and never fails.
 //!
-//! A thread writes, and nothing else touches the file. What does not fit into the queue, and what cannot be
-//! written, is dropped and counted. Limit: [`QUEUED_BYTES_MAX`].
+//! Only one thread writes to the file. Lines that do not fit into the queue or cannot be written are dropped
+//! and counted. Limit: [`QUEUED_BYTES_MAX`].
 
 use std::{
     collections::VecDeque,
@@ -17,20 +17,20 @@ use std::{
 
 use nix::sys::signal::{SIGTTOU, SigSet};
 
-/// Bytes that wait to be written, at most: some thousand lines.
+/// Maximum number of bytes that wait to be written: some thousand lines.
 pub(crate) const QUEUED_BYTES_MAX: usize = 1 << 20;
 
-/// A line counts for so many bytes more than it has.
+/// Bytes that each line counts in addition to its length.
 const LINE_OVERHEAD: usize = 64;
 
-/// A file that is not ready (somebody made it non-blocking) is tried again after this time.
+/// Pause before the next try if the file is not ready (another process made it non-blocking).
 const NOT_READY_WAIT: Duration = Duration::from_millis(20);
 
 /// A queue of lines and the thread that writes them. Clones add to the same queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines(Arc<Shared>);
 
-/// What is written once lines were dropped and writing works again; gets how many.
+/// Makes the note about dropped lines, which is written once writing works again, from their number.
 pub(crate) type LossNote = fn(u64) -> String;
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ struct Shared {
     /// Everything was written or dropped.
     idle: Condvar,
     dropped: AtomicU64,
-    /// The reader of a pipe has gone for ever.
+    /// The reader of a pipe has gone for good.
     reader_gone: AtomicBool,
 }
 
@@ -57,7 +57,7 @@ impl Lines {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The system cannot start a thread.
     pub(crate) fn start(
         name: &str,
         out: impl Write + Send + 'static,
@@ -66,13 +66,13 @@ impl Lines {
         let lines = Self(Arc::default());
         let shared = lines.0.clone();
         thread::Builder::new().name(name.to_owned()).spawn(move || {
-            write_in_the_background();
+            allow_background_writes();
             Writer::new(out).run(&shared, loss_note);
         })?;
         Ok(lines)
     }
 
-    /// Adds a line, which ends with its newline. Never waits: when the queue is full, the line is dropped.
+    /// Adds a line, which includes its newline. Never blocks: if the queue is full, the line is dropped.
     pub(crate) fn push(&self, line: Vec<u8>) {
         let cost = line.len() + LINE_OVERHEAD;
         let mut state = self.0.lock();
@@ -87,10 +87,10 @@ impl Lines {
         self.0.added.notify_one();
     }
 
-    /// Waits until everything is written or dropped, for so long at most.
+    /// Waits until everything is written or dropped, but at most `time_max`.
     pub(crate) fn flush(&self, time_max: Duration) {
         let busy = |state: &mut State| state.writing || !state.waiting.is_empty();
-        // Whether it was done in time does not matter: nobody waits any longer.
+        // Ignored: after the time limit the caller goes on.
         let _ = self.0.idle.wait_timeout_while(self.0.lock(), time_max, busy);
     }
 
@@ -99,14 +99,14 @@ impl Lines {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody will ever read what is written.
+    /// Whether the reader has gone for good.
     pub(crate) fn reader_gone(&self) -> bool {
         self.0.reader_gone.load(Ordering::Relaxed)
     }
 }
 
 impl Shared {
-    /// The state holds whatever happened to a thread that had it: every change of it is a single step.
+    /// Locks the state, even after a panic: every change of it is a single step, so it is always consistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,20 +126,20 @@ impl Shared {
     }
 }
 
-/// Lets this thread write to a terminal also where its job is in the background and `stty tostop` is set: the
-/// system asks nobody who blocks the signal. Caught it would be sent for ever, since the write is begun again
-/// each time.
-fn write_in_the_background() {
+/// Lets this thread write to a terminal even if its job is in the background and `stty tostop` is set: with
+/// SIGTTOU blocked the write succeeds. If it were caught instead, each write would be restarted and the
+/// signal sent again.
+fn allow_background_writes() {
     let mut blocked = SigSet::empty();
     blocked.add(SIGTTOU);
-    // Blocking a signal that exists cannot fail.
+    // Ignored: blocking an existing signal cannot fail.
     let _ = blocked.thread_block();
 }
 
 /// The thread's side.
 struct Writer<W> {
     out: W,
-    /// A line was cut off where writing failed: the next one starts on a line of its own.
+    /// Writing failed in the middle of a line: the next one starts on a new line.
     cut: bool,
 }
 
@@ -149,14 +149,14 @@ impl<W: Write> Writer<W> {
     }
 
     fn run(&mut self, shared: &Shared, loss_note: Option<LossNote>) {
-        let mut told = 0;
+        let mut noted = 0;
         loop {
             match self.write(&shared.take()) {
                 Ok(()) => {
                     let dropped = shared.dropped.load(Ordering::Relaxed);
-                    let Some(note) = loss_note.filter(|_| dropped > told) else { continue };
-                    if self.write(note(dropped - told).as_bytes()).is_ok() {
-                        told = dropped;
+                    let Some(note) = loss_note.filter(|_| dropped > noted) else { continue };
+                    if self.write(note(dropped - noted).as_bytes()).is_ok() {
+                        noted = dropped;
                     }
                 }
                 Err(error) => {
@@ -204,7 +204,7 @@ mod tests {
     /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(10);
 
-    /// Does with each write what the test says, and shows what was written.
+    /// Does with each write what the test's script says, and shows what was written.
     struct Scripted {
         results: Receiver<io::Result<usize>>,
         written: Sender<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! Standard output: one JSON document for scripts, or a table for people. Nothing else is ever written there.
-//! Standard error: notes and errors for people; in a server its log too, by a queue that nobody waits for.
+//! Standard output: one JSON document for scripts, or a table for people, and nothing else. Standard error:
+//! notes and errors for people; in a server its log too, through a queue that never blocks.
 
 mod lines;
 mod printable;
@@ -25,10 +25,10 @@ pub(crate) use words::counted;
 
 use crate::{cli::Output, failure::Failure};
 
-/// At the end of a server its last lines get so long to be written.
+/// How long a server's last lines may take to be written.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Standard error of a server; a command writes there itself.
+/// Standard error of a server; commands write directly.
 static QUEUED_STDERR: OnceLock<Lines> = OnceLock::new();
 
 /// Standard output of a demonstration.
@@ -37,15 +37,15 @@ static QUEUED_STDOUT: OnceLock<Lines> = OnceLock::new();
 /// How an answer looks as a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Layout {
-    /// An array: a row each.
+    /// An array: one row per item.
     Rows(&'static [Column]),
-    /// The same, with what is in the field `value` as the JSON text that a device sent.
+    /// The same, but the field `value` is shown as the JSON text that a device sent.
     Values(&'static [Column]),
-    /// An object: a line per field, all fields.
+    /// An object: one line per field.
     Record,
 }
 
-/// Prints an answer in the form that was asked for.
+/// Prints an answer in the requested form.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
@@ -57,7 +57,7 @@ pub(crate) fn print(output: Output, answer: &impl Serialize, layout: Layout) -> 
     }
 }
 
-/// Prints a page of a longer answer; `false` where the reader has gone.
+/// Prints a page of a longer answer; `false` if the reader has gone.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
@@ -68,12 +68,12 @@ pub(crate) fn print_page(answer: &impl Serialize, layout: Layout) -> Result<bool
 /// An answer as JSON.
 ///
 /// # Errors
-/// It cannot be written, which only a fault of this program can cause.
+/// It cannot be serialised, which is a bug of this program.
 pub(crate) fn written(answer: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(answer).map_err(|error| Failure::failed("cannot write the answer").reason(error))
 }
 
-/// Prints a piece of a document, without a newline; `false` where the reader has gone.
+/// Prints a piece of a document, without a newline; `false` if the reader has gone.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
@@ -94,7 +94,7 @@ pub(crate) fn help(text: &clap::Error) -> Result<(), Failure> {
     exact(rendered(text, is_coloured(&io::stdout())).trim_end())
 }
 
-/// Says what is wrong with the arguments, on standard error. They are quoted, so they are made printable.
+/// Prints what is wrong with the arguments to standard error, with all quoted text made printable.
 pub(crate) fn usage(error: &clap::Error) {
     let text = rendered(error, is_coloured(&io::stderr()));
     let lines = text.trim_end().split('\n').map(printable_coloured);
@@ -114,7 +114,7 @@ pub(crate) fn json(document: &impl serde::Serialize) -> Result<(), Failure> {
     exact(&serde_json::to_string(document).unwrap_or_default())
 }
 
-/// Prints one line for people (or several).
+/// Prints one or more lines for people.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
@@ -122,7 +122,7 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     exact(&printable_lines(text))
 }
 
-/// Prints what programs read, as it is, and a newline.
+/// Prints text for programs unchanged, and a newline.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
@@ -130,7 +130,7 @@ pub(crate) fn exact(text: &str) -> Result<(), Failure> {
     stream_line(text).map(drop)
 }
 
-/// The same for a stream of lines: `false` where the reader has gone, so that the stream can end.
+/// The same for a stream of lines: `false` if the reader has gone, so that the stream can end.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
@@ -153,19 +153,19 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     notice(&(printable_lines(&text.to_string()) + "\n"));
 }
 
-/// Writes text that is printable already to standard error: never waits in a server, never fails anywhere.
+/// Writes text that is already printable to standard error. Never blocks in a server, and never fails.
 pub(crate) fn notice(text: &str) {
     match QUEUED_STDERR.get() {
         Some(lines) => lines.push(text.as_bytes().to_vec()),
-        // Where standard error is closed or full, there is nobody left to tell.
+        // Ignored: standard error may be closed or full.
         None => {
             let _ = io::stderr().lock().write_all(text.as_bytes());
         }
     }
 }
 
-/// From now on nobody waits for standard error: a log, a terminal or a slow reader must not stop a server.
-/// The same queue each time.
+/// Queues standard error from now on: a full log, a terminal or a slow reader must not stop a server. Returns
+/// the same queue each time.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -180,11 +180,11 @@ pub(crate) fn queue_stderr() -> Result<Lines, Failure> {
     Ok(QUEUED_STDERR.get_or_init(|| lines).clone())
 }
 
-/// Standard output of a server: nobody waits for it either.
+/// Standard output of a server, queued too.
 pub(crate) struct Screen(Lines);
 
 impl Screen {
-    /// Starts it.
+    /// Starts its queue.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -193,7 +193,7 @@ impl Screen {
         Ok(Self(QUEUED_STDOUT.get_or_init(|| lines).clone()))
     }
 
-    /// Shows a line; `false` where the reader has gone for ever.
+    /// Shows a line; `false` if the reader has gone for good.
     pub(crate) fn show(&self, text: &str) -> bool {
         self.0.push(format!("{text}\n").into_bytes());
         !self.0.reader_gone()
@@ -205,15 +205,15 @@ pub(crate) fn dropped_lines() -> u64 {
     QUEUED_STDERR.get().map_or(0, Lines::dropped)
 }
 
-/// Gives what was said its time to be written: at the end of the process, and where the two streams of a
-/// server shall keep their order.
+/// Waits until queued lines are written: at the end of the process, and where the two streams of a server
+/// must keep their order.
 pub(crate) fn finish() {
     for lines in [&QUEUED_STDOUT, &QUEUED_STDERR].into_iter().filter_map(OnceLock::get) {
         lines.flush(FLUSH_TIME_MAX);
     }
 }
 
-/// Writes by a descriptor of its own: nobody waits for the lock of the standard library's stream either.
+/// Writes through a descriptor of its own, so that the lock of the standard library's stream is not needed.
 fn queue(name: &str, stream: impl AsFd, loss_note: Option<LossNote>) -> Result<Lines, Failure> {
     let own = stream.as_fd().try_clone_to_owned().map(File::from);
     own.and_then(|file| Lines::start(name, file, loss_note))
@@ -224,7 +224,7 @@ fn queue(name: &str, stream: impl AsFd, loss_note: Option<LossNote>) -> Result<L
 mod tests {
     use super::*;
 
-    /// Fails so.
+    /// Fails with this error.
     struct Failing(io::ErrorKind);
 
     impl Write for Failing {

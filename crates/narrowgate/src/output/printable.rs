@@ -1,17 +1,17 @@
-//! Text that may come from strangers, for people: every character that does not show, or that moves others,
-//! is written as an escape (`\u{200b}`). JSON output stays as it is.
+//! Makes text from strangers safe to print: every character that is invisible, or that moves others, is
+//! written as an escape (`\u{200b}`). JSON output is not changed.
 
-/// Combining marks on one letter; what stands beyond them would pile up over other lines.
+/// Maximum number of combining marks on a letter; more would pile up over other lines.
 const MARKS_MAX: usize = 4;
 
-/// What a character does where it is printed.
+/// What a character does when it is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Visible,
     Space,
-    /// Goes onto the character before it.
+    /// Combines with the character before it.
     Mark,
-    /// Does not show, or steers the terminal or the order of others.
+    /// Is invisible, or steers the terminal or the order of others.
     Hidden,
 }
 
@@ -25,8 +25,8 @@ pub(crate) fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// The text in one line, with the colours that this program gave it. Nothing else of an escape sequence
-/// passes.
+/// The text in one line, keeping the colours that this program gave it; all other escape sequences are
+/// escaped.
 pub(crate) fn printable_coloured(text: &str) -> String {
     escape(text, true)
 }
@@ -62,7 +62,7 @@ fn escape(text: &str, colours: bool) -> String {
     out
 }
 
-/// The length of the sequence that sets a colour (SGR), where the text begins with one.
+/// The length of the sequence that sets a colour (SGR), if the text begins with one.
 fn colour(text: &str) -> Option<usize> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let end = parameters.find(|letter: char| !letter.is_ascii_digit() && letter != ';')?;
@@ -76,7 +76,7 @@ fn kind(letter: char) -> Kind {
         _ if is_blank(letter) => Kind::Hidden,
         _ => {
             // The standard library knows what can be printed: no controls, formats, separators, private or
-            // unassigned characters. Behind a letter it takes combining marks as they are, alone it does not.
+            // unassigned characters. It leaves combining marks as they are only after a letter.
             let pair: String = ['a', letter].iter().collect();
             match (pair.escape_debug().count(), letter.escape_debug().count()) {
                 (2, 1) => Kind::Visible,
@@ -87,9 +87,8 @@ fn kind(letter: char) -> Kind {
     }
 }
 
-/// Letters, marks and signs that show nothing: what Unicode lets a terminal ignore
-/// (Default_Ignorable_Code_Point) although its category is one of those that show, and blanks that are no
-/// spaces.
+/// Letters, marks and signs that show nothing: those that Unicode lets a terminal ignore
+/// (Default_Ignorable_Code_Point) although their category is a visible one, and blanks that are not spaces.
 fn is_blank(letter: char) -> bool {
     matches!(
         letter,

@@ -1,7 +1,7 @@
-//! Tables for people: times in RFC 3339, nothing as `-`, no character that does not show or could steer the
-//! terminal (keys, names and identities may come from strangers), and on a terminal no line that is wider
-//! than it. A number is shown as it is written in the document, to the last digit, and an object with its
-//! keys in their order: what is read here is text, never a `f64` or a map.
+//! Tables for people: times in RFC 3339, empty values as `-`, no character that is invisible or could steer
+//! the terminal (keys, names and identities may come from strangers), and no line wider than the terminal. A
+//! number is shown exactly as written in the document, and an object with its keys in their order: values are
+//! handled as text, never as an `f64` or a map.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 
 use super::{Layout, printable};
 
-/// On a terminal that is narrower, times are folded too.
+/// On narrower terminals times are folded too.
 const WHOLE_TIMES_FROM: u16 = 60;
 
-/// A column of a table: which field, under which title.
+/// A column of a table: a field and its title.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) field: &'static str,
@@ -25,8 +25,7 @@ pub(crate) struct Column {
 }
 
 impl Layout {
-    /// The table of a JSON document as text, without a newline at its end; folded to `width` where there is
-    /// one.
+    /// The table of a JSON document as text, without a newline at its end; folded to `width` if it is given.
     pub(super) fn render(self, json: &str, width: Option<u16>) -> String {
         match self {
             Layout::Rows(columns) => render_array(columns, json, width, cell),
@@ -41,7 +40,7 @@ impl Layout {
 struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl Fields {
-    /// The JSON text of a field; `null` where there is none.
+    /// The JSON text of a field; `null` if there is none.
     fn get(&self, field: &str) -> &str {
         self.0.iter().find(|(name, _)| name == field).map_or("null", |(_, value)| value.get())
     }
@@ -72,7 +71,7 @@ impl<'de> Deserialize<'de> for Fields {
 fn render_record(fields: &Fields, width: Option<u16>) -> String {
     let rows: Vec<[String; 2]> =
         fields.0.iter().map(|(field, value)| [words(field), record_cell(field, value.get())]).collect();
-    // A secret or a key is folded by the terminal itself: so it can be copied whole.
+    // Long secrets and keys are left to the terminal to fold, so that they can be copied whole.
     let title = rows.iter().map(|[title, _]| title.len()).max().unwrap_or(0);
     let longest_word =
         rows.iter().flat_map(|[_, value]| value.split([' ', '\n'])).map(|word| word.chars().count()).max();
@@ -84,10 +83,10 @@ fn render_record(fields: &Fields, width: Option<u16>) -> String {
     trim(&table)
 }
 
-/// Columns that stand beside the title and the value.
+/// Columns besides the title and the value.
 const SPACE_OF_A_RECORD: usize = 4;
 
-/// What a field of this name, with this JSON text, looks like in a cell.
+/// Formats a cell from a field's name and JSON text.
 type Cell = fn(&str, &str) -> String;
 
 fn render_array(columns: &[Column], json: &str, width: Option<u16>, cell: Cell) -> String {
@@ -134,7 +133,7 @@ fn trim(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// What a JSON text looks like in a cell.
+/// Formats a JSON text as a cell.
 fn cell(field: &str, json: &str) -> String {
     match json {
         "null" | r#""""# => "-".into(),
@@ -144,12 +143,12 @@ fn cell(field: &str, json: &str) -> String {
             Some(unix_ms) => crate::time::rfc3339(unix_ms),
             None => json.into(),
         },
-        // A string, or an array or object as it stands.
+        // A string, or an array or object unchanged.
         _ => printable(&serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
     }
 }
 
-/// Warnings stand one in a line.
+/// The same for a record, where warnings have a line each.
 fn record_cell(field: &str, json: &str) -> String {
     match serde_json::from_str::<Vec<String>>(json) {
         Ok(warnings) if field == "warnings" && warnings.is_empty() => "-".into(),
@@ -160,8 +159,8 @@ fn record_cell(field: &str, json: &str) -> String {
     }
 }
 
-/// The same, but a value that a device sent stands as it was sent: `true`, `""` and `"5"` are none of `yes`,
-/// `-` and `5`.
+/// The same, but a value that a device sent is shown as it was sent: `true`, `""` and `"5"` do not become
+/// `yes`, `-` and `5`.
 fn cell_or_value(field: &str, json: &str) -> String {
     if field == "value" { printable(json) } else { cell(field, json) }
 }

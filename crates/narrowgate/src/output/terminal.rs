@@ -1,11 +1,11 @@
-//! What the terminal can show: colours, and how wide it is.
+//! What the terminal can show: its colours and its width.
 
 use std::{
     ffi::OsString,
     io::{self, IsTerminal},
 };
 
-/// Whether text for this stream is coloured: on a terminal that can, unless somebody does not want it
+/// Whether text for this stream is coloured: on a terminal with colours, unless `NO_COLOR` is set
 /// (<https://no-color.org>).
 pub(crate) fn is_coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && wants_colours(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"))
@@ -16,8 +16,7 @@ fn wants_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
         && term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
-/// Columns of the terminal that standard output is; `None` where it is none, and lines are as long as they
-/// are.
+/// Width of the terminal on standard output; `None` if it is not a terminal, and lines are not folded.
 pub(crate) fn width() -> Option<u16> {
     let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
     // Some terminals do not know their width.

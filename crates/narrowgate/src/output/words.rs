@@ -2,7 +2,7 @@
 
 /// `1 device`, `2 devices`.
 pub(crate) fn counted(count: impl TryInto<u64>, noun: &str) -> String {
-    // A count beyond 64 bits is one that nobody has.
+    // No count exceeds 64 bits.
     match count.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),

@@ -1,4 +1,4 @@
-//! What the program says at its start: what listens where, and what it works on.
+//! What the server prints at its start: where it listens, and what it serves.
 
 use narrowgate_api::{
     problem::{Code, Problem},
@@ -33,11 +33,11 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     Ok(())
 }
 
-/// Devices are counted up to so many.
+/// Devices are counted up to this number.
 const COUNTED_MAX: u32 = 1000;
 
-/// How many products and devices there are, or which row is damaged. That hinders no start: all others are
-/// served.
+/// How many products and devices there are, and which row is damaged. A damaged row does not prevent the
+/// start: all others are served.
 ///
 /// # Errors
 /// The store cannot be read at all.

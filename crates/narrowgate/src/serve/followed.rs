@@ -1,4 +1,4 @@
-//! What happens to devices, for those who follow it over HTTP.
+//! What happens to devices, for followers over HTTP.
 
 use std::{future::Future, pin::Pin};
 
@@ -7,7 +7,7 @@ use narrowgate_platform::service::Operator;
 
 use crate::feed::{self, Feed};
 
-/// The feed, and who knows the keys of its devices.
+/// The feed, and the service that knows the keys of its devices.
 pub(crate) struct Followed {
     pub(crate) feed: Feed,
     pub(crate) operator: Operator,

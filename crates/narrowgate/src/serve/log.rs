@@ -1,7 +1,7 @@
-//! The log: a line per event on standard error, by the queue that nobody waits for.
+//! The log: one line per event on standard error, through a queue that never blocks.
 //!
-//! An event is one line, whatever its fields hold. Also a panic takes this way, so that a full pipe cannot
-//! keep a process from ending that has to.
+//! An event is one line, whatever its fields hold. Panics take this way too, so that a full pipe cannot keep
+//! a panicking process from ending.
 
 use std::{backtrace::Backtrace, io, time::Duration};
 
@@ -13,21 +13,21 @@ use crate::{
     output::{self, Lines, is_coloured, printable, printable_coloured, printable_lines},
 };
 
-/// What a panic says gets so long to be written.
+/// How long a panic's message may take to be written.
 const PANIC_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Starts the log.
 ///
 /// # Errors
-/// When the system gives no thread for it.
+/// The system cannot start a thread for it.
 pub(crate) fn start(config: &Config) -> Result<(), Failure> {
     let lines = output::queue_stderr()?;
-    say_panics(lines.clone());
+    log_panics(lines.clone());
     let colours = is_coloured(&io::stderr());
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse(&config.log.filter)
         .map_err(|error| Failure::config("the log filter is wrong").reason(error))?;
-    // A second start, in tests, keeps the first one's log.
+    // Ignored: a second start, in tests, keeps the first log.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Log { lines, colours })
@@ -37,7 +37,7 @@ pub(crate) fn start(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn say_panics(lines: Lines) {
+fn log_panics(lines: Lines) {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         let mut text = format!("thread '{}' {panic}\n", thread.name().unwrap_or_default());
@@ -50,13 +50,13 @@ fn say_panics(lines: Lines) {
     }));
 }
 
-/// Makes a line of each event.
+/// Turns each event into a line.
 struct Log {
     lines: Lines,
     colours: bool,
 }
 
-/// Takes one event.
+/// Receives one event.
 struct Event<'a>(&'a Log);
 
 impl<'a> MakeWriter<'a> for Log {
@@ -68,7 +68,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl io::Write for Event<'_> {
-    /// Gets a whole event at once, and never fails.
+    /// Receives a whole event at once, and never fails.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lines.push(line(bytes, self.0.colours).into_bytes());
         Ok(bytes.len())

@@ -1,4 +1,4 @@
-//! Metrics for `/metrics`: the gateway's, and who this is.
+//! Metrics for `/metrics`: the gateway's and the program's.
 
 use std::sync::{Arc, PoisonError};
 

@@ -1,6 +1,6 @@
 //! The shell around a serving process: opens everything, says `ready`, serves until a signal, drains, closes.
 //!
-//! Everything that can fail is opened and bound before `ready`; nothing is left behind when one of it fails.
+//! Everything that can fail is opened and bound before `ready`; if one step fails, nothing is left behind.
 //! Limit: [`DRAIN_TIME_MAX`].
 
 mod banner;
@@ -39,22 +39,21 @@ use crate::{
 };
 
 pub(crate) use followed::Followed;
-
 pub(crate) use signals::{Hangup, Signals};
 
-/// What is under way at a stop gets so long to end.
+/// How long work in progress may take to end at a stop.
 pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The gateway, shared with what reads or steers it, and taken out when it drains.
+/// The gateway, shared with its readers, and taken out when it drains.
 type SharedGateway = Arc<RwLock<Option<Gateway>>>;
 
-/// A server that serves.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) operator: Operator,
     pub(crate) feed: Feed,
     /// Where devices connect.
     pub(crate) dtls: SocketAddr,
-    /// Where health and metrics are; `None` where they are switched off.
+    /// Where health and metrics are served; `None` if they are switched off.
     http: Option<SocketAddr>,
     control: PathBuf,
     gateway: SharedGateway,
@@ -70,7 +69,7 @@ impl Server {
     /// Opens the store, binds every port and starts serving.
     ///
     /// # Errors
-    /// What could not be opened, where, why, and what to try.
+    /// What could not be opened, with where, why, and what to try.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
         if Client::connect(&config.data)?.is_some() {
             let process = narrowgate_adapters::sqlite::last_process(&config.data).map_or_else(
@@ -82,7 +81,7 @@ impl Server {
                 .reason(format_args!("{process} serves it: it answers on the control socket"))
                 .hint("stop it, or choose another directory with --data"));
         }
-        // Ports first: when one is busy, nothing was touched yet.
+        // Ports first: if one is busy, nothing was touched yet.
         let http = config.http.listen.map(|address| bind_http(config, address)).transpose()?;
         UdpSocket::bind(config.dtls.listen)
             .map_err(|error| busy(config, "devices", &config::dtls::LISTEN, config.dtls.listen, &error))?;
@@ -90,7 +89,7 @@ impl Server {
         let journal = Arc::clone(&opened.stores.journal);
         let started = Self::start_on(config, opened, http).await;
         if started.is_err() {
-            // The first failure is the one to show.
+            // Ignored: the first failure is the one to show.
             let _ = journal.close().await;
         }
         started
@@ -159,27 +158,27 @@ impl Server {
         })
     }
 
-    /// Says where it serves what, and that it does, to everybody who waits for it.
+    /// Prints the banner and announces that the server is ready.
     ///
     /// # Errors
-    /// When the registry cannot be read.
+    /// The registry cannot be read.
     pub(crate) async fn ready(&self, config: &Config) -> Result<(), Failure> {
         banner::print(config, self).await?;
         self.health.set(Phase::Ready);
         tracing::info!(dtls = %self.dtls, http = self.http.map(tracing::field::display), "ready");
         crate::output::note("ready");
-        notify::tell("READY=1");
+        notify::send_state("READY=1");
         Ok(())
     }
 
-    /// Finishes what is under way within [`DRAIN_TIME_MAX`], and closes the store.
+    /// Finishes work in progress within [`DRAIN_TIME_MAX`], and closes the store.
     ///
     /// # Errors
-    /// When the store could not be closed.
+    /// The store cannot be closed.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         self.health.set(Phase::Draining);
-        notify::tell("STOPPING=1");
-        // Receivers that are gone need not be told.
+        notify::send_state("STOPPING=1");
+        // Ignored: the receivers may be gone.
         let _ = self.stopping.send(true);
         let gateway = self.gateway.write().unwrap_or_else(PoisonError::into_inner).take();
         let drain = async {
@@ -193,7 +192,7 @@ impl Server {
             }
         };
         if tokio::time::timeout(DRAIN_TIME_MAX, drain).await.is_err() {
-            tracing::warn!("some work was not finished in time and is given up");
+            tracing::warn!("some work was not finished in time and was given up");
         }
         self.journal.close().await.map_err(|error| {
             Failure::failed("cannot close the store").reason(error).hint("check whether the disk is full")
@@ -203,10 +202,10 @@ impl Server {
     }
 }
 
-/// The runtime of the control plane.
+/// Starts the runtime of the control plane.
 ///
 /// # Errors
-/// When the system gives no threads.
+/// The system cannot start its threads.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -215,7 +214,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed("cannot start the control plane").reason(error))
 }
 
-/// Runs the life of a server on a runtime of its own. What was given up at its end is not waited for.
+/// Runs a server on a runtime of its own. Work that it gave up is not waited for.
 ///
 /// # Errors
 /// Those of `life`.
@@ -226,12 +225,12 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
     result
 }
 
-/// Completes when it turns true. A sender that is gone is a stop too.
+/// Completes when it turns true, or when its sender is gone.
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// What the store makes the gateway refuse, for `status`.
+/// Requests that the gateway refuses because of the store, for `status`.
 fn refused_by_store(gateway: SharedGateway) -> Box<dyn Fn() -> Option<RefusedByStore> + Send + Sync> {
     Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.refused_by_store())
 }
@@ -261,7 +260,7 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
     }
 }
 
-/// A port that cannot be bound.
+/// The failure for a port that cannot be bound.
 fn busy(
     config: &Config,
     what: &str,
@@ -296,7 +295,7 @@ fn busy(
     }
 }
 
-/// Whether anything is kept.
+/// Whether nothing outlives the process.
 fn keeps_nothing(config: &Config) -> bool {
     config.store.kind == StoreKind::Memory
 }

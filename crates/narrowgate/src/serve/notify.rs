@@ -1,4 +1,4 @@
-//! Tells systemd, where it started this process and waits for it (sd_notify; `Type=notify`).
+//! Notifies systemd, if it started this process (sd_notify; `Type=notify`).
 
 use std::{
     ffi::OsStr,
@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-/// A manager that does not read gets so long to begin.
+/// How long a manager that does not read is waited for.
 const SEND_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Sends `state`, `READY=1` for example. Without `NOTIFY_SOCKET` nobody waits and nothing is sent.
-pub(super) fn tell(state: &str) {
+/// Sends `state`, `READY=1` for example. Without `NOTIFY_SOCKET` nothing is sent.
+pub(super) fn send_state(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(&name, state) {
         tracing::warn!(%error, "cannot notify the service manager");

@@ -1,4 +1,4 @@
-//! From the configuration to the settings of the gateway.
+//! Turns the configuration into the settings of the gateway.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
 
 use crate::{config::Config, gateway::GatewayOptions};
 
-/// Everything that is configured; the rest keeps its defaults.
+/// The settings; what is not configured keeps its default.
 pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOptions {
     let dtls = Arc::new(ServerConfig {
         suites: config.dtls.suites.clone(),

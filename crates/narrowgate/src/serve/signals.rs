@@ -1,10 +1,10 @@
-//! The signals of a server. SIGTERM and SIGINT end it: the first begins the stop, the second ends the process
-//! at once. What a terminal sends by itself does not:
+//! The signals of a server. SIGTERM and SIGINT end it: the first one begins the stop, a second one ends the
+//! process at once. Signals that a terminal sends by itself do not end it:
 //!
-//! * SIGHUP, when it goes away. A demonstration, which is for the one who sits there, ends by it as by
-//!   SIGTERM.
-//! * SIGTTOU, when a job in the background writes and `stty tostop` is set. The thread that writes blocks it,
-//!   so that the write goes through; here it is caught for what others of the job write.
+//! * SIGHUP, when the terminal closes. Only a demonstration, which is for the person at the terminal, ends on
+//!   it as on SIGTERM.
+//! * SIGTTOU, when a background job writes and `stty tostop` is set. The thread that writes blocks it, so
+//!   that the write succeeds; here it is caught for writes by other processes of the job.
 
 use std::{fs, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 /// A second signal within this time belongs to the first: some senders (timeout, a terminal's job control)
 /// signal the process and its group.
-const ONE_WISH: Duration = Duration::from_millis(500);
+const ECHO_TIME: Duration = Duration::from_millis(500);
 
 /// Its number on Linux (x86, Arm, RISC-V, POWER, s390).
 const SIGTTOU: i32 = 22;
@@ -22,27 +22,27 @@ const SIGTTOU: i32 = 22;
 /// What SIGHUP does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hangup {
-    /// It is logged, and that is all.
+    /// It is only logged.
     GoesOn,
     /// It ends the server, unless the process was started with SIGHUP ignored (`nohup`).
     Ends,
 }
 
-/// The signals, caught from its creation on.
+/// Catches the signals from its creation on.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
     at_hangup: Hangup,
-    /// Never waited for: that it is caught is all.
+    /// Never waited for; it only has to be caught.
     _ttou: Signal,
 }
 
 impl Signals {
-    /// Begins to catch; to be called inside the runtime.
+    /// Begins to catch; must be called inside the runtime.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// The system refuses.
     pub(crate) fn catch(at_hangup: Hangup) -> Result<Self, Failure> {
         let catch =
             |kind| signal(kind).map_err(|error| Failure::failed("cannot catch signals").reason(error));
@@ -56,7 +56,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one that ends the server; its name.
+    /// Waits for the next signal that ends the server; returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         loop {
             tokio::select! {
@@ -70,11 +70,11 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one that is a wish of its own, after one that just came. SIGHUP is none: nobody
-    /// asked for haste.
+    /// Waits for a second signal after one that just came, ignoring its echo. SIGHUP does not count: it does
+    /// not ask for haste.
     pub(crate) async fn another(&mut self) -> &'static str {
         self.at_hangup = Hangup::GoesOn;
-        let echo = tokio::time::sleep(ONE_WISH);
+        let echo = tokio::time::sleep(ECHO_TIME);
         tokio::pin!(echo);
         loop {
             tokio::select! {
@@ -86,10 +86,10 @@ impl Signals {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored. Where the system does not say, it was not.
+/// Whether this process was started with SIGHUP ignored; `false` if the system does not say.
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // A bit per signal, from 1 on: SIGHUP is the first.
+    // One bit per signal; SIGHUP is signal 1, the lowest bit.
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

@@ -13,23 +13,23 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{NAME, path::ShortPath};
 use crate::failure::Failure;
 
-/// Connections at a time; further ones wait until one ends.
+/// Connections at a time; further ones wait until one of them ends.
 pub(crate) const CONNECTIONS_MAX: usize = 64;
 
-/// The socket, bound. Its file goes when this is dropped.
+/// The bound socket. Its file is removed on drop.
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Who owns the socket and may use it, besides root.
+    /// The user who owns the socket and may use it, besides root.
     owner: u32,
 }
 
 impl ControlSocket {
-    /// Binds the socket of this data directory, which this process uses alone: an older socket file is a
+    /// Binds the socket of this data directory, which only this process uses: an older socket file is a
     /// leftover.
     ///
     /// # Errors
-    /// When the directory does not let it.
+    /// The directory does not allow it.
     pub(crate) fn bind(data: &Path) -> Result<Self, Failure> {
         let target = data.join(NAME);
         let bound = bind_private(data).and_then(|listener| Ok((listener, fs::metadata(&target)?.uid())));
@@ -74,12 +74,12 @@ impl Listener for ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // A leftover does no harm: the next server replaces it.
+        // Ignored: the next server replaces a leftover.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Binds under another name first, so that the socket is private before anybody can find it.
+/// Binds under another name first, so that the socket is private before it has its final name.
 fn bind_private(data: &Path) -> io::Result<UnixListener> {
     let fresh = ShortPath::new(data, "control.new")?;
     match fs::remove_file(fresh.path()) {

@@ -13,7 +13,7 @@ pub(crate) const NAME: &str = "control.sock";
 /// Connects to the socket of a data directory.
 ///
 /// # Errors
-/// The system's: `NotFound` and `ConnectionRefused` where nobody serves it.
+/// The system's: `NotFound` and `ConnectionRefused` if no server runs.
 pub(crate) fn connect(data: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(path::ShortPath::new(data, NAME)?.path())
 }

@@ -1,5 +1,5 @@
-//! Where the control socket is. An address of a Unix socket holds 107 bytes; below a longer path the socket
-//! is reached through the directory's descriptor instead.
+//! The path of the control socket. The address of a Unix socket holds 107 bytes; with a longer path the
+//! socket is reached through a descriptor of its directory.
 
 use std::{
     fs::File,
@@ -8,10 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The longest path that is used as it is; room for a suffix remains.
+/// The longest path that is used directly; it leaves room for a suffix.
 const PATH_BYTES_MAX: usize = 96;
 
-/// A short path to a file of a directory; it is good while this lives.
+/// A short path to a file in a directory, valid while this value lives.
 pub(super) struct ShortPath {
     path: PathBuf,
     _directory: Option<File>,

@@ -152,8 +152,8 @@ impl<R: Read> Rows<R> {
         }
     }
 
-    /// Handles a line that ends inside quotes. If they close within the next few lines, none of these lines is
-    /// a row of its own; otherwise the quote was forgotten, and the next line is a row again.
+    /// Handles a line that ends inside quotes. If they close within the next few lines, none of these lines
+    /// is a row of its own; otherwise the quote was forgotten, and the next line is a row again.
     fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<ImportFault, Failure> {
         let number = opening.number;
         let mut joined = String::from_utf8_lossy(&opening.bytes).into_owned();

@@ -165,8 +165,8 @@ impl SecretsFile {
         (!self.is_new).then_some(self.earlier.len())
     }
 
-    /// Gives secrets to the rows that have none, and makes them durable first. A row with a line of an earlier
-    /// import gets the secret of that line.
+    /// Gives secrets to the rows that have none, and makes them durable first. A row with a line of an
+    /// earlier import gets the secret of that line.
     pub(super) fn draw(&mut self, rows: &mut [ImportRow]) -> Result<(), Failure> {
         let mut lines = Zeroizing::new(String::new());
         let mut under_way = HashMap::new();
@@ -202,7 +202,8 @@ impl SecretsFile {
         Ok(())
     }
 
-    /// Fills in the asset ids of the devices whose secrets are in force; the other secrets of the piece are not.
+    /// Fills in the asset ids of the devices whose secrets are in force; the other secrets of the piece are
+    /// not.
     pub(super) fn settle(&mut self, in_force: &[DeviceCreated]) -> Result<(), Failure> {
         let settled = self.write_asset_ids(in_force);
         settled.map_err(|error| {

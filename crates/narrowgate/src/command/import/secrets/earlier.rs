@@ -39,8 +39,8 @@ pub(super) struct Kept {
 }
 
 impl Earlier {
-    /// Reads a file; the inner error says why it is not a file of this product's secrets. What a crash left at
-    /// its end is dropped: no secret was used before its line was durable.
+    /// Reads a file; the inner error says why it is not a file of this product's secrets. What a crash left
+    /// at its end is dropped: no secret was used before its line was durable.
     pub(super) fn read(file: &File, product_key: &str) -> io::Result<Result<Self, String>> {
         let mut earlier = Self::default();
         let (mut input, mut bytes) = (BufReader::new(file), Vec::new());
