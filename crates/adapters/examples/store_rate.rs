@@ -4,9 +4,9 @@
 //! cargo run --release --example store_rate -p narrowgate-adapters -- DIRECTORY [DEVICES] [SECONDS]
 //! ```
 //!
-//! Prints reports, logins and credential look-ups per second with the processor's time for each. Reports come from
-//! all devices in turn, in batches of 500, four batches under way at a time. The directory must not exist; it is
-//! left for looking at.
+//! Prints reports, logins and credential look-ups per second with the processor's time for each. Reports come
+//! from all devices in turn, in batches of 500, four batches under way at a time. The directory must not
+//! exist; it stays, to be looked at.
 #![allow(clippy::print_stdout, reason = "the output is what it is run for")]
 
 use std::{
@@ -157,7 +157,7 @@ fn look_up(store: &SqliteStore, devices: usize, run: Duration) -> Result<(), Sto
         let mut count = 0;
         while started.elapsed() < run {
             for n in 0..1000 {
-                // A stride, so that neighbours in the tables are not asked for in a row.
+                // A stride, so that neighbours in the tables are not read one after the other.
                 let n = (count as usize + n) * 7919 % devices;
                 let key = if known { device_key(n) } else { format!("unknown{n}") };
                 block_on(store.credentials("MuGsF6W4", &key))?;

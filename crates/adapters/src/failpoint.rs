@@ -1,8 +1,8 @@
 //! Named points at which a test ends the process as `kill -9` does: the way to see a crash at each step.
 //!
-//! `NARROWGATE_KILL_AT=batch-before-commit:17` ends it when that point is passed for the 17th time. Only in builds with
-//! the feature `test-hooks`, which are for tests and never shipped. The crate `fail` would bring actions, a registry
-//! and a macro at every point; all that is wanted here is one action, chosen before the start.
+//! `NARROWGATE_KILL_AT=batch-before-commit:17` ends it when that point is passed for the 17th time. Only in
+//! builds with the feature `test-hooks`, which are for tests and never shipped. The crate `fail` would bring
+//! actions, a registry and a macro at every point; one action, chosen before the start, is enough here.
 
 use std::{
     env,
@@ -26,14 +26,14 @@ struct Target {
     left: AtomicU64,
 }
 
-/// Passes the point `name`: ends the process when it was named and its time has come.
+/// Passes the point `name`: ends the process if that point was named and has now been passed often enough.
 pub fn pass(name: &str) {
     static TARGET: OnceLock<Option<Target>> = OnceLock::new();
     let Some(target) = TARGET.get_or_init(|| parse(&env::var(VARIABLE).ok()?)) else { return };
     if target.name != name || target.left.fetch_sub(1, Ordering::Relaxed) != 1 {
         return;
     }
-    // Nobody can catch it; the thread waits for its end and does nothing more.
+    // The signal cannot be caught; the thread waits for the end and does nothing more.
     let _ = kill(Pid::this(), Signal::SIGKILL);
     loop {
         thread::park();

@@ -45,7 +45,7 @@ fn batch(device: DeviceId, n: i64) -> Batch {
     Batch::new(n as u64, batch)
 }
 
-/// Numbers of the stored batches, each of which is there as a whole and once.
+/// Numbers of the stored batches, each of which is stored whole and once.
 fn stored(store: &SqliteStore) -> Vec<i64> {
     let query = HistoryQuery { limit: usize::MAX, ..HistoryQuery::default() };
     let values = history(store, the_device(store), query);
@@ -131,7 +131,7 @@ fn child_whose_disk_is_full() {
     assert!(!stored_batches.is_empty(), "the limit leaves room for something");
     assert_eq!(stored(&store), stored_batches, "reading works on a full disk");
 
-    // Space again.
+    // There is space again.
     let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
     setrlimit(Resource::RLIMIT_FSIZE, hard, hard).unwrap();
     block_on(store.append(batch(id, n))).unwrap();

@@ -1,14 +1,16 @@
 //! Data directories of every format that this program opens, each as the program of its time made it:
-//! `tests/formats/N` is one whose registry has format N, and `reads.txt` in it says what it must read as.
+//! `tests/formats/N` is one whose registry has format N, and `reads.txt` in it says what must be read from
+//! it.
 //!
-//! A new format gets a directory of its own, made by this file's program while that format is the present one:
+//! A new format gets a directory of its own, made by this file's program while that format is the present
+//! one:
 //!
 //! ```text
 //! NARROWGATE_MAKE_FORMAT=crates/adapters/tests/formats/N \
 //!     cargo test -p narrowgate-adapters --test formats makes_a_directory
 //! ```
 //!
-//! The older ones are never made anew.
+//! The older ones are never made again.
 
 use std::{
     env,
@@ -48,7 +50,7 @@ use rusqlite::Connection;
 
 /// Where to make a directory of the present format.
 const MAKE: &str = "NARROWGATE_MAKE_FORMAT";
-/// What a directory must read as.
+/// What must be read from a directory.
 const READS: &str = "reads.txt";
 /// A day, in seconds.
 const DAY: i64 = 86_400;
@@ -64,7 +66,7 @@ fn formats() -> Vec<PathBuf> {
     formats
 }
 
-/// A copy that may be opened: what is checked in has not the permissions of a data directory.
+/// A copy that can be opened: the files in the repository do not have the permissions of a data directory.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
@@ -149,8 +151,10 @@ fn fill(data: &Path) {
     write(&store, report(damaged, at(DAY + 11), r#"{"temp":1}"#));
     write(&store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
     block_on(store.close()).unwrap();
-    drop(store);
+}
 
+/// Damages some rows of a directory that [`fill`] made.
+fn damage(data: &Path) {
     let registry = Connection::open(data.join("registry.db")).unwrap();
     let hurt = "UPDATE devices SET name = 'x' WHERE device_key = 'damaged'";
     assert_eq!(registry.execute(hurt, []).unwrap(), 1);
@@ -171,7 +175,7 @@ fn of_login(report: Write, login: LoginNumber) -> Write {
     }
 }
 
-/// All that can be read, one thing in a line. Only of what every format has.
+/// All that can be read, one item in a line: only what every format has.
 fn reads(store: &SqliteStore) -> String {
     let mut out = String::new();
     for found in block_on(store.products()).unwrap() {
@@ -212,27 +216,7 @@ fn reads(store: &SqliteStore) -> String {
         }
     }
     for (product_key, device_key) in names {
-        let name = DeviceName { product_key, device_key };
-        write!(out, "credentials {}/{} ", name.product_key, name.device_key).unwrap();
-        match block_on(store.credentials(&name.product_key, &name.device_key)) {
-            Ok(CredentialLookup::Found(found)) => writeln!(
-                out,
-                "device={} asset={} secret={:?} version={} enabled={} activated={} product={:?} enabled={}",
-                found.device.0,
-                found.asset_id,
-                found.device_secret.expose(),
-                found.secret_version,
-                found.device_enabled,
-                found.activated,
-                found.product_secret.expose(),
-                found.product_enabled
-            )
-            .unwrap(),
-            Ok(CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown) => {
-                out += "unknown\n";
-            }
-            Err(error) => writeln!(out, "{error}").unwrap(),
-        }
+        credentials_line(&mut out, store, &DeviceName { product_key, device_key });
     }
     for id in ids {
         of_device(&mut out, store, id);
@@ -253,6 +237,29 @@ fn reads(store: &SqliteStore) -> String {
     out
 }
 
+fn credentials_line(out: &mut String, store: &SqliteStore, name: &DeviceName) {
+    write!(out, "credentials {}/{} ", name.product_key, name.device_key).unwrap();
+    match block_on(store.credentials(&name.product_key, &name.device_key)) {
+        Ok(CredentialLookup::Found(found)) => writeln!(
+            out,
+            "device={} asset={} secret={:?} version={} enabled={} activated={} product={:?} enabled={}",
+            found.device.0,
+            found.asset_id,
+            found.device_secret.expose(),
+            found.secret_version,
+            found.device_enabled,
+            found.activated,
+            found.product_secret.expose(),
+            found.product_enabled
+        )
+        .unwrap(),
+        Ok(CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown) => {
+            *out += "unknown\n";
+        }
+        Err(error) => writeln!(out, "{error}").unwrap(),
+    }
+}
+
 fn device_line(out: &mut String, device: &Device) {
     let Device { id, ou, product_key, device_key, asset_id, name, enabled, state, created, .. } = device;
     let Device { active_time, last_online_time, last_offline_time, last_seen_time, lifetime_s, .. } = device;
@@ -261,7 +268,8 @@ fn device_line(out: &mut String, device: &Device) {
     writeln!(
         out,
         "device {} {product_key}/{device_key} {ou} {asset_id} {name:?} enabled={enabled} {state:?} \
-         created={} active={active:?} online={online:?} offline={offline:?} seen={seen:?} lifetime={lifetime_s:?}",
+         created={} active={active:?} online={online:?} offline={offline:?} seen={seen:?} \
+         lifetime={lifetime_s:?}",
         id.0, created.0
     )
     .unwrap();
@@ -313,10 +321,11 @@ fn log_lines(out: &mut String, of: &str, page: &Page<LogEntry>) {
 #[test]
 fn makes_a_directory_of_the_present_format_where_it_is_told() {
     let Some(folder) = env::var_os(MAKE).map(PathBuf::from) else { return };
-    // Relative to where the command was given: tests run in their crate's folder.
+    // Relative to where the command was given: tests run in the folder of their crate.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
     assert!(!folder.exists(), "a format that exists is never made anew");
     fill(&folder);
+    damage(&folder);
     let copied = tempfile::tempdir().unwrap();
     copy(&folder, &copied.path().join("data"));
     fs::write(folder.join(READS), reads(&open(&copied.path().join("data")))).unwrap();
@@ -340,7 +349,8 @@ fn a_directory_of_every_format_opens_and_reads_as_it_was_written() {
     }
 }
 
-/// The day's file is continued in its own format, the next day's has the present one, and both are read together.
+/// The day's file is continued in its own format, the next day's has the present one, and both are read
+/// together.
 #[test]
 fn a_directory_of_every_format_takes_new_reports() {
     for format in formats() {
@@ -370,7 +380,7 @@ fn a_directory_of_every_format_takes_new_reports() {
     }
 }
 
-/// Tells the first line that differs.
+/// Says which line is the first that differs.
 fn similar(found: &str, right: &str, format: &Path) {
     for (found, right) in found.lines().zip(right.lines()) {
         assert_eq!(found, right, "{}", format.display());

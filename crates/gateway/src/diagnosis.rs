@@ -1,6 +1,6 @@
-//! The words for a refusal that need a look into the store or some hundred hashes: which mistake a wrong
-//! key fits, and which name was meant by one that does not exist. Off the data path, after the answer was
-//! decided, and for a bounded number of refusals: the others are told without.
+//! The words for a refusal that need the store or some hundred hashes: which mistake a wrong key fits, and
+//! which name was meant by one that does not exist. Off the data path, after the answer was decided, and for
+//! a bounded number of refusals: the others are reported without.
 
 use std::time::{Duration, Instant};
 
@@ -25,14 +25,14 @@ use crate::limits::{Bucket, Origin};
 const AT_ONCE_MAX: usize = 2;
 /// Refusals of one kind that are looked into per second: each takes some milliseconds of a processor at most.
 const PER_SECOND_MAX: u32 = 20;
-/// Of one source (a device, or an address), so that a single loud one leaves some for the others.
+/// The same for one source (a device, or an address), so that a single loud one leaves some for the others.
 const PER_SOURCE_MAX: u32 = 5;
 /// How long a server that stops waits for what is being looked into.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// Former secrets of the device that are tried, the newest.
 const FORMER_MAX: usize = 16;
-/// Devices of the same product whose secrets are tried: so many that were registered before the device, and
-/// so many after it. Who gives a device another one's secret takes it from a neighbouring row.
+/// Devices of the same product whose secrets are tried: this many that were registered before the device, and
+/// this many after it. A secret of another device is usually that of a neighbouring row.
 const NEIGHBOURS: i64 = 50;
 
 /// What is said of a wrong key that none of the candidates explains.
@@ -65,7 +65,7 @@ pub enum Diagnosis {
         identity: Identity,
         /// The device of that name.
         device: DeviceId,
-        /// Tells whether a key is the one that the peer used.
+        /// Whether a key is the one that the peer used.
         failed: Box<FailedFinished>,
     },
     /// Which name was meant by one that is unknown.
@@ -102,14 +102,14 @@ impl Diagnoses {
         Self { under_way: 0, bucket: Bucket::new(PER_SECOND_MAX, PER_SOURCE_MAX, now) }
     }
 
-    /// Whether a refusal of this source may be looked into; its place is to be given back by [`Self::leave`].
+    /// Whether a refusal of this source may be looked into; [`Self::leave`] must release its place.
     pub(crate) fn admit(&mut self, origin: Origin, now: Instant) -> bool {
         let admitted = self.under_way < AT_ONCE_MAX && self.bucket.take(origin, now);
         self.under_way += usize::from(admitted);
         admitted
     }
 
-    /// One of those that were looked into is answered, or given up.
+    /// One refusal was looked into, or given up.
     pub(crate) fn leave(&mut self) {
         self.under_way -= 1;
     }

@@ -1,4 +1,4 @@
-//! What the gateway wants of the outside, and what the outside says.
+//! What the gateway asks of the outside, and what the outside answers.
 
 use std::time::Instant;
 
@@ -16,20 +16,20 @@ use crate::diagnosis::Diagnosis;
 /// Now, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// For whatever takes its time; never goes back.
+    /// For measuring time; never goes back.
     pub instant: Instant,
-    /// For whatever is written down; may jump.
+    /// For times that are written down; may jump.
     pub wall: UnixMillis,
 }
 
-/// Names a question until it is answered, and never another one after that.
+/// Names a question until it is answered; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
     pub(crate) slot: u32,
     pub(crate) number: u32,
 }
 
-/// What the gateway wants. Effects are carried out in the order in which they come.
+/// What the gateway asks for. Effects are carried out in their order.
 #[derive(Debug)]
 pub enum Effect {
     /// For the shard of this number.
@@ -38,14 +38,13 @@ pub enum Effect {
     Lookup(Token, DeviceName),
     /// The product of this key. Answered by [`Answer::Product`].
     Product(Token, String),
-    /// To be committed together, after whatever was to be written before. Answered by [`Answer::Written`].
+    /// To be committed together, after all earlier writes. Answered by [`Answer::Written`].
     Write(Token, Vec<Write>),
     /// A secret to be issued; there is never a second one under way. Answered by [`Answer::Issued`].
     Issue(Token, Box<Issue>),
     /// A refusal to be looked into, where that delays nobody. Answered by [`Answer::Diagnosed`].
     Diagnose(Token, Box<Diagnosis>),
-    /// For those who follow what happens. With a device, where its keys are still to be looked up by whoever
-    /// tells it.
+    /// For listeners. With a device if the sender still has to look up its keys.
     Tell(Happening, Option<DeviceId>),
 }
 
@@ -62,7 +61,7 @@ pub struct Issue {
     pub peer: String,
 }
 
-/// What the outside says to a question. An answer of another kind than its question is ignored.
+/// The outside's answer to a question. An answer of another kind than its question is ignored.
 #[derive(Debug)]
 pub enum Answer<'a> {
     /// To [`Effect::Lookup`].
@@ -77,17 +76,17 @@ pub enum Answer<'a> {
     Diagnosed(Option<String>),
 }
 
-/// A change by an operator that sessions have to feel.
+/// A change by an operator that affects sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveChange {
     /// A device was disabled, reset or deleted: its sessions end.
     CloseDevice {
         /// Whose sessions.
         device: DeviceId,
-        /// Why it is offline then, for people.
+        /// Why it is then offline, for people.
         cause: &'static str,
     },
-    /// A product's model or switches changed: it is read anew, and where it is switched off or gone, its
+    /// A product's model or switches changed: it is read again, and if it is switched off or gone, its
     /// sessions end.
     ProductChanged {
         /// Which one.

@@ -1,4 +1,4 @@
-//! The machine itself: takes events and answers to where they belong.
+//! The machine itself: passes events and answers to the parts that handle them.
 
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ use crate::{
 pub struct Options {
     /// How many shards it serves.
     pub shards: u16,
-    /// Of the secrets that it issues. Unpredictable, and never used before.
+    /// Seed of the secrets that it issues. Unpredictable, and never used before.
     pub seed: [u8; 32],
     /// The devices that were online when the last one ended: they get a full lifetime from now on.
     pub online: Vec<OnlineDevice>,
-    /// Of the store: logins are numbered from it on.
+    /// The store's epoch: logins are numbered from it on.
     pub epoch: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct Options {
 pub struct Gateway {
     desks: Vec<Desk>,
     shared: Shared,
-    /// Set when it is to settle: then what is looked into is given up.
+    /// Set when it settles: what is being looked into is then given up.
     settles_at: Option<Instant>,
 }
 
@@ -81,12 +81,12 @@ impl Gateway {
         }
     }
 
-    /// Whether anybody follows what happens: without followers nothing is told.
+    /// Whether anybody listens: without listeners no events are sent.
     pub fn set_followers(&mut self, has_followers: bool) {
         self.shared.out.has_followers = has_followers;
     }
 
-    /// A shard has something to tell.
+    /// An event of a shard.
     pub fn handle_event(&mut self, now: Now, shard: u16, event: ShardEvent) {
         if let Some(desk) = self.desks.get_mut(usize::from(shard)) {
             desk.handle_event(&mut self.shared, now, event);
@@ -98,13 +98,13 @@ impl Gateway {
         let Some(pending) = self.shared.out.take(token) else { return };
         match (pending, answer) {
             (Pending::Handshake(asked), Answer::Lookup(answer)) => {
-                self.shared.out.looked_up();
+                self.shared.out.end_look_up();
                 if let Some(desk) = self.desks.get_mut(usize::from(asked.handshake.shard)) {
                     desk.decide_handshake(&mut self.shared, now, *asked, answer);
                 }
             }
             (Pending::Activation { session, grant }, Answer::Lookup(answer)) => {
-                self.shared.out.looked_up();
+                self.shared.out.end_look_up();
                 self.shared.decide_activation(session, &grant, &answer);
             }
             (Pending::Product(product_key), Answer::Product(answer)) => {
@@ -113,10 +113,10 @@ impl Gateway {
                     self.take_up(now, &product_key, &read);
                 }
             }
-            (Pending::Issue(wish), Answer::Issued(outcome)) => self.shared.issued(now, *wish, outcome),
+            (Pending::Issue(wish), Answer::Issued(outcome)) => self.shared.handle_issued(now, *wish, outcome),
             (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
-                refusals.diagnosed(out, now, *examined, found);
+                refusals.handle_diagnosed(out, now, *examined, found);
             }
             (pending, Answer::Written(outcomes)) => self.handle_written(now, pending, outcomes),
             (pending, answer) => tracing::error!(?pending, ?answer, "an answer to another question"),
@@ -129,15 +129,15 @@ impl Gateway {
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
             Pending::Report { ticket, response, asker, happenings } => {
-                shared.stored(now, (ticket, response), &asker, happenings, outcomes);
+                shared.handle_stored(now, (ticket, response), &asker, happenings, outcomes);
             }
-            Pending::Login(asked) => shared.logged_in(now, &asked, outcomes),
+            Pending::Login(asked) => shared.handle_login_written(now, &asked, outcomes),
             Pending::Presence(change, number) => {
                 let presence = &mut shared.residence.presence;
-                presence.written(&mut shared.out, now, change, number, outcomes);
+                presence.handle_written(&mut shared.out, now, change, number, outcomes);
             }
-            Pending::Seen => shared.residence.presence.seen_written(),
-            Pending::Log(happening) => shared.refusals.written(&mut shared.out, happening, outcomes),
+            Pending::Seen => shared.residence.presence.handle_seen_written(),
+            Pending::Log(happening) => shared.refusals.handle_written(&mut shared.out, happening, outcomes),
             pending => tracing::error!(?pending, "an answer to another question"),
         }
     }
@@ -156,7 +156,7 @@ impl Gateway {
         }
     }
 
-    /// An operator changed something that sessions have to feel.
+    /// An operator changed something that affects sessions.
     pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
         let Shared { out, residence, products, .. } = &mut self.shared;
         match change {
@@ -165,7 +165,7 @@ impl Gateway {
         }
     }
 
-    /// Does what time brings. To be called when [`Self::poll_timeout`] says so; earlier does no harm.
+    /// Does what is due. Call it when [`Self::poll_timeout`] says so; an earlier call does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         let Shared { out, residence, products, .. } = &mut self.shared;
         residence.presence.handle_timeout(out, now);
@@ -178,15 +178,15 @@ impl Gateway {
         }
     }
 
-    /// When [`Self::handle_timeout`] is wanted next.
+    /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let Shared { residence, products, .. } = &self.shared;
         let timeouts = [residence.presence.poll_timeout(), products.poll_timeout(), self.settles_at];
         timeouts.into_iter().flatten().min()
     }
 
-    /// The shards receive nothing more: writes down all that waits for its time. What is being looked into is
-    /// given up some seconds later. To be called again when [`Self::is_settled`], for what was heard last.
+    /// The shards receive nothing more: writes down everything that waits. What is being looked into is given
+    /// up some seconds later. Call it again once [`Self::is_settled`], for what was heard last.
     pub fn handle_settle(&mut self, now: Now) {
         for desk in &mut self.desks {
             desk.record_all_held(&mut self.shared, now);
@@ -200,7 +200,7 @@ impl Gateway {
         self.shared.out.is_settled() && self.shared.issuing.is_empty()
     }
 
-    /// The next thing that the gateway wants.
+    /// The next thing that the gateway asks for.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.shared.out.poll()
     }

@@ -1,7 +1,7 @@
 //! Secrets by dynamic activation, one after the other: the answers leave in the order in which the secrets
 //! were committed, so the secret that is valid in the end is the one that was delivered last (device
 //! protocol, section 3). Each is a transaction of its own, beside the batches of writes: listeners hear of it
-//! before the device is answered, but not exactly in its place among what is committed in the same moment.
+//! before the device is answered, but not exactly in its place among what is committed at the same moment.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
     shared::Shared,
 };
 
-/// One wish for a secret.
+/// One request for a secret.
 #[derive(Debug)]
 pub(crate) struct Wish {
     /// Which request asks.
@@ -71,7 +71,7 @@ impl Issuing {
 }
 
 impl Shared {
-    /// Queues a wish; its request is answered when it was granted or refused.
+    /// Queues a wish; its request is answered once the secret is issued or refused.
     pub(crate) fn wish(
         &mut self,
         now: Now,
@@ -88,8 +88,8 @@ impl Shared {
     fn issue_next(&mut self, now: Now) {
         while let Some(mut wish) = self.issuing.line.poll() {
             if !self.residence.directory.is_activating(wish.grant.device, wish.ticket.session) {
-                // Its session ended while it waited: a secret that nobody gets would only void one that
-                // somebody has.
+                // Its session ended while it waited: a secret that is never delivered would only void one
+                // that was.
                 self.issuing.line.leave();
                 continue;
             }
@@ -101,7 +101,7 @@ impl Shared {
     }
 
     /// The store has decided on a wish.
-    pub(crate) fn issued(&mut self, now: Now, wish: Wish, outcome: Result<Issued, StoreError>) {
+    pub(crate) fn handle_issued(&mut self, now: Now, wish: Wish, outcome: Result<Issued, StoreError>) {
         self.issuing.line.leave();
         let Wish { ticket, grant, wanted, secret, peer, at } = wish;
         match outcome {
@@ -110,7 +110,7 @@ impl Shared {
                 if issued == Issued::Done {
                     // Sessions that were given an earlier secret must not hand it out again to a
                     // retransmission.
-                    for void in self.residence.directory.answered(grant.device, ticket.session) {
+                    for void in self.residence.directory.note_issued(grant.device, ticket.session) {
                         self.out.close(void);
                     }
                 }

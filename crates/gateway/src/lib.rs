@@ -9,9 +9,9 @@
 //!              answers                         Tell ────────────▶ listeners
 //! ```
 //!
-//! Whatever the gateway wants to know or to have done goes out as an [`Effect`] with a [`Token`]; its
-//! [`Answer`] comes back with that token, in any order and at any time. So a slow look-up stalls nobody: what
-//! needs it waits, all else goes on. The caller drains the effects after every input:
+//! Everything that the gateway needs to know or to have done goes out as an [`Effect`] with a [`Token`]; its
+//! [`Answer`] carries that token, in any order and at any time. So a slow look-up stalls nothing else: only
+//! what needs it waits. The caller drains the effects after every input:
 //!
 //! * input: [`Gateway::handle_event`], [`Gateway::handle_answer`], [`Gateway::handle_timeout`],
 //!   [`Gateway::handle_change`], [`Gateway::handle_settle`];
@@ -76,7 +76,7 @@ pub use self::{
 
 use std::time::Duration;
 
-/// A session with a product's secret ends so long after its handshake (device protocol, section 3).
+/// A session with a product's secret ends this long after its handshake (device protocol, section 3).
 const ACTIVATION_SESSION: Duration = Duration::from_secs(60);
-/// And so long after it was given a secret.
+/// And this long after it was given a secret.
 const AFTER_ACTIVATION: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! How many refusals are written down, and how many looked into: so many per second, with room for those
-//! that were not heard yet, however loud the others are.
+//! How many refusals per second are written down and looked into, with room for new sources, however loud the
+//! others are.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,7 +16,7 @@ use narrowgate_platform::{ids::DeviceId, model::log::Reason};
 pub(crate) enum Class {
     /// Of a peer that names no registered device.
     Stranger,
-    /// Of a handshake for a registered device: a wrong key mostly.
+    /// Of a handshake for a registered device: mostly a wrong key.
     Handshake,
     /// Of a request in a session.
     Request,
@@ -41,18 +41,18 @@ enum Source {
     Address(IpAddr),
 }
 
-/// Who caused a refusal, as far as it is proven: its limits are counted by that.
+/// Who caused a refusal, as far as that is proven: limits are counted by this.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     /// Whose share it is.
     source: Source,
-    /// Who is new or not new in this second.
+    /// Who counts as new or not new in this second.
     proven: Source,
 }
 
 impl Origin {
-    /// A handshake that was refused. The device is only what the peer claims: who names many devices is
-    /// still one peer. Of one IPv6 network (/64) all addresses are one peer, too.
+    /// A handshake that was refused. The device is only what the peer claims: a peer that names many devices
+    /// is still one peer. All addresses of one IPv6 network (/64) are one peer, too.
     pub(crate) fn peer(address: IpAddr, claimed: Option<DeviceId>) -> Self {
         let proven = Source::Address(admission::group(address));
         Self { source: claimed.map_or(proven, Source::Device), proven }
@@ -71,7 +71,7 @@ pub(crate) struct Bucket {
     total_max: u32,
     per_source_max: u32,
     taken: u32,
-    /// Of these, by peers that had taken before.
+    /// How many of these, by peers that had taken some before.
     again: u32,
     by_source: HashMap<Source, u32>,
     second: Instant,
@@ -110,8 +110,8 @@ const COPIES_FOR: Duration = Duration::from_secs(10);
 /// Refusals that are remembered for it.
 const REMEMBERED_MAX: usize = 64;
 
-/// The last refusals by an alert, of ClientHellos mostly: a peer that repeats one, or somebody who copies it,
-/// is refused each time and told once.
+/// The last refusals by an alert, mostly of ClientHellos: a peer that repeats one, or somebody who copies it,
+/// is refused each time and written down once.
 #[derive(Debug, Default)]
 pub(crate) struct Copies(VecDeque<(Instant, SocketAddr, u64)>);
 
@@ -173,7 +173,7 @@ mod tests {
         assert!(bucket.take(peer(2), start));
     }
 
-    /// However many sources begin the second with all that they can get.
+    /// However many sources begin the second with all that they may take.
     #[test]
     fn half_is_kept_for_those_who_have_nothing_in_this_second() {
         let start = crate::tests::start();
@@ -212,7 +212,7 @@ mod tests {
         };
         assert_eq!(taken(&mut bucket, start, claims(1, 0..1000)), 1 + 50);
         assert_eq!(taken(&mut bucket, start, claims(2, 5..6)), 1, "an honest one");
-        // And who comes from many addresses for one device gets the share of one.
+        // And a peer that uses many addresses for one device gets the share of one.
         let start = start + SECOND;
         let many = (0..100).flat_map(|address| claims(address, 7..8));
         assert_eq!(taken(&mut bucket, start, many), 10);

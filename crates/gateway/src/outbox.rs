@@ -24,19 +24,19 @@ use crate::{
 /// Look-ups under way at the same time. The others wait in their order, no more than there are handshakes.
 const LOOKUPS_MAX: usize = 4096;
 
-/// What a question was asked for.
+/// Why a question was asked.
 #[derive(Debug)]
 pub(crate) enum Pending {
     /// The credentials that a handshake claims.
     Handshake(Box<LookupAsked>),
-    /// Whether a session by the product's secret may stand.
+    /// Whether a session with the product's secret may stay.
     Activation {
         session: SessionId,
         grant: Arc<Grant>,
     },
     /// A product, for requests that wait or for a change.
     Product(String),
-    /// Reports: the request is answered when they are durable, and listeners are told.
+    /// Reports: when they are durable, the request is answered and listeners get events.
     Report {
         ticket: Ticket,
         response: Response,
@@ -48,7 +48,7 @@ pub(crate) enum Pending {
     Presence(Change, u64),
     /// Last-seen times.
     Seen,
-    /// An entry of the log, with what listeners are told when it is written.
+    /// An entry of the log, with the event for listeners once it is written.
     Log(Option<Box<Happening>>),
     Issue(Box<Wish>),
     Diagnosis(Box<Examined>),
@@ -61,7 +61,7 @@ pub(crate) struct Outbox {
     pending: Slab<(u32, Pending)>,
     asked: u32,
     lookups: Line<(Pending, DeviceName)>,
-    /// Whether anybody follows what happens.
+    /// Whether anybody listens.
     pub(crate) has_followers: bool,
 }
 
@@ -74,7 +74,7 @@ impl Outbox {
         self.effects.pop_front()
     }
 
-    /// Tells a shard something.
+    /// Sends a command to a shard.
     pub(crate) fn command(&mut self, shard: u16, command: ShardCommand) {
         self.effects.push_back(Effect::Command(shard, command));
     }
@@ -88,7 +88,7 @@ impl Outbox {
         self.command(ticket.session.shard, ShardCommand::Respond { ticket, response });
     }
 
-    /// Tells the listeners, where there are any. With a device they look its keys up.
+    /// Sends an event to the listeners, if there are any. With a device, they look up its keys.
     pub(crate) fn tell(&mut self, happening: Happening, device: Option<DeviceId>) {
         if self.has_followers {
             self.effects.push_back(Effect::Tell(happening, device));
@@ -106,7 +106,7 @@ impl Outbox {
     }
 
     /// A look-up is answered.
-    pub(crate) fn looked_up(&mut self) {
+    pub(crate) fn end_look_up(&mut self) {
         self.lookups.leave();
         self.ask_waiting_lookups();
     }
@@ -125,7 +125,7 @@ impl Outbox {
         token
     }
 
-    /// What a question was asked for; `None` where it was given up.
+    /// Why a question was asked; `None` if it was given up.
     pub(crate) fn take(&mut self, token: Token) -> Option<Pending> {
         let slot = token.slot as usize;
         let (number, _) = self.pending.get(slot)?;
@@ -145,7 +145,7 @@ impl Outbox {
     }
 }
 
-/// Questions of one kind: so many are under way at a time, the others wait in their order.
+/// Questions of one kind: a limited number is under way at a time, the others wait in their order.
 #[derive(Debug)]
 pub(crate) struct Line<Q> {
     under_way: usize,
@@ -158,7 +158,7 @@ impl<Q> Line<Q> {
         Self { under_way: 0, at_once_max, waiting: VecDeque::new() }
     }
 
-    /// Waits behind the others.
+    /// Queues a question.
     pub(crate) fn enter(&mut self, question: Q) {
         self.waiting.push_back(question);
     }

@@ -22,7 +22,7 @@ use crate::{
 
 /// Products that are read at the same time. The others wait in their order, no more than there are products.
 const READS_MAX: usize = 64;
-/// A product that changed and could not be read is read again after so long.
+/// A product that changed and could not be read is read again after this time.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// A product as the data path sees it.
@@ -49,13 +49,13 @@ pub(crate) struct Products {
 struct Reading {
     /// It changed since it was asked for: what is read must not be used.
     stale: bool,
-    /// Its sessions end where it is switched off.
+    /// Its sessions end if it is switched off.
     closing: bool,
-    /// Sessions with requests that wait for it, in the order of their first ones.
+    /// Sessions with requests that wait for it, in the order of their first requests.
     waiting: Vec<SessionId>,
 }
 
-/// What came of a read.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) struct Read {
     /// `None`: the store could not read it.
@@ -86,7 +86,7 @@ impl Products {
         self.read_once(out, product_key).waiting.push(session);
     }
 
-    /// Its model or its switches changed: the next look at it reads the store, and so does this.
+    /// Its model or its switches changed: the next access reads the store, and so does this.
     pub(crate) fn change(&mut self, out: &mut Outbox, product_key: &str) {
         self.known.remove(product_key);
         let was_reading = self.reading.contains_key(product_key);
@@ -132,7 +132,8 @@ impl Products {
                 Read { product: Some(product), waiting, close }
             }
             Err(error) if closing => {
-                // Nobody is disconnected on a guess: requests read the product anew, and this is tried again.
+                // Nobody is disconnected on a guess: requests read the product again, and this is tried
+                // again.
                 tracing::error!(%error, "the store cannot read a product that changed");
                 self.again.insert((now + READ_AGAIN, product_key.to_owned()));
                 Read { product: None, waiting, close: false }
@@ -144,7 +145,7 @@ impl Products {
         }
     }
 
-    /// When [`Self::handle_timeout`] is wanted next.
+    /// When [`Self::handle_timeout`] is due next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.again.first().map(|(at, _)| *at)
     }

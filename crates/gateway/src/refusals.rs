@@ -47,7 +47,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Of a peer of whom nothing else is known.
+    /// The refusal of a peer of which nothing else is known.
     fn by_stranger(refusal: Refusal) -> Self {
         Self { device: None, name: None, identity: None, refusal }
     }
@@ -107,8 +107,8 @@ impl Refusals {
         }
     }
 
-    /// Writes down and publishes a refusal by an alert, of a ClientHello mostly, if it is not a copy of one
-    /// that was.
+    /// Writes down and publishes a refusal by an alert, mostly of a ClientHello, unless it is a copy of an
+    /// earlier one.
     pub(crate) fn record_alert(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
         if self.copies.has(peer, refused.refusal.reason, &refused.refusal.detail, now.instant) {
             self.folded += 1;
@@ -171,14 +171,14 @@ impl Refusals {
     }
 
     /// An entry is written, or could not be.
-    pub(crate) fn written(
+    pub(crate) fn handle_written(
         &mut self,
         out: &mut Outbox,
         happening: Option<Box<Happening>>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
         self.unwritten -= 1;
-        // What a full disk keeps from the log is seen here at least.
+        // If a full disk keeps it from the log, listeners see it at least.
         if outcomes.is_ok_and(|outcomes| outcomes != [Written::Done]) {
             return;
         }
@@ -187,7 +187,7 @@ impl Refusals {
         }
     }
 
-    /// Has somebody find out which mistake a wrong key fits, and writes the refusal down then.
+    /// Has the mistake that a wrong key fits looked up, and then writes the refusal down.
     pub(crate) fn diagnose(
         &mut self,
         out: &mut Outbox,
@@ -210,8 +210,8 @@ impl Refusals {
         out.ask(Pending::Diagnosis(examined), |token| Effect::Diagnose(token, diagnosis));
     }
 
-    /// Writes down the refusal of an identity, which was decided already; where its names are unknown, with
-    /// the ones that were probably meant, for which somebody has to look.
+    /// Writes down the refusal of an identity, which was decided already; if its names are unknown, with
+    /// those that were probably meant, once these were looked up.
     pub(crate) fn record_identity(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
         let unknown = match (refused.refusal.reason, &refused.name) {
             (Some(reason @ (Reason::ProductUnknown | Reason::DeviceUnknown)), Some(name)) => {
@@ -226,7 +226,7 @@ impl Refusals {
     }
 
     /// A refusal was looked into.
-    pub(crate) fn diagnosed(
+    pub(crate) fn handle_diagnosed(
         &mut self,
         out: &mut Outbox,
         now: Now,
@@ -295,7 +295,7 @@ pub(crate) fn of_stray(stray: Stray) -> Refused {
     Refused::by_stranger(Refusal::new(reason, stray.to_string()))
 }
 
-/// An identity as people may see it: lossy text of bounded length.
+/// An identity as it is shown to people: lossy text of bounded length.
 pub(crate) fn shown_identity(identity: &[u8]) -> String {
     let head = &identity[..identity.len().min(4 * IDENTITY_CHARACTERS_MAX)];
     String::from_utf8_lossy(head).chars().take(IDENTITY_CHARACTERS_MAX).collect()

@@ -1,6 +1,6 @@
 //! What became of requests that were not served: each leaves an entry in its device's log and is counted by
-//! its reason. What the server owes, a 5.03, is only counted: the store that would keep the entry is what is
-//! missing.
+//! its reason. A 5.03, which is the server's fault, is only counted: the store, which would keep the entry,
+//! is not available.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -14,7 +14,7 @@ use narrowgate_platform::{
 
 use crate::{effect::Now, refusals::Refused, shared::Shared, unwritten::Unwritten};
 
-/// The reasons for which a request is refused, with the labels of the metric. Two labels come behind them.
+/// The reasons for which a request is refused, with the labels of the metric. Two more labels follow them.
 const REASONS: [(Reason, &str); 14] = [
     (Reason::TopicForeign, "topic_foreign"),
     (Reason::PathUnknown, "path_unknown"),
@@ -33,7 +33,7 @@ const REASONS: [(Reason, &str); 14] = [
 ];
 /// A reason that has no label of its own.
 const OTHER: usize = REASONS.len();
-/// No reason of the device's: 5.03 for want of the store.
+/// Not the device's fault: 5.03 because the store is not available.
 const UNAVAILABLE: usize = REASONS.len() + 1;
 const LABELS: usize = REASONS.len() + 2;
 
@@ -77,7 +77,7 @@ impl Requests {
         self.counts.0[UNAVAILABLE] += 1;
     }
 
-    /// What the store said to a write, for `status`.
+    /// What the store answered to a write, for `status`.
     pub(crate) fn note_outcome(
         &mut self,
         now: Now,
@@ -102,14 +102,14 @@ impl Shared {
         self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
     }
 
-    /// Writes down what was served and probably not meant; returns whether the limits permitted it.
+    /// Writes down what was served but probably not meant; returns whether the limits permitted it.
     pub(crate) fn warn(&mut self, now: Now, asker: &Asker, warning: Warning) -> bool {
         let Warning { reason, detail } = warning;
         let warned = entry(asker, Refusal::new(reason, detail));
         self.refusals.warn(&mut self.out, now, asker.grant.device, warned, asker.peer)
     }
 
-    /// Counts and writes down a report that the store did not take.
+    /// Counts and writes down a report that the store refused.
     pub(crate) fn note(&mut self, now: Now, asker: &Asker, outcomes: Result<&[Written], &StoreError>) {
         match outcomes {
             Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}

@@ -8,21 +8,21 @@ use narrowgate_platform::ids::UnixMillis;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// What is noted of it.
+/// What is noted.
 #[derive(Debug, Clone, Default)]
 pub struct Unwritten {
     /// Seconds with their counts, oldest first: those of the last minute.
     seconds: VecDeque<(i64, u64)>,
     since: Option<UnixMillis>,
-    /// The store has written since.
+    /// Whether the store has written since.
     writes_again: bool,
     reason: String,
-    /// Counts what was noted.
+    /// Adds up what was noted.
     changes: u64,
 }
 
 impl Unwritten {
-    /// The store could not write; so many requests are answered 5.03.
+    /// The store could not write; this many requests are answered 5.03.
     pub(crate) fn fail(&mut self, now: UnixMillis, requests: u64, reason: &str) {
         self.changes += 1;
         self.seconds.retain(|(second, _)| is_of_last_minute(*second, now));
@@ -44,7 +44,7 @@ impl Unwritten {
         self.writes_again = true;
     }
 
-    /// Makes a copy equal to it again, which costs nothing where nothing was noted.
+    /// Updates a copy, which costs nothing if nothing was noted.
     pub fn copy_to(&self, copy: &mut Self) {
         if copy.changes != self.changes {
             copy.clone_from(self);
@@ -55,7 +55,7 @@ impl Unwritten {
     pub fn shown(&self, now: UnixMillis) -> Option<RefusedByStore> {
         let of_last_minute = self.seconds.iter().filter(|(second, _)| is_of_last_minute(*second, now));
         let last_minute = of_last_minute.map(|(_, count)| count).sum();
-        // Where nobody reports, a store that could not write last is still one.
+        // Without reports, a store whose last write failed still counts.
         if last_minute == 0 && self.writes_again {
             return None;
         }
@@ -63,7 +63,7 @@ impl Unwritten {
     }
 }
 
-/// A clock that was set back leaves seconds to come: they are of no minute.
+/// A clock that was set back leaves seconds in the future: they belong to no minute.
 fn is_of_last_minute(second: i64, now: UnixMillis) -> bool {
     let oldest = (now.0 - MINUTE_MS).div_euclid(1000);
     (oldest + 1..=oldest + 60).contains(&second)

@@ -23,7 +23,7 @@ impl Day {
         self.0
     }
 
-    /// So many days earlier, not before 1970.
+    /// This many days earlier, not before 1970.
     pub(super) fn minus(self, days: u32) -> Self {
         Self((self.0 - i64::from(days)).max(0))
     }

@@ -46,7 +46,7 @@ pub(super) struct DayFile {
 }
 
 impl DayFile {
-    /// Opens a day's file, which is made where there is none.
+    /// Opens a day's file, and makes it where there is none.
     pub(super) fn open_or_create(
         layout: &Layout,
         day: Day,
@@ -88,7 +88,7 @@ impl DayFile {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
     }
 
-    /// Adds a message, which has its `place` among all that happened.
+    /// Adds a message, with its `place` among all events.
     pub(super) fn add(&mut self, message: &Message, place: Position) -> rusqlite::Result<()> {
         let row = MessageRow {
             id: self.committed_id + self.added + 1,
@@ -121,7 +121,7 @@ impl DayFile {
         self.added = 0;
     }
 
-    /// Takes away messages after `committed_id`, and with them the last batch's mark.
+    /// Removes the messages after `committed_id`, and with them the last batch's mark.
     pub(super) fn undo_after(&mut self, committed_id: i64) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute("DELETE FROM messages WHERE id > ?1", [committed_id])?;
@@ -134,12 +134,12 @@ impl DayFile {
         Ok(())
     }
 
-    /// Counts messages after `committed_id` as not committed, whether they can be taken away yet or not.
+    /// Counts messages after `committed_id` as not committed, whether they can be removed yet or not.
     pub(super) fn trust_only(&mut self, committed_id: i64) {
         self.committed_id = committed_id;
     }
 
-    /// After a crash: takes away the last batch where its other half is not in the registry, whose last batch is
+    /// After a crash: removes the last batch where its other half is not in the registry, whose last batch is
     /// `registry_batch`. `true` if there was one.
     pub(super) fn undo_half_batch(&mut self, registry_batch: i64) -> rusqlite::Result<bool> {
         let Footer { batch, first_id, .. } = Footer::read(&self.connection, self.format)?;
@@ -150,8 +150,9 @@ impl DayFile {
         Ok(true)
     }
 
-    /// Calls `each` with at most `limit` messages after `id`, in order; the id of the last one. A damaged message is
-    /// left out, with an entry in the log: one of them must not keep a server from starting.
+    /// Calls `each` with at most `limit` messages after `id`, in order; returns the id of the last one. A
+    /// damaged message is left out, with an entry in the log: one of them must not keep a server from
+    /// starting.
     pub(super) fn read_after(
         &self,
         id: i64,

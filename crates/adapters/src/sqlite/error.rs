@@ -68,7 +68,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The file or directory that is the matter.
+    /// The file or directory with the problem.
     pub fn file(&self) -> &Path {
         match self {
             Self::InUse { file, .. }
@@ -112,10 +112,11 @@ impl OpenError {
                 format!("restore {file} from a backup, or move the messages directory away to begin anew")
             }
             Self::PermissionDenied { file } => {
-                // A file that could not be made has a directory.
+                // A file that could not be made may have a directory.
                 let there = file.ancestors().find(|path| path.exists()).unwrap_or(file).display();
                 format!(
-                    "run this as the owner of {there}, or chown it to the user that runs narrowgate; or choose another data directory"
+                    "run this as the owner of {there}, or chown it to the user that runs narrowgate; or choose \
+                     another data directory"
                 )
             }
             Self::ReadOnly { .. } => "mount it for writing, or choose another data directory".to_owned(),
@@ -142,7 +143,7 @@ impl OpenError {
         }
     }
 
-    /// What stood in the way when latest values were restored.
+    /// Latest values could not be restored, for this reason.
     pub(super) fn restore(file: PathBuf, source: StoreError) -> Self {
         let full = matches!(source, StoreError::Unavailable(_)) && has_no_space(folder_of(&file));
         if full { Self::DiskFull { file } } else { Self::Restore { file, source } }
@@ -197,8 +198,8 @@ fn is_full(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Whether the little that SQLite needs to open a database finds no room in this folder: tried with a file
-/// that is gone afterwards.
+/// Whether this folder lacks the little space that SQLite needs to open a database: tried with a file that is
+/// removed afterwards.
 fn has_no_space(folder: &Path) -> bool {
     let probe = folder.join("space.probe");
     let tried = fs::write(&probe, [0; PROBE_BYTES]).and_then(|()| fs::File::open(&probe)?.sync_all());
@@ -211,7 +212,7 @@ fn by(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
-/// An error of SQLite, while the store runs, as the port tells it.
+/// An error of SQLite, while the store runs, as an error of the port.
 pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
     use rusqlite::{Error, ErrorCode};
     match error {

@@ -22,25 +22,25 @@ pub(super) struct Format {
     /// For people: what is expected.
     name: &'static str,
     application_id: u32,
-    /// The present `user_version`. Format 1 had no sums; in format 2 the registry had few. From 4 on both kinds of files
-    /// have the same numbers.
+    /// The present `user_version`. Format 1 had no sums; in format 2 the registry had few. From 4 on both
+    /// kinds of files have the same numbers.
     pub(super) version: u32,
     /// Others that this program knows: a registry of theirs is migrated, a message file is used as it is.
     former: &'static [u32],
     schema: fn() -> String,
     tables: &'static [&'static str],
-    /// Whether indexes that do not fit their rows are made anew at the start, where nothing else is wrong.
-    /// Every row has a sum, so it shows which of the two was right.
+    /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
+    /// Every row has a sum, which shows that the row is right.
     heals_indexes: bool,
 }
 
-/// A file that was looked at.
+/// A file that was checked.
 pub(super) struct Inspected {
     /// Only looks.
     pub(super) connection: Connection,
     /// Its format.
     pub(super) format: u32,
-    /// An index that does not fit its rows, as SQLite says it.
+    /// An index that does not match its rows, in SQLite's words.
     pub(super) index_misfit: Option<String>,
 }
 
@@ -66,18 +66,18 @@ pub(super) const MESSAGES: Format = Format {
     heals_indexes: false,
 };
 
-/// A registry or last message file of up to so many bytes is checked when it is opened, pages and indexes: some ten
-/// milliseconds.
+/// A registry or last message file of up to this many bytes is checked when it is opened, pages and indexes:
+/// about ten milliseconds.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
 /// What SQLite adds to a database's name for its log and the index of that.
 const LOG_SUFFIXES: [&str; 2] = ["-wal", "-shm"];
 /// Pages (of 4 KiB) in the write-ahead log after which it is written back.
 const CHECKPOINT_PAGES: u32 = 4000;
-/// A larger log file is cut to this size when it is used anew.
+/// A larger log file is cut to this size when it is used again.
 const LOG_BYTES_MAX: u32 = 64 << 20;
 
 impl Format {
-    /// Looks at the file's header alone: ours, and not newer than this program?
+    /// Checks the file's header alone: it is ours, and not newer than this program.
     pub(super) fn check(&self, file: &Path) -> Result<(), OpenError> {
         let io = |source| OpenError::io(file, "cannot be read", source);
         let mut header = [0; 100];
@@ -106,13 +106,13 @@ impl Format {
         Ok(())
     }
 
-    /// A connection that only looks, after tables and (for small files) pages were found in order. Leaves every
-    /// file as it is.
+    /// A connection that only reads, once tables and (for small files) pages were found in order. Leaves
+    /// every file as it is.
     pub(super) fn inspect(&self, file: &Path) -> Result<Inspected, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);
         let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
         let connection = if log_is_empty {
-            // Closed in order: everything is in the file, and it can be read without a log or locks.
+            // Closed properly: everything is in the file, and it can be read without a log or locks.
             read_as_it_is(file).map_err(sqlite)?
         } else {
             let connection = open_existing(file).map_err(sqlite)?;
@@ -132,7 +132,7 @@ impl Format {
         Ok(Inspected { connection, format, index_misfit })
     }
 
-    /// That all tables are there; the file's format, which this program knows.
+    /// Checks that all tables exist; returns the file's format, which this program knows.
     fn check_tables(&self, connection: &Connection, file: &Path) -> Result<u32, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);
         // The log may hold a newer header than the file.
@@ -153,7 +153,7 @@ impl Format {
         Ok(found)
     }
 
-    /// Makes the file, with what `fill` puts into it: complete under its name, or not there.
+    /// Makes the file, with what `fill` puts into it: complete under its name, or not at all.
     pub(super) fn create(
         &self,
         file: &Path,
@@ -163,17 +163,17 @@ impl Format {
         let io = |source| OpenError::io(&draft, "cannot be made", source);
         remove_with_logs(&draft).map_err(io)?;
         let made = self.fill(&draft, fill).and_then(|()| {
-            // Judged by what is in the file, not by what SQLite says of its log.
+            // What is in the file decides, not what SQLite says of its log.
             self.check(&draft)?;
             File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
             #[cfg(feature = "test-hooks")]
             crate::failpoint::pass(&format!("{}-drafted", self.name));
-            // SQLite would play the log of an earlier file of this name into the new one.
+            // SQLite would replay the log of an earlier file of this name into the new one.
             remove_logs(file).map_err(io)?;
             fs::rename(&draft, file).map_err(io)
         });
         if made.is_err() {
-            // The draft means nothing to anyone; the next attempt removes it too.
+            // Ignored: nobody uses the draft, and the next attempt removes it too.
             let _ = remove_with_logs(&draft);
         }
         #[cfg(feature = "test-hooks")]
@@ -246,7 +246,7 @@ impl Format {
     }
 }
 
-/// What SQLite's check finds; nothing where all is in order.
+/// What SQLite's check finds; nothing if all is in order.
 fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut check = connection.prepare("PRAGMA integrity_check")?;
     let findings: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -281,7 +281,7 @@ impl Layout {
         self.messages().join(format!("{day}.db"))
     }
 
-    /// Days that have a message file, oldest first. Files of other names are none of ours.
+    /// Days that have a message file, oldest first. Files of other names are not ours.
     pub(super) fn days(&self) -> Result<Vec<Day>, OpenError> {
         let folder = self.messages();
         let io = |source| OpenError::io(&folder, "cannot be listed", source);
@@ -370,8 +370,8 @@ pub(super) fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Keeps prepared statements, and their plans too (query planner stability): else SQLite looks at the values each time, and parses a join or
-/// an aggregate anew for every execution.
+/// Keeps prepared statements, and their plans too (query planner stability): else SQLite looks at the values
+/// each time, and parses a join or an aggregate again for every execution.
 fn settle_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
@@ -383,7 +383,7 @@ pub(super) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// `file:` URI by which SQLite takes the file for one that nobody changes.
+/// `file:` URI that tells SQLite that nobody changes the file.
 fn immutable_uri(file: &Path) -> PathBuf {
     let mut uri = "file:".to_owned();
     for character in file.to_string_lossy().chars() {

@@ -1,13 +1,13 @@
 //! Values by time across message files, page by page.
 //!
-//! A report lies in the file of the day on which it arrived, which may be long after its own time. So every file
-//! whose time span touches the question is looked at, the latest span first, until the files left cannot hold
-//! anything newer than what was found.
+//! A report is in the file of the day on which it arrived, which may be long after its own time. So every
+//! file whose time span touches the query is read, the latest span first, until the remaining files cannot
+//! hold anything newer than what was found.
 //!
 //! The order of all reports is by time, day of arrival, and id in that day's file, the greatest first. A
-//! page's place is time, day and id of its last report, and how many points of that report were given:
-//! reports that come meanwhile have places of their own before or behind it. A damaged report is left out and
-//! counted; those that follow each other are one in memory.
+//! page's place is time, day and id of its last report, and how many points of that report were returned:
+//! reports that arrive meanwhile have places of their own before or after it. A damaged report is left out
+//! and counted; consecutive ones are one in memory.
 
 use std::cmp::Reverse;
 
@@ -39,10 +39,10 @@ struct Search<'a> {
     point: Option<&'a str>,
     /// Times from here on.
     from: i64,
-    /// The newest report that counts, and how many of its points were given already.
+    /// The newest report that counts, and how many of its points were returned already.
     newest: Order,
     had: i64,
-    /// Values to find: one more than the page holds tells whether another one follows.
+    /// Values to find: one more than the page holds shows whether another one follows.
     wanted: usize,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn read(
 
     let mut found: Vec<Found> = Vec::new();
     for (day, span) in files {
-        // Once there is enough, only what is as new as the oldest of it can matter.
+        // Once there are enough, only reports as new as the oldest of them can matter.
         let needed_from =
             oldest_that_counts(&found, search.wanted).map_or(search.from, |oldest| oldest.max(search.from));
         if span.max < needed_from {
@@ -123,7 +123,7 @@ fn oldest_that_counts(found: &[Found], wanted: usize) -> Option<i64> {
 }
 
 impl Search<'_> {
-    /// Adds what a file has of the newest times, until there is enough or they are older than `from`.
+    /// Adds the newest reports of a file, until there are enough or they are older than `from`.
     fn read_file(
         &self,
         (file, format): (&Connection, FileFormat),
@@ -132,7 +132,7 @@ impl Search<'_> {
         found: &mut Vec<Found>,
     ) -> rusqlite::Result<()> {
         let (last, last_day, last_id) = self.newest;
-        // Of the reports of the very time that the last page ended with, those of later days came before it.
+        // Of the reports of the exact time that the last page ended with, those of later days came before it.
         let last_id = match day.number().cmp(&last_day) {
             std::cmp::Ordering::Less => i64::MAX,
             std::cmp::Ordering::Equal => last_id,
@@ -155,7 +155,7 @@ impl Search<'_> {
                     order = found;
                     values
                 }
-                // It stands where the one before it stood: its own time may be what is damaged.
+                // It is placed with the one before it: its own time may be what is damaged.
                 Err(error) if is_fault_of_row(&error) => {
                     let what = format!("message {} of {day} is not as it was stored", row.get::<_, i64>(0)?);
                     match found[begin..].last_mut() {

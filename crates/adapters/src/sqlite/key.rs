@@ -1,5 +1,5 @@
-//! The data key: seals secrets at rest (AES-256-GCM, a random 96-bit nonce each, bound to the row that they belong
-//! to) and gives the secret that unknown identities are answered with.
+//! The data key: seals secrets at rest (AES-256-GCM, a random 96-bit nonce each, bound to the row that they
+//! belong to) and gives the secret that unknown identities are answered with.
 //!
 //! In the file: 64 hexadecimal digits and a newline, mode 0600.
 
@@ -27,7 +27,7 @@ use super::{
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
-/// A longer file is no key; do not read on.
+/// A longer file is not a key; do not read on.
 const FILE_BYTES_MAX: u64 = 256;
 
 /// Which row a sealed secret belongs to; authenticated with it, so that it opens nowhere else.
@@ -63,7 +63,7 @@ pub(super) enum SealError {
 pub(super) struct DataKey {
     cipher: Aes256Gcm,
     key: Zeroizing<[u8; KEY_BYTES]>,
-    /// A sealed secret of nobody, opened where there is none to open, so that both take the same time.
+    /// A sealed secret of nobody, opened where there is none to open, so that both cases take the same time.
     nobody: Vec<u8>,
 }
 
@@ -90,7 +90,8 @@ impl DataKey {
         Self::new(key).map_err(|_| malformed())
     }
 
-    /// Makes the key of a new store: complete under its name, or not there. An existing file is never replaced.
+    /// Makes the key of a new store: complete under its name, or not at all. An existing file is never
+    /// replaced.
     pub(super) fn create(path: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::io(path, "the data key cannot be written", source);
         let mut key = Zeroizing::new([0; KEY_BYTES]);
@@ -109,7 +110,7 @@ impl DataKey {
             fs::rename(&draft, path)
         });
         if made.is_err() {
-            // It means nothing to anyone; the next attempt removes it too.
+            // Ignored: nobody uses it, and the next attempt removes it too.
             let _ = fs::remove_file(&draft);
         }
         made.map_err(io)?;
@@ -147,7 +148,7 @@ impl DataKey {
         std::hint::black_box(self.open(SealedRow::Device(""), &self.nobody).is_ok());
     }
 
-    /// Tells keys apart without telling anything about them: kept in the registry.
+    /// Distinguishes keys without revealing anything about them: kept in the registry.
     pub(super) fn check_value(&self) -> [u8; 32] {
         self.derive(b"narrowgate data key check")
     }

@@ -1,5 +1,5 @@
-//! Exclusive use of a data directory: an advisory lock (flock) on a file in it, with the owner's pid and start
-//! time for whoever comes second. The system drops the lock with the process, however it ends.
+//! Exclusive use of a data directory: an advisory lock (flock) on a file in it, with the owner's pid and
+//! start time, for a second process to read. The system drops the lock with the process, however it ends.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -25,7 +25,7 @@ pub(super) struct DataLock {
 }
 
 impl DataLock {
-    /// Takes the lock of directory `data`, or says who has it. A file that is there is left as it is.
+    /// Takes the lock of directory `data`, or says who has it. An existing file is left as it is.
     pub(super) fn take(data: &Path) -> Result<Self, OpenError> {
         let path = data.join(FILE_NAME);
         let io = |doing, source| OpenError::io(&path, doing, source);
@@ -46,7 +46,8 @@ impl DataLock {
                 }
                 Err(TryLockError::Error(source)) => return Err(io("the lock cannot be taken", source)),
             }
-            // Whoever failed to open a store takes a lock file that it made away again; ours must be the one on disk.
+            // A process that failed to open a store removes the lock file that it made; ours must be the one
+            // on disk.
             let same = fs::metadata(&path)
                 .ok()
                 .zip(file.metadata().ok())
@@ -71,7 +72,7 @@ impl DataLock {
     /// Gives the lock back after a failed open, and the file with it where it was not there before.
     pub(super) fn undo(self) {
         if self.made {
-            // Nothing depends on it: a lock file that stays is only litter.
+            // Ignored: a lock file that stays does no harm.
             let _ = fs::remove_file(&self.path);
         }
         drop(self.file);

@@ -8,19 +8,20 @@
 //!   messages/2026-01-31.db    reports that arrived on that day (UTC)
 //! ```
 //!
-//! * **Writing**: one thread owns all connections that write. It commits what waits together (group commit), with
-//!   an fsync before anyone is answered; see the module `writer` for what happens between two files.
-//! * **Reading**: a few connections, used at once where they are asked; a read is a ready future. Reads see every
-//!   committed write.
+//! * **Writing**: one thread owns all connections that write. It commits everything that waits together
+//!   (group commit), with an fsync before anyone is answered; see the module `writer` for what happens
+//!   between two files.
+//! * **Reading**: a few connections, used directly by the calling thread; a read is a ready future. Reads see
+//!   every committed write.
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
-//! * **Damage**: messages, footers and latest values have checksums (module `sum`). What does not fit its own is an
-//!   error and never shown as data.
+//! * **Damage**: messages, footers and latest values have checksums (module `sum`). A row that does not match
+//!   its own is an error and never shown as data.
 //! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened
 //!   (module `retention`). A clock that jumps more than two days ahead deletes nothing until the process has
 //!   run with it for 24 hours.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
-//! of logs and histories. A read gives [`VALUES_MAX`] values or entries at most.
+//! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
 
 mod day;
 mod day_file;
@@ -94,10 +95,10 @@ pub use self::{
     options::{SqliteOptions, Synchronous},
 };
 
-/// Values or log entries that one read gives at most, whatever it asks for.
+/// Most values or log entries that one read returns, whatever it asks for.
 pub const VALUES_MAX: usize = 100_000;
 
-/// The store. Dropped without [`Journal::close`] it is closed in order too, and the drop waits for that.
+/// The store. Dropped without [`Journal::close`] it is closed properly too, and the drop waits for that.
 #[derive(Debug)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -160,7 +161,7 @@ impl Shared {
         files.iter().map(|(day, span)| (*day, *span)).collect()
     }
 
-    /// Forgets the files of days before `first`, and names them.
+    /// Forgets the files of days before `first`, and returns those days.
     fn take_days_before(&self, first: Day) -> Vec<Day> {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         let kept = files.split_off(&first);
@@ -220,10 +221,10 @@ impl SqliteStore {
         reader: &readers::Reader,
         device: DeviceId,
     ) -> rusqlite::Result<Page<PointValue>> {
-        // News first: what is written down between the two looks is then found twice, never not at all.
+        // News first: what is written down between the two look-ups is then found twice, and never missed.
         let mut latest = self.shared.pending.of(device).points;
         if !queries::has_device(reader, device)? {
-            // What is not written down yet of one that was deleted.
+            // A deleted device may still have news that is not written down.
             return Ok(Page::empty());
         }
         let mut damaged = DamagedRows::default();
@@ -245,7 +246,7 @@ impl Drop for SqliteStore {
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            tracing::error!("the store's writer ended by a panic; nothing acknowledged is lost");
+            tracing::error!("the store's writer panicked; nothing acknowledged is lost");
         }
     }
 }
@@ -381,7 +382,7 @@ impl History for SqliteStore {
     }
 }
 
-/// Makes a change inside of the writer's transaction.
+/// Makes a change inside the writer's transaction.
 fn make(registry: &mut Registry, change: ports::Change) -> Change<Changed> {
     use ports::Change;
     let device = |device| Changed::Device(Box::new(device));

@@ -1,4 +1,4 @@
-//! Enums as the words that stand in the tables, so that people can read them and an order of variants can change.
+//! Enums as the words in the tables, so that people can read them and the order of variants can change.
 
 use narrowgate_platform::model::{
     device::DeviceState,

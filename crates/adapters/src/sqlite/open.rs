@@ -1,4 +1,4 @@
-//! Opening a data directory: first everything is looked at, and only when all of it is in order something is
+//! Opening a data directory: first everything is checked, and only when all of it is in order is anything
 //! changed.
 
 use std::{fs, io, sync::Arc, time::Instant};
@@ -19,7 +19,8 @@ use super::{
     writer::Writer,
 };
 
-/// Opens the store in `options.data`, or makes one where there is none. On a full disk old messages go first.
+/// Opens the store in `options.data`, or makes one where there is none. On a full disk, old messages are
+/// deleted first.
 pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
     loop {
         match try_open(options) {
@@ -29,8 +30,8 @@ pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), Ope
     }
 }
 
-/// Deletes the oldest day that is old; whether there was one. The last day stays, since it may hold latest
-/// values that are nowhere else.
+/// Deletes the oldest expired day; returns whether there was one. The last day stays, since it may hold
+/// latest values that are nowhere else.
 fn make_room(options: &SqliteOptions) -> bool {
     let layout = Layout { data: options.data.clone() };
     let Ok(days) = layout.days() else { return false };
@@ -98,7 +99,8 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     Ok((shared, writer))
 }
 
-/// Whether there is no store yet. Messages without a registry are no new store: its devices would be given to others.
+/// Whether there is no store yet. Messages without a registry are not a new store: they would be given to
+/// other devices.
 fn is_new(layout: &Layout) -> Result<bool, OpenError> {
     let registry = layout.registry();
     match fs::metadata(&registry) {
@@ -128,8 +130,8 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     Ok(key)
 }
 
-/// An existing store: its key, the registry's format, and an index of the registry that does not fit its rows. Nothing
-/// is changed before all of this is in order.
+/// An existing store: its key, the registry's format, and an index of the registry that does not match its
+/// rows. Nothing is changed before all of this is in order.
 fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, u32, Option<String>), OpenError> {
     let file = layout.registry();
     REGISTRY.check(&file)?;

@@ -13,7 +13,8 @@ use narrowgate_platform::{
 /// When a commit counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Synchronous {
-    /// After an fsync of each commit: survives a power cut. The default, and what the acknowledgement to a device means.
+    /// After an fsync of each commit: survives a power cut. The default, and what the acknowledgement to a
+    /// device means.
     #[default]
     Full,
     /// After the write: survives the end of the process, a power cut may take the last seconds.
@@ -25,38 +26,40 @@ pub enum Synchronous {
 pub struct SqliteOptions {
     /// The data directory; made (0700) where it does not exist.
     pub data: PathBuf,
-    /// File with the data key, 64 hexadecimal digits, readable for its owner only; made together with a new store.
-    /// On another disk or in a secrets manager's mount, a copy of the data directory alone gives no secret away.
+    /// File with the data key, 64 hexadecimal digits, readable for its owner only; made together with a new
+    /// store. On another disk or in a secrets manager's mount, a copy of the data directory alone reveals no
+    /// secret.
     pub data_key: PathBuf,
     /// Durability of a commit.
     pub synchronous: Synchronous,
-    /// Latest values and times last seen are written after so long at most. They can be had from the messages,
-    /// so this bounds only the work at the next start after a crash.
+    /// Latest values and times last seen are written at least this often. They can be restored from the
+    /// messages, so this bounds only the work at the next start after a crash.
     pub flush_interval: Duration,
-    /// … or as soon as so many devices have changed: bounds the memory (some hundred bytes each).
+    /// … or as soon as this many devices have changed: bounds the memory (some hundred bytes each).
     pub changed_devices_max: usize,
-    /// Batches that may wait for the writer; a further one is refused as `Unavailable` (the device hears 5.03).
+    /// Batches that may wait for the writer; a further one is refused as `Unavailable` (the device hears
+    /// 5.03).
     pub waiting_batches_max: usize,
     /// Writes that are committed together at most: bounds the wait of those who came first.
     pub group_writes_max: usize,
-    /// Connections for reading, 1 or more: so many reads run at the same time.
+    /// Connections for reading, 1 or more: the number of reads that run at the same time.
     pub readers: usize,
-    /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index is written
-    /// all over its width. A reader keeps a quarter of it for each file that it has open.
+    /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index
+    /// is written all over its width. A reader keeps a quarter of it for each file that it has open.
     pub cache_bytes: u64,
-    /// Message files older than so many days are deleted: at the start, every hour, and before a new day's
-    /// first report is stored; `None` keeps all. Where the clock is suddenly more than two
-    /// days ahead, the age counts from the last day known before, until the process has run for 24 hours.
+    /// Message files older than this many days are deleted: at the start, every hour, and before a new day's
+    /// first report is stored; `None` keeps all. Where the clock is suddenly more than two days ahead, the
+    /// age counts from the last day known before, until the process has run for 24 hours.
     pub retention_days: Option<u32>,
     /// The wall clock, for retention alone.
     pub clock: fn() -> UnixMillis,
-    /// Entries kept of each device's log, without refusals; the oldest go first.
+    /// Entries kept of each device's log, without refusals; the oldest are dropped first.
     pub device_log_entries_max: usize,
-    /// Refusals kept in each device's log; the oldest go first.
+    /// Refusals kept in each device's log; the oldest are dropped first.
     pub device_refusals_max: usize,
-    /// Entries kept of refusals that belong to no device; the oldest go first.
+    /// Entries kept of refusals that belong to no device; the oldest are dropped first.
     pub unknown_refusals_max: usize,
-    /// Presence changes kept of each device; the oldest go first.
+    /// Presence changes kept of each device; the oldest are dropped first.
     pub presence_changes_max: usize,
 }
 
@@ -93,7 +96,8 @@ impl SqliteOptions {
         }
     }
 
-    /// SQLite's `cache_size` for the writer: KiB, negative (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
+    /// SQLite's `cache_size` for the writer: KiB, negative
+    /// (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
     pub(super) fn writer_cache(&self) -> i64 {
         cache_size(self.cache_bytes)
     }

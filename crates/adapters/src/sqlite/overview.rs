@@ -29,7 +29,7 @@ use super::{
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// Refusals that are counted at most; the newest.
+/// Most refusals that are counted: the newest.
 const REFUSALS_MAX: i64 = 100_000;
 
 pub(super) fn read(
@@ -46,9 +46,9 @@ pub(super) fn read(
     Ok(Overview { refusals, reports_last_minute, reports_last_hour, ..overview })
 }
 
-/// Products by creation, with their devices, and devices whose product is not there, which only damage can
-/// bring about: one look at each device, in the order of the file. Sums are compared as in lists, so that a
-/// device counts by its state exactly where a list shows it.
+/// Products in order of creation, with their devices, and devices without a product, which only damage can
+/// cause: each device is read once, in the order of the file. Sums are compared as in lists, so that a device
+/// counts by its state exactly where a list shows it.
 fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCounts)> {
     let mut counts: HashMap<Option<i64>, DeviceCounts> = HashMap::new();
     let mut select = reader.prepare(sql!("SELECT {} FROM devices d", DEVICES.list()))?;
@@ -86,7 +86,7 @@ fn products(reader: &Reader) -> rusqlite::Result<(Vec<ProductCounts>, DeviceCoun
     Ok((products, without_product))
 }
 
-/// Devices of a product that is damaged, or is not there.
+/// Devices of a product that is damaged or missing.
 fn all_damaged(devices: DeviceCounts) -> DeviceCounts {
     DeviceCounts { damaged: devices.total(), ..DeviceCounts::default() }
 }
@@ -102,7 +102,8 @@ fn refusals(reader: &Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(Opti
     counts.collect()
 }
 
-/// Reports that arrived after `after`, and not after `now`: a clock that was wrong leaves days to come.
+/// Reports that arrived after `after`, and not after `now`: a clock that was wrong leaves reports in the
+/// future.
 fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64, now: i64) -> rusqlite::Result<u64> {
     let mut count = 0;
     let days = Day::of(UnixMillis(after))..=Day::of(UnixMillis(now));
@@ -115,12 +116,12 @@ fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64, now: i64)
 }
 
 /// Id of the first report that arrived after `time`, or the one that the next report gets. Ids follow each
-/// other as reports arrive, so it is found by halving; clocks that were set back make it less exact.
+/// other as reports arrive, so it is found by binary search; clocks that were set back make it less exact.
 fn first_after(file: &Connection, time: i64) -> rusqlite::Result<i64> {
     let last: Option<i64> = file.query_row("SELECT max(id) FROM messages", [], |row| row.get(0))?;
     let mut arrival =
         file.prepare_cached("SELECT id, arrival FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1")?;
-    // Reports before `low` are older; `high` and those behind it are not.
+    // Reports before `low` are older; `high` and those after it are not.
     let (mut low, mut high) = (1, last.unwrap_or(0) + 1);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -1,7 +1,8 @@
-//! What changed since the latest values were last written: in memory, because it can be had from the messages.
+//! What changed since the latest values were last written: in memory, because it can be restored from the
+//! messages.
 //!
-//! Only the writer changes it; readers merge it over the table. Two maps: `changed` takes reports, `flushing` is
-//! the frozen part that the writer is putting into the table.
+//! Only the writer changes it; readers merge it over the table. Two maps: `changed` takes reports, `flushing`
+//! is the frozen part that the writer is putting into the table.
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ impl Activity {
         self.seen = self.seen.max(Some(at));
     }
 
-    /// Lays itself over what was known before.
+    /// Applies itself to what was known before.
     pub(super) fn merge_older(&mut self, older: Self) {
         self.points.merge_older(older.points);
         self.seen = self.seen.max(older.seen);
@@ -48,7 +49,7 @@ struct Maps {
 }
 
 impl Pending {
-    /// Changes several devices under one lock; the number of changed devices afterwards.
+    /// Changes several devices under one lock; returns the number of changed devices afterwards.
     pub(super) fn change(&self, change: impl FnOnce(&mut Activities)) -> usize {
         let mut maps = self.lock();
         change(&mut maps.changed);
@@ -82,7 +83,7 @@ impl Pending {
     /// The frozen part is in the table.
     pub(super) fn forget_frozen(&self) {
         let frozen = mem::take(&mut self.lock().flushing);
-        // Freed outside of the lock: it may be large.
+        // Freed outside the lock: it may be large.
         drop(frozen);
     }
 

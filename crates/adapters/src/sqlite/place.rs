@@ -1,11 +1,11 @@
-//! The order of all that happens: places are given in the order in which the writer applies what it commits. Those of
-//! a commit that failed are not given again.
+//! The order of all events: places are assigned in the order in which the writer applies what it commits.
+//! Those of a commit that failed are not assigned again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use narrowgate_platform::ids::Position;
 
-/// The next place. Only the writer's thread takes places, so no two loads can be mixed up.
+/// The next place. Only the writer's thread takes places, so two loads cannot interleave.
 #[derive(Debug)]
 pub(super) struct Places {
     epoch: AtomicU64,
@@ -28,7 +28,7 @@ impl Places {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// What [`Self::take`] gives next.
+    /// What [`Self::take`] returns next.
     pub(super) fn upcoming(&self) -> Position {
         Position { epoch: self.epoch(), sequence: self.next.load(Ordering::Relaxed) }
     }

@@ -33,8 +33,8 @@ use super::{
 /// Devices on one page at most.
 const PAGE_MAX: usize = 1000;
 
-/// Both secrets and all switches in one look-up. Where there is no device, as much deciphering is done for nobody,
-/// so that the time does not tell which names exist.
+/// Both secrets and all switches in one look-up. Where there is no device, as much is decrypted for nobody,
+/// so that the time does not reveal which names exist.
 pub(super) fn credentials(
     reader: &Reader,
     key: &DataKey,
@@ -99,8 +99,7 @@ pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Opt
     reader.prepare(sql)?.query_row([&name.product_key, &name.device_key], rows::read_device).optional()
 }
 
-/// Names that exist and differ from this one in the case of letters alone, if at all. A few looks into
-/// indexes.
+/// Names that exist and differ from this one in case only, if at all. A few index look-ups.
 pub(super) fn similar_names(reader: &Reader, name: &DeviceName) -> rusqlite::Result<SimilarNames> {
     let first_from = |sql: &'static str| {
         move |from: &str| reader.prepare(sql)?.query_row([from], |row| row.get::<_, String>(0)).optional()
@@ -288,7 +287,8 @@ pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevi
             })),
             Err(error) if rows::is_fault_of_row(&error) => {
                 // One such row must not keep all others offline.
-                tracing::error!(error = %store_error(&error), "a device is left out of those that are online");
+                let error = store_error(&error);
+                tracing::error!(%error, "a device is left out of those that are online");
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -1,5 +1,5 @@
-//! Reading: a few connections, each used by one thread at a time, with prepared statements and the message files
-//! that were read last.
+//! Reading: a few connections, each used by one thread at a time, with prepared statements and the message
+//! files that were read last.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError, TryLockError,
@@ -18,7 +18,7 @@ use super::{
 };
 use narrowgate_platform::ports::StoreError;
 
-/// Message files that a reader holds open; the one used longest ago is closed for another.
+/// Message files that a reader holds open; the least recently used is closed for another.
 const OPEN_FILES_MAX: usize = 8;
 
 /// The connections.
@@ -51,7 +51,7 @@ impl Readers {
         Ok(Self { slots, next: AtomicUsize::new(0) })
     }
 
-    /// Reads with a free reader, or with the first that becomes free.
+    /// Reads with a free reader, or with the first one to become free.
     pub(super) fn read<T>(
         &self,
         job: impl FnOnce(&mut Reader) -> rusqlite::Result<T>,
@@ -63,12 +63,12 @@ impl Readers {
             None => Err(closed()),
         };
         drop(reader);
-        // What was deleted meanwhile.
+        // Closes what was deleted meanwhile.
         slot.let_go_if_free();
         result
     }
 
-    /// Lets go of a day's file, which is to be deleted: a reader that is at work does so when it is done. Until
+    /// Releases a day's file, which is to be deleted: a reader that is at work does so when it is done. Until
     /// then it reads the file that has lost its name, and keeps its space. Waits for nobody.
     pub(super) fn forget(&self, day: Day) {
         for slot in &self.slots {
@@ -114,7 +114,7 @@ impl Slot {
         }
     }
 
-    /// A reader that is at work comes here when it is done, so no file stays open.
+    /// A reader that is at work calls this when it is done, so no file stays open.
     fn let_go_if_free(&self) {
         if !lock(&self.gone).is_empty()
             && let Some(mut reader) = self.if_free()

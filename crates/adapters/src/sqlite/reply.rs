@@ -66,7 +66,7 @@ impl<T> Future for Answer<T> {
     }
 }
 
-/// What every call of a closed store gets.
+/// What every call of a closed store returns.
 pub(super) fn closed() -> StoreError {
     StoreError::Unavailable("the store is closed".to_owned())
 }

@@ -1,15 +1,15 @@
-//! Retention: which days are old, although the clock may be wrong, and how their files go without stopping
-//! the writer.
+//! Retention: which days are old, although the clock may be wrong, and how their files are deleted without
+//! stopping the writer.
 //!
-//! Whole days are deleted, `days` after them. The writer looks when it starts, every [`INTERVAL`], and before
-//! it opens the file of a new day, so neither a pause of the reports nor a disk that is full keeps old
+//! Whole days are deleted, `days` after them. The writer checks when it starts, every [`INTERVAL`], and
+//! before it opens the file of a new day, so neither a pause of the reports nor a disk that is full keeps old
 //! messages.
 //!
 //! A clock that jumps ahead must not delete everything. A day is believed when the clock was known to be
-//! right at most [`PAUSE_DAYS_MAX`] before: when the writer looked, or on a day that has a file and follows
+//! right at most [`PAUSE_DAYS_MAX`] before: when the writer checked, or on a day that has a file and follows
 //! such a day. One that is further away is doubted, and the age counts from the last known day, until the
 //! process has run for [`DOUBT`] and the clock has gone on with it. Files that are made meanwhile prove
-//! nothing. Each start doubts anew.
+//! nothing. Each start doubts again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use std::{
 
 use super::{day::Day, files::Layout};
 
-/// The time between two looks; also when a deletion that failed is tried again.
+/// The time between two checks, at which a deletion that failed is tried again too.
 pub(super) const INTERVAL: Duration = Duration::from_secs(3600);
 /// A clock that is further ahead than this may have jumped.
 const PAUSE_DAYS_MAX: u32 = 2;
@@ -37,7 +37,7 @@ pub(super) struct Retention {
     known: Option<Day>,
     /// The day that the registry has for it.
     noted: Option<Day>,
-    /// The clock shows days that nobody believes yet.
+    /// The clock shows days that are not believed yet.
     doubt: Option<Doubt>,
     /// Days that are to be deleted, and whether that has failed before.
     old: BTreeMap<Day, Attempt>,
@@ -56,7 +56,7 @@ struct Doubt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     Due,
-    /// It has failed, and is made again at the next look.
+    /// It has failed, and is tried again at the next check.
     Failed,
 }
 
@@ -74,23 +74,23 @@ impl Retention {
         }
     }
 
-    /// When the next look is due.
+    /// When the next check is due.
     pub(super) fn next_look(&self) -> Instant {
         self.next_look
     }
 
-    /// A look begins: what failed is tried again.
+    /// A check begins: what failed is tried again.
     pub(super) fn look_again(&mut self, now: Instant) {
         self.next_look = now + INTERVAL;
         self.old.values_mut().for_each(|attempt| *attempt = Attempt::Due);
     }
 
-    /// The last day on which the clock is known to have been, unless that is written down.
+    /// The last day on which the clock is known to have been, unless it is written down already.
     pub(super) fn unnoted(&self) -> Option<Day> {
         self.known.filter(|known| Some(*known) != self.noted)
     }
 
-    /// It is.
+    /// That day is written down.
     pub(super) fn noted(&mut self, day: Day) {
         self.noted = Some(day);
     }
@@ -115,7 +115,8 @@ impl Retention {
             Some(doubt) => doubt,
             None => {
                 if self.days.is_some() {
-                    tracing::warn!(%today, %known, "the clock is days ahead: old messages are kept for a day");
+                    let words = "the clock is days ahead: old messages are kept for a day";
+                    tracing::warn!(%today, %known, "{words}");
                 }
                 Doubt { since: now, day: today }
             }
@@ -193,15 +194,15 @@ fn last_sure(known: Option<Day>, files: &[Day]) -> Option<Day> {
     })
 }
 
-/// Takes a day's files away. The space of a large one is given back by a thread of its own: the file system
-/// takes some tenths of a second for each GiB, and the writer is not to wait for that.
+/// Removes a day's files. The space of a large one is given back by a thread of its own: the file system
+/// takes some tenths of a second for each GiB, and the writer must not wait for that.
 pub(super) fn remove(layout: &Layout, day: Day) -> io::Result<()> {
     let file = File::open(layout.day(day)).ok();
     let large = file.filter(|file| file.metadata().is_ok_and(|file| file.len() > LARGE_BYTES));
     // A file that is open loses its name only.
     layout.remove_day(day)?;
     if let Some(large) = large {
-        // Without a thread it is closed here.
+        // If no thread can be started, it is closed here.
         let _ = thread::Builder::new().name("old-day".to_owned()).spawn(move || drop(large));
     }
     Ok(())
@@ -322,7 +323,7 @@ mod tests {
             assert!(!layout.day(day(1)).exists());
             assert_eq!(fs::metadata(&backup).unwrap().len(), bytes);
         }
-        // A file that is gone already is no failure.
+        // A file that is gone already is not a failure.
         remove(&layout, day(1)).unwrap();
     }
 }

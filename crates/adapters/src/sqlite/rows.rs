@@ -31,8 +31,8 @@ use super::{
     sum,
 };
 
-/// A device with its product and the time when it was last heard. To be followed by a `WHERE`. A damaged reference
-/// to the product hides no device.
+/// A device with its product and the time when it was last heard. To be followed by a `WHERE`. A damaged
+/// reference to the product hides no device.
 pub(super) fn select_device() -> &'static str {
     sql!(
         "SELECT {}, {}, l.seen FROM devices d LEFT JOIN products p ON p.id = d.product \
@@ -74,7 +74,7 @@ pub(super) fn device(row: DeviceRow, product_key: String) -> Device {
     }
 }
 
-/// Reads a row of [`select_device`] for a list, which a damaged one does not end.
+/// Reads a row of [`select_device`] for a list that goes on after a damaged one.
 pub(super) fn listed_device(row: &Row<'_>) -> rusqlite::Result<Result<Device, DamagedDevice>> {
     match read_device(row) {
         Err(error) if is_fault_of_row(&error) => Ok(Err(DamagedDevice {
@@ -91,7 +91,7 @@ pub(super) fn listed_device(row: &Row<'_>) -> rusqlite::Result<Result<Device, Da
     }
 }
 
-/// Reads a row of [`select_product`] for a list, which a damaged one does not end.
+/// Reads a row of [`select_product`] for a list that goes on after a damaged one.
 pub(super) fn listed_product(
     row: &Row<'_>,
     key: &DataKey,
@@ -111,7 +111,7 @@ pub(super) fn is_fault_of_row(error: &rusqlite::Error) -> bool {
     matches!(store_error(error), StoreError::Damaged(_)) && error.sqlite_error_code().is_none()
 }
 
-/// What is wrong with a row, without the words that this is damage.
+/// What is wrong with a row, without saying that this is damage.
 pub(super) fn text_of(error: &rusqlite::Error) -> String {
     match store_error(error) {
         StoreError::Damaged(what) => what,

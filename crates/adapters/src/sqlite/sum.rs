@@ -1,9 +1,9 @@
-//! Checksums of rows: SQLite has none in its files, so a bit that flips on the disk would be shown as a report that
-//! nobody sent. A sum is written with the row and compared whenever the row is read.
+//! Checksums of rows: SQLite has none in its files, so a bit that flips on the disk would be shown as a
+//! report that nobody sent. A sum is written with the row and compared whenever the row is read.
 //!
-//! The first 8 bytes of a SHA-256 over a word for the table and all values of the row, by [`of_row`]; in SQL, for
-//! conditions, the same function is `row_sum`. It finds accidents, it does not authenticate: whoever may write to the
-//! files can write sums too.
+//! The first 8 bytes of a SHA-256 over a word for the table and all values of the row, by [`of_row`]; in SQL,
+//! for conditions, the same function is `row_sum`. It finds accidents, it does not authenticate: anyone who
+//! can write to the files can write sums too.
 
 use rusqlite::{
     Connection, Row,
@@ -28,8 +28,8 @@ pub(super) fn check(stored: ValueRef<'_>, right: i64, what: impl FnOnce() -> Str
     Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, damaged))
 }
 
-/// Of a row: of the word for its table and of its values, in the order of the table's columns. Of the values behind
-/// the `first` ones, whose columns came with a later format, only those count that are not NULL.
+/// Of a row: of the word for its table and of its values, in the order of the table's columns. Of the values
+/// after the first `first`, whose columns came with a later format, only those count that are not NULL.
 pub(super) fn of_row<'a>(word: &'a str, first: usize, values: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut digest = Sha256::new();
     add(&mut digest, ValueRef::Text(word.as_bytes()));
@@ -44,7 +44,8 @@ pub(super) fn of_row<'a>(word: &'a str, first: usize, values: impl IntoIterator<
     head(digest)
 }
 
-/// Adds `row_sum` to the SQL of a connection: [`of_row`] of a word, of how many values always count, and of values.
+/// Adds `row_sum` to the SQL of a connection: [`of_row`] of a word, of how many values always count, and of
+/// values.
 pub(super) fn teach(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("row_sum", -1, flags, |values| {
@@ -76,7 +77,8 @@ fn add_bytes(digest: &mut Sha256, kind: &[u8], bytes: &[u8]) {
     digest.update(bytes);
 }
 
-/// Passes where the column, a condition about sums, says that a row is as it was stored; `what` names the row.
+/// Passes where the column, a condition about sums, says that a row is as it was stored; `what` names the
+/// row.
 pub(super) fn intact(row: &Row<'_>, column: usize, what: impl FnOnce() -> String) -> rusqlite::Result<()> {
     check(row.get_ref(column)?, 1, what)
 }

@@ -1,4 +1,4 @@
-//! Handshakes: whose key they get, and what is written down of those that are refused.
+//! Handshakes: which key they get, and what is written down about those that are refused.
 
 use std::net::SocketAddr;
 
@@ -40,7 +40,7 @@ pub(crate) enum Asked {
 pub(crate) struct LookupAsked {
     pub(crate) handshake: HandshakeId,
     peer: SocketAddr,
-    /// The identity as people may see it.
+    /// The identity as it is shown to people.
     shown: String,
     identity: Result<Identity, IdentityFault>,
 }
@@ -117,7 +117,7 @@ impl Desk {
                 let claimed = (admitted.0.clone(), admitted.1.device);
                 shared.refusals.diagnose(&mut shared.out, now, claimed, peer, failed);
             }
-            // It ran with a decoy: here is the true cause.
+            // It ran with a decoy: this is the true cause.
             Some(Asked::Refused(held)) => record_held(shared, now, held.take()),
             Some(Asked::Waiting) | None => {}
         }
@@ -129,7 +129,7 @@ impl Desk {
         }
     }
 
-    /// Writes down why the handshakes under way are refused, of which nothing more will be heard.
+    /// Writes down why the handshakes under way are refused: nothing more will be heard of them.
     pub(crate) fn record_all_held(&mut self, shared: &mut Shared, now: Now) {
         for asked in self.handshakes.values_mut() {
             if let Asked::Refused(held) = asked {
@@ -153,7 +153,7 @@ fn refuse(
     };
     let refused = Refused { device, name, identity: Some(shown), refusal };
     if is_well_formed {
-        // Not yet: a write or a look at names while the handshake runs could be felt by the peer, and a
+        // Not yet: the peer could measure a write or a look-up of names while the handshake runs, and a
         // registered name causes none before the Finished.
         *state = Asked::Refused(Some(Box::new((refused, peer))));
     } else {

@@ -1,4 +1,4 @@
-//! Sessions: how they begin, by which secret, and what the store says to it.
+//! Sessions: how they begin, with which secret, and what the store answers.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -67,18 +67,17 @@ impl Desk {
 }
 
 impl Shared {
-    /// A session by the product's secret: it lives for a minute, and ends at once where the device or its
-    /// product was switched off while the handshake was under way (a login finds that out when it is
-    /// written).
+    /// A session with the product's secret: it lives for a minute, and ends at once if the device or its
+    /// product was switched off during the handshake (a login finds that out when it is written).
     fn activate(&mut self, session: SessionId, grant: Arc<Grant>) {
-        self.residence.directory.activation(grant.device, session);
+        self.residence.directory.note_activation(grant.device, session);
         let close = ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION };
         self.out.command(session.shard, close);
         let name = name_of(&grant);
         self.out.look_up(name, Pending::Activation { session, grant });
     }
 
-    /// The store has answered whether a session by the product's secret may stand.
+    /// The store has answered whether a session with the product's secret may stay.
     pub(crate) fn decide_activation(
         &mut self,
         session: SessionId,
@@ -112,7 +111,7 @@ impl Shared {
     }
 
     /// The store has written a login, or refused it.
-    pub(crate) fn logged_in(
+    pub(crate) fn handle_login_written(
         &mut self,
         now: Now,
         asked: &LoginAsked,
@@ -134,8 +133,8 @@ impl Shared {
         self.announce("login", Happening::Login, asked);
     }
 
-    /// The store did not take a login: its session is closed, and the older one, where there is one, is the
-    /// device's again.
+    /// The store refused a login: its session is closed, and the older one, if there is one, is the device's
+    /// again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
         let LoginAsked { login, older, asker: Asker { grant, peer }, .. } = asked;
         self.out.close(login.session);

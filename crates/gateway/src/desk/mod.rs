@@ -78,10 +78,10 @@ impl Desk {
 
     fn end(&mut self, shared: &mut Shared, now: Now, session: SessionId, cause: CloseCause) {
         let Some(known) = self.sessions.remove(session) else { return };
-        // Nobody is there to be answered.
+        // Nobody is left to be answered.
         self.parked.remove(&session.slot);
         let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
-        shared.residence.ended(&mut shared.out, now, device, session, by_peer);
+        shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }
 
     /// Ends the sessions of a product that was switched off.

@@ -60,7 +60,7 @@ impl Desk {
         session: SessionId,
         product: Option<&CachedProduct>,
     ) {
-        // Those of a session that ended meanwhile are gone with it.
+        // The requests of a session that ended meanwhile are gone with it.
         if self.sessions.find(session).is_none() {
             return;
         }
@@ -97,7 +97,7 @@ impl Desk {
                 if let Some(warning) = warning
                     && !known.warned
                 {
-                    // What the limits swallow is said at the next report.
+                    // What the limits suppress is said at the next report.
                     known.warned = shared.warn(now, &asker, warning);
                 }
                 shared.store(ticket, asker, writes, response);
@@ -120,7 +120,7 @@ impl Desk {
 }
 
 impl Shared {
-    /// Something authentic arrived in a session. One by the product's secret makes no device online.
+    /// Something authentic arrived in a session. A session with the product's secret makes no device online.
     pub(super) fn hear(&mut self, now: Now, grant: &Grant, reported: bool) {
         if grant.mode == SecureMode::DeviceSecret {
             self.residence.presence.hear(&mut self.out, now, grant.device, reported);
@@ -128,14 +128,14 @@ impl Shared {
     }
 
     fn refuse_unavailable(&mut self, now: Now, ticket: Ticket, grant: &Grant) {
-        // An answer that says no is an exchange too: the device was heard.
+        // A refusal is an exchange too: the device was heard.
         self.hear(now, grant, false);
         self.requests.count_unavailable();
         self.out.respond(ticket, device_api::unavailable());
     }
 
-    /// Has reports written; the answer, and the listeners' happenings where somebody listens, follow when
-    /// they are durable.
+    /// Has reports written; the answer, and events for listeners if there are any, follow when they are
+    /// durable.
     fn store(&mut self, ticket: Ticket, asker: Asker, writes: Vec<Write>, response: Response) {
         let happenings = if self.out.has_followers {
             writes.iter().filter_map(|write| happening_of(write, &asker.grant)).collect()
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// Reports are durable, or the store has refused them.
-    pub(crate) fn stored(
+    pub(crate) fn handle_stored(
         &mut self,
         now: Now,
         (ticket, response): (Ticket, Response),

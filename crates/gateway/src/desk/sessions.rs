@@ -11,9 +11,9 @@ pub(crate) struct Known {
     generation: u32,
     /// Whether a warning about its reports was written down.
     pub(crate) warned: bool,
-    /// Who asks in it.
+    /// Whose requests come in it.
     pub(crate) asker: Asker,
-    /// The login that it is; `None` for one by the product's secret.
+    /// Its login; `None` for a session with the product's secret.
     pub(crate) login: Option<LoginNumber>,
 }
 

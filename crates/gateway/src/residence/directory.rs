@@ -46,7 +46,7 @@ impl Directory {
         }
     }
 
-    /// Takes a login back that the store refused; the older session is the device's again. Returns whether
+    /// Takes back a login that the store refused; the older session is the device's again. Returns whether
     /// the device has no session now.
     pub(crate) fn take_back(&mut self, device: DeviceId, session: SessionId, older: Option<Login>) -> bool {
         if self.logins.get(&device).is_none_or(|login| login.session != session) {
@@ -63,19 +63,19 @@ impl Directory {
         older.is_none()
     }
 
-    /// Notes a session by the product's secret.
-    pub(crate) fn activation(&mut self, device: DeviceId, session: SessionId) {
+    /// Notes a session with the product's secret.
+    pub(crate) fn note_activation(&mut self, device: DeviceId, session: SessionId) {
         self.activations.entry(device).or_default().push(Activation { session, answered: false });
     }
 
-    /// Whether a session by the product's secret still stands.
+    /// Whether a session with the product's secret still exists.
     pub(crate) fn is_activating(&self, device: DeviceId, session: SessionId) -> bool {
         self.activations.get(&device).is_some_and(|all| all.iter().any(|other| other.session == session))
     }
 
-    /// Notes that a session was given a secret; returns the others that were given one before, which is void
-    /// now.
-    pub(crate) fn answered(&mut self, device: DeviceId, session: SessionId) -> Vec<SessionId> {
+    /// Notes that a session was given a secret; returns the others that were given one before, which is now
+    /// void.
+    pub(crate) fn note_issued(&mut self, device: DeviceId, session: SessionId) -> Vec<SessionId> {
         let Some(all) = self.activations.get_mut(&device) else { return Vec::new() };
         let mut void = Vec::new();
         for activation in all {
@@ -89,7 +89,7 @@ impl Directory {
     }
 
     /// Forgets a session that ended; returns whether it was the device's login.
-    pub(crate) fn ended(&mut self, device: DeviceId, session: SessionId) -> bool {
+    pub(crate) fn remove(&mut self, device: DeviceId, session: SessionId) -> bool {
         if let Some(all) = self.activations.get_mut(&device) {
             all.retain(|other| other.session != session);
             if all.is_empty() {
@@ -142,9 +142,9 @@ mod tests {
         let [first, second] = logins();
         assert_eq!(directory.login(DEVICE, first), LoggedIn::Newest(None));
         assert_eq!(directory.login(DEVICE, second), LoggedIn::Newest(Some(first)));
-        assert!(!directory.ended(DEVICE, first.session));
+        assert!(!directory.remove(DEVICE, first.session));
         assert_eq!(directory.sessions_of(DEVICE), [second.session]);
-        assert!(directory.ended(DEVICE, second.session));
+        assert!(directory.remove(DEVICE, second.session));
         assert!(directory.sessions_of(DEVICE).is_empty());
     }
 
@@ -176,11 +176,11 @@ mod tests {
     #[test]
     fn a_second_secret_makes_the_session_void_that_was_given_the_first() {
         let mut directory = Directory::default();
-        directory.activation(DEVICE, session(2));
-        directory.activation(DEVICE, session(3));
-        assert_eq!(directory.answered(DEVICE, session(2)), []);
-        assert_eq!(directory.answered(DEVICE, session(3)), [session(2)]);
-        assert!(!directory.ended(DEVICE, session(2)));
+        directory.note_activation(DEVICE, session(2));
+        directory.note_activation(DEVICE, session(3));
+        assert_eq!(directory.note_issued(DEVICE, session(2)), []);
+        assert_eq!(directory.note_issued(DEVICE, session(3)), [session(2)]);
+        assert!(!directory.remove(DEVICE, session(2)));
         assert!(!directory.is_activating(DEVICE, session(2)));
         assert_eq!(directory.sessions_of(DEVICE), [session(3)]);
     }

@@ -33,7 +33,7 @@ impl Residence {
         self.last_login
     }
 
-    /// Ends all sessions of a device: it is offline then, for this cause.
+    /// Ends all sessions of a device: it is then offline, with this cause.
     pub(crate) fn close_device(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
         for session in self.directory.sessions_of(device) {
             out.close(session);
@@ -42,7 +42,7 @@ impl Residence {
     }
 
     /// A session ended; `by_peer`: the device said so.
-    pub(crate) fn ended(
+    pub(crate) fn end_session(
         &mut self,
         out: &mut Outbox,
         now: Now,
@@ -50,14 +50,14 @@ impl Residence {
         session: SessionId,
         by_peer: bool,
     ) {
-        let was_login = self.directory.ended(device, session);
+        let was_login = self.directory.remove(device, session);
         if was_login && by_peer {
             self.presence.close(out, now, device);
         }
     }
 
-    /// The store refused a login: the older session, where there is one, is the device's again, or the device
-    /// is offline, for this cause.
+    /// The store refused a login: the older session, if there is one, is the device's again; else the device
+    /// is offline, with this cause.
     pub(crate) fn take_back(
         &mut self,
         out: &mut Outbox,

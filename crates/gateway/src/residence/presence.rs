@@ -1,4 +1,4 @@
-//! The lifetime clocks of all devices, and the writes that tell the store of their changes.
+//! The lifetime clocks of all devices, and the writes of their changes.
 //!
 //! The store sees logins and changes of presence in the order in which they were decided. Limits: silence is
 //! noticed within [`TICK`]; one batch of last-seen times is under way at a time.
@@ -21,7 +21,7 @@ use crate::{
     outbox::{Outbox, Pending},
 };
 
-/// How often the clocks are looked at.
+/// How often the clocks are checked.
 const TICK: Duration = Duration::from_millis(250);
 /// How often `lastSeenTime` is written for devices that were heard without reporting, and changes are written
 /// again that the store refused.
@@ -33,7 +33,7 @@ const SEEN_TOGETHER_MAX: usize = 250;
 #[derive(Debug)]
 pub(crate) struct Presence {
     tracker: Tracker,
-    /// The clocks are looked at in whole ticks from here on.
+    /// The clocks are checked in whole ticks from here on.
     start: Instant,
     /// When what waits is written.
     next_write: Instant,
@@ -44,7 +44,7 @@ pub(crate) struct Presence {
     /// Changes that the store could not write, by device: they are tried again until a newer one takes their
     /// place.
     unwritten: BTreeMap<DeviceId, Change>,
-    /// Counts the changes, so that a late failure does not bring back an old one.
+    /// Counts the changes, so that a late failure does not restore an old one.
     changes: u64,
     /// The number of the newest change of each device whose write is under way.
     newest: BTreeMap<DeviceId, u64>,
@@ -78,7 +78,7 @@ impl Presence {
         }
     }
 
-    /// A login, which is written next: in its place among the changes of presence.
+    /// A login, which is written next, in its place among the changes of presence.
     pub(crate) fn login(&mut self, out: &mut Outbox, now: Now, device: DeviceId, lifetime_s: u32) {
         self.time_passes(out, now);
         self.tracker.handle_login(device, lifetime_s, now.instant);
@@ -105,7 +105,7 @@ impl Presence {
         }
     }
 
-    /// An operator ended it, or it could not be let in: offline now, and no clock runs on.
+    /// An operator ended it, or it was not admitted: now offline, and its clock stops.
     pub(crate) fn forget(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
         self.seen.remove(&device);
         if self.tracker.handle_closed(device, now.instant).is_some() {
@@ -114,8 +114,8 @@ impl Presence {
         }
     }
 
-    /// The store has written a change, or could not: then it is kept and tried again.
-    pub(crate) fn written(
+    /// The store has written a change; if it could not, the change is kept and tried again.
+    pub(crate) fn handle_written(
         &mut self,
         out: &mut Outbox,
         now: Now,
@@ -135,8 +135,8 @@ impl Presence {
         }
     }
 
-    /// Last-seen times are written, or could not be: then the next ones are.
-    pub(crate) fn seen_written(&mut self) {
+    /// Last-seen times are written, or could not be: the next ones follow.
+    pub(crate) fn handle_seen_written(&mut self) {
         self.seen_under_way -= 1;
     }
 
@@ -153,14 +153,14 @@ impl Presence {
         self.tracker.online()
     }
 
-    /// When [`Self::handle_timeout`] is wanted next.
+    /// When [`Self::handle_timeout`] is due next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let waits = !self.unwritten.is_empty() || !self.seen.is_empty();
         let silence = self.tracker.poll_timeout().map(|at| self.tick_at(at));
         silence.into_iter().chain(waits.then_some(self.next_write)).min()
     }
 
-    /// Looks at the clocks, and writes what waits for its time.
+    /// Checks the clocks, and writes what is due.
     pub(crate) fn handle_timeout(&mut self, out: &mut Outbox, now: Now) {
         self.time_passes(out, now);
         if now.instant < self.next_write {
@@ -214,7 +214,7 @@ impl Presence {
     }
 
     fn write_seen(&mut self, out: &mut Outbox) {
-        // By device, as the store's pages lie.
+        // By device, in the order of the store's pages.
         let seen = std::mem::take(&mut self.seen).into_iter();
         let mut seen = seen.map(|(device, at)| Write::Seen { device, login: None, at }).peekable();
         while seen.peek().is_some() {
@@ -224,7 +224,7 @@ impl Presence {
     }
 }
 
-/// Tells the listeners, who look the device's names up.
+/// Sends an event to the listeners, who look up the device's names.
 fn tell(out: &mut Outbox, change: &Change) {
     if out.has_followers {
         let told = happening::Presence { time: change.at, device: None, detail: Some(change.cause.clone()) };

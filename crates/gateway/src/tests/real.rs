@@ -1,4 +1,4 @@
-//! What only a real peer makes: a Finished by a wrong key, and an exchange that waits for its answer.
+//! What only a real peer makes: a Finished with a wrong key, and an exchange that waits for its answer.
 
 use std::{net::SocketAddr, sync::Arc};
 

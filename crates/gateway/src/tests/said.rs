@@ -1,4 +1,4 @@
-//! Effects as a reader takes them in.
+//! Effects in words for a reader.
 
 use narrowgate_coap::Response;
 use narrowgate_engine::event::ShardCommand;
@@ -27,7 +27,7 @@ pub(super) fn said(effect: &Effect) -> String {
 
 fn command_said(command: &ShardCommand) -> String {
     match command {
-        // Nothing tells from outside which one it is.
+        // From outside, nothing shows which one it is.
         ShardCommand::ProvidePsk { handshake, .. } => format!("h{} key", handshake.slot),
         ShardCommand::Respond { ticket, response: Response { code, .. } } => {
             format!("s{} {code}", ticket.session.slot)

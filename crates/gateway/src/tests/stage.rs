@@ -1,4 +1,4 @@
-//! A machine with one shard, two devices (p/d and p/e) and an outside that answers when told.
+//! A machine with one shard, two devices (p/d and p/e) and an outside that answers when a test says so.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -44,7 +44,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// With somebody who follows what happens.
+    /// With a listener.
     pub(super) fn new() -> Self {
         let now = Now { instant: start(), wall: UnixMillis(1_700_000_000_000) };
         let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
@@ -53,7 +53,7 @@ impl Stage {
         Self { gateway, now, asked: VecDeque::new(), logins: Vec::new(), mid: 0 }
     }
 
-    /// Several inputs, divided by `;`. What comes of all of them.
+    /// Several inputs, separated by `;`; returns the effects of all of them.
     pub(super) fn play(&mut self, script: &str) -> String {
         let effects = script.split(';').map(str::trim).filter(|input| !input.is_empty());
         let effects: Vec<_> =
@@ -61,7 +61,7 @@ impl Stage {
         effects.join(", ")
     }
 
-    /// One input. What comes of it.
+    /// One input; returns its effects.
     pub(super) fn input(&mut self, input: &str) -> String {
         let words: Vec<&str> = input.split(' ').collect();
         match words[..] {

@@ -35,7 +35,7 @@ fn a_login_that_races_a_reset_stores_nothing_and_gives_the_place_back() {
 #[test]
 fn every_login_has_a_number_and_a_report_that_a_newer_one_outran_is_refused() {
     let mut stage = served();
-    // The older session reports once more, and the store has the newer login already.
+    // The older session reports once more, but the store has the newer login already.
     assert_eq!(
         stage.play("h2 wants p,d,2,60; found; h2 connects; s1 posts"),
         "look up p/d, h2 key, write login, write report"
@@ -53,7 +53,7 @@ fn a_slow_look_up_stalls_nobody_else() {
     let third = stage.play("h3 wants p,d,2,60; newest found; h3 connects; done");
     assert_eq!(third, "look up p/d, h3 key, write login, s1 close, tell login");
     assert_eq!(stage.play("found e; h2 connects; done"), "h2 key, write login, tell login");
-    // A handshake that ended meanwhile is told nothing.
+    // A handshake that ended meanwhile gets no command.
     assert_eq!(stage.play("h4 wants p,e,2,60; h4 ends; found e"), "look up p/e");
     assert!(stage.gateway.is_settled());
 }
@@ -66,7 +66,7 @@ fn requests_wait_for_the_product_of_their_session_alone_and_in_their_order() {
     assert_eq!(stage.play("s2 posts nonsense; s2 posts q/e"), "", "they wait behind the first");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
     assert_eq!(stage.play("on"), "write report, s2 4.03, write topic_foreign, write report");
-    // No more than eight wait, and what ends takes them along.
+    // No more than eight wait, and a session that ends takes its own with it.
     stage.play("done; done; done; change q");
     let nine = "s2 posts q/e; ".repeat(9);
     assert_eq!(stage.play(&nine), "s2 5.03");
@@ -97,7 +97,8 @@ fn a_store_that_fails_and_heals_loses_no_change_of_presence() {
     let shown = stage.gateway.unwritten().shown(stage.now.wall).expect("it is shown");
     assert_eq!((shown.last_minute, shown.since), (1, UnixMillis(1_700_000_000_000)));
     assert_eq!(shown.reason, "the disk is full");
-    // The device falls silent, and the store cannot note it: it is asked again until it can, and then told.
+    // The device falls silent, and the store cannot write it: it is tried again until it can, and then sent
+    // to listeners.
     assert_eq!(stage.play("wait 61; write fails"), "write offline");
     assert_eq!(stage.play("wait 10; write fails"), "write offline");
     assert_eq!(stage.play("wait 10; done"), "write offline, tell offline");
@@ -117,7 +118,7 @@ fn a_product_switched_off_in_mid_handshake_lets_nobody_in() {
     let mut stage = Stage::new();
     stage.play("h1 wants p,d,2,60; found; change p; off; h1 connects");
     assert_eq!(stage.play("refused"), "s1 close, write offline");
-    // A session by the product's secret is looked up again.
+    // A session with the product's secret is looked up again.
     let mut stage = Stage::new();
     let begun = stage.play("h1 wants p,d,3,60; found; change p; off; h1 connects");
     assert_eq!(begun, "look up p/d, h1 key, read p, s1 close in 60s, look up p/d");

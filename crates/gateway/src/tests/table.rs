@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::stage::{Kind, Stage};
 
-/// How a device's handshake h1 and session s1 get into each state.
+/// How a device's handshake h1 and session s1 reach each state.
 const STATES: &[(&str, &str)] = &[
     ("nothing", ""),
     ("asked", "h1 wants p,d,2,60"),

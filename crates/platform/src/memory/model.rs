@@ -108,7 +108,8 @@ impl Model {
         Committed { epoch: self.epoch, first_sequence, outcomes }
     }
 
-    /// See [`crate::ports::Journal::recover`]. Begins an epoch: whoever asks takes the place of one who is gone.
+    /// See [`crate::ports::Journal::recover`]. Begins an epoch: the caller takes over from a gateway that is
+    /// gone.
     pub fn recover(&mut self) -> Recovered {
         self.epoch += 1;
         let online = self.rows().filter(|row| row.life.state == DeviceState::Online);

@@ -59,7 +59,7 @@ mod tests {
         testing::{ManualClock, SeededEntropy, block_on},
     };
 
-    /// An registrar whose asset ids are those of an earlier one: the same random bytes come again.
+    /// A registrar whose asset ids are those of an earlier one: it gets the same random bytes.
     fn again(store: &Arc<MemoryStore>) -> Registrar {
         Registrar::new(store.clone(), Arc::new(ManualClock::new(NOW)), Arc::new(SeededEntropy::new(1)))
     }

@@ -1,5 +1,4 @@
-//! Where the next page of a list begins, as a text that says nothing to people and is good for this list
-//! only.
+//! Where the next page of a list begins, as an opaque text that is valid for this list only.
 
 use super::error::ServiceError;
 use crate::{ids::DeviceId, paging::Place};
@@ -13,7 +12,7 @@ pub(super) enum List {
     History(DeviceId),
     /// The latest values of a device; its cursors hold the name of a point.
     Latest(DeviceId),
-    /// Refusals of all.
+    /// Refusals of all devices.
     Refusals,
 }
 
@@ -47,12 +46,12 @@ impl List {
         numbers.map(Place).ok_or_else(foreign)
     }
 
-    /// The cursor behind a point of the latest values.
+    /// The cursor after a point of the latest values.
     pub(super) fn cursor_behind(self, point: &str) -> String {
         format!("{}-{}", self.head(), hex::encode(point))
     }
 
-    /// The point that a cursor stands behind.
+    /// The point that a cursor follows.
     pub(super) fn point(self, cursor: &str) -> Result<String, ServiceError> {
         let hex = cursor.split_once('-').filter(|(head, _)| *head == self.head()).map(|(_, hex)| hex);
         let bytes = hex.and_then(|hex| hex::decode(hex).ok());

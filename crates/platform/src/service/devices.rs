@@ -13,7 +13,7 @@ use narrowgate_api::{
 use super::{
     error::ServiceError,
     find::{Found, id_of},
-    registrar::{Registrar, checked, checked_limit, checked_or_new},
+    registrar::{Registrar, check, checked_limit, checked_or_new},
     view,
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Registrar {
         self.existing_product(product_key).await?;
         let device_key = match request.device_key {
             Some(device_key) => {
-                checked("deviceKey", names::check_key(&device_key))?;
+                check("deviceKey", names::check_key(&device_key))?;
                 device_key
             }
             None => names::new_device_key(&*self.entropy),
@@ -60,7 +60,7 @@ impl Registrar {
         })?;
         warnings.extend(self.similar_device(product_key, &device_key).await?);
         let name = request.name.unwrap_or_default();
-        checked("name", names::check_display_name(&name))?;
+        check("name", names::check_display_name(&name))?;
         let new = NewDevice {
             product_key: product_key.to_owned(),
             device_key: device_key.clone(),
@@ -79,7 +79,7 @@ impl Registrar {
         })
     }
 
-    /// What to tell somebody who registers a device whose key is another one's but for its case.
+    /// What to tell somebody who registers a device whose key differs from another one's in case only.
     async fn similar_device(
         &self,
         product_key: &str,
@@ -98,12 +98,12 @@ impl Registrar {
     /// A page of devices.
     ///
     /// # Errors
-    /// `Missing` for an unknown product, `Invalid` for a limit or a cursor that is none.
+    /// `Missing` for an unknown product, `Invalid` for an invalid limit or cursor.
     pub(super) async fn devices(&self, list: &DeviceList) -> Result<Page<DeviceRow>, ServiceError> {
         let limit = checked_limit(list.limit, PAGE_MAX)?;
         if let Some(product_key) = &list.product {
             match self.existing_product(product_key).await {
-                // Its devices are listed, damaged as they are by it.
+                // Its devices are listed; its damage makes them damaged too.
                 Ok(_) | Err(ServiceError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -172,7 +172,7 @@ impl Registrar {
     ) -> Result<Credentials, ServiceError> {
         let gone = || missing(format!("{}/{}", device.product_key, device.device_key));
         let noted = self.registry.note_secret_shown(device.id, self.clock.now(), detail.map(str::to_owned));
-        noted.await.map_err(|error| named(error, device))?;
+        noted.await.map_err(|error| with_name(error, device))?;
         match self.registry.credentials(&device.product_key, &device.device_key).await? {
             CredentialLookup::Found(credentials) => Ok(*credentials),
             CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => Err(gone()),
@@ -189,7 +189,7 @@ impl Registrar {
         enabled: bool,
     ) -> Result<DeviceView, ServiceError> {
         let changed = self.registry.set_device_enabled(device.id, enabled, self.clock.now()).await;
-        let device = changed.map_err(|error| named(error, device))?;
+        let device = changed.map_err(|error| with_name(error, device))?;
         Ok(view::device(&device))
     }
 
@@ -200,28 +200,28 @@ impl Registrar {
     pub(super) async fn reset(&self, device: &Device) -> Result<DeviceReset, ServiceError> {
         let device_secret = names::new_device_secret(&*self.entropy);
         let reset = self.registry.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
-        let device = reset.map_err(|error| named(error, device))?;
+        let device = reset.map_err(|error| with_name(error, device))?;
         Ok(DeviceReset { device: view::device(&device), device_secret: view::shown(&device_secret) })
     }
 
-    /// Gives a device another name for people; none where it is empty.
+    /// Gives a device another name for people; an empty one removes it.
     ///
     /// # Errors
     /// `Invalid` for a name that is not acceptable, `Missing` where the device is gone meanwhile.
     pub(super) async fn rename(&self, device: &Device, name: String) -> Result<DeviceView, ServiceError> {
-        checked("name", names::check_display_name(&name))?;
+        check("name", names::check_display_name(&name))?;
         let renamed = self.registry.rename_device(device.id, name, self.clock.now()).await;
-        Ok(view::device(&renamed.map_err(|error| named(error, device))?))
+        Ok(view::device(&renamed.map_err(|error| with_name(error, device))?))
     }
 
-    /// Removes a device, be it damaged; returns it as it was.
+    /// Removes a device, even a damaged one; returns it as it was.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
     pub(super) async fn delete(&self, found: &Found) -> Result<DeviceRow, ServiceError> {
         let deleted = self.registry.delete_device(id_of(found), self.clock.now()).await;
         match found {
-            Ok(device) => deleted.map_err(|error| named(error, device))?,
+            Ok(device) => deleted.map_err(|error| with_name(error, device))?,
             Err(damaged) => deleted.map_err(|error| match error {
                 StoreError::Missing { .. } => missing(damaged.device_key.clone()),
                 other => other.into(),
@@ -236,7 +236,7 @@ pub(super) fn missing(key: String) -> ServiceError {
 }
 
 /// A store knows a device by its row id, which says nothing to people.
-fn named(error: StoreError, device: &Device) -> ServiceError {
+fn with_name(error: StoreError, device: &Device) -> ServiceError {
     match error {
         StoreError::Missing { .. } => missing(format!("{}/{}", device.product_key, device.device_key)),
         other => other.into(),
@@ -406,7 +406,10 @@ mod tests {
         let shown = block_on(registrar.device_secret(&device)).expect("it exists");
         assert_eq!(
             serde_json::to_string(&shown).expect("it can be written"),
-            r#"{"deviceSecret":"Z5YtZaQpK5IWocakV7zQ","pskHex":"2e87da0cb9cad2c1fb7369531ce9644a","identity":"pk,dk,2,3600"}"#
+            concat!(
+                r#"{"deviceSecret":"Z5YtZaQpK5IWocakV7zQ","pskHex":"2e87da0cb9cad2c1fb7369531ce9644a","#,
+                r#""identity":"pk,dk,2,3600"}"#,
+            )
         );
         let activation = block_on(registrar.activation_secret(&device)).expect("it exists");
         assert_eq!(

@@ -13,15 +13,15 @@ pub(super) enum ServiceError {
         /// What is wrong with it, continuing the sentence that the field begins.
         message: String,
     },
-    /// There is no such thing.
+    /// Nothing has this name.
     #[error("there is no {what} {key}")]
     Missing {
         /// What kind of thing.
         what: &'static str,
-        /// How it was called.
+        /// The name that was given.
         key: String,
     },
-    /// There is one already.
+    /// It exists already.
     #[error("{what} {key} exists already")]
     Exists {
         /// What kind of thing.
@@ -29,12 +29,12 @@ pub(super) enum ServiceError {
         /// Its key.
         key: String,
     },
-    /// Several things are called like that.
+    /// Several things have this name.
     #[error("several devices have the key {key}: {}", candidates.join(", "))]
     Ambiguous {
-        /// How it was called.
+        /// The name that was given.
         key: String,
-        /// Which ones are meant perhaps, as `productKey/deviceKey`; at most 10.
+        /// Which ones may be meant, as `productKey/deviceKey`; at most 10.
         candidates: Vec<String>,
     },
     /// Its row is not as it was stored.

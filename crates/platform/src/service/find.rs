@@ -1,4 +1,4 @@
-//! Finds the device that somebody means, also one whose row is damaged: that one can be named as it is read,
+//! Finds the device that somebody means, even one whose row is damaged: that one can be named as it is read,
 //! by its asset id, or by `id:` and its row id, and it can only be deleted.
 
 use super::{
@@ -30,7 +30,7 @@ impl Registrar {
     /// has it, or by its asset id.
     ///
     /// # Errors
-    /// `Missing`, `Damaged`, or `Ambiguous` with the devices that are meant perhaps.
+    /// `Missing`, `Damaged`, or `Ambiguous` with the devices that may be meant.
     pub(super) async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, ServiceError> {
         self.find(first, second).await?.map_err(|damaged| ServiceError::Damaged {
             what: damaged.what,
@@ -44,10 +44,10 @@ impl Registrar {
     /// id.
     ///
     /// # Errors
-    /// `Missing`, or `Ambiguous` with the devices that are meant perhaps.
+    /// `Missing`, or `Ambiguous` with the devices that may be meant.
     pub(super) async fn find(&self, first: &str, second: Option<&str>) -> Result<Found, ServiceError> {
         if let Some(device_key) = second {
-            let found = self.named(Some(first), device_key, 1).await?.pop();
+            let found = self.find_named(Some(first), device_key, 1).await?.pop();
             if found.is_none() {
                 self.existing_product(first).await?;
             }
@@ -61,11 +61,11 @@ impl Registrar {
         }
         // Both keys may have slashes of their own, if they were imported.
         for (at, _) in first.match_indices('/') {
-            if let Some(found) = self.named(Some(&first[..at]), &first[at + 1..], 1).await?.pop() {
+            if let Some(found) = self.find_named(Some(&first[..at]), &first[at + 1..], 1).await?.pop() {
                 return Ok(found);
             }
         }
-        let mut devices = self.named(None, first, CANDIDATES_MAX).await?;
+        let mut devices = self.find_named(None, first, CANDIDATES_MAX).await?;
         if devices.len() > 1 {
             let candidates = devices.iter().map(|found| view::device_row(found).to_string()).collect();
             return Err(ServiceError::Ambiguous { key: first.to_owned(), candidates });
@@ -76,7 +76,7 @@ impl Registrar {
         }
     }
 
-    async fn named(
+    async fn find_named(
         &self,
         product_key: Option<&str>,
         device_key: &str,

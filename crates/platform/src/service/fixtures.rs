@@ -60,7 +60,7 @@ pub(super) fn registrar_with_product_and_store() -> (Registrar, Arc<Failing>) {
 /// A store in memory whose deletions for products can be made to fail.
 pub(super) struct Failing {
     pub(super) memory: Arc<MemoryStore>,
-    /// Deletions that work before all fail.
+    /// How many deletions work before all fail.
     left: AtomicU32,
 }
 
@@ -71,7 +71,7 @@ impl Default for Failing {
 }
 
 impl Failing {
-    /// After so many more deletions for products, each of them fails.
+    /// After this many more deletions for products, each of them fails.
     pub(super) fn fail_after(&self, deletions: u32) {
         self.left.store(deletions, Ordering::Relaxed);
     }

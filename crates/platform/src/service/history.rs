@@ -212,7 +212,11 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&refusals[1]).expect("it can be written"),
             format!(
-                r#"{{"time":{},"event":"refused","reason":"mode_unknown","code":742,"peer":"192.0.2.1:5000","detail":null,"identity":"pk,other,9,60","productKey":"pk","deviceKey":"other"}}"#,
+                concat!(
+                    r#"{{"time":{},"event":"refused","reason":"mode_unknown","code":742,"#,
+                    r#""peer":"192.0.2.1:5000","detail":null,"identity":"pk,other,9,60","productKey":"pk","#,
+                    r#""deviceKey":"other"}}"#,
+                ),
                 NOW.0
             )
         );

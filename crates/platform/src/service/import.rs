@@ -23,7 +23,7 @@ pub const IMPORT_CHUNK: usize = 500;
 
 impl Registrar {
     /// Registers the devices of a file, in transactions of [`IMPORT_CHUNK`]. A device that exists with the
-    /// row's secret, or whose row has none, is skipped, so an import that was cut off is simply run again; no
+    /// row's secret, or whose row has none, is skipped, so an interrupted import is simply run again; no
     /// secret of a device that exists is changed. A dry run changes nothing and reports the same.
     ///
     /// A secret that the caller generated counts as none: a device that exists with another one is skipped.
@@ -83,7 +83,7 @@ impl Registrar {
         for ((row, secret), result) in rows.iter().zip(secrets).zip(results) {
             match result {
                 Ok(device) => {
-                    created(row, report);
+                    count_created(row, report);
                     if row.is_generated || row.device_secret.is_none() {
                         report.generated.push(in_force(product_key, row, device.asset_id, &secret));
                     }
@@ -107,7 +107,7 @@ impl Registrar {
         let query =
             DeviceQuery { device_key: Some(row.device_key.clone()), limit: 1, ..DeviceQuery::default() };
         if self.registry.devices(query).await?.is_empty() {
-            created(row, report);
+            count_created(row, report);
             return Ok(());
         }
         self.existing_row(product_key, row, report).await
@@ -132,7 +132,7 @@ impl Registrar {
         match found {
             CredentialLookup::Found(credentials) if row.is_generated => {
                 report.skipped += 1;
-                // Another one of an interrupted import, or one that the device had before.
+                // The generated secret of an interrupted import, or one that the device had before.
                 if brought(row).as_ref() == Some(&credentials.device_secret) {
                     let Credentials { asset_id, device_secret, .. } = *credentials;
                     report.generated.push(in_force(product_key, row, asset_id, &device_secret));
@@ -193,8 +193,8 @@ fn in_force(product_key: &str, row: &ImportRow, asset_id: String, device_secret:
     DeviceCreated { asset_id, product_key, device_key, device_secret, warnings: Vec::new() }
 }
 
-/// Counts a device that was created, or would be, and a warning of its secret where a weak one was brought.
-fn created(row: &ImportRow, report: &mut ImportReport) {
+/// Counts a device that was created, or would be, and a warning if it was given a weak secret.
+fn count_created(row: &ImportRow, report: &mut ImportReport) {
     report.created += 1;
     if row.is_generated {
         return;
@@ -340,7 +340,8 @@ mod tests {
                     (
                         3,
                         "deviceKey",
-                        "has a comma at character 2; keys are made of printable ASCII without spaces and commas"
+                        "has a comma at character 2; keys are made of printable ASCII without spaces and \
+                         commas"
                     ),
                     (4, "deviceSecret", "has a line end at character 5; secrets are made of printable ASCII"),
                     (5, "deviceKey", "is the same as in line 2"),

@@ -1,4 +1,4 @@
-//! What operators do, over the ports: one verb each, for the command line, the control socket and HTTP.
+//! What operators do, over the ports: one method per verb, for the command line, the control socket and HTTP.
 //!
 //! ```text
 //! Operator    a verb each, by subject: finds what is named, has it done, ends the sessions that it concerns,

@@ -7,11 +7,11 @@ use narrowgate_api::fleet::{
 use super::{error::ServiceError, registrar::Registrar};
 use crate::model::overview::{DeviceCounts, Overview, OverviewQuery};
 
-/// Products that are shown each by itself.
+/// How many products are shown separately.
 const PRODUCTS_MAX: usize = 20;
 
 impl Registrar {
-    /// Devices by state and product, refusals and reports of late.
+    /// Devices by state and product, recent refusals and reports.
     ///
     /// # Errors
     /// Only the store's.
@@ -72,14 +72,24 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&fleet(overview)).expect("it can be written"),
-            r#"{"devices":{"total":4,"inactive":0,"online":3,"offline":0,"disabled":1},"products":[{"productKey":"pk","name":"meters","total":3,"inactive":0,"online":2,"offline":0,"disabled":1}],"otherProducts":{"products":4,"total":2,"inactive":0,"online":1,"offline":0,"disabled":1},"refusalsLastHour":[{"reason":"wrong_key","count":7},{"reason":null,"count":1}],"reportsPerMinute":{"lastMinute":5,"lastHour":1.7}}"#
+            concat!(
+                r#"{"devices":{"total":4,"inactive":0,"online":3,"offline":0,"disabled":1},"#,
+                r#""products":[{"productKey":"pk","name":"meters","total":3,"inactive":0,"online":2,"#,
+                r#""offline":0,"disabled":1}],"otherProducts":{"products":4,"total":2,"inactive":0,"#,
+                r#""online":1,"offline":0,"disabled":1},"refusalsLastHour":[{"reason":"wrong_key","#,
+                r#""count":7},{"reason":null,"count":1}],"reportsPerMinute":{"lastMinute":5,"#,
+                r#""lastHour":1.7}}"#,
+            )
         );
         let hurt = DeviceCounts { damaged: 2, ..DeviceCounts::default() };
         let product = ProductCounts { product_key: "pk".into(), name: None, devices: hurt };
         let view = fleet(Overview { products: vec![product], ..Overview::default() });
         assert_eq!(
             serde_json::to_string(&view.products).expect("it can be written"),
-            r#"[{"productKey":"pk","name":null,"damaged":true,"total":2,"inactive":0,"online":0,"offline":0,"disabled":0,"damagedDevices":2}]"#
+            concat!(
+                r#"[{"productKey":"pk","name":null,"damaged":true,"total":2,"inactive":0,"online":0,"#,
+                r#""offline":0,"disabled":0,"damagedDevices":2}]"#,
+            )
         );
         assert_eq!(fleet(Overview::default()).other_products, None);
     }

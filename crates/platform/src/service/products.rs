@@ -8,7 +8,7 @@ use narrowgate_api::{
 
 use super::{
     error::ServiceError,
-    registrar::{Registrar, checked, checked_or_new},
+    registrar::{Registrar, check, checked_or_new},
     view,
 };
 use crate::{
@@ -31,7 +31,7 @@ impl Registrar {
         check_name(&new.name)?;
         let product_key = match new.product_key {
             Some(product_key) => {
-                checked("productKey", names::check_key(&product_key))?;
+                check("productKey", names::check_key(&product_key))?;
                 product_key
             }
             None => names::new_product_key(&*self.entropy),
@@ -73,7 +73,7 @@ impl Registrar {
         Ok(created)
     }
 
-    /// All products, by creation.
+    /// All products, in order of creation.
     ///
     /// # Errors
     /// Only the store's.
@@ -132,7 +132,7 @@ impl Registrar {
 
 fn check_name(name: &str) -> Result<(), ServiceError> {
     let result = if name.is_empty() { Err(names::NameError::Empty) } else { names::check_display_name(name) };
-    checked("name", result)
+    check("name", result)
 }
 
 fn check_end(ends_at: Option<UnixMillis>, now: UnixMillis) -> Result<(), ServiceError> {

@@ -1,5 +1,5 @@
-//! What operators have done, on the store: products, devices, their secrets, what they reported, what
-//! happened to them. A module per subject. Nobody here knows of sessions or of those who ask.
+//! What operators do, on the store: products, devices, their secrets, what they reported, what happened to
+//! them. A module per subject. Nothing here knows of sessions or of callers.
 
 use std::{fmt, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 /// Most entries that one call returns.
 pub const LIMIT_MAX: usize = 10_000;
 
-/// Does it. Cheap to clone.
+/// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Registrar {
     pub(super) registry: Arc<dyn Registry>,
@@ -27,7 +27,7 @@ pub(super) struct Registrar {
 }
 
 impl Registrar {
-    /// Over these ports.
+    /// A registrar over these ports.
     pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let Stores { registry, history, .. } = stores.into();
         Self { registry, history, clock, entropy }
@@ -62,11 +62,11 @@ impl fmt::Debug for Registrar {
 }
 
 /// Checks a field that somebody filled in.
-pub(super) fn checked(field: &'static str, result: Result<(), names::NameError>) -> Result<(), ServiceError> {
+pub(super) fn check(field: &'static str, result: Result<(), names::NameError>) -> Result<(), ServiceError> {
     result.map_err(|fault| ServiceError::Invalid { field, message: fault.to_string() })
 }
 
-/// Checks how many entries somebody wants.
+/// Checks how many entries were asked for.
 pub(super) fn checked_limit(limit: Option<u32>, limit_max: usize) -> Result<usize, ServiceError> {
     let limit = limit.unwrap_or(LIMIT_DEFAULT) as usize;
     if (1..=limit_max).contains(&limit) {
@@ -79,8 +79,8 @@ pub(super) fn checked_limit(limit: Option<u32>, limit_max: usize) -> Result<usiz
     }
 }
 
-/// The secret that somebody brought, checked, with warnings if it is weaker than those that are made here or
-/// its key has a zero byte; or a new one.
+/// The given secret, checked, with warnings if it is weaker than a generated one or its key has a zero byte;
+/// or a new one.
 pub(super) fn checked_or_new(
     field: &'static str,
     brought: Option<SecretText>,
@@ -88,7 +88,7 @@ pub(super) fn checked_or_new(
 ) -> Result<(Secret, Vec<String>), ServiceError> {
     let Some(secret) = brought else { return Ok((new(), Vec::new())) };
     let secret = Secret::new(secret.into_text());
-    checked(field, names::check_secret(secret.expose()))?;
+    check(field, names::check_secret(secret.expose()))?;
     let weakness = names::weakness(&secret).filter(|_| !names::is_as_generated(&secret));
     let warnings = weakness.into_iter().chain(names::cut_by_text(&secret)).collect();
     Ok((secret, warnings))

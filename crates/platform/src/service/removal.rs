@@ -1,8 +1,8 @@
-//! Deletes a product, with its devices where that is wished.
+//! Deletes a product, with its devices if that is asked for.
 //!
-//! It goes in steps, so that a large product stops nobody's reports: the product is switched off first, then
-//! its devices go, and no step leaves a device without a product. What a step did is told before the next one
-//! can fail. A deletion that was cut off is simply asked for again.
+//! It works in steps, so that a large product stops no reports: the product is switched off first, then its
+//! devices go, and no step leaves a device without a product. What a step did is reported before the next one
+//! can fail. An interrupted deletion is simply asked for again.
 
 use narrowgate_api::product::{ProductDeleted, ProductPatch};
 
@@ -12,14 +12,13 @@ use crate::{
     ports::{RegistryChanges as _, StoreError},
 };
 
-/// Devices that one step deletes at most; fewer where the store has much to take away with them.
+/// Devices that one step deletes at most; fewer where the store has much to delete with them.
 pub const DELETE_CHUNK: usize = 500;
 
 impl Registrar {
     /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and
-    /// the product itself once it has none. Ask again until it is done. The second part of the answer
-    /// are those devices.
-    /// A damaged product is named as it is read, or by `id:` and its row id.
+    /// the product itself once it has none. Ask again until it is done. The second part of the answer is
+    /// those devices. A damaged product is named as it is read, or by `id:` and its row id.
     ///
     /// # Errors
     /// `Missing` where there is none; `NotEmpty` where it has devices and `force` is not set.
@@ -55,7 +54,7 @@ impl Registrar {
         Ok((step, devices))
     }
 
-    /// No device of it may come back between two steps. A damaged product lets nobody in anyway. `false`: it
+    /// No device of it may come back between two steps. A damaged product admits nobody anyway. `false`: it
     /// was off already.
     async fn switch_off(&self, product_key: &str) -> Result<bool, ServiceError> {
         let off = ProductPatch { enabled: Some(false), ..ProductPatch::default() };

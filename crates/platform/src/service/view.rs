@@ -1,4 +1,4 @@
-//! From the model to what operators see. No shape holds a secret except those whose name says that something
+//! From the model to what operators see. No type holds a secret except those whose name says that something
 //! was created, shown or reset.
 
 use narrowgate_api::{
@@ -31,12 +31,12 @@ use crate::{
 /// A damaged row has this and its row id as a name, for when its keys cannot be typed.
 pub(super) const ROW_ID: &str = "id:";
 
-/// A secret that an operator is to see.
+/// A secret for an operator to see.
 pub(super) fn shown(secret: &Secret) -> SecretText {
     SecretText::new(secret.expose().to_owned())
 }
 
-/// The switch with its bounds.
+/// Dynamic activation with its limits.
 pub(super) fn dynamic_activation(activation: &DynamicActivation) -> ShownActivation {
     let DynamicActivation { enabled, ends_at, quota_per_hour } = *activation;
     ShownActivation { enabled, ends_at, quota_per_hour }
@@ -159,7 +159,7 @@ pub(super) fn presence(change: PresenceChange) -> PresenceView {
     PresenceView { time: at, state: presence_state(state), cause }
 }
 
-/// That a secret is weak, if it is so.
+/// The warning that a secret is weak, if it is.
 pub(super) fn weak_secret(secret: &Secret, line: u64) -> Option<WeakSecrets> {
     let bits = names::estimated_bits(secret);
     (bits < SECRET_BITS_ENOUGH).then(|| WeakSecrets {
@@ -200,7 +200,11 @@ mod tests {
             |device: &Device| serde_json::to_string(&super::device(device)).expect("it can be written");
         assert_eq!(
             shown(&device),
-            r#"{"assetId":"asset001","productKey":"pk","deviceKey":"dk","name":"cellar","state":"online","enabled":true,"createdTime":1,"activeTime":2,"lastOnlineTime":3,"lastOfflineTime":null,"lastSeenTime":4,"lifetime":60}"#
+            concat!(
+                r#"{"assetId":"asset001","productKey":"pk","deviceKey":"dk","name":"cellar","#,
+                r#""state":"online","enabled":true,"createdTime":1,"activeTime":2,"lastOnlineTime":3,"#,
+                r#""lastOfflineTime":null,"lastSeenTime":4,"lifetime":60}"#,
+            )
         );
         assert!(
             shown(&Device { enabled: false, ..device }).contains(r#""state":"disabled","enabled":false"#)
@@ -219,7 +223,12 @@ mod tests {
         let row = device_row(&row);
         assert_eq!(
             serde_json::to_string(&row).expect("it can be written"),
-            r#"{"assetId":"asset001","productKey":null,"deviceKey":"dk","name":null,"state":null,"enabled":null,"createdTime":null,"activeTime":null,"lastOnlineTime":null,"lastOfflineTime":null,"lastSeenTime":null,"lifetime":null,"damaged":true,"id":"id:42","detail":"the row of device 42 is not as it was stored"}"#
+            concat!(
+                r#"{"assetId":"asset001","productKey":null,"deviceKey":"dk","name":null,"state":null,"#,
+                r#""enabled":null,"createdTime":null,"activeTime":null,"lastOnlineTime":null,"#,
+                r#""lastOfflineTime":null,"lastSeenTime":null,"lifetime":null,"damaged":true,"id":"id:42","#,
+                r#""detail":"the row of device 42 is not as it was stored"}"#,
+            )
         );
         assert_eq!(row.to_string(), "id:42 (damaged)");
     }

@@ -1,13 +1,16 @@
 //! From an older format to the present one, before anything else is done with the registry.
 //!
-//! 1. Is there room for a copy of the registry? If not, nothing is changed and the operator is told how much it takes.
-//! 2. The registry's log is written back, and the file is copied as it is to `registry.db.format-N`, N being the format
-//!    that it has: complete under that name, or not there. Going back is putting that copy in the registry's place.
-//! 3. All steps to the present format are one transaction, which moves the format's number last. A process that is
-//!    killed at any point leaves a registry of the old format or of the new one; the next start does what is missing.
+//! 1. Is there room for a copy of the registry? If not, nothing is changed and the error says how much it
+//!   takes.
+//! 2. The registry's log is written back, and the file is copied as it is to `registry.db.format-N`, N being
+//!   the format that it has: complete under that name, or not at all. To go back, put that copy in the
+//!   registry's place.
+//! 3. All steps to the present format are one transaction, which moves the format's number last. A process
+//!   that is killed at any point leaves a registry of the old format or of the new one; the next start does
+//!   the rest.
 //!
-//! A step adds columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer for a
-//! million devices than for one. Message files are not migrated: each keeps its format.
+//! A step adds columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer
+//! for a million devices than for one. Message files are not migrated: each keeps its format.
 
 use std::{
     fs::{self, File},
@@ -32,13 +35,13 @@ const STEPS: [(u32, Step); 1] = [(3, to_4)];
 
 type Step = fn(&Connection) -> rusqlite::Result<()>;
 
-/// Makes a registry of an older format, which was looked at and found in order, one of the present format. The data
-/// directory is locked.
+/// Upgrades a registry of an older format, which was checked and found in order, to the present format. The
+/// data directory is locked.
 pub(super) fn migrate(layout: &Layout, found: u32) -> Result<(), OpenError> {
     migrate_and_tell(layout, found, &|_| {})
 }
 
-/// As [`migrate`]; tells which point it has reached.
+/// As [`migrate`]; reports each point that it reaches.
 fn migrate_and_tell(layout: &Layout, found: u32, tell: &dyn Fn(&str)) -> Result<(), OpenError> {
     let pass = |point: &str| {
         #[cfg(feature = "test-hooks")]
@@ -80,7 +83,7 @@ fn apply(connection: &mut Connection, found: u32, pass: &dyn Fn(&str)) -> rusqli
     transaction.commit()
 }
 
-/// Refuses where the copy finds no room.
+/// Refuses where there is no room for the copy.
 fn check_room(registry: &Path, free: impl Fn(&Path) -> Option<u64>) -> Result<(), OpenError> {
     let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
     let needed = size(registry) + size(&with_suffix(registry, "-wal")) + ROOM_BYTES;
@@ -89,7 +92,7 @@ fn check_room(registry: &Path, free: impl Fn(&Path) -> Option<u64>) -> Result<()
         Some(free) if free < needed => {
             Err(OpenError::NoRoomToMigrate { file: registry.to_owned(), needed, free })
         }
-        // Where the system does not say, the copy itself finds out.
+        // Where the system does not say, the copy itself fails.
         _ => Ok(()),
     }
 }
@@ -100,7 +103,8 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     Some(system.blocks_available().saturating_mul(system.fragment_size()))
 }
 
-/// Copies a file: complete and durable under the new name, or not there. Replaces what an earlier attempt left.
+/// Copies a file: complete and durable under the new name, or not at all. Replaces what an earlier attempt
+/// left.
 fn copy_durably(from: &Path, to: &Path, pass: &dyn Fn(&str)) -> Result<(), OpenError> {
     let draft = with_suffix(to, ".new");
     let copied = fs::copy(from, &draft)
@@ -111,14 +115,14 @@ fn copy_durably(from: &Path, to: &Path, pass: &dyn Fn(&str)) -> Result<(), OpenE
         fs::rename(&draft, to).map_err(|source| OpenError::io(to, "the registry cannot be copied", source))
     });
     if renamed.is_err() {
-        // It means nothing to anyone, and a disk that is full has its room again.
+        // Ignored: nobody uses it. Its removal gives a full disk its space back.
         let _: io::Result<()> = fs::remove_file(&draft);
     }
     renamed.and_then(|()| sync_parent(to))
 }
 
-/// Format 4: logins have numbers, and log entries their place among all that happened. Sums are written with their rows,
-/// no longer by triggers.
+/// Format 4: logins have numbers, and log entries their place among all events. Sums are written with their
+/// rows, no longer by triggers.
 fn to_4(registry: &Connection) -> rusqlite::Result<()> {
     registry.execute_batch(
         "DROP TRIGGER products_added; \

@@ -1,5 +1,5 @@
-//! A registry of the former format, and what is left of its migration when the process ends at any point. What the
-//! directories read as is compared by `tests/formats.rs`.
+//! A registry of the former format, and what is left of its migration when the process ends at any point.
+//! What the directories read as is compared by `tests/formats.rs`.
 
 use std::{
     cell::RefCell,

@@ -1,4 +1,4 @@
-//! Devices: registered, renamed, switched on and off, reset. Their removal has a module of its own.
+//! Devices: registered, renamed, switched on and off, reset. Their removal is in a module of its own.
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -113,7 +113,7 @@ impl Registry {
         self.shown(device)
     }
 
-    /// Needs the latest values to be written: what is pending would bring `last_seen_time` back.
+    /// Needs the latest values to be written: pending ones would restore `last_seen_time`.
     pub(in crate::sqlite) fn reset(
         &mut self,
         device: DeviceId,
@@ -131,7 +131,7 @@ impl Registry {
         let row = self.put_life(row, &life)?;
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
-        // Nothing of a session that began before is stored from here on.
+        // From here on, nothing of an earlier session is stored.
         self.standings.remove(&device);
         self.note(&LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)

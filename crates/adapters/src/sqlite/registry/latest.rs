@@ -18,7 +18,7 @@ use super::{
 };
 
 impl Registry {
-    /// Lays news of a device over its row of latest values. One that was deleted meanwhile gets none.
+    /// Applies news of a device to its row of latest values. A device that was deleted meanwhile gets none.
     pub(in crate::sqlite) fn put_activity(&self, device: DeviceId, news: &Activity) -> rusqlite::Result<()> {
         let exists = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
         if !self.connection.prepare_cached(exists)?.query_row([device.0], |row| row.get(0))? {
@@ -29,7 +29,8 @@ impl Registry {
             Ok(Some(stored)) => activity.merge_older(stored),
             Ok(None) => {}
             Err(error) if rows::is_fault_of_row(&error) => {
-                tracing::error!(device = device.0, %error, "latest values are damaged; new ones replace them");
+                let device = device.0;
+                tracing::error!(device, %error, "latest values are damaged; new ones replace them");
             }
             Err(error) => return Err(error),
         }
@@ -44,8 +45,8 @@ impl Registry {
             .insert_or(&self.connection, sql)
     }
 
-    /// A device that was reset was never heard. A row that is not as it was stored stays so until a report replaces
-    /// it.
+    /// A device that was reset was never heard. A row that is not as it was stored stays so until a report
+    /// replaces it.
     pub(super) fn forget_last_seen(&self, device: DeviceId) -> rusqlite::Result<()> {
         let sql = sql!("SELECT {} FROM latest l WHERE l.device = ?1", LATEST.list());
         let what = || format!("the row of latest values of device {}", device.0);
@@ -67,7 +68,7 @@ impl Registry {
             .connection
             .prepare_cached(sql)?
             .query_row([day.to_string()], |row| MarkRow::intact(row, 0, || format!("the mark of {day}")));
-        // Without it all messages of the day are looked at.
+        // Without it all messages of the day are read.
         Ok(unless_damaged(mark.optional())?.map_or(0, |mark| mark.id))
     }
 

@@ -1,4 +1,4 @@
-//! The logs of devices, and nobody's.
+//! The logs of devices, and of nobody.
 
 use narrowgate_platform::{model::log::LogEntry, ports::Written};
 use rusqlite::params;
@@ -34,15 +34,15 @@ impl Registry {
         self.trim_log(device, n)
     }
 
-    /// After the `n`-th entry of a device: leaves the newest refusals and the newest others, each by its own limit.
+    /// After entry `n` of a device: keeps the newest refusals and the newest others, each by its own limit.
     fn trim_log(&self, device: i64, n: i64) -> rusqlite::Result<()> {
         let Limits { device_log, device_refusals, unknown_refusals, .. } = self.limits;
         let (others_max, refusals_max) = match device {
             NOBODY => (DELETIONS_MAX, unknown_refusals),
             _ => (device_log, device_refusals),
         };
-        let sql = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n <= (SELECT n FROM log \
-                   WHERE device = ?1 AND (event = 'refused') = ?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)";
+        let sql = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n <= \
+                   (SELECT n FROM log WHERE device = ?1 AND (event = 'refused') = ?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)";
         for (refused, max) in [(false, others_max), (true, refusals_max)] {
             if is_time_to_trim(n, max) {
                 self.take_away("log", sql, params![device, refused, max])?;

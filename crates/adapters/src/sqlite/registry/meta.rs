@@ -18,9 +18,9 @@ use super::{
 const BATCH: &str = "batch";
 /// The last day on which the clock is known to have been.
 const CLOCK_DAY: &str = "clock_day";
-/// Raised at each opening.
+/// Increased at each opening.
 const EPOCH: &str = "epoch";
-/// By which the data key is recognised.
+/// Identifies the data key.
 const KEY_CHECK: &str = "key_check";
 /// Begins the name of the trace of a damaged device that was deleted; its key follows.
 const TRACE: &str = "damaged:";
@@ -46,14 +46,14 @@ pub(in crate::sqlite) fn clock_day(registry: &Connection) -> rusqlite::Result<Op
     })
 }
 
-/// What tells the store's data key from others, whether it is as it was stored or not: a key that does not fit is
+/// What identifies the store's data key, whether it is as it was stored or not: a key that does not match is
 /// refused in any case.
 pub(in crate::sqlite) fn key_check(registry: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
     let sql = "SELECT value FROM meta WHERE name = ?1";
     registry.query_row(sql, [KEY_CHECK], |row| row.get(0)).optional()
 }
 
-/// Writes down what the data key of a new store is recognised by.
+/// Writes down what identifies the data key of a new store.
 pub(in crate::sqlite) fn set_key_check(registry: &Connection, check: &[u8]) -> rusqlite::Result<()> {
     set(registry, KEY_CHECK, Value::Blob(check.to_vec()))
 }
@@ -71,7 +71,8 @@ impl Registry {
         set(&self.connection, BATCH, Value::Integer(batch))
     }
 
-    /// Raises the epoch durably; to which. Where the one before cannot be read, `otherwise` is surely greater.
+    /// Increases the epoch durably, and returns it. `otherwise` is surely greater, for when the one before
+    /// cannot be read.
     pub(in crate::sqlite) fn raise_epoch(&self, otherwise: u64) -> rusqlite::Result<u64> {
         let epoch = match unless_damaged(get(&self.connection, EPOCH, "the epoch").map(Some))? {
             Some(None) => 1,
@@ -99,8 +100,7 @@ impl Registry {
         set(&self.connection, &format!("{TRACE}{device_key}"), Value::Integer(at))
     }
 
-    /// What the log of a new device says where it takes the place of a damaged one. The trace has served
-    /// then.
+    /// What the log of a new device says where it takes the place of a damaged one. That uses up the trace.
     pub(super) fn take_trace_of_damage(&self, device_key: &str) -> rusqlite::Result<Option<String>> {
         let name = format!("{TRACE}{device_key}");
         let exists = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = ?1)";

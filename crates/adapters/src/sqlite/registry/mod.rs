@@ -1,4 +1,5 @@
-//! The writer's side of the registry: every change of products, devices, logs and latest values, one module for each.
+//! The writer's side of the registry: every change of products, devices, logs and latest values, one module
+//! for each.
 //!
 //! A change has two kinds of failure: the inner `StoreError` is an answer to the caller and leaves the
 //! transaction whole; the outer error of SQLite fails everything that is committed together with it.
@@ -43,10 +44,11 @@ use super::{
 
 /// `log.device` of entries that belong to no device; ids begin at 1.
 pub(super) const NOBODY: i64 = 0;
-/// Lists are trimmed at each so-manieth row of theirs (or each sixteenth part of their limit, where that is more),
-/// so they may be longer than their limit by so much.
+/// Lists are trimmed every this many rows (or every sixteenth part of their limit, where that is more), so
+/// they may exceed their limit by that much.
 const TRIM_EVERY: i64 = 64;
-/// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit: begin anew.
+/// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit, all
+/// are forgotten.
 const STANDINGS_MAX: usize = 1 << 20;
 
 /// Inner error: an answer to the caller.
@@ -61,7 +63,7 @@ struct Limits {
     presence: i64,
 }
 
-/// What a report of a device is judged by.
+/// What decides whether a report of a device is stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     /// Whether device and product are both switched on.
@@ -103,12 +105,12 @@ impl Registry {
         Ok(Self { connection, key, former, limits, places, place, standings: HashMap::new() })
     }
 
-    /// The place that the next happening gets.
+    /// The place that the next event gets.
     pub(super) fn upcoming(&self) -> Position {
         self.places.upcoming()
     }
 
-    /// The next thing happens: what is noted from here on has this place.
+    /// The next event begins: what is noted from here on has this place.
     pub(super) fn next_happening(&mut self) -> Position {
         self.place = self.places.take();
         self.place
@@ -126,7 +128,7 @@ impl Registry {
         day_file::checkpoint(&self.connection)
     }
 
-    /// What a report of the device is judged by; `None`: there is no such device.
+    /// What decides about a report of the device; `None`: there is no such device.
     pub(super) fn standing(&mut self, device: DeviceId) -> rusqlite::Result<Option<Standing>> {
         if let Some(standing) = self.standings.get(&device) {
             return Ok(Some(*standing));
@@ -159,7 +161,8 @@ impl Registry {
         found.optional()
     }
 
-    /// A device as it was stored, and whether its product is switched on, in whatever state the product's row is.
+    /// A device as it was stored, and whether its product is switched on, in whatever state the product's row
+    /// is.
     fn device_of_any_product(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, bool)>> {
         let sql = sql!(
             "SELECT {}, p.enabled FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1",
@@ -173,8 +176,8 @@ impl Registry {
         found.optional()
     }
 
-    /// The number after the last one of a device's list. A statement of its own: `INSERT … RETURNING` with a sub-select
-    /// makes a temporary table each time, which costs more than both statements.
+    /// The number after the last one of a device's list. A statement of its own: `INSERT … RETURNING` with a
+    /// sub-select makes a temporary table each time, which costs more than both statements.
     fn next_number(&self, last: &str, device: i64) -> rusqlite::Result<i64> {
         let last: Option<i64> =
             self.connection.prepare_cached(last)?.query_row([device], |row| row.get(0)).optional()?;
@@ -182,7 +185,7 @@ impl Registry {
     }
 }
 
-/// A device whose row is not as it was stored is as good as switched off: that it fails would fail everything that is
+/// A device whose row is not as it was stored counts as switched off: an error would fail everything that is
 /// written together with it.
 fn unless_damaged<T>(found: rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
     match found {
@@ -194,7 +197,7 @@ fn unless_damaged<T>(found: rusqlite::Result<Option<T>>) -> rusqlite::Result<Opt
     }
 }
 
-/// Whether a list of at most `max` rows, whose `n`-th was just written, may be too long and its turn has come.
+/// Whether a list of at most `max` rows, of which number `n` was just written, is due to be trimmed.
 fn is_time_to_trim(n: i64, max: i64) -> bool {
     n > max && n % TRIM_EVERY.max(max / 16) == 0
 }

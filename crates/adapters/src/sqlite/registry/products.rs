@@ -1,4 +1,4 @@
-//! Products: created, changed, put in the place of a damaged row.
+//! Products: created, changed, put in place of a damaged row.
 
 use narrowgate_platform::{model::product::Product, ports::StoreError};
 use rusqlite::{OptionalExtension, params};
@@ -19,7 +19,7 @@ use super::{
 /// The columns of a product that may change, all but its counts and its number.
 const CHANGING: [&str; 5] =
     ["name", "enabled", "activation_enabled", "activation_ends_at", "activation_quota"];
-/// Those that are new besides where a damaged row is replaced.
+/// The other columns that are new where a damaged row is replaced.
 const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
 
 impl Registry {
@@ -72,8 +72,8 @@ impl Registry {
         self.connection.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. The row is looked
-    /// for by the index, since its key may be what is damaged. `false`: the row is intact.
+    /// Puts a product in the place of a damaged row of its key, whose devices it takes over. The row is found
+    /// by the index, since its key may be what is damaged. `false`: the row is intact.
     fn replace_damaged(&mut self, product: ProductRow, model_json: Option<&str>) -> rusqlite::Result<bool> {
         let key = product.product_key.clone();
         let Some(id) = self.product_id(&key)? else { return Ok(false) };

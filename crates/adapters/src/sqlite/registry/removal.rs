@@ -1,9 +1,9 @@
-//! The writer's side of what goes: devices and products, also those whose rows are damaged, and what a
-//! damaged row leaves behind for the one that takes its place.
+//! The writer's side of removal: devices and products, also those whose rows are damaged, and the trace that
+//! a damaged row leaves for the one that takes its place.
 //!
-//! A bit that flips in an indexed column leaves an index that does not fit the row, and SQLite refuses to
-//! delete such a row. Rows have sums of their own, indexes are made of them: the index is made anew, and the
-//! row goes.
+//! A bit that flips in an indexed column leaves an index that does not match the row, and SQLite refuses to
+//! delete such a row. Rows have sums of their own, indexes are made from them: the index is rebuilt, and the
+//! row is deleted.
 
 use std::sync::PoisonError;
 
@@ -23,11 +23,11 @@ use super::{
 };
 
 /// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
-/// the writer does nothing else. One device has 11,500 rows by default, and always goes whole.
+/// the writer does nothing else. One device has 11,500 rows by default, and is always deleted whole.
 const STEP_ROWS: usize = 20_000;
 
 impl Registry {
-    /// How many rows went. Latest values that are not written yet are dropped when their turn comes.
+    /// How many rows were deleted. Latest values that are not written yet are dropped when their turn comes.
     pub(in crate::sqlite) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<usize> {
         let sql = sql!("{} WHERE d.id = ?1", select_device());
         let found = self.connection.prepare_cached(sql)?.query_row([device.0], rows::listed_device);
@@ -56,8 +56,8 @@ impl Registry {
         Ok(Ok(rows))
     }
 
-    /// Up to `limit` devices of a product, oldest first; a further one only while fewer than [`STEP_ROWS`] rows
-    /// went.
+    /// Up to `limit` devices of a product, oldest first; a further one only while fewer than [`STEP_ROWS`]
+    /// rows were deleted.
     pub(in crate::sqlite) fn delete_devices_of(
         &mut self,
         product_key: &str,
@@ -97,12 +97,12 @@ impl Registry {
         Ok(Ok(()))
     }
 
-    /// Makes all indexes of their rows.
+    /// Rebuilds all indexes.
     pub(in crate::sqlite) fn make_indexes_anew(&self) -> rusqlite::Result<()> {
         self.connection.execute_batch("REINDEX")
     }
 
-    /// Runs a statement that deletes rows of a table; how many.
+    /// Runs a statement that deletes rows of a table; returns how many.
     pub(super) fn take_away(
         &self,
         table: &'static str,
@@ -112,8 +112,8 @@ impl Registry {
         self.healing(table, || self.connection.prepare_cached(sql)?.execute(values.clone()))
     }
 
-    /// Does what deletes or replaces rows of a table. Where an index does not fit them, it is undone, the index is
-    /// made anew, and it is done again.
+    /// Runs a change that deletes or replaces rows of a table. Where an index does not match them, the change
+    /// is undone, the index is rebuilt, and the change is made again.
     pub(super) fn healing(
         &self,
         table: &'static str,

@@ -54,7 +54,7 @@ impl Registry {
 
     pub(super) fn replace_secret(&self, row: DeviceRow, secret: &Secret) -> rusqlite::Result<()> {
         let sealed_row = SealedRow::Device(&row.asset_id);
-        // Should the transaction fail, the list holds the present secret too, which does no harm.
+        // If the transaction fails, the list holds the present secret too, which does no harm.
         if let Ok(replaced) = self.key.open(sealed_row, &row.secret) {
             self.former.lock().unwrap_or_else(PoisonError::into_inner).note(row.id, replaced);
         }

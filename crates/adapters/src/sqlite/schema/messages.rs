@@ -1,8 +1,8 @@
-//! The tables of a day's message file: reports that arrived on one day (UTC), in the order of their commits. Times are
-//! Unix milliseconds.
+//! The tables of a day's message file: reports that arrived on one day (UTC), in the order of their commits.
+//! Times are Unix milliseconds.
 //!
-//! A file keeps the format in which it was begun, so a server that was upgraded today goes on with today's file as
-//! it is: [`FileFormat`] reads and writes either.
+//! A file keeps the format in which it was begun, so a server that was upgraded today goes on with today's
+//! file as it is: [`FileFormat`] reads and writes either.
 
 use std::sync::LazyLock;
 
@@ -25,16 +25,17 @@ table! {
         points: Box<str> = "TEXT NOT NULL",
         /// Of the login that made the session.
         login_number: LoginNumber = "INTEGER NOT NULL",
-        /// The session, as whoever wrote it calls it.
+        /// The session, by its name in the gateway.
         session: u64 = "INTEGER NOT NULL",
-        /// With `sequence` the place among all that happened, in the order of the commits.
+        /// With `sequence` the place among all events, in the order of the commits.
         epoch: u64 = "INTEGER NOT NULL",
         sequence: u64 = "INTEGER NOT NULL",
     } "\n)"
 }
 
 table! {
-    /// The one row that says how far the file's batches are complete. See "Two files, one batch" in the module `writer`.
+    /// The one row that says how far the file's batches are complete. See "Two files, one batch" in the
+    /// module `writer`.
     FOOTER of FooterRow: "footer" as "f", summed as "footer" {
         one: i64 = "INTEGER PRIMARY KEY CHECK (one = 1)",
         /// Number of the last batch if it touched the registry too, else 0.
@@ -48,7 +49,7 @@ table! {
     } "\n)"
 }
 
-/// What makes them, with their index.
+/// The statements that make them, with their index.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = [&MESSAGES, &FOOTER].map(Table::create).concat();
     tables + "CREATE INDEX messages_device_time ON messages (device, time);\n"

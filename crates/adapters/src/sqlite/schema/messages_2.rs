@@ -1,5 +1,5 @@
-//! Message files of format 2, which were begun before a report had a login, a session and a place among all that
-//! happened. Its sums have an encoding of their own. Nothing here changes any more.
+//! Message files of format 2, which were begun before a report had a login, a session and a place among all
+//! events. Its sums have an encoding of their own. Nothing here changes any more.
 
 use narrowgate_platform::ids::{DeviceId, LoginNumber, UnixMillis};
 use rusqlite::{Connection, Row, params, types::ValueRef};
@@ -64,7 +64,8 @@ pub(super) fn put_footer(file: &Connection, footer: &FooterRow) -> rusqlite::Res
 
 /// The sum of a message.
 fn of_message(id: i64, device: i64, kind: &str, (time, arrival): (i64, i64), points: &str) -> i64 {
-    // The words for kinds have different lengths, and the text follows at the end: no two rows give the same bytes.
+    // The words for kinds have different lengths, and the text follows at the end: no two rows give the same
+    // bytes.
     let digest = numbers(b'm', &[id, device, time, arrival, kind.len() as i64]);
     sum::head(digest.chain_update(kind).chain_update(points))
 }

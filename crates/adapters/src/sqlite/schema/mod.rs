@@ -1,12 +1,14 @@
-//! The tables: each is declared once, as the Rust type of its rows. How the table is made, what a query lists, how a
-//! row is read, written and summed, and whether it is as it was stored: all of that follows from the declaration.
+//! The tables: each is declared once, as the Rust type of its rows. How the table is made, what a query
+//! lists, how a row is read, written and summed, and whether it is as it was stored: all of that follows from
+//! the declaration.
 //!
-//! A list of a table's columns, [`Table::list`], is all of them and their sum. A row is read from such a list by
-//! [`Stored::intact`], so nothing is read of a row whose sum has not been compared; and a row is changed by
-//! [`Update`], which takes the row as it was read and so never gives a damaged one a sum that is right.
+//! A list of a table's columns, [`Table::list`], is all of them and their sum. A row is read from such a list
+//! by [`Stored::intact`], so nothing is read of a row whose sum has not been compared; and a row is changed
+//! by [`Update`], which takes the row as it was read and so never gives a damaged one a sum that is right.
 //!
-//! A column that a later format adds stands behind the sum, in the part `later`, may be NULL, and is summed only
-//! where it is not: so the rows that are there when it is added are right as they are, and none is rewritten.
+//! A column that a later format adds stands behind the sum, in the part `later`, may be NULL, and is summed
+//! only where it is not: so the rows that are there when it is added are right as they are, and none is
+//! rewritten.
 
 pub(super) mod messages;
 mod messages_2;
@@ -39,14 +41,14 @@ pub(super) struct Table {
     word: &'static str,
     /// In the order in which they are summed.
     columns: &'static [Column],
-    /// How many of them were there from the table's first format on; the others are summed where they are not NULL.
+    /// How many of them the table's first format had; the others are summed where they are not NULL.
     first: usize,
     /// What follows the columns in `CREATE TABLE`, from a comma on or the closing parenthesis.
     rest: &'static str,
     texts: LazyLock<Texts>,
 }
 
-/// A column as SQLite is told of it.
+/// A column as SQLite declares it.
 struct Column {
     name: &'static str,
     declared: &'static str,
@@ -73,7 +75,7 @@ impl Table {
         format!("CREATE TABLE {name} ({}{rest};\n", columns.trim_start_matches(','))
     }
 
-    /// All columns, and the sum behind them, as a query lists them.
+    /// All columns, and the sum after them, as a query lists them.
     pub(super) fn list(&self) -> &str {
         &self.texts.list
     }
@@ -105,7 +107,8 @@ impl Table {
         }
     }
 
-    /// Passes where the row whose list begins at column `first` is as it was stored; `what` names it for people.
+    /// Passes where the row whose list begins at column `first` is as it was stored; `what` names it for
+    /// people.
     pub(super) fn check(
         &self,
         row: &Row<'_>,
@@ -165,7 +168,7 @@ impl Update {
 pub(super) trait Stored: Sized {
     /// The table.
     fn table() -> &'static Table;
-    /// Reads it where its list begins at column `first`; whether it is intact was looked at before.
+    /// Reads it where its list begins at column `first`, once it was found intact.
     fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self>;
     /// The values of all columns but the sum.
     fn values(&self) -> Vec<ValueRef<'_>>;
@@ -181,8 +184,8 @@ pub(super) trait Stored: Sized {
         sum::of_row(Self::table().word, Self::table().first, self.values())
     }
 
-    /// Adds it under the number that SQLite gives to it, in place of its own; which. To be followed by
-    /// [`Self::put_sum`], when it has that number.
+    /// Adds it under a number that SQLite assigns, in place of its own, and returns that number.
+    /// [`Self::put_sum`] must follow, once the row has it.
     fn insert_numbered(&self, connection: &Connection) -> rusqlite::Result<i64> {
         let values = self.values().into_iter().skip(1);
         execute(connection, &Self::table().texts.insert_numbered, values)?;
@@ -207,7 +210,7 @@ pub(super) trait Stored: Sized {
     }
 }
 
-/// An `INSERT` into the table that has more to say at its end: what to do on a conflict.
+/// An `INSERT` into the table with a clause at its end: what to do on a conflict.
 pub(super) fn insert_or(table: &Table, rest: &str) -> String {
     format!("{} {rest}", table.texts.insert)
 }
@@ -343,9 +346,9 @@ impl<T: Cell> Cell for Option<T> {
     }
 }
 
-/// Declares a table: `static` and type of its rows, then its name, what queries call it and its word in sums, then
-/// its columns in the order in which they are summed, those of later formats behind the others, then the rest of
-/// `CREATE TABLE`.
+/// Declares a table: `static` and type of its rows, then its name, what queries call it and its word in sums,
+/// then its columns in the order in which they are summed, those of later formats behind the others, then the
+/// rest of `CREATE TABLE`.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -405,7 +408,7 @@ macro_rules! table {
 }
 pub(super) use table;
 
-/// SQL that is made once: as `format!`, but kept.
+/// SQL that is made once: like `format!`, but kept.
 macro_rules! sql {
     ($($part:tt)+) => {{
         static SQL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| format!($($part)+));

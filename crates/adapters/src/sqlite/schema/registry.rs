@@ -70,7 +70,7 @@ table! {
 }
 
 table! {
-    /// An entry of a device's log, or of nobody's.
+    /// An entry of a device's log, or of nobody.
     LOG of LogRow: "log" as "log", summed as "log" {
         /// 0 is nobody.
         device: i64 = "INTEGER NOT NULL",
@@ -85,7 +85,7 @@ table! {
         detail: Option<String> = "TEXT",
     }
     later {
-        /// With `sequence` the place among all that happened, in the order of the commits.
+        /// With `sequence` the place among all events, in the order of the commits.
         epoch: u64 = "INTEGER",
         sequence: u64 = "INTEGER",
     }
@@ -126,9 +126,9 @@ table! {
 table! {
     /// What is about the whole store, by name:
     ///
-    /// * `key_check`: recognises the data key.
+    /// * `key_check`: identifies the data key.
     /// * `batch`: number of the last batch that touched messages and registry.
-    /// * `epoch`: raised at each opening.
+    /// * `epoch`: increased at each opening.
     /// * `clock_day`: the last day on which the clock is known to have been, by which one that jumps ahead is
     ///   recognised.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
@@ -142,7 +142,7 @@ table! {
 pub(in crate::sqlite) static TABLES: [&Table; 7] =
     [&META, &PRODUCTS, &DEVICES, &LOG, &PRESENCE, &LATEST, &MARKS];
 
-/// What makes them, with their indexes.
+/// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = TABLES.iter().map(|table| table.create()).collect();
     tables

@@ -1,4 +1,5 @@
-//! A row that is not as it was stored hides no other one, shows by which name it can be deleted, and goes.
+//! A row that is not as it was stored hides no other one, shows by which name it can be deleted, and can be
+//! deleted.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -59,8 +60,8 @@ fn shape(listed: &[Result<Device, DamagedDevice>]) -> Vec<(DeviceId, bool)> {
     listed.iter().map(|row| row.as_ref().map_or_else(|gone| (gone.id, false), |it| (it.id, true))).collect()
 }
 
-/// The second device is listed as damaged, and nobody else is the worse for it; it can be deleted, and
-/// registered with its old secret.
+/// The second device is listed as damaged, and no other is affected; it can be deleted, and registered with
+/// its old secret.
 fn assert_it_hides_nobody_and_goes(data: &Path, ids: [DeviceId; 3], change: &str) {
     let store = open(data);
     let listed = rows(&store);
@@ -157,7 +158,8 @@ fn the_fleets_numbers_count_what_is_damaged_apart() {
     }
 }
 
-/// Latest values are made of reports: damage to them is told, stops nobody and goes with the next report.
+/// Latest values are made from reports: damage to them is logged, stops nothing and ends with the next
+/// report.
 #[test]
 fn damaged_latest_values_are_told_and_replaced_by_the_next_flush() {
     for change in [
@@ -205,12 +207,12 @@ fn damaged_latest_values_are_told_and_replaced_by_the_next_flush() {
     }
 }
 
-/// Where some bytes stand in a file.
+/// Where some bytes are in a file.
 fn places(file: &[u8], bytes: &[u8]) -> Vec<usize> {
     (0..=file.len() - bytes.len()).filter(|&at| file[at..].starts_with(bytes)).collect()
 }
 
-/// Bits flip in the file itself, below SQLite: rows and indexes then differ. Small files are looked at when
+/// Bits flip in the file itself, below SQLite: rows and indexes then differ. Small files are checked when
 /// they are opened, large ones are not.
 #[test]
 fn a_bit_that_flips_in_a_device_or_its_index_hides_no_other() {
@@ -383,7 +385,7 @@ fn a_damaged_entry_of_a_log_hides_no_other_and_is_counted_once() {
         drop(store);
         hurt_registry(folder.path(), "log", &format!("{change} WHERE n = 5"));
         let store = open(folder.path());
-        // One of the device's, and one of nobody's; a changed event is no refusal any more.
+        // One of the device's, and one of nobody's; a changed event is not a refusal any more.
         let of_all_damaged = if change.starts_with("event") { 0 } else { 2 };
         for limit in [1, 3, 100] {
             let of_device = |part| block_on(store.device_log(id, part)).unwrap();
@@ -397,7 +399,7 @@ fn a_damaged_entry_of_a_log_hides_no_other_and_is_counted_once() {
     }
 }
 
-/// Trimming meets the damaged row, whose index does not fit it.
+/// Trimming meets the damaged row, whose index does not match it.
 #[test]
 fn a_damaged_entry_of_a_log_does_not_stop_the_writer_when_it_is_trimmed() {
     let folder = tempfile::tempdir().unwrap();

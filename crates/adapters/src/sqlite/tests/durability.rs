@@ -60,7 +60,7 @@ fn half_a_batch_is_taken_away_at_the_next_open() {
     let failed = block_on(store.append(batch(vec![numbered(id, 2), login(id, at(2)), numbered(id, 3)])));
     assert!(matches!(failed, Err(StoreError::Unavailable(_))));
 
-    // The messages of the failed batch are in the copy, the registry knows nothing of it.
+    // The messages of the failed batch are in the copy, the registry has nothing of it.
     let copy = open(&crashed(&data, "crashed"));
     assert_eq!(numbers(&copy, id), [1]);
     append(&copy, vec![numbered(id, 2), login(id, at(2)), numbered(id, 3)]);

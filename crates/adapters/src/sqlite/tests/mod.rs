@@ -93,7 +93,7 @@ fn reopen(store: Arc<dyn Store>, folder: &TempDir) -> Arc<dyn Store> {
     narrowgate_platform::testing::block_on(store.close()).expect("it was open");
     drop(store);
     Arc::new(
-        SqliteStore::open(SqliteOptions::new(folder.path().join("data"))).expect("it was closed in order"),
+        SqliteStore::open(SqliteOptions::new(folder.path().join("data"))).expect("it was closed properly"),
     )
 }
 

@@ -1,4 +1,4 @@
-//! Opening: what is there again, what is refused, and that a refusal changes nothing.
+//! Opening: what is restored, what is refused, and that a refusal changes nothing.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use super::{SqliteStore, contents, crashed, open};
 use crate::sqlite::{OpenError, SqliteOptions};
 
-/// A store with a device that has lived a little, closed in order.
+/// A store with a device that has some history, closed properly.
 fn lived(data: &Path) {
     let store = open(data);
     let id = one_device(&store, "dk-1");
@@ -174,11 +174,13 @@ fn a_damaged_message_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     lived(folder.path());
     let file = folder.path().join("messages/2026-01-01.db");
-    fs::write(&file, "not messages, but long enough to have a header of one hundred bytes, which it then does not have at all").unwrap();
+    let text = "not messages, but long enough to have a header of one hundred bytes, which it then does not \
+                have at all";
+    fs::write(&file, text).unwrap();
     assert!(matches!(refused(folder.path()), OpenError::Damaged { file: named, .. } if named == file));
 }
 
-/// Changes a file behind the store's back, as a bad disk does: the checksums stay what they were.
+/// Changes a file behind the store's back, as a bad disk does: the checksums stay the same.
 fn hurt(file: &Path, sql: &str) {
     assert_eq!(Connection::open(file).unwrap().execute(sql, []).unwrap(), 1);
 }
@@ -253,45 +255,89 @@ fn latest_values_that_have_changed_are_not_shown_and_replaced_by_new_ones() {
     assert_eq!(latest.iter().map(|value| value.point.as_str()).collect::<Vec<_>>(), ["power"]);
 }
 
-/// Changes rows of the registry as a bad disk does: their sums stay what they were.
+/// Changes rows of the registry as a bad disk does: their sums stay the same.
 pub(super) fn hurt_registry(data: &Path, table: &str, change: &str) {
     let registry = Connection::open(data.join("registry.db")).unwrap();
     registry.pragma_update(None, "foreign_keys", false).unwrap();
     assert!(registry.execute(&format!("UPDATE {table} SET {change}"), []).unwrap() > 0, "{table}: {change}");
 }
 
+/// As [`everything`], and the damage where something is damaged.
+fn everything_or_damage(store: &SqliteStore) -> [Result<String, StoreError>; 8] {
+    let id = narrowgate_platform::ids::DeviceId(1);
+    let page = block_on(store.devices(DeviceQuery { limit: 10, ..DeviceQuery::default() })).unwrap();
+    let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
+    let listed = |log: Page<LogEntry>| match log.damaged.first {
+        None => Ok(format!("{:?}", log.items)),
+        Some(what) => Err(StoreError::Damaged(what)),
+    };
+    [
+        match block_on(store.products()).unwrap().remove(0) {
+            Ok(product) => Ok(format!("[{product:?}]")),
+            Err(damaged) => Err(StoreError::Damaged(damaged.what)),
+        },
+        match page.into_iter().next().unwrap() {
+            Ok(device) => Ok(format!("{device:?}")),
+            Err(damaged) => Err(StoreError::Damaged(damaged.what)),
+        },
+        listed(block_on(store.device_log(id, Part::first(100))).unwrap()),
+        block_on(store.presence_history(id, Part::first(100))).map(|read| format!("{read:?}")),
+        match block_on(store.points_latest(id)).unwrap() {
+            Page { damaged: DamagedRows { first: Some(what), .. }, .. } => Err(StoreError::Damaged(what)),
+            page => Ok(format!("{:?}", page.items)),
+        },
+        Ok(format!("{:?}", history(store, id, query))),
+        block_on(store.credentials("pk", "dk-1")).map(|_| String::new()),
+        block_on(store.credentials("pk", "dk-2")).map(|_| String::new()),
+    ]
+}
+
+/// Everybody but device 1, whose row is damaged, is served.
+fn check_others_are_served(store: &SqliteStore, change: &str) {
+    let id = narrowgate_platform::ids::DeviceId(1);
+    let other = narrowgate_platform::testing::store::fixtures::add_device(store, "pk", "dk-9").id;
+    let batch = vec![login(id, at(9)), login(other, at(9)), report(other, at(9), r#"{"temp":9}"#)];
+    let written = append(store, batch);
+    assert_eq!(written[1..], [Written::Activated, Written::Done], "{change}");
+    assert_ne!(written[0], Written::Activated, "{change}");
+    assert!(block_on(store.set_device_enabled(id, true, at(9))).is_err(), "{change}");
+    assert!(block_on(store.credentials("pk", "dk-9")).is_ok());
+}
+
+/// Changes of one row each, which no reader may show.
+const CHANGES: &[(&str, &str)] = &[
+    ("products", "ou = 'x'"),
+    ("products", "name = name || 'x'"),
+    ("products", "enabled = 0"),
+    ("products", "activation_enabled = 1"),
+    ("products", "activation_quota = 7"),
+    ("products", "activation_ends_at = 7"),
+    ("products", "created = created + 1"),
+    ("products", "model_json = '{}'"),
+    ("products", "sum = sum + 1"),
+    ("devices", "name = 'x'"),
+    ("devices", "enabled = 0"),
+    ("devices", "device_key = 'dk-2'"),
+    ("devices", "asset_id = 'AAAAAAAA'"),
+    ("devices", "secret_version = 2"),
+    ("devices", "state = 'offline'"),
+    ("devices", "lifetime_s = 1"),
+    ("devices", "active_time = 1"),
+    ("devices", "last_seen_time = 1"),
+    ("devices", "sum = 0"),
+    ("log", "time = time + 1"),
+    ("log", "event = 'reset'"),
+    ("log", "peer = '198.51.100.7:1'"),
+    ("log", "detail = 'x'"),
+    ("presence", "at = at + 1"),
+    ("presence", "state = 'offline'"),
+    ("presence", "cause = 'x'"),
+    ("latest", "seen = seen + 1"),
+];
+
 #[test]
 fn a_row_of_the_registry_that_has_changed_on_the_disk_is_never_shown() {
-    let all = [
-        ("products", "ou = 'x'"),
-        ("products", "name = name || 'x'"),
-        ("products", "enabled = 0"),
-        ("products", "activation_enabled = 1"),
-        ("products", "activation_quota = 7"),
-        ("products", "activation_ends_at = 7"),
-        ("products", "created = created + 1"),
-        ("products", "model_json = '{}'"),
-        ("products", "sum = sum + 1"),
-        ("devices", "name = 'x'"),
-        ("devices", "enabled = 0"),
-        ("devices", "device_key = 'dk-2'"),
-        ("devices", "asset_id = 'AAAAAAAA'"),
-        ("devices", "secret_version = 2"),
-        ("devices", "state = 'offline'"),
-        ("devices", "lifetime_s = 1"),
-        ("devices", "active_time = 1"),
-        ("devices", "last_seen_time = 1"),
-        ("devices", "sum = 0"),
-        ("log", "time = time + 1"),
-        ("log", "event = 'reset'"),
-        ("log", "peer = '198.51.100.7:1'"),
-        ("log", "detail = 'x'"),
-        ("presence", "at = at + 1"),
-        ("presence", "state = 'offline'"),
-        ("presence", "cause = 'x'"),
-        ("latest", "seen = seen + 1"),
-    ];
-    for (table, change) in all {
+    for &(table, change) in CHANGES {
         let folder = tempfile::tempdir().unwrap();
         lived(folder.path());
         let store = open(folder.path());
@@ -299,32 +345,7 @@ fn a_row_of_the_registry_that_has_changed_on_the_disk_is_never_shown() {
         drop(store);
         hurt_registry(folder.path(), table, change);
         let store = open(folder.path());
-        let id = narrowgate_platform::ids::DeviceId(1);
-        let page = block_on(store.devices(DeviceQuery { limit: 10, ..DeviceQuery::default() })).unwrap();
-        let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
-        let listed = |log: Page<LogEntry>| match log.damaged.first {
-            None => Ok(format!("{:?}", log.items)),
-            Some(what) => Err(StoreError::Damaged(what)),
-        };
-        let read: [Result<String, StoreError>; 8] = [
-            match block_on(store.products()).unwrap().remove(0) {
-                Ok(product) => Ok(format!("[{product:?}]")),
-                Err(damaged) => Err(StoreError::Damaged(damaged.what)),
-            },
-            match page.into_iter().next().unwrap() {
-                Ok(device) => Ok(format!("{device:?}")),
-                Err(damaged) => Err(StoreError::Damaged(damaged.what)),
-            },
-            listed(block_on(store.device_log(id, Part::first(100))).unwrap()),
-            block_on(store.presence_history(id, Part::first(100))).map(|read| format!("{read:?}")),
-            match block_on(store.points_latest(id)).unwrap() {
-                Page { damaged: DamagedRows { first: Some(what), .. }, .. } => Err(StoreError::Damaged(what)),
-                page => Ok(format!("{:?}", page.items)),
-            },
-            Ok(format!("{:?}", history(&store, id, query))),
-            block_on(store.credentials("pk", "dk-1")).map(|_| String::new()),
-            block_on(store.credentials("pk", "dk-2")).map(|_| String::new()),
-        ];
+        let read = everything_or_damage(&store);
         let damaged = read.iter().filter(|read| matches!(read, Err(StoreError::Damaged(_)))).count();
         assert!(damaged > 0, "{table}: {change}: nobody notices: {read:?}");
         for shown in read.iter().flatten() {
@@ -332,15 +353,8 @@ fn a_row_of_the_registry_that_has_changed_on_the_disk_is_never_shown() {
             let is_right = right.contains(shown) || table == "latest" && shown.starts_with("Device ");
             assert!(is_right, "{table}: {change}: {shown}");
         }
-        // Everybody else is served.
         if table == "devices" {
-            let other = narrowgate_platform::testing::store::fixtures::add_device(&store, "pk", "dk-9").id;
-            let batch = vec![login(id, at(9)), login(other, at(9)), report(other, at(9), r#"{"temp":9}"#)];
-            let written = append(&store, batch);
-            assert_eq!(written[1..], [Written::Activated, Written::Done], "{table}: {change}");
-            assert_ne!(written[0], Written::Activated, "{table}: {change}");
-            assert!(block_on(store.set_device_enabled(id, true, at(9))).is_err(), "{table}: {change}");
-            assert!(block_on(store.credentials("pk", "dk-9")).is_ok());
+            check_others_are_served(&store, change);
         }
     }
 }
@@ -352,11 +366,15 @@ fn an_index_that_hides_a_message_is_found_at_the_start() {
     let file = folder.path().join("messages/2026-01-01.db");
     let hurt = Connection::open(&file).unwrap();
     // The index says that it is over a table without this row.
-    hurt.execute_batch("PRAGMA writable_schema = on; CREATE TABLE other AS SELECT * FROM messages WHERE 0; \
+    hurt.execute_batch(
+        "PRAGMA writable_schema = on; CREATE TABLE other AS SELECT * FROM messages WHERE 0; \
                         CREATE INDEX other_index ON other (device, time); \
-                        UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'other_index') \
-                        WHERE name = 'messages_device_time'; DELETE FROM sqlite_schema WHERE name = 'other_index'")
-        .unwrap();
+                        UPDATE sqlite_schema SET rootpage = \
+                        (SELECT rootpage FROM sqlite_schema WHERE name = 'other_index') \
+                        WHERE name = 'messages_device_time'; \
+                        DELETE FROM sqlite_schema WHERE name = 'other_index'",
+    )
+    .unwrap();
     drop(hurt);
     assert!(matches!(SqliteStore::open(SqliteOptions::new(folder.path())), Err(OpenError::Damaged { .. })));
 }
@@ -416,7 +434,7 @@ fn a_refused_open_after_a_crash_changes_nothing_either() {
     let key = fs::read(copy.join("data.key")).unwrap();
     fs::write(copy.join("data.key"), "0".repeat(64)).unwrap();
     let kept = |folder: &Path| -> Vec<_> {
-        // The index of the log is made anew whenever it is read.
+        // The index of the log is rebuilt whenever it is read.
         contents(folder).into_iter().filter(|(path, _)| !path.to_string_lossy().ends_with("-shm")).collect()
     };
     let before = kept(&copy);

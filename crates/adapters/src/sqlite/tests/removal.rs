@@ -1,4 +1,4 @@
-//! What a deletion takes away at once, and what it leaves alone.
+//! What a deletion removes at once, and what it leaves alone.
 
 use narrowgate_platform::{
     ports::{Journal as _, RegistryChanges as _},

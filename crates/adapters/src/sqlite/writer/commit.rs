@@ -67,7 +67,7 @@ impl Writer {
         let plan = Plan::of(group);
         let day = plan.newest_arrival.map(Day::of);
         if let Some(day) = day.filter(|day| !self.is_used(*day)) {
-            // Before anything that needs space: on a full disk it is the old messages that make room.
+            // Before anything that needs space: on a full disk, deleting old messages frees it.
             self.look(day, Instant::now());
             self.delete_old_day();
         }
@@ -163,7 +163,7 @@ impl Writer {
         if self.is_used(day) {
             return Ok(());
         }
-        // The mark of the file that is left must cover all of it.
+        // The mark of the previous file must cover all of it.
         self.flush_all()?;
         if let Some(left) = self.file.take()
             && let Err(error) = left.checkpoint()

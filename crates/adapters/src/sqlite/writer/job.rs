@@ -71,7 +71,7 @@ where
     fn apply(&mut self, registry: &mut Registry) -> rusqlite::Result<()> {
         if let Some(job) = self.job.take() {
             self.result = Some(match job(registry) {
-                // Seen before anything was written; what else is in the group has nothing to do with it.
+                // Found before anything was written; the rest of the group is not affected.
                 Err(error) if sum::is_damage(&error) => Err(store_error(&error)),
                 done => done?,
             });

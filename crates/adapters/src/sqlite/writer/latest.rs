@@ -1,4 +1,5 @@
-//! Latest values: remembered after each commit, written down from time to time, some devices after each group.
+//! Latest values: kept in memory after each commit, written down from time to time, some devices after each
+//! group.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 

@@ -1,32 +1,33 @@
-//! The one thread that writes: takes what waits, commits it together, answers, and in between writes the latest
-//! values down.
+//! The one thread that writes: takes what waits, commits it together, answers, and in between writes the
+//! latest values down.
 //!
 //! # Two files, one batch
 //!
-//! Everything taken together (a group) is committed to at most two files: messages to the day's file, the rest to
-//! the registry. A group that touches one of them is one transaction. For one that touches both:
+//! Everything taken together (a group) is committed to at most two files: messages to the day's file, the
+//! rest to the registry. A group that touches one of them is one transaction. For one that touches both:
 //!
 //! 1. All statements run in both transactions; only then are they committed.
-//! 2. The messages are committed first, with the group's number and the first message's id in the file's footer.
+//! 2. The messages are committed first, with the group's number and the first message's id in the file's
+//!   footer.
 //! 3. The registry is committed, with the same number in `meta.batch`.
 //! 4. Then, and only then, are the callers answered.
 //!
-//! A crash between 2 and 3 leaves a number in the footer that the registry does not have. The next open finds it
-//! and takes the group's messages away: nobody was answered, so nothing acknowledged is lost, and a device that
-//! reports again is stored once. After a crash behind 3 both halves are there. A failure of 3 without a crash is
-//! treated in the same way before anything else is written (`Writer::repair`); until that succeeds every
-//! write fails, so no later batch can hide a half.
-//! Readers may see the messages of such a half until then; nobody was told that they are stored.
+//! A crash between 2 and 3 leaves a number in the footer that the registry does not have. The next open finds
+//! it and removes the group's messages: nobody was answered, so nothing acknowledged is lost, and a device
+//! that reports again is stored once. After a crash behind 3 both halves exist. A failure of 3 without a
+//! crash is treated in the same way before anything else is written (`Writer::repair`); until that succeeds
+//! every write fails, so no later batch can hide a half. Readers may see the messages of such a half until
+//! then; nobody was told that they are stored.
 //!
-//! All messages of a group lie in the file of the group's last arrival, so that one transaction holds them: a
-//! report that arrived in the last milliseconds before midnight may lie in the next day's file.
+//! All messages of a group go into the file of the group's last arrival, so that one transaction holds them:
+//! a report that arrived in the last milliseconds before midnight may be in the next day's file.
 //!
 //! # Latest values
 //!
-//! Reports change a map in memory after their commit. From time to time the map is frozen and put into the table
-//! `latest`, some devices after each group; at the end, in the same transaction as the last of them, the mark
-//! of the day's file moves to where the map was frozen. At the next open the messages behind the marks are folded
-//! in again. Folding twice changes nothing, so a crash at any point is harmless.
+//! Reports change a map in memory after their commit. From time to time the map is frozen and put into the
+//! table `latest`, some devices after each group; at the end, in the same transaction as the last of them,
+//! the mark of the day's file moves to where the map was frozen. At the next open the messages behind the
+//! marks are folded in again. Folding twice changes nothing, so a crash at any point is harmless.
 
 mod commit;
 mod job;
@@ -61,7 +62,7 @@ pub(super) struct Writer {
     /// When the latest values are to be written, if any have changed.
     flush_at: Option<Instant>,
     retention: Retention,
-    /// A write has failed, and what it may have left must be taken away first.
+    /// A write has failed, and what it may have left must be removed first.
     broken: bool,
     _lock: DataLock,
 }
@@ -75,14 +76,15 @@ impl Writer {
         Self { shared, registry, file, flush, flush_at, retention, broken: false, _lock: lock }
     }
 
-    /// Works until the store is closed or nobody is left who could ask.
+    /// Works until the store is closed or no caller is left.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         let mut held = None;
         self.continue_retention(Instant::now());
         loop {
             let Some(job) = held.take().map_or_else(|| self.next(jobs), Some) else {
                 if let Err(error) = self.end() {
-                    tracing::error!(%error, "the store was not closed in order; nothing acknowledged is lost");
+                    let words = "the store was not closed properly; nothing acknowledged is lost";
+                    tracing::error!(%error, "{words}");
                 }
                 return;
             };

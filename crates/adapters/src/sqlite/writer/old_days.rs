@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{super::retention::remove, Day, Writer};
 
 impl Writer {
-    /// Looks for old messages when it is time, and deletes at most one day.
+    /// Looks for old messages when it is due, and deletes at most one day.
     pub(super) fn continue_retention(&mut self, now: Instant) {
         if self.retention.next_look() <= now {
             self.retention.look_again(now);
@@ -26,7 +26,7 @@ impl Writer {
         }
     }
 
-    /// Deletes the oldest day that is old, if there is one.
+    /// Deletes the oldest expired day, if there is one.
     pub(super) fn delete_old_day(&mut self) {
         if let Some(day) = self.retention.due() {
             let deleted = self.delete(day);
@@ -36,8 +36,8 @@ impl Writer {
 
     fn delete(&mut self, day: Day) -> Result<(), String> {
         if self.is_used(day) {
-            // There were no reports for long. Latest values that are not written down could be had from this
-            // file only.
+            // There were no reports for long. Latest values that are not written down could be restored from
+            // this file only.
             self.flush_all().map_err(|error| error.to_string())?;
             self.file = None;
         }
@@ -60,7 +60,7 @@ impl Writer {
         let Some(day) = self.retention.unnoted().filter(|_| !self.broken) else { return };
         match self.registry.set_clock_day(day) {
             Ok(()) => self.retention.noted(day),
-            // Tried again at the next look.
+            // Tried again at the next check.
             Err(error) => tracing::debug!(%day, %error, "the day is not written down"),
         }
     }
@@ -177,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let id = store_with(folder.path(), &[0, 1]);
         let store = SqliteStore::open(options(folder.path(), || at(2 * DAY))).unwrap();
-        // The writer looks before it does anything else.
+        // The writer checks before it does anything else.
         write(&store, Write::Seen { device: id, login: None, at: at(2 * DAY) });
         block_on(store.close()).unwrap();
         assert_eq!(files(folder.path()), [2]);
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(files(folder.path()), [2]);
         end.send(()).unwrap();
         assert_eq!(reader.join().unwrap().unwrap(), 1, "a file that is open stays readable");
-        // It is let go of then, and no longer there for anyone.
+        // It is released then, and nobody can read it any more.
         let open_files =
             fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
         let deleted = folder.path().join("messages/2026-01-01.db");

@@ -20,7 +20,7 @@ use super::{
 const RESTORE_STEP: usize = 100_000;
 
 impl Writer {
-    /// After a failure: opens both files anew and takes away what the failed batch may have left in them.
+    /// After a failure: opens both files again and removes what the failed batch may have left in them.
     pub(super) fn repair(&mut self) -> Result<(), StoreError> {
         if !self.broken {
             return Ok(());
@@ -48,9 +48,9 @@ impl Writer {
         Ok(())
     }
 
-    /// At the open, when all else is in order: from here on things happen, in an epoch of their own.
+    /// At the open, when all else is in order: events begin, in an epoch of their own.
     pub(in crate::sqlite) fn begin_epoch(&mut self) -> Result<(), OpenError> {
-        // So many seconds ago there was no store: no count of openings is as great.
+        // The time in seconds: no count of openings is as great.
         let seconds = (self.shared.options.clock)().0.div_euclid(1000);
         let registry = self.shared.layout.registry();
         let raised = self.registry.raise_epoch(u64::try_from(seconds).unwrap_or(1));
@@ -58,7 +58,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes down and back everything.
+    /// Writes down everything, and writes logs back.
     pub(super) fn end(&mut self) -> Result<(), StoreError> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-begun");
@@ -75,7 +75,7 @@ impl Writer {
         flushed.and_then(|()| file.and(registry).map_err(|error| store_error(&error)))
     }
 
-    /// At the open: takes away half a batch, reads spans, and folds in what the marks do not cover.
+    /// At the open: removes half a batch, reads spans, and folds in what the marks do not cover.
     pub(in crate::sqlite) fn restore(&mut self) -> Result<(), OpenError> {
         let registry_file = self.shared.layout.registry();
         let sqlite = |error| OpenError::sqlite(&registry_file, error);
@@ -84,7 +84,7 @@ impl Writer {
             let mut file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
             let batch = self.registry.batch().map_err(sqlite)?;
             if file.undo_half_batch(batch).map_err(|error| OpenError::sqlite(&path, error))? {
-                tracing::warn!(%day, "a batch that was not acknowledged was taken away after a crash");
+                tracing::warn!(%day, "a batch that was not acknowledged was removed after a crash");
             }
             #[cfg(feature = "test-hooks")]
             crate::failpoint::pass("restore-file-opened");

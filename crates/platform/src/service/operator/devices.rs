@@ -49,7 +49,7 @@ impl Operator {
     /// A page of devices.
     ///
     /// # Errors
-    /// There is no such product; a limit or a cursor is none.
+    /// There is no such product; a limit or cursor is invalid.
     pub async fn list_devices(&self, list: &DeviceList) -> Result<Page<DeviceRow>, Problem> {
         let named = list.product.as_deref().and_then(Named::product);
         self.tell("cannot list the devices", named, self.registrar.devices(list).await).await
@@ -58,7 +58,7 @@ impl Operator {
     /// One device.
     ///
     /// # Errors
-    /// There is none, several are meant perhaps, or it is damaged.
+    /// There is none, several may be meant, or it is damaged.
     pub async fn show_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
         let device = self.resolved(name).await;
         let device = self.tell("cannot show the device", Named::device(name), device).await?;
@@ -75,7 +75,7 @@ impl Operator {
         Ok(view::device_row(&found))
     }
 
-    /// Gives a device another name for people; none where it is empty.
+    /// Gives a device another name for people; an empty one removes it.
     ///
     /// # Errors
     /// There is none; the name is not acceptable.
@@ -112,7 +112,7 @@ impl Operator {
         self.with_device("cannot enable the device", name, act).await
     }
 
-    /// Lets a device connect no more, and ends its session.
+    /// No longer lets a device connect, and ends its session.
     ///
     /// # Errors
     /// There is none.
@@ -138,7 +138,7 @@ impl Operator {
         self.with_device("cannot reset the device", name, act).await
     }
 
-    /// Removes a device, be it damaged, and ends its session; returns it as it was.
+    /// Removes a device, even a damaged one, and ends its session; returns it as it was.
     ///
     /// # Errors
     /// There is none, or several are meant perhaps.

@@ -5,7 +5,7 @@ use narrowgate_api::{device::NamedDevice, problem::Problem, query::EventsQuery};
 use super::{Named, Operator};
 use crate::service::error::ServiceError;
 
-/// Which happenings a listener wants.
+/// Which events a listener wants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     product_key: Option<String>,
@@ -13,7 +13,7 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// Whether the happening of a device is wanted; its keys as far as they are known.
+    /// Whether an event of a device is wanted; its keys as far as they are known.
     pub fn wants(&self, product_key: Option<&str>, device_key: Option<&str>) -> bool {
         let fits = |wanted: &Option<String>, found| wanted.is_none() || wanted.as_deref() == found;
         fits(&self.product_key, product_key) && fits(&self.device_key, device_key)
@@ -21,10 +21,10 @@ impl EventFilter {
 }
 
 impl Operator {
-    /// A filter for a product and a device that exist: whoever mistypes a key would wait for ever.
+    /// A filter for a product and a device that exist: with a mistyped key, a listener would wait for ever.
     ///
     /// # Errors
-    /// There is no such product or device, or several are meant perhaps.
+    /// There is no such product or device, or several may be meant.
     pub async fn listen(&self, query: EventsQuery) -> Result<EventFilter, Problem> {
         let named = Named::events(&query);
         let filter = self.filter(query).await;

@@ -9,8 +9,8 @@ use super::Operator;
 use crate::{ports::StoreError, service::error::ServiceError};
 
 impl Operator {
-    /// Devices by state and product, refusals and reports of late. A store that cannot work now, as on a full
-    /// disk, hinders only what it would have counted.
+    /// Devices by state and product, recent refusals and reports. A store that cannot work now, as on a full
+    /// disk, affects only what it would have counted.
     ///
     /// # Errors
     /// The store is damaged.

@@ -1,4 +1,4 @@
-//! What was probably meant by a name that nothing has: a product's name instead of its key, or the right
+//! What was probably meant by a name that does not exist: a product's name instead of its key, or the right
 //! device under the wrong product.
 
 use narrowgate_api::{device::NamedDevice, product::ProductRow, query::EventsQuery};

@@ -50,10 +50,10 @@ impl Operator {
         self.tell("cannot find the device", None, self.registrar.device_name(device).await).await
     }
 
-    /// The intact device that somebody means, as the store keeps it.
+    /// The intact device that a name means, as the store keeps it.
     ///
     /// # Errors
-    /// There is none, several are meant perhaps, or it is damaged.
+    /// There is none, several may be meant, or it is damaged.
     pub async fn resolve(&self, name: &NamedDevice) -> Result<Device, Problem> {
         self.tell("cannot find the device", Named::device(name), self.resolved(name).await).await
     }
@@ -68,8 +68,8 @@ impl Operator {
         self.registrar.find(first, second).await
     }
 
-    /// The outcome of a verb. A failure stands under the headline of what was tried, with what was probably
-    /// meant by a name that nothing has.
+    /// The outcome of a verb. A failure has the headline of what was tried, and what was probably meant by a
+    /// name that does not exist.
     async fn tell<T>(
         &self,
         title: &'static str,

@@ -1,4 +1,4 @@
-//! The one table from what went wrong to what operators and programs are told.
+//! The one table from what went wrong to what operators and programs read.
 
 use narrowgate_api::problem::{Code, Problem};
 

@@ -16,12 +16,12 @@ impl Operator {
     pub async fn create_product(&self, new: NewProduct) -> Result<ProductCreated, Problem> {
         let created = self.registrar.create_product(new).await;
         let created = self.tell("cannot create the product", None, created).await?;
-        // One of that key may have been looked for, or be in the place of a damaged one.
+        // A product of that key may have been looked for before, or replace a damaged one.
         self.sessions.product_changed(&created.product_key);
         Ok(created)
     }
 
-    /// All products, by creation.
+    /// All products, in order of creation.
     ///
     /// # Errors
     /// Only the store's.

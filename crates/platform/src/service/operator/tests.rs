@@ -18,7 +18,7 @@ use crate::{
     testing::{ManualClock, SeededEntropy, block_on},
 };
 
-/// Notes what ends.
+/// Notes which sessions end.
 #[derive(Default)]
 struct Noted(Mutex<Vec<String>>);
 
