@@ -130,6 +130,26 @@ build_mbedtls() {
     touch "$stamp"
 }
 
+# promtool alone out of Debian's package: the package itself would start a server.
+install_promtool() {
+    local folder=$tools/prometheus
+    "$folder/promtool" --version >/dev/null 2>&1 && return
+    echo "tests/run install: promtool"
+    build=$(mktemp -d)
+    fetch_package prometheus || { apt-get update -q >/dev/null && fetch_package prometheus; } ||
+        die "apt-get cannot fetch prometheus" "apt-get update; apt-get download prometheus"
+    mkdir -p "$folder"
+    dpkg-deb --fsys-tarfile "$build"/prometheus_*.deb | tar -x -C "$folder" --strip-components=3 ./usr/bin/promtool ||
+        die "the package prometheus has no promtool" "dpkg-deb --contents prometheus_*.deb"
+    rm -r "$build"
+    build=
+}
+
+# Into the folder $build; the user _apt could not write there.
+fetch_package() {
+    (cd "$build" && apt-get download -q -o APT::Sandbox::User=root "$1" >/dev/null 2>&1)
+}
+
 build=
 trap '[ -z "$build" ] || rm -rf "$build"' EXIT # Also after a failure, and at Ctrl-C or SIGTERM.
 mkdir -p "$tools"
@@ -141,5 +161,6 @@ install_aiocoap
 install_python_mbedtls
 install_node_dtls
 install_learning
+install_promtool
 build_mbedtls
 echo "tests/run install: all tools are there ($tools)"

@@ -25,7 +25,7 @@ pub use api::{
 };
 pub use connection::{CONNECTIONS_MAX, SILENCE_MAX};
 pub use health::{Health, Phase};
-pub use metrics::{Metric, MetricKind, MetricsSource};
+pub use metrics::{Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
 pub use routes::{BODY_BYTES_MAX, control_router, router};
 pub use serve::{DRAIN_TIME_MAX, Listener, REQUEST_TIME_MAX, serve};

@@ -1,5 +1,5 @@
-//! Metrics as Prometheus reads them (text format 0.0.4). Counters live with their owners; a closure collects
-//! them for each scrape.
+//! Metrics as Prometheus reads them (text format 0.0.4). The owner of a counter declares its metric as data and
+//! keeps the number; a closure collects them for each scrape.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -12,88 +12,86 @@ pub enum MetricKind {
     Gauge,
 }
 
-/// One sample: a name with labels and its value now.
-#[derive(Debug, Clone, PartialEq)]
+/// A metric as it is declared: everything but its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// Name with unit, such as `narrowgate_handshakes_total`.
+    /// Name with its base unit; that of a counter, and of no other, ends in `_total`.
     pub name: &'static str,
-    /// What it means, in one line.
-    pub help: &'static str,
-    /// Labels; never one per device.
-    pub labels: Vec<(&'static str, String)>,
-    /// The value.
-    pub value: f64,
     /// Counter or gauge.
     pub kind: MetricKind,
+    /// What it means, in one line.
+    pub help: &'static str,
+    /// The label that tells its series apart, with values of a closed set: never one per device.
+    pub label: Option<&'static str>,
 }
 
 impl Metric {
-    /// A counter without labels.
-    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, labels: Vec::new(), value: value as f64, kind: MetricKind::Counter }
+    /// A counter without a label.
+    pub const fn counter(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: MetricKind::Counter, help, label: None }
     }
 
-    /// A gauge without labels.
-    pub fn gauge(name: &'static str, help: &'static str, value: f64) -> Self {
-        Self { name, help, labels: Vec::new(), value, kind: MetricKind::Gauge }
+    /// A gauge without a label.
+    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: MetricKind::Gauge, help, label: None }
     }
 
-    /// The same with one more label.
+    /// The same with a label.
     #[must_use]
-    pub fn with(mut self, label: &'static str, value: impl Into<String>) -> Self {
-        self.labels.push((label, value.into()));
-        self
+    pub const fn by(self, label: &'static str) -> Self {
+        Self { label: Some(label), ..self }
+    }
+
+    /// Its value now.
+    pub fn is(self, value: u64) -> Samples {
+        self.are([(String::new(), value)])
+    }
+
+    /// Its values now, each with that of the label.
+    pub fn are(self, values: impl IntoIterator<Item = (impl Into<String>, u64)>) -> Samples {
+        let values = values.into_iter().map(|(label, value)| (label.into(), value)).collect();
+        Samples { metric: self, explained: String::new(), values }
     }
 }
 
-/// Collects all metrics now; called once per scrape.
-pub type MetricsSource = Arc<dyn Fn() -> Vec<Metric> + Send + Sync>;
+/// A metric with its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Samples {
+    /// What they are values of.
+    pub metric: Metric,
+    /// What follows the help sentence: what values of the label mean.
+    pub explained: String,
+    /// Values, each with that of the label; without a label there is one.
+    pub values: Vec<(String, u64)>,
+}
 
-/// The text for a scrape: samples of one name are grouped under one HELP and TYPE.
-pub fn prometheus_text(metrics: &[Metric]) -> String {
+/// Collects all metrics now; called once per scrape.
+pub type MetricsSource = Arc<dyn Fn() -> Vec<Samples> + Send + Sync>;
+
+/// The text for a scrape.
+pub fn prometheus_text(metrics: &[Samples]) -> String {
     let mut text = String::new();
-    let mut names: Vec<&str> = Vec::new();
-    for first in metrics {
-        if names.contains(&first.name) {
-            continue;
-        }
-        names.push(first.name);
-        let kind = match first.kind {
+    for Samples { metric: Metric { name, kind, help, label }, explained, values } in metrics {
+        let kind = match kind {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",
         };
-        let help = first.help.replace('\\', "\\\\").replace('\n', "\\n");
-        // Ignored: writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {} {help}\n# TYPE {} {kind}", first.name, first.name);
-        for metric in metrics.iter().filter(|metric| metric.name == first.name) {
-            let _ = writeln!(text, "{}{} {}", metric.name, labels(&metric.labels), number(metric.value));
+        let help = format!("{help}{explained}").replace('\\', "\\\\").replace('\n', "\\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (of, value) in values {
+            let _ = match label {
+                Some(label) => writeln!(text, "{name}{{{label}=\"{}\"}} {value}", escaped(of)),
+                None => writeln!(text, "{name} {value}"),
+            };
         }
     }
     text
 }
 
-fn labels(labels: &[(&'static str, String)]) -> String {
-    if labels.is_empty() {
-        return String::new();
-    }
-    let pairs: Vec<String> = labels
-        .iter()
-        .map(|(name, value)| {
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            format!("{name}=\"{value}\"")
-        })
-        .collect();
-    format!("{{{}}}", pairs.join(","))
-}
-
-fn number(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".into()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".into() } else { "-Inf".into() }
-    } else {
-        value.to_string()
-    }
+/// The value of a label as it stands between quotation marks.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -103,22 +101,30 @@ mod tests {
     #[test]
     fn samples_of_one_name_share_help_and_type() {
         let metrics = [
-            Metric::counter("refused_total", "Refusals.", 3).with("reason", "wrong_key"),
-            Metric::gauge("sessions", "Sessions now.", 7.5),
-            Metric::counter("refused_total", "Refusals.", 1).with("reason", "a\"b\\c\n"),
+            Metric::counter("refused_total", "Refusals.")
+                .by("reason")
+                .are([("wrong_key", 3), ("a\"b\\c\n", 1)]),
+            Metric::gauge("sessions", "Sessions now.").is(7),
         ];
         assert_eq!(
             prometheus_text(&metrics),
             "# HELP refused_total Refusals.\n# TYPE refused_total counter\n\
              refused_total{reason=\"wrong_key\"} 3\nrefused_total{reason=\"a\\\"b\\\\c\\n\"} 1\n\
-             # HELP sessions Sessions now.\n# TYPE sessions gauge\nsessions 7.5\n"
+             # HELP sessions Sessions now.\n# TYPE sessions gauge\nsessions 7\n"
         );
     }
 
     #[test]
+    fn a_help_sentence_stays_on_its_line_and_keeps_its_quotation_marks() {
+        let mut samples = Metric::gauge("n", "A \\ and a\nbreak").is(1);
+        samples.explained = " of \"lines\"".to_owned();
+        let text = prometheus_text(&[samples]);
+        assert!(text.starts_with("# HELP n A \\\\ and a\\nbreak of \"lines\"\n# TYPE n gauge\n"), "{text}");
+    }
+
+    #[test]
     fn large_counters_are_written_without_an_exponent() {
-        let text = prometheus_text(&[Metric::counter("n", "N.", 1 << 52)]);
-        assert!(text.ends_with("n 4503599627370496\n"), "{text}");
-        assert_eq!(number(f64::NEG_INFINITY), "-Inf");
+        let text = prometheus_text(&[Metric::counter("n", "N.").is(u64::MAX)]);
+        assert!(text.ends_with("n 18446744073709551615\n"), "{text}");
     }
 }

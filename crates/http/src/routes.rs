@@ -130,7 +130,7 @@ mod tests {
     use crate::metrics::Metric;
 
     async fn ask(health: &Health, method: &str, path: &str) -> (StatusCode, String, String) {
-        let metrics: MetricsSource = Arc::new(|| vec![Metric::gauge("sessions", "Sessions now.", 2.0)]);
+        let metrics: MetricsSource = Arc::new(|| vec![Metric::gauge("sessions", "Sessions now.").is(2)]);
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let response = router(about, health.clone(), metrics).oneshot(request).await.unwrap();

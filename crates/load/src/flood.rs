@@ -96,7 +96,7 @@ pub fn run(config: &LoadConfig, flood: &Flood, server: &Measurement) -> Result<F
     honest.close().map_err(LoadError::Exchange)?;
     thread::sleep(flood.handshake_lifetime + SETTLE);
     let page = Page::fetch(flood.http).map_err(LoadError::Exchange)?;
-    let events = |name| page.event(name).saturating_sub(page_before.event(name));
+    let counted = |name| page.counter(name).saturating_sub(page_before.counter(name));
     let mut outcome = FloodOutcome {
         hellos: sent.hellos,
         answered: sent.verifies,
@@ -104,8 +104,8 @@ pub fn run(config: &LoadConfig, flood: &Flood, server: &Measurement) -> Result<F
         server_hellos: sent.server_hellos,
         seconds: sent.elapsed.as_secs_f64(),
         amplification: sent.bytes_of_verifies as f64 / (sent.bytes_of_answered as f64).max(1.0),
-        kernel_drops: events("kernel_receive_drops"),
-        evicted: events("handshakes_evicted"),
+        kernel_drops: counted(r#"dropped_datagrams_total{reason="receive_buffer_full"}"#),
+        evicted: counted(r#"handshakes_total{outcome="evicted"}"#),
         honest: [idle.outcome(), flooded.outcome()],
         memory: FloodMemory { after: server.take()?.resident_bytes(), ..memory },
         server_load: load[0],

@@ -25,9 +25,9 @@ impl Page {
         self.value(&format!("narrowgate_{name} "))
     }
 
-    /// A counter of the shards; 0 if there is none.
-    pub(super) fn event(&self, name: &str) -> u64 {
-        self.value(&format!("narrowgate_shard_events_total{{event=\"{name}\"}} ")).unwrap_or(0.0) as u64
+    /// The counter `narrowgate_NAME`, with its label if it has one; 0 if there is none.
+    pub(super) fn counter(&self, name: &str) -> u64 {
+        self.value(&format!("narrowgate_{name} ")).unwrap_or(0.0) as u64
     }
 
     fn value(&self, prefix: &str) -> Option<f64> {
@@ -43,12 +43,12 @@ mod tests {
     fn gauges_and_counters_are_found_by_their_names() {
         let page = Page(
             "narrowgate_sessions_x 9\nnarrowgate_sessions 3\n\
-             narrowgate_shard_events_total{event=\"bytes_sent\"} 48\n"
+             narrowgate_handshakes_total{outcome=\"expired\"} 48\n"
                 .to_owned(),
         );
         assert_eq!(page.gauge("sessions"), Some(3.0));
         assert_eq!(page.gauge("handshakes"), None);
-        assert_eq!(page.event("bytes_sent"), 48);
-        assert_eq!(page.event("bytes_received"), 0);
+        assert_eq!(page.counter("handshakes_total{outcome=\"expired\"}"), 48);
+        assert_eq!(page.counter("handshakes_total{outcome=\"failed\"}"), 0);
     }
 }

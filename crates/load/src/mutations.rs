@@ -107,7 +107,7 @@ pub fn run(
         }
         outcome.gauges.push((name, value.unwrap_or(f64::NAN)));
     }
-    outcome.handshakes_begun = page.event("handshakes_begun");
+    outcome.handshakes_begun = page.counter("handshakes_begun_total");
     Ok(outcome)
 }
 

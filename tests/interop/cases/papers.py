@@ -4,6 +4,7 @@ figures.
 
 import json
 import re
+import subprocess
 from itertools import takewhile
 
 from interop.harness import case, check
@@ -14,7 +15,8 @@ from interop.relay import Relay, Relayed
 from lib.coap import Request
 from lib.devices import create_device
 from lib.dtls import APPLICATION_DATA, CBC, CCM8
-from lib.paths import GUIDE
+from lib.paths import GUIDE, TOOLS
+from lib.tools import need
 
 from .steps import stored
 
@@ -102,6 +104,17 @@ def _metrics(world):
     check(status == 200, f"the metrics are answered {status}")
     served = set(re.findall(r"^(narrowgate_[a-z_]+)", text, re.MULTILINE))
     check(named <= served, f"not served: {sorted(named - served)}")
+
+
+@case("promtool has nothing to say about the metrics")
+def _lint(world):
+    promtool = need(TOOLS / "prometheus" / "promtool", "promtool")
+    status, text = world.gateway.http("/metrics")
+    check(status == 200, f"the metrics are answered {status}")
+    linted = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    check((linted.returncode, linted.stdout + linted.stderr) == (0, ""), f"promtool says {linted}")
 
 
 def _handshake(datagrams):

@@ -3,24 +3,74 @@
 use narrowgate_coap as coap;
 use narrowgate_dtls as dtls;
 
+/// A metric that one or several counters make: with a label, each counter is a value of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family {
+    /// Name with unit.
+    pub name: &'static str,
+    /// What tells the counters of the family apart; `None`: it has but one.
+    pub label: Option<&'static str>,
+    /// What the counters of the family have in common, one sentence; empty where there is but one.
+    pub help: &'static str,
+}
+
+/// A counter that is a metric by itself.
+const fn alone(name: &'static str) -> Family {
+    Family { name, label: None, help: "" }
+}
+
+const DROPPED: Family = Family {
+    name: "narrowgate_dropped_datagrams_total",
+    label: Some("reason"),
+    help: "Datagrams dropped before they reached a session or a handshake, by reason.",
+};
+
+const HANDSHAKES: Family = Family {
+    name: "narrowgate_handshakes_total",
+    label: Some("outcome"),
+    help: "DTLS handshakes that are over, by outcome.",
+};
+
+const HELLOS: Family = Family {
+    name: "narrowgate_dropped_client_hellos_total",
+    label: Some("reason"),
+    help: "ClientHellos dropped, by reason.",
+};
+
+const CLOSED: Family = Family {
+    name: "narrowgate_sessions_closed_total",
+    label: Some("cause"),
+    help: "DTLS sessions closed, by cause.",
+};
+
 macro_rules! counters {
-    ($($(#[doc = $help:literal])+ $name:ident => $text:literal,)+) => {
+    ($($(#[doc = $help:literal])+ $name:ident, $text:literal => $family:expr $(, $value:literal)?;)+) => {
         /// What a shard counts, besides the discards of the protocol crates.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Counter { $($(#[doc = $help])+ $name,)+ }
 
         impl Counter {
-            /// All counters, in order.
+            /// All counters, in order; those of a family stand together.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// Stable name, for metrics.
+            /// Stable name, in stories and tests.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
 
+            /// The metric that it is, or belongs to.
+            pub const fn family(self) -> Family {
+                match self { $(Self::$name => $family,)+ }
+            }
+
+            /// The value of the family's label; empty where the family has none.
+            pub const fn label_value(self) -> &'static str {
+                match self { $(Self::$name => concat!($($value)?),)+ }
+            }
+
             /// One sentence for people.
-            pub const fn help(self) -> &'static str {
-                match self { $(Self::$name => concat!($($help),+),)+ }
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$name => concat!($($help),+).trim_start(),)+ }
             }
         }
     };
@@ -28,74 +78,74 @@ macro_rules! counters {
 
 counters! {
     /// Datagrams received.
-    DatagramsReceived => "datagrams_received",
+    DatagramsReceived, "datagrams_received" => alone("narrowgate_received_datagrams_total");
     /// Bytes received in datagrams.
-    BytesReceived => "bytes_received",
+    BytesReceived, "bytes_received" => alone("narrowgate_received_bytes_total");
     /// Datagrams sent.
-    DatagramsSent => "datagrams_sent",
+    DatagramsSent, "datagrams_sent" => alone("narrowgate_sent_datagrams_total");
     /// Bytes sent in datagrams.
-    BytesSent => "bytes_sent",
+    BytesSent, "bytes_sent" => alone("narrowgate_sent_bytes_total");
     /// Datagrams that the kernel did not take for sending.
-    SendErrors => "send_errors",
+    SendErrors, "send_errors" => alone("narrowgate_send_errors_total");
     /// Datagrams that the kernel dropped because the receive buffer was full.
-    KernelReceiveDrops => "kernel_receive_drops",
+    KernelReceiveDrops, "kernel_receive_drops" => DROPPED, "receive_buffer_full";
     /// Datagrams longer than the receive buffer.
-    Truncated => "datagrams_truncated",
-    /// Datagrams that are no DTLS.
-    NotDtls => "datagrams_not_dtls",
+    Truncated, "datagrams_truncated" => DROPPED, "too_long";
+    /// Datagrams that are not DTLS.
+    NotDtls, "datagrams_not_dtls" => DROPPED, "not_dtls";
     /// Protected records from an address without a session: the peer has one that this process does not know.
-    LostAssociation => "lost_associations",
+    LostAssociation, "lost_associations" => DROPPED, "no_session";
     /// Handshake records from an address without a handshake.
-    StrayHandshake => "stray_handshake_datagrams",
+    StrayHandshake, "stray_handshake_datagrams" => DROPPED, "no_handshake";
     /// HelloVerifyRequests sent.
-    HelloVerifies => "hello_verify_requests",
-    /// Handshakes that began behind a valid cookie.
-    HandshakesBegun => "handshakes_begun",
+    HelloVerifies, "hello_verify_requests" => alone("narrowgate_hello_verify_requests_total");
+    /// Handshakes that began after a valid cookie.
+    HandshakesBegun, "handshakes_begun" => alone("narrowgate_handshakes_begun_total");
     /// Handshakes that became sessions.
-    HandshakesCompleted => "handshakes_completed",
+    HandshakesCompleted, "handshakes_completed" => HANDSHAKES, "completed";
     /// Handshakes that ended by their lifetime.
-    HandshakesExpired => "handshakes_expired",
+    HandshakesExpired, "handshakes_expired" => HANDSHAKES, "expired";
     /// Handshakes that could not be served or broke the protocol.
-    HandshakesFailed => "handshakes_failed",
+    HandshakesFailed, "handshakes_failed" => HANDSHAKES, "failed";
     /// Handshakes replaced by a newer one of the same address and port.
-    HandshakesReplaced => "handshakes_replaced",
-    /// Late copies of the ClientHello of a session that is there: dropped.
-    HandshakesRepeated => "handshakes_repeated",
-    /// Handshakes that made room for newer ones of their address.
-    HandshakesEvicted => "handshakes_evicted",
+    HandshakesReplaced, "handshakes_replaced" => HANDSHAKES, "replaced";
+    /// Handshakes dropped for newer ones of their address.
+    HandshakesEvicted, "handshakes_evicted" => HANDSHAKES, "evicted";
+    /// Late copies of the ClientHello of a session that is there.
+    HandshakesRepeated, "handshakes_repeated" => HELLOS, "repeated";
     /// ClientHellos with a valid cookie that were dropped at a limit.
-    HandshakesDeferred => "handshakes_deferred",
+    HandshakesDeferred, "handshakes_deferred" => HELLOS, "limit";
     /// Handshakes whose Finished did not verify.
-    FinishedRejected => "finished_rejected",
+    FinishedRejected, "finished_rejected" => alone("narrowgate_finished_rejected_total");
     /// Answers to look-ups that came after their handshake was gone.
-    LookupsLate => "lookups_late",
+    LookupsLate, "lookups_late" => alone("narrowgate_lookups_late_total");
     /// Requests handed to the platform.
-    Requests => "requests",
+    Requests, "requests" => alone("narrowgate_requests_total");
     /// Requests answered 5.03 at the limit of requests in flight.
-    RequestsBusy => "requests_busy",
+    RequestsBusy, "requests_busy" => alone("narrowgate_requests_busy_total");
     /// Responses sent.
-    Responses => "responses",
+    Responses, "responses" => alone("narrowgate_responses_total");
     /// Responses that came after their session or exchange was gone.
-    ResponsesLate => "responses_late",
+    ResponsesLate, "responses_late" => alone("narrowgate_responses_late_total");
     /// Messages that did not fit the session's record size, or a datagram: an answer was sent shorter or as
     /// 5.00, another message not at all.
-    MessagesTooLarge => "messages_too_large",
+    MessagesTooLarge, "messages_too_large" => alone("narrowgate_messages_too_large_total");
     /// Sessions closed by the peer.
-    ClosedByPeer => "sessions_closed_by_peer",
+    ClosedByPeer, "sessions_closed_by_peer" => CLOSED, "peer";
     /// Sessions closed by the platform.
-    ClosedByCommand => "sessions_closed_by_command",
+    ClosedByCommand, "sessions_closed_by_command" => CLOSED, "command";
     /// Sessions replaced by a new handshake of the same address and port.
-    ClosedReplaced => "sessions_replaced",
+    ClosedReplaced, "sessions_replaced" => CLOSED, "replaced";
     /// Sessions closed after their idle timeout.
-    ClosedIdle => "sessions_closed_idle",
+    ClosedIdle, "sessions_closed_idle" => CLOSED, "idle";
     /// Sessions shed because the table was full.
-    ClosedShed => "sessions_shed",
+    ClosedShed, "sessions_shed" => CLOSED, "shed";
     /// Sessions closed for too many records that did not verify or too much noise.
-    ClosedAbuse => "sessions_closed_abuse",
+    ClosedAbuse, "sessions_closed_abuse" => CLOSED, "abuse";
     /// Sessions closed by shutting down.
-    ClosedDrained => "sessions_drained",
+    ClosedDrained, "sessions_drained" => CLOSED, "drained";
     /// Sessions with 128 or more records that did not verify.
-    ForgeryAlarms => "forgery_alarms",
+    ForgeryAlarms, "forgery_alarms" => alone("narrowgate_forgery_alarms_total");
 }
 
 /// The counters and gauges of one shard.
@@ -162,6 +212,16 @@ impl Stats {
         self.counters[counter as usize]
     }
 
+    /// How many the DTLS layer dropped for this reason.
+    pub fn dtls_discarded(&self, discard: dtls::Discard) -> u64 {
+        self.dtls_discards[discard as usize]
+    }
+
+    /// How many the CoAP layer dropped for this reason.
+    pub fn coap_discarded(&self, discard: coap::Discard) -> u64 {
+        self.coap_discards[discard as usize]
+    }
+
     /// Drop reasons of the DTLS layer with their counts.
     pub fn dtls_discards(&self) -> impl Iterator<Item = (dtls::Discard, u64)> {
         dtls::Discard::ALL.iter().zip(self.dtls_discards).map(|(discard, count)| (*discard, count))
@@ -170,5 +230,30 @@ impl Stats {
     /// Drop reasons of the CoAP layer with their counts.
     pub fn coap_discards(&self) -> impl Iterator<Item = (coap::Discard, u64)> {
         coap::Discard::ALL.iter().zip(self.coap_discards).map(|(discard, count)| (*discard, count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_is_one_series_and_a_family_stands_together() {
+        let mut series = HashSet::new();
+        let mut families = HashSet::new();
+        for family in Counter::ALL.chunk_by(|a, b| a.family() == b.family()) {
+            let Family { name, label, help } = family[0].family();
+            assert!(families.insert(name), "{name} stands in two places");
+            assert!(name.starts_with("narrowgate_") && name.ends_with("_total"), "{name}");
+            assert_eq!(label.is_some(), help.ends_with('.'), "{name}");
+            assert!(label.is_some() || family.len() == 1, "{name} has no label");
+            for counter in family {
+                assert!(series.insert((name, counter.label_value())), "{counter:?}");
+                assert_eq!(label.is_some(), !counter.label_value().is_empty(), "{counter:?}");
+                assert!(counter.help().ends_with('.'), "{counter:?}");
+            }
+        }
     }
 }

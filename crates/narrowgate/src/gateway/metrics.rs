@@ -2,10 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use narrowgate_engine::shard::stats::{Counter, Gauges};
+use narrowgate_coap as coap;
+use narrowgate_dtls as dtls;
+use narrowgate_engine::shard::stats::{Counter, Family, Gauges};
 use narrowgate_engine_io::handle::ShardHandle;
 use narrowgate_gateway::{Counters, Gateway, Unwritten};
-use narrowgate_http::metrics::Metric;
+use narrowgate_http::metrics::{Metric, Samples};
 
 use super::batches::Counted;
 
@@ -39,88 +41,129 @@ impl Published {
     }
 }
 
-/// Everything on the devices' side. Counters of shards are summed; drop reasons are labels.
-pub(super) fn collect(shards: &[ShardHandle], published: &Published) -> Vec<Metric> {
-    let stats: Vec<_> = shards.iter().map(ShardHandle::stats).collect();
-    let mut metrics = Vec::new();
-    for &counter in Counter::ALL {
-        let total = stats.iter().map(|stats| stats.value(counter)).sum();
-        metrics.push(
-            Metric::counter("narrowgate_shard_events_total", "What the shards counted, by event.", total)
-                .with("event", counter.name()),
-        );
-    }
-    for index in 0..narrowgate_dtls::Discard::ALL.len() {
-        let values = stats.iter().filter_map(|stats| stats.dtls_discards().nth(index));
-        let total = values.map(|(_, count)| count).sum();
-        metrics.push(
-            Metric::counter(
-                "narrowgate_dtls_discards_total",
-                "DTLS records and messages dropped, by reason.",
-                total,
-            )
-            .with("reason", narrowgate_dtls::Discard::ALL[index].name()),
-        );
-    }
-    for index in 0..narrowgate_coap::Discard::ALL.len() {
-        let values = stats.iter().filter_map(|stats| stats.coap_discards().nth(index));
-        let total = values.map(|(_, count)| count).sum();
-        metrics.push(
-            Metric::counter("narrowgate_coap_discards_total", "CoAP messages dropped, by reason.", total)
-                .with("reason", narrowgate_coap::Discard::ALL[index].name()),
-        );
-    }
-    let gauge = |name, help, value: usize| Metric::gauge(name, help, value as f64);
-    let sum = |of: fn(&Gauges) -> usize| stats.iter().map(|stats| of(&stats.gauges)).sum();
-    metrics.push(gauge("narrowgate_sessions", "Established DTLS sessions.", sum(|gauges| gauges.sessions)));
-    metrics.push(gauge(
-        "narrowgate_handshakes",
-        "DTLS handshakes under way.",
-        sum(|gauges| gauges.handshakes),
-    ));
-    metrics.push(gauge(
-        "narrowgate_lookups",
-        "Key look-ups that wait for the store.",
-        sum(|gauges| gauges.lookups),
-    ));
-    metrics.push(gauge(
-        "narrowgate_requests_in_flight",
-        "CoAP requests that wait for their answer.",
-        sum(|gauges| gauges.requests_in_flight),
-    ));
-    metrics.push(gauge(
-        "narrowgate_stored_answer_bytes",
-        "CoAP answers kept for duplicates, bytes.",
-        sum(|gauges| gauges.stored_answer_bytes),
-    ));
-    let (counters, batches) = {
-        let state = published.lock();
-        (state.counters, state.batches)
-    };
-    metrics.push(gauge("narrowgate_devices_online", "Devices online.", counters.online));
-    metrics.push(gauge("narrowgate_devices_connected", "Devices with a session.", counters.connected));
-    metrics.extend([
-        Metric::counter("narrowgate_store_batches_total", "Transactions committed.", batches.batches),
-        Metric::counter("narrowgate_store_writes_total", "Writes in committed transactions.", batches.writes),
+const DTLS_DISCARDS: Metric =
+    Metric::counter("narrowgate_dtls_discards_total", "DTLS records and messages dropped, by reason.")
+        .by("reason");
+
+const COAP_DISCARDS: Metric =
+    Metric::counter("narrowgate_coap_discards_total", "CoAP messages dropped, by reason.").by("reason");
+
+const REQUESTS_REFUSED: Metric = Metric::counter(
+    "narrowgate_requests_refused_total",
+    "Requests not served, by reason; unavailable: the store could not read or write.",
+)
+.by("reason");
+
+/// What is there now in a shard.
+type GaugeOf = fn(&Gauges) -> usize;
+
+/// What is there now, over all shards.
+const SHARD_GAUGES: [(Metric, GaugeOf); 5] = [
+    (Metric::gauge("narrowgate_sessions", "Established DTLS sessions."), |gauges| gauges.sessions),
+    (Metric::gauge("narrowgate_handshakes", "DTLS handshakes under way."), |gauges| gauges.handshakes),
+    (Metric::gauge("narrowgate_lookups", "Key look-ups that wait for the store."), |gauges| gauges.lookups),
+    (Metric::gauge("narrowgate_requests_in_flight", "CoAP requests that wait for their answer."), |gauges| {
+        gauges.requests_in_flight
+    }),
+    (Metric::gauge("narrowgate_stored_answer_bytes", "CoAP answers kept for duplicates, bytes."), |gauges| {
+        gauges.stored_answer_bytes
+    }),
+];
+
+/// A number of the machine or of its batches.
+type ValueOf = fn(&State) -> u64;
+
+/// What the machine and its batches count.
+const MACHINE: [(Metric, ValueOf); 7] = [
+    (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
+    (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
+        state.counters.connected as u64
+    }),
+    (Metric::counter("narrowgate_store_batches_total", "Transactions committed."), |state| {
+        state.batches.batches
+    }),
+    (Metric::counter("narrowgate_store_writes_total", "Writes in committed transactions."), |state| {
+        state.batches.writes
+    }),
+    (
         Metric::counter(
             "narrowgate_store_failed_batches_total",
             "Transactions that the store could not commit.",
-            batches.failed,
         ),
-    ]);
-    metrics.extend(counters.requests_refused().map(|(reason, count)| {
-        let help = "Requests not served, by reason; unavailable: the store could not read or write.";
-        Metric::counter("narrowgate_requests_refused_total", help, count).with("reason", reason)
-    }));
-    metrics.push(Metric::counter(
-        "narrowgate_refusals_unlogged_total",
-        "Refusals beyond the limit of entries per second: counted, not written down.",
-        counters.refusals_unlogged,
-    ));
-    metrics.push(Metric::counter(
-        "narrowgate_refusals_folded_total",
-        "Refusals by an alert that came again within seconds: counted, written down once.",
-        counters.refusals_folded,
-    ));
+        |state| state.batches.failed,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_refusals_unlogged_total",
+            "Refusals beyond the limit of entries per second: counted, not written down.",
+        ),
+        |state| state.counters.refusals_unlogged,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_refusals_folded_total",
+            "Refusals by an alert that came again within seconds: counted, written down once.",
+        ),
+        |state| state.counters.refusals_folded,
+    ),
+];
+
+/// Everything on the devices' side. Counters and gauges of shards are summed.
+pub(super) fn collect(shards: &[ShardHandle], published: &Published) -> Vec<Samples> {
+    let stats: Vec<_> = shards.iter().map(ShardHandle::stats).collect();
+    let mut metrics: Vec<Samples> = Counter::ALL
+        .chunk_by(|a, b| a.family() == b.family())
+        .map(|counters| family(counters, |counter| stats.iter().map(|stats| stats.value(counter)).sum()))
+        .collect();
+    metrics.push(DTLS_DISCARDS.are(dtls::Discard::ALL.iter().map(|discard| {
+        let count = stats.iter().map(|stats| stats.dtls_discarded(*discard)).sum();
+        (discard.name(), count)
+    })));
+    metrics.push(COAP_DISCARDS.are(coap::Discard::ALL.iter().map(|discard| {
+        let count = stats.iter().map(|stats| stats.coap_discarded(*discard)).sum();
+        (discard.name(), count)
+    })));
+    metrics.extend(
+        SHARD_GAUGES.map(|(metric, of)| metric.is(stats.iter().map(|stats| of(&stats.gauges) as u64).sum())),
+    );
+    let state = published.lock();
+    metrics.extend(MACHINE.map(|(metric, of)| metric.is(of(&state))));
+    metrics.push(REQUESTS_REFUSED.are(state.counters.requests_refused()));
     metrics
+}
+
+/// The metric of counters that belong together, which explains the values of its label.
+fn family(counters: &[Counter], value: impl Fn(Counter) -> u64) -> Samples {
+    let Family { name, label, help } = counters[0].family();
+    let Some(label) = label else {
+        return Metric::counter(name, counters[0].help()).is(value(counters[0]));
+    };
+    let values = counters.iter().map(|counter| (counter.label_value(), value(*counter)));
+    let mut samples = Metric::counter(name, help).by(label).are(values);
+    let explained = counters.iter().map(|counter| format!(" {}: {}", counter.label_value(), counter.help()));
+    samples.explained = explained.collect();
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use narrowgate_http::metrics::MetricKind;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_only_counters_end_in_total() {
+        let mut names = HashSet::new();
+        let metrics = collect(&[], &Published::default());
+        for Samples { metric: Metric { name, kind, help, label }, values, .. } in metrics {
+            assert!(name.starts_with("narrowgate_") && names.insert(name), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == MetricKind::Counter, "{name}");
+            assert!(help.ends_with('.'), "{name}: {help}");
+            let labels: HashSet<&str> = values.iter().map(|(of, _)| &**of).collect();
+            assert_eq!(labels.len(), values.len(), "{name}");
+            assert!(label.is_some() || labels == HashSet::from([""]), "{name}");
+        }
+    }
 }

@@ -32,7 +32,7 @@ use narrowgate_dtls::ServerConfig;
 use narrowgate_engine::shard::ShardConfig;
 use narrowgate_engine_io::{driver::RunningShard, handle::ShardHandle, socket};
 use narrowgate_gateway::{self as machine, Now};
-use narrowgate_http::metrics::Metric;
+use narrowgate_http::metrics::Samples;
 use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, Recovered, StoreError, Stores};
 use tokio::sync::{mpsc, oneshot};
 
@@ -174,7 +174,7 @@ impl Gateway {
     }
 
     /// Counters and gauges of everything on the devices' side.
-    pub(crate) fn metrics(&self) -> Vec<Metric> {
+    pub(crate) fn metrics(&self) -> Vec<Samples> {
         metrics::collect(&self.handles, &self.published)
     }
 }

@@ -163,7 +163,7 @@ fn attack_081_and_095_a_sweep_of_identities_is_limited_and_others_behind_its_add
     }
     assert!(connected * 100 >= tried * 99, "{connected} of {tried}");
     assert!(peak <= AT_ONCE_MAX, "{peak} at once");
-    assert!(server.counted("handshakes_evicted") > 5000, "the oldest make room");
+    assert!(server.counted(r#"handshakes_total{outcome="evicted"}"#) > 5000, "the oldest make room");
     let growth = server.resident_bytes().saturating_sub(resident);
     assert!(growth < 24 << 20, "{growth} bytes");
     server.assert_alive();

@@ -109,8 +109,7 @@ fn other_protocols_are_named_and_not_answered() {
         socket.set_nonblocking(true).unwrap();
         assert!(socket.recv(&mut [0; 64]).is_err(), "no answer");
     }
-    server
-        .wait_for_metric("narrowgate_shard_events_total{event=\"datagrams_not_dtls\"}", |count| count == 80);
+    server.wait_for_metric("narrowgate_dropped_datagrams_total{reason=\"not_dtls\"}", |count| count == 80);
     server.assert_alive();
 }
 

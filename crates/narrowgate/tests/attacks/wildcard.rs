@@ -87,7 +87,7 @@ fn attack_211_one_port_of_a_nat_at_two_local_addresses_holds_two_sessions() {
             one.swap_socket(&mut other);
             one.assert_reports();
         }
-        assert_eq!(server.counted("sessions_replaced"), 0);
+        assert_eq!(server.counted(r#"sessions_closed_total{cause="replaced"}"#), 0);
         server.assert_alive();
     }
 }
