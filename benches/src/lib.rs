@@ -1,4 +1,5 @@
-//! Programs that measure parts of narrowgate by themselves: see `src/bin`, and `benches/run` for the whole gateway.
+//! Programs that measure parts of narrowgate by themselves: see `src/bin`, and `benches/run` for the whole
+//! gateway.
 #![forbid(unsafe_code)]
 
 use narrowgate_coap::{Code, Request, Response, format};

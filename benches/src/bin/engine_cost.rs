@@ -1,10 +1,12 @@
-//! What the engine itself costs: handshakes and reports through a shard in this process, without sockets, platform or store.
+//! What the engine itself costs: handshakes and reports through a shard in this process, without sockets,
+//! platform or store.
 //!
-//! Only the shard's calls are timed, in batches of 64 datagrams; the devices' share is not. Time is virtual: each device reports
-//! once a minute, so a session keeps four or five answers for duplicates, as in the field.
+//! Only the shard's calls are timed, in batches of 64 datagrams; the devices' share is not. Time is virtual:
+//! each device reports once a minute, so a session keeps four or five answers for duplicates, as in the
+//! field.
 //!
-//! `cargo run --release -p narrowgate-benches --bin engine_cost -- [HANDSHAKES] [REPORTS]`; for instruction counts:
-//! `valgrind --tool=callgrind --toggle-collect='*Shard::handle_datagram*' engine_cost 1000 1000`.
+//! `cargo run --release -p narrowgate-benches --bin engine_cost -- [HANDSHAKES] [REPORTS]`; for instruction
+//! counts: `valgrind --tool=callgrind --toggle-collect='*Shard::handle_datagram*' engine_cost 1000 1000`.
 
 use std::{
     env,
@@ -52,7 +54,8 @@ impl Bench {
         }
     }
 
-    /// Gives every device a command, lets them and the shard talk until all is said, and returns what the devices told.
+    /// Gives every device a command, lets them and the shard talk until all is said, and returns what the
+    /// devices told.
     fn round(
         &mut self,
         round: u32,

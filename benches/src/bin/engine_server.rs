@@ -1,7 +1,9 @@
-//! A server of the engine alone, without platform or store: it knows every device of the load client and answers every report
-//! with success, on the shard's own thread. What it costs is the floor for the whole gateway.
+//! A server of the engine alone, without platform or store: it knows every device of the load client and
+//! answers every report with success, on the shard's own thread. What it costs is the floor for the whole
+//! gateway.
 //!
-//! `cargo run --release -p narrowgate-benches --bin engine_server -- 127.0.0.1:5684`, then `narrowgate-load` against it.
+//! `cargo run --release -p narrowgate-benches --bin engine_server -- 127.0.0.1:5684`, then `narrowgate-load`
+//! against it.
 
 use std::{
     env,

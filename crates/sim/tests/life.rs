@@ -1,5 +1,5 @@
-//! A device's whole life under virtual time: the engine, the gateway with all its rules, and a store, without threads and
-//! sockets, so that thirty seconds of silence take none.
+//! A device's whole life under virtual time: the engine, the gateway with all its rules, and a store, without
+//! threads and sockets, so that thirty seconds of silence take none.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -99,7 +99,8 @@ fn a_device_activates_logs_in_reports_falls_silent_and_comes_back_in_the_same_se
     let latest = block_on(world.durable().points_latest(id)).expect("the store is open").items;
     assert_eq!(latest[0].value.get(), "21.5");
 
-    // Thirty seconds of silence, and not one less: offline, once, within a second. The answer took 50 ms to the device.
+    // Thirty seconds of silence, and not one less: offline, once, within a second. The answer took 50 ms to
+    // the device.
     world.run_for(Duration::from_millis(29_850));
     assert_eq!(stored(&world).state, DeviceState::Online);
     world.run_for(Duration::from_millis(1_100));

@@ -1,5 +1,5 @@
-//! A whole server conversation: a shard and the gateway, an honest device, a network that does what the script says, and a
-//! store that answers when the script says so.
+//! A whole server conversation: a shard and the gateway, an honest device, a network that does what the
+//! script says, and a store that answers when the script says so.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -115,9 +115,10 @@ struct Conversation<'a> {
     acknowledged: usize,
 }
 
-/// Whatever happens: no report is stored twice within its lifetime, none is acknowledged that is not stored, nobody connects
-/// without the right key, nobody gets more bytes than he sent before he shows a cookie; afterwards an honest device connects and is
-/// answered; and when all lifetimes are over neither shard nor gateway holds anything.
+/// Whatever happens: no report is stored twice within its lifetime, none is acknowledged that is not stored,
+/// nobody connects without the right key, nobody gets more bytes than he sent before he shows a cookie;
+/// afterwards an honest device connects and is answered; and when all lifetimes are over neither shard nor
+/// gateway holds anything.
 pub fn conversation(data: &[u8]) {
     FIXED.with(|fixed| {
         let mut script = Script::new(data);
@@ -275,7 +276,8 @@ impl<'a> Conversation<'a> {
         self.drain();
     }
 
-    /// `how` 0: what the store has; 1: another secret; 2: nothing; 3: what it has, to be answered once more later.
+    /// `how` 0: what the store has; 1: another secret; 2: nothing; 3: what it has, to be answered once more
+    /// later.
     fn provide_psk(&mut self, index: usize, how: usize) {
         if index >= self.wanted.len() {
             return;
@@ -398,7 +400,8 @@ impl<'a> Conversation<'a> {
         assert!(gauges.requests_in_flight <= self.fixed.shard.requests_in_flight_max);
     }
 
-    /// What the gateway asks. Look-ups and writes wait for the script; a look-up is that of the handshake that `wanted`.
+    /// What the gateway asks. Look-ups and writes wait for the script; a look-up is that of the handshake
+    /// that `wanted`.
     fn take_questions(&mut self, wanted: Option<HandshakeId>) {
         while let Some(question) = self.server.poll_question() {
             match question {

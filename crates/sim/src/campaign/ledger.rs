@@ -14,6 +14,8 @@ use narrowgate_platform::{
     ports::{OnlineDevice, Write, Written},
 };
 
+use super::Totals;
+
 /// How late a change to offline may be.
 const LATE_MAX: Duration = Duration::from_secs(1);
 /// A device that is switched off loses its session within this time.
@@ -43,27 +45,6 @@ type Checked = Result<(), Violation>;
 
 fn broken(device: u32, what: impl Into<String>) -> Checked {
     Err(Violation { device: Some(device), what: what.into() })
-}
-
-/// Totals, for a summary.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Totals {
-    /// Reports sent.
-    pub sent: u64,
-    /// … acknowledged.
-    pub acknowledged: u64,
-    /// … stored.
-    pub stored: u64,
-    /// Sessions that came about.
-    pub sessions: u64,
-    /// Changes to offline because of silence.
-    pub silences: u64,
-    /// Secrets received by dynamic activation.
-    pub secrets: u64,
-    /// Batches that the store refused.
-    pub refused_batches: u64,
-    /// Records of sessions whose numbers were compared.
-    pub records: u64,
 }
 
 #[derive(Debug, Default)]

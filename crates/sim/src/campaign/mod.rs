@@ -44,7 +44,7 @@ use narrowgate_platform::testing::{ManualClock, SeededEntropy};
 
 use self::{
     agent::Agent,
-    ledger::{Ledger, Totals},
+    ledger::Ledger,
     plan::{Limits, Plan, Scale},
 };
 use crate::{
@@ -125,6 +125,27 @@ pub struct Happened {
     pub strange: u64,
     /// Bursts of loss.
     pub bursts: u64,
+}
+
+/// Totals, for a summary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Totals {
+    /// Reports sent.
+    pub sent: u64,
+    /// … acknowledged.
+    pub acknowledged: u64,
+    /// … stored.
+    pub stored: u64,
+    /// Sessions that came about.
+    pub sessions: u64,
+    /// Changes to offline because of silence.
+    pub silences: u64,
+    /// Secrets received by dynamic activation.
+    pub secrets: u64,
+    /// Batches that the store refused.
+    pub refused_batches: u64,
+    /// Records of sessions whose numbers were compared.
+    pub records: u64,
 }
 
 /// What came of a run without a violation.

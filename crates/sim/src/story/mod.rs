@@ -1,7 +1,8 @@
 //! Stories: what devices live through, in sentences that are parsed, run under virtual time and checked.
 //!
-//! A story is a text file. Its first line says after `#` what it shows; then there is one sentence a line, and
-//! `after 40m` before a sentence lets time pass first. Durations are written `250ms`, `3s`, `5m`, `48h`, `7d`.
+//! A story is a text file. Its first line says after `#` what it shows; then there is one sentence a line,
+//! and `after 40m` before a sentence lets time pass first. Durations are written `250ms`, `3s`, `5m`, `48h`,
+//! `7d`.
 //!
 //! | sentence | meaning |
 //! |---|---|
@@ -20,10 +21,11 @@
 //! | `expect gw sessions=1 posts>=2` | see [`Quantity`]; with `within 5s` it may take that long |
 //! | `expect store a temp=21.5,22.0` | all values of a point that were stored for a device, in order |
 //!
-//! They run on the real gateway with all its rules. A device that is registered already, under another name, stays as it is.
+//! They run on the real gateway with all its rules. A device that is registered already, under another name,
+//! stays as it is.
 //!
-//! At the end of every story holds besides: nothing that a device told was left unexpected, every report that was
-//! acknowledged was stored, and none was stored twice.
+//! At the end of every story holds besides: nothing that a device told was left unexpected, every report that
+//! was acknowledged was stored, and none was stored twice.
 
 mod parse;
 mod quantity;

@@ -6,7 +6,8 @@ use narrowgate_engine::shard::stats::Counter;
 
 use crate::world::World;
 
-/// A number that the shard knows, or of what it told the gateway. Those of the shard begin anew when it restarts.
+/// A number that the shard knows, or of what it told the gateway. Those of the shard begin anew when it
+/// restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
     /// `sessions`: established now.

@@ -1,13 +1,13 @@
-//! Devices, a network, and a server under one virtual clock: a shard of the engine, the gateway with all its rules, and a
-//! store.
+//! Devices, a network, and a server under one virtual clock: a shard of the engine, the gateway with all its
+//! rules, and a store.
 //!
 //! ```text
 //!   devices ── network ── shard ── gateway ── store
 //! ```
 //!
-//! Time moves only in [`World::run_for`] and [`World::run_until`], from one thing that is due to the next; a week takes
-//! milliseconds. All randomness comes from one seed, so a failure replays from its number. A [`crate::campaign`] makes
-//! its course of the same [`process`] and [`store`].
+//! Time moves only in [`World::run_for`] and [`World::run_until`], from one thing that is due to the next; a
+//! week takes milliseconds. All randomness comes from one seed, so a failure replays from its number. A
+//! [`crate::campaign`] makes its course of the same [`process`] and [`store`].
 
 pub mod process;
 pub mod server;
@@ -155,8 +155,8 @@ impl World {
         HostId(self.hosts.len() - 1)
     }
 
-    /// Registers a device with its secret, unless it is registered. One that proves its product's secret has another one
-    /// of its own, which nobody knows; all of them have the same product.
+    /// Registers a device with its secret, unless it is registered. One that proves its product's secret has
+    /// another one of its own, which nobody knows; all of them have the same product.
     pub fn register(&mut self, identity: &Identity, secret: &str) {
         if self.find(&identity.device_key).is_some() {
             return;
@@ -202,7 +202,8 @@ impl World {
         }
     }
 
-    /// Switches the product of all devices on or off, as an operator does; where it is off their sessions end.
+    /// Switches the product of all devices on or off, as an operator does; where it is off their sessions
+    /// end.
     pub fn switch_product(&mut self, enabled: bool) {
         let product = block_on(self.durable().product(PRODUCT_KEY)).expect("the store is open");
         let product = Product { enabled, ..product.expect("every world has it") };
@@ -290,7 +291,8 @@ impl World {
         self.hosts[host.0].address = address;
     }
 
-    /// Kills the server and starts another one in its place, which knows what the store knows and no sessions.
+    /// Kills the server and starts another one in its place, which knows what the store knows and no
+    /// sessions.
     pub fn restart(&mut self, config: ShardConfig) {
         self.store.crash();
         self.process = Process::start([config], self.store.open(), &mut self.random, self.clock.at(self.now));

@@ -1,7 +1,7 @@
 //! The server: shards of the engine and the gateway, joined as the shell joins them.
 //!
-//! What the gateway tells a shard reaches it at once. What it asks of the outside is given out, in its order, by
-//! [`Server::poll_question`], and whoever takes the questions answers them.
+//! What the gateway tells a shard reaches it at once. What it asks of the outside is given out, in its order,
+//! by [`Server::poll_question`], and whoever takes the questions answers them.
 
 use std::{
     collections::VecDeque,

@@ -1,8 +1,8 @@
-//! A store that takes its time, fails at times, and loses what a crash finds under way: a journal and look-ups around the
-//! platform's store in memory, which stands for what is durable.
+//! A store that takes its time, fails at times, and loses what a crash finds under way: a journal and
+//! look-ups around the platform's store in memory, which stands for what is durable.
 //!
-//! Batches are committed in the order in which they were handed over, as the port promises. Reading what a refusal may
-//! have meant, and what an operator does, neither fails nor takes its time.
+//! Batches are committed in the order in which they were handed over, as the port promises. Reading what a
+//! refusal may have meant, and what an operator does, neither fails nor takes its time.
 
 use std::{
     collections::BTreeMap,
