@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use narrowgate_platform::{
     device_api::Warning,
-    ids::DeviceName,
+    ids::{DeviceName, LoginNumber},
     model::log::Reason,
     ports::{StoreError, Written},
     rules::{admission::Grant, refusal::Refusal},
@@ -44,6 +44,8 @@ pub(crate) struct Asker {
     pub(crate) grant: Arc<Grant>,
     /// The peer's address and port.
     pub(crate) peer: SocketAddr,
+    /// The login that the session is; `None` for one by the product's secret.
+    pub(crate) login: Option<LoginNumber>,
 }
 
 /// How many requests were not served, by label.
@@ -113,18 +115,26 @@ impl Shared {
     pub(crate) fn note(&mut self, now: Now, asker: &Asker, outcomes: Result<&[Written], &StoreError>) {
         match outcomes {
             Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}
-            Ok(outcomes) if outcomes.contains(&Written::LoginSuperseded) => {
-                let detail = "the device logged in anew while a report of its older session was under way; \
-                              nothing was stored";
-                self.refuse(now, asker, Refusal::unnamed(detail));
-            }
-            Ok(_) => {
-                let detail = "the device was switched off, reset or deleted while its report was under way; \
-                              nothing was stored";
-                self.refuse(now, asker, Refusal::new(Reason::DeviceDisabled, detail));
-            }
+            Ok(outcomes) => self.refuse(now, asker, not_stored(outcomes)),
             Err(_) => self.requests.count_unavailable(),
         }
+    }
+}
+
+/// Why the store did not take a report.
+fn not_stored(outcomes: &[Written]) -> Refusal {
+    if outcomes.contains(&Written::LoginSuperseded) {
+        let detail = "the device logged in anew while a report of its older session was under way; \
+                      nothing was stored";
+        Refusal::unnamed(detail)
+    } else if outcomes.contains(&Written::SecretSuperseded) {
+        let detail = "the device was reset while its report was under way, and has another secret now; \
+                      nothing was stored";
+        Refusal::new(Reason::WrongKey, detail)
+    } else {
+        let detail = "the device was switched off or deleted while its report was under way; \
+                      nothing was stored";
+        Refusal::new(Reason::DeviceDisabled, detail)
     }
 }
 
@@ -142,6 +152,16 @@ pub(crate) fn name_of(grant: &Grant) -> DeviceName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_that_was_not_stored_is_logged_with_the_reason_that_it_has() {
+        let reason = |outcome| not_stored(&[Written::Done, outcome]).reason;
+        assert_eq!(reason(Written::DeviceUnavailable), Some(Reason::DeviceDisabled));
+        assert_eq!(reason(Written::SecretSuperseded), Some(Reason::WrongKey));
+        assert_eq!(reason(Written::LoginSuperseded), None);
+        let detail = not_stored(&[Written::LoginSuperseded]).detail;
+        assert!(detail.starts_with("the device logged in anew"), "{detail}");
+    }
 
     #[test]
     fn every_label_is_the_stable_name_of_its_reason_and_stands_there_once() {

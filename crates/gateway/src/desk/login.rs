@@ -29,6 +29,7 @@ pub(crate) struct LoginAsked {
     login: Login,
     /// The session that the device had.
     older: Option<Login>,
+    number: LoginNumber,
     asker: Asker,
     suite: CipherSuite,
     at: UnixMillis,
@@ -51,17 +52,16 @@ impl Desk {
             shared.out.close(session);
             return;
         };
-        let asker = Asker { grant: Arc::new(admitted.1), peer };
-        match asker.grant.mode {
-            SecureMode::DeviceSecret => {
-                let number = shared.residence.number_login();
-                self.sessions.insert(session, asker.clone(), Some(number));
-                shared.log_in(now, login, number, asker, suite);
-            }
-            SecureMode::ProductSecret => {
-                self.sessions.insert(session, asker.clone(), None);
-                shared.activate(session, asker.grant);
-            }
+        let grant = Arc::new(admitted.1);
+        let number = match grant.mode {
+            SecureMode::DeviceSecret => Some(shared.residence.number_login()),
+            SecureMode::ProductSecret => None,
+        };
+        let asker = Asker { grant, peer, login: number };
+        self.sessions.insert(session, asker.clone());
+        match number {
+            Some(number) => shared.log_in(now, login, number, asker, suite),
+            None => shared.activate(session, asker.grant),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Shared {
             LoggedIn::Newest(older) => older,
             LoggedIn::Outrun => return self.out.close(login.session),
         };
-        self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s);
+        self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s, number);
         let write = Write::Login {
             device: grant.device,
             number,
@@ -106,7 +106,7 @@ impl Shared {
             secret_version: grant.secret_version,
             peer: asker.peer.to_string(),
         };
-        let asked = LoginAsked { login, older, asker, suite, at: now.wall };
+        let asked = LoginAsked { login, older, number, asker, suite, at: now.wall };
         self.out.write(vec![write], Pending::Login(Box::new(asked)));
     }
 
@@ -122,6 +122,7 @@ impl Shared {
             Ok(Some(Written::Done)) => false,
             refused => return self.take_back(now, asked, refused.ok().flatten()),
         };
+        self.residence.presence.login_answered(asked.asker.grant.device, asked.number, true);
         // The newest session wins, now that it has proved the secret that is valid today.
         if let Some(older) = asked.older {
             self.out.close(older.session);
@@ -136,8 +137,9 @@ impl Shared {
     /// The store refused a login: its session is closed, and the older one, if there is one, is the device's
     /// again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
-        let LoginAsked { login, older, asker: Asker { grant, peer }, .. } = asked;
+        let LoginAsked { login, older, number, asker: Asker { grant, peer, .. }, .. } = asked;
         self.out.close(login.session);
+        self.residence.presence.login_answered(grant.device, *number, false);
         let superseded = outcome == Some(&Written::SecretSuperseded);
         let cause = if superseded {
             "closed: its secret was replaced"
@@ -165,7 +167,7 @@ impl Shared {
         happening: fn(happening::Login) -> Happening,
         asked: &LoginAsked,
     ) {
-        let LoginAsked { asker: Asker { grant, peer }, suite, at, .. } = asked;
+        let LoginAsked { asker: Asker { grant, peer, .. }, suite, at, .. } = asked;
         let Grant { product_key, device_key, .. } = &**grant;
         tracing::debug!(product_key, device_key, %peer, event);
         if self.out.has_followers {

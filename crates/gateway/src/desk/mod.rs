@@ -98,7 +98,7 @@ impl Desk {
 
     fn hear(&self, shared: &mut Shared, now: Now, session: SessionId) {
         if let Some(known) = self.sessions.find(session) {
-            shared.hear(now, &known.asker.grant, false);
+            shared.hear(now, &known.asker, false);
         }
     }
 

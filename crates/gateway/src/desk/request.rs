@@ -43,8 +43,8 @@ impl Desk {
         }
         let parked = self.parked.entry(ticket.session.slot).or_default();
         if parked.len() == PARKED_MAX {
-            let grant = Arc::clone(&known.asker.grant);
-            return shared.refuse_unavailable(now, ticket, &grant);
+            let asker = known.asker.clone();
+            return shared.refuse_unavailable(now, ticket, &asker);
         }
         if parked.is_empty() {
             shared.products.wait(&mut shared.out, product_key, ticket.session);
@@ -87,13 +87,8 @@ impl Desk {
             Some(product) => ProductState::On(product.model.as_ref()),
         };
         match device_api::handle(grant, request, product, arrived) {
-            Action::Store { mut writes, response, warning } => {
-                shared.hear(now, grant, true);
-                for write in &mut writes {
-                    if let Write::Message(message) = write {
-                        message.login = known.login;
-                    }
-                }
+            Action::Store { writes, response, warning } => {
+                shared.hear(now, &asker, true);
                 if let Some(warning) = warning
                     && !known.warned
                 {
@@ -103,14 +98,14 @@ impl Desk {
                 shared.store(ticket, asker, writes, response);
             }
             Action::Respond(answer) => {
-                shared.hear(now, grant, false);
+                shared.hear(now, &asker, false);
                 let (response, refusal) = answer.into_parts();
                 shared.out.respond(ticket, response);
                 if let Some(refusal) = refusal {
                     shared.refuse(now, &asker, refusal);
                 }
             }
-            Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, grant),
+            Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, &asker),
             Action::IssueSecret(wanted) => {
                 let peer = asker.peer.to_string();
                 shared.wish(now, ticket, asker.grant, wanted, peer);
@@ -121,22 +116,28 @@ impl Desk {
 
 impl Shared {
     /// Something authentic arrived in a session. A session with the product's secret makes no device online.
-    pub(super) fn hear(&mut self, now: Now, grant: &Grant, reported: bool) {
-        if grant.mode == SecureMode::DeviceSecret {
-            self.residence.presence.hear(&mut self.out, now, grant.device, reported);
+    pub(super) fn hear(&mut self, now: Now, asker: &Asker, reported: bool) {
+        if asker.grant.mode == SecureMode::DeviceSecret {
+            let heard = (asker.grant.device, asker.login);
+            self.residence.presence.hear(&mut self.out, now, heard, reported);
         }
     }
 
-    fn refuse_unavailable(&mut self, now: Now, ticket: Ticket, grant: &Grant) {
+    fn refuse_unavailable(&mut self, now: Now, ticket: Ticket, asker: &Asker) {
         // A refusal is an exchange too: the device was heard.
-        self.hear(now, grant, false);
+        self.hear(now, asker, false);
         self.requests.count_unavailable();
         self.out.respond(ticket, device_api::unavailable());
     }
 
     /// Has reports written; the answer, and events for listeners if there are any, follow when they are
     /// durable.
-    fn store(&mut self, ticket: Ticket, asker: Asker, writes: Vec<Write>, response: Response) {
+    fn store(&mut self, ticket: Ticket, asker: Asker, mut writes: Vec<Write>, response: Response) {
+        for write in &mut writes {
+            if let Write::Message(message) = write {
+                message.login = asker.login;
+            }
+        }
         let happenings = if self.out.has_followers {
             writes.iter().filter_map(|write| happening_of(write, &asker.grant)).collect()
         } else {

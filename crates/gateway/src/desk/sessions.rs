@@ -1,7 +1,6 @@
 //! The sessions of a shard and whose they are, by slot.
 
 use narrowgate_engine::event::SessionId;
-use narrowgate_platform::ids::LoginNumber;
 
 use crate::requests::Asker;
 
@@ -13,8 +12,6 @@ pub(crate) struct Known {
     pub(crate) warned: bool,
     /// Whose requests come in it.
     pub(crate) asker: Asker,
-    /// Its login; `None` for a session with the product's secret.
-    pub(crate) login: Option<LoginNumber>,
 }
 
 /// See the module. The shard fills its slots from below, so a list has few holes.
@@ -22,12 +19,12 @@ pub(crate) struct Known {
 pub(crate) struct Sessions(Vec<Option<Known>>);
 
 impl Sessions {
-    pub(crate) fn insert(&mut self, session: SessionId, asker: Asker, login: Option<LoginNumber>) {
+    pub(crate) fn insert(&mut self, session: SessionId, asker: Asker) {
         let slot = session.slot as usize;
         if slot >= self.0.len() {
             self.0.resize_with(slot + 1, || None);
         }
-        self.0[slot] = Some(Known { generation: session.generation, warned: false, asker, login });
+        self.0[slot] = Some(Known { generation: session.generation, warned: false, asker });
     }
 
     pub(crate) fn find(&self, session: SessionId) -> Option<&Known> {

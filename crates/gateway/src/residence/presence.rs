@@ -1,6 +1,9 @@
 //! The lifetime clocks of all devices, and the writes of their changes.
 //!
-//! The store sees logins and changes of presence in the order in which they were decided. Limits: silence is
+//! The store sees logins and changes of presence in the order in which they were decided. A change names the
+//! device's last login that the store has confirmed, so that one which comes after a reset is refused; while a
+//! login is being written it names none, for it comes behind that login whether the store takes it or not: one
+//! that named a login which was refused in the end would leave the device as it is for ever. Limits: silence is
 //! noticed within [`TICK`]; one batch of last-seen times is under way at a time.
 
 use std::{
@@ -10,7 +13,7 @@ use std::{
 
 use narrowgate_api::happening::{self, Happening};
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, UnixMillis},
     model::device::DeviceState,
     ports::{OnlineDevice, StoreError, Write, Written},
     rules::presence::{Tracker, Transition},
@@ -37,8 +40,12 @@ pub(crate) struct Presence {
     start: Instant,
     /// When what waits is written.
     next_write: Instant,
-    /// Heard without a report since the last writing.
-    seen: BTreeMap<DeviceId, UnixMillis>,
+    /// The last login of each device that the store has confirmed.
+    logins: BTreeMap<DeviceId, LoginNumber>,
+    /// The newest login of a device that is being written.
+    logins_under_way: BTreeMap<DeviceId, LoginNumber>,
+    /// Heard without a report since the last writing, and in the session of which login.
+    seen: BTreeMap<DeviceId, (Option<LoginNumber>, UnixMillis)>,
     /// Writes of last-seen times under way.
     seen_under_way: usize,
     /// Changes that the store could not write, by device: they are tried again until a newer one takes their
@@ -54,6 +61,7 @@ pub(crate) struct Presence {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     device: DeviceId,
+    login: Option<LoginNumber>,
     state: DeviceState,
     at: UnixMillis,
     cause: String,
@@ -63,13 +71,17 @@ impl Presence {
     /// Takes up the devices that were online: they get a full lifetime from now on.
     pub(crate) fn new(online: Vec<OnlineDevice>, now: Instant) -> Self {
         let mut tracker = Tracker::new(now);
-        for OnlineDevice { device, lifetime_s, .. } in online {
+        let mut logins = BTreeMap::new();
+        for OnlineDevice { device, lifetime_s, login } in online {
             tracker.restore(device, lifetime_s, now);
+            logins.extend(login.map(|login| (device, login)));
         }
         Self {
             tracker,
             start: now,
             next_write: now,
+            logins,
+            logins_under_way: BTreeMap::new(),
             seen: BTreeMap::new(),
             seen_under_way: 0,
             unwritten: BTreeMap::new(),
@@ -79,22 +91,48 @@ impl Presence {
     }
 
     /// A login, which is written next, in its place among the changes of presence.
-    pub(crate) fn login(&mut self, out: &mut Outbox, now: Now, device: DeviceId, lifetime_s: u32) {
+    pub(crate) fn login(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        device: DeviceId,
+        lifetime_s: u32,
+        number: LoginNumber,
+    ) {
         self.time_passes(out, now);
+        self.logins_under_way.insert(device, number);
         self.tracker.handle_login(device, lifetime_s, now.instant);
         self.unwritten.remove(&device);
         self.newest.remove(&device);
     }
 
-    /// Something authentic arrived. `reported`: a report is stored with it, which moves `lastSeenTime` by
-    /// itself.
-    pub(crate) fn hear(&mut self, out: &mut Outbox, now: Now, device: DeviceId, reported: bool) {
+    /// The store has confirmed a login, or refused it.
+    pub(crate) fn login_answered(&mut self, device: DeviceId, number: LoginNumber, is_stored: bool) {
+        // Of a device that has left meanwhile nothing is kept.
+        let Some(newest) = self.logins_under_way.get(&device).copied() else { return };
+        if is_stored {
+            self.logins.insert(device, number);
+        }
+        if newest == number {
+            self.logins_under_way.remove(&device);
+        }
+    }
+
+    /// Something authentic arrived in the session of a login. `reported`: a report is stored with it, which
+    /// moves `lastSeenTime` by itself.
+    pub(crate) fn hear(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        (device, login): (DeviceId, Option<LoginNumber>),
+        reported: bool,
+    ) {
         if let Some(transition) = self.tracker.handle_heard(device, now.instant) {
             self.write(out, now, transition);
         }
         if !reported {
             self.arm(now.instant);
-            self.seen.insert(device, now.wall);
+            self.seen.insert(device, (login, now.wall));
         }
     }
 
@@ -103,14 +141,16 @@ impl Presence {
         if let Some(transition) = self.tracker.handle_closed(device, now.instant) {
             self.write(out, now, transition);
         }
+        self.forget_logins(device);
     }
 
     /// An operator ended it, or it was not admitted: now offline, and its clock stops.
     pub(crate) fn forget(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
         self.seen.remove(&device);
+        self.forget_logins(device);
         if self.tracker.handle_closed(device, now.instant).is_some() {
             let (state, at, cause) = (DeviceState::Offline, now.wall, cause.to_owned());
-            self.hand_over(out, Change { device, state, at, cause });
+            self.hand_over(out, Change { device, login: None, state, at, cause });
         }
     }
 
@@ -201,22 +241,34 @@ impl Presence {
         let Transition { device, state, cause } = transition;
         let cause = cause.to_string();
         tracing::debug!(device = device.0, new = ?state, cause, "presence");
-        self.hand_over(out, Change { device, state, at: now.wall, cause });
+        let login = self.confirmed_login(device);
+        self.hand_over(out, Change { device, login, state, at: now.wall, cause });
+    }
+
+    /// What a change names that is decided now.
+    fn confirmed_login(&self, device: DeviceId) -> Option<LoginNumber> {
+        let is_under_way = self.logins_under_way.contains_key(&device);
+        self.logins.get(&device).copied().filter(|_| !is_under_way)
+    }
+
+    fn forget_logins(&mut self, device: DeviceId) {
+        self.logins.remove(&device);
+        self.logins_under_way.remove(&device);
     }
 
     fn hand_over(&mut self, out: &mut Outbox, change: Change) {
-        let Change { device, state, at, cause } = change.clone();
+        let Change { device, login, state, at, cause } = change.clone();
         self.changes += 1;
         self.newest.insert(device, self.changes);
         self.unwritten.remove(&device);
-        let write = Write::Presence { device, login: None, state, at, cause };
+        let write = Write::Presence { device, login, state, at, cause };
         out.write(vec![write], Pending::Presence(change, self.changes));
     }
 
     fn write_seen(&mut self, out: &mut Outbox) {
         // By device, in the order of the store's pages.
         let seen = std::mem::take(&mut self.seen).into_iter();
-        let mut seen = seen.map(|(device, at)| Write::Seen { device, login: None, at }).peekable();
+        let mut seen = seen.map(|(device, (login, at))| Write::Seen { device, login, at }).peekable();
         while seen.peek().is_some() {
             self.seen_under_way += 1;
             out.write(seen.by_ref().take(SEEN_TOGETHER_MAX).collect(), Pending::Seen);
@@ -231,5 +283,94 @@ fn tell(out: &mut Outbox, change: &Change) {
         let is_online = change.state == DeviceState::Online;
         let happening = if is_online { Happening::Online(told) } else { Happening::Offline(told) };
         out.tell(happening, Some(change.device));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Effect;
+
+    const DEVICE: DeviceId = DeviceId(1);
+
+    /// Logins that the written changes of presence name.
+    fn named(out: &mut Outbox) -> Vec<Option<LoginNumber>> {
+        let effects = std::iter::from_fn(|| out.poll());
+        let writes = effects.flat_map(|effect| match effect {
+            Effect::Write(_, writes) => writes,
+            other => panic!("only changes are written: {other:?}"),
+        });
+        let names = writes.map(|write| match write {
+            Write::Presence { login, .. } | Write::Seen { login, .. } => login,
+            other => panic!("only changes are written: {other:?}"),
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn a_change_names_the_login_that_the_store_has() {
+        let start = crate::tests::start();
+        let now = Now { instant: start, wall: UnixMillis(0) };
+        let [first, second, third] = [1, 2, 3].map(LoginNumber);
+        // What became of logins, and what a change after that names. One under way is stored or refused before
+        // the change is written.
+        let table: [(&[(LoginNumber, Option<bool>)], Option<LoginNumber>); 6] = [
+            (&[], Some(first)),
+            (&[(second, Some(true))], Some(second)),
+            (&[(second, Some(false))], Some(first)),
+            (&[(second, None)], None),
+            (&[(second, Some(true)), (third, Some(false))], Some(second)),
+            (&[(second, Some(false)), (third, None)], None),
+        ];
+        for (logins, right) in table {
+            let restarted = || {
+                let online = OnlineDevice { device: DEVICE, lifetime_s: 30, login: Some(first) };
+                let (mut out, mut presence) = (Outbox::new(), Presence::new(vec![online], start));
+                for (number, stored) in logins {
+                    presence.login(&mut out, now, DEVICE, 30, *number);
+                    if let Some(stored) = stored {
+                        presence.login_answered(DEVICE, *number, *stored);
+                    }
+                }
+                (out, presence)
+            };
+            let (mut out, mut presence) = restarted();
+            let silent = Now { instant: start + Duration::from_secs(40), wall: UnixMillis(40_000) };
+            presence.handle_timeout(&mut out, silent);
+            presence.hear(&mut out, silent, (DEVICE, Some(first)), true);
+            assert_eq!(named(&mut out), [right; 2], "silent and heard again: {logins:?}");
+            let (mut out, mut presence) = restarted();
+            presence.close(&mut out, now, DEVICE);
+            assert_eq!(named(&mut out), [right], "closed by the device: {logins:?}");
+        }
+    }
+
+    #[test]
+    fn logins_are_kept_no_longer_than_their_device_is_there() {
+        let start = crate::tests::start();
+        let now = Now { instant: start, wall: UnixMillis(0) };
+        let (mut out, mut presence) = (Outbox::new(), Presence::new(Vec::new(), start));
+        for number in [1, 2].map(LoginNumber) {
+            presence.login(&mut out, now, DEVICE, 30, number);
+        }
+        presence.login_answered(DEVICE, LoginNumber(1), true);
+        presence.close(&mut out, now, DEVICE);
+        presence.login_answered(DEVICE, LoginNumber(2), true);
+        assert!(presence.logins.is_empty() && presence.logins_under_way.is_empty());
+    }
+
+    #[test]
+    fn what_is_heard_names_the_login_of_its_session_and_an_operator_names_none() {
+        let start = crate::tests::start();
+        let now = Now { instant: start, wall: UnixMillis(0) };
+        let mut out = Outbox::new();
+        let mut presence = Presence::new(Vec::new(), start);
+        let [older, newer] = [1, 2].map(LoginNumber);
+        presence.login(&mut out, now, DEVICE, 30, newer);
+        presence.login_answered(DEVICE, newer, true);
+        presence.hear(&mut out, now, (DEVICE, Some(older)), false);
+        presence.flush(&mut out);
+        presence.forget(&mut out, now, DEVICE, "reset by an operator");
+        assert_eq!(named(&mut out), [Some(older), None]);
     }
 }

@@ -47,7 +47,7 @@ const fn answers(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Lookup => &["found", "device off", "product off", "unknown", "lookup fails"],
         Kind::Product => &["on", "off", "gone", "read fails"],
-        Kind::Write => &["done", "activated", "superseded", "refused", "write fails"],
+        Kind::Write => &["done", "activated", "superseded", "outrun", "refused", "write fails"],
         Kind::Issue => &["issued", "issue fails"],
         Kind::Diagnosis => &["diagnosed"],
     }
