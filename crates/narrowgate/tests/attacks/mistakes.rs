@@ -124,10 +124,10 @@ fn a_name_of_another_case_is_told_which_one_exists() {
     for (number, (identity, words)) in [
         (
             format!("{PRODUCT_KEY},15BBZLRKNC,2,60"),
-            "has no device 15BBZLRKNC, but 15bBZlRknc: keys are compared",
+            "has no device 15BBZLRKNC, but 15bBZlRknc: keys are case-sensitive",
         ),
         (format!("{PRODUCT_KEY},\"15bBZlRknc\",2,60"), "but 15bBZlRknc: a key has nothing around it"),
-        ("PK,15bBZlRknc,2,60".to_owned(), "there is no product PK, but pk: keys are compared"),
+        ("PK,15bBZlRknc,2,60".to_owned(), "there is no product PK, but pk: keys are case-sensitive"),
         (format!("15bBZlRknc,{PRODUCT_KEY},2,60"), "but pk is one: the identity begins with the product key"),
         ("nothing,15bBZlRknc,3,60".to_owned(), "device 15bBZlRknc belongs to product pk"),
         (format!("{PRODUCT_KEY},15bBZlRkn,2,60"), "has no device 15bBZlRkn; register it"),
