@@ -179,7 +179,7 @@ impl DayFile {
 
     /// Writes the log back into the file.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        checkpoint(&self.connection)
+        checkpoint(&self.connection).map(drop)
     }
 }
 
@@ -215,9 +215,13 @@ impl Footer {
     }
 }
 
-/// Writes a database's log back into its file and empties it.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Writes a database's log back into its file and empties it. `false`: another program reads the database, so
+/// the log is still needed, and the file may lack what is in it.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        let blocked: bool = row.get(0)?;
+        Ok(!blocked)
+    })
 }
 
 #[cfg(test)]

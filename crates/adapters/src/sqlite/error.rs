@@ -38,6 +38,8 @@ pub enum OpenError {
         file.display(), needed.div_ceil(1_000_000), free / 1_000_000
     )]
     NoRoomToMigrate { file: PathBuf, needed: u64, free: u64 },
+    #[error("{}: another program reads it, so it cannot be copied and upgraded", file.display())]
+    ReadByOthers { file: PathBuf },
     #[error("{}: the data key is missing", file.display())]
     KeyMissing { file: PathBuf },
     #[error("{}: not a data key (64 hexadecimal digits)", file.display())]
@@ -81,6 +83,7 @@ impl OpenError {
             | Self::ReadOnly { file }
             | Self::DiskFull { file }
             | Self::NoRoomToMigrate { file, .. }
+            | Self::ReadByOthers { file }
             | Self::KeyMissing { file }
             | Self::KeyMalformed { file }
             | Self::KeyWrong { file }
@@ -129,6 +132,9 @@ impl OpenError {
             Self::NoRoomToMigrate { file, .. } => {
                 let folder = folder_of(file).display();
                 format!("free some space (df -h {folder}) and start again; nothing was changed")
+            }
+            Self::ReadByOthers { file } => {
+                format!("end the program that has it open (fuser {}) and start again", file.display())
             }
             Self::KeyMissing { .. } => format!(
                 "copy the key of this store back to {file}; without it the stored secrets cannot be read"

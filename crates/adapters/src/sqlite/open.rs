@@ -20,11 +20,11 @@ use super::{
 };
 
 /// Opens the store in `options.data`, or makes one where there is none. On a full disk, old messages are
-/// deleted first.
+/// deleted first; not for an upgrade, which is refused before anything is changed.
 pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
     loop {
         match try_open(options) {
-            Err(OpenError::DiskFull { .. } | OpenError::NoRoomToMigrate { .. }) if make_room(options) => {}
+            Err(OpenError::DiskFull { .. }) if make_room(options) => {}
             opened => return opened,
         }
     }

@@ -1,8 +1,9 @@
 //! From an older format to the present one, before anything else is done with the registry.
 //!
 //! 1. Is there room for a copy of the registry? If not, nothing is changed and the error says how much it
-//!   takes.
-//! 2. The registry's log is written back, and the file is copied as it is to `registry.db.format-N`, N being
+//!   takes. A copy that an earlier attempt left makes room: it is deleted.
+//! 2. The registry's log is written back (where another program reads the registry, that cannot be done, and
+//!   there is no upgrade), and the file is copied as it is to `registry.db.format-N`, N being
 //!   the format that it has: complete under that name, or not at all. To go back, put that copy in the
 //!   registry's place.
 //! 3. All steps to the present format are one transaction, which moves the format's number last. A process
@@ -15,7 +16,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::sys::statvfs::statvfs;
@@ -49,13 +50,16 @@ fn migrate_and_tell(layout: &Layout, found: u32, tell: &dyn Fn(&str)) -> Result<
         tell(point);
     };
     let registry = layout.registry();
-    check_room(&registry, free_bytes)?;
+    let copy = with_suffix(&registry, &format!(".format-{found}"));
+    check_room(&registry, &copy, free_bytes)?;
     let sqlite = |source| OpenError::sqlite(&registry, source);
     let mut connection = open_existing(&registry).map_err(sqlite)?;
     connection.pragma_update(None, "synchronous", "full").map_err(sqlite)?;
-    day_file::checkpoint(&connection).map_err(sqlite)?;
+    if !day_file::checkpoint(&connection).map_err(sqlite)? {
+        return Err(OpenError::ReadByOthers { file: registry });
+    }
+    remove_left(&copy)?;
     pass("migration-before-copy");
-    let copy = with_suffix(&registry, &format!(".format-{found}"));
     copy_durably(&registry, &copy, &pass)?;
     pass("migration-copied");
     apply(&mut connection, found, &pass).map_err(sqlite)?;
@@ -83,12 +87,13 @@ fn apply(connection: &mut Connection, found: u32, pass: &dyn Fn(&str)) -> rusqli
     transaction.commit()
 }
 
-/// Refuses where there is no room for the copy.
-fn check_room(registry: &Path, free: impl Fn(&Path) -> Option<u64>) -> Result<(), OpenError> {
+/// Refuses where there is no room for the copy, be it with the room of what an earlier attempt left.
+fn check_room(registry: &Path, copy: &Path, free: impl Fn(&Path) -> Option<u64>) -> Result<(), OpenError> {
     let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
     let needed = size(registry) + size(&with_suffix(registry, "-wal")) + ROOM_BYTES;
     let folder = registry.parent().unwrap_or(Path::new("."));
-    match free(folder) {
+    let left = size(copy) + size(&draft_of(copy));
+    match free(folder).map(|free| free.saturating_add(left)) {
         Some(free) if free < needed => {
             Err(OpenError::NoRoomToMigrate { file: registry.to_owned(), needed, free })
         }
@@ -103,10 +108,27 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     Some(system.blocks_available().saturating_mul(system.fragment_size()))
 }
 
-/// Copies a file: complete and durable under the new name, or not at all. Replaces what an earlier attempt
-/// left.
+/// Where a copy is written before it is complete.
+fn draft_of(copy: &Path) -> PathBuf {
+    with_suffix(copy, ".new")
+}
+
+/// Removes the copy that an earlier attempt left, complete or not: the registry itself still has this format.
+fn remove_left(copy: &Path) -> Result<(), OpenError> {
+    for file in [&draft_of(copy), copy] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::io(file, "the copy of an earlier attempt cannot be removed", error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file: complete and durable under the new name, or not at all.
 fn copy_durably(from: &Path, to: &Path, pass: &dyn Fn(&str)) -> Result<(), OpenError> {
-    let draft = with_suffix(to, ".new");
+    let draft = draft_of(to);
     let copied = fs::copy(from, &draft)
         .and_then(|_| File::open(&draft)?.sync_all())
         .map_err(|source| OpenError::io(&draft, "the registry cannot be copied", source));

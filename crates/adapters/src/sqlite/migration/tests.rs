@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use narrowgate_platform::ids::UnixMillis;
 use rusqlite::Connection;
 
 use super::*;
@@ -131,14 +132,81 @@ fn without_room_for_the_copy_nothing_is_changed_and_the_operator_is_told_how_muc
     let layout = old(folder.path());
     let size = fs::metadata(layout.registry()).unwrap().len();
     let needed = size + ROOM_BYTES;
-    check_room(&layout.registry(), |_| Some(needed)).unwrap();
-    check_room(&layout.registry(), |_| None).unwrap();
-    let error = check_room(&layout.registry(), |_| Some(needed - 1)).unwrap_err();
+    let copy = copy_of(&layout);
+    check_room(&layout.registry(), &copy, |_| Some(needed)).unwrap();
+    check_room(&layout.registry(), &copy, |_| None).unwrap();
+    let error = check_room(&layout.registry(), &copy, |_| Some(needed - 1)).unwrap_err();
     let text = error.to_string();
     assert!(text.ends_with("upgrading it takes 2 MB of free space for a copy, and 1 MB are free"), "{text}");
     assert_eq!(error.file(), layout.registry());
     assert!(error.advice().contains("free some space (df -h "), "{}", error.advice());
     assert!(free_bytes(folder.path()).is_some_and(|free| free > 0));
+}
+
+/// A file that says that it is 8 TB large, and is not.
+fn pretend_to_be_large(file: &Path) {
+    fs::File::create(file).unwrap().set_len(8 << 40).unwrap();
+}
+
+#[test]
+fn without_room_for_the_copy_no_messages_are_deleted_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old(folder.path());
+    pretend_to_be_large(&with_suffix(&layout.registry(), "-wal"));
+    let two_days_later = || UnixMillis(1_767_484_800_000);
+    let options =
+        SqliteOptions { retention_days: Some(1), clock: two_days_later, ..SqliteOptions::new(&layout.data) };
+    let error = SqliteStore::open(options).unwrap_err();
+    assert!(matches!(error, OpenError::NoRoomToMigrate { .. }), "{error}");
+    assert_eq!(layout.days().unwrap().len(), 2);
+}
+
+/// The process was killed between the copy and the commit, on a disk that has room for one copy only.
+#[test]
+fn a_copy_that_is_there_makes_room_for_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old(folder.path());
+    let (registry, copy) = (layout.registry(), copy_of(&layout));
+    let before = fs::read(&registry).unwrap();
+    fs::copy(&registry, &copy).unwrap();
+    fs::copy(&registry, draft_of(&copy)).unwrap();
+    check_room(&registry, &copy, |_| Some(ROOM_BYTES - before.len() as u64)).unwrap();
+    check_room(&registry, &copy, |_| Some(ROOM_BYTES - before.len() as u64 - 1)).unwrap_err();
+    let met = RefCell::new(false);
+    migrate_and_tell(&layout, 3, &|point| {
+        if point == "migration-copy-drafted" {
+            assert!(!copy.exists(), "never two of them");
+            met.replace(true);
+        }
+    })
+    .unwrap();
+    assert!(met.into_inner());
+    assert!(fs::read(&copy).unwrap() == before);
+}
+
+/// What a killed server left in the log belongs to the copy; while a reader holds the log, it cannot be
+/// written back.
+#[test]
+fn a_registry_that_is_being_read_is_not_copied_without_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old(folder.path());
+    let reader = Connection::open(layout.registry()).unwrap();
+    reader.pragma_update(None, "journal_mode", "wal").unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta").unwrap();
+    let writer = Connection::open(layout.registry()).unwrap();
+    writer.execute_batch("CREATE TABLE in_the_log (a); INSERT INTO in_the_log VALUES (7)").unwrap();
+
+    let error = migrate(&layout, 3).unwrap_err();
+    assert!(matches!(error, OpenError::ReadByOthers { .. }), "{error}");
+    assert!(error.advice().contains("fuser "), "{}", error.advice());
+    assert!(!copy_of(&layout).exists());
+    assert_eq!(format(&layout.registry()), 3);
+
+    reader.execute_batch("ROLLBACK").unwrap();
+    migrate(&layout, 3).unwrap();
+    let copy = Connection::open(copy_of(&layout)).unwrap();
+    let kept: i64 = copy.query_row("SELECT a FROM in_the_log", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 7);
 }
 
 #[test]

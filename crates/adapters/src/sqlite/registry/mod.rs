@@ -125,7 +125,7 @@ impl Registry {
     }
 
     pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        day_file::checkpoint(&self.connection)
+        day_file::checkpoint(&self.connection).map(drop)
     }
 
     /// What decides about a report of the device; `None`: there is no such device.
