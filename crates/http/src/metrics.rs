@@ -1,5 +1,5 @@
-//! Metrics as Prometheus reads them (text format 0.0.4). The owner of a counter declares its metric as data and
-//! keeps the number; a closure collects them for each scrape.
+//! Metrics as Prometheus reads them (text format 0.0.4). The owner of a counter declares its metric as data
+//! and keeps the number; a closure collects them for each scrape.
 
 use std::{fmt::Write as _, sync::Arc};
 

@@ -17,7 +17,7 @@ mod output;
 mod serve;
 mod socket;
 mod store;
-pub mod system;
+mod system;
 mod time;
 
 use std::process::ExitCode;

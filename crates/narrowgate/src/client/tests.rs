@@ -22,9 +22,9 @@ use narrowgate_api::{
     secret::SecretText,
 };
 use narrowgate_http::{About, Api, BODY_BYTES_MAX, EventsSource, Health};
-use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
     ids::DeviceId,
+    memory::MemoryStore,
     ports::{LiveSessions, NobodyConnected},
     service::Operator,
 };

@@ -33,7 +33,10 @@ pub(super) struct Credentials<'a> {
 }
 
 /// The value that the lines report.
-const REPORT: &str = r#"{"id":"1","version":"1.0","method":"thing.measurepoint.post","params":{"measurepoints":{"temp":21.5}}}"#;
+const REPORT: &str = concat!(
+    r#"{"id":"1","version":"1.0","method":"thing.measurepoint.post","#,
+    r#""params":{"measurepoints":{"temp":21.5}}}"#
+);
 
 /// The lines for one device, best first.
 pub(super) fn lines(task: Task, device: &Credentials<'_>, server: SocketAddr) -> Vec<Line> {
@@ -58,8 +61,9 @@ pub(super) fn lines(task: Task, device: &Credentials<'_>, server: SocketAddr) ->
         Line {
             tool: "OpenSSL 3 (prints the answer as raw CoAP)",
             line: format!(
-                "(printf '{}'; sleep 2) | openssl s_client -dtls1_2 -connect {server} -psk_identity '{identity}' \
-                 -psk {key} -cipher PSK-AES128-CCM8:@SECLEVEL=0 -quiet -no_ign_eof 2>/dev/null | strings",
+                "(printf '{}'; sleep 2) | openssl s_client -dtls1_2 -connect {server} \
+                 -psk_identity '{identity}' -psk {key} \
+                 -cipher PSK-AES128-CCM8:@SECLEVEL=0 -quiet -no_ign_eof 2>/dev/null | strings",
                 for_printf(&message(task, &path))
             ),
         },
@@ -69,9 +73,9 @@ pub(super) fn lines(task: Task, device: &Credentials<'_>, server: SocketAddr) ->
 /// What to do with a fetched secret, with the lines for it.
 pub(super) fn after_activation(device_key: &str, lines: &[Line]) -> String {
     let mut text = format!(
-        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it, and connects\n\
-         with it from now on, in secure mode 2. Until it has done so it may ask again; each answer\n\
-         invalidates the secret before it.\n"
+        "\n{device_key} was given its own secret: deviceSecret in the answer. The device stores it,\n\
+         and connects with it from now on, in secure mode 2. Until it has done so it may ask again; each\n\
+         answer invalidates the secret before it.\n"
     );
     for Line { tool, line } in lines {
         // Writing to a String cannot fail.

@@ -116,9 +116,10 @@ mod tests {
             "1970-01-01T00:01:01Z  report  p/d  device's time 1970-01-01T00:00:01Z"
         );
         assert_eq!(
-            readable(
-                r#"{"time":0,"event":"refused","identity":"a\u001b,b","reason":"wrong_key","peer":"1.2.3.4:5"}"#
-            ),
+            readable(concat!(
+                r#"{"time":0,"event":"refused","identity":"a\u001b,b","reason":"wrong_key","#,
+                r#""peer":"1.2.3.4:5"}"#
+            )),
             "1970-01-01T00:00:00Z  refused  identity a\\u{1b},b  wrong_key  1.2.3.4:5"
         );
     }

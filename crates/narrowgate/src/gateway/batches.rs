@@ -1,9 +1,8 @@
-//! Group commit: what is to be written goes into one open batch; when the store is free the batch is
-//! committed, and only then do the answers follow.
+//! Group commit: writes go into one open batch; when the store is free the batch is committed, and only then
+//! do the answers follow.
 //!
-//! While one batch is being made durable the next one fills, so the batch grows with the load and a lone
-//! report waits for nobody. Limit: [`BATCH_MAX`] writes per transaction; what waits is limited by the
-//! machine.
+//! While one batch is being committed the next one fills, so batches grow with the load and a single report
+//! does not wait. Limit: [`BATCH_MAX`] writes per transaction; the machine limits how many writes wait.
 
 use std::{
     collections::VecDeque,
@@ -14,23 +13,23 @@ use std::{
 use narrowgate_gateway::Token;
 use narrowgate_platform::ports::{Batch, Committed, Journal, PortFuture, StoreError, Write, Written};
 
-/// Writes in one transaction at most.
+/// Maximum number of writes in one transaction.
 pub(super) const BATCH_MAX: usize = 1000;
 
-/// See the module.
+/// The open batch and the one that is being committed; see the module.
 pub(super) struct Batches {
     journal: Arc<dyn Journal>,
-    /// Of the next batch.
+    /// Number of the next batch.
     number: u64,
     open: Open<Token>,
     under_way: Option<UnderWay>,
     pub(super) counted: Counted,
 }
 
-/// The outcomes of a batch, when the store has decided.
+/// Completes with the outcomes of a batch when the store has decided.
 pub(super) type Appended = PortFuture<'static, Result<Committed, StoreError>>;
 
-/// What is counted of batches.
+/// Counters of batches.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counted {
     /// Batches committed.
@@ -42,13 +41,13 @@ pub(super) struct Counted {
 }
 
 struct UnderWay {
-    /// Whose writes they are, and how many.
+    /// Who asked for writes, and how many.
     items: Vec<(Token, usize)>,
     writes: u64,
     result: Appended,
 }
 
-/// A batch that is durable, or could not be made so.
+/// A batch that was committed, or could not be.
 pub(super) struct Decided {
     items: Vec<(Token, usize)>,
     pub(super) result: Result<Vec<Written>, StoreError>,
@@ -71,7 +70,7 @@ impl Batches {
         Self { journal, number: 0, open: Open::new(), under_way: None, counted: Counted::default() }
     }
 
-    /// Adds writes that are committed together.
+    /// Adds writes that must be committed together.
     pub(super) fn push(&mut self, token: Token, writes: Vec<Write>) {
         self.open.push(token, writes);
     }
@@ -81,7 +80,7 @@ impl Batches {
         self.open.writes >= BATCH_MAX
     }
 
-    /// Hands the open batch over where the store is free; returns whether it did.
+    /// Gives the open batch to the store if the store is free; returns whether it did.
     pub(super) fn begin(&mut self) -> bool {
         if self.under_way.is_some() || self.open.items.is_empty() {
             return false;
@@ -95,14 +94,14 @@ impl Batches {
         true
     }
 
-    /// Hands writes over, as the next batch, whatever else is under way.
+    /// Gives writes to the store as the next batch, even while another is being committed.
     pub(super) fn append(&mut self, writes: Vec<Write>) -> Appended {
         let batch = Batch::new(self.number, writes);
         self.number += 1;
         self.journal.append(batch)
     }
 
-    /// The batch under way, when the store has decided.
+    /// Polls the batch that is being committed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Decided> {
         let Some(under_way) = &mut self.under_way else { return Poll::Pending };
         let result = ready!(under_way.result.as_mut().poll(context));
@@ -143,8 +142,8 @@ impl<T> Open<T> {
         self.items.push_back((token, writes));
     }
 
-    /// At most [`BATCH_MAX`] writes, but one item at least: writes that belong together are never split over
-    /// two transactions.
+    /// Takes at most [`BATCH_MAX`] writes, but at least one item: writes that belong together are never split
+    /// between two transactions.
     fn take(&mut self) -> (Vec<(T, usize)>, Vec<Write>) {
         let (mut items, mut taken) = (Vec::new(), Vec::with_capacity(self.writes.min(BATCH_MAX)));
         while let Some((_, writes)) = self.items.front()

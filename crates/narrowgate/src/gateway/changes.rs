@@ -1,7 +1,7 @@
-//! What operators changed and sessions have to feel, on its way to the task.
+//! Operators' changes that affect sessions, on their way to the task.
 //!
-//! A change never waits and is never lost, so it is no queue but a set: of each device and of each product it
-//! holds one change at most.
+//! Adding a change never blocks and no change is lost, so this is a set and not a queue: it holds at most one
+//! change for each device and each product.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use std::{
 use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{ids::DeviceId, ports::LiveSessions};
 
-/// See the module.
+/// The changes that wait; see the module.
 #[derive(Debug, Default)]
 pub(super) struct Changes(Mutex<Waiting>);
 
@@ -21,12 +21,12 @@ pub(super) struct Changes(Mutex<Waiting>);
 struct Waiting {
     devices: BTreeMap<DeviceId, &'static str>,
     products: BTreeSet<String>,
-    /// Of the task, when it has found nothing.
+    /// The task's, if it has found nothing.
     waker: Option<Waker>,
 }
 
 impl Changes {
-    /// All that came since, or the task is woken by the next one.
+    /// All changes since the last call; if there are none, the next one wakes the task.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Vec<LiveChange>> {
         let mut waiting = self.lock();
         let devices = mem::take(&mut waiting.devices).into_iter();

@@ -1,4 +1,4 @@
-//! Counters and gauges of shards and gateway, in the form that `/metrics` shows.
+//! Counters and gauges of the shards and the gateway, for `/metrics`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use narrowgate_http::metrics::{Metric, Samples};
 
 use super::batches::Counted;
 
-/// What the task counted, as it was after its last turn.
+/// The task's counters after its last turn.
 #[derive(Debug, Default)]
 pub(super) struct Published(Mutex<State>);
 
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Published {
-    /// Shows what was counted up to now.
+    /// Copies the counters, to be shown.
     pub(super) fn publish(&self, machine: &Gateway, batches: Counted) {
         let mut state = self.lock();
         state.counters = machine.counters();
@@ -31,7 +31,7 @@ impl Published {
         machine.unwritten().copy_to(&mut state.unwritten);
     }
 
-    /// Requests that are answered 5.03 because the store cannot write.
+    /// Requests answered 5.03 because the store cannot write.
     pub(super) fn unwritten(&self) -> Unwritten {
         self.lock().unwritten.clone()
     }
@@ -54,10 +54,10 @@ const REQUESTS_REFUSED: Metric = Metric::counter(
 )
 .by("reason");
 
-/// What is there now in a shard.
+/// Reads a gauge of a shard.
 type GaugeOf = fn(&Gauges) -> usize;
 
-/// What is there now, over all shards.
+/// Gauges, summed over all shards.
 const SHARD_GAUGES: [(Metric, GaugeOf); 5] = [
     (Metric::gauge("narrowgate_sessions", "Established DTLS sessions."), |gauges| gauges.sessions),
     (Metric::gauge("narrowgate_handshakes", "DTLS handshakes under way."), |gauges| gauges.handshakes),
@@ -70,10 +70,10 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 5] = [
     }),
 ];
 
-/// A number of the machine or of its batches.
+/// Reads a number of the machine or its batches.
 type ValueOf = fn(&State) -> u64;
 
-/// What the machine and its batches count.
+/// Metrics of the machine and its batches.
 const MACHINE: [(Metric, ValueOf); 7] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {

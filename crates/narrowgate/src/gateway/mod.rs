@@ -7,16 +7,17 @@
 //!        └─────commands────── └──────┘ ──happenings──▶ feed
 //! ```
 //!
-//! One task owns the machine ([`task`]): no lock, no second place that decides or batches. It takes what is
-//! there, carries the effects out, and gives the store the open batch when the one before is durable.
+//! One task owns the machine ([`task`]), so it needs no lock, and nothing else decides or batches. The task
+//! takes the inputs, carries out the effects, and gives the store the open batch when the previous one is
+//! durable.
 //!
-//! **Why two full queues cannot block each other.** A shard passes its events on by a queue of
-//! [`sink::BATCHES_MAX`] batches. Where it is full the shard keeps its events and stops receiving, but goes
-//! on taking commands: so the queue of commands always empties. The task sends commands by a queue that is
-//! bounded too. Where it is full the task keeps the commands of this shard and takes no more of its events,
-//! but goes on with the store's answers and with other shards. What it keeps is bounded: an answer for each
-//! request in flight and for each handshake that waits, which the shard limits, and no more than a few words
-//! about each session. Neither ever waits for the other.
+//! **Why two full queues cannot block each other.** A shard sends its events through a queue of
+//! [`sink::BATCHES_MAX`] batches. If it is full, the shard keeps its events and stops receiving, but still
+//! takes commands: so the queue of commands always empties. The task sends commands through a bounded queue
+//! too. If that is full, the task keeps the commands of this shard and takes no more of its events, but still
+//! handles the store's answers and the other shards. What it keeps is bounded: an answer for each request in
+//! flight and each waiting handshake, which the shard limits, and at most a few words about each session.
+//! Neither ever waits for the other.
 
 mod batches;
 mod changes;
@@ -44,7 +45,7 @@ use self::{
 };
 use crate::feed::Feed;
 
-/// How the gateway is to run.
+/// Options of the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayOptions {
     /// Where devices connect; port 0 takes a free one.
@@ -53,7 +54,7 @@ pub(crate) struct GatewayOptions {
     pub(crate) shards: u16,
     /// Settings of the DTLS layer, the decoy secret among them.
     pub(crate) dtls: Arc<ServerConfig>,
-    /// Limits and settings of each shard; its number and its share of the sessions are set here.
+    /// Limits and settings of each shard; `start` sets its number and its share of the sessions.
     pub(crate) shard: ShardConfig,
 }
 
@@ -63,7 +64,7 @@ pub(crate) enum StartError {
     /// The UDP port could not be bound.
     #[error("cannot listen for devices on {address}")]
     Bind {
-        /// Where.
+        /// The address.
         address: SocketAddr,
         /// The operating system's reason.
         #[source]
@@ -89,7 +90,7 @@ pub(crate) struct Gateway {
     published: Arc<Published>,
 }
 
-/// A clock that need not be shown.
+/// A clock with a `Debug` output.
 struct ClockHandle(Arc<dyn Clock>);
 
 impl std::fmt::Debug for ClockHandle {
@@ -99,11 +100,11 @@ impl std::fmt::Debug for ClockHandle {
 }
 
 impl Gateway {
-    /// Binds the port, takes up the presence of the devices that were online, and starts serving. To be
+    /// Binds the port, restores the presence of the devices that were online, and starts serving. Must be
     /// called inside a tokio runtime.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing runs on then.
+    /// See [`StartError`]; nothing keeps running then.
     pub(crate) async fn start(
         options: GatewayOptions,
         stores: Stores,
@@ -121,7 +122,7 @@ impl Gateway {
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
         let served = handles.iter().cloned().zip(events).map(|(handle, events)| Shard::new(handle, events));
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
-        // One question at a time is asked.
+        // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
         let task = Task::new(machine, served.collect(), stores, Arc::clone(&clock), feed);
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
@@ -134,19 +135,19 @@ impl Gateway {
         self.address
     }
 
-    /// By which an operator's changes reach the sessions.
+    /// The port through which an operator's changes reach the sessions.
     pub(crate) fn live_sessions(&self) -> Arc<dyn LiveSessions> {
         Arc::clone(&self.changes) as Arc<dyn LiveSessions>
     }
 
-    /// Finishes what is under way, ends all sessions with close_notify, and stops. Presence stays as it is.
+    /// Finishes work in progress, ends all sessions with close_notify, and stops. Presence does not change.
     ///
     /// What was received is decided, committed and answered first; what arrives meanwhile stays in the
     /// kernel, and the devices send it again.
     pub(crate) async fn drain(self) {
         let quiet: Vec<_> = self.handles.iter().map(quiesce).collect();
         for wait in quiet {
-            // Ignored: a shard that has ended is quiet too.
+            // Ignored: the shard may have ended.
             let _ = wait.await;
         }
         Self::ask(&self.asks, Ask::Settle).await;
@@ -160,15 +161,15 @@ impl Gateway {
         Self::ask(&self.asks, Ask::Settle).await;
     }
 
-    /// Asks the task for something and waits until it is done.
+    /// Asks the task for something and waits until that is done.
     async fn ask(asks: &mpsc::Sender<Ask>, ask: fn(oneshot::Sender<()>) -> Ask) {
         let (done, wait) = oneshot::channel();
-        // Ignored: a task that has ended has nothing left to do.
+        // Ignored: the task may have ended.
         let _ = asks.send(ask(done)).await;
         let _ = wait.await;
     }
 
-    /// Requests that the store made us refuse; `None` where it writes.
+    /// Requests refused because the store cannot write; `None` if it can.
     pub(crate) fn refused_by_store(&self) -> Option<RefusedByStore> {
         self.published.unwritten().shown(self.clock.0.now())
     }
@@ -207,11 +208,11 @@ fn start_shards(
     Ok((shards, events))
 }
 
-/// Ends receiving; what is returned ends when everything received before is handed over.
+/// Stops receiving; the result completes when everything received before has been handed over.
 fn quiesce(shard: &ShardHandle) -> oneshot::Receiver<()> {
     let (done, wait) = oneshot::channel();
     shard.quiesce(move || {
-        // Ignored: whoever waited may have gone.
+        // Ignored: the receiver may be gone.
         let _ = done.send(());
     });
     wait

@@ -1,5 +1,5 @@
-//! What the machine asks of the store and of a processor, each in a task of its own: a slow answer keeps
-//! nobody waiting. The machine limits how many there are.
+//! The machine's questions to the store and its long computations, each in a task of its own, so that a slow
+//! answer delays nothing else. The machine limits their number.
 
 use std::{
     sync::Arc,
@@ -32,7 +32,7 @@ impl From<Read> for Answer<'static> {
     }
 }
 
-/// See the module.
+/// The questions in progress; see the module.
 pub(super) struct Reads {
     registry: Arc<dyn Registry>,
     under_way: JoinSet<(Token, Read)>,
@@ -50,19 +50,18 @@ impl Reads {
         });
     }
 
-    pub(super) fn product(&mut self, token: Token, product_key: String) {
+    pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
         self.under_way.spawn(async move { (token, Read::Product(registry.product(&product_key).await)) });
     }
 
-    /// Some hundred hashes, which may occupy a processor for milliseconds: on a thread where that delays
-    /// nobody.
+    /// Some hundred hashes, which may take milliseconds, on a thread where they delay nothing.
     pub(super) fn diagnose(&mut self, token: Token, diagnosis: Diagnosis) {
         let registry = Arc::clone(&self.registry);
         self.under_way.spawn(async move {
             let runtime = Handle::current();
             let work = move || runtime.block_on(diagnosis.run(&*registry));
-            // One that panicked has found nothing.
+            // A diagnosis that panicked has no result.
             let found = tokio::task::spawn_blocking(work).await.ok().flatten();
             (token, Read::Diagnosed(found))
         });
@@ -73,7 +72,7 @@ impl Reads {
             match self.under_way.poll_join_next(context) {
                 Poll::Ready(Some(Ok(read))) => return Poll::Ready(read),
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::error!(%error, "a question to the store has no answer")
+                    tracing::error!(%error, "a question to the store got no answer")
                 }
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }

@@ -1,17 +1,16 @@
-//! How a shard's events come to the task: batches in a bounded queue.
+//! How a shard's events reach the task: as batches in a bounded queue.
 
 use narrowgate_engine::event::ShardEvent;
 use narrowgate_engine_io::driver::EventSink;
 use tokio::sync::mpsc;
 
-/// Batches of events that wait for the task. A shard hands over some hundred events at a time when it has
-/// many.
+/// Batches of events that wait for the task. A busy shard hands over some hundred events at a time.
 pub(super) const BATCHES_MAX: usize = 64;
 
 /// What a shard hands over at once.
 pub(super) type Events = Vec<ShardEvent>;
 
-/// The end that the shard's thread has.
+/// The sending end, which the shard's thread has.
 pub(super) struct Sink(mpsc::Sender<Events>);
 
 impl Sink {

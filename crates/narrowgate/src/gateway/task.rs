@@ -1,4 +1,4 @@
-//! The task that owns the machine: takes what is there, carries the effects out, sends the commands.
+//! The task that owns the machine: takes inputs, carries out effects, sends commands.
 
 use std::{
     future::poll_fn,
@@ -32,11 +32,11 @@ const INPUTS_PER_TURN: usize = 8;
 /// How long commands wait for a shard whose queue is full.
 const COMMANDS_PAUSE: Duration = Duration::from_millis(1);
 
-/// What the task is asked for; it says when it is done.
+/// A request to the task, which reports when it is done.
 pub(super) enum Ask {
-    /// The shards receive nothing more: decide, commit and answer all that came.
+    /// The shards have stopped receiving: decide, commit and answer everything received.
     Settle(oneshot::Sender<()>),
-    /// Have the shards end all sessions.
+    /// Let the shards end all sessions.
     Drain(oneshot::Sender<()>),
 }
 
@@ -44,8 +44,7 @@ pub(super) enum Ask {
 pub(super) struct Shard {
     handle: ShardHandle,
     events: mpsc::Receiver<Events>,
-    /// Commands that are to be sent. Where the shard's queue is full they stay here, and no event of this
-    /// shard is taken.
+    /// Commands to be sent. If the shard's queue is full they stay here, and no event of this shard is taken.
     commands: Vec<ShardCommand>,
     /// Its queue was full.
     is_held_up: bool,
@@ -60,23 +59,23 @@ enum Input {
     Events(usize, Events),
     Timeout,
     Ask(Ask),
-    /// Nobody will ask for anything any more.
+    /// All other ends are closed.
     End,
 }
 
-/// Whoever asked is told when nothing is under way any more.
+/// A request that is answered when no work is in progress.
 enum Settling {
-    /// And what was heard meanwhile is to be written then.
+    /// Then what was heard meanwhile must still be written.
     First(oneshot::Sender<()>),
-    /// And nothing else.
+    /// Then everything is done.
     Last(oneshot::Sender<()>),
 }
 
-/// How many inputs a turn has taken.
+/// Which inputs a turn has taken.
 enum Taken {
     /// There may be more.
     Some,
-    /// All that there were.
+    /// All of them.
     All,
     /// There will be no more.
     End,
@@ -93,7 +92,7 @@ pub(super) struct Ends {
 pub(super) struct Task {
     machine: Gateway,
     shards: Vec<Shard>,
-    /// Whose events are looked at first.
+    /// The shard whose events are polled first.
     next_shard: usize,
     clock: Arc<dyn Clock>,
     feed: Feed,
@@ -137,12 +136,12 @@ impl Task {
         }
     }
 
-    /// Runs until nobody holds the other ends.
+    /// Runs until all other ends are closed.
     pub(super) async fn run(mut self, mut ends: Ends) {
         poll_fn(|context| self.poll(context, &mut ends)).await;
     }
 
-    /// Turn by turn: takes what is there, and sends what comes of it.
+    /// Takes inputs and sends the resulting commands, turn by turn.
     fn poll(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Poll<()> {
         loop {
             self.machine.set_followers(self.feed.has_subscribers());
@@ -164,7 +163,7 @@ impl Task {
             match self.poll_input(context, ends) {
                 Poll::Ready(Input::End) => return Taken::End,
                 Poll::Ready(input) => self.handle(input),
-                // All that is there is in the open batch.
+                // All available writes are in the open batch.
                 Poll::Pending if self.batches.begin() => {}
                 Poll::Pending => return Taken::All,
             }
@@ -175,7 +174,7 @@ impl Task {
         Taken::Some
     }
 
-    /// The next input. Answers come first: they end what waits.
+    /// The next input. Answers come first, because they finish waiting work.
     fn poll_input(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Poll<Input> {
         if let Poll::Ready(decided) = self.batches.poll(context) {
             return Poll::Ready(Input::Written(decided));
@@ -197,14 +196,14 @@ impl Task {
         if self.poll_timer(context).is_ready() {
             return Poll::Ready(Input::Timeout);
         }
-        // Last: what is asked for concerns all that came before. One question at a time.
+        // Last, because a request concerns everything before it. One request at a time.
         if self.settling.is_some() {
             return Poll::Pending;
         }
         ends.asks.poll_recv(context).map(|ask| ask.map_or(Input::End, Input::Ask))
     }
 
-    /// Events of the shards in turn, but for those whose queue of commands is full.
+    /// Events of the shards in turn, except those whose queue of commands is full.
     fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<Input> {
         let count = self.shards.len();
         for index in (0..count).map(|step| (self.next_shard + step) % count) {
@@ -212,7 +211,7 @@ impl Task {
             if shard.is_held_up {
                 continue;
             }
-            // One that has ended has nothing more to say.
+            // A shard that has ended sends nothing more.
             if let Poll::Ready(Some(events)) = shard.events.poll_recv(context) {
                 self.next_shard = (index + 1) % count;
                 return Poll::Ready(Input::Events(index, events));
@@ -221,13 +220,13 @@ impl Task {
         Poll::Pending
     }
 
-    /// Ready when the machine wants to be called, or commands can be tried again.
+    /// Ready when the machine wants to be called, or when commands should be sent again.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let held_up = self.shards.iter().any(|shard| shard.is_held_up);
         let again = held_up.then(|| Instant::now() + COMMANDS_PAUSE);
         let wanted = self.machine.poll_timeout().map(Instant::from_std);
         let Some(at) = again.into_iter().chain(wanted).min() else { return Poll::Pending };
-        // A timer that is too early does no harm and is set anew then: so most changes cost nothing.
+        // A timer that fires too early is harmless and is then set again, so most changes cost nothing.
         if at < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(at);
         }
@@ -287,7 +286,7 @@ impl Task {
                 }
                 Effect::Write(token, writes) => self.batches.push(token, writes),
                 Effect::Lookup(token, name) => self.reads.look_up(token, name),
-                Effect::Product(token, product_key) => self.reads.product(token, product_key),
+                Effect::Product(token, product_key) => self.reads.read_product(token, product_key),
                 Effect::Issue(token, issue) => self.issue(token, *issue),
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),
                 Effect::Tell(happening, device) => self.feed.publish(happening, device),
@@ -295,7 +294,7 @@ impl Task {
         }
     }
 
-    /// Its own transaction, beside the batches. The machine has one under way at a time.
+    /// Commits in a transaction of its own, besides the batches. The machine has one in progress at a time.
     fn issue(&mut self, token: Token, issue: Issue) {
         let Issue { device, secret, at, peer } = issue;
         #[cfg(feature = "test-hooks")]
@@ -312,7 +311,7 @@ impl Task {
         }
     }
 
-    /// Goes on with settling when nothing is under way any more; returns whether it did.
+    /// Continues settling if no work is in progress; returns whether it did.
     fn settle(&mut self) -> bool {
         let is_idle = |shard: &Shard| shard.commands.is_empty() && shard.events.is_empty();
         if self.settling.is_none() || !self.shards.iter().all(is_idle) || !self.machine.is_settled() {
@@ -325,7 +324,7 @@ impl Task {
                 self.settling = Some(Settling::Last(done));
             }
             Some(Settling::Last(done)) => {
-                // Ignored: whoever waited may have gone.
+                // Ignored: the receiver may be gone.
                 let _ = done.send(());
             }
             None => {}
@@ -334,10 +333,10 @@ impl Task {
     }
 }
 
-/// What became of a secret that was to be issued.
+/// The outcome of issuing a secret.
 fn outcome_of(committed: Result<Committed, StoreError>) -> Result<Issued, StoreError> {
     match committed?.outcomes.first() {
         Some(Written::Issue(issued)) => Ok(*issued),
-        other => panic!("the store answers a wish for a secret with {other:?}"),
+        other => panic!("the store answered the issue of a secret with {other:?}"),
     }
 }

@@ -203,7 +203,8 @@ mod tests {
         .unwrap();
         assert_eq!(
             render_rows(&columns, &rows, None, cell),
-            " DEVICE  SEEN                  ENABLED   N\n d1      1970-01-01T00:00:00Z  yes       7\n d22     -                     no       12"
+            " DEVICE  SEEN                  ENABLED   N\n\
+             \u{20}d1      1970-01-01T00:00:00Z  yes       7\n d22     -                     no       12"
         );
         assert_eq!(render_rows(&columns, &[], None, cell), "(none)");
     }

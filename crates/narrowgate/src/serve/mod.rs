@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use narrowgate_api::fleet::RefusedByStore;
 use narrowgate_http::{About, Api, EventsSource, Health, Phase};
 use narrowgate_platform::{
@@ -131,10 +132,7 @@ impl Server {
         let router = narrowgate_http::router(about.clone(), health.clone(), metrics.clone());
         let control_router = narrowgate_http::control_router(about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watch::channel(false);
-        let http_task = http_listener.map(|listener| {
-            let connections_max = narrowgate_http::CONNECTIONS_MAX;
-            tokio::spawn(narrowgate_http::serve(listener, router, connections_max, stopped(http_stopping)))
-        });
+        let http_task = http_listener.map(|listener| spawn_http(listener, router, http_stopping));
         let control_path = control.path().to_owned();
         let control_task = tokio::spawn(narrowgate_http::serve(
             control,
@@ -223,6 +221,16 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
     let result = runtime.block_on(life);
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Serves health and metrics on TCP until `stopping` turns true.
+fn spawn_http(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    stopping: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let connections_max = narrowgate_http::CONNECTIONS_MAX;
+    tokio::spawn(narrowgate_http::serve(listener, router, connections_max, stopped(stopping)))
 }
 
 /// Completes when it turns true, or when its sender is gone.

@@ -177,7 +177,10 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&summary).unwrap(),
-            r#"{"created":1,"skipped":3,"failed":[{"line":7,"column":"deviceKey","message":"it is empty"}],"sameSecret":2}"#
+            concat!(
+                r#"{"created":1,"skipped":3,"failed":[{"line":7,"column":"deviceKey","#,
+                r#""message":"it is empty"}],"sameSecret":2}"#
+            )
         );
         let many = Summary { failed: vec![summary.failed[0].clone(); 25], ..Summary::default() };
         assert_eq!(lines(&many, true).last().unwrap(), "  and 5 more; -o json lists all");

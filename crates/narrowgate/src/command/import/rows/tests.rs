@@ -53,8 +53,10 @@ fn json_lines_have_the_same_names() {
         &[],
     );
     assert_read(
-        "{\"deviceKey\":\"d1\"}\n{\"devicekey\":\"d2\"}\n{\"deviceKey\":867725030096431}\n{\"deviceKey\":\"8.67725E+14\"}\n\
-         {\"deviceKey\":\"d3\",\"productKey\":\"pk\",\"assetId\":\"a\"}\n{\"deviceKey\":\"d4\",\"productKey\":\"other\"}\n",
+        "{\"deviceKey\":\"d1\"}\n{\"devicekey\":\"d2\"}\n{\"deviceKey\":867725030096431}\n\
+         {\"deviceKey\":\"8.67725E+14\"}\n\
+         {\"deviceKey\":\"d3\",\"productKey\":\"pk\",\"assetId\":\"a\"}\n\
+         {\"deviceKey\":\"d4\",\"productKey\":\"other\"}\n",
         &["1 d1 None None", "5 d3 None None"],
         &[
             "2 : unknown field `devicekey`",
@@ -96,7 +98,8 @@ fn a_row_with_a_fault_is_told_its_place_and_the_others_go_on() {
 #[test]
 fn attack_214_blanks_inside_quotes_belong_to_a_secret_and_outside_it_is_asked() {
     assert_read(
-        "deviceKey,deviceSecret,name\nts01,\" Z5YzQ \",\" n \"\nts02, Z5YzQ,a\nts03,Z5YzQ ,b\nts04, \"Z5YzQ\",c\n ts05 , , d \n",
+        "deviceKey,deviceSecret,name\nts01,\" Z5YzQ \",\" n \"\nts02, Z5YzQ,a\nts03,Z5YzQ ,b\n\
+         ts04, \"Z5YzQ\",c\n ts05 , , d \n",
         &[r#"2 ts01 Some(" Z5YzQ ") Some(" n ")"#, r#"6 ts05 None Some("d")"#],
         &[
             "3 deviceSecret: there are blanks before or after it",
@@ -147,7 +150,8 @@ fn attack_214_a_quoted_field_over_several_lines_is_a_fault_of_each() {
 #[test]
 fn attack_214_what_a_spreadsheet_has_damaged_is_refused() {
     assert_read(
-        "deviceKey\n8.67725E+14\n867725030096430.0\n'867725030096431\n=\"867725030096432\"\nimei0004;secret\nimei0005\tsecret\n867725030096436\n",
+        "deviceKey\n8.67725E+14\n867725030096430.0\n'867725030096431\n=\"867725030096432\"\n\
+         imei0004;secret\nimei0005\tsecret\n867725030096436\n",
         &["8 867725030096436 None None"],
         &[
             "2 deviceKey: a spreadsheet has turned it into a rounded number",
@@ -180,7 +184,8 @@ fn empty_rows_and_empty_fields_at_the_end_are_no_fault() {
 
 #[test]
 fn what_secrets_out_writes_is_read() {
-    let text = "assetId,productKey,deviceKey,deviceSecret\nAb3dEf6h,pk,d1,Z5YtZaQpK5IWocakV7zQ\nAb3dEf6i,other,d2,s\n\n\n";
+    let text = "assetId,productKey,deviceKey,deviceSecret\nAb3dEf6h,pk,d1,Z5YtZaQpK5IWocakV7zQ\n\
+                Ab3dEf6i,other,d2,s\n\n\n";
     assert_read(
         text,
         &[r#"2 d1 Some("Z5YtZaQpK5IWocakV7zQ") None"#],
