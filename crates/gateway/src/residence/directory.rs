@@ -88,6 +88,11 @@ impl Directory {
         void
     }
 
+    /// Forgets a device's sessions by the product's secret: they are closed, and are issued nothing more.
+    pub(crate) fn end_activations(&mut self, device: DeviceId) {
+        self.activations.remove(&device);
+    }
+
     /// Forgets a session that ended; returns whether it was the device's login.
     pub(crate) fn remove(&mut self, device: DeviceId, session: SessionId) -> bool {
         if let Some(all) = self.activations.get_mut(&device) {

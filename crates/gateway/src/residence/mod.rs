@@ -38,6 +38,8 @@ impl Residence {
         for session in self.directory.sessions_of(device) {
             out.close(session);
         }
+        // What they still wish for is not issued: it would void what the operator has made.
+        self.directory.end_activations(device);
         self.presence.forget(out, now, device, cause);
     }
 

@@ -121,6 +121,7 @@ impl Stage {
             ["posts", "nonsense"] => self.request(session, Request::post(&post("p/d"), 50, "{")),
             ["posts", name] => self.request(session, Request::post(&post(name), 50, BODY)),
             ["asks"] => self.request(session, Request::get(INFO)),
+            ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
             ["heard"] => ShardEvent::Heard { session },
             ["leaves"] => ShardEvent::Closed { session, cause: CloseCause::ByPeer },
             ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },
@@ -219,6 +220,7 @@ impl Stage {
 }
 
 const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
+const INFO_OF_E: &str = "/topic/ext/session/p/e/thing/activate/info";
 const BODY: &str = r#"{"params":{"measurepoints":{"temp":21.5}}}"#;
 
 fn login_of(write: &Write) -> Option<u64> {

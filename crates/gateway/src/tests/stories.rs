@@ -180,6 +180,26 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
 }
 
 #[test]
+fn a_device_that_is_reset_is_issued_nothing_for_which_its_sessions_still_wait() {
+    let mut stage = Stage::new();
+    for (number, key) in [(1, "e"), (2, "d"), (3, "d")] {
+        let found = if key == "e" { "found e" } else { "found" };
+        stage.play(&format!("h{number} wants p,{key},3,60; {found}; h{number} connects; {found}"));
+    }
+    stage.play("s1 posts p/e; on; done");
+    // One secret at a time: the wishes of d wait behind that of e. Then an operator resets d.
+    stage.play("s1 asks e; s2 asks; s3 asks");
+    assert_eq!(stage.play("close d"), "s2 close, s3 close");
+    assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s", "and nothing for d");
+    assert!(stage.gateway.is_settled());
+    // What its session asks before it hears of the end comes to nothing too.
+    assert_eq!(stage.play("s3 asks; s2 ends; s3 ends"), "");
+    // The device comes again and activates.
+    stage.play("h4 wants p,d,3,60; found; h4 connects; found");
+    assert_eq!(stage.play("s4 asks; issued"), "issue, tell secret_issued, s4 2.05, s4 close in 5s");
+}
+
+#[test]
 fn nobody_follows_and_nothing_is_told() {
     let mut stage = served();
     stage.gateway.set_followers(false);
