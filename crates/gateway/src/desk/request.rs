@@ -22,10 +22,8 @@ use crate::{
     shared::Shared,
 };
 
-/// Requests of one session that wait for its product; further ones are answered 5.03.
-const PARKED_MAX: usize = 8;
-
-/// A request that waits for its product.
+/// A request that waits for its product. As many wait as the shard has in flight: it limits those of a
+/// session and their memory.
 #[derive(Debug)]
 pub(crate) struct Parked {
     ticket: Ticket,
@@ -42,10 +40,6 @@ impl Desk {
             return self.serve(shared, now, ticket, &request, now.wall, Some(&product));
         }
         let parked = self.parked.entry(ticket.session.slot).or_default();
-        if parked.len() == PARKED_MAX {
-            let asker = known.asker.clone();
-            return shared.refuse_unavailable(now, ticket, &asker);
-        }
         if parked.is_empty() {
             shared.products.wait(&mut shared.out, product_key, ticket.session);
         }
