@@ -50,7 +50,8 @@ struct UnderWay {
 /// A batch that was committed, or could not be.
 pub(super) struct Decided {
     items: Vec<(Token, usize)>,
-    pub(super) result: Result<Vec<Written>, StoreError>,
+    /// As many outcomes as the items have writes.
+    result: Result<Vec<Written>, StoreError>,
 }
 
 impl Decided {
@@ -60,7 +61,7 @@ impl Decided {
         self.items.iter().map(move |&(token, count)| {
             let range = first..first + count;
             first = range.end;
-            (token, self.result.as_ref().map(|written| written.get(range).unwrap_or_default()))
+            (token, self.result.as_ref().map(|written| &written[range]))
         })
     }
 }
@@ -105,10 +106,10 @@ impl Batches {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Decided> {
         let Some(under_way) = &mut self.under_way else { return Poll::Pending };
         let result = ready!(under_way.result.as_mut().poll(context));
-        let result = result.map(|committed| committed.outcomes);
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("ingest-before-answer");
         let writes = under_way.writes;
+        let result = result.and_then(|committed| outcomes_of(committed, writes));
         let items = std::mem::take(&mut under_way.items);
         self.under_way = None;
         match &result {
@@ -123,6 +124,15 @@ impl Batches {
         }
         Poll::Ready(Decided { items, result })
     }
+}
+
+/// An outcome for each write. A store that gives more or fewer has acknowledged none.
+fn outcomes_of(committed: Committed, writes: u64) -> Result<Vec<Written>, StoreError> {
+    let given = committed.outcomes.len();
+    if given as u64 == writes {
+        return Ok(committed.outcomes);
+    }
+    Err(StoreError::Damaged(format!("it answers {writes} writes with {given} outcomes")))
 }
 
 /// The open batch, and what did not fit into it.
@@ -163,6 +173,17 @@ mod tests {
     use narrowgate_platform::ids::{DeviceId, UnixMillis};
 
     use super::*;
+
+    #[test]
+    fn a_batch_with_too_few_or_too_many_outcomes_is_not_committed() {
+        let committed =
+            |given| Committed { epoch: 1, first_sequence: 1, outcomes: vec![Written::Done; given] };
+        assert_eq!(outcomes_of(committed(2), 2).expect("it is whole").len(), 2);
+        for given in [0, 1, 3] {
+            let outcomes = outcomes_of(committed(given), 2);
+            assert!(matches!(outcomes, Err(StoreError::Damaged(_))), "{given}: {outcomes:?}");
+        }
+    }
 
     #[test]
     fn a_transaction_is_bounded_by_its_writes_and_never_splits_a_request() {

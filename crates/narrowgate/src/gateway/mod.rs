@@ -120,7 +120,11 @@ impl Gateway {
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
-        let served = handles.iter().cloned().zip(events).map(|(handle, events)| Shard::new(handle, events));
+        let served = handles
+            .iter()
+            .cloned()
+            .zip(events)
+            .map(|(handle, events)| Shard::new(Box::new(move |commands| handle.send(commands)), events));
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);

@@ -1,5 +1,8 @@
 //! The task that owns the machine: takes inputs, carries out effects, sends commands.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::poll_fn,
     pin::Pin,
@@ -9,7 +12,6 @@ use std::{
 };
 
 use narrowgate_engine::event::ShardCommand;
-use narrowgate_engine_io::handle::ShardHandle;
 use narrowgate_gateway::{Answer, Effect, Gateway, Issue, LiveChange, Token};
 use narrowgate_platform::ports::{Clock, Committed, Issued, StoreError, Stores, Write, Written};
 use tokio::{
@@ -40,9 +42,12 @@ pub(super) enum Ask {
     Drain(oneshot::Sender<()>),
 }
 
+/// Where a shard takes its commands: takes all of them, or leaves them where its queue is full.
+pub(super) type Queue = Box<dyn FnMut(&mut Vec<ShardCommand>) + Send>;
+
 /// A shard, as the task sees it.
 pub(super) struct Shard {
-    handle: ShardHandle,
+    queue: Queue,
     events: mpsc::Receiver<Events>,
     /// Commands to be sent. If the shard's queue is full they stay here, and no event of this shard is taken.
     commands: Vec<ShardCommand>,
@@ -104,12 +109,12 @@ pub(super) struct Task {
 }
 
 impl Shard {
-    pub(super) fn new(handle: ShardHandle, events: mpsc::Receiver<Events>) -> Self {
-        Self { handle, events, commands: Vec::new(), is_held_up: false }
+    pub(super) fn new(queue: Queue, events: mpsc::Receiver<Events>) -> Self {
+        Self { queue, events, commands: Vec::new(), is_held_up: false }
     }
 
     fn send(&mut self) {
-        self.handle.send(&mut self.commands);
+        (self.queue)(&mut self.commands);
         self.is_held_up = !self.commands.is_empty();
     }
 }
@@ -152,6 +157,8 @@ impl Task {
             match taken {
                 Taken::Some => {}
                 Taken::All if goes_on => {}
+                // Set anew: only now it is known whose queue is full.
+                Taken::All if self.poll_timer(context).is_ready() => {}
                 Taken::All => return Poll::Pending,
                 Taken::End => return Poll::Ready(()),
             }
@@ -159,6 +166,11 @@ impl Task {
     }
 
     fn take_inputs(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Taken {
+        // First: where events keep coming the timer is never looked at.
+        let instant = now(&*self.clock).instant;
+        if self.machine.poll_timeout().is_some_and(|at| at <= instant) {
+            self.handle(Input::Timeout);
+        }
         for _ in 0..INPUTS_PER_TURN {
             match self.poll_input(context, ends) {
                 Poll::Ready(Input::End) => return Taken::End,
@@ -335,8 +347,8 @@ impl Task {
 
 /// The outcome of issuing a secret.
 fn outcome_of(committed: Result<Committed, StoreError>) -> Result<Issued, StoreError> {
-    match committed?.outcomes.first() {
-        Some(Written::Issue(issued)) => Ok(*issued),
-        other => panic!("the store answered the issue of a secret with {other:?}"),
+    match &committed?.outcomes[..] {
+        [Written::Issue(issued)] => Ok(*issued),
+        other => Err(StoreError::Damaged(format!("it answers the issue of a secret with {other:?}"))),
     }
 }
