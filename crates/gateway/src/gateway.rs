@@ -20,7 +20,6 @@ use crate::{
 };
 
 /// What a gateway is made of.
-#[derive(Debug)]
 pub struct Options {
     /// How many shards it serves.
     pub shards: u16,
@@ -30,6 +29,14 @@ pub struct Options {
     pub online: Vec<OnlineDevice>,
     /// The store's epoch: logins are numbered from it on.
     pub epoch: u64,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { shards, seed: _, online, epoch } = self;
+        let mut shown = f.debug_struct("Options");
+        shown.field("shards", shards).field("online", online).field("epoch", epoch).finish_non_exhaustive()
+    }
 }
 
 /// See the crate.
@@ -113,7 +120,9 @@ impl Gateway {
                     self.take_up(now, &product_key, &read);
                 }
             }
-            (Pending::Issue(wish), Answer::Issued(outcome)) => self.shared.handle_issued(now, *wish, outcome),
+            (Pending::Issue(wish, secret), Answer::Issued(outcome)) => {
+                self.shared.handle_issued(now, *wish, &secret, outcome);
+            }
             (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
                 refusals.handle_diagnosed(out, now, *examined, found);
@@ -163,6 +172,12 @@ impl Gateway {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
             LiveChange::ProductChanged { product_key } => products.change(out, product_key),
         }
+    }
+
+    /// Unpredictable bytes for the next secret. To be called after every [`Effect::Issue`]; without it secrets
+    /// are drawn on from the bytes that there were.
+    pub fn handle_entropy(&mut self, fresh: [u8; 32]) {
+        self.shared.issuing.handle_entropy(fresh);
     }
 
     /// Does what is due. Call it when [`Self::poll_timeout`] says so; an earlier call does no harm.

@@ -2,6 +2,9 @@
 //! were committed, so the secret that is valid in the end is the one that was delivered last (device
 //! protocol, section 3). Each is a transaction of its own, beside the batches of writes: listeners hear of it
 //! before the device is answered, but not exactly in its place among what is committed at the same moment.
+//!
+//! Each secret is drawn when the store is asked, from fresh entropy: the caller gives some after every wish.
+//! So what was issued before cannot be found out from the memory of the process.
 
 use std::sync::Arc;
 
@@ -35,8 +38,6 @@ pub(crate) struct Wish {
     pub(crate) grant: Arc<Grant>,
     /// What the request asked for.
     pub(crate) wanted: SecretWanted,
-    /// The secret to be issued.
-    pub(crate) secret: Secret,
     /// The peer's address and port.
     pub(crate) peer: String,
     /// When the store was asked.
@@ -61,6 +62,14 @@ impl Issuing {
         Self { line: Line::new(1), random: ChaCha20Rng::from_seed(seed) }
     }
 
+    /// Mixes fresh bytes in; what was drawn before cannot be found out from what is kept.
+    pub(crate) fn handle_entropy(&mut self, mut fresh: [u8; 32]) {
+        let mut kept = [0; 32];
+        self.random.fill_bytes(&mut kept);
+        fresh.iter_mut().zip(kept).for_each(|(fresh, kept)| *fresh ^= kept);
+        self.random = ChaCha20Rng::from_seed(fresh);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.line.is_empty()
     }
@@ -80,8 +89,7 @@ impl Shared {
         wanted: SecretWanted,
         peer: String,
     ) {
-        let secret = self.issuing.new_secret();
-        self.issuing.line.enter(Wish { ticket, grant, wanted, secret, peer, at: now.wall });
+        self.issuing.line.enter(Wish { ticket, grant, wanted, peer, at: now.wall });
         self.issue_next(now);
     }
 
@@ -94,19 +102,26 @@ impl Shared {
                 continue;
             }
             wish.at = now.wall;
-            let (device, secret) = (wish.grant.device, wish.secret.clone());
-            let issue = Box::new(Issue { device, secret, at: wish.at, peer: wish.peer.clone() });
-            self.out.ask(Pending::Issue(Box::new(wish)), |token| Effect::Issue(token, issue));
+            let (device, secret) = (wish.grant.device, self.issuing.new_secret());
+            let issue = Issue { device, secret: secret.clone(), at: wish.at, peer: wish.peer.clone() };
+            let issue = Box::new(issue);
+            self.out.ask(Pending::Issue(Box::new(wish), secret), |token| Effect::Issue(token, issue));
         }
     }
 
     /// The store has decided on a wish.
-    pub(crate) fn handle_issued(&mut self, now: Now, wish: Wish, outcome: Result<Issued, StoreError>) {
+    pub(crate) fn handle_issued(
+        &mut self,
+        now: Now,
+        wish: Wish,
+        secret: &Secret,
+        outcome: Result<Issued, StoreError>,
+    ) {
         self.issuing.line.leave();
-        let Wish { ticket, grant, wanted, secret, peer, at } = wish;
+        let Wish { ticket, grant, wanted, peer, at } = wish;
         match outcome {
             Ok(issued) => {
-                let answer = device_api::answer_secret(&grant, &wanted, &issued, &secret);
+                let answer = device_api::answer_secret(&grant, &wanted, &issued, secret);
                 if issued == Issued::Done {
                     // Sessions that were given an earlier secret must not hand it out again to a
                     // retransmission.
@@ -151,5 +166,22 @@ fn happening_of(grant: &Grant, answer: &SecretAnswer, peer: String, time: UnixMi
             peer,
             detail: Some(refusal.detail.clone().into_owned()),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_bytes_and_what_was_kept_both_count_for_the_next_secret() {
+        let drawn = |seed, fresh| {
+            let mut issuing = Issuing::new([seed; 32]);
+            issuing.handle_entropy([fresh; 32]);
+            issuing.new_secret().expose().to_owned()
+        };
+        assert_eq!(drawn(1, 2), drawn(1, 2));
+        assert_ne!(drawn(1, 2), drawn(1, 3));
+        assert_ne!(drawn(1, 2), drawn(4, 2));
     }
 }

@@ -14,7 +14,7 @@
 //! what needs it waits. The caller drains the effects after every input:
 //!
 //! * input: [`Gateway::handle_event`], [`Gateway::handle_answer`], [`Gateway::handle_timeout`],
-//!   [`Gateway::handle_change`], [`Gateway::handle_settle`];
+//!   [`Gateway::handle_change`], [`Gateway::handle_entropy`], [`Gateway::handle_settle`];
 //! * output: [`Gateway::poll_effect`], [`Gateway::poll_timeout`].
 //!
 //! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),

@@ -9,6 +9,7 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     ports::Write,
     rules::admission::Grant,
+    secret::Secret,
 };
 use slab::Slab;
 
@@ -50,7 +51,8 @@ pub(crate) enum Pending {
     Seen,
     /// An entry of the log, with the event for listeners once it is written.
     Log(Option<Box<Happening>>),
-    Issue(Box<Wish>),
+    /// A wish, and the secret that it is to be granted.
+    Issue(Box<Wish>, Secret),
     Diagnosis(Box<Examined>),
 }
 

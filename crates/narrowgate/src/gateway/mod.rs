@@ -109,16 +109,16 @@ impl Gateway {
         options: GatewayOptions,
         stores: Stores,
         clock: Arc<dyn Clock>,
-        entropy: &dyn Entropy,
+        entropy: Arc<dyn Entropy>,
         feed: Feed,
     ) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind { address: options.dtls_listen, source };
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
         let Recovered { online, epoch, .. } = stores.journal.recover().await?;
-        let machine = machine::Options { shards: options.shards, seed: seed(entropy), online, epoch };
+        let machine = machine::Options { shards: options.shards, seed: seed(&*entropy), online, epoch };
         let machine = machine::Gateway::new(machine, now(&*clock));
-        let (shards, events) = start_shards(&options, sockets, entropy)?;
+        let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
         let served = handles
             .iter()
@@ -128,7 +128,7 @@ impl Gateway {
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
-        let task = Task::new(machine, served.collect(), stores, Arc::clone(&clock), feed);
+        let task = Task::new(machine, served.collect(), stores, Arc::clone(&clock), entropy, feed);
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
         tokio::spawn(task.run(ends));
         Ok(Self { address, clock: ClockHandle(clock), shards, handles, changes, asks, published })

@@ -13,7 +13,7 @@ use std::{
 
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_gateway::{Answer, Effect, Gateway, Issue, LiveChange, Token};
-use narrowgate_platform::ports::{Clock, Committed, Issued, StoreError, Stores, Write, Written};
+use narrowgate_platform::ports::{Clock, Committed, Entropy, Issued, StoreError, Stores, Write, Written};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, Sleep, sleep_until},
@@ -25,6 +25,7 @@ use super::{
     metrics::Published,
     now,
     reads::{Read, Reads},
+    seed,
     sink::Events,
 };
 use crate::feed::Feed;
@@ -100,6 +101,7 @@ pub(super) struct Task {
     /// The shard whose events are polled first.
     next_shard: usize,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     feed: Feed,
     batches: Batches,
     reads: Reads,
@@ -125,6 +127,7 @@ impl Task {
         shards: Vec<Shard>,
         stores: Stores,
         clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
         feed: Feed,
     ) -> Self {
         Self {
@@ -134,6 +137,7 @@ impl Task {
             batches: Batches::new(stores.journal),
             reads: Reads::new(stores.registry),
             clock,
+            entropy,
             feed,
             issuing: None,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -313,6 +317,7 @@ impl Task {
         narrowgate_adapters::failpoint::pass("issuer-before-commit");
         let write = Write::IssueSecret { device, secret, at, peer };
         self.issuing = Some((token, self.batches.append(vec![write])));
+        self.machine.handle_entropy(seed(&*self.entropy));
     }
 
     fn send(&mut self) {

@@ -106,7 +106,7 @@ impl Server {
         let feed = Feed::new();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let options = options::gateway_options(config, opened.decoy);
-        let gateway = Gateway::start(options, stores.clone(), clock.clone(), &*entropy, feed.clone())
+        let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), feed.clone())
             .await
             .map_err(|error| cannot_serve_devices(config, &error))?;
         let (dtls, sessions) = (gateway.dtls_address(), gateway.live_sessions());

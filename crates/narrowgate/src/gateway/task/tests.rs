@@ -11,7 +11,7 @@ use narrowgate_platform::{
 };
 
 use super::*;
-use crate::system::SystemClock;
+use crate::system::{SystemClock, SystemEntropy};
 
 /// A task with one shard, and the ends that have to live as long.
 struct Played {
@@ -28,7 +28,8 @@ fn played(queue: Queue, online: Vec<OnlineDevice>) -> Played {
     let options = Options { shards: 1, seed: [3; 32], online, epoch: 0 };
     let machine = Gateway::new(options, now(&*clock));
     let stores = Stores::from(Arc::new(MemoryStore::default()));
-    let task = Task::new(machine, vec![Shard::new(queue, received)], stores, clock, Feed::new());
+    let shards = vec![Shard::new(queue, received)];
+    let task = Task::new(machine, shards, stores, clock, Arc::new(SystemEntropy), Feed::new());
     let ends = Ends { changes: Arc::default(), asks: asked, published: Arc::default() };
     Played { task, ends, events, asks }
 }
