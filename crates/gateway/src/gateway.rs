@@ -1,6 +1,6 @@
 //! The machine itself: passes events and answers to the parts that handle them.
 
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_engine::event::ShardEvent;
 use narrowgate_platform::ports::{OnlineDevice, StoreError, Written};
@@ -18,6 +18,9 @@ use crate::{
     shared::Shared,
     unwritten::Unwritten,
 };
+
+/// Slots of sessions that are looked at in one go when a product is switched off.
+const SLOTS_AT_ONCE: u32 = 4096;
 
 /// What a gateway is made of.
 pub struct Options {
@@ -44,8 +47,20 @@ impl std::fmt::Debug for Options {
 pub struct Gateway {
     desks: Vec<Desk>,
     shared: Shared,
+    /// Products that were switched off, and how far their sessions are closed.
+    closing: VecDeque<Closing>,
     /// Set when it settles: what is being looked into is then given up.
     settles_at: Option<Instant>,
+}
+
+/// A product whose sessions are being closed, some slots at a time.
+#[derive(Debug)]
+struct Closing {
+    product_key: String,
+    /// The desk that is next, and its first slot.
+    desk: usize,
+    slot: u32,
+    since: Instant,
 }
 
 /// What is counted of everything that the machine decides.
@@ -84,6 +99,7 @@ impl Gateway {
                 requests: Requests::default(),
                 issuing: Issuing::new(seed),
             },
+            closing: VecDeque::new(),
             settles_at: None,
         }
     }
@@ -159,9 +175,31 @@ impl Gateway {
             }
         }
         if read.close {
-            for desk in &self.desks {
-                desk.close_product(&mut self.shared, now, product_key);
+            let (product_key, since) = (product_key.to_owned(), now.instant);
+            self.closing.push_back(Closing { product_key, desk: 0, slot: 0, since });
+            self.close_some(now);
+        }
+    }
+
+    /// Closes sessions of a product that was switched off: those of some slots, so that a large product keeps
+    /// nobody waiting. The rest follows with the next time-outs.
+    fn close_some(&mut self, now: Now) {
+        let mut slots = SLOTS_AT_ONCE;
+        while slots > 0
+            && let Some(closing) = self.closing.front_mut()
+        {
+            let Some(desk) = self.desks.get(closing.desk) else {
+                self.closing.pop_front();
+                continue;
+            };
+            let range = closing.slot..closing.slot.saturating_add(slots);
+            let looked_at = desk.close_product(&mut self.shared, now, &closing.product_key, range);
+            if looked_at < slots {
+                (closing.desk, closing.slot) = (closing.desk + 1, 0);
+            } else {
+                closing.slot += looked_at;
             }
+            slots -= looked_at;
         }
     }
 
@@ -170,7 +208,11 @@ impl Gateway {
         let Shared { out, residence, products, .. } = &mut self.shared;
         match change {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
-            LiveChange::ProductChanged { product_key } => products.change(out, product_key),
+            LiveChange::ProductChanged { product_key } => {
+                // It may be on again: what is read now decides.
+                self.closing.retain(|closing| closing.product_key != *product_key);
+                products.change(out, product_key);
+            }
         }
     }
 
@@ -191,12 +233,14 @@ impl Gateway {
                 tracing::warn!("refusals that were being looked into are not in the log");
             }
         }
+        self.close_some(now);
     }
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let Shared { residence, products, .. } = &self.shared;
-        let timeouts = [residence.presence.poll_timeout(), products.poll_timeout(), self.settles_at];
+        let closing = self.closing.front().map(|closing| closing.since);
+        let timeouts = [residence.presence.poll_timeout(), products.poll_timeout(), self.settles_at, closing];
         timeouts.into_iter().flatten().min()
     }
 
@@ -212,7 +256,7 @@ impl Gateway {
 
     /// Whether every question is answered, and nothing waits for one.
     pub fn is_settled(&self) -> bool {
-        self.shared.out.is_settled() && self.shared.issuing.is_empty()
+        self.shared.out.is_settled() && self.shared.issuing.is_empty() && self.closing.is_empty()
     }
 
     /// The next thing that the gateway asks for.

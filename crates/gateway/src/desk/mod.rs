@@ -9,7 +9,10 @@ mod sessions;
 
 pub(crate) use self::{handshake::LookupAsked, login::LoginAsked};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent};
 use narrowgate_platform::{device_api, rules::refusal::Refusal};
@@ -84,9 +87,16 @@ impl Desk {
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }
 
-    /// Ends the sessions of a product that was switched off.
-    pub(crate) fn close_product(&self, shared: &mut Shared, now: Now, product_key: &str) {
-        for (session, known) in self.sessions.iter(self.shard) {
+    /// Ends the sessions of a product that was switched off, of these slots; returns how many there are.
+    pub(crate) fn close_product(
+        &self,
+        shared: &mut Shared,
+        now: Now,
+        product_key: &str,
+        slots: Range<u32>,
+    ) -> u32 {
+        let (looked_at, sessions) = self.sessions.range(self.shard, slots);
+        for (session, known) in sessions {
             let grant = &known.asker.grant;
             if grant.product_key == product_key {
                 shared.out.close(session);
@@ -94,6 +104,7 @@ impl Desk {
                 shared.residence.presence.forget(&mut shared.out, now, grant.device, cause);
             }
         }
+        looked_at
     }
 
     fn hear(&self, shared: &mut Shared, now: Now, session: SessionId) {

@@ -1,5 +1,7 @@
 //! The sessions of a shard and whose they are, by slot.
 
+use std::ops::Range;
+
 use narrowgate_engine::event::SessionId;
 
 use crate::requests::Asker;
@@ -42,10 +44,16 @@ impl Sessions {
         slot.take_if(|known| known.generation == session.generation)
     }
 
-    /// All of them, by slot.
-    pub(crate) fn iter(&self, shard: u16) -> impl Iterator<Item = (SessionId, &Known)> {
+    /// Those in these slots, by slot, and how many of the slots there are.
+    pub(crate) fn range(
+        &self,
+        shard: u16,
+        slots: Range<u32>,
+    ) -> (u32, impl Iterator<Item = (SessionId, &Known)>) {
         let id = move |slot, generation| SessionId { shard, slot, generation };
-        let known = (0..).zip(&self.0).filter_map(|(slot, known)| Some((slot, known.as_ref()?)));
-        known.map(move |(slot, known)| (id(slot, known.generation), known))
+        let known = self.0.iter().skip(slots.start as usize).take(slots.len());
+        let looked_at = known.len() as u32;
+        let known = (slots.start..).zip(known).filter_map(|(slot, known)| Some((slot, known.as_ref()?)));
+        (looked_at, known.map(move |(slot, known)| (id(slot, known.generation), known)))
     }
 }

@@ -76,7 +76,9 @@ impl Stage {
                 let change = LiveChange::ProductChanged { product_key: product_key.to_owned() };
                 self.gateway.handle_change(self.now, &change);
             }
-            [number, ref rest @ ..] if number.starts_with(['h', 's']) && number.len() == 2 => {
+            [number, ref rest @ ..]
+                if number.starts_with(['h', 's']) && number.ends_with(|last: char| last.is_ascii_digit()) =>
+            {
                 let slot = number[1..].parse().expect("a number");
                 let event = self.event(slot, number.starts_with('h'), rest);
                 self.gateway.handle_event(self.now, 0, event);

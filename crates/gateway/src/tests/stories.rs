@@ -89,6 +89,23 @@ fn a_product_that_changes_while_it_is_read_is_read_again() {
 }
 
 #[test]
+fn a_large_product_that_is_switched_off_is_closed_in_portions_unless_it_is_switched_on_again() {
+    let mut stage = served();
+    stage.play("h9000 wants p,e,2,60; found e; h9000 connects; done");
+    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline");
+    assert!(!stage.gateway.is_settled());
+    // Nothing has to happen for the rest to follow.
+    assert_eq!(stage.play("done; wait 0"), "tell offline, s9000 close, write offline");
+    assert_eq!(stage.play("done; wait 60"), "tell offline");
+    assert!(stage.gateway.is_settled());
+    let mut stage = served();
+    stage.play("h9000 wants p,e,2,60; found e; h9000 connects; done");
+    assert_eq!(stage.play("change p; off; change p; wait 0"), "read p, s1 close, write offline, read p");
+    assert_eq!(stage.play("on; done; wait 0"), "tell offline");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
 fn a_product_that_changed_and_cannot_be_read_disconnects_nobody_and_is_read_again() {
     let mut stage = served();
     assert_eq!(stage.play("change p; read fails"), "read p");
