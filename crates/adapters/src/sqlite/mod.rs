@@ -263,9 +263,14 @@ impl Journal for SqliteStore {
     }
 
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
-        self.read(|reader| {
+        let (reply, answer) = reply();
+        let sent = self.send(Job::Begin(reply));
+        Box::pin(async move {
+            sent?;
+            answer.await?;
             let epoch = self.shared.places.epoch();
-            Ok(Recovered { online: queries::online_devices(reader)?, last_batch: None, epoch })
+            let online = self.shared.readers.read(|reader| queries::online_devices(reader))?;
+            Ok(Recovered { online, last_batch: None, epoch })
         })
     }
 

@@ -95,7 +95,6 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.restore()?;
-    writer.begin_epoch()?;
     Ok((shared, writer))
 }
 

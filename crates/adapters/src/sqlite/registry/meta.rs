@@ -7,7 +7,7 @@ use super::{
         day::Day,
         schema::{
             Stored, insert_or,
-            registry::{META, MetaRow},
+            registry::{DEVICES, DeviceRow, META, MetaRow},
             sql,
         },
     },
@@ -18,7 +18,7 @@ use super::{
 const BATCH: &str = "batch";
 /// The last day on which the clock is known to have been.
 const CLOCK_DAY: &str = "clock_day";
-/// Increased at each opening.
+/// Increased by each process before the first event that it writes down.
 const EPOCH: &str = "epoch";
 /// Identifies the data key.
 const KEY_CHECK: &str = "key_check";
@@ -71,19 +71,37 @@ impl Registry {
         set(&self.connection, BATCH, Value::Integer(batch))
     }
 
-    /// Increases the epoch durably, and returns it. `otherwise` is surely greater, for when the one before
-    /// cannot be read.
+    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes `otherwise`,
+    /// or what makes new logins' numbers greater than all that are stored, if a wrong clock has made
+    /// `otherwise` too small for that.
     pub(in crate::sqlite) fn raise_epoch(&self, otherwise: u64) -> rusqlite::Result<u64> {
         let epoch = match unless_damaged(get(&self.connection, EPOCH, "the epoch").map(Some))? {
             Some(None) => 1,
             Some(Some(Value::Integer(epoch))) => epoch.cast_unsigned() + 1,
-            Some(Some(_)) | None => otherwise,
+            Some(Some(_)) | None => otherwise.max(self.epoch_of_last_login()? + 1),
         };
         let level: i64 = self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
         self.connection.pragma_update(None, "synchronous", "full")?;
-        set(&self.connection, EPOCH, Value::Integer(epoch.cast_signed()))?;
+        let written = set(&self.connection, EPOCH, Value::Integer(epoch.cast_signed()));
         self.connection.pragma_update(None, "synchronous", level)?;
-        Ok(epoch)
+        written.map(|()| epoch)
+    }
+
+    /// The epoch in which the last login was numbered, of devices whose rows are as they were stored.
+    fn epoch_of_last_login(&self) -> rusqlite::Result<u64> {
+        let sql = sql!("SELECT {} FROM devices d WHERE d.login_number IS NOT NULL", DEVICES.list());
+        let mut select = self.connection.prepare(sql)?;
+        let mut rows = select.query([])?;
+        let mut last = 0;
+        while let Some(row) = rows.next()? {
+            // One that is damaged cannot log in anyway.
+            if let Ok(DeviceRow { login_number: Some(number), .. }) =
+                DeviceRow::intact(row, 0, || "the row of a device".to_owned())
+            {
+                last = last.max(number.0 >> 32);
+            }
+        }
+        Ok(last)
     }
 
     /// The last day on which the clock is known to have been.

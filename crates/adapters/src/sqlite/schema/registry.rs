@@ -128,7 +128,7 @@ table! {
     ///
     /// * `key_check`: identifies the data key.
     /// * `batch`: number of the last batch that touched messages and registry.
-    /// * `epoch`: increased at each opening.
+    /// * `epoch`: increased by each process before the first event that it writes down.
     /// * `clock_day`: the last day on which the clock is known to have been, by which one that jumps ahead is
     ///   recognised.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.

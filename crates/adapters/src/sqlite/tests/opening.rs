@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use narrowgate_platform::{
+    ids::{LoginNumber, UnixMillis},
     model::log::LogEntry,
     paging::{DamagedRows, Page, Part},
     ports::{
@@ -125,6 +126,27 @@ fn every_opening_begins_an_epoch_and_what_is_stored_has_its_place() {
 }
 
 #[test]
+fn who_only_reads_begins_no_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    lived(folder.path());
+    let epoch = || -> i64 {
+        let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+        registry.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(epoch(), 1);
+    let store = open(folder.path());
+    assert_eq!(products(&store).len(), 1);
+    drop(store);
+    assert_eq!(epoch(), 1);
+    // A server that starts does, once.
+    let store = open(folder.path());
+    assert_eq!([(), ()].map(|()| block_on(store.recover()).unwrap().epoch), [2, 2]);
+    append(&store, vec![Write::Log(refusal(None, Some("x"), at(5)))]);
+    drop(store);
+    assert_eq!(epoch(), 2);
+}
+
+#[test]
 fn an_epoch_that_cannot_be_read_stops_no_start_and_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
     lived(folder.path());
@@ -132,6 +154,29 @@ fn an_epoch_that_cannot_be_read_stops_no_start_and_is_not_repeated() {
     let epoch = block_on(open(folder.path()).recover()).unwrap().epoch;
     assert!(epoch > 1_000_000_000, "{epoch}");
     assert_eq!(block_on(open(folder.path()).recover()).unwrap().epoch, epoch + 1);
+}
+
+/// … even where the clock shows 1970: else every login would count as an older one.
+#[test]
+fn an_epoch_that_cannot_be_read_is_replaced_by_one_after_all_logins() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let id = one_device(&store, "dk-1");
+    let login_in = |epoch| match login(id, at(1)) {
+        Write::Login { device, at, lifetime_s, secret_version, peer, .. } => {
+            let number = LoginNumber::first_of(epoch);
+            Write::Login { device, number, at, lifetime_s, secret_version, peer }
+        }
+        other => other,
+    };
+    append(&store, vec![login_in(3_000)]);
+    drop(store);
+    hurt_registry(folder.path(), "meta", "value = 0 WHERE name = 'epoch'");
+    let options = SqliteOptions { clock: || UnixMillis(7_000), ..SqliteOptions::new(folder.path()) };
+    let store = SqliteStore::open(options).unwrap();
+    let epoch = block_on(store.recover()).unwrap().epoch;
+    assert_eq!(epoch, 3_001);
+    assert_ne!(append(&store, vec![login_in(7)]), append(&store, vec![login_in(epoch)]));
 }
 
 #[test]

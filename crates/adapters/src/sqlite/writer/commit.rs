@@ -72,6 +72,7 @@ impl Writer {
             self.delete_old_day();
         }
         self.repair()?;
+        self.begin_epoch()?;
         if let Some(day) = day {
             self.use_file(day)?;
         }
@@ -107,7 +108,7 @@ impl Writer {
                     self.registry.next_happening();
                     change.apply(&mut self.registry)?;
                 }
-                Job::Close(_) => {}
+                Job::Begin(_) | Job::Close(_) => {}
             }
         }
         let mut batch = 0;

@@ -14,6 +14,8 @@ use super::super::{
 
 /// What the writer is asked for.
 pub(in crate::sqlite) enum Job {
+    /// The server begins: what happens from here on has an epoch.
+    Begin(Reply<()>),
     /// Writes of the data path.
     Append(Append),
     /// A change of the registry.
@@ -92,7 +94,7 @@ impl Job {
             Self::Change(change) | Self::LoneChange(change) | Self::SettledChange(change) => {
                 change.finish(failure);
             }
-            Self::Close(reply) => reply.send(failure.map_or(Ok(()), Err)),
+            Self::Begin(reply) | Self::Close(reply) => reply.send(failure.map_or(Ok(()), Err)),
         }
     }
 

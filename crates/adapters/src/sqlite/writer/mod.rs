@@ -94,6 +94,7 @@ impl Writer {
                     drop(self);
                     return reply.send(ended);
                 }
+                Job::Begin(reply) => reply.send(self.begin_epoch_with_room()),
                 Job::LoneChange(_) => self.commit(vec![job]),
                 Job::SettledChange(_) => self.commit_settled(job),
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
@@ -131,7 +132,7 @@ impl Writer {
         let mut group = vec![first];
         while weight < writes_max {
             match jobs.try_recv() {
-                Ok(alone @ (Job::LoneChange(_) | Job::SettledChange(_) | Job::Close(_))) => {
+                Ok(alone @ (Job::Begin(_) | Job::LoneChange(_) | Job::SettledChange(_) | Job::Close(_))) => {
                     *held = Some(alone);
                     break;
                 }

@@ -48,14 +48,28 @@ impl Writer {
         Ok(())
     }
 
-    /// At the open, when all else is in order: events begin, in an epoch of their own.
-    pub(in crate::sqlite) fn begin_epoch(&mut self) -> Result<(), OpenError> {
+    /// Before the first event: events begin, in an epoch of their own. Who only reads begins none.
+    pub(super) fn begin_epoch(&mut self) -> Result<(), StoreError> {
+        if self.shared.places.epoch() != 0 {
+            return Ok(());
+        }
         // The time in seconds: no count of openings is as great.
         let seconds = (self.shared.options.clock)().0.div_euclid(1000);
         let registry = self.shared.layout.registry();
         let raised = self.registry.raise_epoch(u64::try_from(seconds).unwrap_or(1));
-        self.shared.places.begin(raised.map_err(|error| OpenError::sqlite(&registry, error))?);
+        let epoch = raised.map_err(|error| unavailable(&OpenError::sqlite(&registry, error)))?;
+        self.shared.places.begin(epoch);
         Ok(())
+    }
+
+    /// As [`Self::begin_epoch`], for a server that starts: on a full disk, old messages are deleted first.
+    pub(super) fn begin_epoch_with_room(&mut self) -> Result<(), StoreError> {
+        loop {
+            match self.repair().and_then(|()| self.begin_epoch()) {
+                Err(_) if self.retention.has_work() => self.delete_old_day(),
+                begun => return begun,
+            }
+        }
     }
 
     /// Writes down everything, and writes logs back.
