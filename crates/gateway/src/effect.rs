@@ -5,7 +5,7 @@ use std::time::Instant;
 use narrowgate_api::happening::Happening;
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName, UnixMillis},
+    ids::{DeviceId, DeviceName, Position, UnixMillis},
     model::{credential::CredentialLookup, product::Product},
     ports::{Issued, StoreError, Write, Written},
     secret::Secret,
@@ -44,8 +44,9 @@ pub enum Effect {
     Issue(Token, Box<Issue>),
     /// A refusal to be looked into, where that delays nobody. Answered by [`Answer::Diagnosed`].
     Diagnose(Token, Box<Diagnosis>),
-    /// For listeners. With a device if the sender still has to look up its keys.
-    Tell(Happening, Option<DeviceId>),
+    /// For listeners, with its place if it was committed. With a device if the sender still has to look up
+    /// its keys.
+    Tell(Option<Position>, Happening, Option<DeviceId>),
 }
 
 /// A secret that is to be a device's only one.
@@ -69,11 +70,20 @@ pub enum Answer<'a> {
     /// To [`Effect::Product`]; `None`: there is none of this key.
     Product(Result<Option<Product>, StoreError>),
     /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.
-    Written(Result<&'a [Written], &'a StoreError>),
+    Written(Result<Outcomes<'a>, &'a StoreError>),
     /// To [`Effect::Issue`].
     Issued(Result<Issued, StoreError>),
     /// To [`Effect::Diagnose`]: what was found, in words.
     Diagnosed(Option<String>),
+}
+
+/// What became of the writes of one question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcomes<'a> {
+    /// Where the first of them stands in the order of the commits; the others follow.
+    pub first: Position,
+    /// An outcome for each write.
+    pub written: &'a [Written],
 }
 
 /// A change by an operator that affects sessions.

@@ -3,12 +3,12 @@
 use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_engine::event::ShardEvent;
-use narrowgate_platform::ports::{OnlineDevice, StoreError, Written};
+use narrowgate_platform::ports::{OnlineDevice, StoreError};
 
 use crate::{
     desk::Desk,
     diagnosis,
-    effect::{Answer, Effect, LiveChange, Now, Token},
+    effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     issuing::Issuing,
     outbox::{Outbox, Pending},
     products::{Products, Read},
@@ -148,21 +148,26 @@ impl Gateway {
         }
     }
 
-    fn handle_written(&mut self, now: Now, pending: Pending, outcomes: Result<&[Written], &StoreError>) {
+    fn handle_written(&mut self, now: Now, pending: Pending, outcomes: Result<Outcomes<'_>, &StoreError>) {
         let shared = &mut self.shared;
+        let first = outcomes.ok().map(|outcomes| outcomes.first);
+        let outcomes = outcomes.map(|outcomes| outcomes.written);
         let is_report = matches!(pending, Pending::Report { .. });
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
             Pending::Report { ticket, response, asker, happenings } => {
-                shared.handle_stored(now, (ticket, response), &asker, happenings, outcomes);
+                shared.tell_reports(first, happenings, outcomes);
+                shared.handle_stored(now, (ticket, response), &asker, outcomes);
             }
-            Pending::Login(asked) => shared.handle_login_written(now, &asked, outcomes),
+            Pending::Login(asked) => shared.handle_login_written(now, &asked, first, outcomes),
             Pending::Presence(change, number) => {
                 let presence = &mut shared.residence.presence;
-                presence.handle_written(&mut shared.out, now, change, number, outcomes);
+                presence.handle_written(&mut shared.out, now, (change, number), first, outcomes);
             }
             Pending::Seen => shared.residence.presence.handle_seen_written(),
-            Pending::Log(happening) => shared.refusals.handle_written(&mut shared.out, happening, outcomes),
+            Pending::Log(happening) => {
+                shared.refusals.handle_written(&mut shared.out, happening, first, outcomes)
+            }
             pending => tracing::error!(?pending, "an answer to another question"),
         }
     }

@@ -133,7 +133,7 @@ impl Shared {
                     self.requests.count(refusal.reason);
                 }
                 if self.out.has_followers {
-                    self.out.tell(happening_of(&grant, &answer, peer, at), None);
+                    self.out.tell(None, happening_of(&grant, &answer, peer, at), None);
                 }
                 self.out.respond(ticket, answer.response);
                 if answer.done {

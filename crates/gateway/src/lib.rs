@@ -69,7 +69,7 @@ mod tests;
 
 pub use self::{
     diagnosis::Diagnosis,
-    effect::{Answer, Effect, Issue, LiveChange, Now, Token},
+    effect::{Answer, Effect, Issue, LiveChange, Now, Outcomes, Token},
     gateway::{Counters, Gateway, Options},
     unwritten::Unwritten,
 };

@@ -6,7 +6,7 @@ use narrowgate_api::happening::Happening;
 use narrowgate_coap::Response;
 use narrowgate_engine::event::{SessionId, ShardCommand, Ticket};
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, Position},
     ports::Write,
     rules::admission::Grant,
     secret::Secret,
@@ -42,7 +42,7 @@ pub(crate) enum Pending {
         ticket: Ticket,
         response: Response,
         asker: Asker,
-        happenings: Vec<Happening>,
+        happenings: Vec<(usize, Happening)>,
     },
     Login(Box<LoginAsked>),
     /// A change of presence, and its number.
@@ -91,9 +91,14 @@ impl Outbox {
     }
 
     /// Sends an event to the listeners, if there are any. With a device, they look up its keys.
-    pub(crate) fn tell(&mut self, happening: Happening, device: Option<DeviceId>) {
+    pub(crate) fn tell(
+        &mut self,
+        position: Option<Position>,
+        happening: Happening,
+        device: Option<DeviceId>,
+    ) {
         if self.has_followers {
-            self.effects.push_back(Effect::Tell(happening, device));
+            self.effects.push_back(Effect::Tell(position, happening, device));
         }
     }
 

@@ -8,7 +8,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_dtls::{self as dtls, FailedFinished, KeyExchangeFault, RejectedKeyExchange};
 use narrowgate_engine::shard::stray::Stray;
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, Position},
     model::log::{LogEntry, LogEvent, Reason},
     ports::{StoreError, Write, Written},
     rules::{
@@ -175,6 +175,7 @@ impl Refusals {
         &mut self,
         out: &mut Outbox,
         happening: Option<Box<Happening>>,
+        position: Option<Position>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
         self.unwritten -= 1;
@@ -183,7 +184,7 @@ impl Refusals {
             return;
         }
         if let Some(happening) = happening {
-            out.tell(*happening, None);
+            out.tell(position, *happening, None);
         }
     }
 

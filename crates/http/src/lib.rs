@@ -20,7 +20,7 @@ mod serve;
 
 pub use api::{
     Api,
-    events::{Events, EventsSource, Next, Position, Subscription},
+    events::{Events, EventsSource, Next, Subscription},
     router as api_router,
 };
 pub use connection::{CONNECTIONS_MAX, SILENCE_MAX};

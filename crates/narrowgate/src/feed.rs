@@ -1,7 +1,8 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
 //! The gateway publishes what is committed, with the times of the device's log; any number of listeners may
-//! follow. What is written in batches is published in commit order. An issued secret, and the refusal to
+//! follow. What is written in batches is published in commit order, each event with its place in it; what the
+//! store could not write has none, nor has what came of a wish for a secret. A secret, and the refusal to
 //! issue one, are committed separately: each is published after its commit and before the device is answered,
 //! but may change places with what was committed at the same moment, and its time, taken before the commit,
 //! may be earlier than that of the event before it. A listener that is slower than the fleet misses events
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use narrowgate_api::happening::Happening;
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, Position},
     service::Operator,
 };
 use tokio::sync::broadcast;
@@ -20,8 +21,9 @@ use tokio::sync::broadcast;
 /// pointer.
 pub(crate) const EVENTS_KEPT: usize = 4096;
 
-/// What happened, and the device if its keys are still to be looked up.
-type Published = (Arc<Happening>, Option<DeviceId>);
+/// Its place in the order of commits if it was committed, what happened, and the device if its keys are still
+/// to be looked up.
+type Published = (Option<Position>, Arc<Happening>, Option<DeviceId>);
 
 /// The sending side; clones publish to the same listeners.
 #[derive(Debug, Clone)]
@@ -40,10 +42,10 @@ impl Feed {
 
     /// Sends `happening` to all followers, with the device whose keys they have to look up; without followers
     /// it is dropped. Never waits.
-    pub(crate) fn publish(&self, happening: Happening, device: Option<DeviceId>) {
+    pub(crate) fn publish(&self, position: Option<Position>, happening: Happening, device: Option<DeviceId>) {
         if self.has_subscribers() {
             // Ignored: the last follower may have left meanwhile.
-            let _ = self.0.send((Arc::new(happening), device));
+            let _ = self.0.send((position, Arc::new(happening), device));
         }
     }
 
@@ -67,7 +69,7 @@ pub(crate) struct Subscription(broadcast::Receiver<Published>);
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
     /// An event.
-    Event(Arc<Happening>),
+    Event(Option<Position>, Arc<Happening>),
     /// The listener was too slow and missed this many events.
     Missed(u64),
     /// There will be no more.
@@ -80,14 +82,14 @@ impl Subscription {
     /// the store cannot find the keys, the event comes without them.
     pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
-            let (event, device) = match self.0.recv().await {
+            let (position, event, device) = match self.0.recv().await {
                 Ok(published) => published,
                 Err(broadcast::error::RecvError::Lagged(count)) => return Next::Missed(count),
                 Err(broadcast::error::RecvError::Closed) => return Next::Ended,
             };
-            let Some(device) = device else { return Next::Event(event) };
+            let Some(device) = device else { return Next::Event(position, event) };
             if let Some(event) = named(event, operator.device_name(device).await) {
-                return Next::Event(event);
+                return Next::Event(position, event);
             }
         }
     }
@@ -141,13 +143,13 @@ mod tests {
     #[tokio::test]
     async fn a_follower_gets_what_is_published_after_it_came() {
         let (feed, operator) = (Feed::new(), operator());
-        feed.publish(offline(1), None);
+        feed.publish(None, offline(1), None);
         assert!(!feed.has_subscribers());
         let mut follower = feed.subscribe();
         assert!(feed.has_subscribers());
-        feed.publish(offline(2), None);
+        feed.publish(None, offline(2), None);
         let next = follower.next_named(&operator).await;
-        assert!(matches!(next, Next::Event(event)
+        assert!(matches!(next, Next::Event(_, event)
             if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(2))));
         drop(feed);
         assert!(matches!(follower.next_named(&operator).await, Next::Ended));
@@ -158,10 +160,10 @@ mod tests {
         let (feed, operator) = (Feed::new(), operator());
         let mut follower = feed.subscribe();
         for time in 0..EVENTS_KEPT as i64 + 5 {
-            feed.publish(offline(time), None);
+            feed.publish(None, offline(time), None);
         }
         assert!(matches!(follower.next_named(&operator).await, Next::Missed(5)));
-        assert!(matches!(follower.next_named(&operator).await, Next::Event(event)
+        assert!(matches!(follower.next_named(&operator).await, Next::Event(_, event)
             if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(5))));
     }
 

@@ -1,5 +1,7 @@
 //! Names of things: keys that people and devices use, row ids that stores use, and points in time.
 
+use std::fmt;
+
 pub use narrowgate_api::names::{DeviceName, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,19 @@ pub struct Position {
     pub epoch: u64,
     /// Counts within it.
     pub sequence: u64,
+}
+
+impl Position {
+    /// The place of the write that comes so many after the one of this place, in the same batch.
+    pub fn after(self, writes: usize) -> Self {
+        Self { epoch: self.epoch, sequence: self.sequence + writes as u64 }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.sequence)
+    }
 }
 
 /// The organisation unit that exists from the first start on (`o` and 14 digits).

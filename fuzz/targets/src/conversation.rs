@@ -17,9 +17,9 @@ use narrowgate_engine::{
         stats::{Counter, Gauges},
     },
 };
-use narrowgate_gateway::{Answer, Effect, LiveChange, Now, Options, Token};
+use narrowgate_gateway::{Answer, Effect, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
-    ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
+    ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
@@ -306,8 +306,9 @@ impl<'a> Conversation<'a> {
                     self.stored[number_in(&message.points_json)] = true;
                 }
             }
-            let outcomes = vec![Written::Done; writes.len()];
-            self.server.handle_answer(self.both(), token, Answer::Written(Ok(&outcomes)));
+            let written = vec![Written::Done; writes.len()];
+            let outcomes = Outcomes { first: Position { epoch: 1, sequence: 1 }, written: &written };
+            self.server.handle_answer(self.both(), token, Answer::Written(Ok(outcomes)));
             self.drain();
         }
     }

@@ -6,7 +6,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand};
 use narrowgate_platform::{
-    ids::{LoginNumber, UnixMillis},
+    ids::{LoginNumber, Position, UnixMillis},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
@@ -115,6 +115,7 @@ impl Shared {
         &mut self,
         now: Now,
         asked: &LoginAsked,
+        position: Option<Position>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
         let is_first = match outcomes.map(<[Written]>::first) {
@@ -129,9 +130,9 @@ impl Shared {
         }
         // One event for each entry of the log.
         if is_first {
-            self.announce("activated", Happening::Activated, asked);
+            self.announce("activated", Happening::Activated, position, asked);
         }
-        self.announce("login", Happening::Login, asked);
+        self.announce("login", Happening::Login, position, asked);
     }
 
     /// The store refused a login: its session is closed, and the older one, if there is one, is the device's
@@ -165,6 +166,7 @@ impl Shared {
         &mut self,
         event: &'static str,
         happening: fn(happening::Login) -> Happening,
+        position: Option<Position>,
         asked: &LoginAsked,
     ) {
         let LoginAsked { asker: Asker { grant, peer, .. }, suite, at, .. } = asked;
@@ -177,7 +179,7 @@ impl Shared {
                 peer: Some(peer.to_string()),
                 detail: Some(suite.name().to_owned()),
             };
-            self.out.tell(happening(told), None);
+            self.out.tell(position, happening(told), None);
         }
     }
 }

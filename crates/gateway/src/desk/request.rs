@@ -7,7 +7,7 @@ use narrowgate_coap::{Code, Request, Response};
 use narrowgate_engine::event::{SessionId, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
-    ids::UnixMillis,
+    ids::{Position, UnixMillis},
     ports::{StoreError, Write, Written},
     rules::{admission::Grant, identity::SecureMode},
 };
@@ -133,11 +133,26 @@ impl Shared {
             }
         }
         let happenings = if self.out.has_followers {
-            writes.iter().filter_map(|write| happening_of(write, &asker.grant)).collect()
+            let happening = |(index, write)| Some((index, happening_of(write, &asker.grant)?));
+            writes.iter().enumerate().filter_map(happening).collect()
         } else {
             Vec::new()
         };
         self.out.write(writes, Pending::Report { ticket, response, asker, happenings });
+    }
+
+    /// Tells of reports that are durable, each in its place; `first` is that of the first write.
+    pub(crate) fn tell_reports(
+        &mut self,
+        first: Option<Position>,
+        happenings: Vec<(usize, Happening)>,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        if outcomes.is_ok_and(|outcomes| outcomes.iter().all(|outcome| *outcome == Written::Done)) {
+            for (index, happening) in happenings {
+                self.out.tell(first.map(|first| first.after(index)), happening, None);
+            }
+        }
     }
 
     /// Reports are durable, or the store has refused them.
@@ -146,12 +161,8 @@ impl Shared {
         now: Now,
         (ticket, response): (Ticket, Response),
         asker: &Asker,
-        happenings: Vec<Happening>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
-        if outcomes.is_ok_and(|outcomes| outcomes.iter().all(|outcome| *outcome == Written::Done)) {
-            happenings.into_iter().for_each(|happening| self.out.tell(happening, None));
-        }
         self.note(now, asker, outcomes);
         self.out.respond(ticket, response_after(outcomes, response));
     }

@@ -1,10 +1,10 @@
 //! The lifetime clocks of all devices, and the writes of their changes.
 //!
-//! The store sees logins and changes of presence in the order in which they were decided. A change names the
-//! device's last login that the store has confirmed, so that one which comes after a reset is refused; while a
-//! login is being written it names none, for it comes behind that login whether the store takes it or not: one
-//! that named a login which was refused in the end would leave the device as it is for ever. Limits: silence is
-//! noticed within [`TICK`]; one batch of last-seen times is under way at a time.
+//! The store sees logins and changes of presence in the order in which they were decided. A change names
+//! the device's last login that the store has confirmed, so that one which comes after a reset is refused;
+//! while a login is being written it names none, for it comes behind that login whether the store takes it
+//! or not: one that named a login which was refused in the end would leave the device as it is for ever.
+//! Limits: silence is noticed within [`TICK`]; one batch of last-seen times is under way at a time.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use std::{
 
 use narrowgate_api::happening::{self, Happening};
 use narrowgate_platform::{
-    ids::{DeviceId, LoginNumber, UnixMillis},
+    ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::device::DeviceState,
     ports::{OnlineDevice, StoreError, Write, Written},
     rules::presence::{Tracker, Transition},
@@ -159,12 +159,12 @@ impl Presence {
         &mut self,
         out: &mut Outbox,
         now: Now,
-        change: Change,
-        number: u64,
+        (change, number): (Change, u64),
+        position: Option<Position>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
         if outcomes.is_ok_and(|outcomes| outcomes == [Written::Done]) {
-            tell(out, &change);
+            tell(out, position, &change);
         }
         if self.newest.get(&change.device) == Some(&number) {
             self.newest.remove(&change.device);
@@ -277,12 +277,12 @@ impl Presence {
 }
 
 /// Sends an event to the listeners, who look up the device's names.
-fn tell(out: &mut Outbox, change: &Change) {
+fn tell(out: &mut Outbox, position: Option<Position>, change: &Change) {
     if out.has_followers {
         let told = happening::Presence { time: change.at, device: None, detail: Some(change.cause.clone()) };
         let is_online = change.state == DeviceState::Online;
         let happening = if is_online { Happening::Online(told) } else { Happening::Offline(told) };
-        out.tell(happening, Some(change.device));
+        out.tell(position, happening, Some(change.device));
     }
 }
 
@@ -312,8 +312,8 @@ mod tests {
         let start = crate::tests::start();
         let now = Now { instant: start, wall: UnixMillis(0) };
         let [first, second, third] = [1, 2, 3].map(LoginNumber);
-        // What became of logins, and what a change after that names. One under way is stored or refused before
-        // the change is written.
+        // What became of logins, and what a change after that names. One under way is stored or refused
+        // before the change is written.
         let table: [(&[(LoginNumber, Option<bool>)], Option<LoginNumber>); 6] = [
             (&[], Some(first)),
             (&[(second, Some(true))], Some(second)),

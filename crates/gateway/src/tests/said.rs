@@ -21,7 +21,7 @@ pub(super) fn said(effect: &Effect) -> String {
             Diagnosis::WrongKey { .. } => "diagnose key".to_owned(),
             Diagnosis::UnknownName { .. } => "diagnose name".to_owned(),
         },
-        Effect::Tell(happening, _) => format!("tell {}", happening.name()),
+        Effect::Tell(_, happening, _) => format!("tell {}", happening.name()),
     }
 }
 

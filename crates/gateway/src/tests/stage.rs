@@ -6,7 +6,7 @@ use narrowgate_coap::Request;
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket};
 use narrowgate_platform::{
-    ids::{DEFAULT_OU, DeviceId, UnixMillis},
+    ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
@@ -20,7 +20,7 @@ use super::{
     said::said,
     start,
 };
-use crate::{Answer, Effect, Gateway, LiveChange, Now, Options, Token};
+use crate::{Answer, Effect, Gateway, LiveChange, Now, Options, Outcomes, Token};
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub(super) struct Stage {
     pub(super) asked: VecDeque<(Kind, Token)>,
     /// The number of each login, and of the login of each report, that was to be written.
     pub(super) logins: Vec<u64>,
+    /// Where each happening stands that was told.
+    pub(super) places: Vec<Option<u64>>,
+    committed: u64,
     mid: u16,
 }
 
@@ -50,7 +53,15 @@ impl Stage {
         let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
-        Self { gateway, now, asked: VecDeque::new(), logins: Vec::new(), mid: 0 }
+        Self {
+            gateway,
+            now,
+            asked: VecDeque::new(),
+            logins: Vec::new(),
+            places: Vec::new(),
+            committed: 0,
+            mid: 0,
+        }
     }
 
     /// Several inputs, separated by `;`; returns the effects of all of them.
@@ -196,7 +207,9 @@ impl Stage {
 
     fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
         let token = self.take(Kind::Write);
-        let answer = Answer::Written(answer.as_ref().map(Vec::as_slice));
+        self.committed += 1;
+        let first = Position { epoch: 1, sequence: self.committed };
+        let answer = Answer::Written(answer.as_ref().map(|written| Outcomes { first, written }));
         self.gateway.handle_answer(self.now, token, answer);
     }
 
@@ -206,6 +219,9 @@ impl Stage {
             effects.push(said(&effect));
             if let Effect::Write(_, writes) = &effect {
                 self.logins.extend(writes.iter().filter_map(login_of));
+            }
+            if let Effect::Tell(position, ..) = &effect {
+                self.places.push(position.map(|position| position.sequence));
             }
             let asked = match effect {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),

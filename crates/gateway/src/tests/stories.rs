@@ -223,6 +223,23 @@ fn a_device_that_is_reset_is_issued_nothing_for_which_its_sessions_still_wait() 
 }
 
 #[test]
+fn what_is_told_has_the_place_of_its_commit_and_what_was_not_committed_has_none() {
+    let mut stage = Stage::new();
+    let told = stage.play("h1 wants p,d,2,60; found; h1 connects; activated; s1 posts; on; done");
+    assert!(
+        told.ends_with("tell activated, tell login, read p, write report, tell report, s1 2.04"),
+        "{told}"
+    );
+    assert_eq!(stage.places, [1, 1, 2].map(Some), "one write both activates a device and logs it in");
+    // The store is full: the refusal is told, and stands nowhere.
+    assert_eq!(
+        stage.play("s1 posts nonsense; write fails; s1 leaves; done"),
+        "s1 4.00, write body_malformed, tell refused, write offline, tell offline"
+    );
+    assert_eq!(stage.places[3..], [None, Some(4)]);
+}
+
+#[test]
 fn nobody_follows_and_nothing_is_told() {
     let mut stage = served();
     stage.gateway.set_followers(false);

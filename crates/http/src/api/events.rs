@@ -4,7 +4,7 @@
 //! `id:` is its position if it has one. Two more concern the stream itself: `missed`, with the number of
 //! events that a slow reader did not get, and `ended` when the server stops.
 
-use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
 use axum::{
     Router,
@@ -15,7 +15,7 @@ use axum::{
 };
 use futures_util::{Stream, stream};
 use narrowgate_api::{happening::Happening, problem::Code, query::EventsQuery};
-use narrowgate_platform::service::EventFilter;
+use narrowgate_platform::{ids::Position, service::EventFilter};
 use tokio::sync::watch;
 
 use super::{Api, extract::Query};
@@ -42,21 +42,6 @@ pub enum Next {
     Missed(u64),
     /// There will be no more.
     Ended,
-}
-
-/// A position in the order of commits; a restored store begins a new epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Number of the store's life.
-    pub epoch: u64,
-    /// Number within the epoch.
-    pub sequence: u64,
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.sequence)
-    }
 }
 
 /// Where events come from, and when they end.

@@ -23,7 +23,7 @@ use narrowgate_api::{
 };
 use narrowgate_http::{About, Api, BODY_BYTES_MAX, EventsSource, Health};
 use narrowgate_platform::{
-    ids::DeviceId,
+    ids::{DeviceId, Position},
     memory::MemoryStore,
     ports::{LiveSessions, NobodyConnected},
     service::Operator,
@@ -250,7 +250,7 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     for product_key in ["other", "pk"] {
         let device = DeviceName { product_key: product_key.into(), device_key: "dk".into() };
         let login = Login { time: UnixMillis(1), device: Some(device), peer: None, detail: None };
-        served.feed.publish(Happening::Login(login), None);
+        served.feed.publish(None, Happening::Login(login), None);
     }
     let received = tokio::task::spawn_blocking(move || {
         let Some(StreamEvent::Happening(json)) = listener.receive().unwrap() else {
@@ -271,6 +271,41 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_in_the_stream_has_the_place_of_its_commit_and_none_where_it_was_not_committed() {
+    let served = Served::start();
+    let path = served.data().join("control.sock");
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    while !served.feed.has_subscribers() {
+        tokio::task::yield_now().await;
+    }
+    let place = |epoch, sequence| Some(Position { epoch, sequence });
+    for position in [place(3, 9), None, place(3, 10), place(4, 1)] {
+        let login = Login { time: UnixMillis(1), device: None, peer: None, detail: None };
+        served.feed.publish(position, Happening::Login(login), None);
+    }
+    let read = move || {
+        let mut text = String::new();
+        let mut part = [0; 512];
+        while text.matches("data:").count() < 4 {
+            let bytes = stream.read(&mut part).unwrap();
+            assert!(bytes > 0, "the stream ended: {text}");
+            text += std::str::from_utf8(&part[..bytes]).unwrap();
+        }
+        text
+    };
+    let text = tokio::task::spawn_blocking(read).await.unwrap();
+    let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    assert_eq!(ids, ["3-9", "3-10", "4-1"]);
+    let data = text.lines().filter(|line| line.starts_with("data:"));
+    assert!(
+        data.clone().count() == 4
+            && data.into_iter().all(|line| line == r#"data: {"time":1,"event":"login"}"#),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_is_too_slow_misses_events_and_is_told_how_many() {
     const EVENTS: u64 = 50_000;
     let served = Served::start();
@@ -281,7 +316,7 @@ async fn a_listener_that_is_too_slow_misses_events_and_is_told_how_many() {
     let mut listener = listener.await;
     for _ in 0..EVENTS {
         let login = Login { time: UnixMillis(1), device: None, peer: None, detail: None };
-        served.feed.publish(Happening::Login(login), None);
+        served.feed.publish(None, Happening::Login(login), None);
     }
     // Its full socket stops nobody else.
     served.ask(Call::list_products()).await.unwrap();

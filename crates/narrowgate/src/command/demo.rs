@@ -194,7 +194,7 @@ async fn show(
     let mut reported = false;
     loop {
         match arriving.next_named(&server.operator).await {
-            Next::Event(event) => {
+            Next::Event(_, event) => {
                 let json = serde_json::to_string(&*event).unwrap_or_default();
                 let line = match output {
                     Output::Json => json,

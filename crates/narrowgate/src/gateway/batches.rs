@@ -10,8 +10,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use narrowgate_gateway::Token;
-use narrowgate_platform::ports::{Batch, Committed, Journal, PortFuture, StoreError, Write, Written};
+use narrowgate_gateway::{Outcomes, Token};
+use narrowgate_platform::ports::{Batch, Committed, Journal, PortFuture, StoreError, Write};
 
 /// Maximum number of writes in one transaction.
 pub(super) const BATCH_MAX: usize = 1000;
@@ -51,17 +51,21 @@ struct UnderWay {
 pub(super) struct Decided {
     items: Vec<(Token, usize)>,
     /// As many outcomes as the items have writes.
-    result: Result<Vec<Written>, StoreError>,
+    result: Result<Committed, StoreError>,
 }
 
 impl Decided {
     /// The outcomes of each item, in the order of the commit.
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = (Token, Result<&[Written], &StoreError>)> {
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = (Token, Result<Outcomes<'_>, &StoreError>)> {
         let mut first = 0;
         self.items.iter().map(move |&(token, count)| {
             let range = first..first + count;
             first = range.end;
-            (token, self.result.as_ref().map(|written| &written[range]))
+            let outcomes = self.result.as_ref().map(|committed| Outcomes {
+                first: committed.position(range.start),
+                written: &committed.outcomes[range],
+            });
+            (token, outcomes)
         })
     }
 }
@@ -127,10 +131,10 @@ impl Batches {
 }
 
 /// An outcome for each write. A store that gives more or fewer has acknowledged none.
-fn outcomes_of(committed: Committed, writes: u64) -> Result<Vec<Written>, StoreError> {
+fn outcomes_of(committed: Committed, writes: u64) -> Result<Committed, StoreError> {
     let given = committed.outcomes.len();
     if given as u64 == writes {
-        return Ok(committed.outcomes);
+        return Ok(committed);
     }
     Err(StoreError::Damaged(format!("it answers {writes} writes with {given} outcomes")))
 }
@@ -170,7 +174,10 @@ impl<T> Open<T> {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_platform::ids::{DeviceId, UnixMillis};
+    use narrowgate_platform::{
+        ids::{DeviceId, UnixMillis},
+        ports::Written,
+    };
 
     use super::*;
 
@@ -178,7 +185,7 @@ mod tests {
     fn a_batch_with_too_few_or_too_many_outcomes_is_not_committed() {
         let committed =
             |given| Committed { epoch: 1, first_sequence: 1, outcomes: vec![Written::Done; given] };
-        assert_eq!(outcomes_of(committed(2), 2).expect("it is whole").len(), 2);
+        assert_eq!(outcomes_of(committed(2), 2).expect("it is whole").outcomes.len(), 2);
         for given in [0, 1, 3] {
             let outcomes = outcomes_of(committed(given), 2);
             assert!(matches!(outcomes, Err(StoreError::Damaged(_))), "{given}: {outcomes:?}");

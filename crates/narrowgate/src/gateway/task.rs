@@ -305,7 +305,7 @@ impl Task {
                 Effect::Product(token, product_key) => self.reads.read_product(token, product_key),
                 Effect::Issue(token, issue) => self.issue(token, *issue),
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),
-                Effect::Tell(happening, device) => self.feed.publish(happening, device),
+                Effect::Tell(position, happening, device) => self.feed.publish(position, happening, device),
             }
         }
     }

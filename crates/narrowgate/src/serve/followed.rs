@@ -28,7 +28,7 @@ impl Subscription for Follower {
     fn next(&mut self) -> Pin<Box<dyn Future<Output = Next> + Send + '_>> {
         Box::pin(async {
             match self.subscription.next_named(&self.operator).await {
-                feed::Next::Event(happening) => Next::Happening(None, happening),
+                feed::Next::Event(position, happening) => Next::Happening(position, happening),
                 feed::Next::Missed(count) => Next::Missed(count),
                 feed::Next::Ended => Next::Ended,
             }

@@ -150,7 +150,7 @@ pub struct Committed {
 impl Committed {
     /// The place of write `index` of the batch among all events.
     pub fn position(&self, index: usize) -> Position {
-        Position { epoch: self.epoch, sequence: self.first_sequence + index as u64 }
+        Position { epoch: self.epoch, sequence: self.first_sequence }.after(index)
     }
 }
 

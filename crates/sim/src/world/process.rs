@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_dtls::Random as _;
 use narrowgate_engine::shard::{Shard, ShardConfig};
-use narrowgate_gateway::{Answer, Effect, Issue, LiveChange, Now, Options, Token};
+use narrowgate_gateway::{Answer, Effect, Issue, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
     ports::{Batch, Committed, Issued, Recovered, StoreError, Write, Written},
     testing::block_on,
@@ -133,7 +133,10 @@ impl Process {
             Done::Batch(Of::Group, result) => {
                 let mut first = 0;
                 for (token, count) in self.under_way.take().unwrap_or_default() {
-                    let outcomes = result.as_ref().map(|done| &done.outcomes[first..first + count]);
+                    let outcomes = result.as_ref().map(|done| Outcomes {
+                        first: done.position(first),
+                        written: &done.outcomes[first..first + count],
+                    });
                     first += count;
                     self.server.handle_answer(now, token, Answer::Written(outcomes));
                 }
