@@ -120,6 +120,11 @@ impl Shared {
         self.issuing.line.leave();
         let Wish { ticket, grant, wanted, peer, at } = wish;
         match outcome {
+            Ok(Issued::Damaged) => {
+                tracing::error!("a secret could not be issued: the device's row is damaged");
+                self.requests.count_unavailable();
+                self.out.respond(ticket, device_api::unavailable());
+            }
             Ok(issued) => {
                 let answer = device_api::answer_secret(&grant, &wanted, &issued, secret);
                 if issued == Issued::Done {

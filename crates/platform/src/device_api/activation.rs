@@ -68,6 +68,9 @@ pub fn answer_secret(
             return SecretAnswer { response, refusal: None, done: true };
         }
         Issued::Refused(why) => *why,
+        Issued::Damaged => {
+            return SecretAnswer { response: super::unavailable(), refusal: None, done: false };
+        }
     };
     let (response, done) = match why {
         NotIssued::QuotaExceeded => {

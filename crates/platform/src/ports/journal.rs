@@ -180,4 +180,6 @@ pub enum Issued {
     Done,
     /// It keeps the one that it has; [`NotIssued::refusal`] is in the device's log.
     Refused(NotIssued),
+    /// It keeps the one that it has: its row, or its product's, is not as it was stored.
+    Damaged,
 }

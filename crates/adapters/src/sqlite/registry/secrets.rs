@@ -12,11 +12,13 @@ use narrowgate_platform::{
 
 use super::{
     super::{
+        error::store_error,
         key::{SealError, SealedRow},
         rows,
         schema::registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
+        sum,
     },
-    Registry, unless_damaged,
+    Registry,
 };
 
 impl Registry {
@@ -27,8 +29,14 @@ impl Registry {
         at: UnixMillis,
         peer: &str,
     ) -> rusqlite::Result<Issued> {
-        let Some((row, product)) = unless_damaged(self.device_and_product(device))? else {
-            return Ok(Issued::Refused(NotIssued::DeviceUnavailable));
+        let (row, product) = match self.device_and_product(device) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Issued::Refused(NotIssued::DeviceUnavailable)),
+            Err(error) if sum::is_damage(&error) => {
+                tracing::error!(error = %store_error(&error), "a secret could not be issued");
+                return Ok(Issued::Damaged);
+            }
+            Err(error) => return Err(error),
         };
         let hour = clock_hour(at);
         let issued_this_hour = if product.issued_hour == hour { product.issued_count } else { 0 };

@@ -7,14 +7,14 @@ use narrowgate_platform::{
     model::log::LogEntry,
     paging::{DamagedRows, Page, Part},
     ports::{
-        Batch, DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _,
+        Batch, DeviceQuery, HistoryQuery, HistoryReads as _, Issued, Journal as _, Registry as _,
         RegistryChanges as _, StoreError, Write, Written,
     },
     testing::{
         block_on,
         store::fixtures::{
-            append, at, credentials, devices, history, log, login, one_device, presence, products, refusal,
-            refusals, report, resumed, write,
+            append, at, credentials, devices, history, issue, log, login, one_device, presence, products,
+            refusal, refusals, report, resumed, write,
         },
     },
 };
@@ -177,6 +177,18 @@ fn an_epoch_that_cannot_be_read_is_replaced_by_one_after_all_logins() {
     let epoch = block_on(store.recover()).unwrap().epoch;
     assert_eq!(epoch, 3_001);
     assert_ne!(append(&store, vec![login_in(7)]), append(&store, vec![login_in(epoch)]));
+}
+
+/// It is not refused for good: the device may try again once the row is mended.
+#[test]
+fn a_damaged_row_answers_a_wish_for_a_secret_with_an_outcome_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let id = one_device(&store, "dk-1");
+    drop(store);
+    hurt_registry(folder.path(), "devices", "name = 'other'");
+    let store = open(folder.path());
+    assert_eq!(issue(&store, id, "second", at(1)), Issued::Damaged);
 }
 
 #[test]
