@@ -1,5 +1,5 @@
-//! What a stranger can tell: nothing. Every fault of identity, mode, lifetime and switch is compared with a wrong key,
-//! datagram by datagram, at the real binary's socket; the operator's log tells them apart.
+//! What a stranger can tell: nothing. Every fault of identity, mode, lifetime and switch is compared with a
+//! wrong key, datagram by datagram, at the real binary's socket; the operator's log tells them apart.
 
 use std::{
     net::{SocketAddr, UdpSocket},

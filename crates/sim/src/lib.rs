@@ -1,9 +1,9 @@
 //! The simulation: devices, a network and the whole server in one thread, under one virtual clock.
 //!
-//! [`device`] is one device's life, [`net`] the network between, [`world`] the server (shards of the engine, the
-//! gateway and a store) with devices around it. [`story`] tells in sentences what they live through, and a
-//! [`campaign`] lets go wrong what can, from one seed, beside a ledger of what really happened. Nothing here
-//! has a socket, a clock or a random source of its own; a failure replays from its seed.
+//! [`device`] is one device's life, [`net`] the network between, [`world`] the server (shards of the engine,
+//! the gateway and a store) with devices around it. [`story`] tells in sentences what they live through, and
+//! a [`campaign`] lets go wrong what can, from one seed, beside a ledger of what really happened. Nothing
+//! here has a socket, a clock or a random source of its own; a failure replays from its seed.
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 

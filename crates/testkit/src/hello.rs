@@ -87,8 +87,9 @@ impl Hello {
         record(HANDSHAKE, self.record_version, self.epoch, self.sequence, &fragment)
     }
 
-    /// The second ClientHello: the same with the cookie of the answer that `ask` gets to the first one. The first
-    /// one ends behind the cookie's length, where all that a server needs to know for its cookie has been said.
+    /// The second ClientHello: the same with the cookie of the answer that `ask` gets to the first one. The
+    /// first one ends behind the cookie's length, where all that a server needs to know for its cookie has
+    /// been said.
     #[must_use]
     pub fn with_cookie(self, ask: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
         let first = Self { cookie: Vec::new(), message_seq: 0, ..self.clone() };

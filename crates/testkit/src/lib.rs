@@ -2,8 +2,8 @@
 //! written by hand and [records](record) around them, [changes](mutate) to real flights, and the
 //! [real program](program), started and stopped.
 //!
-//! Only dev-dependencies name this crate. Unit tests of a crate below it, which it is built against, use what is plain
-//! data: in such a test the crate's own types are those of another build.
+//! Only dev-dependencies name this crate. Unit tests of a crate below it, which it is built against, use what
+//! is plain data: in such a test the crate's own types are those of another build.
 #![forbid(unsafe_code)]
 
 pub mod hello;

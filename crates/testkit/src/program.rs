@@ -31,7 +31,8 @@ impl Program {
     /// The program at this path; the environment of a test says it as `CARGO_BIN_EXE_narrowgate`.
     ///
     /// # Panics
-    /// When there can be no temporary folder. So does all that follows where something fails that has to work.
+    /// When there can be no temporary folder. So does all that follows where something fails that has to
+    /// work.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self { binary: binary.into(), folder: tempfile::tempdir().expect("a temporary folder") }
     }

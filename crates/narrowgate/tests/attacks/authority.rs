@@ -254,8 +254,9 @@ fn attack_163_a_sweep_with_a_stolen_product_secret() {
     server.assert_alive();
 }
 
-/// What pre-shared keys cannot prevent, as docs/security.md says: who records an activation and has the product's secret, then or
-/// years later, reads the device's secret, and with it the reports. Of other devices he reads nothing.
+/// What pre-shared keys cannot prevent, as docs/security.md says: who records an activation and has the
+/// product's secret, then or years later, reads the device's secret, and with it the reports. Of other
+/// devices he reads nothing.
 #[test]
 fn attack_164_a_recorded_activation() {
     let server = Server::start();

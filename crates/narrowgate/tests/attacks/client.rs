@@ -1,5 +1,5 @@
-//! A client whose every record and message can be made by hand. `connect` does all honestly; its parts are public, so that a
-//! test may stop and do something else in between.
+//! A client whose every record and message can be made by hand. `connect` does all honestly; its parts are
+//! public, so that a test may stop and do something else in between.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},

@@ -1,4 +1,5 @@
-//! Key schedule and record protection of a client, written for these tests alone: it makes what an honest one never would.
+//! Key schedule and record protection of a client, written for these tests alone: it makes what an honest one
+//! never would.
 
 use aes::{
     Aes128,

@@ -16,7 +16,8 @@ pub(crate) const ILLEGAL_PARAMETER: u8 = 47;
 pub(crate) const DECODE_ERROR: u8 = 50;
 const DECRYPT_ERROR: u8 = 51;
 
-/// Runs a case for each protection; afterwards this device connects by a handshake of its own, and all others live.
+/// Runs a case for each protection; afterwards this device connects by a handshake of its own, and all others
+/// live.
 pub(crate) fn each(case: impl Fn(&Server, &mut Client)) {
     let server = Server::start();
     for protection in Protection::ALL {

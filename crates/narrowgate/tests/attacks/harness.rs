@@ -22,8 +22,9 @@ use crate::{
 
 /// What an operator's action may take to be felt.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
-/// The longest that a device waits for an answer before it sends its message again (RFC 7252, section 4.8: ACK_TIMEOUT times
-/// ACK_RANDOM_FACTOR). Usually it is a few milliseconds; a busy machine with a slow disk takes longer.
+/// The longest that a device waits for an answer before it sends its message again (RFC 7252, section 4.8:
+/// ACK_TIMEOUT times ACK_RANDOM_FACTOR). Usually it is a few milliseconds; a busy machine with a slow disk
+/// takes longer.
 pub(crate) const BEFORE_A_DEVICE_REPEATS: Duration = Duration::from_secs(3);
 /// The shortest that the server may be told.
 pub(crate) const HANDSHAKE_LIFETIME: Duration = Duration::from_secs(5);
@@ -163,7 +164,8 @@ impl Server {
         self.program.file(name, text)
     }
 
-    /// Waits until what a command tells is as it should be: logs are written soon after, not before, the answer.
+    /// Waits until what a command tells is as it should be: logs are written soon after, not before, the
+    /// answer.
     #[track_caller]
     pub(crate) fn wait_for_json(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) {
         let end = Instant::now() + 5 * AT_ONCE;
@@ -206,7 +208,8 @@ impl Server {
         fresh.close();
     }
 
-    /// Returns when everything that was sent before has been handled: an honest answer that came afterwards proves it.
+    /// Returns when everything that was sent before has been handled: an honest answer that came afterwards
+    /// proves it.
     pub(crate) fn marker(&self) {
         let mut standing = self.standing();
         let client = &mut standing[0];
@@ -285,7 +288,8 @@ impl Server {
         self.running.resident_bytes()
     }
 
-    /// Waits until nothing half open is left; it may take the lifetime of a handshake and no more than a bit longer.
+    /// Waits until nothing half open is left; it may take the lifetime of a handshake and no more than a bit
+    /// longer.
     pub(crate) fn assert_nothing_left(&self) {
         let end = Instant::now() + HANDSHAKE_LIFETIME + 5 * AT_ONCE;
         let gauges = ["handshakes", "lookups", "requests_in_flight"];

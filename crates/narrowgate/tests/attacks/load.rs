@@ -57,8 +57,8 @@ fn attack_095_one_address_with_good_cookies_pays_alone() {
     server.assert_alive();
 }
 
-/// After an outage all devices come at the same moment, to a server that takes a tenth of them at a time: who is not answered
-/// comes again after a second, as RFC 6347, section 4.2.4, has it.
+/// After an outage all devices come at the same moment, to a server that takes a tenth of them at a time: who
+/// is not answered comes again after a second, as RFC 6347, section 4.2.4, has it.
 #[test]
 fn attack_098_all_devices_come_at_once() {
     const TOGETHER: u32 = DEVICES - 10;

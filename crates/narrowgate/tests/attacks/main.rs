@@ -1,16 +1,18 @@
-//! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B (`handshake`
-//! and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`) and N (`second_cookie`,
-//! `wildcard`, `refusals`); changes to everything (`mutations`), and what an operator reads of it: as it happens
-//! (`listening`), why (`mistakes`, `named`), and as it was sent (`exact`).
+//! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B
+//! (`handshake` and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`)
+//! and N (`second_cookie`, `wildcard`, `refusals`); changes to everything (`mutations`), and what an operator
+//! reads of it: as it happens (`listening`), why (`mistakes`, `named`), and as it was sent (`exact`).
 //!
-//! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that stay. A case is
-//! tried for each protection where one is involved. After it the session of the case (where it leaves one), the standing
-//! sessions and a device that connects anew report and are answered 2.04 before they would repeat; at the end the same process is
-//! there and has not panicked. The client is written for these tests alone (`client`, `crypto`), so it can say what an
-//! honest one cannot. Silence is not waited for: the server takes a socket's datagrams in order, so the answer to an
-//! honest ping that was sent later proves that the case was handled and gave nothing.
+//! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that
+//! stay. A case is tried for each protection where one is involved. After it the session of the case (where
+//! it leaves one), the standing sessions and a device that connects anew report and are answered 2.04 before
+//! they would repeat; at the end the same process is there and has not panicked. The client is written for
+//! these tests alone (`client`, `crypto`), so it can say what an honest one cannot. Silence is not waited
+//! for: the server takes a socket's datagrams in order, so the answer to an honest ping that was sent later
+//! proves that the case was handled and gave nothing.
 //!
-//! Not here, because no wire can do it or because it takes what a test has not; all of them are tried without sockets:
+//! Not here, because no wire can do it or because it takes what a test has not; all of them are tried without
+//! sockets:
 //!
 //! | number | why |
 //! |---|---|

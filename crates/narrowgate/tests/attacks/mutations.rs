@@ -1,5 +1,5 @@
-//! Twenty thousand changes to real flights, records and messages. The campaign with a million of them, and with memory
-//! measured, is `narrowgate-load mutations`.
+//! Twenty thousand changes to real flights, records and messages. The campaign with a million of them, and
+//! with memory measured, is `narrowgate-load mutations`.
 
 use narrowgate_testkit::{SeededRandom, mutate};
 

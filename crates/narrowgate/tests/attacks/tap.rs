@@ -67,8 +67,9 @@ impl Drop for Tap {
     }
 }
 
-/// Reads a recorded conversation with the pre-shared key alone: the application data that the server sent. For handshakes without the
-/// extended master secret, which binds the keys to the handshake but hides nothing from who has seen all of it.
+/// Reads a recorded conversation with the pre-shared key alone: the application data that the server sent.
+/// For handshakes without the extended master secret, which binds the keys to the handshake but hides nothing
+/// from who has seen all of it.
 pub(crate) fn decrypt(recorded: &[Vec<u8>], protection: Protection, psk: &[u8]) -> Vec<Vec<u8>> {
     let records = recorded.iter().flat_map(|datagram| records_of(datagram));
     let (mut client_random, mut server_random, mut opened) = (Vec::new(), Vec::new(), Vec::new());

@@ -44,7 +44,8 @@ fn attack_029_a_hello_cut_at_every_byte() {
             client.send(&client.hello.around(&body[..length]));
             server.marker();
             if let Some(answer) = client.waiting() {
-                // With its cookie whole it is worth an alert; a hello that ends before its extensions is whole.
+                // With its cookie whole it is worth an alert; a hello that ends before its extensions is
+                // whole.
                 let is_alert = answer[0] == ALERT && answer[13] == 2;
                 assert!(is_alert || [2, 3].contains(&answer[13]), "{length}: {answer:02x?}");
             }
@@ -118,7 +119,8 @@ fn attack_031_faults_of_vectors() {
             }),
         ] {
             if client.protection == Protection::CbcEncryptThenMac && name != "suites beyond the end" {
-                // Its extensions are there already, so what is behind them is something else: covered by the others.
+                // Its extensions are there already, so what is behind them is something else: covered by the
+                // others.
                 continue;
             }
             assert_refused(client, &with_cookie.around(&body), &[DECODE_ERROR]);
@@ -233,8 +235,8 @@ fn attack_038_no_more_bytes_than_came() {
     assert!(answered > 0 && answered <= asked, "{answered} bytes for {asked}");
     assert_eq!(server.metric("narrowgate_handshakes"), 0, "zero state");
     let growth = server.resident_bytes().saturating_sub(resident);
-    // The shard and the threads that answer for the metrics may each touch a huge page (2 MiB) for the first time;
-    // state of a hello would show as more: 123 bytes each are this much.
+    // The shard and the threads that answer for the metrics may each touch a huge page (2 MiB) for the first
+    // time; state of a hello would show as more: 123 bytes each are this much.
     let hellos = 64 * 200 * 4;
     assert!(growth <= 6 << 20, "{growth} bytes for {hellos} hellos");
     // Shorter than the answer would be.
