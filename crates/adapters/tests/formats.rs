@@ -133,24 +133,29 @@ fn fill(data: &Path) {
         &store,
         (0..3).map(|n| Write::Log(refusal(None, Some("nobody's \u{fffd}"), at(510 + n)))).collect(),
     );
-    // The second day: one report is late, one message is from a clock that is wrong.
+    fill_second_day(&store, [online, offline, disabled, reset, issued, damaged, gone], off);
+    block_on(store.close()).unwrap();
+}
+
+/// The second day: one report is late, one message is from a clock that is wrong.
+fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
+    let [online, offline, disabled, reset, issued, damaged, gone] = devices;
     append(
-        &store,
+        store,
         vec![report(online, at(DAY + 1), r#"{"temp":{"value":19,"quality":1},"state":"running"}"#)],
     );
-    append(&store, vec![report_arriving(online, at(600), at(DAY + 2), r#"{"late":true}"#)]);
-    append(&store, vec![report(offline, at(DAY + 3), r#"{"temp":3}"#), login(offline, at(DAY + 3))]);
-    append(&store, vec![presence(offline, DeviceState::Offline, at(DAY + 4), "closed by the device")]);
-    assert_eq!(issue(&store, issued, "an issued secret", at(DAY + 5)), Issued::Done);
-    assert_eq!(issue(&store, online, "not to be", at(DAY + 6)), Issued::Refused(NotIssued::AlreadyActivated));
+    append(store, vec![report_arriving(online, at(600), at(DAY + 2), r#"{"late":true}"#)]);
+    append(store, vec![report(offline, at(DAY + 3), r#"{"temp":3}"#), login(offline, at(DAY + 3))]);
+    append(store, vec![presence(offline, DeviceState::Offline, at(DAY + 4), "closed by the device")]);
+    assert_eq!(issue(store, issued, "an issued secret", at(DAY + 5)), Issued::Done);
+    assert_eq!(issue(store, online, "not to be", at(DAY + 6)), Issued::Refused(NotIssued::AlreadyActivated));
     block_on(store.set_device_enabled(disabled, false, at(DAY + 7))).unwrap();
     block_on(store.reset_device(reset, Secret::new("a second secret".into()), at(DAY + 8))).unwrap();
     block_on(store.rename_device(online, "another name".into(), at(DAY + 9))).unwrap();
     block_on(store.delete_device(gone, at(DAY + 10))).unwrap();
     block_on(store.update_product(off)).unwrap();
-    write(&store, report(damaged, at(DAY + 11), r#"{"temp":1}"#));
-    write(&store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
-    block_on(store.close()).unwrap();
+    write(store, report(damaged, at(DAY + 11), r#"{"temp":1}"#));
+    write(store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
 }
 
 /// Damages some rows of a directory that [`fill`] made.

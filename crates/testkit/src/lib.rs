@@ -1,4 +1,5 @@
-//! What tests of several crates need, one of each: a [seeded random source](SeededRandom), [ClientHellos](hello)
+//! What tests of several crates need, one of each: a [seeded random source](SeededRandom),
+//! [ClientHellos](hello)
 //! written by hand and [records](record) around them, [changes](mutate) to real flights, and the
 //! [real program](program), started and stopped.
 //!

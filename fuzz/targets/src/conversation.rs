@@ -235,20 +235,23 @@ impl<'a> Conversation<'a> {
                 1 => DeviceCommand::Ping,
                 _ => DeviceCommand::PowerOff,
             }),
-            30 => {
-                if let Some(&session) = self.sessions.last() {
-                    let after = Duration::from_millis(100 * argument as u64);
-                    if argument == 0 {
-                        let change = LiveChange::CloseDevice { device: DeviceId(1), cause: "closed" };
-                        self.server.handle_change(self.both(), &change);
-                    } else {
-                        let close = ShardCommand::CloseAfter { session, after };
-                        self.server.shards[0].handle_command(self.now, close);
-                    }
-                    self.drain();
-                }
-            }
+            30 => self.close_newest(argument),
             _ => self.step_honestly(),
+        }
+    }
+
+    /// The newest session ends: at once by an operator, or after a while.
+    fn close_newest(&mut self, argument: usize) {
+        if let Some(&session) = self.sessions.last() {
+            let after = Duration::from_millis(100 * argument as u64);
+            if argument == 0 {
+                let change = LiveChange::CloseDevice { device: DeviceId(1), cause: "closed" };
+                self.server.handle_change(self.both(), &change);
+            } else {
+                let close = ShardCommand::CloseAfter { session, after };
+                self.server.shards[0].handle_command(self.now, close);
+            }
+            self.drain();
         }
     }
 

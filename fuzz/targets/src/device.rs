@@ -192,7 +192,8 @@ impl Connection {
         }
         let path = format!("/topic/sys/MuGsF6W4/{}/thing/measurepoint/post", config.device_key);
         let body = format!(
-            r#"{{"id":"{id}","version":"1.0","method":"thing.measurepoint.post","params":{{"measurepoints":{{"n":{id}}}}}}}"#
+            "{{\"id\":\"{id}\",\"version\":\"1.0\",\"method\":\"thing.measurepoint.post\",\
+             \"params\":{{\"measurepoints\":{{\"n\":{id}}}}}}}"
         );
         let request = Request::post(&path, format::JSON, body);
         let mut context = Context { now, params: &config.coap, budget: &mut self.budget };

@@ -118,7 +118,8 @@ impl OpenError {
                 // A file that could not be made may have a directory.
                 let there = file.ancestors().find(|path| path.exists()).unwrap_or(file).display();
                 format!(
-                    "run this as the owner of {there}, or chown it to the user that runs narrowgate; or choose \
+                    "run this as the owner of {there}, or chown it to the user that runs narrowgate; \
+                     or choose \
                      another data directory"
                 )
             }

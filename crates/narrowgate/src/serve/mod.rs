@@ -116,11 +116,8 @@ impl Server {
         let operator = Operator::new(stores.clone(), clock, entropy, sessions);
         let (stopping, stop) = watch::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
-        let host = Host {
-            since: Some(since),
-            data: config.data.clone(),
-            refused_by_store: refused_by_store(gateway.clone()),
-        };
+        let refused_by_store = refused_by_store(gateway.clone());
+        let host = Host { since: Some(since), data: config.data.clone(), refused_by_store };
         let api = Api {
             operator: operator.clone(),
             host: host.source(),

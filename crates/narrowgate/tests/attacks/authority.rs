@@ -70,7 +70,11 @@ fn attack_154_query_and_host_have_no_influence() {
     let other = server.device();
     for protection in Protection::ALL {
         let mut client = server.connect(protection);
-        let body = br#"{"id":"1","version":"1.0","params":{"measurepoints":{"forged":1}},"method":"thing.measurepoint.post"}"#;
+        let body = concat!(
+            r#"{"id":"1","version":"1.0","params":{"measurepoints":{"forged":1}},"#,
+            r#""method":"thing.measurepoint.post"}"#
+        )
+        .as_bytes();
         for path in [client.device.report_path(), other.report_path()] {
             let mid = client.next_mid();
             let host = other.key.as_bytes();

@@ -45,7 +45,8 @@ pub(crate) fn post(mid: u16, path: &str, body: &str) -> Vec<u8> {
 
 pub(crate) fn report(mid: u16, path: &str, value: u32) -> Vec<u8> {
     let body = format!(
-        r#"{{"id":"1","version":"1.0","params":{{"measurepoints":{{"temp":{value}}}}},"method":"thing.measurepoint.post"}}"#
+        "{{\"id\":\"1\",\"version\":\"1.0\",\"params\":{{\"measurepoints\":{{\"temp\":{value}}}}},\
+         \"method\":\"thing.measurepoint.post\"}}"
     );
     post(mid, path, &body)
 }

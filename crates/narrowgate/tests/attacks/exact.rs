@@ -32,7 +32,8 @@ const TEXTS: [&str; 10] = [
 
 fn report(client: &mut Client, points: &str) {
     let body = format!(
-        r#"{{"id":"1","version":"1.0","method":"thing.measurepoint.post","params":{{"measurepoints":{points}}}}}"#
+        "{{\"id\":\"1\",\"version\":\"1.0\",\"method\":\"thing.measurepoint.post\",\
+         \"params\":{{\"measurepoints\":{points}}}}}"
     );
     let mid = client.next_mid();
     let message = coap::post(mid, &client.device.report_path(), &body);

@@ -143,7 +143,8 @@ fn attack_112_unknown_elective_option() {
         let mut report = coap::message(0x40, 2, mid, &coap::uri_path(&client.device.report_path()));
         report.extend(hex("11 32 e0 fcdb"));
         report.push(0xff);
-        report.extend(br#"{"params":{"measurepoints":{"a":1}},"method":"thing.measurepoint.post","version":"1.0","id":"1"}"#);
+        report.extend(br#"{"params":{"measurepoints":{"a":1}},"#);
+        report.extend(br#""method":"thing.measurepoint.post","version":"1.0","id":"1"}"#);
         let answer = client.exchange(&report);
         assert_eq!(coap::code_of(&answer, mid), 0x44);
     });
@@ -211,7 +212,8 @@ fn attack_122_leading_zeros_within_the_length() {
         report.push(path[0] - 0x70);
         report.extend(&path[1..]);
         report.extend(hex("12 0032 52 0032 d4 1e 00000033 ff"));
-        report.extend(br#"{"id":"1","version":"1.0","params":{"measurepoints":{"a":1}},"method":"thing.measurepoint.post"}"#);
+        report.extend(br#"{"id":"1","version":"1.0","params":{"measurepoints":{"a":1}},"#);
+        report.extend(br#""method":"thing.measurepoint.post"}"#);
         let answer = client.exchange(&report);
         assert_eq!(coap::code_of(&answer, mid), 0x44, "{answer:02x?}");
     });

@@ -16,7 +16,7 @@
 //!
 //! | number | why |
 //! |---|---|
-//! | 17, 18, 22 | the server's own send counter, epoch and nonces: 2^48 records, or a look at the keys' inside |
+//! | 17, 18, 22 | the server's own send counter, epoch and nonces: 2^48 records, or a look at its keys |
 //! | 19 (2^20), 23 (time), 70 | 2^20 forgeries, statistics over millions of samples |
 //! | 35 | a cookie's key lives 60 s |
 //! | 50 (all patterns) | 4096 runs with retransmission timers; here each single loss |

@@ -300,7 +300,8 @@ fn every_setting_shows_where_it_came_from() {
 fn an_import_is_tried_done_and_done_again() {
     let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
-    let rows = "name,deviceKey,deviceSecret\ncellar,dk-1,0f8c3e71a5d2964b0f8c3e71a5d2964b\n,dk-2,\n,\"d,3\",\n,dk-1,\n";
+    let rows = "name,deviceKey,deviceSecret\n\
+                cellar,dk-1,0f8c3e71a5d2964b0f8c3e71a5d2964b\n,dk-2,\n,\"d,3\",\n,dk-1,\n";
     let file = program.file("rows.csv", rows);
     let secrets = program.data().with_file_name("secrets.csv");
     let import = |more: &[&str]| {
@@ -338,7 +339,10 @@ fn an_import_of_many_goes_in_pieces_and_reads_standard_input() {
     let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     let rows: String = (0..1234)
-        .map(|number| format!("{{\"deviceKey\":\"dk-{number}\",\"deviceSecret\":\"0f8c3e71a5d2964b0f8c3e71a5d{number:05}\"}}\n"))
+        .map(|number| {
+            let secret = format!("0f8c3e71a5d2964b0f8c3e71a5d{number:05}");
+            format!("{{\"deviceKey\":\"dk-{number}\",\"deviceSecret\":\"{secret}\"}}\n")
+        })
         .collect();
     let input = std::fs::File::open(program.file("rows.jsonl", &rows)).unwrap();
     let out = program

@@ -130,7 +130,8 @@ fn what_secrets_out_writes_can_be_imported() {
     let ran = import(&other, &changed, &["-o", "json"]);
     assert_eq!(
         summary(&ran)["failed"],
-        json!([{"line": 2, "column": "deviceSecret", "message": "the device exists with another secret, which was not changed"}])
+        json!([{"line": 2, "column": "deviceSecret", "message": 
+            "the device exists with another secret, which was not changed"}])
     );
     assert_eq!(secret_of(&other, "d1"), made[0]);
 }

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_coap::Request;
 use narrowgate_dtls::{RecordSeen, records_seen};
-use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent};
+use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent, Ticket};
 use narrowgate_platform::{
     ids::DeviceId,
     model::{device::DeviceState, message::Message},
@@ -226,31 +227,7 @@ impl Ledger {
                     self.heard(number, now);
                 }
             }
-            ShardEvent::Request { ticket, request } => {
-                let Some(&(number, begun)) = self.sessions.get(&ticket.session) else { return Ok(()) };
-                self.heard(number, now);
-                let off = self.off_since.get(&number).filter(|off| begun < **off);
-                if off.is_some_and(|off| now > *off + CLOSED_WITHIN) {
-                    return broken(number, "it was switched off, and its session still stands");
-                }
-                let off = self.product_off_since.get(&number).filter(|off| begun < **off);
-                if off.is_some_and(|off| now > *off + READ_WITHIN) {
-                    return broken(number, "its product was switched off, and its session still stands");
-                }
-                let payload = String::from_utf8_lossy(&request.payload);
-                if let Some((_, rest)) = payload.split_once(r#""measurepoints":"#) {
-                    let points = rest.split_inclusive('}').next().unwrap_or_default();
-                    match report_of(points) {
-                        Some(report) if report.0 == number && self.sent.contains(&report) => {}
-                        _ => {
-                            return broken(
-                                number,
-                                format!("a request is delivered that it never sent: {payload}"),
-                            );
-                        }
-                    }
-                }
-            }
+            ShardEvent::Request { ticket, request } => return self.requested(now, *ticket, request),
             ShardEvent::Heard { session } => {
                 if let Some(&(number, _)) = self.sessions.get(session) {
                     self.heard(number, now);
@@ -271,6 +248,31 @@ impl Ledger {
             | ShardEvent::Stray { .. }
             | ShardEvent::RequestRefused { .. }
             | ShardEvent::AnswerTooLarge { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A request reaches the gateway: its session must be one that stands, and its report one that was sent.
+    fn requested(&mut self, now: Instant, ticket: Ticket, request: &Request) -> Checked {
+        let Some(&(number, begun)) = self.sessions.get(&ticket.session) else { return Ok(()) };
+        self.heard(number, now);
+        let off = self.off_since.get(&number).filter(|off| begun < **off);
+        if off.is_some_and(|off| now > *off + CLOSED_WITHIN) {
+            return broken(number, "it was switched off, and its session still stands");
+        }
+        let off = self.product_off_since.get(&number).filter(|off| begun < **off);
+        if off.is_some_and(|off| now > *off + READ_WITHIN) {
+            return broken(number, "its product was switched off, and its session still stands");
+        }
+        let payload = String::from_utf8_lossy(&request.payload);
+        if let Some((_, rest)) = payload.split_once(r#""measurepoints":"#) {
+            let points = rest.split_inclusive('}').next().unwrap_or_default();
+            match report_of(points) {
+                Some(report) if report.0 == number && self.sent.contains(&report) => {}
+                _ => {
+                    return broken(number, format!("a request is delivered that it never sent: {payload}"));
+                }
+            }
         }
         Ok(())
     }

@@ -11,10 +11,10 @@
 //!
 //! | promise | checked |
 //! |---|---|
-//! | an acknowledged report is stored exactly once, and nothing that was not sent | at each acknowledgement and each write |
+//! | an acknowledged report is stored exactly once, and nothing that was not sent | at each of both |
 //! | no record number is used twice by the server | at each datagram of a session |
 //! | nothing is delivered that its device did not seal | at each request |
-//! | silence makes offline at the lifetime's end and not before | at each change of presence, and at the end |
+//! | silence makes offline at the lifetime's end, not before | at each change of presence, and at the end |
 //! | everything that was opened is closed | gauges at the end |
 //! | after calm everybody is back | at the end |
 //!

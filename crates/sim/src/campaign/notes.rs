@@ -59,7 +59,8 @@ impl Campaign {
         let trace =
             device.and_then(|number| self.agents.get(number as usize)).map(|agent| agent.trace(start()));
         panic!(
-            "seed {}, {seconds:.3} s: {whose}{what}\n{}replay it: narrowgate-simulation replay --seed {} ({} devices)",
+            "seed {}, {seconds:.3} s: {whose}{what}\n{}\
+             replay it: narrowgate-simulation replay --seed {} ({} devices)",
             self.plan.seed,
             trace.unwrap_or_default(),
             self.plan.seed,

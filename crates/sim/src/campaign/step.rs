@@ -91,7 +91,8 @@ impl Campaign {
                 // Requests that were let in are answered, and their answers stored, even if these are longer
                 // than expected.
                 && gauges.stored_answer_bytes
-                    <= config.coap_budget_bytes + config.requests_in_flight_max * config.coap.message_bytes_max;
+                    <= config.coap_budget_bytes
+                        + config.requests_in_flight_max * config.coap.message_bytes_max;
             (!held).then_some(gauges)
         });
         if let Some(gauges) = over {

@@ -62,7 +62,8 @@ impl Report {
         let time = self.time_ms.map(|time| format!(r#","time":{time}"#)).unwrap_or_default();
         let target = format!("/topic/sys/{product_key}/{device_key}/thing/measurepoint/post");
         let body = format!(
-            r#"{{"id":"{id}","version":"1.0","params":{{"measurepoints":{points}{time}}},"method":"thing.measurepoint.post"}}"#
+            "{{\"id\":\"{id}\",\"version\":\"1.0\",\"params\":{{\"measurepoints\":{points}{time}}},\
+             \"method\":\"thing.measurepoint.post\"}}"
         );
         Request::post(&target, format::JSON, body)
     }
@@ -126,7 +127,10 @@ mod tests {
         assert_eq!(request.path_text(), "/topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post");
         assert_eq!(
             String::from_utf8_lossy(&request.payload),
-            r#"{"id":"7","version":"1.0","params":{"measurepoints":{"temp":21.5},"time":1700000000000},"method":"thing.measurepoint.post"}"#
+            concat!(
+                r#"{"id":"7","version":"1.0","params":{"measurepoints":{"temp":21.5},"#,
+                r#""time":1700000000000},"method":"thing.measurepoint.post"}"#
+            )
         );
         let untimed = Report { time_ms: None, ..report() }.request(&identity);
         assert!(!String::from_utf8_lossy(&untimed.payload).contains("time\""));
@@ -148,7 +152,10 @@ mod tests {
     #[test]
     fn a_secret_is_taken_only_when_it_is_ours() {
         let identity = Identity::new("MuGsF6W4", "15bBZlRknc");
-        let text = r#"{"id":"1","version":"1.0","method":"thing.activate.info","params":{"assetId":"a","productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","deviceSecret":"Z5YtZaQpK5IWocakV7zQ"}}"#;
+        let text = concat!(
+            r#"{"id":"1","version":"1.0","method":"thing.activate.info","params":{"assetId":"a","#,
+            r#""productKey":"MuGsF6W4","deviceKey":"15bBZlRknc","deviceSecret":"Z5YtZaQpK5IWocakV7zQ"}}"#
+        );
         let response = Response::new(Code::CONTENT).payload(text);
         let secret = issued_secret(&identity, &response).expect("it is for us");
         assert_eq!(secret.as_bytes(), b"Z5YtZaQpK5IWocakV7zQ");

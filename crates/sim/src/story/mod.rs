@@ -6,20 +6,36 @@
 //!
 //! | sentence | meaning |
 //! |---|---|
-//! | `server idle_timeout=10m` | settings of the gateway, before all others: `idle_timeout`, `sessions_max`, `requests_max`, `handshakes_max`, `suites`, `seed` |
-//! | `device a psk=k1` | a device, switched off: `psk` (a secret, or `issued`: the one that it was given), `known` (`no`, or the secret that it is registered with), `suite`, `lifetime`, `mode=product`, `identity`, `at` (the address of another device), `retransmit`, `ack_timeout`, `count` (so many of them under one name) |
+//! | `server idle_timeout=10m` | settings of the gateway, before all others (1) |
+//! | `device a psk=k1` | a device, switched off, with its settings (2) |
 //! | `a connects` | the handshake succeeds within a minute; `a tries to connect` leaves that open |
-//! | `a posts temp=21.5`, `a posts 900 bytes`, `a pings`, `a gets /path`, `a asks for its secret` | what a device sends in a session |
+//! | `a posts temp=21.5`, `a posts 900 bytes`, `a pings` | what a device sends in a session |
+//! | `a gets /path`, `a asks for its secret` | the same |
 //! | `a closes`, `a powers off`, `a moves to a new port` | with a word, without a word, without knowing |
-//! | `network is good`, `network is bad`, `network loses everything for 48h` | how datagrams travel; also `loses 300 of 1000`, `repeats 100 of 1000`, `holds back 100 of 1000 by 3s`, `flips a bit in 100 of 1000`, `delays 2s`, `carries 300 bytes`, joined by `and` |
+//! | `network is good`, `network is bad`, `network loses everything for 48h` | how datagrams travel (3) |
 //! | `network loses the next 2 to a` | whatever the conditions; `to gw` for the other direction |
-//! | `network records`, `network replays`, `network replays from elsewhere` | what devices sent in between arrives again |
-//! | `gw answers after 5s`, `gw answers nothing`, `gw answers now` | how long the store takes for a commit; `now` also ends what is under way |
+//! | `network records`, `network replays` | what devices sent in between arrives again |
+//! | `network replays from elsewhere` | the same, from another address |
+//! | `gw answers after 5s`, `gw answers nothing`, `gw answers now` | how long a commit takes (4) |
 //! | `gw looks up after 5s`, `gw looks up nothing` | the same for keys |
 //! | `gw resets a psk=k2`, `gw disables a`, `gw drains`, `gw restarts` | what an operator does |
-//! | `expect a 2.04 within 3s` | the next thing the device tells: a CoAP code, `connected`, `connected ccm8`, `refused`, `gave up`, `timeout`, `pong`, `secret`, `closed`, or `nothing` |
+//! | `expect a 2.04 within 3s` | the next thing that the device reports (5) |
 //! | `expect gw sessions=1 posts>=2` | see [`Quantity`]; with `within 5s` it may take that long |
 //! | `expect store a temp=21.5,22.0` | all values of a point that were stored for a device, in order |
+//!
+//! (1) `idle_timeout`, `sessions_max`, `requests_max`, `handshakes_max`, `suites`, `seed`.
+//!
+//! (2) `psk` (a secret, or `issued`: the one that it was given), `known` (`no`, or the secret that it is
+//! registered with), `suite`, `lifetime`, `mode=product`, `identity`, `at` (the address of another device),
+//! `retransmit`, `ack_timeout`, `count` (how many of them share one name).
+//!
+//! (3) Also `loses 300 of 1000`, `repeats 100 of 1000`, `holds back 100 of 1000 by 3s`,
+//! `flips a bit in 100 of 1000`, `delays 2s`, `carries 300 bytes`, joined by `and`.
+//!
+//! (4) `now` also ends what is under way.
+//!
+//! (5) A CoAP code, `connected`, `connected ccm8`, `refused`, `gave up`, `timeout`, `pong`, `secret`,
+//! `closed`, or `nothing`.
 //!
 //! They run on the real gateway with all its rules. A device that is registered already, under another name,
 //! stays as it is.

@@ -42,7 +42,8 @@ impl Registry {
             _ => (device_log, device_refusals),
         };
         let sql = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n <= \
-                   (SELECT n FROM log WHERE device = ?1 AND (event = 'refused') = ?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)";
+                   (SELECT n FROM log WHERE device = ?1 AND (event = 'refused') = ?2 \
+                     ORDER BY n DESC LIMIT 1 OFFSET ?3)";
         for (refused, max) in [(false, others_max), (true, refusals_max)] {
             if is_time_to_trim(n, max) {
                 self.take_away("log", sql, params![device, refused, max])?;
