@@ -221,8 +221,8 @@ impl Gateway {
         }
     }
 
-    /// Unpredictable bytes for the next secret. To be called after every [`Effect::Issue`]; without it secrets
-    /// are drawn on from the bytes that there were.
+    /// Unpredictable bytes for the next secret. To be called after every [`Effect::Issue`]; without it
+    /// secrets are drawn on from the bytes that there were.
     pub fn handle_entropy(&mut self, fresh: [u8; 32]) {
         self.shared.issuing.handle_entropy(fresh);
     }

@@ -1,5 +1,7 @@
 //! A whole server conversation: a shard and the gateway, an honest device, a network that does what the
 //! script says, and a store that answers when the script says so.
+//!
+//! Longer than 500 lines: one state, and every step of a script needs nearly all of it.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -3,7 +3,7 @@
 use crate::tree::all_sources;
 
 /// Lines of a file. One that is longer says why in its head, by [`REASON`].
-const LINES_MAX: usize = 800;
+const LINES_MAX: usize = 500;
 /// Lines of a file whatever it says.
 const LINES_MAX_WITH_REASON: usize = 800;
 /// How a long file gives its reason.

@@ -71,9 +71,9 @@ impl Registry {
         set(&self.connection, BATCH, Value::Integer(batch))
     }
 
-    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes `otherwise`,
-    /// or what makes new logins' numbers greater than all that are stored, if a wrong clock has made
-    /// `otherwise` too small for that.
+    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes
+    /// `otherwise`, or what makes new logins' numbers greater than all that are stored, if a wrong clock has
+    /// made `otherwise` too small for that.
     pub(in crate::sqlite) fn raise_epoch(&self, otherwise: u64) -> rusqlite::Result<u64> {
         let epoch = match unless_damaged(get(&self.connection, EPOCH, "the epoch").map(Some))? {
             Some(None) => 1,

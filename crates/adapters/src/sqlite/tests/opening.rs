@@ -1,4 +1,6 @@
 //! Opening: what is restored, what is refused, and that a refusal changes nothing.
+//!
+//! Longer than 500 lines: one list of what an opening can meet.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 

@@ -44,8 +44,7 @@ fn attack_029_a_hello_cut_at_every_byte() {
             client.send(&client.hello.around(&body[..length]));
             server.marker();
             if let Some(answer) = client.waiting() {
-                // With its cookie whole it is worth an alert; a hello that ends before its extensions is
-                // whole.
+                // Worth an alert with its cookie whole; a hello that ends before its extensions is whole.
                 let is_alert = answer[0] == ALERT && answer[13] == 2;
                 assert!(is_alert || [2, 3].contains(&answer[13]), "{length}: {answer:02x?}");
             }
