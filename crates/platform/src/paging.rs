@@ -40,7 +40,7 @@ impl<T> Page<T> {
 }
 
 /// Rows that were left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DamagedRows {
     /// How many.
     pub count: u64,

@@ -1,7 +1,7 @@
 //! An attacker with a stolen product secret tries every possible device key.
 
-use narrowgate_platform::memory::MemoryStore;
 use narrowgate_platform::{
+    memory::MemoryStore,
     model::{log::Reason, product::DynamicActivation},
     ports::{Issued, RegistryChanges as _},
     rules::issuing::NotIssued,

@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(100);
 const SIGMAS: f64 = 3.0;
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Statistics {
     /// Reports sent.
     pub sent: u64,

@@ -31,8 +31,10 @@ use narrowgate_platform::{
 };
 use narrowgate_sim::world::server::{Server, WallClock};
 
-use crate::device::{Device, DeviceCommand, DeviceConfig};
-use crate::script::{Counting, Script, key_of, start};
+use crate::{
+    device::{Device, DeviceCommand, DeviceConfig},
+    script::{Counting, Script, key_of, start},
+};
 
 /// Longest script, in commands.
 const COMMANDS_MAX: usize = 96;

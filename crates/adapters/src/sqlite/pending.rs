@@ -16,7 +16,7 @@ use narrowgate_platform::{
 };
 
 /// News of one device.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Activity {
     /// Values reported since.
     pub(super) points: LatestPoints,

@@ -1,4 +1,6 @@
 //! The control socket, and both ways to the service side by side.
+//!
+//! Longer than 500 lines: all of it needs the one server that it starts by hand.
 
 use std::{
     fs,

@@ -14,7 +14,7 @@ use narrowgate_testkit::record::record;
 use sha2::{Digest as _, Sha256};
 
 /// The three ways to protect a record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protection {
     Ccm8,
     CbcEncryptThenMac,

@@ -35,7 +35,7 @@ pub(crate) const PRODUCT_KEY: &str = "pk";
 pub(crate) const PRODUCT_SECRET: &str = "c3PW03srd6c";
 
 /// Names and secret of a device.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) key: String,
     pub(crate) secret: String,

@@ -14,7 +14,7 @@ const PER_ROUND: usize = 40;
 const DEVICES: usize = 20;
 
 /// What a round aims at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Aim {
     Hello,
     HelloWithCookie,

@@ -12,7 +12,7 @@ pub struct OverviewQuery {
 }
 
 /// Devices by state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeviceCounts {
     /// Registered, never logged in.
     pub inactive: u64,
@@ -54,7 +54,7 @@ pub struct ProductCounts {
 }
 
 /// The fleet in numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overview {
     /// All devices.
     pub devices: DeviceCounts,

@@ -48,7 +48,7 @@ impl Batch {
 pub enum SessionMark {}
 
 /// What a gateway takes up when it starts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// Devices that are online by the last committed write.
     pub online: Vec<OnlineDevice>,

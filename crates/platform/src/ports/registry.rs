@@ -291,7 +291,7 @@ pub struct DeviceQuery {
 }
 
 /// Keys that exist, and equal those of a name except for case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SimilarNames {
     /// Of a product.
     pub product_key: Option<String>,

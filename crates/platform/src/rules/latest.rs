@@ -21,7 +21,7 @@ use crate::{
 pub const POINTS_MAX: usize = 1024;
 
 /// Latest values, sorted by point.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LatestPoints(Vec<LatestValue>);
 
 #[derive(Debug, Clone, PartialEq)]

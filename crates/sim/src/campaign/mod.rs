@@ -111,7 +111,7 @@ struct Campaign {
 }
 
 /// Counts of what went wrong on purpose.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Happened {
     /// Crashes of the server.
     pub crashes: u64,
@@ -128,7 +128,7 @@ pub struct Happened {
 }
 
 /// Totals, for a summary.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Totals {
     /// Reports sent.
     pub sent: u64,

@@ -118,8 +118,7 @@ fn attack_031_faults_of_vectors() {
             }),
         ] {
             if client.protection == Protection::CbcEncryptThenMac && name != "suites beyond the end" {
-                // Its extensions are there already, so what is behind them is something else: covered by the
-                // others.
+                // Its extensions are there already: what is behind them is covered by the others.
                 continue;
             }
             assert_refused(client, &with_cookie.around(&body), &[DECODE_ERROR]);

@@ -6,7 +6,7 @@ use super::{Named, Operator};
 use crate::service::error::ServiceError;
 
 /// Which events a listener wants.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventFilter {
     product_key: Option<String>,
     device_key: Option<String>,
