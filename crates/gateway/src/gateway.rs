@@ -166,7 +166,7 @@ impl Gateway {
             }
             Pending::Seen => shared.residence.presence.handle_seen_written(),
             Pending::Log(happening) => {
-                shared.refusals.handle_written(&mut shared.out, happening, first, outcomes)
+                shared.refusals.handle_written(&mut shared.out, happening, first, outcomes);
             }
             pending => tracing::error!(?pending, "an answer to another question"),
         }

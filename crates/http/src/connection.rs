@@ -94,12 +94,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::Future,
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering},
-        },
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     };
 
     use axum::{body::Body, routing::get};
@@ -118,8 +115,8 @@ mod tests {
     impl Listener for Given {
         type Io = DuplexStream;
 
-        fn accept(&mut self) -> impl Future<Output = DuplexStream> + Send {
-            async { self.0.recv().await.expect("the test gives another one") }
+        async fn accept(&mut self) -> DuplexStream {
+            self.0.recv().await.expect("the test gives another one")
         }
     }
 

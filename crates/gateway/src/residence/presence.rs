@@ -314,7 +314,8 @@ mod tests {
         let [first, second, third] = [1, 2, 3].map(LoginNumber);
         // What became of logins, and what a change after that names. One under way is stored or refused
         // before the change is written.
-        let table: [(&[(LoginNumber, Option<bool>)], Option<LoginNumber>); 6] = [
+        type Became = (LoginNumber, Option<bool>);
+        let table: [(&[Became], Option<LoginNumber>); 6] = [
             (&[], Some(first)),
             (&[(second, Some(true))], Some(second)),
             (&[(second, Some(false))], Some(first)),

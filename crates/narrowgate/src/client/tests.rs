@@ -191,7 +191,7 @@ async fn the_socket_and_the_store_give_the_same_answers_and_errors() {
     same(&served, &own, || Call::list_devices(&list())).await;
     same(&served, &own, || Call::list_latest_values(&named("pk/dk-1"), &LatestQuery::default())).await;
     same(&served, &own, || Call::list_refusals(&Paging::first(10))).await;
-    same(&served, &own, || Call::show_status()).await;
+    same(&served, &own, Call::show_status).await;
     for name in ["", ".", "..", "a/b", "pk/dk-1", "a:enable", "ä ?#%&+\n"] {
         same(&served, &own, || Call::show_device(&named(name))).await;
         same(&served, &own, || Call::disable_device(&NamedDevice::by_keys("pk", name))).await;

@@ -72,7 +72,7 @@ impl Reads {
             match self.under_way.poll_join_next(context) {
                 Poll::Ready(Some(Ok(read))) => return Poll::Ready(read),
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::error!(%error, "a question to the store got no answer")
+                    tracing::error!(%error, "a question to the store got no answer");
                 }
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }

@@ -188,8 +188,7 @@ mod tests {
     #[test]
     fn the_table_of_the_docs_is_the_table_of_topics() {
         let printed: Vec<_> = TOPICS.iter().map(row).collect();
-        println!("{}", printed.join("\n"));
         let docs = include_str!("mod.rs").lines().filter(|line| line.starts_with("//! | `/"));
-        assert_eq!(docs.collect::<Vec<_>>(), printed);
+        assert_eq!(docs.collect::<Vec<_>>(), printed, "the table is:\n{}", printed.join("\n"));
     }
 }

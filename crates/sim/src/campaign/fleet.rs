@@ -1,4 +1,5 @@
 //! The fleet: its products and devices, and what an operator does with them.
+#![expect(clippy::result_large_err, reason = "a problem is what the verbs of an operator return")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

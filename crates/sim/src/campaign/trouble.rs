@@ -1,5 +1,6 @@
 //! What goes wrong on purpose: crashes, mishaps of devices, acts of operators, jumps of the clock, a
 //! stranger.
+#![expect(clippy::result_large_err, reason = "a problem is what the verbs of an operator return")]
 
 use std::time::{Duration, Instant};
 

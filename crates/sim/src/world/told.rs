@@ -60,7 +60,7 @@ impl Told {
             }
             ShardEvent::Closed { session, cause } => self.closed.push((*session, *cause)),
             ShardEvent::HandshakeEnded { handshake } => self.handshakes_ended.push(*handshake),
-            ShardEvent::Refused { peer, refusal } => self.refused.push((*peer, refusal.clone())),
+            ShardEvent::Refused { peer, refusal } => self.refused.push((*peer, *refusal)),
             ShardEvent::WrongKey { peer, .. } => self.wrong_keys.push(*peer),
             ShardEvent::Heard { .. } => self.heard += 1,
             ShardEvent::PskWanted { .. }

@@ -1,14 +1,14 @@
 //! From an older format to the present one, before anything else is done with the registry.
 //!
 //! 1. Is there room for a copy of the registry? If not, nothing is changed and the error says how much it
-//!   takes. A copy that an earlier attempt left makes room: it is deleted.
+//!    takes. A copy that an earlier attempt left makes room: it is deleted.
 //! 2. The registry's log is written back (where another program reads the registry, that cannot be done, and
-//!   there is no upgrade), and the file is copied as it is to `registry.db.format-N`, N being
-//!   the format that it has: complete under that name, or not at all. To go back, put that copy in the
-//!   registry's place.
+//!    there is no upgrade), and the file is copied as it is to `registry.db.format-N`, N being
+//!    the format that it has: complete under that name, or not at all. To go back, put that copy in the
+//!    registry's place.
 //! 3. All steps to the present format are one transaction, which moves the format's number last. A process
-//!   that is killed at any point leaves a registry of the old format or of the new one; the next start does
-//!   the rest.
+//!    that is killed at any point leaves a registry of the old format or of the new one; the next start does
+//!    the rest.
 //!
 //! A step adds columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer
 //! for a million devices than for one. Message files are not migrated: each keeps its format.

@@ -107,9 +107,9 @@ impl Registry {
         &self,
         table: &'static str,
         sql: &str,
-        values: impl Params + Clone,
+        values: impl Params + Copy,
     ) -> rusqlite::Result<usize> {
-        self.healing(table, || self.connection.prepare_cached(sql)?.execute(values.clone()))
+        self.healing(table, || self.connection.prepare_cached(sql)?.execute(values))
     }
 
     /// Runs a change that deletes or replaces rows of a table. Where an index does not match them, the change

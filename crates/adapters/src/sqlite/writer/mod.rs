@@ -8,7 +8,7 @@
 //!
 //! 1. All statements run in both transactions; only then are they committed.
 //! 2. The messages are committed first, with the group's number and the first message's id in the file's
-//!   footer.
+//!    footer.
 //! 3. The registry is committed, with the same number in `meta.batch`.
 //! 4. Then, and only then, are the callers answered.
 //!

@@ -77,7 +77,7 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
     line("latest", format!("{latest:?}"));
     let query = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
     line("history", history(store, id, 1 + turn % 7, &query));
-    let of_a = HistoryQuery { point: Some("a".to_owned()), ..query.clone() };
+    let of_a = HistoryQuery { point: Some("a".to_owned()), ..query };
     line("history of a", history(store, id, 1 + turn % 3, &of_a));
     let hour = HistoryQuery { from: Some(UnixMillis(now.0 - 3_600_000)), to: Some(now), ..query };
     line("history of an hour", history(store, id, 2, &hour));

@@ -324,7 +324,7 @@ impl Run {
             secret: Secret::new(format!("secret of product {product}, turn {}", self.turn)),
             dynamic_activation: DynamicActivation { enabled: true, ends_at: None, quota_per_hour: 3 },
             enabled: true,
-            model_json: (self.turn % 2 == 0).then(|| "{}".to_owned()),
+            model_json: (self.turn.is_multiple_of(2)).then(|| "{}".to_owned()),
             created: self.now,
         }
     }
