@@ -1,7 +1,7 @@
 //! A server between its start and its death, with its store: questions go to the store, and answers come
 //! back, as the shell carries them.
 //!
-//! Group commit: writes wait while a group is under way, and then go together. Limit: [`GROUP_MAX`] writes in
+//! Group commit: writes wait while a group is under way, and then go together. Limit: `GROUP_MAX` writes in
 //! a group; writes that belong together are never split.
 
 use std::{collections::VecDeque, time::Instant};
