@@ -31,6 +31,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::registry::latest",
     "narrowgate_adapters::sqlite::registry::products",
     "narrowgate_adapters::sqlite::registry::removal",
+    "narrowgate_adapters::sqlite::registry::secrets",
     "narrowgate_adapters::sqlite::retention",
     "narrowgate_adapters::sqlite::writer",
     "narrowgate_adapters::sqlite::writer::job",
