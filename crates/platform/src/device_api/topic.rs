@@ -8,7 +8,7 @@ use narrowgate_coap::{Code, UriPath};
 use super::points::Verb;
 use crate::rules::{admission::Grant, identity::SecureMode};
 
-/// A topic of the session's own device: `/root/{pk}/{dk}/rest`.
+/// A topic of the session's own device: the root, the two keys, the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Topic {
     /// The segments before the two keys.
