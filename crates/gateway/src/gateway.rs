@@ -93,7 +93,7 @@ impl Gateway {
             desks: (0..shards).map(Desk::new).collect(),
             shared: Shared {
                 out: Outbox::new(),
-                residence: Residence::new(presence, epoch),
+                residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
                 refusals: Refusals::new(now),
                 requests: Requests::default(),

@@ -1,6 +1,6 @@
 //! Sessions: how they begin, with which secret, and what the store answers.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use narrowgate_api::happening::{self, Happening};
 use narrowgate_dtls::CipherSuite;
@@ -19,16 +19,13 @@ use crate::{
     outbox::Pending,
     refusals::Refused,
     requests::{Asker, name_of},
-    residence::directory::{LoggedIn, Login},
     shared::Shared,
 };
 
 /// A login that is not durable yet.
 #[derive(Debug)]
 pub(crate) struct LoginAsked {
-    login: Login,
-    /// The session that the device had.
-    older: Option<Login>,
+    session: SessionId,
     number: LoginNumber,
     asker: Asker,
     suite: CipherSuite,
@@ -41,11 +38,10 @@ impl Desk {
         shared: &mut Shared,
         now: Now,
         handshake: HandshakeId,
-        login: Login,
+        (session, verified): (SessionId, Instant),
         peer: SocketAddr,
         suite: CipherSuite,
     ) {
-        let session = login.session;
         let Some(Asked::Admitted(admitted)) = self.handshakes.remove(&handshake) else {
             // A handshake with a decoy key never gets here.
             tracing::error!(%peer, "a session without a grant was closed");
@@ -60,7 +56,7 @@ impl Desk {
         let asker = Asker { grant, peer, login: number };
         self.sessions.insert(session, asker.clone());
         match number {
-            Some(number) => shared.log_in(now, login, number, asker, suite),
+            Some(number) => shared.log_in(now, (session, verified), number, asker, suite),
             None => shared.activate(session, asker.grant),
         }
     }
@@ -91,12 +87,18 @@ impl Shared {
         }
     }
 
-    fn log_in(&mut self, now: Now, login: Login, number: LoginNumber, asker: Asker, suite: CipherSuite) {
+    fn log_in(
+        &mut self,
+        now: Now,
+        (session, verified): (SessionId, Instant),
+        number: LoginNumber,
+        asker: Asker,
+        suite: CipherSuite,
+    ) {
         let grant = &asker.grant;
-        let older = match self.residence.directory.login(grant.device, login) {
-            LoggedIn::Newest(older) => older,
-            LoggedIn::Outrun => return self.out.close(login.session),
-        };
+        if !self.residence.directory.login(grant.device, session, verified, number) {
+            return self.out.close(session);
+        }
         self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s, number);
         let write = Write::Login {
             device: grant.device,
@@ -106,7 +108,7 @@ impl Shared {
             secret_version: grant.secret_version,
             peer: asker.peer.to_string(),
         };
-        let asked = LoginAsked { login, older, number, asker, suite, at: now.wall };
+        let asked = LoginAsked { session, number, asker, suite, at: now.wall };
         self.out.write(vec![write], Pending::Login(Box::new(asked)));
     }
 
@@ -123,11 +125,10 @@ impl Shared {
             Ok(Some(Written::Done)) => false,
             refused => return self.take_back(now, asked, refused.ok().flatten()),
         };
-        self.residence.presence.login_answered(asked.asker.grant.device, asked.number, true);
+        let device = asked.asker.grant.device;
+        self.residence.presence.login_answered(device, asked.number, true);
         // The newest session wins, now that it has proved the secret that is valid today.
-        if let Some(older) = asked.older {
-            self.out.close(older.session);
-        }
+        self.residence.close_earlier(&mut self.out, device, asked.number);
         // One event for each entry of the log.
         if is_first {
             self.announce("activated", Happening::Activated, position, asked);
@@ -135,11 +136,10 @@ impl Shared {
         self.announce("login", Happening::Login, position, asked);
     }
 
-    /// The store refused a login: its session is closed, and the older one, if there is one, is the device's
+    /// The store refused a login: its session is closed, and the one before it, if it stands, is the device's
     /// again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
-        let LoginAsked { login, older, number, asker: Asker { grant, peer, .. }, .. } = asked;
-        self.out.close(login.session);
+        let LoginAsked { session, number, asker: Asker { grant, peer, .. }, .. } = asked;
         self.residence.presence.login_answered(grant.device, *number, false);
         let superseded = outcome == Some(&Written::SecretSuperseded);
         let cause = if superseded {
@@ -147,7 +147,7 @@ impl Shared {
         } else {
             "closed: the login could not be stored"
         };
-        self.residence.take_back(&mut self.out, now, grant.device, login.session, *older, cause);
+        self.residence.take_back(&mut self.out, now, grant.device, *session, cause);
         if superseded {
             let refused = Refused {
                 device: Some(grant.device),

@@ -18,7 +18,7 @@ use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent};
 use narrowgate_platform::{device_api, rules::refusal::Refusal};
 
 use self::{handshake::Asked, request::Parked, sessions::Sessions};
-use crate::{effect::Now, refusals, residence::directory::Login, shared::Shared};
+use crate::{effect::Now, refusals, shared::Shared};
 
 /// See the module.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Desk {
                 self.want_psk(shared, handshake, peer, &identity);
             }
             ShardEvent::Connected { handshake, session, peer, suite, verified } => {
-                self.connect(shared, now, handshake, Login { session, verified }, peer, suite);
+                self.connect(shared, now, handshake, (session, verified), peer, suite);
             }
             ShardEvent::Closed { session, cause } => self.end(shared, now, session, cause),
             ShardEvent::WrongKey { handshake, peer, failed } => {
@@ -100,6 +100,7 @@ impl Desk {
             let grant = &known.asker.grant;
             if grant.product_key == product_key {
                 shared.out.close(session);
+                shared.residence.directory.remove(grant.device, session);
                 let cause = "closed: its product was switched off";
                 shared.residence.presence.forget(&mut shared.out, now, grant.device, cause);
             }

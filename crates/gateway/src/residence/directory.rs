@@ -1,14 +1,27 @@
-//! Which sessions a device has: one by its own secret (the newest wins), any number by its product's.
+//! Which sessions a device has: those by its own secret, in the order of their logins, and those by its
+//! product's.
+//!
+//! A device keeps its older session until its newer login is durable, so it may have several for a while. All
+//! of them are known until they are told to close: whoever closes a device closes each of them, and a login
+//! that is durable closes every earlier one, whatever became of the logins in between.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use narrowgate_engine::event::SessionId;
-use narrowgate_platform::ids::DeviceId;
+use narrowgate_platform::ids::{DeviceId, LoginNumber};
 
 /// See the module. Touched when sessions begin and end, never by a report.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directory {
-    logins: HashMap<DeviceId, Login>,
+    /// Times are kept as nanoseconds from here: half the size of an `Instant`.
+    base: Instant,
+    /// The newest login of each device.
+    newest: HashMap<DeviceId, Login>,
+    /// Those before it whose sessions stand, oldest first: only while the newest is not durable.
+    older: BTreeMap<DeviceId, Vec<Login>>,
     activations: HashMap<DeviceId, Vec<Activation>>,
 }
 
@@ -16,10 +29,15 @@ pub(crate) struct Directory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Login {
     /// The session.
-    pub(crate) session: SessionId,
-    /// When its Finished was verified: the newest wins, whichever shard speaks first.
-    pub(crate) verified: Instant,
+    session: SessionId,
+    /// When its Finished was verified.
+    verified_ns: u64,
+    /// Rises with every login that is taken up.
+    number: LoginNumber,
 }
+
+// There is one for each device that is connected.
+const _: () = assert!(size_of::<Login>() <= 32);
 
 #[derive(Debug, Clone, Copy)]
 struct Activation {
@@ -28,39 +46,76 @@ struct Activation {
     answered: bool,
 }
 
-/// What a login means for another one of the same device.
+/// A session that is not the device's any more: what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LoggedIn {
-    /// It is the device's session now; the older one is to be closed when the login is durable.
-    Newest(Option<Login>),
-    /// A newer one is there already.
-    Outrun,
+pub(crate) enum Removed {
+    /// No login of the device: it was told to close before, or is one by the product's secret.
+    Other,
+    /// An older login, or the newest where an older one stands.
+    OneOfSeveral {
+        /// Whether it was the newest.
+        newest: bool,
+    },
+    /// The device's only login.
+    Only,
 }
 
 impl Directory {
-    /// Notes a login.
-    pub(crate) fn login(&mut self, device: DeviceId, login: Login) -> LoggedIn {
-        match self.logins.get(&device) {
-            Some(other) if other.verified > login.verified => LoggedIn::Outrun,
-            _ => LoggedIn::Newest(self.logins.insert(device, login)),
-        }
+    /// A directory without sessions. No login was verified before `now`; one that was counts as verified now.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { base: now, newest: HashMap::new(), older: BTreeMap::new(), activations: HashMap::new() }
     }
 
-    /// Takes back a login that the store refused; the older session is the device's again. Returns whether
-    /// the device has no session now.
-    pub(crate) fn take_back(&mut self, device: DeviceId, session: SessionId, older: Option<Login>) -> bool {
-        if self.logins.get(&device).is_none_or(|login| login.session != session) {
+    /// Takes up a login; the session verified last is the newest, whichever shard speaks first. Returns
+    /// whether it is: otherwise a newer one is there already, and nothing is noted.
+    pub(crate) fn login(
+        &mut self,
+        device: DeviceId,
+        session: SessionId,
+        verified: Instant,
+        number: LoginNumber,
+    ) -> bool {
+        // 2^64 nanoseconds are 584 years.
+        let verified_ns = verified.saturating_duration_since(self.base).as_nanos() as u64;
+        if self.newest.get(&device).is_some_and(|newest| newest.verified_ns > verified_ns) {
             return false;
         }
-        match older {
-            Some(older) => {
-                self.logins.insert(device, older);
-            }
-            None => {
-                self.logins.remove(&device);
+        if let Some(older) = self.newest.insert(device, Login { session, verified_ns, number }) {
+            self.older.entry(device).or_default().push(older);
+        }
+        true
+    }
+
+    /// A login is durable: the sessions of all earlier ones are not the device's any more, and are to be
+    /// closed.
+    pub(crate) fn take_earlier(&mut self, device: DeviceId, number: LoginNumber) -> Vec<SessionId> {
+        let mut earlier = Vec::new();
+        if let Some(older) = self.older.get_mut(&device) {
+            let count = older.partition_point(|login| login.number < number);
+            earlier.extend(older.drain(..count).map(|login| login.session));
+            if older.is_empty() {
+                self.older.remove(&device);
             }
         }
-        older.is_none()
+        // The session of the durable login has ended already.
+        if let Some(newest) = self.newest.get(&device).filter(|newest| newest.number < number) {
+            earlier.push(newest.session);
+            self.newest.remove(&device);
+        }
+        earlier
+    }
+
+    /// Takes all sessions of a device, by either secret: they are to be closed, and are issued nothing more.
+    pub(crate) fn take_all(&mut self, device: DeviceId) -> Vec<SessionId> {
+        let logins = self.take_logins(device);
+        let activations = self.activations.remove(&device).into_iter().flatten();
+        logins.into_iter().chain(activations.map(|activation| activation.session)).collect()
+    }
+
+    /// Takes the sessions of all logins of a device.
+    pub(crate) fn take_logins(&mut self, device: DeviceId) -> Vec<SessionId> {
+        let older = self.older.remove(&device).into_iter().flatten();
+        older.chain(self.newest.remove(&device)).map(|login| login.session).collect()
     }
 
     /// Notes a session with the product's secret.
@@ -88,36 +143,40 @@ impl Directory {
         void
     }
 
-    /// Forgets a device's sessions by the product's secret: they are closed, and are issued nothing more.
-    pub(crate) fn end_activations(&mut self, device: DeviceId) {
-        self.activations.remove(&device);
-    }
-
-    /// Forgets a session that ended; returns whether it was the device's login.
-    pub(crate) fn remove(&mut self, device: DeviceId, session: SessionId) -> bool {
+    /// Forgets a session that ended or was refused; says what it was.
+    pub(crate) fn remove(&mut self, device: DeviceId, session: SessionId) -> Removed {
         if let Some(all) = self.activations.get_mut(&device) {
             all.retain(|other| other.session != session);
             if all.is_empty() {
                 self.activations.remove(&device);
             }
         }
-        let was_login = self.logins.get(&device).is_some_and(|login| login.session == session);
-        if was_login {
-            self.logins.remove(&device);
+        let Some(newest) = self.newest.get_mut(&device) else { return Removed::Other };
+        let is_newest = newest.session == session;
+        let Some(older) = self.older.get_mut(&device) else {
+            if is_newest {
+                self.newest.remove(&device);
+                return Removed::Only;
+            }
+            return Removed::Other;
+        };
+        let before = older.len();
+        if is_newest {
+            // An entry is never empty.
+            newest.clone_from(&older.pop().unwrap_or(*newest));
+        } else {
+            older.retain(|login| login.session != session);
         }
-        was_login
-    }
-
-    /// All sessions of a device.
-    pub(crate) fn sessions_of(&self, device: DeviceId) -> Vec<SessionId> {
-        let activations =
-            self.activations.get(&device).into_iter().flatten().map(|activation| activation.session);
-        self.logins.get(&device).map(|login| login.session).into_iter().chain(activations).collect()
+        let is_known = older.len() < before;
+        if older.is_empty() {
+            self.older.remove(&device);
+        }
+        if is_known { Removed::OneOfSeveral { newest: is_newest } } else { Removed::Other }
     }
 
     /// Devices with a login.
     pub(crate) fn len(&self) -> usize {
-        self.logins.len()
+        self.newest.len()
     }
 }
 
@@ -133,60 +192,68 @@ mod tests {
         SessionId { shard: 0, slot, generation: 1 }
     }
 
-    fn logins<const N: usize>() -> [Login; N] {
+    /// A device with so many logins, each with the session and the number of its place, from 0 on.
+    fn with_logins(count: u32) -> Directory {
         let start = crate::tests::start();
-        std::array::from_fn(|n| Login {
-            session: session(n as u32),
-            verified: start + Duration::from_secs(n as u64),
-        })
+        let mut directory = Directory::new(start);
+        for n in 0..count {
+            let verified = start + Duration::from_secs(n.into());
+            assert!(directory.login(DEVICE, session(n), verified, LoginNumber(n.into())));
+        }
+        directory
     }
 
     #[test]
-    fn the_newest_login_wins_and_the_end_of_an_older_one_changes_nothing() {
-        let mut directory = Directory::default();
-        let [first, second] = logins();
-        assert_eq!(directory.login(DEVICE, first), LoggedIn::Newest(None));
-        assert_eq!(directory.login(DEVICE, second), LoggedIn::Newest(Some(first)));
-        assert!(!directory.remove(DEVICE, first.session));
-        assert_eq!(directory.sessions_of(DEVICE), [second.session]);
-        assert!(directory.remove(DEVICE, second.session));
-        assert!(directory.sessions_of(DEVICE).is_empty());
+    fn all_sessions_of_a_device_are_known_until_one_is_durable_or_all_are_closed() {
+        let mut directory = with_logins(4);
+        assert_eq!(directory.take_earlier(DEVICE, LoginNumber(2)), [session(0), session(1)]);
+        assert_eq!(directory.take_earlier(DEVICE, LoginNumber(2)), []);
+        assert_eq!(directory.take_logins(DEVICE), [session(2), session(3)]);
+        assert_eq!((directory.len(), directory.older.len()), (0, 0));
+        assert_eq!(directory.remove(DEVICE, session(3)), Removed::Other, "its end comes later");
+        // The third login is refused: the second is not, and closes the first.
+        let mut directory = with_logins(3);
+        assert_eq!(directory.remove(DEVICE, session(1)), Removed::OneOfSeveral { newest: false });
+        assert_eq!(directory.take_earlier(DEVICE, LoginNumber(2)), [session(0)]);
+        assert_eq!(directory.take_all(DEVICE), [session(2)]);
+    }
+
+    #[test]
+    fn a_login_whose_session_has_ended_closes_the_earlier_ones_all_the_same() {
+        let mut directory = with_logins(3);
+        assert_eq!(directory.remove(DEVICE, session(2)), Removed::OneOfSeveral { newest: true });
+        assert_eq!(directory.take_earlier(DEVICE, LoginNumber(2)), [session(0), session(1)]);
+        assert_eq!((directory.len(), directory.older.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_ends_leaves_the_others_in_their_order() {
+        let mut directory = with_logins(3);
+        assert_eq!(directory.remove(DEVICE, session(9)), Removed::Other);
+        assert_eq!(directory.remove(DEVICE, session(2)), Removed::OneOfSeveral { newest: true });
+        assert_eq!(directory.remove(DEVICE, session(0)), Removed::OneOfSeveral { newest: false });
+        assert_eq!(directory.remove(DEVICE, session(0)), Removed::Other);
+        assert_eq!(directory.remove(DEVICE, session(1)), Removed::Only);
+        assert_eq!((directory.len(), directory.older.len()), (0, 0));
     }
 
     #[test]
     fn a_login_that_is_told_late_does_not_replace_a_newer_one() {
-        let mut directory = Directory::default();
-        let [first, second] = logins();
-        directory.login(DEVICE, second);
-        assert_eq!(directory.login(DEVICE, first), LoggedIn::Outrun);
-        assert_eq!(directory.sessions_of(DEVICE), [second.session]);
-    }
-
-    #[test]
-    fn a_login_that_the_store_refused_gives_the_place_back() {
-        let mut directory = Directory::default();
-        let [first, second, third] = logins();
-        directory.login(DEVICE, first);
-        directory.login(DEVICE, second);
-        assert!(!directory.take_back(DEVICE, second.session, Some(first)));
-        assert_eq!(directory.sessions_of(DEVICE), [first.session]);
-        directory.login(DEVICE, third);
-        assert!(
-            !directory.take_back(DEVICE, second.session, Some(first)),
-            "the third is the device's by now"
-        );
-        assert!(directory.take_back(DEVICE, third.session, None));
+        let mut directory = with_logins(2);
+        let start = directory.base;
+        assert!(!directory.login(DEVICE, session(7), start, LoginNumber(7)));
+        assert_eq!(directory.take_logins(DEVICE), [session(0), session(1)]);
     }
 
     #[test]
     fn a_second_secret_makes_the_session_void_that_was_given_the_first() {
-        let mut directory = Directory::default();
+        let mut directory = with_logins(0);
         directory.note_activation(DEVICE, session(2));
         directory.note_activation(DEVICE, session(3));
         assert_eq!(directory.note_issued(DEVICE, session(2)), []);
         assert_eq!(directory.note_issued(DEVICE, session(3)), [session(2)]);
-        assert!(!directory.remove(DEVICE, session(2)));
+        assert_eq!(directory.remove(DEVICE, session(2)), Removed::Other);
         assert!(!directory.is_activating(DEVICE, session(2)));
-        assert_eq!(directory.sessions_of(DEVICE), [session(3)]);
+        assert_eq!(directory.take_all(DEVICE), [session(3)]);
     }
 }

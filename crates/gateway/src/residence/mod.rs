@@ -3,11 +3,13 @@
 pub(crate) mod directory;
 pub(crate) mod presence;
 
+use std::time::Instant;
+
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::ids::{DeviceId, LoginNumber};
 
 use self::{
-    directory::{Directory, Login},
+    directory::{Directory, Removed},
     presence::Presence,
 };
 use crate::{effect::Now, outbox::Outbox};
@@ -22,9 +24,9 @@ pub(crate) struct Residence {
 }
 
 impl Residence {
-    pub(crate) fn new(presence: Presence, epoch: u64) -> Self {
+    pub(crate) fn new(presence: Presence, epoch: u64, now: Instant) -> Self {
         let last_login = LoginNumber::first_of(epoch);
-        Self { directory: Directory::default(), presence, last_login }
+        Self { directory: Directory::new(now), presence, last_login }
     }
 
     /// The number of a login that begins.
@@ -35,11 +37,10 @@ impl Residence {
 
     /// Ends all sessions of a device: it is then offline, with this cause.
     pub(crate) fn close_device(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
-        for session in self.directory.sessions_of(device) {
+        // What they still wish for is not issued: it would void what the operator has made.
+        for session in self.directory.take_all(device) {
             out.close(session);
         }
-        // What they still wish for is not issued: it would void what the operator has made.
-        self.directory.end_activations(device);
         self.presence.forget(out, now, device, cause);
     }
 
@@ -52,24 +53,36 @@ impl Residence {
         session: SessionId,
         by_peer: bool,
     ) {
-        let was_login = self.directory.remove(device, session);
-        if was_login && by_peer {
+        let removed = self.directory.remove(device, session);
+        let was_newest = matches!(removed, Removed::Only | Removed::OneOfSeveral { newest: true });
+        if was_newest && by_peer {
+            // The device has left, so it does not use the older ones either.
+            for older in self.directory.take_logins(device) {
+                out.close(older);
+            }
             self.presence.close(out, now, device);
         }
     }
 
-    /// The store refused a login: the older session, if there is one, is the device's again; else the device
-    /// is offline, with this cause.
+    /// A login is durable: the sessions of all earlier ones are closed.
+    pub(crate) fn close_earlier(&mut self, out: &mut Outbox, device: DeviceId, number: LoginNumber) {
+        for session in self.directory.take_earlier(device, number) {
+            out.close(session);
+        }
+    }
+
+    /// The store refused a login: the session before it, if one stands, is the device's again; else the
+    /// device is offline, with this cause.
     pub(crate) fn take_back(
         &mut self,
         out: &mut Outbox,
         now: Now,
         device: DeviceId,
         session: SessionId,
-        older: Option<Login>,
         cause: &str,
     ) {
-        if self.directory.take_back(device, session, older) {
+        out.close(session);
+        if self.directory.remove(device, session) == Removed::Only {
             self.presence.forget(out, now, device, cause);
         }
     }

@@ -12,15 +12,15 @@ fn served() -> Stage {
 }
 
 #[test]
-fn a_login_that_races_a_reset_stores_nothing_and_gives_the_place_back() {
+fn attack_203_a_reset_closes_every_session_while_a_login_is_under_way() {
     let mut stage = served();
     // The second handshake proves the secret that the device has; then an operator resets it.
     assert_eq!(stage.play("h2 wants p,d,2,60; found"), "look up p/d, h2 key");
     assert_eq!(stage.play("h2 connects"), "write login");
     assert_eq!(
         stage.play("close d"),
-        "s2 close, write offline",
-        "the older one is not the device's any more"
+        "s1 close, s2 close, write offline",
+        "the older one too: it has proved the secret that is not valid any more"
     );
     // The store compares the versions of the secret, whatever came first.
     assert_eq!(stage.play("superseded"), "s2 close, write wrong_key");
@@ -28,8 +28,77 @@ fn a_login_that_races_a_reset_stores_nothing_and_gives_the_place_back() {
     assert_eq!(stage.gateway.counters().online, 0);
     // The device comes again with its new secret.
     let again = stage.play("done; s2 ends; h3 wants p,d,2,60; found; h3 connects; done");
-    assert_eq!(again, "tell refused, look up p/d, h3 key, write login, s1 close, tell login");
-    assert_eq!(stage.gateway.counters().online, 1);
+    assert_eq!(again, "tell refused, look up p/d, h3 key, write login, tell login");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
+}
+
+#[test]
+fn attack_203_whatever_became_of_the_logins_between_a_durable_one_closes_all_before_it() {
+    // (What becomes of the second login, what that does.)
+    for (second, does) in [
+        ("write fails", "s2 close"),
+        ("superseded; newest done", "s2 close, write wrong_key, tell refused"),
+        ("refused", "s2 close"),
+        ("s2 ends; done", "s1 close, tell login"),
+    ] {
+        // The second login is answered when the third is under way.
+        let mut stage = served();
+        stage.play("h2 wants p,d,2,60; found; h2 connects; h3 wants p,d,2,60; found; h3 connects");
+        assert_eq!(stage.play(second), does);
+        let closes = if does.contains("s1 close") { "tell login" } else { "s1 close, tell login" };
+        assert_eq!(stage.play("newest done"), closes, "{second}");
+        assert_eq!(stage.gateway.counters().connected, 1);
+        // All three are under way or there when an operator closes the device.
+        let mut stage = served();
+        stage.play("h2 wants p,d,2,60; found; h2 connects; h3 wants p,d,2,60; found; h3 connects");
+        assert_eq!(stage.play("close d"), "s1 close, s2 close, s3 close, write offline");
+        assert_eq!(stage.gateway.counters().connected, 0);
+    }
+}
+
+#[test]
+fn attack_203_a_login_that_is_refused_brings_back_only_a_session_that_stands() {
+    // The older session stands: it is the device's again, which stays online.
+    let mut stage = served();
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; write fails"),
+        "look up p/d, h2 key, write login, s2 close"
+    );
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
+    // It has ended meanwhile: nobody is left.
+    let mut stage = served();
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; s1 ends; write fails"),
+        "look up p/d, h2 key, write login, s2 close, write offline"
+    );
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+    // It was told to close, and its end is not heard yet.
+    let mut stage = served();
+    assert_eq!(stage.play("close d; done"), "s1 close, write offline, tell offline");
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; refused"),
+        "look up p/d, h2 key, write login, s2 close, write offline"
+    );
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+}
+
+#[test]
+fn a_device_that_leaves_by_its_newest_session_has_left_the_older_ones_too() {
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects");
+    assert_eq!(stage.play("s2 leaves"), "s1 close, write offline");
+    assert_eq!(stage.play("done; done"), "tell login, tell offline");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+}
+
+#[test]
+fn attack_203_a_product_that_is_switched_off_keeps_no_session_of_a_device_with_a_login_under_way() {
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects");
+    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline, s2 close");
+    assert_eq!(stage.play("refused; done"), "s2 close, tell offline");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
 }
 
 #[test]
