@@ -23,6 +23,11 @@ impl Day {
         self.0
     }
 
+    /// The day after it.
+    pub(super) fn next(self) -> Self {
+        Self((self.0 + 1).min(LAST))
+    }
+
     /// This many days earlier, not before 1970.
     pub(super) fn minus(self, days: u32) -> Self {
         Self((self.0 - i64::from(days)).max(0))

@@ -7,6 +7,7 @@ use narrowgate_platform::{
 use rusqlite::Connection;
 
 use super::{
+    belonging::Origin,
     day::Day,
     error::OpenError,
     files::{Layout, MESSAGES},
@@ -46,14 +47,18 @@ pub(super) struct DayFile {
 }
 
 impl DayFile {
-    /// Opens a day's file, and makes it where there is none.
+    /// Opens a day's file, and makes it where there is none, with its `origin`.
     pub(super) fn open_or_create(
         layout: &Layout,
         day: Day,
         options: &SqliteOptions,
+        origin: &Origin,
     ) -> Result<Self, OpenError> {
         if !layout.day(day).exists() {
-            MESSAGES.create(&layout.day(day), |file| Footer::EMPTY.row().insert(file))?;
+            MESSAGES.create(&layout.day(day), |file| {
+                Footer::EMPTY.row().insert(file)?;
+                origin.write(file)
+            })?;
         }
         Self::open(layout, day, options)
     }
@@ -83,6 +88,11 @@ impl DayFile {
         self.committed_id
     }
 
+    /// The id that the next message gets.
+    pub(super) fn upcoming_id(&self) -> i64 {
+        self.committed_id + self.added + 1
+    }
+
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.added = 0;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
@@ -91,7 +101,7 @@ impl DayFile {
     /// Adds a message, with its `place` among all events.
     pub(super) fn add(&mut self, message: &Message, place: Position) -> rusqlite::Result<()> {
         let row = MessageRow {
-            id: self.committed_id + self.added + 1,
+            id: self.upcoming_id(),
             device: message.device,
             kind: message.kind,
             time: message.time,
@@ -108,7 +118,8 @@ impl DayFile {
         Ok(())
     }
 
-    /// Commits. `batch`: number of a batch that touches the registry too, else 0.
+    /// Commits. `batch`: the batch's number where it touches the registry too, else the negative number of the
+    /// registry's last one; see [`before`].
     pub(super) fn commit(&mut self, batch: i64) -> rusqlite::Result<()> {
         Footer { batch, first_id: self.committed_id + 1, span: self.span }
             .write(&self.connection, self.format)?;
@@ -121,6 +132,17 @@ impl DayFile {
         self.added = 0;
     }
 
+    /// Says in the footer that the registry has durably got as far as transaction `number`, so that the last
+    /// batch is complete. Not fsynced: nothing is wrong where that is lost.
+    pub(super) fn note_registry(&self, number: i64) -> rusqlite::Result<()> {
+        let footer = Footer::read(&self.connection, self.format)?;
+        let level: i64 = self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+        self.connection.pragma_update(None, "synchronous", "normal")?;
+        let written = Footer { batch: -number, ..footer }.write(&self.connection, self.format);
+        self.connection.pragma_update(None, "synchronous", level)?;
+        written
+    }
+
     /// Removes the messages after `committed_id`, and with them the last batch's mark.
     pub(super) fn undo_after(&mut self, committed_id: i64) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
@@ -128,7 +150,8 @@ impl DayFile {
         // `first_id` changes with every undo, so that a page is written even where nothing was stored: what a
         // failed commit may have left at the end of the log is overwritten by it.
         let footer = Footer::read(&transaction, self.format)?;
-        Footer { batch: 0, first_id: footer.first_id + 1, ..footer }.write(&transaction, self.format)?;
+        Footer { batch: before(footer.batch), first_id: footer.first_id + 1, ..footer }
+            .write(&transaction, self.format)?;
         transaction.commit()?;
         self.committed_id = committed_id;
         Ok(())
@@ -148,6 +171,14 @@ impl DayFile {
         }
         self.undo_after(first_id - 1)?;
         Ok(true)
+    }
+
+    /// Says to which store the file belongs, where it does not say so yet.
+    pub(super) fn take_into(&self, origin: &Origin) -> rusqlite::Result<()> {
+        match Origin::read(&self.connection)? {
+            Some(_) => Ok(()),
+            None => origin.write(&self.connection),
+        }
     }
 
     /// Calls `each` with at most `limit` messages after `id`, in order; returns the id of the last one. A
@@ -187,6 +218,12 @@ fn message(row: MessageRow) -> Message {
     let MessageRow { device, kind, time, arrival, points, login_number, session, .. } = row;
     let login = (login_number != LoginNumber(0)).then_some(login_number);
     Message { device, kind, time, arrival, login, session, points_json: points }
+}
+
+/// What a footer says without its last batch: the negative number of a transaction that was durable in the
+/// registry before. A file that knows of a later one than the registry has is newer than the registry.
+pub(super) fn before(batch: i64) -> i64 {
+    if batch > 0 { 1 - batch } else { batch }
 }
 
 /// The one row that says how far a file's batches are complete.
@@ -269,8 +306,9 @@ mod tests {
         let layout = Layout { data: folder.path().to_owned() };
         make_directory(&layout.messages()).unwrap();
         let open = || {
-            DayFile::open_or_create(&layout, Day::of(UnixMillis(0)), &SqliteOptions::new(folder.path()))
-                .unwrap()
+            let origin = Origin { store_id: "id".to_owned(), epoch: 1 };
+            let options = SqliteOptions::new(folder.path());
+            DayFile::open_or_create(&layout, Day::of(UnixMillis(0)), &options, &origin).unwrap()
         };
         let mut file = open();
         commit(&mut file, 0, 1..=3);

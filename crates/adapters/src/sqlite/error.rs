@@ -11,6 +11,10 @@ use narrowgate_platform::ports::StoreError;
 /// A log, its index, and some more: what SQLite makes beside a database that it opens.
 const PROBE_BYTES: usize = 64 << 10;
 
+/// What to try where files do not belong together.
+const ADOPT: &str =
+    "nothing was changed. To go on with the files as they are, narrowgate adopt says first what is lost";
+
 /// Why a store cannot be opened. [`OpenError::advice`] says what to try.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages are the documentation")]
@@ -27,6 +31,20 @@ pub enum OpenError {
     Older { file: PathBuf, found: u32, known: u32 },
     #[error("{}: the registry is missing, but messages are there", file.display())]
     RegistryMissing { file: PathBuf },
+    #[error("{}: it is older than the messages beside it: {} has what it does not know", file.display(),
+        messages.display())]
+    RegistryOlder { file: PathBuf, messages: PathBuf },
+    #[error("{}: messages of another store", file.display())]
+    OfAnotherStore { file: PathBuf },
+    #[error("{}: these messages do not say to which store they belong", file.display())]
+    OfNoStore { file: PathBuf },
+    #[error("{}: the registry knows messages of this day, and the file is not there", file.display())]
+    MessagesMissing { file: PathBuf },
+    #[error(
+        "{}: an older copy: its last message has number {found}, and the registry knows number {known}",
+        file.display()
+    )]
+    MessagesOlder { file: PathBuf, found: i64, known: i64 },
     #[error("{}: permission denied", file.display())]
     PermissionDenied { file: PathBuf },
     #[error("{}: the file system is read-only", file.display())]
@@ -79,6 +97,11 @@ impl OpenError {
             | Self::Newer { file, .. }
             | Self::Older { file, .. }
             | Self::RegistryMissing { file }
+            | Self::RegistryOlder { file, .. }
+            | Self::OfAnotherStore { file }
+            | Self::OfNoStore { file }
+            | Self::MessagesMissing { file }
+            | Self::MessagesOlder { file, .. }
             | Self::PermissionDenied { file }
             | Self::ReadOnly { file }
             | Self::DiskFull { file }
@@ -113,6 +136,15 @@ impl OpenError {
             }
             Self::RegistryMissing { .. } => {
                 format!("restore {file} from a backup, or move the messages directory away to begin anew")
+            }
+            Self::RegistryOlder { .. } => format!(
+                "put the registry back that belongs to these messages; or restore a backup, which has both,                  into an empty directory (narrowgate restore); {ADOPT}"
+            ),
+            Self::OfAnotherStore { .. } | Self::OfNoStore { .. } => {
+                format!("move it out of the directory; {ADOPT}")
+            }
+            Self::MessagesMissing { .. } | Self::MessagesOlder { .. } => {
+                format!("put the newest file back; {ADOPT}")
             }
             Self::PermissionDenied { file } => {
                 // A file that could not be made may have a directory.

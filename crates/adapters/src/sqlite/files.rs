@@ -5,6 +5,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
@@ -115,9 +116,7 @@ impl Format {
             // Closed properly: everything is in the file, and it can be read without a log or locks.
             read_as_it_is(file).map_err(sqlite)?
         } else {
-            let connection = open_existing(file).map_err(sqlite)?;
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
-            connection
+            open_to_look(file).map_err(sqlite)?
         };
         let format = self.check_tables(&connection, file)?;
         let mut index_misfit = None;
@@ -368,6 +367,23 @@ pub(super) fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, flags)?;
     sum::teach(&connection)?;
     Ok(connection)
+}
+
+/// A connection that reads the file with its log and changes neither. Where nobody else has the file open, the
+/// index of the log stays as it is too.
+pub(super) fn open_to_look(file: &Path) -> rusqlite::Result<Connection> {
+    let open = |alone: bool| {
+        let connection = open_existing(file)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        if alone {
+            // https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory
+            connection.busy_timeout(Duration::ZERO)?;
+            connection.pragma_update(None, "locking_mode", "exclusive")?;
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        }
+        Ok(connection)
+    };
+    open(true).or_else(|_: rusqlite::Error| open(false))
 }
 
 /// Keeps prepared statements, and their plans too (query planner stability): else SQLite looks at the values

@@ -23,6 +23,7 @@
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
 
+mod belonging;
 mod day;
 mod day_file;
 mod error;

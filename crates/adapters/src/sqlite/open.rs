@@ -3,8 +3,10 @@
 
 use std::{fs, io, sync::Arc, time::Instant};
 
+use rusqlite::Connection;
+
 use super::{
-    Shared,
+    Shared, belonging,
     day::Day,
     error::OpenError,
     files::{Inspected, Layout, MESSAGES, REGISTRY, make_directory, read_as_it_is},
@@ -14,7 +16,9 @@ use super::{
     options::SqliteOptions,
     place::Places,
     readers::Readers,
-    registry::{Registry, clock_day, key_check, set_key_check},
+    registry::{
+        Registry, clock_day, key_check, new_store_id, set_files_named, set_key_check, set_store_id,
+    },
     retention::Retention,
     writer::Writer,
 };
@@ -35,11 +39,8 @@ pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), Ope
 fn make_room(options: &SqliteOptions) -> bool {
     let layout = Layout { data: options.data.clone() };
     let Ok(days) = layout.days() else { return false };
-    let today = Day::of((options.clock)());
-    let earlier: Vec<Day> = days.iter().filter(|day| **day < today).copied().collect();
-    let known = read_as_it_is(&layout.registry()).and_then(|found| clock_day(&found)).ok().flatten();
-    let now = Instant::now();
-    let first_kept = Retention::new(options.retention_days, known, now).first_kept(today, &earlier, now);
+    let first_kept =
+        read_as_it_is(&layout.registry()).ok().and_then(|registry| expired(&registry, &days, options));
     let Some((oldest, _)) = days.split_first().filter(|(_, later)| !later.is_empty()) else { return false };
     if first_kept.is_none_or(|first| *oldest >= first) || MESSAGES.check(&layout.day(*oldest)).is_err() {
         return false;
@@ -55,6 +56,15 @@ fn make_room(options: &SqliteOptions) -> bool {
         }
     }
     removed.is_ok()
+}
+
+/// The first day that is kept, by the clock that is believed; messages of earlier days may have been deleted.
+fn expired(registry: &Connection, days: &[Day], options: &SqliteOptions) -> Option<Day> {
+    let today = Day::of((options.clock)());
+    let earlier: Vec<Day> = days.iter().filter(|day| **day < today).copied().collect();
+    let known = clock_day(registry).ok().flatten();
+    let now = Instant::now();
+    Retention::new(options.retention_days, known, now).first_kept(today, &earlier, now)
 }
 
 fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
@@ -125,7 +135,11 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
         Err(OpenError::KeyMissing { .. }) => DataKey::create(&options.data_key)?,
         read => read?,
     };
-    REGISTRY.create(&layout.registry(), |registry| set_key_check(registry, &key.check_value()))?;
+    REGISTRY.create(&layout.registry(), |registry| {
+        set_key_check(registry, &key.check_value())?;
+        set_store_id(registry, &new_store_id()?)?;
+        set_files_named(registry)
+    })?;
     Ok(key)
 }
 
@@ -154,5 +168,6 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, u32, Optio
     if let Some(last) = days.last() {
         MESSAGES.inspect(&layout.day(*last))?;
     }
+    belonging::check(&connection, layout, &days, expired(&connection, &days, options))?;
     Ok((key, format, index_misfit))
 }

@@ -1,7 +1,7 @@
 //! Latest values as they are written down, and the marks that say how far they are complete.
 
 use narrowgate_platform::ids::DeviceId;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     super::{
@@ -16,6 +16,20 @@ use super::{
     },
     Registry, unless_damaged,
 };
+
+/// Every day that has a mark, with the message that it names. A damaged one says nothing.
+pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(Day, i64)>> {
+    let sql = sql!("SELECT {} FROM marks ORDER BY day", MARKS.list());
+    let mut select = registry.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut marks = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mark = MarkRow::intact(row, 0, || "the mark of a day".to_owned()).map(Some);
+        let mark = unless_damaged(mark)?;
+        marks.extend(mark.and_then(|mark| Some((Day::parse(&mark.day)?, mark.id))));
+    }
+    Ok(marks)
+}
 
 impl Registry {
     /// Applies news of a device to its row of latest values. A device that was deleted meanwhile gets none.

@@ -1,9 +1,12 @@
 //! What the registry says of the whole store: values by name.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use rusqlite::{Connection, OptionalExtension, types::Value};
 
 use super::{
     super::{
+        belonging::Origin,
         day::Day,
         schema::{
             Stored, insert_or,
@@ -14,7 +17,7 @@ use super::{
     Registry, unless_damaged,
 };
 
-/// Number of the last batch that touched messages and registry.
+/// Raised by every transaction of the writer.
 const BATCH: &str = "batch";
 /// The last day on which the clock is known to have been.
 const CLOCK_DAY: &str = "clock_day";
@@ -22,6 +25,20 @@ const CLOCK_DAY: &str = "clock_day";
 const EPOCH: &str = "epoch";
 /// Identifies the data key.
 const KEY_CHECK: &str = "key_check";
+/// The store's name, in every message file too.
+const STORE_ID: &str = "store_id";
+/// Whether all message files have it.
+const FILES_NAMED: &str = "files_named";
+/// The last message of the last batch that touched messages and registry.
+const NEWEST: &str = "newest";
+/// Messages of earlier days were deleted after their retention time.
+const KEPT_FROM: &str = "kept_from";
+/// Device and inode of the registry when the last epoch began.
+const FILE: &str = "file";
+/// The longest leap of the epoch of a copy, beyond the greatest that is known.
+const LEAP_MAX: u64 = 1 << 20;
+/// No epoch leaps beyond this by the clock: numbers of logins have 32 bits for it.
+const CLOCK_EPOCH_MAX: u64 = 3 << 30;
 /// Begins the name of the trace of a damaged device that was deleted; its key follows.
 const TRACE: &str = "damaged:";
 
@@ -58,33 +75,197 @@ pub(in crate::sqlite) fn set_key_check(registry: &Connection, check: &[u8]) -> r
     set(registry, KEY_CHECK, Value::Blob(check.to_vec()))
 }
 
+/// Number of the last transaction of the writer that is complete (or given up).
+pub(in crate::sqlite) fn batch(registry: &Connection) -> rusqlite::Result<i64> {
+    Ok(match get(registry, BATCH, "the number of the last batch")? {
+        Some(Value::Integer(batch)) => batch,
+        _ => 0,
+    })
+}
+
+/// The epoch that began last; `None`: none has, or its row is damaged.
+pub(in crate::sqlite) fn epoch(registry: &Connection) -> rusqlite::Result<Option<u64>> {
+    Ok(match unless_damaged(get(registry, EPOCH, "the epoch"))? {
+        Some(Value::Integer(epoch)) => Some(epoch.cast_unsigned()),
+        _ => None,
+    })
+}
+
+/// The store's name; `None`: it has none yet, or its row is damaged.
+pub(in crate::sqlite) fn store_id(registry: &Connection) -> rusqlite::Result<Option<String>> {
+    text(registry, STORE_ID, "the id of the store")
+}
+
+/// Gives the store a name.
+pub(in crate::sqlite) fn set_store_id(registry: &Connection, id: &str) -> rusqlite::Result<()> {
+    set(registry, STORE_ID, Value::Text(id.to_owned()))
+}
+
+/// Whether every message file says to which store it belongs.
+pub(in crate::sqlite) fn files_are_named(registry: &Connection) -> rusqlite::Result<bool> {
+    let found = unless_damaged(get(registry, FILES_NAMED, "whether all files are named"))?;
+    Ok(found == Some(Value::Integer(1)))
+}
+
+/// From here on they do.
+pub(in crate::sqlite) fn set_files_named(registry: &Connection) -> rusqlite::Result<()> {
+    set(registry, FILES_NAMED, Value::Integer(1))
+}
+
+/// The last message that was committed together with the registry.
+pub(in crate::sqlite) fn newest(registry: &Connection) -> rusqlite::Result<Option<(Day, i64)>> {
+    let found = text(registry, NEWEST, "the last message that the registry knows")?;
+    Ok(found.as_deref().and_then(|text| text.split_once(' ')).and_then(|(day, id)| {
+        let id: i64 = id.parse().ok()?;
+        Some((Day::parse(day)?, id))
+    }))
+}
+
+/// Messages of days before this one were deleted after their retention time.
+pub(in crate::sqlite) fn kept_from(registry: &Connection) -> rusqlite::Result<Option<Day>> {
+    Ok(text(registry, KEPT_FROM, "the first day that is kept")?.as_deref().and_then(Day::parse))
+}
+
+/// Begins a further epoch, after a restore or in a copy: greater than any that the store of which it is a copy
+/// can have reached meanwhile. `clock`: a time in seconds, which no count of openings reaches; `random` keeps
+/// two copies apart whose clocks are wrong.
+pub(in crate::sqlite) fn leap_epoch(
+    registry: &Connection,
+    clock: u64,
+    random: u64,
+) -> rusqlite::Result<u64> {
+    let last = epoch(registry)?.unwrap_or(0).max(clock.min(CLOCK_EPOCH_MAX));
+    let epoch = last + 1 + random % LEAP_MAX;
+    set(registry, EPOCH, Value::Integer(epoch.cast_signed()))?;
+    Ok(epoch)
+}
+
+fn text(registry: &Connection, name: &str, what: &str) -> rusqlite::Result<Option<String>> {
+    Ok(match unless_damaged(get(registry, name, what))? {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    })
+}
+
+/// A name for a store.
+pub(in crate::sqlite) fn new_store_id() -> rusqlite::Result<String> {
+    let (high, low) = (random()?, random()?);
+    Ok(format!("{high:016x}{low:016x}"))
+}
+
+pub(in crate::sqlite) fn random() -> rusqlite::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        let failed = std::io::Error::other(error.to_string());
+        rusqlite::Error::ToSqlConversionFailure(Box::new(failed))
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Device and inode of a database's file.
+fn file_of(registry: &Connection) -> Option<String> {
+    let file = std::fs::metadata(registry.path()?).ok()?;
+    Some(format!("{}:{}", file.dev(), file.ino()))
+}
+
 impl Registry {
-    /// Number of the last batch that touched messages and registry and is complete (or given up).
-    pub(in crate::sqlite) fn batch(&self) -> rusqlite::Result<i64> {
-        Ok(match get(&self.connection, BATCH, "the number of the last batch")? {
-            Some(Value::Integer(batch)) => batch,
-            _ => 0,
-        })
+    /// Number of the last transaction of the writer that is complete (or given up).
+    pub(in crate::sqlite) fn batch(&mut self) -> rusqlite::Result<i64> {
+        match self.batch {
+            Some(batch) => Ok(batch),
+            None => {
+                let batch = batch(&self.connection)?;
+                self.batch = Some(batch);
+                Ok(batch)
+            }
+        }
     }
 
-    pub(in crate::sqlite) fn set_batch(&self, batch: i64) -> rusqlite::Result<()> {
-        set(&self.connection, BATCH, Value::Integer(batch))
+    /// Numbers the transaction that is open, and returns the number. After its commit, [`Self::numbered`].
+    pub(in crate::sqlite) fn number(&mut self) -> rusqlite::Result<i64> {
+        let batch = self.batch()? + 1;
+        set(&self.connection, BATCH, Value::Integer(batch))?;
+        Ok(batch)
     }
 
-    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes
-    /// `otherwise`, or what makes new logins' numbers greater than all that are stored, if a wrong clock has
-    /// made `otherwise` too small for that.
-    pub(in crate::sqlite) fn raise_epoch(&self, otherwise: u64) -> rusqlite::Result<u64> {
-        let epoch = match unless_damaged(get(&self.connection, EPOCH, "the epoch").map(Some))? {
-            Some(None) => 1,
-            Some(Some(Value::Integer(epoch))) => epoch.cast_unsigned() + 1,
-            Some(Some(_)) | None => otherwise.max(self.epoch_of_last_login()? + 1),
+    /// The transaction of this number is committed.
+    pub(in crate::sqlite) fn numbered(&mut self, batch: i64) {
+        self.batch = Some(batch);
+    }
+
+    /// Writes down which message was committed last together with the registry.
+    pub(in crate::sqlite) fn set_newest(&self, day: Day, id: i64) -> rusqlite::Result<()> {
+        set(&self.connection, NEWEST, Value::Text(format!("{day} {id}")))
+    }
+
+    /// Messages of earlier days were deleted after their retention time.
+    pub(in crate::sqlite) fn kept_from(&self) -> rusqlite::Result<Option<Day>> {
+        kept_from(&self.connection)
+    }
+
+    /// Messages of days before `day` are deleted.
+    pub(in crate::sqlite) fn set_kept_from(&self, day: Day) -> rusqlite::Result<()> {
+        set(&self.connection, KEPT_FROM, Value::Text(day.to_string()))
+    }
+
+    /// What the store's files say about themselves; makes a name for a store that has none.
+    pub(in crate::sqlite) fn origin(&self) -> rusqlite::Result<Origin> {
+        let store_id = match store_id(&self.connection)? {
+            Some(id) => id,
+            None => {
+                let id = new_store_id()?;
+                set_store_id(&self.connection, &id)?;
+                id
+            }
         };
+        Ok(Origin { store_id, epoch: epoch(&self.connection)?.unwrap_or(0) })
+    }
+
+    /// Whether every message file says to which store it belongs.
+    pub(in crate::sqlite) fn files_are_named(&self) -> rusqlite::Result<bool> {
+        files_are_named(&self.connection)
+    }
+
+    /// From here on they do.
+    pub(in crate::sqlite) fn set_files_named(&self) -> rusqlite::Result<()> {
+        set_files_named(&self.connection)
+    }
+
+    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes `clock`, the
+    /// time in seconds, or what makes new logins' numbers greater than all that are stored, if a wrong clock
+    /// has made `clock` too small for that. In a copy of the store it leaps, see [`leap_epoch`]: the store goes
+    /// on or went on elsewhere.
+    pub(in crate::sqlite) fn raise_epoch(&mut self, clock: u64) -> rusqlite::Result<u64> {
         let level: i64 = self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
         self.connection.pragma_update(None, "synchronous", "full")?;
-        let written = set(&self.connection, EPOCH, Value::Integer(epoch.cast_signed()));
+        let raised = self.raise_epoch_in_transaction(clock);
         self.connection.pragma_update(None, "synchronous", level)?;
-        written.map(|()| epoch)
+        let (epoch, batch) = raised?;
+        self.numbered(batch);
+        Ok(epoch)
+    }
+
+    /// The new epoch, and the number of the transaction that wrote it.
+    fn raise_epoch_in_transaction(&mut self, clock: u64) -> rusqlite::Result<(u64, i64)> {
+        let batch = self.batch()? + 1;
+        let transaction = self.connection.unchecked_transaction()?;
+        set(&transaction, BATCH, Value::Integer(batch))?;
+        let file = file_of(&transaction);
+        let is_copy = text(&transaction, FILE, "which file the registry is")?
+            .zip(file.as_ref())
+            .is_some_and(|(noted, file)| noted != *file);
+        let epoch = match unless_damaged(get(&transaction, EPOCH, "the epoch").map(Some))? {
+            Some(Some(Value::Integer(_))) if is_copy => leap_epoch(&transaction, clock, random()?)?,
+            Some(None) => 1,
+            Some(Some(Value::Integer(epoch))) => epoch.cast_unsigned() + 1,
+            Some(Some(_)) | None => clock.max(self.epoch_of_last_login()? + 1),
+        };
+        set(&transaction, EPOCH, Value::Integer(epoch.cast_signed()))?;
+        if let Some(file) = file {
+            set(&transaction, FILE, Value::Text(file))?;
+        }
+        transaction.commit()?;
+        Ok((epoch, batch))
     }
 
     /// The epoch in which the last login was numbered, of devices whose rows are as they were stored.

@@ -26,7 +26,13 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-pub(super) use self::meta::{clock_day, key_check, set_key_check};
+pub(super) use self::{
+    latest::marks,
+    meta::{
+        batch, clock_day, epoch, files_are_named, kept_from, key_check, new_store_id, newest,
+        set_files_named, set_key_check, set_store_id, store_id,
+    },
+};
 use super::{
     day_file,
     error::{OpenError, store_error},
@@ -83,6 +89,8 @@ pub(super) struct Registry {
     place: Position,
     /// What a report is judged by, for devices that exist.
     standings: HashMap<DeviceId, Standing>,
+    /// The number of the last committed transaction, once it was read.
+    batch: Option<i64>,
 }
 
 impl Registry {
@@ -102,7 +110,7 @@ impl Registry {
             presence: rows(options.presence_changes_max),
         };
         let place = Position { epoch: 0, sequence: 0 };
-        Ok(Self { connection, key, former, limits, places, place, standings: HashMap::new() })
+        Ok(Self { connection, key, former, limits, places, place, standings: HashMap::new(), batch: None })
     }
 
     /// The place that the next event gets.

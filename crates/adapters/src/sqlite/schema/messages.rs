@@ -38,7 +38,8 @@ table! {
     /// module `writer`.
     FOOTER of FooterRow: "footer" as "f", summed as "footer" {
         one: i64 = "INTEGER PRIMARY KEY CHECK (one = 1)",
-        /// Number of the last batch if it touched the registry too, else 0.
+        /// Number of the last batch if it touched the registry too, else the negative number of the
+        /// registry's last one before it (0 in older files).
         batch: i64 = "INTEGER NOT NULL",
         /// Its first message.
         first_id: i64 = "INTEGER NOT NULL",
@@ -49,9 +50,19 @@ table! {
     } "\n)"
 }
 
+table! {
+    /// To which store the file belongs. A file of an older program gets it when it is first opened.
+    ORIGIN of OriginRow: "origin" as "o", summed as "origin" {
+        one: i64 = "INTEGER PRIMARY KEY CHECK (one = 1)",
+        store_id: String = "TEXT NOT NULL",
+        /// The store's epoch when the file was made, or got this.
+        epoch: u64 = "INTEGER NOT NULL",
+    } "\n)"
+}
+
 /// The statements that make them, with their index.
 pub(in crate::sqlite) fn schema() -> String {
-    let tables: String = [&MESSAGES, &FOOTER].map(Table::create).concat();
+    let tables: String = [&MESSAGES, &FOOTER, &ORIGIN].map(Table::create).concat();
     tables + "CREATE INDEX messages_device_time ON messages (device, time);\n"
 }
 

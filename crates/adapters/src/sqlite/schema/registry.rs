@@ -127,10 +127,15 @@ table! {
     /// What is about the whole store, by name:
     ///
     /// * `key_check`: identifies the data key.
-    /// * `batch`: number of the last batch that touched messages and registry.
+    /// * `batch`: raised by every transaction of the writer; the number of the last one.
     /// * `epoch`: increased by each process before the first event that it writes down.
     /// * `clock_day`: the last day on which the clock is known to have been, by which one that jumps ahead is
     ///   recognised.
+    /// * `store_id`: random, in every message file too; a restored store gets another one.
+    /// * `files_named`: all message files have it.
+    /// * `newest`: the last message of the last batch that touched messages and registry, as `DAY ID`.
+    /// * `kept_from`: messages of earlier days were deleted after their retention time.
+    /// * `file`: device and inode of the registry when the last epoch began: a copy has others.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
     META of MetaRow: "meta" as "meta", summed as "meta" {
         name: String = "TEXT PRIMARY KEY",

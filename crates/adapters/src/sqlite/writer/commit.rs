@@ -1,6 +1,6 @@
 //! A group of jobs, committed to at most two files; see "Two files, one batch" in the module above.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use narrowgate_platform::{
     ids::UnixMillis,
@@ -15,6 +15,9 @@ use super::{
     latest::remember,
     unavailable,
 };
+
+/// So long after the registry's last transaction, and beside no other work, the day's file is told of it.
+pub(super) const QUIET: Duration = Duration::from_millis(50);
 
 /// What a group touches.
 #[derive(Default)]
@@ -111,11 +114,11 @@ impl Writer {
                 Job::Begin(_) | Job::Close(_) => {}
             }
         }
-        let mut batch = 0;
-        if plan.registry && file.is_some() {
-            batch = self.registry.batch()? + 1;
-            self.registry.set_batch(batch)?;
+        let number = if plan.registry { Some(self.registry.number()?) } else { None };
+        if let (Some(_), Some(file)) = (number, &file) {
+            self.registry.set_newest(file.day(), file.upcoming_id() - 1)?;
         }
+        let batch = number.map_or_else(|| self.registry.batch().map(|batch| -batch), Ok)?;
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-before-commit");
         if let Some(file) = &mut file {
@@ -133,6 +136,10 @@ impl Writer {
         }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-after-commit");
+        if let Some(number) = number {
+            self.registry.numbered(number);
+            self.note_at = Some(Instant::now() + QUIET);
+        }
         if let Some(file) = file {
             file.settle();
         }
@@ -176,7 +183,8 @@ impl Writer {
             // Of an earlier file of this name, if there is one.
             self.registry.forget_mark(day).map_err(|error| store_error(&error))?;
         }
-        let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options)
+        let origin = self.registry.origin().map_err(|error| store_error(&error))?;
+        let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options, &origin)
             .map_err(|error| unavailable(&error))?;
         self.shared.set_span(day, file.span());
         self.file = Some(file);

@@ -12,6 +12,7 @@ use narrowgate_platform::{
 use super::{
     super::{day::Day, error::store_error, pending::Activities},
     Writer,
+    commit::QUIET,
 };
 
 /// Devices whose latest values are written after one group: some milliseconds.
@@ -82,9 +83,12 @@ impl Writer {
         if done && let Some((day, id)) = flush.mark {
             self.registry.set_mark(day, id)?;
         }
+        let number = self.registry.number()?;
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("latest-before-commit");
         self.registry.commit()?;
+        self.registry.numbered(number);
+        self.note_at = Some(Instant::now() + QUIET);
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("latest-after-commit");
         if done {

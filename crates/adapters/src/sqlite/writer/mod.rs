@@ -12,6 +12,10 @@
 //! 3. The registry is committed, with the same number in `meta.batch`.
 //! 4. Then, and only then, are the callers answered.
 //!
+//! Every other transaction of the registry has a number too, and the footer of a group that touches the day's
+//! file alone says which number the registry had before. So a file shows by itself that the registry beside it
+//! is an older one (module `belonging`).
+//!
 //! A crash between 2 and 3 leaves a number in the footer that the registry does not have. The next open finds
 //! it and removes the group's messages: nobody was answered, so nothing acknowledged is lost, and a device
 //! that reports again is stored once. After a crash behind 3 both halves exist. A failure of 3 without a
@@ -61,7 +65,11 @@ pub(super) struct Writer {
     flush: Option<Flush>,
     /// When the latest values are to be written, if any have changed.
     flush_at: Option<Instant>,
+    /// When the day's file is to be told how far the registry has got.
+    note_at: Option<Instant>,
     retention: Retention,
+    /// Messages of earlier days are known to be deleted on purpose.
+    kept_from: Option<Day>,
     /// A write has failed, and what it may have left must be removed first.
     broken: bool,
     _lock: DataLock,
@@ -71,9 +79,20 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, registry: Registry, lock: DataLock) -> Self {
         // A clock that was not written down, or cannot be read, is known by the files alone.
         let known = registry.clock_day().ok().flatten();
+        let kept_from = registry.kept_from().ok().flatten();
         let retention = Retention::new(shared.options.retention_days, known, Instant::now());
-        let (file, flush, flush_at) = (None, None, None);
-        Self { shared, registry, file, flush, flush_at, retention, broken: false, _lock: lock }
+        Self {
+            shared,
+            registry,
+            file: None,
+            flush: None,
+            flush_at: None,
+            note_at: None,
+            retention,
+            kept_from,
+            broken: false,
+            _lock: lock,
+        }
     }
 
     /// Works until the store is closed or no caller is left.
@@ -112,13 +131,16 @@ impl Writer {
                 jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
             } else {
                 let look = self.retention.next_look();
-                let at = self.flush_at.map_or(look, |at| at.min(look));
+                let at = [self.flush_at, self.note_at].into_iter().flatten().fold(look, Instant::min);
                 jobs.recv_timeout(at.saturating_duration_since(Instant::now()))
             };
             match received {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
+                    if self.note_at.is_some_and(|at| at <= Instant::now()) {
+                        self.note_registry();
+                    }
                     self.continue_flush();
                     self.continue_retention(Instant::now());
                 }

@@ -42,6 +42,7 @@ impl Writer {
             self.file = None;
         }
         self.shared.readers.forget(day);
+        self.note_deletion(day);
         remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
         // A disk that was full has room for it now. A mark that stays means nothing: it goes before a file of
         // this day is made again.
@@ -53,6 +54,18 @@ impl Writer {
             tracing::debug!(%day, error, "the mark of a deleted day is not taken away yet");
         }
         Ok(())
+    }
+
+    /// Writes down that messages of this day are deleted on purpose, so that the next start does not miss them.
+    /// On a full disk that may fail; then the retention explains it.
+    fn note_deletion(&mut self, day: Day) {
+        if self.broken || self.kept_from.is_some_and(|kept| day < kept) {
+            return;
+        }
+        match self.registry.set_kept_from(day.next()) {
+            Ok(()) => self.kept_from = Some(day.next()),
+            Err(error) => tracing::debug!(%day, %error, "a deletion is not written down"),
+        }
     }
 
     /// Writes down on which day the clock is known to have been, for the next start.

@@ -41,8 +41,8 @@ impl Writer {
             Registry::open(layout, options, Arc::clone(key), Arc::clone(former), Arc::clone(places))
                 .map_err(|error| unavailable(&error))?;
         // Writes a page for certain, see `DayFile::undo_after`; the failed batch's number is not used again.
-        let given_up = self.registry.batch().map_err(failed)? + 1;
-        self.registry.set_batch(given_up).map_err(failed)?;
+        let given_up = self.registry.number().map_err(failed)?;
+        self.registry.numbered(given_up);
         self.broken = false;
         tracing::info!("the store can write again");
         Ok(())
@@ -72,11 +72,23 @@ impl Writer {
         }
     }
 
+    /// Notes in the day's file how far the registry has got: nobody then takes its last batch for a half beside
+    /// an older registry.
+    pub(super) fn note_registry(&mut self) {
+        let due = self.note_at.take().filter(|_| !self.broken);
+        if let (Some(_), Some(file)) = (due, &self.file)
+            && let Err(error) = self.registry.batch().and_then(|number| file.note_registry(number))
+        {
+            tracing::debug!(%error, "how far the registry has got is not noted yet");
+        }
+    }
+
     /// Writes down everything, and writes logs back.
     pub(super) fn end(&mut self) -> Result<(), StoreError> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-begun");
         let flushed = self.repair().and_then(|()| self.flush_all());
+        self.note_registry();
         self.shared.readers.close();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");
@@ -93,12 +105,19 @@ impl Writer {
     pub(in crate::sqlite) fn restore(&mut self) -> Result<(), OpenError> {
         let registry_file = self.shared.layout.registry();
         let sqlite = |error| OpenError::sqlite(&registry_file, error);
+        let origin = match self.registry.files_are_named().map_err(sqlite)? {
+            true => None,
+            false => Some(self.registry.origin().map_err(sqlite)?),
+        };
         for day in self.shared.layout.days()? {
             let path = self.shared.layout.day(day);
             let mut file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
             let batch = self.registry.batch().map_err(sqlite)?;
             if file.undo_half_batch(batch).map_err(|error| OpenError::sqlite(&path, error))? {
                 tracing::warn!(%day, "a batch that was not acknowledged was removed after a crash");
+            }
+            if let Some(origin) = &origin {
+                file.take_into(origin).map_err(|error| OpenError::sqlite(&path, error))?;
             }
             #[cfg(feature = "test-hooks")]
             crate::failpoint::pass("restore-file-opened");
@@ -108,6 +127,9 @@ impl Writer {
                 self.restore_latest(file, mark).map_err(|source| OpenError::restore(path, source))?;
                 tracing::info!(%day, "latest values restored from messages");
             }
+        }
+        if origin.is_some() {
+            self.registry.set_files_named().map_err(sqlite)?;
         }
         Ok(())
     }
