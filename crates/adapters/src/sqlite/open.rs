@@ -16,9 +16,7 @@ use super::{
     options::SqliteOptions,
     place::Places,
     readers::Readers,
-    registry::{
-        Registry, clock_day, key_check, new_store_id, set_files_named, set_key_check, set_store_id,
-    },
+    registry::{Registry, clock_day, key_check, new_store_id, set_files_named, set_key_check, set_store_id},
     retention::Retention,
     writer::Writer,
 };

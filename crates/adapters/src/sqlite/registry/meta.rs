@@ -129,11 +129,7 @@ pub(in crate::sqlite) fn kept_from(registry: &Connection) -> rusqlite::Result<Op
 /// Begins a further epoch, after a restore or in a copy: greater than any that the store of which it is a copy
 /// can have reached meanwhile. `clock`: a time in seconds, which no count of openings reaches; `random` keeps
 /// two copies apart whose clocks are wrong.
-pub(in crate::sqlite) fn leap_epoch(
-    registry: &Connection,
-    clock: u64,
-    random: u64,
-) -> rusqlite::Result<u64> {
+pub(in crate::sqlite) fn leap_epoch(registry: &Connection, clock: u64, random: u64) -> rusqlite::Result<u64> {
     let last = epoch(registry)?.unwrap_or(0).max(clock.min(CLOCK_EPOCH_MAX));
     let epoch = last + 1 + random % LEAP_MAX;
     set(registry, EPOCH, Value::Integer(epoch.cast_signed()))?;

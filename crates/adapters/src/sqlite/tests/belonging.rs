@@ -84,11 +84,17 @@ fn attack_213_a_registry_from_before_a_new_device_stops_the_start() {
     closed(store);
     for data in [&now, &data] {
         let right = folder.path().join("right");
-        take_registry(data, { fs::create_dir_all(&right).unwrap(); &right });
+        take_registry(data, {
+            fs::create_dir_all(&right).unwrap();
+            &right
+        });
         take_registry(&earlier, data);
         let error = refused(data);
         assert!(is_older(&error), "{error}");
-        assert!(error.to_string().contains("registry.db: it is older than the messages beside it"), "{error}");
+        assert!(
+            error.to_string().contains("registry.db: it is older than the messages beside it"),
+            "{error}"
+        );
         assert!(error.advice().contains("nothing was changed"), "{}", error.advice());
         // With its own registry all is there.
         take_registry(&right, data);
