@@ -1,17 +1,17 @@
 //! Whether the files of a data directory belong together: looked at before a start changes anything.
 //!
-//! Every message file names the store and the epoch in which it was made ([`Origin`]), and its footer says which
-//! transaction of the registry was durable before its last commit. The registry has the number of its last
-//! transaction, and for each day up to which message it knows the file. So a start finds:
+//! Every message file names the store and the epoch in which it was made ([`Origin`]), and its footer says
+//! which transaction of the registry was durable before its last commit. The registry has the number of its
+//! last transaction, and for each day up to which message it knows the file. So a start finds:
 //!
 //! * a registry that is older than its files: its next devices would get the ids of others, and their last
 //!   batches would be taken for halves and deleted;
 //! * files of another store, which would be shown as reports of other devices;
 //! * a file that was moved away, or replaced by an older copy: latest values would go back to older ones.
 //!
-//! What it cannot find: a registry that lacks nothing but the very last batch of both files, where the process
-//! was killed within a few hundredths of a second after it. That is also what a crash between the two commits
-//! leaves.
+//! What it cannot find: a registry that lacks nothing but the very last batch of both files, where the
+//! process was killed within a few hundredths of a second after it. That is also what a crash between the two
+//! commits leaves.
 
 use std::{
     fs,
@@ -89,8 +89,8 @@ struct Known {
     kept_from: Option<Day>,
 }
 
-/// Passes where the message files of these days belong to this registry. Messages of days before `expired` may
-/// be missing.
+/// Passes where the message files of these days belong to this registry. Messages of days before `expired`
+/// may be missing.
 pub(super) fn check(
     connection: &Connection,
     layout: &Layout,

@@ -118,8 +118,8 @@ impl DayFile {
         Ok(())
     }
 
-    /// Commits. `batch`: the batch's number where it touches the registry too, else the negative number of the
-    /// registry's last one; see [`before`].
+    /// Commits. `batch`: the batch's number where it touches the registry too, else the negative number of
+    /// the registry's last one; see [`before`].
     pub(super) fn commit(&mut self, batch: i64) -> rusqlite::Result<()> {
         Footer { batch, first_id: self.committed_id + 1, span: self.span }
             .write(&self.connection, self.format)?;

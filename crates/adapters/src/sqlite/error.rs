@@ -11,10 +11,6 @@ use narrowgate_platform::ports::StoreError;
 /// A log, its index, and some more: what SQLite makes beside a database that it opens.
 const PROBE_BYTES: usize = 64 << 10;
 
-/// What to try where files do not belong together.
-const ADOPT: &str =
-    "nothing was changed. To go on with the files as they are, narrowgate adopt says first what is lost";
-
 /// Why a store cannot be opened. [`OpenError::advice`] says what to try.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages are the documentation")]
@@ -137,15 +133,11 @@ impl OpenError {
             Self::RegistryMissing { .. } => {
                 format!("restore {file} from a backup, or move the messages directory away to begin anew")
             }
-            Self::RegistryOlder { .. } => format!(
-                "put the registry back that belongs to these messages; or restore a backup, which has both,                  into an empty directory (narrowgate restore); {ADOPT}"
-            ),
-            Self::OfAnotherStore { .. } | Self::OfNoStore { .. } => {
-                format!("move it out of the directory; {ADOPT}")
-            }
-            Self::MessagesMissing { .. } | Self::MessagesOlder { .. } => {
-                format!("put the newest file back; {ADOPT}")
-            }
+            Self::RegistryOlder { .. }
+            | Self::OfAnotherStore { .. }
+            | Self::OfNoStore { .. }
+            | Self::MessagesMissing { .. }
+            | Self::MessagesOlder { .. } => self.advice_on_misfits(),
             Self::PermissionDenied { file } => {
                 // A file that could not be made may have a directory.
                 let there = file.ancestors().find(|path| path.exists()).unwrap_or(file).display();
@@ -180,6 +172,22 @@ impl OpenError {
                 "check the disk; nothing was changed".to_owned()
             }
         }
+    }
+
+    /// What to try where files do not belong together.
+    fn advice_on_misfits(&self) -> String {
+        let first = match self {
+            Self::RegistryOlder { .. } => {
+                "put the registry back that belongs to these messages; or restore a backup, which has both, \
+                 into an empty directory (narrowgate restore)"
+            }
+            Self::OfAnotherStore { .. } | Self::OfNoStore { .. } => "move it out of the directory",
+            _ => "put the newest file back",
+        };
+        format!(
+            "{first}; nothing was changed. To go on with the files as they are, narrowgate adopt says first \
+             what is lost"
+        )
     }
 
     /// Latest values could not be restored, for this reason.

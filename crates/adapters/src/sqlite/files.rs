@@ -369,8 +369,8 @@ pub(super) fn open_existing(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that reads the file with its log and changes neither. Where nobody else has the file open, the
-/// index of the log stays as it is too.
+/// A connection that reads the file with its log and changes neither. Where nobody else has the file open,
+/// the index of the log stays as it is too.
 pub(super) fn open_to_look(file: &Path) -> rusqlite::Result<Connection> {
     let open = |alone: bool| {
         let connection = open_existing(file)?;

@@ -126,9 +126,9 @@ pub(in crate::sqlite) fn kept_from(registry: &Connection) -> rusqlite::Result<Op
     Ok(text(registry, KEPT_FROM, "the first day that is kept")?.as_deref().and_then(Day::parse))
 }
 
-/// Begins a further epoch, after a restore or in a copy: greater than any that the store of which it is a copy
-/// can have reached meanwhile. `clock`: a time in seconds, which no count of openings reaches; `random` keeps
-/// two copies apart whose clocks are wrong.
+/// Begins a further epoch, after a restore or in a copy: greater than any that the store of which it is a
+/// copy can have reached meanwhile. `clock`: a time in seconds, which no count of openings reaches; `random`
+/// keeps two copies apart whose clocks are wrong.
 pub(in crate::sqlite) fn leap_epoch(registry: &Connection, clock: u64, random: u64) -> rusqlite::Result<u64> {
     let last = epoch(registry)?.unwrap_or(0).max(clock.min(CLOCK_EPOCH_MAX));
     let epoch = last + 1 + random % LEAP_MAX;
@@ -227,10 +227,10 @@ impl Registry {
         set_files_named(&self.connection)
     }
 
-    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes `clock`, the
-    /// time in seconds, or what makes new logins' numbers greater than all that are stored, if a wrong clock
-    /// has made `clock` too small for that. In a copy of the store it leaps, see [`leap_epoch`]: the store goes
-    /// on or went on elsewhere.
+    /// Increases the epoch durably, and returns it. Where the one before cannot be read, it becomes `clock`,
+    /// the time in seconds, or what makes new logins' numbers greater than all that are stored, if a wrong
+    /// clock has made `clock` too small for that. In a copy of the store it leaps, see [`leap_epoch`]: the
+    /// store goes on or went on elsewhere.
     pub(in crate::sqlite) fn raise_epoch(&mut self, clock: u64) -> rusqlite::Result<u64> {
         let level: i64 = self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
         self.connection.pragma_update(None, "synchronous", "full")?;

@@ -13,8 +13,8 @@
 //! 4. Then, and only then, are the callers answered.
 //!
 //! Every other transaction of the registry has a number too, and the footer of a group that touches the day's
-//! file alone says which number the registry had before. So a file shows by itself that the registry beside it
-//! is an older one (module `belonging`).
+//! file alone says which number the registry had before. So a file shows by itself that the registry beside
+//! it is an older one (module `belonging`).
 //!
 //! A crash between 2 and 3 leaves a number in the footer that the registry does not have. The next open finds
 //! it and removes the group's messages: nobody was answered, so nothing acknowledged is lost, and a device

@@ -56,8 +56,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes down that messages of this day are deleted on purpose, so that the next start does not miss them.
-    /// On a full disk that may fail; then the retention explains it.
+    /// Writes down that messages of this day are deleted on purpose, so that the next start does not miss
+    /// them. On a full disk that may fail; then the retention explains it.
     fn note_deletion(&mut self, day: Day) {
         if self.broken || self.kept_from.is_some_and(|kept| day < kept) {
             return;

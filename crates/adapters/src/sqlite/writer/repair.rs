@@ -72,8 +72,8 @@ impl Writer {
         }
     }
 
-    /// Notes in the day's file how far the registry has got: nobody then takes its last batch for a half beside
-    /// an older registry.
+    /// Notes in the day's file how far the registry has got: nobody then takes its last batch for a half
+    /// beside an older registry.
     pub(super) fn note_registry(&mut self) {
         let due = self.note_at.take().filter(|_| !self.broken);
         if let (Some(_), Some(file)) = (due, &self.file)
