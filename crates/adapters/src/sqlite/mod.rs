@@ -230,7 +230,9 @@ impl SqliteStore {
         }
         let mut damaged = DamagedRows::default();
         match queries::latest(reader, device) {
-            Ok(older) => latest.merge_older(older),
+            Ok(older) => {
+                latest.merge_older(older);
+            }
             // They are made of reports alone: the next ones replace the row.
             Err(error) if rows::is_fault_of_row(&error) => {
                 damaged.add(format!("{}; it is made anew from the next reports", rows::text_of(&error)));

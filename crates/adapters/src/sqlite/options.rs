@@ -37,6 +37,8 @@ pub struct SqliteOptions {
     pub flush_interval: Duration,
     /// … or as soon as this many devices have changed: bounds the memory (some hundred bytes each).
     pub changed_devices_max: usize,
+    /// … or their values have grown by this many bytes.
+    pub changed_bytes_max: usize,
     /// Batches that may wait for the writer; a further one is refused as `Unavailable` (the device hears
     /// 5.03).
     pub waiting_batches_max: usize,
@@ -83,6 +85,7 @@ impl SqliteOptions {
             synchronous: Synchronous::Full,
             flush_interval: Duration::from_secs(5),
             changed_devices_max: 50_000,
+            changed_bytes_max: 64 << 20,
             waiting_batches_max: 1024,
             group_writes_max: 4096,
             readers: 4,

@@ -22,21 +22,38 @@ pub(super) struct Activity {
     pub(super) points: LatestPoints,
     /// Last time heard, if since.
     pub(super) seen: Option<UnixMillis>,
+    /// Points were forgotten, because a limit of the latest values was reached.
+    pub(super) forgot: bool,
 }
 
 impl Activity {
+    /// Folds in a report; returns by how many bytes it has grown.
+    pub(super) fn report(&mut self, points_json: &str, time: UnixMillis) -> usize {
+        let before = self.points.bytes();
+        self.forgot |= self.points.report(points_json, time);
+        self.points.bytes().saturating_sub(before)
+    }
+
     pub(super) fn see(&mut self, at: UnixMillis) {
         self.seen = self.seen.max(Some(at));
     }
 
     /// Applies itself to what was known before.
     pub(super) fn merge_older(&mut self, older: Self) {
-        self.points.merge_older(older.points);
+        self.forgot |= self.points.merge_older(older.points) | older.forgot;
         self.seen = self.seen.max(older.seen);
     }
 }
 
 pub(super) type Activities = HashMap<DeviceId, Activity>;
+
+/// How much has changed since the latest values were last written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Changed {
+    pub(super) devices: usize,
+    /// By which their values have grown: never less than they take.
+    pub(super) bytes: usize,
+}
 
 /// The two maps.
 #[derive(Debug, Default)]
@@ -45,15 +62,17 @@ pub(super) struct Pending(Mutex<Maps>);
 #[derive(Debug, Default)]
 struct Maps {
     changed: Activities,
+    /// By which its values have grown.
+    bytes: usize,
     flushing: Arc<Activities>,
 }
 
 impl Pending {
-    /// Changes several devices under one lock; returns the number of changed devices afterwards.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Activities)) -> usize {
+    /// Changes several devices under one lock. `change` returns by how many bytes their values have grown.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Activities) -> usize) -> Changed {
         let mut maps = self.lock();
-        change(&mut maps.changed);
-        maps.changed.len()
+        maps.bytes += change(&mut maps.changed);
+        Changed { devices: maps.changed.len(), bytes: maps.bytes }
     }
 
     /// News of a device.
@@ -76,6 +95,7 @@ impl Pending {
     /// Freezes the changes for writing. Called only while nothing is frozen.
     pub(super) fn freeze(&self) -> Arc<Activities> {
         let mut maps = self.lock();
+        maps.bytes = 0;
         maps.flushing = Arc::new(mem::take(&mut maps.changed));
         Arc::clone(&maps.flushing)
     }
@@ -92,6 +112,7 @@ impl Pending {
         let mut maps = self.lock();
         let frozen = mem::take(&mut maps.flushing);
         for (device, older) in frozen.iter() {
+            maps.bytes += older.points.bytes();
             maps.changed.entry(*device).or_default().merge_older(older.clone());
         }
     }
@@ -110,8 +131,8 @@ mod tests {
     fn report(pending: &Pending, points: &str, time: i64) {
         pending.change(|changed| {
             let activity = changed.entry(DEVICE).or_default();
-            activity.points.report(points, UnixMillis(time));
             activity.see(UnixMillis(time));
+            activity.report(points, UnixMillis(time))
         });
     }
 

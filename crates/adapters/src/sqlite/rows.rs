@@ -177,7 +177,7 @@ pub(super) fn latest(connection: &Connection, device: DeviceId) -> rusqlite::Res
     let what = || format!("the row of latest values of device {}", device.0);
     let read = |row: &Row<'_>| {
         let LatestRow { seen, points, .. } = LatestRow::intact(row, 0, what)?;
-        Ok(Activity { seen, points: LatestPoints::from_json(&points) })
+        Ok(Activity { seen, points: LatestPoints::from_json(&points), forgot: false })
     };
     connection.prepare_cached(sql)?.query_row([device.0], read).optional()
 }

@@ -127,6 +127,7 @@ impl Model {
             life: Life::default(),
             created: at,
             latest: LatestPoints::default(),
+            forgets_points: false,
             messages: VecDeque::new(),
             log: DeviceLog::default(),
             presence: VecDeque::new(),

@@ -81,6 +81,8 @@ pub(super) struct DeviceRow {
     pub(super) life: Life,
     pub(super) created: UnixMillis,
     pub(super) latest: LatestPoints,
+    /// Its log says that not all of them are kept.
+    pub(super) forgets_points: bool,
     pub(super) messages: VecDeque<Report>,
     pub(super) log: DeviceLog,
     /// Oldest first, each with its number.
@@ -153,7 +155,10 @@ impl Model {
             return refused;
         }
         if message.kind == MessageKind::Points {
-            row.latest.report(&message.points_json, message.time);
+            let forgot = row.latest.report(&message.points_json, message.time);
+            if forgot && !mem::replace(&mut row.forgets_points, true) {
+                row.note(LogEntry::latest_bounded(message.device, message.arrival));
+            }
         }
         row.life.last_seen_time = row.life.last_seen_time.max(Some(message.arrival));
         let Message { time, arrival, points_json, .. } = message;

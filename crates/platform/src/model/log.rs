@@ -4,7 +4,10 @@ pub use narrowgate_api::log::{LogEvent, Reason};
 
 use crate::{
     ids::{DeviceId, UnixMillis},
-    rules::refusal::Refusal,
+    rules::{
+        latest::{BYTES_MAX, POINTS_MAX},
+        refusal::Refusal,
+    },
 };
 
 /// One entry of a device's log, or of the log of refusals that belong to no known device.
@@ -52,6 +55,20 @@ impl LogEntry {
             peer: Some(peer),
             detail: Some(refusal.detail.into_owned()),
             ..Self::new(device, at, LogEvent::Refused)
+        }
+    }
+
+    /// What a device's log says, once, when not all of its latest values are kept.
+    pub fn latest_bounded(device: DeviceId, at: UnixMillis) -> Self {
+        let detail = format!(
+            "latest values are kept of at most {POINTS_MAX} points and {} KiB of a device; this one \
+             has more: those it has not reported for longest are left out, and their history is complete",
+            BYTES_MAX >> 10
+        );
+        Self {
+            reason: Some(Reason::TooLarge),
+            detail: Some(detail),
+            ..Self::new(device, at, LogEvent::Warning)
         }
     }
 

@@ -1,7 +1,8 @@
 //! The latest value of every point of one device, as a small sorted list that reports are folded into.
 //!
-//! Limit: [`POINTS_MAX`] points of a device; at it the point that was silent longest is forgotten here
-//! (its history stays).
+//! Limits: [`POINTS_MAX`] points of a device, [`BYTES_MAX`] bytes of all of them, [`VALUE_BYTES_MAX`] of one.
+//! At the first two the point that was silent longest is forgotten here, at the third the point itself. Its
+//! history stays; the device alone suffers, and its log says so.
 
 use std::{borrow::Cow, fmt};
 
@@ -19,10 +20,19 @@ use crate::{
 /// Points of a device whose latest value is kept. A thing model has some dozens; a device without a model
 /// could invent names without end.
 pub const POINTS_MAX: usize = 1024;
+/// Bytes of the names and values of a device that are kept. A store writes all of them down for whatever a
+/// device reports: without a bound, one device's reports of 60 bytes could cost ten megabytes each.
+pub const BYTES_MAX: usize = 32 << 10;
+/// Bytes of one value: as many as a report may have, so that no device meets this limit.
+pub const VALUE_BYTES_MAX: usize = 10 << 10;
 
 /// Latest values, sorted by point.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct LatestPoints(Vec<LatestValue>);
+pub struct LatestPoints {
+    values: Vec<LatestValue>,
+    /// Of all names and values.
+    bytes: usize,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 struct LatestValue {
@@ -32,25 +42,41 @@ struct LatestValue {
     time: UnixMillis,
 }
 
+impl LatestValue {
+    fn bytes(&self) -> usize {
+        self.point.len() + self.value.len()
+    }
+}
+
 impl LatestPoints {
-    /// Folds in a report: for each of its points the newer time wins, and on equal times the report.
-    pub fn report(&mut self, points_json: &str, time: UnixMillis) {
-        for_each_point(points_json, |point, value| self.offer(point, value.get(), time));
+    /// Folds in a report: for each of its points the newer time wins, and on equal times the report. `true`:
+    /// a point was forgotten, because a limit was reached.
+    pub fn report(&mut self, points_json: &str, time: UnixMillis) -> bool {
+        let mut forgot = false;
+        for_each_point(points_json, |point, value| forgot |= self.offer(point, value.get(), time));
+        forgot
     }
 
-    /// Folds in `older`, what was kept before: on equal times it loses.
-    pub fn merge_older(&mut self, older: Self) {
-        for LatestValue { point, value, time } in older.0 {
+    /// Folds in `older`, what was kept before: on equal times it loses. `true`: a point was forgotten.
+    pub fn merge_older(&mut self, older: Self) -> bool {
+        let mut forgot = false;
+        for LatestValue { point, value, time } in older.values {
             match self.find(&point) {
-                Ok(index) if self.0[index].time >= time => {}
-                _ => self.offer(&point, &value, time),
+                Ok(index) if self.values[index].time >= time => {}
+                _ => forgot |= self.offer(&point, &value, time),
             }
         }
+        forgot
+    }
+
+    /// Bytes of all names and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The values for people, by point.
     pub fn values(&self) -> Vec<PointValue> {
-        let values = self.0.iter().map(|latest| PointValue {
+        let values = self.values.iter().map(|latest| PointValue {
             point: latest.point.to_string(),
             value: JsonText::new(&latest.value),
             time: latest.time,
@@ -60,9 +86,9 @@ impl LatestPoints {
 
     /// One line of JSON: `{"temp":{"time":1767225600000,"value":21.5}}`.
     pub fn to_json(&self) -> String {
-        let mut json = String::with_capacity(self.0.len() * 48 + 2);
+        let mut json = String::with_capacity(self.values.len() * 48 + 2);
         json.push('{');
-        for (index, latest) in self.0.iter().enumerate() {
+        for (index, latest) in self.values.iter().enumerate() {
             use fmt::Write as _;
             let comma = if index == 0 { "" } else { "," };
             let point = serde_json::Value::from(&*latest.point);
@@ -91,33 +117,48 @@ impl LatestPoints {
     }
 
     fn find(&self, point: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|latest| (*latest.point).cmp(point))
+        self.values.binary_search_by(|latest| (*latest.point).cmp(point))
     }
 
-    fn offer(&mut self, point: &str, value: &str, time: UnixMillis) {
+    /// `true`: a point was forgotten.
+    fn offer(&mut self, point: &str, value: &str, time: UnixMillis) -> bool {
         match self.find(point) {
+            Ok(index) if self.values[index].time > time => return false,
             Ok(index) => {
-                let latest = &mut self.0[index];
-                if latest.time <= time {
-                    latest.time = time;
-                    latest.value.clear();
-                    latest.value.push_str(value);
+                if value.len() > VALUE_BYTES_MAX {
+                    // The one before is not the latest any more.
+                    self.remove(index);
+                    return true;
                 }
+                let latest = &mut self.values[index];
+                self.bytes = self.bytes - latest.value.len() + value.len();
+                latest.time = time;
+                latest.value.clear();
+                latest.value.push_str(value);
             }
+            Err(_) if value.len() > VALUE_BYTES_MAX => return true,
             Err(index) => {
-                self.0.insert(index, LatestValue { point: point.into(), value: value.to_owned(), time });
-                if self.0.len() > POINTS_MAX {
-                    self.forget_oldest();
-                }
+                let latest = LatestValue { point: point.into(), value: value.to_owned(), time };
+                self.bytes += latest.bytes();
+                self.values.insert(index, latest);
             }
         }
+        let mut forgot = false;
+        while self.values.len() > POINTS_MAX || self.bytes > BYTES_MAX {
+            self.forget_oldest();
+            forgot = true;
+        }
+        forgot
     }
 
+    /// There is one at least.
     fn forget_oldest(&mut self) {
-        let oldest = self.0.iter().enumerate().min_by_key(|(_, latest)| latest.time).map(|(index, _)| index);
-        if let Some(index) = oldest {
-            self.0.remove(index);
-        }
+        let by_time = self.values.iter().enumerate().min_by_key(|(_, latest)| latest.time);
+        self.remove(by_time.map_or(0, |(index, _)| index));
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.bytes -= self.values.remove(index).bytes();
     }
 }
 
@@ -200,7 +241,39 @@ mod tests {
         for n in 0..POINTS_MAX as i64 + 2 {
             points.report(&format!(r#"{{"p{n}":{n}}}"#), UnixMillis(n));
         }
-        assert_eq!(points.0.len(), POINTS_MAX);
+        assert_eq!(points.values.len(), POINTS_MAX);
         assert!(points.find("p0").is_err() && points.find("p1").is_err() && points.find("p2").is_ok());
+    }
+
+    #[test]
+    fn attack_205_fat_values_take_a_bounded_number_of_bytes() {
+        let mut points = LatestPoints::default();
+        let fat = format!("\"{}\"", "x".repeat(10_000));
+        assert!(!points.report(r#"{"small":1}"#, UnixMillis(0)));
+        for n in 0..1024 {
+            let forgot = points.report(&format!(r#"{{"p{n}":{fat}}}"#), UnixMillis(n + 1));
+            assert_eq!(forgot, n >= 3, "{n}");
+            assert!(points.bytes() <= BYTES_MAX);
+        }
+        let kept: Vec<String> = points.values().into_iter().map(|value| value.point).collect();
+        assert_eq!(kept, ["p1021", "p1022", "p1023"], "the newest");
+        // A row of earlier times is bounded by reading it.
+        let row: Vec<String> = (0..1024).map(|n| format!(r#""p{n}":{{"time":{n},"value":{fat}}}"#)).collect();
+        let mut read = LatestPoints::from_json(&format!("{{{}}}", row.join(",")));
+        assert!(read.bytes() <= BYTES_MAX && read.to_json().len() <= BYTES_MAX + 200);
+        let small = of(&[(r#"{"small":1}"#, 5000)]);
+        assert!(!read.merge_older(small), "there is room for it");
+        assert_eq!(read.values.len(), 4);
+        let counted: usize = read.values.iter().map(LatestValue::bytes).sum();
+        assert_eq!(read.bytes(), counted);
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_not_kept_nor_is_the_one_before_it() {
+        let mut points = of(&[(r#"{"a":1,"b":1}"#, 5)]);
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(VALUE_BYTES_MAX));
+        assert!(!points.report(&long, UnixMillis(4)), "an older one changes nothing");
+        assert!(points.report(&long, UnixMillis(6)));
+        assert_eq!(points, of(&[(r#"{"b":1}"#, 5)]));
     }
 }

@@ -1,6 +1,9 @@
 //! Latest values as they are written down, and the marks that say how far they are complete.
 
-use narrowgate_platform::ids::DeviceId;
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::log::LogEntry,
+};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
@@ -17,6 +20,9 @@ use super::{
     Registry, unless_damaged,
 };
 
+/// Devices that are remembered as told; at the limit all are forgotten, and told again.
+const TOLD_MAX: usize = 1 << 16;
+
 /// Every day that has a mark, with the message that it names. A damaged one says nothing.
 pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(Day, i64)>> {
     let sql = sql!("SELECT {} FROM marks ORDER BY day", MARKS.list());
@@ -32,11 +38,16 @@ pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(D
 }
 
 impl Registry {
-    /// Applies news of a device to its row of latest values. A device that was deleted meanwhile gets none.
-    pub(in crate::sqlite) fn put_activity(&self, device: DeviceId, news: &Activity) -> rusqlite::Result<()> {
+    /// Applies news of a device to its row of latest values; returns the bytes of the row. A device that was
+    /// deleted meanwhile gets none.
+    pub(in crate::sqlite) fn put_activity(
+        &mut self,
+        device: DeviceId,
+        news: &Activity,
+    ) -> rusqlite::Result<usize> {
         let exists = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
         if !self.connection.prepare_cached(exists)?.query_row([device.0], |row| row.get(0))? {
-            return Ok(());
+            return Ok(0);
         }
         let mut activity = news.clone();
         match rows::latest(&self.connection, device) {
@@ -55,8 +66,30 @@ impl Registry {
                 "ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum"
             )
         );
-        LatestRow { device, seen: activity.seen, points: activity.points.to_json() }
-            .insert_or(&self.connection, sql)
+        let row = LatestRow { device, seen: activity.seen, points: activity.points.to_json() };
+        row.insert_or(&self.connection, sql)?;
+        if activity.forgot {
+            self.tell_that_points_are_forgotten(device, activity.seen)?;
+        }
+        Ok(row.points.len())
+    }
+
+    /// Once in a process: the log of a device whose latest values are more than are kept says so.
+    fn tell_that_points_are_forgotten(
+        &mut self,
+        device: DeviceId,
+        at: Option<UnixMillis>,
+    ) -> rusqlite::Result<()> {
+        // A start that folds messages in has no epoch yet.
+        if self.places.epoch() == 0 || self.told_forgotten.contains(&device) {
+            return Ok(());
+        }
+        if self.told_forgotten.len() >= TOLD_MAX {
+            self.told_forgotten.clear();
+        }
+        self.told_forgotten.insert(device);
+        self.next_happening();
+        self.note(&LogEntry::latest_bounded(device, at.unwrap_or(UnixMillis(0))))
     }
 
     /// A device that was reset was never heard. A row that is not as it was stored stays so until a report

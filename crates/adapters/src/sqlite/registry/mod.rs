@@ -15,7 +15,7 @@ mod removal;
 mod secrets;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -91,6 +91,8 @@ pub(super) struct Registry {
     standings: HashMap<DeviceId, Standing>,
     /// The number of the last committed transaction, once it was read.
     batch: Option<i64>,
+    /// Devices whose log says that not all of their latest values are kept.
+    told_forgotten: HashSet<DeviceId>,
 }
 
 impl Registry {
@@ -110,7 +112,8 @@ impl Registry {
             presence: rows(options.presence_changes_max),
         };
         let place = Position { epoch: 0, sequence: 0 };
-        Ok(Self { connection, key, former, limits, places, place, standings: HashMap::new(), batch: None })
+        let (standings, told_forgotten) = (HashMap::new(), HashSet::new());
+        Ok(Self { connection, key, former, limits, places, place, standings, batch: None, told_forgotten })
     }
 
     /// The place that the next event gets.

@@ -3,6 +3,7 @@
 mod belonging;
 mod damage;
 mod durability;
+mod fat;
 mod opening;
 mod removal;
 

@@ -149,19 +149,22 @@ impl Writer {
     /// Folds a committed group into the pending map.
     fn remember(&mut self, group: &[Job]) {
         let changed = self.shared.pending.change(|changed| {
+            let mut bytes = 0;
             for job in group {
                 let Job::Append(append) = job else { continue };
                 for (write, written) in append.batch.iter().zip(&append.written) {
                     if *written == Written::Done {
-                        remember(changed, write);
+                        bytes += remember(changed, write);
                     }
                 }
             }
+            bytes
         });
-        if changed > 0 && self.flush_at.is_none() {
-            self.flush_at = Some(Instant::now() + self.shared.options.flush_interval);
+        let options = &self.shared.options;
+        if changed.devices > 0 && self.flush_at.is_none() {
+            self.flush_at = Some(Instant::now() + options.flush_interval);
         }
-        if changed >= self.shared.options.changed_devices_max {
+        if changed.devices >= options.changed_devices_max || changed.bytes >= options.changed_bytes_max {
             self.flush_at = Some(Instant::now());
         }
     }

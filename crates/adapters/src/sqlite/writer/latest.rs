@@ -15,8 +15,10 @@ use super::{
     commit::QUIET,
 };
 
-/// Devices whose latest values are written after one group: some milliseconds.
+/// Devices whose latest values are written after one group: some milliseconds …
 const FLUSH_STEP: usize = 2048;
+/// … and bytes of their rows, after which a step takes no further device: few devices may have much.
+const FLUSH_STEP_BYTES: usize = 1 << 20;
 
 /// Latest values on their way into the table.
 pub(super) struct Flush {
@@ -74,9 +76,14 @@ impl Writer {
             }
         };
         self.registry.begin()?;
-        for device in flush.rest.drain(..flush.rest.len().min(FLUSH_STEP)) {
+        let (mut devices, mut bytes) = (0, 0);
+        while devices < FLUSH_STEP
+            && bytes < FLUSH_STEP_BYTES
+            && let Some(device) = flush.rest.pop_front()
+        {
+            devices += 1;
             if let Some(news) = flush.frozen.get(&device) {
-                self.registry.put_activity(device, news)?;
+                bytes += self.registry.put_activity(device, news)?;
             }
         }
         let done = flush.rest.is_empty();
@@ -99,19 +106,23 @@ impl Writer {
     }
 }
 
-/// What a committed write changes in the pending map.
-pub(super) fn remember(changed: &mut Activities, write: &Write) {
+/// What a committed write changes in the pending map; by how many bytes values have grown.
+pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
     match write {
         Write::Message(message) => remember_message(changed, message),
-        Write::Seen { device, at, .. } => changed.entry(*device).or_default().see(*at),
-        Write::Login { .. } | Write::Presence { .. } | Write::Log(_) | Write::IssueSecret { .. } => {}
+        Write::Seen { device, at, .. } => {
+            changed.entry(*device).or_default().see(*at);
+            0
+        }
+        Write::Login { .. } | Write::Presence { .. } | Write::Log(_) | Write::IssueSecret { .. } => 0,
     }
 }
 
-pub(super) fn remember_message(changed: &mut Activities, message: &Message) {
+pub(super) fn remember_message(changed: &mut Activities, message: &Message) -> usize {
     let activity = changed.entry(message.device).or_default();
     activity.see(message.arrival);
-    if message.kind == MessageKind::Points {
-        activity.points.report(&message.points_json, message.time);
+    match message.kind {
+        MessageKind::Points => activity.report(&message.points_json, message.time),
+        MessageKind::PointsResumed => 0,
     }
 }
