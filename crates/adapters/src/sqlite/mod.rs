@@ -23,6 +23,7 @@
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
 
+pub mod backup;
 mod belonging;
 mod day;
 mod day_file;
@@ -56,6 +57,7 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use narrowgate_platform::{
@@ -71,8 +73,8 @@ use narrowgate_platform::{
     },
     paging::{DamagedRows, Page, Part},
     ports::{
-        self, Batch, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
-        Recovered, SimilarNames, StoreError, Written,
+        self, Batch, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, Pause, PortFuture,
+        Query, Recovered, SimilarNames, StoreError, Written,
     },
     rules::former::FormerSecrets,
     secret::Secret,
@@ -274,6 +276,15 @@ impl Journal for SqliteStore {
             let epoch = self.shared.places.epoch();
             let online = self.shared.readers.read(|reader| queries::online_devices(reader))?;
             Ok(Recovered { online, last_batch: None, epoch })
+        })
+    }
+
+    fn hold(&self, limit: Duration) -> PortFuture<'static, Result<Pause, StoreError>> {
+        let (reply, answer) = reply();
+        let sent = self.send(Job::Hold(limit, reply));
+        Box::pin(async move {
+            sent?;
+            answer.await
         })
     }
 

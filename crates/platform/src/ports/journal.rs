@@ -1,5 +1,7 @@
 //! The port of the data path: what devices cause is committed in batches, before anybody is answered.
 
+use std::{fmt, time::Duration};
+
 use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
@@ -20,8 +22,38 @@ pub trait Journal: Send + Sync + 'static {
     /// What a gateway takes up when it starts. Must be called before the first batch is appended.
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>>;
 
+    /// Stops writing between two batches, until the answer is dropped, but for at most `limit`: what is
+    /// written meanwhile waits. Everything that was acknowledged is in the store's files then. A store
+    /// without files refuses.
+    fn hold(&self, limit: Duration) -> PortFuture<'static, Result<Pause, StoreError>> {
+        let _ = limit;
+        let refusal = StoreError::Conflict("this store has no files to back up".to_owned());
+        Box::pin(std::future::ready(Err(refusal)))
+    }
+
     /// Finishes what is under way and closes all ports of the store; later calls fail.
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>>;
+}
+
+/// A store that stands still, until this is dropped or its time is over.
+pub struct Pause {
+    /// The number of the store's last batch.
+    pub batch: i64,
+    /// Its end is what the store waits for.
+    _resume: Box<dyn Send>,
+}
+
+impl Pause {
+    /// Of a store that continues when `resume` is dropped.
+    pub fn new(batch: i64, resume: impl Send + 'static) -> Self {
+        Self { batch, _resume: Box::new(resume) }
+    }
+}
+
+impl fmt::Debug for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pause({})", self.batch)
+    }
 }
 
 /// Writes that are committed together.

@@ -18,7 +18,9 @@ pub use self::{
         DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, History, HistoryPage, HistoryQuery, HistoryReads,
         PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
     },
-    journal::{Batch, Committed, Issued, Journal, OnlineDevice, Recovered, SessionMark, Write, Written},
+    journal::{
+        Batch, Committed, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write, Written,
+    },
     registry::{Change, Changed, DeviceQuery, FORMER_SECRETS_MAX, Registry, RegistryChanges, SimilarNames},
     sessions::{LiveSessions, NobodyConnected},
 };

@@ -158,6 +158,11 @@ pub(in crate::sqlite) fn random() -> rusqlite::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// Forgets which file the registry is: it was put elsewhere, and its epoch has leapt.
+pub(in crate::sqlite) fn forget_file(registry: &Connection) -> rusqlite::Result<()> {
+    registry.execute("DELETE FROM meta WHERE name = ?1", [FILE]).map(drop)
+}
+
 /// Device and inode of a database's file.
 fn file_of(registry: &Connection) -> Option<String> {
     let file = std::fs::metadata(registry.path()?).ok()?;

@@ -29,8 +29,8 @@ use rusqlite::{Connection, OptionalExtension};
 pub(super) use self::{
     latest::marks,
     meta::{
-        batch, clock_day, epoch, files_are_named, kept_from, key_check, new_store_id, newest,
-        set_files_named, set_key_check, set_store_id, store_id,
+        batch, clock_day, epoch, files_are_named, forget_file, kept_from, key_check, leap_epoch,
+        new_store_id, newest, random, set_files_named, set_key_check, set_store_id, store_id,
     },
 };
 use super::{

@@ -111,7 +111,7 @@ impl Writer {
                     self.registry.next_happening();
                     change.apply(&mut self.registry)?;
                 }
-                Job::Begin(_) | Job::Close(_) => {}
+                Job::Begin(_) | Job::Hold(..) | Job::Close(_) => {}
             }
         }
         let number = if plan.registry { Some(self.registry.number()?) } else { None };

@@ -1,8 +1,10 @@
 //! What the writer is asked for, and the answers.
 
+use std::time::Duration;
+
 use narrowgate_platform::{
     ids::Position,
-    ports::{Committed, StoreError, Write, Written},
+    ports::{Committed, Pause, StoreError, Write, Written},
 };
 
 use super::super::{
@@ -24,6 +26,8 @@ pub(in crate::sqlite) enum Job {
     LoneChange(Box<dyn RegistryChange>),
     /// A change that needs the latest values to be written down; committed alone.
     SettledChange(Box<dyn RegistryChange>),
+    /// Stands still for at most this time, until what is answered is dropped.
+    Hold(Duration, Reply<Pause>),
     /// The end.
     Close(Reply<()>),
 }
@@ -95,6 +99,8 @@ impl Job {
                 change.finish(failure);
             }
             Self::Begin(reply) | Self::Close(reply) => reply.send(failure.map_or(Ok(()), Err)),
+            // Never part of a group.
+            Self::Hold(_, reply) => reply.send(Err(failure.unwrap_or_else(closed))),
         }
     }
 

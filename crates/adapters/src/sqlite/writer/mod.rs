@@ -42,17 +42,23 @@ mod repair;
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, channel},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use narrowgate_platform::ports::StoreError;
+use narrowgate_platform::ports::{Pause, StoreError};
 
 pub(super) use self::job::{Append, ChangeBy, Job};
 use self::latest::Flush;
 use super::{
-    Shared, day::Day, day_file::DayFile, error::OpenError, lock::DataLock, registry::Registry,
+    Shared,
+    day::Day,
+    day_file::DayFile,
+    error::{OpenError, store_error},
+    lock::DataLock,
+    registry::Registry,
+    reply::Reply,
     retention::Retention,
 };
 
@@ -114,6 +120,7 @@ impl Writer {
                     return reply.send(ended);
                 }
                 Job::Begin(reply) => reply.send(self.begin_epoch_with_room()),
+                Job::Hold(limit, reply) => self.hold(limit, reply),
                 Job::LoneChange(_) => self.commit(vec![job]),
                 Job::SettledChange(_) => self.commit_settled(job),
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
@@ -148,13 +155,36 @@ impl Writer {
         }
     }
 
+    /// Stands still between two batches, until what is answered is dropped or the time is over. What fails is
+    /// not known to be removed from the files, so a broken store is mended first.
+    fn hold(&mut self, limit: Duration, reply: Reply<Pause>) {
+        if let Err(error) = self.repair() {
+            return reply.send(Err(error));
+        }
+        let number = match self.registry.batch() {
+            Ok(number) => number,
+            Err(error) => return reply.send(Err(store_error(&error))),
+        };
+        let (resume, resumed) = channel::<()>();
+        reply.send(Ok(Pause::new(number, resume)));
+        if resumed.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(?limit, "a backup took too long for its last part; writing goes on");
+        }
+    }
+
     /// What waits behind `first` and may be committed with it.
     fn group(first: Job, jobs: &Receiver<Job>, writes_max: usize, held: &mut Option<Job>) -> Vec<Job> {
         let mut weight = first.weight();
         let mut group = vec![first];
         while weight < writes_max {
             match jobs.try_recv() {
-                Ok(alone @ (Job::Begin(_) | Job::LoneChange(_) | Job::SettledChange(_) | Job::Close(_))) => {
+                Ok(
+                    alone @ (Job::Begin(_)
+                    | Job::Hold(..)
+                    | Job::LoneChange(_)
+                    | Job::SettledChange(_)
+                    | Job::Close(_)),
+                ) => {
                     *held = Some(alone);
                     break;
                 }

@@ -1,0 +1,237 @@
+//! Taking a backup.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use narrowgate_platform::ids::UnixMillis;
+
+use super::{
+    BackupError, Copied, Progress, Quiet, ROUNDS_MAX,
+    copy::{Counter, Target, copy, make_empty},
+    manifest::{self, Entry, Manifest},
+    source::{Source, Still, open_beside},
+};
+use crate::sqlite::{
+    day::Day,
+    error::OpenError,
+    files::{Layout, MESSAGES, REGISTRY, make_directory, sync_parent},
+    key::DataKey,
+    registry,
+};
+
+/// Name of the registry in the backup.
+const REGISTRY_NAME: &str = "registry.db";
+
+/// What to back up, and where to.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The file with the data key.
+    pub data_key: PathBuf,
+    /// The directory of the backup: empty, or made.
+    pub target: PathBuf,
+    /// Whether the backup has the data key.
+    pub with_key: bool,
+    /// The wall clock.
+    pub clock: fn() -> UnixMillis,
+}
+
+/// Copies a store as it is at the end of this call. Who uses the data directory is stopped by `quiet` for the
+/// last part, and continues when the caller releases it: nothing is acknowledged in between.
+///
+/// # Errors
+/// Why there is no backup. What was written for it is removed.
+pub fn take(
+    options: &BackupOptions,
+    quiet: &mut dyn Quiet,
+    progress: &mut Progress<'_>,
+) -> Result<Copied, BackupError> {
+    let layout = Layout { data: options.data.clone() };
+    if !layout.registry().exists() {
+        return Err(BackupError::NoStore { directory: options.data.clone() });
+    }
+    check(&layout, options)?;
+    let made = make_empty(&options.target)?;
+    let taken = Taking::new(layout, options, progress).and_then(|mut taking| taking.run(quiet));
+    if taken.is_err() {
+        quiet.release();
+        remove(&options.target, made);
+    }
+    taken
+}
+
+/// Removes what a failed attempt has written. Without a manifest it is no backup anyway.
+fn remove(target: &Path, made: bool) {
+    let entries = fs::read_dir(target).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        // Ignored: what stays is no backup, and is in nobody's way.
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+    if made {
+        let _ = fs::remove_dir(target);
+    }
+}
+
+/// Looks whether these files and this key are a store that can be restored.
+fn check(layout: &Layout, options: &BackupOptions) -> Result<(), BackupError> {
+    let file = layout.registry();
+    REGISTRY.check(&file)?;
+    let key = DataKey::read(&options.data_key)?;
+    let registry = open_beside(&file).map_err(|error| BackupError::sqlite(&file, error))?;
+    let check = registry::key_check(&registry).map_err(|error| BackupError::sqlite(&file, error))?;
+    if !check.is_some_and(|check| key.is_checked_by(&check)) {
+        return Err(OpenError::KeyWrong { file: options.data_key.clone() }.into());
+    }
+    Ok(())
+}
+
+/// A backup under way.
+struct Taking<'a, 'b> {
+    layout: Layout,
+    options: &'a BackupOptions,
+    counter: Counter<'a, 'b>,
+    registry: Source,
+    /// Days that have a log: they may be written.
+    written: BTreeMap<Day, Source>,
+    still: BTreeMap<Day, Still>,
+    key: Option<Entry>,
+}
+
+impl<'a, 'b> Taking<'a, 'b> {
+    fn new(
+        layout: Layout,
+        options: &'a BackupOptions,
+        progress: &'a mut Progress<'b>,
+    ) -> Result<Self, BackupError> {
+        make_directory(&options.target.join("messages"))?;
+        let size = |file: PathBuf| fs::metadata(file).map_or(0, |file| file.len());
+        let days: u64 = layout.days()?.iter().map(|day| size(layout.day(*day))).sum();
+        let mut counter = Counter { done: 0, all: days + size(layout.registry()), progress };
+        let mut count = |bytes| counter.add(bytes);
+        let registry = Source::copy(&options.data, &options.target, REGISTRY_NAME, &mut count)?;
+        let key = options.with_key.then(|| copy_key(options)).transpose()?;
+        let (written, still) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { layout, options, counter, registry, written, still, key })
+    }
+
+    fn run(&mut self, quiet: &mut dyn Quiet) -> Result<Copied, BackupError> {
+        for _ in 0..ROUNDS_MAX {
+            self.catch_up()?;
+            quiet.hold().map_err(|reason| BackupError::NotHeld { reason })?;
+            if let Some(copied) = self.finish(quiet)? {
+                return Ok(copied);
+            }
+            quiet.release();
+        }
+        Err(BackupError::TooSlow)
+    }
+
+    /// Copies all that is there now, beside who writes it.
+    fn catch_up(&mut self) -> Result<(), BackupError> {
+        let days = self.layout.days()?;
+        let newest = days.last().copied();
+        for day in days {
+            if self.written.contains_key(&day) || self.still.get(&day).is_some_and(Still::is_as_copied) {
+                continue;
+            }
+            MESSAGES.check(&self.layout.day(day))?;
+            let (data, target) = (&self.options.data, &self.options.target);
+            let name = format!("messages/{day}.db");
+            let mut count = |bytes| self.counter.add(bytes);
+            let mut source = match Source::copy(data, target, &name, &mut count) {
+                Ok(source) => source,
+                // Its retention time has ended just now.
+                Err(_) if !self.layout.day(day).exists() => continue,
+                Err(error) => return Err(error),
+            };
+            source.follow(&mut count)?;
+            match if newest == Some(day) { Err(source) } else { source.let_go() } {
+                Ok(still) => drop(self.still.insert(day, still)),
+                Err(source) => {
+                    self.still.remove(&day);
+                    self.written.insert(day, source);
+                }
+            }
+        }
+        self.follow()
+    }
+
+    /// Copies what was committed to the files that are written.
+    fn follow(&mut self) -> Result<(), BackupError> {
+        let mut count = |bytes| self.counter.add(bytes);
+        self.registry.follow(&mut count)?;
+        self.written.values_mut().try_for_each(|source| source.follow(&mut count))
+    }
+
+    /// The last part, while nobody writes. `None`: it was not possible in time, or there is more to copy.
+    fn finish(&mut self, quiet: &mut dyn Quiet) -> Result<Option<Copied>, BackupError> {
+        self.drop_deleted()?;
+        let is_copied = |day: &Day| {
+            self.written.contains_key(day) || self.still.get(day).is_some_and(Still::is_as_copied)
+        };
+        if !self.layout.days()?.iter().all(is_copied) {
+            return Ok(None);
+        }
+        self.follow()?;
+        let mut manifest = self.describe()?;
+        manifest.files.extend(self.registry.entries());
+        manifest.files.extend(self.still.values().map(|still| still.entry.clone()));
+        manifest.files.extend(self.written.values().flat_map(Source::entries));
+        manifest.files.extend(self.key.clone());
+        manifest.files.sort_by(|a, b| a.name.cmp(&b.name));
+        let target = &self.options.target;
+        manifest.draft(target)?;
+        sync_parent(&target.join("messages/any"))?;
+        sync_parent(&target.join("any"))?;
+        if !quiet.is_held() {
+            return Ok(None);
+        }
+        manifest::publish(target)?;
+        Ok(Some(Copied { files: manifest.files.len(), bytes: manifest.bytes(), batch: manifest.batch }))
+    }
+
+    /// Messages that were deleted meanwhile after their retention time do not belong to the backup.
+    fn drop_deleted(&mut self) -> Result<(), BackupError> {
+        let gone: Vec<Day> =
+            self.written.iter().filter(|(_, s)| !s.is_there()).map(|(day, _)| *day).collect();
+        for day in gone {
+            self.written.remove(&day).map_or(Ok(()), Source::discard)?;
+        }
+        let target = self.options.target.join("messages");
+        let gone: Vec<Day> = self.still.iter().filter(|(_, s)| !s.is_there()).map(|(day, _)| *day).collect();
+        for day in gone {
+            self.still.remove(&day);
+            let copy = target.join(format!("{day}.db"));
+            let io = |error| BackupError::io(&copy, "the copy cannot be removed", error);
+            fs::remove_file(&copy).map_err(io)?;
+        }
+        Ok(())
+    }
+
+    /// What the registry says of the store now.
+    fn describe(&self) -> Result<Manifest, BackupError> {
+        let file = self.layout.registry();
+        let read = || -> rusqlite::Result<Manifest> {
+            let registry = open_beside(&file)?;
+            let format = registry.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            let store_id = registry::store_id(&registry)?.unwrap_or_default();
+            let epoch = registry::epoch(&registry)?.unwrap_or(0);
+            let time = (self.options.clock)().0;
+            Ok(Manifest::new(store_id, epoch, registry::batch(&registry)?, time, format))
+        };
+        read().map_err(|error| BackupError::sqlite(&file, error))
+    }
+}
+
+fn copy_key(options: &BackupOptions) -> Result<Entry, BackupError> {
+    let from = &options.data_key;
+    let mut file: File =
+        File::open(from).map_err(|error: io::Error| BackupError::io(from, "cannot be read", error))?;
+    let target: Target = copy(&mut file, (from, options.target.join("data.key")), &mut |_| {})?;
+    Ok(target.entry("data.key"))
+}
