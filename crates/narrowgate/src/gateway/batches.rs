@@ -1,13 +1,16 @@
 //! Group commit: writes go into one open batch; when the store is free the batch is committed, and only then
 //! do the answers follow.
 //!
-//! While one batch is being committed the next one fills, so batches grow with the load and a single report
-//! does not wait. Limit: [`BATCH_MAX`] writes per transaction; the machine limits how many writes wait.
+//! While one batch is being committed the next one fills, and batches do not follow each other faster than
+//! every [`GATHER`]: a commit costs as much as some hundred writes. So batches grow with the load, and a
+//! single report does not wait. Limit: [`BATCH_MAX`] writes per transaction; the machine limits how many
+//! writes wait.
 
 use std::{
     collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use narrowgate_gateway::{Outcomes, Token};
@@ -16,12 +19,19 @@ use narrowgate_platform::ports::{Batch, Committed, Journal, PortFuture, StoreErr
 /// Maximum number of writes in one transaction.
 pub(super) const BATCH_MAX: usize = 1000;
 
+/// The least time from the beginning of one batch to that of the next …
+const GATHER: Duration = Duration::from_millis(3);
+/// … unless so many writes wait.
+const GATHERED_ENOUGH: usize = 250;
+
 /// The open batch and the one that is being committed; see the module.
 pub(super) struct Batches {
     journal: Arc<dyn Journal>,
     /// Number of the next batch.
     number: u64,
     open: Open<Token>,
+    /// When the last batch began.
+    began: Instant,
     under_way: Option<UnderWay>,
     pub(super) counted: Counted,
 }
@@ -72,7 +82,8 @@ impl Decided {
 
 impl Batches {
     pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self { journal, number: 0, open: Open::new(), under_way: None, counted: Counted::default() }
+        let counted = Counted::default();
+        Self { journal, number: 0, open: Open::new(), began: Instant::now(), under_way: None, counted }
     }
 
     /// Adds writes that must be committed together.
@@ -85,11 +96,22 @@ impl Batches {
         self.open.writes >= BATCH_MAX
     }
 
-    /// Gives the open batch to the store if the store is free; returns whether it did.
-    pub(super) fn begin(&mut self) -> bool {
+    /// When [`Self::begin`] will give the open batch to the store; `None` where there is nothing to give, or
+    /// the store is not free.
+    pub(super) fn begins_at(&self) -> Option<Instant> {
         if self.under_way.is_some() || self.open.items.is_empty() {
+            return None;
+        }
+        Some(if self.open.writes < GATHERED_ENOUGH { self.began + GATHER } else { self.began })
+    }
+
+    /// Gives the open batch to the store if it is time and the store is free; returns whether it did.
+    pub(super) fn begin(&mut self) -> bool {
+        let now = Instant::now();
+        if self.begins_at().is_none_or(|at| at > now) {
             return false;
         }
+        self.began = now;
         let (items, writes) = self.open.take();
         #[cfg(feature = "test-hooks")]
         narrowgate_adapters::failpoint::pass("ingest-before-append");
@@ -174,8 +196,11 @@ impl<T> Open<T> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_engine::event::{HandshakeId, ShardEvent};
+    use narrowgate_gateway::{Effect, Gateway, Now, Options};
     use narrowgate_platform::{
         ids::{DeviceId, UnixMillis},
+        memory::MemoryStore,
         ports::Written,
     };
 
@@ -190,6 +215,39 @@ mod tests {
             let outcomes = outcomes_of(committed(given), 2);
             assert!(matches!(outcomes, Err(StoreError::Damaged(_))), "{given}: {outcomes:?}");
         }
+    }
+
+    /// That of some question.
+    fn token() -> Token {
+        let now = Now { instant: Instant::now(), wall: UnixMillis(0) };
+        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
+        let mut machine = Gateway::new(options, now);
+        let handshake = HandshakeId { shard: 0, slot: 1, generation: 1 };
+        let (peer, identity) = (([192, 0, 2, 1], 5684).into(), b"p,d,2,60".to_vec());
+        machine.handle_event(now, 0, ShardEvent::PskWanted { handshake, peer, identity });
+        let Some(Effect::Lookup(token, _)) = machine.poll_effect() else { panic!("it looks up the key") };
+        token
+    }
+
+    #[test]
+    fn a_batch_gathers_for_a_moment_unless_enough_waits() {
+        let mut batches = Batches::new(Arc::new(MemoryStore::default()));
+        let seen = || Write::Seen { device: DeviceId(1), login: None, at: UnixMillis(0) };
+        let token = token();
+        let long_ago = Instant::now().checked_sub(GATHER).expect("the machine has run for so long");
+        batches.began = long_ago;
+        assert!(!batches.begin(), "there is nothing");
+        batches.push(token, vec![seen()]);
+        assert!(batches.begin(), "nothing was committed just now");
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(batches.poll(&mut context).is_ready());
+
+        batches.began = Instant::now() + Duration::from_secs(60);
+        batches.push(token, vec![seen()]);
+        assert!(!batches.begin() && batches.begins_at() > Some(Instant::now()));
+        batches.began = Instant::now();
+        batches.push(token, (1..GATHERED_ENOUGH).map(|_| seen()).collect());
+        assert!(batches.begin() && batches.begins_at().is_none(), "enough waits");
     }
 
     #[test]

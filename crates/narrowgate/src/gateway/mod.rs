@@ -7,7 +7,7 @@
 //!        └─────commands────── └──────┘ ──happenings──▶ feed
 //! ```
 //!
-//! One task owns the machine ([`task`]), so it needs no lock, and nothing else decides or batches. The task
+//! One task, with a thread of its own, owns the machine ([`task`]), so it needs no lock, and nothing else decides or batches. The task
 //! takes the inputs, carries out the effects, and gives the store the open batch when the previous one is
 //! durable.
 //!
@@ -26,7 +26,7 @@ mod reads;
 mod sink;
 mod task;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
 use narrowgate_api::fleet::RefusedByStore;
 use narrowgate_dtls::ServerConfig;
@@ -35,7 +35,10 @@ use narrowgate_engine_io::{driver::RunningShard, handle::ShardHandle, socket};
 use narrowgate_gateway::{self as machine, Now};
 use narrowgate_http::metrics::Samples;
 use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, Recovered, StoreError, Stores};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::{self, Handle},
+    sync::{mpsc, oneshot},
+};
 
 use self::{
     changes::Changes,
@@ -73,6 +76,9 @@ pub(crate) enum StartError {
     /// A shard's thread could not be started.
     #[error("cannot start a shard")]
     Shard(#[source] io::Error),
+    /// The gateway's thread could not be started.
+    #[error("cannot start the gateway's thread")]
+    Task(#[source] io::Error),
     /// The devices that were online could not be read.
     #[error("cannot read the state of the devices")]
     Store(#[from] StoreError),
@@ -128,9 +134,12 @@ impl Gateway {
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
-        let task = Task::new(machine, served.collect(), stores, Arc::clone(&clock), entropy, feed);
+        let served = served.collect();
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
-        tokio::spawn(task.run(ends));
+        let (reading, times) = (Handle::current(), Arc::clone(&clock));
+        run_on_own_thread(async move {
+            Task::new(machine, served, stores, times, entropy, feed, reading).run(ends).await;
+        })?;
         Ok(Self { address, clock: ClockHandle(clock), shards, handles, changes, asks, published })
     }
 
@@ -182,6 +191,15 @@ impl Gateway {
     pub(crate) fn metrics(&self) -> Vec<Samples> {
         metrics::collect(&self.handles, &self.published)
     }
+}
+
+/// Runs the task on a thread and a runtime of its own. On a runtime with several threads each wake-up moves it
+/// from one to another, and that costs more than what it then does for some reports.
+fn run_on_own_thread(task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Task)?;
+    let run = move || runtime.block_on(task);
+    thread::Builder::new().name("gateway".to_owned()).spawn(run).map_err(StartError::Task)?;
+    Ok(())
 }
 
 type Started = (Vec<RunningShard>, Vec<mpsc::Receiver<sink::Events>>);

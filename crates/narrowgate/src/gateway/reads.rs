@@ -1,5 +1,8 @@
 //! The machine's questions to the store and its long computations, each in a task of its own, so that a slow
 //! answer delays nothing else. The machine limits their number.
+//!
+//! Questions run on the gateway's thread, and the store works elsewhere where it must wait: so a store that
+//! has its answer at once costs no change of threads. Computations run on the runtime of the control plane.
 
 use std::{
     sync::Arc,
@@ -35,36 +38,41 @@ impl From<Read> for Answer<'static> {
 /// The questions in progress; see the module.
 pub(super) struct Reads {
     registry: Arc<dyn Registry>,
+    /// Where computations run.
+    runtime: Handle,
     under_way: JoinSet<(Token, Read)>,
 }
 
 impl Reads {
-    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
-        Self { registry, under_way: JoinSet::new() }
+    pub(super) fn new(registry: Arc<dyn Registry>, runtime: Handle) -> Self {
+        Self { registry, runtime, under_way: JoinSet::new() }
     }
 
     pub(super) fn look_up(&mut self, token: Token, name: DeviceName) {
         let registry = Arc::clone(&self.registry);
-        self.under_way.spawn(async move {
+        let read = async move {
             (token, Read::Lookup(registry.credentials(&name.product_key, &name.device_key).await))
-        });
+        };
+        self.under_way.spawn(read);
     }
 
     pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
-        self.under_way.spawn(async move { (token, Read::Product(registry.product(&product_key).await)) });
+        let read = async move { (token, Read::Product(registry.product(&product_key).await)) };
+        self.under_way.spawn(read);
     }
 
     /// Some hundred hashes, which may take milliseconds, on a thread where they delay nothing.
     pub(super) fn diagnose(&mut self, token: Token, diagnosis: Diagnosis) {
         let registry = Arc::clone(&self.registry);
-        self.under_way.spawn(async move {
-            let runtime = Handle::current();
+        let runtime = self.runtime.clone();
+        let read = async move {
             let work = move || runtime.block_on(diagnosis.run(&*registry));
             // A diagnosis that panicked has no result.
             let found = tokio::task::spawn_blocking(work).await.ok().flatten();
             (token, Read::Diagnosed(found))
-        });
+        };
+        self.under_way.spawn_on(read, &self.runtime);
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Token, Read)> {

@@ -15,6 +15,7 @@ use narrowgate_engine::event::ShardCommand;
 use narrowgate_gateway::{Answer, Effect, Gateway, Issue, LiveChange, Token};
 use narrowgate_platform::ports::{Clock, Committed, Entropy, Issued, StoreError, Stores, Write, Written};
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::{Instant, Sleep, sleep_until},
 };
@@ -122,6 +123,7 @@ impl Shard {
 }
 
 impl Task {
+    /// A task whose questions to the store run on the runtime `reading`.
     pub(super) fn new(
         machine: Gateway,
         shards: Vec<Shard>,
@@ -129,13 +131,14 @@ impl Task {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         feed: Feed,
+        reading: Handle,
     ) -> Self {
         Self {
             machine,
             shards,
             next_shard: 0,
             batches: Batches::new(stores.journal),
-            reads: Reads::new(stores.registry),
+            reads: Reads::new(stores.registry, reading),
             clock,
             entropy,
             feed,
@@ -179,7 +182,7 @@ impl Task {
             match self.poll_input(context, ends) {
                 Poll::Ready(Input::End) => return Taken::End,
                 Poll::Ready(input) => self.handle(input),
-                // All available writes are in the open batch.
+                // All available writes are in the open batch. If it is to gather more, the timer is set for it.
                 Poll::Pending if self.batches.begin() => {}
                 Poll::Pending => return Taken::All,
             }
@@ -236,12 +239,14 @@ impl Task {
         Poll::Pending
     }
 
-    /// Ready when the machine wants to be called, or when commands should be sent again.
+    /// Ready when the machine wants to be called, or when commands should be sent again or a batch begin.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let held_up = self.shards.iter().any(|shard| shard.is_held_up);
         let again = held_up.then(|| Instant::now() + COMMANDS_PAUSE);
-        let wanted = self.machine.poll_timeout().map(Instant::from_std);
-        let Some(at) = again.into_iter().chain(wanted).min() else { return Poll::Pending };
+        let wanted = self.machine.poll_timeout().into_iter().chain(self.batches.begins_at());
+        let Some(at) = again.into_iter().chain(wanted.map(Instant::from_std)).min() else {
+            return Poll::Pending;
+        };
         // A timer that fires too early is harmless and is then set again, so most changes cost nothing.
         if at < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(at);
@@ -278,7 +283,12 @@ impl Task {
                     self.machine.handle_event(now, index as u16, event);
                 }
             }
-            Input::Timeout => self.machine.handle_timeout(now),
+            Input::Timeout => {
+                self.machine.handle_timeout(now);
+                self.carry_out();
+                // It may be what the timer was for.
+                self.batches.begin();
+            }
             Input::Ask(Ask::Settle(done)) => {
                 self.machine.handle_settle(now);
                 self.settling = Some(Settling::First(done));

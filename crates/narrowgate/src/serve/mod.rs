@@ -258,6 +258,9 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
             .part("where", "dtls.shards")
             .reason(source)
             .hint("choose fewer with --shards, or raise the limit of threads (ulimit -u)"),
+        StartError::Task(source) => {
+            Failure::failed(error).reason(source).hint("raise the limit of threads (ulimit -u)")
+        }
         StartError::Store(source) => Failure::failed(error)
             .file(config.data.display())
             .reason(source)

@@ -29,7 +29,8 @@ fn played(queue: Queue, online: Vec<OnlineDevice>) -> Played {
     let machine = Gateway::new(options, now(&*clock));
     let stores = Stores::from(Arc::new(MemoryStore::default()));
     let shards = vec![Shard::new(queue, received)];
-    let task = Task::new(machine, shards, stores, clock, Arc::new(SystemEntropy), Feed::new());
+    let (entropy, reading) = (Arc::new(SystemEntropy), Handle::current());
+    let task = Task::new(machine, shards, stores, clock, entropy, Feed::new(), reading);
     let ends = Ends { changes: Arc::default(), asks: asked, published: Arc::default() };
     Played { task, ends, events, asks }
 }
