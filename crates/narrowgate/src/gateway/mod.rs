@@ -7,8 +7,8 @@
 //!        └─────commands────── └──────┘ ──happenings──▶ feed
 //! ```
 //!
-//! One task, with a thread of its own, owns the machine ([`task`]), so it needs no lock, and nothing else decides or batches. The task
-//! takes the inputs, carries out the effects, and gives the store the open batch when the previous one is
+//! One task, with a thread of its own, owns the machine ([`task`]), so it needs no lock, and nothing else
+//! decides or batches. The task takes the inputs, carries out the effects, and gives the store the open batch when the previous one is
 //! durable.
 //!
 //! **Why two full queues cannot block each other.** A shard sends its events through a queue of
@@ -193,8 +193,8 @@ impl Gateway {
     }
 }
 
-/// Runs the task on a thread and a runtime of its own. On a runtime with several threads each wake-up moves it
-/// from one to another, and that costs more than what it then does for some reports.
+/// Runs the task on a thread and a runtime of its own. On a runtime with several threads each wake-up moves
+/// it from one to another, and that costs more than what it then does for some reports.
 fn run_on_own_thread(task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Task)?;
     let run = move || runtime.block_on(task);

@@ -182,7 +182,7 @@ impl Task {
             match self.poll_input(context, ends) {
                 Poll::Ready(Input::End) => return Taken::End,
                 Poll::Ready(input) => self.handle(input),
-                // All available writes are in the open batch. If it is to gather more, the timer is set for it.
+                // All available writes are in the open batch. If it is to gather more, the timer is set.
                 Poll::Pending if self.batches.begin() => {}
                 Poll::Pending => return Taken::All,
             }
