@@ -8,8 +8,8 @@
 //! ```
 //!
 //! One task, with a thread of its own, owns the machine ([`task`]), so it needs no lock, and nothing else
-//! decides or batches. The task takes the inputs, carries out the effects, and gives the store the open batch when the previous one is
-//! durable.
+//! decides or batches. The task takes the inputs, carries out the effects, and gives the store the open batch
+//! when the previous one is durable.
 //!
 //! **Why two full queues cannot block each other.** A shard sends its events through a queue of
 //! [`sink::BATCHES_MAX`] batches. If it is full, the shard keeps its events and stops receiving, but still
