@@ -16,7 +16,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
-    ids::{DeviceName, UnixMillis},
+    ids::UnixMillis,
     ports::{Issued, StoreError},
     rules::{admission::Grant, names},
     secret::Secret,
@@ -26,6 +26,7 @@ use crate::{
     AFTER_ACTIVATION,
     effect::{Effect, Issue, Now},
     outbox::{Line, Pending},
+    requests::name_of,
     shared::Shared,
 };
 
@@ -158,7 +159,7 @@ impl Shared {
 }
 
 fn happening_of(grant: &Grant, answer: &SecretAnswer, peer: String, time: UnixMillis) -> Happening {
-    let device = DeviceName { product_key: grant.product_key.clone(), device_key: grant.device_key.clone() };
+    let device = name_of(grant);
     let (device, peer) = (Some(device), Some(peer));
     match &answer.refusal {
         None => Happening::SecretIssued(happening::Issue { time, device, peer }),

@@ -2,7 +2,7 @@
 //! its reason. A 5.03, which is the server's fault, is only counted: the store, which would keep the entry,
 //! is not available.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use narrowgate_platform::{
     device_api::Warning,
@@ -37,15 +37,33 @@ const OTHER: usize = REASONS.len();
 const UNAVAILABLE: usize = REASONS.len() + 1;
 const LABELS: usize = REASONS.len() + 2;
 
-/// Whose request it is.
+/// Whose request it is: one pointer, because each session and each request in progress has one.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker {
+pub(crate) struct Asker(Arc<Whose>);
+
+/// See [`Asker`].
+#[derive(Debug)]
+pub(crate) struct Whose {
     /// Whose session.
-    pub(crate) grant: Arc<Grant>,
+    pub(crate) grant: Grant,
     /// The peer's address and port.
     pub(crate) peer: SocketAddr,
     /// The login that the session is; `None` for one by the product's secret.
     pub(crate) login: Option<LoginNumber>,
+}
+
+impl Asker {
+    pub(crate) fn new(grant: Grant, peer: SocketAddr, login: Option<LoginNumber>) -> Self {
+        Self(Arc::new(Whose { grant, peer, login }))
+    }
+}
+
+impl Deref for Asker {
+    type Target = Whose;
+
+    fn deref(&self) -> &Whose {
+        &self.0
+    }
 }
 
 /// How many requests were not served, by label.
@@ -146,7 +164,7 @@ fn entry(asker: &Asker, refusal: Refusal) -> Refused {
 
 /// The keys of a session's device.
 pub(crate) fn name_of(grant: &Grant) -> DeviceName {
-    DeviceName { product_key: grant.product_key.clone(), device_key: grant.device_key.clone() }
+    DeviceName { product_key: grant.product_key.to_string(), device_key: grant.device_key.to_string() }
 }
 
 #[cfg(test)]

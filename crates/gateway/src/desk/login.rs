@@ -18,7 +18,7 @@ use crate::{
     effect::Now,
     outbox::Pending,
     refusals::Refused,
-    requests::{Asker, name_of},
+    requests::{Asker, Whose, name_of},
     shared::Shared,
 };
 
@@ -48,16 +48,16 @@ impl Desk {
             shared.out.close(session);
             return;
         };
-        let grant = Arc::new(admitted.1);
+        let grant = admitted.1;
         let number = match grant.mode {
             SecureMode::DeviceSecret => Some(shared.residence.number_login()),
             SecureMode::ProductSecret => None,
         };
-        let asker = Asker { grant, peer, login: number };
+        let asker = Asker::new(grant, peer, number);
         self.sessions.insert(session, asker.clone());
         match number {
             Some(number) => shared.log_in(now, (session, verified), number, asker, suite),
-            None => shared.activate(session, asker.grant),
+            None => shared.activate(session, Arc::new(asker.grant.clone())),
         }
     }
 }
@@ -139,7 +139,8 @@ impl Shared {
     /// The store refused a login: its session is closed, and the one before it, if it stands, is the device's
     /// again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
-        let LoginAsked { session, number, asker: Asker { grant, peer, .. }, .. } = asked;
+        let LoginAsked { session, number, asker, .. } = asked;
+        let Whose { grant, peer, .. } = &**asker;
         self.residence.presence.login_answered(grant.device, *number, false);
         let superseded = outcome == Some(&Written::SecretSuperseded);
         let cause = if superseded {
@@ -169,8 +170,9 @@ impl Shared {
         position: Option<Position>,
         asked: &LoginAsked,
     ) {
-        let LoginAsked { asker: Asker { grant, peer, .. }, suite, at, .. } = asked;
-        let Grant { product_key, device_key, .. } = &**grant;
+        let LoginAsked { asker, suite, at, .. } = asked;
+        let Whose { grant, peer, .. } = &**asker;
+        let Grant { product_key, device_key, .. } = grant;
         tracing::debug!(product_key, device_key, %peer, event);
         if self.out.has_followers {
             let told = happening::Login {

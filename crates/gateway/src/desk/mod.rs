@@ -98,7 +98,7 @@ impl Desk {
         let (looked_at, sessions) = self.sessions.range(self.shard, slots);
         for (session, known) in sessions {
             let grant = &known.asker.grant;
-            if grant.product_key == product_key {
+            if &*grant.product_key == product_key {
                 shared.out.close(session);
                 shared.residence.directory.remove(grant.device, session);
                 let cause = "closed: its product was switched off";

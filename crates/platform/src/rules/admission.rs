@@ -25,11 +25,11 @@ pub struct Grant {
     /// The device.
     pub device: DeviceId,
     /// The device's asset id.
-    pub asset_id: String,
+    pub asset_id: Box<str>,
     /// Key of the product, as in the identity.
-    pub product_key: String,
+    pub product_key: Box<str>,
     /// Key of the device, as in the identity.
-    pub device_key: String,
+    pub device_key: Box<str>,
     /// Whose secret was proved.
     pub mode: SecureMode,
     /// Silence after which the device is offline, seconds.
@@ -100,9 +100,9 @@ fn admit(identity: &Identity, credentials: &Credentials) -> Decision {
     };
     let grant = Grant {
         device: credentials.device,
-        asset_id: credentials.asset_id.clone(),
-        product_key: identity.name.product_key.clone(),
-        device_key: identity.name.device_key.clone(),
+        asset_id: credentials.asset_id.as_str().into(),
+        product_key: identity.name.product_key.as_str().into(),
+        device_key: identity.name.device_key.as_str().into(),
         mode: identity.mode,
         lifetime_s: identity.lifetime_s,
         secret_version: credentials.secret_version,
@@ -151,10 +151,7 @@ mod tests {
                 (grant.mode, grant.lifetime_s, grant.secret_version, grant.device),
                 (mode, 60, 3, DeviceId(7))
             );
-            assert_eq!(
-                (grant.product_key.as_str(), grant.device_key.as_str(), grant.asset_id.as_str()),
-                ("pk", "dk", "asset001")
-            );
+            assert_eq!((&*grant.product_key, &*grant.device_key, &*grant.asset_id), ("pk", "dk", "asset001"));
         }
     }
 
