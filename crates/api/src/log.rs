@@ -32,6 +32,8 @@ pub enum LogEvent {
     Renamed,
     /// Made inactive again, with its secret.
     Reset,
+    /// A product's secret was replaced by an operator; the identity is the product's key.
+    SecretRotated,
     /// Deleted.
     Deleted,
 }

@@ -103,6 +103,14 @@ pub struct ProductCreated {
     pub warnings: Vec<String>,
 }
 
+/// The secret that a product has from now on: the only time that it is shown unasked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductSecretRotated {
+    /// The secret.
+    pub product_secret: SecretText,
+}
+
 /// Dynamic activation as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

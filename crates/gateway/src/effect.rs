@@ -102,4 +102,9 @@ pub enum LiveChange {
         /// Which one.
         product_key: String,
     },
+    /// A product's secret was replaced: sessions that proved it (SecureMode 3) end.
+    ProductSecretReplaced {
+        /// Which one's.
+        product_key: String,
+    },
 }

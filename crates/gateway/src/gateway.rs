@@ -6,7 +6,7 @@ use narrowgate_engine::event::ShardEvent;
 use narrowgate_platform::ports::{OnlineDevice, StoreError};
 
 use crate::{
-    desk::Desk,
+    desk::{Desk, Which},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     issuing::Issuing,
@@ -57,6 +57,7 @@ pub struct Gateway {
 #[derive(Debug)]
 struct Closing {
     product_key: String,
+    which: Which,
     /// The desk that is next, and its first slot.
     desk: usize,
     slot: u32,
@@ -181,7 +182,8 @@ impl Gateway {
         }
         if read.close {
             let (product_key, since) = (product_key.to_owned(), now.instant);
-            self.closing.push_back(Closing { product_key, desk: 0, slot: 0, since });
+            let which = Which::All;
+            self.closing.push_back(Closing { product_key, which, desk: 0, slot: 0, since });
             self.close_some(now);
         }
     }
@@ -198,7 +200,8 @@ impl Gateway {
                 continue;
             };
             let range = closing.slot..closing.slot.saturating_add(slots);
-            let looked_at = desk.close_product(&mut self.shared, now, &closing.product_key, range);
+            let (product_key, which) = (&*closing.product_key, closing.which);
+            let looked_at = desk.close_product(&mut self.shared, now, (product_key, which), range);
             if looked_at < slots {
                 (closing.desk, closing.slot) = (closing.desk + 1, 0);
             } else {
@@ -215,8 +218,16 @@ impl Gateway {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
-                self.closing.retain(|closing| closing.product_key != *product_key);
+                self.closing.retain(|closing| {
+                    closing.which != Which::All || closing.product_key != *product_key
+                });
                 products.change(out, product_key);
+            }
+            LiveChange::ProductSecretReplaced { product_key } => {
+                let (product_key, since) = (product_key.clone(), now.instant);
+                let which = Which::Activating;
+                self.closing.push_back(Closing { product_key, which, desk: 0, slot: 0, since });
+                self.close_some(now);
             }
         }
     }

@@ -408,6 +408,9 @@ fn make(registry: &mut Registry, change: ports::Change) -> Change<Changed> {
     Ok(match change {
         Change::CreateProduct(product) => registry.create_product(&product)?.map(|()| Changed::Done),
         Change::UpdateProduct(product) => registry.update_product(&product)?.map(|()| Changed::Done),
+        Change::RotateProductSecret { product_key, secret, at } => {
+            registry.rotate_product_secret(&product_key, &secret, at)?.map(|()| Changed::Done)
+        }
         Change::DeleteProduct { product_key } => {
             registry.delete_product(&product_key)?.map(|()| Changed::Done)
         }

@@ -26,6 +26,7 @@ const EVENTS: &[(LogEvent, &str)] = &[
     (LogEvent::Enabled, "enabled"),
     (LogEvent::Renamed, "renamed"),
     (LogEvent::Reset, "reset"),
+    (LogEvent::SecretRotated, "secret_rotated"),
     (LogEvent::Deleted, "deleted"),
 ];
 

@@ -15,10 +15,22 @@ use std::{
 };
 
 use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent};
-use narrowgate_platform::{device_api, rules::refusal::Refusal};
+use narrowgate_platform::{
+    device_api,
+    rules::{identity::SecureMode, refusal::Refusal},
+};
 
 use self::{handshake::Asked, request::Parked, sessions::Sessions};
 use crate::{effect::Now, refusals, shared::Shared};
+
+/// Which sessions of a product are to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// It was switched off.
+    All,
+    /// Its secret was replaced: those that proved it.
+    Activating,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -87,20 +99,25 @@ impl Desk {
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }
 
-    /// Ends the sessions of a product that was switched off, of these slots; returns how many there are.
+    /// Ends sessions of a product, of these slots; returns how many there are.
     pub(crate) fn close_product(
         &self,
         shared: &mut Shared,
         now: Now,
-        product_key: &str,
+        (product_key, which): (&str, Which),
         slots: Range<u32>,
     ) -> u32 {
         let (looked_at, sessions) = self.sessions.range(self.shard, slots);
         for (session, known) in sessions {
             let grant = &known.asker.grant;
-            if &*grant.product_key == product_key {
-                shared.out.close(session);
-                shared.residence.directory.remove(grant.device, session);
+            let is_activating = grant.mode == SecureMode::ProductSecret;
+            if &*grant.product_key != product_key || (which == Which::Activating && !is_activating) {
+                continue;
+            }
+            shared.out.close(session);
+            // What a session with the product's secret still wishes for is not issued.
+            shared.residence.directory.remove(grant.device, session);
+            if which == Which::All {
                 let cause = "closed: its product was switched off";
                 shared.residence.presence.forget(&mut shared.out, now, grant.device, cause);
             }

@@ -83,6 +83,10 @@ impl Stage {
                     LiveChange::CloseDevice { device: device_id(device), cause: "closed: switched off" };
                 self.gateway.handle_change(self.now, &change);
             }
+            ["rotate", product_key] => {
+                let change = LiveChange::ProductSecretReplaced { product_key: product_key.to_owned() };
+                self.gateway.handle_change(self.now, &change);
+            }
             ["change", product_key] => {
                 let change = LiveChange::ProductChanged { product_key: product_key.to_owned() };
                 self.gateway.handle_change(self.now, &change);

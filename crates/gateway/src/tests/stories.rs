@@ -292,6 +292,22 @@ fn a_device_that_is_reset_is_issued_nothing_for_which_its_sessions_still_wait() 
 }
 
 #[test]
+fn a_product_s_new_secret_ends_the_sessions_that_proved_the_old_one_and_no_other() {
+    let mut stage = served();
+    for (number, key) in [(2, "d"), (3, "e")] {
+        let found = if key == "e" { "found e" } else { "found" };
+        stage.play(&format!("h{number} wants p,{key},3,60; {found}; h{number} connects; {found}"));
+    }
+    assert_eq!(stage.play("s2 asks; s3 asks e"), "issue");
+    assert_eq!(stage.play("rotate q"), "");
+    assert_eq!(stage.play("rotate p"), "s2 close, s3 close");
+    // What was at the store already may be told to a session that is gone; what waited is not issued.
+    assert_eq!(stage.play("s2 ends; s3 ends; issued"), "tell secret_issued, s2 2.05, s2 close in 5s");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
 fn what_is_told_has_the_place_of_its_commit_and_what_was_not_committed_has_none() {
     let mut stage = Stage::new();
     let told = stage.play("h1 wants p,d,2,60; found; h1 connects; activated; s1 posts; on; done");

@@ -10,7 +10,10 @@ use narrowgate_api::{
     device::{DeviceCreated, NewDeviceRequest},
     import::{ImportReport, ImportRows},
     page::Page,
-    product::{NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductView},
+    product::{
+        NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
+        ProductView,
+    },
     query::{DeleteProduct, ImportQuery},
 };
 
@@ -24,6 +27,7 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/products", get(list).post(create))
         .route("/api/v1/products/{product}", get(show).patch(update).delete(delete))
+        .route("/api/v1/products/{product}/secret:rotate", post(rotate_secret))
         .route("/api/v1/products/{product}/devices", post(create_device))
         .route("/api/v1/products/{product}/devices:import", post(import))
 }
@@ -57,6 +61,13 @@ async fn delete(
     Query(DeleteProduct { force }): Query<DeleteProduct>,
 ) -> Result<Json<ProductDeleted>, Refused> {
     Ok(Json(api.operator.delete_product(&product_key, force).await?))
+}
+
+async fn rotate_secret(
+    State(api): State<Api>,
+    Product(product_key): Product,
+) -> Result<Json<ProductSecretRotated>, Refused> {
+    Ok(Json(api.operator.rotate_product_secret(&product_key).await?))
 }
 
 async fn create_device(

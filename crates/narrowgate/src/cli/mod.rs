@@ -17,7 +17,8 @@ pub(crate) use device::{
 };
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{
-    CreateArgs as ProductCreateArgs, DeleteArgs as ProductDeleteArgs, ProductCommand, Switch, UpdateArgs,
+    CreateArgs as ProductCreateArgs, DeleteArgs as ProductDeleteArgs, ProductCommand, RotateSecretArgs,
+        Switch, UpdateArgs,
 };
 pub(crate) use server::ServerArgs;
 

@@ -24,6 +24,15 @@ pub(crate) enum ProductCommand {
                             narrowgate product update MuGsF6W4 --disable\n  \
                             narrowgate product update MuGsF6W4 --no-model --no-activation-ends")]
     Update(UpdateArgs),
+    /// Replace a product's secret at once and show the new one; asks first
+    #[command(
+        after_help = "The secret of before lets nobody in any more, and sessions that proved it (SecureMode 3)\n\
+                      end. Devices with a secret of their own notice nothing. Firmware that holds the\n\
+                      product's secret needs the new one before its device can activate.\n\
+                      The new secret is shown once.\n\n\
+                      Example:\n  narrowgate product rotate-secret MuGsF6W4 --yes"
+    )]
+    RotateSecret(RotateSecretArgs),
     /// Remove a product that has no devices; asks first
     #[command(
         after_help = "--force also deletes its devices, their secrets and logs, and ends their sessions.\n\
@@ -32,6 +41,16 @@ pub(crate) enum ProductCommand {
                             narrowgate product delete MuGsF6W4 --force --yes"
     )]
     Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateSecretArgs {
+    /// Key of the product
+    #[arg(value_name = "PK")]
+    pub(crate) product_key: String,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,10 @@ use narrowgate_api::{
     history::{LogView, PointView, RefusalView},
     import::{ImportReport, ImportRow, ImportRows},
     page::Page,
-    product::{NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductView},
+    product::{
+        NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
+        ProductView,
+    },
     query::{
         DeleteProduct, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery, Paging, ValuesQuery,
     },
@@ -125,6 +128,12 @@ impl Call<ProductView> {
 
     pub(crate) fn update_product(product_key: &str, patch: &ProductPatch) -> Self {
         Self::change(Method::PATCH, product(product_key)).body(patch)
+    }
+}
+
+impl Call<ProductSecretRotated> {
+    pub(crate) fn rotate_product_secret(product_key: &str) -> Self {
+        Self::change(Method::POST, product(product_key) + "/secret:rotate")
     }
 }
 

@@ -49,6 +49,7 @@ use crate::{
 enum Ended {
     Device(&'static str),
     Product(String),
+    ProductSecret(String),
 }
 
 #[derive(Default)]
@@ -61,6 +62,11 @@ impl LiveSessions for Noted {
 
     fn product_changed(&self, product_key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Ended::Product(product_key.into()));
+    }
+
+    fn product_secret_replaced(&self, product_key: &str) {
+        let ended = Ended::ProductSecret(product_key.into());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ended);
     }
 }
 

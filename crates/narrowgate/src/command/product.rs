@@ -15,7 +15,9 @@ use super::{
     product_shown::{Created, Shown},
 };
 use crate::{
-    cli::{Output, ProductCommand, ProductCreateArgs, ProductDeleteArgs, Switch, UpdateArgs},
+    cli::{
+        Output, ProductCommand, ProductCreateArgs, ProductDeleteArgs, RotateSecretArgs, Switch, UpdateArgs,
+    },
     client::{Access, Call},
     config::Config,
     failure::Failure,
@@ -43,6 +45,7 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
             output::print(output, &Shown::from(shown), Layout::Record)
         }
         ProductCommand::Update(arguments) => update(arguments, config, output),
+        ProductCommand::RotateSecret(arguments) => rotate_secret(&arguments, config, output),
     }
 }
 
@@ -62,6 +65,26 @@ fn update(arguments: UpdateArgs, config: &Config, output: Output) -> Result<(), 
     let updated = Access::open(config)?.call_once(call);
     let updated = updated.map_err(|failure| of_model(model.as_deref(), failure))?;
     output::print(output, &Shown::from(updated), Layout::Record)
+}
+
+fn rotate_secret(arguments: &RotateSecretArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let product_key = &*arguments.product_key;
+    confirmed(arguments.yes, "nothing was replaced", || {
+        // What does not exist is not asked about.
+        Access::open(config)?.call_once(Call::show_product(product_key))?;
+        Ok(format!(
+            "replace the secret of product {}? Devices that know only the present one can no longer activate.",
+            printable(product_key)
+        ))
+    })?;
+    let rotated = Access::open(config)?.call_once(Call::rotate_product_secret(product_key))?;
+    output::print(output, &rotated, Layout::Record).map_err(|failure| {
+        failure.hint(format_args!(
+            "the secret was replaced, but the new one cannot be shown again: \
+             narrowgate product rotate-secret {} replaces it by another",
+            printable(product_key)
+        ))
+    })
 }
 
 /// Adds the file of the model, which the service does not know, to its failures.

@@ -21,6 +21,8 @@ pub(super) struct Changes(Mutex<Waiting>);
 struct Waiting {
     devices: BTreeMap<DeviceId, &'static str>,
     products: BTreeSet<String>,
+    /// Products whose secrets were replaced.
+    product_secrets: BTreeSet<String>,
     /// The task's, if it has found nothing.
     waker: Option<Waker>,
 }
@@ -33,7 +35,9 @@ impl Changes {
         let products = mem::take(&mut waiting.products).into_iter();
         let closed = devices.map(|(device, cause)| LiveChange::CloseDevice { device, cause });
         let changed = products.map(|product_key| LiveChange::ProductChanged { product_key });
-        let changes: Vec<_> = closed.chain(changed).collect();
+        let secrets = mem::take(&mut waiting.product_secrets).into_iter();
+        let replaced = secrets.map(|product_key| LiveChange::ProductSecretReplaced { product_key });
+        let changes: Vec<_> = closed.chain(changed).chain(replaced).collect();
         if changes.is_empty() {
             match &mut waiting.waker {
                 Some(waker) => waker.clone_from(context.waker()),
@@ -71,6 +75,12 @@ impl LiveSessions for Changes {
             waiting.products.insert(product_key.to_owned());
         });
     }
+
+    fn product_secret_replaced(&self, product_key: &str) {
+        self.change(|waiting| {
+            waiting.product_secrets.insert(product_key.to_owned());
+        });
+    }
 }
 
 #[cfg(test)]
@@ -86,11 +96,13 @@ mod tests {
             changes.close_device(DeviceId(2), "closed: switched off");
             changes.close_device(DeviceId(1), "closed: deleted");
             changes.product_changed("p");
+            changes.product_secret_replaced("q");
         }
         let Poll::Ready(taken) = changes.poll(&mut context) else { panic!("there is something") };
         let close = |device, cause| LiveChange::CloseDevice { device: DeviceId(device), cause };
         let product = LiveChange::ProductChanged { product_key: "p".to_owned() };
-        assert_eq!(taken, [close(1, "closed: deleted"), close(2, "closed: switched off"), product]);
+        let secret = LiveChange::ProductSecretReplaced { product_key: "q".to_owned() };
+        assert_eq!(taken, [close(1, "closed: deleted"), close(2, "closed: switched off"), product, secret]);
         assert!(changes.poll(&mut context).is_pending());
     }
 }

@@ -56,6 +56,24 @@ fn products_have_the_promised_shapes() {
 }
 
 #[test]
+fn a_product_s_secret_is_replaced_at_once_and_shown_once() {
+    let program = program();
+    let product = program.json(&["product", "create", "meters", "--product-key", "MuGsF6W4"]);
+    let without = program.run(&["product", "rotate-secret", "MuGsF6W4"]);
+    without.failed(64, &["nothing was replaced", "give --yes"]);
+    let rotated = program.run(&["product", "rotate-secret", "MuGsF6W4", "--yes", "-o", "json"]);
+    assert_eq!(fields(&rotated.stdout), ["productSecret"]);
+    let secret = rotated.json()["productSecret"].as_str().unwrap().to_owned();
+    assert_eq!(secret.len(), 11);
+    assert_ne!(secret, product["productSecret"]);
+    let table = program.text(&["product", "rotate-secret", "MuGsF6W4", "--yes"]);
+    assert!(!table.contains(&secret) && table.contains("product secret"), "{table}");
+    let shown = program.text(&["product", "show", "MuGsF6W4", "-o", "json"]);
+    assert!(!shown.contains(&secret), "{shown}");
+    program.run(&["product", "rotate-secret", "none", "--yes"]).failed(1, &["there is no product none"]);
+}
+
+#[test]
 fn devices_have_the_promised_shapes() {
     let program = program();
     let product = program.json(&["product", "create", "meters"]);

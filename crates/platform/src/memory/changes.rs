@@ -31,6 +31,9 @@ impl Model {
         match change {
             Change::CreateProduct(product) => self.create_product(product).map(|()| Changed::Done),
             Change::UpdateProduct(product) => self.update_product(product).map(|()| Changed::Done),
+            Change::RotateProductSecret { product_key, secret, at } => {
+                self.rotate_product_secret(&product_key, secret, at).map(|()| Changed::Done)
+            }
             Change::DeleteProduct { product_key } => {
                 self.delete_product(&product_key).map(|()| Changed::Done)
             }
@@ -74,6 +77,21 @@ impl Model {
         kept.dynamic_activation = product.dynamic_activation;
         kept.enabled = product.enabled;
         kept.model_json = product.model_json;
+        Ok(())
+    }
+
+    fn rotate_product_secret(
+        &mut self,
+        product_key: &str,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let index = self.product_keys.get(product_key);
+        let Some(row) = index.and_then(|&index| self.products[index].as_mut()) else {
+            return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
+        };
+        row.product.secret = secret;
+        self.note(LogEntry::product_secret_rotated(product_key, at));
         Ok(())
     }
 

@@ -78,6 +78,12 @@ impl LogEntry {
         Self { detail, ..Self::new(device, at, LogEvent::Renamed) }
     }
 
+    /// The trace of a product's new secret: it belongs to no device.
+    pub fn product_secret_rotated(product_key: &str, at: UnixMillis) -> Self {
+        let entry = Self::new(DeviceId(0), at, LogEvent::SecretRotated);
+        Self { device: None, identity: Some(product_key.to_owned()), ..entry }
+    }
+
     /// The trace of a deleted device: it belongs to no device any more. `damage`: what was wrong with its
     /// row, if anything was.
     pub fn deleted(

@@ -57,6 +57,16 @@ pub enum Change {
     CreateProduct(Product),
     /// Replaces name, switches, activation and model of a product.
     UpdateProduct(Product),
+    /// Replaces the secret of a product at once; nobody's log says so. What a session that proved an earlier
+    /// one still asks for is refused: see [`crate::ports::Write::IssueSecret`].
+    RotateProductSecret {
+        /// Of which product.
+        product_key: String,
+        /// Its secret from now on.
+        secret: Secret,
+        /// When.
+        at: UnixMillis,
+    },
     /// Removes a product that has no devices, else `Conflict`. The product may be damaged.
     DeleteProduct {
         /// Which.
@@ -188,6 +198,16 @@ pub trait RegistryChanges: Registry {
     /// See [`Change::UpdateProduct`].
     fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
         make(self, Change::UpdateProduct(product), drop)
+    }
+
+    /// See [`Change::RotateProductSecret`].
+    fn rotate_product_secret(
+        &self,
+        product_key: String,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::RotateProductSecret { product_key, secret, at }, drop)
     }
 
     /// See [`Change::DeleteProduct`].

@@ -3,7 +3,7 @@
 use crate::ids::DeviceId;
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
-/// to know what a change means for a connected device. Neither call waits.
+/// to know what a change means for a connected device. No call waits.
 pub trait LiveSessions: Send + Sync + 'static {
     /// Ends every session of a device that was disabled, reset or deleted; it is then offline, with this
     /// cause.
@@ -11,6 +11,8 @@ pub trait LiveSessions: Send + Sync + 'static {
     /// The product's model or switches changed: they are read again, and where it is switched off or gone,
     /// the sessions of its devices end.
     fn product_changed(&self, product_key: &str);
+    /// The product's secret was replaced: sessions that proved it (SecureMode 3) end.
+    fn product_secret_replaced(&self, product_key: &str);
 }
 
 /// Where nobody is connected: a command that opened the store itself.
@@ -20,4 +22,5 @@ pub struct NobodyConnected;
 impl LiveSessions for NobodyConnected {
     fn close_device(&self, _: DeviceId, _: &'static str) {}
     fn product_changed(&self, _: &str) {}
+    fn product_secret_replaced(&self, _: &str) {}
 }

@@ -2,7 +2,10 @@
 
 use narrowgate_api::{
     page::Page,
-    product::{NewDynamicActivation, NewProduct, ProductCreated, ProductPatch, ProductRow, ProductView},
+    product::{
+        NewDynamicActivation, NewProduct, ProductCreated, ProductPatch, ProductRow, ProductSecretRotated,
+        ProductView,
+    },
     secret::SecretText,
 };
 
@@ -127,6 +130,23 @@ impl Registrar {
         let view = view::product(&product);
         self.registry.update_product(product).await?;
         Ok(view)
+    }
+
+    /// Replaces a product's secret at once.
+    ///
+    /// # Errors
+    /// `Missing` where there is none.
+    pub(super) async fn rotate_secret(
+        &self,
+        product_key: &str,
+    ) -> Result<ProductSecretRotated, ServiceError> {
+        // For the words of a product that is damaged.
+        self.existing_product(product_key).await?;
+        let secret = names::new_product_secret(&*self.entropy);
+        let product_secret = view::shown(&secret);
+        let now = self.clock.now();
+        self.registry.rotate_product_secret(product_key.to_owned(), secret, now).await?;
+        Ok(ProductSecretRotated { product_secret })
     }
 }
 
@@ -292,6 +312,19 @@ mod tests {
         let error =
             block_on(registrar.update_product("other", ProductPatch::default())).expect_err("it is unknown");
         assert_eq!(error.to_string(), "there is no product other");
+    }
+
+    #[test]
+    fn a_rotated_secret_is_shown_once_and_is_another_one() {
+        let registrar = registrar();
+        let created = create(&registrar, named("meters")).expect("it is valid");
+        let rotate = |key: &str| block_on(registrar.rotate_secret(key));
+        let rotated = rotate(&created.product_key).expect("it exists").product_secret;
+        assert_eq!(rotated.expose().len(), 11);
+        assert_ne!(rotated.expose(), created.product_secret.expose());
+        let stored = block_on(registrar.registry.product(&created.product_key)).expect("it works");
+        assert_eq!(stored.expect("it exists").secret.expose(), rotated.expose());
+        assert_eq!(rotate("other").expect_err("it is unknown").to_string(), "there is no product other");
     }
 
     #[test]

@@ -159,4 +159,8 @@ impl LiveSessions for LiveChanges {
     fn product_changed(&self, product_key: &str) {
         self.say(LiveChange::ProductChanged { product_key: product_key.to_owned() });
     }
+
+    fn product_secret_replaced(&self, product_key: &str) {
+        self.say(LiveChange::ProductSecretReplaced { product_key: product_key.to_owned() });
+    }
 }

@@ -1,6 +1,11 @@
 //! Products: created, changed, put in place of a damaged row.
 
-use narrowgate_platform::{model::product::Product, ports::StoreError};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::{log::LogEntry, product::Product},
+    ports::StoreError,
+    secret::Secret,
+};
 use rusqlite::{OptionalExtension, params};
 
 use super::{
@@ -63,6 +68,28 @@ impl Registry {
         PRODUCTS.update(&CHANGING).run(&self.connection, &changed)?;
         self.put_model(changed.id, product.model_json.as_deref())?;
         self.standings.clear();
+        Ok(Ok(()))
+    }
+
+    pub(in crate::sqlite) fn rotate_product_secret(
+        &mut self,
+        product_key: &str,
+        secret: &Secret,
+        at: UnixMillis,
+    ) -> Change<()> {
+        let sql = sql!("SELECT {} FROM products p WHERE p.product_key = ?1", PRODUCTS.list());
+        let what = || format!("the row of product {product_key}");
+        let found = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([product_key], |row| ProductRow::intact(row, 0, what))
+            .optional()?;
+        let Some(found) = found else {
+            return Ok(Err(StoreError::Missing { what: "product", key: product_key.to_owned() }));
+        };
+        let secret = self.seal(SealedRow::Product(product_key), secret)?;
+        PRODUCTS.update(&["secret"]).run(&self.connection, &ProductRow { secret, ..found })?;
+        self.note(&LogEntry::product_secret_rotated(product_key, at))?;
         Ok(Ok(()))
     }
 

@@ -3,7 +3,10 @@
 use narrowgate_api::{
     page::Page,
     problem::Problem,
-    product::{NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductView},
+    product::{
+        NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
+        ProductView,
+    },
 };
 
 use super::{Named, Operator};
@@ -53,6 +56,19 @@ impl Operator {
         let updated = self.tell("cannot change the product", named, updated).await?;
         self.sessions.product_changed(product_key);
         Ok(updated)
+    }
+
+    /// Replaces a product's secret at once, and ends the sessions that proved the one before (SecureMode 3).
+    /// Devices with a secret of their own notice nothing.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn rotate_product_secret(&self, product_key: &str) -> Result<ProductSecretRotated, Problem> {
+        let rotated = self.registrar.rotate_secret(product_key).await;
+        let named = Named::product(product_key);
+        let rotated = self.tell("cannot replace the product's secret", named, rotated).await?;
+        self.sessions.product_secret_replaced(product_key);
+        Ok(rotated)
     }
 
     /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and

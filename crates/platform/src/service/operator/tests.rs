@@ -30,6 +30,10 @@ impl LiveSessions for Noted {
     fn product_changed(&self, product_key: &str) {
         self.0.lock().expect("nobody panicked").push(product_key.to_owned());
     }
+
+    fn product_secret_replaced(&self, product_key: &str) {
+        self.0.lock().expect("nobody panicked").push(format!("secret of {product_key}"));
+    }
 }
 
 fn operator_on(store: Arc<MemoryStore>) -> (Operator, Arc<Noted>) {

@@ -78,6 +78,7 @@ macro_rules! store_conformance {
             registry {
                 a_product_key_is_taken_once
                 an_update_keeps_secret_unit_and_creation
+                a_rotated_secret_replaces_the_product_s_and_nothing_else
                 products_come_by_creation
                 devices_are_created_one_by_one_and_refused_one_by_one
                 an_asset_id_is_taken_once

@@ -50,6 +50,29 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
     assert!(block_on(store.product("none")).unwrap().is_none());
 }
 
+/// The new secret counts from the next look-up on; devices keep theirs.
+pub fn a_rotated_secret_replaces_the_product_s_and_nothing_else(store: &dyn Store) {
+    add_product(store, "pk");
+    add_product(store, "other");
+    let device = add_device(store, "pk", "dk-1").id;
+    let before = block_on(store.product("pk")).unwrap().unwrap();
+    let rotate = |key: &str| {
+        block_on(store.rotate_product_secret(key.to_owned(), Secret::new("new".to_owned()), at(5)))
+    };
+    rotate("pk").unwrap();
+    let after = block_on(store.product("pk")).unwrap().unwrap();
+    assert_eq!(after.secret.expose(), "new");
+    assert_eq!((after.name, after.enabled, after.created), (before.name, before.enabled, before.created));
+    assert_eq!(after.dynamic_activation, before.dynamic_activation);
+    let found = credentials(store, "pk", "dk-1");
+    assert_eq!((found.product_secret.expose(), found.device_secret.expose()), ("new", "secret of dk-1"));
+    assert_eq!(found.secret_version, 1);
+    assert_eq!(block_on(store.product("other")).unwrap().unwrap().secret.expose(), "secret of other");
+    assert_eq!(events(store, device), [LogEvent::Created], "it is no event of a device");
+    let missing = rotate("none");
+    assert!(matches!(missing, Err(StoreError::Missing { what: "product", key }) if key == "none"));
+}
+
 /// The order of the list is the order of creation.
 pub fn products_come_by_creation(store: &dyn Store) {
     for key in ["m", "a", "z"] {

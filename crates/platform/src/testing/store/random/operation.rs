@@ -40,6 +40,11 @@ pub enum Operation {
         /// Secrets an hour.
         quota: u32,
     },
+    /// Gives a product another secret.
+    RotateProductSecret {
+        /// Which.
+        product: u8,
+    },
     /// Deletes a product.
     DeleteProduct {
         /// Which.
@@ -168,6 +173,7 @@ fn operation(dice: &mut Dice) -> Operation {
             quota: dice.below(4) as u32,
         },
         9 if dice.one_in(3) => Operation::DeleteProduct { product },
+        10 if dice.one_in(4) => Operation::RotateProductSecret { product },
         10 if dice.one_in(3) => Operation::DeleteDevicesOf { product, limit: dice.below(4) as usize },
         9..=12 => Operation::CreateDevice { product, device, asset: dice.small(ASSETS) },
         13..=17 => Operation::Change { device, kind: kind(dice) },

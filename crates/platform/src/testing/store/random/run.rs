@@ -267,6 +267,10 @@ impl Run {
                     ..self.product(product)
                 })
             }
+            Operation::RotateProductSecret { product } => {
+                let (product_key, secret) = (product_key(product), self.product(product).secret);
+                Change::RotateProductSecret { product_key, secret, at }
+            }
             Operation::DeleteProduct { product } => {
                 Change::DeleteProduct { product_key: product_key(product) }
             }
