@@ -8,7 +8,7 @@ use std::{
 use narrowgate_coap::{Discard, ExchangeId, RefusedRequest, Request, Response};
 use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedKeyExchange};
 
-use crate::shard::stray::Stray;
+use crate::shard::{stray::Stray, throttle::Spent};
 
 /// Identifies an established session for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,6 +142,22 @@ pub enum ShardEvent {
         /// The most that are allowed.
         bytes_max: usize,
     },
+    /// Requests of a session come faster than its device may send bytes, and are answered 4.29. Reported once
+    /// in a pause, which ends when half of the burst is there again.
+    Throttled {
+        /// Whose.
+        session: SessionId,
+        /// When the request that was held back would be served, in seconds from now.
+        wait_s: u32,
+    },
+    /// What a session that ends has spent of its device's bytes, where that is much. [`Self::Closed`]
+    /// follows.
+    Spent {
+        /// Which session.
+        session: SessionId,
+        /// How much.
+        spent: Spent,
+    },
     /// Something authentic arrived that was not a request (a ping, a duplicate, an acknowledgement).
     Heard {
         /// From whom.
@@ -185,6 +201,18 @@ pub enum ShardCommand {
         handshake: HandshakeId,
         /// The key, or that the handshake must continue with a decoy.
         answer: PskAnswer,
+    },
+    /// Answers [`ShardEvent::PskWanted`] too: the handshake ends silently.
+    DropHandshake {
+        /// Which handshake asked.
+        handshake: HandshakeId,
+    },
+    /// Charges a session with what its device has spent in an earlier one: [`ShardEvent::Spent`].
+    Charge {
+        /// Which session.
+        session: SessionId,
+        /// How much.
+        spent: Spent,
     },
     /// Answers [`ShardEvent::Request`].
     Respond {

@@ -19,7 +19,7 @@ use narrowgate_platform::{
     },
 };
 
-use crate::limits::{Bucket, Origin};
+use crate::limits::{Origin, PerSecond};
 
 /// Refusals of one kind (wrong keys, unknown names) that are looked into at the same time.
 const AT_ONCE_MAX: usize = 2;
@@ -94,12 +94,12 @@ impl Diagnosis {
 #[derive(Debug)]
 pub(crate) struct Diagnoses {
     under_way: usize,
-    bucket: Bucket,
+    bucket: PerSecond,
 }
 
 impl Diagnoses {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { under_way: 0, bucket: Bucket::new(PER_SECOND_MAX, PER_SOURCE_MAX, now) }
+        Self { under_way: 0, bucket: PerSecond::new(PER_SECOND_MAX, PER_SOURCE_MAX, now) }
     }
 
     /// Whether a refusal of this source may be looked into; [`Self::leave`] must release its place.

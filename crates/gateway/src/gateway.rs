@@ -2,20 +2,26 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use narrowgate_engine::event::ShardEvent;
-use narrowgate_platform::ports::{OnlineDevice, StoreError};
+use narrowgate_engine::{event::ShardEvent, shard::throttle::ByteLimit};
+use narrowgate_platform::{
+    ports::{OnlineDevice, StoreError},
+    rules::rate::{Rate, Seldom},
+};
 
 use crate::{
+    ERRORS_EVERY,
     desk::{Desk, Which},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     issuing::Issuing,
     outbox::{Outbox, Pending},
+    pace::Pace,
     products::{Products, Read},
     refusals::Refusals,
     requests::{Counts, Requests},
     residence::{Residence, presence::Presence},
     shared::Shared,
+    spent::SpentBytes,
     unwritten::Unwritten,
 };
 
@@ -32,13 +38,25 @@ pub struct Options {
     pub online: Vec<OnlineDevice>,
     /// The store's epoch: logins are numbered from it on.
     pub epoch: u64,
+    /// What a device may take.
+    pub limits: Limits,
+}
+
+/// What a device may take (device protocol, section 12). Nothing is limited by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Handshakes of one identity from one address.
+    pub device_handshakes: Option<Rate>,
+    /// Bytes in its sessions: the limit of the shards, which a new session does not begin anew.
+    pub device_bytes: Option<ByteLimit>,
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shards, seed: _, online, epoch } = self;
+        let Self { shards, seed: _, online, epoch, limits } = self;
         let mut shown = f.debug_struct("Options");
-        shown.field("shards", shards).field("online", online).field("epoch", epoch).finish_non_exhaustive()
+        shown.field("shards", shards).field("online", online).field("epoch", epoch).field("limits", limits);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -73,8 +91,10 @@ pub struct Counters {
     pub connected: usize,
     /// Refusals that were only counted, because there were too many.
     pub refusals_unlogged: u64,
-    /// Copies of refusals that were written down.
+    /// Refusals that were folded into an entry with their number.
     pub refusals_folded: u64,
+    /// Handshakes that were not counted for the limit of their pair, because too many pairs are.
+    pub handshakes_uncounted: u64,
     requests: Counts,
 }
 
@@ -88,7 +108,7 @@ impl Counters {
 impl Gateway {
     /// A gateway that serves nobody yet.
     pub fn new(options: Options, now: Now) -> Self {
-        let Options { shards, seed, online, epoch } = options;
+        let Options { shards, seed, online, epoch, limits } = options;
         let presence = Presence::new(online, now.instant);
         Self {
             desks: (0..shards).map(Desk::new).collect(),
@@ -99,6 +119,9 @@ impl Gateway {
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
                 issuing: Issuing::new(seed),
+                pace: Pace::new(limits.device_handshakes, seed),
+                spent: SpentBytes::new(limits.device_bytes),
+                lookup_errors: Seldom::new(ERRORS_EVERY),
             },
             closing: VecDeque::new(),
             settles_at: None,
@@ -130,6 +153,11 @@ impl Gateway {
             (Pending::Activation { session, grant }, Answer::Lookup(answer)) => {
                 self.shared.out.end_look_up();
                 self.shared.decide_activation(session, &grant, &answer);
+            }
+            (Pending::Claimed(claimed), Answer::Lookup(answer)) => {
+                let Shared { refusals, out, .. } = &mut self.shared;
+                out.end_look_up();
+                refusals.handle_claimed(out, now, *claimed, &answer);
             }
             (Pending::Product(product_key), Answer::Product(answer)) => {
                 let Shared { products, out, .. } = &mut self.shared;
@@ -218,9 +246,8 @@ impl Gateway {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
-                self.closing.retain(|closing| {
-                    closing.which != Which::All || closing.product_key != *product_key
-                });
+                self.closing
+                    .retain(|closing| closing.which != Which::All || closing.product_key != *product_key);
                 products.change(out, product_key);
             }
             LiveChange::ProductSecretReplaced { product_key } => {
@@ -240,9 +267,10 @@ impl Gateway {
 
     /// Does what is due. Call it when [`Self::poll_timeout`] says so; an earlier call does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
-        let Shared { out, residence, products, .. } = &mut self.shared;
+        let Shared { out, residence, products, refusals, .. } = &mut self.shared;
         residence.presence.handle_timeout(out, now);
         products.handle_timeout(out, now.instant);
+        refusals.handle_timeout(out, now, false);
         if self.settles_at.is_some_and(|at| at <= now.instant) {
             self.settles_at = None;
             if out.give_up_diagnoses() {
@@ -254,10 +282,11 @@ impl Gateway {
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Shared { residence, products, .. } = &self.shared;
+        let Shared { residence, products, refusals, .. } = &self.shared;
         let closing = self.closing.front().map(|closing| closing.since);
-        let timeouts = [residence.presence.poll_timeout(), products.poll_timeout(), self.settles_at, closing];
-        timeouts.into_iter().flatten().min()
+        let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
+        let timeouts = due.into_iter().chain([self.settles_at, closing]);
+        timeouts.flatten().min()
     }
 
     /// The shards receive nothing more: writes down everything that waits. What is being looked into is given
@@ -266,6 +295,8 @@ impl Gateway {
         for desk in &mut self.desks {
             desk.record_all_held(&mut self.shared, now);
         }
+        let Shared { refusals, out, .. } = &mut self.shared;
+        refusals.handle_timeout(out, now, true);
         self.shared.residence.presence.flush(&mut self.shared.out);
         self.settles_at = Some(now.instant + diagnosis::SETTLE_MAX);
     }
@@ -282,13 +313,14 @@ impl Gateway {
 
     /// What is counted.
     pub fn counters(&self) -> Counters {
-        let Shared { residence, requests, refusals, .. } = &self.shared;
+        let Shared { residence, requests, refusals, pace, .. } = &self.shared;
         Counters {
             online: residence.presence.online(),
             connected: residence.directory.len(),
             requests: requests.counts,
             refusals_unlogged: refusals.unlogged,
             refusals_folded: refusals.folded,
+            handshakes_uncounted: pace.uncounted(),
         }
     }
 

@@ -25,11 +25,12 @@
 //! use std::time::Instant;
 //!
 //! use narrowgate_engine::event::{HandshakeId, ShardCommand, ShardEvent};
-//! use narrowgate_gateway::{Answer, Effect, Gateway, Now, Options};
+//! use narrowgate_gateway::{Answer, Effect, Gateway, Limits, Now, Options};
 //! use narrowgate_platform::{ids::UnixMillis, model::credential::CredentialLookup};
 //!
 //! let now = Now { instant: Instant::now(), wall: UnixMillis(1_700_000_000_000) };
-//! let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
+//! let options =
+//!     Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, limits: Limits::default() };
 //! let mut gateway = Gateway::new(options, now);
 //!
 //! // A handshake asks for the key of an identity, so the gateway asks the store.
@@ -53,15 +54,18 @@
 mod desk;
 pub mod diagnosis;
 mod effect;
+mod folds;
 mod gateway;
 mod issuing;
 mod limits;
 mod outbox;
+mod pace;
 mod products;
 mod refusals;
 mod requests;
 mod residence;
 mod shared;
+mod spent;
 mod unwritten;
 
 #[cfg(test)]
@@ -70,12 +74,14 @@ mod tests;
 pub use self::{
     diagnosis::Diagnosis,
     effect::{Answer, Effect, Issue, LiveChange, Now, Outcomes, Token},
-    gateway::{Counters, Gateway, Options},
+    gateway::{Counters, Gateway, Limits, Options},
     unwritten::Unwritten,
 };
 
 use std::time::Duration;
 
+/// While the store is bad, an error of one kind is a line of the log this often.
+const ERRORS_EVERY: Duration = Duration::from_secs(1);
 /// A session with a product's secret ends this long after its handshake (device protocol, section 3).
 const ACTIVATION_SESSION: Duration = Duration::from_secs(60);
 /// And this long after it was given a secret.

@@ -1,15 +1,17 @@
-//! How many refusals per second are written down and looked into, with room for new sources, however loud the
-//! others are.
+//! How many refusals are written down and looked into, with room for new sources, however loud the others
+//! are.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
-    net::{IpAddr, SocketAddr},
+    collections::HashMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use narrowgate_engine::shard::admission;
-use narrowgate_platform::{ids::DeviceId, model::log::Reason};
+use narrowgate_platform::{
+    ids::DeviceId,
+    rules::rate::{Bucket, Buckets, Rate, Taken},
+};
 
 /// What kind of refusal it is: each has a limit of its own, so that none hides another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +27,54 @@ pub(crate) enum Class {
 impl Class {
     pub(crate) const ALL: [Self; 3] = [Self::Stranger, Self::Handshake, Self::Request];
 
-    /// Entries per second at most.
-    pub(crate) const fn entries_max(self) -> u32 {
+    /// Entries at most. Those of strangers and of handshakes, which anybody can cause, come to 20 a second
+    /// with a burst of 500.
+    const fn entries(self) -> Rate {
         match self {
-            Self::Stranger | Self::Request => 150,
-            Self::Handshake => 200,
+            Self::Stranger | Self::Handshake => Rate { every: Duration::from_millis(100), burst: 250 },
+            Self::Request => Rate { every: Duration::from_millis(50), burst: 500 },
         }
+    }
+}
+
+/// Entries at most of one source (a device, or an address) in each class: a single loud one does not silence
+/// the others.
+const ENTRIES_OF_SOURCE: Rate = Rate { every: Duration::from_millis(200), burst: 50 };
+/// Whoever caused no entry in this time is new: half of a class is kept for those.
+const NEW_AFTER: Duration = Duration::from_secs(60);
+/// Sources that are remembered for each class; beyond it one counts as new and with its whole share. Their
+/// number follows from the rate of entries.
+const SOURCES_MAX: usize = 4096;
+
+/// The entries of a class.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    all: Bucket,
+    burst: u32,
+    by_source: Buckets<Source>,
+    /// Who caused an entry of late.
+    known: Buckets<Source>,
+}
+
+impl Entries {
+    pub(crate) fn new(class: Class) -> Self {
+        let rate = class.entries();
+        Self {
+            all: Bucket::new(rate),
+            burst: rate.burst,
+            by_source: Buckets::new(ENTRIES_OF_SOURCE, SOURCES_MAX),
+            known: Buckets::new(Rate { every: NEW_AFTER, burst: 1 }, SOURCES_MAX),
+        }
+    }
+
+    /// Whether one more may be written.
+    pub(crate) fn take(&mut self, origin: Origin, now: Instant) -> bool {
+        let kept = if self.known.holds_back(origin.proven, now) { self.burst / 2 } else { 0 };
+        if !self.all.has_more_than(kept, now) || self.by_source.take(origin.source, now) != Taken::Yes {
+            return false;
+        }
+        self.known.take(origin.proven, now);
+        self.all.take(now)
     }
 }
 
@@ -42,7 +86,7 @@ enum Source {
 }
 
 /// Who caused a refusal, as far as that is proven: limits are counted by this.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     /// Whose share it is.
     source: Source,
@@ -67,7 +111,7 @@ impl Origin {
 /// What was done in this second, in total and for each source. The first of each peer may take all of it, the
 /// others half. As many sources are kept as twice the total at most.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct PerSecond {
     total_max: u32,
     per_source_max: u32,
     taken: u32,
@@ -77,7 +121,7 @@ pub(crate) struct Bucket {
     second: Instant,
 }
 
-impl Bucket {
+impl PerSecond {
     pub(crate) fn new(total_max: u32, per_source_max: u32, now: Instant) -> Self {
         Self { total_max, per_source_max, taken: 0, again: 0, by_source: HashMap::new(), second: now }
     }
@@ -105,42 +149,6 @@ impl Bucket {
     }
 }
 
-/// The same refusal of the same peer is one entry in this time.
-const COPIES_FOR: Duration = Duration::from_secs(10);
-/// Refusals that are remembered for it.
-const REMEMBERED_MAX: usize = 64;
-
-/// The last refusals by an alert, mostly of ClientHellos: a peer that repeats one, or somebody who copies it,
-/// is refused each time and written down once.
-#[derive(Debug, Default)]
-pub(crate) struct Copies(VecDeque<(Instant, SocketAddr, u64)>);
-
-impl Copies {
-    /// Whether this refusal is in an entry already; if not, it is remembered.
-    pub(crate) fn has(
-        &mut self,
-        peer: SocketAddr,
-        reason: Option<Reason>,
-        detail: &str,
-        now: Instant,
-    ) -> bool {
-        while self.0.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) >= COPIES_FOR) {
-            self.0.pop_front();
-        }
-        let mut hasher = DefaultHasher::new();
-        (reason.map(|reason| reason as u8), detail).hash(&mut hasher);
-        let hash = hasher.finish();
-        if self.0.iter().any(|(_, other, before)| (*other, *before) == (peer, hash)) {
-            return true;
-        }
-        if self.0.len() == REMEMBERED_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back((now, peer, hash));
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,14 +159,14 @@ mod tests {
         Origin::peer(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), None)
     }
 
-    fn taken(bucket: &mut Bucket, now: Instant, origins: impl Iterator<Item = Origin>) -> usize {
+    fn taken(bucket: &mut PerSecond, now: Instant, origins: impl Iterator<Item = Origin>) -> usize {
         origins.filter(|origin| bucket.take(*origin, now)).count()
     }
 
     #[test]
     fn a_flood_is_bounded_and_the_next_second_begins_anew() {
         let start = crate::tests::start();
-        let mut bucket = Bucket::new(100, 10, start);
+        let mut bucket = PerSecond::new(100, 10, start);
         assert_eq!(taken(&mut bucket, start, (0..10_000).map(peer)), 100);
         assert!(bucket.by_source.len() <= 200);
         assert!(!bucket.take(peer(20_000), start + SECOND - Duration::from_nanos(1)));
@@ -168,7 +176,7 @@ mod tests {
     #[test]
     fn one_loud_source_leaves_room_for_the_others() {
         let start = crate::tests::start();
-        let mut bucket = Bucket::new(100, 10, start);
+        let mut bucket = PerSecond::new(100, 10, start);
         assert_eq!(taken(&mut bucket, start, std::iter::repeat_n(peer(1), 1000)), 10);
         assert!(bucket.take(peer(2), start));
     }
@@ -177,7 +185,7 @@ mod tests {
     #[test]
     fn half_is_kept_for_those_who_have_nothing_in_this_second() {
         let start = crate::tests::start();
-        let mut bucket = Bucket::new(100, 10, start);
+        let mut bucket = PerSecond::new(100, 10, start);
         for second in 0..5 {
             let now = start + second * SECOND;
             let loud = (0..1000).flat_map(|_| (0..20).map(peer));
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn attack_210_a_whole_ipv6_network_is_one_source() {
         let start = crate::tests::start();
-        let mut bucket = Bucket::new(100, 10, start);
+        let mut bucket = PerSecond::new(100, 10, start);
         let of_network = |n: u64| {
             Origin::peer((0x2001_0db8_0000_0001_u128 << 64 | u128::from(n)).to_be_bytes().into(), None)
         };
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn who_names_many_devices_is_still_one_peer() {
         let start = crate::tests::start();
-        let mut bucket = Bucket::new(100, 10, start);
+        let mut bucket = PerSecond::new(100, 10, start);
         let claims = |address: u8, devices: std::ops::Range<i64>| {
             let address = IpAddr::from([10, 0, 0, address]);
             devices.map(move |device| Origin::peer(address, Some(DeviceId(device))))
@@ -219,20 +227,47 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_told_once_in_ten_seconds_and_what_is_remembered_is_bounded() {
+    fn entries_of_strangers_come_to_twenty_a_second_and_a_burst_of_five_hundred() {
         let start = crate::tests::start();
-        let mut copies = Copies::default();
-        let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
-        let reason = Some(Reason::NoCommonCipherSuite);
-        assert!(!copies.has(at(1), reason, "a", start));
-        assert!(copies.has(at(1), reason, "a", start + COPIES_FOR - SECOND));
-        for (port, reason, detail) in [(2, reason, "a"), (1, None, "a"), (1, reason, "b")] {
-            assert!(!copies.has(at(port), reason, detail, start), "another refusal");
+        let rates = [Class::Stranger, Class::Handshake].map(Class::entries);
+        assert_eq!(rates.iter().map(|rate| rate.burst).sum::<u32>(), 500);
+        assert_eq!(rates.iter().map(|rate| 1.0 / rate.every.as_secs_f64()).sum::<f64>(), 20.0);
+        let mut entries = Entries::new(Class::Stranger);
+        let mut written = 0;
+        for second in 0..100 {
+            let now = start + second * SECOND;
+            // Ten thousand addresses, each of a network of its own, and none twice.
+            written += (0..10_000).filter(|n| entries.take(peer(10_000 * second + n), now)).count();
         }
-        assert!(!copies.has(at(1), reason, "a", start + COPIES_FOR), "told anew");
-        for port in 0..10_000 {
-            copies.has(at(port), reason, "a", start + COPIES_FOR);
+        assert_eq!(written, 250 + 99 * 10);
+        assert!(entries.known.len() <= SOURCES_MAX && entries.by_source.len() <= SOURCES_MAX);
+    }
+
+    #[test]
+    fn half_of_the_entries_is_kept_for_those_who_had_none_of_late() {
+        let start = crate::tests::start();
+        let mut entries = Entries::new(Class::Stranger);
+        let loud = |entries: &mut Entries, now| (0..2000).filter(|n| entries.take(peer(n % 20), now)).count();
+        // The first of each may take from the other half.
+        assert_eq!(loud(&mut entries, start), 125);
+        for second in 1..=50 {
+            let now = start + second * SECOND;
+            assert!(loud(&mut entries, now) <= 10);
+            assert!(entries.take(peer(1000 + second), now), "an honest one in second {second}");
         }
-        assert_eq!(copies.0.len(), REMEMBERED_MAX);
+        assert_eq!((0..1000).filter(|n| entries.take(peer(5000 + n), start + 50 * SECOND)).count(), 124);
+    }
+
+    #[test]
+    fn one_source_has_its_share_and_a_device_that_is_claimed_is_none() {
+        let start = crate::tests::start();
+        let mut entries = Entries::new(Class::Handshake);
+        let claimed =
+            |address: u8, device| Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)));
+        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 50);
+        assert!(!entries.take(claimed(2, 7), start), "of one device, from wherever");
+        assert!(entries.take(claimed(2, 8), start));
+        // Who names many devices is still one peer.
+        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 51);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     desk::{LoginAsked, LookupAsked},
     effect::{Effect, Token},
     issuing::Wish,
-    refusals::Examined,
+    refusals::{Claimed, Examined},
     requests::Asker,
     residence::presence::Change,
 };
@@ -35,6 +35,8 @@ pub(crate) enum Pending {
         session: SessionId,
         grant: Arc<Grant>,
     },
+    /// Whose log the refusal of a claimed name belongs to.
+    Claimed(Box<Claimed>),
     /// A product, for requests that wait or for a change.
     Product(String),
     /// Reports: when they are durable, the request is answered and listeners get events.

@@ -13,9 +13,11 @@ use narrowgate_engine::event::SessionId;
 use narrowgate_platform::{
     model::{product::Product, thing_model::ThingModel},
     ports::StoreError,
+    rules::rate::Seldom,
 };
 
 use crate::{
+    ERRORS_EVERY,
     effect::Effect,
     outbox::{Line, Outbox, Pending},
 };
@@ -42,6 +44,7 @@ pub(crate) struct Products {
     reads: Line<String>,
     /// Changed products that could not be read, with the time of the next attempt.
     again: BTreeSet<(Instant, String)>,
+    errors: Seldom,
 }
 
 /// A product that is being read.
@@ -73,6 +76,7 @@ impl Products {
             reading: BTreeMap::new(),
             reads: Line::new(READS_MAX),
             again: BTreeSet::new(),
+            errors: Seldom::new(ERRORS_EVERY),
         }
     }
 
@@ -131,15 +135,15 @@ impl Products {
                 let close = closing && !product.enabled;
                 Read { product: Some(product), waiting, close }
             }
-            Err(error) if closing => {
-                // Nobody is disconnected on a guess: requests read the product again, and this is tried
-                // again.
-                tracing::error!(%error, "the store cannot read a product that changed");
-                self.again.insert((now + READ_AGAIN, product_key.to_owned()));
-                Read { product: None, waiting, close: false }
-            }
             Err(error) => {
-                tracing::error!(%error, "the store cannot read a product");
+                if let Some(left_out) = self.errors.permit(now) {
+                    tracing::error!(product_key, %error, left_out, "the store cannot read a product");
+                }
+                if closing {
+                    // Nobody is disconnected on a guess: requests read the product again, and this is tried
+                    // again.
+                    self.again.insert((now + READ_AGAIN, product_key.to_owned()));
+                }
                 Read { product: None, waiting, close: false }
             }
         }

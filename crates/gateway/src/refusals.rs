@@ -1,15 +1,18 @@
 //! Every refusal leaves an entry with its reason, in the device's log where the device is known, and goes to
-//! the listeners. A flood does not fill the store: beyond the limits of [`Class::entries_max`] and
-//! [`ENTRIES_PER_SOURCE_MAX`], refusals are only counted, and so are copies of one that an alert answers.
+//! the listeners. A flood does not fill the store: beyond the limits of [`Entries`] refusals are only
+//! counted, and the same again and again is folded into an entry with its number ([`Folds`]).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use narrowgate_api::happening::{self, Happening};
 use narrowgate_dtls::{self as dtls, FailedFinished, KeyExchangeFault, RejectedKeyExchange};
 use narrowgate_engine::shard::stray::Stray;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position},
-    model::log::{LogEntry, LogEvent, Reason},
+    model::{
+        credential::CredentialLookup,
+        log::{LogEntry, LogEvent, Reason},
+    },
     ports::{StoreError, Write, Written},
     rules::{
         identity::{IDENTITY_BYTES_MAX, Identity},
@@ -20,13 +23,16 @@ use narrowgate_platform::{
 use crate::{
     diagnosis::{self, Diagnoses, Diagnosis},
     effect::{Effect, Now},
-    limits::{Bucket, Class, Copies, Origin},
+    folds::{Fold, Folds, Same},
+    limits::{Class, Entries, Origin},
     outbox::{Outbox, Pending},
 };
 
-/// Entries written per second at most for one source (a device, or an address) in each class: a single loud
-/// one does not silence the others.
-const ENTRIES_PER_SOURCE_MAX: u32 = 50;
+/// Of the same refusal, this many are entries of their own before the others are folded: who tries something
+/// on the bench sees each try.
+const SINGLES_MAX: u32 = 3;
+/// Of a refusal by an alert.
+const SINGLE_ALERTS_MAX: u32 = 1;
 /// Characters of a foreign identity that an entry keeps.
 const IDENTITY_CHARACTERS_MAX: usize = 128;
 
@@ -61,6 +67,13 @@ pub(crate) struct Examined {
     peer: SocketAddr,
 }
 
+/// A refusal of which it is not known yet whose log it belongs to.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    refused: Refused,
+    peer: SocketAddr,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Key,
@@ -70,14 +83,14 @@ enum Kind {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Refusals {
-    /// One for each class.
-    buckets: [Bucket; Class::ALL.len()],
-    copies: Copies,
+    /// Of each class.
+    entries: [Entries; Class::ALL.len()],
+    folds: Folds,
     /// Entries that wait for the store.
     unwritten: usize,
     /// Refusals that were only counted, because there were too many.
     pub(crate) unlogged: u64,
-    /// Copies of refusals that were written down.
+    /// Refusals that were folded into an entry with their number.
     pub(crate) folded: u64,
     /// Of wrong keys.
     keys: Diagnoses,
@@ -87,10 +100,9 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     pub(crate) fn new(now: Now) -> Self {
-        let bucket = |class: Class| Bucket::new(class.entries_max(), ENTRIES_PER_SOURCE_MAX, now.instant);
         Self {
-            buckets: Class::ALL.map(bucket),
-            copies: Copies::default(),
+            entries: Class::ALL.map(Entries::new),
+            folds: Folds::default(),
             unwritten: 0,
             unlogged: 0,
             folded: 0,
@@ -102,19 +114,68 @@ impl Refusals {
     /// Writes down and publishes the refusal of a handshake.
     pub(crate) fn record(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
         let class = if refused.device.is_some() { Class::Handshake } else { Class::Stranger };
-        if self.admit(now, class, Origin::peer(peer.ip(), refused.device)) {
-            self.write(out, now, LogEvent::Refused, refused, peer);
+        let origin = Origin::peer(peer.ip(), refused.device);
+        let same = Same::of(class, origin, &refused);
+        self.record_unless_same(out, now, same, SINGLES_MAX, Fold { class, origin, refused, peer });
+    }
+
+    fn record_unless_same(&mut self, out: &mut Outbox, now: Now, same: Same, singles: u32, fold: Fold) {
+        match self.folds.take(now.instant, same, singles, fold) {
+            Some(Fold { class, origin, refused, peer }) => {
+                if self.admit(now, class, origin) {
+                    self.write(out, now, LogEvent::Refused, refused, peer);
+                }
+            }
+            None => self.folded += 1,
         }
     }
 
-    /// Writes down and publishes a refusal by an alert, mostly of a ClientHello, unless it is a copy of an
-    /// earlier one.
-    pub(crate) fn record_alert(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
-        if self.copies.has(peer, refused.refusal.reason, &refused.refusal.detail, now.instant) {
-            self.folded += 1;
-        } else {
-            self.record(out, now, refused, peer);
+    /// When [`Self::handle_timeout`] is due next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.folds.poll_timeout()
+    }
+
+    /// Writes down how many refusals were folded, where the time of that is over. With `all`, also before.
+    pub(crate) fn handle_timeout(&mut self, out: &mut Outbox, now: Now, all: bool) {
+        for Fold { class, origin, refused, peer } in self.folds.poll(now.instant, all) {
+            if self.admit(now, class, origin) {
+                self.write(out, now, LogEvent::Refused, refused, peer);
+            }
         }
+    }
+
+    /// Writes down and publishes the refusal of a handshake that was dropped before anything was looked up:
+    /// whose log it belongs to is looked up now, if the limits permit the entry.
+    pub(crate) fn record_claimed(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
+        if !self.admit(now, Class::Stranger, Origin::peer(peer.ip(), None)) {
+            return;
+        }
+        match refused.name.clone() {
+            Some(name) => out.look_up(name, Pending::Claimed(Box::new(Claimed { refused, peer }))),
+            None => self.write(out, now, LogEvent::Refused, refused, peer),
+        }
+    }
+
+    /// The store has answered whose log it is.
+    pub(crate) fn handle_claimed(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        Claimed { mut refused, peer }: Claimed,
+        answer: &Result<CredentialLookup, StoreError>,
+    ) {
+        if let Ok(CredentialLookup::Found(found)) = answer {
+            refused.device = Some(found.device);
+        }
+        self.write(out, now, LogEvent::Refused, refused, peer);
+    }
+
+    /// Writes down and publishes a refusal by an alert, mostly of a ClientHello. Somebody may copy it, so the
+    /// same of one address and port is folded at once.
+    pub(crate) fn record_alert(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
+        let (class, origin) = (Class::Stranger, Origin::peer(peer.ip(), None));
+        let same = Same::of(class, peer, &refused);
+        self.record_unless_same(out, now, same, SINGLE_ALERTS_MAX, Fold { class, origin, refused, peer });
     }
 
     /// Writes down and publishes the refusal of this device's request.
@@ -126,9 +187,9 @@ impl Refusals {
         refused: Refused,
         peer: SocketAddr,
     ) {
-        if self.admit(now, Class::Request, Origin::device(device)) {
-            self.write(out, now, LogEvent::Refused, refused, peer);
-        }
+        let (class, origin) = (Class::Request, Origin::device(device));
+        let same = Same::of(class, origin, &refused);
+        self.record_unless_same(out, now, same, SINGLES_MAX, Fold { class, origin, refused, peer });
     }
 
     /// Writes down and publishes a warning about this device's request, under the limits of refusals, and
@@ -150,7 +211,7 @@ impl Refusals {
 
     fn admit(&mut self, now: Now, class: Class, origin: Origin) -> bool {
         let admitted =
-            self.unwritten < ENTRIES_UNWRITTEN_MAX && self.buckets[class as usize].take(origin, now.instant);
+            self.unwritten < ENTRIES_UNWRITTEN_MAX && self.entries[class as usize].take(origin, now.instant);
         self.unlogged += u64::from(!admitted);
         admitted
     }
@@ -304,7 +365,73 @@ pub(crate) fn shown_identity(identity: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{net::IpAddr, time::Duration};
+
+    use narrowgate_platform::ids::UnixMillis;
+
     use super::*;
+
+    /// What was written since the last call: for each entry whether it is of the peer 192.0.2.1.
+    fn written(out: &mut Outbox, refusals: &mut Refusals) -> Vec<bool> {
+        let mut honest = Vec::new();
+        while let Some(effect) = out.poll() {
+            let Effect::Write(_, writes) = effect else { continue };
+            for write in writes {
+                let Write::Log(entry) = write else { panic!("{write:?}") };
+                honest.push(entry.peer.is_some_and(|peer| peer.starts_with("192.0.2.1:")));
+                refusals.handle_written(out, None, None, Ok(&[Written::Done]));
+            }
+        }
+        honest
+    }
+
+    #[test]
+    fn attack_210_a_network_of_strangers_leaves_few_entries_and_honest_ones_are_seen() {
+        let start = crate::tests::start();
+        let now = |second| Now { instant: start + Duration::from_secs(second), wall: UnixMillis(0) };
+        let (mut refusals, mut out) = (Refusals::new(now(0)), Outbox::new());
+        let network = 0x2001_0db8_0000_0001_u128 << 64;
+        let (mut of_network, mut seen) = (0, 0);
+        for second in 0..100 {
+            for n in 0..1000 {
+                let address = IpAddr::from((network | u128::from(n % 10_000_u32)).to_be_bytes());
+                let identity = Some(format!("p,{second}-{n},2,60"));
+                let refusal = Refusal::new(Reason::ProductUnknown, "there is no product p");
+                let refused = Refused { identity, ..Refused::by_stranger(refusal) };
+                refusals.record(&mut out, now(second), refused, (address, 5684).into());
+            }
+            // An honest mistake from elsewhere, of a registered device and of one that is not.
+            for device in [None, Some(DeviceId(1))] {
+                let refusal = Refusal::new(Reason::WrongKey, format!("in second {second}"));
+                let refused = Refused { device, ..Refused::by_stranger(refusal) };
+                refusals.record(&mut out, now(second), refused, ([192, 0, 2, 1], 5684).into());
+            }
+            let written = written(&mut out, &mut refusals);
+            seen += written.iter().filter(|honest| **honest).count();
+            of_network += written.iter().filter(|honest| !**honest).count();
+        }
+        assert!((50..=50 + 99 * 5).contains(&of_network), "{of_network}");
+        assert_eq!(seen, 200, "every one of the honest");
+        assert_eq!(refusals.unlogged, 100_000 - of_network as u64);
+    }
+
+    #[test]
+    fn the_same_again_and_again_is_three_entries_and_one_with_the_number_of_the_others() {
+        let start = crate::tests::start();
+        let now = |second| Now { instant: start + Duration::from_secs(second), wall: UnixMillis(0) };
+        let (mut refusals, mut out) = (Refusals::new(now(0)), Outbox::new());
+        for second in 0..600 {
+            let refused = Refused::by_stranger(Refusal::new(Reason::WrongKey, "the key does not fit"));
+            let refused = Refused { device: Some(DeviceId(7)), ..refused };
+            refusals.record(&mut out, now(second), refused, ([192, 0, 2, 1], 5684).into());
+            if refusals.poll_timeout().is_some_and(|at| at <= now(second).instant) {
+                refusals.handle_timeout(&mut out, now(second), false);
+            }
+        }
+        refusals.handle_timeout(&mut out, now(600), true);
+        assert_eq!(written(&mut out, &mut refusals).len(), 10 * (3 + 1));
+        assert_eq!((refusals.folded, refusals.unlogged), (600 - 30, 0));
+    }
 
     #[test]
     fn a_foreign_identity_is_shown_in_bounded_length() {

@@ -122,6 +122,16 @@ impl Shared {
         self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
     }
 
+    /// Writes down that a device's requests are held back for the bytes that it has spent.
+    pub(crate) fn hold_back(&mut self, now: Now, asker: &Asker, wait_s: u32) {
+        let detail = format!(
+            "the device sends, or is sent, more than limits.device_bytes permits: its requests are answered \
+             4.29, and the next one is served in {wait_s} s"
+        );
+        let refused = entry(asker, Refusal::new(Reason::RateLimited, detail));
+        self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
+    }
+
     /// Writes down what was served but probably not meant; returns whether the limits permitted it.
     pub(crate) fn warn(&mut self, now: Now, asker: &Asker, warning: Warning) -> bool {
         let Warning { reason, detail } = warning;

@@ -1,8 +1,10 @@
 //! What all desks share.
 
+use narrowgate_platform::rules::rate::Seldom;
+
 use crate::{
-    issuing::Issuing, outbox::Outbox, products::Products, refusals::Refusals, requests::Requests,
-    residence::Residence,
+    issuing::Issuing, outbox::Outbox, pace::Pace, products::Products, refusals::Refusals, requests::Requests,
+    residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
@@ -14,4 +16,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     pub(crate) requests: Requests,
     pub(crate) issuing: Issuing,
+    pub(crate) pace: Pace,
+    pub(crate) spent: SpentBytes,
+    /// Of look-ups that the store cannot answer.
+    pub(crate) lookup_errors: Seldom,
 }

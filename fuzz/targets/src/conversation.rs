@@ -19,7 +19,7 @@ use narrowgate_engine::{
         stats::{Counter, Gauges},
     },
 };
-use narrowgate_gateway::{Answer, Effect, LiveChange, Now, Options, Outcomes, Token};
+use narrowgate_gateway::{Answer, Effect, Limits, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
@@ -148,7 +148,8 @@ pub fn conversation(data: &[u8]) {
 
 impl<'a> Conversation<'a> {
     fn new(fixed: &'a Fixed, config: DeviceConfig) -> Self {
-        let options = Options { shards: 1, seed: [6; 32], online: Vec::new(), epoch: 1 };
+        let limits = Limits::default();
+        let options = Options { shards: 1, seed: [6; 32], online: Vec::new(), epoch: 1, limits };
         let now = WallClock::new(start()).at(start());
         let mut conversation = Self {
             fixed,

@@ -10,6 +10,7 @@ use super::{
     half_open::Hello,
     stats::Counter,
     table::{Row, slot_bytes},
+    throttle::Spent,
     timers::Timers,
 };
 use crate::{
@@ -29,13 +30,17 @@ pub(super) struct Established {
     pub(super) heard_s: u32,
     /// Requests handed to the platform and not yet answered.
     pub(super) in_flight: u16,
+    /// What it has spent of the bytes that its device may send and be sent.
+    pub(super) spent: Spent,
     /// Authentic records in a row that carried nothing.
     pub(super) noise: u8,
+    /// Its requests are held back for the bytes that it has spent, and the platform was told.
+    pub(super) pauses: bool,
 }
 
 // Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes. The size is asserted here, so that
 // nobody adds to it without noticing.
-const _: () = assert!(slot_bytes::<Established>() <= 352);
+const _: () = assert!(slot_bytes::<Established>() <= 360);
 
 impl Established {
     /// When it ends if nothing more is heard, in seconds since the shard's start.
@@ -70,6 +75,8 @@ impl Shard {
             hello,
             heard_s: self.seconds(now),
             in_flight: 0,
+            spent: Spent::default(),
+            pauses: false,
             noise: 0,
         };
         let session = self.sessions.insert(path, None, established);
@@ -100,6 +107,9 @@ impl Shard {
         established.endpoint.release(&mut self.budget);
         self.requests_in_flight -= usize::from(established.in_flight);
         self.stats.count(counter_of(cause));
+        if let Some(spent) = self.spent(&established) {
+            self.events.push_back(ShardEvent::Spent { session, spent });
+        }
         self.events.push_back(ShardEvent::Closed { session, cause });
     }
 }

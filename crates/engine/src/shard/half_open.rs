@@ -125,6 +125,18 @@ impl Shard {
         self.drive_handshake(now, slot);
     }
 
+    /// Ends a handshake that asked for its key, before it gets one, silently.
+    pub(super) fn drop_handshake(&mut self, handshake: HandshakeId) {
+        let half_open = self.handshakes.get(handshake.slot as usize);
+        let asks = half_open.is_some_and(|half_open| {
+            half_open.generation == handshake.generation && half_open.asked == Some(Question::Psk)
+        });
+        if asks {
+            self.stats.count(Counter::HandshakesLimited);
+            self.end_handshake(handshake.slot);
+        }
+    }
+
     /// Handles the platform's answer to the question of a handshake.
     pub(super) fn handle_answer(&mut self, now: Instant, handshake: HandshakeId, answer: Answer) {
         let half_open = self.handshakes.get_mut(handshake.slot as usize).filter(|half_open| {
@@ -197,6 +209,7 @@ impl Shard {
 
     fn promote(&mut self, now: Instant, slot: u32, session: Session) {
         let half_open = self.remove_handshake(slot);
+        self.now_s = self.seconds(now);
         let path = half_open.path;
         if let Some(old) = self.sessions.find(&Route::Peer(path)) {
             // RFC 6347 4.2.8: only now, after the new Finished verified, the old association ends.

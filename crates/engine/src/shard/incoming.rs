@@ -19,6 +19,8 @@ const NOISE_MAX: u8 = 32;
 #[derive(Default)]
 struct Outcome {
     authentic: bool,
+    /// Of its messages.
+    bytes: u32,
     end: Option<End>,
 }
 
@@ -44,11 +46,11 @@ impl Shard {
                 break;
             }
         }
-        if outcome.authentic
-            && let Some(row) = self.sessions.at(session)
-        {
+        if outcome.authentic {
+            let permitted = self.take_bytes(session, seconds, outcome.bytes);
+            let Some(row) = self.sessions.at(session) else { return true };
             row.session.heard_s = seconds;
-            if !self.deliver(now, session) {
+            if !self.deliver(now, session, permitted) {
                 self.events.push_back(ShardEvent::Heard { session });
             }
             self.transmit(session);
@@ -86,6 +88,7 @@ impl Shard {
         match opened {
             Opened::Application(message) => {
                 *noise = 0;
+                outcome.bytes = outcome.bytes.saturating_add(message.len() as u32);
                 return endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
             }
             Opened::FinishedAgain => {

@@ -16,6 +16,7 @@ mod requests;
 pub mod stats;
 pub mod stray;
 mod table;
+pub mod throttle;
 mod timers;
 mod wheel;
 
@@ -43,6 +44,7 @@ use self::{
     stats::{Counter, Gauges, Stats},
     stray::{Stray, StrayLog},
     table::Table,
+    throttle::ByteLimit,
     wheel::{Entry, Wheel},
 };
 use crate::{
@@ -70,6 +72,9 @@ pub struct ShardConfig {
     pub idle_timeout: Duration,
     /// Requests that wait for their response; beyond it requests get 5.03 with Max-Age.
     pub requests_in_flight_max: usize,
+    /// Bytes of messages that a device may send and be sent; beyond it its requests get 4.29 with Max-Age.
+    /// `None`: any number.
+    pub device_bytes: Option<ByteLimit>,
 }
 
 impl ShardConfig {
@@ -84,6 +89,7 @@ impl ShardConfig {
             sessions_max: 2_000_000,
             idle_timeout: Duration::from_secs(7 * 24 * 3600),
             requests_in_flight_max: 16_384,
+            device_bytes: None,
         }
     }
 }
@@ -104,6 +110,8 @@ impl Random for ShardRandom {
 pub struct Shard {
     config: ShardConfig,
     start: Instant,
+    /// The second of the last command, timeout or new session, since the start.
+    now_s: u32,
     random: ShardRandom,
     listener: Listener,
     handshakes: Slab<HalfOpen>,
@@ -141,6 +149,7 @@ impl Shard {
         let listener = Listener::new(Arc::clone(&config.dtls), now, &mut random);
         Self {
             start: now,
+            now_s: 0,
             random,
             listener,
             handshakes: Slab::new(),
@@ -197,11 +206,14 @@ impl Shard {
 
     /// Handles one command from the platform.
     pub fn handle_command(&mut self, now: Instant, command: ShardCommand) {
+        self.now_s = self.seconds(now);
         match command {
             ShardCommand::ProvidePsk { handshake, answer } => {
                 self.handle_answer(now, handshake, Answer::Psk(answer));
             }
+            ShardCommand::DropHandshake { handshake } => self.drop_handshake(handshake),
             ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),
+            ShardCommand::Charge { session, spent } => self.charge(session, spent),
             ShardCommand::Close { session } => self.close_with_notify(session, CloseCause::ByCommand),
             ShardCommand::CloseAfter { session, after } => self.close_after(now, session, after),
             ShardCommand::Drain => self.drain(),
@@ -210,6 +222,7 @@ impl Shard {
 
     /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now_s = self.seconds(now);
         let mut fired = std::mem::take(&mut self.fired);
         self.wheel.advance(now, &mut fired);
         for entry in fired.drain(..) {

@@ -15,15 +15,24 @@ use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
 const BUSY_MAX_AGE_S: u32 = 5;
 
 impl Shard {
-    /// Passes on the events of the CoAP endpoint; returns whether a request was among them.
-    pub(super) fn deliver(&mut self, now: Instant, session: SessionId) -> bool {
+    /// Passes on the events of the CoAP endpoint; returns whether a request was among them. Requests that are
+    /// not permitted are answered by when they are.
+    pub(super) fn deliver(&mut self, now: Instant, session: SessionId, permitted: Result<(), u32>) -> bool {
         let mut asked = false;
         loop {
             let Some(row) = self.sessions.at(session) else { return asked };
             match row.session.endpoint.poll_event() {
                 None => return asked,
                 Some(Event::Request { exchange, request }) => {
-                    asked |= self.hand_over(now, Ticket { session, exchange }, request);
+                    let ticket = Ticket { session, exchange };
+                    match permitted {
+                        Ok(()) => asked |= self.hand_over(now, ticket, request),
+                        Err(wait_s) => {
+                            // A flood of these is answered here, and nobody else hears of each.
+                            self.hold_back(now, ticket, wait_s);
+                            asked = true;
+                        }
+                    }
                 }
                 Some(Event::Refused(refused)) => {
                     self.events.push_back(ShardEvent::RequestRefused { session, refused });
@@ -66,9 +75,10 @@ impl Shard {
 
     /// Seals and queues the messages of the CoAP endpoint.
     pub(super) fn transmit(&mut self, session: SessionId) {
-        let Self { sessions, scratch, outbox, random, stats, .. } = self;
+        let Self { sessions, scratch, outbox, random, stats, config, .. } = self;
         let Some(row) = sessions.at(session) else { return };
         while row.session.endpoint.poll_transmit(scratch) {
+            row.session.spent.send(config.device_bytes, scratch.len());
             match outbox.push_with(row.path(), |out| row.session.dtls.seal(scratch, random, out)) {
                 Ok(()) => {}
                 Err(SealError::TooLarge { .. }) => stats.count(Counter::MessagesTooLarge),

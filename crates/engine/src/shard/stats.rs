@@ -111,6 +111,8 @@ counters! {
     HandshakesReplaced, "handshakes_replaced" => HANDSHAKES, "replaced";
     /// Handshakes dropped for newer ones of their address.
     HandshakesEvicted, "handshakes_evicted" => HANDSHAKES, "evicted";
+    /// Handshakes dropped because an identity began too many from one address: `limits.device_handshakes`.
+    HandshakesLimited, "handshakes_rate_limited" => HANDSHAKES, "rate_limited";
     /// Late copies of the ClientHello of a session that is there.
     HandshakesRepeated, "handshakes_repeated" => HELLOS, "repeated";
     /// ClientHellos with a valid cookie that were dropped at a limit.
@@ -123,6 +125,9 @@ counters! {
     Requests, "requests" => alone("narrowgate_requests_total");
     /// Requests answered 5.03 at the limit of requests in flight.
     RequestsBusy, "requests_busy" => alone("narrowgate_requests_busy_total");
+    /// Requests answered 4.29 because their device had sent or been sent too many bytes:
+    /// `limits.device_bytes`.
+    RequestsThrottled, "requests_throttled" => alone("narrowgate_requests_throttled_total");
     /// Responses sent.
     Responses, "responses" => alone("narrowgate_responses_total");
     /// Responses that came after their session or exchange was gone.

@@ -12,6 +12,7 @@ use narrowgate_platform::{
         admission::{Decision, Grant, decide},
         identity::{Identity, IdentityFault},
         psk::psk,
+        rate::Taken,
         refusal::Refusal,
     },
 };
@@ -20,6 +21,7 @@ use super::Desk;
 use crate::{
     effect::Now,
     outbox::Pending,
+    pace,
     refusals::{Refused, shown_identity},
     shared::Shared,
 };
@@ -49,12 +51,23 @@ impl Desk {
     pub(super) fn want_psk(
         &mut self,
         shared: &mut Shared,
+        now: Now,
         handshake: HandshakeId,
         peer: SocketAddr,
-        identity: &[u8],
+        bytes: &[u8],
     ) {
-        let shown = shown_identity(identity);
-        let identity = Identity::parse(identity);
+        let shown = shown_identity(bytes);
+        let identity = Identity::parse(bytes);
+        if let Taken::No { wait, is_first } = shared.pace.permit(now.instant, peer.ip(), &identity, bytes) {
+            shared.out.command(self.shard, ShardCommand::DropHandshake { handshake });
+            if is_first {
+                let refusal = pace::refusal(peer.ip(), wait);
+                let name = identity.map_or_else(|fault| fault.name, |identity| Some(identity.name));
+                let refused = Refused { device: None, name, identity: Some(shown), refusal };
+                shared.refusals.record_claimed(&mut shared.out, now, refused, peer);
+            }
+            return;
+        }
         // Every identity causes a look-up, also one that cannot be served: all take the same path.
         let name = match &identity {
             Ok(identity) => identity.name.clone(),
@@ -97,7 +110,9 @@ impl Desk {
             },
             Err(error) => {
                 // The peer sees silence and tries again.
-                tracing::error!(%error, "the store cannot look up credentials");
+                if let Some(left_out) = shared.lookup_errors.permit(now.instant) {
+                    tracing::error!(%error, left_out, "the store cannot look up credentials");
+                }
                 PskAnswer::decoy()
             }
         };

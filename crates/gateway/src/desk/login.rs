@@ -55,6 +55,9 @@ impl Desk {
         };
         let asker = Asker::new(grant, peer, number);
         self.sessions.insert(session, asker.clone());
+        if let Some(spent) = number.and_then(|_| shared.spent.take(now.instant, asker.grant.device)) {
+            shared.out.command(self.shard, ShardCommand::Charge { session, spent });
+        }
         match number {
             Some(number) => shared.log_in(now, (session, verified), number, asker, suite),
             None => shared.activate(session, Arc::new(asker.grant.clone())),

@@ -14,10 +14,13 @@ use std::{
     ops::Range,
 };
 
-use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent};
+use narrowgate_engine::{
+    event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent},
+    shard::throttle::Spent,
+};
 use narrowgate_platform::{
     device_api,
-    rules::{identity::SecureMode, refusal::Refusal},
+    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
 use self::{handshake::Asked, request::Parked, sessions::Sessions};
@@ -67,11 +70,13 @@ impl Desk {
                 }
             }
             ShardEvent::PskWanted { handshake, peer, identity } => {
-                self.want_psk(shared, handshake, peer, &identity);
+                self.want_psk(shared, now, handshake, peer, &identity);
             }
             ShardEvent::Connected { handshake, session, peer, suite, verified } => {
                 self.connect(shared, now, handshake, (session, verified), peer, suite);
             }
+            ShardEvent::Throttled { session, wait_s } => self.throttle(shared, now, session, wait_s),
+            ShardEvent::Spent { session, spent } => self.note_spent(shared, now, session, spent),
             ShardEvent::Closed { session, cause } => self.end(shared, now, session, cause),
             ShardEvent::WrongKey { handshake, peer, failed } => {
                 self.handle_wrong_key(shared, now, handshake, peer, failed);
@@ -128,6 +133,28 @@ impl Desk {
     fn hear(&self, shared: &mut Shared, now: Now, session: SessionId) {
         if let Some(known) = self.sessions.find(session) {
             shared.hear(now, &known.asker, false);
+        }
+    }
+
+    /// Requests of a session come faster than the limit of bytes permits. Each is counted by the shard.
+    fn throttle(&self, shared: &mut Shared, now: Now, session: SessionId, wait_s: u32) {
+        if let Some(known) = self.sessions.find(session) {
+            shared.hear(now, &known.asker, false);
+            shared.hold_back(now, &known.asker, wait_s);
+        }
+    }
+
+    /// What a session that ends has spent is charged to the device's next one, which may be there already.
+    fn note_spent(&self, shared: &mut Shared, now: Now, session: SessionId, spent: Spent) {
+        let Some(known) = self.sessions.find(session) else { return };
+        let Grant { device, mode, .. } = known.asker.grant;
+        if mode != SecureMode::DeviceSecret {
+            // Who holds a product's secret must not use up what its devices may send.
+            return;
+        }
+        match shared.residence.directory.login_of(device).filter(|login| *login != session) {
+            Some(next) => shared.out.command(next.shard, ShardCommand::Charge { session: next, spent }),
+            None => shared.spent.note(now.instant, device, spent),
         }
     }
 

@@ -174,6 +174,11 @@ impl Directory {
         if is_known { Removed::OneOfSeveral { newest: is_newest } } else { Removed::Other }
     }
 
+    /// The session of a device's newest login.
+    pub(crate) fn login_of(&self, device: DeviceId) -> Option<SessionId> {
+        self.newest.get(&device).map(|login| login.session)
+    }
+
     /// Devices with a login.
     pub(crate) fn len(&self) -> usize {
         self.newest.len()

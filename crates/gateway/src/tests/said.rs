@@ -36,6 +36,8 @@ fn command_said(command: &ShardCommand) -> String {
         ShardCommand::CloseAfter { session, after } => {
             format!("s{} close in {}s", session.slot, after.as_secs())
         }
+        ShardCommand::DropHandshake { handshake } => format!("h{} drop", handshake.slot),
+        ShardCommand::Charge { session, spent } => format!("s{} charge {}", session.slot, spent.up),
         ShardCommand::Drain => "drain".to_owned(),
     }
 }

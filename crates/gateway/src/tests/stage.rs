@@ -4,7 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use narrowgate_coap::Request;
 use narrowgate_dtls::CipherSuite;
-use narrowgate_engine::event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket};
+use narrowgate_engine::{
+    event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
+    shard::throttle::{ByteLimit, Spent},
+};
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
     model::{
@@ -12,6 +15,7 @@ use narrowgate_platform::{
         product::{DynamicActivation, Product},
     },
     ports::{Issued, StoreError, Write, Written},
+    rules::rate::Rate,
     secret::Secret,
 };
 
@@ -20,7 +24,7 @@ use super::{
     said::said,
     start,
 };
-use crate::{Answer, Effect, Gateway, LiveChange, Now, Options, Outcomes, Token};
+use crate::{Answer, Effect, Gateway, Limits, LiveChange, Now, Options, Outcomes, Token};
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,11 @@ impl Stage {
     /// With a listener.
     pub(super) fn new() -> Self {
         let now = Now { instant: start(), wall: UnixMillis(1_700_000_000_000) };
-        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
+        let limits = Limits {
+            device_handshakes: Some(Rate { every: Duration::from_secs(10), burst: 20 }),
+            device_bytes: Some(ByteLimit { per_second: 10 << 10, burst: 100 << 10 }),
+        };
+        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, limits };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
         Self {
@@ -103,6 +111,11 @@ impl Stage {
         self.effects()
     }
 
+    /// Questions of a kind that wait for their answer.
+    pub(super) fn count(&self, kind: Kind) -> usize {
+        self.asked.iter().filter(|(asked, _)| *asked == kind).count()
+    }
+
     fn wait(&mut self, seconds: u64) {
         let end = self.now.instant + Duration::from_secs(seconds);
         while let Some(at) = self.gateway.poll_timeout().filter(|at| *at <= end) {
@@ -139,6 +152,8 @@ impl Stage {
             ["posts", name] => self.request(session, Request::post(&post(name), 50, BODY)),
             ["asks"] => self.request(session, Request::get(INFO)),
             ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
+            ["floods"] => ShardEvent::Throttled { session, wait_s: 3 },
+            ["spent"] => ShardEvent::Spent { session, spent: Spent { up: 50_000, down: 0 } },
             ["heard"] => ShardEvent::Heard { session },
             ["leaves"] => ShardEvent::Closed { session, cause: CloseCause::ByPeer },
             ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },

@@ -2,7 +2,7 @@
 
 use narrowgate_platform::ids::UnixMillis;
 
-use super::stage::Stage;
+use super::stage::{Kind, Stage};
 
 /// A device that is logged in, and its product in memory.
 fn served() -> Stage {
@@ -305,6 +305,50 @@ fn a_product_s_new_secret_ends_the_sessions_that_proved_the_old_one_and_no_other
     assert_eq!(stage.play("s2 ends; s3 ends; issued"), "tell secret_issued, s2 2.05, s2 close in 5s");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
     assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn handshakes_that_come_too_fast_are_dropped_before_any_look_up_and_told_once_in_a_pause() {
+    let mut stage = Stage::new();
+    // Known or not, it makes no difference from outside.
+    for (identity, found) in [("p,d,2,60", true), ("p,nobody,2,60", false)] {
+        for _ in 0..20 {
+            let said = stage.play(&format!("h1 wants {identity}; unknown; h1 fails; h1 ends"));
+            assert!(said.starts_with("look up p/"), "{said}");
+        }
+        stage.play(&"diagnosed; ".repeat(stage.count(Kind::Diagnosis)));
+        stage.play(&"done; ".repeat(stage.count(Kind::Write)));
+        let first = stage.play(&format!("h1 wants {identity}"));
+        assert!(first.starts_with("h1 drop, look up p/"), "for the log alone: {first}");
+        assert_eq!(stage.play(&format!("h1 wants {identity}; h1 wants {identity}")), "h1 drop, h1 drop");
+        let told = stage.play(if found { "found; done" } else { "unknown; done" });
+        assert_eq!(told, "write rate_limited, tell refused");
+    }
+    // From elsewhere the device gets in, and from here when the time has come.
+    let elsewhere = stage.play("h4 wants p,d,2,60; found; h4 connects; done");
+    assert_eq!(elsewhere, "look up p/d, h4 key, write login, tell login");
+    assert_eq!(stage.play("wait 10; h1 wants p,d,2,60; found"), "look up p/d, h1 key");
+    assert_eq!(stage.play("h1 wants p,d,2,60"), "h1 drop, look up p/d", "a new pause");
+}
+
+#[test]
+fn a_new_session_is_no_new_bucket_of_bytes() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 floods; done"), "write rate_limited, tell refused");
+    // The next session begins after the end of the first, or before it.
+    assert_eq!(stage.play("s1 spent; s1 leaves; wait 2; done"), "write offline, tell offline");
+    let second = stage.play("h2 wants p,d,2,60; found; h2 connects; done");
+    assert_eq!(second, "look up p/d, h2 key, s2 charge 29520, write login, tell login");
+    stage.play("h3 wants p,d,2,60; found; h3 connects");
+    assert_eq!(stage.play("done; s2 spent; s2 ends"), "s2 close, tell login, s3 charge 50000");
+    // Seconds later the bucket is full again.
+    stage.play("s3 spent; s3 leaves; done; wait 5");
+    let last = stage.play("h4 wants p,d,2,60; found; h4 connects; done");
+    assert_eq!(last, "look up p/d, h4 key, write login, tell login");
+    // A session with the product's secret charges the device with nothing.
+    stage.play("h5 wants p,d,3,60; found; h5 connects; found; s5 spent; s5 ends; s4 leaves; done");
+    let after = stage.play("h6 wants p,d,2,60; found; h6 connects");
+    assert_eq!(after, "look up p/d, h6 key, write login");
 }
 
 #[test]

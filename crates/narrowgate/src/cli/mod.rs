@@ -18,7 +18,7 @@ pub(crate) use device::{
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{
     CreateArgs as ProductCreateArgs, DeleteArgs as ProductDeleteArgs, ProductCommand, RotateSecretArgs,
-        Switch, UpdateArgs,
+    Switch, UpdateArgs,
 };
 pub(crate) use server::ServerArgs;
 

@@ -26,8 +26,8 @@ pub(crate) enum ProductCommand {
     Update(UpdateArgs),
     /// Replace a product's secret at once and show the new one; asks first
     #[command(
-        after_help = "The secret of before lets nobody in any more, and sessions that proved it (SecureMode 3)\n\
-                      end. Devices with a secret of their own notice nothing. Firmware that holds the\n\
+        after_help = "The secret of before lets nobody in any more, and sessions that proved it (SecureMode\n\
+                      3) end. Devices with a secret of their own notice nothing. Firmware that holds the\n\
                       product's secret needs the new one before its device can activate.\n\
                       The new secret is shown once.\n\n\
                       Example:\n  narrowgate product rotate-secret MuGsF6W4 --yes"

@@ -112,7 +112,10 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         "list_products | GET /api/v1/products | cannot list the products",
         "show_product | GET /api/v1/products/pk | cannot show the product",
         "update_product | PATCH /api/v1/products/pk | cannot change the product",
-        "rotate_product_secret | POST /api/v1/products/pk/secret:rotate | cannot replace the product's secret",
+        concat!(
+            "rotate_product_secret | POST /api/v1/products/pk/secret:rotate | ",
+            "cannot replace the product's secret"
+        ),
         "delete_product | DELETE /api/v1/products/pk?force=true | cannot delete the product",
         "create_device | POST /api/v1/products/pk/devices | cannot register the device",
         "import_devices | POST /api/v1/products/pk/devices:import?dryRun=true | cannot import the devices",

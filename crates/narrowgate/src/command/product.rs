@@ -73,7 +73,8 @@ fn rotate_secret(arguments: &RotateSecretArgs, config: &Config, output: Output) 
         // What does not exist is not asked about.
         Access::open(config)?.call_once(Call::show_product(product_key))?;
         Ok(format!(
-            "replace the secret of product {}? Devices that know only the present one can no longer activate.",
+            "replace the secret of product {}? \
+             Devices that know only the present one can no longer activate.",
             printable(product_key)
         ))
     })?;

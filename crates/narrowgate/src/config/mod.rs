@@ -12,6 +12,7 @@ mod filter;
 pub(crate) mod http;
 mod key;
 mod keys;
+mod limits;
 mod log;
 mod session;
 pub(crate) mod store;
@@ -30,7 +31,9 @@ pub(crate) use keys::suggested;
 pub(crate) use store::StoreKind;
 pub(crate) use values::{Origin, Values};
 
-use self::{admission::Admission, dtls::Dtls, http::Http, log::Log, session::Session, store::Store};
+use self::{
+    admission::Admission, dtls::Dtls, http::Http, limits::Limits, log::Log, session::Session, store::Store,
+};
 use crate::{
     cli::{GlobalArgs, ServerArgs},
     directory,
@@ -45,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) dtls: Dtls,
     pub(crate) session: Session,
     pub(crate) admission: Admission,
+    pub(crate) limits: Limits,
     pub(crate) store: Store,
     pub(crate) http: Http,
     pub(crate) log: Log,
@@ -93,6 +97,7 @@ impl Config {
             dtls: Dtls::read(&mut values)?,
             session: Session::read(&values)?,
             admission: Admission::read(&values)?,
+            limits: Limits::read(&values)?,
             store: Store::read(data, &values)?,
             http: Http::read(&values)?,
             log: Log::read(&values)?,

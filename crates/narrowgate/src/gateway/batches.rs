@@ -14,7 +14,10 @@ use std::{
 };
 
 use narrowgate_gateway::{Outcomes, Token};
-use narrowgate_platform::ports::{Batch, Committed, Journal, PortFuture, StoreError, Write};
+use narrowgate_platform::{
+    ports::{Batch, Committed, Journal, PortFuture, StoreError, Write},
+    rules::rate::Seldom,
+};
 
 /// Maximum number of writes in one transaction.
 pub(super) const BATCH_MAX: usize = 1000;
@@ -23,6 +26,8 @@ pub(super) const BATCH_MAX: usize = 1000;
 const GATHER: Duration = Duration::from_millis(3);
 /// … unless so many writes wait.
 const GATHERED_ENOUGH: usize = 250;
+/// Refused batches are a line of the log this often.
+const ERRORS_EVERY: Duration = Duration::from_secs(1);
 
 /// The open batch and the one that is being committed; see the module.
 pub(super) struct Batches {
@@ -34,6 +39,8 @@ pub(super) struct Batches {
     began: Instant,
     under_way: Option<UnderWay>,
     pub(super) counted: Counted,
+    /// A disk that is full refuses hundreds of batches a second.
+    errors: Seldom,
 }
 
 /// Completes with the outcomes of a batch when the store has decided.
@@ -82,8 +89,16 @@ impl Decided {
 
 impl Batches {
     pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
-        let counted = Counted::default();
-        Self { journal, number: 0, open: Open::new(), began: Instant::now(), under_way: None, counted }
+        let (counted, errors) = (Counted::default(), Seldom::new(ERRORS_EVERY));
+        Self {
+            journal,
+            number: 0,
+            open: Open::new(),
+            began: Instant::now(),
+            under_way: None,
+            counted,
+            errors,
+        }
     }
 
     /// Adds writes that must be committed together.
@@ -145,7 +160,10 @@ impl Batches {
             }
             Err(error) => {
                 self.counted.failed += 1;
-                tracing::error!(%error, writes, "the store refused a batch; its reports are answered 5.03");
+                if let Some(left_out) = self.errors.permit(Instant::now()) {
+                    let words = "the store refused a batch; its reports are answered 5.03";
+                    tracing::error!(%error, writes, left_out, "{words}");
+                }
             }
         }
         Poll::Ready(Decided { items, result })
@@ -197,7 +215,7 @@ impl<T> Open<T> {
 #[cfg(test)]
 mod tests {
     use narrowgate_engine::event::{HandshakeId, ShardEvent};
-    use narrowgate_gateway::{Effect, Gateway, Now, Options};
+    use narrowgate_gateway::{Effect, Gateway, Limits, Now, Options};
     use narrowgate_platform::{
         ids::{DeviceId, UnixMillis},
         memory::MemoryStore,
@@ -220,7 +238,8 @@ mod tests {
     /// That of some question.
     fn token() -> Token {
         let now = Now { instant: Instant::now(), wall: UnixMillis(0) };
-        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0 };
+        let limits = Limits::default();
+        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, limits };
         let mut machine = Gateway::new(options, now);
         let handshake = HandshakeId { shard: 0, slot: 1, generation: 1 };
         let (peer, identity) = (([192, 0, 2, 1], 5684).into(), b"p,d,2,60".to_vec());

@@ -74,7 +74,7 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 5] = [
 type ValueOf = fn(&State) -> u64;
 
 /// Metrics of the machine and its batches.
-const MACHINE: [(Metric, ValueOf); 7] = [
+const MACHINE: [(Metric, ValueOf); 8] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
         state.counters.connected as u64
@@ -105,6 +105,13 @@ const MACHINE: [(Metric, ValueOf); 7] = [
             "Refusals by an alert that came again within seconds: counted, written down once.",
         ),
         |state| state.counters.refusals_folded,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_handshakes_uncounted_total",
+            "Handshakes not counted for limits.device_handshakes, as too many pairs are: none is held back.",
+        ),
+        |state| state.counters.handshakes_uncounted,
     ),
 ];
 

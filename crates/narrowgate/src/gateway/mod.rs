@@ -59,6 +59,8 @@ pub(crate) struct GatewayOptions {
     pub(crate) dtls: Arc<ServerConfig>,
     /// Limits and settings of each shard; `start` sets its number and its share of the sessions.
     pub(crate) shard: ShardConfig,
+    /// What a device may take.
+    pub(crate) limits: machine::Limits,
 }
 
 /// Why the gateway could not start.
@@ -122,7 +124,8 @@ impl Gateway {
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
         let Recovered { online, epoch, .. } = stores.journal.recover().await?;
-        let machine = machine::Options { shards: options.shards, seed: seed(&*entropy), online, epoch };
+        let (shards, limits) = (options.shards, options.limits);
+        let machine = machine::Options { shards, seed: seed(&*entropy), online, epoch, limits };
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
+use narrowgate_gateway::Limits;
 
 use crate::{config::Config, gateway::GatewayOptions};
 
@@ -25,7 +26,12 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
         },
         sessions_max: config.session.sessions_max,
         idle_timeout: config.session.idle_timeout,
+        device_bytes: config.limits.device_bytes,
         ..ShardConfig::new(dtls.clone())
     };
-    GatewayOptions { dtls_listen: config.dtls.listen, shards: config.dtls.shards, dtls, shard }
+    let limits = Limits {
+        device_handshakes: config.limits.device_handshakes,
+        device_bytes: config.limits.device_bytes,
+    };
+    GatewayOptions { dtls_listen: config.dtls.listen, shards: config.dtls.shards, dtls, shard, limits }
 }

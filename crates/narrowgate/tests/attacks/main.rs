@@ -37,6 +37,7 @@ mod format;
 mod handshake;
 mod harness;
 mod identity;
+mod limits;
 mod listening;
 mod load;
 mod mistakes;

@@ -1,6 +1,6 @@
 //! The rules of the device protocol, each a pure function or a small machine: names, identities, who is let
-//! in, who is issued a secret, what a refusal says, what a wrong key was probably meant to be, the life of a
-//! device, when it counts as online, and what is kept of its reports and its former secrets.
+//! in and how often, who is issued a secret, what a refusal says, what a wrong key was probably meant to be,
+//! the life of a device, when it counts as online, and what is kept of its reports and its former secrets.
 
 pub mod admission;
 pub mod former;
@@ -12,5 +12,6 @@ pub mod mistakes;
 pub mod names;
 pub mod presence;
 pub mod psk;
+pub mod rate;
 pub mod refusal;
 pub mod similar;

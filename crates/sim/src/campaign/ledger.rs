@@ -247,7 +247,9 @@ impl Ledger {
             | ShardEvent::KeyExchangeRejected { .. }
             | ShardEvent::Stray { .. }
             | ShardEvent::RequestRefused { .. }
-            | ShardEvent::AnswerTooLarge { .. } => {}
+            | ShardEvent::AnswerTooLarge { .. }
+            | ShardEvent::Throttled { .. }
+            | ShardEvent::Spent { .. } => {}
         }
         Ok(())
     }

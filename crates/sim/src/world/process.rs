@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_dtls::Random as _;
 use narrowgate_engine::shard::{Shard, ShardConfig};
-use narrowgate_gateway::{Answer, Effect, Issue, LiveChange, Now, Options, Outcomes, Token};
+use narrowgate_gateway::{Answer, Effect, Issue, Limits, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
     ports::{Batch, Committed, Issued, Recovered, StoreError, Write, Written},
     testing::block_on,
@@ -50,7 +50,8 @@ impl Process {
         let shards: Vec<_> =
             configs.into_iter().map(|config| Shard::new(config, now.instant, draw())).collect();
         let Recovered { online, epoch, .. } = recovered;
-        let options = Options { shards: shards.len() as u16, seed: draw(), online, epoch };
+        let limits = Limits::default();
+        let options = Options { shards: shards.len() as u16, seed: draw(), online, epoch, limits };
         Self {
             server: Server::new(shards, options, now),
             waiting: VecDeque::new(),

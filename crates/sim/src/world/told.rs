@@ -69,7 +69,9 @@ impl Told {
             | ShardEvent::RequestRefused { .. }
             | ShardEvent::Malformed { .. }
             | ShardEvent::MessageIdReused { .. }
-            | ShardEvent::AnswerTooLarge { .. } => {}
+            | ShardEvent::AnswerTooLarge { .. }
+            | ShardEvent::Throttled { .. }
+            | ShardEvent::Spent { .. } => {}
         }
     }
 }

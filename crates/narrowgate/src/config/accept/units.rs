@@ -33,7 +33,7 @@ impl Accept for Time {
     }
 }
 
-fn unbounded_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn unbounded_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; use a number and a unit, such as 9s or 24h");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let number: u64 = text[..unit_at].parse().map_err(|_| wrong())?;
@@ -91,14 +91,14 @@ impl Accept for Size {
     }
 }
 
-fn unbounded_size(text: &str) -> Option<u64> {
+pub(super) fn unbounded_size(text: &str) -> Option<u64> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..unit_at].parse().ok()?;
     let (_, shift) = SIZE_UNITS.into_iter().find(|(unit, _)| *unit == &text[unit_at..])?;
     number.checked_mul(1 << shift)
 }
 
-fn show_size(bytes: u64) -> String {
+pub(super) fn show_size(bytes: u64) -> String {
     let (unit, shift) =
         SIZE_UNITS.into_iter().find(|(_, shift)| bytes.is_multiple_of(1 << shift)).unwrap_or(("B", 0));
     format!("{}{unit}", bytes >> shift)

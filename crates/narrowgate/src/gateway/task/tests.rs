@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent};
-use narrowgate_gateway::Options;
+use narrowgate_gateway::{Limits, Options};
 use narrowgate_platform::{
     ids::DeviceId,
     memory::MemoryStore,
@@ -25,7 +25,8 @@ fn played(queue: Queue, online: Vec<OnlineDevice>) -> Played {
     let clock = Arc::new(SystemClock);
     let (events, received) = mpsc::channel(64);
     let (asks, asked) = mpsc::channel(1);
-    let options = Options { shards: 1, seed: [3; 32], online, epoch: 0 };
+    let limits = Limits::default();
+    let options = Options { shards: 1, seed: [3; 32], online, epoch: 0, limits };
     let machine = Gateway::new(options, now(&*clock));
     let stores = Stores::from(Arc::new(MemoryStore::default()));
     let shards = vec![Shard::new(queue, received)];

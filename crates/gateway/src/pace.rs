@@ -1,0 +1,150 @@
+//! How often one identity may begin handshakes from one address (device protocol, section 12). Beyond it a
+//! ClientKeyExchange is dropped before any look-up, whether the identity is known or not.
+//!
+//! What an identity claims is not proved yet. So it is counted together with the address that it comes from,
+//! never alone: a stranger elsewhere cannot lock a device out. Who shares the address of a device (a
+//! carrier's NAT) can. Limits: [`PAIRS_MAX`]; beyond it a new pair is not counted, and nobody is held back
+//! for that.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use chacha20::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use narrowgate_engine::shard::admission;
+use narrowgate_platform::{
+    model::log::Reason,
+    rules::{
+        identity::{Identity, IdentityFault},
+        rate::{Buckets, Rate, Taken},
+        refusal::Refusal,
+    },
+};
+
+/// Pairs of identity and address that are counted at a time, some 24 MiB. A pair is counted until its bucket
+/// is full again, ten seconds after one handshake; so that is 26,000 handshakes a second.
+const PAIRS_MAX: usize = 1 << 18;
+/// Stream of the seed that the key of the hash is drawn from; secrets are drawn from the first one.
+const STREAM: u64 = 1;
+
+/// See the module.
+pub(crate) struct Pace {
+    /// `None`: any number of handshakes.
+    pairs: Option<Buckets<u64>>,
+    /// Makes the hash of a pair unpredictable: nobody can share a bucket on purpose.
+    key: [u8; 16],
+}
+
+impl std::fmt::Debug for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pace").field("pairs", &self.pairs.as_ref().map(Buckets::len)).finish_non_exhaustive()
+    }
+}
+
+impl Pace {
+    pub(crate) fn new(rate: Option<Rate>, seed: [u8; 32]) -> Self {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        random.set_stream(STREAM);
+        let mut key = [0; 16];
+        random.fill_bytes(&mut key);
+        Self { pairs: rate.map(|rate| Buckets::new(rate, PAIRS_MAX)), key }
+    }
+
+    /// Whether a handshake of this identity may go on.
+    pub(crate) fn permit(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        identity: &Result<Identity, IdentityFault>,
+        bytes: &[u8],
+    ) -> Taken {
+        let Some(pairs) = &mut self.pairs else { return Taken::Yes };
+        let mut hasher = DefaultHasher::new();
+        (self.key, admission::group(address)).hash(&mut hasher);
+        // Not the lifetime: it would make many identities of one device.
+        let (name, mode) = match identity {
+            Ok(identity) => (Some(&identity.name), Some(identity.mode.digit())),
+            Err(fault) => (fault.name.as_ref(), None),
+        };
+        match name {
+            Some(name) => (&name.product_key, &name.device_key, mode).hash(&mut hasher),
+            None => bytes.hash(&mut hasher),
+        }
+        pairs.take(hasher.finish(), now)
+    }
+
+    /// Handshakes that were not counted because the table was full.
+    pub(crate) fn uncounted(&self) -> u64 {
+        self.pairs.as_ref().map_or(0, |pairs| pairs.unkept)
+    }
+}
+
+/// What is said of handshakes that come too fast.
+pub(crate) fn refusal(address: IpAddr, wait: Duration) -> Refusal {
+    let group = admission::group(address);
+    let network = if group.is_ipv6() { "/64" } else { "" };
+    let wait_s = wait.as_secs_f64().ceil();
+    let detail = format!(
+        "this identity begins handshakes from {group}{network} faster than limits.device_handshakes permits: \
+         they are dropped, and the next one is served in {wait_s} s. Let the device wait between its attempts"
+    );
+    Refusal::new(Reason::RateLimited, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { every: Duration::from_secs(10), burst: 20 };
+
+    fn passed(pace: &mut Pace, address: &str, identity: &str, times: usize) -> usize {
+        let now = crate::tests::start();
+        let (address, bytes) = (address.parse().expect("an address"), identity.as_bytes());
+        let identity = Identity::parse(bytes);
+        (0..times).filter(|_| pace.permit(now, address, &identity, bytes) == Taken::Yes).count()
+    }
+
+    #[test]
+    fn a_stranger_elsewhere_cannot_lock_a_device_out() {
+        let mut pace = Pace::new(Some(RATE), [7; 32]);
+        assert_eq!(passed(&mut pace, "192.0.2.1", "p,d,2,60", 1000), 20);
+        assert_eq!(passed(&mut pace, "192.0.2.2", "p,d,2,60", 1000), 20, "from another address");
+        assert_eq!(
+            passed(&mut pace, "192.0.2.1", "p,e,2,60", 1000),
+            20,
+            "another device behind the same one"
+        );
+        assert_eq!(passed(&mut pace, "192.0.2.1", "p,d,3,60", 1000), 20, "with the product's secret");
+        assert_eq!(passed(&mut Pace::new(None, [7; 32]), "192.0.2.1", "p,d,2,60", 1000), 1000);
+    }
+
+    /// Another lifetime, another address of one network, a fault of the identity: none makes another pair.
+    #[test]
+    fn a_pair_has_one_bucket_however_it_is_written() {
+        let mut pace = Pace::new(Some(RATE), [7; 32]);
+        let lifetimes = (30..130).map(|lifetime| format!("p,d,2,{lifetime}"));
+        assert_eq!(lifetimes.map(|identity| passed(&mut pace, "192.0.2.1", &identity, 1)).sum::<usize>(), 20);
+        assert_eq!(passed(&mut pace, "::ffff:192.0.2.1", "p,d,2,60", 1), 0);
+        let faults = (1000..1100).map(|lifetime| format!("p,d,2,{lifetime}000"));
+        assert_eq!(faults.map(|identity| passed(&mut pace, "192.0.2.1", &identity, 1)).sum::<usize>(), 20);
+        let network = (0..100).map(|host| format!("2001:db8::{host:x}"));
+        assert_eq!(network.map(|address| passed(&mut pace, &address, "p,d,2,60", 1)).sum::<usize>(), 20);
+        assert_eq!(passed(&mut pace, "192.0.2.1", "nonsense", 1000), 20);
+    }
+
+    #[test]
+    fn the_words_say_who_and_when_again() {
+        let said = |address: &str| {
+            let address = address.parse().expect("an address");
+            refusal(address, Duration::from_millis(6001)).detail.into_owned()
+        };
+        assert!(said("192.0.2.1").contains("from 192.0.2.1 faster than limits.device_handshakes permits"));
+        let network = said("2001:db8::5");
+        assert!(network.contains("from 2001:db8::/64 ") && network.contains("in 7 s"), "{network}");
+    }
+}

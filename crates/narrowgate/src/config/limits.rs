@@ -1,0 +1,44 @@
+//! Section `[limits]`: what one device may take.
+
+use narrowgate_engine::shard::throttle::ByteLimit;
+use narrowgate_platform::rules::rate::Rate;
+
+use super::{
+    accept::{Bytes, OrOff, Times},
+    key::{Key, Setting},
+    values::Values,
+};
+use crate::failure::Failure;
+
+static DEVICE_HANDSHAKES: Key<OrOff<Times>> = Key {
+    name: "limits.device_handshakes",
+    default: "1/10s burst 20",
+    accepts: OrOff(Times),
+    help: "handshakes of one identity from one address (IPv6: /64); more are dropped; off: any number",
+};
+
+static DEVICE_BYTES: Key<OrOff<Bytes>> = Key {
+    name: "limits.device_bytes",
+    default: "10KiB/s burst 100KiB",
+    accepts: OrOff(Bytes),
+    help: "bytes that a device may send, and be sent; more requests get 4.29; {accepted}; off: any number",
+};
+
+/// In the order in which they are shown.
+pub(super) static KEYS: &[&dyn Setting] = &[&DEVICE_HANDSHAKES, &DEVICE_BYTES];
+
+/// Section `[limits]`. `None`: any number.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) device_handshakes: Option<Rate>,
+    pub(crate) device_bytes: Option<ByteLimit>,
+}
+
+impl Limits {
+    pub(super) fn read(values: &Values) -> Result<Self, Failure> {
+        Ok(Self {
+            device_handshakes: values.read(&DEVICE_HANDSHAKES)?,
+            device_bytes: values.read(&DEVICE_BYTES)?,
+        })
+    }
+}
