@@ -46,8 +46,6 @@ discards! {
     Unauthentic = "unauthentic",
     /// Authentic, but longer than a record may be.
     PlaintextTooLong = "plaintext_too_long",
-    /// The session has seen too many forgeries and accepts nothing more.
-    ForgeryBudget = "forgery_budget",
     /// Too many empty records in a row.
     EmptyFlood = "empty_flood",
     /// The peer demands repetitions too often.

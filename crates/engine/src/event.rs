@@ -158,6 +158,16 @@ pub enum ShardEvent {
         /// How much.
         spent: Spent,
     },
+    /// Somebody forges records of a session, which goes on. Reported for a session at most once a minute, and
+    /// for all sessions of a shard at most ten times a minute.
+    Forged {
+        /// Whose.
+        session: SessionId,
+        /// Where the session's peer is: the address that the forgeries carry.
+        peer: SocketAddr,
+        /// How many there were since the session began, modulo 2^32.
+        records: u32,
+    },
     /// Something authentic arrived that was not a request (a ping, a duplicate, an acknowledgement).
     Heard {
         /// From whom.
@@ -186,7 +196,7 @@ pub enum CloseCause {
     Idle,
     /// The table was full and this session the longest idle.
     Shed,
-    /// Too many records that did not verify, or too much authentic noise.
+    /// Too many authentic records that carry nothing, one that is too long, or no record number left.
     Abuse,
     /// The server is shutting down.
     Drained,

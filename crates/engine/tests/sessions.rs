@@ -16,7 +16,7 @@ use narrowgate_engine::{
     event::{CloseCause, ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig, stats::Counter},
 };
-use narrowgate_testkit::SeededRandom;
+use narrowgate_testkit::{SeededRandom, record::record};
 
 const KEY: &[u8; 16] = b"the key of tests";
 const PEER: &str = "192.0.2.7:5684";
@@ -29,6 +29,8 @@ struct World {
     peer: SocketAddr,
     answer: Response,
     closed: Vec<CloseCause>,
+    /// How many records were forged, at each report of it.
+    forged: Vec<u32>,
     /// Bytes of answers that were too long, and what they might have had.
     too_long: Vec<(usize, usize)>,
     connected: usize,
@@ -48,6 +50,7 @@ impl World {
             peer: PEER.parse().expect("an address"),
             answer: Response::new(Code::CHANGED),
             closed: Vec::new(),
+            forged: Vec::new(),
             too_long: Vec::new(),
             connected: 0,
             sent: Vec::new(),
@@ -77,6 +80,7 @@ impl World {
                 }
                 ShardEvent::Connected { .. } => self.connected += 1,
                 ShardEvent::Closed { cause, .. } => self.closed.push(cause),
+                ShardEvent::Forged { records, .. } => self.forged.push(records),
                 ShardEvent::AnswerTooLarge { bytes, bytes_max, .. } => self.too_long.push((bytes, bytes_max)),
                 ShardEvent::Request { ticket, .. } => {
                     let response = self.answer.clone();
@@ -355,4 +359,54 @@ fn a_last_flight_is_repeated_for_new_records_and_not_for_copies() {
         assert!(world.connect(2, config()).is_some(), "another attempt");
         assert_eq!(world.closed, [CloseCause::Replaced]);
     }
+}
+
+/// A confirmable request without a path.
+fn request(session: &mut Session, mid: u16) -> Vec<u8> {
+    let [high, low] = mid.to_be_bytes();
+    let mut record = Vec::new();
+    session.seal(&[0x40, 2, high, low], &mut SeededRandom::new(3), &mut record).expect("it fits");
+    record
+}
+
+#[test]
+fn attack_204_forgeries_short_and_full_end_no_session_and_hold_up_no_report() {
+    for config in both_suites() {
+        let (mut world, mut session) = World::connected(config);
+        // More than ever ended a session, as many as fit into a datagram.
+        let short: Vec<u8> = record(23, 0xfefd, 1, (1 << 48) - 1, &[]).repeat(107);
+        for _ in 0..(1 << 20) / 107 + 1 {
+            world.give(&short);
+            world.sent.clear();
+        }
+        assert_eq!(world.count(Counter::ForgeryAlarms), 0, "what is too short for a tag is no forgery");
+        let full = record(23, 0xfefd, 1, 1_000_000, &[7; 64]);
+        for second in 0..150 {
+            for _ in 0..200 {
+                world.give(&full);
+            }
+            world.sent.clear();
+            let report = request(&mut session, second);
+            assert_eq!(world.give(&report).len(), 1, "second {second}");
+            world.advance(Duration::from_secs(1));
+        }
+        assert_eq!(world.closed, []);
+        assert_eq!(world.count(Counter::ForgeryAlarms), 3, "one a minute");
+        assert_eq!(world.forged.len(), 3);
+        assert!(world.forged.iter().all(|records| records.is_multiple_of(128)));
+    }
+}
+
+#[test]
+fn alarms_about_many_sessions_are_all_counted_and_few_are_reported() {
+    let mut world = World::new();
+    for port in 0..40 {
+        world.peer.set_port(5000 + port);
+        world.connect(u64::from(port) + 1, config()).expect("nothing is in the way");
+        for _ in 0..200 {
+            world.give(&record(23, 0xfefd, 1, 1_000_000, &[7; 64]));
+        }
+    }
+    assert_eq!(world.count(Counter::ForgeryAlarms), 40);
+    assert_eq!(world.forged, [128; 10]);
 }

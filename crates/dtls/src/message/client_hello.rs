@@ -40,7 +40,7 @@ impl<'a> ClientHelloOffer<'a> {
 /// Distinguishes the ClientHellos of a peer. A copy has the same id; so has a new attempt of a device whose
 /// random never changes, but the cookie of a copy is not valid for longer than
 /// [`limits::COOKIE_LIFETIME_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HelloId {
     pub(crate) message_seq: u16,
     pub(crate) random: [u8; 32],

@@ -397,8 +397,13 @@ impl AwaitFinished {
             &*copy
         });
         let transcript_hash = self.transcript_hash;
+        let failed_before = self.session.failed_opens();
         let content = match self.session.open_record(record) {
             Ok((_, content)) if !bool::from(self.is_decoy) => content,
+            // Too short for a tag: it says nothing about the peer's key.
+            Err(Discard::Unauthentic) if self.session.failed_opens() == failed_before => {
+                return Verified::No(Discard::Unauthentic, None);
+            }
             Ok(_) | Err(Discard::Unauthentic) => {
                 let agreement = &self.agreement;
                 let failed = copy.map(|record| FailedFinished {

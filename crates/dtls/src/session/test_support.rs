@@ -15,6 +15,11 @@ impl Session {
         self.tx_next = self.tx_next.max(sequence);
     }
 
+    /// Counts so many more forgeries, as if they had been tried.
+    pub fn count_failed_opens(&mut self, more: u32) {
+        self.failed_opens = self.failed_opens.wrapping_add(more);
+    }
+
     /// Appends a record of any content type, as a hostile peer could.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ use crate::{
 const BLOCK_BYTES: usize = 16;
 const MAC_BYTES: usize = 32;
 
+/// Fragment of an empty plaintext. In either order: IV, MAC, and a block that is padding, wholly or with the
+/// end of what was encrypted.
+pub(super) const FRAGMENT_BYTES_MIN: usize = BLOCK_BYTES + MAC_BYTES + BLOCK_BYTES;
+
 /// Whether MAC or encryption comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CbcOrder {

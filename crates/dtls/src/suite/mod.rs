@@ -96,6 +96,14 @@ impl DirectionKeys {
         }
     }
 
+    /// Bytes of the shortest fragment that can be authentic: that of an empty plaintext.
+    pub(crate) fn fragment_bytes_min(&self) -> usize {
+        match self {
+            Self::Ccm8(_) => ccm8::OVERHEAD_BYTES,
+            Self::Cbc(_) => cbc_sha256::FRAGMENT_BYTES_MIN,
+        }
+    }
+
     /// Longest plaintext whose record fits `datagram_bytes`.
     pub(crate) fn plaintext_bytes_max(&self, layout: Layout<'_>, datagram_bytes: usize) -> usize {
         let fragment = datagram_bytes.saturating_sub(layout.header_bytes());
@@ -167,6 +175,15 @@ mod tests {
                 assert!(size(max) <= datagram_bytes);
                 assert!(size(max + 1) > datagram_bytes);
             }
+        }
+    }
+
+    #[test]
+    fn an_empty_plaintext_makes_the_shortest_fragment_that_can_be_authentic() {
+        for keys in keys() {
+            let mut record = Vec::new();
+            keys.seal(Layout::Plain, &header(), b"", &mut SeededRandom::new(0), &mut record);
+            assert_eq!(record.len() - Layout::Plain.header_bytes(), keys.fragment_bytes_min());
         }
     }
 

@@ -249,7 +249,7 @@ fn attack_018_the_last_epoch_is_no_epoch() {
 }
 
 #[test]
-fn attack_019_forgeries_are_counted_and_end_the_session_at_2_to_the_20() {
+fn attack_019_and_204_forgeries_are_counted_and_never_end_the_session() {
     for mut pair in Pair::all() {
         let good = pair.sealed(b"late");
         let mut forged = good.clone();
@@ -259,13 +259,36 @@ fn attack_019_forgeries_are_counted_and_end_the_session_at_2_to_the_20() {
         }
         assert_eq!(pair.server.failed_opens(), limits::FAILED_OPENS_ALARM);
         pair.assert_alive();
-        // The rest in the cheapest way.
-        let mut short = record(23, 0xfefd, 1, 1000, &[]);
-        for _ in limits::FAILED_OPENS_ALARM..limits::FAILED_OPENS_MAX {
-            assert_eq!(pair.server.open(&mut short), Err(Discard::Unauthentic));
+        // More around each power of two, and around the end of the count.
+        let forged = record(23, 0xfefd, 1, 1 << 40, &[7; 64]);
+        for power in 8..=32 {
+            let before = (1_u32.checked_shl(power).unwrap_or(0)).wrapping_sub(2);
+            pair.server.count_failed_opens(before.wrapping_sub(pair.server.failed_opens()));
+            for _ in 0..4 {
+                assert_eq!(pair.open(forged.clone()), Err(Discard::Unauthentic));
+                pair.assert_alive();
+            }
+            assert_eq!(pair.server.failed_opens(), before.wrapping_add(4));
         }
-        assert_eq!(pair.open(good), Err(Discard::ForgeryBudget));
-        pair.assert_others_live();
+        let last = pair.sealed(b"last");
+        assert_eq!(pair.open(last), Ok(b"last".to_vec()), "a genuine record is always opened");
+    }
+}
+
+#[test]
+fn attack_204_a_record_too_short_for_a_tag_is_no_forgery() {
+    for mut pair in Pair::all() {
+        let empty = pair.sealed(b"").len() - 13;
+        for number in [1000, (1 << 48) - 1] {
+            for length in 0..empty {
+                let short = record(23, 0xfefd, 1, number, &vec![7; length]);
+                assert_eq!(pair.open(short), Err(Discard::Unauthentic), "{length}");
+            }
+        }
+        assert_eq!(pair.server.failed_opens(), 0);
+        assert_eq!(pair.open(record(23, 0xfefd, 1, 1000, &vec![7; empty])), Err(Discard::Unauthentic));
+        assert_eq!(pair.server.failed_opens(), 1, "this one could have been one");
+        pair.assert_alive();
     }
 }
 

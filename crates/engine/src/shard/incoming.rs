@@ -4,12 +4,9 @@
 use std::time::Instant;
 
 use narrowgate_coap::Context;
-use narrowgate_dtls::{
-    self as dtls, Opened,
-    limits::{FAILED_OPENS_ALARM, FAILED_OPENS_MAX},
-};
+use narrowgate_dtls::{self as dtls, Opened};
 
-use super::{Shard, established::Established, stats::Counter};
+use super::{Shard, established::Established};
 use crate::event::{CloseCause, SessionId, ShardEvent};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
@@ -69,18 +66,20 @@ impl Shard {
         let Some(row) = sessions.at(session) else { return };
         let path = row.path();
         let Established { dtls, endpoint, noise, .. } = &mut row.session;
+        let failed_before = dtls.failed_opens();
         let opened = match dtls.open(record) {
             Ok(opened) => opened,
             Err(discard) => {
                 stats.count_dtls(discard);
-                if discard == dtls::Discard::Unauthentic && dtls.failed_opens() == FAILED_OPENS_ALARM {
-                    stats.count(Counter::ForgeryAlarms);
-                }
                 if discard == dtls::Discard::PlaintextTooLong {
                     // RFC 5246 6.2.3: authentic, so this is no stranger: fatal record_overflow.
                     outbox.push_with(path, |out| dtls.seal_record_overflow(random, out));
                 }
-                outcome.end = end_by_discard(discard, dtls.failed_opens());
+                outcome.end = end_by_discard(discard);
+                let failed = dtls.failed_opens();
+                if failed != failed_before {
+                    self.note_forgery(now, session, failed);
+                }
                 return;
             }
         };
@@ -120,14 +119,12 @@ impl Shard {
     }
 }
 
-/// How a session ends because of a dropped record, if it does.
-fn end_by_discard(discard: dtls::Discard, failed_opens: u32) -> Option<End> {
+/// How a session ends because of a dropped record, if it does. Only what is authentic ends it: a stranger who
+/// knows its addresses can send anything else.
+fn end_by_discard(discard: dtls::Discard) -> Option<End> {
     match discard {
         dtls::Discard::PlaintextTooLong => Some(End::Silent(CloseCause::Abuse)),
-        dtls::Discard::Unauthentic if failed_opens < FAILED_OPENS_MAX => None,
-        dtls::Discard::Unauthentic | dtls::Discard::ForgeryBudget | dtls::Discard::EmptyFlood => {
-            Some(End::Notify(CloseCause::Abuse))
-        }
+        dtls::Discard::EmptyFlood => Some(End::Notify(CloseCause::Abuse)),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod admission;
 mod established;
+mod forgery;
 mod half_open;
 mod incoming;
 pub mod outbox;
@@ -128,6 +129,7 @@ pub struct Shard {
     outbox: Outbox,
     events: VecDeque<ShardEvent>,
     strays: StrayLog,
+    forgery_alarms: forgery::Alarms,
     stats: Stats,
     draining: bool,
 }
@@ -165,6 +167,7 @@ impl Shard {
             outbox: Outbox::default(),
             events: VecDeque::new(),
             strays: StrayLog::new(now),
+            forgery_alarms: forgery::Alarms::default(),
             stats: Stats::default(),
             draining: false,
             config,

@@ -145,11 +145,11 @@ counters! {
     ClosedIdle, "sessions_closed_idle" => CLOSED, "idle";
     /// Sessions shed because the table was full.
     ClosedShed, "sessions_shed" => CLOSED, "shed";
-    /// Sessions closed for too many records that did not verify or too much noise.
+    /// Sessions closed because their peer sent too many records that carry nothing, or one that is too long.
     ClosedAbuse, "sessions_closed_abuse" => CLOSED, "abuse";
     /// Sessions closed by shutting down.
     ClosedDrained, "sessions_drained" => CLOSED, "drained";
-    /// Sessions with 128 or more records that did not verify.
+    /// Alarms about forged records: one for 128 of a session, at most once a minute. The session goes on.
     ForgeryAlarms, "forgery_alarms" => alone("narrowgate_forgery_alarms_total");
 }
 

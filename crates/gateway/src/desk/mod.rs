@@ -11,6 +11,7 @@ pub(crate) use self::{handshake::LookupAsked, login::LoginAsked};
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     ops::Range,
 };
 
@@ -69,6 +70,7 @@ impl Desk {
                     shared.warn(now, &known.asker, device_api::message_id_reused(mid));
                 }
             }
+            ShardEvent::Forged { session, peer, records } => self.warn_of_forgeries(session, peer, records),
             ShardEvent::PskWanted { handshake, peer, identity } => {
                 self.want_psk(shared, now, handshake, peer, &identity);
             }
@@ -156,6 +158,19 @@ impl Desk {
             Some(next) => shared.out.command(next.shard, ShardCommand::Charge { session: next, spent }),
             None => shared.spent.note(now.instant, device, spent),
         }
+    }
+
+    /// The program's log alone: the device has done nothing.
+    fn warn_of_forgeries(&self, session: SessionId, peer: SocketAddr, records: u32) {
+        let grant = self.sessions.find(session).map(|known| &known.asker.grant);
+        let device = grant.map(|grant| format!("{}/{}", grant.product_key, grant.device_key));
+        let device = device.as_deref().unwrap_or("unknown");
+        tracing::warn!(
+            device,
+            %peer,
+            records,
+            "somebody forges records of a device's session; they are dropped, and the session goes on"
+        );
     }
 
     /// A request that was answered by the shard alone.

@@ -40,6 +40,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::writer::repair",
     "narrowgate_engine_io::driver",
     "narrowgate_engine_io::handle",
+    "narrowgate_gateway::desk",
     "narrowgate_gateway::desk::handshake",
     "narrowgate_gateway::desk::login",
     "narrowgate_gateway::gateway",

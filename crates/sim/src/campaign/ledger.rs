@@ -246,6 +246,7 @@ impl Ledger {
             | ShardEvent::WrongKey { .. }
             | ShardEvent::KeyExchangeRejected { .. }
             | ShardEvent::Stray { .. }
+            | ShardEvent::Forged { .. }
             | ShardEvent::RequestRefused { .. }
             | ShardEvent::AnswerTooLarge { .. }
             | ShardEvent::Throttled { .. }

@@ -66,6 +66,7 @@ impl Told {
             ShardEvent::PskWanted { .. }
             | ShardEvent::KeyExchangeRejected { .. }
             | ShardEvent::Stray { .. }
+            | ShardEvent::Forged { .. }
             | ShardEvent::RequestRefused { .. }
             | ShardEvent::Malformed { .. }
             | ShardEvent::MessageIdReused { .. }
