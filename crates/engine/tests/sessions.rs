@@ -410,3 +410,22 @@ fn alarms_about_many_sessions_are_all_counted_and_few_are_reported() {
     assert_eq!(world.count(Counter::ForgeryAlarms), 40);
     assert_eq!(world.forged, [128; 10]);
 }
+
+/// One device that connects again and again leaves a timer for the end of each session.
+#[test]
+fn timers_of_sessions_that_ended_stay_for_minutes() {
+    let mut world = World::new();
+    let mut peak = 0;
+    for number in 0..1800 {
+        let mut session = world.connect(number + 1, config()).expect("nothing is in the way");
+        let report = request(&mut session, 1);
+        assert_eq!(world.give(&report).len(), 1);
+        world.advance(Duration::from_secs(1));
+        world.sent.clear();
+        world.received.clear();
+        peak = world.shard.stats().gauges.timers.max(peak);
+    }
+    assert_eq!(world.closed.len(), 1799);
+    // The end, the answers and the handshake of each, for five minutes.
+    assert!(peak < 3 * 300, "{peak} timers");
+}

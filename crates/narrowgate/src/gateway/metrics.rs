@@ -58,7 +58,7 @@ const REQUESTS_REFUSED: Metric = Metric::counter(
 type GaugeOf = fn(&Gauges) -> usize;
 
 /// Gauges, summed over all shards.
-const SHARD_GAUGES: [(Metric, GaugeOf); 5] = [
+const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
     (Metric::gauge("narrowgate_sessions", "Established DTLS sessions."), |gauges| gauges.sessions),
     (Metric::gauge("narrowgate_handshakes", "DTLS handshakes under way."), |gauges| gauges.handshakes),
     (Metric::gauge("narrowgate_lookups", "Key look-ups that wait for the store."), |gauges| gauges.lookups),
@@ -68,6 +68,13 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 5] = [
     (Metric::gauge("narrowgate_stored_answer_bytes", "CoAP answers kept for duplicates, bytes."), |gauges| {
         gauges.stored_answer_bytes
     }),
+    (
+        Metric::gauge(
+            "narrowgate_timers",
+            "Timers of handshakes and sessions; those of sessions that ended stay for minutes.",
+        ),
+        |gauges| gauges.timers,
+    ),
 ];
 
 /// Reads a number of the machine or its batches.
