@@ -97,6 +97,7 @@ impl RunningShard {
                 readable: true,
                 failing: false,
                 quiet: false,
+                stopping: false,
                 quieted: Vec::new(),
                 published: now,
                 invited: now,
@@ -115,7 +116,7 @@ impl RunningShard {
         &self.handle
     }
 
-    /// Sends what is queued and ends the thread.
+    /// Ends the thread when a drain is over and what is queued is sent.
     pub fn stop(self) {
         self.handle.input(Input::Stop);
         if self.thread.join().is_err() {
@@ -139,6 +140,8 @@ struct Driver<S> {
     failing: bool,
     /// Set by [`Input::Quiesce`]: datagrams that arrive from now on stay in the kernel.
     quiet: bool,
+    /// Set by [`Input::Stop`]: the thread ends when no drain goes on.
+    stopping: bool,
     /// Whom to tell when the events of all that was received are delivered.
     quieted: Vec<Box<dyn FnOnce() + Send>>,
     published: Instant,
@@ -160,18 +163,21 @@ impl<S: EventSink> Driver<S> {
                 return;
             }
             let now = clock::now();
-            let stop = self.take_inputs(now);
+            self.stopping |= self.take_inputs(now);
             if self.may_receive() {
                 self.receive(now);
             }
-            self.shard.handle_timeout(now);
+            // A drain closes no faster than the sink takes its events.
+            if !self.shard.is_draining() || self.events.len() < EVENTS_KEPT_MAX {
+                self.shard.handle_timeout(now);
+            }
             self.flush(now);
             if self.events.is_empty() {
                 self.quieted.drain(..).for_each(|done| done());
             }
             #[cfg(feature = "test-hooks")]
             self.step();
-            if stop {
+            if self.stopping && !self.shard.is_draining() {
                 return;
             }
         }

@@ -21,7 +21,7 @@ pub(crate) enum Input {
     /// Move the test clock and call back, once everything received before is handled and answered.
     #[cfg(feature = "test-hooks")]
     Advance { by: std::time::Duration, done: Box<dyn FnOnce() + Send> },
-    /// Send what is queued and end the thread.
+    /// End the thread when a drain is over and what is queued is sent.
     Stop,
 }
 

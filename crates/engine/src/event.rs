@@ -243,6 +243,7 @@ pub enum ShardCommand {
         /// From now.
         after: Duration,
     },
-    /// Ends all sessions with close_notify and refuses new handshakes.
+    /// Ends all sessions with close_notify, at a pace and within seconds, and refuses new handshakes. See
+    /// [`crate::shard::Shard::is_draining`].
     Drain,
 }

@@ -429,3 +429,49 @@ fn timers_of_sessions_that_ended_stay_for_minutes() {
     // The end, the answers and the handshake of each, for five minutes.
     assert!(peak < 3 * 300, "{peak} timers");
 }
+
+#[test]
+fn a_drain_closes_every_session_with_a_notice_and_none_of_its_steps_is_a_burst() {
+    const SESSIONS: u16 = 1000;
+    let mut world = World::new();
+    let mut sessions = Vec::new();
+    for port in 0..SESSIONS {
+        world.peer.set_port(5000 + port);
+        sessions.push(world.connect(u64::from(port) + 1, config()).expect("nothing is in the way"));
+    }
+    // One is half way in.
+    world.peer.set_port(4999);
+    let mut rng = SeededRandom::new(5000);
+    let mut half = ClientHandshake::new(config(), world.now, &mut rng);
+    let mut datagram = Vec::new();
+    for _ in 0..2 {
+        assert!(half.poll_transmit(&mut datagram));
+        for mut answer in world.give(&datagram) {
+            half.handle_datagram(world.now, &mut answer, &mut rng);
+        }
+    }
+    world.shard.handle_command(world.now, ShardCommand::Drain);
+    let begin = world.now;
+    let mut notices = world.drain();
+    let mut most = notices.len();
+    while world.shard.is_draining() {
+        let next = world.shard.poll_timeout().expect("a step is due");
+        let step = world.advance(next.saturating_duration_since(world.now));
+        most = most.max(step.len());
+        notices.extend(step);
+    }
+    assert!(most <= 64, "{most} at once");
+    assert!(world.now - begin < Duration::from_secs(5));
+    assert_eq!(notices.len(), usize::from(SESSIONS));
+    assert_eq!(world.closed, [CloseCause::Drained; SESSIONS as usize]);
+    for (session, notice) in sessions.iter_mut().zip(notices) {
+        assert_eq!(opened(session, vec![notice]), ["Ok(CloseNotify)"]);
+    }
+    // The one that was half way in is told at once.
+    assert!(half.poll_transmit(&mut datagram));
+    assert_eq!(world.give(&datagram).len(), 2, "a Finished and a close_notify");
+    assert_eq!(world.shard.stats().gauges.sessions, 0);
+    // Nobody gets in any more.
+    world.peer.set_port(4998);
+    assert!(world.connect(6000, config()).is_none());
+}

@@ -58,7 +58,7 @@ pub(super) struct HalfOpen {
 
 impl Shard {
     pub(super) fn handle_client_hello(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
-        if self.draining {
+        if self.drain.has_begun() {
             return self.stats.count(Counter::HandshakesDeferred);
         }
         self.scratch.clear();
@@ -226,6 +226,9 @@ impl Shard {
             suite,
             verified: now,
         });
+        if self.drain.has_begun() {
+            self.close_with_notify(session, CloseCause::Drained);
+        }
     }
 
     fn end_handshake(&mut self, slot: u32) {

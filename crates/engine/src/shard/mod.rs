@@ -7,6 +7,7 @@
 //! Limits: [`ShardConfig`] names all of them.
 
 pub mod admission;
+mod drain;
 mod established;
 mod forgery;
 mod half_open;
@@ -38,6 +39,7 @@ use slab::Slab;
 
 use self::{
     admission::{Admission, AdmissionLimits},
+    drain::Drain,
     established::Established,
     half_open::HalfOpen,
     outbox::Outbox,
@@ -131,7 +133,7 @@ pub struct Shard {
     strays: StrayLog,
     forgery_alarms: forgery::Alarms,
     stats: Stats,
-    draining: bool,
+    drain: Drain,
 }
 
 impl std::fmt::Debug for Shard {
@@ -169,7 +171,7 @@ impl Shard {
             strays: StrayLog::new(now),
             forgery_alarms: forgery::Alarms::default(),
             stats: Stats::default(),
-            draining: false,
+            drain: Drain::default(),
             config,
         }
     }
@@ -219,7 +221,7 @@ impl Shard {
             ShardCommand::Charge { session, spent } => self.charge(session, spent),
             ShardCommand::Close { session } => self.close_with_notify(session, CloseCause::ByCommand),
             ShardCommand::CloseAfter { session, after } => self.close_after(now, session, after),
-            ShardCommand::Drain => self.drain(),
+            ShardCommand::Drain => self.begin_to_drain(now),
         }
     }
 
@@ -236,11 +238,17 @@ impl Shard {
             }
         }
         self.fired = fired;
+        self.drain_step(now);
     }
 
     /// When to call [`Shard::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wheel.poll_timeout()
+        self.wheel.poll_timeout().into_iter().chain(self.drain.poll_timeout()).min()
+    }
+
+    /// Whether a drain goes on: sessions are left that have to be closed.
+    pub fn is_draining(&self) -> bool {
+        self.drain.poll_timeout().is_some()
     }
 
     /// The next event.
@@ -305,12 +313,5 @@ impl Shard {
     /// Whole seconds since the shard's start: what a session remembers instead of an `Instant`.
     fn seconds(&self, now: Instant) -> u32 {
         now.saturating_duration_since(self.start).as_secs() as u32
-    }
-
-    fn drain(&mut self) {
-        self.draining = true;
-        for session in self.sessions.ids() {
-            self.close_with_notify(session, CloseCause::Drained);
-        }
     }
 }

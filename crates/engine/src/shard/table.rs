@@ -5,7 +5,7 @@
 //! growing never copies a session and never stops the loop. The index holds four bytes per session: the route
 //! is compared in the slot itself.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, ops::Range};
 
 use hashbrown::HashTable;
 
@@ -169,13 +169,19 @@ impl<T> Table<T> {
         best.map(|(_, id)| id)
     }
 
-    /// All sessions, for a walk that ends the process (draining).
-    pub(super) fn ids(&self) -> Vec<SessionId> {
-        let slots = self.pages.iter().flat_map(|page| page.iter()).zip(0..self.used);
-        let occupied = slots.filter(|(slot, _)| slot.row.is_some());
-        occupied
-            .map(|(slot, index)| SessionId { shard: self.shard, slot: index, generation: slot.generation })
-            .collect()
+    /// Number of slots that have ever had a session.
+    pub(super) fn slots(&self) -> u32 {
+        self.used
+    }
+
+    /// The sessions in these slots.
+    pub(super) fn ids_in(&self, slots: Range<u32>) -> Vec<SessionId> {
+        let slots = slots.start..slots.end.min(self.used);
+        let occupied = slots.filter_map(|index| {
+            let slot = slot_in(&self.pages, index).filter(|slot| slot.row.is_some())?;
+            Some(SessionId { shard: self.shard, slot: index, generation: slot.generation })
+        });
+        occupied.collect()
     }
 }
 
@@ -215,7 +221,8 @@ mod tests {
         for (n, id) in (0..).zip(&ids) {
             assert_eq!(table.find(&Route::Peer(peer(n))), Some(*id));
         }
-        assert_eq!(table.ids(), ids);
+        assert_eq!(table.ids_in(0..6000), ids);
+        assert_eq!(table.ids_in(10..20), ids[10..20]);
         let taken = table.take(ids[17]).expect("it is there");
         assert_eq!((taken.path(), taken.session), (peer(17), 17));
         assert!(table.take(ids[17]).is_none());
