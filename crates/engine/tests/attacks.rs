@@ -11,12 +11,13 @@ use std::{
 
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Psk, PskAnswer, ServerConfig,
+    split_record,
 };
 use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig, admission::AdmissionLimits, stats::Counter},
 };
-use narrowgate_testkit::{SeededRandom, mutate};
+use narrowgate_testkit::{SeededRandom, mutate, record::record};
 
 const KEY: &[u8; 16] = b"the key of tests";
 const HONEST: &[u8] = b"MuGsF6W4,honest,2,3600";
@@ -89,6 +90,13 @@ impl Server {
     fn assert_honest_connects(&mut self, peer: SocketAddr, suite: CipherSuite) {
         let mut client = self.client(HONEST, suite);
         assert!(self.go(&mut client, peer, 3), "{peer} gets in");
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.shard.handle_timeout(self.now);
+        while self.shard.poll_event().is_some() {}
+        self.shard.outbox().clear();
     }
 
     fn expire_handshakes(&mut self) {
@@ -223,12 +231,72 @@ fn attack_095_one_address_with_a_thousand_good_cookies_pays_alone() {
         let mut stranger = server.client(b"whoever", CipherSuite::ALL[number as usize % 2]);
         server.go(&mut stranger, at(1024 + number), 2);
         assert!(server.shard.stats().gauges.handshakes <= 101);
+        server.pass(Duration::from_millis(9));
         if number % 100 == 0 {
             server.assert_honest_connects(peer(8, number), CipherSuite::ALL[number as usize / 100 % 2]);
         }
     }
-    assert_eq!(server.shard.stats().value(Counter::HandshakesEvicted), 901, "the oldest, one for each");
-    assert!(!server.go(&mut first, at(1023), 1), "the oldest of this address has made room");
+    let counted = [Counter::HandshakesEvicted, Counter::HandshakesDeferred];
+    assert_eq!(counted.map(|counter| server.shard.stats().value(counter)), [0, 901], "hellos are dropped");
+    assert!(server.go(&mut first, at(1023), 1), "the oldest of this address is young and goes on");
     assert!(server.go(&mut waiting, peer(7, 1), 1), "another address has lost nothing");
+    // Its place is taken, and when the others have stood still for longer than a slow round trip, theirs are.
+    let mut next = server.client(HONEST, CipherSuite::PskAes128Ccm8);
+    server.go(&mut next, at(5000), 2);
+    server.pass(Duration::from_secs(2));
+    for number in 0..99 {
+        server.assert_honest_connects(at(6000 + number), CipherSuite::PskAes128Ccm8);
+        let mut stranger = server.client(b"whoever", CipherSuite::PskAes128Ccm8);
+        server.go(&mut stranger, at(7000 + number), 2);
+    }
+    assert_eq!(server.shard.stats().value(Counter::HandshakesEvicted), 99);
+    assert!(server.go(&mut next, at(5000), 1), "it is young");
     server.expire_handshakes();
+}
+
+/// A peer that begins again and again at its own ports keeps no place longer than one that waits.
+#[test]
+fn a_handshake_that_begins_anew_is_as_old_as_the_one_before_it() {
+    let limits = AdmissionLimits { handshakes_per_address_max: 4, ..AdmissionLimits::default() };
+    let mut server = Server::new(limits);
+    let at = |port: u32| SocketAddr::from(([10, 0, 0, 1], port as u16));
+    for _ in 0..12 {
+        for port in 0..4 {
+            let mut stranger = server.client(b"whoever", CipherSuite::PskAes128Ccm8);
+            server.go(&mut stranger, at(2000 + port), 2);
+        }
+        server.pass(Duration::from_secs(1));
+    }
+    assert_eq!(server.shard.stats().gauges.handshakes, 4);
+    assert_eq!(server.shard.stats().value(Counter::HandshakesReplaced), 44);
+    server.assert_honest_connects(at(3000), CipherSuite::PskAes128Ccm8);
+    server.expire_handshakes();
+}
+
+#[test]
+fn a_record_too_short_for_a_tag_in_a_handshake_says_nothing_about_the_key() {
+    let mut server = Server::new(AdmissionLimits::default());
+    for suite in CipherSuite::ALL {
+        let mut honest = server.client(HONEST, suite);
+        let own = peer(9, suite as u32);
+        server.go(&mut honest, own, 2);
+        let mut flight = Vec::new();
+        assert!(honest.poll_transmit(&mut flight));
+        // Its ClientKeyExchange and ChangeCipherSpec come first, its Finished last.
+        let mut records = Vec::new();
+        let mut rest = flight.as_mut_slice();
+        while let Some((record, tail)) = split_record(rest) {
+            records.push(record.to_vec());
+            rest = tail;
+        }
+        let finished = records.pop().expect("there is one");
+        server.give(own, &records.concat());
+        for length in 0..16 {
+            server.give(own, &record(22, 0xfefd, 1, 7, &vec![0; length]));
+        }
+        assert_eq!(server.shard.stats().value(Counter::FinishedRejected), 0);
+        let answers = server.give(own, &finished);
+        assert_eq!(answers.len(), 1, "it is still welcome");
+    }
+    assert_eq!(server.connected, 2);
 }

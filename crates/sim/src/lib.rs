@@ -14,6 +14,7 @@ pub mod key;
 pub mod mutation;
 pub mod net;
 pub mod random;
+pub mod slow_radio;
 pub mod statistics;
 pub mod story;
 pub mod world;

@@ -1,33 +1,89 @@
 //! Decides who may begin a handshake, with limits in total and per address, so that one peer cannot take what
-//! all need.
+//! all need. It applies only after a valid cookie, so each address here receives what is sent to it.
 //!
-//! It applies only after a valid cookie, so each address here receives what is sent to it.
+//! At a limit a new hello takes the place of the first of these that there is:
+//!
+//! 1. a handshake whose Finished was rejected, the oldest first;
+//! 2. one that has stood still for longer than a slow round trip ([`AdmissionLimits::slow_round_trip`]), the
+//!    oldest first;
+//! 3. at the limit of all, for an address with less than half of what the busiest one has: the newest of the
+//!    busiest that has not gone on yet, so a few addresses cannot keep all others out.
+//!
+//! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is
+//! left alone, and a peer that is far away can finish however many come behind it.
+//!
+//! In a flood ([`FLOOD_HELLOS_MIN`]) a hello is dropped when it comes for the first time, even where there is
+//! a place: hellos that are never repeated take none. Whoever retransmits as RFC 6347, section 4.2.4, has it
+//! is in at the second time.
 
 use std::{
-    cmp::Reverse,
+    cmp::max,
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    time::{Duration, Instant},
 };
+
+use narrowgate_dtls::HelloId;
+
+use super::hellos::Hellos;
+use crate::path::Path;
 
 /// Limits of handshakes under way.
 #[derive(Debug, Clone)]
 pub struct AdmissionLimits {
-    /// Handshakes under way per shard: each takes up to 4 KiB. At the limit the oldest handshake of the
-    /// address that has the most is evicted, so a few addresses cannot keep all others out; among several
-    /// such addresses, the one with the oldest handshake of all.
+    /// Handshakes under way per shard: each takes up to 4 KiB.
     pub handshakes_max: usize,
     /// Handshakes under way per IP address (IPv6: per /64). Many devices share a carrier's address, so this
-    /// is wide. At the limit the oldest handshake of the address is evicted.
+    /// is wide.
     pub handshakes_per_address_max: usize,
     /// Key look-ups that wait for an answer, per shard. At the limit a ClientHello is dropped; the client
     /// retransmits it. Handshakes under way still ask for their key, so there may be as many look-ups as
     /// handshakes.
     pub lookups_max: usize,
+    /// A handshake whose peer was not heard for longer than this makes room at a limit. Above the round trip
+    /// of the slowest radio, or its devices never get in while others press; below it a peer that holds
+    /// places for nothing holds them shorter.
+    pub slow_round_trip: Duration,
 }
 
 impl Default for AdmissionLimits {
     fn default() -> Self {
-        Self { handshakes_max: 20_000, handshakes_per_address_max: 4_000, lookups_max: 4_096 }
+        Self {
+            handshakes_max: 20_000,
+            handshakes_per_address_max: 4_000,
+            lookups_max: 4_096,
+            slow_round_trip: Duration::from_secs(10),
+        }
+    }
+}
+
+/// At a limit it is a flood when as many hellos as the limit, and no fewer than this, were dropped within a
+/// slow round trip. Few clients that cannot get in, and perhaps begin anew each time, are none.
+const FLOOD_HELLOS_MIN: usize = 1_000;
+
+/// How many of the oldest handshakes are looked at for one that has stood still. Younger ones may have stood
+/// still for longer, but not by more than the time until these are over.
+const LOOKED_AT: usize = 16;
+
+/// How far a handshake is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    /// When it began, or last went on.
+    pub(super) last: Instant,
+    /// Whether it has gone on since it began: its peer has named an identity.
+    pub(super) went_on: bool,
+    /// Whether it waits for the platform and not for its peer.
+    pub(super) waits_for_us: bool,
+}
+
+impl Progress {
+    /// A handshake that begins.
+    pub(super) const fn begun(now: Instant) -> Self {
+        Self { last: now, went_on: false, waits_for_us: false }
+    }
+
+    fn stands_still(&self, now: Instant, limits: &AdmissionLimits) -> bool {
+        !self.waits_for_us && now.saturating_duration_since(self.last) > limits.slow_round_trip
     }
 }
 
@@ -41,83 +97,220 @@ pub(super) enum Permit {
         /// Its slot.
         slot: u32,
     },
-    /// Drop it.
+    /// Drop it: a limit is reached.
     No,
+    /// Drop it: in a flood only what comes again gets in.
+    Again,
 }
 
 /// What is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Admission {
-    /// Per address: the slots of its handshakes, by their number of beginning.
-    by_address: HashMap<IpAddr, BTreeMap<u64, u32>, foldhash::fast::RandomState>,
-    /// Addresses by who is evicted first: the last one.
-    by_rank: BTreeSet<Rank>,
-    total: usize,
+    all: Line,
+    by_address: HashMap<IpAddr, Line, foldhash::fast::RandomState>,
+    /// Addresses by the number of their handshakes; the last one is the busiest.
+    by_rank: BTreeSet<(usize, IpAddr)>,
     begun: u64,
+    hellos: Hellos,
     /// Key look-ups that wait for their answer.
     pub(super) lookups: usize,
 }
 
-/// The number of an address's handshakes, then when the oldest of them began, then the address, to
-/// distinguish them.
-type Rank = (usize, Reverse<u64>, IpAddr);
+/// The handshakes of an address, or of all: their slots, by their number of beginning.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: BTreeMap<u64, u32>,
+    rejected: BTreeMap<u64, u32>,
+    dropped: Dropped,
+}
+
+/// Hellos dropped at a limit within a slow round trip.
+#[derive(Debug, Default)]
+struct Dropped {
+    since: Option<Instant>,
+    count: usize,
+    flood_until: Option<Instant>,
+}
+
+/// A place for a handshake.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Free,
+    /// That of a handshake that was rejected.
+    Rejected(u32),
+    /// That of another one.
+    Taken(u32),
+}
 
 impl Admission {
-    /// Whether one more handshake of this address may begin.
-    pub(super) fn permit(&self, address: IpAddr, limits: &AdmissionLimits) -> Permit {
+    /// Nothing is under way. `seed` keeps strangers from choosing what they share a note with.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            all: Line::default(),
+            by_address: HashMap::default(),
+            by_rank: BTreeSet::new(),
+            begun: 0,
+            hellos: Hellos::new(seed),
+            lookups: 0,
+        }
+    }
+
+    /// Whether one more handshake of this path may begin, with this hello. `progress` says how far the one in
+    /// a slot is.
+    pub(super) fn permit(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        hello: &HelloId,
+        limits: &AdmissionLimits,
+        progress: impl Fn(u32) -> Progress,
+    ) -> Permit {
         if self.lookups >= limits.lookups_max {
             return Permit::No;
         }
-        let address = group(address);
-        if self.by_address.get(&address).is_some_and(|slots| slots.len() >= limits.handshakes_per_address_max)
-        {
-            return self.evict(address);
+        let address = group(path.peer.ip());
+        let place = self.find_place(now, address, limits, progress);
+        let permit = match place {
+            Some(Place::Free) => Permit::Yes,
+            Some(Place::Rejected(slot)) => return Permit::Evict { slot },
+            Some(Place::Taken(slot)) => Permit::Evict { slot },
+            None => Permit::No,
+        };
+        let is_flood = self.is_flood(now, address, limits);
+        let comes_again = is_flood && self.hellos.note(now, path, hello);
+        if permit != Permit::No && (!is_flood || comes_again) {
+            return permit;
         }
-        if self.total < limits.handshakes_max {
-            return Permit::Yes;
-        }
-        self.by_rank.last().map_or(Permit::No, |&(_, _, busiest)| self.evict(busiest))
+        self.count_dropped(now, address, limits);
+        if permit == Permit::No { Permit::No } else { Permit::Again }
     }
 
-    fn evict(&self, address: IpAddr) -> Permit {
-        let oldest = self.by_address.get(&address).and_then(BTreeMap::first_key_value);
-        oldest.map_or(Permit::No, |(_, &slot)| Permit::Evict { slot })
+    fn find_place(
+        &self,
+        now: Instant,
+        address: IpAddr,
+        limits: &AdmissionLimits,
+        progress: impl Fn(u32) -> Progress,
+    ) -> Option<Place> {
+        let stands_still = |slot| progress(slot).stands_still(now, limits);
+        if let Some(own) = self.by_address.get(&address)
+            && own.len() >= limits.handshakes_per_address_max
+        {
+            return own.worst(stands_still);
+        }
+        if self.all.len() < limits.handshakes_max {
+            return Some(Place::Free);
+        }
+        self.all.worst(stands_still).or_else(|| {
+            let busiest = self.by_address.get(&self.much_busier_than(address)?)?;
+            let mut newest = busiest.waiting.values().rev().take(LOOKED_AT);
+            newest.find(|slot| !progress(**slot).went_on).map(|&slot| Place::Taken(slot))
+        })
+    }
+
+    /// The busiest address, if this one has less than half of what that one has.
+    fn much_busier_than(&self, address: IpAddr) -> Option<IpAddr> {
+        let &(count, busiest) = self.by_rank.last()?;
+        let own = self.by_address.get(&address).map_or(0, Line::len);
+        (2 * (own + 1) <= count).then_some(busiest)
+    }
+
+    /// Whether this address floods, or all together do and this one has its share.
+    fn is_flood(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> bool {
+        let own = self.by_address.get(&address);
+        own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max))
+            || self.all.is_flood(now, limits.handshakes_max) && self.much_busier_than(address).is_none()
+    }
+
+    fn count_dropped(&mut self, now: Instant, address: IpAddr, limits: &AdmissionLimits) {
+        let AdmissionLimits { handshakes_max, handshakes_per_address_max, slow_round_trip, .. } = *limits;
+        match self.by_address.get_mut(&address) {
+            Some(own) if own.len() >= handshakes_per_address_max || self.all.len() < handshakes_max => {
+                own.dropped.count(now, slow_round_trip, handshakes_per_address_max);
+            }
+            _ => self.all.dropped.count(now, slow_round_trip, handshakes_max),
+        }
     }
 
     /// Records that a handshake began in `slot`; returns the number for [`Self::end`].
     pub(super) fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
         self.begun += 1;
         let address = group(address);
-        let slots = self.by_address.entry(address).or_default();
-        self.by_rank.remove(&rank(address, slots));
-        slots.insert(self.begun, slot);
-        self.by_rank.insert(rank(address, slots));
-        self.total += 1;
+        let own = self.by_address.entry(address).or_default();
+        self.by_rank.remove(&(own.len(), address));
+        own.waiting.insert(self.begun, slot);
+        self.by_rank.insert((own.len(), address));
+        self.all.waiting.insert(self.begun, slot);
         self.begun
+    }
+
+    /// Records that the Finished of a handshake was rejected.
+    pub(super) fn reject(&mut self, address: IpAddr, begun: u64) {
+        let own = self.by_address.get_mut(&group(address));
+        for line in own.into_iter().chain([&mut self.all]) {
+            if let Some(slot) = line.waiting.remove(&begun) {
+                line.rejected.insert(begun, slot);
+            }
+        }
     }
 
     /// Records that a handshake ended, for whatever reason.
     pub(super) fn end(&mut self, address: IpAddr, begun: u64) {
         let address = group(address);
-        let Some(slots) = self.by_address.get_mut(&address) else { return };
-        self.by_rank.remove(&rank(address, slots));
-        if slots.remove(&begun).is_some() {
-            self.total -= 1;
-        }
-        if slots.is_empty() {
+        self.all.remove(begun);
+        let Some(own) = self.by_address.get_mut(&address) else { return };
+        self.by_rank.remove(&(own.len(), address));
+        own.remove(begun);
+        if own.len() == 0 {
             self.by_address.remove(&address);
         } else {
-            self.by_rank.insert(rank(address, slots));
+            self.by_rank.insert((own.len(), address));
         }
-        if self.by_address.is_empty() && self.by_address.capacity() > 1024 {
-            self.by_address.shrink_to(256);
+        if self.by_address.is_empty() {
+            self.hellos.forget();
+            if self.by_address.capacity() > 1024 {
+                self.by_address.shrink_to(256);
+            }
         }
     }
 }
 
-fn rank(address: IpAddr, slots: &BTreeMap<u64, u32>) -> Rank {
-    let oldest = slots.first_key_value().map_or(u64::MAX, |(&begun, _)| begun);
-    (slots.len(), Reverse(oldest), address)
+impl Line {
+    fn len(&self) -> usize {
+        self.waiting.len() + self.rejected.len()
+    }
+
+    fn remove(&mut self, begun: u64) {
+        if self.waiting.remove(&begun).is_none() {
+            self.rejected.remove(&begun);
+        }
+    }
+
+    /// The place of the one that is missed least, if any may be missed.
+    fn worst(&self, stands_still: impl Fn(u32) -> bool) -> Option<Place> {
+        if let Some(&slot) = self.rejected.values().next() {
+            return Some(Place::Rejected(slot));
+        }
+        let mut oldest = self.waiting.values().take(LOOKED_AT);
+        oldest.find(|slot| stands_still(**slot)).map(|&slot| Place::Taken(slot))
+    }
+
+    /// Half of the places are for everybody, flood or not.
+    fn is_flood(&self, now: Instant, limit: usize) -> bool {
+        self.dropped.flood_until.is_some_and(|until| now < until) && self.len() >= limit.div_ceil(2)
+    }
+}
+
+impl Dropped {
+    fn count(&mut self, now: Instant, slow_round_trip: Duration, limit: usize) {
+        if self.since.is_none_or(|since| now > since + slow_round_trip) {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count += 1;
+        if self.count >= max(limit, FLOOD_HELLOS_MIN) {
+            self.flood_until = Some(now + slow_round_trip);
+        }
+    }
 }
 
 /// The address or prefix that an address counts for: one subscriber owns a whole IPv6 /64.
@@ -136,62 +329,4 @@ pub fn group(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: AdmissionLimits =
-        AdmissionLimits { handshakes_max: 3, handshakes_per_address_max: 2, lookups_max: 2 };
-
-    fn ip(n: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, n])
-    }
-
-    #[test]
-    fn an_address_at_its_limit_makes_room_from_its_own_and_others_go_on() {
-        let mut admission = Admission::default();
-        let first = admission.begin(ip(1), 10);
-        admission.begin(ip(1), 11);
-        assert_eq!(admission.permit(ip(1), &LIMITS), Permit::Evict { slot: 10 });
-        assert_eq!(admission.permit(ip(2), &LIMITS), Permit::Yes);
-        admission.begin(ip(2), 12);
-        let third = admission.permit(ip(3), &LIMITS);
-        assert_eq!(third, Permit::Evict { slot: 10 }, "the busiest address makes room for a new one");
-        admission.end(ip(1), first);
-        assert_eq!(admission.permit(ip(3), &LIMITS), Permit::Yes);
-        assert_eq!(admission.permit(ip(1), &LIMITS), Permit::Yes);
-    }
-
-    #[test]
-    fn among_addresses_with_as_many_the_oldest_makes_room_whatever_the_addresses_are() {
-        let mut admission = Admission::default();
-        for (slot, address) in [5, 9, 1].into_iter().enumerate() {
-            admission.begin(ip(address), slot as u32);
-        }
-        assert_eq!(admission.permit(ip(7), &LIMITS), Permit::Evict { slot: 0 });
-        admission.end(ip(5), 1);
-        admission.begin(ip(7), 3);
-        assert_eq!(admission.permit(ip(2), &LIMITS), Permit::Evict { slot: 1 });
-    }
-
-    #[test]
-    fn look_ups_in_flight_are_bounded() {
-        let admission = Admission { lookups: 2, ..Admission::default() };
-        assert_eq!(admission.permit(ip(1), &LIMITS), Permit::No);
-    }
-
-    #[test]
-    fn all_counts_return_to_zero_and_an_ipv6_subscriber_counts_once() {
-        let mut admission = Admission::default();
-        let a: IpAddr = "2001:db8::1".parse().expect("an address");
-        let b: IpAddr = "2001:db8::2".parse().expect("an address");
-        let first = admission.begin(a, 1);
-        let second = admission.begin(b, 2);
-        assert_eq!(admission.permit(a, &LIMITS), Permit::Evict { slot: 1 });
-        admission.end(a, first);
-        admission.end(b, second);
-        admission.end(b, second);
-        assert!(admission.by_address.is_empty());
-        assert!(admission.by_rank.is_empty());
-        assert_eq!(admission.total, 0);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use narrowgate_dtls::{
 
 use super::{
     HALF_OPEN_BIT, Shard,
-    admission::Permit,
+    admission::{Permit, Progress},
     question::{Answer, Question},
     stats::Counter,
     stray::Stray,
@@ -50,10 +50,22 @@ pub(super) struct HalfOpen {
     generation: u32,
     /// Its number at the admission.
     begun: u64,
+    progress: Progress,
+    /// Whether another handshake had its place before: then its progress counts for nothing, or a peer that
+    /// begins again and again would always be young.
+    is_successor: bool,
     /// The question to the platform that is not answered yet.
     asked: Option<Question>,
     /// The tick that its timer waits for; `u64::MAX` for none.
     armed: u64,
+}
+
+impl HalfOpen {
+    /// It has gone on, and waits for the platform or for its peer.
+    fn go_on(&mut self, now: Instant, waits_for_us: bool) {
+        let last = if self.is_successor { self.progress.last } else { now };
+        self.progress = Progress { last, went_on: true, waits_for_us };
+    }
 }
 
 impl Shard {
@@ -92,32 +104,64 @@ impl Shard {
                 // The same ClientHello again: our flight was lost.
                 return self.feed_handshake(now, slot, datagram);
             }
-            self.stats.count(Counter::HandshakesReplaced);
-            self.end_handshake(slot);
+            return self.succeed(now, slot, machine);
         }
         if self.grew_out_of(now, path, machine.hello_id()) {
             // A late copy of the ClientHello of the existing session.
             return self.stats.count(Counter::HandshakesRepeated);
         }
-        match self.admission.permit(path.peer.ip(), &self.config.admission) {
+        let Self { admission, config, handshakes, .. } = self;
+        let progress = |slot: u32| handshakes[slot as usize].progress;
+        match admission.permit(now, &path, &machine.hello_id(), &config.admission, progress) {
             Permit::Yes => {}
             Permit::Evict { slot } => {
                 self.stats.count(Counter::HandshakesEvicted);
                 self.end_handshake(slot);
             }
             Permit::No => return self.stats.count(Counter::HandshakesDeferred),
+            Permit::Again => return self.stats.count(Counter::HandshakesAgain),
         }
-        self.handshakes_begun = self.handshakes_begun.wrapping_add(1);
-        let accepted_s = self.seconds(now);
+        let hello = Hello::new(machine.hello_id(), self.seconds(now));
+        let generation = self.next_generation();
         let entry = self.handshakes.vacant_entry();
         let slot = entry.key() as u32;
-        let begun = self.admission.begin(path.peer.ip(), slot);
-        let generation = self.handshakes_begun;
-        let hello = Hello::new(machine.hello_id(), accepted_s);
-        entry.insert(HalfOpen { machine, hello, path, generation, begun, asked: None, armed: u64::MAX });
+        entry.insert(HalfOpen {
+            machine,
+            hello,
+            path,
+            generation,
+            begun: self.admission.begin(path.peer.ip(), slot),
+            progress: Progress::begun(now),
+            is_successor: false,
+            asked: None,
+            armed: u64::MAX,
+        });
         self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
+    }
+
+    /// The peer has begun anew: the new handshake has the place of the old one, and its age.
+    fn succeed(&mut self, now: Instant, slot: u32, machine: Box<ServerHandshake>) {
+        let hello = Hello::new(machine.hello_id(), self.seconds(now));
+        let generation = self.next_generation();
+        let half_open = &mut self.handshakes[slot as usize];
+        let old = std::mem::replace(&mut half_open.generation, generation);
+        (half_open.machine, half_open.hello, half_open.armed) = (machine, hello, u64::MAX);
+        (half_open.is_successor, half_open.progress.waits_for_us) = (true, false);
+        if half_open.asked.take().is_some() {
+            self.admission.lookups -= 1;
+        }
+        let handshake = self.handshake_id(slot, old);
+        self.events.push_back(ShardEvent::HandshakeEnded { handshake });
+        self.stats.count(Counter::HandshakesReplaced);
+        self.stats.count(Counter::HandshakesBegun);
+        self.drive_handshake(now, slot);
+    }
+
+    fn next_generation(&mut self) -> u32 {
+        self.handshakes_begun = self.handshakes_begun.wrapping_add(1);
+        self.handshakes_begun
     }
 
     pub(super) fn feed_handshake(&mut self, now: Instant, slot: u32, datagram: &mut [u8]) {
@@ -144,6 +188,7 @@ impl Shard {
         });
         let Some(half_open) = half_open else { return self.stats.count(Counter::LookupsLate) };
         half_open.asked = None;
+        half_open.go_on(now, false);
         self.admission.lookups -= 1;
         match answer {
             Answer::Psk(answer) => half_open.machine.provide_psk(now, answer, &mut self.random),
@@ -174,11 +219,13 @@ impl Shard {
             match event {
                 HandshakeEvent::PskWanted { identity } => {
                     half_open.asked = Some(Question::Psk);
+                    half_open.go_on(now, true);
                     self.admission.lookups += 1;
                     self.events.push_back(ShardEvent::PskWanted { handshake, peer, identity });
                 }
                 HandshakeEvent::FinishedRejected(failed) => {
                     self.stats.count(Counter::FinishedRejected);
+                    self.admission.reject(peer.ip(), half_open.begun);
                     self.events.push_back(ShardEvent::WrongKey { handshake, peer, failed });
                 }
                 HandshakeEvent::KeyExchangeRejected(rejected) => {

@@ -11,6 +11,7 @@ mod drain;
 mod established;
 mod forgery;
 mod half_open;
+mod hellos;
 mod incoming;
 pub mod outbox;
 mod question;
@@ -136,6 +137,13 @@ pub struct Shard {
     drain: Drain,
 }
 
+/// A seed for what is not secret, beside the main stream.
+fn seed_aside(seed: [u8; 32]) -> u64 {
+    let mut aside = ChaCha20Rng::from_seed(seed);
+    aside.set_stream(1);
+    aside.next_u64()
+}
+
 impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shard")
@@ -159,7 +167,7 @@ impl Shard {
             handshakes: Slab::new(),
             handshake_by_path: HashMap::default(),
             handshakes_begun: 0,
-            admission: Admission::default(),
+            admission: Admission::new(seed_aside(seed)),
             sessions: Table::new(config.shard),
             budget: Budget::new(config.coap_budget_bytes),
             requests_in_flight: 0,

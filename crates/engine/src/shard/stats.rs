@@ -109,7 +109,7 @@ counters! {
     HandshakesFailed, "handshakes_failed" => HANDSHAKES, "failed";
     /// Handshakes replaced by a newer one of the same address and port.
     HandshakesReplaced, "handshakes_replaced" => HANDSHAKES, "replaced";
-    /// Handshakes dropped for newer ones of their address.
+    /// Handshakes that made room at a limit: rejected, standing still, or of an address with many.
     HandshakesEvicted, "handshakes_evicted" => HANDSHAKES, "evicted";
     /// Handshakes dropped because an identity began too many from one address: `limits.device_handshakes`.
     HandshakesLimited, "handshakes_rate_limited" => HANDSHAKES, "rate_limited";
@@ -117,6 +117,8 @@ counters! {
     HandshakesRepeated, "handshakes_repeated" => HELLOS, "repeated";
     /// ClientHellos with a valid cookie that were dropped at a limit.
     HandshakesDeferred, "handshakes_deferred" => HELLOS, "limit";
+    /// ClientHellos with a valid cookie that were dropped in a flood because they came for the first time.
+    HandshakesAgain, "handshakes_again" => HELLOS, "flood";
     /// Handshakes whose Finished did not verify.
     FinishedRejected, "finished_rejected" => alone("narrowgate_finished_rejected_total");
     /// Answers to look-ups that came after their handshake was gone.

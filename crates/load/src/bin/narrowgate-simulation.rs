@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
@@ -18,6 +18,7 @@ use narrowgate_sim::{
         self, Outcome,
         plan::{Plan, Scale},
     },
+    slow_radio::{self, SlowRadio},
     statistics,
 };
 
@@ -61,6 +62,25 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Devices with round trips of seconds behind one address, without and with a neighbour who begins
+    /// handshakes and finishes none: how many get in, against what the limit of handshakes allows.
+    SlowRadio {
+        /// How many devices.
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=20_000))]
+        devices: u32,
+        /// All devices come within so many seconds.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        spread: u64,
+        /// Handshakes under way per address.
+        #[arg(long, default_value_t = 4_000)]
+        limit: usize,
+        /// Handshakes that the neighbour begins in a second.
+        #[arg(long, default_value_t = 4_000)]
+        neighbour: u32,
+        /// Where all randomness comes from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -76,6 +96,19 @@ fn main() -> io::Result<ExitCode> {
             let outcome = statistics::run(count, seed);
             write!(out, "{outcome}")?;
             if !outcome.holds() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::SlowRadio { devices, spread, limit, neighbour, seed } => {
+            let mut holds = true;
+            for (round_trip, neighbour) in [(2, 0), (2, neighbour), (8, 0), (8, neighbour)] {
+                let [spread, round_trip] = [spread, round_trip].map(Duration::from_secs);
+                let outcome =
+                    slow_radio::run(SlowRadio { devices, spread, round_trip, limit, neighbour, seed });
+                writeln!(out, "{outcome}")?;
+                holds &= outcome.holds();
+            }
+            if !holds {
                 return Ok(ExitCode::FAILURE);
             }
         }

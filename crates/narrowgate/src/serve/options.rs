@@ -23,6 +23,7 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
             handshakes_max: config.admission.handshakes_max,
             handshakes_per_address_max: config.admission.handshakes_per_address_max,
             lookups_max: config.admission.lookups_max,
+            slow_round_trip: config.admission.slow_round_trip,
         },
         sessions_max: config.session.sessions_max,
         idle_timeout: config.session.idle_timeout,
