@@ -82,6 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             time,
             arrival: time,
             login: None,
+            secret_version: 0,
             session: 0,
             points_json,
         })

@@ -21,6 +21,17 @@ pub struct SessionId {
     pub generation: u32,
 }
 
+impl SessionId {
+    /// One number for it, never 0, in the positive half of an `i64`: shard, slot, and the low 20 bits of the
+    /// generation. Two sessions of a process have the same one only where 2^20 others had the slot between
+    /// them.
+    pub const fn number(self) -> u64 {
+        let Self { shard, slot, generation } = self;
+        let shard = (shard as u64 + 1) & 0x7fff;
+        shard << 48 | (slot as u64 & 0x0fff_ffff) << 20 | generation as u64 & 0x000f_ffff
+    }
+}
+
 /// Identifies a handshake under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandshakeId {

@@ -7,8 +7,7 @@ use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position, UnixMillis},
     model::{credential::CredentialLookup, product::Product},
-    ports::{Issued, StoreError, Write, Written},
-    secret::Secret,
+    ports::{StoreError, Write, Written},
 };
 
 use crate::diagnosis::Diagnosis;
@@ -40,26 +39,13 @@ pub enum Effect {
     Product(Token, String),
     /// To be committed together, after all earlier writes. Answered by [`Answer::Written`].
     Write(Token, Vec<Write>),
-    /// A secret to be issued; there is never a second one under way. Answered by [`Answer::Issued`].
-    Issue(Token, Box<Issue>),
+    /// Unpredictable bytes for the next secret, by [`crate::Gateway::handle_entropy`].
+    Entropy,
     /// A refusal to be looked into, where that delays nobody. Answered by [`Answer::Diagnosed`].
     Diagnose(Token, Box<Diagnosis>),
     /// For listeners, with its place if it was committed. With a device if the sender still has to look up
     /// its keys.
     Tell(Option<Position>, Happening, Option<DeviceId>),
-}
-
-/// A secret that is to be a device's only one.
-#[derive(Debug)]
-pub struct Issue {
-    /// Whose.
-    pub device: DeviceId,
-    /// The new one.
-    pub secret: Secret,
-    /// When.
-    pub at: UnixMillis,
-    /// The peer's address and port.
-    pub peer: String,
 }
 
 /// The outside's answer to a question. An answer of another kind than its question is ignored.
@@ -71,8 +57,6 @@ pub enum Answer<'a> {
     Product(Result<Option<Product>, StoreError>),
     /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.
     Written(Result<Outcomes<'a>, &'a StoreError>),
-    /// To [`Effect::Issue`].
-    Issued(Result<Issued, StoreError>),
     /// To [`Effect::Diagnose`]: what was found, in words.
     Diagnosed(Option<String>),
 }

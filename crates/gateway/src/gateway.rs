@@ -141,6 +141,9 @@ impl Gateway {
     }
 
     /// A question is answered. Answers to questions that were given up are ignored.
+    ///
+    /// What was committed together is answered together: effects are drained after the last of its answers.
+    /// Then a session that a newer login ends is closed after its reports are answered.
     pub fn handle_answer(&mut self, now: Now, token: Token, answer: Answer<'_>) {
         let Some(pending) = self.shared.out.take(token) else { return };
         match (pending, answer) {
@@ -164,9 +167,6 @@ impl Gateway {
                 if let Some(read) = products.read(out, now.instant, &product_key, answer) {
                     self.take_up(now, &product_key, &read);
                 }
-            }
-            (Pending::Issue(wish, secret), Answer::Issued(outcome)) => {
-                self.shared.handle_issued(now, *wish, &secret, outcome);
             }
             (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
@@ -197,6 +197,7 @@ impl Gateway {
             Pending::Log(happening) => {
                 shared.refusals.handle_written(&mut shared.out, happening, first, outcomes);
             }
+            Pending::Issue(wish, secret) => shared.handle_issued(now, *wish, &secret, first, outcomes),
             pending => tracing::error!(?pending, "an answer to another question"),
         }
     }
@@ -259,7 +260,7 @@ impl Gateway {
         }
     }
 
-    /// Unpredictable bytes for the next secret. To be called after every [`Effect::Issue`]; without it
+    /// Unpredictable bytes for the next secret. To be called for every [`Effect::Entropy`]; without it
     /// secrets are drawn on from the bytes that there were.
     pub fn handle_entropy(&mut self, fresh: [u8; 32]) {
         self.shared.issuing.handle_entropy(fresh);

@@ -1,7 +1,9 @@
 //! Secrets by dynamic activation, one after the other: the answers leave in the order in which the secrets
 //! were committed, so the secret that is valid in the end is the one that was delivered last (device
-//! protocol, section 3). Each is a transaction of its own, beside the batches of writes: listeners hear of it
-//! before the device is answered, but not exactly in its place among what is committed at the same moment.
+//! protocol, section 3).
+//!
+//! A wish names the version of the secret that it replaces, as far as the gateway knows it, so that one that
+//! meets a reset on its way does not void what the operator was shown.
 //!
 //! Each secret is drawn when the store is asked, from fresh entropy: the caller gives some after every wish.
 //! So what was issued before cannot be found out from the memory of the process.
@@ -16,15 +18,15 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_engine::event::{ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, SecretAnswer, SecretWanted},
-    ids::UnixMillis,
-    ports::{Issued, StoreError},
+    ids::{Position, UnixMillis},
+    ports::{Issued, StoreError, Write, Written},
     rules::{admission::Grant, names},
     secret::Secret,
 };
 
 use crate::{
     AFTER_ACTIVATION,
-    effect::{Effect, Issue, Now},
+    effect::Now,
     outbox::{Line, Pending},
     requests::name_of,
     shared::Shared,
@@ -43,6 +45,8 @@ pub(crate) struct Wish {
     pub(crate) peer: String,
     /// When the store was asked.
     pub(crate) at: UnixMillis,
+    /// The version of the secret that it replaces.
+    pub(crate) replaces: u32,
 }
 
 /// See the module.
@@ -90,23 +94,24 @@ impl Shared {
         wanted: SecretWanted,
         peer: String,
     ) {
-        self.issuing.line.enter(Wish { ticket, grant, wanted, peer, at: now.wall });
+        self.issuing.line.enter(Wish { ticket, grant, wanted, peer, at: now.wall, replaces: 0 });
         self.issue_next(now);
     }
 
     fn issue_next(&mut self, now: Now) {
         while let Some(mut wish) = self.issuing.line.poll() {
-            if !self.residence.directory.is_activating(wish.grant.device, wish.ticket.session) {
+            let device = wish.grant.device;
+            let Some(replaces) = self.residence.directory.may_replace(device, wish.ticket.session) else {
                 // Its session ended while it waited: a secret that is never delivered would only void one
                 // that was.
                 self.issuing.line.leave();
                 continue;
-            }
-            wish.at = now.wall;
-            let (device, secret) = (wish.grant.device, self.issuing.new_secret());
-            let issue = Issue { device, secret: secret.clone(), at: wish.at, peer: wish.peer.clone() };
-            let issue = Box::new(issue);
-            self.out.ask(Pending::Issue(Box::new(wish), secret), |token| Effect::Issue(token, issue));
+            };
+            (wish.at, wish.replaces) = (now.wall, replaces);
+            let (secret, peer) = (self.issuing.new_secret(), wish.peer.clone());
+            let write = Write::IssueSecret { device, secret: secret.clone(), replaces, at: wish.at, peer };
+            self.out.write(vec![write], Pending::Issue(Box::new(wish), secret));
+            self.out.want_entropy();
         }
     }
 
@@ -116,22 +121,20 @@ impl Shared {
         now: Now,
         wish: Wish,
         secret: &Secret,
-        outcome: Result<Issued, StoreError>,
+        position: Option<Position>,
+        outcomes: Result<&[Written], &StoreError>,
     ) {
         self.issuing.line.leave();
-        let Wish { ticket, grant, wanted, peer, at } = wish;
-        match outcome {
-            Ok(Issued::Damaged) => {
-                tracing::error!("a secret could not be issued: the device's row is damaged");
-                self.requests.count_unavailable();
-                self.out.respond(ticket, device_api::unavailable());
-            }
-            Ok(issued) => {
+        let Wish { ticket, grant, wanted, peer, at, replaces } = wish;
+        match outcomes {
+            Ok(&[Written::Issue(issued)]) if issued != Issued::Damaged => {
                 let answer = device_api::answer_secret(&grant, &wanted, &issued, secret);
                 if issued == Issued::Done {
                     // Sessions that were given an earlier secret must not hand it out again to a
                     // retransmission.
-                    for void in self.residence.directory.note_issued(grant.device, ticket.session) {
+                    for void in
+                        self.residence.directory.note_issued(grant.device, ticket.session, replaces + 1)
+                    {
                         self.out.close(void);
                     }
                 }
@@ -139,7 +142,7 @@ impl Shared {
                     self.requests.count(refusal.reason);
                 }
                 if self.out.has_followers {
-                    self.out.tell(None, happening_of(&grant, &answer, peer, at), None);
+                    self.out.tell(position, happening_of(&grant, &answer, peer, at), None);
                 }
                 self.out.respond(ticket, answer.response);
                 if answer.done {
@@ -148,8 +151,9 @@ impl Shared {
                     self.out.command(session.shard, close);
                 }
             }
-            Err(error) => {
-                tracing::error!(%error, "a secret could not be issued");
+            other => {
+                // The store says more in the log of its own.
+                tracing::error!(outcome = ?other, "a secret could not be issued");
                 self.requests.count_unavailable();
                 self.out.respond(ticket, device_api::unavailable());
             }

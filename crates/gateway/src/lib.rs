@@ -4,7 +4,7 @@
 //! ```text
 //!              events                 effects: Command ─────────▶ shards
 //!   shards ────────────▶ ┌─────────┐           Lookup, Product ─▶ store (reads)
-//!                        │ Gateway │           Write, Issue ────▶ store (commits)
+//!                        │ Gateway │           Write ───────────▶ store (commits)
 //!   store  ────────────▶ └─────────┘           Diagnose ────────▶ aside
 //!              answers                         Tell ────────────▶ listeners
 //! ```
@@ -73,7 +73,7 @@ mod tests;
 
 pub use self::{
     diagnosis::Diagnosis,
-    effect::{Answer, Effect, Issue, LiveChange, Now, Outcomes, Token},
+    effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     gateway::{Counters, Gateway, Limits, Options},
     unwritten::Unwritten,
 };

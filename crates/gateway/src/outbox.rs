@@ -62,6 +62,8 @@ pub(crate) enum Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     effects: VecDeque<Effect>,
+    /// Sessions that end once all of these are out.
+    closes: VecDeque<SessionId>,
     pending: Slab<(u32, Pending)>,
     asked: u32,
     lookups: Line<(Pending, DeviceName)>,
@@ -75,7 +77,10 @@ impl Outbox {
     }
 
     pub(crate) fn poll(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.effects.pop_front().or_else(|| {
+            let session = self.closes.pop_front()?;
+            Some(Effect::Command(session.shard, ShardCommand::Close { session }))
+        })
     }
 
     /// Sends a command to a shard.
@@ -86,6 +91,12 @@ impl Outbox {
     /// Ends a session with close_notify.
     pub(crate) fn close(&mut self, session: SessionId) {
         self.command(session.shard, ShardCommand::Close { session });
+    }
+
+    /// Ends a session with close_notify, after everything that is sent to it meanwhile: what was committed
+    /// with its end is answered first.
+    pub(crate) fn close_last(&mut self, session: SessionId) {
+        self.closes.push_back(session);
     }
 
     pub(crate) fn respond(&mut self, ticket: Ticket, response: Response) {
@@ -102,6 +113,11 @@ impl Outbox {
         if self.has_followers {
             self.effects.push_back(Effect::Tell(position, happening, device));
         }
+    }
+
+    /// Asks for unpredictable bytes.
+    pub(crate) fn want_entropy(&mut self) {
+        self.effects.push_back(Effect::Entropy);
     }
 
     pub(crate) fn write(&mut self, writes: Vec<Write>, pending: Pending) {

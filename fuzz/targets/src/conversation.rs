@@ -26,7 +26,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
     },
-    ports::{StoreError, Write, Written},
+    ports::{Write, Written},
     secret::Secret,
 };
 use narrowgate_sim::world::server::{Server, WallClock};
@@ -432,11 +432,7 @@ impl<'a> Conversation<'a> {
                 Effect::Diagnose(token, _) => {
                     self.server.handle_answer(self.both(), token, Answer::Diagnosed(None));
                 }
-                Effect::Issue(token, _) => {
-                    let refused = StoreError::Unavailable("nobody asks for a secret".to_owned());
-                    self.server.handle_answer(self.both(), token, Answer::Issued(Err(refused)));
-                }
-                Effect::Command(..) | Effect::Tell(..) => {}
+                Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => {}
             }
         }
     }

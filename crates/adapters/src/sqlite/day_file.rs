@@ -217,7 +217,8 @@ impl DayFile {
 fn message(row: MessageRow) -> Message {
     let MessageRow { device, kind, time, arrival, points, login_number, session, .. } = row;
     let login = (login_number != LoginNumber(0)).then_some(login_number);
-    Message { device, kind, time, arrival, login, session, points_json: points }
+    // The version of its secret was judged when it was stored.
+    Message { device, kind, time, arrival, login, secret_version: 0, session, points_json: points }
 }
 
 /// What a footer says without its last batch: the negative number of a transaction that was durable in the
@@ -277,6 +278,7 @@ mod tests {
             time,
             arrival: UnixMillis(n + 1),
             login: None,
+            secret_version: 0,
             session: 0,
             points_json: "{}".into(),
         }

@@ -69,7 +69,7 @@ impl Shared {
     /// A session with the product's secret: it lives for a minute, and ends at once if the device or its
     /// product was switched off during the handshake (a login finds that out when it is written).
     fn activate(&mut self, session: SessionId, grant: Arc<Grant>) {
-        self.residence.directory.note_activation(grant.device, session);
+        self.residence.directory.note_activation(grant.device, session, grant.secret_version);
         let close = ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION };
         self.out.command(session.shard, close);
         let name = name_of(&grant);

@@ -130,6 +130,8 @@ impl Shared {
         for write in &mut writes {
             if let Write::Message(message) = write {
                 message.login = asker.login;
+                message.secret_version = asker.grant.secret_version;
+                message.session = ticket.session.number();
             }
         }
         let happenings = if self.out.has_followers {
@@ -172,6 +174,8 @@ impl Shared {
 fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response) -> Response {
     match outcomes {
         Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
+        // The device is to try again, in the session that it then has.
+        Ok(outcomes) if outcomes.contains(&Written::LoginUnknown) => device_api::unavailable(),
         Ok(_) => Response::new(Code::FORBIDDEN),
         Err(_) => device_api::unavailable(),
     }
@@ -198,5 +202,6 @@ mod tests {
         assert_eq!(code(Ok(&[Written::Done, Written::Done])), Code::CHANGED);
         assert_eq!(code(Ok(&[Written::Done, Written::DeviceUnavailable])), Code::FORBIDDEN);
         assert_eq!(code(Err(&full)), Code::SERVICE_UNAVAILABLE);
+        assert_eq!(code(Ok(&[Written::LoginUnknown])), Code::SERVICE_UNAVAILABLE);
     }
 }

@@ -44,6 +44,8 @@ struct Activation {
     session: SessionId,
     /// Whether it was given a secret.
     answered: bool,
+    /// The version of the device's secret, as far as it is known.
+    version: u32,
 }
 
 /// A session that is not the device's any more: what it was.
@@ -118,22 +120,34 @@ impl Directory {
         older.chain(self.newest.remove(&device)).map(|login| login.session).collect()
     }
 
-    /// Notes a session with the product's secret.
-    pub(crate) fn note_activation(&mut self, device: DeviceId, session: SessionId) {
-        self.activations.entry(device).or_default().push(Activation { session, answered: false });
+    /// Notes a session with the product's secret; `version` is that of the device's own when it was looked
+    /// up.
+    pub(crate) fn note_activation(&mut self, device: DeviceId, session: SessionId, version: u32) {
+        let all = self.activations.entry(device).or_default();
+        // It may have been looked up before another one was given a secret.
+        let version = all.iter().map(|other| other.version).fold(version, u32::max);
+        all.push(Activation { session, answered: false, version });
     }
 
-    /// Whether a session with the product's secret still exists.
-    pub(crate) fn is_activating(&self, device: DeviceId, session: SessionId) -> bool {
-        self.activations.get(&device).is_some_and(|all| all.iter().any(|other| other.session == session))
+    /// The version of the device's secret that a session with its product's may replace; `None` if the
+    /// session does not exist any more.
+    pub(crate) fn may_replace(&self, device: DeviceId, session: SessionId) -> Option<u32> {
+        let all = self.activations.get(&device)?;
+        all.iter().find(|other| other.session == session).map(|other| other.version)
     }
 
-    /// Notes that a session was given a secret; returns the others that were given one before, which is now
-    /// void.
-    pub(crate) fn note_issued(&mut self, device: DeviceId, session: SessionId) -> Vec<SessionId> {
+    /// Notes that a session was given a secret, of this version; returns the others that were given one
+    /// before, which is now void.
+    pub(crate) fn note_issued(
+        &mut self,
+        device: DeviceId,
+        session: SessionId,
+        version: u32,
+    ) -> Vec<SessionId> {
         let Some(all) = self.activations.get_mut(&device) else { return Vec::new() };
         let mut void = Vec::new();
         for activation in all {
+            activation.version = version;
             if activation.session == session {
                 activation.answered = true;
             } else if activation.answered {
@@ -253,12 +267,18 @@ mod tests {
     #[test]
     fn a_second_secret_makes_the_session_void_that_was_given_the_first() {
         let mut directory = with_logins(0);
-        directory.note_activation(DEVICE, session(2));
-        directory.note_activation(DEVICE, session(3));
-        assert_eq!(directory.note_issued(DEVICE, session(2)), []);
-        assert_eq!(directory.note_issued(DEVICE, session(3)), [session(2)]);
+        directory.note_activation(DEVICE, session(2), 1);
+        directory.note_activation(DEVICE, session(3), 1);
+        assert_eq!(directory.may_replace(DEVICE, session(3)), Some(1));
+        assert_eq!(directory.note_issued(DEVICE, session(2), 2), []);
+        assert_eq!(directory.may_replace(DEVICE, session(3)), Some(2));
+        assert_eq!(directory.note_issued(DEVICE, session(3), 3), [session(2)]);
         assert_eq!(directory.remove(DEVICE, session(2)), Removed::Other);
-        assert!(!directory.is_activating(DEVICE, session(2)));
+        assert_eq!(directory.may_replace(DEVICE, session(2)), None);
+        // It was looked up before the others were given theirs.
+        directory.note_activation(DEVICE, session(4), 1);
+        assert_eq!(directory.may_replace(DEVICE, session(4)), Some(3));
+        assert_eq!(directory.remove(DEVICE, session(4)), Removed::Other);
         assert_eq!(directory.take_all(DEVICE), [session(3)]);
     }
 }

@@ -64,15 +64,16 @@ impl Residence {
         }
     }
 
-    /// A login is durable: the sessions of all earlier ones are closed.
+    /// A login is durable: the sessions of all earlier ones are closed, after the answers to what was
+    /// committed with it.
     pub(crate) fn close_earlier(&mut self, out: &mut Outbox, device: DeviceId, number: LoginNumber) {
         for session in self.directory.take_earlier(device, number) {
-            out.close(session);
+            out.close_last(session);
         }
     }
 
-    /// The store refused a login: the session before it, if one stands, is the device's again; else the
-    /// device is offline, with this cause.
+    /// The store refused a login, whose session ends: the one before it, if one stands, is the
+    /// device's again; else the device is offline, with this cause.
     pub(crate) fn take_back(
         &mut self,
         out: &mut Outbox,
@@ -81,7 +82,7 @@ impl Residence {
         session: SessionId,
         cause: &str,
     ) {
-        out.close(session);
+        out.close_last(session);
         if self.directory.remove(device, session) == Removed::Only {
             self.presence.forget(out, now, device, cause);
         }

@@ -16,7 +16,7 @@ pub(super) fn said(effect: &Effect) -> String {
             let writes: Vec<_> = writes.iter().map(write_said).collect();
             format!("write {}", writes.join("+"))
         }
-        Effect::Issue(..) => "issue".to_owned(),
+        Effect::Entropy => "entropy".to_owned(),
         Effect::Diagnose(_, diagnosis) => match &**diagnosis {
             Diagnosis::WrongKey { .. } => "diagnose key".to_owned(),
             Diagnosis::UnknownName { .. } => "diagnose name".to_owned(),
@@ -53,6 +53,6 @@ fn write_said(write: &Write) -> String {
             let reason = entry.reason.and_then(|reason| serde_json::to_value(reason).ok());
             reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or("log").to_owned()
         }
-        Write::IssueSecret { .. } => "secret".to_owned(),
+        Write::IssueSecret { replaces, .. } => format!("secret {}", replaces + 1),
     }
 }

@@ -15,7 +15,7 @@ use narrowgate_platform::{
         product::{DynamicActivation, Product},
     },
     ports::{Issued, StoreError, Write, Written},
-    rules::rate::Rate,
+    rules::{issuing::NotIssued, rate::Rate},
     secret::Secret,
 };
 
@@ -32,7 +32,6 @@ pub(super) enum Kind {
     Lookup,
     Product,
     Write,
-    Issue,
     Diagnosis,
 }
 
@@ -44,6 +43,8 @@ pub(super) struct Stage {
     pub(super) asked: VecDeque<(Kind, Token)>,
     /// The number of each login, and of the login of each report, that was to be written.
     pub(super) logins: Vec<u64>,
+    /// The session and the version of the secret of each report that was to be written.
+    pub(super) proved: Vec<(u64, u32)>,
     /// Where each happening stands that was told.
     pub(super) places: Vec<Option<u64>>,
     committed: u64,
@@ -66,6 +67,7 @@ impl Stage {
             now,
             asked: VecDeque::new(),
             logins: Vec::new(),
+            proved: Vec::new(),
             places: Vec::new(),
             committed: 0,
             mid: 0,
@@ -80,8 +82,13 @@ impl Stage {
         effects.join(", ")
     }
 
-    /// One input; returns its effects.
+    /// One input, or several that are committed together, with `&` between; returns the effects.
     pub(super) fn input(&mut self, input: &str) -> String {
+        input.split(" & ").for_each(|input| self.handle(input));
+        self.effects()
+    }
+
+    fn handle(&mut self, input: &str) {
         let words: Vec<&str> = input.split(' ').collect();
         match words[..] {
             ["wait", seconds] => self.wait(seconds.parse().expect("a number of seconds")),
@@ -108,7 +115,6 @@ impl Stage {
             }
             _ => self.answer(input),
         }
-        self.effects()
     }
 
     /// Questions of a kind that wait for their answer.
@@ -189,16 +195,15 @@ impl Stage {
             "done" => self.written(&Ok(vec![Written::Done])),
             "activated" => self.written(&Ok(vec![Written::Activated])),
             "superseded" => self.written(&Ok(vec![Written::SecretSuperseded])),
+            "unknown login" => self.written(&Ok(vec![Written::LoginUnknown])),
             "outrun" => self.written(&Ok(vec![Written::LoginSuperseded])),
             "refused" => self.written(&Ok(vec![Written::DeviceUnavailable])),
             "write fails" => self.written(&Err(full())),
-            "issued" => {
-                let token = self.take(Kind::Issue);
-                self.gateway.handle_answer(self.now, token, Answer::Issued(Ok(Issued::Done)));
-            }
-            "issue fails" => {
-                let token = self.take(Kind::Issue);
-                self.gateway.handle_answer(self.now, token, Answer::Issued(Err(full())));
+            "issued" => self.written(&Ok(vec![Written::Issue(Issued::Done)])),
+            "damaged" => self.written(&Ok(vec![Written::Issue(Issued::Damaged)])),
+            "reset" => {
+                let reset = Issued::Refused(NotIssued::SecretSuperseded);
+                self.written(&Ok(vec![Written::Issue(reset)]));
             }
             "diagnosed" => {
                 let token = self.take(Kind::Diagnosis);
@@ -235,9 +240,17 @@ impl Stage {
     fn effects(&mut self) -> String {
         let mut effects = Vec::new();
         while let Some(effect) = self.gateway.poll_effect() {
+            if matches!(effect, Effect::Entropy) {
+                self.gateway.handle_entropy([7; 32]);
+                continue;
+            }
             effects.push(said(&effect));
             if let Effect::Write(_, writes) = &effect {
                 self.logins.extend(writes.iter().filter_map(login_of));
+                self.proved.extend(writes.iter().filter_map(|write| match write {
+                    Write::Message(message) => Some((message.session, message.secret_version)),
+                    _ => None,
+                }));
             }
             if let Effect::Tell(position, ..) = &effect {
                 self.places.push(position.map(|position| position.sequence));
@@ -246,9 +259,8 @@ impl Stage {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),
                 Effect::Product(token, _) => (Kind::Product, token),
                 Effect::Write(token, _) => (Kind::Write, token),
-                Effect::Issue(token, _) => (Kind::Issue, token),
                 Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
-                Effect::Command(..) | Effect::Tell(..) => continue,
+                Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => continue,
             };
             self.asked.push_back(asked);
         }

@@ -23,7 +23,7 @@ fn attack_203_a_reset_closes_every_session_while_a_login_is_under_way() {
         "the older one too: it has proved the secret that is not valid any more"
     );
     // The store compares the versions of the secret, whatever came first.
-    assert_eq!(stage.play("superseded"), "s2 close, write wrong_key");
+    assert_eq!(stage.play("superseded"), "write wrong_key, s2 close");
     assert_eq!(stage.play("done"), "tell offline");
     assert_eq!(stage.gateway.counters().online, 0);
     // The device comes again with its new secret.
@@ -37,15 +37,15 @@ fn attack_203_whatever_became_of_the_logins_between_a_durable_one_closes_all_bef
     // (What becomes of the second login, what that does.)
     for (second, does) in [
         ("write fails", "s2 close"),
-        ("superseded; newest done", "s2 close, write wrong_key, tell refused"),
+        ("superseded; newest done", "write wrong_key, s2 close, tell refused"),
         ("refused", "s2 close"),
-        ("s2 ends; done", "s1 close, tell login"),
+        ("s2 ends; done", "tell login, s1 close"),
     ] {
         // The second login is answered when the third is under way.
         let mut stage = served();
         stage.play("h2 wants p,d,2,60; found; h2 connects; h3 wants p,d,2,60; found; h3 connects");
         assert_eq!(stage.play(second), does);
-        let closes = if does.contains("s1 close") { "tell login" } else { "s1 close, tell login" };
+        let closes = if does.contains("s1 close") { "tell login" } else { "tell login, s1 close" };
         assert_eq!(stage.play("newest done"), closes, "{second}");
         assert_eq!(stage.gateway.counters().connected, 1);
         // All three are under way or there when an operator closes the device.
@@ -70,7 +70,7 @@ fn attack_203_a_login_that_is_refused_brings_back_only_a_session_that_stands() {
     let mut stage = served();
     assert_eq!(
         stage.play("h2 wants p,d,2,60; found; h2 connects; s1 ends; write fails"),
-        "look up p/d, h2 key, write login, s2 close, write offline"
+        "look up p/d, h2 key, write login, write offline, s2 close"
     );
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
     // It was told to close, and its end is not heard yet.
@@ -78,7 +78,7 @@ fn attack_203_a_login_that_is_refused_brings_back_only_a_session_that_stands() {
     assert_eq!(stage.play("close d; done"), "s1 close, write offline, tell offline");
     assert_eq!(
         stage.play("h2 wants p,d,2,60; found; h2 connects; refused"),
-        "look up p/d, h2 key, write login, s2 close, write offline"
+        "look up p/d, h2 key, write login, write offline, s2 close"
     );
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
 }
@@ -102,6 +102,22 @@ fn attack_203_a_product_that_is_switched_off_keeps_no_session_of_a_device_with_a
 }
 
 #[test]
+fn what_is_committed_with_a_login_is_answered_before_the_older_session_ends() {
+    // Before the login.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; s1 posts; h2 connects");
+    assert_eq!(stage.play("done & done"), "tell report, s1 2.04, tell login, s1 close");
+    // After it: nothing is stored.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects; s1 posts");
+    assert_eq!(stage.play("done & outrun"), "tell login, write log, s1 4.03, s1 close");
+    // And with one that is refused, whatever it reported already.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects; s2 posts");
+    assert_eq!(stage.play("superseded & superseded"), "write wrong_key, write wrong_key, s2 4.03, s2 close");
+}
+
+#[test]
 fn every_login_has_a_number_and_a_report_that_a_newer_one_outran_is_refused() {
     let mut stage = served();
     // The older session reports once more, but the store has the newer login already.
@@ -110,7 +126,28 @@ fn every_login_has_a_number_and_a_report_that_a_newer_one_outran_is_refused() {
         "look up p/d, h2 key, write login, write report"
     );
     assert_eq!(stage.logins, [1, 1, 2, 1], "of the logins and of the reports, in their order");
-    assert_eq!(stage.play("done; outrun"), "s1 close, tell login, write log, s1 4.03");
+    assert_eq!(stage.play("done; outrun"), "tell login, s1 close, write log, s1 4.03");
+}
+
+#[test]
+fn a_report_names_its_session_and_the_secret_that_it_proved() {
+    let mut stage = served();
+    stage.play("h2 wants p,e,2,60; found e; h2 connects; done; s2 posts p/e; s1 posts");
+    let [first, other, again] = stage.proved[..] else { panic!("{:?}", stage.proved) };
+    assert_eq!((first, first.1), (again, 1));
+    assert_ne!(first.0, other.0);
+    assert_ne!(first.0, 0);
+}
+
+#[test]
+fn a_report_whose_login_could_not_be_written_is_to_be_tried_again() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; s1 posts; on");
+    assert_eq!(stage.play("write fails"), "write offline, s1 close");
+    let before = stage.gateway.counters().requests_refused().find(|(reason, _)| *reason == "unavailable");
+    assert_eq!(stage.play("unknown login"), "s1 5.03", "and nothing is written of it");
+    let after = stage.gateway.counters().requests_refused().find(|(reason, _)| *reason == "unavailable");
+    assert_eq!((before, after), (Some(("unavailable", 0)), Some(("unavailable", 1))));
 }
 
 #[test]
@@ -120,7 +157,7 @@ fn a_slow_look_up_stalls_nobody_else() {
     // The store takes its time; the first device goes on, and a third one comes in meanwhile.
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
     let third = stage.play("h3 wants p,d,2,60; newest found; h3 connects; done");
-    assert_eq!(third, "look up p/d, h3 key, write login, s1 close, tell login");
+    assert_eq!(third, "look up p/d, h3 key, write login, tell login, s1 close");
     assert_eq!(stage.play("found e; h2 connects; done"), "h2 key, write login, tell login");
     // A handshake that ended meanwhile gets no command.
     assert_eq!(stage.play("h4 wants p,e,2,60; h4 ends; found e"), "look up p/e");
@@ -209,7 +246,7 @@ fn a_product_switched_off_in_mid_handshake_lets_nobody_in() {
     // A login is refused when it is written.
     let mut stage = Stage::new();
     stage.play("h1 wants p,d,2,60; found; change p; off; h1 connects");
-    assert_eq!(stage.play("refused"), "s1 close, write offline");
+    assert_eq!(stage.play("refused"), "write offline, s1 close");
     // A session with the product's secret is looked up again.
     let mut stage = Stage::new();
     let begun = stage.play("h1 wants p,d,3,60; found; change p; off; h1 connects");
@@ -261,13 +298,23 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
         stage.play(&format!("h{number} wants p,d,3,60; found; h{number} connects; found"));
     }
     assert_eq!(stage.play("s1 asks; s2 asks"), "read p");
-    assert_eq!(stage.play("on"), "issue");
-    assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s, issue");
+    assert_eq!(stage.play("on"), "write secret 2");
+    assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s, write secret 3");
     assert_eq!(stage.play("issued"), "s1 close, tell secret_issued, s2 2.05, s2 close in 5s");
     // A session that ended while it waited is issued nothing.
     stage.play("h3 wants p,d,3,60; found; h3 connects; found; h4 wants p,d,3,60; found; h4 connects; found");
-    assert_eq!(stage.play("s3 asks; s4 asks; s4 ends"), "issue");
+    assert_eq!(stage.play("s3 asks; s4 asks; s4 ends"), "write secret 4");
     assert_eq!(stage.play("issued"), "s1 close, s2 close, tell secret_issued, s3 2.05, s3 close in 5s");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn attack_203_a_wish_that_meets_a_reset_at_the_store_is_asked_again_in_a_new_session() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
+    assert_eq!(stage.play("s1 asks"), "write secret 2", "it replaces the first one");
+    // The reset was committed before it.
+    assert_eq!(stage.play("reset"), "tell refused, s1 5.03, s1 close in 5s");
     assert!(stage.gateway.is_settled());
 }
 
@@ -288,7 +335,7 @@ fn a_device_that_is_reset_is_issued_nothing_for_which_its_sessions_still_wait() 
     assert_eq!(stage.play("s3 asks; s2 ends; s3 ends"), "");
     // The device comes again and activates.
     stage.play("h4 wants p,d,3,60; found; h4 connects; found");
-    assert_eq!(stage.play("s4 asks; issued"), "issue, tell secret_issued, s4 2.05, s4 close in 5s");
+    assert_eq!(stage.play("s4 asks; issued"), "write secret 2, tell secret_issued, s4 2.05, s4 close in 5s");
 }
 
 #[test]
@@ -298,7 +345,7 @@ fn a_product_s_new_secret_ends_the_sessions_that_proved_the_old_one_and_no_other
         let found = if key == "e" { "found e" } else { "found" };
         stage.play(&format!("h{number} wants p,{key},3,60; {found}; h{number} connects; {found}"));
     }
-    assert_eq!(stage.play("s2 asks; s3 asks e"), "issue");
+    assert_eq!(stage.play("s2 asks; s3 asks e"), "write secret 2");
     assert_eq!(stage.play("rotate q"), "");
     assert_eq!(stage.play("rotate p"), "s2 close, s3 close");
     // What was at the store already may be told to a session that is gone; what waited is not issued.
@@ -340,7 +387,7 @@ fn a_new_session_is_no_new_bucket_of_bytes() {
     let second = stage.play("h2 wants p,d,2,60; found; h2 connects; done");
     assert_eq!(second, "look up p/d, h2 key, s2 charge 29520, write login, tell login");
     stage.play("h3 wants p,d,2,60; found; h3 connects");
-    assert_eq!(stage.play("done; s2 spent; s2 ends"), "s2 close, tell login, s3 charge 50000");
+    assert_eq!(stage.play("done; s2 spent; s2 ends"), "tell login, s2 close, s3 charge 50000");
     // Seconds later the bucket is full again.
     stage.play("s3 spent; s3 leaves; done; wait 5");
     let last = stage.play("h4 wants p,d,2,60; found; h4 connects; done");

@@ -43,12 +43,14 @@ const EVENTS: &[&str] = &[
 ];
 
 /// How a question may be answered.
-const fn answers(kind: Kind) -> &'static [&'static str] {
+const fn answers(kind: Kind, is_issue: bool) -> &'static [&'static str] {
     match kind {
         Kind::Lookup => &["found", "device off", "product off", "unknown", "lookup fails"],
         Kind::Product => &["on", "off", "gone", "read fails"],
-        Kind::Write => &["done", "activated", "superseded", "outrun", "refused", "write fails"],
-        Kind::Issue => &["issued", "issue fails"],
+        Kind::Write if is_issue => &["issued", "damaged", "reset", "write fails"],
+        Kind::Write => {
+            &["done", "activated", "superseded", "outrun", "unknown login", "refused", "write fails"]
+        }
         Kind::Diagnosis => &["diagnosed"],
     }
 }
@@ -63,7 +65,7 @@ fn every_input_in_every_state_has_the_effects_of_the_table() {
             stage
         };
         let asked = reached().asked;
-        let answers = asked.iter().flat_map(|(kind, _)| answers(*kind));
+        let answers = asked.iter().flat_map(|(kind, _)| answers(*kind, *state == "issuing"));
         for input in answers.chain(EVENTS) {
             let effects = reached().input(input);
             writeln!(rows, "{}", format!("{state:<13} | {input:<17} | {effects}").trim_end())

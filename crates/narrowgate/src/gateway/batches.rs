@@ -43,9 +43,6 @@ pub(super) struct Batches {
     errors: Seldom,
 }
 
-/// Completes with the outcomes of a batch when the store has decided.
-pub(super) type Appended = PortFuture<'static, Result<Committed, StoreError>>;
-
 /// Counters of batches.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counted {
@@ -61,7 +58,8 @@ struct UnderWay {
     /// Who asked for writes, and how many.
     items: Vec<(Token, usize)>,
     writes: u64,
-    result: Appended,
+    /// Completes with the outcomes when the store has decided.
+    result: PortFuture<'static, Result<Committed, StoreError>>,
 }
 
 /// A batch that was committed, or could not be.
@@ -72,6 +70,13 @@ pub(super) struct Decided {
 }
 
 impl Decided {
+    /// Whether a device's wish for a secret is among what was decided.
+    #[cfg(feature = "test-hooks")]
+    pub(super) fn issues(&self) -> bool {
+        let outcomes = self.result.as_ref().map_or(&[][..], |committed| &committed.outcomes);
+        outcomes.iter().any(|outcome| matches!(outcome, narrowgate_platform::ports::Written::Issue(_)))
+    }
+
     /// The outcomes of each item, in the order of the commit.
     pub(super) fn outcomes(&self) -> impl Iterator<Item = (Token, Result<Outcomes<'_>, &StoreError>)> {
         let mut first = 0;
@@ -129,18 +134,18 @@ impl Batches {
         self.began = now;
         let (items, writes) = self.open.take();
         #[cfg(feature = "test-hooks")]
-        narrowgate_adapters::failpoint::pass("ingest-before-append");
+        {
+            if writes.iter().any(|write| matches!(write, Write::IssueSecret { .. })) {
+                narrowgate_adapters::failpoint::pass("issuer-before-commit");
+            }
+            narrowgate_adapters::failpoint::pass("ingest-before-append");
+        }
         let count = writes.len() as u64;
-        let result = self.append(writes);
-        self.under_way = Some(UnderWay { items, writes: count, result });
-        true
-    }
-
-    /// Gives writes to the store as the next batch, even while another is being committed.
-    pub(super) fn append(&mut self, writes: Vec<Write>) -> Appended {
         let batch = Batch::new(self.number, writes);
         self.number += 1;
-        self.journal.append(batch)
+        let result = self.journal.append(batch);
+        self.under_way = Some(UnderWay { items, writes: count, result });
+        true
     }
 
     /// Polls the batch that is being committed.

@@ -12,8 +12,8 @@ use std::{
 };
 
 use narrowgate_engine::event::ShardCommand;
-use narrowgate_gateway::{Answer, Effect, Gateway, Issue, LiveChange, Token};
-use narrowgate_platform::ports::{Clock, Committed, Entropy, Issued, StoreError, Stores, Write, Written};
+use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Token};
+use narrowgate_platform::ports::{Clock, Entropy, Stores};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    batches::{Appended, Batches, Decided},
+    batches::{Batches, Decided},
     changes::Changes,
     metrics::Published,
     now,
@@ -60,7 +60,6 @@ pub(super) struct Shard {
 /// Something to be handled.
 enum Input {
     Written(Decided),
-    Issued(Token, Result<Committed, StoreError>),
     Read(Token, Read),
     Changes(Vec<LiveChange>),
     Events(usize, Events),
@@ -106,7 +105,6 @@ pub(super) struct Task {
     feed: Feed,
     batches: Batches,
     reads: Reads,
-    issuing: Option<(Token, Appended)>,
     timer: Pin<Box<Sleep>>,
     settling: Option<Settling>,
 }
@@ -142,7 +140,6 @@ impl Task {
             clock,
             entropy,
             feed,
-            issuing: None,
             timer: Box::pin(sleep_until(Instant::now())),
             settling: None,
         }
@@ -197,11 +194,6 @@ impl Task {
     fn poll_input(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Poll<Input> {
         if let Poll::Ready(decided) = self.batches.poll(context) {
             return Poll::Ready(Input::Written(decided));
-        }
-        if let Some((token, issued)) = &mut self.issuing
-            && let Poll::Ready(issued) = issued.as_mut().poll(context)
-        {
-            return Poll::Ready(Input::Issued(*token, issued));
         }
         if let Poll::Ready((token, read)) = self.reads.poll(context) {
             return Poll::Ready(Input::Read(token, read));
@@ -258,17 +250,17 @@ impl Task {
         let now = now(&*self.clock);
         match input {
             Input::Written(decided) => {
+                #[cfg(feature = "test-hooks")]
+                let issues = decided.issues();
+                #[cfg(feature = "test-hooks")]
+                if issues {
+                    narrowgate_adapters::failpoint::pass("issuer-before-answer");
+                }
                 for (token, outcomes) in decided.outcomes() {
                     self.machine.handle_answer(now, token, Answer::Written(outcomes));
                 }
-            }
-            Input::Issued(token, issued) => {
-                self.issuing = None;
                 #[cfg(feature = "test-hooks")]
-                narrowgate_adapters::failpoint::pass("issuer-before-answer");
-                self.machine.handle_answer(now, token, Answer::Issued(outcome_of(issued)));
-                #[cfg(feature = "test-hooks")]
-                {
+                if issues {
                     self.carry_out();
                     self.send();
                     narrowgate_adapters::failpoint::pass("issuer-after-answer");
@@ -313,21 +305,11 @@ impl Task {
                 Effect::Write(token, writes) => self.batches.push(token, writes),
                 Effect::Lookup(token, name) => self.reads.look_up(token, name),
                 Effect::Product(token, product_key) => self.reads.read_product(token, product_key),
-                Effect::Issue(token, issue) => self.issue(token, *issue),
+                Effect::Entropy => self.machine.handle_entropy(seed(&*self.entropy)),
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),
                 Effect::Tell(position, happening, device) => self.feed.publish(position, happening, device),
             }
         }
-    }
-
-    /// Commits in a transaction of its own, besides the batches. The machine has one in progress at a time.
-    fn issue(&mut self, token: Token, issue: Issue) {
-        let Issue { device, secret, at, peer } = issue;
-        #[cfg(feature = "test-hooks")]
-        narrowgate_adapters::failpoint::pass("issuer-before-commit");
-        let write = Write::IssueSecret { device, secret, at, peer };
-        self.issuing = Some((token, self.batches.append(vec![write])));
-        self.machine.handle_entropy(seed(&*self.entropy));
     }
 
     fn send(&mut self) {
@@ -357,13 +339,5 @@ impl Task {
             None => {}
         }
         true
-    }
-}
-
-/// The outcome of issuing a secret.
-fn outcome_of(committed: Result<Committed, StoreError>) -> Result<Issued, StoreError> {
-    match &committed?.outcomes[..] {
-        [Written::Issue(issued)] => Ok(*issued),
-        other => Err(StoreError::Damaged(format!("it answers the issue of a secret with {other:?}"))),
     }
 }

@@ -180,6 +180,7 @@ fn report(program: &Program, id: i64, points: &str, time: i64) {
         time: UnixMillis(time),
         arrival: UnixMillis(time),
         login: None,
+        secret_version: 0,
         session: 0,
     };
     let written = block_on(store.append(batch(vec![Write::Message(message)]))).unwrap();

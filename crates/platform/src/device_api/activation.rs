@@ -78,6 +78,8 @@ pub fn answer_secret(
             let response = Response::new(Code::TOO_MANY_REQUESTS);
             (response.max_age(seconds_to_next_hour(wanted.asked)), false)
         }
+        // Not the device's fault: it asks again in a new session.
+        NotIssued::SecretSuperseded => (super::unavailable(), true),
         NotIssued::ProductUnavailable
         | NotIssued::DeviceUnavailable
         | NotIssued::AlreadyActivated
@@ -158,6 +160,7 @@ mod tests {
             (NotIssued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
             (NotIssued::ProductUnavailable, Code::FORBIDDEN, Reason::ProductDisabled, Some(723), true),
             (NotIssued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
+            (NotIssued::SecretSuperseded, Code::SERVICE_UNAVAILABLE, Reason::WrongKey, Some(742), true),
         ] {
             let answer = answer(&Issued::Refused(outcome), &session());
             let refusal = answer.refusal.expect("it is refused");

@@ -257,6 +257,7 @@ impl Reader<'_> {
             arrival: self.now,
             // The caller that passes it on fills these in.
             login: None,
+            secret_version: 0,
             session: 0,
             points_json,
         }))

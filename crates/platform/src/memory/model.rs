@@ -141,8 +141,8 @@ impl Model {
             }
             Write::Seen { device, login, at } => self.seen(device, login, at),
             Write::Log(entry) => self.log(entry),
-            Write::IssueSecret { device, secret, at, peer } => {
-                Written::Issue(self.issue_secret(device, secret, at, peer))
+            Write::IssueSecret { device, secret, replaces, at, peer } => {
+                Written::Issue(self.issue_secret(device, (secret, replaces), at, peer))
             }
         }
     }
@@ -151,7 +151,7 @@ impl Model {
         let number = self.reported;
         self.reported += 1;
         let Some(row) = self.enabled_row_mut(message.device) else { return Written::DeviceUnavailable };
-        if let Err(refused) = row.life.permit_report(message.login) {
+        if let Err(refused) = row.life.standing().permit_report(message.login, message.secret_version) {
             return refused;
         }
         if message.kind == MessageKind::Points {
@@ -243,7 +243,13 @@ impl Model {
         }
     }
 
-    fn issue_secret(&mut self, device: DeviceId, secret: Secret, at: UnixMillis, peer: String) -> Issued {
+    fn issue_secret(
+        &mut self,
+        device: DeviceId,
+        (secret, replaces): (Secret, u32),
+        at: UnixMillis,
+        peer: String,
+    ) -> Issued {
         let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
             return Issued::Refused(NotIssued::DeviceUnavailable);
         };
@@ -256,6 +262,7 @@ impl Model {
             device_enabled: row.life.enabled,
             product_enabled: product.enabled,
             activated: row.life.active_time.is_some(),
+            has_replaced: row.life.secret_version == replaces,
             dynamic_activation: &product.dynamic_activation,
             issued_this_hour,
             at,

@@ -28,6 +28,8 @@ pub struct Message {
     pub arrival: UnixMillis,
     /// The login in whose session it came; `None`: whatever login the device has.
     pub login: Option<LoginNumber>,
+    /// The version of the secret that this session proved; counts only where there is a login.
+    pub secret_version: u32,
     /// The session, as the gateway calls it; 0 where it has no name.
     pub session: u64,
     /// The `measurepoints` object as compact JSON text: `{"temp":21.5}`.

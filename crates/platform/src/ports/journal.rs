@@ -106,7 +106,7 @@ pub struct OnlineDevice {
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already.
-    /// Refused where the device has another login than the report's.
+    /// Refused where the device has another login or secret than the report's session.
     Message(Message),
     /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online),
     /// `lastSeenTime`, `lifetime`, and `activeTime` when it was never set. Log and presence history are
@@ -161,6 +161,9 @@ pub enum Write {
         device: DeviceId,
         /// The new secret.
         secret: Secret,
+        /// The version of the secret that it is to replace. Where the device has another one by now (an
+        /// operator has reset it), that one stays.
+        replaces: u32,
         /// When.
         at: UnixMillis,
         /// The peer's address and port.
@@ -195,10 +198,13 @@ pub enum Written {
     Unchanged,
     /// A login that activated the device.
     Activated,
-    /// A login with a secret that a reset has replaced since; nothing was written.
+    /// Of a session with a secret that was replaced since; nothing was written.
     SecretSuperseded,
     /// The device has a newer login than the one that this is about; nothing was written.
     LoginSuperseded,
+    /// The store has not the login of the session that this is of: it could not be written. Nothing was
+    /// written.
+    LoginUnknown,
     /// The device is gone or disabled by now; nothing was written.
     DeviceUnavailable,
     /// What became of a request for a secret.

@@ -17,6 +17,8 @@ pub struct IssueCase<'a> {
     pub product_enabled: bool,
     /// It has logged in with its own secret.
     pub activated: bool,
+    /// Whether it still has the secret that is to be replaced.
+    pub has_replaced: bool,
     /// The product's settings.
     pub dynamic_activation: &'a DynamicActivation,
     /// Secrets that the product issued in the clock hour of `at`.
@@ -34,6 +36,8 @@ pub enum NotIssued {
     DeviceUnavailable,
     /// The device was activated: its secret is fixed.
     AlreadyActivated,
+    /// The device has another secret than the one that was to be replaced: it was reset meanwhile.
+    SecretSuperseded,
     /// Dynamic activation is off or over.
     DynamicActivationOff,
     /// The product's quota of this hour is used up.
@@ -46,7 +50,7 @@ impl IssueCase<'_> {
     /// # Errors
     ///
     /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the product's
-    /// first), activation, dynamic activation and its end, quota.
+    /// first), activation, the secret that is to be replaced, dynamic activation and its end, quota.
     pub fn permit(&self) -> Result<(), NotIssued> {
         if !self.product_enabled {
             return Err(NotIssued::ProductUnavailable);
@@ -56,6 +60,9 @@ impl IssueCase<'_> {
         }
         if self.activated {
             return Err(NotIssued::AlreadyActivated);
+        }
+        if !self.has_replaced {
+            return Err(NotIssued::SecretSuperseded);
         }
         let over = self.dynamic_activation.ends_at.is_some_and(|end| self.at >= end);
         if !self.dynamic_activation.enabled || over {
@@ -78,6 +85,11 @@ impl NotIssued {
                 Reason::AlreadyActivated,
                 "the device has logged in with its secret, which is fixed since then; \
                  reset the device to activate it anew",
+            ),
+            Self::SecretSuperseded => (
+                Reason::WrongKey,
+                "the device was given another secret while it asked for one, and keeps that; \
+                 a new handshake asks again",
             ),
             Self::DynamicActivationOff => (
                 Reason::DynamicActivationOff,
@@ -110,22 +122,25 @@ mod tests {
             quota_per_hour: 2,
         };
         let (on, off, over) = (settings(true, None), settings(false, None), settings(true, Some(9)));
-        for (product_enabled, device_enabled, activated, dynamic_activation, issued_this_hour, expected) in [
-            (true, true, false, &on, 1, Ok(())),
-            (true, true, false, &on, 2, Err(NotIssued::QuotaExceeded)),
-            (true, true, false, &over, 2, Err(NotIssued::DynamicActivationOff)),
-            (true, true, false, &off, 2, Err(NotIssued::DynamicActivationOff)),
-            (true, true, true, &off, 2, Err(NotIssued::AlreadyActivated)),
-            (true, false, true, &off, 2, Err(NotIssued::DeviceUnavailable)),
-            (false, false, true, &off, 2, Err(NotIssued::ProductUnavailable)),
+        // (Product's switch, device's switch, activated, other secret by now.)
+        for ((product_enabled, device_enabled, activated, other), dynamic_activation, issued, expected) in [
+            ((true, true, false, false), &on, 1, Ok(())),
+            ((true, true, false, false), &on, 2, Err(NotIssued::QuotaExceeded)),
+            ((true, true, false, false), &over, 2, Err(NotIssued::DynamicActivationOff)),
+            ((true, true, false, false), &off, 2, Err(NotIssued::DynamicActivationOff)),
+            ((true, true, false, true), &off, 2, Err(NotIssued::SecretSuperseded)),
+            ((true, true, true, true), &off, 2, Err(NotIssued::AlreadyActivated)),
+            ((true, false, true, true), &off, 2, Err(NotIssued::DeviceUnavailable)),
+            ((false, false, true, true), &off, 2, Err(NotIssued::ProductUnavailable)),
         ] {
             let at = UnixMillis(9);
             let case = IssueCase {
                 device_enabled,
                 product_enabled,
                 activated,
+                has_replaced: !other,
                 dynamic_activation,
-                issued_this_hour,
+                issued_this_hour: issued,
                 at,
             };
             assert_eq!(case.permit(), expected, "{case:?}");

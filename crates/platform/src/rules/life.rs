@@ -1,6 +1,8 @@
 //! The life of a device: login, presence, reset (device protocol, section 4). A store reads a [`Life`],
 //! applies a step, and writes what the step says; a refused step changes nothing.
 
+use std::cmp::Ordering;
+
 use crate::{
     ids::{LoginNumber, UnixMillis},
     model::device::DeviceState,
@@ -120,9 +122,10 @@ impl Life {
         Ok(true)
     }
 
-    /// Whether a report from the session of this login may be stored.
-    pub fn permit_report(&self, login: Option<LoginNumber>) -> Result<(), Written> {
-        permit_report(self.enabled, self.login_number, login)
+    /// What a report of the device is judged by.
+    pub fn standing(&self) -> Standing {
+        let Self { enabled, login_number, secret_version, .. } = *self;
+        Standing { enabled, login: login_number, secret_version }
     }
 
     /// Inactive again, with another secret.
@@ -131,27 +134,47 @@ impl Life {
     }
 }
 
-/// Whether a report from the session of `login` may be stored: `enabled` is both switches, `has` the number
-/// of the device's last login.
-pub fn permit_report(
-    enabled: bool,
-    has: Option<LoginNumber>,
-    login: Option<LoginNumber>,
-) -> Result<(), Written> {
-    if !enabled {
-        return Err(Written::DeviceUnavailable);
+/// What a report of a device is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The device's own switch and its product's, both on.
+    pub enabled: bool,
+    /// The number of its last login; none before the first one and after a reset.
+    pub login: Option<LoginNumber>,
+    /// Counts its secrets.
+    pub secret_version: u32,
+}
+
+impl Standing {
+    /// Whether a report from the session of this login, which proved the secret of this version, may be
+    /// stored. Without a login it belongs to no session.
+    pub fn permit_report(&self, login: Option<LoginNumber>, secret_version: u32) -> Result<(), Written> {
+        if !self.enabled {
+            return Err(Written::DeviceUnavailable);
+        }
+        if login.is_some() && secret_version != self.secret_version {
+            return Err(Written::SecretSuperseded);
+        }
+        match permit(self.login, login) {
+            // It has the secret that the session proved, so it was not reset.
+            Err(Written::SecretSuperseded) => Err(Written::LoginUnknown),
+            other => other,
+        }
     }
-    permit(has, login)
 }
 
 /// Whether a session of login `login` may still write about a device whose last login has the number `has`;
-/// `None`: the write belongs to no session. A device without a login was reset: it has another secret now.
+/// `None`: the write belongs to no session. A device without a login was reset: it has another secret now, or
+/// its first login could not be written.
 pub fn permit(has: Option<LoginNumber>, login: Option<LoginNumber>) -> Result<(), Written> {
     match (has, login) {
         (_, None) => Ok(()),
         (None, Some(_)) => Err(Written::SecretSuperseded),
-        (Some(has), Some(login)) if has == login => Ok(()),
-        (Some(_), Some(_)) => Err(Written::LoginSuperseded),
+        (Some(has), Some(login)) => match has.cmp(&login) {
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(Written::LoginSuperseded),
+            Ordering::Less => Err(Written::LoginUnknown),
+        },
     }
 }
 
@@ -223,14 +246,34 @@ mod tests {
         for (login, right) in
             [(None, Ok(())), (Some(TWO), Ok(())), (Some(ONE), Err(Written::LoginSuperseded))]
         {
-            assert_eq!(life.permit_report(login), right);
+            assert_eq!(life.standing().permit_report(login, 1), right);
             assert_eq!({ life }.presence(login, Offline, at).map(drop), right);
         }
         life.reset();
-        assert_eq!(life.permit_report(Some(TWO)), Err(Written::SecretSuperseded));
+        assert_eq!(life.standing().permit_report(Some(TWO), 1), Err(Written::SecretSuperseded));
         assert_eq!(life.login(LoginNumber(3), at, 30, 1), Err(Written::SecretSuperseded));
         life.login(ONE, at, 30, 2).unwrap();
         life.enabled = false;
-        assert_eq!(life.permit_report(Some(ONE)), Err(Written::DeviceUnavailable));
+        assert_eq!(life.standing().permit_report(Some(ONE), 2), Err(Written::DeviceUnavailable));
+    }
+
+    /// The login is written before what its session reports, unless the store could not write it.
+    #[test]
+    fn attack_203_a_report_is_judged_by_the_login_and_the_secret_of_its_session() {
+        // (The device's last login, its secret), (those of the session), what comes of a report.
+        let table = [
+            ((None, 1), (Some(ONE), 1), Err(Written::LoginUnknown)),
+            ((None, 2), (Some(ONE), 1), Err(Written::SecretSuperseded)),
+            ((Some(ONE), 1), (Some(ONE), 1), Ok(())),
+            ((Some(ONE), 1), (Some(TWO), 1), Err(Written::LoginUnknown)),
+            ((Some(TWO), 1), (Some(ONE), 1), Err(Written::LoginSuperseded)),
+            ((Some(TWO), 2), (Some(ONE), 1), Err(Written::SecretSuperseded)),
+            ((Some(ONE), 2), (Some(TWO), 1), Err(Written::SecretSuperseded)),
+            ((Some(ONE), 2), (None, 0), Ok(())),
+        ];
+        for ((login, secret_version), session, right) in table {
+            let standing = Standing { enabled: true, login, secret_version };
+            assert_eq!(standing.permit_report(session.0, session.1), right, "{standing:?} {session:?}");
+        }
     }
 }

@@ -406,6 +406,7 @@ mod tests {
             time: UnixMillis(0),
             arrival: UnixMillis(0),
             login: None,
+            secret_version: 0,
             session: 0,
             points_json: points.into(),
         })

@@ -8,15 +8,15 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_dtls::Random as _;
 use narrowgate_engine::shard::{Shard, ShardConfig};
-use narrowgate_gateway::{Answer, Effect, Issue, Limits, LiveChange, Now, Options, Outcomes, Token};
+use narrowgate_gateway::{Answer, Effect, Limits, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
-    ports::{Batch, Committed, Issued, Recovered, StoreError, Write, Written},
+    ports::{Batch, Recovered, Write},
     testing::block_on,
 };
 
 use super::{
     server::Server,
-    store::{Done, Of, Store},
+    store::{Done, Store},
 };
 use crate::random::SeededRandom;
 
@@ -88,22 +88,12 @@ impl Process {
             Effect::Lookup(token, name) => store.look_up(now.instant, token, name),
             Effect::Product(token, product_key) => store.product(now.instant, token, product_key),
             Effect::Write(token, writes) => self.waiting.push_back((token, writes)),
-            Effect::Issue(token, issue) => {
-                let Issue { device, secret, at, peer } = *issue;
-                let batch = self.batch(vec![Write::IssueSecret { device, secret, at, peer }]);
-                store.append(now.instant, Of::Issue(token), batch);
-            }
             Effect::Diagnose(token, diagnosis) => {
                 let found = block_on(diagnosis.run(&*store.durable()));
                 self.server.handle_answer(now, token, Answer::Diagnosed(found));
             }
-            Effect::Command(..) | Effect::Tell(..) => {}
+            Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => {}
         }
-    }
-
-    fn batch(&mut self, writes: Vec<Write>) -> Batch {
-        self.batches += 1;
-        Batch::new(self.batches - 1, writes)
     }
 
     /// Begins the next group where none is under way.
@@ -121,34 +111,27 @@ impl Process {
             writes.extend(next);
         }
         self.under_way = Some(group);
-        let batch = self.batch(writes);
-        store.append(now, Of::Group, batch);
+        let batch = Batch::new(self.batches, writes);
+        self.batches += 1;
+        store.append(now, batch);
     }
 
     fn answer(&mut self, now: Now, done: Done) {
         match done {
             Done::Read(token, answer) => self.server.handle_answer(now, token, answer),
-            Done::Batch(Of::Issue(token), result) => {
-                self.server.handle_answer(now, token, Answer::Issued(issued(result)));
-            }
-            Done::Batch(Of::Group, result) => {
-                let mut first = 0;
-                for (token, count) in self.under_way.take().unwrap_or_default() {
+            Done::Batch(result) => {
+                let mut end = 0;
+                let answers = self.under_way.take().unwrap_or_default().into_iter().map(|(token, count)| {
+                    let first = end;
+                    end += count;
                     let outcomes = result.as_ref().map(|done| Outcomes {
                         first: done.position(first),
-                        written: &done.outcomes[first..first + count],
+                        written: &done.outcomes[first..end],
                     });
-                    first += count;
-                    self.server.handle_answer(now, token, Answer::Written(outcomes));
-                }
+                    (token, outcomes)
+                });
+                self.server.handle_written(now, answers);
             }
         }
     }
-}
-
-fn issued(result: Result<Committed, StoreError>) -> Result<Issued, StoreError> {
-    result.map(|committed| match committed.outcomes[..] {
-        [Written::Issue(issued)] => issued,
-        ref other => panic!("the store answers a wish for a secret with {other:?}"),
-    })
 }

@@ -14,10 +14,10 @@ use narrowgate_engine::{
     event::{ShardCommand, ShardEvent},
     shard::Shard,
 };
-use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Now, Options, Token};
+use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    ports::LiveSessions,
+    ports::{LiveSessions, StoreError},
 };
 
 /// See the module.
@@ -48,6 +48,18 @@ impl Server {
     /// Answers a question.
     pub fn handle_answer(&mut self, now: Now, token: Token, answer: Answer<'_>) {
         self.gateway.handle_answer(now, token, answer);
+        self.carry_out(now);
+    }
+
+    /// Tells what became of writes that were committed together, or were not.
+    pub fn handle_written<'a>(
+        &mut self,
+        now: Now,
+        answers: impl IntoIterator<Item = (Token, Result<Outcomes<'a>, &'a StoreError>)>,
+    ) {
+        for (token, outcomes) in answers {
+            self.gateway.handle_answer(now, token, Answer::Written(outcomes));
+        }
         self.carry_out(now);
     }
 
@@ -89,8 +101,8 @@ impl Server {
                         shard.handle_command(now.instant, command);
                     }
                 }
-                // Ignored: nobody follows what happens.
-                Effect::Tell(..) => {}
+                // Ignored: nobody follows what happens, and the seed is as good as any other.
+                Effect::Tell(..) | Effect::Entropy => {}
                 question => self.questions.push_back(question),
             }
         }

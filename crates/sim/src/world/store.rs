@@ -58,27 +58,18 @@ pub enum Note {
     Issued(DeviceId, Box<str>),
 }
 
-/// Whose batch it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Of {
-    /// The group of writes that is under way.
-    Group,
-    /// A secret to be issued.
-    Issue(Token),
-}
-
 /// What is done.
 #[derive(Debug)]
 pub enum Done {
     /// A batch is committed, or refused.
-    Batch(Of, Result<Committed, StoreError>),
+    Batch(Result<Committed, StoreError>),
     /// A look-up is answered.
     Read(Token, Answer<'static>),
 }
 
 #[derive(Debug)]
 enum Work {
-    Batch { of: Of, batch: Batch, fails: bool },
+    Batch { batch: Batch, fails: bool },
     LookUp { token: Token, name: DeviceName, fails: bool },
     Product { token: Token, product_key: String, fails: bool },
 }
@@ -159,7 +150,7 @@ impl Store {
     }
 
     /// Takes a batch to be committed.
-    pub fn append(&mut self, now: Instant, of: Of, batch: Batch) {
+    pub fn append(&mut self, now: Instant, batch: Batch) {
         let (takes, fails) = match self.pace {
             Pace::Told { commit, .. } => (commit, false),
             Pace::Dice(StoreConditions { failing_per_mille, slow_per_mille, .. }) => {
@@ -180,7 +171,7 @@ impl Store {
                 due = due.and_then(|due| before.map(|before| due.max(before)));
             }
         }
-        self.begin(due, Work::Batch { of, batch, fails });
+        self.begin(due, Work::Batch { batch, fails });
     }
 
     /// Looks up the credentials of these keys.
@@ -222,11 +213,11 @@ impl Store {
         let (_, work) = self.under_way.remove(&number)?;
         let refusal = || StoreError::Unavailable("the simulated disk is full".to_owned());
         Some(match work {
-            Work::Batch { of, fails: true, .. } => {
+            Work::Batch { fails: true, .. } => {
                 self.notes.push(Note::Refused);
-                Done::Batch(of, Err(refusal()))
+                Done::Batch(Err(refusal()))
             }
-            Work::Batch { of, batch, fails: false } => Done::Batch(of, self.apply(batch)),
+            Work::Batch { batch, fails: false } => Done::Batch(self.apply(batch)),
             Work::LookUp { token, fails: true, .. } => Done::Read(token, Answer::Lookup(Err(refusal()))),
             Work::LookUp { token, name, fails: false } => {
                 let found = block_on(self.durable.credentials(&name.product_key, &name.device_key));

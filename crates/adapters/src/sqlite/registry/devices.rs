@@ -131,8 +131,6 @@ impl Registry {
         let row = self.put_life(row, &life)?;
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
-        // From here on, nothing of an earlier session is stored.
-        self.standings.remove(&device);
         self.note(&LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)
     }

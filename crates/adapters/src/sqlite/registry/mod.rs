@@ -20,9 +20,9 @@ use std::{
 };
 
 use narrowgate_platform::{
-    ids::{DeviceId, LoginNumber, Position},
+    ids::{DeviceId, Position},
     ports::StoreError,
-    rules::former::FormerSecrets,
+    rules::{former::FormerSecrets, life::Standing},
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -67,15 +67,6 @@ struct Limits {
     device_refusals: i64,
     unknown_refusals: i64,
     presence: i64,
-}
-
-/// What decides whether a report of a device is stored.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
-    /// Whether device and product are both switched on.
-    pub(super) enabled: bool,
-    /// The number of its last login.
-    pub(super) login: Option<LoginNumber>,
 }
 
 #[derive(Debug)]
@@ -148,6 +139,7 @@ impl Registry {
         let standing = found.map(|(device, product)| Standing {
             enabled: device.enabled && product.enabled,
             login: device.login_number,
+            secret_version: device.secret_version,
         });
         if let Some(standing) = standing {
             if self.standings.len() >= STANDINGS_MAX {

@@ -23,9 +23,9 @@ use super::{
 
 impl Registry {
     pub(in crate::sqlite) fn issue_secret(
-        &self,
+        &mut self,
         device: DeviceId,
-        secret: &Secret,
+        (secret, replaces): (&Secret, u32),
         at: UnixMillis,
         peer: &str,
     ) -> rusqlite::Result<Issued> {
@@ -44,6 +44,7 @@ impl Registry {
             device_enabled: row.enabled,
             product_enabled: product.enabled,
             activated: row.active_time.is_some(),
+            has_replaced: row.secret_version == replaces,
             dynamic_activation: &rows::dynamic_activation(&product),
             issued_this_hour,
             at,
@@ -60,7 +61,9 @@ impl Registry {
         Ok(Issued::Done)
     }
 
-    pub(super) fn replace_secret(&self, row: DeviceRow, secret: &Secret) -> rusqlite::Result<()> {
+    pub(super) fn replace_secret(&mut self, row: DeviceRow, secret: &Secret) -> rusqlite::Result<()> {
+        // Nothing of a session that proved the former one is stored from here on.
+        self.standings.remove(&row.id);
         let sealed_row = SealedRow::Device(&row.asset_id);
         // If the transaction fails, the list holds the present secret too, which does no harm.
         if let Ok(replaced) = self.key.open(sealed_row, &row.secret) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use narrowgate_platform::{
     ids::UnixMillis,
     ports::{StoreError, Write, Written},
-    rules::life::{permit, permit_report},
+    rules::life::permit,
 };
 
 use super::{
@@ -205,7 +205,7 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
     match write {
         Write::Message(message) => {
             let permitted = match registry.standing(message.device)? {
-                Some(standing) => permit_report(standing.enabled, standing.login, message.login),
+                Some(standing) => standing.permit_report(message.login, message.secret_version),
                 None => Err(Written::DeviceUnavailable),
             };
             match (permitted, file) {
@@ -224,8 +224,8 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
             None => Written::DeviceUnavailable,
         }),
         Write::Log(entry) => registry.log(entry),
-        Write::IssueSecret { device, secret, at, peer } => {
-            registry.issue_secret(*device, secret, *at, peer).map(Written::Issue)
+        Write::IssueSecret { device, secret, replaces, at, peer } => {
+            registry.issue_secret(*device, (secret, *replaces), *at, peer).map(Written::Issue)
         }
     }
 }

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent};
 use narrowgate_gateway::{Limits, Options};
-use narrowgate_platform::{
-    ids::DeviceId,
-    memory::MemoryStore,
-    ports::{OnlineDevice, StoreError},
-};
+use narrowgate_platform::{ids::DeviceId, memory::MemoryStore, ports::OnlineDevice};
 
 use super::*;
 use crate::system::{SystemClock, SystemEntropy};
@@ -70,15 +66,4 @@ async fn commands_that_find_a_full_queue_are_tried_again_though_nothing_else_hap
     let commands = tokio::time::timeout(Duration::from_secs(10), received.recv()).await;
     let commands = commands.expect("they are sent in the end").expect("the task runs");
     assert!(matches!(commands[..], [ShardCommand::ProvidePsk { .. }]), "{commands:?}");
-}
-
-#[test]
-fn a_wish_that_the_store_does_not_answer_is_not_granted() {
-    let outcome = |outcomes: &[Written]| {
-        outcome_of(Ok(Committed { epoch: 1, first_sequence: 1, outcomes: outcomes.to_vec() }))
-    };
-    assert_eq!(outcome(&[Written::Issue(Issued::Done)]).expect("it is granted"), Issued::Done);
-    for other in [&[][..], &[Written::Done], &[Written::Issue(Issued::Done), Written::Done]] {
-        assert!(matches!(outcome(other), Err(StoreError::Damaged(_))), "{other:?}");
-    }
 }

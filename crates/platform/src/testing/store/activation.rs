@@ -1,7 +1,8 @@
 //! Checks of dynamic activation (device protocol, section 3).
 
 use super::fixtures::{
-    activating_product, add_device, at, credentials, events, issue, log, login, login_with, product, write,
+    activating_product, add_device, at, credentials, events, issue, issue_for, log, login, login_with,
+    product, write,
 };
 use crate::{
     ids::DeviceId,
@@ -53,6 +54,22 @@ pub fn former_secrets_are_remembered_until_the_device_is_deleted(store: &dyn Sto
     assert_eq!(texts, ["second", "secret of dk-1"]);
     block_on(store.delete_device(id, at(3))).unwrap();
     assert!(former().is_empty());
+}
+
+/// A wish that was under way while an operator reset the device would void the secret that he was shown.
+pub fn attack_203_a_secret_that_an_operator_has_replaced_stays(store: &dyn Store) {
+    let id = activating_device(store);
+    block_on(store.reset_device(id, Secret::new("the operator's".to_owned()), at(1))).unwrap();
+    assert_eq!(
+        issue_for(store, id, ("other", 1), at(2)),
+        Issued::Refused(NotIssued::SecretSuperseded),
+        "it was to replace the first one"
+    );
+    let found = credentials(store, "pk", "dk-1");
+    assert_eq!((found.device_secret.expose(), found.secret_version), ("the operator's", 2));
+    let entry = &log(store, id)[0];
+    assert_eq!((entry.event, entry.reason), (LogEvent::Refused, Some(Reason::WrongKey)));
+    assert_eq!(issue_for(store, id, ("other", 2), at(3)), Issued::Done);
 }
 
 /// 771.

@@ -105,10 +105,26 @@ pub fn credentials(store: &dyn Store, product_key: &str, device_key: &str) -> Cr
     }
 }
 
-/// Asks for a new secret.
+/// Asks for a new secret in place of the one that the device has.
 pub fn issue(store: &dyn Store, device: DeviceId, secret: &str, at: UnixMillis) -> Issued {
-    let secret = Secret::new(secret.to_owned());
-    match write(store, Write::IssueSecret { device, secret, at, peer: "192.0.2.1:5".to_owned() }) {
+    let found = block_on(store.device_by_id(device)).ok().flatten();
+    let found = found.map(|found| block_on(store.credentials(&found.product_key, &found.device_key)));
+    let replaces = match found {
+        Some(Ok(CredentialLookup::Found(found))) => found.secret_version,
+        _ => 1,
+    };
+    issue_for(store, device, (secret, replaces), at)
+}
+
+/// Asks for a new secret in place of the one of this version.
+pub fn issue_for(
+    store: &dyn Store,
+    device: DeviceId,
+    (secret, replaces): (&str, u32),
+    at: UnixMillis,
+) -> Issued {
+    let (secret, peer) = (Secret::new(secret.to_owned()), "192.0.2.1:5".to_owned());
+    match write(store, Write::IssueSecret { device, secret, replaces, at, peer }) {
         Written::Issue(issued) => issued,
         other => panic!("a wish for a secret comes to {other:?}"),
     }
@@ -149,6 +165,7 @@ pub fn report_arriving(device: DeviceId, time: UnixMillis, arrival: UnixMillis, 
         time,
         arrival,
         login: None,
+        secret_version: 1,
         session: 0,
         points_json: points_json.into(),
     })
@@ -162,6 +179,7 @@ pub fn resumed(device: DeviceId, time: UnixMillis, points_json: &str) -> Write {
         time,
         arrival: time,
         login: None,
+        secret_version: 1,
         session: 0,
         points_json: points_json.into(),
     })

@@ -90,10 +90,24 @@ pub fn nothing_of_a_session_is_stored_after_a_reset(store: &dyn Store) {
     assert_eq!(append(store, of_session(5, id, at(3))), refused);
     // Nor once the device is back by its new secret.
     append(store, [numbered(login_with(id, at(4), 2), 6)]);
-    assert_eq!(append(store, of_session(5, id, at(5))), [Written::LoginSuperseded; 3]);
+    let refused = [Written::SecretSuperseded, Written::LoginSuperseded, Written::LoginSuperseded];
+    assert_eq!(append(store, of_session(5, id, at(5))), refused);
+    // Even under the number of its login.
+    assert_eq!(write(store, of_session(6, id, at(5))[0].clone()), Written::SecretSuperseded);
     assert!(history(store, id, ALL).is_empty());
     assert_eq!(device(store, id).last_seen_time, Some(at(4)));
     assert_eq!(moves(store, id, 9).len(), 3, "login, reset, login");
+}
+
+/// Neither the device's first login nor a later one: its reports are stored when it could be written.
+pub fn what_follows_a_login_that_is_not_there_is_not_stored(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    assert_eq!(append(store, of_session(5, id, at(1)))[0], Written::LoginUnknown);
+    append(store, [numbered(login(id, at(2)), 6)]);
+    assert_eq!(append(store, of_session(7, id, at(3)))[0], Written::LoginUnknown);
+    append(store, [numbered(login(id, at(4)), 7)]);
+    assert_eq!(append(store, of_session(7, id, at(5)))[0], Written::Done);
+    assert_eq!(history(store, id, ALL).len(), 1);
 }
 
 /// What belongs to no login is judged by the device alone.

@@ -111,6 +111,7 @@ macro_rules! store_conformance {
                 an_older_login_is_refused_and_changes_nothing
                 only_the_session_of_the_newest_login_writes
                 nothing_of_a_session_is_stored_after_a_reset
+                what_follows_a_login_that_is_not_there_is_not_stored
                 what_names_no_login_is_about_whichever_the_device_has
                 places_rise_with_every_write
             }
@@ -119,6 +120,7 @@ macro_rules! store_conformance {
                 an_issued_secret_supersedes_the_former
                 former_secrets_are_remembered_until_the_device_is_deleted
                 an_activated_device_keeps_its_secret
+                attack_203_a_secret_that_an_operator_has_replaced_stays
                 nothing_is_issued_while_dynamic_activation_is_off_or_over
                 nothing_is_issued_to_missing_or_disabled_devices
                 the_quota_counts_per_product_and_hour

@@ -230,6 +230,7 @@ impl Run {
             Step::Report { device, logins_ago, seconds_ago, form } => Write::Message(Message {
                 device: self.id(device),
                 login: self.login(device, logins_ago),
+                secret_version: self.secret_version(device).saturating_sub(u32::from(form % 8 == 7)),
                 session: 0,
                 kind: if form % 2 == 0 { MessageKind::PointsResumed } else { MessageKind::Points },
                 time: ago(seconds_ago),
@@ -246,9 +247,13 @@ impl Run {
                 peer: Some(peer()),
                 detail: None,
             }),
-            Step::Issue { device } => {
-                Write::IssueSecret { device: self.id(device), secret: self.secret(device), at, peer: peer() }
-            }
+            Step::Issue { device } => Write::IssueSecret {
+                device: self.id(device),
+                secret: self.secret(device),
+                replaces: self.secret_version(device),
+                at,
+                peer: peer(),
+            },
         }
     }
 
