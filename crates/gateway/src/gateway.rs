@@ -93,6 +93,10 @@ pub struct Counters {
     pub refusals_unlogged: u64,
     /// Refusals that were folded into an entry with their number.
     pub refusals_folded: u64,
+    /// Requests for a secret that were answered 5.03 because too many of their product wait.
+    pub activations_deferred: u64,
+    /// Sessions by a product's secret that were closed because their device had too many.
+    pub activations_closed: u64,
     /// Handshakes that were not counted for the limit of their pair, because too many pairs are.
     pub handshakes_uncounted: u64,
     requests: Counts,
@@ -156,6 +160,10 @@ impl Gateway {
             (Pending::Activation { session, grant }, Answer::Lookup(answer)) => {
                 self.shared.out.end_look_up();
                 self.shared.decide_activation(session, &grant, &answer);
+            }
+            (Pending::Wish(wish), Answer::Lookup(answer)) => {
+                self.shared.out.end_look_up();
+                self.shared.handle_wish(now, *wish, answer);
             }
             (Pending::Claimed(claimed), Answer::Lookup(answer)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
@@ -242,7 +250,7 @@ impl Gateway {
 
     /// An operator changed something that affects sessions.
     pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
-        let Shared { out, residence, products, .. } = &mut self.shared;
+        let Shared { out, residence, products, issuing, .. } = &mut self.shared;
         match change {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
             LiveChange::ProductChanged { product_key } => {
@@ -250,6 +258,7 @@ impl Gateway {
                 self.closing
                     .retain(|closing| closing.which != Which::All || closing.product_key != *product_key);
                 products.change(out, product_key);
+                issuing.forget_used_up(product_key);
             }
             LiveChange::ProductSecretReplaced { product_key } => {
                 let (product_key, since) = (product_key.clone(), now.instant);
@@ -314,13 +323,15 @@ impl Gateway {
 
     /// What is counted.
     pub fn counters(&self) -> Counters {
-        let Shared { residence, requests, refusals, pace, .. } = &self.shared;
+        let Shared { residence, requests, refusals, pace, issuing, .. } = &self.shared;
         Counters {
             online: residence.presence.online(),
             connected: residence.directory.len(),
             requests: requests.counts,
             refusals_unlogged: refusals.unlogged,
             refusals_folded: refusals.folded,
+            activations_deferred: issuing.deferred,
+            activations_closed: residence.directory.too_many,
             handshakes_uncounted: pace.uncounted(),
         }
     }

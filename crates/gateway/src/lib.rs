@@ -66,6 +66,7 @@ mod requests;
 mod residence;
 mod shared;
 mod spent;
+mod turns;
 mod unwritten;
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ pub(crate) enum Pending {
     Seen,
     /// An entry of the log, with the event for listeners once it is written.
     Log(Option<Box<Happening>>),
+    /// Whether a wish may be granted.
+    Wish(Box<Wish>),
     /// A wish, and the secret that it is to be granted.
     Issue(Box<Wish>, Secret),
     Diagnosis(Box<Examined>),

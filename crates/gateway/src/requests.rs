@@ -118,8 +118,7 @@ impl Shared {
     /// Counts and writes down a request that was refused.
     pub(crate) fn refuse(&mut self, now: Now, asker: &Asker, refusal: Refusal) {
         self.requests.count(refusal.reason);
-        let refused = entry(asker, refusal);
-        self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
+        self.write_down(now, asker, refusal);
     }
 
     /// Writes down that a device's requests are held back for the bytes that it has spent.
@@ -128,7 +127,12 @@ impl Shared {
             "the device sends, or is sent, more than limits.device_bytes permits: its requests are answered \
              4.29, and the next one is served in {wait_s} s"
         );
-        let refused = entry(asker, Refusal::new(Reason::RateLimited, detail));
+        self.write_down(now, asker, Refusal::new(Reason::RateLimited, detail));
+    }
+
+    /// Writes down what is no request that was refused, or is counted elsewhere.
+    pub(crate) fn write_down(&mut self, now: Now, asker: &Asker, refusal: Refusal) {
+        let refused = entry(asker, refusal);
         self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
     }
 

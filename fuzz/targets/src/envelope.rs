@@ -55,6 +55,7 @@ impl Fixed {
             mode,
             lifetime_s: 60,
             secret_version: 1,
+            product_secret_mark: 0,
         };
         Self {
             grants: [grant(SecureMode::DeviceSecret), grant(SecureMode::ProductSecret)],

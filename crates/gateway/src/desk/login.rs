@@ -9,7 +9,7 @@ use narrowgate_platform::{
     ids::{LoginNumber, Position, UnixMillis},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
-    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
+    rules::{admission::Grant, identity::SecureMode, psk::mark, refusal::Refusal},
 };
 
 use super::{Desk, handshake::Asked};
@@ -60,20 +60,33 @@ impl Desk {
         }
         match number {
             Some(number) => shared.log_in(now, (session, verified), number, asker, suite),
-            None => shared.activate(session, Arc::new(asker.grant.clone())),
+            None => shared.activate(now, session, &asker),
         }
     }
 }
 
 impl Shared {
     /// A session with the product's secret: it lives for a minute, and ends at once if the device or its
-    /// product was switched off during the handshake (a login finds that out when it is written).
-    fn activate(&mut self, session: SessionId, grant: Arc<Grant>) {
-        self.residence.directory.note_activation(grant.device, session, grant.secret_version);
+    /// product was switched off or the secret replaced during the handshake (a login finds that out when it
+    /// is written).
+    fn activate(&mut self, now: Now, session: SessionId, asker: &Asker) {
+        let grant = &asker.grant;
+        let (device, version) = (grant.device, grant.secret_version);
+        if let Some(closed) = self.residence.directory.note_activation(now.instant, device, session, version)
+        {
+            self.out.close(closed);
+            let detail = "too many sessions with the product's secret claim to be this device: the one that \
+                          needs it least was closed. Was the product's secret stolen? \
+                          (narrowgate product rotate-secret)";
+            self.write_down(now, asker, Refusal::new(Reason::RateLimited, detail));
+            if closed == session {
+                return;
+            }
+        }
         let close = ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION };
         self.out.command(session.shard, close);
-        let name = name_of(&grant);
-        self.out.look_up(name, Pending::Activation { session, grant });
+        let grant = Arc::new(grant.clone());
+        self.out.look_up(name_of(&grant), Pending::Activation { session, grant });
     }
 
     /// The store has answered whether a session with the product's secret may stay.
@@ -84,7 +97,8 @@ impl Shared {
         answer: &Result<CredentialLookup, StoreError>,
     ) {
         let enabled = matches!(answer, Ok(CredentialLookup::Found(found))
-            if found.device == grant.device && found.device_enabled && found.product_enabled);
+            if found.device == grant.device && found.device_enabled && found.product_enabled
+                && mark(&found.product_secret) == grant.product_secret_mark);
         if !enabled {
             self.out.close(session);
         }

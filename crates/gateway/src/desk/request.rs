@@ -100,10 +100,7 @@ impl Desk {
                 }
             }
             Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, &asker),
-            Action::IssueSecret(wanted) => {
-                let peer = asker.peer.to_string();
-                shared.wish(now, ticket, Arc::new(asker.grant.clone()), wanted, peer);
-            }
+            Action::IssueSecret(wanted) => shared.wish(now, ticket, asker, wanted),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use narrowgate_engine::event::SessionId;
@@ -22,8 +22,17 @@ pub(crate) struct Directory {
     newest: HashMap<DeviceId, Login>,
     /// Those before it whose sessions stand, oldest first: only while the newest is not durable.
     older: BTreeMap<DeviceId, Vec<Login>>,
+    /// At most [`ACTIVATIONS_MAX`] of each device.
     activations: HashMap<DeviceId, Vec<Activation>>,
+    /// Sessions that were too many of their device.
+    pub(crate) too_many: u64,
 }
+
+/// Sessions by the product's secret that a device has at a time: it needs one, and another where an answer
+/// was lost. Whoever has the product's secret can make as many as they like.
+const ACTIVATIONS_MAX: usize = 4;
+/// A session that is older has had the time to ask for its secret, also over slow radio.
+const ACTIVATION_YOUNG: Duration = Duration::from_secs(10);
 
 /// A session by the device's own secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +51,7 @@ const _: () = assert!(size_of::<Login>() <= 32);
 #[derive(Debug, Clone, Copy)]
 struct Activation {
     session: SessionId,
+    since: Instant,
     /// Whether it was given a secret.
     answered: bool,
     /// The version of the device's secret, as far as it is known.
@@ -65,7 +75,13 @@ pub(crate) enum Removed {
 impl Directory {
     /// A directory without sessions. No login was verified before `now`; one that was counts as verified now.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { base: now, newest: HashMap::new(), older: BTreeMap::new(), activations: HashMap::new() }
+        Self {
+            base: now,
+            newest: HashMap::new(),
+            older: BTreeMap::new(),
+            activations: HashMap::new(),
+            too_many: 0,
+        }
     }
 
     /// Takes up a login; the session verified last is the newest, whichever shard speaks first. Returns
@@ -121,12 +137,28 @@ impl Directory {
     }
 
     /// Notes a session with the product's secret; `version` is that of the device's own when it was looked
-    /// up.
-    pub(crate) fn note_activation(&mut self, device: DeviceId, session: SessionId, version: u32) {
+    /// up. Returns the one that is to be closed where there are too many: one that was given its secret, else
+    /// the oldest that is not young, else this one.
+    pub(crate) fn note_activation(
+        &mut self,
+        now: Instant,
+        device: DeviceId,
+        session: SessionId,
+        version: u32,
+    ) -> Option<SessionId> {
         let all = self.activations.entry(device).or_default();
+        let mut closed = None;
+        if all.len() >= ACTIVATIONS_MAX {
+            self.too_many += 1;
+            let is_old = |other: &Activation| now.saturating_duration_since(other.since) >= ACTIVATION_YOUNG;
+            let answered = all.iter().position(|other| other.answered);
+            let Some(index) = answered.or_else(|| all.iter().position(is_old)) else { return Some(session) };
+            closed = Some(all.remove(index).session);
+        }
         // It may have been looked up before another one was given a secret.
         let version = all.iter().map(|other| other.version).fold(version, u32::max);
-        all.push(Activation { session, answered: false, version });
+        all.push(Activation { session, since: now, answered: false, version });
+        closed
     }
 
     /// The version of the device's secret that a session with its product's may replace; `None` if the
@@ -265,10 +297,28 @@ mod tests {
     }
 
     #[test]
-    fn a_second_secret_makes_the_session_void_that_was_given_the_first() {
+    fn a_device_has_a_few_sessions_with_the_product_s_secret_and_the_one_that_needs_it_is_kept() {
+        let (start, second) = (crate::tests::start(), Duration::from_secs(1));
         let mut directory = with_logins(0);
-        directory.note_activation(DEVICE, session(2), 1);
-        directory.note_activation(DEVICE, session(3), 1);
+        let mut note =
+            |seconds, n| directory.note_activation(start + seconds * second, DEVICE, session(n), 1);
+        assert_eq!((0..4).filter_map(|n| note(n, n)).collect::<Vec<_>>(), []);
+        assert_eq!(note(9, 4), Some(session(4)), "all are young: the new one goes");
+        assert_eq!(note(10, 5), Some(session(0)), "the oldest had time");
+        directory.note_issued(DEVICE, session(3), 2);
+        let mut note =
+            |seconds, n| directory.note_activation(start + seconds * second, DEVICE, session(n), 1);
+        assert_eq!(note(11, 6), Some(session(3)), "it has its secret");
+        assert_eq!(directory.too_many, 3);
+        assert_eq!(directory.take_all(DEVICE), [1, 2, 5, 6].map(session));
+    }
+
+    #[test]
+    fn a_second_secret_makes_the_session_void_that_was_given_the_first() {
+        let start = crate::tests::start();
+        let mut directory = with_logins(0);
+        directory.note_activation(start, DEVICE, session(2), 1);
+        directory.note_activation(start, DEVICE, session(3), 1);
         assert_eq!(directory.may_replace(DEVICE, session(3)), Some(1));
         assert_eq!(directory.note_issued(DEVICE, session(2), 2), []);
         assert_eq!(directory.may_replace(DEVICE, session(3)), Some(2));
@@ -276,7 +326,7 @@ mod tests {
         assert_eq!(directory.remove(DEVICE, session(2)), Removed::Other);
         assert_eq!(directory.may_replace(DEVICE, session(2)), None);
         // It was looked up before the others were given theirs.
-        directory.note_activation(DEVICE, session(4), 1);
+        directory.note_activation(start, DEVICE, session(4), 1);
         assert_eq!(directory.may_replace(DEVICE, session(4)), Some(3));
         assert_eq!(directory.remove(DEVICE, session(4)), Removed::Other);
         assert_eq!(directory.take_all(DEVICE), [session(3)]);

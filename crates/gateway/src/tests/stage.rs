@@ -157,6 +157,7 @@ impl Stage {
             ["posts", "nonsense"] => self.request(session, Request::post(&post("p/d"), 50, "{")),
             ["posts", name] => self.request(session, Request::post(&post(name), 50, BODY)),
             ["asks"] => self.request(session, Request::get(INFO)),
+            ["asks", "q"] => self.request(session, Request::get(INFO_OF_Q)),
             ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
             ["floods"] => ShardEvent::Throttled { session, wait_s: 3 },
             ["spent"] => ShardEvent::Spent { session, spent: Spent { up: 50_000, down: 0 } },
@@ -186,6 +187,11 @@ impl Stage {
             "found e" => self.lookup(Ok(found("e", true, true))),
             "device off" => self.lookup(Ok(found("d", false, true))),
             "product off" => self.lookup(Ok(found("d", true, false))),
+            "found off" => self.lookup(Ok(changed(|found| found.dynamic_activation.enabled = false))),
+            "found active" => self.lookup(Ok(changed(|found| found.activated = true))),
+            "found rotated" => self.lookup(Ok(changed(|found| {
+                found.product_secret = Secret::new("another".into());
+            }))),
             "unknown" => self.lookup(Ok(CredentialLookup::DeviceUnknown)),
             "lookup fails" => self.lookup(Err(full())),
             "on" => self.product(Ok(Some(product(true)))),
@@ -200,6 +206,10 @@ impl Stage {
             "refused" => self.written(&Ok(vec![Written::DeviceUnavailable])),
             "write fails" => self.written(&Err(full())),
             "issued" => self.written(&Ok(vec![Written::Issue(Issued::Done)])),
+            "used up" => {
+                let used_up = Issued::Refused(NotIssued::QuotaExceeded);
+                self.written(&Ok(vec![Written::Issue(used_up)]));
+            }
             "damaged" => self.written(&Ok(vec![Written::Issue(Issued::Damaged)])),
             "reset" => {
                 let reset = Issued::Refused(NotIssued::SecretSuperseded);
@@ -269,6 +279,7 @@ impl Stage {
 }
 
 const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
+const INFO_OF_Q: &str = "/topic/ext/session/q/e/thing/activate/info";
 const INFO_OF_E: &str = "/topic/ext/session/p/e/thing/activate/info";
 const BODY: &str = r#"{"params":{"measurepoints":{"temp":21.5}}}"#;
 
@@ -298,8 +309,17 @@ fn found(device: &str, device_enabled: bool, product_enabled: bool) -> Credentia
         activated: false,
         product_secret: Secret::new("product".into()),
         product_enabled,
-        dynamic_activation: DynamicActivation::default(),
+        dynamic_activation: DynamicActivation { enabled: true, ..DynamicActivation::default() },
     }))
+}
+
+/// Device d, in another state.
+fn changed(change: fn(&mut Credentials)) -> CredentialLookup {
+    let mut found = found("d", true, true);
+    if let CredentialLookup::Found(credentials) = &mut found {
+        change(credentials);
+    }
+    found
 }
 
 fn product(enabled: bool) -> Product {

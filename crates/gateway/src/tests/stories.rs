@@ -298,12 +298,13 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
         stage.play(&format!("h{number} wants p,d,3,60; found; h{number} connects; found"));
     }
     assert_eq!(stage.play("s1 asks; s2 asks"), "read p");
-    assert_eq!(stage.play("on"), "write secret 2");
-    assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s, write secret 3");
-    assert_eq!(stage.play("issued"), "s1 close, tell secret_issued, s2 2.05, s2 close in 5s");
+    assert_eq!(stage.play("on; found"), "look up p/d, write secret 2");
+    assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s, look up p/d");
+    let second = stage.play("found; issued");
+    assert_eq!(second, "write secret 3, s1 close, tell secret_issued, s2 2.05, s2 close in 5s");
     // A session that ended while it waited is issued nothing.
     stage.play("h3 wants p,d,3,60; found; h3 connects; found; h4 wants p,d,3,60; found; h4 connects; found");
-    assert_eq!(stage.play("s3 asks; s4 asks; s4 ends"), "write secret 4");
+    assert_eq!(stage.play("s3 asks; s4 asks; s4 ends; found"), "look up p/d, write secret 4");
     assert_eq!(stage.play("issued"), "s1 close, s2 close, tell secret_issued, s3 2.05, s3 close in 5s");
     assert!(stage.gateway.is_settled());
 }
@@ -312,7 +313,7 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
 fn attack_203_a_wish_that_meets_a_reset_at_the_store_is_asked_again_in_a_new_session() {
     let mut stage = Stage::new();
     stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
-    assert_eq!(stage.play("s1 asks"), "write secret 2", "it replaces the first one");
+    assert_eq!(stage.play("s1 asks; found"), "look up p/d, write secret 2", "it replaces the first one");
     // The reset was committed before it.
     assert_eq!(stage.play("reset"), "tell refused, s1 5.03, s1 close in 5s");
     assert!(stage.gateway.is_settled());
@@ -327,7 +328,7 @@ fn a_device_that_is_reset_is_issued_nothing_for_which_its_sessions_still_wait() 
     }
     stage.play("s1 posts p/e; on; done");
     // One secret at a time: the wishes of d wait behind that of e. Then an operator resets d.
-    stage.play("s1 asks e; s2 asks; s3 asks");
+    stage.play("s1 asks e; s2 asks; s3 asks; found e");
     assert_eq!(stage.play("close d"), "s2 close, s3 close");
     assert_eq!(stage.play("issued"), "tell secret_issued, s1 2.05, s1 close in 5s", "and nothing for d");
     assert!(stage.gateway.is_settled());
@@ -335,7 +336,8 @@ fn a_device_that_is_reset_is_issued_nothing_for_which_its_sessions_still_wait() 
     assert_eq!(stage.play("s3 asks; s2 ends; s3 ends"), "");
     // The device comes again and activates.
     stage.play("h4 wants p,d,3,60; found; h4 connects; found");
-    assert_eq!(stage.play("s4 asks; issued"), "write secret 2, tell secret_issued, s4 2.05, s4 close in 5s");
+    let again = stage.play("s4 asks; found; issued");
+    assert_eq!(again, "look up p/d, write secret 2, tell secret_issued, s4 2.05, s4 close in 5s");
 }
 
 #[test]
@@ -345,13 +347,72 @@ fn a_product_s_new_secret_ends_the_sessions_that_proved_the_old_one_and_no_other
         let found = if key == "e" { "found e" } else { "found" };
         stage.play(&format!("h{number} wants p,{key},3,60; {found}; h{number} connects; {found}"));
     }
-    assert_eq!(stage.play("s2 asks; s3 asks e"), "write secret 2");
+    assert_eq!(stage.play("s2 asks; s3 asks e; found"), "look up p/d, write secret 2");
     assert_eq!(stage.play("rotate q"), "");
     assert_eq!(stage.play("rotate p"), "s2 close, s3 close");
     // What was at the store already may be told to a session that is gone; what waited is not issued.
     assert_eq!(stage.play("s2 ends; s3 ends; issued"), "tell secret_issued, s2 2.05, s2 close in 5s");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
     assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_wish_that_is_refused_costs_no_write_of_its_own() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
+    for (found, told) in [
+        ("found off", "s1 4.03, s1 close in 5s, write dynamic_activation_off"),
+        ("found active", "s1 4.03, s1 close in 5s, write already_activated"),
+        ("found rotated", "s1 4.03, s1 close in 5s, write wrong_key"),
+        ("device off", "s1 4.03, s1 close in 5s, write device_disabled"),
+        ("lookup fails", "s1 5.03"),
+    ] {
+        assert_eq!(stage.play(&format!("s1 asks; {found}")), format!("look up p/d, {told}"));
+        stage.play(&"done; ".repeat(stage.count(Kind::Write)));
+    }
+    // The store counts secrets; what it said of this hour holds until the product is changed, or the hour
+    // ends.
+    assert_eq!(stage.play("s1 asks; found"), "look up p/d, write secret 2");
+    assert_eq!(stage.play("used up"), "tell refused, s1 4.29");
+    assert_eq!(stage.play("s1 asks; found"), "look up p/d, s1 4.29, write rate_limited");
+    assert_eq!(
+        stage.play("done; change p; on; s1 asks; found"),
+        "tell refused, read p, look up p/d, write secret 2"
+    );
+    assert_eq!(
+        stage.play("used up; wait 3600; s1 asks; found"),
+        "tell refused, s1 4.29, look up p/d, write secret 2"
+    );
+}
+
+#[test]
+fn attack_208_a_stolen_product_secret_harms_no_other_product() {
+    let mut stage = Stage::new();
+    // As many sessions as a device may have, of each device whose key is known; then some more.
+    for number in 1..=4 {
+        stage.play(&format!("h{number} wants p,d,3,60; found; h{number} connects; found"));
+    }
+    let more = stage.play("h5 wants p,d,3,60; found; h5 connects");
+    assert_eq!(more, "look up p/d, h5 key, s5 close, write rate_limited");
+    stage.play("done; h9 wants q,e,3,60; found e; h9 connects; found e; s9 posts q/e; on; done");
+    stage.play("s1 posts; on; done");
+    // Each asks and asks. One wish at a time is looked up, and more than some are told to come again.
+    let flood = stage.play(&"s1 asks; s2 asks; s3 asks; s4 asks; ".repeat(250));
+    assert!(flood.starts_with("look up p/d, s2 5.03, s3 5.03"), "{flood}");
+    assert_eq!(flood.matches("look up").count(), 1);
+    assert_eq!(flood.matches("5.03").count(), 1000 - 257);
+    assert_eq!(stage.gateway.counters().activations_deferred, 1000 - 257);
+    // Another product waits for one of them at most, whether they are refused or granted.
+    assert_eq!(stage.play("s9 asks q"), "");
+    let refused = "s1 4.03, s1 close in 5s, write already_activated, look up p/d";
+    assert_eq!(stage.play("found active"), refused);
+    let next = stage.play("found active; done; done");
+    assert!(next.contains("write already_activated, look up q/e"), "{next}");
+    let other = stage.play("found e; issued");
+    assert_eq!(other, "write secret 2, tell secret_issued, s9 2.05, s9 close in 5s, look up p/d");
+    // And so does a login.
+    let login = stage.play("h10 wants q,e,2,60; newest found e; h10 connects; done");
+    assert_eq!(login, "look up q/e, h10 key, write login, tell login");
 }
 
 #[test]

@@ -22,7 +22,8 @@ const STATES: &[(&str, &str)] = &[
     ("product off", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; change p; off; done"),
     ("in mode 3", "h1 wants p,d,3,60; found; h1 connects"),
     ("to activate", "h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done"),
-    ("issuing", "h1 wants p,d,3,60; found; h1 connects; found; s1 asks; on"),
+    ("wishing", "h1 wants p,d,3,60; found; h1 connects; found; s1 asks; on"),
+    ("issuing", "h1 wants p,d,3,60; found; h1 connects; found; s1 asks; on; found"),
 ];
 
 /// What may happen in every state.

@@ -81,7 +81,7 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
 type ValueOf = fn(&State) -> u64;
 
 /// Metrics of the machine and its batches.
-const MACHINE: [(Metric, ValueOf); 8] = [
+const MACHINE: [(Metric, ValueOf); 10] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
         state.counters.connected as u64
@@ -112,6 +112,20 @@ const MACHINE: [(Metric, ValueOf); 8] = [
             "Refusals by an alert that came again within seconds: counted, written down once.",
         ),
         |state| state.counters.refusals_folded,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_activations_deferred_total",
+            "Requests for a secret answered 5.03, because too many of their product wait.",
+        ),
+        |state| state.counters.activations_deferred,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_activations_closed_total",
+            "Sessions with a product's secret closed, because their device had too many.",
+        ),
+        |state| state.counters.activations_closed,
     ),
     (
         Metric::counter(

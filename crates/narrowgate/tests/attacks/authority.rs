@@ -220,6 +220,55 @@ fn attack_159_a_retransmitted_activation() {
     server.assert_alive();
 }
 
+/// The product's devices are refused, each question anew; another product's device activates meanwhile.
+#[test]
+fn attack_208_a_stolen_product_secret_harms_no_other_product() {
+    const THIEVES: usize = 40;
+    const QUESTIONS: u16 = 16;
+    let server = Server::start();
+    let keys = ["--product-key", "px", "--product-secret", "Z5YtZaQpK5I", "--dynamic-activation"];
+    server.json(&[&["product", "create", "other"][..], &keys].concat());
+    server.json(&["device", "create", "--product", "px", "--device-key", "dx"]);
+    let mut thieves: Vec<Client> = (0..THIEVES)
+        .map(|number| activating(&server, &server.device(), Protection::ALL[number % 3]))
+        .collect();
+    thieves.iter_mut().for_each(Client::connect);
+    let before = server.metric("narrowgate_store_batches_total");
+    for mid in 1..=QUESTIONS {
+        for thief in &mut thieves {
+            let question = coap::get(mid, &activation_path(&thief.device.key));
+            thief.say(&question);
+        }
+    }
+    let mut honest =
+        Client::new(server.address, Device { key: "dx".into(), secret: String::new() }, Protection::Ccm8);
+    honest.identity = b"px,dx,3,60".to_vec();
+    honest.psk = psk::derive(b"Z5YtZaQpK5I").to_vec();
+    honest.connect();
+    let (code, _) = code(&mut honest, &coap::get(1, "topic/ext/session/px/dx/thing/activate/info"));
+    assert_eq!(code, 0x45);
+    server.assert_alive();
+    let log = ["device", "log", PRODUCT_KEY, &thieves[0].device.key];
+    server.wait_for_json(&log, |log| log.contains("dynamic_activation_off"));
+    let batches = server.metric("narrowgate_store_batches_total") - before;
+    assert!(batches < u64::from(QUESTIONS) * THIEVES as u64 / 2, "{batches} transactions for refusals");
+    // A device of the stolen product has a few such sessions at a time.
+    let device = server.device();
+    let mut many: Vec<Client> =
+        (0..6).map(|_| activating(&server, &device, Protection::CbcEncryptThenMac)).collect();
+    many.iter_mut().for_each(Client::connect);
+    server.wait_for_metric("narrowgate_activations_closed_total", |closed| closed == 2);
+    // And the secret is replaced: the sessions end, and nobody begins another one with it.
+    server.json(&["product", "rotate-secret", PRODUCT_KEY, "--yes"]);
+    let mut late = activating(&server, &device, Protection::Ccm8);
+    late.ask_cookie();
+    late.take_server_hello();
+    let flight = late.flight_5();
+    server.assert_ignored(&mut late, &flight);
+    many[0].receive_until("close_notify", |record| record[0] == 21);
+    server.assert_alive();
+}
+
 #[test]
 fn attack_163_a_sweep_with_a_stolen_product_secret() {
     const QUOTA: usize = 5;

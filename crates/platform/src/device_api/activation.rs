@@ -83,6 +83,7 @@ pub fn answer_secret(
         NotIssued::ProductUnavailable
         | NotIssued::DeviceUnavailable
         | NotIssued::AlreadyActivated
+        | NotIssued::ProductSecretReplaced
         | NotIssued::DynamicActivationOff => (Response::new(Code::FORBIDDEN), true),
     };
     SecretAnswer { response, refusal: Some(why.refusal()), done }
@@ -128,6 +129,7 @@ mod tests {
             mode: SecureMode::ProductSecret,
             lifetime_s: 60,
             secret_version: 1,
+            product_secret_mark: 0,
         }
     }
 
@@ -160,6 +162,7 @@ mod tests {
             (NotIssued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
             (NotIssued::ProductUnavailable, Code::FORBIDDEN, Reason::ProductDisabled, Some(723), true),
             (NotIssued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
+            (NotIssued::ProductSecretReplaced, Code::FORBIDDEN, Reason::WrongKey, Some(742), true),
             (NotIssued::SecretSuperseded, Code::SERVICE_UNAVAILABLE, Reason::WrongKey, Some(742), true),
         ] {
             let answer = answer(&Issued::Refused(outcome), &session());

@@ -14,6 +14,7 @@ use crate::{
     },
     rules::{
         identity::{Identity, IdentityFault, SecureMode},
+        psk,
         refusal::Refusal,
     },
     secret::Secret,
@@ -36,6 +37,8 @@ pub struct Grant {
     pub lifetime_s: u32,
     /// Version of the device's secret at the time of the look-up.
     pub secret_version: u32,
+    /// In SecureMode 3 the mark of the product's secret that was proved, else 0: see [`psk::mark`].
+    pub product_secret_mark: u32,
 }
 
 /// How a handshake goes on.
@@ -106,6 +109,10 @@ fn admit(identity: &Identity, credentials: &Credentials) -> Decision {
         mode: identity.mode,
         lifetime_s: identity.lifetime_s,
         secret_version: credentials.secret_version,
+        product_secret_mark: match identity.mode {
+            SecureMode::DeviceSecret => 0,
+            SecureMode::ProductSecret => psk::mark(secret),
+        },
     };
     Decision::Admit { secret: secret.clone(), grant }
 }

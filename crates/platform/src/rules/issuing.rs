@@ -4,8 +4,8 @@
 
 use crate::{
     ids::UnixMillis,
-    model::{log::Reason, product::DynamicActivation},
-    rules::refusal::Refusal,
+    model::{credential::Credentials, log::Reason, product::DynamicActivation},
+    rules::{psk::mark, refusal::Refusal},
 };
 
 /// What decides on a request for a secret.
@@ -38,6 +38,8 @@ pub enum NotIssued {
     AlreadyActivated,
     /// The device has another secret than the one that was to be replaced: it was reset meanwhile.
     SecretSuperseded,
+    /// The product has another secret than the one that the session proved.
+    ProductSecretReplaced,
     /// Dynamic activation is off or over.
     DynamicActivationOff,
     /// The product's quota of this hour is used up.
@@ -91,6 +93,11 @@ impl NotIssued {
                 "the device was given another secret while it asked for one, and keeps that; \
                  a new handshake asks again",
             ),
+            Self::ProductSecretReplaced => (
+                Reason::WrongKey,
+                "the product's secret was replaced since this session proved it; \
+                 give the device's firmware the new one",
+            ),
             Self::DynamicActivationOff => (
                 Reason::DynamicActivationOff,
                 "dynamic activation of the product is off or over; switch it on, or give the device its \
@@ -103,6 +110,33 @@ impl NotIssued {
         };
         Refusal::new(reason, detail)
     }
+}
+
+/// Whether a look-up lets a session that proved the product's secret of this mark ask for a secret of the
+/// device's own. What the store counts is not in it: `used_up` says that the secrets of this hour are. The
+/// store decides once more when it issues one.
+///
+/// # Errors
+/// As [`IssueCase::permit`], and where the product has another secret by now.
+pub fn permit_wish(
+    found: &Credentials,
+    product_secret_mark: u32,
+    used_up: bool,
+    at: UnixMillis,
+) -> Result<(), NotIssued> {
+    if mark(&found.product_secret) != product_secret_mark {
+        return Err(NotIssued::ProductSecretReplaced);
+    }
+    let case = IssueCase {
+        device_enabled: found.device_enabled,
+        product_enabled: found.product_enabled,
+        activated: found.activated,
+        has_replaced: true,
+        dynamic_activation: &found.dynamic_activation,
+        issued_this_hour: if used_up { u32::MAX } else { 0 },
+        at,
+    };
+    case.permit()
 }
 
 /// The clock hour that `at` lies in, counted from 1970.

@@ -19,6 +19,13 @@ pub fn derive(secret: &[u8]) -> Zeroizing<[u8; PSK_BYTES]> {
     middle(&hash(secret))
 }
 
+/// A mark of a secret, by which another one is told from it. It has nothing in common with the key.
+pub fn mark(secret: &Secret) -> u32 {
+    let hash: [u8; 32] =
+        Sha256::new().chain_update("narrowgate mark of ").chain_update(secret.expose()).finalize().into();
+    u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+}
+
 /// SHA-256 of some bytes, wiped when dropped.
 pub(super) fn hash(bytes: &[u8]) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(Sha256::digest(bytes).into())
@@ -37,6 +44,13 @@ mod tests {
 
     /// Lines of `secret sha256 psk`, from the device protocol.
     const VECTORS: &str = include_str!("../../../../vectors/psk.txt");
+
+    #[test]
+    fn a_mark_tells_secrets_apart() {
+        let mark = |secret: &str| mark(&Secret::new(secret.to_owned()));
+        assert_eq!(mark("c3PW03srd6c"), mark("c3PW03srd6c"));
+        assert_ne!(mark("c3PW03srd6c"), mark("c3PW03srd6d"));
+    }
 
     #[test]
     fn attack_080_keys_are_bytes_9_to_24_of_the_hash() {

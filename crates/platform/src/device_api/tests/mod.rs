@@ -27,6 +27,7 @@ fn session(mode: SecureMode) -> Grant {
         mode,
         lifetime_s: 60,
         secret_version: 1,
+        product_secret_mark: 0,
     }
 }
 
