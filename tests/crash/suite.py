@@ -4,7 +4,7 @@ acknowledged.
 tests/run crash                      some of everything, about a minute and a half (the same as --quick)
 tests/run crash --kills 500 --devices 100000 --rate 1000 [--seed S]
 tests/run crash --failpoints
-tests/run crash --faults [--all] | --full-disk | --damage [--all]
+tests/run crash --faults [--all] | --full-disk | --damage [--all] | --backups N --rate 2000
 
 Without --binary and --hooks both programs are built. `narrowgate-load` is taken from beside the binary. One
 line per round, `N passed, N failed` at the end, exit code 1 on any failure. Needs strace, and the right to
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from crash import damage, disk, failpoints, faults, kills
+from crash import backups, damage, disk, failpoints, faults, kills
 from crash.server import Programs
 from lib import build, command_line, leave_nothing
 from lib.report import Report
@@ -29,6 +29,7 @@ ATTACKS = {
     "full-disk": "attack_191_disk_full",
     "midnight": "attack_191_disk_full_at_midnight",
     "damage": "damaged files",
+    "backups": "attack_213_backups_under_load, attack_213_an_earlier_registry",
     "faults": "attack_190_failing_system_calls",
 }
 
@@ -45,6 +46,7 @@ def _parser():
     parser.add_argument("--failpoints", action="store_true", help="kill it at every named point")
     parser.add_argument("--faults", action="store_true", help="let system calls fail")
     parser.add_argument("--full-disk", action="store_true", help="fill its disk, and make space again")
+    parser.add_argument("--backups", type=int, default=0, help="so many backups under load, restored")
     parser.add_argument("--damage", action="store_true", help="cut files and flip bits")
     parser.add_argument("--all", action="store_true", help="all faults and many damages instead of a sample")
     parser.add_argument(
@@ -84,6 +86,11 @@ def _parts(options, report, shipped, hooks):
             lambda place: damage.run(report, shipped(), place, seed, damages),
         ),
         (
+            "backups",
+            quick or options.backups,
+            lambda place: backups.run(report, shipped(), place, options.backups or 1, options.rate),
+        ),
+        (
             "faults",
             quick or options.faults,
             lambda place: faults.Faults(report, shipped(), place, seed, options.all).run(),
@@ -96,7 +103,12 @@ def main(arguments: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     options.quick |= not (
-        options.kills or options.failpoints or options.faults or options.full_disk or options.damage
+        options.kills
+        or options.failpoints
+        or options.faults
+        or options.full_disk
+        or options.damage
+        or options.backups
     )
     if options.seed is None:
         options.seed = 1 if options.quick else time.time_ns() % 1_000_000

@@ -38,25 +38,27 @@ pub(crate) fn exists(config: &Config) -> bool {
 pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
     match config.store.kind {
         StoreKind::Memory => open_memory(config).map_err(StoreFailure::Other),
-        StoreKind::Sqlite => {
-            let options = SqliteOptions {
-                data_key: config.store.data_key_file.clone(),
-                cache_bytes: config.store.cache_bytes,
-                retention_days: config.store.retention_days,
-                clock: || SystemClock.now(),
-                ..SqliteOptions::new(&config.data)
-            };
-            match SqliteStore::open(options) {
-                Ok(store) => {
-                    let mut decoy = [0; 32];
-                    hex::decode_to_slice(store.decoy_secret().expose(), &mut decoy)
-                        .expect("the store derives 32 bytes and writes them in hex");
-                    Ok(OpenedStore { stores: Arc::new(store).into(), decoy })
-                }
-                Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
-                Err(error) => Err(StoreFailure::Other(explain(config, &error))),
+        StoreKind::Sqlite => match SqliteStore::open(options(config)) {
+            Ok(store) => {
+                let mut decoy = [0; 32];
+                hex::decode_to_slice(store.decoy_secret().expose(), &mut decoy)
+                    .expect("the store derives 32 bytes and writes them in hex");
+                Ok(OpenedStore { stores: Arc::new(store).into(), decoy })
             }
-        }
+            Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
+            Err(error) => Err(StoreFailure::Other(explain(config, &error))),
+        },
+    }
+}
+
+/// The options of a store in files.
+pub(crate) fn options(config: &Config) -> SqliteOptions {
+    SqliteOptions {
+        data_key: config.store.data_key_file.clone(),
+        cache_bytes: config.store.cache_bytes,
+        retention_days: config.store.retention_days,
+        clock: || SystemClock.now(),
+        ..SqliteOptions::new(&config.data)
     }
 }
 
@@ -76,7 +78,8 @@ fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
     Ok(OpenedStore { stores: Arc::new(MemoryStore::default()).into(), decoy })
 }
 
-fn explain(config: &Config, error: &OpenError) -> Failure {
+/// The failure for a store that cannot be opened.
+pub(crate) fn explain(config: &Config, error: &OpenError) -> Failure {
     let key = config.values.origin(&config::store::DATA_KEY_FILE);
     let place = match error.file() {
         file if file == config.store.data_key_file && *key != Origin::Default => {

@@ -13,10 +13,7 @@
 //! process was killed within a few hundredths of a second after it. That is also what a crash between the two
 //! commits leaves.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -70,15 +67,16 @@ impl Origin {
 
 /// What a message file says about itself.
 #[derive(Debug)]
-struct Facts {
-    origin: Option<Origin>,
-    /// The registry's transaction that was durable before the file's last one; 0: not known.
-    registry_batch: i64,
+pub(super) struct Facts {
+    pub(super) origin: Option<Origin>,
+    /// Of its last commit, as the footer has it.
+    pub(super) batch: i64,
     last_id: i64,
 }
 
 /// What the registry says about its files.
-struct Known {
+#[derive(Debug)]
+pub(super) struct Known {
     store_id: Option<String>,
     files_are_named: bool,
     epoch: Option<u64>,
@@ -89,6 +87,56 @@ struct Known {
     kept_from: Option<Day>,
 }
 
+/// What does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// The file of this day knows of a registry that is newer.
+    Newer(Day),
+    /// Its file is of another store.
+    OfAnotherStore(Day),
+    /// Its file does not say of which store it is.
+    OfNoStore(Day),
+    /// There is no file of this day.
+    Missing(Day),
+    /// Its file lacks messages.
+    Older { day: Day, found: i64, known: i64 },
+}
+
+impl Misfit {
+    /// As the reason for which a store cannot be opened.
+    fn error(self, layout: &Layout) -> OpenError {
+        match self {
+            Self::Newer(day) => {
+                OpenError::RegistryOlder { file: layout.registry(), messages: layout.day(day) }
+            }
+            Self::OfAnotherStore(day) => OpenError::OfAnotherStore { file: layout.day(day) },
+            Self::OfNoStore(day) => OpenError::OfNoStore { file: layout.day(day) },
+            Self::Missing(day) => OpenError::MessagesMissing { file: layout.day(day) },
+            Self::Older { day, found, known } => {
+                OpenError::MessagesOlder { file: layout.day(day), found, known }
+            }
+        }
+    }
+
+    /// What it means to go on nevertheless.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Newer(day) => format!(
+                "messages of {day} are newer than the registry: devices, secrets and logs are as they were \
+                 when it was copied; reports of devices that it does not know are not shown"
+            ),
+            Self::OfAnotherStore(day) => format!("messages of {day} are of another store"),
+            Self::OfNoStore(day) => {
+                format!("messages of {day} do not say of which store they are, and count as this one's")
+            }
+            Self::Missing(day) => format!("messages of {day} are missing and given up"),
+            Self::Older { day, found, known } => {
+                format!("messages {} to {known} of {day} are missing and given up", found + 1)
+            }
+        }
+    }
+}
+
 /// Passes where the message files of these days belong to this registry. Messages of days before `expired`
 /// may be missing.
 pub(super) fn check(
@@ -97,15 +145,38 @@ pub(super) fn check(
     days: &[Day],
     expired: Option<Day>,
 ) -> Result<(), OpenError> {
-    let known = Known::read(connection).map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
-    let mut last_ids = Vec::new();
-    for day in days {
-        let file = layout.day(*day);
-        let facts = Facts::read(&file).map_err(|error| OpenError::sqlite(&file, error))?;
-        known.check_file(&facts, layout, &file)?;
-        last_ids.push((*day, facts.last_id));
+    let (known, facts) = read(connection, layout, days)?;
+    match known.misfits(&facts, expired).first() {
+        Some(misfit) => Err(misfit.error(layout)),
+        None => Ok(()),
     }
-    known.check_days(&last_ids, layout, expired)
+}
+
+/// What the registry and the files of these days say.
+pub(super) fn read(
+    connection: &Connection,
+    layout: &Layout,
+    days: &[Day],
+) -> Result<(Known, Vec<(Day, Facts)>), OpenError> {
+    let known = Known::read(connection).map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
+    let facts = |day: &Day| {
+        let file = layout.day(*day);
+        Ok((*day, Facts::read(&file).map_err(|error| OpenError::sqlite(&file, error))?))
+    };
+    Ok((known, days.iter().map(facts).collect::<Result<_, OpenError>>()?))
+}
+
+/// The name of the store by its message files, where one of them says it: the registry of an older program
+/// does not.
+pub(super) fn name_of_files(layout: &Layout) -> Result<Option<String>, OpenError> {
+    for day in layout.days()? {
+        let file = layout.day(day);
+        let origin = open_to_look(&file).and_then(|file| Origin::read(&file));
+        if let Some(origin) = origin.map_err(|error| OpenError::sqlite(&file, error))? {
+            return Ok(Some(origin.store_id));
+        }
+    }
+    Ok(None)
 }
 
 impl Facts {
@@ -116,8 +187,7 @@ impl Facts {
         let footer = FileFormat::of(&file)?.footer(&file)?;
         let last = "SELECT coalesce(max(id), 0) FROM messages";
         let last_id = file.query_row(last, [], |row| row.get(0))?;
-        let registry_batch = -before(footer.batch);
-        Ok(Self { origin: Origin::read(&file)?, registry_batch, last_id })
+        Ok(Self { origin: Origin::read(&file)?, batch: footer.batch, last_id })
     }
 }
 
@@ -135,44 +205,36 @@ impl Known {
         })
     }
 
+    /// What does not fit: first of the files that are there, then of those that are not.
+    pub(super) fn misfits(&self, facts: &[(Day, Facts)], expired: Option<Day>) -> Vec<Misfit> {
+        let there = facts.iter().filter_map(|(day, facts)| self.misfit_of(*day, facts));
+        let kept_from = self.kept_from.max(expired);
+        let lacking = self.last_ids.iter().filter_map(|(day, known)| {
+            let (day, known) = (*day, *known);
+            match facts.iter().find(|(found, _)| *found == day) {
+                Some((_, Facts { last_id: found, .. })) if *found < known => {
+                    Some(Misfit::Older { day, found: *found, known })
+                }
+                None if kept_from.is_none_or(|kept| day >= kept) => Some(Misfit::Missing(day)),
+                _ => None,
+            }
+        });
+        let mut misfits: Vec<Misfit> = there.chain(lacking).collect();
+        misfits.dedup();
+        misfits
+    }
+
     /// Whether a file is one of this store's, and not newer than the registry.
-    fn check_file(&self, facts: &Facts, layout: &Layout, file: &Path) -> Result<(), OpenError> {
-        let file = || file.to_owned();
+    fn misfit_of(&self, day: Day, facts: &Facts) -> Option<Misfit> {
         match (&self.store_id, &facts.origin) {
             (Some(store), Some(origin)) if *store != origin.store_id => {
-                return Err(OpenError::OfAnotherStore { file: file() });
+                return Some(Misfit::OfAnotherStore(day));
             }
-            (Some(_), None) if self.files_are_named => return Err(OpenError::OfNoStore { file: file() }),
+            (Some(_), None) if self.files_are_named => return Some(Misfit::OfNoStore(day)),
             _ => {}
         }
         let later_epoch = self.epoch.zip(facts.origin.as_ref()).is_some_and(|(own, of)| of.epoch > own);
-        let later_batch = self.batch.is_some_and(|own| facts.registry_batch > own);
-        if later_epoch || later_batch {
-            return Err(OpenError::RegistryOlder { file: layout.registry(), messages: file() });
-        }
-        Ok(())
-    }
-
-    /// Whether every file that the registry knows is there, with all that it knows of it.
-    fn check_days(
-        &self,
-        found: &[(Day, i64)],
-        layout: &Layout,
-        expired: Option<Day>,
-    ) -> Result<(), OpenError> {
-        let kept_from = self.kept_from.max(expired);
-        for (day, known) in &self.last_ids {
-            let file: PathBuf = layout.day(*day);
-            match found.iter().find(|(found, _)| found == day) {
-                Some((_, last)) if last < known => {
-                    return Err(OpenError::MessagesOlder { file, found: *last, known: *known });
-                }
-                None if kept_from.is_none_or(|kept| *day >= kept) => {
-                    return Err(OpenError::MessagesMissing { file });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        let later_batch = self.batch.is_some_and(|own| -before(facts.batch) > own);
+        (later_epoch || later_batch).then_some(Misfit::Newer(day))
     }
 }

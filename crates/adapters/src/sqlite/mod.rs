@@ -23,6 +23,7 @@
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
 
+mod adopt;
 pub mod backup;
 mod belonging;
 mod day;
@@ -80,6 +81,12 @@ use narrowgate_platform::{
     secret::Secret,
 };
 
+pub use self::{
+    adopt::adopt,
+    error::OpenError,
+    lock::last_process,
+    options::{SqliteOptions, Synchronous},
+};
 use self::{
     day::Day,
     day_file::TimeSpan,
@@ -91,11 +98,6 @@ use self::{
     registry::{Change, Registry},
     reply::{closed, reply},
     writer::{Append, ChangeBy, Job},
-};
-pub use self::{
-    error::OpenError,
-    lock::last_process,
-    options::{SqliteOptions, Synchronous},
 };
 
 /// Most values or log entries that one read returns, whatever it asks for.

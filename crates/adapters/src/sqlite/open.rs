@@ -57,7 +57,7 @@ fn make_room(options: &SqliteOptions) -> bool {
 }
 
 /// The first day that is kept, by the clock that is believed; messages of earlier days may have been deleted.
-fn expired(registry: &Connection, days: &[Day], options: &SqliteOptions) -> Option<Day> {
+pub(super) fn expired(registry: &Connection, days: &[Day], options: &SqliteOptions) -> Option<Day> {
     let today = Day::of((options.clock)());
     let earlier: Vec<Day> = days.iter().filter(|day| **day < today).copied().collect();
     let known = clock_day(registry).ok().flatten();

@@ -4,6 +4,7 @@
 //! `devices/{name}`: `PK/DK`, a unique key, an asset id, or the `id:` of a damaged row. Both paths have the
 //! same verbs.
 
+mod backup;
 mod devices;
 pub(crate) mod events;
 mod extract;
@@ -46,6 +47,7 @@ pub(crate) fn routes(api: Api) -> Router {
         .merge(devices::routes())
         .merge(history::routes())
         .merge(fleet::routes())
+        .merge(backup::routes())
         .merge(events::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api)

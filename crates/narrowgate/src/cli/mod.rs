@@ -1,6 +1,7 @@
 //! The command line as clap knows it: names, options and short help with examples. `command` runs the
 //! commands.
 
+mod backup;
 mod device;
 mod paging;
 mod product;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
+pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
     CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs,
     ResetArgs,
@@ -99,6 +102,15 @@ pub(crate) enum Command {
     /// Print events as they happen, one JSON line each (needs a running server)
     #[command(after_help = "Example:\n  narrowgate listen --product MuGsF6W4 | jq .points")]
     Listen(ListenArgs),
+    /// Copy the store into a new directory, also while a server runs
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArgs),
+    /// Restore a backup into an empty data directory
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
+    /// Go on with files that do not belong together, where a start refuses them
+    #[command(after_help = ADOPT_HELP)]
+    Adopt(AdoptArgs),
     /// Show every setting, its value and where it came from
     #[command(after_help = "Each key has an environment variable: dtls.listen is NARROWGATE_DTLS_LISTEN.")]
     Config {

@@ -27,10 +27,10 @@ use crate::{
 
 /// How long to wait for a store that another process holds: another command, or a server that starts or
 /// stops.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Time between two tries.
-const LOCK_WAIT_STEP: Duration = Duration::from_millis(50);
+pub(crate) const LOCK_WAIT_STEP: Duration = Duration::from_millis(50);
 
 /// Access to the service.
 pub(crate) enum Access {

@@ -236,6 +236,11 @@ impl Call<Status> {
 
 /// A stream has no answer of its own.
 impl Call<()> {
+    /// Its answer goes on as long as the store is held.
+    pub(crate) fn hold_writes() -> Self {
+        Self { reads_only: true, ..Self::change(Method::POST, "/api/v1/backup:hold".into()) }
+    }
+
     pub(crate) fn listen(query: &EventsQuery) -> Self {
         Self::get("/api/v1/events".into()).query(query)
     }

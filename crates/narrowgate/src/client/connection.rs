@@ -147,6 +147,21 @@ impl Client {
         })
     }
 
+    /// Whether an answer that goes on has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Some(Open { runtime, following: Some((stream, _)), .. }) = &mut self.open else { return true };
+        runtime.block_on(async {
+            loop {
+                match tokio::time::timeout(patience::GLANCE, stream.frame()).await {
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(_)) | None) => return true,
+                    // It goes on, and has nothing to say.
+                    Err(_) => return false,
+                }
+            }
+        })
+    }
+
     fn open(&mut self) -> Result<&mut Open, Failure> {
         if let Some(stream) = self.stream.take() {
             self.open = Some(Open::begin(stream)?);

@@ -16,7 +16,7 @@ mod tests;
 #[cfg(test)]
 mod verbs;
 
-pub(crate) use access::{Access, open_store_waiting};
+pub(crate) use access::{Access, LOCK_WAIT_MAX, LOCK_WAIT_STEP, open_store_waiting};
 pub(crate) use call::{Call, IMPORT_ROWS_MAX};
 pub(crate) use connection::Client;
 pub(crate) use stream::StreamEvent;

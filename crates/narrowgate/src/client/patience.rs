@@ -14,6 +14,9 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// Time between two checks of the clock.
 pub(super) const STEP: Duration = Duration::from_millis(500);
 
+/// How long something that is there already may take to arrive.
+pub(super) const GLANCE: Duration = Duration::from_millis(20);
+
 /// The waiting for one answer.
 pub(super) struct Patience {
     /// The server, as `process 123`.

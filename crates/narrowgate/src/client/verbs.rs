@@ -58,6 +58,7 @@ fn verbs() -> Vec<Verb> {
         verb("import_devices", Call::import_devices("pk", Vec::new(), true)),
         verb("list_devices", Call::list_devices(&DeviceList::default())),
         verb("list_refusals", Call::list_refusals(&Paging::first(7))),
+        verb("hold_writes", Call::hold_writes()),
         verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), device: None })),
     ];
     for name in [&NamedDevice::by_keys("pk", "a/b"), &NamedDevice::by_name("a/b")] {
@@ -121,6 +122,7 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         "import_devices | POST /api/v1/products/pk/devices:import?dryRun=true | cannot import the devices",
         "list_devices | GET /api/v1/devices | cannot list the devices",
         "list_refusals | GET /api/v1/refusals?limit=7 | cannot list the refusals",
+        "hold_writes | POST /api/v1/backup:hold | cannot hold the store for a backup",
         // Where nobody serves devices there is nothing to listen to.
         "listen | GET /api/v1/events?product=pk | Not Found",
     ];

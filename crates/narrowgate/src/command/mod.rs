@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+mod adopt;
+mod backup;
 mod completions;
 mod config;
 mod confirm;
@@ -49,6 +51,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Product(command) => product::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
+        Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),
+        Command::Restore(arguments) => backup::bring_back(&arguments, &load(&offline)?, form),
+        Command::Adopt(arguments) => adopt::run(&arguments, &load(&offline)?, form),
         Command::Status => status::run(&load(&offline)?, form),
         Command::Listen(arguments) => {
             listen::run(arguments, &load(&offline)?, global.output.unwrap_or(Output::Json))

@@ -1,5 +1,6 @@
 //! The real binary, as an operator and scripts use it: without a server, and with one.
 
+mod backup;
 mod commands;
 mod confirm;
 mod damage;

@@ -35,6 +35,9 @@ pub trait Journal: Send + Sync + 'static {
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>>;
 }
 
+/// The longest time for which a backup holds the writer: devices wait for their answers so long.
+pub const HOLD_TIME_MAX: Duration = Duration::from_secs(3);
+
 /// A store that stands still, until this is dropped or its time is over.
 pub struct Pause {
     /// The number of the store's last batch.

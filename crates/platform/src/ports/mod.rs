@@ -19,7 +19,8 @@ pub use self::{
         PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
     },
     journal::{
-        Batch, Committed, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write, Written,
+        Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write,
+        Written,
     },
     registry::{Change, Changed, DeviceQuery, FORMER_SECRETS_MAX, Registry, RegistryChanges, SimilarNames},
     sessions::{LiveSessions, NobodyConnected},

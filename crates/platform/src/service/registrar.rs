@@ -9,7 +9,7 @@ use super::error::ServiceError;
 use crate::{
     ids::{DeviceId, DeviceName},
     model::product::Product,
-    ports::{Clock, Entropy, History, Registry, StoreError, Stores},
+    ports::{Clock, Entropy, History, Journal, Registry, StoreError, Stores},
     rules::names,
     secret::Secret,
 };
@@ -20,6 +20,7 @@ pub const LIMIT_MAX: usize = 10_000;
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Registrar {
+    pub(super) journal: Arc<dyn Journal>,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) history: Arc<dyn History>,
     pub(super) clock: Arc<dyn Clock>,
@@ -29,8 +30,8 @@ pub(super) struct Registrar {
 impl Registrar {
     /// A registrar over these ports.
     pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        let Stores { registry, history, .. } = stores.into();
-        Self { registry, history, clock, entropy }
+        let Stores { journal, registry, history } = stores.into();
+        Self { journal, registry, history, clock, entropy }
     }
 
     /// The keys of a device; `None` where it is gone.

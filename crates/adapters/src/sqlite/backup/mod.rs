@@ -42,10 +42,12 @@ pub use self::{
     restore::{RestoreOptions, restore},
     take::{BackupOptions, take},
 };
-use super::error::OpenError;
+use narrowgate_platform::ports::HOLD_TIME_MAX;
 
-/// The longest time for which a backup stops the writer: devices wait for their answers so long.
-pub const HOLD_MAX: Duration = Duration::from_secs(3);
+use super::{error::OpenError, lock::DataLock};
+
+/// The longest time for which a backup stops the writer.
+pub const HOLD_MAX: Duration = HOLD_TIME_MAX;
 
 /// How often a backup tries to copy the last part within [`HOLD_MAX`].
 pub const ROUNDS_MAX: u32 = 5;
@@ -63,11 +65,29 @@ pub trait Quiet {
     fn release(&mut self);
 }
 
-/// Nobody writes the store.
-#[derive(Debug, Clone, Copy)]
-pub struct NobodyWrites;
+/// Nobody else uses the data directory, as long as this is there.
+#[derive(Debug)]
+pub struct Alone(Option<DataLock>);
 
-impl Quiet for NobodyWrites {
+impl Alone {
+    /// Takes the lock of a data directory.
+    ///
+    /// # Errors
+    /// Another process has it.
+    pub fn take(data: &Path) -> Result<Self, OpenError> {
+        let mut lock = DataLock::take(data)?;
+        lock.sign()?;
+        Ok(Self(Some(lock)))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.take().map(DataLock::undo);
+    }
+}
+
+impl Quiet for Alone {
     fn hold(&mut self) -> Result<(), String> {
         Ok(())
     }

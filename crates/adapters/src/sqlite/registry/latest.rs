@@ -17,7 +17,9 @@ use super::{
             sql,
         },
     },
-    Registry, unless_damaged,
+    Registry,
+    meta::{forget_newest, newest},
+    unless_damaged,
 };
 
 /// Devices that are remembered as told; at the limit all are forgotten, and told again.
@@ -35,6 +37,11 @@ pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(D
         marks.extend(mark.and_then(|mark| Some((Day::parse(&mark.day)?, mark.id))));
     }
     Ok(marks)
+}
+
+/// Forgets how far a day's latest values are complete: all its messages are read again.
+pub(in crate::sqlite) fn forget_mark(registry: &Connection, day: Day) -> rusqlite::Result<()> {
+    registry.execute("DELETE FROM marks WHERE day = ?1", [day.to_string()]).map(drop)
 }
 
 impl Registry {
@@ -126,6 +133,9 @@ impl Registry {
     }
 
     pub(in crate::sqlite) fn forget_mark(&self, day: Day) -> rusqlite::Result<()> {
-        self.connection.execute("DELETE FROM marks WHERE day = ?1", [day.to_string()]).map(drop)
+        if newest(&self.connection)?.is_some_and(|(newest, _)| newest == day) {
+            forget_newest(&self.connection)?;
+        }
+        forget_mark(&self.connection, day)
     }
 }

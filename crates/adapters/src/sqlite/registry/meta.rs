@@ -83,6 +83,12 @@ pub(in crate::sqlite) fn batch(registry: &Connection) -> rusqlite::Result<i64> {
     })
 }
 
+/// Goes on after transaction `last` at least, and after the registry's own last one in any case.
+pub(in crate::sqlite) fn raise_batch(registry: &Connection, last: i64) -> rusqlite::Result<()> {
+    let own = unless_damaged(batch(registry).map(Some))?.unwrap_or(0);
+    set(registry, BATCH, Value::Integer(own.max(last) + 1))
+}
+
 /// The epoch that began last; `None`: none has, or its row is damaged.
 pub(in crate::sqlite) fn epoch(registry: &Connection) -> rusqlite::Result<Option<u64>> {
     Ok(match unless_damaged(get(registry, EPOCH, "the epoch"))? {
@@ -158,6 +164,11 @@ pub(in crate::sqlite) fn random() -> rusqlite::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// Forgets the last message that was committed together with the registry.
+pub(in crate::sqlite) fn forget_newest(registry: &Connection) -> rusqlite::Result<()> {
+    registry.execute("DELETE FROM meta WHERE name = ?1", [NEWEST]).map(drop)
+}
+
 /// Forgets which file the registry is: it was put elsewhere, and its epoch has leapt.
 pub(in crate::sqlite) fn forget_file(registry: &Connection) -> rusqlite::Result<()> {
     registry.execute("DELETE FROM meta WHERE name = ?1", [FILE]).map(drop)
@@ -209,12 +220,13 @@ impl Registry {
         set(&self.connection, KEPT_FROM, Value::Text(day.to_string()))
     }
 
-    /// What the store's files say about themselves; makes a name for a store that has none.
-    pub(in crate::sqlite) fn origin(&self) -> rusqlite::Result<Origin> {
+    /// What the store's files say about themselves. A store that has no name gets the one that its files
+    /// have, or a new one.
+    pub(in crate::sqlite) fn origin(&self, of_files: Option<String>) -> rusqlite::Result<Origin> {
         let store_id = match store_id(&self.connection)? {
             Some(id) => id,
             None => {
-                let id = new_store_id()?;
+                let id = of_files.map_or_else(new_store_id, Ok)?;
                 set_store_id(&self.connection, &id)?;
                 id
             }

@@ -27,10 +27,11 @@ use narrowgate_platform::{
 use rusqlite::{Connection, OptionalExtension};
 
 pub(super) use self::{
-    latest::marks,
+    latest::{forget_mark, marks},
     meta::{
-        batch, clock_day, epoch, files_are_named, forget_file, kept_from, key_check, leap_epoch,
-        new_store_id, newest, random, set_files_named, set_key_check, set_store_id, store_id,
+        batch, clock_day, epoch, files_are_named, forget_file, forget_newest, kept_from, key_check,
+        leap_epoch, new_store_id, newest, raise_batch, random, set_files_named, set_key_check, set_store_id,
+        store_id,
     },
 };
 use super::{

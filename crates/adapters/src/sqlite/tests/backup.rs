@@ -25,9 +25,7 @@ use tempfile::TempDir;
 use super::{SqliteStore, contents, crashed, open};
 use crate::sqlite::{
     OpenError, SqliteOptions,
-    backup::{
-        BackupError, BackupOptions, Copied, HOLD_MAX, NobodyWrites, Quiet, RestoreOptions, restore, take,
-    },
+    backup::{Alone, BackupError, BackupOptions, Copied, HOLD_MAX, Quiet, RestoreOptions, restore, take},
 };
 
 const DAY: i64 = 86_400;
@@ -47,7 +45,7 @@ fn to_restore(backup: &Path, data: &Path) -> RestoreOptions {
 }
 
 fn take_still(data: &Path, target: &Path) -> Copied {
-    take(&to_back_up(data, target), &mut NobodyWrites, &mut |_, _| {}).unwrap()
+    take(&to_back_up(data, target), &mut Alone::take(data).unwrap(), &mut |_, _| {}).unwrap()
 }
 
 fn restored(backup: &Path, data: &Path) -> SqliteStore {
@@ -108,6 +106,15 @@ impl Quiet for Hold {
     }
 }
 
+/// Tells others that it is the end, also after a panic.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Writes until it is told to stop: batches of reports, every third with a login, over two days.
 fn write(store: &SqliteStore, device: DeviceId, end: &AtomicBool, acknowledged: &Mutex<BTreeSet<i64>>) {
     for n in 0.. {
@@ -137,6 +144,7 @@ fn attack_213_what_is_acknowledged_before_the_end_of_a_backup_is_in_it() {
     let count = || acknowledged.lock().unwrap().len();
     thread::scope(|scope| {
         scope.spawn(|| write(&store, id, &end, &acknowledged));
+        let _ends = Ends(&end);
         while count() < 400 {
             thread::sleep(Duration::from_millis(5));
         }
@@ -161,7 +169,6 @@ fn attack_213_what_is_acknowledged_before_the_end_of_a_backup_is_in_it() {
                 thread::sleep(Duration::from_millis(5));
             }
         }
-        end.store(true, Ordering::Relaxed);
     });
     // The store went on, and its logs are emptied again.
     append(&*store, vec![report(id, at(DAY), r#"{"n":-1}"#)]);
@@ -226,7 +233,7 @@ fn a_backup_without_its_key_needs_the_key() {
     let (folder, data) = lived();
     let (backup, target) = (folder.path().join("backup"), folder.path().join("restored"));
     let options = BackupOptions { with_key: false, ..to_back_up(&data, &backup) };
-    take(&options, &mut NobodyWrites, &mut |_, _| {}).unwrap();
+    take(&options, &mut Alone::take(&data).unwrap(), &mut |_, _| {}).unwrap();
     assert!(!backup.join("data.key").exists());
     let error = refused(&to_restore(&backup, &target));
     assert!(matches!(error, BackupError::KeyNeeded { .. }) && error.is_usage(), "{error}");
@@ -278,7 +285,7 @@ fn nothing_is_written_over() {
     let (folder, data) = lived();
     let backup = folder.path().join("backup");
     take_still(&data, &backup);
-    let again = take(&to_back_up(&data, &backup), &mut NobodyWrites, &mut |_, _| {});
+    let again = take(&to_back_up(&data, &backup), &mut Alone::take(&data).unwrap(), &mut |_, _| {});
     assert!(matches!(again, Err(BackupError::NotEmpty { .. })));
     assert!(matches!(refused(&to_restore(&backup, &data)), BackupError::HasData { .. }));
     let other = folder.path().join("other");
@@ -293,7 +300,7 @@ fn nothing_is_written_over() {
     restore(&to_restore(&backup, &other), &mut |_, _| {}).unwrap();
     open(&other);
     let nothing = to_back_up(&folder.path().join("nothing"), &folder.path().join("backup-2"));
-    let error = take(&nothing, &mut NobodyWrites, &mut |_, _| {}).unwrap_err();
+    let error = take(&nothing, &mut Alone::take(folder.path()).unwrap(), &mut |_, _| {}).unwrap_err();
     assert!(matches!(error, BackupError::NoStore { .. }));
     assert!(!folder.path().join("backup-2").exists());
 }

@@ -18,7 +18,7 @@ use narrowgate_platform::{
 use rusqlite::Connection;
 
 use super::{SqliteStore, contents, crashed, open, open_unhurried};
-use crate::sqlite::{OpenError, SqliteOptions};
+use crate::sqlite::{OpenError, SqliteOptions, adopt, belonging::Origin};
 
 const DAY: i64 = 86_400;
 
@@ -284,4 +284,145 @@ fn a_copy_of_the_store_repeats_no_epoch() {
     assert_eq!(different.len(), epochs.len(), "{epochs:?}");
     assert_eq!(epochs[0] + 1, epochs[1], "where it stays it counts: {epochs:?}");
     assert!(epochs.iter().all(|epoch| *epoch < 1 << 32), "{epochs:?}");
+}
+
+fn adopted(data: &Path, apply: bool) -> Vec<String> {
+    adopt(&SqliteOptions::new(data), apply).unwrap()
+}
+
+#[test]
+fn an_older_registry_that_is_adopted_gives_no_device_the_reports_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open_unhurried(&data);
+    let first = one_device(&store, "dk-1");
+    append(&store, vec![login(first, at(1)), report(first, at(2), r#"{"n":1}"#)]);
+    let earlier = crashed(&data, "an hour ago");
+    for n in 0..3 {
+        let id = add_device(&store, "pk", &format!("later-{n}")).id;
+        append(&store, vec![login(id, at(5)), report(id, at(5 + n), r#"{"n":2}"#)]);
+    }
+    append(&store, vec![report(first, at(9), r#"{"n":3}"#), login(first, at(9))]);
+    let killed = crashed(&data, "killed");
+    closed(store);
+    for data in [&killed, &data] {
+        take_registry(&earlier, data);
+        assert!(is_older(&refused(data)));
+        let before = contents(data);
+        let said = adopted(data, false);
+        assert!(contents(data) == before, "looking changes nothing");
+        assert!(said[0].starts_with("messages of 2026-01-01 are newer than the registry"), "{said:?}");
+        assert_eq!(adopted(data, true), said);
+        assert_eq!(adopted(data, false), [] as [&str; 0]);
+        let store = open(data);
+        assert_eq!(reports(&store, first), 2, "nothing was deleted");
+        let other = add_device(&store, "pk", "dk-2").id;
+        assert_eq!((other.0, reports(&store, other)), (5, 0));
+        let epoch = block_on(store.recover()).unwrap().epoch;
+        assert!(epoch > 1_000_000_000, "{epoch}");
+        append(&store, vec![login(first, at(10)), report(first, at(10), r#"{"n":4}"#)]);
+        closed(store);
+        assert_eq!(reports(&open(data), first), 3);
+    }
+}
+
+#[test]
+fn missing_messages_are_given_up_where_they_are_adopted() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"n":1}"#)]);
+    closed(store);
+    let file = data.join("messages/2026-01-01.db");
+    let older = fs::read(&file).unwrap();
+    let store = open(&data);
+    append(&store, vec![report(id, at(3), r#"{"n":2}"#), report(id, at(4), r#"{"n":3}"#)]);
+    append(&store, vec![report(id, at(DAY), r#"{"n":4}"#)]);
+    closed(store);
+    fs::write(&file, older).unwrap();
+    fs::remove_file(data.join("messages/2026-01-02.db")).unwrap();
+    let said = adopted(&data, true);
+    let expected = [
+        "messages 2 to 3 of 2026-01-01 are missing and given up",
+        "messages of 2026-01-02 are missing and given up",
+    ];
+    assert_eq!(said, expected);
+    let store = open(&data);
+    assert_eq!(reports(&store, id), 1);
+    append(&store, vec![report(id, at(5), r#"{"n":5}"#), report(id, at(DAY), r#"{"n":6}"#)]);
+    let copy = crashed(&data, "killed");
+    assert_eq!(reports(&open(&copy), id), 3);
+}
+
+#[test]
+fn a_file_without_a_name_can_be_adopted_and_one_of_another_store_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"n":1}"#)]);
+    closed(store);
+    let file = Connection::open(data.join("messages/2026-01-01.db")).unwrap();
+    file.execute_batch("DROP TABLE origin").unwrap();
+    file.close().unwrap();
+    assert!(matches!(refused(&data), OpenError::OfNoStore { .. }));
+    assert_eq!(adopted(&data, true).len(), 1);
+    closed(open(&data));
+    let file = Connection::open(data.join("messages/2026-01-01.db")).unwrap();
+    crate::sqlite::sum::teach(&file).unwrap();
+    let other = Origin { store_id: "another".to_owned(), epoch: 1 };
+    other.write(&file).unwrap();
+    file.close().unwrap();
+    let error = adopt(&SqliteOptions::new(&data), true).unwrap_err();
+    assert!(matches!(error, OpenError::OfAnotherStore { .. }), "{error}");
+}
+
+/// Who goes back to an older program and comes again has a registry without a name, and files that have one.
+#[test]
+fn a_registry_of_an_older_program_takes_the_name_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"n":1}"#)]);
+    append(&store, vec![report(id, at(DAY), r#"{"n":2}"#)]);
+    closed(store);
+    let forget = "DELETE FROM meta WHERE name IN ('store_id', 'files_named', 'newest', 'kept_from', 'file')";
+    let registry = Connection::open(data.join("registry.db")).unwrap();
+    assert!(registry.execute(forget, []).unwrap() > 0);
+    registry.close().unwrap();
+    // One of the files is as an older program makes it.
+    let file = Connection::open(data.join("messages/2026-01-02.db")).unwrap();
+    file.execute_batch("DROP TABLE origin").unwrap();
+    file.close().unwrap();
+    for _ in 0..2 {
+        let store = open(&data);
+        assert_eq!(reports(&store, id), 2);
+        closed(store);
+    }
+    let names: Vec<String> = ["2026-01-01", "2026-01-02"]
+        .map(|day| {
+            let file = Connection::open(data.join(format!("messages/{day}.db"))).unwrap();
+            file.query_row("SELECT store_id FROM origin", [], |row| row.get(0)).unwrap()
+        })
+        .into();
+    assert_eq!(names[0], names[1]);
+}
+
+/// A file that was lost while the server ran, and begun anew, is not held against the first one's messages.
+#[test]
+fn a_day_that_is_begun_anew_is_not_missed_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open_unhurried(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![report(id, at(1), r#"{"n":1}"#), report(id, at(2), r#"{"n":2}"#), login(id, at(2))]);
+    append(&store, vec![report(id, at(DAY), r#"{"n":3}"#)]);
+    for part in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(data.join(format!("messages/2026-01-01.db{part}")));
+    }
+    append(&store, vec![report(id, at(3), r#"{"n":4}"#)]);
+    closed(store);
+    assert_eq!(reports(&open(&data), id), 2);
 }

@@ -186,7 +186,7 @@ impl Writer {
             // Of an earlier file of this name, if there is one.
             self.registry.forget_mark(day).map_err(|error| store_error(&error))?;
         }
-        let origin = self.registry.origin().map_err(|error| store_error(&error))?;
+        let origin = self.registry.origin(None).map_err(|error| store_error(&error))?;
         let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options, &origin)
             .map_err(|error| unavailable(&error))?;
         self.shared.set_span(day, file.span());

@@ -6,7 +6,7 @@ use narrowgate_platform::ports::StoreError;
 
 use super::{
     super::{
-        Shared,
+        Shared, belonging,
         day_file::DayFile,
         error::{OpenError, store_error},
         registry::Registry,
@@ -107,7 +107,10 @@ impl Writer {
         let sqlite = |error| OpenError::sqlite(&registry_file, error);
         let origin = match self.registry.files_are_named().map_err(sqlite)? {
             true => None,
-            false => Some(self.registry.origin().map_err(sqlite)?),
+            false => {
+                let named = belonging::name_of_files(&self.shared.layout)?;
+                Some(self.registry.origin(named).map_err(sqlite)?)
+            }
         };
         for day in self.shared.layout.days()? {
             let path = self.shared.layout.day(day);

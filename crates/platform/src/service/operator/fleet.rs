@@ -6,9 +6,22 @@ use narrowgate_api::{
 };
 
 use super::Operator;
-use crate::{ports::StoreError, service::error::ServiceError};
+use crate::{
+    ports::{HOLD_TIME_MAX, Pause, StoreError},
+    service::error::ServiceError,
+};
 
 impl Operator {
+    /// Holds the store's writer between two batches, until the answer is dropped, for
+    /// [`HOLD_TIME_MAX`] at most: for the last part of a backup.
+    ///
+    /// # Errors
+    /// The store has no files, or is broken.
+    pub async fn hold_writes(&self) -> Result<Pause, Problem> {
+        let held = self.registrar.journal.hold(HOLD_TIME_MAX).await.map_err(ServiceError::from);
+        self.tell("cannot hold the store for a backup", None, held).await
+    }
+
     /// Devices by state and product, recent refusals and reports. A store that cannot work now, as on a full
     /// disk, affects only what it would have counted.
     ///

@@ -1,0 +1,136 @@
+//! Going on with files that do not belong together, where a start refuses them and nothing better is left.
+//!
+//! The registry is brought to a state in which nothing of what the files have is taken for something else:
+//! its transactions and its epoch continue beyond all that the files know of, and no device gets an id that
+//! they use. What the registry lacks stays lacking: devices that it does not know are not registered, and
+//! their reports are not shown.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{
+    belonging::{self, Facts, Misfit, Origin},
+    day::Day,
+    error::OpenError,
+    files::{Layout, MESSAGES, REGISTRY, open_existing},
+    key::DataKey,
+    lock::DataLock,
+    open::expired,
+    options::SqliteOptions,
+    registry,
+};
+
+/// What does not belong together in a data directory, for people; with `apply` it is made to. Nothing of what
+/// a start does not refuse is changed.
+///
+/// # Errors
+/// There is more that is wrong than this, or a file is of another store: that one can only be moved away.
+pub fn adopt(options: &SqliteOptions, apply: bool) -> Result<Vec<String>, OpenError> {
+    let layout = Layout { data: options.data.clone() };
+    let file = layout.registry();
+    if !file.exists() {
+        return Err(OpenError::RegistryMissing { file });
+    }
+    let lock = DataLock::take(&layout.data)?;
+    let adopted = adopt_locked(&layout, options, apply);
+    lock.undo();
+    adopted
+}
+
+fn adopt_locked(layout: &Layout, options: &SqliteOptions, apply: bool) -> Result<Vec<String>, OpenError> {
+    let file = layout.registry();
+    let sqlite = |error| OpenError::sqlite(&file, error);
+    REGISTRY.check(&file)?;
+    let key = DataKey::read(&options.data_key)?;
+    let inspected = REGISTRY.inspect(&file)?;
+    let check = registry::key_check(&inspected.connection).map_err(sqlite)?;
+    if !check.is_some_and(|check| key.is_checked_by(&check)) {
+        return Err(OpenError::KeyWrong { file: options.data_key.clone() });
+    }
+    let days = layout.days()?;
+    days.iter().try_for_each(|day| MESSAGES.check(&layout.day(*day)))?;
+    let expired = expired(&inspected.connection, &days, options);
+    let (known, facts) = belonging::read(&inspected.connection, layout, &days)?;
+    drop(inspected);
+    let misfits = known.misfits(&facts, expired);
+    if let Some(Misfit::OfAnotherStore(day)) =
+        misfits.iter().find(|misfit| matches!(misfit, Misfit::OfAnotherStore(_)))
+    {
+        return Err(OpenError::OfAnotherStore { file: layout.day(*day) });
+    }
+    if apply && !misfits.is_empty() {
+        let registry = open_existing(&file).map_err(sqlite)?;
+        mend(&registry, layout, &facts, &misfits, options)?;
+    }
+    Ok(misfits.iter().map(Misfit::words).collect())
+}
+
+/// Makes the registry fit the files.
+fn mend(
+    registry: &Connection,
+    layout: &Layout,
+    facts: &[(Day, Facts)],
+    misfits: &[Misfit],
+    options: &SqliteOptions,
+) -> Result<(), OpenError> {
+    let file = layout.registry();
+    let device = last_device(layout, facts)?;
+    let mended = || -> rusqlite::Result<Origin> {
+        registry.pragma_update(None, "synchronous", "full")?;
+        let transaction = registry.unchecked_transaction()?;
+        let batch = facts.iter().map(|(_, facts)| facts.batch.abs()).max().unwrap_or(0);
+        registry::raise_batch(&transaction, batch)?;
+        let known = facts.iter().filter_map(|(_, facts)| Some(facts.origin.as_ref()?.epoch)).max();
+        let seconds = (options.clock)().0.div_euclid(1000);
+        let clock = u64::try_from(seconds).unwrap_or(0).max(known.unwrap_or(0));
+        let epoch = registry::leap_epoch(&transaction, clock, registry::random()?)?;
+        transaction
+            .execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'devices'", [device])?;
+        transaction.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT 'devices', ?1 \
+             WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'devices')",
+            [device],
+        )?;
+        registry::forget_newest(&transaction)?;
+        for misfit in misfits {
+            if let Misfit::Missing(day) | Misfit::Older { day, .. } = misfit {
+                registry::forget_mark(&transaction, *day)?;
+            }
+        }
+        let store_id = match registry::store_id(&transaction)? {
+            Some(id) => id,
+            None => {
+                let of_files = facts.iter().find_map(|(_, facts)| Some(facts.origin.clone()?.store_id));
+                let id = of_files.map_or_else(registry::new_store_id, Ok)?;
+                registry::set_store_id(&transaction, &id)?;
+                id
+            }
+        };
+        transaction.commit()?;
+        Ok(Origin { store_id, epoch })
+    };
+    let origin = mended().map_err(|error| OpenError::sqlite(&file, error))?;
+    for misfit in misfits {
+        if let Misfit::OfNoStore(day) = misfit {
+            let file = layout.day(*day);
+            let named = open_existing(&file).and_then(|messages| origin.write(&messages));
+            named.map_err(|error| OpenError::sqlite(&file, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The greatest id of a device that has sent something.
+fn last_device(layout: &Layout, facts: &[(Day, Facts)]) -> Result<i64, OpenError> {
+    let mut last = 0;
+    for (day, _) in facts {
+        let file = layout.day(*day);
+        let greatest = |file: &Path| -> rusqlite::Result<i64> {
+            let sql = "SELECT coalesce(max(device), 0) FROM messages";
+            super::files::open_to_look(file)?.query_row(sql, [], |row| row.get(0))
+        };
+        last = last.max(greatest(&file).map_err(|error| OpenError::sqlite(&file, error))?);
+    }
+    Ok(last)
+}
