@@ -16,7 +16,7 @@ use std::{
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use narrowgate_engine::{
     event::ShardEvent,
-    shard::{Shard, ShardConfig},
+    shard::{Shard, ShardConfig, stats::Counter},
 };
 
 use crate::{
@@ -36,6 +36,20 @@ pub trait EventSink: Send + 'static {
 
 /// See [`EventSink::deliver`].
 pub const EVENTS_KEPT_MAX: usize = 1024;
+
+/// While so many datagrams wait for a full send buffer, nothing is received: the kernel's buffer takes the load,
+/// as for [`EVENTS_KEPT_MAX`].
+const UNSENT_RECEIVE_MAX: usize = 1024;
+
+/// Datagrams that wait for a full send buffer; beyond it the newest are dropped, and devices send again. As
+/// many as the answers to all requests in flight, a few times over: 5 MiB of usual ones.
+const UNSENT_MAX: usize = 65_536;
+
+/// How often a full send buffer is tried again, even if the kernel does not report that it has room.
+const SEND_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a shard that ends waits for a full send buffer.
+const LAST_SENDS_MAX: Duration = Duration::from_secs(1);
 
 /// Batches received before timers, commands and sending have their turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -96,6 +110,8 @@ impl RunningShard {
                 events: Vec::new(),
                 readable: true,
                 failing: false,
+                full_since: None,
+                watches_for_room: false,
                 quiet: false,
                 stopping: false,
                 quieted: Vec::new(),
@@ -138,6 +154,9 @@ struct Driver<S> {
     readable: bool,
     /// Whether the last receive failed: then the next one waits a little.
     failing: bool,
+    /// Since when the send buffer is full: then what is to be sent waits until the socket is writable.
+    full_since: Option<Instant>,
+    watches_for_room: bool,
     /// Set by [`Input::Quiesce`]: datagrams that arrive from now on stay in the kernel.
     quiet: bool,
     /// Set by [`Input::Stop`]: the thread ends when no drain goes on.
@@ -178,7 +197,7 @@ impl<S: EventSink> Driver<S> {
             #[cfg(feature = "test-hooks")]
             self.step();
             if self.stopping && !self.shard.is_draining() {
-                return;
+                return self.send_last(&mut ready);
             }
         }
     }
@@ -191,6 +210,7 @@ impl<S: EventSink> Driver<S> {
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
         let timeout = if self.events.is_empty() { timeout } else { timeout.min(PAUSE) };
+        let timeout = if self.full_since.is_some() { timeout.min(SEND_AGAIN) } else { timeout };
         // Announce the sleep: queuing a command wakes the shard from now on. Commands queued before are taken
         // in this turn, since the announcement comes first and the queue is read after waking.
         self.shared.sleeping.store(true, Ordering::SeqCst);
@@ -202,11 +222,19 @@ impl<S: EventSink> Driver<S> {
             other => other?,
         }
         self.readable |= ready.iter().any(|event| event.token() == SOCKET);
+        if ready.iter().any(|event| event.token() == SOCKET && event.is_writable()) {
+            self.full_since = None;
+        }
         Ok(())
     }
 
     fn may_receive(&self) -> bool {
-        self.readable && !self.quiet && self.events.len() < EVENTS_KEPT_MAX
+        self.readable && !self.quiet && self.events.len() < EVENTS_KEPT_MAX && !self.is_clogged()
+    }
+
+    /// Whether too much waits for the send buffer.
+    fn is_clogged(&self) -> bool {
+        self.full_since.is_some() && self.shard.unsent() >= UNSENT_RECEIVE_MAX
     }
 
     fn pending_input(&self) -> bool {
@@ -266,7 +294,10 @@ impl<S: EventSink> Driver<S> {
             }
             if self.shard.outbox().len() >= BATCH {
                 // Answers to a flood are not accumulated: the same number of system calls, less memory.
-                self.send();
+                self.send(now);
+                if self.is_clogged() {
+                    return;
+                }
             }
             if count == 0 {
                 self.readable = false;
@@ -286,7 +317,7 @@ impl<S: EventSink> Driver<S> {
         if !self.events.is_empty() {
             self.sink.deliver(&mut self.events);
         }
-        self.send();
+        self.send(now);
         if now >= self.published + STATS_INTERVAL {
             self.published = now;
             let stats = self.shard.stats().clone();
@@ -299,10 +330,50 @@ impl<S: EventSink> Driver<S> {
         }
     }
 
-    fn send(&mut self) {
-        if !self.shard.outbox().is_empty() {
-            let (outbox, stats) = self.shard.outbox_and_stats();
+    /// Sends what waits, unless the send buffer is full.
+    fn send(&mut self, now: Instant) {
+        let (outbox, stats) = self.shard.outbox_and_stats();
+        if outbox.is_empty() {
+            return;
+        }
+        if self.full_since.is_none_or(|since| now >= since + SEND_AGAIN) {
             self.mmsg.send(&self.socket, outbox, stats);
+            self.full_since = (!outbox.is_empty()).then_some(now);
+            self.watch_for_room(self.full_since.is_some());
+        }
+        let (outbox, stats) = self.shard.outbox_and_stats();
+        stats.add(Counter::SendBufferDrops, outbox.truncate(UNSENT_MAX) as u64);
+    }
+
+    /// Whether the kernel is to report when the send buffer has room: only while something waits, or each
+    /// datagram that leaves would wake the shard.
+    fn watch_for_room(&mut self, wanted: bool) {
+        if wanted == self.watches_for_room {
+            return;
+        }
+        let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let registered =
+            self.poll.registry().reregister(&mut SourceFd(&self.socket.as_raw_fd()), SOCKET, interest);
+        // If it fails, sending is tried again after a while all the same.
+        if registered.is_ok() {
+            self.watches_for_room = wanted;
+        }
+    }
+
+    /// Sends what waits for a full send buffer before the thread ends; drops it after a while.
+    fn send_last(mut self, ready: &mut Events) {
+        let begin = clock::now();
+        let mut now = begin;
+        while self.shard.unsent() > 0 && now < begin + LAST_SENDS_MAX {
+            if self.wait(ready).is_err() {
+                break;
+            }
+            now = clock::now();
+            self.send(now);
+        }
+        if self.shard.unsent() > 0 {
+            let datagrams = self.shard.unsent();
+            tracing::warn!(datagrams, "the send buffer is full; the last datagrams are not sent");
         }
     }
 

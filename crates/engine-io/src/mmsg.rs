@@ -1,27 +1,25 @@
 //! `recvmmsg` and `sendmmsg`: up to 32 datagrams per system call, each with both ends of its path.
 
+mod send;
+
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSliceMut},
     os::fd::AsRawFd,
 };
 
 use narrowgate_engine::{
     path::{Local, Path},
-    shard::{
-        outbox::Outbox,
-        stats::{Counter, Stats},
-    },
+    shard::stats::{Counter, Stats},
 };
 use nix::{
     errno::Errno,
     libc,
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
-        recvmsg, sendmmsg,
+        ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, recvmsg,
     },
 };
 
-use crate::address::{Binding, Source, address_for, local_of, peer_of};
+use crate::address::{Binding, local_of, peer_of};
 
 /// Datagrams per system call: most of the gain of batching, and a buffer that stays in the cache.
 pub(crate) const BATCH: usize = 32;
@@ -59,7 +57,7 @@ impl Mmsg {
             send_headers: MultiHeaders::preallocate(BATCH, None),
             send_headers_from: binding
                 .is_wildcard
-                .then(|| MultiHeaders::preallocate(BATCH, Some(source_space(binding)))),
+                .then(|| MultiHeaders::preallocate(BATCH, Some(send::source_space(binding)))),
             received: Vec::with_capacity(BATCH),
             kernel_drops: 0,
         }
@@ -131,74 +129,10 @@ impl Mmsg {
         self.received.push(received(&message, local, stats));
         Ok(1)
     }
-
-    /// Sends everything in `outbox` and clears it, each datagram from the local address of its path. What the
-    /// kernel rejects is dropped and counted: a retransmission makes up for it, as for any lost datagram.
-    pub(crate) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
-        if self.binding.is_wildcard {
-            // All datagrams of one system call have the same source.
-            outbox.group_by_local();
-        }
-        let mut done = 0;
-        while let Some((Path { local, .. }, _)) = outbox.iter_from(done).next() {
-            let same = outbox.iter_from(done).take(BATCH).take_while(|(path, _)| path.local == local).count();
-            let batch = outbox.iter_from(done).take(same);
-            let mut result = self.send_batch(socket, local, batch.clone());
-            if let Err(Errno::EINVAL | Errno::ENETUNREACH) = result
-                && local != Local::Bound
-            {
-                // Perhaps the source is not an address of ours: a directed broadcast, as an IPv6 socket
-                // reports it, or an address that is gone. The error belongs to the first datagram, so only
-                // that one is sent differently.
-                result = self.send_batch(socket, Local::Bound, batch.clone().take(1));
-            }
-            done += match result {
-                Ok(sent) if sent > 0 => {
-                    stats.add(Counter::DatagramsSent, sent as u64);
-                    let bytes: usize = batch.take(sent).map(|(_, datagram)| datagram.len()).sum();
-                    stats.add(Counter::BytesSent, bytes as u64);
-                    sent
-                }
-                Err(Errno::EINTR) => 0,
-                // An error belongs to the first datagram (an unreachable peer, a full buffer).
-                Ok(_) | Err(_) => {
-                    stats.count(Counter::SendErrors);
-                    1
-                }
-            };
-        }
-        outbox.clear();
-    }
-
-    /// Sends datagrams that all have the source `local`; returns how many the kernel accepted.
-    fn send_batch<'a>(
-        &mut self,
-        socket: &impl AsRawFd,
-        local: Local,
-        batch: impl ExactSizeIterator<Item = (Path, &'a [u8])> + Clone,
-    ) -> nix::Result<usize> {
-        let source = Source::of(local, self.binding);
-        let (headers, control): (_, &[ControlMessage<'_>]) = match (&mut self.send_headers_from, &source) {
-            (Some(headers), Some(source)) => (headers, &[source.control()]),
-            _ => (&mut self.send_headers, &[]),
-        };
-        let slices: Vec<[IoSlice<'_>; 1]> =
-            batch.clone().map(|(_, datagram)| [IoSlice::new(datagram)]).collect();
-        let addresses: Vec<Option<SockaddrStorage>> =
-            batch.map(|(path, _)| Some(address_for(path.peer, self.binding))).collect();
-        let results =
-            sendmmsg(socket.as_raw_fd(), headers, slices.iter(), addresses, control, MsgFlags::MSG_DONTWAIT)?;
-        Ok(results.count())
-    }
 }
 
 fn receive_headers(binding: Binding) -> MultiHeaders<SockaddrStorage> {
     MultiHeaders::preallocate(BATCH, binding.is_wildcard.then(|| nix::cmsg_space!(u32, libc::in6_pktinfo)))
-}
-
-/// Room for the one control message of a sent datagram; the kernel accepts no other length.
-fn source_space(binding: Binding) -> Vec<u8> {
-    if binding.is_v6 { nix::cmsg_space!(libc::in6_pktinfo) } else { nix::cmsg_space!(libc::in_pktinfo) }
 }
 
 /// What the kernel reports with a datagram.

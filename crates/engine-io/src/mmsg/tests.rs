@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use narrowgate_engine::shard::outbox::Outbox;
+
 use super::*;
 use crate::socket;
 

@@ -274,6 +274,11 @@ impl Shard {
         &mut self.outbox
     }
 
+    /// How many datagrams wait for sending.
+    pub fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// The outbox and the counters that sending increments.
     pub fn outbox_and_stats(&mut self) -> (&mut Outbox, &mut Stats) {
         (&mut self.outbox, &mut self.stats)

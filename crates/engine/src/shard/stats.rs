@@ -87,6 +87,10 @@ counters! {
     BytesSent, "bytes_sent" => alone("narrowgate_sent_bytes_total");
     /// Datagrams that the kernel did not take for sending.
     SendErrors, "send_errors" => alone("narrowgate_send_errors_total");
+    /// Times that the send buffer was full, so that datagrams had to wait.
+    SendWaits, "send_waits" => alone("narrowgate_send_waits_total");
+    /// Datagrams dropped because too many waited for a full send buffer.
+    SendBufferDrops, "send_buffer_drops" => alone("narrowgate_send_buffer_drops_total");
     /// Datagrams that the kernel dropped because the receive buffer was full.
     KernelReceiveDrops, "kernel_receive_drops" => DROPPED, "receive_buffer_full";
     /// Datagrams longer than the receive buffer.
