@@ -2,8 +2,10 @@
 //! answers every report with success, on the shard's own thread. What it costs is the floor for the whole
 //! gateway.
 //!
-//! `cargo run --release -p narrowgate-benches --bin engine_server -- 127.0.0.1:5684`, then `narrowgate-load`
-//! against it.
+//! `cargo run --release -p narrowgate-benches --bin engine_server -- 127.0.0.1:5684 [MIB]`, then
+//! `narrowgate-load` against it. `MIB` is the memory for answers that are kept for duplicates: a run that is
+//! longer than the 247 s for which they are kept (`narrowgate-load reports --seconds 300`) needs 4 KiB for
+//! each report a second.
 
 use std::{
     env,
@@ -26,7 +28,7 @@ use narrowgate_engine_io::{
     handle::ShardHandle,
     socket,
 };
-use narrowgate_sim::{devices, key::key_of};
+use narrowgate_sim::{devices, key::key_of, world::shard_config};
 
 /// Answers on the shard's own thread, through its command queue like any platform.
 struct Sink {
@@ -61,11 +63,15 @@ fn answer(event: ShardEvent) -> Option<ShardCommand> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let answer_mib: usize = env::args().nth(2).map_or(Ok(1024), |mib| mib.parse())?;
     let address: SocketAddr = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5684".to_owned()).parse()?;
     let [socket] =
         <[_; 1]>::try_from(socket::bind_all(address, 1)?).map_err(|_| "one socket was asked for")?;
     let address = socket.local_addr()?;
-    let config = ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))));
+    let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
+    // As the whole gateway has it: answers are kept in short.
+    let coap_budget_bytes = answer_mib << 20;
+    let config = ShardConfig { coap: shard_config().coap, coap_budget_bytes, ..ShardConfig::new(dtls) };
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     let handle = Arc::new(OnceLock::new());

@@ -22,7 +22,7 @@ use narrowgate_load::{
     flood::{self, Flood, FloodKind},
     handshakes::{self, Handshakes},
     mutations::{self, Mutations},
-    reports::{self, Reports},
+    reports::{self, Amount, Reports},
     server::Measurement,
     sessions,
     target::Target,
@@ -67,9 +67,8 @@ enum Command {
         /// How many devices report.
         #[arg(long, default_value_t = 1000)]
         sessions: u32,
-        /// How many reports in total.
-        #[arg(long)]
-        count: u32,
+        #[command(flatten)]
+        amount: AmountArgs,
         /// How many at once, over all sessions.
         #[arg(long, default_value_t = 64)]
         window: u32,
@@ -147,6 +146,29 @@ enum Command {
         #[arg(long)]
         hold: Option<u64>,
     },
+}
+
+/// How many reports, or for how long.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct AmountArgs {
+    /// How many reports in total.
+    #[arg(long)]
+    count: Option<u32>,
+    /// For how many seconds; beyond 247 s the server drops as many answers for duplicates as it adds. The time
+    /// limit begins after them.
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+impl AmountArgs {
+    fn amount(&self) -> Amount {
+        match self.seconds {
+            Some(seconds) => Amount::Time(Duration::from_secs(seconds)),
+            // One of the two is there.
+            None => Amount::Count(self.count.unwrap_or_default()),
+        }
+    }
 }
 
 /// Devices that fetch their secrets meanwhile.
@@ -283,8 +305,8 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
             let outcome = handshakes::run(&common.config(), handshakes, common.measurement().as_ref())?;
             (common, outcome)
         }
-        Command::Reports { common, sessions, count, window } => {
-            let reports = Reports { sessions, count, window };
+        Command::Reports { common, sessions, amount, window } => {
+            let reports = Reports { sessions, amount: amount.amount(), window };
             let outcome = reports::run(&common.config(), reports, common.measurement().as_ref())?;
             (common, outcome)
         }

@@ -1,6 +1,10 @@
 //! Reports over open sessions: how many per second are acknowledged, and after how long.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     LoadConfig, LoadError, check_range,
@@ -24,14 +28,42 @@ const POINTS: &str = r#"{"temperature":21.5,"battery":3.61}"#;
 pub struct Reports {
     /// How many devices report.
     pub sessions: u32,
-    /// How many reports in total.
-    pub count: u32,
+    /// How many reports in total, or for how long.
+    pub amount: Amount,
     /// How many at once, over all sessions; a session has one at a time.
     pub window: u32,
 }
 
+/// When enough was reported.
+#[derive(Debug, Clone, Copy)]
+pub enum Amount {
+    /// After so many reports.
+    Count(u32),
+    /// After this time. A server keeps answers for 247 s, so only what takes longer shows what it can do
+    /// without end.
+    Time(Duration),
+}
+
+impl Amount {
+    /// Whether one more is to be sent.
+    fn wants_more(self, sent: u32, elapsed: Duration) -> bool {
+        match self {
+            Self::Count(count) => sent < count,
+            Self::Time(time) => elapsed < time && sent < COUNT_MAX,
+        }
+    }
+
+    /// Whether all that is wanted has ended, so or so.
+    fn is_done(self, ended: u32, sent: u32, elapsed: Duration) -> bool {
+        match self {
+            Self::Count(count) => ended >= count,
+            Self::Time(_) => ended >= sent && !self.wants_more(sent, elapsed),
+        }
+    }
+}
+
 /// Connects the devices, then lets them report in turn. Each answer is checked: 2.04, and code 200 for this
-/// report.
+/// report. The time limit counts from the end of [`Amount::Time`].
 ///
 /// # Errors
 /// The numbers, the socket, the process to be measured, or a device that cannot connect.
@@ -40,9 +72,15 @@ pub fn run(
     reports: Reports,
     server: Option<&Measurement>,
 ) -> Result<Outcome, LoadError> {
-    let Reports { sessions, count, window } = reports;
+    let Reports { sessions, amount, window } = reports;
     check_range("sessions", sessions, SESSIONS_MAX)?;
-    check_range("count", count, COUNT_MAX)?;
+    let time_limit = match amount {
+        Amount::Count(count) => {
+            check_range("count", count, COUNT_MAX)?;
+            config.time_limit
+        }
+        Amount::Time(time) => time + config.time_limit,
+    };
     check_range("window", window, sessions)?;
     let mut crowd = Crowd::new(config.clone(), sessions)?;
     connect_all(&mut crowd, config, sessions)?;
@@ -58,8 +96,12 @@ pub fn run(
         points: POINTS.into(),
     };
     let mut events = Vec::new();
-    while run.latencies.count() + run.failed < count && begin.elapsed() < config.time_limit {
-        run.fill(&mut crowd, count, window)?;
+    loop {
+        let elapsed = begin.elapsed();
+        if amount.is_done(run.latencies.count() + run.failed, run.sent, elapsed) || elapsed >= time_limit {
+            break;
+        }
+        run.fill(&mut crowd, |sent| amount.wants_more(sent, elapsed), window)?;
         crowd.turn(&mut events)?;
         let now = Instant::now();
         for (number, event) in events.drain(..) {
@@ -68,7 +110,8 @@ pub fn run(
     }
     let elapsed = begin.elapsed();
     let after = server.map(Measurement::take).transpose()?;
-    Ok(Outcome::new("report", count, elapsed, run.latencies, before.zip(after)))
+    let wanted = if let Amount::Count(count) = amount { count } else { run.sent };
+    Ok(Outcome::new("report", wanted, elapsed, run.latencies, before.zip(after)))
 }
 
 /// Connects all devices; one that cannot connect ends the run.
@@ -107,8 +150,13 @@ struct Run {
 }
 
 impl Run {
-    fn fill(&mut self, crowd: &mut Crowd, count: u32, window: u32) -> Result<(), LoadError> {
-        while self.in_flight < window && self.sent < count {
+    fn fill(
+        &mut self,
+        crowd: &mut Crowd,
+        wants_more: impl Fn(u32) -> bool,
+        window: u32,
+    ) -> Result<(), LoadError> {
+        while self.in_flight < window && wants_more(self.sent) {
             let Some(number) = self.ready.pop_front() else { return Ok(()) };
             let now = Instant::now();
             self.begun[number as usize] = now;
@@ -131,5 +179,23 @@ impl Run {
         }
         self.in_flight -= 1;
         self.ready.push_back(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_with_its_last_answer() {
+        let second = Duration::from_secs(1);
+        let count = Amount::Count(10);
+        assert!(count.wants_more(9, 9 * second) && !count.wants_more(10, second));
+        assert!(!count.is_done(9, 10, 9 * second) && count.is_done(10, 10, second));
+        let time = Amount::Time(5 * second);
+        assert!(time.wants_more(1000, 4 * second) && !time.wants_more(1000, 5 * second));
+        assert!(!time.is_done(1000, 1000, 4 * second), "the time is not over");
+        assert!(!time.is_done(999, 1000, 6 * second), "one is not answered");
+        assert!(time.is_done(1000, 1000, 6 * second));
     }
 }
