@@ -1,11 +1,17 @@
 //! The memory that all endpoints of a shard may hold together.
 
+/// The part of the free bytes that is one endpoint's: small enough that greedy ones leave room for a burst of
+/// others, large enough that it does not matter while there is plenty.
+const SHARES: usize = 64;
+
 /// A count of the bytes in stored answers, open exchanges and undelivered messages of all endpoints that
 /// share it.
 ///
 /// At the limit new requests are refused; nothing that is already held is dropped. Answers to requests that
 /// were admitted are stored even if they pass the limit a little, so the true bound is the limit plus one
 /// answer for each open exchange.
+///
+/// One that holds much may hold no more when what is free becomes little: see [`Budget::share`].
 #[derive(Debug)]
 pub struct Budget {
     bytes_max: usize,
@@ -36,6 +42,14 @@ impl Budget {
         self.bytes_used.saturating_add(bytes) <= self.bytes_max
     }
 
+    /// What one endpoint may hold and still add to it: a part of what is free (the dynamic thresholds of Choudhury
+    /// and Hahne, 1998). While little is used it is more than any endpoint needs. Endpoints that want all
+    /// they can get end up with equal parts, and together they always leave as much free as 64 of them hold: so
+    /// one that holds little finds room.
+    pub(crate) const fn share(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes_used) / SHARES
+    }
+
     pub(crate) const fn charge(&mut self, bytes: usize) {
         self.bytes_used = self.bytes_used.saturating_add(bytes);
     }
@@ -43,5 +57,40 @@ impl Budget {
     pub(crate) const fn refund(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.bytes_used, "more was given back than taken");
         self.bytes_used = self.bytes_used.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each of `greedy` endpoints holds, and what stays free, when all take what they may.
+    fn settled(bytes_max: usize, greedy: usize) -> (usize, usize) {
+        let mut budget = Budget::new(bytes_max);
+        let mut held = vec![0; greedy];
+        let mut grew = true;
+        while grew {
+            grew = false;
+            for held in &mut held {
+                if *held <= budget.share() && budget.has_room(16) {
+                    budget.charge(16);
+                    *held += 16;
+                    grew = true;
+                }
+            }
+        }
+        let (least, most) = (held.iter().min().copied(), held.iter().max().copied());
+        assert!(most.zip(least).is_none_or(|(most, least)| most - least <= 16), "equal parts");
+        (most.unwrap_or(0), budget.bytes_max() - budget.bytes_used())
+    }
+
+    #[test]
+    fn attack_209_greedy_endpoints_end_up_with_equal_parts_and_leave_room() {
+        for greedy in [1, 10, 100, 1000] {
+            let (each, free) = settled(1 << 20, greedy);
+            assert!(free + 16 >= (each - 32) * 64, "{greedy}: {each} bytes each, {free} are free");
+            // Few do not use all; many use nearly all.
+            assert!(free <= (1 << 20) * 64 / (64 + greedy) + 64 * 32, "{greedy}: {free} are free");
+        }
     }
 }

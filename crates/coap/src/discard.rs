@@ -61,6 +61,9 @@ reasons! {
     ExchangesFull = "exchanges_full",
     /// The [`crate::Budget`] is spent. 5.03 if confirmable.
     BudgetSpent = "budget_spent",
+    /// Little of the [`crate::Budget`] is left, and this session holds more than its share of that. 5.03 if
+    /// confirmable.
+    ShareSpent = "share_spent",
     /// A response to no request of ours, or a second one. RST if confirmable.
     ResponseUnexpected = "response_unexpected",
     /// A response with a critical option that is not recognised. RST if confirmable.

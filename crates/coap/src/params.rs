@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::dedup::AnswerFrame;
+
 /// Timers and limits of an endpoint. One value serves all endpoints of a shard; the defaults are the RFC's if
 /// it has one.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +16,7 @@ pub struct Params {
     pub max_retransmit: u8,
     /// NSTART: how many confirmable messages of ours may wait for an acknowledgement at once.
     pub nstart: usize,
-    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not be reused.
+    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not be reused. Below 18 hours.
     pub exchange_lifetime: Duration,
     /// NON_LIFETIME: the same for a non-confirmable message.
     pub non_lifetime: Duration,
@@ -31,13 +33,17 @@ pub struct Params {
     /// second without end, or a backlog of an hour's reports at once; further requests are refused with 5.03,
     /// because a request whose answer was removed early could run twice.
     pub stored_answers_max: usize,
-    /// The bytes of these answers, with a header of 10 bytes for each.
+    /// The bytes of these answers as they are kept: 12 to 16 for one that fits into `answer_frame`, else 9 and
+    /// those of its message.
     pub stored_bytes_max: usize,
     /// Requests that the application is working on, together with separate responses on their way. A device
     /// that keeps NSTART has one.
     pub exchanges_open_max: usize,
     /// Our own requests to one peer, waiting or on their way. A caller with more has to queue them itself.
     pub requests_max: usize,
+    /// What the application's usual answers have in common, so that they are stored in few bytes. Must not
+    /// change while an endpoint holds answers.
+    pub answer_frame: Option<&'static AnswerFrame>,
     /// Max-Age of a refusal: the peer may try again after this time (whole seconds).
     pub retry_after: Duration,
 }
@@ -58,6 +64,7 @@ impl Default for Params {
             stored_bytes_max: 256 * 1024,
             exchanges_open_max: 16,
             requests_max: 16,
+            answer_frame: None,
             retry_after: Duration::from_secs(30),
         }
     }

@@ -1,18 +1,23 @@
 //! The answers that are kept for duplicates (RFC 7252, section 4.5), within their limits. [`crate::dedup`]
 //! says how they are packed.
 //!
-//! Limits: [`crate::Params::stored_answers_max`], `stored_bytes_max` and the [`Budget`]. An answer is never
-//! removed before its time, because its request could then run again; so new requests are refused instead.
+//! Limits: [`crate::Params::stored_answers_max`], `stored_bytes_max`, the [`Budget`], and the endpoint's share
+//! of it. An answer is never removed before its time, because its request could then run again; so new
+//! requests are refused instead.
 
 use std::time::Instant;
 
 use crate::{
-    budget::Budget, context::Context, dedup::StoredAnswers, discard::Discard, fingerprint::Fingerprint,
+    budget::Budget,
+    context::Context,
+    dedup::{StoredAnswer, StoredAnswers},
+    discard::Discard,
+    fingerprint::Fingerprint,
     params::Params,
 };
 
-/// The bytes that an answer is assumed to need when its request is admitted; typical ones have 40 to 60
-/// bytes.
+/// The bytes that an answer is assumed to need when its request is admitted: a usual one has 40 to 60, and
+/// needs fewer where it is stored in short.
 const ANSWER_BYTES_EXPECTED: usize = 64;
 
 /// The answers of one endpoint; without a box while there are none.
@@ -28,22 +33,17 @@ impl Answers {
     pub(super) fn insert(
         &mut self,
         context: &mut Context<'_>,
-        (mid, request): (u16, Fingerprint),
+        request: (u16, Fingerprint),
         expires: Instant,
         answer: &[u8],
     ) {
         let stored = self.0.get_or_insert_with(|| Box::new(StoredAnswers::new(context.now)));
-        context.budget.charge(stored.insert(mid, request, expires, answer));
+        context.budget.charge(stored.insert(request, expires, answer, context.params.answer_frame));
     }
 
     /// The answer to the message with this Message ID.
-    pub(super) fn find(&self, mid: u16) -> Option<&[u8]> {
-        self.0.as_ref()?.find(mid)
-    }
-
-    /// The fingerprint of the request with this Message ID.
-    pub(super) fn request(&self, mid: u16) -> Fingerprint {
-        self.0.as_ref().map_or(Fingerprint::UNKNOWN, |stored| stored.request(mid))
+    pub(super) fn find(&self, now: Instant, mid: u16) -> Option<StoredAnswer<'_>> {
+        self.0.as_ref()?.find(now, mid)
     }
 
     /// The limit that one more request would exceed, if any, while `open` requests wait for their answer and
@@ -56,6 +56,8 @@ impl Answers {
             Some(Discard::AnswersFull)
         } else if !context.budget.has_room(cost + expected) {
             Some(Discard::BudgetSpent)
+        } else if count + open > 0 && bytes + open * expected > context.budget.share() {
+            Some(Discard::ShareSpent)
         } else {
             None
         }
@@ -67,10 +69,19 @@ impl Answers {
         count < context.params.stored_answers_max && context.budget.has_room(StoredAnswers::cost(bytes))
     }
 
-    /// Removes the answers that have expired.
+    /// Removes the answers that have expired, of many not at once.
     pub(super) fn expire(&mut self, context: &mut Context<'_>) {
+        self.remove(context, StoredAnswers::expire);
+    }
+
+    /// Removes all answers that have expired.
+    pub(super) fn clean(&mut self, context: &mut Context<'_>) {
+        self.remove(context, StoredAnswers::clean);
+    }
+
+    fn remove(&mut self, context: &mut Context<'_>, by: fn(&mut StoredAnswers, Instant) -> usize) {
         if let Some(stored) = &mut self.0 {
-            context.budget.refund(stored.expire(context.now));
+            context.budget.refund(by(stored, context.now));
         }
         if self.is_empty() {
             self.0 = None;
@@ -111,13 +122,15 @@ mod tests {
             let expires = start() + Duration::from_secs(seconds);
             answers.insert(&mut bench.context(), (mid, Fingerprint(mid)), expires, b"answer");
         }
-        assert_eq!((answers.find(1), answers.request(2)), (Some(&b"answer"[..]), Fingerprint(2)));
+        let found = |answers: &Answers, mid| answers.find(start(), mid).map(|answer| answer.message(None));
+        assert_eq!((found(&answers, 1), found(&answers, 3)), (Some(b"answer".to_vec()), None));
+        assert_eq!(answers.find(start(), 2).map(|answer| answer.request), Some(Fingerprint(2)));
         assert_eq!(bench.budget.bytes_used(), 2 * StoredAnswers::cost(6));
         assert_eq!(answers.poll_timeout(), Some(start() + Duration::from_secs(20)));
         bench.now += Duration::from_secs(20);
         answers.expire(&mut bench.context());
         assert!(answers.is_empty() && answers.0.is_none());
-        assert_eq!((answers.request(2), bench.budget.bytes_used()), (Fingerprint::UNKNOWN, 0));
+        assert_eq!((found(&answers, 2), bench.budget.bytes_used()), (None, 0));
     }
 
     #[test]
@@ -132,5 +145,23 @@ mod tests {
         assert_eq!(answers.limit_reached(&bench.context(), 1, 0), Some(Discard::AnswersFull));
         assert!(answers.has_room_for(&bench.context(), 4));
         assert!(!answers.has_room_for(&bench.context(), spent));
+    }
+
+    #[test]
+    fn attack_209_who_holds_more_than_a_share_of_what_is_free_waits_and_others_do_not() {
+        let mut bench = Bench::new(Params::default());
+        let (mut much, nothing) = (Answers::new(), Answers::new());
+        let expires = start() + Duration::from_secs(247);
+        for mid in 0..100 {
+            much.insert(&mut bench.context(), (mid, Fingerprint(mid)), expires, &[0; 91]);
+        }
+        assert_eq!(much.limit_reached(&bench.context(), 0, 0), None, "10,000 of a million bytes");
+        bench.budget.charge((1 << 20) - 10_000 - 639_999);
+        assert_eq!(much.limit_reached(&bench.context(), 0, 0), Some(Discard::ShareSpent));
+        assert_eq!(nothing.limit_reached(&bench.context(), 0, 0), None);
+        assert_eq!(nothing.limit_reached(&bench.context(), 15, 0), None, "15 requests that are open");
+        bench.budget.charge(600_000);
+        assert_eq!(nothing.limit_reached(&bench.context(), 15, 0), Some(Discard::ShareSpent));
+        assert_eq!(nothing.limit_reached(&bench.context(), 0, 0), None, "the first one needs no share");
     }
 }

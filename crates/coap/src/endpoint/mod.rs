@@ -14,11 +14,12 @@
 //!
 //! | limit | at it |
 //! |---|---|
-//! | stored answers, their bytes, open exchanges, budget | a new request is refused with 5.03 and Max-Age |
+//! | stored answers, their bytes, open exchanges, budget, share of it | a new request is refused with 5.03 and Max-Age |
 //! | our own requests | [`RequestError::QueueFull`] |
 //! | size of our messages | [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
 //!
-//! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer.
+//! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a 5.03 of
+//! the application remembered: nothing ran, so a copy of the request may.
 //!
 //! # Where block-wise transfer and Observe will go
 //!
@@ -136,15 +137,11 @@ impl Endpoint {
 
     /// Replaces the contents of `message` with the next message for the peer; `false` if there is none.
     pub fn poll_transmit(&mut self, message: &mut Vec<u8>) -> bool {
-        let Self { answers, active, .. } = self;
-        if let Some(active) = active {
+        if let Some(active) = &mut self.active {
             let Active { outgoing, outbox, .. } = &mut **active;
             while let Some(transmit) = outbox.poll_transmit() {
                 message.clear();
                 match transmit {
-                    Transmit::Stored { mid } => {
-                        message.extend_from_slice(answers.find(mid).unwrap_or_default());
-                    }
                     Transmit::Outbound { mid } => message.extend_from_slice(outgoing.bytes(mid)),
                     Transmit::Empty { kind, mid } => message.extend_from_slice(&empty_message(kind, mid)),
                     Transmit::Message(bytes) => *message = bytes,

@@ -15,8 +15,6 @@ pub(super) struct Outbox {
 /// then.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Transmit {
-    /// The stored answer to this Message ID of the peer.
-    Stored { mid: u16 },
     /// A message of ours that waits for an acknowledgement.
     Outbound { mid: u16 },
     /// A message without content.

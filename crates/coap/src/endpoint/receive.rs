@@ -66,12 +66,12 @@ impl Endpoint {
     fn replay(&mut self, context: &Context<'_>, message: &Message<'_>) -> bool {
         let mid = message.mid;
         let may_acknowledge = message.kind == Kind::Confirmable;
-        if let Some(answer) = self.answers.find(mid) {
-            let is_acknowledgement = Kind::of(answer) == Some(Kind::Acknowledgement);
+        if let Some(answer) = self.answers.find(context.now, mid) {
+            let (known, answer) = (answer.request, answer.message(context.params.answer_frame));
+            let is_acknowledgement = Kind::of(&answer) == Some(Kind::Acknowledgement);
             if may_acknowledge || !is_acknowledgement {
-                self.outbox().transmit(Transmit::Stored { mid });
+                self.outbox().transmit(Transmit::Message(answer));
             }
-            let known = self.answers.request(mid);
             let reason = self.duplicate(context, message, known).unwrap_or(Discard::Duplicate);
             self.outbox().discard(reason);
             return true;
@@ -110,7 +110,12 @@ impl Endpoint {
             Ok(request) => request,
             Err(fault) => return self.refuse(context, message, fault),
         };
-        if let Some(reason) = self.limit_reached(context, Incoming::cost(message)) {
+        let mut limit = self.limit_reached(context, Incoming::cost(message));
+        if limit.is_some() {
+            self.answers.clean(context);
+            limit = self.limit_reached(context, Incoming::cost(message));
+        }
+        if let Some(reason) = limit {
             if request.confirmable {
                 // Not stored: nothing ran, so a later copy may run.
                 let seconds = u32::try_from(context.params.retry_after.as_secs()).unwrap_or(u32::MAX);

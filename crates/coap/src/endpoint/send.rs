@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Active, Endpoint, RequestError, RespondError, outbox::Transmit};
 use crate::{
+    code::Code,
     context::Context,
     exchange::{Exchange, ExchangeId, Origin, Stage},
     fingerprint::Fingerprint,
@@ -15,7 +16,8 @@ use crate::{
 
 impl Endpoint {
     /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a
-    /// non-confirmable one. The answer is stored for duplicates of the request.
+    /// non-confirmable one. The answer is stored for duplicates of the request, unless it is a 5.03: that says
+    /// that the request was not carried out for want of room, and a copy may find some.
     ///
     /// # Errors
     /// Nothing is sent. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
@@ -36,6 +38,7 @@ impl Endpoint {
             Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
             Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
         };
+        let may_run_again = response.code == Code::SERVICE_UNAVAILABLE;
         let bytes = emit_response(response, kind, mid, token, context)?;
         let request = (exchange.mid(), fingerprint);
         let Self { answers, active, .. } = self;
@@ -49,8 +52,10 @@ impl Endpoint {
             let purpose = Purpose::Response { exchange };
             outgoing.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
         } else {
-            answers.insert(context, request, expires, &bytes);
-            outbox.transmit(Transmit::Stored { mid: exchange.mid() });
+            if !may_run_again {
+                answers.insert(context, request, expires, &bytes);
+            }
+            outbox.transmit(Transmit::Message(bytes));
         }
         Ok(())
     }
@@ -72,7 +77,7 @@ impl Endpoint {
             return Err(RespondError::NotAResponse);
         }
         let left = context.params.lifetime(origin.confirmable).saturating_sub(age);
-        if left.is_zero() || self.answers.find(origin.mid).is_some() {
+        if left.is_zero() || self.answers.find(context.now, origin.mid).is_some() {
             return Ok(());
         }
         let (kind, mid) = if origin.confirmable {

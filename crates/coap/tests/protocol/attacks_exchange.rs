@@ -154,7 +154,8 @@ fn attack_130_the_budget_bounds_all_sessions_together() {
                     }
                     Event::Discarded(reason) => {
                         refused += 1;
-                        assert_eq!(reason, Discard::BudgetSpent);
+                        // The share of those who hold something ends before all is spent.
+                        assert!(matches!(reason, Discard::BudgetSpent | Discard::ShareSpent), "{reason:?}");
                     }
                     other => panic!("{other:?}"),
                 }
@@ -386,5 +387,5 @@ fn a_request_kept_until_the_application_answers_is_charged_with_its_payload() {
     assert!(peer.budget.bytes_used() > 900);
     let (exchange, _) = peer.request_received();
     peer.respond(exchange, Response::new(Code::CHANGED)).expect("it is open");
-    assert_eq!(peer.budget.bytes_used(), 10 + 4);
+    assert_eq!(peer.budget.bytes_used(), 9 + 4);
 }

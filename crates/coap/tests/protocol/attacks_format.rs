@@ -17,7 +17,7 @@ fn is_rejected(text: &str, reset: &str, reason: Discard) {
         assert_eq!(peer.reply_to(&other), SILENCE, "{other}");
     }
     is_alive(&mut peer);
-    assert_eq!(peer.budget.bytes_used(), 17, "only the answer to the probe is kept");
+    assert_eq!(peer.budget.bytes_used(), 16, "only the answer to the probe is kept");
 }
 
 /// The session works after whatever happened.

@@ -1,5 +1,6 @@
 //! An endpoint seen from outside: bytes in, bytes and events out, under virtual time.
 
+mod attacks_answers;
 mod attacks_exchange;
 mod attacks_format;
 mod client;

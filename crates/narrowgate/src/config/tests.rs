@@ -149,6 +149,7 @@ fn values_out_of_range_are_told_the_range() {
         ("http.listen", "\"8080\"", "127.0.0.1:8080, [::1]:8080 or off"),
         ("session.idle_timeout", "\"0s\"", "1m to 365d"),
         ("session.sessions_max", "0", "1 to 100000000"),
+        ("session.answer_memory", "\"1023KiB\"", "1MiB to 64GiB, or auto"),
         ("admission.lookups_max", "1000001", "1 to 1000000"),
         ("limits.device_handshakes", "\"1/10s\"", "such as 1/10s burst 20, or off"),
         ("limits.device_bytes", "\"10KiB/s burst 1KiB\"", "burst 16KiB to 1GiB"),

@@ -218,6 +218,7 @@ fn start_shards(
             shard: number,
             dtls: Arc::clone(&options.dtls),
             sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
+            coap_budget_bytes: options.shard.coap_budget_bytes.div_ceil(usize::from(options.shards)),
             ..options.shard.clone()
         };
         let (sink, receiver) = Sink::new();

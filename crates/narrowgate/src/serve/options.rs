@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use narrowgate_coap::Params;
 use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
 use narrowgate_gateway::Limits;
+use narrowgate_platform::device_api::envelope::SUCCESS;
 
 use crate::{config::Config, gateway::GatewayOptions};
 
@@ -25,6 +27,8 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
             lookups_max: config.admission.lookups_max,
             slow_round_trip: config.admission.slow_round_trip,
         },
+        coap: Params { answer_frame: Some(&SUCCESS), ..Params::default() },
+        coap_budget_bytes: usize::try_from(config.session.answer_memory_bytes).unwrap_or(usize::MAX),
         sessions_max: config.session.sessions_max,
         idle_timeout: config.session.idle_timeout,
         device_bytes: config.limits.device_bytes,

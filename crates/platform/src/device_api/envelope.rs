@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 
+use narrowgate_coap::{AnswerFrame, Code, format};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -173,6 +174,15 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
+/// What the replies to messages that were accepted have in common, so that the CoAP layer keeps but their `id`
+/// for duplicates. See [`reply`].
+pub static SUCCESS: AnswerFrame = AnswerFrame {
+    code: Code::CHANGED,
+    content_format: format::JSON,
+    before: b"{\"id\":",
+    after: b",\"code\":200,\"data\":{}}",
+};
+
 /// The reply to a message with this `id` (as written).
 pub fn reply(id: Option<&str>, result: Result<(), &MessageFault>) -> Vec<u8> {
     let mut reply = Vec::with_capacity(64 + id.map_or(0, str::len));
@@ -270,6 +280,15 @@ mod tests {
             shown(Some("7"), Err(&fault)),
             r#"{"id":7,"code":1204,"message":"/params/measurepoints/\"\u0001<b>: no","data":{}}"#
         );
+    }
+
+    #[test]
+    fn attack_209_a_success_stands_in_the_frame_in_which_it_is_kept() {
+        for id in ["\"1\"", "17", "\"\\u00e4\""] {
+            let reply = reply(Some(id), Ok(()));
+            let middle = reply.strip_prefix(SUCCESS.before).and_then(|rest| rest.strip_suffix(SUCCESS.after));
+            assert_eq!(middle, Some(id.as_bytes()));
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ use crate::{
     net::{Network, Packet},
     random::SeededRandom,
     world::{
+        coap_params,
         process::Process,
         server::{LiveChanges, WallClock},
         start,
@@ -176,7 +177,8 @@ pub fn run(seed: u64, scale: Scale) -> Outcome {
 
 fn shard_config(number: u16, limits: Option<Limits>) -> ShardConfig {
     let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
-    let mut config = ShardConfig { shard: number, idle_timeout: IDLE, ..ShardConfig::new(dtls) };
+    let coap = coap_params();
+    let mut config = ShardConfig { shard: number, idle_timeout: IDLE, coap, ..ShardConfig::new(dtls) };
     if let Some(limits) = limits {
         config.sessions_max = limits.sessions_max;
         config.admission.handshakes_max = limits.handshakes_max;

@@ -21,10 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_coap::Params;
 use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{Shard, ShardConfig, stats::Gauges};
 use narrowgate_gateway::{LiveChange, Now};
 use narrowgate_platform::{
+    device_api::envelope::SUCCESS,
     ids::{DEFAULT_OU, DeviceId, DeviceName},
     memory::MemoryStore,
     model::{
@@ -100,7 +102,13 @@ pub fn start() -> Instant {
 
 /// The settings of a shard with defaults.
 pub fn shard_config() -> ShardConfig {
-    ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))))
+    let config = ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))));
+    ShardConfig { coap: coap_params(), ..config }
+}
+
+/// The settings of the CoAP layer as the product needs them.
+pub(crate) fn coap_params() -> Params {
+    Params { answer_frame: Some(&SUCCESS), ..Params::default() }
 }
 
 impl World {

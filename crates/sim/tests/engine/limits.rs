@@ -50,6 +50,29 @@ fn a_request_beyond_those_in_flight_gets_5_03_and_works_when_there_is_room_again
 }
 
 #[test]
+fn a_copy_of_a_request_that_was_refused_busy_is_carried_out_when_there_is_room_again() {
+    let config = ShardConfig { requests_in_flight_max: 1, ..patient_config() };
+    let (mut world, [a, b]) = good_world(config);
+    connect(&mut world, a);
+    connect(&mut world, b);
+    world.store.commit_takes(None);
+    world.command(a, report(1)).expect("it is connected");
+    world.run_for(SECOND / 4);
+    // The 5.03 is lost, so the device sends the same message again after two to three seconds.
+    let address = world.address(b);
+    world.network.lose_next(address, 1);
+    world.command(b, report(1)).expect("it is connected");
+    world.run_for(SECOND / 4);
+    assert_eq!(world.shard().stats().value(Counter::RequestsBusy), 1);
+    world.store.commit_takes(Some(SECOND / 100));
+    let now = world.now();
+    world.store.commit_now(now);
+    world.run_for(4 * SECOND);
+    assert_eq!(world.take_events(b), [DeviceEvent::Acknowledged { id: 1 }]);
+    assert_eq!(world.told.executed.len(), 2);
+}
+
+#[test]
 fn an_answer_that_takes_long_comes_in_a_message_of_its_own() {
     let (mut world, [meter]) = good_world(patient_config());
     connect(&mut world, meter);
