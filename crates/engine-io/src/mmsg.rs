@@ -14,9 +14,7 @@ use narrowgate_engine::{
 use nix::{
     errno::Errno,
     libc,
-    sys::socket::{
-        ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, recvmsg,
-    },
+    sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, recvmsg},
 };
 
 use crate::address::{Binding, local_of, peer_of};

@@ -219,8 +219,7 @@ impl Number {
         bytes.get_mut(..packed.len())?.copy_from_slice(packed);
         let number = u64::from_le_bytes(bytes);
         let mut text = Vec::with_capacity(Self::DIGITS_MAX + 2);
-        let written =
-            if is_quoted { write!(text, "\"{number}\"") } else { write!(text, "{number}") };
+        let written = if is_quoted { write!(text, "\"{number}\"") } else { write!(text, "{number}") };
         written.ok().map(|()| text)
     }
 }
@@ -232,8 +231,12 @@ mod tests {
     use super::*;
     use crate::response::Response;
 
-    const FRAME: AnswerFrame =
-        AnswerFrame { code: Code::CHANGED, content_format: 50, before: b"{\"id\":", after: b",\"code\":200}" };
+    const FRAME: AnswerFrame = AnswerFrame {
+        code: Code::CHANGED,
+        content_format: 50,
+        before: b"{\"id\":",
+        after: b",\"code\":200}",
+    };
 
     fn answer(kind: Kind, mid: u16, token: &[u8], id: &[u8]) -> Vec<u8> {
         let payload = [FRAME.before, id, FRAME.after].concat();
@@ -266,7 +269,8 @@ mod tests {
 
     #[test]
     fn an_id_that_is_no_plain_number_stays_as_it_is() {
-        for id in ["\"a1\"", "\"0123\"", "-1", "1.50", "\"", "\"\"", "", "12345678901234567890", "\"1", "1\""] {
+        for id in ["\"a1\"", "\"0123\"", "-1", "1.50", "\"", "\"\"", "", "12345678901234567890", "\"1", "1\""]
+        {
             let answer = answer(Kind::Acknowledgement, 7, &[1], id.as_bytes());
             assert_eq!(packed(&answer, 7, Some(&FRAME)), 2 + 1 + id.len(), "{id}");
         }

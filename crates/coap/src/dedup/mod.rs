@@ -281,7 +281,12 @@ mod tests {
             let now = start() + Duration::from_secs(100) * step;
             stored.expire(now);
             let mid = step as u16;
-            stored.insert((mid, Fingerprint(1)), now + Duration::from_secs(247), &answer(mid, "7"), Some(&FRAME));
+            stored.insert(
+                (mid, Fingerprint(1)),
+                now + Duration::from_secs(247),
+                &answer(mid, "7"),
+                Some(&FRAME),
+            );
             for age in 0..5 {
                 let is_kept = stored.find(now, mid.wrapping_sub(age)).is_some();
                 assert_eq!(is_kept, age < 3 && u32::from(age) <= step, "{age} at {step}");

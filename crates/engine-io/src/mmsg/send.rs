@@ -44,9 +44,7 @@ trait Take {
 
 fn send_all(kernel: &mut impl Take, outbox: &mut Outbox, stats: &mut Stats) {
     let (mut done, mut full) = (0, false);
-    while !full
-        && let Some((Path { local, .. }, _)) = outbox.iter_from(done).next()
-    {
+    while !full && let Some((Path { local, .. }, _)) = outbox.iter_from(done).next() {
         let same = outbox.iter_from(done).take(BATCH).take_while(|(path, _)| path.local == local).count();
         let batch = outbox.iter_from(done).take(same);
         let mut result = kernel.take(local, batch.clone());
@@ -104,8 +102,7 @@ impl<S: AsRawFd> Take for Socket<'_, S> {
         let addresses: Vec<Option<SockaddrStorage>> =
             batch.map(|(path, _)| Some(address_for(path.peer, *binding))).collect();
         let socket = self.socket.as_raw_fd();
-        let results =
-            sendmmsg(socket, headers, slices.iter(), addresses, control, MsgFlags::MSG_DONTWAIT)?;
+        let results = sendmmsg(socket, headers, slices.iter(), addresses, control, MsgFlags::MSG_DONTWAIT)?;
         Ok(results.count())
     }
 }

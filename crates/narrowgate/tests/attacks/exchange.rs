@@ -65,6 +65,31 @@ fn a_message_repeated_after_a_new_handshake_is_stored_again() {
 }
 
 #[test]
+fn attack_209_the_answers_to_reports_are_kept_in_few_bytes() {
+    const REPORTS: u64 = 100;
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let gauge = "narrowgate_stored_answer_bytes";
+    server.counted("requests_total");
+    let before = server.metric(gauge);
+    let mut kept = Vec::new();
+    for _ in 0..REPORTS {
+        let mid = client.next_mid();
+        let report = coap::report(mid, &client.device.report_path(), 7);
+        let answer = client.exchange(&report);
+        assert_eq!(coap::code_of(&answer, mid), 0x44);
+        kept.push((report, answer));
+    }
+    server.counted("requests_total");
+    let each = (server.metric(gauge) - before) / REPORTS;
+    assert!((8..=16).contains(&each), "{each} bytes each");
+    for (report, answer) in &kept {
+        assert_eq!(client.exchange(report), *answer, "byte for byte");
+    }
+    assert_eq!(stored(&server, &client), REPORTS as usize);
+}
+
+#[test]
 fn attack_125_duplicates_while_working() {
     each_session(|server, client| {
         let mid = client.next_mid();

@@ -74,7 +74,10 @@ mod tests {
         assert_eq!(SETTING.auto(Some(1 << 50)), 64 << 30);
         assert_eq!(SETTING.auto(None), 64 << 20);
         assert_eq!(SETTING.parse("2MiB"), Ok(2 << 20));
-        assert_eq!(SETTING.parse("1B").unwrap_err(), "\"1B\" is out of range; it must be 1MiB to 64GiB, or auto");
+        assert_eq!(
+            SETTING.parse("1B").unwrap_err(),
+            "\"1B\" is out of range; it must be 1MiB to 64GiB, or auto"
+        );
         assert!(SETTING.parse("auto").is_ok_and(|bytes| bytes >= 64 << 20));
     }
 
