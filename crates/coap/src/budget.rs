@@ -42,10 +42,10 @@ impl Budget {
         self.bytes_used.saturating_add(bytes) <= self.bytes_max
     }
 
-    /// What one endpoint may hold and still add to it: a part of what is free (the dynamic thresholds of Choudhury
-    /// and Hahne, 1998). While little is used it is more than any endpoint needs. Endpoints that want all
-    /// they can get end up with equal parts, and together they always leave as much free as 64 of them hold: so
-    /// one that holds little finds room.
+    /// What one endpoint may hold and still add to it: a part of what is free (the dynamic thresholds of
+    /// Choudhury and Hahne, 1998). While little is used it is more than any endpoint needs. Endpoints that
+    /// want all they can get end up with equal parts, and together they always leave as much free as 64 of
+    /// them hold: so one that holds little finds room.
     pub(crate) const fn share(&self) -> usize {
         self.bytes_max.saturating_sub(self.bytes_used) / SHARES
     }

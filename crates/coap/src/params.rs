@@ -16,7 +16,8 @@ pub struct Params {
     pub max_retransmit: u8,
     /// NSTART: how many confirmable messages of ours may wait for an acknowledgement at once.
     pub nstart: usize,
-    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not be reused. Below 18 hours.
+    /// EXCHANGE_LIFETIME: how long the Message ID of a confirmable message must not be reused. Below 18
+    /// hours.
     pub exchange_lifetime: Duration,
     /// NON_LIFETIME: the same for a non-confirmable message.
     pub non_lifetime: Duration,
@@ -33,8 +34,8 @@ pub struct Params {
     /// second without end, or a backlog of an hour's reports at once; further requests are refused with 5.03,
     /// because a request whose answer was removed early could run twice.
     pub stored_answers_max: usize,
-    /// The bytes of these answers as they are kept: 12 to 16 for one that fits into `answer_frame`, else 9 and
-    /// those of its message.
+    /// The bytes of these answers as they are kept: 12 to 16 for one that fits into `answer_frame`, else 9
+    /// and those of its message.
     pub stored_bytes_max: usize,
     /// Requests that the application is working on, together with separate responses on their way. A device
     /// that keeps NSTART has one.

@@ -37,8 +37,8 @@ pub trait EventSink: Send + 'static {
 /// See [`EventSink::deliver`].
 pub const EVENTS_KEPT_MAX: usize = 1024;
 
-/// While so many datagrams wait for a full send buffer, nothing is received: the kernel's buffer takes the load,
-/// as for [`EVENTS_KEPT_MAX`].
+/// While so many datagrams wait for a full send buffer, nothing is received: the kernel's buffer takes the
+/// load, as for [`EVENTS_KEPT_MAX`].
 const UNSENT_RECEIVE_MAX: usize = 1024;
 
 /// Datagrams that wait for a full send buffer; beyond it the newest are dropped, and devices send again. As

@@ -155,8 +155,8 @@ struct AmountArgs {
     /// How many reports in total.
     #[arg(long)]
     count: Option<u32>,
-    /// For how many seconds; beyond 247 s the server drops as many answers for duplicates as it adds. The time
-    /// limit begins after them.
+    /// For how many seconds; beyond 247 s the server drops as many answers for duplicates as it adds. The
+    /// time limit begins after them.
     #[arg(long)]
     seconds: Option<u64>,
 }

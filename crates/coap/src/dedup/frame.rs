@@ -6,8 +6,8 @@
 //! short    0 kk n tttt | bytes of x u8 | own Message ID u16, if n | token, tttt bytes | x
 //! ```
 //!
-//! `x` is what stands in the frame, as it is (`kk` 0), or a decimal number in as few bytes as it needs (1), or
-//! such a number in quotation marks (2). An acknowledgement has the Message ID of its request.
+//! `x` is what stands in the frame, as it is (`kk` 0), or a decimal number in as few bytes as it needs (1),
+//! or such a number in quotation marks (2). An acknowledgement has the Message ID of its request.
 
 use std::io::Write as _;
 

@@ -1,9 +1,9 @@
 //! The answers that are kept for duplicates (RFC 7252, section 4.5).
 //!
 //! A session holds about four of them, a million sessions four million: they lie one after another in one
-//! vector, `message id u16 | expires u16 | fingerprint u16 | packed answer`. The fingerprint is the request's.
-//! A usual answer takes its token and a few bytes more ([`AnswerFrame`]), 12 to 16 bytes with all; any other
-//! one 9 bytes and itself.
+//! vector, `message id u16 | expires u16 | fingerprint u16 | packed answer`. The fingerprint is the
+//! request's. A usual answer takes its token and a few bytes more ([`AnswerFrame`]), 12 to 16 bytes with
+//! all; any other one 9 bytes and itself.
 //!
 //! Most messages have a Message ID outside of the [`Span`] of those that are stored, so nothing is searched;
 //! else a look-up walks over the list, which the limit on its length keeps short. No answer is removed before
@@ -110,8 +110,8 @@ impl StoredAnswers {
         bytes
     }
 
-    /// Makes room for so many bytes more: exactly, for the few answers of a quiet session; a busy one would copy
-    /// all its answers for each new one.
+    /// Makes room for so many bytes more: exactly, for the few answers of a quiet session; a busy one would
+    /// copy all its answers for each new one.
     fn make_room(&mut self, bytes: usize) {
         if self.bytes.capacity() - self.bytes.len() < bytes {
             self.bytes.reserve_exact(bytes.max(self.bytes.len() / 8));
@@ -339,7 +339,8 @@ mod tests {
                     (expires, answer)
                 });
                 for mid in 0..40 {
-                    prop_assert_eq!(stored.message(now, mid), model.get(&mid).map(|(_, answer)| answer.clone()));
+                    let expected = model.get(&mid).map(|(_, answer)| answer.clone());
+                    prop_assert_eq!(stored.message(now, mid), expected);
                     let known = model.contains_key(&mid).then_some(Fingerprint(mid));
                     prop_assert_eq!(stored.find(now, mid).map(|answer| answer.request), known);
                 }

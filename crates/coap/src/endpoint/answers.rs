@@ -1,8 +1,8 @@
 //! The answers that are kept for duplicates (RFC 7252, section 4.5), within their limits. [`crate::dedup`]
 //! says how they are packed.
 //!
-//! Limits: [`crate::Params::stored_answers_max`], `stored_bytes_max`, the [`Budget`], and the endpoint's share
-//! of it. An answer is never removed before its time, because its request could then run again; so new
+//! Limits: [`crate::Params::stored_answers_max`], `stored_bytes_max`, the [`Budget`], and the endpoint's
+//! share of it. An answer is never removed before its time, because its request could then run again; so new
 //! requests are refused instead.
 
 use std::time::Instant;

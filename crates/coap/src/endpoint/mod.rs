@@ -14,12 +14,13 @@
 //!
 //! | limit | at it |
 //! |---|---|
-//! | stored answers, their bytes, open exchanges, budget, share of it | a new request is refused with 5.03 and Max-Age |
+//! | stored answers, their bytes, open exchanges | a new request is refused with 5.03 and Max-Age |
+//! | budget, share of it | the same |
 //! | our own requests | [`RequestError::QueueFull`] |
 //! | size of our messages | [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
 //!
-//! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a 5.03 of
-//! the application remembered: nothing ran, so a copy of the request may.
+//! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a
+//! 5.03 of the application remembered: nothing ran, so a copy of the request may.
 //!
 //! # Where block-wise transfer and Observe will go
 //!

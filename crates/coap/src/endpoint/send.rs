@@ -16,8 +16,8 @@ use crate::{
 
 impl Endpoint {
     /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a
-    /// non-confirmable one. The answer is stored for duplicates of the request, unless it is a 5.03: that says
-    /// that the request was not carried out for want of room, and a copy may find some.
+    /// non-confirmable one. The answer is stored for duplicates of the request, unless it is a 5.03: that
+    /// says that the request was not carried out for want of room, and a copy may find some.
     ///
     /// # Errors
     /// Nothing is sent. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.

@@ -19,8 +19,8 @@ use super::{BATCH, Mmsg};
 use crate::address::{Binding, Source, address_for};
 
 impl Mmsg {
-    /// Sends what is in `outbox`, each datagram from the local address of its path. What the kernel rejects is
-    /// dropped and counted: a retransmission makes up for it, as for any lost datagram. When the kernel's
+    /// Sends what is in `outbox`, each datagram from the local address of its path. What the kernel rejects
+    /// is dropped and counted: a retransmission makes up for it, as for any lost datagram. When the kernel's
     /// buffer is full, the rest stays in `outbox`.
     pub(crate) fn send(&mut self, socket: &impl AsRawFd, outbox: &mut Outbox, stats: &mut Stats) {
         if self.binding.is_wildcard {

@@ -1,5 +1,5 @@
-//! Datagrams that wait for the next `sendmmsg`, one after the other in a single buffer. What the socket does not
-//! take stays at the front of it.
+//! Datagrams that wait for the next `sendmmsg`, one after the other in a single buffer. What the socket does
+//! not take stays at the front of it.
 
 use crate::path::Path;
 

@@ -174,8 +174,8 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// What the replies to messages that were accepted have in common, so that the CoAP layer keeps but their `id`
-/// for duplicates. See [`reply`].
+/// What the replies to messages that were accepted have in common, so that the CoAP layer keeps but their
+/// `id` for duplicates. See [`reply`].
 pub static SUCCESS: AnswerFrame = AnswerFrame {
     code: Code::CHANGED,
     content_format: format::JSON,

@@ -36,7 +36,8 @@ impl SizeOrAuto {
     }
 }
 
-/// Bytes of memory of this machine, or of the control group to which the process is confined, if that is less.
+/// Bytes of memory of this machine, or of the control group to which the process is confined, if that is
+/// less.
 fn memory_bytes() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| total_of(&text));
