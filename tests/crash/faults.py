@@ -1,5 +1,5 @@
 """System calls on the data directory that fail, one by one: at the first start, at the next one, while
-reports come.
+reports come. And a send buffer that is full again and again.
 
 strace lets the N-th call fail that touches a file of the store, and counts for each thread on its own, so one
 number may mean several failures. After each round the program is killed with kill -9 and started without
@@ -8,6 +8,7 @@ to lose what was written before a failed fsync; the page cache keeps it.
 """
 
 import datetime
+import json
 import random
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from crash.failpoints import ACTIVATING, DEVICES, RATE, finish, wait_for_reports
 from crash.fleet import Fleet
 from crash.ledger import Ledger
-from crash.server import Server, copy_of
+from crash.server import PRODUCT, Server, copy_of
+from lib import load
 from lib.program import Failed
 from lib.waiting import wait_for
 
@@ -87,6 +89,7 @@ class Faults:
     def run(self):
         """The starts until nothing more is hit, then the running server."""
         self._guard(self._one_sync_each)
+        self._guard(self._full_send_buffer)
         with ThreadPoolExecutor(JOBS) as pool:
             for calls, errors, step, _ in CALLS:
                 for error in errors:
@@ -154,6 +157,33 @@ class Faults:
             )
         finally:
             fleet.kill()
+            server.kill()
+
+    def _full_send_buffer(self):
+        """Every third attempt to send finds the buffer full. Each answer comes all the same, and sooner than
+        its device would send again, after two seconds.
+        """
+        server = self._server()
+        copy_of(self._template, server.data)
+        trace = ["strace", "-f", "-qq", "-o", str(server.folder / "strace.log"), "-e", "trace=sendmmsg"]
+        server.spawn(before=[*trace, "-e", "inject=sendmmsg:error=EAGAIN:when=3+3"])
+        try:
+            server.wait_ready(START_SECONDS)
+            options = ["--sessions", REPORTING, "--count", 1000, "--window", REPORTING, "-o", "json"]
+            command = load.command(server.load, "reports", server, PRODUCT, *options)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            outcome = json.loads(done.stdout) if done.stdout else {"failed": done.stderr}
+            full, slowest = hits(server), outcome.get("latencyMs", {}).get("max", 0)
+            faults = []
+            if outcome["failed"]:
+                faults.append(f"failed: {outcome['failed']}")
+            if full < 100:
+                faults.append(f"only {full} attempts were made to fail")
+            if slowest >= 1900:
+                faults.append(f"an answer took {slowest} ms: it was dropped")
+            text = f"{full} times full, slowest {slowest:.0f} ms"
+            self._report.result("what finds the send buffer full waits", faults, text)
+        finally:
             server.kill()
 
     def _starts(self, calls, error, first, step):

@@ -7,8 +7,8 @@ use std::{
 };
 
 use narrowgate_coap::{
-    Budget, Code, Context, Endpoint, Event, ExchangeId, Kind, Message, MessageWriter, OptionNumber, Params,
-    Request, RequestId, Response, Token,
+    AnswerFrame, Budget, Code, Context, Endpoint, Event, ExchangeId, Kind, Message, MessageWriter,
+    OptionNumber, Params, Request, RequestId, Response, Token,
 };
 
 use crate::script::{Script, start, step};
@@ -26,9 +26,14 @@ thread_local! {
         stored_bytes_max: 512,
         exchanges_open_max: 4,
         requests_max: 3,
+        answer_frame: Some(&FRAME),
         ..Params::default()
     };
 }
+
+/// Some answers fit, so they are stored in short.
+static FRAME: AnswerFrame =
+    AnswerFrame { code: Code::CONTENT, content_format: 50, before: &[9], after: &[9] };
 
 struct World<'a> {
     params: &'a Params,
@@ -116,8 +121,9 @@ impl World<'_> {
     fn answer(&mut self, script: &mut Script<'_>) {
         let Some(index) = script.choose(self.open.len()) else { return };
         let exchange = self.open.swap_remove(index);
-        let length = usize::from(script.byte() % 32);
-        let response = Response::new(Code::CONTENT).payload(&[9; 32][..length]);
+        let byte = script.byte();
+        let response = Response::new(Code::CONTENT).payload(&[9; 32][..usize::from(byte % 32)]);
+        let response = if byte & 0x80 == 0 { response } else { response.content_format(50) };
         // The exchange's lifetime may be over.
         let Self { params, endpoint, budget, now, .. } = self;
         let _ = endpoint.respond(&mut Context { now: *now, params, budget }, exchange, response);
