@@ -55,7 +55,7 @@
 //! | 3 message format | [`message`]; anything malformed is rejected as 4.2 and 4.3 ask |
 //! | 4.2 confirmable, 4.8 timers | [`Params`]; the random factor comes from a mix of the Message ID |
 //! | 4.3 ping | a Reset, and [`Event::Ping`] |
-//! | 4.5 deduplication | the answer (no 5.03) is stored for EXCHANGE_LIFETIME and repeated byte for byte |
+//! | 4.5 deduplication | answers (but 4.29, 5.03) are kept for EXCHANGE_LIFETIME, repeated byte for byte |
 //! | 4.6 message size | [`Params::message_bytes_max`] |
 //! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not enforced |
 //! | 5.2 piggybacked, separate, non-confirmable responses | all three |

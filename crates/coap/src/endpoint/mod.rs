@@ -20,7 +20,7 @@
 //! | size of our messages | [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
 //!
 //! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a
-//! 5.03 of the application remembered: nothing ran, so a copy of the request may.
+//! 4.29 or 5.03 of the application remembered: nothing ran, so a copy of the request may.
 //!
 //! # Where block-wise transfer and Observe will go
 //!

@@ -16,8 +16,8 @@ use crate::{
 
 impl Endpoint {
     /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a
-    /// non-confirmable one. The answer is stored for duplicates of the request, unless it is a 5.03: that
-    /// says that the request was not carried out for want of room, and a copy may find some.
+    /// non-confirmable one. The answer is stored for duplicates of the request, unless it is 4.29 or 5.03:
+    /// these say that the request was not carried out for want of room, and a copy may find some.
     ///
     /// # Errors
     /// Nothing is sent. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
@@ -38,7 +38,7 @@ impl Endpoint {
             Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
             Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
         };
-        let may_run_again = response.code == Code::SERVICE_UNAVAILABLE;
+        let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS);
         let bytes = emit_response(response, kind, mid, token, context)?;
         let request = (exchange.mid(), fingerprint);
         let Self { answers, active, .. } = self;

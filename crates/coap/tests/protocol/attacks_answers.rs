@@ -160,15 +160,21 @@ fn attack_209_the_limit_of_a_session_counts_no_answer_whose_time_is_over() {
 }
 
 #[test]
-fn a_5_03_is_not_kept_so_a_copy_runs_when_there_is_room_again() {
+fn a_4_29_or_5_03_is_not_kept_so_a_copy_runs_when_there_is_room_again() {
     let mut peer = Peer::new();
-    for (request, first) in [("41 02 0001 07 b1 61", "61"), ("51 02 0002 07 b1 61", "51")] {
+    for (request, first, code) in [
+        ("41 02 0001 07 b1 61", "61", Code::SERVICE_UNAVAILABLE),
+        ("51 02 0002 07 b1 61", "51", Code::SERVICE_UNAVAILABLE),
+        ("41 02 0003 07 b1 61", "61", Code::TOO_MANY_REQUESTS),
+    ] {
         peer.receive(request);
         let (exchange, _) = peer.request_received();
-        let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(5);
-        peer.respond(exchange, busy).expect("it is open");
+        peer.respond(exchange, Response::new(code).max_age(5)).expect("it is open");
         let refused = peer.sent();
-        assert!(refused.len() == 1 && refused[0].starts_with(&format!("{first}a3")), "{refused:?}");
+        assert!(
+            refused.len() == 1 && refused[0].starts_with(&format!("{first}{:02x}", code.0)),
+            "{refused:?}"
+        );
         assert_eq!(peer.budget.bytes_used(), 0);
         // The copy was on its way already; now it is carried out, once.
         let done = peer.serve(request, "done");
