@@ -147,8 +147,12 @@ impl Shared {
     pub(crate) fn note(&mut self, now: Now, asker: &Asker, outcomes: Result<&[Written], &StoreError>) {
         match outcomes {
             Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}
-            // The server's fault too: it could not write the login.
-            Ok(outcomes) if outcomes.contains(&Written::LoginUnknown) => self.requests.count_unavailable(),
+            // The server's fault too: it could not write the login, or the report beside a damaged row.
+            Ok(outcomes)
+                if outcomes.contains(&Written::LoginUnknown) || outcomes.contains(&Written::Damaged) =>
+            {
+                self.requests.count_unavailable();
+            }
             Ok(outcomes) => self.refuse(now, asker, not_stored(outcomes)),
             Err(_) => self.requests.count_unavailable(),
         }

@@ -18,6 +18,11 @@ impl Day {
         Self(time.0.div_euclid(MS_PER_DAY).clamp(0, LAST))
     }
 
+    /// Its first moment.
+    pub(super) fn begins(self) -> UnixMillis {
+        UnixMillis(self.0 * MS_PER_DAY)
+    }
+
     /// Days since 1970-01-01.
     pub(super) fn number(self) -> i64 {
         self.0

@@ -16,6 +16,7 @@ use super::{
         Stored,
         messages::{FileFormat, FooterRow, MessageRow},
     },
+    watch::{Loss, Watched},
 };
 
 /// Times of the reports in a file: none is earlier or later. `min > max`: there are none yet.
@@ -44,6 +45,7 @@ pub(super) struct DayFile {
     added: i64,
     /// Widened by messages of the open transaction too.
     span: TimeSpan,
+    watched: Watched,
 }
 
 impl DayFile {
@@ -73,7 +75,9 @@ impl DayFile {
         let committed_id = connection
             .query_row("SELECT coalesce(max(id), 0) FROM messages", [], |row| row.get(0))
             .map_err(sqlite)?;
-        Ok(Self { day, connection, format, committed_id, added: 0, span })
+        let watched = Watched::new(file.clone())
+            .map_err(|source| OpenError::io(&file, "cannot be looked at", source))?;
+        Ok(Self { day, connection, format, committed_id, added: 0, span, watched })
     }
 
     pub(super) fn day(&self) -> Day {
@@ -143,6 +147,20 @@ impl DayFile {
         written
     }
 
+    /// Takes back what was added since [`Self::begin`], if it was called.
+    pub(super) fn rollback(&mut self) -> rusqlite::Result<()> {
+        self.added = 0;
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("ROLLBACK")
+    }
+
+    /// Whether the file that is written still has its name.
+    pub(super) fn look(&mut self) -> Result<(), Loss> {
+        self.watched.look()
+    }
+
     /// Removes the messages after `committed_id`, and with them the last batch's mark.
     pub(super) fn undo_after(&mut self, committed_id: i64) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
@@ -208,9 +226,9 @@ impl DayFile {
         Ok(last)
     }
 
-    /// Writes the log back into the file.
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        checkpoint(&self.connection).map(drop)
+    /// Writes the log back into the file; `false`: another program reads it.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
+        checkpoint(&self.connection)
     }
 }
 

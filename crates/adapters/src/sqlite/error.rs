@@ -276,6 +276,15 @@ pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// Whether a write fails because of what it is about, so that others may succeed.
+pub(super) fn is_fault_of_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::{Error, ErrorCode};
+    let code = error.sqlite_error_code();
+    matches!(store_error(error), StoreError::Damaged(_)) && code != Some(ErrorCode::NotADatabase)
+        || matches!(error, Error::ToSqlConversionFailure(_))
+        || matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch))
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::ffi;

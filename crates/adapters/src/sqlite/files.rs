@@ -1,5 +1,7 @@
 //! SQLite files of our two formats: recognised before SQLite touches them, made at once or not at all.
 
+mod inspect;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
@@ -10,6 +12,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
 
+pub(super) use self::inspect::Inspected;
 use super::{
     day::Day,
     error::OpenError,
@@ -33,16 +36,8 @@ pub(super) struct Format {
     /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
     /// Every row has a sum, which shows that the row is right.
     heals_indexes: bool,
-}
-
-/// A file that was checked.
-pub(super) struct Inspected {
-    /// Only looks.
-    pub(super) connection: Connection,
-    /// Its format.
-    pub(super) format: u32,
-    /// An index that does not match its rows, in SQLite's words.
-    pub(super) index_misfit: Option<String>,
+    /// A table that is made of what stands elsewhere: damage to it alone stops no start.
+    derived: Option<&'static str>,
 }
 
 /// Products, devices, logs, latest values.
@@ -54,6 +49,7 @@ pub(super) const REGISTRY: Format = Format {
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
     heals_indexes: true,
+    derived: Some("latest"),
 };
 
 /// Messages that arrived on one day.
@@ -65,11 +61,9 @@ pub(super) const MESSAGES: Format = Format {
     schema: schema::messages::schema,
     tables: &["messages", "footer"],
     heals_indexes: false,
+    derived: None,
 };
 
-/// A registry or last message file of up to this many bytes is checked when it is opened, pages and indexes:
-/// about ten milliseconds.
-const CHECKED_BYTES_MAX: u64 = 16 << 20;
 /// What SQLite adds to a database's name for its log and the index of that.
 const LOG_SUFFIXES: [&str; 2] = ["-wal", "-shm"];
 /// Pages (of 4 KiB) in the write-ahead log after which it is written back.
@@ -105,30 +99,6 @@ impl Format {
             return Err(OpenError::Newer { file: file.to_owned(), found: word(60), known: self.version });
         }
         Ok(())
-    }
-
-    /// A connection that only reads, once tables and (for small files) pages were found in order. Leaves
-    /// every file as it is.
-    pub(super) fn inspect(&self, file: &Path) -> Result<Inspected, OpenError> {
-        let sqlite = |source| OpenError::sqlite(file, source);
-        let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
-        let connection = if log_is_empty {
-            // Closed properly: everything is in the file, and it can be read without a log or locks.
-            read_as_it_is(file).map_err(sqlite)?
-        } else {
-            open_to_look(file).map_err(sqlite)?
-        };
-        let format = self.check_tables(&connection, file)?;
-        let mut index_misfit = None;
-        if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
-            for finding in findings(&connection).map_err(sqlite)? {
-                if !self.heals_indexes || !is_about_an_index(&finding) {
-                    return Err(OpenError::Damaged { file: file.to_owned(), reason: finding });
-                }
-                index_misfit.get_or_insert(finding);
-            }
-        }
-        Ok(Inspected { connection, format, index_misfit })
     }
 
     /// Checks that all tables exist; returns the file's format, which this program knows.
@@ -243,22 +213,6 @@ impl Format {
         settle_plans(&connection).map_err(sqlite)?;
         Ok(connection)
     }
-}
-
-/// What SQLite's check finds; nothing if all is in order.
-fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut check = connection.prepare("PRAGMA integrity_check")?;
-    let findings: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(if findings == ["ok"] { Vec::new() } else { findings })
-}
-
-/// Whether a finding says only that an index and its rows differ (`row 3 missing from index …`).
-fn is_about_an_index(finding: &str) -> bool {
-    let of_row = finding.starts_with("row ")
-        && (finding.contains(" missing from index ") || finding.contains(" values differ from index "));
-    of_row
-        || finding.starts_with("wrong # of entries in index ")
-        || finding.starts_with("non-unique entry in index ")
 }
 
 /// Names of the files in a data directory.

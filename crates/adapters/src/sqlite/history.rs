@@ -12,6 +12,7 @@
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
+    ids::DeviceId,
     model::message::PointValue,
     paging::{Collector, DamagedRows, Page, Place},
     ports::HistoryQuery,
@@ -26,6 +27,10 @@ use super::{
     rows::is_fault_of_row,
     schema::messages::{FileFormat, MessageRow},
 };
+
+/// Reports, and files, that [`newest`] reads at most.
+const NEWEST_REPORTS: usize = 256;
+const NEWEST_FILES: usize = 32;
 
 /// A report's place in the order of all: time, day of arrival, id.
 type Order = (i64, i64, i64);
@@ -91,6 +96,33 @@ pub(super) fn read(
         found.sort_by_key(|report| Reverse(report.order));
     }
     Ok(page(found, query.limit))
+}
+
+/// The newest reports of a device, damaged ones left out, from its newest files: enough for the latest values
+/// of all points that it reports often.
+pub(super) fn newest(
+    reader: &mut Reader,
+    mut files: Vec<(Day, TimeSpan)>,
+    device: DeviceId,
+) -> rusqlite::Result<Vec<MessageRow>> {
+    files.sort_by_key(|(day, _)| Reverse(*day));
+    let mut newest = Vec::new();
+    for (day, _) in files.into_iter().take(NEWEST_FILES) {
+        let Some((file, format)) = reader.day(day)? else { continue };
+        let sql = format!(
+            "SELECT {} FROM messages m WHERE device = ?1 AND kind = 'points' ORDER BY time DESC LIMIT ?2",
+            format.list()
+        );
+        let mut select = file.prepare_cached(&sql)?;
+        let mut rows = select.query([device.0, (NEWEST_REPORTS - newest.len()) as i64])?;
+        while let Some(row) = rows.next()? {
+            newest.extend(format.read(row, || format!("a message of {day}")).ok());
+        }
+        if newest.len() >= NEWEST_REPORTS {
+            break;
+        }
+    }
+    Ok(newest)
 }
 
 fn page(found: Vec<Found>, limit: usize) -> Page<PointValue> {
@@ -196,7 +228,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use narrowgate_platform::{
-        ids::{DeviceId, LoginNumber, UnixMillis},
+        ids::{LoginNumber, UnixMillis},
         model::message::MessageKind,
     };
 

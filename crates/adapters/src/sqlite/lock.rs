@@ -1,5 +1,6 @@
-//! Exclusive use of a data directory: an advisory lock (flock) on a file in it, with the owner's pid and
-//! start time, for a second process to read. The system drops the lock with the process, however it ends.
+//! Exclusive use of a data directory: an advisory lock (flock) on the directory itself, which nobody can take
+//! away from it, and one on a file in it, with the owner's pid and start time, for a second process to read.
+//! The system drops both locks with the process, however it ends.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -22,6 +23,8 @@ pub(super) struct DataLock {
     file: File,
     /// Whether this lock made the file.
     made: bool,
+    /// The directory, locked too: the file may be removed while the process runs.
+    _folder: Option<File>,
 }
 
 impl DataLock {
@@ -55,7 +58,13 @@ impl DataLock {
             if !same {
                 continue;
             }
-            return Ok(Self { path, file, made });
+            return match lock_folder(data) {
+                Ok(folder) => Ok(Self { path, file, made, _folder: folder }),
+                Err(error) => {
+                    Self { path, file, made, _folder: None }.undo();
+                    Err(error)
+                }
+            };
         }
     }
 
@@ -77,6 +86,31 @@ impl DataLock {
         }
         drop(self.file);
     }
+}
+
+/// Locks a directory. `None`: its file system has no locks on directories.
+fn lock_folder(data: &Path) -> Result<Option<File>, OpenError> {
+    let folder = File::open(data)
+        .map_err(|source| OpenError::io(data, "the data directory cannot be opened", source))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => {
+            Err(OpenError::InUse { pid: holder(&folder), file: data.to_owned() })
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// The process that has a lock (flock) on this, as the system lists it.
+fn holder(locked: &File) -> Option<u32> {
+    let inode = format!(":{}", locked.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_it = words.get(1) == Some(&"FLOCK") && words.get(5)?.ends_with(&inode);
+        words.get(4)?.parse().ok().filter(|pid| is_it && *pid > 0)
+    })
 }
 
 /// The process that has, or had last, the directory `data`; `None` where it does not say so.
@@ -104,6 +138,21 @@ mod tests {
         assert_eq!(last_process(data.path()), Some(process::id()));
         let second = DataLock::take(data.path());
         assert!(matches!(second, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == process::id()));
+        drop(first);
+        DataLock::take(data.path()).unwrap();
+    }
+
+    #[test]
+    fn who_removes_the_lock_file_of_another_gets_no_lock() {
+        let data = tempfile::tempdir().unwrap();
+        let mut first = DataLock::take(data.path()).unwrap();
+        first.sign().unwrap();
+        fs::remove_file(data.path().join(FILE_NAME)).unwrap();
+        for _ in 0..2 {
+            let second = DataLock::take(data.path());
+            assert!(matches!(second, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == process::id()));
+            assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "nothing of its own is left");
+        }
         drop(first);
         DataLock::take(data.path()).unwrap();
     }

@@ -48,6 +48,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sum;
+mod watch;
 mod writer;
 
 use std::{
@@ -55,11 +56,14 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
 };
+
+use rusqlite::ErrorCode;
 
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
@@ -123,6 +127,10 @@ struct Shared {
     former: Arc<Mutex<FormerSecrets>>,
     places: Arc<Places>,
     files: RwLock<BTreeMap<Day, TimeSpan>>,
+    /// What happened to the files, so that nothing can be written.
+    trouble: Mutex<Option<String>>,
+    /// A damaged page was met.
+    suspected: AtomicBool,
     #[cfg(test)]
     faults: tests::Faults,
 }
@@ -145,9 +153,32 @@ impl Shared {
             former,
             places,
             files: RwLock::default(),
+            trouble: Mutex::default(),
+            suspected: AtomicBool::new(false),
             #[cfg(test)]
             faults: tests::Faults::default(),
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `true`: it is another one than before.
+    fn set_trouble(&self, trouble: Option<String>) -> bool {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *known != trouble;
+        *known = trouble;
+        changed
+    }
+
+    /// A damaged page was met: the writer looks whether it is one of the latest values.
+    fn suspect(&self) {
+        self.suspected.store(true, Ordering::Relaxed);
+    }
+
+    fn take_suspicion(&self) -> bool {
+        self.suspected.swap(false, Ordering::Relaxed)
     }
 
     fn set_span(&self, day: Day, span: TimeSpan) {
@@ -198,6 +229,12 @@ impl SqliteStore {
         self.shared.key.decoy_secret()
     }
 
+    /// Why nothing can be stored: files of the store were removed or replaced while it was open. `None`: they
+    /// are in order.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
     /// Queues a job at once, so that jobs are done in the order of the calls.
     fn send(&self, job: Job) -> Result<(), StoreError> {
         let Some(jobs) = &self.jobs else { return Err(closed()) };
@@ -217,7 +254,15 @@ impl SqliteStore {
         &'a self,
         job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
     ) -> PortFuture<'a, Result<T, StoreError>> {
-        Box::pin(async move { self.shared.readers.read(job) })
+        Box::pin(async move {
+            self.shared.readers.read(|reader| {
+                job(reader).inspect_err(|error| {
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
+                        self.shared.suspect();
+                    }
+                })
+            })
+        })
     }
 
     /// The latest values, with what is not written down yet.
@@ -240,6 +285,10 @@ impl SqliteStore {
             // They are made of reports alone: the next ones replace the row.
             Err(error) if rows::is_fault_of_row(&error) => {
                 damaged.add(format!("{}; it is made anew from the next reports", rows::text_of(&error)));
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                self.shared.suspect();
+                damaged.add(format!("the latest values of device {} are damaged: {error}", device.0));
             }
             Err(error) => return Err(error),
         }
@@ -360,8 +409,8 @@ impl ports::Registry for SqliteStore {
         };
         let shows_seen = !matches!(change, Change::ResetDevice { .. });
         let (reply, answer) = reply();
-        let job = move |registry: &mut Registry| make(registry, change);
-        let sent = self.send(wrap(Box::new(ChangeBy { job: Some(job), result: None, reply })));
+        let job = move |registry: &mut Registry| make(registry, &change);
+        let sent = self.send(wrap(Box::new(ChangeBy { job, result: None, left_out: None, reply })));
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             sent?;
@@ -404,33 +453,34 @@ impl History for SqliteStore {
 }
 
 /// Makes a change inside the writer's transaction.
-fn make(registry: &mut Registry, change: ports::Change) -> Change<Changed> {
+fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
     use ports::Change;
     let device = |device| Changed::Device(Box::new(device));
     Ok(match change {
-        Change::CreateProduct(product) => registry.create_product(&product)?.map(|()| Changed::Done),
-        Change::UpdateProduct(product) => registry.update_product(&product)?.map(|()| Changed::Done),
-        Change::RotateProductSecret { product_key, secret, at } => {
-            registry.rotate_product_secret(&product_key, &secret, at)?.map(|()| Changed::Done)
+        Change::CreateProduct(product) => registry.create_product(product)?.map(|()| Changed::Done),
+        Change::UpdateProduct(product) => registry.update_product(product)?.map(|()| Changed::Done),
+        &Change::RotateProductSecret { ref product_key, ref secret, at } => {
+            registry.rotate_product_secret(product_key, secret, at)?.map(|()| Changed::Done)
         }
         Change::DeleteProduct { product_key } => {
-            registry.delete_product(&product_key)?.map(|()| Changed::Done)
+            registry.delete_product(product_key)?.map(|()| Changed::Done)
         }
-        Change::DeleteDevicesOf { product_key, limit, at } => {
-            registry.delete_devices_of(&product_key, limit, at)?.map(Changed::Deleted)
+        &Change::DeleteDevicesOf { ref product_key, limit, at } => {
+            registry.delete_devices_of(product_key, limit, at)?.map(Changed::Deleted)
         }
         Change::CreateDevices { devices, at } => {
-            let created = devices.iter().map(|device| registry.create_device(device, at));
+            let created = devices.iter().map(|device| registry.create_device(device, *at));
             Ok(Changed::Created(created.collect::<rusqlite::Result<_>>()?))
         }
-        Change::RenameDevice { device: id, name, at } => registry.rename(id, &name, at)?.map(device),
-        Change::SetDeviceEnabled { device: id, enabled, at } => {
+        &Change::RenameDevice { device: id, ref name, at } => registry.rename(id, name, at)?.map(device),
+        &Change::SetDeviceEnabled { device: id, enabled, at } => {
             registry.set_enabled(id, enabled, at)?.map(device)
         }
-        Change::ResetDevice { device: id, secret, at } => registry.reset(id, &secret, at)?.map(device),
-        Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
-        Change::NoteSecretShown { device, at, detail } => {
-            let entry = LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) };
+        &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
+        &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
+        &Change::NoteSecretShown { device, at, ref detail } => {
+            let entry =
+                LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };
             match registry.log(&entry)? {
                 Written::Done => Ok(Changed::Done),
                 _ => Err(registry::missing(device)),

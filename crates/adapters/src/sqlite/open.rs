@@ -70,18 +70,18 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let mut lock = if is_new(&layout)? { prepare_new(&layout)? } else { DataLock::take(&layout.data)? };
     // Another process may have made the store just before the lock was ours.
     let key = match is_new(&layout) {
-        Ok(true) => make(&layout, options).map(|key| (key, REGISTRY.version, None)),
+        Ok(true) => make(&layout, options).map(|key| (key, Looked::new(REGISTRY.version))),
         Ok(false) => look(&layout, options),
         Err(error) => Err(error),
     };
-    let ready = key.and_then(|(key, format, index_misfit)| {
-        if format != REGISTRY.version {
-            migrate(&layout, format)?;
+    let ready = key.and_then(|(key, looked)| {
+        if looked.format != REGISTRY.version {
+            migrate(&layout, looked.format)?;
         }
-        lock.sign().map(|()| (key, index_misfit))
+        lock.sign().map(|()| (key, looked))
     });
-    let (key, index_misfit) = match ready {
-        Ok((key, index_misfit)) => (Arc::new(key), index_misfit),
+    let (key, looked) = match ready {
+        Ok((key, looked)) => (Arc::new(key), looked),
         Err(error) => {
             lock.undo();
             return Err(error);
@@ -92,7 +92,7 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let places = Arc::new(Places::new());
     let registry =
         Registry::open(&layout, options, Arc::clone(&key), Arc::clone(&former), Arc::clone(&places))?;
-    if let Some(finding) = index_misfit {
+    if let Some(finding) = looked.index_misfit {
         tracing::error!(finding, "an index of the registry does not fit its rows and is made anew");
         registry.make_indexes_anew().map_err(|error| OpenError::Damaged {
             file: layout.registry(),
@@ -102,6 +102,10 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let readers = Readers::open(&layout, options)?;
     let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
+    if let Some(finding) = looked.derived_damage {
+        tracing::error!(finding, "the table of latest values is damaged");
+        writer.rebuild_latest();
+    }
     writer.restore()?;
     Ok((shared, writer))
 }
@@ -141,13 +145,28 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     Ok(key)
 }
 
-/// An existing store: its key, the registry's format, and an index of the registry that does not match its
-/// rows. Nothing is changed before all of this is in order.
-fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, u32, Option<String>), OpenError> {
+/// What was found in an existing registry, beside what is in order.
+struct Looked {
+    format: u32,
+    /// An index that does not match its rows.
+    index_misfit: Option<String>,
+    /// Damage to latest values.
+    derived_damage: Option<String>,
+}
+
+impl Looked {
+    fn new(format: u32) -> Self {
+        Self { format, index_misfit: None, derived_damage: None }
+    }
+}
+
+/// An existing store: its key, and what was found in the registry. Nothing is changed before all of this is
+/// in order.
+fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Looked), OpenError> {
     let file = layout.registry();
     REGISTRY.check(&file)?;
     let key = DataKey::read(&options.data_key)?;
-    let Inspected { connection, format, index_misfit } = REGISTRY.inspect(&file)?;
+    let Inspected { connection, format, index_misfit, derived_damage } = REGISTRY.inspect(&file)?;
     let check = key_check(&connection).map_err(|error| OpenError::sqlite(&file, error))?;
     let Some(check) = check else {
         return Err(OpenError::Damaged {
@@ -167,5 +186,5 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, u32, Optio
         MESSAGES.inspect(&layout.day(*last))?;
     }
     belonging::check(&connection, layout, &days, expired(&connection, &days, options))?;
-    Ok((key, format, index_misfit))
+    Ok((key, Looked { format, index_misfit, derived_damage }))
 }

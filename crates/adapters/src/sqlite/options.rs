@@ -7,7 +7,9 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    ports::{DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX},
+    ports::{
+        DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, LOG_DAYS, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX,
+    },
 };
 
 /// When a commit counts as durable.
@@ -63,6 +65,9 @@ pub struct SqliteOptions {
     pub unknown_refusals_max: usize,
     /// Presence changes kept of each device; the oldest are dropped first.
     pub presence_changes_max: usize,
+    /// Log entries and presence changes older than this many days are deleted, within a day; `None` keeps
+    /// them. Counted from the last day on which the clock is known to have been right, as the retention is.
+    pub log_days: Option<u32>,
 }
 
 /// The system's wall clock.
@@ -96,6 +101,7 @@ impl SqliteOptions {
             device_refusals_max: DEVICE_REFUSALS_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
+            log_days: Some(LOG_DAYS),
         }
     }
 

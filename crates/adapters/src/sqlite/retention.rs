@@ -85,6 +85,11 @@ impl Retention {
         self.old.values_mut().for_each(|attempt| *attempt = Attempt::Due);
     }
 
+    /// The last day on which the clock is known to have been.
+    pub(super) fn known(&self) -> Option<Day> {
+        self.known
+    }
+
     /// The last day on which the clock is known to have been, unless it is written down already.
     pub(super) fn unnoted(&self) -> Option<Day> {
         self.known.filter(|known| Some(*known) != self.noted)

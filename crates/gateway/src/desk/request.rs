@@ -171,8 +171,10 @@ impl Shared {
 fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response) -> Response {
     match outcomes {
         Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
-        // The device is to try again, in the session that it then has.
-        Ok(outcomes) if outcomes.contains(&Written::LoginUnknown) => device_api::unavailable(),
+        // The store's fault. The device is to try again, in the session that it then has.
+        Ok(outcomes) if outcomes.contains(&Written::LoginUnknown) || outcomes.contains(&Written::Damaged) => {
+            device_api::unavailable()
+        }
         Ok(_) => Response::new(Code::FORBIDDEN),
         Err(_) => device_api::unavailable(),
     }
@@ -200,5 +202,6 @@ mod tests {
         assert_eq!(code(Ok(&[Written::Done, Written::DeviceUnavailable])), Code::FORBIDDEN);
         assert_eq!(code(Err(&full)), Code::SERVICE_UNAVAILABLE);
         assert_eq!(code(Ok(&[Written::LoginUnknown])), Code::SERVICE_UNAVAILABLE);
+        assert_eq!(code(Ok(&[Written::Done, Written::Damaged])), Code::SERVICE_UNAVAILABLE);
     }
 }

@@ -181,11 +181,14 @@ pub struct PresenceChange {
 }
 
 /// Entries of a device's log, without refusals, that a store keeps by default; the oldest are dropped first.
-pub const DEVICE_LOG_ENTRIES_MAX: usize = 1000;
+pub const DEVICE_LOG_ENTRIES_MAX: usize = 200;
 /// Refusals in a device's log that a store keeps by default; the oldest are dropped first. They have a limit
 /// of their own: anyone who knows a device's names can cause them, so they must push out nothing else.
-pub const DEVICE_REFUSALS_MAX: usize = 500;
+pub const DEVICE_REFUSALS_MAX: usize = 100;
 /// Refusals of unknown devices that a store keeps by default; the oldest are dropped first.
 pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;
 /// Changes of presence that a store keeps of each device by default; the oldest are dropped first.
-pub const PRESENCE_CHANGES_MAX: usize = 10_000;
+pub const PRESENCE_CHANGES_MAX: usize = 200;
+/// Days for which a store with files keeps log entries and changes of presence by default: without an end, a
+/// fleet of devices that come and go would fill the disk with the traces of those that are long gone.
+pub const LOG_DAYS: u32 = 90;

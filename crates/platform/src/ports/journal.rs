@@ -13,7 +13,8 @@ use crate::{
 /// Where the data path writes. One caller gathers what is to be written and appends it, batch by batch.
 pub trait Journal: Send + Sync + 'static {
     /// Commits a batch as one transaction, in the order of the calls and of its writes, durably before the
-    /// future ends. After an error nothing of the batch is stored.
+    /// future ends. After an error nothing of the batch is stored. A write that meets a damaged row is left
+    /// out, and its outcome says so.
     ///
     /// The batch is taken by the call itself, and dropping the future does not take it back. The future stays
     /// pending while it is not known whether the batch is stored.
@@ -210,6 +211,8 @@ pub enum Written {
     LoginUnknown,
     /// The device is gone or disabled by now; nothing was written.
     DeviceUnavailable,
+    /// It met a row that is not as it was stored, and was left out of its batch; nothing was written.
+    Damaged,
     /// What became of a request for a secret.
     Issue(Issued),
 }

@@ -96,7 +96,7 @@ impl Registry {
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         self.note(&LogEntry::new(device, at, event))?;
-        self.standings.remove(&device);
+        self.forget_standing(device);
         self.shown(device)
     }
 

@@ -49,7 +49,7 @@ impl Registry {
             Err(refused) => return Ok(refused),
         };
         self.put_life(row, &life)?;
-        self.standings.remove(&device);
+        self.forget_standing(device);
         if step.came_online {
             self.note_presence(device, at, DeviceState::Online, "login")?;
         }

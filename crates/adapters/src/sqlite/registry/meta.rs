@@ -210,6 +210,14 @@ impl Registry {
         set(&self.connection, NEWEST, Value::Text(format!("{day} {id}")))
     }
 
+    /// The file of `day` is begun anew: nothing is known of it.
+    pub(in crate::sqlite) fn forget_newest(&self, day: Day) -> rusqlite::Result<()> {
+        if newest(&self.connection)?.is_some_and(|(known, _)| known == day) {
+            self.connection.execute("DELETE FROM meta WHERE name = ?1", [NEWEST])?;
+        }
+        Ok(())
+    }
+
     /// Messages of earlier days were deleted after their retention time.
     pub(in crate::sqlite) fn kept_from(&self) -> rusqlite::Result<Option<Day>> {
         kept_from(&self.connection)

@@ -4,6 +4,7 @@
 //! A change has two kinds of failure: the inner `StoreError` is an answer to the caller and leaves the
 //! transaction whole; the outer error of SQLite fails everything that is committed together with it.
 
+mod age;
 mod devices;
 mod latest;
 mod life;
@@ -11,6 +12,7 @@ mod log;
 mod meta;
 mod presence;
 mod products;
+mod rebuild;
 mod removal;
 mod secrets;
 
@@ -26,6 +28,8 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
+#[cfg(test)]
+pub(super) use self::rebuild::Rebuilt;
 pub(super) use self::{
     latest::{forget_mark, marks},
     meta::{
@@ -33,6 +37,7 @@ pub(super) use self::{
         leap_epoch, new_store_id, newest, raise_batch, random, set_files_named, set_key_check, set_store_id,
         store_id,
     },
+    rebuild::damage_of,
 };
 use super::{
     day_file,
@@ -47,6 +52,7 @@ use super::{
         sql,
     },
     sum,
+    watch::{Loss, Watched},
 };
 
 /// `log.device` of entries that belong to no device; ids begin at 1.
@@ -85,6 +91,11 @@ pub(super) struct Registry {
     batch: Option<i64>,
     /// Devices whose log says that not all of their latest values are kept.
     told_forgotten: HashSet<DeviceId>,
+    /// Devices whose standing the open transaction has changed.
+    touched: Vec<DeviceId>,
+    /// … or of all of a product.
+    touched_all: bool,
+    watched: Watched,
 }
 
 impl Registry {
@@ -105,7 +116,22 @@ impl Registry {
         };
         let place = Position { epoch: 0, sequence: 0 };
         let (standings, told_forgotten) = (HashMap::new(), HashSet::new());
-        Ok(Self { connection, key, former, limits, places, place, standings, batch: None, told_forgotten })
+        let watched = Watched::new(layout.registry())
+            .map_err(|source| OpenError::io(&layout.registry(), "cannot be looked at", source))?;
+        Ok(Self {
+            connection,
+            key,
+            former,
+            limits,
+            places,
+            place,
+            standings,
+            batch: None,
+            told_forgotten,
+            touched: Vec::new(),
+            touched_all: false,
+            watched,
+        })
     }
 
     /// The place that the next event gets.
@@ -119,7 +145,9 @@ impl Registry {
         self.place
     }
 
-    pub(super) fn begin(&self) -> rusqlite::Result<()> {
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.touched.clear();
+        self.touched_all = false;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
     }
 
@@ -127,8 +155,40 @@ impl Registry {
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        day_file::checkpoint(&self.connection).map(drop)
+    /// Takes back what was written since [`Self::begin`], if it was called.
+    pub(super) fn rollback(&mut self) -> rusqlite::Result<()> {
+        for device in self.touched.drain(..) {
+            self.standings.remove(&device);
+        }
+        if self.touched_all {
+            self.standings.clear();
+        }
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("ROLLBACK")
+    }
+
+    /// Whether the file that is written still has its name.
+    pub(super) fn look(&mut self) -> Result<(), Loss> {
+        self.watched.look()
+    }
+
+    /// The standing of a device changes.
+    fn forget_standing(&mut self, device: DeviceId) {
+        self.standings.remove(&device);
+        self.touched.push(device);
+    }
+
+    /// Those of a product's devices do.
+    fn forget_standings(&mut self) {
+        self.standings.clear();
+        self.touched_all = true;
+    }
+
+    /// Writes the log back into the file; `false`: another program reads it.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
+        day_file::checkpoint(&self.connection)
     }
 
     /// What decides about a report of the device; `None`: there is no such device.

@@ -67,7 +67,7 @@ impl Registry {
         };
         PRODUCTS.update(&CHANGING).run(&self.connection, &changed)?;
         self.put_model(changed.id, product.model_json.as_deref())?;
-        self.standings.clear();
+        self.forget_standings();
         Ok(Ok(()))
     }
 
@@ -111,7 +111,7 @@ impl Registry {
         let columns = [&CHANGING[..], &REPLACED, &["issued_count"]].concat();
         self.healing("products", || PRODUCTS.update(&columns).run(&self.connection, &product))?;
         self.put_model(id, model_json)?;
-        self.standings.clear();
+        self.forget_standings();
         tracing::warn!(product_key = key, "a damaged product was replaced");
         Ok(true)
     }

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
-/// the writer does nothing else. One device has 11,500 rows by default, and is always deleted whole.
+/// the writer does nothing else. One device has 500 rows by default, and is always deleted whole.
 const STEP_ROWS: usize = 20_000;
 
 impl Registry {
@@ -41,7 +41,7 @@ impl Registry {
         ] {
             rows += self.take_away(table, sql, [device.0])?;
         }
-        self.standings.remove(&device);
+        self.forget_standing(device);
         self.former.lock().unwrap_or_else(PoisonError::into_inner).forget(device);
         let entry = match found {
             Ok(gone) => LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at),
@@ -93,7 +93,7 @@ impl Registry {
             return Ok(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
         }
         self.take_away("products", "DELETE FROM products WHERE id = ?1", [product])?;
-        self.standings.clear();
+        self.forget_standings();
         Ok(Ok(()))
     }
 

@@ -63,7 +63,7 @@ impl Registry {
 
     pub(super) fn replace_secret(&mut self, row: DeviceRow, secret: &Secret) -> rusqlite::Result<()> {
         // Nothing of a session that proved the former one is stored from here on.
-        self.standings.remove(&row.id);
+        self.forget_standing(row.id);
         let sealed_row = SealedRow::Device(&row.asset_id);
         // If the transaction fails, the list holds the present secret too, which does no harm.
         if let Ok(replaced) = self.key.open(sealed_row, &row.secret) {

@@ -14,8 +14,8 @@ use narrowgate_platform::{
     },
     paging::{Page, Part},
     ports::{
-        DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, RegistryChanges as _,
-        StoreError, Write, Written,
+        DEVICE_REFUSALS_MAX, DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _,
+        RegistryChanges as _, StoreError, Write, Written,
     },
     secret::Secret,
     testing::{
@@ -430,7 +430,7 @@ fn a_damaged_entry_of_a_log_does_not_stop_the_writer_when_it_is_trimmed() {
         for batch in later.chunks(100) {
             assert!(append(&store, batch.to_vec()).iter().all(|written| *written == Written::Done));
         }
-        assert_eq!(log(&store, id).len(), 501, "500 refusals, and that it was created");
+        assert_eq!(log(&store, id).len(), DEVICE_REFUSALS_MAX + 1, "refusals, and that it was created");
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the SQLite store promises beyond the port; and the port's conformance suite.
 
+mod age;
 mod backup;
 mod belonging;
 mod damage;
 mod durability;
 mod fat;
+mod lost;
 mod opening;
+mod poisoned;
 mod removal;
 
 use std::{

@@ -9,8 +9,9 @@ use narrowgate_platform::{
 };
 
 use super::{
-    super::{day::Day, day_file::DayFile, error::store_error, registry::Registry},
+    super::{day::Day, day_file::DayFile, error::store_error, files::make_directory, registry::Registry},
     Job, Writer,
+    apart::{LeftOut, outcome_of_left_out},
     job::answer,
     latest::remember,
     unavailable,
@@ -21,7 +22,7 @@ pub(super) const QUIET: Duration = Duration::from_millis(50);
 
 /// What a group touches.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     newest_arrival: Option<UnixMillis>,
     registry: bool,
 }
@@ -67,6 +68,9 @@ impl Writer {
     }
 
     fn try_commit(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
+        if let Some(stopped) = &self.stopped {
+            return Err(StoreError::Unavailable(stopped.clone()));
+        }
         let plan = Plan::of(group);
         let day = plan.newest_arrival.map(Day::of);
         if let Some(day) = day.filter(|day| !self.is_used(*day)) {
@@ -79,13 +83,22 @@ impl Writer {
         if let Some(day) = day {
             self.use_file(day)?;
         }
-        let committed = self.commit_in_files(group, &plan);
-        // Until proved otherwise, both files are in an unknown state.
-        self.broken = committed.is_err();
-        committed.map_err(|error| store_error(&error))
+        self.commit_what_can_be(group, &plan)?;
+        self.look_at_files()?;
+        if let Some(file) = &mut self.file {
+            file.settle();
+        }
+        Ok(())
     }
 
-    fn commit_in_files(&mut self, group: &mut [Job], plan: &Plan) -> rusqlite::Result<()> {
+    /// Commits a group but for what is left out. Where it fails before anything is committed, `at` says which
+    /// write failed.
+    pub(super) fn commit_in_files(
+        &mut self,
+        group: &mut [Job],
+        plan: &Plan,
+        left_out: &LeftOut,
+    ) -> rusqlite::Result<()> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-before-begin");
         let mut file = self.file.as_mut().filter(|_| plan.newest_arrival.is_some());
@@ -97,23 +110,7 @@ impl Writer {
         }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-after-begin");
-        for job in group {
-            match job {
-                Job::Append(append) => {
-                    append.first = Some(self.registry.upcoming());
-                    for write in &append.batch {
-                        append.written.push(apply(&mut self.registry, file.as_deref_mut(), write)?);
-                        #[cfg(feature = "test-hooks")]
-                        crate::failpoint::pass("batch-between-writes");
-                    }
-                }
-                Job::Change(change) | Job::LoneChange(change) | Job::SettledChange(change) => {
-                    self.registry.next_happening();
-                    change.apply(&mut self.registry)?;
-                }
-                Job::Begin(_) | Job::Hold(..) | Job::Close(_) => {}
-            }
-        }
+        apply_all(&mut self.registry, file.as_deref_mut(), group, left_out, &mut self.at)?;
         let number = if plan.registry { Some(self.registry.number()?) } else { None };
         if let (Some(_), Some(file)) = (number, &file) {
             self.registry.set_newest(file.day(), file.upcoming_id() - 1)?;
@@ -139,9 +136,6 @@ impl Writer {
         if let Some(number) = number {
             self.registry.numbered(number);
             self.note_at = Some(Instant::now() + QUIET);
-        }
-        if let Some(file) = file {
-            file.settle();
         }
         Ok(())
     }
@@ -174,8 +168,7 @@ impl Writer {
         if self.is_used(day) {
             return Ok(());
         }
-        // The mark of the previous file must cover all of it.
-        self.flush_all()?;
+        self.flush_before_leaving();
         if let Some(left) = self.file.take()
             && let Err(error) = left.checkpoint()
         {
@@ -183,8 +176,10 @@ impl Writer {
         }
         self.retention.keep(day);
         if !self.shared.layout.day(day).exists() {
+            make_directory(&self.shared.layout.messages()).map_err(|error| unavailable(&error))?;
             // Of an earlier file of this name, if there is one.
             self.registry.forget_mark(day).map_err(|error| store_error(&error))?;
+            self.registry.forget_newest(day).map_err(|error| store_error(&error))?;
         }
         let origin = self.registry.origin(None).map_err(|error| store_error(&error))?;
         let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options, &origin)
@@ -197,6 +192,48 @@ impl Writer {
     pub(super) fn is_used(&self, day: Day) -> bool {
         self.file.as_ref().is_some_and(|file| file.day() == day)
     }
+}
+
+/// Applies a group but for what is left out, inside the transactions. `at` is the place of what has failed.
+fn apply_all(
+    registry: &mut Registry,
+    mut file: Option<&mut DayFile>,
+    group: &mut [Job],
+    left_out: &LeftOut,
+    at: &mut Option<usize>,
+) -> rusqlite::Result<()> {
+    let mut place = 0;
+    for job in group {
+        match job {
+            Job::Append(append) => {
+                append.first = Some(registry.upcoming());
+                for write in &append.batch {
+                    *at = Some(place);
+                    let written = if left_out.has(place) {
+                        registry.next_happening();
+                        outcome_of_left_out(write)
+                    } else {
+                        apply(registry, file.as_deref_mut(), write)?
+                    };
+                    append.written.push(written);
+                    place += 1;
+                    #[cfg(feature = "test-hooks")]
+                    crate::failpoint::pass("batch-between-writes");
+                }
+            }
+            Job::Change(change) | Job::LoneChange(change) | Job::SettledChange(change) => {
+                *at = Some(place);
+                registry.next_happening();
+                if !left_out.has(place) {
+                    change.apply(registry)?;
+                }
+                place += 1;
+            }
+            Job::Begin(_) | Job::Hold(..) | Job::Close(_) => {}
+        }
+    }
+    *at = None;
+    Ok(())
 }
 
 /// Applies one write inside the transactions.

@@ -58,35 +58,44 @@ impl Append {
 pub(in crate::sqlite) trait RegistryChange: Send {
     /// Inside the transaction.
     fn apply(&mut self, registry: &mut Registry) -> rusqlite::Result<()>;
+    /// The transaction is undone and will be tried again; without this change, if there is an error.
+    fn abandon(&mut self, error: Option<StoreError>);
     /// After the commit, or after its failure.
     fn finish(self: Box<Self>, failure: Option<StoreError>);
 }
 
 /// The change that a closure makes.
 pub(in crate::sqlite) struct ChangeBy<F, T> {
-    pub(in crate::sqlite) job: Option<F>,
+    pub(in crate::sqlite) job: F,
     pub(in crate::sqlite) result: Option<Result<T, StoreError>>,
+    /// Why the group was committed without it.
+    pub(in crate::sqlite) left_out: Option<StoreError>,
     pub(in crate::sqlite) reply: Reply<T>,
 }
 
 impl<F, T> RegistryChange for ChangeBy<F, T>
 where
-    F: FnOnce(&mut Registry) -> Change<T> + Send,
+    F: Fn(&mut Registry) -> Change<T> + Send,
     T: Send,
 {
     fn apply(&mut self, registry: &mut Registry) -> rusqlite::Result<()> {
-        if let Some(job) = self.job.take() {
-            self.result = Some(match job(registry) {
-                // Found before anything was written; the rest of the group is not affected.
-                Err(error) if sum::is_damage(&error) => Err(store_error(&error)),
-                done => done?,
-            });
-        }
+        self.result = Some(match (self.job)(registry) {
+            // Found before anything was written; the rest of the group is not affected.
+            Err(error) if sum::is_damage(&error) => Err(store_error(&error)),
+            done => done?,
+        });
         Ok(())
     }
 
+    fn abandon(&mut self, error: Option<StoreError>) {
+        self.result = None;
+        if error.is_some() {
+            self.left_out = error;
+        }
+    }
+
     fn finish(self: Box<Self>, failure: Option<StoreError>) {
-        let result = failure.map_or(self.result, |failure| Some(Err(failure)));
+        let result = failure.or(self.left_out).map_or(self.result, |failure| Some(Err(failure)));
         self.reply.send(result.unwrap_or_else(|| Err(closed())));
     }
 }
@@ -124,7 +133,7 @@ pub(super) fn answer(group: Vec<Job>, committed: &Result<(), StoreError>) {
 }
 
 /// The same failure for each of a group.
-fn copy(error: &StoreError) -> StoreError {
+pub(super) fn copy(error: &StoreError) -> StoreError {
     match error {
         StoreError::Damaged(what) => StoreError::Damaged(what.clone()),
         other => StoreError::Unavailable(match other {

@@ -3,6 +3,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use rusqlite::ErrorCode;
+
 use narrowgate_platform::{
     ids::DeviceId,
     model::message::{Message, MessageKind},
@@ -10,7 +12,11 @@ use narrowgate_platform::{
 };
 
 use super::{
-    super::{day::Day, error::store_error, pending::Activities},
+    super::{
+        day::Day,
+        error::{is_fault_of_write, store_error},
+        pending::Activities,
+    },
     Writer,
     commit::QUIET,
 };
@@ -19,14 +25,20 @@ use super::{
 const FLUSH_STEP: usize = 2048;
 /// … and bytes of their rows, after which a step takes no further device: few devices may have much.
 const FLUSH_STEP_BYTES: usize = 1 << 20;
+/// Devices that a flush leaves out because their rows cannot be written; each costs a pass over its step.
+const STUCK_MAX: usize = 64;
 
 /// Latest values on their way into the table.
 pub(super) struct Flush {
-    frozen: Arc<Activities>,
+    pub(super) frozen: Arc<Activities>,
     /// Devices that are still to be written; by id, as the table is sorted.
     rest: VecDeque<DeviceId>,
-    /// Up to which message the table is complete afterwards.
-    mark: Option<(Day, i64)>,
+    /// Up to which messages the table is complete afterwards.
+    pub(super) marks: Vec<(Day, i64)>,
+    /// Devices whose rows cannot be written.
+    pub(super) stuck: Vec<DeviceId>,
+    /// The one that the step under way writes.
+    at: Option<DeviceId>,
 }
 
 impl Writer {
@@ -49,9 +61,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes all latest values before a day's file is left, so that its mark covers all of it. Reports do
+    /// not wait for values that cannot be written: a later flush moves the mark.
+    pub(super) fn flush_before_leaving(&mut self) {
+        if let Err(error) = self.flush_all() {
+            tracing::error!(%error, "latest values could not be written down; they are kept in memory");
+            self.unmarked.extend(self.file.as_ref().map(|file| (file.day(), file.committed_id())));
+        }
+    }
+
     fn flush_step(&mut self) -> Result<(), StoreError> {
         let flushed = self.repair().and_then(|()| {
-            let stepped = self.try_flush_step();
+            let stepped = self.try_flush_step().or_else(|error| self.flush_without(error));
             self.broken = stepped.is_err();
             stepped.map_err(|error| store_error(&error))
         });
@@ -63,32 +84,43 @@ impl Writer {
         flushed
     }
 
+    fn begin_flush(&mut self) -> Flush {
+        self.flush_at = None;
+        let frozen = self.shared.pending.freeze();
+        let mut rest: Vec<DeviceId> = frozen.keys().copied().collect();
+        rest.sort_unstable();
+        let mark = self.file.as_ref().map(|file| (file.day(), file.committed_id()));
+        let marks = self.unmarked.iter().copied().chain(mark);
+        // What could not be folded in at the start is folded in at the next.
+        let marks = marks.filter(|(day, _)| !self.unfolded.contains(day)).collect();
+        Flush { frozen, rest: rest.into(), marks, stuck: Vec::new(), at: None }
+    }
+
     fn try_flush_step(&mut self) -> rusqlite::Result<()> {
-        let flush = match &mut self.flush {
-            Some(flush) => flush,
-            None => {
-                self.flush_at = None;
-                let frozen = self.shared.pending.freeze();
-                let mut rest: Vec<DeviceId> = frozen.keys().copied().collect();
-                rest.sort_unstable();
-                let mark = self.file.as_ref().map(|file| (file.day(), file.committed_id()));
-                self.flush.insert(Flush { frozen, rest: rest.into(), mark })
-            }
-        };
+        if self.flush.is_none() {
+            self.flush = Some(self.begin_flush());
+        }
+        let Some(flush) = &mut self.flush else { return Ok(()) };
         self.registry.begin()?;
         let (mut devices, mut bytes) = (0, 0);
-        while devices < FLUSH_STEP
-            && bytes < FLUSH_STEP_BYTES
-            && let Some(device) = flush.rest.pop_front()
-        {
+        for device in flush.rest.iter().take(FLUSH_STEP) {
+            if bytes >= FLUSH_STEP_BYTES {
+                break;
+            }
             devices += 1;
-            if let Some(news) = flush.frozen.get(&device) {
-                bytes += self.registry.put_activity(device, news)?;
+            if let Some(news) = flush.frozen.get(device)
+                && !flush.stuck.contains(device)
+            {
+                flush.at = Some(*device);
+                bytes += self.registry.put_activity(*device, news)?;
             }
         }
-        let done = flush.rest.is_empty();
-        if done && let Some((day, id)) = flush.mark {
-            self.registry.set_mark(day, id)?;
+        flush.at = None;
+        let done = devices == flush.rest.len();
+        if done {
+            for (day, id) in &flush.marks {
+                self.registry.set_mark(*day, *id)?;
+            }
         }
         let number = self.registry.number()?;
         #[cfg(feature = "test-hooks")]
@@ -98,11 +130,41 @@ impl Writer {
         self.note_at = Some(Instant::now() + QUIET);
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("latest-after-commit");
-        if done {
-            self.flush = None;
+        flush.rest.drain(..devices);
+        if done && let Some(flush) = self.flush.take() {
+            self.unmarked.clear();
             self.shared.pending.forget_frozen();
+            self.keep_stuck(&flush);
         }
         Ok(())
+    }
+
+    /// A step that met damage: the table is made anew. Where that does not help, the step is done without the
+    /// device whose row that is.
+    fn flush_without(&mut self, mut error: rusqlite::Error) -> rusqlite::Result<()> {
+        if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) && self.may_rebuild() {
+            self.registry.rollback()?;
+            self.rebuild_latest();
+            match self.try_flush_step() {
+                Ok(()) => return Ok(()),
+                Err(next) => error = next,
+            }
+        }
+        while is_fault_of_write(&error)
+            && let Some(flush) = &mut self.flush
+            && flush.stuck.len() < STUCK_MAX
+            && let Some(device) = flush.at.take()
+        {
+            let (device_id, what) = (device.0, store_error(&error));
+            tracing::error!(device = device_id, error = %what, "latest values cannot be written");
+            flush.stuck.push(device);
+            self.registry.rollback()?;
+            match self.try_flush_step() {
+                Ok(()) => return Ok(()),
+                Err(next) => error = next,
+            }
+        }
+        Err(error)
     }
 }
 

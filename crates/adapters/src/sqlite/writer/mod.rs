@@ -33,11 +33,15 @@
 //! the mark of the day's file moves to where the map was frozen. At the next open the messages behind the
 //! marks are folded in again. Folding twice changes nothing, so a crash at any point is harmless.
 
+mod apart;
 mod commit;
 mod job;
 mod latest;
+mod look;
+mod mend;
 mod old_days;
 mod repair;
+mod sweep;
 
 use std::{
     sync::{
@@ -47,10 +51,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_platform::ports::{Pause, StoreError};
+use narrowgate_platform::{
+    ids::DeviceId,
+    ports::{Pause, StoreError},
+};
 
 pub(super) use self::job::{Append, ChangeBy, Job};
-use self::latest::Flush;
+use self::{latest::Flush, sweep::Sweep};
 use super::{
     Shared,
     day::Day,
@@ -78,6 +85,21 @@ pub(super) struct Writer {
     kept_from: Option<Day>,
     /// A write has failed, and what it may have left must be removed first.
     broken: bool,
+    /// Why nothing is written any more until the next start.
+    stopped: Option<String>,
+    /// The write of a group that is being applied, by its place in it.
+    at: Option<usize>,
+    /// Days that were left before their latest values were written, and their last messages.
+    unmarked: Vec<(Day, i64)>,
+    /// Days whose messages could not all be folded in at the start.
+    unfolded: Vec<Day>,
+    /// When the table of latest values was last made anew.
+    rebuilt_at: Option<Instant>,
+    /// Devices whose rows were lost with it, and whose reports are still to be read.
+    lost_rows: Vec<DeviceId>,
+    /// When the files were last looked at.
+    watched_at: Instant,
+    sweep: Sweep,
     _lock: DataLock,
 }
 
@@ -97,6 +119,14 @@ impl Writer {
             retention,
             kept_from,
             broken: false,
+            stopped: None,
+            at: None,
+            unmarked: Vec::new(),
+            unfolded: Vec::new(),
+            rebuilt_at: None,
+            lost_rows: Vec::new(),
+            watched_at: Instant::now(),
+            sweep: Sweep::default(),
             _lock: lock,
         }
     }
@@ -126,7 +156,9 @@ impl Writer {
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
             }
             self.continue_flush();
-            self.continue_retention(Instant::now());
+            let now = Instant::now();
+            self.continue_retention(now);
+            self.continue_watch(now);
         }
     }
 
@@ -137,7 +169,7 @@ impl Writer {
             let received = if (self.flush.is_some() && !self.broken) || self.retention.has_work() {
                 jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
             } else {
-                let look = self.retention.next_look();
+                let look = self.retention.next_look().min(self.next_watch());
                 let at = [self.flush_at, self.note_at].into_iter().flatten().fold(look, Instant::min);
                 jobs.recv_timeout(at.saturating_duration_since(Instant::now()))
             };
@@ -149,7 +181,9 @@ impl Writer {
                         self.note_registry();
                     }
                     self.continue_flush();
-                    self.continue_retention(Instant::now());
+                    let now = Instant::now();
+                    self.continue_retention(now);
+                    self.continue_watch(now);
                 }
             }
         }

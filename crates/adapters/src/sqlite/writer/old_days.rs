@@ -6,7 +6,7 @@ use super::{super::retention::remove, Day, Writer};
 
 impl Writer {
     /// Looks for old messages when it is due, and deletes at most one day.
-    pub(super) fn continue_retention(&mut self, now: Instant) {
+    pub(in crate::sqlite) fn continue_retention(&mut self, now: Instant) {
         if self.retention.next_look() <= now {
             self.retention.look_again(now);
             self.look(Day::of((self.shared.options.clock)()), now);

@@ -10,6 +10,7 @@ use super::{
         day_file::DayFile,
         error::{OpenError, store_error},
         registry::Registry,
+        watch::Loss,
     },
     Writer,
     latest::remember_message,
@@ -24,6 +25,12 @@ impl Writer {
     pub(super) fn repair(&mut self) -> Result<(), StoreError> {
         if !self.broken {
             return Ok(());
+        }
+        let lost = |loss: Loss| StoreError::Unavailable(loss.to_string());
+        self.registry.look().map_err(lost)?;
+        match self.file.as_mut().map_or(Ok(()), DayFile::look) {
+            Err(Loss::Removed(_)) => self.leave_lost_file(),
+            found => found.map_err(lost)?,
         }
         let Shared { layout, options, key, former, places, .. } = &*self.shared;
         let failed = |error: rusqlite::Error| store_error(&error);
@@ -44,6 +51,7 @@ impl Writer {
         let given_up = self.registry.number().map_err(failed)?;
         self.registry.numbered(given_up);
         self.broken = false;
+        self.shared.set_trouble(None);
         tracing::info!("the store can write again");
         Ok(())
     }
@@ -87,18 +95,19 @@ impl Writer {
     pub(super) fn end(&mut self) -> Result<(), StoreError> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-begun");
+        self.read_again();
         let flushed = self.repair().and_then(|()| self.flush_all());
         self.note_registry();
         self.shared.readers.close();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");
-        let file = self.file.as_ref().map_or(Ok(()), DayFile::checkpoint);
+        let file = self.file.as_ref().map_or(Ok(true), DayFile::checkpoint);
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-between-checkpoints");
         let registry = self.registry.checkpoint();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-after-checkpoint");
-        flushed.and_then(|()| file.and(registry).map_err(|error| store_error(&error)))
+        flushed.and_then(|()| file.and(registry).map(drop).map_err(|error| store_error(&error)))
     }
 
     /// At the open: removes half a batch, reads spans, and folds in what the marks do not cover.
@@ -127,10 +136,20 @@ impl Writer {
             self.shared.set_span(day, file.span());
             let mark = self.registry.mark(day).map_err(sqlite)?;
             if mark < file.committed_id() {
-                self.restore_latest(file, mark).map_err(|source| OpenError::restore(path, source))?;
-                tracing::info!(%day, "latest values restored from messages");
+                match self.restore_latest(file, mark) {
+                    // They are derived: damage to them, or to what they are made of, stops no start.
+                    Err(error @ StoreError::Damaged(_)) => {
+                        tracing::error!(%day, %error, "latest values could not be restored from messages");
+                        self.unfolded.push(day);
+                    }
+                    restored => {
+                        restored.map_err(|source| OpenError::restore(path, source))?;
+                        tracing::info!(%day, "latest values restored from messages");
+                    }
+                }
             }
         }
+        self.read_again();
         if origin.is_some() {
             self.registry.set_files_named().map_err(sqlite)?;
         }
@@ -156,8 +175,8 @@ impl Writer {
             self.flush_at = Some(Instant::now());
         }
         self.file = Some(file);
-        self.flush_all()?;
+        let flushed = self.flush_all();
         self.file = None;
-        Ok(())
+        flushed
     }
 }

@@ -1,0 +1,105 @@
+//! Looks into a file before anything is done with it: tables, and the pages of small files.
+
+use std::{fs, path::Path};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{
+    super::{error::OpenError, registry::damage_of},
+    Format, open_to_look, read_as_it_is, with_suffix,
+};
+
+/// A registry or last message file of up to this many bytes is checked when it is opened, pages and indexes:
+/// about ten milliseconds.
+const CHECKED_BYTES_MAX: u64 = 16 << 20;
+
+/// A file that was checked.
+pub(in crate::sqlite) struct Inspected {
+    /// Only looks.
+    pub(in crate::sqlite) connection: Connection,
+    /// Its format.
+    pub(in crate::sqlite) format: u32,
+    /// An index that does not match its rows, in SQLite's words.
+    pub(in crate::sqlite) index_misfit: Option<String>,
+    /// Damage to the derived table, in SQLite's words.
+    pub(in crate::sqlite) derived_damage: Option<String>,
+}
+
+impl Format {
+    /// A connection that only reads, once tables and (for small files) pages were found in order. Leaves
+    /// every file as it is.
+    pub(in crate::sqlite) fn inspect(&self, file: &Path) -> Result<Inspected, OpenError> {
+        let sqlite = |source| OpenError::sqlite(file, source);
+        let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
+        let connection = if log_is_empty {
+            // Closed properly: everything is in the file, and it can be read without a log or locks.
+            read_as_it_is(file).map_err(sqlite)?
+        } else {
+            open_to_look(file).map_err(sqlite)?
+        };
+        let format = self.check_tables(&connection, file)?;
+        let (mut index_misfit, mut derived_damage) = (None, None);
+        if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
+            let found = findings(&connection).map_err(sqlite)?;
+            let heals = |finding: &str| is_about_an_index(finding) || is_about_an_unused_page(finding);
+            if let Some(reason) = found.iter().find(|found| !self.heals_indexes || !heals(found)) {
+                if !self.only_derived_is_damaged(&connection, &found).map_err(sqlite)? {
+                    return Err(OpenError::Damaged { file: file.to_owned(), reason: reason.clone() });
+                }
+                derived_damage = Some(reason.clone());
+            }
+            index_misfit = found.into_iter().find(|found| is_about_an_index(found));
+        }
+        Ok(Inspected { connection, format, index_misfit, derived_damage })
+    }
+
+    /// Whether all that was found is about the derived table.
+    fn only_derived_is_damaged(&self, connection: &Connection, found: &[String]) -> rusqlite::Result<bool> {
+        let Some(derived) = self.derived else { return Ok(false) };
+        if found.iter().any(|found| found.to_ascii_lowercase().contains("freelist")) {
+            return Ok(false);
+        }
+        for table in self.tables {
+            if (*table == derived)
+                != damage_of(connection, table)?.is_some_and(|found| !is_about_an_index(&found))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What SQLite's check finds; nothing if all is in order.
+fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA integrity_check")?;
+    let mut findings = Vec::new();
+    for found in check.query_map([], |row| row.get::<_, String>(0))? {
+        match found {
+            // The first one has a headline.
+            Ok(found) => {
+                findings.extend(found.lines().filter(|line| !line.starts_with("***")).map(str::to_owned))
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                findings.push(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(if findings == ["ok"] { Vec::new() } else { findings })
+}
+
+/// Whether a finding says only that space is wasted: the pages of a table that was made anew.
+fn is_about_an_unused_page(finding: &str) -> bool {
+    finding.starts_with("Page ") && finding.ends_with(": never used")
+}
+
+/// Whether a finding says only that an index and its rows differ (`row 3 missing from index …`).
+fn is_about_an_index(finding: &str) -> bool {
+    let of_row = finding.starts_with("row ")
+        && (finding.contains(" missing from index ") || finding.contains(" values differ from index "));
+    of_row
+        || finding.starts_with("wrong # of entries in index ")
+        || finding.starts_with("non-unique entry in index ")
+}

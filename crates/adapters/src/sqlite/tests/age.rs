@@ -1,0 +1,78 @@
+//! Log entries and changes of presence end in time, also of devices that say nothing any more.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::device::DeviceState,
+    paging::Part,
+    ports::{HistoryReads as _, Journal as _, Write},
+    testing::{
+        block_on,
+        store::fixtures::{add_device, append, at, log, login, one_device, presence, refusal, refusals},
+    },
+};
+
+use super::{SqliteOptions, SqliteStore, open};
+use crate::sqlite::open as opening;
+
+const DAY: i64 = 86_400;
+
+static CLOCK: AtomicI64 = AtomicI64::new(0);
+
+fn set_clock(day: i64) {
+    CLOCK.store(at(day * DAY).0, Ordering::Relaxed);
+}
+
+#[test]
+fn what_is_older_than_its_time_goes_within_a_pass_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions {
+        clock: || UnixMillis(CLOCK.load(Ordering::Relaxed)),
+        log_days: Some(90),
+        ..SqliteOptions::new(folder.path())
+    };
+    set_clock(0);
+    let store = SqliteStore::open(options.clone()).unwrap();
+    let silent = one_device(&store, "silent");
+    let others: Vec<_> = (0..600).map(|n| add_device(&store, "pk", &format!("dk-{n}")).id).collect();
+    let last = *others.last().unwrap();
+    for id in [silent, last] {
+        append(&store, vec![login(id, at(1)), presence(id, DeviceState::Offline, at(2), "silent")]);
+    }
+    append(&store, vec![Write::Log(refusal(None, Some("x"), at(1)))]);
+    append(&store, vec![login(last, at(50 * DAY)), Write::Log(refusal(None, Some("x"), at(50 * DAY)))]);
+    block_on(store.close()).unwrap();
+    drop(store);
+
+    let counts = || {
+        let store = open(folder.path());
+        let moves = |id| block_on(store.presence_history(id, Part::first(10))).unwrap().items.len();
+        let counts =
+            [silent, last].map(|id| (log(&store, id).len(), moves(id))).into_iter().collect::<Vec<_>>();
+        (counts, refusals(&store, 10).len())
+    };
+    let before = (vec![(4, 2), (5, 3)], 2);
+    assert_eq!(counts(), before);
+    let pass = |day| {
+        set_clock(day);
+        let (_, mut writer) = opening::open(&options).unwrap();
+        let now = Instant::now();
+        writer.continue_retention(now);
+        for step in 0..4 {
+            writer.continue_sweep(now + Duration::from_secs(step));
+        }
+    };
+    // Every two days, so that the clock is believed.
+    for day in (0..=90).step_by(2) {
+        pass(day);
+    }
+    assert_eq!(counts(), before, "nothing is older than 90 days");
+    pass(400);
+    assert_eq!(counts(), before, "a clock that jumps deletes nothing");
+    pass(92);
+    assert_eq!(counts(), (vec![(0, 0), (1, 1)], 1));
+}

@@ -1,0 +1,88 @@
+//! What the writer does about files that lose their names while it writes them: after each commit and every
+//! second.
+//!
+//! | what is gone | what happens |
+//! |---|---|
+//! | the day's message file, or its folder | one group at most is refused; a new file is begun |
+//! | the registry, or the data directory | everything is refused until it is back |
+//! | a file has another one's place | everything is refused until the server is started again |
+//! | the log of either | it is written back, and everything is refused until the server is started again |
+
+use std::time::{Duration, Instant};
+
+use narrowgate_platform::ports::StoreError;
+
+use super::{
+    super::{day_file::DayFile, watch::Loss},
+    Writer,
+};
+
+/// The time between two looks while nothing is committed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Writer {
+    /// When the next look is due.
+    pub(super) fn next_watch(&self) -> Instant {
+        self.watched_at + LOOK_EVERY
+    }
+
+    /// Looks at the files when it is due, and tries again what a loss has stopped.
+    pub(super) fn continue_watch(&mut self, now: Instant) {
+        if now < self.next_watch() {
+            return;
+        }
+        self.watched_at = now;
+        self.look_at_latest();
+        self.read_again();
+        if self.stopped.is_some() {
+            return;
+        }
+        self.continue_sweep(now);
+        let found = self.look_at_files();
+        if found.is_err() || (self.broken && self.shared.trouble().is_some()) {
+            // A failure is known already.
+            let _: Result<(), StoreError> = self.repair();
+        }
+    }
+
+    /// Whether all that is written still has its name. If not, nothing that was written since the last look
+    /// may be acknowledged.
+    pub(super) fn look_at_files(&mut self) -> Result<(), StoreError> {
+        let registry = self.registry.look();
+        let found = registry.and(self.file.as_mut().map_or(Ok(()), DayFile::look));
+        let Err(loss) = found else { return Ok(()) };
+        if matches!(loss, Loss::Log(_)) && self.write_logs_back() {
+            let words = "what was acknowledged is saved; stop the server and start it again";
+            let text = format!("{loss}; {words}");
+            tracing::error!("{text}");
+            self.shared.set_trouble(Some(text.clone()));
+            self.stopped = Some(text);
+            return Ok(());
+        }
+        self.broken = true;
+        let text = loss.to_string();
+        if self.shared.set_trouble(Some(text.clone())) {
+            tracing::error!("{text}");
+        }
+        Err(StoreError::Unavailable(text))
+    }
+
+    /// A log without a name is lost with the process: what it holds goes into the databases.
+    fn write_logs_back(&self) -> bool {
+        let file = self.file.as_ref().is_none_or(|file| file.checkpoint().is_ok_and(|done| done));
+        file && self.registry.checkpoint().is_ok_and(|done| done)
+    }
+
+    /// The day's file is gone, and with it its reports: nothing is written to what is left of it.
+    pub(super) fn leave_lost_file(&mut self) {
+        let Some(lost) = self.file.take() else { return };
+        let day = lost.day();
+        drop(lost);
+        tracing::error!(%day, "the day's message file is gone with its reports; a new one is begun");
+        self.shared.readers.forget(day);
+        self.unmarked.retain(|(marked, _)| *marked != day);
+        if let Some(flush) = &mut self.flush {
+            flush.marks.retain(|(marked, _)| *marked != day);
+        }
+    }
+}

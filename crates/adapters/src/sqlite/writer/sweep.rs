@@ -1,0 +1,56 @@
+//! Old log entries and changes of presence go, also of devices that say nothing any more: once a day all
+//! devices are looked at, some of them every second.
+
+use std::time::{Duration, Instant};
+
+use narrowgate_platform::ids::UnixMillis;
+
+use super::{
+    super::{error::store_error, registry::NOBODY},
+    Writer,
+};
+
+/// Devices that are looked at every second: some milliseconds. A hundred thousand take seven minutes.
+const DEVICES_AT_ONCE: i64 = 256;
+/// Time from the beginning of one pass over all devices to that of the next.
+const PASS_EVERY: Duration = Duration::from_secs(86_400);
+
+/// How far the pass has got.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    /// The next device; `None`: this pass is done.
+    next: Option<i64>,
+    begun: Option<Instant>,
+}
+
+impl Writer {
+    /// Looks at some devices, where it is time.
+    pub(in crate::sqlite) fn continue_sweep(&mut self, now: Instant) {
+        let Some(before) = self.oldest_kept().filter(|_| !self.broken) else { return };
+        let sweep = &mut self.sweep;
+        if sweep.next.is_none() {
+            if sweep.begun.is_some_and(|begun| now.saturating_duration_since(begun) < PASS_EVERY) {
+                return;
+            }
+            (sweep.begun, sweep.next) = (Some(now), Some(NOBODY));
+        }
+        let Some(first) = sweep.next else { return };
+        let end = first + DEVICES_AT_ONCE;
+        match self.registry.forget_before(first..end, before) {
+            Ok(_) => {}
+            Err(error) => {
+                // The others go on; these are tried again with the next pass.
+                let error = store_error(&error);
+                tracing::error!(%error, first, "old log entries of some devices could not be deleted");
+                self.broken = self.registry.rollback().is_err();
+            }
+        }
+        self.sweep.next = self.registry.last_device().ok().filter(|last| *last >= end).map(|_| end);
+    }
+
+    /// What is older goes. Counted from the last day on which the clock is known to have been right.
+    fn oldest_kept(&self) -> Option<UnixMillis> {
+        let days = self.shared.options.log_days?;
+        Some(self.retention.known()?.minus(days).begins())
+    }
+}
