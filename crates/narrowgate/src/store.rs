@@ -57,6 +57,10 @@ pub(crate) fn options(config: &Config) -> SqliteOptions {
         data_key: config.store.data_key_file.clone(),
         cache_bytes: config.store.cache_bytes,
         retention_days: config.store.retention_days,
+        log_days: config.store.log_days,
+        device_log_entries_max: config.store.log_entries,
+        device_refusals_max: config.store.log_entries / 2,
+        presence_changes_max: config.store.log_entries,
         clock: || SystemClock.now(),
         ..SqliteOptions::new(&config.data)
     }

@@ -7,9 +7,7 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    ports::{
-        DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, LOG_DAYS, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX,
-    },
+    ports::{DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX},
 };
 
 /// When a commit counts as durable.
@@ -101,7 +99,7 @@ impl SqliteOptions {
             device_refusals_max: DEVICE_REFUSALS_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
-            log_days: Some(LOG_DAYS),
+            log_days: None,
         }
     }
 

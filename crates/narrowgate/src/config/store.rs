@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    accept::{Days, FileName, OneOf, OrOff, Size},
+    accept::{Days, FileName, Number, OneOf, OrOff, Size},
     key::{Key, Setting},
     values::Values,
 };
@@ -41,11 +41,30 @@ static RETENTION: Key<OrOff<Days>> = Key {
     help: "reports are deleted after this time, {accepted}; off: never",
 };
 
+/// Without an end, devices that come and go would fill the disk with the traces of those that are long gone.
+static LOG_RETENTION: Key<OrOff<Days>> = Key {
+    name: "store.log_retention",
+    default: "90d",
+    accepts: OrOff(Days(1..=36_500)),
+    help: "entries of devices' logs and changes of presence are deleted after this time, {accepted}; \
+           off: never",
+};
+
+static LOG_ENTRIES: Key<Number<usize>> = Key {
+    name: "store.log_entries",
+    default: "200",
+    accepts: Number(10..=100_000),
+    help: "of each device, the newest log entries and changes of presence, this many of each, and half as \
+           many refusals are kept",
+};
+
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] = &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION];
+pub(super) static KEYS: &[&dyn Setting] =
+    &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION, &LOG_RETENTION, &LOG_ENTRIES];
 
 /// Settings that only a store with files has.
-pub(super) static OF_FILES: [&dyn Setting; 3] = [&DATA_KEY_FILE, &CACHE, &RETENTION];
+pub(super) static OF_FILES: [&dyn Setting; 5] =
+    [&DATA_KEY_FILE, &CACHE, &RETENTION, &LOG_RETENTION, &LOG_ENTRIES];
 
 /// Section `[store]`.
 #[derive(Debug, Clone)]
@@ -55,6 +74,10 @@ pub(crate) struct Store {
     pub(crate) cache_bytes: u64,
     /// `None`: reports are kept for ever.
     pub(crate) retention_days: Option<u32>,
+    /// `None`: logs and presence are kept for ever.
+    pub(crate) log_days: Option<u32>,
+    /// Of each kind and device.
+    pub(crate) log_entries: usize,
 }
 
 /// Which store.
@@ -73,6 +96,8 @@ impl Store {
                 .map_err(|reason| values.refuse(&DATA_KEY_FILE, reason))?,
             cache_bytes: values.read(&CACHE)?,
             retention_days: values.read(&RETENTION)?,
+            log_days: values.read(&LOG_RETENTION)?,
+            log_entries: values.read(&LOG_ENTRIES)?,
         })
     }
 }

@@ -189,6 +189,3 @@ pub const DEVICE_REFUSALS_MAX: usize = 100;
 pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;
 /// Changes of presence that a store keeps of each device by default; the oldest are dropped first.
 pub const PRESENCE_CHANGES_MAX: usize = 200;
-/// Days for which a store with files keeps log entries and changes of presence by default: without an end, a
-/// fleet of devices that come and go would fill the disk with the traces of those that are long gone.
-pub const LOG_DAYS: u32 = 90;

@@ -16,7 +16,7 @@ pub use self::{
     error::StoreError,
     history::{
         DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, History, HistoryPage, HistoryQuery, HistoryReads,
-        LOG_DAYS, PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
+        PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
     },
     journal::{
         Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write,
