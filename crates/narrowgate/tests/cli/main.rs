@@ -11,6 +11,7 @@ mod hung;
 mod import;
 mod import_cut_off;
 mod lists;
+mod lost;
 mod mistakes;
 mod server;
 mod terminal;
