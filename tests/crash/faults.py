@@ -177,7 +177,7 @@ class Faults:
             faults = []
             if outcome["failed"]:
                 faults.append(f"failed: {outcome['failed']}")
-            if full < 100:
+            if full < 20:
                 faults.append(f"only {full} attempts were made to fail")
             if slowest >= 1900:
                 faults.append(f"an answer took {slowest} ms: it was dropped")
