@@ -1,6 +1,9 @@
 //! Two hundred seeds of the simulation, in four parts that run side by side; and that a seed is a seed.
 
-use narrowgate_sim::campaign::{self, plan::Scale};
+use narrowgate_sim::campaign::{
+    self,
+    plan::{Plan, Scale},
+};
 
 fn run(first: u64) {
     let mut stored = 0;
@@ -31,6 +34,17 @@ fn seeds_101_to_150_break_no_promise() {
 #[test]
 fn seeds_151_to_200_break_no_promise() {
     run(151);
+}
+
+#[test]
+fn attack_203_seeds_with_resets_that_race_logins_break_no_promise() {
+    let (mut stored, mut acts) = (0, 0);
+    for seed in 1..=25 {
+        let outcome = campaign::run_plan(Plan::with_resets(seed, Scale::Small));
+        stored += outcome.totals.stored;
+        acts += outcome.happened.acts;
+    }
+    assert!(stored > 1_000 && acts > 500, "the seeds hold too little: {stored} reports, {acts} acts");
 }
 
 #[test]

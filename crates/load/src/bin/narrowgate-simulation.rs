@@ -43,6 +43,9 @@ enum Command {
         /// Threads that run them; one for each core unless told.
         #[arg(long)]
         jobs: Option<NonZero<usize>>,
+        /// With a twin for every device, and resets that race logins on a slow store.
+        #[arg(long)]
+        resets: bool,
     },
     /// Runs one seed and prints what it holds.
     Replay {
@@ -52,6 +55,9 @@ enum Command {
         /// As the tests run it: with few devices.
         #[arg(long)]
         small: bool,
+        /// With a twin for every device, and resets that race logins on a slow store.
+        #[arg(long)]
+        resets: bool,
     },
     /// Confirmable reports over a bad network: how many get through, and whether each is stored once.
     Reports {
@@ -86,11 +92,11 @@ enum Command {
 fn main() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match Cli::parse().command {
-        Command::Seeds { first, count, jobs } => seeds(first, count, jobs, &mut out)?,
-        Command::Replay { seed, small } => {
-            let scale = if small { Scale::Small } else { Scale::Full };
-            writeln!(out, "{:#?}", Plan::new(seed, scale))?;
-            writeln!(out, "{:#?}", campaign::run(seed, scale))?;
+        Command::Seeds { first, count, jobs, resets } => seeds(first, count, jobs, plan(resets), &mut out)?,
+        Command::Replay { seed, small, resets } => {
+            let plan = plan(resets)(seed, if small { Scale::Small } else { Scale::Full });
+            writeln!(out, "{plan:#?}")?;
+            writeln!(out, "{:#?}", campaign::run_plan(plan))?;
         }
         Command::Reports { count, seed } => {
             let outcome = statistics::run(count, seed);
@@ -116,6 +122,13 @@ fn main() -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the plan of a seed is made.
+type Planner = fn(u64, Scale) -> Plan;
+
+const fn plan(resets: bool) -> Planner {
+    if resets { Plan::with_resets } else { Plan::new }
+}
+
 /// What is counted over all seeds.
 const NAMES: [&str; 14] = [
     "reports sent",
@@ -137,7 +150,13 @@ const NAMES: [&str; 14] = [
 const PROGRESS: u64 = 50;
 
 #[allow(clippy::disallowed_methods, reason = "it tells how long it took")]
-fn seeds(first: u64, count: u64, jobs: Option<NonZero<usize>>, out: &mut impl Write) -> io::Result<()> {
+fn seeds(
+    first: u64,
+    count: u64,
+    jobs: Option<NonZero<usize>>,
+    plan: Planner,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let begin = Instant::now();
     let jobs = jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
     let (next, sums) = (AtomicU64::new(0), Mutex::new((0_u64, [0_u64; NAMES.len()])));
@@ -150,7 +169,7 @@ fn seeds(first: u64, count: u64, jobs: Option<NonZero<usize>>, out: &mut impl Wr
                     if number >= count {
                         return;
                     }
-                    let one = counts(&campaign::run(first + number, Scale::Full));
+                    let one = counts(&campaign::run_plan(plan(first + number, Scale::Full)));
                     let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
                     sums.0 += 1;
                     sums.1.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);

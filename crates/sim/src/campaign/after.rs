@@ -27,7 +27,12 @@ impl Campaign {
         if let Some(product) = self.product_off.take() {
             self.switch_product(product, true);
         }
-        for index in 0..self.agents.len() {
+        for index in self.plan.devices as usize..self.agents.len() {
+            let now = self.now;
+            self.agents[index].power_off(now, &mut self.random);
+            self.refresh(index);
+        }
+        for index in 0..self.plan.devices as usize {
             if !self.agents[index].is_powered() {
                 let now = self.now;
                 self.agents[index].power_on(now);

@@ -9,6 +9,7 @@ use std::{
 
 use narrowgate_dtls::CipherSuite;
 
+use super::ledger::{TWINS_REPORTS, tag_of};
 use crate::{
     device::{Asked, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, Report, SecureMode},
     key::key_of,
@@ -37,6 +38,8 @@ pub struct Agent {
     pub address: SocketAddr,
     device: Device,
     config: DeviceConfig,
+    /// What it was like at first.
+    nature: Nature,
     product_key: String,
     /// Whether it has current.
     powered: bool,
@@ -44,6 +47,8 @@ pub struct Agent {
     interval: Duration,
     wake: Option<Instant>,
     next_report: u64,
+    /// Of the secret that it has.
+    secret_tag: u32,
     waits: bool,
     attempts: u32,
     trace: VecDeque<(Instant, String)>,
@@ -70,6 +75,8 @@ pub struct Nature {
     pub interval: Duration,
     /// When it is switched on.
     pub begins: Instant,
+    /// Whether it is the second device with this number and these secrets.
+    pub is_twin: bool,
 }
 
 /// The device key of an agent.
@@ -80,8 +87,11 @@ pub fn device_key(number: u32) -> String {
 impl Agent {
     /// An agent that begins when its nature says so.
     pub fn new(nature: Nature) -> Self {
-        let Nature { number, address, product_key, secret, mode, lifetime_s, suite, interval, begins } =
-            nature;
+        let first = nature.clone();
+        let Nature {
+            number, address, product_key, secret, mode, lifetime_s, suite, interval, begins, ..
+        } = nature;
+        let first_report = if nature.is_twin { TWINS_REPORTS } else { 0 };
         let identity =
             Identity { mode, lifetime_s, ..Identity::new(product_key.clone(), device_key(number)) };
         let config = DeviceConfig::new(identity, key_of(secret.as_bytes())).suite(suite);
@@ -90,16 +100,23 @@ impl Agent {
             address,
             device: Device::new(config.clone()),
             config,
+            nature: first,
             product_key,
             powered: true,
             connecting: false,
             interval,
             wake: Some(begins),
-            next_report: 0,
+            next_report: first_report,
+            secret_tag: tag_of(&secret),
             waits: false,
             attempts: 0,
             trace: VecDeque::new(),
         }
+    }
+
+    /// What it was like at first.
+    pub fn nature(&self) -> Nature {
+        self.nature.clone()
     }
 
     /// Its lifetime, seconds.
@@ -195,6 +212,7 @@ impl Agent {
     fn renew(&mut self, mode: SecureMode, secret: &str) {
         self.config.identity.mode = mode;
         self.config.psk = key_of(secret.as_bytes());
+        self.secret_tag = tag_of(secret);
         self.device = Device::new(self.config.clone());
         self.connecting = false;
         self.waits = false;
@@ -228,7 +246,8 @@ impl Agent {
             DeviceCommand::Ping
         } else {
             self.next_report += 1;
-            let points = format!(r#"{{"d":{},"n":{}}}"#, self.number, self.next_report);
+            let (number, report, tag) = (self.number, self.next_report, self.secret_tag);
+            let points = format!(r#"{{"d":{number},"n":{report},"s":{tag}}}"#);
             said.push(Said::Sent(self.next_report));
             self.note(now, format!("sends report {}", self.next_report));
             DeviceCommand::Report(Report { id: self.next_report, time_ms: None, points: points.into() })

@@ -52,7 +52,7 @@ impl Campaign {
                 .expect("a new device");
             let id = self.id_of(number);
             let lifetime_s = [30, 60, 120, 300, 600][self.random.below(5) as usize];
-            self.ledger.register(number, id, lifetime_s);
+            self.ledger.register(number, id, lifetime_s, &secret);
             let unactivated = self.random.chance(self.plan.unactivated_per_mille);
             let suite = CipherSuite::ALL[self.random.below(2) as usize];
             let (mode, secret) = if unactivated {
@@ -62,8 +62,11 @@ impl Campaign {
             };
             let address = self.new_address();
             let begins = self.now + Duration::from_millis(self.random.below(30_000));
-            let interval = Duration::from_millis(2_000 + self.random.below(60_000));
-            self.agents.push(Agent::new(Nature {
+            let mut interval = Duration::from_millis(2_000 + self.random.below(60_000));
+            if self.plan.twins {
+                interval /= 8;
+            }
+            self.add(Nature {
                 number,
                 address,
                 product_key: PRODUCTS[product].to_owned(),
@@ -73,11 +76,30 @@ impl Campaign {
                 suite,
                 interval,
                 begins,
-            }));
-            self.addresses.insert(address, number as usize);
-            self.timers.push(None);
-            self.refresh(number as usize);
+                is_twin: false,
+            });
         }
+        if self.plan.twins {
+            self.add_twins();
+        }
+    }
+
+    /// A second device for each, with the same keys and secrets: each takes the other's session.
+    fn add_twins(&mut self) {
+        for number in 0..self.plan.devices {
+            let address = self.new_address();
+            let begins = self.now + Duration::from_millis(self.random.below(60_000));
+            let nature = self.agents[number as usize].nature();
+            self.add(Nature { address, begins, is_twin: true, ..nature });
+        }
+    }
+
+    fn add(&mut self, nature: Nature) {
+        let index = self.agents.len();
+        self.addresses.insert(nature.address, index);
+        self.agents.push(Agent::new(nature));
+        self.timers.push(None);
+        self.refresh(index);
     }
 
     pub(super) fn new_address(&mut self) -> SocketAddr {

@@ -33,6 +33,9 @@ const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 /// Signs of life that are kept of each device: a change of presence may wait long for the store.
 const HEARD_MAX: usize = 256;
 
+/// The reports of a device's twin are numbered from here on.
+pub const TWINS_REPORTS: u64 = 1 << 32;
+
 /// A broken promise: whose, and what.
 #[derive(Debug)]
 pub struct Violation {
@@ -55,6 +58,20 @@ struct Known {
     heard: VecDeque<Instant>,
     lifetime: Duration,
     secrets: HashSet<String>,
+    /// The tag of the secret that is valid; `None` while an operator replaces it.
+    valid: Option<u32>,
+}
+
+/// A session that the shards have told of.
+#[derive(Debug)]
+struct Standing {
+    number: u32,
+    begun: Instant,
+    peer: SocketAddr,
+    /// By the device's own secret, not by its product's.
+    is_login: bool,
+    /// Since when it must end: a newer login is durable, or its secret was replaced.
+    superseded: Option<Instant>,
 }
 
 /// See the module.
@@ -65,9 +82,10 @@ pub struct Ledger {
     stored: BTreeMap<(u32, u64), u32>,
     devices: HashMap<DeviceId, Known>,
     ids: HashMap<u32, DeviceId>,
-    handshakes: HashMap<HandshakeId, u32>,
-    /// Whose a session is, and since when it stands.
-    sessions: HashMap<SessionId, (u32, Instant)>,
+    handshakes: HashMap<HandshakeId, (u32, bool)>,
+    sessions: HashMap<SessionId, Standing>,
+    /// The sessions of each device, in the order in which they began.
+    of_device: HashMap<u32, Vec<SessionId>>,
     /// Since when a device is switched off.
     off_since: HashMap<u32, Instant>,
     /// Since when a device's product is switched off.
@@ -90,17 +108,25 @@ fn number_of(identity: &[u8]) -> Option<(u32, bool)> {
     Some((number, fields.next()? == "2"))
 }
 
-/// Reads `{"d":17,"n":4711}`.
-fn report_of(points: &str) -> Option<(u32, u64)> {
+/// Reads `{"d":17,"n":4711,"s":99}`: the device, the report, and the tag of the secret that it has.
+fn report_of(points: &str) -> Option<((u32, u64), u32)> {
     let (device, rest) = points.strip_prefix(r#"{"d":"#)?.split_once(r#","n":"#)?;
-    Some((device.parse().ok()?, rest.strip_suffix('}')?.parse().ok()?))
+    let (report, rest) = rest.split_once(r#","s":"#)?;
+    let tag = rest.strip_suffix('}')?.parse().ok()?;
+    Some(((device.parse().ok()?, report.parse().ok()?), tag))
+}
+
+/// A short name of a secret, by which a report says of which session it is (FNV-1a).
+pub fn tag_of(secret: &str) -> u32 {
+    secret.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl Ledger {
-    /// A device is registered.
-    pub fn register(&mut self, number: u32, device: DeviceId, lifetime_s: u32) {
+    /// A device is registered, with this secret.
+    pub fn register(&mut self, number: u32, device: DeviceId, lifetime_s: u32, secret: &str) {
         let lifetime = Duration::from_secs(lifetime_s.into());
-        self.devices.insert(device, Known { number, lifetime, ..Known::default() });
+        let valid = Some(tag_of(secret));
+        self.devices.insert(device, Known { number, lifetime, valid, ..Known::default() });
         self.ids.insert(number, device);
     }
 
@@ -141,6 +167,37 @@ impl Ledger {
     pub fn issued(&mut self, device: DeviceId, secret: &str) {
         if let Some(known) = self.devices.get_mut(&device) {
             known.secrets.insert(secret.to_owned());
+            known.valid = Some(tag_of(secret));
+        }
+    }
+
+    /// An operator replaces the secret of a device; `None`: from now on, and with which one is said next.
+    /// Every session of the device must end.
+    pub fn replaced(&mut self, number: u32, secret: Option<&str>, now: Instant) {
+        if let Some(known) = self.ids.get(&number).and_then(|id| self.devices.get_mut(id)) {
+            known.valid = secret.map(tag_of);
+        }
+        self.supersede(number, usize::MAX, now, |_| true);
+    }
+
+    /// Of the first so many sessions of a device, those that are meant must end.
+    fn supersede(&mut self, number: u32, first: usize, now: Instant, is_meant: impl Fn(&Standing) -> bool) {
+        for session in self.of_device.get(&number).into_iter().flatten().take(first) {
+            if let Some(standing) = self.sessions.get_mut(session).filter(|standing| is_meant(standing)) {
+                standing.superseded.get_or_insert(now);
+            }
+        }
+    }
+
+    /// A login is durable: the sessions that are older than the one of this peer must end.
+    fn logged_in(&mut self, device: DeviceId, peer: &str, now: Instant) {
+        let Some(number) = self.devices.get(&device).map(|known| known.number) else { return };
+        let is_it = |session: &SessionId| {
+            self.sessions.get(session).is_some_and(|standing| standing.peer.to_string() == peer)
+        };
+        let all = self.of_device.get(&number).map_or(&[][..], Vec::as_slice);
+        if let Some(place) = all.iter().rposition(is_it) {
+            self.supersede(number, place, now, |standing| standing.is_login);
         }
     }
 
@@ -150,21 +207,29 @@ impl Ledger {
     }
 
     /// A write is durable.
-    pub fn applied(&mut self, write: &Write, outcome: Written) -> Checked {
+    pub fn applied(&mut self, write: &Write, outcome: Written, now: Instant) -> Checked {
         match (write, outcome) {
             (Write::Message(message), Written::Done) => self.stored(message),
+            (Write::Login { device, peer, .. }, Written::Done | Written::Activated) => {
+                self.logged_in(*device, peer, now);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
     fn stored(&mut self, message: &Message) -> Checked {
         self.totals.stored += 1;
-        let number = self.devices.get(&message.device).map_or(0, |known| known.number);
-        let Some(report) = report_of(&message.points_json) else {
+        let known = self.devices.get(&message.device);
+        let (number, valid) = known.map_or((0, None), |known| (known.number, known.valid));
+        let Some((report, tag)) = report_of(&message.points_json) else {
             return broken(number, format!("something is stored that nobody sent: {}", message.points_json));
         };
         if report.0 != number || !self.sent.contains(&report) {
             return broken(number, format!("report {report:?} is stored as its own, and it never sent it"));
+        }
+        if valid != Some(tag) {
+            return broken(number, format!("report {} is stored, and its secret was replaced", report.1));
         }
         let count = self.stored.entry(report).or_insert(0);
         *count += 1;
@@ -211,8 +276,8 @@ impl Ledger {
     pub fn event(&mut self, event: &ShardEvent, now: Instant) -> Checked {
         match event {
             ShardEvent::PskWanted { handshake, identity, .. } => {
-                if let Some((number, _)) = number_of(identity) {
-                    self.handshakes.insert(*handshake, number);
+                if let Some(claimed) = number_of(identity) {
+                    self.handshakes.insert(*handshake, claimed);
                 }
             }
             ShardEvent::HandshakeEnded { handshake } => {
@@ -222,23 +287,30 @@ impl Ledger {
                 self.totals.sessions += 1;
                 self.numbers.remove(peer);
                 self.fresh.insert(*peer);
-                if let Some(number) = self.handshakes.remove(handshake) {
-                    self.sessions.insert(*session, (number, now));
+                if let Some((number, is_login)) = self.handshakes.remove(handshake) {
+                    let peer = *peer;
+                    let standing = Standing { number, begun: now, peer, is_login, superseded: None };
+                    self.sessions.insert(*session, standing);
+                    self.of_device.entry(number).or_default().push(*session);
                     self.heard(number, now);
                 }
             }
             ShardEvent::Request { ticket, request } => return self.requested(now, *ticket, request),
             ShardEvent::Heard { session } => {
-                if let Some(&(number, _)) = self.sessions.get(session) {
+                if let Some(number) = self.sessions.get(session).map(|standing| standing.number) {
                     self.heard(number, now);
                 }
             }
             ShardEvent::Closed { session, .. } => {
-                self.sessions.remove(session);
+                if let Some(Standing { number, .. }) = self.sessions.remove(session)
+                    && let Some(others) = self.of_device.get_mut(&number)
+                {
+                    others.retain(|other| other != session);
+                }
             }
             // Devices count their messages, and say them again byte for byte.
             ShardEvent::MessageIdReused { session, .. } | ShardEvent::Malformed { session, .. } => {
-                if let Some(&(number, _)) = self.sessions.get(session) {
+                if let Some(number) = self.sessions.get(session).map(|standing| standing.number) {
                     return broken(number, format!("an honest device is blamed: {event:?}"));
                 }
             }
@@ -257,8 +329,15 @@ impl Ledger {
 
     /// A request reaches the gateway: its session must be one that stands, and its report one that was sent.
     fn requested(&mut self, now: Instant, ticket: Ticket, request: &Request) -> Checked {
-        let Some(&(number, begun)) = self.sessions.get(&ticket.session) else { return Ok(()) };
+        let Some(standing) = self.sessions.get(&ticket.session) else { return Ok(()) };
+        let Standing { number, begun, superseded, .. } = *standing;
         self.heard(number, now);
+        if superseded.is_some_and(|since| now > since + CLOSED_WITHIN) {
+            return broken(
+                number,
+                "its secret was replaced, or it logged in anew, and its session still stands",
+            );
+        }
         let off = self.off_since.get(&number).filter(|off| begun < **off);
         if off.is_some_and(|off| now > *off + CLOSED_WITHIN) {
             return broken(number, "it was switched off, and its session still stands");
@@ -271,7 +350,7 @@ impl Ledger {
         if let Some((_, rest)) = payload.split_once(r#""measurepoints":"#) {
             let points = rest.split_inclusive('}').next().unwrap_or_default();
             match report_of(points) {
-                Some(report) if report.0 == number && self.sent.contains(&report) => {}
+                Some((report, _)) if report.0 == number && self.sent.contains(&report) => {}
                 _ => {
                     return broken(number, format!("a request is delivered that it never sent: {payload}"));
                 }
@@ -321,6 +400,7 @@ impl Ledger {
     pub fn crashed(&mut self) {
         self.handshakes.clear();
         self.sessions.clear();
+        self.of_device.clear();
         self.numbers.clear();
     }
 
@@ -333,9 +413,9 @@ impl Ledger {
         }
     }
 
-    /// Reports stored of a device with a number above `after`.
+    /// Reports stored of a device with a number above `after`, without those of its twin.
     pub fn stored_after(&self, number: u32, after: u64) -> usize {
-        self.stored.range((number, after + 1)..=(number, u64::MAX)).count()
+        self.stored.range((number, after + 1)..(number, TWINS_REPORTS)).count()
     }
 
     /// Whether it should be online: for its lifetime after it was heard. `None` for a moment around the end
@@ -394,97 +474,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use narrowgate_platform::{ids::UnixMillis, model::message::MessageKind};
-
-    use super::*;
-
-    fn message(device: i64, points: &str) -> Write {
-        Write::Message(Message {
-            device: DeviceId(device),
-            kind: MessageKind::Points,
-            time: UnixMillis(0),
-            arrival: UnixMillis(0),
-            login: None,
-            secret_version: 0,
-            session: 0,
-            points_json: points.into(),
-        })
-    }
-
-    fn ledger() -> Ledger {
-        let mut ledger = Ledger::default();
-        ledger.register(17, DeviceId(1), 30);
-        ledger.register(18, DeviceId(2), 30);
-        ledger.sent(17, 1);
-        ledger
-    }
-
-    #[test]
-    fn a_report_is_stored_once_as_its_own_before_it_is_acknowledged() {
-        let mut ledger = ledger();
-        assert!(ledger.acknowledged(17, 1).is_err(), "it is not stored");
-        let write = message(1, r#"{"d":17,"n":1}"#);
-        assert!(ledger.applied(&write, Written::Done).is_ok());
-        assert!(ledger.acknowledged(17, 1).is_ok());
-        assert!(ledger.applied(&write, Written::Done).is_err(), "twice");
-        for (device, points) in [(2, r#"{"d":17,"n":1}"#), (1, r#"{"d":17,"n":2}"#), (1, "{}")] {
-            assert!(ledger.applied(&message(device, points), Written::Done).is_err(), "{points}");
-        }
-    }
-
-    #[test]
-    fn a_copy_of_a_record_that_is_taken_as_new_is_found() {
-        let mut ledger = ledger();
-        let [here, there] = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 5684)));
-        assert!(ledger.accepted(here, vec![23, 1]).is_ok());
-        assert!(ledger.accepted(here, vec![23, 2]).is_ok());
-        assert!(ledger.accepted(there, vec![23, 1]).is_ok());
-        assert!(ledger.accepted(here, vec![23, 1]).is_err());
-    }
-
-    #[test]
-    fn a_device_counts_as_long_silent_when_its_lifetime_is_long_over() {
-        let start = crate::world::start();
-        let mut ledger = ledger();
-        assert!(ledger.is_long_silent(17, start), "it was never heard");
-        ledger.heard(17, start);
-        let due = start + Duration::from_secs(30) + STORED_WITHIN;
-        assert!(!ledger.is_long_silent(17, due));
-        assert!(ledger.is_long_silent(17, due + STEP));
-    }
-
-    #[test]
-    fn a_record_number_that_is_used_again_is_found() {
-        let mut ledger = ledger();
-        let record = |number: u8| [23, 254, 253, 0, 1, 0, 0, 0, 0, 0, number, 0, 1, 7];
-        let to = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!(ledger.transmitted(to, &record(1)).is_ok());
-        assert!(ledger.transmitted(to, &[record(2), record(3)].concat()).is_ok());
-        assert!(ledger.transmitted(to, &record(3)).is_err());
-    }
-
-    #[test]
-    fn silence_is_offline_at_its_end_and_not_before_or_long_after() {
-        let start = crate::world::start();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut ledger = ledger();
-        ledger.heard(17, start);
-        let cause = "silent for 30 s".to_owned();
-        let write = Write::Presence {
-            device: DeviceId(1),
-            login: None,
-            state: DeviceState::Offline,
-            at: UnixMillis(0),
-            cause,
-        };
-        assert!(ledger.presence_decided(&write, at(29_900)).is_err());
-        assert!(ledger.presence_decided(&write, at(30_250)).is_ok());
-        assert!(ledger.presence_decided(&write, at(31_100)).is_err());
-        ledger.heard(17, at(40_000));
-        assert!(ledger.presence_decided(&write, at(30_250)).is_ok(), "decided before it was heard again");
-        assert!(ledger.presence_decided(&write, at(41_100)).is_err());
-        ledger.heard(17, at(70_250));
-        assert!(ledger.presence_decided(&write, at(70_250)).is_ok(), "heard in the same moment");
-    }
-}
+mod tests;

@@ -12,6 +12,8 @@
 //! | promise | checked |
 //! |---|---|
 //! | an acknowledged report is stored exactly once, and nothing that was not sent | at each of both |
+//! | nothing is stored of a session whose secret was replaced | at each report that is stored |
+//! | such a session ends, and so does one with a newer login | at each request |
 //! | no record number is used twice by the server | at each datagram of a session |
 //! | nothing is delivered that its device did not seal | at each request |
 //! | silence makes offline at the lifetime's end, not before | at each change of presence, and at the end |
@@ -167,7 +169,15 @@ pub struct Outcome {
 /// # Panics
 /// A promise is broken; the message tells which, when, and how to replay it.
 pub fn run(seed: u64, scale: Scale) -> Outcome {
-    let mut campaign = Campaign::new(Plan::new(seed, scale));
+    run_plan(Plan::new(seed, scale))
+}
+
+/// Runs a plan from its beginning to its end.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_plan(plan: Plan) -> Outcome {
+    let mut campaign = Campaign::new(plan);
     campaign.trouble();
     campaign.calm();
     campaign.end();

@@ -12,7 +12,7 @@ impl Campaign {
         for note in self.store.take_notes() {
             let checked = match note {
                 Note::Asked(write) => self.decided(&write),
-                Note::Applied(write, outcome) => self.ledger.applied(&write, outcome),
+                Note::Applied(write, outcome) => self.ledger.applied(&write, outcome, self.now),
                 Note::Refused => {
                     self.ledger.refused();
                     Ok(())

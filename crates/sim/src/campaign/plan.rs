@@ -44,6 +44,9 @@ pub struct Plan {
     pub strange: Option<Duration>,
     /// Of a thousand devices so many have only their product's secret.
     pub unactivated_per_mille: u16,
+    /// Every device has a twin with the same keys and secrets; operators reset and disable devices while they
+    /// log in.
+    pub twins: bool,
     /// Limits of each shard that a part of the fleet reaches; `None`: nobody does.
     pub limits: Option<Limits>,
 }
@@ -136,7 +139,25 @@ impl Plan {
             jumps,
             strange,
             unactivated_per_mille: between(0, 300) as u16,
+            twins: false,
             limits: Limits::new(seed, devices, shards),
+        }
+    }
+
+    /// The plan of a seed with resets that race logins: on a slow store, with a twin for every device.
+    pub fn with_resets(seed: u64, scale: Scale) -> Self {
+        let mut random = SeededRandom::new(seed ^ 0x7265_7365_7473);
+        let plan = Self::new(seed, scale);
+        let failing_per_mille = [0, 100][random.below(2) as usize];
+        Self {
+            devices: 2 + random.below(if scale == Scale::Small { 4 } else { 20 }) as u32,
+            store: StoreConditions { failing_per_mille, slow_per_mille: 300, ..plan.store },
+            acts: Some(Duration::from_secs(4)),
+            jumps: None,
+            unactivated_per_mille: 0,
+            twins: true,
+            limits: None,
+            ..plan
         }
     }
 }

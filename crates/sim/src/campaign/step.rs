@@ -182,7 +182,7 @@ impl Campaign {
     }
 
     fn say(&mut self, index: usize, said: Vec<Said>) {
-        let number = index as u32;
+        let number = self.agents[index].number;
         for word in said {
             let checked = match word {
                 Said::Sent(report) => {

@@ -10,6 +10,9 @@ use narrowgate_platform::testing::block_on;
 use super::{Campaign, PRODUCTS, agent::device_key};
 use crate::{net::Packet, world::SERVER};
 
+/// From the beginning of a handshake to the act of the operator who races it.
+const RACE_MEAN: Duration = Duration::from_millis(1_500);
+
 impl Campaign {
     /// Time in which things go wrong.
     pub(super) fn trouble(&mut self) {
@@ -110,7 +113,10 @@ impl Campaign {
             return;
         }
         self.happened.acts += 1;
-        let number = self.random.below(self.agents.len() as u64) as u32;
+        let number = self.random.below(self.plan.devices.into()) as u32;
+        if self.plan.twins {
+            return self.race(number);
+        }
         match self.random.below(6) {
             0 | 1 => self.switch_device(number, false),
             2 => {
@@ -127,6 +133,33 @@ impl Campaign {
                     self.switch_product(product, false);
                 }
             },
+        }
+    }
+
+    /// An operator acts while the device, which has a session, logs in again.
+    fn race(&mut self, number: u32) {
+        let index = number as usize;
+        let now = self.now;
+        self.agents[index].power_off(now, &mut self.random);
+        self.agents[index].power_on(now);
+        self.refresh(index);
+        let soon = self.some_time(RACE_MEAN);
+        self.run_until(now + soon);
+        match self.random.below(4) {
+            0 | 1 => {
+                self.reset(number);
+                if self.random.chance(500) {
+                    let soon = self.some_time(RACE_MEAN);
+                    self.run_until(self.now + soon);
+                    self.reset(number);
+                }
+            }
+            2 => self.switch_device(number, false),
+            _ => {
+                if let Some(&disabled) = self.disabled.first() {
+                    self.switch_device(disabled, true);
+                }
+            }
         }
     }
 
@@ -157,11 +190,20 @@ impl Campaign {
             return;
         }
         let name = NamedDevice::by_name(device_key(number));
+        let now = self.now;
+        self.take_notes();
+        self.ledger.replaced(number, None, now);
         let reset = self.administer(|operator| block_on(operator.reset_device(&name)));
         let secret = reset.expect("it can be reset").device_secret;
-        let now = self.now;
+        self.ledger.replaced(number, Some(secret.expose()), now);
         self.agents[number as usize].take_secret(now, secret.expose());
         self.refresh(number as usize);
+        // The twin has the former secret and a session, and gets the new one only sometimes.
+        let twin = (self.plan.devices + number) as usize;
+        if twin < self.agents.len() && self.random.chance(500) {
+            self.agents[twin].take_secret(now, secret.expose());
+            self.refresh(twin);
+        }
     }
 
     pub(super) fn switch_product(&mut self, product: usize, enabled: bool) {
