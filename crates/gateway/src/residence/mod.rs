@@ -83,8 +83,11 @@ impl Residence {
         cause: &str,
     ) {
         out.close_last(session);
-        if self.directory.remove(device, session) == Removed::Only {
-            self.presence.forget(out, now, device, cause);
+        match self.directory.remove(device, session) {
+            Removed::Only => self.presence.forget(out, now, device, cause),
+            Removed::OneOfSeveral { newest: true } => self.presence.reinstate(out, now, device),
+            // A newer login decides, or whoever closed it has.
+            Removed::OneOfSeveral { newest: false } | Removed::Other => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use narrowgate_platform::{
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::device::DeviceState,
     ports::{OnlineDevice, StoreError, Write, Written},
-    rules::presence::{Tracker, Transition},
+    rules::presence::{Cause, Tracker, Transition},
 };
 
 use crate::{
@@ -151,6 +151,15 @@ impl Presence {
         if self.tracker.handle_closed(device, now.instant).is_some() {
             let (state, at, cause) = (DeviceState::Offline, now.wall, cause.to_owned());
             self.hand_over(out, Change { device, login: None, state, at, cause });
+        }
+    }
+
+    /// A login was refused, and the session before it is the device's again. Changes that were decided before
+    /// the login, or failed, were given up for it: the store hears again that the device is online.
+    pub(crate) fn reinstate(&mut self, out: &mut Outbox, now: Now, device: DeviceId) {
+        if self.tracker.is_online(device) {
+            let cause = Cause::HeardAgain;
+            self.write(out, now, Transition { device, state: DeviceState::Online, cause });
         }
     }
 

@@ -201,6 +201,7 @@ impl Stage {
             "done" => self.written(&Ok(vec![Written::Done])),
             "activated" => self.written(&Ok(vec![Written::Activated])),
             "superseded" => self.written(&Ok(vec![Written::SecretSuperseded])),
+            "unchanged" => self.written(&Ok(vec![Written::Unchanged])),
             "unknown login" => self.written(&Ok(vec![Written::LoginUnknown])),
             "outrun" => self.written(&Ok(vec![Written::LoginSuperseded])),
             "refused" => self.written(&Ok(vec![Written::DeviceUnavailable])),

@@ -62,8 +62,10 @@ fn attack_203_a_login_that_is_refused_brings_back_only_a_session_that_stands() {
     let mut stage = served();
     assert_eq!(
         stage.play("h2 wants p,d,2,60; found; h2 connects; write fails"),
-        "look up p/d, h2 key, write login, s2 close"
+        "look up p/d, h2 key, write login, write online, s2 close",
+        "what was to be written of it before may be lost"
     );
+    assert_eq!(stage.play("unchanged"), "");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
     // It has ended meanwhile: nobody is left.
@@ -81,6 +83,19 @@ fn attack_203_a_login_that_is_refused_brings_back_only_a_session_that_stands() {
         "look up p/d, h2 key, write login, write offline, s2 close"
     );
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+}
+
+#[test]
+fn a_change_of_presence_that_waits_for_the_store_is_not_lost_when_a_login_fails() {
+    let mut stage = served();
+    stage.play("wait 61; done");
+    // It is heard again, and the store cannot write that; then it logs in, which cannot be written either.
+    assert_eq!(stage.play("s1 heard; write fails"), "write online");
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; write fails"),
+        "look up p/d, h2 key, write login, write online, s2 close"
+    );
+    assert_eq!(stage.play("done"), "tell online");
 }
 
 #[test]
@@ -114,7 +129,10 @@ fn what_is_committed_with_a_login_is_answered_before_the_older_session_ends() {
     // And with one that is refused, whatever it reported already.
     let mut stage = served();
     stage.play("h2 wants p,d,2,60; found; h2 connects; s2 posts");
-    assert_eq!(stage.play("superseded & superseded"), "write wrong_key, write wrong_key, s2 4.03, s2 close");
+    assert_eq!(
+        stage.play("superseded & superseded"),
+        "write online, write wrong_key, write wrong_key, s2 4.03, s2 close"
+    );
 }
 
 #[test]

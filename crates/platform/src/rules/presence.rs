@@ -103,6 +103,11 @@ impl Tracker {
         self.devices.is_empty()
     }
 
+    /// Whether a device is online.
+    pub fn is_online(&self, device: DeviceId) -> bool {
+        self.devices.get(&device).is_some_and(|entry| entry.timer_ms != NO_TIMER)
+    }
+
     /// How many devices are online.
     pub fn online(&self) -> usize {
         self.timers.len()

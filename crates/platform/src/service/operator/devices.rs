@@ -11,7 +11,7 @@ use narrowgate_api::{
     query::DeviceList,
 };
 
-use super::{Named, Operator};
+use super::{Named, Operator, over::WhenOver};
 use crate::{
     model::device::Device,
     service::{error::ServiceError, find::id_of, view},
@@ -118,9 +118,8 @@ impl Operator {
     /// There is none.
     pub async fn disable_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
         let act = async |device: Device| {
-            let disabled = self.registrar.set_enabled(&device, false).await?;
-            self.sessions.close_device(device.id, "disabled by an operator");
-            Ok(disabled)
+            let close = WhenOver::new(|| self.sessions.close_device(device.id, "disabled by an operator"));
+            close.decide(self.registrar.set_enabled(&device, false).await)
         };
         self.with_device("cannot disable the device", name, act).await
     }
@@ -131,9 +130,8 @@ impl Operator {
     /// There is none.
     pub async fn reset_device(&self, name: &NamedDevice) -> Result<DeviceReset, Problem> {
         let act = async |device: Device| {
-            let reset = self.registrar.reset(&device).await?;
-            self.sessions.close_device(device.id, "reset by an operator");
-            Ok(reset)
+            let close = WhenOver::new(|| self.sessions.close_device(device.id, "reset by an operator"));
+            close.decide(self.registrar.reset(&device).await)
         };
         self.with_device("cannot reset the device", name, act).await
     }
@@ -145,9 +143,9 @@ impl Operator {
     pub async fn delete_device(&self, name: &NamedDevice) -> Result<DeviceRow, Problem> {
         let delete = async {
             let found = self.found(name).await?;
-            let deleted = self.registrar.delete(&found).await?;
-            self.sessions.close_device(id_of(&found), "deleted by an operator");
-            Ok(deleted)
+            let id = id_of(&found);
+            let close = WhenOver::new(|| self.sessions.close_device(id, "deleted by an operator"));
+            close.decide(self.registrar.delete(&found).await)
         };
         self.tell("cannot delete the device", Named::device(name), delete.await).await
     }

@@ -8,6 +8,7 @@ mod events;
 mod fleet;
 mod history;
 mod meant;
+mod over;
 mod problem;
 mod products;
 

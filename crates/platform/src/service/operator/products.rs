@@ -9,7 +9,7 @@ use narrowgate_api::{
     },
 };
 
-use super::{Named, Operator};
+use super::{Named, Operator, over::WhenOver};
 
 impl Operator {
     /// Creates a product.
@@ -51,11 +51,9 @@ impl Operator {
         product_key: &str,
         patch: ProductPatch,
     ) -> Result<ProductView, Problem> {
-        let updated = self.registrar.update_product(product_key, patch).await;
-        let named = Named::product(product_key);
-        let updated = self.tell("cannot change the product", named, updated).await?;
-        self.sessions.product_changed(product_key);
-        Ok(updated)
+        let read_anew = WhenOver::new(|| self.sessions.product_changed(product_key));
+        let updated = read_anew.decide(self.registrar.update_product(product_key, patch).await);
+        self.tell("cannot change the product", Named::product(product_key), updated).await
     }
 
     /// Replaces a product's secret at once, and ends the sessions that proved the one before (SecureMode 3).
