@@ -1,7 +1,7 @@
 //! What a change means for connected devices is done also where its caller does not wait for the outcome.
 
-/// Does something when a verb is over, unless the verb failed. A caller who goes in the middle (a command that
-/// is interrupted) takes nothing back: the change is made all the same, and so is this.
+/// Does something when a verb is over, unless the verb failed. A caller who goes in the middle (a command
+/// that is interrupted) takes nothing back: the change is made all the same, and so is this.
 pub(super) struct WhenOver<F: FnMut()> {
     act: F,
     is_due: bool,

@@ -1,0 +1,178 @@
+//! Stories of devices that log in while they have a session: which one stands, and what is stored.
+
+use super::{stage::Stage, stories::served};
+
+#[test]
+fn attack_203_a_reset_closes_every_session_while_a_login_is_under_way() {
+    let mut stage = served();
+    // The second handshake proves the secret that the device has; then an operator resets it.
+    assert_eq!(stage.play("h2 wants p,d,2,60; found"), "look up p/d, h2 key");
+    assert_eq!(stage.play("h2 connects"), "write login");
+    assert_eq!(
+        stage.play("close d"),
+        "s1 close, s2 close, write offline",
+        "the older one too: it has proved the secret that is not valid any more"
+    );
+    // The store compares the versions of the secret, whatever came first.
+    assert_eq!(stage.play("superseded"), "write wrong_key, s2 close");
+    assert_eq!(stage.play("done"), "tell offline");
+    assert_eq!(stage.gateway.counters().online, 0);
+    // The device comes again with its new secret.
+    let again = stage.play("done; s2 ends; h3 wants p,d,2,60; found; h3 connects; done");
+    assert_eq!(again, "tell refused, look up p/d, h3 key, write login, tell login");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
+}
+
+#[test]
+fn attack_203_whatever_became_of_the_logins_between_a_durable_one_closes_all_before_it() {
+    // (What becomes of the second login, what that does.)
+    for (second, does) in [
+        ("write fails", "s2 close"),
+        ("superseded; newest done", "write wrong_key, s2 close, tell refused"),
+        ("refused", "s2 close"),
+        ("s2 ends; done", "tell login, s1 close"),
+    ] {
+        // The second login is answered when the third is under way.
+        let mut stage = served();
+        stage.play("h2 wants p,d,2,60; found; h2 connects; h3 wants p,d,2,60; found; h3 connects");
+        assert_eq!(stage.play(second), does);
+        let closes = if does.contains("s1 close") { "tell login" } else { "tell login, s1 close" };
+        assert_eq!(stage.play("newest done"), closes, "{second}");
+        assert_eq!(stage.gateway.counters().connected, 1);
+        // All three are under way or there when an operator closes the device.
+        let mut stage = served();
+        stage.play("h2 wants p,d,2,60; found; h2 connects; h3 wants p,d,2,60; found; h3 connects");
+        assert_eq!(stage.play("close d"), "s1 close, s2 close, s3 close, write offline");
+        assert_eq!(stage.gateway.counters().connected, 0);
+    }
+}
+
+#[test]
+fn attack_203_a_login_that_is_refused_brings_back_only_a_session_that_stands() {
+    // The older session stands: it is the device's again, which stays online.
+    let mut stage = served();
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; write fails"),
+        "look up p/d, h2 key, write login, write online, s2 close",
+        "what was to be written of it before may be lost"
+    );
+    assert_eq!(stage.play("unchanged"), "");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
+    // It has ended meanwhile: nobody is left.
+    let mut stage = served();
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; s1 ends; write fails"),
+        "look up p/d, h2 key, write login, write offline, s2 close"
+    );
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+    // It was told to close, and its end is not heard yet.
+    let mut stage = served();
+    assert_eq!(stage.play("close d; done"), "s1 close, write offline, tell offline");
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; refused"),
+        "look up p/d, h2 key, write login, write offline, s2 close"
+    );
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+}
+
+#[test]
+fn a_change_of_presence_that_waits_for_the_store_is_not_lost_when_a_login_fails() {
+    let mut stage = served();
+    stage.play("wait 61; done");
+    // It is heard again, and the store cannot write that; then it logs in, which cannot be written either.
+    assert_eq!(stage.play("s1 heard; write fails"), "write online");
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; write fails"),
+        "look up p/d, h2 key, write login, write online, s2 close"
+    );
+    assert_eq!(stage.play("done"), "tell online");
+}
+
+#[test]
+fn a_device_that_leaves_by_its_newest_session_has_left_the_older_ones_too() {
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects");
+    assert_eq!(stage.play("s2 leaves"), "s1 close, write offline");
+    assert_eq!(stage.play("done; done"), "tell login, tell offline");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+}
+
+#[test]
+fn attack_203_a_product_that_is_switched_off_keeps_no_session_of_a_device_with_a_login_under_way() {
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects");
+    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline, s2 close");
+    assert_eq!(stage.play("refused; done"), "s2 close, tell offline");
+    assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
+}
+
+#[test]
+fn what_is_committed_with_a_login_is_answered_before_the_older_session_ends() {
+    // Before the login.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; s1 posts; h2 connects");
+    assert_eq!(stage.play("done & done"), "tell report, s1 2.04, tell login, s1 close");
+    // After it: nothing is stored.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects; s1 posts");
+    assert_eq!(stage.play("done & outrun"), "tell login, write log, s1 4.03, s1 close");
+    // And with one that is refused, whatever it reported already.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found; h2 connects; s2 posts");
+    assert_eq!(
+        stage.play("superseded & superseded"),
+        "write online, write wrong_key, write wrong_key, s2 4.03, s2 close"
+    );
+}
+
+#[test]
+fn every_login_has_a_number_and_a_report_that_a_newer_one_outran_is_refused() {
+    let mut stage = served();
+    // The older session reports once more, but the store has the newer login already.
+    assert_eq!(
+        stage.play("h2 wants p,d,2,60; found; h2 connects; s1 posts"),
+        "look up p/d, h2 key, write login, write report"
+    );
+    assert_eq!(stage.logins, [1, 1, 2, 1], "of the logins and of the reports, in their order");
+    assert_eq!(stage.play("done; outrun"), "tell login, s1 close, write log, s1 4.03");
+}
+
+#[test]
+fn a_report_names_its_session_and_the_secret_that_it_proved() {
+    let mut stage = served();
+    stage.play("h2 wants p,e,2,60; found e; h2 connects; done; s2 posts p/e; s1 posts");
+    let [first, other, again] = stage.proved[..] else { panic!("{:?}", stage.proved) };
+    assert_eq!((first, first.1), (again, 1));
+    assert_ne!(first.0, other.0);
+    assert_ne!(first.0, 0);
+}
+
+#[test]
+fn a_report_whose_login_could_not_be_written_is_to_be_tried_again() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; s1 posts; on");
+    assert_eq!(stage.play("write fails"), "write offline, s1 close");
+    let before = stage.gateway.counters().requests_refused().find(|(reason, _)| *reason == "unavailable");
+    assert_eq!(stage.play("unknown login"), "s1 5.03", "and nothing is written of it");
+    let after = stage.gateway.counters().requests_refused().find(|(reason, _)| *reason == "unavailable");
+    assert_eq!((before, after), (Some(("unavailable", 0)), Some(("unavailable", 1))));
+}
+
+#[test]
+fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects");
+    let mut written = String::new();
+    for (ends, comes) in [(1, 2), (2, 3), (3, 4)] {
+        written +=
+            &stage.play(&format!("h{comes} wants p,d,2,60; found; s{ends} leaves; h{comes} connects; "));
+        written += "; ";
+    }
+    let once = |comes| format!("look up p/d, h{comes} key, write offline, write login; ");
+    assert_eq!(written, [2, 3, 4].map(once).concat());
+    // None of these was answered. The first end fails, when a login has followed it: it does not come back.
+    let answered = stage.play("done; write fails; done; done; done; done; done; wait 20");
+    assert_eq!(answered, "tell login, tell login, tell offline, tell login, tell offline, tell login");
+    assert_eq!(stage.gateway.counters().online, 1, "the last word was a login");
+}
