@@ -8,7 +8,7 @@ from pathlib import Path
 from crash.failpoints import wait_for_reports
 from crash.fleet import Fleet
 from crash.ledger import Ledger, Stored
-from crash.server import Server
+from crash.server import PRODUCT, Server
 from lib.program import Failed
 
 DEVICES = 300
@@ -38,6 +38,8 @@ def _round(server, programs, fleet, place):
     wait_for_reports(fleet)
     time.sleep(1)
     _registry_now(server.data, place / "earlier")
+    # What an earlier registry lacks: without a change since then it would be as good as the newest one.
+    server.json("device", "create", "--product", PRODUCT, "--device-key", "later-0")
     begin = time.monotonic()
     copied = server.json("backup", str(place / "backup"))
     took = time.monotonic() - begin
