@@ -140,3 +140,18 @@ fn attack_098_all_devices_come_at_once() {
     server.assert_nothing_left();
     server.assert_alive();
 }
+
+/// Sessions are closed at a pace, more than one step here; nobody is forgotten, and the end is in time.
+#[test]
+fn a_server_that_stops_tells_every_session() {
+    let mut server = Server::start_with(&[("DTLS_SHARDS", "1")]);
+    let mut clients: Vec<Client> = (0..90).map(|_| server.connect(Protection::Ccm8)).collect();
+    clients.iter_mut().for_each(Client::assert_reports);
+    let begin = Instant::now();
+    server.stop();
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    for client in &mut clients {
+        let notice = client.waiting().expect("it is told");
+        assert_eq!((notice[0], &notice[3..5]), (21, &[0, 1][..]), "a protected alert");
+    }
+}

@@ -330,6 +330,32 @@ fn attack_019_the_operator_is_alarmed_at_128() {
     server.assert_alive();
 }
 
+/// More records than ever ended a session, as many as fit into a datagram, and as many forgeries as raise two
+/// alarms in a minute, if there were two.
+#[test]
+fn attack_204_records_without_a_byte_and_forgeries_end_no_session() {
+    let server = Server::start();
+    let before = server.counted("forgery_alarms_total");
+    let closed = server.counted(r#"sessions_closed_total{cause="abuse"}"#);
+    let mut client = server.connect(Protection::Ccm8);
+    let short = record(APPLICATION_DATA, 0xfefd, 1, (1 << 48) - 1, &[]).repeat(107);
+    for round in 0..(1 << 20) / 107 + 100 {
+        client.send(&short);
+        if round % 500 == 0 {
+            client.assert_reports();
+        }
+    }
+    assert_eq!(server.counted("forgery_alarms_total"), before, "what is too short for a tag is no forgery");
+    for number in 0..300 {
+        client.send(&record(APPLICATION_DATA, 0xfefd, 1, 1_000_000 + number, &[1; 40]));
+    }
+    client.assert_reports();
+    let alarms = server.counted("forgery_alarms_total") - before;
+    assert!((1..=2).contains(&alarms), "{alarms}: at most one in each minute");
+    assert_eq!(server.counted(r#"sessions_closed_total{cause="abuse"}"#), closed);
+    server.assert_alive();
+}
+
 #[test]
 fn attack_020_fragments_too_short_for_a_tag() {
     each_session(|server, client| {
