@@ -28,8 +28,6 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-#[cfg(test)]
-pub(super) use self::rebuild::Rebuilt;
 pub(super) use self::{
     latest::{forget_mark, marks},
     meta::{

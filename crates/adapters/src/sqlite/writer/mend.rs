@@ -81,13 +81,6 @@ impl Writer {
         }
     }
 
-    #[cfg(test)]
-    pub(in crate::sqlite) fn rebuild_for_test(
-        &mut self,
-    ) -> rusqlite::Result<super::super::registry::Rebuilt> {
-        self.registry.rebuild_latest()
-    }
-
     /// Values of devices whose rows were lost, from their newest reports.
     pub(super) fn read_again(&mut self) {
         for device in std::mem::take(&mut self.lost_rows) {
@@ -111,5 +104,11 @@ impl Writer {
         });
         self.flush_at.get_or_insert(Instant::now() + self.shared.options.flush_interval);
         Ok(())
+    }
+
+    /// The rows that were kept, and the devices whose rows are lost.
+    #[cfg(test)]
+    pub(in crate::sqlite) fn rebuild_for_test(&mut self) -> rusqlite::Result<(usize, Vec<DeviceId>)> {
+        self.registry.rebuild_latest().map(|rebuilt| (rebuilt.kept, rebuilt.lost))
     }
 }
