@@ -97,8 +97,8 @@ MISTAKES = [
         "the time in seconds",
         OPENSSL,
         BODY.replace(b'"measurepoints":', _TIMED % 1_795_000_000),
-        "`2.04`",
-        "time_doubtful",
+        "`2.04`, code 1204",
+        "model_invalid",
         "seconds",
     ),
     _body(

@@ -274,14 +274,13 @@ fn attack_215_a_constant_message_id() {
 }
 
 #[test]
-fn a_time_in_seconds_is_stored_with_one_warning() {
+fn a_time_in_ticks_is_stored_with_one_warning() {
     let server = Server::start();
     let mut client = server.connect(Protection::Ccm8);
     let path = client.device.report_path();
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = seconds_now();
     for _ in 0..3 {
-        let body = format!(r#"{{"params":{{"measurepoints":{{"temp":1}},"time":{now}}}}}"#);
+        let body = format!(r#"{{"params":{{"measurepoints":{{"temp":1}},"time":{now}00}}}}"#);
         let mid = client.next_mid();
         assert_eq!(coap::code_of(&client.exchange(&coap::post(mid, &path, &body)), mid), 0x44);
     }
@@ -293,12 +292,34 @@ fn a_time_in_seconds_is_stored_with_one_warning() {
     assert_eq!((&entry["event"], &entry["reason"]), (&"warning".into(), &"time_doubtful".into()));
 }
 
+fn seconds_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+#[test]
+fn a_time_in_seconds_is_refused_and_told() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let path = client.device.report_path();
+    let body = format!(r#"{{"params":{{"measurepoints":{{"temp":1}},"time":{}}}}}"#, seconds_now());
+    let mid = client.next_mid();
+    let answer = client.exchange(&coap::post(mid, &path, &body));
+    assert_eq!(coap::code_of(&answer, mid), 0x44);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains(r#""code":1204,"message":"/params/time: looks like seconds;"#), "{answer}");
+    server.wait_for_json(&["device", "log", PRODUCT_KEY, &client.device.key], |log| {
+        log.contains("as seconds it is near now: send milliseconds")
+    });
+    let points = server.json(&["device", "points", PRODUCT_KEY, &client.device.key]).to_string();
+    assert!(!points.contains("temp"), "{points}");
+}
+
 #[test]
 fn a_warning_that_the_limits_swallow_is_written_at_the_next_report() {
     let server = Server::start();
     let mut client = server.connect(Protection::Ccm8);
     let path = client.device.report_path();
-    let body = r#"{"params":{"measurepoints":{"temp":1},"time":1700000000}}"#;
+    let body = r#"{"params":{"measurepoints":{"temp":1},"time":170000000000}}"#;
     let mut say = |request: fn(u16, &str, &str) -> Vec<u8>| {
         let mid = client.next_mid();
         coap::code_of(&client.exchange(&request(mid, &path, body)), mid)

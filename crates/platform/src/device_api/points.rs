@@ -10,6 +10,7 @@
 //! | an identifier is not 1 to 128 of `[A-Za-z0-9_.-]` | 1204 |
 //! | a value is `null`, or the thing model does not allow it | 1204 |
 //! | `time` is not an integer from 0 to a day after the arrival | 1204 |
+//! | `time` lies between [`SECONDS_FROM`] and [`SECONDS_TO`]: seconds, most likely | 1204 |
 //!
 //! A `time` further ahead is a broken clock, and would hide all later reports from the latest values; one
 //! that lies long ago is what devices report after an outage. Absent or `null`, it is the time of arrival.
@@ -53,6 +54,13 @@ pub const BATCH_MAX: usize = 200;
 /// How far a report's `time` may lie after its arrival, milliseconds: a wrong time zone passes, a wrong year
 /// does not.
 pub const AHEAD_MS_MAX: i64 = 24 * 3600 * 1000;
+
+/// A `time` from here on to [`SECONDS_TO`] is refused. As seconds it lies in the years 1973 to 5138; as
+/// milliseconds in 1970 to 1973, before any device could report. What is smaller is the uptime of a device
+/// whose clock was never set; it is stored, with a warning.
+pub const SECONDS_FROM: i64 = 100_000_000;
+/// See [`SECONDS_FROM`].
+pub const SECONDS_TO: i64 = 100_000_000_000;
 
 /// Which topic of measurepoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,6 +284,9 @@ impl Reader<'_> {
                 fault(what, self.received(raw, "", what))
             }
             Some(time) if time < 0 => fault("must not be negative", None),
+            Some(time) if (SECONDS_FROM..=SECONDS_TO).contains(&time) => {
+                fault("looks like seconds; send Unix milliseconds", self.reckoned(time))
+            }
             Some(time) if time > self.now.0.saturating_add(AHEAD_MS_MAX) => {
                 fault("lies more than a day ahead; check the device's clock", self.finer_unit(time))
             }

@@ -124,6 +124,12 @@ impl Misplaced {
 }
 
 impl Reader<'_> {
+    /// What a time that looks like seconds probably is.
+    pub(super) fn reckoned(&self, time: i64) -> Option<String> {
+        let words = reckoning(time, self.now.0).or_else(|| unset(time))?;
+        Some(format!("received {time}: {words}"))
+    }
+
     /// Whether a time far ahead is near now in a unit finer than milliseconds.
     pub(super) fn finer_unit(&self, time: i64) -> Option<String> {
         let near = |factor: i64| (time / factor - self.now.0).abs() < NEAR_MS;

@@ -237,14 +237,14 @@ fn a_doubtful_time_is_stored_with_a_warning() {
         let Action::Store { warning, .. } = post(POST, &body) else { panic!("{time} is stored") };
         warning.map(|warning| (warning.reason, warning.detail))
     };
-    let (reason, detail) = warning("1700000000").expect("seconds");
+    let (reason, detail) = warning("170000000000").expect("ticks");
     assert_eq!(reason, Reason::TimeDoubtful);
     assert_eq!(
         detail,
-        "/time: 1700000000 ms is 19 days after 1 January 1970; as seconds it is near now: \
-         send milliseconds, that is 1000 times as much"
+        "/time: 170000000000 ms is 1967 days after 1 January 1970; as ticks of 10 ms it is near now: \
+         send milliseconds"
     );
-    for uptime in ["0", "5230", "900000000"] {
+    for uptime in ["0", "5230", "99999999"] {
         let (_, detail) = warning(uptime).expect("an uptime");
         assert!(detail.contains("the device's clock is not set"), "{detail}");
     }
@@ -258,13 +258,7 @@ fn a_doubtful_time_is_stored_with_a_warning() {
             "120 minutes ahead of the server: is local time sent as UTC? The latest value",
         ),
         (1_384_035_200_000, "as milliseconds since 6 January 1980 (GPS) it is near now"),
-        (1_384_035_200, "as seconds since 6 January 1980 (GPS)"),
-        (753_315_200, "as seconds since 1 January 2000"),
         (753_315_200_000, "as milliseconds since 1 January 2000"),
-        (3_908_988_800, "as seconds since 1 January 1900 (NTP)"),
-        (3_782_844_800, "as seconds since 1 January 1904"),
-        (170_000_000_000, "as ticks of 10 ms"),
-        (1_700_000_000_000 % (1 << 32), "cut to 32 bits"),
         (315_964_860_000, "is not set, and began at 6 January 1980"),
         (946_684_800_000, "is not set, and began at 1 January 2000"),
         (1_262_304_000_000, "the device's clock is probably not set"),
@@ -273,8 +267,32 @@ fn a_doubtful_time_is_stored_with_a_warning() {
         assert_eq!(reason, Reason::TimeDoubtful);
         assert!(detail.contains(words) && detail.len() < 200, "{time}: {detail}");
     }
-    let batch = r#"{"params":[{"measurepoints":{"a":1}},{"measurepoints":{"a":2},"time":1700000000}]}"#;
+    let batch = r#"{"params":[{"measurepoints":{"a":1}},{"measurepoints":{"a":2},"time":5230}]}"#;
     assert!(matches!(post(BATCH, batch), Action::Store { warning: Some(_), .. }));
+}
+
+/// Seconds would be stored in January 1970 and never be the latest value.
+#[test]
+fn a_time_that_looks_like_seconds_is_refused_with_the_hint() {
+    let said = "/params/time: looks like seconds; send Unix milliseconds";
+    for (time, words) in [
+        // NOW is 1700000000000.
+        (1_700_000_000_i64, "as seconds it is near now: send milliseconds, that is 1000 times as much"),
+        (1_384_035_200, "as seconds since 6 January 1980 (GPS) it is near now"),
+        (753_315_200, "as seconds since 1 January 2000 it is near now"),
+        (3_908_988_800, "as seconds since 1 January 1900 (NTP) it is near now"),
+        (3_782_844_800, "as seconds since 1 January 1904 it is near now"),
+        (1_700_000_000_000 % (1 << 32), "it is now cut to 32 bits"),
+        (100_000_000, "the device's clock is not set"),
+        (100_000_000_000, "the device's clock is probably not set"),
+    ] {
+        for topic in [POST, &POST.replace("/post", "/resume")] {
+            let body = format!(r#"{{"params":{{"measurepoints":{{"a":1}},"time":{time}}}}}"#);
+            let (code, detail) = fault(post(topic, &body));
+            assert_eq!(code, 1204);
+            assert_eq!(detail.strip_prefix(said).map(|rest| rest.contains(words)), Some(true), "{detail}");
+        }
+    }
 }
 
 #[test]
