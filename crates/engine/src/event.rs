@@ -43,7 +43,7 @@ pub struct HandshakeId {
     pub generation: u32,
 }
 
-/// Identifies a request that waits for its response.
+/// Identifies a request that waits for its response. One response uses it up; a second is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// The session that it came by.

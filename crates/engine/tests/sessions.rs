@@ -28,6 +28,8 @@ struct World {
     shard: Shard,
     peer: SocketAddr,
     answer: Response,
+    /// The platform answers each ticket once more, as a faulty one might.
+    answers_again: bool,
     closed: Vec<CloseCause>,
     /// How many records were forged, at each report of it.
     forged: Vec<u32>,
@@ -49,6 +51,7 @@ impl World {
             shard: Shard::new(ShardConfig::new(dtls), now, [1; 32]),
             peer: PEER.parse().expect("an address"),
             answer: Response::new(Code::CHANGED),
+            answers_again: false,
             closed: Vec::new(),
             forged: Vec::new(),
             too_long: Vec::new(),
@@ -83,8 +86,10 @@ impl World {
                 ShardEvent::Forged { records, .. } => self.forged.push(records),
                 ShardEvent::AnswerTooLarge { bytes, bytes_max, .. } => self.too_long.push((bytes, bytes_max)),
                 ShardEvent::Request { ticket, .. } => {
-                    let response = self.answer.clone();
-                    self.shard.handle_command(self.now, ShardCommand::Respond { ticket, response });
+                    for _ in 0..=usize::from(self.answers_again) {
+                        let response = self.answer.clone();
+                        self.shard.handle_command(self.now, ShardCommand::Respond { ticket, response });
+                    }
                 }
                 _ => {}
             }
@@ -301,6 +306,21 @@ fn attack_028_an_answer_longer_than_the_negotiated_fragment_is_answered_shorter_
             };
             assert_eq!(world.too_long, told, "{mfl:?}");
         }
+    }
+}
+
+#[test]
+fn a_second_response_to_a_request_is_ignored_and_counted() {
+    let (mut world, mut session) = World::connected(config());
+    world.answers_again = true;
+    for count in 1..=3 {
+        let mut record = Vec::new();
+        // A confirmable GET without token and options.
+        let request = [0x40, 1, 0, count as u8];
+        session.seal(&request, &mut SeededRandom::new(count), &mut record).expect("it fits");
+        assert_eq!(world.give(&record).len(), 1, "one answer");
+        assert_eq!(world.shard.stats().gauges.requests_in_flight, 0);
+        assert_eq!((world.count(Counter::Responses), world.count(Counter::ResponsesLate)), (count, count));
     }
 }
 

@@ -96,8 +96,12 @@ impl Shard {
             return self.stats.count(Counter::ResponsesLate);
         };
         let established = &mut row.session;
-        established.in_flight -= 1;
-        self.requests_in_flight -= 1;
+        // A second response to a request finds its exchange closed below; where nothing is in flight, it must
+        // not take off anything either.
+        if let Some(in_flight) = established.in_flight.checked_sub(1) {
+            established.in_flight = in_flight;
+            self.requests_in_flight -= 1;
+        }
         let is_success = response.code.class() < 4;
         let shorter = shorter(&response);
         let params = params(&self.config.coap, established.dtls.plaintext_bytes_max());
