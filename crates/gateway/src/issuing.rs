@@ -133,7 +133,7 @@ impl Shared {
         while let Some(wish) = self.issuing.turns.poll() {
             if self.may_replace(&wish).is_some() {
                 let name = name_of(&wish.asker.grant);
-                self.out.look_up(name, Pending::Wish(Box::new(wish)));
+                self.out.look_up_wish(name, Pending::Wish(Box::new(wish)));
             } else {
                 // Its session ended while it waited: a secret that is never delivered would only void one
                 // that was.

@@ -58,6 +58,7 @@ mod folds;
 mod gateway;
 mod issuing;
 mod limits;
+mod lookups;
 mod outbox;
 mod pace;
 mod products;

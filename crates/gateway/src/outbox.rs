@@ -17,13 +17,11 @@ use crate::{
     desk::{LoginAsked, LookupAsked},
     effect::{Effect, Token},
     issuing::Wish,
+    lookups::{Lookups, Waiter},
     refusals::{Claimed, Examined},
     requests::Asker,
     residence::presence::Change,
 };
-
-/// Look-ups under way at the same time. The others wait in their order, no more than there are handshakes.
-const LOOKUPS_MAX: usize = 4096;
 
 /// Why a question was asked.
 #[derive(Debug)]
@@ -68,14 +66,14 @@ pub(crate) struct Outbox {
     closes: VecDeque<SessionId>,
     pending: Slab<(u32, Pending)>,
     asked: u32,
-    lookups: Line<(Pending, DeviceName)>,
+    lookups: Lookups,
     /// Whether anybody listens.
     pub(crate) has_followers: bool,
 }
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        Self { lookups: Line::new(LOOKUPS_MAX), ..Self::default() }
+        Self::default()
     }
 
     pub(crate) fn poll(&mut self) -> Option<Effect> {
@@ -127,18 +125,40 @@ impl Outbox {
     }
 
     /// Asks for credentials, now or when fewer look-ups are under way.
-    pub(crate) fn look_up(&mut self, name: DeviceName, pending: Pending) {
-        self.lookups.enter((pending, name));
-        self.ask_waiting_lookups();
+    pub(crate) fn look_up(&mut self, waiter: Waiter, name: DeviceName, pending: Pending) {
+        if self.lookups.permit() {
+            self.ask(pending, |token| Effect::Lookup(token, name));
+        } else {
+            self.lookups.enter(waiter, pending, name);
+        }
+    }
+
+    /// Asks for credentials for an entry of the log alone; `false`: too many of these wait.
+    pub(crate) fn look_up_for_log(&mut self, name: DeviceName, pending: Pending) -> bool {
+        match self.lookups.new_entry() {
+            Some(waiter) => {
+                self.look_up(waiter, name, pending);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Asks for credentials for a wish for a secret. It is never dropped: the others of its product wait for
+    /// its answer.
+    pub(crate) fn look_up_wish(&mut self, name: DeviceName, pending: Pending) {
+        let waiter = self.lookups.new_wish();
+        self.look_up(waiter, name, pending);
+    }
+
+    /// A handshake or a session has ended: its look-up need not begin.
+    pub(crate) fn drop_look_up(&mut self, waiter: Waiter) {
+        self.lookups.drop_of(waiter);
     }
 
     /// A look-up is answered.
     pub(crate) fn end_look_up(&mut self) {
         self.lookups.leave();
-        self.ask_waiting_lookups();
-    }
-
-    fn ask_waiting_lookups(&mut self) {
         while let Some((pending, name)) = self.lookups.poll() {
             self.ask(pending, |token| Effect::Lookup(token, name));
         }
@@ -200,15 +220,5 @@ impl<Q> Line<Q> {
     /// One of those under way is answered.
     pub(crate) fn leave(&mut self) {
         self.under_way -= 1;
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.under_way == 0 && self.waiting.is_empty()
-    }
-}
-
-impl<Q> Default for Line<Q> {
-    fn default() -> Self {
-        Self::new(0)
     }
 }

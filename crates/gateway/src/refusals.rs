@@ -151,7 +151,10 @@ impl Refusals {
             return;
         }
         match refused.name.clone() {
-            Some(name) => out.look_up(name, Pending::Claimed(Box::new(Claimed { refused, peer }))),
+            Some(name) => {
+                let claimed = Pending::Claimed(Box::new(Claimed { refused, peer }));
+                self.unlogged += u64::from(!out.look_up_for_log(name, claimed));
+            }
             None => self.write(out, now, LogEvent::Refused, refused, peer),
         }
     }

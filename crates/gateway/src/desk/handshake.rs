@@ -20,6 +20,7 @@ use narrowgate_platform::{
 use super::Desk;
 use crate::{
     effect::Now,
+    lookups::Waiter,
     outbox::Pending,
     pace,
     refusals::{Refused, shown_identity},
@@ -78,7 +79,7 @@ impl Desk {
         };
         self.handshakes.insert(handshake, Asked::Waiting);
         let asked = LookupAsked { handshake, peer, shown, identity };
-        shared.out.look_up(name, Pending::Handshake(Box::new(asked)));
+        shared.out.look_up(Waiter::Handshake(handshake), name, Pending::Handshake(Box::new(asked)));
     }
 
     /// The store has answered.
@@ -139,8 +140,10 @@ impl Desk {
     }
 
     pub(super) fn end_handshake(&mut self, shared: &mut Shared, now: Now, handshake: HandshakeId) {
-        if let Some(Asked::Refused(held)) = self.handshakes.remove(&handshake) {
-            record_held(shared, now, held);
+        match self.handshakes.remove(&handshake) {
+            Some(Asked::Waiting) => shared.out.drop_look_up(Waiter::Handshake(handshake)),
+            Some(Asked::Refused(held)) => record_held(shared, now, held),
+            Some(Asked::Admitted(_)) | None => {}
         }
     }
 

@@ -16,6 +16,7 @@ use super::{Desk, handshake::Asked};
 use crate::{
     ACTIVATION_SESSION,
     effect::Now,
+    lookups::Waiter,
     outbox::Pending,
     refusals::Refused,
     requests::{Asker, Whose, name_of},
@@ -86,7 +87,8 @@ impl Shared {
         let close = ShardCommand::CloseAfter { session, after: ACTIVATION_SESSION };
         self.out.command(session.shard, close);
         let grant = Arc::new(grant.clone());
-        self.out.look_up(name_of(&grant), Pending::Activation { session, grant });
+        let pending = Pending::Activation { session, grant: Arc::clone(&grant) };
+        self.out.look_up(Waiter::Session(session), name_of(&grant), pending);
     }
 
     /// The store has answered whether a session with the product's secret may stay.

@@ -25,7 +25,7 @@ use narrowgate_platform::{
 };
 
 use self::{handshake::Asked, request::Parked, sessions::Sessions};
-use crate::{effect::Now, refusals, shared::Shared};
+use crate::{effect::Now, lookups::Waiter, refusals, shared::Shared};
 
 /// Which sessions of a product are to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,9 @@ impl Desk {
         let Some(known) = self.sessions.remove(session) else { return };
         // Nobody is left to be answered.
         self.parked.remove(&session.slot);
+        if known.asker.login.is_none() {
+            shared.out.drop_look_up(Waiter::Session(session));
+        }
         let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }
