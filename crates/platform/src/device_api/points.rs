@@ -16,11 +16,17 @@
 //! that lies long ago is what devices report after an outage. Absent or `null`, it is the time of arrival.
 //!
 //! One fault fails a whole message and nothing is stored. With `skipInvalidMeasurepoints`, a batch is stored
-//! without its invalid points instead; its other faults still fail it.
+//! without its invalid points instead; its other faults still fail it. What was left out is in the log: as a
+//! warning, or as a refusal where nothing was left.
 
 mod hints;
+mod skipped;
 
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use narrowgate_coap::{Code, Request, Response, format};
 use serde::{
@@ -29,7 +35,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use self::hints::Misplaced;
+use self::{hints::Misplaced, skipped::Skipped};
 use super::{
     Action, Answer, Refusal, diagnosis,
     envelope::{self, Envelope, MessageFault},
@@ -116,19 +122,24 @@ pub(super) fn handle(
         Ok(envelope) => envelope,
         Err(detail) => return malformed(Code::BAD_REQUEST, detail),
     };
-    let misplaced = Cell::new(None);
-    let reader = Reader { session, kind: verb.kind(), model, now, body: &request.payload, misplaced };
+    let (misplaced, skipped) = (Cell::new(None), RefCell::default());
+    let reader =
+        Reader { session, kind: verb.kind(), model, now, body: &request.payload, misplaced, skipped };
     let result = envelope.check(verb.method()).and_then(|()| match verb {
         Verb::Post | Verb::Resume => reader.single(&envelope),
         Verb::PostBatch | Verb::ResumeBatch => reader.batch(&envelope),
     });
     let reply = envelope::reply(envelope.id(), result.as_ref().map(|_| ()));
     match result {
-        Ok(writes) if writes.is_empty() => Action::Respond(Answer::reply(content_format, reply, None)),
+        Ok(writes) if writes.is_empty() => {
+            let refusal = reader.skipped.into_inner().refusal();
+            Action::Respond(Answer::reply(content_format, reply, Some(refusal)))
+        }
         Ok(writes) => {
             let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
-            let warning = writes.iter().find_map(|write| hints::doubtful_time(write, now));
-            let warning = warning.or_else(|| reader.misplaced.get().map(Misplaced::warning));
+            let warning = reader.skipped.borrow().warning();
+            let time = || writes.iter().find_map(|write| hints::doubtful_time(write, now));
+            let warning = warning.or_else(time).or_else(|| reader.misplaced.get().map(Misplaced::warning));
             Action::Store { writes, response, warning }
         }
         Err(fault) => {
@@ -149,6 +160,8 @@ struct Reader<'a> {
     body: &'a [u8],
     /// A time in the wrong place, if there is one.
     misplaced: Cell<Option<Misplaced>>,
+    /// The invalid points that were left out.
+    skipped: RefCell<Skipped>,
 }
 
 /// `params` of a single report, or an element of a batch. `null` counts as absent.
@@ -332,7 +345,11 @@ impl Reader<'_> {
                     return Err(MessageFault::new(MessageFault::MODEL, fault.to_string()).with_hint(hint));
                 }
                 (Ok(()), Invalid::IsSkipped) => kept.push((identifier, value)),
-                (Ok(()), Invalid::Fails) | (Err(_), Invalid::IsSkipped) => {}
+                (Err(fault), Invalid::IsSkipped) => {
+                    let hint = || self.point_hint(identifier, value, &pointer, &fault);
+                    self.skipped.borrow_mut().add(&fault, hint);
+                }
+                (Ok(()), Invalid::Fails) => {}
             }
         }
         Ok(match invalid {

@@ -284,17 +284,27 @@ fn a_batch_may_be_stored_without_its_invalid_points() {
             &format!(r#"{{"params":{params},"skipInvalidMeasurepoints":true,"allowOfflineSubDevice":true}}"#),
         )
     };
-    let (messages, _) = stored(skip(
-        r#"[{"measurepoints":{"a":1, "b":null, "c d":2, "e": [3, 4]}},{"measurepoints":{"b":null}},
-            {"measurepoints":{"f":1}}]"#,
-    ));
+    let partly = || {
+        skip(
+            r#"[{"measurepoints":{"a":1, "b":null, "c d":2, "e": [3, 4]}},{"measurepoints":{"b":null}},
+                {"measurepoints":{"f":1}}]"#,
+        )
+    };
+    let Action::Store { warning: Some(warning), .. } = partly() else { panic!("the log says so") };
+    assert_eq!(warning.reason, Reason::ModelInvalid);
+    let said = "stored without its invalid points; left out: 3 points, the first is \
+                /params/0/measurepoints/b: must not be null";
+    assert!(warning.detail.starts_with(said), "{}", warning.detail);
+    let (messages, _) = stored(partly());
     let kept: Vec<&str> = messages.iter().map(|message| &*message.points_json).collect();
     assert_eq!(kept, [r#"{"a":1,"e":[3,4]}"#, r#"{"f":1}"#]);
+    // Nothing is left to store: the device is told 200, as it wished, and the log says why nothing came.
     let (response, refusal) = response(skip(r#"[{"measurepoints":{"b":null}}]"#));
-    assert_eq!(
-        (text(response).as_str(), refusal),
-        (r#"{"code":200,"data":{}}"#, None),
-        "nothing is left to store"
-    );
+    assert_eq!(text(response), r#"{"code":200,"data":{}}"#);
+    let refusal = refusal.expect("it leaves a trace");
+    assert_eq!((refusal.reason, refusal.code()), (Some(Reason::ModelInvalid), Some(1204)));
+    let said = "nothing was stored: the batch skips invalid points, and it has no other; left out: \
+                /params/0/measurepoints/b: must not be null";
+    assert!(refusal.detail.starts_with(said), "{}", refusal.detail);
     assert_eq!(fault(skip(r#"[{"measurepoints":{"a":1},"deviceKey":"other"}]"#)).0, 1212);
 }
