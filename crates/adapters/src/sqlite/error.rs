@@ -11,6 +11,9 @@ use narrowgate_platform::ports::StoreError;
 /// A log, its index, and some more: what SQLite makes beside a database that it opens.
 const PROBE_BYTES: usize = 64 << 10;
 
+/// What helps where no file descriptor is left.
+const MORE_DESCRIPTORS: &str = "raise the limit of open files (LimitNOFILE= in the unit, ulimit -n)";
+
 /// Why a store cannot be opened. [`OpenError::advice`] says what to try.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages are the documentation")]
@@ -47,6 +50,8 @@ pub enum OpenError {
     ReadOnly { file: PathBuf },
     #[error("{}: the disk is full", file.display())]
     DiskFull { file: PathBuf },
+    #[error("{}: no file descriptor is left", file.display())]
+    NoDescriptors { file: PathBuf },
     #[error(
         "{}: upgrading it takes {} MB of free space for a copy, and {} MB are free",
         file.display(), needed.div_ceil(1_000_000), free / 1_000_000
@@ -101,6 +106,7 @@ impl OpenError {
             | Self::PermissionDenied { file }
             | Self::ReadOnly { file }
             | Self::DiskFull { file }
+            | Self::NoDescriptors { file }
             | Self::NoRoomToMigrate { file, .. }
             | Self::ReadByOthers { file }
             | Self::KeyMissing { file }
@@ -154,6 +160,7 @@ impl OpenError {
                     "free some space (df -h {folder}; df -i {folder}), or set store.retention to keep less"
                 )
             }
+            Self::NoDescriptors { .. } => MORE_DESCRIPTORS.to_owned(),
             Self::NoRoomToMigrate { file, .. } => {
                 let folder = folder_of(file).display();
                 format!("free some space (df -h {folder}) and start again; nothing was changed")
@@ -203,6 +210,7 @@ impl OpenError {
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { file },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { file },
             kind if is_full(kind) => Self::DiskFull { file },
+            _ if is_out_of_descriptors(&source) => Self::NoDescriptors { file },
             _ => Self::Io { file, doing, source },
         }
     }
@@ -218,7 +226,11 @@ impl OpenError {
             Some(ErrorCode::PermissionDenied) => Self::PermissionDenied { file },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { file },
             Some(ErrorCode::DiskFull) => Self::DiskFull { file },
-            // That is all SQLite says where there is no room for the files beside the database.
+            // That is all SQLite says where it may open no more files, …
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if has_no_descriptor() => {
+                Self::NoDescriptors { file }
+            }
+            // … or where there is no room for the files beside the database.
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if has_no_space(folder_of(&file)) => {
                 Self::DiskFull { file }
             }
@@ -255,6 +267,18 @@ fn has_no_space(folder: &Path) -> bool {
     tried.is_err_and(|error| is_full(error.kind()))
 }
 
+/// Whether the process, or the system, has as many files open as it may.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let limits = [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE];
+    error.raw_os_error().is_some_and(|number| limits.iter().any(|limit| *limit as i32 == number))
+}
+
+/// The same, tried now. SQLite opens a folder after a file, so with the last descriptor it fails as well.
+fn has_no_descriptor() -> bool {
+    let tried = fs::File::open("/dev/null").and_then(|first| Ok((first, fs::File::open("/dev/null")?)));
+    tried.is_err_and(|error| is_out_of_descriptors(&error))
+}
+
 fn by(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
@@ -270,6 +294,9 @@ pub(super) fn store_error(error: &rusqlite::Error) -> StoreError {
         _ => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Damaged(error.to_string())
+            }
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if has_no_descriptor() => {
+                StoreError::Unavailable("no file descriptor is left (LimitNOFILE=, ulimit -n)".to_owned())
             }
             _ => StoreError::Unavailable(error.to_string()),
         },

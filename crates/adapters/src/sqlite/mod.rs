@@ -11,8 +11,9 @@
 //! * **Writing**: one thread owns all connections that write. It commits everything that waits together
 //!   (group commit), with an fsync before anyone is answered; see the module `writer` for what happens
 //!   between two files.
-//! * **Reading**: a few connections, used directly by the calling thread; a read is a ready future. Reads see
-//!   every committed write.
+//! * **Reading**: a few connections, used directly by the calling thread; a read is a ready future. Look-ups
+//!   of the data path have threads and connections of their own (module `lookups`). Reads see every committed
+//!   write.
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
 //! * **Damage**: messages, footers and latest values have checksums (module `sum`). A row that does not match
 //!   its own is an error and never shown as data.
@@ -26,6 +27,7 @@
 mod adopt;
 pub mod backup;
 mod belonging;
+mod change;
 mod day;
 mod day_file;
 mod error;
@@ -33,6 +35,7 @@ mod files;
 mod history;
 mod key;
 mod lock;
+mod lookups;
 mod migration;
 mod names;
 mod open;
@@ -71,7 +74,6 @@ use narrowgate_platform::{
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
-        log::{LogEntry, LogEvent},
         message::PointValue,
         overview::{Overview, OverviewQuery},
         product::Product,
@@ -79,7 +81,7 @@ use narrowgate_platform::{
     paging::{DamagedRows, Page, Part},
     ports::{
         self, Batch, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, Pause, PortFuture,
-        Query, Recovered, SimilarNames, StoreError, Written,
+        Query, Recovered, SimilarNames, StoreError,
     },
     rules::former::FormerSecrets,
     secret::Secret,
@@ -96,10 +98,11 @@ use self::{
     day_file::TimeSpan,
     files::Layout,
     key::DataKey,
+    lookups::Lookups,
     pending::Pending,
     place::Places,
     readers::Readers,
-    registry::{Change, Registry},
+    registry::Registry,
     reply::{closed, reply},
     writer::{Append, ChangeBy, Job},
 };
@@ -123,6 +126,7 @@ struct Shared {
     layout: Layout,
     key: Arc<DataKey>,
     readers: Readers,
+    lookups: Lookups,
     pending: Pending,
     former: Arc<Mutex<FormerSecrets>>,
     places: Arc<Places>,
@@ -144,11 +148,13 @@ impl Shared {
         former: Arc<Mutex<FormerSecrets>>,
         places: Arc<Places>,
     ) -> Self {
+        let lookups = Lookups::new(&layout, &options);
         Self {
             options,
             layout,
             key,
             readers,
+            lookups,
             pending: Pending::default(),
             former,
             places,
@@ -347,6 +353,10 @@ impl Journal for SqliteStore {
             answer.await
         })
     }
+
+    fn is_running(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| !writer.is_finished())
+    }
 }
 
 impl ports::Registry for SqliteStore {
@@ -355,7 +365,11 @@ impl ports::Registry for SqliteStore {
         product_key: &'a str,
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
-        self.read(move |reader| queries::credentials(reader, &self.shared.key, product_key, device_key))
+        let key = Arc::clone(&self.shared.key);
+        let (product_key, device_key) = (product_key.to_owned(), device_key.to_owned());
+        self.shared
+            .lookups
+            .look_up(move |reader| queries::credentials(reader, &key, &product_key, &device_key))
     }
 
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {
@@ -368,7 +382,8 @@ impl ports::Registry for SqliteStore {
     }
 
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
-        self.read(move |reader| queries::product(reader, &self.shared.key, product_key))
+        let (key, product_key) = (Arc::clone(&self.shared.key), product_key.to_owned());
+        self.shared.lookups.look_up(move |reader| queries::product(reader, &key, &product_key))
     }
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
@@ -409,7 +424,7 @@ impl ports::Registry for SqliteStore {
         };
         let shows_seen = !matches!(change, Change::ResetDevice { .. });
         let (reply, answer) = reply();
-        let job = move |registry: &mut Registry| make(registry, &change);
+        let job = move |registry: &mut Registry| change::make(registry, &change);
         let sent = self.send(wrap(Box::new(ChangeBy { job, result: None, left_out: None, reply })));
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
@@ -450,43 +465,6 @@ impl History for SqliteStore {
             }),
         }
     }
-}
-
-/// Makes a change inside the writer's transaction.
-fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
-    use ports::Change;
-    let device = |device| Changed::Device(Box::new(device));
-    Ok(match change {
-        Change::CreateProduct(product) => registry.create_product(product)?.map(|()| Changed::Done),
-        Change::UpdateProduct(product) => registry.update_product(product)?.map(|()| Changed::Done),
-        &Change::RotateProductSecret { ref product_key, ref secret, at } => {
-            registry.rotate_product_secret(product_key, secret, at)?.map(|()| Changed::Done)
-        }
-        Change::DeleteProduct { product_key } => {
-            registry.delete_product(product_key)?.map(|()| Changed::Done)
-        }
-        &Change::DeleteDevicesOf { ref product_key, limit, at } => {
-            registry.delete_devices_of(product_key, limit, at)?.map(Changed::Deleted)
-        }
-        Change::CreateDevices { devices, at } => {
-            let created = devices.iter().map(|device| registry.create_device(device, *at));
-            Ok(Changed::Created(created.collect::<rusqlite::Result<_>>()?))
-        }
-        &Change::RenameDevice { device: id, ref name, at } => registry.rename(id, name, at)?.map(device),
-        &Change::SetDeviceEnabled { device: id, enabled, at } => {
-            registry.set_enabled(id, enabled, at)?.map(device)
-        }
-        &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
-        &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
-        &Change::NoteSecretShown { device, at, ref detail } => {
-            let entry =
-                LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };
-            match registry.log(&entry)? {
-                Written::Done => Ok(Changed::Done),
-                _ => Err(registry::missing(device)),
-            }
-        }
-    })
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub struct SqliteOptions {
     pub waiting_batches_max: usize,
     /// Writes that are committed together at most: bounds the wait of those who came first.
     pub group_writes_max: usize,
-    /// Connections for reading, 1 or more: the number of reads that run at the same time.
+    /// Connections for reading, 1 or more: the number of reads that run at the same time. Look-ups of the
+    /// data path have their own.
     pub readers: usize,
     /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index
     /// is written all over its width. A reader keeps a quarter of it for each file that it has open.
@@ -77,6 +78,8 @@ fn system_clock() -> UnixMillis {
 
 /// The part of the writer's cache that a reader has.
 const READER_CACHE_PART: u64 = 4;
+/// … that a thread for look-ups has: it touches less of the registry, and there are as many as readers.
+const LOOKUP_CACHE_PART: u64 = 16;
 
 impl SqliteOptions {
     /// The defaults, in directory `data`.
@@ -112,6 +115,11 @@ impl SqliteOptions {
     /// … for a reader.
     pub(super) fn reader_cache(&self) -> i64 {
         cache_size(self.cache_bytes / READER_CACHE_PART)
+    }
+
+    /// … for a thread that makes look-ups.
+    pub(super) fn lookup_cache(&self) -> i64 {
+        cache_size(self.cache_bytes / LOOKUP_CACHE_PART)
     }
 }
 

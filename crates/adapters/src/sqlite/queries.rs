@@ -5,7 +5,7 @@ use narrowgate_platform::{
     model::{
         credential::{CredentialLookup, Credentials},
         damaged::{DamagedDevice, DamagedProduct},
-        device::{Device, DeviceState},
+        device::Device,
         log::{LogEntry, LogEvent},
         product::Product,
     },
@@ -276,7 +276,8 @@ pub(super) fn presence_history(
 }
 
 pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevice>> {
-    let sql = sql!("SELECT {} FROM devices d WHERE d.state = ?1", DEVICES.list());
+    // As text, not as a parameter: only so the index of those is used.
+    let sql = sql!("SELECT {} FROM devices d WHERE d.state = 'online'", DEVICES.list());
     let read = |row: &Row<'_>| {
         let id: i64 = row.get(0)?;
         match DeviceRow::intact(row, 0, || format!("the row of device {id}")) {
@@ -294,7 +295,6 @@ pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevi
             Err(error) => Err(error),
         }
     };
-    let found =
-        reader.prepare(sql)?.query_map([DeviceState::Online.word()], read)?.collect::<Result<Vec<_>, _>>();
+    let found = reader.prepare(sql)?.query_map([], read)?.collect::<Result<Vec<_>, _>>();
     Ok(found?.into_iter().flatten().collect())
 }

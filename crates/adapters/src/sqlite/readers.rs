@@ -43,8 +43,7 @@ impl Readers {
     pub(super) fn open(layout: &Layout, options: &SqliteOptions) -> Result<Self, OpenError> {
         let cache_size = options.reader_cache();
         let reader = |_| {
-            let registry = REGISTRY.connect_reader(&layout.registry(), cache_size)?;
-            let reader = Reader { registry, files: Vec::new(), layout: layout.clone(), cache_size };
+            let reader = Reader::open(layout, cache_size)?;
             Ok(Slot { reader: Mutex::new(Some(reader)), gone: Mutex::default() })
         };
         let slots = (0..options.readers.max(1)).map(reader).collect::<Result<_, _>>()?;
@@ -140,6 +139,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// Connects to the registry.
+    pub(super) fn open(layout: &Layout, cache_size: i64) -> Result<Self, OpenError> {
+        let registry = REGISTRY.connect_reader(&layout.registry(), cache_size)?;
+        Ok(Self { registry, files: Vec::new(), layout: layout.clone(), cache_size })
+    }
+
     /// The registry.
     pub(super) fn registry(&self) -> &Connection {
         &self.registry

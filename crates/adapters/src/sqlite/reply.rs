@@ -32,6 +32,11 @@ impl<T> Reply<T> {
         self.fill(result);
     }
 
+    /// Whether anybody still waits for the answer.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.0.as_ref().is_some_and(|slot| Arc::strong_count(slot) > 1)
+    }
+
     fn fill(&mut self, result: Result<T, StoreError>) {
         let Some(slot) = self.0.take() else { return };
         let waker = {

@@ -34,6 +34,12 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Finishes what is under way and closes all ports of the store; later calls fail.
     fn close(&self) -> PortFuture<'static, Result<(), StoreError>>;
+
+    /// Whether it can still do anything: `false` once it is closed, and where what it works with has ended by
+    /// a fault.
+    fn is_running(&self) -> bool {
+        true
+    }
 }
 
 /// The longest time for which a backup holds the writer: devices wait for their answers so long.

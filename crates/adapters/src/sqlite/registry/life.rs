@@ -20,17 +20,18 @@ use super::{
     Registry, unless_damaged,
 };
 
-/// What changes in a device's life.
-static PUT: LazyLock<Update> = LazyLock::new(|| {
-    DEVICES.update(&[
-        "state",
-        "active_time",
-        "last_online_time",
-        "last_offline_time",
-        "last_seen_time",
-        "lifetime_s",
-        "login_number",
-    ])
+/// What changes in a device's life, but its state.
+const CHANGES: [&str; 6] =
+    ["active_time", "last_online_time", "last_offline_time", "last_seen_time", "lifetime_s", "login_number"];
+
+/// Puts a life in the same state. A statement that names the state writes a page of its index, whether it
+/// changes or not.
+static PUT: LazyLock<Update> = LazyLock::new(|| DEVICES.update(&CHANGES));
+
+/// Puts a life in another state.
+static PUT_STATE: LazyLock<Update> = LazyLock::new(|| {
+    let columns: Vec<_> = std::iter::once("state").chain(CHANGES).collect();
+    DEVICES.update(&columns)
 });
 
 impl Registry {
@@ -92,6 +93,7 @@ impl Registry {
     }
 
     pub(super) fn put_life(&self, row: DeviceRow, life: &Life) -> rusqlite::Result<DeviceRow> {
+        let put = if row.state == life.state { &PUT } else { &PUT_STATE };
         let row = DeviceRow {
             state: life.state,
             active_time: life.active_time,
@@ -102,7 +104,7 @@ impl Registry {
             login_number: life.login_number,
             ..row
         };
-        PUT.run(&self.connection, &row)?;
+        put.run(&self.connection, &row)?;
         Ok(row)
     }
 }

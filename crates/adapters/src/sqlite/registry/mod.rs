@@ -46,7 +46,7 @@ use super::{
     place::Places,
     schema::{
         Stored,
-        registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
+        registry::{DEVICES, DEVICES_ONLINE, DeviceRow, PRODUCTS, ProductRow},
         sql,
     },
     sum,
@@ -105,6 +105,9 @@ impl Registry {
         places: Arc<Places>,
     ) -> Result<Self, OpenError> {
         let connection = REGISTRY.connect(&layout.registry(), options)?;
+        if let Err(error) = connection.execute(DEVICES_ONLINE, []) {
+            tracing::warn!(%error, "the start reads all devices: their index could not be made");
+        }
         let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
         let limits = Limits {
             device_log: rows(options.device_log_entries_max),

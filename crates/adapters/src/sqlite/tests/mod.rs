@@ -7,6 +7,7 @@ mod damage;
 mod durability;
 mod fat;
 mod lost;
+mod online;
 mod opening;
 mod poisoned;
 mod removal;

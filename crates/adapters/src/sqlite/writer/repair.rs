@@ -98,6 +98,7 @@ impl Writer {
         self.read_again();
         let flushed = self.repair().and_then(|()| self.flush_all());
         self.note_registry();
+        self.shared.lookups.close();
         self.shared.readers.close();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");

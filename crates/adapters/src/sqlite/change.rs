@@ -1,0 +1,45 @@
+//! Changes by operators, each made by a method of the registry.
+
+use narrowgate_platform::{
+    model::log::{LogEntry, LogEvent},
+    ports::{self, Changed, Written},
+};
+
+use super::registry::{Change, Registry, missing};
+
+/// Makes a change inside the writer's transaction.
+pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
+    use ports::Change;
+    let device = |device| Changed::Device(Box::new(device));
+    Ok(match change {
+        Change::CreateProduct(product) => registry.create_product(product)?.map(|()| Changed::Done),
+        Change::UpdateProduct(product) => registry.update_product(product)?.map(|()| Changed::Done),
+        &Change::RotateProductSecret { ref product_key, ref secret, at } => {
+            registry.rotate_product_secret(product_key, secret, at)?.map(|()| Changed::Done)
+        }
+        Change::DeleteProduct { product_key } => {
+            registry.delete_product(product_key)?.map(|()| Changed::Done)
+        }
+        &Change::DeleteDevicesOf { ref product_key, limit, at } => {
+            registry.delete_devices_of(product_key, limit, at)?.map(Changed::Deleted)
+        }
+        Change::CreateDevices { devices, at } => {
+            let created = devices.iter().map(|device| registry.create_device(device, *at));
+            Ok(Changed::Created(created.collect::<rusqlite::Result<_>>()?))
+        }
+        &Change::RenameDevice { device: id, ref name, at } => registry.rename(id, name, at)?.map(device),
+        &Change::SetDeviceEnabled { device: id, enabled, at } => {
+            registry.set_enabled(id, enabled, at)?.map(device)
+        }
+        &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
+        &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
+        &Change::NoteSecretShown { device, at, ref detail } => {
+            let entry =
+                LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };
+            match registry.log(&entry)? {
+                Written::Done => Ok(Changed::Done),
+                _ => Err(missing(device)),
+            }
+        }
+    })
+}
