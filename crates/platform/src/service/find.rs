@@ -35,7 +35,7 @@ impl Registrar {
         self.find(first, second).await?.map_err(|damaged| ServiceError::Damaged {
             what: damaged.what,
             hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew \
-                   with its old secret (device create --device-secret), or restore a backup: \
+                   with its old secret (device create --device-secret -), or restore a backup: \
                    docs/operating.md, Damage",
         })
     }

@@ -47,7 +47,7 @@ impl Registrar {
         let product = self.registry.product(product_key).await.map_err(|error| match error {
             StoreError::Damaged(what) => ServiceError::Damaged {
                 what,
-                hint: "put it right (product create NAME --product-key PK --product-secret OLD keeps its \
+                hint: "put it right (product create NAME --product-key PK --product-secret - keeps its \
                        devices), or restore a backup: docs/operating.md, Damage",
             },
             other => other.into(),
