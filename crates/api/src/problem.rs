@@ -61,6 +61,8 @@ pub enum Code {
     MediaTypeWrong,
     /// The body is longer than what is read.
     TooLarge,
+    /// As many do this already as may at the same time; it may work later.
+    Busy,
     /// The store cannot work now, or the answer took too long; it may work later.
     Unavailable,
     /// The store is damaged.

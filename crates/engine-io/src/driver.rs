@@ -91,6 +91,7 @@ impl RunningShard {
             sleeping: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             stats: Mutex::default(),
+            published: Mutex::new(clock::now()),
         });
         let handle = ShardHandle { shard: config.shard, inputs: sender, shared: Arc::clone(&shared) };
         #[cfg(feature = "test-hooks")]
@@ -323,6 +324,7 @@ impl<S: EventSink> Driver<S> {
             let stats = self.shard.stats().clone();
             let is_calm = stats.gauges.handshakes == 0;
             *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+            *self.shared.published.lock().unwrap_or_else(PoisonError::into_inner) = now;
             if is_calm || now >= self.invited + INVITATION_INTERVAL {
                 self.invited = now;
                 invite_to_give_memory_back();

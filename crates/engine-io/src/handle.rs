@@ -1,12 +1,17 @@
 //! How the platform reaches a shard: a command queue with a waker, and the last published counters.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
 };
 
 use narrowgate_engine::{event::ShardCommand, shard::stats::Stats};
+
+use crate::clock;
 
 /// Batches of commands that wait for the driver. It takes all of them in each of its turns, whatever becomes
 /// of its events: so a full queue empties without anybody's help.
@@ -46,6 +51,8 @@ pub(crate) struct Shared {
     /// Inputs queued and not yet taken.
     pub(crate) queued: AtomicUsize,
     pub(crate) stats: Mutex<Stats>,
+    /// When the driver last published its counters, which it does about every second.
+    pub(crate) published: Mutex<Instant>,
 }
 
 /// A shard, as seen from other threads. Cheap to clone.
@@ -85,6 +92,18 @@ impl ShardHandle {
     /// The counters, at most about a second old.
     pub fn stats(&self) -> Stats {
         self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of the shard.
+    pub fn number(&self) -> u16 {
+        self.shard
+    }
+
+    /// How long ago the shard's thread last published its counters: about a second while it runs, and more
+    /// and more once it stands still or has ended.
+    pub fn silence(&self) -> Duration {
+        let published = *self.shared.published.lock().unwrap_or_else(PoisonError::into_inner);
+        clock::now().saturating_duration_since(published)
     }
 
     /// Queues something else than commands; waits for a turn of the driver where the queue is full.

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -19,30 +19,40 @@ use tokio::{
     sync::watch,
     time::{Sleep, sleep},
 };
+use tower::ServiceExt as _;
 
-/// Connections at a time on TCP; more wait in the kernel's queue. A scraper, a probe and some browsers need
-/// only a few.
-pub const CONNECTIONS_MAX: usize = 256;
+use crate::places::{Place, PlacesMax, Seat};
+
+/// Connections at a time on TCP. A scraper, a probe and some browsers need only a few. There is nothing to
+/// follow.
+pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, followers: 0 };
 
 /// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
 /// that silent ones cannot use up the places.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Answers a connection, request by request, until it ends, or until `stopping` turns true and the current
-/// request is answered.
+/// Answers a connection, request by request, until it ends or loses its place, or until `stopping` turns true
+/// and the current request is answered.
 pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     router: Router,
+    place: &Place,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let io = TokioIo::new(TimedWrites { stream, stalled: None });
+    let io = TokioIo::new(TimedWrites { stream, stalled: None, seat: place.seat() });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(SILENCE_MAX);
-    let connection = builder.serve_connection(io, TowerToHyperService::new(router));
+    let seat = place.seat();
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(seat.clone());
+        request
+    });
+    let connection = builder.serve_connection(io, TowerToHyperService::new(service));
     tokio::pin!(connection);
     tokio::select! {
         // Ignored: the peer left, or does not speak HTTP and got an answer that says so.
         _ = connection.as_mut() => return,
+        () = place.lost() => return,
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -54,12 +64,14 @@ struct TimedWrites<S> {
     stream: S,
     /// Runs while the peer accepts no bytes.
     stalled: Option<Pin<Box<Sleep>>>,
+    seat: Seat,
 }
 
 impl<S> TimedWrites<S> {
     fn limit<T>(&mut self, task: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
+            self.seat.note_progress();
             return written;
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(SILENCE_MAX)));
@@ -81,6 +93,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(task, bytes);
         self.limit(task, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(task, parts);
+        self.limit(task, written)
+    }
+
+    /// So that an answer is written from where it is: a copy in a buffer would not be wiped.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -107,7 +133,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::serve::{Listener, serve};
+    use crate::{
+        places::ALONE,
+        serve::{Listener, serve},
+    };
 
     /// Hands over what a test gives it.
     struct Given(mpsc::Receiver<DuplexStream>);
@@ -123,49 +152,79 @@ mod tests {
     /// Serves one connection at a time until the sender is gone.
     fn served(router: Router) -> mpsc::Sender<DuplexStream> {
         let (give, given) = mpsc::channel(8);
-        tokio::spawn(serve(Given(given), router, 1, std::future::pending()));
+        let max = PlacesMax { requests: 1, followers: 0 };
+        tokio::spawn(serve(Given(given), router, max, std::future::pending()));
         give
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_connection_is_closed_and_gives_its_place_back() {
+    async fn a_silent_connection_is_closed() {
         let give = served(Router::new().route("/", get(async || "here")));
         let (mut silent, end) = duplex(100);
         give.send(end).await.unwrap();
-        let (mut second, end) = duplex(1000);
-        give.send(end).await.unwrap();
-        second.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
         let began = Instant::now();
         // Half a request does not count.
         silent.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let mut said = Vec::new();
         silent.read_to_end(&mut said).await.unwrap();
         assert!(began.elapsed() >= SILENCE_MAX, "{:?}", began.elapsed());
-        let mut answer = String::new();
-        second.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.ends_with("here"), "{answer}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_takes_nothing_of_an_answer_is_closed() {
+    async fn a_silent_connection_gives_its_place_to_one_that_waits() {
+        let give = served(Router::new().route("/", get(async || "here")));
+        let (mut silent, end) = duplex(100);
+        give.send(end).await.unwrap();
+        let began = Instant::now();
+        silent.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let (mut second, end) = duplex(1000);
+        give.send(end).await.unwrap();
+        second.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        second.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+        assert!(began.elapsed() <= ALONE, "{:?}", began.elapsed());
+        assert_eq!(silent.read(&mut [0; 10]).await.unwrap(), 0, "it is closed");
+    }
+
+    /// Serves an answer that fits no buffer, and counts how often it was asked for.
+    fn long() -> (mpsc::Sender<DuplexStream>, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let long = async move || {
             count.fetch_add(1, Ordering::Relaxed);
             Body::from(vec![b'x'; 100_000])
         };
-        let give = served(Router::new().route("/", get(long)));
+        (served(Router::new().route("/", get(long))), asked)
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_takes_nothing_of_an_answer_is_closed() {
+        let (give, asked) = long();
+        let (mut deaf, end) = duplex(100);
+        give.send(end).await.unwrap();
+        deaf.write_all(REQUEST).await.unwrap();
+        tokio::time::sleep(SILENCE_MAX + ALONE).await;
+        let mut answer = Vec::new();
+        deaf.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.len() <= 100 && asked.load(Ordering::Relaxed) == 1, "{}", answer.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_takes_nothing_of_an_answer_gives_its_place_to_one_that_waits() {
+        let (give, asked) = long();
         let (mut deaf, end) = duplex(100);
         give.send(end).await.unwrap();
         let (mut second, end) = duplex(1_000_000);
         give.send(end).await.unwrap();
-        let request = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
-        deaf.write_all(request).await.unwrap();
-        second.write_all(request).await.unwrap();
+        deaf.write_all(REQUEST).await.unwrap();
+        second.write_all(REQUEST).await.unwrap();
         let began = Instant::now();
         let mut answer = Vec::new();
         second.read_to_end(&mut answer).await.unwrap();
-        assert!(began.elapsed() >= SILENCE_MAX && answer.len() > 100_000);
+        assert!(began.elapsed() <= ALONE && answer.len() > 100_000, "{:?}", began.elapsed());
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

@@ -6,7 +6,8 @@
 //!   `/api/v1`, for peers that the [`Listener`] accepts. Bodies have at most [`BODY_BYTES_MAX`] bytes.
 //! * In process ([`api_router`]): only the verbs.
 //!
-//! The number of connections at a time is limited, and each may be silent for at most [`SILENCE_MAX`].
+//! The number of connections at a time is limited ([`PlacesMax`]), and each may be silent for at most
+//! [`SILENCE_MAX`]; where others wait, for [`ALONE`].
 #![forbid(unsafe_code)]
 
 mod api;
@@ -14,8 +15,10 @@ mod connection;
 pub mod health;
 pub mod metrics;
 mod page;
+mod places;
 mod problem;
 mod routes;
+mod secret;
 mod serve;
 
 pub use api::{
@@ -23,9 +26,11 @@ pub use api::{
     events::{Events, EventsSource, Next, Subscription},
     router as api_router,
 };
-pub use connection::{CONNECTIONS_MAX, SILENCE_MAX};
-pub use health::{Health, Phase};
+pub use connection::{SILENCE_MAX, TCP_PLACES_MAX};
+pub use health::{Findings, Health, Look, Phase};
 pub use metrics::{Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
+pub use places::{ALONE, PlacesMax};
 pub use routes::{BODY_BYTES_MAX, control_router, router};
+pub use secret::secret_json;
 pub use serve::{DRAIN_TIME_MAX, Listener, REQUEST_TIME_MAX, serve};

@@ -16,9 +16,10 @@ use tokio::{runtime::Handle, time::timeout};
 use crate::{
     api::{self, Api},
     connection::SILENCE_MAX,
-    health::{Health, Phase},
+    health::{Findings, Health, Phase},
     metrics::{MetricsSource, prometheus_text},
     page::About,
+    places::Seat,
     problem::Refused,
     serve::REQUEST_TIME_MAX,
 };
@@ -80,15 +81,24 @@ async fn run_whole(request: Request, next: Next) -> Response {
             return Refused::new(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail).into_response();
         }
     };
+    let _answering = parts.extensions.get::<Seat>().map(Seat::answer);
     let request = Request::from_parts(parts, Body::from(body));
     tokio::task::block_in_place(|| Handle::current().block_on(next.run(request)))
 }
 
-/// 200 only while devices are served, so that a load balancer removes the process before it stops.
+/// 200 only while devices are served, so that a load balancer removes the process before it stops, and where
+/// it stands still.
 async fn ready(State(health): State<Health>) -> Response {
-    let phase = health.phase();
-    let status = if phase == Phase::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"status": phase.name()}))).into_response()
+    let (phase, Findings { stuck, warnings }) = (health.phase(), health.findings());
+    let is_stuck = phase == Phase::Ready && !stuck.is_empty();
+    let status = if phase == Phase::Ready && !is_stuck { 200 } else { 503 };
+    let mut body = json!({"status": if is_stuck { "stuck" } else { phase.name() }});
+    for (name, texts) in [("stuck", stuck), ("warnings", warnings)] {
+        if !texts.is_empty() {
+            body[name] = texts.into();
+        }
+    }
+    (StatusCode::from_u16(status).unwrap_or_default(), Json(body)).into_response()
 }
 
 async fn metrics_text(State(source): State<MetricsSource>) -> Response {
@@ -110,6 +120,7 @@ pub(crate) async fn method_not_allowed(method: Method) -> Refused {
 }
 
 async fn answer_within_limits(request: Request, next: Next) -> Response {
+    let _answering = request.extensions().get::<Seat>().map(Seat::answer);
     let answer = timeout(REQUEST_TIME_MAX, next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| {
         let detail = "the answer took too long";
@@ -121,7 +132,7 @@ async fn answer_within_limits(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use axum::body::{Body, to_bytes};
     use tower::ServiceExt as _;
@@ -151,6 +162,29 @@ mod tests {
             let (answered, _, body) = ask(&health, "GET", "/health/ready").await;
             assert_eq!(answered, status);
             assert_eq!(body, format!("{{\"status\":\"{}\"}}", phase.name()));
+            assert_eq!(ask(&health, "GET", "/health/live").await.0, 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_keeps_it_from_serving_is_answered_with_503_and_a_warning_with_200() {
+        let health = Health::default();
+        health.set(Phase::Ready);
+        let found = Arc::new(Mutex::new(Findings::default()));
+        let look = found.clone();
+        health.set_look(Box::new(move || look.lock().unwrap().clone()));
+        let warnings = vec!["the clock is behind".to_owned()];
+        for (stuck, status, expected) in [
+            (vec![], 200, r#"{"status":"ready","warnings":["the clock is behind"]}"#),
+            (
+                vec!["shard 1 stands still".to_owned()],
+                503,
+                r#"{"status":"stuck","stuck":["shard 1 stands still"],"warnings":["the clock is behind"]}"#,
+            ),
+        ] {
+            *found.lock().unwrap() = Findings { stuck, warnings: warnings.clone() };
+            let (answered, _, body) = ask(&health, "GET", "/health/ready").await;
+            assert_eq!((answered.as_u16(), body.as_str()), (status, expected));
             assert_eq!(ask(&health, "GET", "/health/live").await.0, 200);
         }
     }

@@ -1,17 +1,20 @@
 //! Accepts connections and answers them until told to stop.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::timeout,
 };
 
-use crate::connection::converse;
+use crate::{
+    connection::converse,
+    places::{Places, PlacesMax},
+};
 
 /// How long an answer on TCP may take; after that it is 503.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
@@ -37,22 +40,23 @@ impl Listener for TcpListener {
     }
 }
 
-/// Serves `router` on `listener`, with at most `connections_max` connections at a time, until `stop`
-/// completes; then closes the listener and waits at most [`DRAIN_TIME_MAX`] for open connections to end.
+/// Serves `router` on `listener`, with at most `max` connections at a time, until `stop` completes; then
+/// closes the listener and waits at most [`DRAIN_TIME_MAX`] for open connections to end.
 pub async fn serve<L: Listener>(
     mut listener: L,
     router: Router,
-    connections_max: usize,
+    max: PlacesMax,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let places = Arc::new(Semaphore::new(connections_max));
+    let places = Places::new(max);
     let (stopped, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
+        // First the connection: only for one that is there has another to leave.
         let next = async {
-            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (listener.accept().await, place)
+            let stream = listener.accept().await;
+            (stream, places.enter().await)
         };
         let (stream, place) = tokio::select! {
             next = next => next,
@@ -61,8 +65,7 @@ pub async fn serve<L: Listener>(
         while connections.try_join_next().is_some() {}
         let (router, stopping) = (router.clone(), stopping.clone());
         connections.spawn(async move {
-            converse(stream, router, stopping).await;
-            drop(place);
+            converse(stream, router, &place, stopping).await;
         });
     }
     // New connections are refused from here on.

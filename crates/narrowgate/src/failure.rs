@@ -74,6 +74,14 @@ impl Failure {
         self.part("try", hint)
     }
 
+    /// Adds the system's reason, and what to try: with too few file descriptors that is always the same.
+    pub(crate) fn because(self, error: &io::Error, otherwise: &str) -> Self {
+        match is_out_of_descriptors(error) {
+            true => self.reason(NO_DESCRIPTORS).hint(MORE_DESCRIPTORS),
+            false => self.reason(error).hint(otherwise),
+        }
+    }
+
     /// Adds why something cannot be created in a folder, and what to try; on a full disk that is to free
     /// space.
     pub(crate) fn cannot_make(self, folder: &Path, error: &io::Error, otherwise: &str) -> Self {
@@ -83,7 +91,7 @@ impl Failure {
                 self.reason("the disk is full")
                     .hint(format_args!("free some space (df -h {folder}; df -i {folder})"))
             }
-            _ => self.reason(error).hint(otherwise),
+            _ => self.because(error, otherwise),
         }
     }
 
@@ -91,6 +99,17 @@ impl Failure {
     pub(crate) fn print(&self) {
         output::notice(&self.to_string());
     }
+}
+
+const NO_DESCRIPTORS: &str = "no file descriptor is left";
+
+/// What to try then; sockets count as files.
+const MORE_DESCRIPTORS: &str = "raise the limit of open files (LimitNOFILE= in the unit, ulimit -n)";
+
+/// Whether the process, or the system, has as many files open as it may.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let limits = [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE];
+    error.raw_os_error().is_some_and(|number| limits.iter().any(|limit| *limit as i32 == number))
 }
 
 impl Display for Failure {
@@ -119,6 +138,15 @@ mod tests {
         assert_eq!(full[0].1, "the disk is full");
         assert!(full[1].1.contains("df -h /data;"), "{full:?}");
         assert_eq!(cannot(io::ErrorKind::NotFound)[1].1, "do better");
+    }
+
+    #[test]
+    fn too_few_file_descriptors_are_called_so() {
+        let full = io::Error::from_raw_os_error(nix::errno::Errno::EMFILE as i32);
+        let parts =
+            Failure::failed("cannot make it").cannot_make(Path::new("/data"), &full, "do better").parts;
+        assert_eq!(parts[0].1, "no file descriptor is left");
+        assert!(parts[1].1.contains("ulimit -n"), "{parts:?}");
     }
 
     #[test]

@@ -23,7 +23,10 @@ mod time;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::{
+    resource::{Resource, setrlimit},
+    signal::{SigSet, Signal},
+};
 
 use crate::failure::Exit;
 
@@ -35,6 +38,7 @@ pub fn run() -> ExitCode {
     file_size.add(Signal::SIGXFSZ);
     // Ignored: without the block everything else still works.
     let _ = file_size.thread_block();
+    leave_no_core();
     let done = match cli::Cli::try_parse() {
         Ok(cli) => command::run(cli),
         Err(mut error) if error.use_stderr() => {
@@ -55,4 +59,12 @@ pub fn run() -> ExitCode {
     );
     output::finish();
     code
+}
+
+/// Keeps the memory, in which secrets are, out of core dumps: of files by their limit, and of what a program
+/// like systemd-coredump is given by the kernel's filter, which selects no part of it.
+fn leave_no_core() {
+    // Ignored: then what the system dumps is up to its operator.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = std::fs::write("/proc/self/coredump_filter", "0");
 }

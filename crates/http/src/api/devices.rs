@@ -18,7 +18,7 @@ use super::{
     Api,
     extract::{Body, Named, Query},
 };
-use crate::problem::Refused;
+use crate::{problem::Refused, secret::Secretive};
 
 pub(super) fn routes() -> Router<Api> {
     let mut routes = Router::new().route("/api/v1/devices", get(list));
@@ -61,8 +61,11 @@ async fn delete(State(api): State<Api>, Named(name): Named) -> Result<Json<Devic
     Ok(Json(api.operator.delete_device(&name).await?))
 }
 
-async fn show_secret(State(api): State<Api>, Named(name): Named) -> Result<Json<DeviceSecretShown>, Refused> {
-    Ok(Json(api.operator.show_device_secret(&name).await?))
+async fn show_secret(
+    State(api): State<Api>,
+    Named(name): Named,
+) -> Result<Secretive<DeviceSecretShown>, Refused> {
+    Ok(Secretive(StatusCode::OK, api.operator.show_device_secret(&name).await?))
 }
 
 /// `POST …/{device}:act`. Keys may contain colons; the act follows the last one.
@@ -74,7 +77,7 @@ async fn act(State(api): State<Api>, Named(name): Named, uri: Uri) -> Result<Res
     Ok(match act {
         "enable" => Json(api.operator.enable_device(&name).await?).into_response(),
         "disable" => Json(api.operator.disable_device(&name).await?).into_response(),
-        "reset" => Json(api.operator.reset_device(&name).await?).into_response(),
+        "reset" => Secretive(StatusCode::OK, api.operator.reset_device(&name).await?).into_response(),
         _ => {
             let detail =
                 format!("there is nothing at {}; it ends in :enable, :disable or :reset", uri.path());

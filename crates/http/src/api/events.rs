@@ -7,19 +7,26 @@
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::StatusCode,
     response::sse::{Event, Sse},
     routing::get,
 };
 use futures_util::{Stream, stream};
-use narrowgate_api::{happening::Happening, problem::Code, query::EventsQuery};
+use narrowgate_api::{
+    happening::Happening,
+    problem::{Code, Problem},
+    query::EventsQuery,
+};
 use narrowgate_platform::{ids::Position, service::EventFilter};
 use tokio::sync::watch;
 
 use super::{Api, extract::Query};
-use crate::problem::Refused;
+use crate::{
+    places::{Following, Seat},
+    problem::Refused,
+};
 
 /// What happens, for any number of followers.
 pub trait Events: Send + Sync + 'static {
@@ -59,6 +66,7 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn listen(
     State(api): State<Api>,
+    seat: Option<Extension<Seat>>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
     let Some(EventsSource { events, stopping }) = api.events else {
@@ -66,8 +74,11 @@ async fn listen(
         return Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
     };
     let filter = api.operator.listen(query).await?;
+    // A request that came by no connection takes no place.
+    let place = seat.map(|Extension(seat)| seat.follow()).transpose().map_err(too_many)?;
     // Subscribed before the answer begins, so that nothing after its beginning is missed.
-    let follower = Follower { subscription: events.subscribe(), filter, stopping, has_ended: false };
+    let follower =
+        Follower { subscription: events.subscribe(), filter, stopping, has_ended: false, _place: place };
     Ok(Sse::new(stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
         Some((Ok(event), follower))
@@ -80,6 +91,17 @@ struct Follower {
     filter: EventFilter,
     stopping: watch::Receiver<bool>,
     has_ended: bool,
+    _place: Option<Following>,
+}
+
+fn too_many(followers: usize) -> Refused {
+    Refused(Problem {
+        detail: Some(format!("{followers} others listen already, as many as may")),
+        hint: Some(
+            "end one of them (pgrep -fa 'narrowgate listen' shows them), or try again later".to_owned(),
+        ),
+        ..Problem::new(StatusCode::TOO_MANY_REQUESTS.as_u16(), Code::Busy, "cannot listen")
+    })
 }
 
 impl Follower {

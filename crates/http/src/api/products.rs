@@ -21,7 +21,7 @@ use super::{
     Api,
     extract::{Body, Product, Query},
 };
-use crate::problem::Refused;
+use crate::{problem::Refused, secret::Secretive};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -39,8 +39,8 @@ async fn list(State(api): State<Api>) -> Result<Json<Page<ProductRow>>, Refused>
 async fn create(
     State(api): State<Api>,
     Body(new): Body<NewProduct>,
-) -> Result<(StatusCode, Json<ProductCreated>), Refused> {
-    Ok((StatusCode::CREATED, Json(api.operator.create_product(new).await?)))
+) -> Result<Secretive<ProductCreated>, Refused> {
+    Ok(Secretive(StatusCode::CREATED, api.operator.create_product(new).await?))
 }
 
 async fn show(State(api): State<Api>, Product(product_key): Product) -> Result<Json<ProductView>, Refused> {
@@ -74,8 +74,8 @@ async fn create_device(
     State(api): State<Api>,
     Product(product_key): Product,
     Body(new): Body<NewDeviceRequest>,
-) -> Result<(StatusCode, Json<DeviceCreated>), Refused> {
-    Ok((StatusCode::CREATED, Json(api.operator.create_device(&product_key, new).await?)))
+) -> Result<Secretive<DeviceCreated>, Refused> {
+    Ok(Secretive(StatusCode::CREATED, api.operator.create_device(&product_key, new).await?))
 }
 
 async fn import(
@@ -83,6 +83,6 @@ async fn import(
     Product(product_key): Product,
     Query(ImportQuery { dry_run }): Query<ImportQuery>,
     Body(ImportRows { rows }): Body<ImportRows>,
-) -> Result<Json<ImportReport>, Refused> {
-    Ok(Json(api.operator.import_devices(&product_key, rows, dry_run).await?))
+) -> Result<Secretive<ImportReport>, Refused> {
+    Ok(Secretive(StatusCode::OK, api.operator.import_devices(&product_key, rows, dry_run).await?))
 }

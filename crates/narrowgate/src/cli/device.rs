@@ -85,8 +85,13 @@ pub(crate) struct CreateArgs {
     /// Key of the device, an IMEI for example; generated if not given
     #[arg(long, value_name = "DK")]
     pub(crate) device_key: Option<String>,
-    /// Secret to import, instead of a generated one
-    #[arg(long, value_name = "SECRET")]
+    /// Secret to import, instead of a generated one; `-`: it is the first line of standard input.
+    #[arg(
+        long,
+        value_name = "SECRET|-",
+        help = "Secret to import, instead of a generated one. -: it is the first line of standard input, \
+                because arguments show in the list of processes (ps) and stay in the shell's history"
+    )]
     pub(crate) device_secret: Option<String>,
     /// Display name
     #[arg(long)]

@@ -74,8 +74,13 @@ pub(crate) struct CreateArgs {
     /// Key to import, instead of a generated one
     #[arg(long, value_name = "PK")]
     pub(crate) product_key: Option<String>,
-    /// Secret to import, instead of a generated one
-    #[arg(long, value_name = "SECRET")]
+    /// Secret to import, instead of a generated one; `-`: it is the first line of standard input.
+    #[arg(
+        long,
+        value_name = "SECRET|-",
+        help = "Secret to import, instead of a generated one. -: it is the first line of standard input, \
+                because arguments show in the list of processes (ps) and stay in the shell's history"
+    )]
     pub(crate) product_secret: Option<String>,
     /// Let registered devices fetch their own secrets with the product's (SecureMode 3)
     #[arg(long)]

@@ -82,8 +82,8 @@ impl<T> Call<T> {
 
     fn body(self, body: &impl Serialize) -> Self {
         // So can these.
-        let body = serde_json::to_vec(body).unwrap_or_default();
-        Self { body: Some(Secretive(Zeroizing::new(body))), ..self }
+        let body = narrowgate_http::secret_json(body).unwrap_or_default();
+        Self { body: Some(Secretive(body)), ..self }
     }
 
     /// As HTTP.

@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -31,6 +32,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::Runtime,
 };
+use zeroize::Zeroize as _;
 
 use super::{
     Call,
@@ -39,6 +41,9 @@ use super::{
     stream::{Events, StreamEvent},
 };
 use crate::{directory, failure::Failure, socket};
+
+/// Time between two tries to connect.
+const CONNECT_STEP: Duration = Duration::from_millis(50);
 
 /// A connection to a running server.
 pub(crate) struct Client {
@@ -63,23 +68,32 @@ impl Client {
     /// Connects to the server of this data directory; `None` if none runs.
     ///
     /// # Errors
-    /// There is a socket, but it cannot be used.
+    /// There is a socket, but it cannot be used, or should not be.
     pub(crate) fn connect(data: &Path) -> Result<Option<Self>, Failure> {
-        match socket::connect(data) {
-            Ok(stream) => {
-                // The lock of the store names the process; a store in memory has no lock.
-                let process = narrowgate_adapters::sqlite::last_process(data);
-                let server = process.map_or("a process".into(), |pid| format!("process {pid}"));
-                Ok(Some(Self { stream: Some(stream), server, open: None }))
+        // The lock of the store names the process; a store in memory has no lock.
+        let process = || narrowgate_adapters::sqlite::last_process(data);
+        let server = || process().map_or("a process".into(), |pid| format!("process {pid}"));
+        let mut patience = None;
+        let stream = loop {
+            match socket::connect(data) {
+                Ok(stream) => break stream,
+                Err(error) if no_server(&error) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Nothing is sent yet, so nothing can have been changed.
+                    let patience = patience.get_or_insert_with(|| Patience::new(&server(), true));
+                    patience.check()?;
+                    std::thread::sleep(CONNECT_STEP);
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(directory::of_another_user(data));
+                }
+                Err(error) => return Err(cannot_use(data, &error)),
             }
-            Err(error) if no_server(&error) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err(directory::of_another_user(data))
-            }
-            Err(error) => Err(Failure::failed("cannot talk to the running server")
-                .file(data.join(socket::NAME).display())
-                .reason(error)
-                .hint("the data directory must be on a local file system; choose another with --data")),
+        };
+        match socket::untrusted_peer(&stream, data) {
+            Ok(None) => Ok(Some(Self { stream: Some(stream), server: server(), open: None })),
+            Ok(Some(user)) => Err(of_a_stranger(data, user)),
+            Err(error) => Err(cannot_use(data, &error)),
         }
     }
 
@@ -97,7 +111,9 @@ impl Client {
             patiently(answer, &open.moved, &mut patience).await
         })?;
         let (status, body) = answered.map_err(|error| error.into_failure(reads_only))?;
-        problem::read(status, &body)
+        let read = problem::read(status, &body);
+        wipe(body);
+        read
     }
 
     /// Begins to follow events.
@@ -177,7 +193,6 @@ impl Open {
         let moved = Arc::new(AtomicU64::new(0));
         let counted = moved.clone();
         let sender = runtime.block_on(async move {
-            stream.set_nonblocking(true).map_err(|error| cannot_talk(&error))?;
             let stream = tokio::net::UnixStream::from_std(stream).map_err(|error| cannot_talk(&error))?;
             let io = TokioIo::new(Counted { stream, moved: counted });
             let (sender, connection) = http1::handshake(io).await.map_err(|error| cannot_talk(&error))?;
@@ -241,6 +256,13 @@ async fn begin(
     let problem = serde_json::from_slice(&body);
     let problem = problem.map_err(|_| Unanswered::Failed(other_version(&format!("it answers {status}"))))?;
     Ok(Err(problem))
+}
+
+/// Wipes an answer, which may hold a secret, where nothing else uses its memory.
+fn wipe(body: Bytes) {
+    if let Ok(mut bytes) = body.try_into_mut() {
+        bytes.zeroize();
+    }
 }
 
 /// Waits with patience: every byte that moves begins the time anew.
@@ -313,6 +335,23 @@ fn stopped(reads_only: bool) -> Failure {
             .reason(patience::CHANGE_UNKNOWN)
             .hint("check the present state (product show, device show), then try again"),
     }
+}
+
+fn cannot_use(data: &Path, error: &io::Error) -> Failure {
+    Failure::failed("cannot talk to the running server")
+        .file(data.join(socket::NAME).display())
+        .because(error, "the data directory must be on a local file system; choose another with --data")
+}
+
+/// Who listens there may have put the socket in place to be sent secrets.
+fn of_a_stranger(data: &Path, user: u32) -> Failure {
+    Failure::failed("the control socket is not the server's")
+        .file(data.join(socket::NAME).display())
+        .reason(format_args!(
+            "a process of the user with the id {user} listens there, who does not own the data directory; \
+             nothing was sent"
+        ))
+        .hint("find out who may write to the data directory; chmod 700 it, and start the server as its owner")
 }
 
 fn cannot_talk(error: &dyn std::fmt::Display) -> Failure {

@@ -104,7 +104,7 @@ impl Served {
         let stopped = async move {
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
-        let task = tokio::spawn(narrowgate_http::serve(socket, router, socket::CONNECTIONS_MAX, stopped));
+        let task = tokio::spawn(narrowgate_http::serve(socket, router, socket::PLACES_MAX, stopped));
         Self { directory, feed, noted, stop, task }
     }
 

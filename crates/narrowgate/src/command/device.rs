@@ -4,7 +4,6 @@ use narrowgate_api::{
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
     names::UnixMillis,
     query::{DeviceList, LatestQuery, Paging, ValuesQuery},
-    secret::SecretText,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -13,6 +12,7 @@ use super::{
     confirm::confirmed,
     import,
     pages::{self, Frame, List},
+    secret_argument::secret,
 };
 use crate::{
     cli::{DeleteArgs, DeviceCommand, DeviceCreateArgs, ListArgs, LogArgs, Output, PointsArgs, ResetArgs},
@@ -78,7 +78,7 @@ fn once<T: Serialize + DeserializeOwned>(
 fn create(arguments: DeviceCreateArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let new = NewDeviceRequest {
         device_key: arguments.device_key,
-        device_secret: arguments.device_secret.map(SecretText::new),
+        device_secret: secret(arguments.device_secret, "--device-secret")?,
         name: arguments.name,
     };
     let created = Access::open(config)?.call_once(Call::create_device(&arguments.product, &new))?;

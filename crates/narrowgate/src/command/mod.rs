@@ -14,6 +14,7 @@ mod pages;
 mod product;
 mod product_shown;
 mod refused;
+mod secret_argument;
 mod serve;
 mod status;
 

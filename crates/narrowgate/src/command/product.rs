@@ -5,7 +5,6 @@ use std::{fs::File, io::Read as _, path::Path};
 use narrowgate_api::{
     names::UnixMillis,
     product::{DynamicActivationPatch, NewDynamicActivation, NewProduct, ProductDeleted, ProductPatch},
-    secret::SecretText,
 };
 use serde_json::value::RawValue;
 
@@ -13,6 +12,7 @@ use super::{
     confirm::confirmed,
     pages::{Damage, shown_with_damage},
     product_shown::{Created, Shown},
+    secret_argument::secret,
 };
 use crate::{
     cli::{
@@ -181,7 +181,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
     Ok(NewProduct {
         name: arguments.name,
         product_key: arguments.product_key,
-        product_secret: arguments.product_secret.map(SecretText::new),
+        product_secret: secret(arguments.product_secret, "--product-secret")?,
         dynamic_activation: NewDynamicActivation {
             enabled: arguments.dynamic_activation,
             ends_at: arguments.activation.activation_ends.map(UnixMillis),

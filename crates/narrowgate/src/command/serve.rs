@@ -24,9 +24,11 @@ pub(super) fn run(config: &Config, arguments: &ServerArgs) -> Result<(), Failure
 /// Stops the server after the first signal; a second one ends the process at once.
 pub(super) async fn stop(server: Server, mut signals: Signals, name: &str) -> Result<(), Failure> {
     output::note(format_args!("{name}: finishing work in progress (repeat to stop at once)"));
+    let leave_store_open = server.store_left_open();
     tokio::select! {
         stopped = server.stop() => stopped,
         name = signals.another() => {
+            leave_store_open();
             let headline = format!("stopped at once by a second signal ({name})");
             Err(Failure::failed(headline)
                 .reason("work in progress was given up; what was acknowledged is stored"))

@@ -52,6 +52,8 @@ pub(super) struct Counted {
     pub(super) writes: u64,
     /// Batches that the store could not commit.
     pub(super) failed: u64,
+    /// Since when the batch is being committed that is.
+    pub(super) under_way_since: Option<Instant>,
 }
 
 struct UnderWay {
@@ -145,6 +147,7 @@ impl Batches {
         self.number += 1;
         let result = self.journal.append(batch);
         self.under_way = Some(UnderWay { items, writes: count, result });
+        self.counted.under_way_since = Some(now);
         true
     }
 
@@ -158,6 +161,7 @@ impl Batches {
         let result = result.and_then(|committed| outcomes_of(committed, writes));
         let items = std::mem::take(&mut under_way.items);
         self.under_way = None;
+        self.counted.under_way_since = None;
         match &result {
             Ok(_) => {
                 self.counted.batches += 1;

@@ -48,6 +48,11 @@ impl Changes {
         Poll::Ready(changes)
     }
 
+    /// Wakes the task, which turns once and finds what there is.
+    pub(super) fn nudge(&self) {
+        self.change(|_| {});
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,5 +109,7 @@ mod tests {
         let secret = LiveChange::ProductSecretReplaced { product_key: "q".to_owned() };
         assert_eq!(taken, [close(1, "closed: deleted"), close(2, "closed: switched off"), product, secret]);
         assert!(changes.poll(&mut context).is_pending());
+        changes.nudge();
+        assert!(changes.poll(&mut context).is_pending(), "a nudge is no change");
     }
 }

@@ -1,6 +1,9 @@
 //! Counters and gauges of the shards and the gateway, for `/metrics`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use narrowgate_coap as coap;
 use narrowgate_dtls as dtls;
@@ -20,6 +23,8 @@ struct State {
     counters: Counters,
     batches: Counted,
     unwritten: Unwritten,
+    /// When the task last turned.
+    turned: Option<Instant>,
 }
 
 impl Published {
@@ -29,6 +34,13 @@ impl Published {
         state.counters = machine.counters();
         state.batches = batches;
         machine.unwritten().copy_to(&mut state.unwritten);
+        state.turned = Some(Instant::now());
+    }
+
+    /// When the task last turned, and since when the batch is being committed that is.
+    pub(super) fn turns(&self) -> (Option<Instant>, Option<Instant>) {
+        let state = self.lock();
+        (state.turned, state.batches.under_way_since)
     }
 
     /// Requests answered 5.03 because the store cannot write.

@@ -21,6 +21,7 @@
 
 mod batches;
 mod changes;
+mod liveness;
 mod metrics;
 mod reads;
 mod sink;
@@ -40,6 +41,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+pub(crate) use self::liveness::{Liveness, Stuck};
 use self::{
     changes::Changes,
     metrics::Published,
@@ -87,24 +89,15 @@ pub(crate) enum StartError {
 }
 
 /// The running gateway.
-#[derive(Debug)]
 pub(crate) struct Gateway {
     address: SocketAddr,
-    clock: ClockHandle,
+    clock: Arc<dyn Clock>,
     shards: Vec<RunningShard>,
     handles: Vec<ShardHandle>,
     changes: Arc<Changes>,
     asks: mpsc::Sender<Ask>,
     published: Arc<Published>,
-}
-
-/// A clock with a `Debug` output.
-struct ClockHandle(Arc<dyn Clock>);
-
-impl std::fmt::Debug for ClockHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
+    liveness: Liveness,
 }
 
 impl Gateway {
@@ -139,11 +132,19 @@ impl Gateway {
         let (asks, asked) = mpsc::channel(1);
         let served = served.collect();
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
-        let (reading, times) = (Handle::current(), Arc::clone(&clock));
-        run_on_own_thread(async move {
+        let (reading, times, journal) = (Handle::current(), Arc::clone(&clock), Arc::clone(&stores.journal));
+        let task = run_on_own_thread(async move {
             Task::new(machine, served, stores, times, entropy, feed, reading).run(ends).await;
         })?;
-        Ok(Self { address, clock: ClockHandle(clock), shards, handles, changes, asks, published })
+        let liveness = Liveness {
+            shards: handles.clone(),
+            published: Arc::clone(&published),
+            changes: Arc::clone(&changes),
+            task: Arc::new(task),
+            journal,
+            limits: liveness::LIMITS,
+        };
+        Ok(Self { address, clock, shards, handles, changes, asks, published, liveness })
     }
 
     /// Where devices connect.
@@ -187,7 +188,12 @@ impl Gateway {
 
     /// Requests refused because the store cannot write; `None` if it can.
     pub(crate) fn refused_by_store(&self) -> Option<RefusedByStore> {
-        self.published.unwritten().shown(self.clock.0.now())
+        self.published.unwritten().shown(self.clock.now())
+    }
+
+    /// Whether its parts still turn; remains valid when it drains.
+    pub(crate) fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 
     /// Counters and gauges of everything on the devices' side.
@@ -198,11 +204,12 @@ impl Gateway {
 
 /// Runs the task on a thread and a runtime of its own. On a runtime with several threads each wake-up moves
 /// it from one to another, and that costs more than what it then does for some reports.
-fn run_on_own_thread(task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+fn run_on_own_thread(
+    task: impl Future<Output = ()> + Send + 'static,
+) -> Result<thread::JoinHandle<()>, StartError> {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(StartError::Task)?;
     let run = move || runtime.block_on(task);
-    thread::Builder::new().name("gateway".to_owned()).spawn(run).map_err(StartError::Task)?;
-    Ok(())
+    thread::Builder::new().name("gateway".to_owned()).spawn(run).map_err(StartError::Task)
 }
 
 type Started = (Vec<RunningShard>, Vec<mpsc::Receiver<sink::Events>>);
@@ -237,9 +244,13 @@ fn start_shards(
 /// Stops receiving; the result completes when everything received before has been handed over.
 fn quiesce(shard: &ShardHandle) -> oneshot::Receiver<()> {
     let (done, wait) = oneshot::channel();
-    shard.quiesce(move || {
-        // Ignored: the receiver may be gone.
-        let _ = done.send(());
+    let shard = shard.clone();
+    // Where the shard's thread hangs and its queue is full, this waits; the caller gives up in time.
+    tokio::task::spawn_blocking(move || {
+        shard.quiesce(move || {
+            // Ignored: the receiver may be gone.
+            let _ = done.send(());
+        });
     });
     wait
 }

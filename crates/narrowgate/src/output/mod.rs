@@ -16,6 +16,7 @@ use std::{
 };
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 pub(crate) use lines::{Lines, LossNote};
 pub(crate) use printable::{printable, printable_coloured, printable_lines};
@@ -50,10 +51,11 @@ pub(crate) enum Layout {
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
 pub(crate) fn print(output: Output, answer: &impl Serialize, layout: Layout) -> Result<(), Failure> {
-    let answer = written(answer)?;
+    // Either may hold a secret.
+    let answer = Zeroizing::new(written(answer)?);
     match output {
         Output::Json => exact(&answer),
-        Output::Table => exact(&layout.render(&answer, terminal::width())),
+        Output::Table => exact(&Zeroizing::new(layout.render(&answer, terminal::width()))),
     }
 }
 

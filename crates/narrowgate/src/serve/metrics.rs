@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use narrowgate_http::{Metric, MetricsSource};
+use narrowgate_http::{Health, Metric, MetricsSource};
 
 use super::SharedGateway;
 use crate::output;
@@ -15,9 +15,12 @@ const LOG_LINES_DROPPED: Metric = Metric::counter(
     "Lines of the log that could not be written: a full disk, a slow reader or none.",
 );
 
-pub(super) fn source(gateway: SharedGateway) -> MetricsSource {
+const READY: Metric = Metric::gauge("narrowgate_ready", "Whether devices are served: 1, else 0.");
+
+pub(super) fn source(gateway: SharedGateway, health: Health) -> MetricsSource {
     Arc::new(move || {
         let mut metrics = vec![BUILD.are([(env!("CARGO_PKG_VERSION"), 1)])];
+        metrics.push(READY.is(u64::from(health.is_ready())));
         let gateway = gateway.read().unwrap_or_else(PoisonError::into_inner);
         metrics.extend(gateway.as_ref().map(|gateway| gateway.metrics()).unwrap_or_default());
         metrics.push(LOG_LINES_DROPPED.is(output::dropped_lines()));

@@ -1,15 +1,17 @@
 //! The shell around a serving process: opens everything, says `ready`, serves until a signal, drains, closes.
 //!
 //! Everything that can fail is opened and bound before `ready`; if one step fails, nothing is left behind.
-//! Limit: [`DRAIN_TIME_MAX`].
+//! Limit: [`STOP_TIME_MAX`].
 
 mod banner;
+mod descriptors;
 mod followed;
 pub(crate) mod log;
 mod metrics;
 mod notify;
 mod options;
 mod signals;
+mod watch;
 
 use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
@@ -22,15 +24,19 @@ use axum::Router;
 use narrowgate_api::fleet::RefusedByStore;
 use narrowgate_http::{About, Api, EventsSource, Health, Phase};
 use narrowgate_platform::{
-    ports::{Clock as _, Journal},
+    ports::{Clock as _, Journal, StoreError},
     service::Operator,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch as watched,
+    task::{AbortHandle, JoinHandle},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     client::{self, Client},
     config::{self, Config, Origin, Setting, StoreKind},
-    failure::Failure,
+    failure::{Failure, is_out_of_descriptors},
     feed::Feed,
     gateway::{Gateway, StartError},
     host::Host,
@@ -42,8 +48,12 @@ use crate::{
 pub(crate) use followed::Followed;
 pub(crate) use signals::{Hangup, Signals};
 
-/// How long work in progress may take to end at a stop.
-pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a stop may take: work in progress ends, and the store is closed.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The part of it that is kept for the store: it writes down the latest values, which the next start would
+/// otherwise collect from the reports.
+const STORE_CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// The gateway, shared with its readers, and taken out when it drains.
 type SharedGateway = Arc<RwLock<Option<Gateway>>>;
@@ -60,10 +70,11 @@ pub(crate) struct Server {
     gateway: SharedGateway,
     journal: Arc<dyn Journal>,
     health: Health,
-    stopping: watch::Sender<bool>,
+    watch_task: AbortHandle,
+    stopping: watched::Sender<bool>,
     control_task: JoinHandle<()>,
     http_task: Option<JoinHandle<()>>,
-    http_stop: watch::Sender<bool>,
+    http_stop: watched::Sender<bool>,
 }
 
 impl Server {
@@ -72,6 +83,7 @@ impl Server {
     /// # Errors
     /// What could not be opened, with where, why, and what to try.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
+        descriptors::provide(config.dtls.shards);
         if Client::connect(&config.data)?.is_some() {
             let process = narrowgate_adapters::sqlite::last_process(&config.data).map_or_else(
                 || "another narrowgate".to_owned(),
@@ -91,7 +103,7 @@ impl Server {
         let started = Self::start_on(config, opened, http).await;
         if started.is_err() {
             // Ignored: the first failure is the one to show.
-            let _ = journal.close().await;
+            let _ = close_store(journal, Instant::now() + STORE_CLOSE_TIME).await;
         }
         started
     }
@@ -109,12 +121,13 @@ impl Server {
         let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), feed.clone())
             .await
             .map_err(|error| cannot_serve_devices(config, &error))?;
-        let (dtls, sessions) = (gateway.dtls_address(), gateway.live_sessions());
+        let (dtls, sessions, liveness) =
+            (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), clock, entropy, sessions);
-        let (stopping, stop) = watch::channel(false);
+        let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());
         let host = Host { since: Some(since), data: config.data.clone(), refused_by_store };
@@ -123,20 +136,16 @@ impl Server {
             host: host.source(),
             events: Some(EventsSource { events, stopping: stop.clone() }),
         };
-        let health = Health::default();
+        let (health, watch_task) = watch::begin(liveness);
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
-        let metrics = metrics::source(gateway.clone());
+        let metrics = metrics::source(gateway.clone(), health.clone());
         let router = narrowgate_http::router(about.clone(), health.clone(), metrics.clone());
         let control_router = narrowgate_http::control_router(about, health.clone(), metrics, api);
-        let (http_stop, http_stopping) = watch::channel(false);
+        let (http_stop, http_stopping) = watched::channel(false);
         let http_task = http_listener.map(|listener| spawn_http(listener, router, http_stopping));
         let control_path = control.path().to_owned();
-        let control_task = tokio::spawn(narrowgate_http::serve(
-            control,
-            control_router,
-            socket::CONNECTIONS_MAX,
-            stopped(stop),
-        ));
+        let control_task =
+            tokio::spawn(narrowgate_http::serve(control, control_router, socket::PLACES_MAX, stopped(stop)));
         Ok(Self {
             operator,
             feed,
@@ -146,6 +155,7 @@ impl Server {
             gateway,
             journal: stores.journal,
             health,
+            watch_task,
             stopping,
             control_task,
             http_task,
@@ -166,11 +176,12 @@ impl Server {
         Ok(())
     }
 
-    /// Finishes work in progress within [`DRAIN_TIME_MAX`], and closes the store.
+    /// Finishes work in progress and closes the store, both within [`STOP_TIME_MAX`].
     ///
     /// # Errors
-    /// The store cannot be closed.
+    /// The store cannot be closed, or not in time.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
+        let ends = Instant::now() + STOP_TIME_MAX;
         self.health.set(Phase::Draining);
         notify::send_state("STOPPING=1");
         // Ignored: the receivers may be gone.
@@ -186,16 +197,43 @@ impl Server {
                 let _ = http_task.await;
             }
         };
-        if tokio::time::timeout(DRAIN_TIME_MAX, drain).await.is_err() {
+        if timeout_at(ends - STORE_CLOSE_TIME, drain).await.is_err() {
             tracing::warn!("some work was not finished in time and was given up");
         }
-        self.journal.close().await.map_err(|error| {
-            Failure::failed("cannot close the store").reason(error).hint("check whether the disk is full")
-        })?;
+        self.watch_task.abort();
+        close_store(self.journal, ends).await?;
         tracing::info!("stopped");
         Ok(())
     }
+
+    /// Keeps the store from being closed when it is dropped, which may take as long as the disk likes: to be
+    /// called where the process is to end at once.
+    pub(crate) fn store_left_open(&self) -> impl FnOnce() + use<> {
+        let journal = Arc::clone(&self.journal);
+        || std::mem::forget(journal)
+    }
 }
+
+/// Closes the store, until `ends`.
+///
+/// # Errors
+/// It cannot be closed, or not in time; then it stays open until the process ends.
+async fn close_store(journal: Arc<dyn Journal>, ends: Instant) -> Result<(), Failure> {
+    let closed = timeout_at(ends, journal.close()).await.unwrap_or_else(|_| {
+        // Its thread hangs in a system call: dropping the store would wait for it.
+        std::mem::forget(journal);
+        Err(StoreError::Unavailable("it is still writing".to_owned()))
+    });
+    closed.map_err(|error| {
+        Failure::failed("cannot close the store")
+            .reason(error)
+            .part("stored", "all that was acknowledged; the next start takes up the rest from there")
+            .hint("check whether the disk is full or failing")
+    })
+}
+
+/// What to try where the control plane cannot start.
+const LIMITS: &str = "raise the limits of this user (ulimit -u, ulimit -n)";
 
 /// Starts the runtime of the control plane.
 ///
@@ -206,7 +244,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .thread_name("control")
         .build()
-        .map_err(|error| Failure::failed("cannot start the control plane").reason(error))
+        .map_err(|error| Failure::failed("cannot start the control plane").because(&error, LIMITS))
 }
 
 /// Runs a server on a runtime of its own. Work that it gave up is not waited for.
@@ -224,14 +262,13 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
 fn spawn_http(
     listener: tokio::net::TcpListener,
     router: Router,
-    stopping: watch::Receiver<bool>,
+    stopping: watched::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let connections_max = narrowgate_http::CONNECTIONS_MAX;
-    tokio::spawn(narrowgate_http::serve(listener, router, connections_max, stopped(stopping)))
+    tokio::spawn(narrowgate_http::serve(listener, router, narrowgate_http::TCP_PLACES_MAX, stopped(stopping)))
 }
 
 /// Completes when it turns true, or when its sender is gone.
-async fn stopped(mut stopping: watch::Receiver<bool>) {
+async fn stopped(mut stopping: watched::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
@@ -256,10 +293,9 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
         }
         StartError::Shard(source) => Failure::failed(error)
             .part("where", "dtls.shards")
-            .reason(source)
-            .hint("choose fewer with --shards, or raise the limit of threads (ulimit -u)"),
+            .because(source, "choose fewer with --shards, or raise the limit of threads (ulimit -u)"),
         StartError::Task(source) => {
-            Failure::failed(error).reason(source).hint("raise the limit of threads (ulimit -u)")
+            Failure::failed(error).because(source, "raise the limit of threads (ulimit -u)")
         }
         StartError::Store(source) => Failure::failed(error)
             .file(config.data.display())
@@ -285,9 +321,11 @@ fn busy(
         Origin::Default => format!("{address}   ({name}, the default)"),
         origin => format!("{address}   ({name}, {origin})"),
     };
-    let failure =
-        Failure::failed(format_args!("cannot listen for {what}")).part("where", place).reason(error);
-    let port = address.port();
+    let failure = Failure::failed(format_args!("cannot listen for {what}")).part("where", place);
+    if is_out_of_descriptors(error) {
+        return failure.because(error, "");
+    }
+    let (failure, port) = (failure.reason(error), address.port());
     match error.kind() {
         std::io::ErrorKind::AddrInUse => failure.hint(format_args!(
             "ss -l{letter}np 'sport = :{port}' shows which program listens there; stop it, \
@@ -306,4 +344,38 @@ fn busy(
 /// Whether nothing outlives the process.
 fn keeps_nothing(config: &Config) -> bool {
     config.store.kind == StoreKind::Memory
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_platform::ports::{Batch, Committed, PortFuture, Recovered};
+
+    use super::*;
+
+    /// A store whose disk never answers.
+    struct Hanging;
+
+    impl Journal for Hanging {
+        fn append(&self, _: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn close(&self) -> PortFuture<'static, Result<(), StoreError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_close_is_waited_for_until_the_end_of_the_stop() {
+        let (ends, journal) = (Instant::now() + Duration::from_millis(50), Arc::new(Hanging));
+        let failure = close_store(journal.clone(), ends).await.unwrap_err();
+        assert!(Instant::now() >= ends);
+        assert_eq!(failure.headline, "cannot close the store");
+        assert!(failure.parts[0].1.contains("still writing"), "{failure:?}");
+        assert_eq!(Arc::strong_count(&journal), 2, "nobody waits for its end either");
+    }
 }

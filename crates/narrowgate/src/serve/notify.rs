@@ -16,6 +16,25 @@ use std::{
 /// How long a manager that does not read is waited for.
 const SEND_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// How often the manager wants to hear `WATCHDOG=1` at least, if it does (`WatchdogSec=`). One that does
+/// not hear it ends the process and starts it again.
+pub(super) fn watchdog_interval() -> Option<Duration> {
+    let variable = |name| std::env::var(name).ok();
+    interval_for(
+        variable("WATCHDOG_USEC").as_deref(),
+        variable("WATCHDOG_PID").as_deref(),
+        std::process::id(),
+    )
+}
+
+/// The variables may be inherited from a parent that they were meant for: then they name its process.
+fn interval_for(microseconds: Option<&str>, pid: Option<&str>, own_pid: u32) -> Option<Duration> {
+    if pid.is_some_and(|pid| pid.parse() != Ok(own_pid)) {
+        return None;
+    }
+    microseconds?.parse().ok().filter(|time| *time > 0).map(Duration::from_micros)
+}
+
 /// Sends `state`, `READY=1` for example. Without `NOTIFY_SOCKET` nothing is sent.
 pub(super) fn send_state(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
@@ -47,5 +66,16 @@ mod tests {
         let mut bytes = [0; 32];
         let length = manager.recv(&mut bytes).unwrap();
         assert_eq!(&bytes[..length], b"READY=1");
+    }
+
+    #[test]
+    fn the_watchdog_is_served_only_where_it_is_meant_for_this_process() {
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(interval_for(Some("1000000"), None, 7), second);
+        assert_eq!(interval_for(Some("1000000"), Some("7"), 7), second);
+        assert_eq!(interval_for(Some("1000000"), Some("8"), 7), None);
+        for wrong in [None, Some(""), Some("0"), Some("-1"), Some("soon")] {
+            assert_eq!(interval_for(wrong, None, 7), None, "{wrong:?}");
+        }
     }
 }

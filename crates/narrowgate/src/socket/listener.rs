@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_http::Listener;
+use narrowgate_http::{Listener, PlacesMax};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{NAME, path::ShortPath};
 use crate::failure::Failure;
 
-/// Connections at a time; further ones wait until one of them ends.
-pub(crate) const CONNECTIONS_MAX: usize = 64;
+/// Connections at a time: commands, and beside them those who listen. One more listener is refused, so that
+/// no number of them keeps a command out.
+pub(crate) const PLACES_MAX: PlacesMax = PlacesMax { requests: 64, followers: 64 };
 
 /// The bound socket. Its file is removed on drop.
 pub(crate) struct ControlSocket {

@@ -171,6 +171,48 @@ fn attack_214_a_server_killed_in_the_middle_loses_no_secret_and_no_fault() {
 }
 
 #[test]
+fn attack_214_an_import_that_is_killed_again_and_again_loses_no_secret() {
+    let import = Import::new(2000);
+    let mut server = Some(import.program.serve());
+    let begin = || {
+        let mut child = import.command(&import.file).spawn().unwrap();
+        drop(child.stdin.take());
+        child
+    };
+    // Each time a little later, so that it dies in all that it does; every third time it is the server.
+    for (number, wait) in (0..18).map(|number| (number, Duration::from_millis(15 * number))) {
+        let mut client = begin();
+        std::thread::sleep(wait);
+        if number % 3 == 2 {
+            let running = server.take().expect("it runs");
+            signal(running.pid(), "KILL");
+            running.wait();
+            client.wait().unwrap();
+            server = Some(import.program.serve());
+        } else {
+            // It has ended where the machine is fast.
+            let _ = client.kill();
+            client.wait().unwrap();
+        }
+        let text = fs::read_to_string(&import.secrets).unwrap_or_default();
+        let known: BTreeSet<&str> = text.lines().filter_map(|line| line.split(',').nth(2)).collect();
+        let page = import.program.json(&["device", "list", "--product", "pk", "--all"]);
+        for device in page["devices"].as_array().unwrap() {
+            let key = device["deviceKey"].as_str().unwrap();
+            assert!(known.contains(key), "kill {number}: {key} exists, and its secret is nowhere");
+        }
+    }
+    // One that has been finished meanwhile is let alone.
+    let text = fs::read_to_string(&import.secrets).unwrap_or_default();
+    if text.is_empty() || text.ends_with("\n\n") {
+        import.again_and_check();
+    } else {
+        fs::write(&import.secrets, text + "\n").unwrap();
+        import.again_and_check();
+    }
+}
+
+#[test]
 fn a_device_that_has_another_secret_meanwhile_has_no_line() {
     let import = Import::new(3);
     let create = ["device", "create", "--product", "pk", "--device-key", "d1", "--device-secret", SECRET];

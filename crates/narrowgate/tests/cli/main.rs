@@ -13,5 +13,8 @@ mod import_cut_off;
 mod lists;
 mod lost;
 mod mistakes;
+mod places;
+mod secrets;
 mod server;
+mod system;
 mod terminal;
