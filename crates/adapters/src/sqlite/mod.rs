@@ -235,12 +235,6 @@ impl SqliteStore {
         self.shared.key.decoy_secret()
     }
 
-    /// Why nothing can be stored: files of the store were removed or replaced while it was open. `None`: they
-    /// are in order.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble()
-    }
-
     /// Queues a job at once, so that jobs are done in the order of the calls.
     fn send(&self, job: Job) -> Result<(), StoreError> {
         let Some(jobs) = &self.jobs else { return Err(closed()) };
@@ -356,6 +350,11 @@ impl Journal for SqliteStore {
 
     fn is_running(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| !writer.is_finished())
+    }
+
+    /// Files of the store were removed or replaced while it was open.
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
     }
 }
 

@@ -77,6 +77,11 @@ impl Liveness {
         self.changes.nudge();
     }
 
+    /// Whether the store can store nothing until somebody does something about it.
+    pub(crate) fn has_trouble(&self) -> bool {
+        self.journal.trouble().is_some()
+    }
+
     /// The parts that stand still now.
     pub(crate) fn stuck(&self) -> Vec<Stuck> {
         let (silence_max, batch_time_max) = self.limits;

@@ -28,7 +28,10 @@ pub(super) fn begin(liveness: Liveness) -> (Health, AbortHandle) {
 
 /// What `/health/ready` finds.
 fn findings(liveness: &Liveness) -> Findings {
-    let stuck = liveness.stuck().iter().map(Stuck::to_string).collect();
+    let mut stuck: Vec<_> = liveness.stuck().iter().map(Stuck::to_string).collect();
+    if liveness.has_trouble() {
+        stuck.push("nothing can be stored; the log says why".to_owned());
+    }
     Findings { stuck, ..Findings::default() }
 }
 

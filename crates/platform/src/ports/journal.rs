@@ -40,6 +40,12 @@ pub trait Journal: Send + Sync + 'static {
     fn is_running(&self) -> bool {
         true
     }
+
+    /// Why nothing can be stored until somebody does something about it, for the operator; `None`: nothing is
+    /// known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The longest time for which a backup holds the writer: devices wait for their answers so long.
