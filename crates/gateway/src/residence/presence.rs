@@ -4,7 +4,9 @@
 //! the device's last login that the store has confirmed, so that one which comes after a reset is refused;
 //! while a login is being written it names none, for it comes behind that login whether the store takes it
 //! or not: one that named a login which was refused in the end would leave the device as it is for ever.
-//! Limits: silence is noticed within [`TICK`]; one batch of last-seen times is under way at a time.
+//! Limits: silence is noticed within [`TICK`]; at most [`CHANGES_AT_ONCE`] changes by silence are under way,
+//! the others are noticed when the store has written those; one batch of last-seen times is under way at a
+//! time.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +31,10 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often `lastSeenTime` is written for devices that were heard without reporting, and changes are written
 /// again that the store refused.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
+/// Changes by silence, or tried again, that are under way at the same time: a report waits for no more of
+/// them in its transaction, which is some milliseconds. Where many devices fall silent at once, the last ones
+/// are noticed seconds later.
+const CHANGES_AT_ONCE: usize = 128;
 /// Last-seen times that are committed together.
 const SEEN_TOGETHER_MAX: usize = 250;
 
@@ -55,6 +61,8 @@ pub(crate) struct Presence {
     changes: u64,
     /// The number of the newest change of each device whose write is under way.
     newest: BTreeMap<DeviceId, u64>,
+    /// Writes of changes under way.
+    under_way: usize,
 }
 
 /// A change of presence.
@@ -87,6 +95,7 @@ impl Presence {
             unwritten: BTreeMap::new(),
             changes: 0,
             newest: BTreeMap::new(),
+            under_way: 0,
         }
     }
 
@@ -172,9 +181,11 @@ impl Presence {
         position: Option<Position>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
+        self.under_way -= 1;
         if outcomes.is_ok_and(|outcomes| outcomes == [Written::Done]) {
             tell(out, position, &change);
         }
+        let is_written = outcomes.is_ok();
         if self.newest.get(&change.device) == Some(&number) {
             self.newest.remove(&change.device);
             if outcomes.is_err() {
@@ -182,6 +193,11 @@ impl Presence {
                 self.unwritten.insert(change.device, change);
             }
         }
+        if is_written {
+            // The store writes: what waits for it goes on.
+            self.try_again(out);
+        }
+        self.time_passes(out, now);
     }
 
     /// Last-seen times are written, or could not be: the next ones follow.
@@ -197,6 +213,19 @@ impl Presence {
         }
     }
 
+    /// Hands over changes that the store refused before, as many as there is room for.
+    fn try_again(&mut self, out: &mut Outbox) {
+        for _ in 0..self.room() {
+            let Some((_, change)) = self.unwritten.pop_first() else { break };
+            self.hand_over(out, change);
+        }
+    }
+
+    /// How many changes by silence may be handed over now.
+    fn room(&self) -> usize {
+        CHANGES_AT_ONCE.saturating_sub(self.under_way)
+    }
+
     /// Devices online.
     pub(crate) fn online(&self) -> usize {
         self.tracker.online()
@@ -205,7 +234,8 @@ impl Presence {
     /// When [`Self::handle_timeout`] is due next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let waits = !self.unwritten.is_empty() || !self.seen.is_empty();
-        let silence = self.tracker.poll_timeout().map(|at| self.tick_at(at));
+        // Without room it is the store's answer that goes on.
+        let silence = self.tracker.poll_timeout().filter(|_| self.room() > 0).map(|at| self.tick_at(at));
         silence.into_iter().chain(waits.then_some(self.next_write)).min()
     }
 
@@ -219,9 +249,7 @@ impl Presence {
         if self.seen_under_way == 0 {
             self.write_seen(out);
         }
-        for (_, change) in std::mem::take(&mut self.unwritten) {
-            self.hand_over(out, change);
-        }
+        self.try_again(out);
     }
 
     /// The first tick that is not before `at`.
@@ -240,7 +268,7 @@ impl Presence {
 
     fn time_passes(&mut self, out: &mut Outbox, now: Now) {
         let mut transitions = Vec::new();
-        self.tracker.handle_timeout(now.instant, &mut transitions);
+        self.tracker.handle_timeout(now.instant, self.room(), &mut transitions);
         for transition in transitions {
             self.write(out, now, transition);
         }
@@ -268,6 +296,7 @@ impl Presence {
     fn hand_over(&mut self, out: &mut Outbox, change: Change) {
         let Change { device, login, state, at, cause } = change.clone();
         self.changes += 1;
+        self.under_way += 1;
         self.newest.insert(device, self.changes);
         self.unwritten.remove(&device);
         let write = Write::Presence { device, login, state, at, cause };
@@ -352,6 +381,76 @@ mod tests {
             let (mut out, mut presence) = restarted();
             presence.close(&mut out, now, DEVICE);
             assert_eq!(named(&mut out), [right], "closed by the device: {logins:?}");
+        }
+    }
+
+    /// Takes what is written, and answers it as a store that writes everything.
+    fn commit(out: &mut Outbox, presence: &mut Presence, now: Now) -> usize {
+        let effects: Vec<_> = std::iter::from_fn(|| out.poll()).collect();
+        let mut written = 0;
+        for effect in effects {
+            let Effect::Write(token, writes) = effect else { panic!("only changes are written") };
+            written += writes.len();
+            match out.take(token) {
+                Some(Pending::Presence(change, number)) => {
+                    presence.handle_written(out, now, (change, number), None, Ok(&[Written::Done]));
+                }
+                other => panic!("a change was asked for: {other:?}"),
+            }
+        }
+        written
+    }
+
+    #[test]
+    fn a_fleet_that_falls_silent_at_once_never_fills_a_transaction() {
+        let start = crate::tests::start();
+        let lifetime_s = 30;
+        let online = |device| OnlineDevice { device: DeviceId(device), lifetime_s, login: None };
+        let devices = 100_000;
+        let (mut out, mut presence) =
+            (Outbox::new(), Presence::new((1..=devices).map(online).collect(), start));
+        let (mut silent, mut transactions) = (0, 0);
+        let mut now = Now { instant: start, wall: UnixMillis(0) };
+        while silent < devices as usize {
+            assert!(transactions < 2 * devices, "it comes to an end");
+            // A transaction takes some milliseconds.
+            now.instant += Duration::from_millis(5);
+            if presence.poll_timeout().is_some_and(|at| at <= now.instant) {
+                presence.handle_timeout(&mut out, now);
+            }
+            let written = commit(&mut out, &mut presence, now);
+            assert!(written <= CHANGES_AT_ONCE, "{written} changes in one transaction");
+            assert!(written == 0 || now.instant >= start + Duration::from_secs(lifetime_s.into()));
+            silent += written;
+            transactions += 1;
+        }
+        assert_eq!(presence.online(), 0);
+        let took = now.instant - start;
+        assert!(took < Duration::from_secs(40), "noticed in time: {took:?}");
+    }
+
+    #[test]
+    fn changes_that_were_refused_are_tried_again_some_at_a_time() {
+        let start = crate::tests::start();
+        let online = |device| OnlineDevice { device: DeviceId(device), lifetime_s: 30, login: None };
+        let (mut out, mut presence) = (Outbox::new(), Presence::new((1..=1000).map(online).collect(), start));
+        let mut now = Now { instant: start, wall: UnixMillis(0) };
+        let refused = StoreError::Unavailable("the disk is full".to_owned());
+        for _ in 0..120 {
+            now.instant += TICK;
+            presence.handle_timeout(&mut out, now);
+            for effect in std::iter::from_fn(|| out.poll()).collect::<Vec<_>>() {
+                let Effect::Write(token, _) = effect else { panic!("only changes are written") };
+                let Some(Pending::Presence(change, number)) = out.take(token) else { panic!("a change") };
+                presence.handle_written(&mut out, now, (change, number), None, Err(&refused));
+            }
+        }
+        while !presence.unwritten.is_empty() || presence.under_way > 0 || presence.online() > 0 {
+            now.instant += TICK;
+            presence.handle_timeout(&mut out, now);
+            let written = commit(&mut out, &mut presence, now);
+            assert!(written <= CHANGES_AT_ONCE, "{written}");
+            assert!(now.instant < start + Duration::from_secs(60), "it comes to an end");
         }
     }
 

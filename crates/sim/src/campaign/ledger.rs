@@ -1,5 +1,8 @@
 //! What really happened, beside what the server believes; and the comparison of the two.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::SocketAddr,
@@ -13,12 +16,16 @@ use narrowgate_platform::{
     ids::DeviceId,
     model::{device::DeviceState, message::Message},
     ports::{OnlineDevice, Write, Written},
+    rules::presence::SPREAD_PERCENT,
 };
 
 use super::Totals;
 
 /// How late a change to offline may be.
 const LATE_MAX: Duration = Duration::from_secs(1);
+/// So many devices may fall silent at once: of more, the last ones are noticed when the store has written
+/// the first.
+const SILENT_AT_ONCE: u32 = 128;
 /// A device that is switched off loses its session within this time.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 /// The sessions of a product that is switched off end within this time, where the store cannot always read
@@ -96,6 +103,9 @@ pub struct Ledger {
     fresh: HashSet<SocketAddr>,
     /// Records that a server has taken, of the address that they came from.
     accepted: HashSet<(SocketAddr, Vec<u8>)>,
+    /// When servers started: from then on devices that were online have some more time.
+    restarts: HashSet<Instant>,
+    devices_max: u32,
     /// Counts.
     pub totals: Totals,
 }
@@ -122,6 +132,18 @@ pub fn tag_of(secret: &str) -> u32 {
 }
 
 impl Ledger {
+    /// The ledger of a fleet of so many devices.
+    pub fn new(devices_max: u32) -> Self {
+        Self { devices_max, ..Self::default() }
+    }
+
+    /// How late a change to offline may be for a device that was last heard at `heard`.
+    fn late_max(&self, heard: Instant, lifetime: Duration) -> Duration {
+        let after_restart = self.restarts.contains(&heard);
+        let grace = if after_restart { lifetime * SPREAD_PERCENT as u32 / 100 } else { Duration::ZERO };
+        grace + if self.devices_max > SILENT_AT_ONCE { STORED_WITHIN } else { LATE_MAX }
+    }
+
     /// A device is registered, with this secret.
     pub fn register(&mut self, number: u32, device: DeviceId, lifetime_s: u32, secret: &str) {
         let lifetime = Duration::from_secs(lifetime_s.into());
@@ -261,7 +283,7 @@ impl Ledger {
                 format!("offline by silence {early:.3} s before its lifetime is over"),
             );
         }
-        if at > due + LATE_MAX {
+        if at > due + self.late_max(*heard, known.lifetime) {
             let late = (at - due).as_secs_f64();
             return broken(
                 known.number,
@@ -406,6 +428,7 @@ impl Ledger {
 
     /// A new server has taken up the devices that the store holds online.
     pub fn restarted(&mut self, now: Instant, online: &[OnlineDevice]) {
+        self.restarts.insert(now);
         for OnlineDevice { device, .. } in online {
             if let Some(number) = self.devices.get(device).map(|known| known.number) {
                 self.heard(number, now);
@@ -429,7 +452,7 @@ impl Ledger {
             None
         } else if now + STEP < due {
             Some(true)
-        } else if now > due + LATE_MAX {
+        } else if now > due + self.late_max(*heard, known.lifetime) {
             Some(false)
         } else {
             None
@@ -463,7 +486,10 @@ impl Ledger {
     pub fn is_long_silent(&self, number: u32, now: Instant) -> bool {
         let known = self.ids.get(&number).and_then(|id| self.devices.get(id));
         known.is_some_and(|known| {
-            known.heard.back().is_none_or(|heard| now > *heard + known.lifetime + STORED_WITHIN)
+            known.heard.back().is_none_or(|heard| {
+                let late = self.late_max(*heard, known.lifetime);
+                now > *heard + known.lifetime + late + STORED_WITHIN
+            })
         })
     }
 
@@ -472,6 +498,3 @@ impl Ledger {
         (self.handshakes.len(), self.sessions.len())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -87,8 +87,6 @@ struct Campaign {
     operators_clock: Arc<ManualClock>,
     /// What operators changed that sessions have to feel.
     live: Arc<LiveChanges>,
-    /// Since when the wall clock has been ahead of the beginning by so many milliseconds.
-    offsets: Vec<(Instant, i64)>,
     store: Store,
     server: Option<Incarnation>,
     network: Network,
@@ -209,7 +207,6 @@ impl Campaign {
             entropy: Arc::new(SeededEntropy::new(random.next_u64())),
             operators_clock: Arc::new(ManualClock::new(clock.at(start()).wall)),
             live: Arc::new(LiveChanges::default()),
-            offsets: vec![(start(), clock.ahead_ms())],
             clock,
             store: Store::new(random.next_u64()),
             server: None,
@@ -221,7 +218,7 @@ impl Campaign {
             timers: Vec::new(),
             addresses: BTreeMap::new(),
             next_port: 0,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(plan.devices),
             digest: 0xcbf2_9ce4_8422_2325,
             seen: VecDeque::new(),
             disabled: BTreeSet::new(),

@@ -1,6 +1,6 @@
 //! What the store noted, and what is said when a promise is broken.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use narrowgate_platform::ports::Write;
 
@@ -26,22 +26,17 @@ impl Campaign {
         }
     }
 
-    /// The store is asked to note a change of presence. Its wall-clock time tells when it was decided.
+    /// The store is asked to note a change of presence.
     fn decided(&mut self, write: &Write) -> Result<(), Violation> {
-        let Write::Presence { at, .. } = write else { return Ok(()) };
-        let mut until = self.now;
-        let what = format!("a change of presence at a time that no clock has shown: {write:?}");
+        let Write::Presence { device, at, .. } = write else { return Ok(()) };
+        let what = format!("a change of presence that nobody decided: {write:?}");
         let mut wrong = Err(Violation { device: None, what });
-        // Where a clock was set back it has shown a time twice: one of the two has to be right.
-        for &(since, offset_ms) in self.offsets.iter().rev() {
-            let decided = u64::try_from(at.0 - offset_ms).ok().map(|ms| start() + Duration::from_millis(ms));
-            if let Some(decided) = decided.filter(|decided| *decided >= since && *decided <= until) {
-                wrong = self.ledger.presence_decided(write, decided);
-                if wrong.is_ok() {
-                    break;
-                }
+        // Of several moments one has to be right.
+        for decided in self.store.decided(*device, *at) {
+            wrong = self.ledger.presence_decided(write, *decided);
+            if wrong.is_ok() {
+                break;
             }
-            until = since;
         }
         wrong
     }

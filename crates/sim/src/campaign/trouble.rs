@@ -225,8 +225,6 @@ impl Campaign {
         self.happened.jumps += 1;
         let size = [1_000, 60_000, 3_600_000, 86_400_000][self.random.below(4) as usize];
         let ms = self.random.below(size) as i64 * if self.random.chance(500) { 1 } else { -1 };
-        let offset_ms = self.offsets.last().map_or(0, |(_, offset_ms)| *offset_ms);
-        self.offsets.push((self.now, offset_ms + ms));
         self.clock.jump(ms);
     }
 

@@ -87,7 +87,10 @@ impl Process {
         match question {
             Effect::Lookup(token, name) => store.look_up(now.instant, token, name),
             Effect::Product(token, product_key) => store.product(now.instant, token, product_key),
-            Effect::Write(token, writes) => self.waiting.push_back((token, writes)),
+            Effect::Write(token, writes) => {
+                store.note_decided(now.instant, &writes);
+                self.waiting.push_back((token, writes));
+            }
             Effect::Diagnose(token, diagnosis) => {
                 let found = block_on(diagnosis.run(&*store.durable()));
                 self.server.handle_answer(now, token, Answer::Diagnosed(found));

@@ -131,11 +131,6 @@ impl WallClock {
         Self { start, ahead_ms: WALL_START_MS }
     }
 
-    /// By how many milliseconds it is ahead of the world's beginning.
-    pub const fn ahead_ms(&self) -> i64 {
-        self.ahead_ms
-    }
-
     /// The operator, or a time server, sets it by so many milliseconds.
     pub const fn jump(&mut self, ms: i64) {
         self.ahead_ms += ms;

@@ -12,7 +12,7 @@ use std::{
 
 use narrowgate_gateway::{Answer, Token};
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, UnixMillis},
     memory::MemoryStore,
     ports::{Batch, Committed, Issued, Journal as _, Recovered, Registry as _, StoreError, Write, Written},
     testing::block_on,
@@ -84,6 +84,8 @@ pub struct Store {
     under_way: BTreeMap<u64, (Option<Instant>, Work)>,
     next: u64,
     notes: Vec<Note>,
+    /// When changes of presence were decided, by device and the time that they carry.
+    decided: BTreeMap<(DeviceId, UnixMillis), Vec<Instant>>,
 }
 
 impl Store {
@@ -97,6 +99,7 @@ impl Store {
             under_way: BTreeMap::new(),
             next: 0,
             notes: Vec::new(),
+            decided: BTreeMap::new(),
         }
     }
 
@@ -137,6 +140,23 @@ impl Store {
     /// A server starts: what it has to take up.
     pub fn open(&self) -> Recovered {
         block_on(self.durable.recover()).expect("a store in memory that is not closed can be read")
+    }
+
+    /// The gateway wants these writes, in this moment.
+    pub fn note_decided(&mut self, now: Instant, writes: &[Write]) {
+        for write in writes {
+            if let Write::Presence { device, at, .. } = write {
+                let decided = self.decided.entry((*device, *at)).or_default();
+                // One that was refused is wanted again.
+                decided.push(now);
+            }
+        }
+    }
+
+    /// When a change of presence may have been decided: it carries the time of then, which a clock that was
+    /// set back has shown twice.
+    pub fn decided(&self, device: DeviceId, at: UnixMillis) -> &[Instant] {
+        self.decided.get(&(device, at)).map_or(&[], Vec::as_slice)
     }
 
     /// What happened since this was last asked.
