@@ -4,12 +4,17 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_engine::{event::ShardEvent, shard::throttle::ByteLimit};
 use narrowgate_platform::{
+    ids::UnixMillis,
     ports::{OnlineDevice, StoreError},
-    rules::rate::{Rate, Seldom},
+    rules::{
+        clock::ArrivalClock,
+        rate::{Rate, Seldom},
+    },
 };
 
 use crate::{
     ERRORS_EVERY,
+    clock::Clock,
     desk::{Desk, Which},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
@@ -38,6 +43,8 @@ pub struct Options {
     pub online: Vec<OnlineDevice>,
     /// The store's epoch: logins are numbered from it on.
     pub epoch: u64,
+    /// The newest confirmed arrival in the store.
+    pub newest_arrival: Option<UnixMillis>,
     /// What a device may take.
     pub limits: Limits,
 }
@@ -53,7 +60,7 @@ pub struct Limits {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shards, seed: _, online, epoch, limits } = self;
+        let Self { shards, seed: _, online, epoch, newest_arrival: _, limits } = self;
         let mut shown = f.debug_struct("Options");
         shown.field("shards", shards).field("online", online).field("epoch", epoch).field("limits", limits);
         shown.finish_non_exhaustive()
@@ -112,11 +119,12 @@ impl Counters {
 impl Gateway {
     /// A gateway that serves nobody yet.
     pub fn new(options: Options, now: Now) -> Self {
-        let Options { shards, seed, online, epoch, limits } = options;
+        let Options { shards, seed, online, epoch, newest_arrival, limits } = options;
         let presence = Presence::new(online, now.instant);
         Self {
             desks: (0..shards).map(Desk::new).collect(),
             shared: Shared {
+                clock: Clock::new(ArrivalClock::new(newest_arrival), now),
                 out: Outbox::new(),
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
@@ -139,6 +147,7 @@ impl Gateway {
 
     /// An event of a shard.
     pub fn handle_event(&mut self, now: Now, shard: u16, event: ShardEvent) {
+        let now = self.shared.clock.stamp(now);
         if let Some(desk) = self.desks.get_mut(usize::from(shard)) {
             desk.handle_event(&mut self.shared, now, event);
         }
@@ -149,6 +158,7 @@ impl Gateway {
     /// What was committed together is answered together: effects are drained after the last of its answers.
     /// Then a session that a newer login ends is closed after its reports are answered.
     pub fn handle_answer(&mut self, now: Now, token: Token, answer: Answer<'_>) {
+        let now = self.shared.clock.stamp(now);
         let Some(pending) = self.shared.out.take(token) else { return };
         match (pending, answer) {
             (Pending::Handshake(asked), Answer::Lookup(answer)) => {
@@ -250,6 +260,7 @@ impl Gateway {
 
     /// An operator changed something that affects sessions.
     pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
+        let now = self.shared.clock.stamp(now);
         let Shared { out, residence, products, issuing, .. } = &mut self.shared;
         match change {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
@@ -275,8 +286,15 @@ impl Gateway {
         self.shared.issuing.handle_entropy(fresh);
     }
 
+    /// Everything that had arrived at the sockets until then was handed over: no silence is noticed that is
+    /// younger. `None`: nothing is known of the sockets, and what was not handed over did not arrive.
+    pub fn handle_read_until(&mut self, until: Option<Instant>) {
+        self.shared.residence.presence.read_until(until);
+    }
+
     /// Does what is due. Call it when [`Self::poll_timeout`] says so; an earlier call does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
+        let now = self.shared.clock.stamp(now);
         let Shared { out, residence, products, refusals, .. } = &mut self.shared;
         residence.presence.handle_timeout(out, now);
         products.handle_timeout(out, now.instant);
@@ -302,6 +320,7 @@ impl Gateway {
     /// The shards receive nothing more: writes down everything that waits. What is being looked into is given
     /// up some seconds later. Call it again once [`Self::is_settled`], for what was heard last.
     pub fn handle_settle(&mut self, now: Now) {
+        let now = self.shared.clock.stamp(now);
         for desk in &mut self.desks {
             desk.record_all_held(&mut self.shared, now);
         }
@@ -319,6 +338,11 @@ impl Gateway {
     /// The next thing that the gateway asks for.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.shared.out.poll()
+    }
+
+    /// The clock by which arrivals are written down, as it is now.
+    pub fn clock(&self) -> ArrivalClock {
+        self.shared.clock.arrivals()
     }
 
     /// What is counted.

@@ -29,8 +29,9 @@
 //! use narrowgate_platform::{ids::UnixMillis, model::credential::CredentialLookup};
 //!
 //! let now = Now { instant: Instant::now(), wall: UnixMillis(1_700_000_000_000) };
-//! let options =
-//!     Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, limits: Limits::default() };
+//! let limits = Limits::default();
+//! let (online, newest_arrival) = (Vec::new(), None);
+//! let options = Options { shards: 1, seed: [3; 32], online, epoch: 0, newest_arrival, limits };
 //! let mut gateway = Gateway::new(options, now);
 //!
 //! // A handshake asks for the key of an identity, so the gateway asks the store.
@@ -51,6 +52,7 @@
 //! same inputs give the same effects.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod desk;
 pub mod diagnosis;
 mod effect;

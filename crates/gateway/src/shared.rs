@@ -3,13 +3,14 @@
 use narrowgate_platform::rules::rate::Seldom;
 
 use crate::{
-    issuing::Issuing, outbox::Outbox, pace::Pace, products::Products, refusals::Refusals, requests::Requests,
-    residence::Residence, spent::SpentBytes,
+    clock::Clock, issuing::Issuing, outbox::Outbox, pace::Pace, products::Products, refusals::Refusals,
+    requests::Requests, residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) clock: Clock,
     pub(crate) out: Outbox,
     pub(crate) residence: Residence,
     pub(crate) products: Products,

@@ -148,8 +148,8 @@ pub fn conversation(data: &[u8]) {
 
 impl<'a> Conversation<'a> {
     fn new(fixed: &'a Fixed, config: DeviceConfig) -> Self {
-        let limits = Limits::default();
-        let options = Options { shards: 1, seed: [6; 32], online: Vec::new(), epoch: 1, limits };
+        let (online, newest_arrival, limits) = (Vec::new(), None, Limits::default());
+        let options = Options { shards: 1, seed: [6; 32], online, epoch: 1, newest_arrival, limits };
         let now = WallClock::new(start()).at(start());
         let mut conversation = Self {
             fixed,

@@ -25,6 +25,7 @@
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
 
 mod adopt;
+mod arrivals;
 pub mod backup;
 mod belonging;
 mod change;
@@ -83,7 +84,7 @@ use narrowgate_platform::{
         self, Batch, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, Pause, PortFuture,
         Query, Recovered, SimilarNames, StoreError,
     },
-    rules::former::FormerSecrets,
+    rules::{clock::heard_by_news, former::FormerSecrets},
     secret::Secret,
 };
 
@@ -246,7 +247,7 @@ impl SqliteStore {
 
     /// A device of the table with what is not written down yet.
     fn current(&self, mut device: Device) -> Device {
-        device.last_seen_time = device.last_seen_time.max(self.shared.pending.seen(device.id));
+        device.last_seen_time = heard_by_news(device.last_seen_time, self.shared.pending.seen(device.id));
         device
     }
 
@@ -326,7 +327,11 @@ impl Journal for SqliteStore {
             answer.await?;
             let epoch = self.shared.places.epoch();
             let online = self.shared.readers.read(|reader| queries::online_devices(reader))?;
-            Ok(Recovered { online, last_batch: None, epoch })
+            let newest_arrival = self
+                .shared
+                .readers
+                .read(|reader| arrivals::newest_confirmed(reader, &self.shared.spans()))?;
+            Ok(Recovered { online, last_batch: None, epoch, newest_arrival })
         })
     }
 
@@ -432,7 +437,7 @@ impl ports::Registry for SqliteStore {
             if let Changed::Device(device) = &mut changed
                 && shows_seen
             {
-                device.last_seen_time = device.last_seen_time.max(shared.pending.seen(device.id));
+                device.last_seen_time = heard_by_news(device.last_seen_time, shared.pending.seen(device.id));
             }
             Ok(changed)
         })

@@ -12,7 +12,7 @@ use std::{
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    rules::latest::LatestPoints,
+    rules::{clock::last_heard, latest::LatestPoints},
 };
 
 /// News of one device.
@@ -28,20 +28,20 @@ pub(super) struct Activity {
 
 impl Activity {
     /// Folds in a report; returns by how many bytes it has grown.
-    pub(super) fn report(&mut self, points_json: &str, time: UnixMillis) -> usize {
+    pub(super) fn report(&mut self, points_json: &str, time: UnixMillis, arrival: UnixMillis) -> usize {
         let before = self.points.bytes();
-        self.forgot |= self.points.report(points_json, time);
+        self.forgot |= self.points.report(points_json, time, arrival);
         self.points.bytes().saturating_sub(before)
     }
 
     pub(super) fn see(&mut self, at: UnixMillis) {
-        self.seen = self.seen.max(Some(at));
+        self.seen = last_heard(self.seen, Some(at));
     }
 
     /// Applies itself to what was known before.
     pub(super) fn merge_older(&mut self, older: Self) {
         self.forgot |= self.points.merge_older(older.points) | older.forgot;
-        self.seen = self.seen.max(older.seen);
+        self.seen = last_heard(older.seen, self.seen);
     }
 }
 
@@ -89,7 +89,7 @@ impl Pending {
     pub(super) fn seen(&self, device: DeviceId) -> Option<UnixMillis> {
         let maps = self.lock();
         let seen = |map: &Activities| map.get(&device).and_then(|activity| activity.seen);
-        seen(&maps.changed).max(seen(&maps.flushing))
+        last_heard(seen(&maps.flushing), seen(&maps.changed))
     }
 
     /// Freezes the changes for writing. Called only while nothing is frozen.
@@ -132,7 +132,7 @@ mod tests {
         pending.change(|changed| {
             let activity = changed.entry(DEVICE).or_default();
             activity.see(UnixMillis(time));
-            activity.report(points, UnixMillis(time))
+            activity.report(points, UnixMillis(time), UnixMillis(time))
         });
     }
 

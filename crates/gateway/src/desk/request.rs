@@ -7,9 +7,9 @@ use narrowgate_coap::{Code, Request, Response};
 use narrowgate_engine::event::{SessionId, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
-    ids::{Position, UnixMillis},
+    ids::Position,
     ports::{StoreError, Write, Written},
-    rules::{admission::Grant, identity::SecureMode},
+    rules::{admission::Grant, clock::Arrival, identity::SecureMode},
 };
 use serde_json::value::RawValue;
 
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct Parked {
     ticket: Ticket,
     request: Request,
-    arrived: UnixMillis,
+    arrived: Arrival,
 }
 
 impl Desk {
@@ -37,13 +37,14 @@ impl Desk {
         let product_key = &known.asker.grant.product_key;
         if let Some(product) = shared.products.find(product_key) {
             let product = Arc::clone(product);
-            return self.serve(shared, now, ticket, &request, now.wall, Some(&product));
+            let arrived = shared.clock.now();
+            return self.serve(shared, now, ticket, &request, arrived, Some(&product));
         }
         let parked = self.parked.entry(ticket.session.slot).or_default();
         if parked.is_empty() {
             shared.products.wait(&mut shared.out, product_key, ticket.session);
         }
-        parked.push_back(Parked { ticket, request, arrived: now.wall });
+        parked.push_back(Parked { ticket, request, arrived: shared.clock.now() });
     }
 
     /// The product for which requests of this session wait was read; `None`: it could not be.
@@ -69,7 +70,7 @@ impl Desk {
         now: Now,
         ticket: Ticket,
         request: &Request,
-        arrived: UnixMillis,
+        arrived: Arrival,
         product: Option<&CachedProduct>,
     ) {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };

@@ -8,6 +8,9 @@
 //! the others are noticed when the store has written those; one batch of last-seen times is under way at a
 //! time.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -35,6 +38,9 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// them in its transaction, which is some milliseconds. Where many devices fall silent at once, the last ones
 /// are noticed seconds later.
 const CHANGES_AT_ONCE: usize = 128;
+/// How long silence is not noticed where a shard does not get to the end of what arrives: it counts while the
+/// process runs, not while it stands still.
+const UNREAD_MAX: Duration = Duration::from_secs(10);
 /// Last-seen times that are committed together.
 const SEEN_TOGETHER_MAX: usize = 250;
 
@@ -63,6 +69,18 @@ pub(crate) struct Presence {
     newest: BTreeMap<DeviceId, u64>,
     /// Writes of changes under way.
     under_way: usize,
+    /// What arrived until then is known.
+    read_until: Option<Instant>,
+    unread: Unread,
+}
+
+/// A silence that may be none, since not everything that arrived is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unread {
+    /// For how long, in ticks at most.
+    waited: Duration,
+    /// When that was looked at, and the next look.
+    looked: Option<(Instant, Instant)>,
 }
 
 /// A change of presence.
@@ -96,7 +114,14 @@ impl Presence {
             changes: 0,
             newest: BTreeMap::new(),
             under_way: 0,
+            read_until: None,
+            unread: Unread::default(),
         }
+    }
+
+    /// See [`crate::Gateway::handle_read_until`].
+    pub(crate) fn read_until(&mut self, until: Option<Instant>) {
+        self.read_until = until;
     }
 
     /// A login, which is written next, in its place among the changes of presence.
@@ -236,6 +261,7 @@ impl Presence {
         let waits = !self.unwritten.is_empty() || !self.seen.is_empty();
         // Without room it is the store's answer that goes on.
         let silence = self.tracker.poll_timeout().filter(|_| self.room() > 0).map(|at| self.tick_at(at));
+        let silence = silence.map(|at| self.unread.looked.map_or(at, |(_, next)| at.max(next)));
         silence.into_iter().chain(waits.then_some(self.next_write)).min()
     }
 
@@ -266,9 +292,28 @@ impl Presence {
         }
     }
 
+    /// Until when silence is noticed: now, unless something that arrived may not be known yet.
+    fn known_until(&mut self, now: Instant) -> Instant {
+        let until = self.read_until.map_or(now, |until| until.min(now));
+        if self.tracker.poll_timeout().is_none_or(|due| due <= until || due > now) {
+            self.unread = Unread::default();
+            return until;
+        }
+        if let Some((before, _)) = self.unread.looked {
+            self.unread.waited += now.saturating_duration_since(before).min(TICK);
+        }
+        if self.unread.waited >= UNREAD_MAX {
+            self.unread.looked = None;
+            return now;
+        }
+        self.unread.looked = Some((now, now + TICK));
+        until
+    }
+
     fn time_passes(&mut self, out: &mut Outbox, now: Now) {
         let mut transitions = Vec::new();
-        self.tracker.handle_timeout(now.instant, self.room(), &mut transitions);
+        let until = self.known_until(now.instant);
+        self.tracker.handle_timeout(until, self.room(), &mut transitions);
         for transition in transitions {
             self.write(out, now, transition);
         }
@@ -321,165 +366,5 @@ fn tell(out: &mut Outbox, position: Option<Position>, change: &Change) {
         let is_online = change.state == DeviceState::Online;
         let happening = if is_online { Happening::Online(told) } else { Happening::Offline(told) };
         out.tell(position, happening, Some(change.device));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::effect::Effect;
-
-    const DEVICE: DeviceId = DeviceId(1);
-
-    /// Logins that the written changes of presence name.
-    fn named(out: &mut Outbox) -> Vec<Option<LoginNumber>> {
-        let effects = std::iter::from_fn(|| out.poll());
-        let writes = effects.flat_map(|effect| match effect {
-            Effect::Write(_, writes) => writes,
-            other => panic!("only changes are written: {other:?}"),
-        });
-        let names = writes.map(|write| match write {
-            Write::Presence { login, .. } | Write::Seen { login, .. } => login,
-            other => panic!("only changes are written: {other:?}"),
-        });
-        names.collect()
-    }
-
-    #[test]
-    fn a_change_names_the_login_that_the_store_has() {
-        let start = crate::tests::start();
-        let now = Now { instant: start, wall: UnixMillis(0) };
-        let [first, second, third] = [1, 2, 3].map(LoginNumber);
-        // What became of logins, and what a change after that names. One under way is stored or refused
-        // before the change is written.
-        type Became = (LoginNumber, Option<bool>);
-        let table: [(&[Became], Option<LoginNumber>); 6] = [
-            (&[], Some(first)),
-            (&[(second, Some(true))], Some(second)),
-            (&[(second, Some(false))], Some(first)),
-            (&[(second, None)], None),
-            (&[(second, Some(true)), (third, Some(false))], Some(second)),
-            (&[(second, Some(false)), (third, None)], None),
-        ];
-        for (logins, right) in table {
-            let restarted = || {
-                let online = OnlineDevice { device: DEVICE, lifetime_s: 30, login: Some(first) };
-                let (mut out, mut presence) = (Outbox::new(), Presence::new(vec![online], start));
-                for (number, stored) in logins {
-                    presence.login(&mut out, now, DEVICE, 30, *number);
-                    if let Some(stored) = stored {
-                        presence.login_answered(DEVICE, *number, *stored);
-                    }
-                }
-                (out, presence)
-            };
-            let (mut out, mut presence) = restarted();
-            let silent = Now { instant: start + Duration::from_secs(40), wall: UnixMillis(40_000) };
-            presence.handle_timeout(&mut out, silent);
-            presence.hear(&mut out, silent, (DEVICE, Some(first)), true);
-            assert_eq!(named(&mut out), [right; 2], "silent and heard again: {logins:?}");
-            let (mut out, mut presence) = restarted();
-            presence.close(&mut out, now, DEVICE);
-            assert_eq!(named(&mut out), [right], "closed by the device: {logins:?}");
-        }
-    }
-
-    /// Takes what is written, and answers it as a store that writes everything.
-    fn commit(out: &mut Outbox, presence: &mut Presence, now: Now) -> usize {
-        let effects: Vec<_> = std::iter::from_fn(|| out.poll()).collect();
-        let mut written = 0;
-        for effect in effects {
-            let Effect::Write(token, writes) = effect else { panic!("only changes are written") };
-            written += writes.len();
-            match out.take(token) {
-                Some(Pending::Presence(change, number)) => {
-                    presence.handle_written(out, now, (change, number), None, Ok(&[Written::Done]));
-                }
-                other => panic!("a change was asked for: {other:?}"),
-            }
-        }
-        written
-    }
-
-    #[test]
-    fn a_fleet_that_falls_silent_at_once_never_fills_a_transaction() {
-        let start = crate::tests::start();
-        let lifetime_s = 30;
-        let online = |device| OnlineDevice { device: DeviceId(device), lifetime_s, login: None };
-        let devices = 100_000;
-        let (mut out, mut presence) =
-            (Outbox::new(), Presence::new((1..=devices).map(online).collect(), start));
-        let (mut silent, mut transactions) = (0, 0);
-        let mut now = Now { instant: start, wall: UnixMillis(0) };
-        while silent < devices as usize {
-            assert!(transactions < 2 * devices, "it comes to an end");
-            // A transaction takes some milliseconds.
-            now.instant += Duration::from_millis(5);
-            if presence.poll_timeout().is_some_and(|at| at <= now.instant) {
-                presence.handle_timeout(&mut out, now);
-            }
-            let written = commit(&mut out, &mut presence, now);
-            assert!(written <= CHANGES_AT_ONCE, "{written} changes in one transaction");
-            assert!(written == 0 || now.instant >= start + Duration::from_secs(lifetime_s.into()));
-            silent += written;
-            transactions += 1;
-        }
-        assert_eq!(presence.online(), 0);
-        let took = now.instant - start;
-        assert!(took < Duration::from_secs(40), "noticed in time: {took:?}");
-    }
-
-    #[test]
-    fn changes_that_were_refused_are_tried_again_some_at_a_time() {
-        let start = crate::tests::start();
-        let online = |device| OnlineDevice { device: DeviceId(device), lifetime_s: 30, login: None };
-        let (mut out, mut presence) = (Outbox::new(), Presence::new((1..=1000).map(online).collect(), start));
-        let mut now = Now { instant: start, wall: UnixMillis(0) };
-        let refused = StoreError::Unavailable("the disk is full".to_owned());
-        for _ in 0..120 {
-            now.instant += TICK;
-            presence.handle_timeout(&mut out, now);
-            for effect in std::iter::from_fn(|| out.poll()).collect::<Vec<_>>() {
-                let Effect::Write(token, _) = effect else { panic!("only changes are written") };
-                let Some(Pending::Presence(change, number)) = out.take(token) else { panic!("a change") };
-                presence.handle_written(&mut out, now, (change, number), None, Err(&refused));
-            }
-        }
-        while !presence.unwritten.is_empty() || presence.under_way > 0 || presence.online() > 0 {
-            now.instant += TICK;
-            presence.handle_timeout(&mut out, now);
-            let written = commit(&mut out, &mut presence, now);
-            assert!(written <= CHANGES_AT_ONCE, "{written}");
-            assert!(now.instant < start + Duration::from_secs(60), "it comes to an end");
-        }
-    }
-
-    #[test]
-    fn logins_are_kept_no_longer_than_their_device_is_there() {
-        let start = crate::tests::start();
-        let now = Now { instant: start, wall: UnixMillis(0) };
-        let (mut out, mut presence) = (Outbox::new(), Presence::new(Vec::new(), start));
-        for number in [1, 2].map(LoginNumber) {
-            presence.login(&mut out, now, DEVICE, 30, number);
-        }
-        presence.login_answered(DEVICE, LoginNumber(1), true);
-        presence.close(&mut out, now, DEVICE);
-        presence.login_answered(DEVICE, LoginNumber(2), true);
-        assert!(presence.logins.is_empty() && presence.logins_under_way.is_empty());
-    }
-
-    #[test]
-    fn what_is_heard_names_the_login_of_its_session_and_an_operator_names_none() {
-        let start = crate::tests::start();
-        let now = Now { instant: start, wall: UnixMillis(0) };
-        let mut out = Outbox::new();
-        let mut presence = Presence::new(Vec::new(), start);
-        let [older, newer] = [1, 2].map(LoginNumber);
-        presence.login(&mut out, now, DEVICE, 30, newer);
-        presence.login_answered(DEVICE, newer, true);
-        presence.hear(&mut out, now, (DEVICE, Some(older)), false);
-        presence.flush(&mut out);
-        presence.forget(&mut out, now, DEVICE, "reset by an operator");
-        assert_eq!(named(&mut out), [Some(older), None]);
     }
 }

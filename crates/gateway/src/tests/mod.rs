@@ -1,5 +1,6 @@
 //! The machine as a whole: a table of what it does in each state, and stories.
 
+mod clocks;
 mod logins;
 mod lookups;
 mod real;

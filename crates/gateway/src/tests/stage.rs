@@ -45,6 +45,8 @@ pub(super) struct Stage {
     pub(super) logins: Vec<u64>,
     /// The session and the version of the secret of each report that was to be written.
     pub(super) proved: Vec<(u64, u32)>,
+    /// The arrival of each report that was to be written.
+    pub(super) arrivals: Vec<UnixMillis>,
     /// Where each happening stands that was told.
     pub(super) places: Vec<Option<u64>>,
     committed: u64,
@@ -59,7 +61,8 @@ impl Stage {
             device_handshakes: Some(Rate { every: Duration::from_secs(10), burst: 20 }),
             device_bytes: Some(ByteLimit { per_second: 10 << 10, burst: 100 << 10 }),
         };
-        let options = Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, limits };
+        let options =
+            Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, newest_arrival: None, limits };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
         Self {
@@ -68,6 +71,7 @@ impl Stage {
             asked: VecDeque::new(),
             logins: Vec::new(),
             proved: Vec::new(),
+            arrivals: Vec::new(),
             places: Vec::new(),
             committed: 0,
             mid: 0,
@@ -155,6 +159,10 @@ impl Stage {
             },
             ["posts"] => self.request(session, Request::post(&post("p/d"), 50, BODY)),
             ["posts", "nonsense"] => self.request(session, Request::post(&post("p/d"), 50, "{")),
+            ["posts", "at", time] => {
+                let body = BODY.replace("}}}", &format!("}},\"time\":{time}}}}}"));
+                self.request(session, Request::post(&post("p/d"), 50, body))
+            }
             ["posts", name] => self.request(session, Request::post(&post(name), 50, BODY)),
             ["asks"] => self.request(session, Request::get(INFO)),
             ["asks", "q"] => self.request(session, Request::get(INFO_OF_Q)),
@@ -262,6 +270,7 @@ impl Stage {
                     Write::Message(message) => Some((message.session, message.secret_version)),
                     _ => None,
                 }));
+                self.arrivals.extend(writes.iter().filter_map(arrival_of));
             }
             if let Effect::Tell(position, ..) = &effect {
                 self.places.push(position.map(|position| position.sequence));
@@ -288,6 +297,13 @@ fn login_of(write: &Write) -> Option<u64> {
     match write {
         Write::Login { number, .. } => Some(number.0),
         Write::Message(message) => message.login.map(|number| number.0),
+        _ => None,
+    }
+}
+
+fn arrival_of(write: &Write) -> Option<UnixMillis> {
+    match write {
+        Write::Message(message) => Some(message.arrival),
         _ => None,
     }
 }

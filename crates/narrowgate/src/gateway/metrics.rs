@@ -9,8 +9,12 @@ use narrowgate_coap as coap;
 use narrowgate_dtls as dtls;
 use narrowgate_engine::shard::stats::{Counter, Family, Gauges};
 use narrowgate_engine_io::handle::ShardHandle;
-use narrowgate_gateway::{Counters, Gateway, Unwritten};
+use narrowgate_gateway::{Counters, Gateway, Now, Unwritten};
 use narrowgate_http::metrics::{Metric, Samples};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    rules::clock::{ArrivalClock, Standing},
+};
 
 use super::batches::Counted;
 
@@ -25,6 +29,7 @@ struct State {
     unwritten: Unwritten,
     /// When the task last turned.
     turned: Option<Instant>,
+    clock: ArrivalClock,
 }
 
 impl Published {
@@ -34,6 +39,7 @@ impl Published {
         state.counters = machine.counters();
         state.batches = batches;
         machine.unwritten().copy_to(&mut state.unwritten);
+        state.clock = machine.clock();
         state.turned = Some(Instant::now());
     }
 
@@ -41,6 +47,14 @@ impl Published {
     pub(super) fn turns(&self) -> (Option<Instant>, Option<Instant>) {
         let state = self.lock();
         (state.turned, state.batches.under_way_since)
+    }
+
+    /// What the wall clock is worth now, and the time that is written down.
+    pub(super) fn read_clock(&self, now: Now) -> (Standing, UnixMillis) {
+        // A copy: only what devices cause moves the clock on.
+        let mut clock = self.lock().clock;
+        let arrival = clock.read(now.instant, now.wall);
+        (clock.standing(), arrival.time)
     }
 
     /// Requests answered 5.03 because the store cannot write.
@@ -148,8 +162,14 @@ const MACHINE: [(Metric, ValueOf); 10] = [
     ),
 ];
 
+const CLOCK_WRONG: Metric = Metric::gauge(
+    "narrowgate_clock_wrong_seconds",
+    "How far off the server's clock is, where it is known to be wrong or not believed yet.",
+)
+.by("direction");
+
 /// Everything on the devices' side. Counters and gauges of shards are summed.
-pub(super) fn collect(shards: &[ShardHandle], published: &Published) -> Vec<Samples> {
+pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -> Vec<Samples> {
     let stats: Vec<_> = shards.iter().map(ShardHandle::stats).collect();
     let mut metrics: Vec<Samples> = Counter::ALL
         .chunk_by(|a, b| a.family() == b.family())
@@ -166,6 +186,12 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published) -> Vec<Samp
     metrics.extend(
         SHARD_GAUGES.map(|(metric, of)| metric.is(stats.iter().map(|stats| of(&stats.gauges) as u64).sum())),
     );
+    let (behind, ahead) = match published.read_clock(now).0 {
+        Standing::Right => (0, 0),
+        Standing::Behind { by } => (by.as_secs(), 0),
+        Standing::Ahead { by } => (0, by.as_secs()),
+    };
+    metrics.push(CLOCK_WRONG.are([("behind", behind), ("ahead", ahead)].into_iter()));
     let state = published.lock();
     metrics.extend(MACHINE.map(|(metric, of)| metric.is(of(&state))));
     metrics.push(REQUESTS_REFUSED.are(state.counters.requests_refused()));
@@ -196,7 +222,8 @@ mod tests {
     #[test]
     fn names_are_unique_and_only_counters_end_in_total() {
         let mut names = HashSet::new();
-        let metrics = collect(&[], &Published::default());
+        let now = Now { instant: std::time::Instant::now(), wall: UnixMillis(0) };
+        let metrics = collect(&[], &Published::default(), now);
         for Samples { metric: Metric { name, kind, help, label }, values, .. } in metrics {
             assert!(name.starts_with("narrowgate_") && names.insert(name), "{name}");
             assert_eq!(name.ends_with("_total"), kind == MetricKind::Counter, "{name}");

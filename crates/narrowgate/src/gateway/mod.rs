@@ -21,6 +21,7 @@
 
 mod batches;
 mod changes;
+mod clock;
 mod liveness;
 mod metrics;
 mod reads;
@@ -44,6 +45,7 @@ use tokio::{
 pub(crate) use self::liveness::{Liveness, Stuck};
 use self::{
     changes::Changes,
+    clock::ArrivalClock,
     metrics::Published,
     sink::Sink,
     task::{Ask, Ends, Shard, Task},
@@ -116,9 +118,9 @@ impl Gateway {
         let bind = |source| StartError::Bind { address: options.dtls_listen, source };
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
-        let Recovered { online, epoch, .. } = stores.journal.recover().await?;
-        let (shards, limits) = (options.shards, options.limits);
-        let machine = machine::Options { shards, seed: seed(&*entropy), online, epoch, limits };
+        let Recovered { online, epoch, newest_arrival, .. } = stores.journal.recover().await?;
+        let (shards, limits, seed) = (options.shards, options.limits, seed(&*entropy));
+        let machine = machine::Options { shards, seed, online, epoch, newest_arrival, limits };
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
@@ -188,7 +190,18 @@ impl Gateway {
 
     /// Requests refused because the store cannot write; `None` if it can.
     pub(crate) fn refused_by_store(&self) -> Option<RefusedByStore> {
-        self.published.unwritten().shown(self.clock.now())
+        let (_, time) = self.published.read_clock(now(&*self.clock));
+        self.published.unwritten().shown(time)
+    }
+
+    /// What is wrong with the server's clock, for people; `None`: nothing that is known.
+    pub(crate) fn clock_warning(&self) -> Option<String> {
+        clock::warning(self.published.read_clock(now(&*self.clock)).0)
+    }
+
+    /// The clock by which arrivals are written down, for everything else that is.
+    pub(crate) fn arrival_clock(&self) -> Arc<dyn Clock> {
+        Arc::new(ArrivalClock::new(Arc::clone(&self.clock), Arc::clone(&self.published)))
     }
 
     /// Whether its parts still turn; remains valid when it drains.
@@ -198,7 +211,7 @@ impl Gateway {
 
     /// Counters and gauges of everything on the devices' side.
     pub(crate) fn metrics(&self) -> Vec<Samples> {
-        metrics::collect(&self.handles, &self.published)
+        metrics::collect(&self.handles, &self.published, now(&*self.clock))
     }
 }
 

@@ -125,8 +125,9 @@ impl Server {
             (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
+        let arrivals = gateway.arrival_clock();
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
-        let operator = Operator::new(stores.clone(), clock, entropy, sessions);
+        let operator = Operator::new(stores.clone(), arrivals, entropy, sessions);
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());
@@ -136,7 +137,7 @@ impl Server {
             host: host.source(),
             events: Some(EventsSource { events, stopping: stop.clone() }),
         };
-        let (health, watch_task) = watch::begin(liveness);
+        let (health, watch_task) = watch::begin(liveness, clock_warning(gateway.clone()));
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
         let metrics = metrics::source(gateway.clone(), health.clone());
         let router = narrowgate_http::router(about.clone(), health.clone(), metrics.clone());
@@ -275,6 +276,11 @@ async fn stopped(mut stopping: watched::Receiver<bool>) {
 /// Requests that the gateway refuses because of the store, for `status`.
 fn refused_by_store(gateway: SharedGateway) -> Box<dyn Fn() -> Option<RefusedByStore> + Send + Sync> {
     Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.refused_by_store())
+}
+
+/// What is wrong with the clock, for `/health/ready`.
+fn clock_warning(gateway: SharedGateway) -> watch::ClockWarning {
+    Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.clock_warning())
 }
 
 fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpListener, Failure> {

@@ -19,20 +19,23 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// machine, a starved one): its parts get a moment to turn before they are judged.
 const STANDSTILL: Duration = Duration::from_secs(3);
 
+/// What is wrong with the clock, if that is known.
+pub(super) type ClockWarning = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Begins to watch; until the task is aborted.
-pub(super) fn begin(liveness: Liveness) -> (Health, AbortHandle) {
+pub(super) fn begin(liveness: Liveness, clock: ClockWarning) -> (Health, AbortHandle) {
     let (health, look) = (Health::default(), liveness.clone());
-    health.set_look(Box::new(move || findings(&look)));
+    health.set_look(Box::new(move || findings(&look, clock().into_iter().collect())));
     (health, tokio::spawn(run(liveness)).abort_handle())
 }
 
 /// What `/health/ready` finds.
-fn findings(liveness: &Liveness) -> Findings {
+fn findings(liveness: &Liveness, warnings: Vec<String>) -> Findings {
     let mut stuck: Vec<_> = liveness.stuck().iter().map(Stuck::to_string).collect();
     if liveness.has_trouble() {
         stuck.push("nothing can be stored; the log says why".to_owned());
     }
-    Findings { stuck, ..Findings::default() }
+    Findings { stuck, warnings }
 }
 
 async fn run(liveness: Liveness) {

@@ -45,7 +45,7 @@ use crate::{
     ids::UnixMillis,
     model::{log::Reason, thing_model::ThingModel},
     ports::Write,
-    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
+    rules::{admission::Grant, clock::Arrival, identity::SecureMode, refusal::Refusal},
 };
 
 /// Longest body of a request, bytes; 4.13 with Size1 beyond it.
@@ -108,7 +108,13 @@ impl Action {
 }
 
 /// Decides what to do with a request of an established session, which arrived at `now`.
-pub fn handle(session: &Grant, request: &Request, product: ProductState<'_>, now: UnixMillis) -> Action {
+pub fn handle(
+    session: &Grant,
+    request: &Request,
+    product: ProductState<'_>,
+    now: impl Into<Arrival>,
+) -> Action {
+    let now = now.into();
     let model = match product {
         ProductState::Unreadable => return Action::Unavailable(unavailable()),
         ProductState::Off => {
@@ -119,7 +125,7 @@ pub fn handle(session: &Grant, request: &Request, product: ProductState<'_>, now
     };
     let topic = topic::find(session, &request.path);
     if session.mode == SecureMode::ProductSecret {
-        return handle_mode_3(session, request, topic, now);
+        return handle_mode_3(session, request, topic, now.time);
     }
     let topic = match topic {
         Ok(topic) => topic,

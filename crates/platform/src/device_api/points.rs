@@ -13,7 +13,9 @@
 //! | `time` lies between [`SECONDS_FROM`] and [`SECONDS_TO`]: seconds, most likely | 1204 |
 //!
 //! A `time` further ahead is a broken clock, and would hide all later reports from the latest values; one
-//! that lies long ago is what devices report after an outage. Absent or `null`, it is the time of arrival.
+//! that lies long ago is what devices report after an outage. No report is refused because the server's own
+//! clock is known to be wrong: [`Arrival::latest`] is what its time is compared with. Absent or `null`, it is
+//! the time of arrival.
 //!
 //! One fault fails a whole message and nothing is stored. With `skipInvalidMeasurepoints`, a batch is stored
 //! without its invalid points instead; its other faults still fail it. What was left out is in the log: as a
@@ -50,7 +52,7 @@ use crate::{
         thing_model::{self, ThingModel},
     },
     ports::Write,
-    rules::admission::Grant,
+    rules::{admission::Grant, clock::Arrival},
 };
 
 /// Most points of one report.
@@ -105,7 +107,7 @@ pub(super) fn handle(
     request: &Request,
     verb: Verb,
     model: Option<&ThingModel>,
-    now: UnixMillis,
+    now: Arrival,
     content_format: u16,
 ) -> Action {
     let malformed = |code, detail| Action::refuse(code, Refusal::new(Reason::BodyMalformed, detail));
@@ -155,7 +157,7 @@ struct Reader<'a> {
     session: &'a Grant,
     kind: MessageKind,
     model: Option<&'a ThingModel>,
-    now: UnixMillis,
+    now: Arrival,
     /// For the places of faults.
     body: &'a [u8],
     /// A time in the wrong place, if there is one.
@@ -275,7 +277,7 @@ impl Reader<'_> {
             device: self.session.device,
             kind: self.kind,
             time,
-            arrival: self.now,
+            arrival: self.now.time,
             // The caller that passes it on fills these in.
             login: None,
             secret_version: 0,
@@ -285,7 +287,7 @@ impl Reader<'_> {
     }
 
     fn time(&self, raw: Option<&RawValue>, pointer: &str) -> Result<UnixMillis, MessageFault> {
-        let Some(raw) = raw else { return Ok(self.now) };
+        let Some(raw) = raw else { return Ok(self.now.time) };
         let fault = |what: &str, hint: Option<String>| {
             let fault = MessageFault::new(MessageFault::MODEL, format!("{pointer}/time: {what}"));
             Err(fault.with_hint(hint))
@@ -300,7 +302,7 @@ impl Reader<'_> {
             Some(time) if (SECONDS_FROM..=SECONDS_TO).contains(&time) => {
                 fault("looks like seconds; send Unix milliseconds", self.reckoned(time))
             }
-            Some(time) if time > self.now.0.saturating_add(AHEAD_MS_MAX) => {
+            Some(time) if time > self.now.latest.0.saturating_add(AHEAD_MS_MAX) => {
                 fault("lies more than a day ahead; check the device's clock", self.finer_unit(time))
             }
             Some(time) => Ok(UnixMillis(time)),

@@ -18,6 +18,7 @@ use crate::{
         UNKNOWN_REFUSALS_MAX, Write, Written,
     },
     rules::{
+        clock::{StoredArrivals, last_heard},
         former::FormerSecrets,
         issuing::{IssueCase, NotIssued, clock_hour},
         latest::LatestPoints,
@@ -60,6 +61,7 @@ pub struct Model {
     /// When the reports of devices arrived that have been deleted since: they are still counted.
     pub(super) arrivals_of_gone: VecDeque<UnixMillis>,
     pub(super) former: FormerSecrets,
+    arrivals: StoredArrivals,
 }
 
 #[derive(Debug)]
@@ -122,7 +124,8 @@ impl Model {
                 login: row.life.login_number,
             })
             .collect();
-        Recovered { online, last_batch: self.last_batch, epoch: self.epoch }
+        let newest_arrival = self.arrivals.confirmed();
+        Recovered { online, last_batch: self.last_batch, epoch: self.epoch, newest_arrival }
     }
 
     /// Forgets what does not outlive a process.
@@ -155,15 +158,16 @@ impl Model {
             return refused;
         }
         if message.kind == MessageKind::Points {
-            let forgot = row.latest.report(&message.points_json, message.time);
+            let forgot = row.latest.report(&message.points_json, message.time, message.arrival);
             if forgot && !mem::replace(&mut row.forgets_points, true) {
                 row.note(LogEntry::latest_bounded(message.device, message.arrival));
             }
         }
-        row.life.last_seen_time = row.life.last_seen_time.max(Some(message.arrival));
+        row.life.last_seen_time = last_heard(row.life.last_seen_time, Some(message.arrival));
         let Message { time, arrival, points_json, .. } = message;
         let report = Report { number, time, arrival, points_json };
         push_bounded(&mut row.messages, report, MESSAGES_PER_DEVICE_MAX);
+        self.arrivals.add(arrival);
         Written::Done
     }
 
@@ -172,7 +176,7 @@ impl Model {
         if let Err(refused) = permit(row.life.login_number, login) {
             return refused;
         }
-        row.life.last_seen_time = row.life.last_seen_time.max(Some(at));
+        row.life.last_seen_time = last_heard(row.life.last_seen_time, Some(at));
         Written::Done
     }
 

@@ -105,6 +105,9 @@ pub struct Recovered {
     /// Durably greater each time the store is opened. Numbers of batches and positions are comparable within
     /// one epoch only, and numbers of logins are counted from it: see [`LoginNumber::first_of`].
     pub epoch: u64,
+    /// The newest arrival of a report that is confirmed: see
+    /// [`StoredArrivals`](crate::rules::clock::StoredArrivals). `None`: there is none.
+    pub newest_arrival: Option<UnixMillis>,
 }
 
 /// A device that is online according to the store; read once at the start.

@@ -12,6 +12,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::clock::supersedes;
 use crate::{
     ids::UnixMillis,
     model::{json_text::JsonText, message::PointValue},
@@ -40,6 +41,8 @@ struct LatestValue {
     /// JSON, as the device sent it.
     value: String,
     time: UnixMillis,
+    /// When it arrived; not written down: only what comes later asks for it.
+    arrival: UnixMillis,
 }
 
 impl LatestValue {
@@ -49,21 +52,28 @@ impl LatestValue {
 }
 
 impl LatestPoints {
-    /// Folds in a report: for each of its points the newer time wins, and on equal times the report. `true`:
-    /// a point was forgotten, because a limit was reached.
-    pub fn report(&mut self, points_json: &str, time: UnixMillis) -> bool {
+    /// Folds in a report: for each of its points the newer time wins, and on equal times the report; see
+    /// [`supersedes`]. `true`: a point was forgotten, because a limit was reached.
+    pub fn report(&mut self, points_json: &str, time: UnixMillis, arrival: UnixMillis) -> bool {
         let mut forgot = false;
-        for_each_point(points_json, |point, value| forgot |= self.offer(point, value.get(), time));
+        for_each_point(points_json, |point, value| forgot |= self.offer(point, value.get(), time, arrival));
         forgot
     }
 
     /// Folds in `older`, what was kept before: on equal times it loses. `true`: a point was forgotten.
     pub fn merge_older(&mut self, older: Self) -> bool {
         let mut forgot = false;
-        for LatestValue { point, value, time } in older.values {
-            match self.find(&point) {
-                Ok(index) if self.values[index].time >= time => {}
-                _ => forgot |= self.offer(&point, &value, time),
+        for older in older.values {
+            match self.find(&older.point) {
+                Ok(index) => {
+                    let newer = &self.values[index];
+                    if !supersedes(newer.time, newer.arrival, older.time) {
+                        self.bytes = self.bytes - newer.bytes() + older.bytes();
+                        self.values[index] = older;
+                        forgot |= self.forget_beyond_limits();
+                    }
+                }
+                Err(_) => forgot |= self.offer(&older.point, &older.value, older.time, older.arrival),
             }
         }
         forgot
@@ -110,7 +120,7 @@ impl LatestPoints {
         let mut points = Self::default();
         for_each_point(json, |point, stored| {
             if let Ok(Stored { time, value }) = serde_json::from_str(stored.get()) {
-                points.offer(point, value.get(), time);
+                points.offer(point, value.get(), time, time);
             }
         });
         points
@@ -121,9 +131,9 @@ impl LatestPoints {
     }
 
     /// `true`: a point was forgotten.
-    fn offer(&mut self, point: &str, value: &str, time: UnixMillis) -> bool {
+    fn offer(&mut self, point: &str, value: &str, time: UnixMillis, arrival: UnixMillis) -> bool {
         match self.find(point) {
-            Ok(index) if self.values[index].time > time => return false,
+            Ok(index) if !supersedes(time, arrival, self.values[index].time) => return false,
             Ok(index) => {
                 if value.len() > VALUE_BYTES_MAX {
                     // The one before is not the latest any more.
@@ -132,17 +142,22 @@ impl LatestPoints {
                 }
                 let latest = &mut self.values[index];
                 self.bytes = self.bytes - latest.value.len() + value.len();
-                latest.time = time;
+                (latest.time, latest.arrival) = (time, arrival);
                 latest.value.clear();
                 latest.value.push_str(value);
             }
             Err(_) if value.len() > VALUE_BYTES_MAX => return true,
             Err(index) => {
-                let latest = LatestValue { point: point.into(), value: value.to_owned(), time };
+                let (point, value) = (point.into(), value.to_owned());
+                let latest = LatestValue { point, value, time, arrival };
                 self.bytes += latest.bytes();
                 self.values.insert(index, latest);
             }
         }
+        self.forget_beyond_limits()
+    }
+
+    fn forget_beyond_limits(&mut self) -> bool {
         let mut forgot = false;
         while self.values.len() > POINTS_MAX || self.bytes > BYTES_MAX {
             self.forget_oldest();
@@ -198,7 +213,7 @@ mod tests {
     fn of(reports: &[(&str, i64)]) -> LatestPoints {
         let mut points = LatestPoints::default();
         for (json, time) in reports {
-            points.report(json, UnixMillis(*time));
+            points.report(json, UnixMillis(*time), UnixMillis(*time));
         }
         points
     }
@@ -221,6 +236,20 @@ mod tests {
     }
 
     #[test]
+    fn attack_206_a_value_of_a_wrong_year_does_not_stand_when_the_clock_is_right_again() {
+        const RIGHT: i64 = 1_795_824_000_000;
+        let wrong = RIGHT + 12 * 365 * 86_400_000;
+        let mut points = of(&[(r#"{"a":"wrong","b":"wrong"}"#, wrong)]);
+        points.report(r#"{"a":"right"}"#, UnixMillis(RIGHT), UnixMillis(RIGHT));
+        // One that was written down before.
+        let stored = LatestPoints::from_json(&points.to_json());
+        let mut newer = of(&[(r#"{"b":"right"}"#, RIGHT + 1)]);
+        newer.merge_older(stored);
+        let values: Vec<String> = newer.values().iter().map(|value| value.time.0.to_string()).collect();
+        assert_eq!(values, [RIGHT.to_string(), (RIGHT + 1).to_string()]);
+    }
+
+    #[test]
     fn the_stored_form_reads_back_with_any_name() {
         let points = of(&[(r#"{"\"quoted\"":"x","名":{"value":1.50},"":null}"#, -3)]);
         assert_eq!(LatestPoints::from_json(&points.to_json()), points);
@@ -239,7 +268,7 @@ mod tests {
     fn at_the_limit_the_point_that_was_silent_longest_is_forgotten() {
         let mut points = LatestPoints::default();
         for n in 0..POINTS_MAX as i64 + 2 {
-            points.report(&format!(r#"{{"p{n}":{n}}}"#), UnixMillis(n));
+            points.report(&format!(r#"{{"p{n}":{n}}}"#), UnixMillis(n), UnixMillis(n));
         }
         assert_eq!(points.values.len(), POINTS_MAX);
         assert!(points.find("p0").is_err() && points.find("p1").is_err() && points.find("p2").is_ok());
@@ -249,9 +278,9 @@ mod tests {
     fn attack_205_fat_values_take_a_bounded_number_of_bytes() {
         let mut points = LatestPoints::default();
         let fat = format!("\"{}\"", "x".repeat(10_000));
-        assert!(!points.report(r#"{"small":1}"#, UnixMillis(0)));
+        assert!(!points.report(r#"{"small":1}"#, UnixMillis(0), UnixMillis(0)));
         for n in 0..1024 {
-            let forgot = points.report(&format!(r#"{{"p{n}":{fat}}}"#), UnixMillis(n + 1));
+            let forgot = points.report(&format!(r#"{{"p{n}":{fat}}}"#), UnixMillis(n + 1), UnixMillis(n + 1));
             assert_eq!(forgot, n >= 3, "{n}");
             assert!(points.bytes() <= BYTES_MAX);
         }
@@ -272,8 +301,8 @@ mod tests {
     fn a_value_that_is_too_long_is_not_kept_nor_is_the_one_before_it() {
         let mut points = of(&[(r#"{"a":1,"b":1}"#, 5)]);
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(VALUE_BYTES_MAX));
-        assert!(!points.report(&long, UnixMillis(4)), "an older one changes nothing");
-        assert!(points.report(&long, UnixMillis(6)));
+        assert!(!points.report(&long, UnixMillis(4), UnixMillis(4)), "an older one changes nothing");
+        assert!(points.report(&long, UnixMillis(6), UnixMillis(6)));
         assert_eq!(points, of(&[(r#"{"b":1}"#, 5)]));
     }
 }

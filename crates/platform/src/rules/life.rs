@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use super::clock::last_heard;
 use crate::{
     ids::{LoginNumber, UnixMillis},
     model::device::DeviceState,
@@ -90,7 +91,7 @@ impl Life {
             self.state = DeviceState::Online;
             self.last_online_time = Some(at);
         }
-        self.last_seen_time = self.last_seen_time.max(Some(at));
+        self.last_seen_time = last_heard(self.last_seen_time, Some(at));
         self.lifetime_s = Some(lifetime_s);
         self.login_number = Some(number);
         Ok(step)
@@ -114,7 +115,7 @@ impl Life {
             _ if state == self.state => return Ok(false),
             DeviceState::Online => {
                 self.last_online_time = Some(at);
-                self.last_seen_time = self.last_seen_time.max(Some(at));
+                self.last_seen_time = last_heard(self.last_seen_time, Some(at));
             }
             DeviceState::Offline => self.last_offline_time = Some(at),
         }

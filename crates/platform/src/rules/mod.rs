@@ -3,6 +3,7 @@
 //! the life of a device, when it counts as online, and what is kept of its reports and its former secrets.
 
 pub mod admission;
+pub mod clock;
 pub mod former;
 pub mod identity;
 pub mod issuing;

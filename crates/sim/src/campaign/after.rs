@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use narrowgate_engine::shard::stats::Gauges;
 use narrowgate_platform::{
-    model::device::DeviceState, paging::Part, ports::HistoryReads as _, testing::block_on,
+    model::device::DeviceState,
+    paging::Part,
+    ports::{HistoryReads as _, Registry as _},
+    testing::block_on,
 };
 
 use super::{CALM, Campaign, IDLE};
@@ -18,6 +21,10 @@ impl Campaign {
     pub(super) fn calm(&mut self) {
         self.in_trouble = false;
         self.network.change(Conditions::good());
+        if self.plan.wild_clock {
+            // The time server is reached.
+            self.clock.set_wrong_by(0);
+        }
         self.store.change(Pace::Dice(StoreConditions::default()));
         if self.plan.limits.is_some() {
             // The operator has raised the limits.
@@ -59,10 +66,36 @@ impl Campaign {
                     .should_be_online(number, self.now)
                     .is_none_or(|online| online == self.is_online(number));
                 self.require(right, Some(number), "its presence is not what its last sign of life makes it");
+                self.values_are_latest(number);
             } else {
                 self.require(false, Some(number), "minutes of calm, and it has no secret of its own");
             }
         }
+    }
+
+    /// The latest value is that of the last report, and the device was heard when that arrived, whatever the
+    /// clock has shown before.
+    fn values_are_latest(&self, number: u32) {
+        let Some((last, arrival)) = self.ledger.latest(number) else { return };
+        let id = self.ledger.id_of(number);
+        let points = block_on(self.store.durable().points_latest(id));
+        let points = points.map_or_else(|_| Vec::new(), |page| page.items);
+        let value = points.iter().find(|point| point.point == "n").map(|point| point.value.get().to_owned());
+        let right = value.as_deref() == Some(&*last.to_string());
+        self.require(
+            right,
+            Some(number),
+            format_args!("its latest value is {value:?}, and report {last} came last"),
+        );
+        let device = block_on(self.store.durable().device_by_id(id)).ok().flatten();
+        let seen = device.and_then(|device| device.last_seen_time);
+        // Pings are written every ten seconds.
+        let right = seen.is_some_and(|seen| seen >= arrival && seen.0 - arrival.0 < 600_000);
+        self.require(
+            right,
+            Some(number),
+            format_args!("last seen {seen:?}, and its last report came at {arrival:?}"),
+        );
     }
 
     /// All devices lose their current; then the last lifetime, handshake and session must end.

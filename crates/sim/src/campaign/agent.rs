@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_coap::Code;
 use narrowgate_dtls::CipherSuite;
 
 use super::ledger::{TWINS_REPORTS, tag_of};
@@ -14,6 +15,7 @@ use crate::{
     device::{Asked, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, Report, SecureMode},
     key::key_of,
     random::SeededRandom,
+    world::{server::WallClock, start},
 };
 
 /// Moments that are kept of each device, for the message of a violation.
@@ -26,6 +28,8 @@ pub enum Said {
     Sent(u64),
     /// This report was acknowledged.
     Acknowledged(u64),
+    /// This report was answered by an error of its content.
+    Faulted(u64),
     /// It was given this secret.
     Received(String),
 }
@@ -45,6 +49,7 @@ pub struct Agent {
     powered: bool,
     connecting: bool,
     interval: Duration,
+    timed: bool,
     wake: Option<Instant>,
     next_report: u64,
     /// Of the secret that it has.
@@ -77,6 +82,8 @@ pub struct Nature {
     pub begins: Instant,
     /// Whether it is the second device with this number and these secrets.
     pub is_twin: bool,
+    /// Whether its reports carry their time, by a clock that is right.
+    pub timed: bool,
 }
 
 /// The device key of an agent.
@@ -89,7 +96,17 @@ impl Agent {
     pub fn new(nature: Nature) -> Self {
         let first = nature.clone();
         let Nature {
-            number, address, product_key, secret, mode, lifetime_s, suite, interval, begins, ..
+            number,
+            address,
+            product_key,
+            secret,
+            mode,
+            lifetime_s,
+            suite,
+            interval,
+            begins,
+            timed,
+            ..
         } = nature;
         let first_report = if nature.is_twin { TWINS_REPORTS } else { 0 };
         let identity =
@@ -105,6 +122,7 @@ impl Agent {
             powered: true,
             connecting: false,
             interval,
+            timed,
             wake: Some(begins),
             next_report: first_report,
             secret_tag: tag_of(&secret),
@@ -250,7 +268,8 @@ impl Agent {
             let points = format!(r#"{{"d":{number},"n":{report},"s":{tag}}}"#);
             said.push(Said::Sent(self.next_report));
             self.note(now, format!("sends report {}", self.next_report));
-            DeviceCommand::Report(Report { id: self.next_report, time_ms: None, points: points.into() })
+            let time_ms = self.timed.then(|| WallClock::new(start()).at(now).wall.0);
+            DeviceCommand::Report(Report { id: self.next_report, time_ms, points: points.into() })
         };
         self.waits = self.device.handle_command(now, command, random).is_ok();
     }
@@ -283,6 +302,9 @@ impl Agent {
             }
             DeviceEvent::ReportRefused { id, response, .. } => {
                 self.note(now, format_args!("report {id} is answered {:?}", response.code));
+                if response.code == Code::CHANGED {
+                    said.push(Said::Faulted(id));
+                }
                 self.waits = false;
             }
             DeviceEvent::Activated(secret) => {

@@ -77,6 +77,7 @@ impl Campaign {
                 interval,
                 begins,
                 is_twin: false,
+                timed: self.plan.wild_clock && number.is_multiple_of(2),
             });
         }
         if self.plan.twins {

@@ -1,5 +1,6 @@
 //! What really happened, beside what the server believes; and the comparison of the two.
 
+mod presence;
 #[cfg(test)]
 mod tests;
 
@@ -13,19 +14,13 @@ use narrowgate_coap::Request;
 use narrowgate_dtls::{RecordSeen, records_seen};
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent, Ticket};
 use narrowgate_platform::{
-    ids::DeviceId,
-    model::{device::DeviceState, message::Message},
-    ports::{OnlineDevice, Write, Written},
-    rules::presence::SPREAD_PERCENT,
+    ids::{DeviceId, UnixMillis},
+    model::message::Message,
+    ports::{Write, Written},
 };
 
 use super::Totals;
 
-/// How late a change to offline may be.
-const LATE_MAX: Duration = Duration::from_secs(1);
-/// So many devices may fall silent at once: of more, the last ones are noticed when the store has written
-/// the first.
-const SILENT_AT_ONCE: u32 = 128;
 /// A device that is switched off loses its session within this time.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 /// The sessions of a product that is switched off end within this time, where the store cannot always read
@@ -35,8 +30,6 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const STORED_WITHIN: Duration = Duration::from_secs(180);
 /// What an event needs from a shard to the gateway.
 const STEP: Duration = Duration::from_millis(5);
-/// What a calm store needs for a write, with those that wait before it.
-const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 /// Signs of life that are kept of each device: a change of presence may wait long for the store.
 const HEARD_MAX: usize = 256;
 
@@ -103,6 +96,8 @@ pub struct Ledger {
     fresh: HashSet<SocketAddr>,
     /// Records that a server has taken, of the address that they came from.
     accepted: HashSet<(SocketAddr, Vec<u8>)>,
+    /// The report of each device that makes its latest value: its number, its time and its arrival.
+    latest: HashMap<u32, (u64, UnixMillis, UnixMillis)>,
     /// When servers started: from then on devices that were online have some more time.
     restarts: HashSet<Instant>,
     devices_max: u32,
@@ -135,13 +130,6 @@ impl Ledger {
     /// The ledger of a fleet of so many devices.
     pub fn new(devices_max: u32) -> Self {
         Self { devices_max, ..Self::default() }
-    }
-
-    /// How late a change to offline may be for a device that was last heard at `heard`.
-    fn late_max(&self, heard: Instant, lifetime: Duration) -> Duration {
-        let after_restart = self.restarts.contains(&heard);
-        let grace = if after_restart { lifetime * SPREAD_PERCENT as u32 / 100 } else { Duration::ZERO };
-        grace + if self.devices_max > SILENT_AT_ONCE { STORED_WITHIN } else { LATE_MAX }
     }
 
     /// A device is registered, with this secret.
@@ -253,44 +241,17 @@ impl Ledger {
         if valid != Some(tag) {
             return broken(number, format!("report {} is stored, and its secret was replaced", report.1));
         }
+        // A report with a time of its own may arrive late.
+        let is_timed = message.time != message.arrival;
+        let before = self.latest.get(&number).filter(|_| is_timed);
+        if before.is_none_or(|(_, time, _)| *time <= message.time) {
+            self.latest.insert(number, (report.1, message.time, message.arrival));
+        }
         let count = self.stored.entry(report).or_insert(0);
         *count += 1;
         if *count > 1 {
             return broken(number, format!("report {} is stored twice", report.1));
         }
-        Ok(())
-    }
-
-    /// A change of presence, decided at an instant: silence must have lasted for the lifetime, and not much
-    /// longer.
-    pub fn presence_decided(&mut self, write: &Write, at: Instant) -> Checked {
-        let Write::Presence { device, state: DeviceState::Offline, cause, .. } = write else { return Ok(()) };
-        let Some(known) = self.devices.get(device).filter(|_| cause.starts_with("silent")) else {
-            return Ok(());
-        };
-        // What was heard in the very moment may have come to the gateway after the decision.
-        let mut signs = known.heard.iter().rev().filter(|heard| **heard <= at);
-        let newest = signs.next();
-        let just_now = newest.is_some_and(|heard| *heard + known.lifetime > at && *heard + STEP >= at);
-        let Some(heard) = (if just_now { signs.next() } else { newest }) else {
-            return broken(known.number, "offline by silence, and it was never heard");
-        };
-        let due = *heard + known.lifetime;
-        if at + STEP < due {
-            let early = (due - at).as_secs_f64();
-            return broken(
-                known.number,
-                format!("offline by silence {early:.3} s before its lifetime is over"),
-            );
-        }
-        if at > due + self.late_max(*heard, known.lifetime) {
-            let late = (at - due).as_secs_f64();
-            return broken(
-                known.number,
-                format!("offline by silence {late:.3} s after its lifetime was over"),
-            );
-        }
-        self.totals.silences += 1;
         Ok(())
     }
 
@@ -426,37 +387,14 @@ impl Ledger {
         self.numbers.clear();
     }
 
-    /// A new server has taken up the devices that the store holds online.
-    pub fn restarted(&mut self, now: Instant, online: &[OnlineDevice]) {
-        self.restarts.insert(now);
-        for OnlineDevice { device, .. } in online {
-            if let Some(number) = self.devices.get(device).map(|known| known.number) {
-                self.heard(number, now);
-            }
-        }
+    /// The report that makes a device's latest value, and when it arrived.
+    pub fn latest(&self, number: u32) -> Option<(u64, UnixMillis)> {
+        self.latest.get(&number).map(|(report, _, arrival)| (*report, *arrival))
     }
 
     /// Reports stored of a device with a number above `after`, without those of its twin.
     pub fn stored_after(&self, number: u32, after: u64) -> usize {
         self.stored.range((number, after + 1)..(number, TWINS_REPORTS)).count()
-    }
-
-    /// Whether it should be online: for its lifetime after it was heard. `None` for a moment around the end
-    /// of that.
-    pub fn should_be_online(&self, number: u32, now: Instant) -> Option<bool> {
-        let known = self.devices.get(self.ids.get(&number)?)?;
-        let Some(heard) = known.heard.back() else { return Some(false) };
-        let due = *heard + known.lifetime;
-        if now < *heard + WRITTEN_WITHIN {
-            // It may have come online again in this moment: the write is under way.
-            None
-        } else if now + STEP < due {
-            Some(true)
-        } else if now > due + self.late_max(*heard, known.lifetime) {
-            Some(false)
-        } else {
-            None
-        }
     }
 
     /// A device was switched on or off.
@@ -480,17 +418,6 @@ impl Ledger {
     /// Since when a device is switched off.
     pub fn off_since(&self, number: u32) -> Option<Instant> {
         self.off_since.get(&number).copied()
-    }
-
-    /// Whether the store has had time enough to learn that the device is silent.
-    pub fn is_long_silent(&self, number: u32, now: Instant) -> bool {
-        let known = self.ids.get(&number).and_then(|id| self.devices.get(id));
-        known.is_some_and(|known| {
-            known.heard.back().is_none_or(|heard| {
-                let late = self.late_max(*heard, known.lifetime);
-                now > *heard + known.lifetime + late + STORED_WITHIN
-            })
-        })
     }
 
     /// Handshakes and sessions that the shards have told of and not ended.

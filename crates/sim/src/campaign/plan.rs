@@ -40,6 +40,8 @@ pub struct Plan {
     pub acts: Option<Duration>,
     /// Mean time between two jumps of the wall clock.
     pub jumps: Option<Duration>,
+    /// The wall clock jumps by days and years, and is right at times; some devices tell their own time.
+    pub wild_clock: bool,
     /// Mean time between two datagrams of a stranger.
     pub strange: Option<Duration>,
     /// Of a thousand devices so many have only their product's secret.
@@ -85,6 +87,11 @@ impl Limits {
     }
 }
 
+/// Whether the clock of a seed jumps by years: one in four. Its own randomness, as for limits.
+fn is_wild(seed: u64) -> bool {
+    SeededRandom::new(seed ^ 0x636c_6f63_6b73).below(4) == 0
+}
+
 impl Plan {
     /// The plan of a seed.
     pub fn new(seed: u64, scale: Scale) -> Self {
@@ -122,6 +129,8 @@ impl Plan {
         };
         let (crashes, acts, jumps, strange) =
             (sometimes(20, 300), sometimes(10, 120), sometimes(30, 300), sometimes(1, 10));
+        let wild_clock = is_wild(seed);
+        let jumps = if wild_clock { Some(Duration::from_secs(between(5, 60))) } else { jumps };
         let mean = if large { 1 } else { between(2, 60) };
         let shards = between(1, 4);
         Self {
@@ -137,6 +146,7 @@ impl Plan {
             mishaps: Duration::from_secs(mean),
             acts,
             jumps,
+            wild_clock,
             strange,
             unactivated_per_mille: between(0, 300) as u16,
             twins: false,

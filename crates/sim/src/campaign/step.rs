@@ -199,6 +199,10 @@ impl Campaign {
                     ),
                 }),
                 Said::Acknowledged(report) => self.ledger.acknowledged(number, report),
+                Said::Faulted(report) => Err(Violation {
+                    device: Some(number),
+                    what: format!("report {report} is right, and its content was refused"),
+                }),
                 Said::Received(secret) => self.ledger.received(number, &secret),
             };
             self.check(checked);

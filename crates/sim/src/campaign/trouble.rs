@@ -8,7 +8,10 @@ use narrowgate_api::{device::NamedDevice, product::ProductPatch};
 use narrowgate_platform::testing::block_on;
 
 use super::{Campaign, PRODUCTS, agent::device_key};
-use crate::{net::Packet, world::SERVER};
+use crate::{
+    net::Packet,
+    world::{SERVER, server::WALL_START_MS},
+};
 
 /// From the beginning of a handshake to the act of the operator who races it.
 const RACE_MEAN: Duration = Duration::from_millis(1_500);
@@ -222,10 +225,26 @@ impl Campaign {
     }
 
     fn jump(&mut self) {
+        if self.plan.wild_clock {
+            return self.jump_far();
+        }
         self.happened.jumps += 1;
         let size = [1_000, 60_000, 3_600_000, 86_400_000][self.random.below(4) as usize];
         let ms = self.random.below(size) as i64 * if self.random.chance(500) { 1 } else { -1 };
         self.clock.jump(ms);
+    }
+
+    /// The clock shows 1970, two days ago or a wrong year, or is set right. What is not known of the time
+    /// before the first report cannot be told from a right clock.
+    fn jump_far(&mut self) {
+        if self.ledger.totals.stored == 0 {
+            return;
+        }
+        self.happened.jumps += 1;
+        const DAY_MS: i64 = 86_400_000;
+        let wrong = [0, 0, -WALL_START_MS, -2 * DAY_MS, 2 * DAY_MS, 12 * 365 * DAY_MS];
+        let ahead_ms = wrong[self.random.below(wrong.len() as u64) as usize];
+        self.clock.set_wrong_by(ahead_ms);
     }
 
     /// Somebody plays a datagram again that was seen on the way, changed or as it was, from there or from

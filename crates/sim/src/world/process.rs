@@ -49,9 +49,9 @@ impl Process {
         };
         let shards: Vec<_> =
             configs.into_iter().map(|config| Shard::new(config, now.instant, draw())).collect();
-        let Recovered { online, epoch, .. } = recovered;
-        let limits = Limits::default();
-        let options = Options { shards: shards.len() as u16, seed: draw(), online, epoch, limits };
+        let Recovered { online, epoch, newest_arrival, .. } = recovered;
+        let (count, limits) = (shards.len() as u16, Limits::default());
+        let options = Options { shards: count, seed: draw(), online, epoch, newest_arrival, limits };
         Self {
             server: Server::new(shards, options, now),
             waiting: VecDeque::new(),

@@ -116,7 +116,7 @@ impl fmt::Debug for Server {
 }
 
 /// What the wall clock shows at the beginning of every world.
-const WALL_START_MS: i64 = 1_800_000_000_000;
+pub(crate) const WALL_START_MS: i64 = 1_800_000_000_000;
 
 /// The server's wall clock: it follows virtual time, and jumps when it is told to.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +134,11 @@ impl WallClock {
     /// The operator, or a time server, sets it by so many milliseconds.
     pub const fn jump(&mut self, ms: i64) {
         self.ahead_ms += ms;
+    }
+
+    /// It is wrong by so many milliseconds from now on.
+    pub const fn set_wrong_by(&mut self, ms: i64) {
+        self.ahead_ms = WALL_START_MS + ms;
     }
 
     /// Both clocks at an instant.

@@ -3,6 +3,7 @@
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::log::LogEntry,
+    rules::clock::heard_by_news,
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -52,9 +53,15 @@ impl Registry {
         device: DeviceId,
         news: &Activity,
     ) -> rusqlite::Result<usize> {
-        let exists = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
-        if !self.connection.prepare_cached(exists)?.query_row([device.0], |row| row.get(0))? {
-            return Ok(0);
+        let heard = "SELECT last_seen_time FROM devices WHERE id = ?1";
+        let heard = self.connection.prepare_cached(heard)?.query_row([device.0], |row| Ok(row.get(0).ok()));
+        let Some(heard) = heard.optional()? else { return Ok(0) };
+        let heard = heard.map(UnixMillis);
+        let right = heard_by_news(heard, news.seen);
+        if let Some(seen) = right
+            && right < heard
+        {
+            self.correct_last_seen(device, seen)?;
         }
         let mut activity = news.clone();
         match rows::latest(&self.connection, device) {

@@ -83,6 +83,14 @@ impl Registry {
         Ok(Written::Done)
     }
 
+    /// The row has a time last seen of a clock that was wrong, and the device was heard again since.
+    pub(super) fn correct_last_seen(&self, device: DeviceId, seen: UnixMillis) -> rusqlite::Result<()> {
+        if let Some((row, life)) = self.life(device)? {
+            self.put_life(row, &Life { last_seen_time: Some(seen), ..life })?;
+        }
+        Ok(())
+    }
+
     /// A device's row, and what changes in its life.
     fn life(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, Life)>> {
         let found = unless_damaged(self.device_of_any_product(device))?;

@@ -147,7 +147,7 @@ impl Writer {
             for job in group {
                 let Job::Append(append) = job else { continue };
                 for (write, written) in append.batch.iter().zip(&append.written) {
-                    if *written == Written::Done {
+                    if matches!(written, Written::Done | Written::Activated) {
                         bytes += remember(changed, write);
                     }
                 }

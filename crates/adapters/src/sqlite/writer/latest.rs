@@ -7,7 +7,10 @@ use rusqlite::ErrorCode;
 
 use narrowgate_platform::{
     ids::DeviceId,
-    model::message::{Message, MessageKind},
+    model::{
+        device::DeviceState,
+        message::{Message, MessageKind},
+    },
     ports::{StoreError, Write},
 };
 
@@ -176,7 +179,14 @@ pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
             changed.entry(*device).or_default().see(*at);
             0
         }
-        Write::Login { .. } | Write::Presence { .. } | Write::Log(_) | Write::IssueSecret { .. } => 0,
+        Write::Login { device, at, .. } | Write::Presence { device, state: DeviceState::Online, at, .. } => {
+            // It is in the device's row. Where there is news, its time is the last one.
+            if let Some(activity) = changed.get_mut(device) {
+                activity.see(*at);
+            }
+            0
+        }
+        Write::Presence { .. } | Write::Log(_) | Write::IssueSecret { .. } => 0,
     }
 }
 
@@ -184,7 +194,7 @@ pub(super) fn remember_message(changed: &mut Activities, message: &Message) -> u
     let activity = changed.entry(message.device).or_default();
     activity.see(message.arrival);
     match message.kind {
-        MessageKind::Points => activity.report(&message.points_json, message.time),
+        MessageKind::Points => activity.report(&message.points_json, message.time, message.arrival),
         MessageKind::PointsResumed => 0,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use narrowgate_platform::{ids::DeviceId, ports::StoreError};
 
 use super::{
-    super::{error::store_error, history},
+    super::{error::store_error, history, pending::Activity},
     Writer,
     latest::Flush,
 };
@@ -92,15 +92,19 @@ impl Writer {
 
     fn read_again_one(&mut self, device: DeviceId) -> Result<(), StoreError> {
         let spans = self.shared.spans();
-        let newest = self.shared.readers.read(|reader| history::newest(reader, spans, device))?;
+        let mut newest = self.shared.readers.read(|reader| history::newest(reader, spans, device))?;
+        // As they came: what arrives later decides.
+        newest.sort_by_key(|report| (report.arrival, report.id));
+        let mut read = Activity::default();
+        for report in newest {
+            read.see(report.arrival);
+            read.report(&report.points, report.time, report.arrival);
+        }
         self.shared.pending.change(|changed| {
             let activity = changed.entry(device).or_default();
-            let mut bytes = 0;
-            for report in newest {
-                activity.see(report.arrival);
-                bytes += activity.report(&report.points, report.time);
-            }
-            bytes
+            let before = activity.points.bytes();
+            activity.merge_older(read);
+            activity.points.bytes().saturating_sub(before)
         });
         self.flush_at.get_or_insert(Instant::now() + self.shared.options.flush_interval);
         Ok(())

@@ -8,6 +8,7 @@ use crate::{
     ids::UnixMillis,
     model::{log::Reason, message::Message, thing_model},
     ports::Write,
+    rules::clock::{Arrival, DRIFT_MAX},
 };
 
 /// How far a report's time may lie from its arrival to be taken for one in another unit: ten years, in
@@ -17,7 +18,7 @@ const NEAR_MS: i64 = 10 * 365 * 86_400_000;
 const UPTIME_MS: i64 = 100 * 86_400_000;
 
 /// A time further ahead of the server than this is not a clock's drift, milliseconds.
-const AHEAD_MS: i64 = 5 * 60_000;
+const AHEAD_MS: i64 = DRIFT_MAX.as_millis() as i64;
 /// 2015-01-01: no report is older than this.
 const OLDEST_MS: i64 = 1_420_070_400_000;
 /// Where other clocks begin, in milliseconds from 1970.
@@ -31,18 +32,18 @@ const EPOCHS: [(i64, &str); 4] = [
 const EPOCH_NEAR_MS: i64 = 86_400_000;
 
 /// Words about a report whose time is legal but hardly meant: it is stored as it was sent.
-pub(super) fn doubtful_time(write: &Write, now: UnixMillis) -> Option<Warning> {
+pub(super) fn doubtful_time(write: &Write, now: Arrival) -> Option<Warning> {
     let Write::Message(Message { time: UnixMillis(time), .. }) = *write else { return None };
-    let ahead = time - now.0;
+    let ahead = time.saturating_sub(now.latest.0);
     if ahead > AHEAD_MS {
         let detail = format!(
             "/time: {time} ms is {} minutes ahead of the server: is local time sent as UTC? The latest \
-             value stays until real time passes it",
+             value stays until a report comes whose time is not ahead",
             ahead / 60_000
         );
         return Some(Warning { reason: Reason::TimeDoubtful, detail });
     }
-    let hint = reckoning(time, now.0).or_else(|| unset(time))?;
+    let hint = reckoning(time, now.time.0).or_else(|| unset(time))?;
     let detail = format!("/time: {time} ms is {} days after 1 January 1970; {hint}", time / 86_400_000);
     Some(Warning { reason: Reason::TimeDoubtful, detail })
 }
@@ -126,14 +127,14 @@ impl Misplaced {
 impl Reader<'_> {
     /// What a time that looks like seconds probably is.
     pub(super) fn reckoned(&self, time: i64) -> Option<String> {
-        let words = reckoning(time, self.now.0).or_else(|| unset(time))?;
+        let words = reckoning(time, self.now.time.0).or_else(|| unset(time))?;
         Some(format!("received {time}: {words}"))
     }
 
     /// Whether a time far ahead is near now in a unit finer than milliseconds.
     pub(super) fn finer_unit(&self, time: i64) -> Option<String> {
-        let near = |factor: i64| (time / factor - self.now.0).abs() < NEAR_MS;
-        if let Some(words) = reckoning(time, self.now.0) {
+        let near = |factor: i64| (time / factor - self.now.time.0).abs() < NEAR_MS;
+        if let Some(words) = reckoning(time, self.now.time.0) {
             return Some(format!("received {time}: {words}"));
         }
         let unit = [(1000, "micro"), (1_000_000, "nano")].into_iter().find(|(factor, _)| near(*factor))?.1;

@@ -1,8 +1,8 @@
 //! The ledger finds what it is there to find.
 
-use narrowgate_platform::{ids::UnixMillis, model::message::MessageKind};
+use narrowgate_platform::model::{device::DeviceState, message::MessageKind};
 
-use super::*;
+use super::{presence::LATE_MAX, *};
 
 fn message(device: i64, points: &str) -> Write {
     Write::Message(Message {
