@@ -32,6 +32,10 @@ pub trait EventSink: Send + 'static {
     /// it is asked again soon. Beyond [`EVENTS_KEPT_MAX`] the shard stops receiving, and the kernel's buffer
     /// takes the load.
     fn deliver(&mut self, events: &mut Vec<ShardEvent>);
+
+    /// Everything that had arrived by `now` is read, and its events are delivered. Called at the end of each
+    /// turn in which that is so, twice a second at least. Must not block.
+    fn caught_up(&mut self, _now: Instant) {}
 }
 
 /// See [`EventSink::deliver`].
@@ -60,6 +64,13 @@ const INVITATION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a shard waits before it offers again what the sink had no room for, or receives again what
 /// failed.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// A turn that begins so long after the one before found the process stopped (a signal, a paused virtual
+/// machine): it sleeps for [`STATS_INTERVAL`] at most.
+const STANDSTILL: Duration = Duration::from_secs(2);
+/// How long timers wait after that, while the socket holds what arrived meanwhile: so that no session ends
+/// for a silence that was the server's. A flood delays them no further.
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -116,6 +127,8 @@ impl RunningShard {
                 quiet: false,
                 stopping: false,
                 quieted: Vec::new(),
+                turned: now,
+                catches_up_until: now,
                 published: now,
                 invited: now,
                 drops_asked: now,
@@ -164,6 +177,10 @@ struct Driver<S> {
     stopping: bool,
     /// Whom to tell when the events of all that was received are delivered.
     quieted: Vec<Box<dyn FnOnce() + Send>>,
+    /// When the last turn began.
+    turned: Instant,
+    /// Until then timers wait for what is in the socket.
+    catches_up_until: Instant,
     published: Instant,
     /// When the allocator was last prompted to return memory.
     invited: Instant,
@@ -187,8 +204,10 @@ impl<S: EventSink> Driver<S> {
             if self.may_receive() {
                 self.receive(now);
             }
+            let catches_up = self.catches_up(now);
             // A drain closes no faster than the sink takes its events.
-            if !self.shard.is_draining() || self.events.len() < EVENTS_KEPT_MAX {
+            let is_full = self.shard.is_draining() && self.events.len() >= EVENTS_KEPT_MAX;
+            if !catches_up && !is_full {
                 self.shard.handle_timeout(now);
             }
             self.flush(now);
@@ -201,6 +220,15 @@ impl<S: EventSink> Driver<S> {
                 return self.send_last(&mut ready);
             }
         }
+    }
+
+    /// Whether the process stood still, and the socket still holds what arrived meanwhile.
+    fn catches_up(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.turned) >= STANDSTILL {
+            self.catches_up_until = now + CATCH_UP_MAX;
+        }
+        self.turned = now;
+        self.readable && now < self.catches_up_until
     }
 
     fn wait(&mut self, ready: &mut Events) -> io::Result<()> {
@@ -317,6 +345,9 @@ impl<S: EventSink> Driver<S> {
         self.shard.drain_events(&mut self.events);
         if !self.events.is_empty() {
             self.sink.deliver(&mut self.events);
+        }
+        if !self.readable && self.events.is_empty() {
+            self.sink.caught_up(now);
         }
         self.send(now);
         if now >= self.published + STATS_INTERVAL {

@@ -225,7 +225,7 @@ fn run_on_own_thread(
     thread::Builder::new().name("gateway".to_owned()).spawn(run).map_err(StartError::Task)
 }
 
-type Started = (Vec<RunningShard>, Vec<mpsc::Receiver<sink::Events>>);
+type Started = (Vec<RunningShard>, Vec<sink::Source>);
 
 fn start_shards(
     options: &GatewayOptions,

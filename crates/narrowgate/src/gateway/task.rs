@@ -27,7 +27,7 @@ use super::{
     now,
     reads::{Read, Reads},
     seed,
-    sink::Events,
+    sink::{Events, Source},
 };
 use crate::feed::Feed;
 
@@ -50,7 +50,7 @@ pub(super) type Queue = Box<dyn FnMut(&mut Vec<ShardCommand>) + Send>;
 /// A shard, as the task sees it.
 pub(super) struct Shard {
     queue: Queue,
-    events: mpsc::Receiver<Events>,
+    events: Source,
     /// Commands to be sent. If the shard's queue is full they stay here, and no event of this shard is taken.
     commands: Vec<ShardCommand>,
     /// Its queue was full.
@@ -110,8 +110,8 @@ pub(super) struct Task {
 }
 
 impl Shard {
-    pub(super) fn new(queue: Queue, events: mpsc::Receiver<Events>) -> Self {
-        Self { queue, events, commands: Vec::new(), is_held_up: false }
+    pub(super) fn new(queue: Queue, events: impl Into<Source>) -> Self {
+        Self { queue, events: events.into(), commands: Vec::new(), is_held_up: false }
     }
 
     fn send(&mut self) {
@@ -170,6 +170,8 @@ impl Task {
     }
 
     fn take_inputs(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Taken {
+        let read_until = self.shards.iter_mut().map(|shard| shard.events.read_until()).min().flatten();
+        self.machine.handle_read_until(read_until);
         // First: where events keep coming the timer is never looked at.
         let instant = now(&*self.clock).instant;
         if self.machine.poll_timeout().is_some_and(|at| at <= instant) {
