@@ -93,15 +93,20 @@ impl Server {
     /// Listening at an address of the test's choice; where that is all of them, its own clients talk to
     /// 127.0.0.1.
     pub(crate) fn start_on(listen: &str, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| (format!("NARROWGATE_{name}"), *value));
+        Self::launch(listen, settings)
+    }
+
+    /// With further variables of the process itself.
+    pub(crate) fn start_in(environment: &[(&str, String)]) -> Self {
+        Self::launch("127.0.0.1:0", environment.iter().map(|(name, value)| ((*name).to_owned(), &**value)))
+    }
+
+    fn launch<'a>(listen: &str, environment: impl Iterator<Item = (String, &'a str)>) -> Self {
         let program = Program::new(env!("CARGO_BIN_EXE_narrowgate"));
         register(&program);
-        let mut command =
-            program.command(&["serve", "--dtls", listen, "--http", "127.0.0.1:0", "--shards", "1"]);
-        let lifetime = format!("{}s", HANDSHAKE_LIFETIME.as_secs());
-        command.env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", lifetime);
-        for (name, value) in settings {
-            command.env(format!("NARROWGATE_{name}"), value);
-        }
+        let mut command = serve(&program, listen);
+        command.envs(environment);
         let running = program::Server::start(command);
         let mut address: SocketAddr = running.address("coaps").parse().unwrap();
         if address.ip().is_unspecified() {
@@ -119,6 +124,17 @@ impl Server {
         let standing = Protection::ALL.map(|protection| server.connect(protection));
         server.standing().extend(standing);
         server
+    }
+
+    /// Ends it by SIGTERM and starts it again on the same directory, at other ports; its sessions are gone.
+    pub(crate) fn restart(&mut self, environment: &[(&str, String)]) {
+        self.running.stop();
+        self.standing().clear();
+        let mut command = serve(&self.program, "127.0.0.1:0");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        self.running = program::Server::start(command);
+        self.address = self.running.address("coaps").parse().unwrap();
+        self.http = self.running.address("http").parse().unwrap();
     }
 
     fn standing(&self) -> MutexGuard<'_, Vec<Client>> {
@@ -198,6 +214,18 @@ impl Server {
         client
     }
 
+    /// The same device with a new session.
+    pub(crate) fn connect_again(&self, device: Device, protection: Protection) -> Client {
+        let mut client = Client::new(self.address, device, protection);
+        client.connect();
+        client
+    }
+
+    /// Sends the process a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
     /// All is well: the long-standing sessions and a new device report and are answered at once.
     pub(crate) fn assert_alive(&self) {
         for client in &mut *self.standing() {
@@ -232,8 +260,13 @@ impl Server {
     }
 
     fn metrics(&self) -> String {
+        self.get("/metrics")
+    }
+
+    /// The answer to a GET, with its head.
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.http).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
         page
@@ -302,6 +335,13 @@ impl Server {
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+fn serve(program: &Program, listen: &str) -> Command {
+    let mut command = program.command(&["serve", "--dtls", listen, "--http", "127.0.0.1:0", "--shards", "1"]);
+    let lifetime = format!("{}s", HANDSHAKE_LIFETIME.as_secs());
+    command.env("NARROWGATE_DTLS_HANDSHAKE_LIFETIME", lifetime);
+    command
 }
 
 /// Creates the product and its devices.
