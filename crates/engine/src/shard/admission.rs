@@ -61,6 +61,9 @@ impl Default for AdmissionLimits {
 /// slow round trip. Few clients that cannot get in, and perhaps begin anew each time, are none.
 const FLOOD_HELLOS_MIN: usize = 1_000;
 
+/// … and one in so many of its places was held by a handshake that stood still.
+const WASTED_PART: usize = 16;
+
 /// How many of the oldest handshakes are looked at for one that has stood still. Younger ones may have stood
 /// still for longer, but not by more than the time until these are over.
 const LOOKED_AT: usize = 16;
@@ -127,8 +130,12 @@ struct Line {
 /// Hellos dropped at a limit within a slow round trip.
 #[derive(Debug, Default)]
 struct Dropped {
+    limit: usize,
     since: Option<Instant>,
     count: usize,
+    /// Handshakes that made room because they stood still, and when the last one did.
+    evicted: usize,
+    evicted_last: Option<Instant>,
     flood_until: Option<Instant>,
 }
 
@@ -177,8 +184,13 @@ impl Admission {
             None => Permit::No,
         };
         let is_flood = self.is_flood(now, address, limits);
-        let comes_again = is_flood && self.hellos.note(now, path, hello);
+        // Noted from the first that is dropped: when it is a flood, those that came before are known.
+        let is_noted = is_flood || permit == Permit::No;
+        let comes_again = is_noted && self.hellos.note(now, path, hello);
         if permit != Permit::No && (!is_flood || comes_again) {
+            if matches!(place, Some(Place::Taken(_))) {
+                self.dropped_at(address, limits).note_evicted(now, limits.slow_round_trip);
+            }
             return permit;
         }
         self.count_dropped(now, address, limits);
@@ -223,13 +235,21 @@ impl Admission {
     }
 
     fn count_dropped(&mut self, now: Instant, address: IpAddr, limits: &AdmissionLimits) {
-        let AdmissionLimits { handshakes_max, handshakes_per_address_max, slow_round_trip, .. } = *limits;
-        match self.by_address.get_mut(&address) {
+        let round_trip = limits.slow_round_trip;
+        self.dropped_at(address, limits).count(now, round_trip);
+    }
+
+    /// Of the limit that a hello of this address meets: its own, or that of all.
+    fn dropped_at(&mut self, address: IpAddr, limits: &AdmissionLimits) -> &mut Dropped {
+        let AdmissionLimits { handshakes_max, handshakes_per_address_max, .. } = *limits;
+        let (line, limit) = match self.by_address.get_mut(&address) {
             Some(own) if own.len() >= handshakes_per_address_max || self.all.len() < handshakes_max => {
-                own.dropped.count(now, slow_round_trip, handshakes_per_address_max);
+                (own, handshakes_per_address_max)
             }
-            _ => self.all.dropped.count(now, slow_round_trip, handshakes_max),
-        }
+            _ => (&mut self.all, handshakes_max),
+        };
+        line.dropped.limit = limit;
+        &mut line.dropped
     }
 
     /// Records that a handshake began in `slot`; returns the number for [`Self::end`].
@@ -302,12 +322,24 @@ impl Line {
 }
 
 impl Dropped {
-    fn count(&mut self, now: Instant, slow_round_trip: Duration, limit: usize) {
+    fn note_evicted(&mut self, now: Instant, slow_round_trip: Duration) {
+        if self.evicted_last.is_some_and(|last| now > last + 2 * slow_round_trip) {
+            self.evicted = 0;
+        }
+        self.evicted += 1;
+        self.evicted_last = Some(now);
+    }
+
+    fn count(&mut self, now: Instant, slow_round_trip: Duration) {
         if self.since.is_none_or(|since| now > since + slow_round_trip) {
             (self.since, self.count) = (Some(now), 0);
         }
         self.count += 1;
-        if self.count >= max(limit, FLOOD_HELLOS_MIN) {
+        // Devices that all come at once are none: they finish. A flood goes on as long as hellos are dropped.
+        let goes_on = self.flood_until.is_some_and(|until| now < until);
+        let is_wasted = self.evicted >= max(self.limit / WASTED_PART, 1)
+            && self.evicted_last.is_some_and(|last| now <= last + 2 * slow_round_trip);
+        if self.count >= max(self.limit, FLOOD_HELLOS_MIN) && (is_wasted || goes_on) {
             self.flood_until = Some(now + slow_round_trip);
         }
     }

@@ -1,8 +1,8 @@
 //! Which hellos came before: a note for each, in a table that never grows. A note that is lost costs its
 //! client one more repetition.
 //!
-//! Limits: [`NOTES`] notes, 1 MiB, and only while there is a flood; at 6,000 hellos a second nine in ten
-//! notes are still there after four seconds, and two in three after 17.
+//! Limits: [`NOTES`] notes, 1 MiB, from a limit that is reached until no handshake is left; at 6,000 hellos a
+//! second nine in ten notes are still there after four seconds, and two in three after 17.
 
 use std::{hash::BuildHasher, time::Instant};
 

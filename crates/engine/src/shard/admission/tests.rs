@@ -143,6 +143,14 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
     for _ in 0..FLOOD_HELLOS_MIN {
         assert_eq!(door.permit_hello(ip(1), 1), Permit::No);
     }
+    assert!(!door.admission.is_flood(door.now, ip(1), &LIMITS), "devices that all come at once are none");
+    door.pass(11 * SECOND);
+    assert_eq!(door.permit_hello(ip(1), 1), Permit::Evict { slot: 0 }, "it stood still");
+    (0..3).for_each(|slot| door.progress[slot] = Progress::begun(door.now));
+    for _ in 0..=FLOOD_HELLOS_MIN {
+        door.admission.count_dropped(door.now, ip(1), &LIMITS);
+        door.admission.dropped_at(ip(1), &LIMITS).note_evicted(door.now, LIMITS.slow_round_trip);
+    }
     door.admission.end(ip(1), numbers[0]);
     assert_eq!(door.permit(1), Permit::Again, "it comes for the first time");
     door.pass(SECOND);
