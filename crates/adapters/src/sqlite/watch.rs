@@ -113,7 +113,7 @@ mod tests {
         fs::rename(&aside, &file).unwrap();
         watched.look().unwrap();
         fs::remove_file(&log).unwrap();
-        assert_eq!(watched.look(), Err(Loss::Log(log.clone())));
+        assert_eq!(watched.look(), Err(Loss::Log(log)));
         fs::rename(folder.path().join("data"), folder.path().join("elsewhere")).unwrap();
         assert_eq!(watched.look(), Err(Loss::Removed(file.clone())));
         fs::write(folder.path().join("data"), "a file in the place of the folder").unwrap();

@@ -47,6 +47,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::writer::sweep",
     "narrowgate_engine_io::driver",
     "narrowgate_engine_io::handle",
+    "narrowgate_gateway::clock",
     "narrowgate_gateway::desk",
     "narrowgate_gateway::desk::handshake",
     "narrowgate_gateway::desk::login",
@@ -54,7 +55,6 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::issuing",
     "narrowgate_gateway::products",
     "narrowgate_gateway::refusals",
-    "narrowgate_gateway::residence::presence",
 ];
 
 /// A filter.

@@ -191,7 +191,7 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
         Standing::Behind { by } => (by.as_secs(), 0),
         Standing::Ahead { by } => (0, by.as_secs()),
     };
-    metrics.push(CLOCK_WRONG.are([("behind", behind), ("ahead", ahead)].into_iter()));
+    metrics.push(CLOCK_WRONG.are([("behind", behind), ("ahead", ahead)]));
     let state = published.lock();
     metrics.extend(MACHINE.map(|(metric, of)| metric.is(of(&state))));
     metrics.push(REQUESTS_REFUSED.are(state.counters.requests_refused()));

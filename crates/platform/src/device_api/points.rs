@@ -254,7 +254,7 @@ impl Reader<'_> {
                         format!("{pointer}/{name}: must be a string"),
                     ));
                 }
-                Some(given) if given != &**own => {
+                Some(given) if *given != **own => {
                     let message = format!("{pointer}/{name}: is another device's");
                     return Err(MessageFault::new(MessageFault::NOT_YOUR_DEVICE, message));
                 }

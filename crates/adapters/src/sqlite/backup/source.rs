@@ -130,9 +130,9 @@ impl Source {
     }
 
     /// Lets go of a file that nobody writes: whether it was written nevertheless shows in [`Still`].
-    pub(super) fn let_go(self) -> Result<Still, Self> {
+    pub(super) fn let_go(self) -> Result<Still, Box<Self>> {
         if self.has_log() {
-            return Err(self);
+            return Err(Box::new(self));
         }
         Ok(Still { entry: self.main.entry(&self.name), print: self.print, file: self.file })
     }

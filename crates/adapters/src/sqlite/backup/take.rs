@@ -150,11 +150,11 @@ impl<'a, 'b> Taking<'a, 'b> {
                 Err(error) => return Err(error),
             };
             source.follow(&mut count)?;
-            match if newest == Some(day) { Err(source) } else { source.let_go() } {
+            match if newest == Some(day) { Err(Box::new(source)) } else { source.let_go() } {
                 Ok(still) => drop(self.still.insert(day, still)),
                 Err(source) => {
                     self.still.remove(&day);
-                    self.written.insert(day, source);
+                    self.written.insert(day, *source);
                 }
             }
         }

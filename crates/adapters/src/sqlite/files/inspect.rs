@@ -78,7 +78,7 @@ fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         match found {
             // The first one has a headline.
             Ok(found) => {
-                findings.extend(found.lines().filter(|line| !line.starts_with("***")).map(str::to_owned))
+                findings.extend(found.lines().filter(|line| !line.starts_with("***")).map(str::to_owned));
             }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
                 findings.push(error.to_string());

@@ -33,6 +33,7 @@ fn refused(data: &Path) -> OpenError {
     error
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is closed and gone")]
 fn closed(store: SqliteStore) {
     block_on(store.close()).unwrap();
 }
