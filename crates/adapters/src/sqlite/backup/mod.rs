@@ -12,8 +12,8 @@
 //! * **How it reads beside a server.** In a process of its own, so that no lock of the server's SQLite is
 //!   lost when a file is closed. A read transaction keeps SQLite from emptying a log; then the file is copied
 //!   as it is, and after it the committed part of its log (module `wal`), again and again until little is
-//!   left. For that rest the writer stops between two batches: so the files are of one moment, and that moment
-//!   is the end of the backup, not its begin.
+//!   left. For that rest the writer stops between two batches: so the files are of one moment, and that
+//!   moment is the end of the backup, not its begin.
 //! * **What it costs.** Reading and writing all bytes once. The server's logs grow by what is written
 //!   meanwhile, and it pauses for as long as the last part takes, [`HOLD_MAX`] at most.
 //! * **The way back** is a restore into an empty directory: everything is compared with the manifest and made
