@@ -11,7 +11,7 @@ const SHARES: usize = 64;
 /// were admitted are stored even if they pass the limit a little, so the true bound is the limit plus one
 /// answer for each open exchange.
 ///
-/// One that holds much may hold no more when what is free becomes little: see [`Budget::share`].
+/// One that holds much may hold no more when what is free becomes little: see `share`.
 #[derive(Debug)]
 pub struct Budget {
     bytes_max: usize,

@@ -12,7 +12,7 @@
 //! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is
 //! left alone, and a peer that is far away can finish however many come behind it.
 //!
-//! In a flood ([`FLOOD_HELLOS_MIN`]) a hello is dropped when it comes for the first time, even where there is
+//! In a flood (`FLOOD_HELLOS_MIN`) a hello is dropped when it comes for the first time, even where there is
 //! a place: hellos that are never repeated take none. Whoever retransmits as RFC 6347, section 4.2.4, has it
 //! is in at the second time.
 
