@@ -120,6 +120,9 @@ impl Issuing {
 impl Shared {
     /// Queues a wish; its request is answered once the secret is issued or refused.
     pub(crate) fn wish(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: SecretWanted) {
+        if self.residence.directory.was_issued(asker.grant.device, ticket.session) {
+            return self.refuse_second(ticket);
+        }
         let product_key = asker.grant.product_key.clone();
         let wish = Wish { ticket, asker, wanted, at: now.wall, replaces: 0 };
         if self.issuing.turns.enter(&product_key, wish).is_err() {
@@ -127,6 +130,13 @@ impl Shared {
             return self.out.respond(ticket, device_api::unavailable());
         }
         self.look_up_next_wish();
+    }
+
+    /// A session is issued one secret. What asks again may be a late copy of a request that was answered 5.03
+    /// before: it would void the secret that the device has. Whoever lost the answer asks in a new session.
+    fn refuse_second(&mut self, ticket: Ticket) {
+        self.requests.count_unavailable();
+        self.out.respond(ticket, device_api::unavailable());
     }
 
     fn look_up_next_wish(&mut self) {
@@ -172,6 +182,10 @@ impl Shared {
             }
         };
         let Some(replaces) = self.may_replace(&wish) else { return self.end_wish() };
+        if self.residence.directory.was_issued(wish.asker.grant.device, wish.ticket.session) {
+            self.refuse_second(wish.ticket);
+            return self.end_wish();
+        }
         if let Err(why) = permitted {
             self.refuse_wish(now, &wish, why);
             return self.end_wish();

@@ -168,6 +168,12 @@ impl Directory {
         all.iter().find(|other| other.session == session).map(|other| other.version)
     }
 
+    /// Whether a session was given a secret.
+    pub(crate) fn was_issued(&self, device: DeviceId, session: SessionId) -> bool {
+        let all = self.activations.get(&device).into_iter().flatten();
+        all.into_iter().any(|activation| activation.session == session && activation.answered)
+    }
+
     /// Notes that a session was given a secret, of this version; returns the others that were given one
     /// before, which is now void.
     pub(crate) fn note_issued(

@@ -152,6 +152,19 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
     assert!(stage.gateway.is_settled());
 }
 
+/// A late copy of a request that was answered 5.03 is carried out like any other: here it would void the
+/// secret that the device was given meanwhile, and lock it out.
+#[test]
+fn a_session_that_was_issued_a_secret_is_issued_no_second_one() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
+    assert_eq!(stage.play("s1 asks; found; write fails"), "look up p/d, write secret 2, s1 5.03");
+    let issued = stage.play("s1 asks; found; issued");
+    assert_eq!(issued, "look up p/d, write secret 2, tell secret_issued, s1 2.05, s1 close in 5s");
+    assert_eq!(stage.play("s1 asks"), "s1 5.03");
+    assert!(stage.gateway.is_settled());
+}
+
 #[test]
 fn attack_203_a_wish_that_meets_a_reset_at_the_store_is_asked_again_in_a_new_session() {
     let mut stage = Stage::new();
