@@ -16,12 +16,12 @@ use crate::{
 
 const FORBIDDEN: u8 = 0x83;
 
-fn activation_path(device_key: &str) -> String {
+pub(crate) fn activation_path(device_key: &str) -> String {
     format!("topic/ext/session/{PRODUCT_KEY}/{device_key}/thing/activate/info")
 }
 
 /// A client that has the product's secret and no more.
-fn activating(server: &Server, device: &Device, protection: Protection) -> Client {
+pub(crate) fn activating(server: &Server, device: &Device, protection: Protection) -> Client {
     let mut client = Client::new(server.address, device.clone(), protection);
     client.identity = format!("{PRODUCT_KEY},{},3,60", device.key).into_bytes();
     client.psk = psk::derive(PRODUCT_SECRET.as_bytes()).to_vec();

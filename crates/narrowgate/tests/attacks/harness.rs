@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::PathBuf,
     process::Command,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -173,6 +174,11 @@ impl Server {
     /// A command beside the server.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.program.command(arguments)
+    }
+
+    /// Where it stores everything.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.program.data()
     }
 
     /// A new file for a command to read.

@@ -1,6 +1,6 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B
 //! (`handshake` and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`)
-//! and N (`second_cookie`, `clocks`, `wildcard`, `refusals`, `backup`); changes to everything
+//! and N (`second_cookie`, `races`, `clocks`, `wildcard`, `refusals`, `backup`); changes to everything
 //! (`mutations`), and what an operator reads of it: as it happens (`listening`), why (`mistakes`, `named`),
 //! and as it was sent (`exact`).
 //!
@@ -26,6 +26,9 @@
 //! | 97 | what one handshake occupies; here only the process's resident memory can be seen |
 //! | 126, 131, 132 | address change is not offered yet; a restart and a downlink are other tests' business |
 //! | 202 | a restart in the middle: `tests/interop` |
+//! | 205, 212 | what a value takes on the disk, and a damaged page: `adapters` |
+//! | 207 | 20,000 handshakes with seconds between their flights: `sim`, in virtual time |
+//! | 214 | files of devices: `tests/cli` |
 //! | 168 | its shortest lifetime is 30 s |
 
 mod authority;
@@ -47,6 +50,7 @@ mod mistakes;
 mod mutations;
 mod named;
 mod negotiation;
+mod races;
 mod record;
 mod refusals;
 mod second_cookie;
