@@ -123,7 +123,7 @@ impl Shared {
         if self.residence.directory.was_issued(asker.grant.device, ticket.session) {
             return self.refuse_second(ticket);
         }
-        let product_key = asker.grant.product_key.clone();
+        let product_key = asker.grant.product_key().to_owned();
         let wish = Wish { ticket, asker, wanted, at: now.wall, replaces: 0 };
         if self.issuing.turns.enter(&product_key, wish).is_err() {
             self.issuing.deferred += 1;
@@ -172,7 +172,7 @@ impl Shared {
         let grant = &wish.asker.grant;
         let permitted = match answer {
             Ok(CredentialLookup::Found(found)) if found.device == grant.device => {
-                let used_up = self.issuing.is_used_up(&grant.product_key, now.wall);
+                let used_up = self.issuing.is_used_up(grant.product_key(), now.wall);
                 permit_wish(&found, grant.product_secret_mark, used_up, now.wall)
             }
             Ok(_) => Err(NotIssued::DeviceUnavailable),
@@ -246,7 +246,7 @@ impl Shared {
                         }
                     }
                     Issued::Refused(NotIssued::QuotaExceeded) => {
-                        self.issuing.used_up.insert(grant.product_key.to_string(), clock_hour(at));
+                        self.issuing.used_up.insert(grant.product_key().to_owned(), clock_hour(at));
                     }
                     Issued::Refused(_) | Issued::Damaged => {}
                 }

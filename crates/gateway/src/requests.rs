@@ -9,7 +9,7 @@ use narrowgate_platform::{
     ids::{DeviceName, LoginNumber},
     model::log::Reason,
     ports::{StoreError, Written},
-    rules::{admission::Grant, refusal::Refusal},
+    rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
 use crate::{effect::Now, refusals::Refused, shared::Shared, unwritten::Unwritten};
@@ -48,13 +48,24 @@ pub(crate) struct Whose {
     pub(crate) grant: Grant,
     /// The peer's address and port.
     pub(crate) peer: SocketAddr,
-    /// The login that the session is; `None` for one by the product's secret.
-    pub(crate) login: Option<LoginNumber>,
+    /// See [`Self::login`].
+    number: LoginNumber,
 }
 
+// There is one for each session, with the two counters of its `Arc`.
+const _: () = assert!(size_of::<Whose>() + 2 * size_of::<usize>() <= 96);
+
 impl Asker {
+    /// `login` as in [`Whose::login`].
     pub(crate) fn new(grant: Grant, peer: SocketAddr, login: Option<LoginNumber>) -> Self {
-        Self(Arc::new(Whose { grant, peer, login }))
+        Self(Arc::new(Whose { grant, peer, number: login.unwrap_or(LoginNumber(0)) }))
+    }
+}
+
+impl Whose {
+    /// The login that the session is; `None` for one by the product's secret.
+    pub(crate) fn login(&self) -> Option<LoginNumber> {
+        (self.grant.mode == SecureMode::DeviceSecret).then_some(self.number)
     }
 }
 
@@ -184,7 +195,7 @@ fn entry(asker: &Asker, refusal: Refusal) -> Refused {
 
 /// The keys of a session's device.
 pub(crate) fn name_of(grant: &Grant) -> DeviceName {
-    DeviceName { product_key: grant.product_key.to_string(), device_key: grant.device_key.to_string() }
+    DeviceName { product_key: grant.product_key().to_owned(), device_key: grant.device_key().to_owned() }
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Shared {
     ) {
         let LoginAsked { asker, suite, at, .. } = asked;
         let Whose { grant, peer, .. } = &**asker;
-        let Grant { product_key, device_key, .. } = grant;
+        let (product_key, device_key) = (grant.product_key(), grant.device_key());
         tracing::debug!(product_key, device_key, %peer, event);
         if self.out.has_followers {
             let told = happening::Login {

@@ -102,7 +102,7 @@ impl Desk {
         let Some(known) = self.sessions.remove(session) else { return };
         // Nobody is left to be answered.
         self.parked.remove(&session.slot);
-        if known.asker.login.is_none() {
+        if known.asker.login().is_none() {
             shared.out.drop_look_up(Waiter::Session(session));
         }
         let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
@@ -121,7 +121,7 @@ impl Desk {
         for (session, known) in sessions {
             let grant = &known.asker.grant;
             let is_activating = grant.mode == SecureMode::ProductSecret;
-            if &*grant.product_key != product_key || (which == Which::Activating && !is_activating) {
+            if grant.product_key() != product_key || (which == Which::Activating && !is_activating) {
                 continue;
             }
             shared.out.close(session);
@@ -166,7 +166,7 @@ impl Desk {
     /// The program's log alone: the device has done nothing.
     fn warn_of_forgeries(&self, session: SessionId, peer: SocketAddr, records: u32) {
         let grant = self.sessions.find(session).map(|known| &known.asker.grant);
-        let device = grant.map(|grant| format!("{}/{}", grant.product_key, grant.device_key));
+        let device = grant.map(|grant| format!("{}/{}", grant.product_key(), grant.device_key()));
         let device = device.as_deref().unwrap_or("unknown");
         tracing::warn!(
             device,

@@ -34,7 +34,7 @@ pub(crate) struct Parked {
 impl Desk {
     pub(super) fn handle_request(&mut self, shared: &mut Shared, now: Now, ticket: Ticket, request: Request) {
         let Some(known) = self.sessions.find(ticket.session) else { return };
-        let product_key = &known.asker.grant.product_key;
+        let product_key = known.asker.grant.product_key();
         if let Some(product) = shared.products.find(product_key) {
             let product = Arc::clone(product);
             let arrived = shared.clock.now();
@@ -110,7 +110,7 @@ impl Shared {
     /// Something authentic arrived in a session. A session with the product's secret makes no device online.
     pub(super) fn hear(&mut self, now: Now, asker: &Asker, reported: bool) {
         if asker.grant.mode == SecureMode::DeviceSecret {
-            let heard = (asker.grant.device, asker.login);
+            let heard = (asker.grant.device, asker.login());
             self.residence.presence.hear(&mut self.out, now, heard, reported);
         }
     }
@@ -127,7 +127,7 @@ impl Shared {
     fn store(&mut self, ticket: Ticket, asker: Asker, mut writes: Vec<Write>, response: Response) {
         for write in &mut writes {
             if let Write::Message(message) = write {
-                message.login = asker.login;
+                message.login = asker.login();
                 message.secret_version = asker.grant.secret_version;
                 message.session = ticket.session.number();
             }

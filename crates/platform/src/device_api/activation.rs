@@ -96,9 +96,9 @@ fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response 
         version: "1.0",
         method: "thing.activate.info",
         params: Params {
-            asset_id: &session.asset_id,
-            product_key: &session.product_key,
-            device_key: &session.device_key,
+            asset_id: session.asset_id(),
+            product_key: session.product_key(),
+            device_key: session.device_key(),
             device_secret: secret.expose(),
         },
     };
@@ -120,17 +120,13 @@ mod tests {
     use super::*;
     use crate::{ids::DeviceId, model::log::Reason, rules::identity::SecureMode};
 
+    fn named(device_key: &str) -> Grant {
+        let names = ["MuGsF6W4", device_key, "As5etId1"];
+        Grant::new(DeviceId(1), names, SecureMode::ProductSecret, (60, 1))
+    }
+
     fn session() -> Grant {
-        Grant {
-            device: DeviceId(1),
-            asset_id: "As5etId1".into(),
-            product_key: "MuGsF6W4".into(),
-            device_key: "15bBZlRknc".into(),
-            mode: SecureMode::ProductSecret,
-            lifetime_s: 60,
-            secret_version: 1,
-            product_secret_mark: 0,
-        }
+        named("15bBZlRknc")
     }
 
     fn answer(outcome: &Issued, session: &Grant) -> SecretAnswer {
@@ -190,7 +186,7 @@ mod tests {
 
     #[test]
     fn keys_with_quotation_marks_stay_inside_their_strings() {
-        let session = Grant { device_key: "a\"b\\c".into(), ..session() };
+        let session = named("a\"b\\c");
         let payload = answer(&Issued::Done, &session).response.payload;
         let value: serde_json::Value = serde_json::from_slice(&payload).expect("it is JSON");
         assert_eq!(value["params"]["deviceKey"], "a\"b\\c");

@@ -44,7 +44,7 @@ pub(super) fn foreign(session: &Grant, path: &UriPath) -> String {
     let said = format!("the path names another device: {}", shown(path));
     match mistake(session, path).or_else(|| wrong_keys(session, path)) {
         Some(mistake) => format!("{said}; {mistake}"),
-        None => format!("{said}; this session is {}/{}", session.product_key, session.device_key),
+        None => format!("{said}; this session is {}/{}", session.product_key(), session.device_key()),
     }
 }
 
@@ -118,7 +118,7 @@ fn mistake(session: &Grant, path: &UriPath) -> Option<String> {
 /// What follows the session's own keys.
 fn own_rest(session: &Grant, segments: &[String]) -> Option<String> {
     let (product_key, device_key, rest) = topic::split_report(segments)?;
-    let is_own = product_key == &*session.product_key && device_key == &*session.device_key;
+    let is_own = product_key == session.product_key() && device_key == session.device_key();
     is_own.then_some(rest).filter(|rest| rest.len() <= REST_BYTES_MAX)
 }
 
@@ -191,7 +191,7 @@ fn other_case(segments: &[String]) -> Option<(&'static str, Segments)> {
 fn wrong_keys(session: &Grant, path: &UriPath) -> Option<String> {
     let segments: Segments = path.segments().take(SEGMENTS_MAX).map(Cow::into_owned).collect();
     let (product_key, device_key) = topic::keys(&segments)?;
-    let (own_product, own_device) = (&*session.product_key, &*session.device_key);
+    let (own_product, own_device) = (session.product_key(), session.device_key());
     let is_placeholder = |key: &str| key.contains(['{', '}', '$', '<', '>', '%']);
     let words = if is_placeholder(product_key) || is_placeholder(device_key) {
         "a placeholder was not filled in"

@@ -243,8 +243,8 @@ impl Reader<'_> {
     /// An element that names a device must name the session's.
     fn check_owner(&self, report: &Report<'_>, pointer: &str) -> Result<(), MessageFault> {
         for (name, given, own) in [
-            ("productKey", report.product_key, &self.session.product_key),
-            ("deviceKey", report.device_key, &self.session.device_key),
+            ("productKey", report.product_key, self.session.product_key()),
+            ("deviceKey", report.device_key, self.session.device_key()),
         ] {
             let Some(given) = given else { continue };
             match envelope::text(given) {
@@ -254,7 +254,7 @@ impl Reader<'_> {
                         format!("{pointer}/{name}: must be a string"),
                     ));
                 }
-                Some(given) if *given != **own => {
+                Some(given) if given != own => {
                     let message = format!("{pointer}/{name}: is another device's");
                     return Err(MessageFault::new(MessageFault::NOT_YOUR_DEVICE, message));
                 }

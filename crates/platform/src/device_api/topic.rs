@@ -115,7 +115,7 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<&'static Topic, No
     }
     for topic in &TOPICS {
         let Some((product_key, device_key, rest)) = topic.split(&names[..segments.len()]) else { continue };
-        if product_key != &*session.product_key || device_key != &*session.device_key {
+        if product_key != session.product_key() || device_key != session.device_key() {
             return Err(NoTopic::Foreign);
         }
         if rest == topic.rest {

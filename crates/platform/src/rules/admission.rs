@@ -14,6 +14,7 @@ use crate::{
     },
     rules::{
         identity::{Identity, IdentityFault, SecureMode},
+        names::IMPORTED_CHARACTERS_MAX,
         psk,
         refusal::Refusal,
     },
@@ -25,12 +26,12 @@ use crate::{
 pub struct Grant {
     /// The device.
     pub device: DeviceId,
-    /// The device's asset id.
-    pub asset_id: Box<str>,
-    /// Key of the product, as in the identity.
-    pub product_key: Box<str>,
-    /// Key of the device, as in the identity.
-    pub device_key: Box<str>,
+    /// The product's key, the device's, and the asset id, in one allocation.
+    names: Box<str>,
+    /// Length of the product's key, bytes. Keys have at most [`IMPORTED_CHARACTERS_MAX`], one byte each.
+    product_key_bytes: u8,
+    /// Length of the device's key, bytes.
+    device_key_bytes: u8,
     /// Whose secret was proved.
     pub mode: SecureMode,
     /// Silence after which the device is offline, seconds.
@@ -39,6 +40,56 @@ pub struct Grant {
     pub secret_version: u32,
     /// In SecureMode 3 the mark of the product's secret that was proved, else 0: see [`psk::mark`].
     pub product_secret_mark: u32,
+}
+
+// There is one for each session.
+const _: () = assert!(size_of::<Grant>() <= 40);
+const _: () = assert!(IMPORTED_CHARACTERS_MAX <= u8::MAX as usize);
+
+impl Grant {
+    /// A grant with these keys of the product and of the device, this asset id, this lifetime and version of
+    /// the device's secret. Keys are cut at 255 bytes; none of an [`Identity`] is as long as that.
+    pub fn new(
+        device: DeviceId,
+        [product_key, device_key, asset_id]: [&str; 3],
+        mode: SecureMode,
+        (lifetime_s, secret_version): (u32, u32),
+    ) -> Self {
+        let longest = |key: &str| u8::try_from(key.len()).unwrap_or(u8::MAX);
+        let cut = |key: &str| (0..=longest(key)).rev().find(|end| key.is_char_boundary((*end).into()));
+        let product_key_bytes = cut(product_key).unwrap_or(0);
+        let device_key_bytes = cut(device_key).unwrap_or(0);
+        let product_key = &product_key[..product_key_bytes.into()];
+        let device_key = &device_key[..device_key_bytes.into()];
+        let names = [product_key, device_key, asset_id].concat().into();
+        let product_secret_mark = 0;
+        Self {
+            device,
+            names,
+            product_key_bytes,
+            device_key_bytes,
+            mode,
+            lifetime_s,
+            secret_version,
+            product_secret_mark,
+        }
+    }
+
+    /// Key of the product, as in the identity.
+    pub fn product_key(&self) -> &str {
+        &self.names[..self.product_key_bytes.into()]
+    }
+
+    /// Key of the device, as in the identity.
+    pub fn device_key(&self) -> &str {
+        let begin = usize::from(self.product_key_bytes);
+        &self.names[begin..begin + usize::from(self.device_key_bytes)]
+    }
+
+    /// The device's asset id.
+    pub fn asset_id(&self) -> &str {
+        &self.names[usize::from(self.product_key_bytes) + usize::from(self.device_key_bytes)..]
+    }
 }
 
 /// How a handshake goes on.
@@ -101,19 +152,12 @@ fn admit(identity: &Identity, credentials: &Credentials) -> Decision {
         SecureMode::DeviceSecret => &credentials.device_secret,
         SecureMode::ProductSecret => &credentials.product_secret,
     };
-    let grant = Grant {
-        device: credentials.device,
-        asset_id: credentials.asset_id.as_str().into(),
-        product_key: identity.name.product_key.as_str().into(),
-        device_key: identity.name.device_key.as_str().into(),
-        mode: identity.mode,
-        lifetime_s: identity.lifetime_s,
-        secret_version: credentials.secret_version,
-        product_secret_mark: match identity.mode {
-            SecureMode::DeviceSecret => 0,
-            SecureMode::ProductSecret => psk::mark(secret),
-        },
-    };
+    let Identity { name, mode, lifetime_s, .. } = identity;
+    let names = [&*name.product_key, &*name.device_key, &*credentials.asset_id];
+    let mut grant = Grant::new(credentials.device, names, *mode, (*lifetime_s, credentials.secret_version));
+    if *mode == SecureMode::ProductSecret {
+        grant.product_secret_mark = psk::mark(secret);
+    }
     Decision::Admit { secret: secret.clone(), grant }
 }
 
@@ -158,7 +202,23 @@ mod tests {
                 (grant.mode, grant.lifetime_s, grant.secret_version, grant.device),
                 (mode, 60, 3, DeviceId(7))
             );
-            assert_eq!((&*grant.product_key, &*grant.device_key, &*grant.asset_id), ("pk", "dk", "asset001"));
+            assert_eq!((grant.product_key(), grant.device_key(), grant.asset_id()), ("pk", "dk", "asset001"));
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_stay_apart() {
+        let long = "k".repeat(IMPORTED_CHARACTERS_MAX);
+        let (umlauts, too_long) = ("ä".repeat(200), "d".repeat(300));
+        for (names, lengths) in [
+            ([&*long, &*long, "a"], [128, 128, 1]),
+            (["", "", ""], [0, 0, 0]),
+            ([&*umlauts, &*too_long, "asset"], [254, 255, 5]),
+        ] {
+            let grant = Grant::new(DeviceId(7), names, SecureMode::DeviceSecret, (60, 1));
+            let split = [grant.product_key(), grant.device_key(), grant.asset_id()];
+            assert_eq!(split.map(str::len), lengths);
+            assert!(std::iter::zip(names, split).all(|(whole, kept)| whole.starts_with(kept)));
         }
     }
 

@@ -169,7 +169,7 @@ fn a_body_beyond_the_limit_is_refused_with_the_limit() {
 
 #[test]
 fn a_key_with_a_slash_is_one_segment() {
-    let session = Grant { device_key: "a/b c".into(), ..session(SecureMode::DeviceSecret) };
+    let session = named(["MuGsF6W4", "a/b c", "As5etId1"], SecureMode::DeviceSecret);
     let report = r#"{"params":{"measurepoints":{"a":1}}}"#;
     let request = Request::post("/topic/sys/MuGsF6W4/a%2Fb%20c/thing/measurepoint/post", 50, report);
     stored(handle(&session, &request, ProductState::On(None), NOW));

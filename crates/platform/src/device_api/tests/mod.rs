@@ -18,17 +18,12 @@ const BATCH: &str = "/topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post/batc
 const INFO: &str = "/topic/ext/session/MuGsF6W4/15bBZlRknc/thing/activate/info";
 const AUTH: &str = "/auth/MuGsF6W4/15bBZlRknc";
 
+fn named(names: [&str; 3], mode: SecureMode) -> Grant {
+    Grant::new(DeviceId(7), names, mode, (60, 1))
+}
+
 fn session(mode: SecureMode) -> Grant {
-    Grant {
-        device: DeviceId(7),
-        asset_id: "As5etId1".into(),
-        product_key: "MuGsF6W4".into(),
-        device_key: "15bBZlRknc".into(),
-        mode,
-        lifetime_s: 60,
-        secret_version: 1,
-        product_secret_mark: 0,
-    }
+    named(["MuGsF6W4", "15bBZlRknc", "As5etId1"], mode)
 }
 
 fn ask(mode: SecureMode, request: &Request) -> Action {
