@@ -52,8 +52,6 @@ pub(crate) struct Presence {
     start: Instant,
     /// When what waits is written.
     next_write: Instant,
-    /// The last login of each device that the store has confirmed.
-    logins: BTreeMap<DeviceId, LoginNumber>,
     /// The newest login of a device that is being written.
     logins_under_way: BTreeMap<DeviceId, LoginNumber>,
     /// Heard without a report since the last writing, and in the session of which login.
@@ -97,16 +95,16 @@ impl Presence {
     /// Takes up the devices that were online: they get a full lifetime from now on.
     pub(crate) fn new(online: Vec<OnlineDevice>, now: Instant) -> Self {
         let mut tracker = Tracker::new(now);
-        let mut logins = BTreeMap::new();
         for OnlineDevice { device, lifetime_s, login } in online {
             tracker.restore(device, lifetime_s, now);
-            logins.extend(login.map(|login| (device, login)));
+            if let Some(login) = login {
+                tracker.handle_stored(device, login);
+            }
         }
         Self {
             tracker,
             start: now,
             next_write: now,
-            logins,
             logins_under_way: BTreeMap::new(),
             seen: BTreeMap::new(),
             seen_under_way: 0,
@@ -145,7 +143,7 @@ impl Presence {
         // Of a device that has left meanwhile nothing is kept.
         let Some(newest) = self.logins_under_way.get(&device).copied() else { return };
         if is_stored {
-            self.logins.insert(device, number);
+            self.tracker.handle_stored(device, number);
         }
         if newest == number {
             self.logins_under_way.remove(&device);
@@ -172,16 +170,17 @@ impl Presence {
 
     /// The device ended its session itself.
     pub(crate) fn close(&mut self, out: &mut Outbox, now: Now, device: DeviceId) {
+        let login = self.confirmed_login(device);
         if let Some(transition) = self.tracker.handle_closed(device, now.instant) {
-            self.write(out, now, transition);
+            self.write_of(out, now, transition, login);
         }
-        self.forget_logins(device);
+        self.logins_under_way.remove(&device);
     }
 
     /// An operator ended it, or it was not admitted: now offline, and its clock stops.
     pub(crate) fn forget(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
         self.seen.remove(&device);
-        self.forget_logins(device);
+        self.logins_under_way.remove(&device);
         if self.tracker.handle_closed(device, now.instant).is_some() {
             let (state, at, cause) = (DeviceState::Offline, now.wall, cause.to_owned());
             self.hand_over(out, Change { device, login: None, state, at, cause });
@@ -320,22 +319,21 @@ impl Presence {
     }
 
     fn write(&mut self, out: &mut Outbox, now: Now, transition: Transition) {
+        let login = self.confirmed_login(transition.device);
+        self.write_of(out, now, transition, login);
+    }
+
+    fn write_of(&mut self, out: &mut Outbox, now: Now, transition: Transition, login: Option<LoginNumber>) {
         let Transition { device, state, cause } = transition;
         let cause = cause.to_string();
         tracing::debug!(device = device.0, new = ?state, cause, "presence");
-        let login = self.confirmed_login(device);
         self.hand_over(out, Change { device, login, state, at: now.wall, cause });
     }
 
     /// What a change names that is decided now.
     fn confirmed_login(&self, device: DeviceId) -> Option<LoginNumber> {
         let is_under_way = self.logins_under_way.contains_key(&device);
-        self.logins.get(&device).copied().filter(|_| !is_under_way)
-    }
-
-    fn forget_logins(&mut self, device: DeviceId) {
-        self.logins.remove(&device);
-        self.logins_under_way.remove(&device);
+        self.tracker.stored_login(device).filter(|_| !is_under_way)
     }
 
     fn hand_over(&mut self, out: &mut Outbox, change: Change) {

@@ -16,7 +16,7 @@
 //! [`SPREAD_PERCENT`] of their lifetime, and a call of `handle_timeout` does bounded work: what is due and
 //! was not done yet stays due.
 //!
-//! Size: 33 bytes per slot of the map and 16 in the set of timers; 60 to 100 bytes per device with the slack
+//! Size: 41 bytes per slot of the map and 16 in the set of timers; 70 to 120 bytes per device with the slack
 //! of both containers.
 
 #[cfg(test)]
@@ -25,10 +25,14 @@ mod tests;
 use std::{
     collections::{BTreeSet, HashMap, hash_map},
     fmt,
+    num::NonZeroU64,
     time::{Duration, Instant},
 };
 
-use crate::{ids::DeviceId, model::device::DeviceState};
+use crate::{
+    ids::{DeviceId, LoginNumber},
+    model::device::DeviceState,
+};
 
 /// Knows which devices are online, and when each will be silent for too long.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ pub struct Tracker {
     timers: BTreeSet<(u64, DeviceId)>,
 }
 
-/// What is known of a device with a session. 24 bytes.
+/// What is known of a device with a session. 32 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     heard_ms: u64,
@@ -49,6 +53,8 @@ struct Entry {
     lifetime_s: u32,
     /// How much later than its lifetime a device is silent that was not heard since a restart.
     grace_ms: u32,
+    /// The last login that is known to be stored.
+    stored_login: Option<NonZeroU64>,
 }
 
 /// The deadlines of devices that are taken up after a restart lie so much of a lifetime apart at most. They
@@ -59,7 +65,7 @@ pub const SPREAD_PERCENT: u64 = 10;
 const TIMERS_AT_ONCE: usize = 4096;
 
 const NO_TIMER: u64 = u64::MAX;
-const _: () = assert!(size_of::<Entry>() <= 24);
+const _: () = assert!(size_of::<Entry>() <= 32);
 
 /// A change of presence that the store and the listeners must hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +152,7 @@ impl Tracker {
             timer_ms: NO_TIMER,
             lifetime_s,
             grace_ms: 0,
+            stored_login: None,
         });
         (entry.heard_ms, entry.lifetime_s, entry.grace_ms) = (heard_ms, lifetime_s, 0);
         // A timer that fires before the deadline moves on by itself; only one that fires after it has to be
@@ -153,6 +160,18 @@ impl Tracker {
         if entry.timer_ms > entry.deadline_ms() {
             Self::arm(&mut self.timers, device, entry);
         }
+    }
+
+    /// The store has confirmed a login of the device. No number is 0.
+    pub fn handle_stored(&mut self, device: DeviceId, login: LoginNumber) {
+        if let Some(entry) = self.devices.get_mut(&device) {
+            entry.stored_login = NonZeroU64::new(login.0);
+        }
+    }
+
+    /// The last login of a device that the store has confirmed, until the device leaves.
+    pub fn stored_login(&self, device: DeviceId) -> Option<LoginNumber> {
+        self.devices.get(&device)?.stored_login.map(|number| LoginNumber(number.get()))
     }
 
     /// After a restart: the device is online according to the store. It gets a full lifetime from now on, so

@@ -172,7 +172,7 @@ fn logins_are_kept_no_longer_than_their_device_is_there() {
     presence.login_answered(DEVICE, LoginNumber(1), true);
     presence.close(&mut out, now, DEVICE);
     presence.login_answered(DEVICE, LoginNumber(2), true);
-    assert!(presence.logins.is_empty() && presence.logins_under_way.is_empty());
+    assert!(presence.tracker.is_empty() && presence.logins_under_way.is_empty());
 }
 
 #[test]

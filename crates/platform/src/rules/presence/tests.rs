@@ -100,6 +100,23 @@ fn a_new_login_may_shorten_and_lengthen_the_lifetime() {
 }
 
 #[test]
+fn the_stored_login_is_known_until_the_device_leaves() {
+    let (t0, login) = (start(), LoginNumber(7));
+    let mut tracker = Tracker::new(t0);
+    tracker.handle_stored(A, login);
+    assert_eq!(tracker.stored_login(A), None, "nobody is there");
+    tracker.handle_login(A, 30, t0);
+    assert_eq!(tracker.stored_login(A), None);
+    tracker.handle_stored(A, login);
+    tracker.handle_login(A, 60, t0);
+    assert_eq!(timeout(&mut tracker, t0 + Duration::from_secs(60)), [offline(A, 60)]);
+    assert_eq!(tracker.stored_login(A), Some(login), "a newer login is not stored yet");
+    tracker.handle_closed(A, t0);
+    tracker.handle_login(A, 30, t0);
+    assert_eq!(tracker.stored_login(A), None);
+}
+
+#[test]
 fn a_forgotten_device_makes_no_events() {
     let t0 = start();
     let mut tracker = Tracker::new(t0);
