@@ -47,16 +47,7 @@ struct Fixed {
 
 impl Fixed {
     fn new() -> Self {
-        let grant = |mode| Grant {
-            device: DeviceId(7),
-            asset_id: "As5etId1".into(),
-            product_key: "pk".into(),
-            device_key: "dk".into(),
-            mode,
-            lifetime_s: 60,
-            secret_version: 1,
-            product_secret_mark: 0,
-        };
+        let grant = |mode| Grant::new(DeviceId(7), ["pk", "dk", "As5etId1"], mode, (60, 1));
         Self {
             grants: [grant(SecureMode::DeviceSecret), grant(SecureMode::ProductSecret)],
             paths: PATHS.map(UriPath::parse),

@@ -37,7 +37,7 @@ pub fn identity(data: &[u8]) {
             (Decision::Admit { secret, grant }, Ok(identity)) => {
                 assert!(choice >= 5, "only who is known and switched on is let in");
                 assert_eq!(
-                    (&*grant.product_key, &*grant.device_key),
+                    (grant.product_key(), grant.device_key()),
                     (&*identity.name.product_key, &*identity.name.device_key)
                 );
                 assert_eq!((grant.mode, grant.lifetime_s), (identity.mode, identity.lifetime_s));
