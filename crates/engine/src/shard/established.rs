@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use narrowgate_coap::Endpoint;
-use narrowgate_dtls::{HelloId, Random, Session};
+use narrowgate_dtls::{Random, Session};
 
 use super::{
     Shard,
@@ -40,7 +40,7 @@ pub(super) struct Established {
 
 // Design limit: an idle session (DTLS and CoAP) takes at most 512 bytes. The size is asserted here, so that
 // nobody adds to it without noticing.
-const _: () = assert!(slot_bytes::<Established>() <= 360);
+const _: () = assert!(slot_bytes::<Established>() <= 336);
 
 impl Established {
     /// When it ends if nothing more is heard, in seconds since the shard's start.
@@ -85,11 +85,10 @@ impl Shard {
     }
 
     /// Whether the session of this path grew out of this ClientHello, whose cookie is valid.
-    pub(super) fn grew_out_of(&mut self, now: Instant, path: Path, hello: HelloId) -> bool {
-        let now_s = self.seconds(now);
+    pub(super) fn grew_out_of(&mut self, path: Path, hello: Hello) -> bool {
         let session = self.sessions.find(&Route::Peer(path));
         let row = session.and_then(|session| self.sessions.at(session));
-        row.is_some_and(|row| row.session.hello.has_copy(hello, now_s))
+        row.is_some_and(|row| row.session.hello.has_copy(hello))
     }
 
     /// Notifies the peer and ends the session.

@@ -1,6 +1,6 @@
 //! Handshakes under way: boxed, short-lived, limited in number.
 
-use std::time::Instant;
+use std::{hash::BuildHasher, time::Instant};
 
 use narrowgate_dtls::{
     FrontDoor, HandshakeEvent, HelloId, ServerHandshake, Session, hello_without_dtls_1_2, limits,
@@ -24,21 +24,19 @@ use crate::{
 /// another handshake.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hello {
-    id: HelloId,
-    /// When it was accepted, in seconds since the shard's start.
+    /// The hash of its id, with the shard's seed: a session keeps 8 bytes instead of 34, and a new attempt is
+    /// taken for a copy once in 2^64.
+    hash: u64,
+    /// When its cookie was found valid, in seconds since the shard's start.
     accepted_s: u32,
 }
 
 impl Hello {
-    fn new(id: HelloId, accepted_s: u32) -> Self {
-        Self { id, accepted_s }
-    }
-
-    /// Whether a hello whose cookie is valid can be a copy of this one. It cannot when the cookie of a copy
-    /// would be too old: then it is a new attempt of a device whose random never changes.
-    pub(super) fn has_copy(&self, id: HelloId, now_s: u32) -> bool {
-        let age_s = u64::from(now_s.saturating_sub(self.accepted_s));
-        self.id == id && age_s <= limits::COOKIE_LIFETIME_MAX.as_secs()
+    /// Whether a later hello whose cookie is valid can be a copy of this one. It cannot when the cookie of a
+    /// copy would be too old: then it is a new attempt of a device whose random never changes.
+    pub(super) fn has_copy(&self, later: Self) -> bool {
+        let age_s = u64::from(later.accepted_s.saturating_sub(self.accepted_s));
+        self.hash == later.hash && age_s <= limits::COOKIE_LIFETIME_MAX.as_secs()
     }
 }
 
@@ -98,15 +96,20 @@ impl Shard {
         }
     }
 
+    fn hello(&self, now: Instant, id: HelloId) -> Hello {
+        Hello { hash: self.hello_hasher.hash_one(id), accepted_s: self.seconds(now) }
+    }
+
     fn accept(&mut self, now: Instant, path: Path, machine: Box<ServerHandshake>, datagram: &mut [u8]) {
+        let hello = self.hello(now, machine.hello_id());
         if let Some(&slot) = self.handshake_by_path.get(&path) {
-            if self.handshakes[slot as usize].hello.has_copy(machine.hello_id(), self.seconds(now)) {
+            if self.handshakes[slot as usize].hello.has_copy(hello) {
                 // The same ClientHello again: our flight was lost.
                 return self.feed_handshake(now, slot, datagram);
             }
-            return self.succeed(now, slot, machine);
+            return self.succeed(now, slot, machine, hello);
         }
-        if self.grew_out_of(now, path, machine.hello_id()) {
+        if self.grew_out_of(path, hello) {
             // A late copy of the ClientHello of the existing session.
             return self.stats.count(Counter::HandshakesRepeated);
         }
@@ -121,7 +124,6 @@ impl Shard {
             Permit::No => return self.stats.count(Counter::HandshakesDeferred),
             Permit::Again => return self.stats.count(Counter::HandshakesAgain),
         }
-        let hello = Hello::new(machine.hello_id(), self.seconds(now));
         let generation = self.next_generation();
         let entry = self.handshakes.vacant_entry();
         let slot = entry.key() as u32;
@@ -142,8 +144,7 @@ impl Shard {
     }
 
     /// The peer has begun anew: the new handshake has the place of the old one, and its age.
-    fn succeed(&mut self, now: Instant, slot: u32, machine: Box<ServerHandshake>) {
-        let hello = Hello::new(machine.hello_id(), self.seconds(now));
+    fn succeed(&mut self, now: Instant, slot: u32, machine: Box<ServerHandshake>, hello: Hello) {
         let generation = self.next_generation();
         let half_open = &mut self.handshakes[slot as usize];
         let old = std::mem::replace(&mut half_open.generation, generation);

@@ -122,6 +122,7 @@ pub struct Shard {
     handshakes: Slab<HalfOpen>,
     handshake_by_path: HashMap<Path, u32, foldhash::fast::RandomState>,
     handshakes_begun: u32,
+    hello_hasher: foldhash::quality::FixedState,
     admission: Admission,
     sessions: Table<Established>,
     budget: Budget,
@@ -159,6 +160,7 @@ impl Shard {
     /// A shard without sessions. All its randomness comes from `seed`.
     pub fn new(config: ShardConfig, now: Instant, seed: [u8; 32]) -> Self {
         let mut random = ShardRandom(ChaCha20Rng::from_seed(seed));
+        let aside = seed_aside(seed);
         let listener = Listener::new(Arc::clone(&config.dtls), now, &mut random);
         Self {
             start: now,
@@ -168,7 +170,8 @@ impl Shard {
             handshakes: Slab::new(),
             handshake_by_path: HashMap::default(),
             handshakes_begun: 0,
-            admission: Admission::new(seed_aside(seed)),
+            hello_hasher: foldhash::quality::FixedState::with_seed(aside),
+            admission: Admission::new(aside),
             sessions: Table::new(config.shard),
             budget: Budget::new(config.coap_budget_bytes),
             requests_in_flight: 0,
