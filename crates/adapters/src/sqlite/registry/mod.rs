@@ -57,7 +57,7 @@ use super::{
 pub(super) const NOBODY: i64 = 0;
 /// Lists are trimmed every this many rows (or every sixteenth part of their limit, where that is more), so
 /// they may exceed their limit by that much.
-const TRIM_EVERY: i64 = 64;
+const TRIM_EVERY: i64 = 16;
 /// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit, all
 /// are forgotten.
 const STANDINGS_MAX: usize = 1 << 20;

@@ -11,6 +11,7 @@ mod online;
 mod opening;
 mod poisoned;
 mod removal;
+mod space;
 
 use std::{
     fs,
