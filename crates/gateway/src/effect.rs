@@ -10,7 +10,7 @@ use narrowgate_platform::{
     ports::{StoreError, Write, Written},
 };
 
-use crate::diagnosis::Diagnosis;
+use crate::{diagnosis::Diagnosis, leaving::OnlineOf};
 
 /// Now, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Effect {
     Lookup(Token, DeviceName),
     /// The product of this key. Answered by [`Answer::Product`].
     Product(Token, String),
+    /// A page of the online devices of a product that is off. Answered by [`Answer::OnlineOf`].
+    OnlineOf(Token, OnlineOf),
     /// To be committed together, after all earlier writes. Answered by [`Answer::Written`].
     Write(Token, Vec<Write>),
     /// Unpredictable bytes for the next secret, by [`crate::Gateway::handle_entropy`].
@@ -55,6 +57,8 @@ pub enum Answer<'a> {
     Lookup(Result<CredentialLookup, StoreError>),
     /// To [`Effect::Product`]; `None`: there is none of this key.
     Product(Result<Option<Product>, StoreError>),
+    /// To [`Effect::OnlineOf`]: their ids, rising, at most as many as were asked for.
+    OnlineOf(Result<Vec<DeviceId>, StoreError>),
     /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.
     Written(Result<Outcomes<'a>, &'a StoreError>),
     /// To [`Effect::Diagnose`]: what was found, in words.
@@ -81,7 +85,7 @@ pub enum LiveChange {
         cause: &'static str,
     },
     /// A product's model or switches changed: it is read again, and if it is switched off or gone, its
-    /// sessions end.
+    /// sessions end and its devices are offline. Also to be told at the start, of a product that is off.
     ProductChanged {
         /// Which one.
         product_key: String,

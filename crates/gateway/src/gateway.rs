@@ -19,6 +19,7 @@ use crate::{
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     issuing::Issuing,
+    leaving::Leaving,
     outbox::{Outbox, Pending},
     pace::Pace,
     products::{Products, Read},
@@ -128,6 +129,7 @@ impl Gateway {
                 out: Outbox::new(),
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
+                leaving: Leaving::new(),
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
                 issuing: Issuing::new(seed),
@@ -159,7 +161,13 @@ impl Gateway {
     /// Then a session that a newer login ends is closed after its reports are answered.
     pub fn handle_answer(&mut self, now: Now, token: Token, answer: Answer<'_>) {
         let now = self.shared.clock.stamp(now);
-        let Some(pending) = self.shared.out.take(token) else { return };
+        if let Some(pending) = self.shared.out.take(token) {
+            self.take_answer(now, pending, answer);
+            self.shared.go_on_leaving(now);
+        }
+    }
+
+    fn take_answer(&mut self, now: Now, pending: Pending, answer: Answer<'_>) {
         match (pending, answer) {
             (Pending::Handshake(asked), Answer::Lookup(answer)) => {
                 self.shared.out.end_look_up();
@@ -185,6 +193,9 @@ impl Gateway {
                 if let Some(read) = products.read(out, now.instant, &product_key, answer) {
                     self.take_up(now, &product_key, &read);
                 }
+            }
+            (Pending::OnlineOf(question), Answer::OnlineOf(answer)) => {
+                self.shared.handle_online_of(now, question, answer);
             }
             (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
@@ -243,7 +254,11 @@ impl Gateway {
             && let Some(closing) = self.closing.front_mut()
         {
             let Some(desk) = self.desks.get(closing.desk) else {
-                self.closing.pop_front();
+                let closed = self.closing.pop_front();
+                if let Some(closed) = closed.filter(|closed| closed.which == Which::All) {
+                    let until = self.shared.residence.last_login();
+                    self.shared.leaving.enter(closed.product_key, until);
+                }
                 continue;
             };
             let range = closing.slot..closing.slot.saturating_add(slots);
@@ -261,13 +276,14 @@ impl Gateway {
     /// An operator changed something that affects sessions.
     pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
         let now = self.shared.clock.stamp(now);
-        let Shared { out, residence, products, issuing, .. } = &mut self.shared;
+        let Shared { out, residence, products, issuing, leaving, .. } = &mut self.shared;
         match change {
             LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
                 self.closing
                     .retain(|closing| closing.which != Which::All || closing.product_key != *product_key);
+                leaving.drop_of(product_key);
                 products.change(out, product_key);
                 issuing.forget_used_up(product_key);
             }
@@ -306,14 +322,15 @@ impl Gateway {
             }
         }
         self.close_some(now);
+        self.shared.go_on_leaving(now);
     }
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Shared { residence, products, refusals, .. } = &self.shared;
+        let Shared { residence, products, refusals, leaving, .. } = &self.shared;
         let closing = self.closing.front().map(|closing| closing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
-        let timeouts = due.into_iter().chain([self.settles_at, closing]);
+        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving.poll_timeout()]);
         timeouts.flatten().min()
     }
 
@@ -324,7 +341,8 @@ impl Gateway {
         for desk in &mut self.desks {
             desk.record_all_held(&mut self.shared, now);
         }
-        let Shared { refusals, out, .. } = &mut self.shared;
+        let Shared { refusals, out, leaving, .. } = &mut self.shared;
+        leaving.stop();
         refusals.handle_timeout(out, now, true);
         self.shared.residence.presence.flush(&mut self.shared.out);
         self.settles_at = Some(now.instant + diagnosis::SETTLE_MAX);

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!              events                 effects: Command ─────────▶ shards
-//!   shards ────────────▶ ┌─────────┐           Lookup, Product ─▶ store (reads)
+//!   shards ────────────▶ ┌─────────┐           Lookup, Product,
+//!                        │         │           OnlineOf ────────▶ store (reads)
 //!                        │ Gateway │           Write ───────────▶ store (commits)
 //!   store  ────────────▶ └─────────┘           Diagnose ────────▶ aside
 //!              answers                         Tell ────────────▶ listeners
@@ -59,6 +60,7 @@ mod effect;
 mod folds;
 mod gateway;
 mod issuing;
+mod leaving;
 mod limits;
 mod lookups;
 mod outbox;
@@ -79,6 +81,7 @@ pub use self::{
     diagnosis::Diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     gateway::{Counters, Gateway, Limits, Options},
+    leaving::OnlineOf,
     unwritten::Unwritten,
 };
 

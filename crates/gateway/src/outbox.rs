@@ -37,6 +37,8 @@ pub(crate) enum Pending {
     Claimed(Box<Claimed>),
     /// A product, for requests that wait or for a change.
     Product(String),
+    /// A page of devices that leave, and the number of the question.
+    OnlineOf(u64),
     /// Reports: when they are durable, the request is answered and listeners get events.
     Report {
         ticket: Ticket,

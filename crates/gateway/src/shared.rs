@@ -3,8 +3,8 @@
 use narrowgate_platform::rules::rate::Seldom;
 
 use crate::{
-    clock::Clock, issuing::Issuing, outbox::Outbox, pace::Pace, products::Products, refusals::Refusals,
-    requests::Requests, residence::Residence, spent::SpentBytes,
+    clock::Clock, issuing::Issuing, leaving::Leaving, outbox::Outbox, pace::Pace, products::Products,
+    refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
@@ -14,6 +14,7 @@ pub(crate) struct Shared {
     pub(crate) out: Outbox,
     pub(crate) residence: Residence,
     pub(crate) products: Products,
+    pub(crate) leaving: Leaving,
     pub(crate) refusals: Refusals,
     pub(crate) requests: Requests,
     pub(crate) issuing: Issuing,

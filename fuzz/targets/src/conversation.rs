@@ -429,6 +429,10 @@ impl<'a> Conversation<'a> {
                         Answer::Product(Ok(Some(product(product_key)))),
                     );
                 }
+                // Only of a product that is off, and none is.
+                Effect::OnlineOf(token, _) => {
+                    self.server.handle_answer(self.both(), token, Answer::OnlineOf(Ok(Vec::new())));
+                }
                 Effect::Diagnose(token, _) => {
                     self.server.handle_answer(self.both(), token, Answer::Diagnosed(None));
                 }

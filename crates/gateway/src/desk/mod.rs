@@ -25,7 +25,7 @@ use narrowgate_platform::{
 };
 
 use self::{handshake::Asked, request::Parked, sessions::Sessions};
-use crate::{effect::Now, lookups::Waiter, refusals, shared::Shared};
+use crate::{effect::Now, lookups::Waiter, refusals, residence::presence::PRODUCT_OFF, shared::Shared};
 
 /// Which sessions of a product are to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +128,7 @@ impl Desk {
             // What a session with the product's secret still wishes for is not issued.
             shared.residence.directory.remove(grant.device, session);
             if which == Which::All {
-                let cause = "closed: its product was switched off";
-                shared.residence.presence.forget(&mut shared.out, now, grant.device, cause);
+                shared.residence.presence.forget(&mut shared.out, now, grant.device, PRODUCT_OFF);
             }
         }
         looked_at

@@ -35,6 +35,19 @@ impl Residence {
         self.last_login
     }
 
+    /// The newest login that has a number.
+    pub(crate) const fn last_login(&self) -> LoginNumber {
+        self.last_login
+    }
+
+    /// The product of a device is off: it is offline, unless it has a session, which is closed for itself, or
+    /// has logged in since.
+    pub(crate) fn leave(&mut self, out: &mut Outbox, now: Now, device: DeviceId, until: LoginNumber) {
+        if self.directory.login_of(device).is_none() {
+            self.presence.leave(out, now, device, until);
+        }
+    }
+
     /// Ends all sessions of a device: it is then offline, with this cause.
     pub(crate) fn close_device(&mut self, out: &mut Outbox, now: Now, device: DeviceId, cause: &str) {
         // What they still wish for is not issued: it would void what the operator has made.

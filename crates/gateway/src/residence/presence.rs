@@ -41,6 +41,8 @@ const CHANGES_AT_ONCE: usize = 128;
 /// How long silence is not noticed where a shard does not get to the end of what arrives: it counts while the
 /// process runs, not while it stands still.
 const UNREAD_MAX: Duration = Duration::from_secs(10);
+/// Why a device whose product is off is offline, for people.
+pub(crate) const PRODUCT_OFF: &str = "closed: its product was switched off";
 /// Last-seen times that are committed together.
 const SEEN_TOGETHER_MAX: usize = 250;
 
@@ -187,6 +189,20 @@ impl Presence {
         }
     }
 
+    /// Its product was switched off, and it has no session: now offline, and its clock stops. One whose login
+    /// is newer than `until`, or is being written, was let in again and stays.
+    pub(crate) fn leave(&mut self, out: &mut Outbox, now: Now, device: DeviceId, until: LoginNumber) {
+        let is_newer = self.tracker.stored_login(device).is_some_and(|login| login > until);
+        if is_newer || self.logins_under_way.contains_key(&device) {
+            return;
+        }
+        let login = self.confirmed_login(device);
+        if self.tracker.handle_closed(device, now.instant).is_some() {
+            let (state, at, cause) = (DeviceState::Offline, now.wall, PRODUCT_OFF.to_owned());
+            self.hand_over(out, Change { device, login, state, at, cause });
+        }
+    }
+
     /// A login was refused, and the session before it is the device's again. Changes that were decided before
     /// the login, or failed, were given up for it: the store hears again that the device is online.
     pub(crate) fn reinstate(&mut self, out: &mut Outbox, now: Now, device: DeviceId) {
@@ -245,8 +261,8 @@ impl Presence {
         }
     }
 
-    /// How many changes by silence may be handed over now.
-    fn room(&self) -> usize {
+    /// How many changes by silence, or of a product that was switched off, may be handed over now.
+    pub(crate) fn room(&self) -> usize {
         CHANGES_AT_ONCE.saturating_sub(self.under_way)
     }
 

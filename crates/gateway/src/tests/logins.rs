@@ -102,7 +102,7 @@ fn a_device_that_leaves_by_its_newest_session_has_left_the_older_ones_too() {
 fn attack_203_a_product_that_is_switched_off_keeps_no_session_of_a_device_with_a_login_under_way() {
     let mut stage = served();
     stage.play("h2 wants p,d,2,60; found; h2 connects");
-    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline, s2 close");
+    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline, s2 close, list p");
     assert_eq!(stage.play("refused; done"), "s2 close, tell offline");
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (0, 0));
 }

@@ -4,7 +4,7 @@ use narrowgate_coap::Response;
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{model::device::DeviceState, ports::Write};
 
-use crate::{Diagnosis, Effect};
+use crate::{Diagnosis, Effect, OnlineOf};
 
 /// An effect in a few words.
 pub(super) fn said(effect: &Effect) -> String {
@@ -12,6 +12,10 @@ pub(super) fn said(effect: &Effect) -> String {
         Effect::Command(_, command) => command_said(command),
         Effect::Lookup(_, name) => format!("look up {}/{}", name.product_key, name.device_key),
         Effect::Product(_, product_key) => format!("read {product_key}"),
+        Effect::OnlineOf(_, OnlineOf { product_key, after: None, .. }) => format!("list {product_key}"),
+        Effect::OnlineOf(_, OnlineOf { product_key, after: Some(after), .. }) => {
+            format!("list {product_key} after {}", after.0)
+        }
         Effect::Write(_, writes) => {
             let writes: Vec<_> = writes.iter().map(write_said).collect();
             format!("write {}", writes.join("+"))

@@ -14,7 +14,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
     },
-    ports::{Issued, StoreError, Write, Written},
+    ports::{Issued, OnlineDevice, StoreError, Write, Written},
     rules::{issuing::NotIssued, rate::Rate},
     secret::Secret,
 };
@@ -31,6 +31,7 @@ use crate::{Answer, Effect, Gateway, Limits, LiveChange, Now, Options, Outcomes,
 pub(super) enum Kind {
     Lookup,
     Product,
+    OnlineOf,
     Write,
     Diagnosis,
 }
@@ -56,13 +57,17 @@ pub(super) struct Stage {
 impl Stage {
     /// With a listener.
     pub(super) fn new() -> Self {
+        Self::restarted(Vec::new())
+    }
+
+    /// After a restart, with devices that were online.
+    pub(super) fn restarted(online: Vec<OnlineDevice>) -> Self {
         let now = Now { instant: start(), wall: UnixMillis(1_700_000_000_000) };
         let limits = Limits {
             device_handshakes: Some(Rate { every: Duration::from_secs(10), burst: 20 }),
             device_bytes: Some(ByteLimit { per_second: 10 << 10, burst: 100 << 10 }),
         };
-        let options =
-            Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, newest_arrival: None, limits };
+        let options = Options { shards: 1, seed: [3; 32], online, epoch: 0, newest_arrival: None, limits };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
         Self {
@@ -206,6 +211,10 @@ impl Stage {
             "off" => self.product(Ok(Some(product(false)))),
             "gone" => self.product(Ok(None)),
             "read fails" => self.product(Err(full())),
+            "lists none" => self.online_of(Ok(Vec::new())),
+            "lists d" => self.online_of(Ok(vec![device_id("d")])),
+            "lists 128" => self.online_of(Ok((1..=128).map(DeviceId).collect())),
+            "list fails" => self.online_of(Err(full())),
             "done" => self.written(&Ok(vec![Written::Done])),
             "activated" => self.written(&Ok(vec![Written::Activated])),
             "superseded" => self.written(&Ok(vec![Written::SecretSuperseded])),
@@ -248,6 +257,11 @@ impl Stage {
         self.gateway.handle_answer(self.now, token, Answer::Product(answer));
     }
 
+    fn online_of(&mut self, answer: Result<Vec<DeviceId>, StoreError>) {
+        let token = self.take(Kind::OnlineOf);
+        self.gateway.handle_answer(self.now, token, Answer::OnlineOf(answer));
+    }
+
     fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
         let token = self.take(Kind::Write);
         self.committed += 1;
@@ -278,6 +292,7 @@ impl Stage {
             let asked = match effect {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),
                 Effect::Product(token, _) => (Kind::Product, token),
+                Effect::OnlineOf(token, _) => (Kind::OnlineOf, token),
                 Effect::Write(token, _) => (Kind::Write, token),
                 Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
                 Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => continue,

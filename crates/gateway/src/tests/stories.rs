@@ -1,6 +1,9 @@
 //! Stories: what happens to a device when something comes at the wrong moment.
 
-use narrowgate_platform::ids::UnixMillis;
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    ports::OnlineDevice,
+};
 
 use super::stage::{Kind, Stage};
 
@@ -52,7 +55,7 @@ fn a_product_that_changes_while_it_is_read_is_read_again() {
     assert_eq!(stage.play("change p; s1 posts"), "read p");
     assert_eq!(stage.play("change p"), "", "what is being read is not to be used");
     assert_eq!(stage.play("on"), "read p");
-    assert_eq!(stage.play("off"), "s1 4.03, write product_disabled, s1 close, write offline");
+    assert_eq!(stage.play("off"), "s1 4.03, write product_disabled, s1 close, write offline, list p");
 }
 
 #[test]
@@ -62,8 +65,8 @@ fn a_large_product_that_is_switched_off_is_closed_in_portions_unless_it_is_switc
     assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline");
     assert!(!stage.gateway.is_settled());
     // Nothing has to happen for the rest to follow.
-    assert_eq!(stage.play("done; wait 0"), "tell offline, s9000 close, write offline");
-    assert_eq!(stage.play("done; wait 60"), "tell offline");
+    assert_eq!(stage.play("done; wait 0"), "tell offline, s9000 close, write offline, list p");
+    assert_eq!(stage.play("done; lists none; wait 60"), "tell offline");
     assert!(stage.gateway.is_settled());
     let mut stage = served();
     stage.play("h9000 wants p,e,2,60; found e; h9000 connects; done");
@@ -73,11 +76,56 @@ fn a_large_product_that_is_switched_off_is_closed_in_portions_unless_it_is_switc
 }
 
 #[test]
+fn a_device_without_a_session_goes_offline_with_its_product() {
+    // Its session is lost, and it counts as online until its lifetime ends.
+    let mut stage = served();
+    assert_eq!(stage.play("s1 ends; wait 5"), "");
+    assert_eq!(stage.play("change p; off"), "read p, list p");
+    assert_eq!(stage.play("lists d; done; wait 120"), "write offline, tell offline");
+    assert!(stage.gateway.is_settled());
+    // The page is read again where that failed.
+    let mut stage = served();
+    assert_eq!(stage.play("s1 ends; change p; off; list fails"), "read p, list p");
+    assert_eq!(stage.play("wait 1; lists d; done"), "list p, write offline, tell offline");
+    // The process ends: the next one does the rest.
+    let mut stage = served();
+    assert_eq!(stage.play("s1 ends; change p; off; settle; lists d"), "read p, list p");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_device_that_is_let_in_again_is_not_put_offline_by_an_older_list() {
+    // The product is on again before the list is there.
+    let mut stage = served();
+    assert_eq!(stage.play("s1 ends; change p; off; change p; on; lists d; wait 1"), "read p, list p, read p");
+    // The switch is durable, the device logs in, and only then the change is heard of.
+    for login in ["h2 connects", "h2 connects; done", "h2 connects; done; s2 ends"] {
+        let mut stage = served();
+        stage.play("s1 ends; change p; off; h2 wants p,d,2,60; found");
+        stage.play(login);
+        assert_eq!(stage.play("lists d"), "", "{login}");
+    }
+}
+
+#[test]
+fn a_large_product_that_is_off_after_a_restart_leaves_in_portions() {
+    let online = |id| OnlineDevice { device: DeviceId(id), lifetime_s: 3600, login: None };
+    let mut stage = Stage::restarted((1..=129).map(online).collect());
+    assert_eq!(stage.play("change p; off"), "read p, list p");
+    // As many as may fall silent at once, and the next ones when there is room.
+    assert_eq!(stage.play("lists 128"), ["write offline"; 128].join(", "));
+    assert_eq!(stage.play("wait 60"), "");
+    assert_eq!(stage.play("done"), "tell offline, list p after 128");
+    assert_eq!(stage.play("lists none; wait 60"), "");
+    assert_eq!(stage.gateway.counters().online, 1);
+}
+
+#[test]
 fn a_product_that_changed_and_cannot_be_read_disconnects_nobody_and_is_read_again() {
     let mut stage = served();
     assert_eq!(stage.play("change p; read fails"), "read p");
     assert_eq!(stage.play("wait 1"), "read p");
-    assert_eq!(stage.play("off"), "s1 close, write offline");
+    assert_eq!(stage.play("off"), "s1 close, write offline, list p");
 }
 
 #[test]
@@ -111,7 +159,7 @@ fn a_product_switched_off_in_mid_handshake_lets_nobody_in() {
     // A session with the product's secret is looked up again.
     let mut stage = Stage::new();
     let begun = stage.play("h1 wants p,d,3,60; found; change p; off; h1 connects");
-    assert_eq!(begun, "look up p/d, h1 key, read p, s1 close in 60s, look up p/d");
+    assert_eq!(begun, "look up p/d, h1 key, read p, list p, s1 close in 60s, look up p/d");
     assert_eq!(stage.play("product off"), "s1 close");
     assert_eq!(stage.play("s1 asks"), "s1 4.03, write product_disabled");
 }

@@ -52,6 +52,7 @@ const fn answers(kind: Kind, is_issue: bool) -> &'static [&'static str] {
         Kind::Write => {
             &["done", "activated", "superseded", "outrun", "unknown login", "refused", "write fails"]
         }
+        Kind::OnlineOf => &["lists none", "lists d", "list fails"],
         Kind::Diagnosis => &["diagnosed"],
     }
 }

@@ -53,6 +53,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::desk::login",
     "narrowgate_gateway::gateway",
     "narrowgate_gateway::issuing",
+    "narrowgate_gateway::leaving",
     "narrowgate_gateway::products",
     "narrowgate_gateway::refusals",
 ];

@@ -130,6 +130,7 @@ impl Gateway {
             .zip(events)
             .map(|(handle, events)| Shard::new(Box::new(move |commands| handle.send(commands)), events));
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
+        tell_of_products_off(&stores, &changes).await?;
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
         let served = served.collect();
@@ -213,6 +214,16 @@ impl Gateway {
     pub(crate) fn metrics(&self) -> Vec<Samples> {
         metrics::collect(&self.handles, &self.published, now(&*self.clock))
     }
+}
+
+/// Of a product that is off no device is online. Where the last process did not get that far, this one does.
+async fn tell_of_products_off(stores: &Stores, changes: &Changes) -> Result<(), StoreError> {
+    // Of a damaged one it is not known.
+    for product in stores.registry.products().await?.into_iter().flatten().filter(|product| !product.enabled)
+    {
+        changes.product_changed(&product.product_key);
+    }
+    Ok(())
 }
 
 /// Runs the task on a thread and a runtime of its own. On a runtime with several threads each wake-up moves

@@ -9,9 +9,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use narrowgate_gateway::{Answer, Diagnosis, Token};
+use narrowgate_gateway::{Answer, Diagnosis, OnlineOf, Token};
 use narrowgate_platform::{
-    ids::DeviceName,
+    ids::{DeviceId, DeviceName},
     model::{credential::CredentialLookup, product::Product},
     ports::{Registry, StoreError},
 };
@@ -22,6 +22,7 @@ use tokio::{runtime::Handle, task::JoinSet};
 pub(super) enum Read {
     Lookup(Result<CredentialLookup, StoreError>),
     Product(Result<Option<Product>, StoreError>),
+    OnlineOf(Result<Vec<DeviceId>, StoreError>),
     Diagnosed(Option<String>),
 }
 
@@ -30,6 +31,7 @@ impl From<Read> for Answer<'static> {
         match read {
             Read::Lookup(answer) => Self::Lookup(answer),
             Read::Product(answer) => Self::Product(answer),
+            Read::OnlineOf(answer) => Self::OnlineOf(answer),
             Read::Diagnosed(found) => Self::Diagnosed(found),
         }
     }
@@ -59,6 +61,12 @@ impl Reads {
     pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
         let read = async move { (token, Read::Product(registry.product(&product_key).await)) };
+        self.under_way.spawn(read);
+    }
+
+    pub(super) fn list_online(&mut self, token: Token, page: OnlineOf) {
+        let registry = Arc::clone(&self.registry);
+        let read = async move { (token, Read::OnlineOf(page.run(&*registry).await)) };
         self.under_way.spawn(read);
     }
 

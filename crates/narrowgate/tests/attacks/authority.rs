@@ -430,6 +430,30 @@ fn attack_166_a_disabled_product() {
     server.assert_alive();
 }
 
+/// A restart leaves its devices online without a session: they go offline when it is switched off, and at the
+/// start where that was done while no server ran.
+#[test]
+fn attack_166_a_disabled_product_whose_devices_have_no_session() {
+    let mut server = Server::start();
+    let clients = another_product(&server);
+    server.restart(&[]);
+    let online = ["device", "list", "--product", "pk2", "--state", "online"];
+    assert_eq!(server.json(&online)["devices"].as_array().map(Vec::len), Some(clients.len()));
+    server.json(&["product", "update", "pk2", "--disable"]);
+    server.wait_for_json(&online, |listed| !listed.contains("other-"));
+    let log = server.json(&["device", "log", "pk2", &clients[0].device.key]).to_string();
+    assert!(log.contains("closed: its product was switched off"), "{log}");
+    server.json(&["product", "update", "pk2", "--enable"]);
+    let mut again = Client::new(server.address, clients[0].device.clone(), Protection::ALL[0]);
+    again.identity = format!("pk2,{},2,3600", again.device.key).into_bytes();
+    again.connect();
+    server.wait_for_json(&online, |listed| listed.contains("other-"));
+    server.stop();
+    server.json(&["product", "update", "pk2", "--disable"]);
+    server.restart(&[]);
+    server.wait_for_json(&online, |listed| !listed.contains("other-"));
+}
+
 /// Its sessions end, no new one comes about, and one of the same key knows nothing of it.
 #[test]
 fn attack_166_a_deleted_product() {

@@ -127,9 +127,12 @@ impl Server {
         server
     }
 
-    /// Ends it by SIGTERM and starts it again on the same directory, at other ports; its sessions are gone.
+    /// Ends it by SIGTERM, unless it was stopped, and starts it again on the same directory, at other ports; its
+    /// sessions are gone.
     pub(crate) fn restart(&mut self, environment: &[(&str, String)]) {
-        self.running.stop();
+        if !std::mem::take(&mut self.is_stopped) {
+            self.running.stop();
+        }
         self.standing().clear();
         let mut command = serve(&self.program, "127.0.0.1:0");
         command.envs(environment.iter().map(|(name, value)| (name, value)));

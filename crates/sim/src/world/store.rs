@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_gateway::{Answer, Token};
+use narrowgate_gateway::{Answer, OnlineOf, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, UnixMillis},
     memory::MemoryStore,
@@ -72,6 +72,7 @@ enum Work {
     Batch { batch: Batch, fails: bool },
     LookUp { token: Token, name: DeviceName, fails: bool },
     Product { token: Token, product_key: String, fails: bool },
+    OnlineOf { token: Token, page: OnlineOf, fails: bool },
 }
 
 /// See the module.
@@ -212,6 +213,15 @@ impl Store {
         self.begin(Some(now), Work::Product { token, product_key, fails });
     }
 
+    /// Lists devices that are online.
+    pub fn list_online(&mut self, now: Instant, token: Token, page: OnlineOf) {
+        let (takes, fails) = match self.pace {
+            Pace::Told { .. } => (Some(Duration::ZERO), false),
+            Pace::Dice(conditions) => self.read(conditions),
+        };
+        self.begin(takes.map(|takes| now + takes), Work::OnlineOf { token, page, fails });
+    }
+
     /// How long a read takes, and whether it fails.
     fn read(&mut self, conditions: StoreConditions) -> (Option<Duration>, bool) {
         let per_mille = conditions.reads_failing_per_mille;
@@ -246,6 +256,10 @@ impl Store {
             Work::Product { token, fails: true, .. } => Done::Read(token, Answer::Product(Err(refusal()))),
             Work::Product { token, product_key, fails: false } => {
                 Done::Read(token, Answer::Product(block_on(self.durable.product(&product_key))))
+            }
+            Work::OnlineOf { token, fails: true, .. } => Done::Read(token, Answer::OnlineOf(Err(refusal()))),
+            Work::OnlineOf { token, page, fails: false } => {
+                Done::Read(token, Answer::OnlineOf(block_on(page.run(&*self.durable))))
             }
         })
     }

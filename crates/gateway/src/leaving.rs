@@ -1,0 +1,182 @@
+//! Devices that are online without a session when their product is switched off: they go offline too.
+//!
+//! Who they are only the store knows: it is asked for the product's online devices page by page, in the order
+//! of their ids. Limits: one page is being read at a time, of as many devices as may fall silent at once; so a
+//! large product makes no report wait for more changes than silence does. A page that cannot be read is asked
+//! for again after [`READ_AGAIN`].
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use narrowgate_platform::{
+    ids::{DeviceId, LoginNumber},
+    model::device::DeviceState,
+    ports::{DeviceQuery, Registry, StoreError},
+    rules::rate::Seldom,
+};
+
+use crate::{
+    ERRORS_EVERY,
+    effect::{Effect, Now},
+    outbox::{Outbox, Pending},
+    shared::Shared,
+};
+
+/// A page that could not be read is asked for again after this time.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// Which devices of a product are online, by the store: a page of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineOf {
+    pub(crate) product_key: String,
+    /// Only ids greater than this one.
+    pub(crate) after: Option<DeviceId>,
+    pub(crate) limit: usize,
+}
+
+impl OnlineOf {
+    /// Reads them, by id. A damaged row counts with what can be read of it.
+    ///
+    /// # Errors
+    /// The store cannot read.
+    pub async fn run(self, registry: &dyn Registry) -> Result<Vec<DeviceId>, StoreError> {
+        let Self { product_key, after, limit } = self;
+        let state = Some(DeviceState::Online);
+        let query =
+            DeviceQuery { product_key: Some(product_key), state, after, limit, ..DeviceQuery::default() };
+        let devices = registry.devices(query).await?.into_iter();
+        Ok(devices.map(|device| device.map_or_else(|damaged| damaged.id, |device| device.id)).collect())
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    /// The first one is being asked about.
+    products: VecDeque<Left>,
+    /// Numbers the questions: an answer to one that was given up is ignored.
+    questions: u64,
+    /// The question under way, and how many devices it asks for.
+    asked: Option<(u64, usize)>,
+    /// When a question is repeated.
+    again: Option<Instant>,
+    has_stopped: bool,
+    errors: Seldom,
+}
+
+/// A product whose devices leave.
+#[derive(Debug)]
+struct Left {
+    product_key: String,
+    /// Where the last page ended.
+    after: Option<DeviceId>,
+    /// The last login before its sessions were closed: a newer one was let in again.
+    until: LoginNumber,
+}
+
+impl Leaving {
+    pub(crate) fn new() -> Self {
+        Self {
+            products: VecDeque::new(),
+            questions: 0,
+            asked: None,
+            again: None,
+            has_stopped: false,
+            errors: Seldom::new(ERRORS_EVERY),
+        }
+    }
+
+    /// The sessions of a product are closed: those without one follow.
+    pub(crate) fn enter(&mut self, product_key: String, until: LoginNumber) {
+        if !self.has_stopped {
+            self.products.push_back(Left { product_key, after: None, until });
+        }
+    }
+
+    /// The product changed: its devices stay, until it is read again.
+    pub(crate) fn drop_of(&mut self, product_key: &str) {
+        if self.products.front().is_some_and(|left| left.product_key == product_key) {
+            (self.asked, self.again) = (None, None);
+        }
+        self.products.retain(|left| left.product_key != product_key);
+    }
+
+    /// The process ends: the rest is for the next one.
+    pub(crate) fn stop(&mut self) {
+        self.has_stopped = true;
+        self.products.clear();
+        (self.asked, self.again) = (None, None);
+    }
+
+    /// Asks for the next page, where there is room for its changes and none is being read.
+    pub(crate) fn ask(&mut self, out: &mut Outbox, now: Instant, room: usize) {
+        let waits = self.asked.is_some() || self.again.is_some_and(|at| at > now);
+        let Some(Left { product_key, after, .. }) = self.products.front().filter(|_| !waits && room > 0)
+        else {
+            return;
+        };
+        self.questions += 1;
+        (self.asked, self.again) = (Some((self.questions, room)), None);
+        let asked = OnlineOf { product_key: product_key.clone(), after: *after, limit: room };
+        out.ask(Pending::OnlineOf(self.questions), |token| Effect::OnlineOf(token, asked));
+    }
+
+    /// A page: its devices, and the last login of those that are to leave. `None`: the question was given up,
+    /// or is repeated.
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        question: u64,
+        answer: Result<Vec<DeviceId>, StoreError>,
+    ) -> Option<(Vec<DeviceId>, LoginNumber)> {
+        let (_, limit) = self.asked.take_if(|(asked, _)| *asked == question)?;
+        let left = self.products.front_mut()?;
+        let until = left.until;
+        match answer {
+            Ok(devices) => {
+                if devices.len() < limit {
+                    self.products.pop_front();
+                } else {
+                    left.after = devices.last().copied();
+                }
+                Some((devices, until))
+            }
+            Err(error) => {
+                self.again = Some(now + READ_AGAIN);
+                if let Some(left_out) = self.errors.permit(now) {
+                    let product_key = &*left.product_key;
+                    tracing::error!(product_key, %error, left_out, "the store cannot list who is online");
+                }
+                None
+            }
+        }
+    }
+
+    /// When [`Self::ask`] is due next without an answer of the store.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.again
+    }
+}
+
+impl Shared {
+    /// A page of devices of a product that is off.
+    pub(crate) fn handle_online_of(
+        &mut self,
+        now: Now,
+        question: u64,
+        answer: Result<Vec<DeviceId>, StoreError>,
+    ) {
+        let Some((devices, until)) = self.leaving.answered(now.instant, question, answer) else { return };
+        for device in devices {
+            self.residence.leave(&mut self.out, now, device, until);
+        }
+    }
+
+    /// The next page, where there is one and room for it.
+    pub(crate) fn go_on_leaving(&mut self, now: Now) {
+        let room = self.residence.presence.room();
+        self.leaving.ask(&mut self.out, now.instant, room);
+    }
+}
