@@ -65,6 +65,7 @@ pub enum Reason {
     NotAcceptable,
     MessageMalformed,
     MessageIdReused,
+    SecretShared,
     TimeDoubtful,
     TooLarge,
     NotDtls,

@@ -105,6 +105,8 @@ pub struct Counters {
     pub activations_deferred: u64,
     /// Sessions by a product's secret that were closed because their device had too many.
     pub activations_closed: u64,
+    /// Alarms that two devices use one secret.
+    pub secret_shared_alarms: u64,
     /// Handshakes that were not counted for the limit of their pair, because too many pairs are.
     pub handshakes_uncounted: u64,
     requests: Counts,
@@ -374,6 +376,7 @@ impl Gateway {
             refusals_folded: refusals.folded,
             activations_deferred: issuing.deferred,
             activations_closed: residence.directory.too_many,
+            secret_shared_alarms: residence.directory.rivals,
             handshakes_uncounted: pace.uncounted(),
         }
     }

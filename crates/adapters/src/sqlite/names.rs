@@ -53,6 +53,7 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::NotAcceptable, "not_acceptable"),
     (Reason::MessageMalformed, "message_malformed"),
     (Reason::MessageIdReused, "message_id_reused"),
+    (Reason::SecretShared, "secret_shared"),
     (Reason::TimeDoubtful, "time_doubtful"),
     (Reason::TooLarge, "too_large"),
     (Reason::NotDtls, "not_dtls"),

@@ -6,6 +6,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand};
 use narrowgate_platform::{
+    device_api::Warning,
     ids::{LoginNumber, Position, UnixMillis},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
@@ -20,6 +21,7 @@ use crate::{
     outbox::Pending,
     refusals::Refused,
     requests::{Asker, Whose, name_of},
+    residence::directory::Entered,
     shared::Shared,
 };
 
@@ -60,10 +62,19 @@ impl Desk {
             shared.out.command(self.shard, ShardCommand::Charge { session, spent });
         }
         match number {
-            Some(number) => shared.log_in(now, (session, verified), number, asker, suite),
+            Some(number) => shared.log_in(now, (session, verified), number, &asker, suite),
             None => shared.activate(now, session, &asker),
         }
     }
+}
+
+/// What the log says of two devices that end each other's sessions.
+fn rivals() -> Warning {
+    let detail = "two devices probably use the same secret: each logs in from another address and so ends \
+                  the session of the other, again and again within minutes. Find the copy and take it away, \
+                  then give the right one a new secret (narrowgate device reset). A single device that \
+                  changes its network every few minutes looks the same";
+    Warning { reason: Reason::SecretShared, detail: detail.to_owned() }
 }
 
 impl Shared {
@@ -111,11 +122,13 @@ impl Shared {
         now: Now,
         (session, verified): (SessionId, Instant),
         number: LoginNumber,
-        asker: Asker,
+        asker: &Asker,
         suite: CipherSuite,
     ) {
         let grant = &asker.grant;
-        if !self.residence.directory.login(grant.device, session, verified, number) {
+        let from = (session, asker.peer.ip());
+        let entered = self.residence.directory.login(grant.device, from, verified, number);
+        if entered == Entered::Late {
             return self.out.close(session);
         }
         self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s, number);
@@ -127,8 +140,11 @@ impl Shared {
             secret_version: grant.secret_version,
             peer: asker.peer.to_string(),
         };
-        let asked = LoginAsked { session, number, asker, suite, at: now.wall };
+        let asked = LoginAsked { session, number, asker: asker.clone(), suite, at: now.wall };
         self.out.write(vec![write], Pending::Login(Box::new(asked)));
+        if entered == Entered::NewestOfRivals {
+            self.warn(now, asker, rivals());
+        }
     }
 
     /// The store has written a login, or refused it.

@@ -7,11 +7,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::ids::{DeviceId, LoginNumber};
+
+use super::rivals::Rivalry;
 
 /// See the module. Touched when sessions begin and end, never by a report.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Directory {
     activations: HashMap<DeviceId, Vec<Activation>>,
     /// Sessions that were too many of their device.
     pub(crate) too_many: u64,
+    /// Alarms that two devices use one secret.
+    pub(crate) rivals: u64,
 }
 
 /// Sessions by the product's secret that a device has at a time: it needs one, and another where an answer
@@ -43,6 +48,8 @@ pub(crate) struct Login {
     verified_ns: u64,
     /// Rises with every login that is taken up.
     number: LoginNumber,
+    /// What speaks for a second device with the same secret.
+    rivalry: Rivalry,
 }
 
 // There is one for each device that is connected.
@@ -56,6 +63,17 @@ struct Activation {
     answered: bool,
     /// The version of the device's secret, as far as it is known.
     version: u32,
+}
+
+/// What a login is, at its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// A newer one is there already: nothing is noted.
+    Late,
+    /// The newest of its device.
+    Newest,
+    /// The newest, and two devices probably use its secret: see [`super::rivals`].
+    NewestOfRivals,
 }
 
 /// A session that is not the device's any more: what it was.
@@ -81,27 +99,30 @@ impl Directory {
             older: BTreeMap::new(),
             activations: HashMap::new(),
             too_many: 0,
+            rivals: 0,
         }
     }
 
-    /// Takes up a login; the session verified last is the newest, whichever shard speaks first. Returns
-    /// whether it is: otherwise a newer one is there already, and nothing is noted.
+    /// Takes up a login; the session verified last is the newest, whichever shard speaks first.
     pub(crate) fn login(
         &mut self,
         device: DeviceId,
-        session: SessionId,
+        (session, peer): (SessionId, IpAddr),
         verified: Instant,
         number: LoginNumber,
-    ) -> bool {
+    ) -> Entered {
         // 2^64 nanoseconds are 584 years.
         let verified_ns = verified.saturating_duration_since(self.base).as_nanos() as u64;
-        if self.newest.get(&device).is_some_and(|newest| newest.verified_ns > verified_ns) {
-            return false;
+        let (mut rivalry, mut is_alarm) = (Rivalry::new(peer), false);
+        if let Some(older) = self.newest.get(&device) {
+            let Some(after_ns) = verified_ns.checked_sub(older.verified_ns) else { return Entered::Late };
+            (rivalry, is_alarm) = older.rivalry.followed_by(peer, Duration::from_nanos(after_ns));
         }
-        if let Some(older) = self.newest.insert(device, Login { session, verified_ns, number }) {
+        if let Some(older) = self.newest.insert(device, Login { session, verified_ns, number, rivalry }) {
             self.older.entry(device).or_default().push(older);
         }
-        true
+        self.rivals += u64::from(is_alarm);
+        if is_alarm { Entered::NewestOfRivals } else { Entered::Newest }
     }
 
     /// A login is durable: the sessions of all earlier ones are not the device's any more, and are to be
@@ -244,6 +265,7 @@ mod tests {
     use super::*;
 
     const DEVICE: DeviceId = DeviceId(1);
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn session(slot: u32) -> SessionId {
         SessionId { shard: 0, slot, generation: 1 }
@@ -255,7 +277,8 @@ mod tests {
         let mut directory = Directory::new(start);
         for n in 0..count {
             let verified = start + Duration::from_secs(n.into());
-            assert!(directory.login(DEVICE, session(n), verified, LoginNumber(n.into())));
+            let entered = directory.login(DEVICE, (session(n), PEER), verified, LoginNumber(n.into()));
+            assert_eq!(entered, Entered::Newest);
         }
         directory
     }
@@ -298,7 +321,8 @@ mod tests {
     fn a_login_that_is_told_late_does_not_replace_a_newer_one() {
         let mut directory = with_logins(2);
         let start = directory.base;
-        assert!(!directory.login(DEVICE, session(7), start, LoginNumber(7)));
+        let entered = directory.login(DEVICE, (session(7), PEER), start, LoginNumber(7));
+        assert_eq!(entered, Entered::Late);
         assert_eq!(directory.take_logins(DEVICE), [session(0), session(1)]);
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod presence;
+mod rivals;
 
 use std::time::Instant;
 

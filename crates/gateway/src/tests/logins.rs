@@ -176,3 +176,32 @@ fn the_store_sees_logins_and_ends_in_the_order_in_which_they_happened() {
     assert_eq!(answered, "tell login, tell login, tell offline, tell login, tell offline, tell login");
     assert_eq!(stage.gateway.counters().online, 1, "the last word was a login");
 }
+
+/// Each login comes from the address of its handshake's number, and finds the session before it.
+#[test]
+fn two_devices_with_one_secret_are_an_alarm_within_ten_minutes_and_once_an_hour() {
+    let mut stage = Stage::new();
+    let mut told = Vec::new();
+    for minute in 0..60 {
+        let n = 1 + minute % 2;
+        let said = stage.play(&format!("h{n} wants p,d,2,3600; found; h{n} connects; done"));
+        if said.contains("secret_shared") {
+            told.push(minute);
+            assert_eq!(stage.play("done"), "tell warning");
+        }
+        stage.play(&format!("s{} ends; wait 60", 3 - n));
+    }
+    assert_eq!((told, stage.gateway.counters().secret_shared_alarms), (vec![6], 1));
+}
+
+/// NAT has moved it each time, and nobody has told the older session.
+#[test]
+fn a_sleepy_device_that_comes_from_another_address_each_hour_is_no_alarm() {
+    let mut stage = Stage::new();
+    for hour in 1..=24 {
+        let said = stage.play(&format!("h{hour} wants p,d,2,30; found; h{hour} connects; done"));
+        assert!(said.starts_with("look up p/d") && !said.contains("secret_shared"), "{said}");
+        stage.play(&format!("s{} ends; wait 3600; done", hour - 1));
+    }
+    assert_eq!(stage.gateway.counters().secret_shared_alarms, 0);
+}

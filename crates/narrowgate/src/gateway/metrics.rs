@@ -107,7 +107,7 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
 type ValueOf = fn(&State) -> u64;
 
 /// Metrics of the machine and its batches.
-const MACHINE: [(Metric, ValueOf); 10] = [
+const MACHINE: [(Metric, ValueOf); 11] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
         state.counters.connected as u64
@@ -152,6 +152,13 @@ const MACHINE: [(Metric, ValueOf); 10] = [
             "Sessions with a product's secret closed, because their device had too many.",
         ),
         |state| state.counters.activations_closed,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_secret_shared_alarms_total",
+            "Alarms in a device's log that two devices probably use its secret, at most one an hour.",
+        ),
+        |state| state.counters.secret_shared_alarms,
     ),
     (
         Metric::counter(

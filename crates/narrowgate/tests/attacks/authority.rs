@@ -475,3 +475,21 @@ fn attack_166_a_deleted_product() {
     }
     server.assert_alive();
 }
+
+/// Two devices with one secret: the log of the device says so, once, and both are served meanwhile.
+#[test]
+fn attack_203_two_devices_that_use_one_secret() {
+    let server = Server::start();
+    let device = server.device();
+    for _ in 0..8 {
+        // Each client has an address of its own.
+        server.connect_again(device.clone(), Protection::ALL[0]).assert_reports();
+    }
+    let log = ["device", "log", PRODUCT_KEY, &device.key];
+    server.wait_for_json(&log, |log| log.contains("secret_shared"));
+    let log = server.json(&log).to_string();
+    assert_eq!(log.matches("secret_shared").count(), 1, "{log}");
+    assert!(log.contains("two devices probably use the same secret") && log.contains("warning"), "{log}");
+    assert_eq!(server.metric("narrowgate_secret_shared_alarms_total"), 1);
+    server.assert_alive();
+}
