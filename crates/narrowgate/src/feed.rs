@@ -8,11 +8,16 @@
 //! may be earlier than that of the event before it. A listener that is slower than the fleet misses events
 //! and gets their number; publishing never waits. Limit: [`EVENTS_KEPT`].
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use narrowgate_api::happening::Happening;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position},
+    rules::rate::Seldom,
     service::Operator,
 };
 use tokio::sync::broadcast;
@@ -21,23 +26,33 @@ use tokio::sync::broadcast;
 /// pointer.
 pub(crate) const EVENTS_KEPT: usize = 4096;
 
+/// While the store cannot say whose events these are, a line of the log comes this often.
+const ERRORS_EVERY: Duration = Duration::from_secs(1);
+
 /// Its place in the order of commits if it was committed, what happened, and the device if its keys are still
 /// to be looked up.
 type Published = (Option<Position>, Arc<Happening>, Option<DeviceId>);
 
 /// The sending side; clones publish to the same listeners.
 #[derive(Debug, Clone)]
-pub(crate) struct Feed(broadcast::Sender<Published>);
+pub(crate) struct Feed {
+    events: broadcast::Sender<Published>,
+    errors: Errors,
+}
+
+/// Of events whose device the store cannot say: one line for all followers.
+type Errors = Arc<Mutex<Seldom>>;
 
 impl Feed {
     /// A feed without followers.
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(EVENTS_KEPT))
+        let errors = Arc::new(Mutex::new(Seldom::new(ERRORS_EVERY)));
+        Self { events: broadcast::Sender::new(EVENTS_KEPT), errors }
     }
 
     /// Whether there are followers; without them the caller need not make the event.
     pub(crate) fn has_subscribers(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.events.receiver_count() > 0
     }
 
     /// Sends `happening` to all followers, with the device whose keys they have to look up; without followers
@@ -45,13 +60,13 @@ impl Feed {
     pub(crate) fn publish(&self, position: Option<Position>, happening: Happening, device: Option<DeviceId>) {
         if self.has_subscribers() {
             // Ignored: the last follower may have left meanwhile.
-            let _ = self.0.send((position, Arc::new(happening), device));
+            let _ = self.events.send((position, Arc::new(happening), device));
         }
     }
 
     /// Follows from now on.
     pub(crate) fn subscribe(&self) -> Subscription {
-        Subscription(self.0.subscribe())
+        Subscription { events: self.events.subscribe(), errors: Arc::clone(&self.errors) }
     }
 }
 
@@ -63,7 +78,10 @@ impl Default for Feed {
 
 /// The receiving side.
 #[derive(Debug)]
-pub(crate) struct Subscription(broadcast::Receiver<Published>);
+pub(crate) struct Subscription {
+    events: broadcast::Receiver<Published>,
+    errors: Errors,
+}
 
 /// What a listener gets next.
 #[derive(Debug, Clone)]
@@ -82,31 +100,45 @@ impl Subscription {
     /// the store cannot find the keys, the event comes without them.
     pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
-            let (position, event, device) = match self.0.recv().await {
+            let (position, event, device) = match self.events.recv().await {
                 Ok(published) => published,
                 Err(broadcast::error::RecvError::Lagged(count)) => return Next::Missed(count),
                 Err(broadcast::error::RecvError::Closed) => return Next::Ended,
             };
             let Some(device) = device else { return Next::Event(position, event) };
-            if let Some(event) = named(event, operator.device_name(device).await) {
+            let name = operator.device_name(device).await;
+            if let Err(error) = &name {
+                self.note_unnamed(error, &event);
+            }
+            if let Some(event) = named(event, name) {
                 return Next::Event(position, event);
             }
         }
     }
+
+    /// One line in [`ERRORS_EVERY`], however many events and followers there are.
+    fn note_unnamed(&self, error: &impl fmt::Display, event: &Happening) {
+        if let Some(left_out) = permit(&self.errors, Instant::now()) {
+            let event = event.name();
+            tracing::warn!(%error, event, left_out, "the store cannot say whose event this is");
+        }
+    }
+}
+
+/// How many lines were left out since the last one, where another may be written now.
+fn permit(errors: &Errors, now: Instant) -> Option<u64> {
+    errors.lock().unwrap_or_else(PoisonError::into_inner).permit(now)
 }
 
 /// The event with the keys that were looked up; `None` if the device was deleted.
 fn named(
     event: Arc<Happening>,
-    name: Result<Option<DeviceName>, impl std::fmt::Display>,
+    name: Result<Option<DeviceName>, impl fmt::Display>,
 ) -> Option<Arc<Happening>> {
     match name {
         Ok(Some(name)) => Some(Arc::new(Happening::clone(&event).with_device(name))),
         Ok(None) => None,
-        Err(error) => {
-            tracing::warn!(%error, event = event.name(), "the store cannot say whose event this is");
-            Some(event)
-        }
+        Err(_) => Some(event),
     }
 }
 
@@ -138,6 +170,19 @@ mod tests {
         let unread = named(Arc::clone(&event), Err("a bad page")).expect("it comes");
         assert_eq!((unread.name(), unread.device()), ("offline", None));
         assert!(named(event, Ok::<_, &str>(None)).is_none());
+    }
+
+    #[test]
+    fn all_followers_together_write_a_line_a_second_of_what_they_cannot_name() {
+        let (feed, start) = (Feed::new(), Instant::now());
+        let followers = [feed.subscribe(), feed.subscribe()];
+        let lines = |ms: u64| {
+            let now = start + Duration::from_millis(ms);
+            followers.iter().filter_map(|follower| permit(&follower.errors, now)).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0), [0]);
+        assert!((1..1000).all(|ms| lines(ms).is_empty()));
+        assert_eq!(lines(1000), [1999], "the number of those that were left out");
     }
 
     #[tokio::test]

@@ -58,13 +58,13 @@ impl Writer {
         if committed.is_ok() {
             self.remember(&group);
         }
-        answer(group, &committed);
+        answer(group, &committed, Instant::now(), &mut self.errors);
     }
 
     pub(super) fn commit_settled(&mut self, job: Job) {
         let mut group = vec![job];
         let committed = self.flush_all().and_then(|()| self.try_commit(&mut group));
-        answer(group, &committed);
+        answer(group, &committed, Instant::now(), &mut self.errors);
     }
 
     fn try_commit(&mut self, group: &mut [Job]) -> Result<(), StoreError> {

@@ -1,10 +1,11 @@
 //! What the writer is asked for, and the answers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use narrowgate_platform::{
     ids::Position,
     ports::{Committed, Pause, StoreError, Write, Written},
+    rules::rate::Seldom,
 };
 
 use super::super::{
@@ -122,10 +123,13 @@ impl Job {
     }
 }
 
-/// Answers all of a group.
-pub(super) fn answer(group: Vec<Job>, committed: &Result<(), StoreError>) {
-    if let Err(error) = committed {
-        tracing::error!(%error, "a batch could not be stored");
+/// Answers all of a group. Of failures there is a line as often as `errors` permits, with the number of those
+/// that are left out.
+pub(super) fn answer(group: Vec<Job>, committed: &Result<(), StoreError>, now: Instant, errors: &mut Seldom) {
+    if let Err(error) = committed
+        && let Some(left_out) = errors.permit(now)
+    {
+        tracing::error!(%error, left_out, "a batch could not be stored");
     }
     for job in group {
         job.finish(committed.as_ref().err().map(copy));
@@ -140,5 +144,68 @@ pub(super) fn copy(error: &StoreError) -> StoreError {
             StoreError::Unavailable(what) => what.clone(),
             _ => other.to_string(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt, sync::Mutex};
+
+    use tracing::{
+        Event, Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+    };
+
+    use super::*;
+
+    /// How many were left out, of each line.
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<u64>>);
+
+    impl Visit for &Lines {
+        fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+
+        fn record_u64(&mut self, field: &Field, value: u64) {
+            assert_eq!(field.name(), "left_out");
+            self.0.lock().unwrap().push(value);
+        }
+    }
+
+    impl Subscriber for &'static Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut lines: &Lines = self;
+            event.record(&mut lines);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn of_batches_that_fail_there_is_a_line_a_second_with_the_number_of_the_others() {
+        let lines: &'static Lines = Box::leak(Box::default());
+        let (start, mut errors) = (Instant::now(), Seldom::new(Duration::from_secs(1)));
+        let failed = Err(StoreError::Unavailable("the disk is full".to_owned()));
+        tracing::subscriber::with_default(lines, || {
+            for ms in 0..2500 {
+                answer(Vec::new(), &failed, start + Duration::from_millis(ms), &mut errors);
+                answer(Vec::new(), &Ok(()), start + Duration::from_millis(ms), &mut errors);
+            }
+        });
+        assert_eq!(*lines.0.lock().unwrap(), [0, 999, 999]);
     }
 }

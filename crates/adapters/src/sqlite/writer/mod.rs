@@ -54,6 +54,7 @@ use std::{
 use narrowgate_platform::{
     ids::DeviceId,
     ports::{Pause, StoreError},
+    rules::rate::Seldom,
 };
 
 pub(super) use self::job::{Append, ChangeBy, Job};
@@ -68,6 +69,9 @@ use super::{
     reply::Reply,
     retention::Retention,
 };
+
+/// While the store is bad, an error of one kind is a line of the log this often.
+const ERRORS_EVERY: Duration = Duration::from_secs(1);
 
 /// What the thread owns.
 pub(super) struct Writer {
@@ -100,6 +104,8 @@ pub(super) struct Writer {
     /// When the files were last looked at.
     watched_at: Instant,
     sweep: Sweep,
+    /// Of batches that could not be stored.
+    errors: Seldom,
     _lock: DataLock,
 }
 
@@ -127,6 +133,7 @@ impl Writer {
             lost_rows: Vec::new(),
             watched_at: Instant::now(),
             sweep: Sweep::default(),
+            errors: Seldom::new(ERRORS_EVERY),
             _lock: lock,
         }
     }
