@@ -127,8 +127,8 @@ impl Server {
         server
     }
 
-    /// Ends it by SIGTERM, unless it was stopped, and starts it again on the same directory, at other ports; its
-    /// sessions are gone.
+    /// Ends it by SIGTERM, unless it was stopped, and starts it again on the same directory, at other
+    /// ports; its sessions are gone.
     pub(crate) fn restart(&mut self, environment: &[(&str, String)]) {
         if !std::mem::take(&mut self.is_stopped) {
             self.running.stop();
