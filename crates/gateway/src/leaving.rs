@@ -1,8 +1,8 @@
 //! Devices that are online without a session when their product is switched off: they go offline too.
 //!
 //! Who they are only the store knows: it is asked for the product's online devices page by page, in the order
-//! of their ids. Limits: one page is being read at a time, of as many devices as may fall silent at once; so a
-//! large product makes no report wait for more changes than silence does. A page that cannot be read is
+//! of their ids. Limits: one page is being read at a time, of as many devices as may fall silent at once; so
+//! a large product makes no report wait for more changes than silence does. A page that cannot be read is
 //! asked for again after [`READ_AGAIN`].
 
 use std::{
