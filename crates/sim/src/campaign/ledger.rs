@@ -14,7 +14,7 @@ use narrowgate_coap::Request;
 use narrowgate_dtls::{RecordSeen, records_seen};
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent, Ticket};
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, LoginNumber, UnixMillis},
     model::message::Message,
     ports::{Write, Written},
 };
@@ -70,6 +70,8 @@ struct Standing {
     peer: SocketAddr,
     /// By the device's own secret, not by its product's.
     is_login: bool,
+    /// The login that it is, once the gateway has taken it up.
+    login: Option<LoginNumber>,
     /// Since when it must end: a newer login is durable, or its secret was replaced.
     superseded: Option<Instant>,
 }
@@ -187,28 +189,39 @@ impl Ledger {
         if let Some(known) = self.ids.get(&number).and_then(|id| self.devices.get_mut(id)) {
             known.valid = secret.map(tag_of);
         }
-        self.supersede(number, usize::MAX, now, |_| true);
+        self.supersede(number, now, |_| true);
     }
 
-    /// Of the first so many sessions of a device, those that are meant must end.
-    fn supersede(&mut self, number: u32, first: usize, now: Instant, is_meant: impl Fn(&Standing) -> bool) {
-        for session in self.of_device.get(&number).into_iter().flatten().take(first) {
+    /// Of the sessions of a device, those that are meant must end.
+    fn supersede(&mut self, number: u32, now: Instant, is_meant: impl Fn(&Standing) -> bool) {
+        for session in self.of_device.get(&number).into_iter().flatten() {
             if let Some(standing) = self.sessions.get_mut(session).filter(|standing| is_meant(standing)) {
                 standing.superseded.get_or_insert(now);
             }
         }
     }
 
-    /// A login is durable: the sessions that are older than the one of this peer must end.
-    fn logged_in(&mut self, device: DeviceId, peer: &str, now: Instant) {
-        let Some(number) = self.devices.get(&device).map(|known| known.number) else { return };
-        let is_it = |session: &SessionId| {
-            self.sessions.get(session).is_some_and(|standing| standing.peer.to_string() == peer)
-        };
-        let all = self.of_device.get(&number).map_or(&[][..], Vec::as_slice);
-        if let Some(place) = all.iter().rposition(is_it) {
-            self.supersede(number, place, now, |standing| standing.is_login);
+    /// The gateway has taken up a login: that of the newest session of this peer. Once the login is durable,
+    /// the peer says no more which session it was: the device may have logged in anew from there meanwhile.
+    pub fn taken_up(&mut self, device: DeviceId, login: LoginNumber, peer: &str) {
+        let Some(known) = self.devices.get(&device) else { return };
+        for session in self.of_device.get(&known.number).into_iter().flatten().rev() {
+            if let Some(standing) = self.sessions.get_mut(session)
+                && standing.is_login
+                && standing.peer.to_string() == peer
+            {
+                standing.login.get_or_insert(login);
+                return;
+            }
         }
+    }
+
+    /// A login is durable: the sessions of all that were taken up before it must end, whether its own stands
+    /// or not, and those that were never taken up.
+    fn logged_in(&mut self, device: DeviceId, login: LoginNumber, now: Instant) {
+        let Some(number) = self.devices.get(&device).map(|known| known.number) else { return };
+        let is_older = |other: LoginNumber| other < login;
+        self.supersede(number, now, |other| other.is_login && other.login.is_none_or(is_older));
     }
 
     /// The store refused a batch.
@@ -220,8 +233,8 @@ impl Ledger {
     pub fn applied(&mut self, write: &Write, outcome: Written, now: Instant) -> Checked {
         match (write, outcome) {
             (Write::Message(message), Written::Done) => self.stored(message),
-            (Write::Login { device, peer, .. }, Written::Done | Written::Activated) => {
-                self.logged_in(*device, peer, now);
+            (Write::Login { device, number, .. }, Written::Done | Written::Activated) => {
+                self.logged_in(*device, *number, now);
                 Ok(())
             }
             _ => Ok(()),
@@ -272,7 +285,8 @@ impl Ledger {
                 self.fresh.insert(*peer);
                 if let Some((number, is_login)) = self.handshakes.remove(handshake) {
                     let peer = *peer;
-                    let standing = Standing { number, begun: now, peer, is_login, superseded: None };
+                    let standing =
+                        Standing { number, begun: now, peer, is_login, login: None, superseded: None };
                     self.sessions.insert(*session, standing);
                     self.of_device.entry(number).or_default().push(*session);
                     self.heard(number, now);

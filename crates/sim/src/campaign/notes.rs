@@ -12,6 +12,10 @@ impl Campaign {
         for note in self.store.take_notes() {
             let checked = match note {
                 Note::Asked(write) => self.decided(&write),
+                Note::TakenUp { device, login, peer } => {
+                    self.ledger.taken_up(device, login, &peer);
+                    Ok(())
+                }
                 Note::Applied(write, outcome) => self.ledger.applied(&write, outcome, self.now),
                 Note::Refused => {
                     self.ledger.refused();

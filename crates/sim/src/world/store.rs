@@ -12,7 +12,7 @@ use std::{
 
 use narrowgate_gateway::{Answer, OnlineOf, Token};
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName, UnixMillis},
+    ids::{DeviceId, DeviceName, LoginNumber, UnixMillis},
     memory::MemoryStore,
     ports::{Batch, Committed, Issued, Journal as _, Recovered, Registry as _, StoreError, Write, Written},
     testing::block_on,
@@ -45,11 +45,20 @@ pub enum Pace {
     },
 }
 
-/// A write that is durable now, or a change of presence that was asked for.
+/// A write that is durable now, or a change of presence or a login that was asked for.
 #[derive(Debug, Clone)]
 pub enum Note {
     /// The batch with this write was handed over.
     Asked(Write),
+    /// The gateway has taken up a login and wants it written.
+    TakenUp {
+        /// Whose.
+        device: DeviceId,
+        /// Its number.
+        login: LoginNumber,
+        /// The peer's address and port.
+        peer: Box<str>,
+    },
     /// The write is durable, with this outcome.
     Applied(Write, Written),
     /// A batch was refused.
@@ -146,10 +155,17 @@ impl Store {
     /// The gateway wants these writes, in this moment.
     pub fn note_decided(&mut self, now: Instant, writes: &[Write]) {
         for write in writes {
-            if let Write::Presence { device, at, .. } = write {
-                let decided = self.decided.entry((*device, *at)).or_default();
-                // One that was refused is wanted again.
-                decided.push(now);
+            match write {
+                Write::Presence { device, at, .. } => {
+                    let decided = self.decided.entry((*device, *at)).or_default();
+                    // One that was refused is wanted again.
+                    decided.push(now);
+                }
+                Write::Login { device, number, peer, .. } => {
+                    let (device, login, peer) = (*device, *number, peer.as_str().into());
+                    self.notes.push(Note::TakenUp { device, login, peer });
+                }
+                _ => {}
             }
         }
     }

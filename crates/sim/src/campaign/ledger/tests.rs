@@ -1,5 +1,6 @@
 //! The ledger finds what it is there to find.
 
+use narrowgate_engine::event::CloseCause;
 use narrowgate_platform::model::{device::DeviceState, message::MessageKind};
 
 use super::{presence::LATE_MAX, *};
@@ -46,21 +47,35 @@ fn a_report_is_stored_once_as_its_own_before_it_is_acknowledged() {
     }
 }
 
+/// A session of device 17 by its own secret, from this place.
+fn begin(ledger: &mut Ledger, slot: u8) -> SessionId {
+    let session = SessionId { shard: 0, slot: slot.into(), generation: 1 + ledger.sessions.len() as u32 };
+    let begun = crate::world::start();
+    let standing =
+        Standing { number: 17, begun, peer: peer(slot), is_login: true, login: None, superseded: None };
+    ledger.sessions.insert(session, standing);
+    ledger.of_device.entry(17).or_default().push(session);
+    session
+}
+
+fn peer(slot: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, slot], 5684))
+}
+
+fn take_up(ledger: &mut Ledger, login: u64, slot: u8) {
+    ledger.taken_up(DeviceId(1), LoginNumber(login), &peer(slot).to_string());
+}
+
 #[test]
 fn what_is_stored_of_a_session_with_a_replaced_secret_is_found_and_that_the_session_stands() {
     let (mut ledger, start) = (ledger(), crate::world::start());
-    let [older, newer] = [1, 2].map(|slot| SessionId { shard: 0, slot, generation: 1 });
-    let peer = |slot| SocketAddr::from(([192, 0, 2, slot], 5684));
-    for (session, slot) in [(older, 1), (newer, 2)] {
-        let begun = Standing { number: 17, begun: start, peer: peer(slot), is_login: true, superseded: None };
-        ledger.sessions.insert(session, begun);
-        ledger.of_device.entry(17).or_default().push(session);
-    }
-    let superseded =
-        |ledger: &Ledger| [older, newer].map(|session| ledger.sessions[&session].superseded.is_some());
-    ledger.logged_in(DeviceId(1), &peer(1).to_string(), start);
+    let sessions = [1, 2].map(|slot| begin(&mut ledger, slot));
+    take_up(&mut ledger, 1, 1);
+    take_up(&mut ledger, 2, 2);
+    let superseded = |ledger: &Ledger| sessions.map(|session| ledger.sessions[&session].superseded.is_some());
+    ledger.logged_in(DeviceId(1), LoginNumber(1), start);
     assert_eq!(superseded(&ledger), [false, false]);
-    ledger.logged_in(DeviceId(1), &peer(2).to_string(), start);
+    ledger.logged_in(DeviceId(1), LoginNumber(2), start);
     assert_eq!(superseded(&ledger), [true, false]);
     ledger.replaced(17, None, start);
     assert_eq!(superseded(&ledger), [true, true]);
@@ -68,6 +83,36 @@ fn what_is_stored_of_a_session_with_a_replaced_secret_is_found_and_that_the_sess
     assert!(ledger.applied(&write, Written::Done, start).is_err(), "it is being replaced");
     ledger.replaced(17, Some("b"), start);
     assert!(ledger.applied(&write, Written::Done, start).is_err(), "it was replaced");
+}
+
+#[test]
+fn a_login_that_is_durable_ends_the_sessions_before_it_and_not_those_after_it() {
+    let (mut ledger, start) = (ledger(), crate::world::start());
+    let first = begin(&mut ledger, 1);
+    take_up(&mut ledger, 1, 1);
+    let twin = begin(&mut ledger, 2);
+    take_up(&mut ledger, 2, 2);
+    // The first one logs in anew from where it is, before its first login is durable.
+    ledger.event(&ShardEvent::Closed { session: first, cause: CloseCause::Replaced }, start).expect("it may");
+    let again = begin(&mut ledger, 1);
+    take_up(&mut ledger, 3, 1);
+    let superseded =
+        |ledger: &Ledger| [twin, again].map(|session| ledger.sessions[&session].superseded.is_some());
+    ledger.logged_in(DeviceId(1), LoginNumber(1), start);
+    assert_eq!(superseded(&ledger), [false, false], "both are newer");
+    ledger.sessions.remove(&again);
+    ledger.logged_in(DeviceId(1), LoginNumber(3), start);
+    assert!(ledger.sessions[&twin].superseded.is_some(), "also where the newest has ended meanwhile");
+}
+
+#[test]
+fn a_session_that_the_gateway_never_took_up_ends_with_the_next_login() {
+    let (mut ledger, start) = (ledger(), crate::world::start());
+    let [unknown, known] = [1, 2].map(|slot| begin(&mut ledger, slot));
+    take_up(&mut ledger, 1, 2);
+    ledger.logged_in(DeviceId(1), LoginNumber(1), start);
+    assert!(ledger.sessions[&unknown].superseded.is_some());
+    assert!(ledger.sessions[&known].superseded.is_none());
 }
 
 #[test]
