@@ -239,7 +239,7 @@ impl Shared {
                 match issued {
                     Issued::Done => {
                         // Sessions that were given an earlier secret must not hand it out again to a
-                        // retransmission.
+                        // retransmission, and older ones must not void this one for a late copy.
                         let directory = &mut self.residence.directory;
                         for void in directory.note_issued(grant.device, ticket.session, replaces + 1) {
                             self.out.close(void);

@@ -195,8 +195,9 @@ impl Directory {
         all.into_iter().any(|activation| activation.session == session && activation.answered)
     }
 
-    /// Notes that a session was given a secret, of this version; returns the others that were given one
-    /// before, which is now void.
+    /// Notes that a session was given a secret, of this version; returns those that are to be closed: the
+    /// others that were given one before, which is now void, and the older ones. The device has left these,
+    /// so what still arrives there are late copies: they are issued nothing.
     pub(crate) fn note_issued(
         &mut self,
         device: DeviceId,
@@ -204,7 +205,8 @@ impl Directory {
         version: u32,
     ) -> Vec<SessionId> {
         let Some(all) = self.activations.get_mut(&device) else { return Vec::new() };
-        let mut void = Vec::new();
+        let place = all.iter().position(|other| other.session == session).unwrap_or(0);
+        let mut void: Vec<_> = all.drain(..place).map(|older| older.session).collect();
         for activation in all {
             activation.version = version;
             if activation.session == session {
@@ -335,12 +337,25 @@ mod tests {
         assert_eq!((0..4).filter_map(|n| note(n, n)).collect::<Vec<_>>(), []);
         assert_eq!(note(9, 4), Some(session(4)), "all are young: the new one goes");
         assert_eq!(note(10, 5), Some(session(0)), "the oldest had time");
-        directory.note_issued(DEVICE, session(3), 2);
+        assert_eq!(directory.note_issued(DEVICE, session(1), 2), [], "the others are newer");
         let mut note =
             |seconds, n| directory.note_activation(start + seconds * second, DEVICE, session(n), 1);
-        assert_eq!(note(11, 6), Some(session(3)), "it has its secret");
+        assert_eq!(note(11, 6), Some(session(1)), "it has its secret");
         assert_eq!(directory.too_many, 3);
-        assert_eq!(directory.take_all(DEVICE), [1, 2, 5, 6].map(session));
+        assert_eq!(directory.take_all(DEVICE), [2, 3, 5, 6].map(session));
+    }
+
+    #[test]
+    fn a_session_that_is_older_than_one_with_a_secret_is_closed_and_may_replace_none() {
+        let start = crate::tests::start();
+        let mut directory = with_logins(0);
+        (1..=4).for_each(|n| assert_eq!(directory.note_activation(start, DEVICE, session(n), 1), None));
+        assert_eq!(directory.note_issued(DEVICE, session(3), 2), [session(1), session(2)]);
+        assert_eq!([1, 2].map(|n| directory.may_replace(DEVICE, session(n))), [None, None]);
+        assert_eq!(directory.may_replace(DEVICE, session(4)), Some(2), "it is newer");
+        // The session of the wish has ended while it was committed: nothing is known to be older.
+        assert_eq!(directory.note_issued(DEVICE, session(9), 3), [session(3)]);
+        assert_eq!(directory.may_replace(DEVICE, session(4)), Some(3));
     }
 
     #[test]

@@ -196,7 +196,7 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
     // A session that ended while it waited is issued nothing.
     stage.play("h3 wants p,d,3,60; found; h3 connects; found; h4 wants p,d,3,60; found; h4 connects; found");
     assert_eq!(stage.play("s3 asks; s4 asks; s4 ends; found"), "look up p/d, write secret 4");
-    assert_eq!(stage.play("issued"), "s1 close, s2 close, tell secret_issued, s3 2.05, s3 close in 5s");
+    assert_eq!(stage.play("issued"), "s2 close, tell secret_issued, s3 2.05, s3 close in 5s");
     assert!(stage.gateway.is_settled());
 }
 
@@ -210,6 +210,36 @@ fn a_session_that_was_issued_a_secret_is_issued_no_second_one() {
     let issued = stage.play("s1 asks; found; issued");
     assert_eq!(issued, "look up p/d, write secret 2, tell secret_issued, s1 2.05, s1 close in 5s");
     assert_eq!(stage.play("s1 asks"), "s1 5.03");
+    assert!(stage.gateway.is_settled());
+}
+
+/// The same in a session that the device has left: its wish was answered 5.03, the device came again, and
+/// has its secret from the newer session.
+#[test]
+fn a_session_that_is_older_than_one_that_was_issued_a_secret_is_issued_none() {
+    let left = || {
+        let mut stage = Stage::new();
+        stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
+        assert_eq!(stage.play("s1 asks; found; write fails"), "look up p/d, write secret 2, s1 5.03");
+        stage.play("h2 wants p,d,3,60; found; h2 connects; found");
+        stage
+    };
+    let issued = "s1 close, tell secret_issued, s2 2.05, s2 close in 5s";
+    // The copy comes after the secret.
+    let mut stage = left();
+    assert_eq!(stage.play("s2 asks; found; issued"), format!("look up p/d, write secret 2, {issued}"));
+    assert_eq!(stage.play("s1 asks; s1 ends"), "");
+    // It waits while the secret is issued.
+    let mut stage = left();
+    assert_eq!(
+        stage.play("s2 asks; s1 asks; found; issued"),
+        format!("look up p/d, write secret 2, {issued}")
+    );
+    assert!(stage.gateway.is_settled());
+    // It comes before the newer session asks: that has its secret last.
+    let mut stage = left();
+    stage.play("s1 asks; s2 asks; found; issued");
+    assert_eq!(stage.play("found; issued"), format!("write secret 3, {issued}"));
     assert!(stage.gateway.is_settled());
 }
 
