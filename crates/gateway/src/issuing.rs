@@ -8,7 +8,8 @@
 //! answered 5.03.
 //!
 //! A wish names the version of the secret that it replaces, as far as the gateway knows it, so that one that
-//! meets a reset on its way does not void what the operator was shown.
+//! meets a reset on its way does not void what the operator was shown; and the mark of the product's secret
+//! that its session proved, so that one that meets a rotation on its way is issued nothing.
 //!
 //! Each secret is drawn when the store is asked, from fresh entropy: the caller gives some after every wish.
 //! So what was issued before cannot be found out from the memory of the process.
@@ -193,7 +194,14 @@ impl Shared {
         (wish.at, wish.replaces) = (now.wall, replaces);
         let (device, peer) = (wish.asker.grant.device, wish.asker.peer.to_string());
         let secret = self.issuing.new_secret();
-        let write = Write::IssueSecret { device, secret: secret.clone(), replaces, at: wish.at, peer };
+        let write = Write::IssueSecret {
+            device,
+            secret: secret.clone(),
+            replaces,
+            product_secret_mark: wish.asker.grant.product_secret_mark,
+            at: wish.at,
+            peer,
+        };
         self.out.write(vec![write], Pending::Issue(Box::new(wish), secret));
         self.out.want_entropy();
     }

@@ -46,6 +46,8 @@ pub(super) struct Stage {
     pub(super) logins: Vec<u64>,
     /// The session and the version of the secret of each report that was to be written.
     pub(super) proved: Vec<(u64, u32)>,
+    /// The mark of the product's secret of each session that was to be issued a secret.
+    pub(super) marks: Vec<u32>,
     /// The arrival of each report that was to be written.
     pub(super) arrivals: Vec<UnixMillis>,
     /// Where each happening stands that was told.
@@ -76,6 +78,7 @@ impl Stage {
             asked: VecDeque::new(),
             logins: Vec::new(),
             proved: Vec::new(),
+            marks: Vec::new(),
             arrivals: Vec::new(),
             places: Vec::new(),
             committed: 0,
@@ -233,6 +236,10 @@ impl Stage {
                 let reset = Issued::Refused(NotIssued::SecretSuperseded);
                 self.written(&Ok(vec![Written::Issue(reset)]));
             }
+            "rotated" => {
+                let rotated = Issued::Refused(NotIssued::ProductSecretReplaced);
+                self.written(&Ok(vec![Written::Issue(rotated)]));
+            }
             "diagnosed" => {
                 let token = self.take(Kind::Diagnosis);
                 self.gateway.handle_answer(self.now, token, Answer::Diagnosed(Some("found out".into())));
@@ -282,6 +289,10 @@ impl Stage {
                 self.logins.extend(writes.iter().filter_map(login_of));
                 self.proved.extend(writes.iter().filter_map(|write| match write {
                     Write::Message(message) => Some((message.session, message.secret_version)),
+                    _ => None,
+                }));
+                self.marks.extend(writes.iter().filter_map(|write| match write {
+                    Write::IssueSecret { product_secret_mark, .. } => Some(*product_secret_mark),
                     _ => None,
                 }));
                 self.arrivals.extend(writes.iter().filter_map(arrival_of));

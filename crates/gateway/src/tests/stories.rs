@@ -3,6 +3,8 @@
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     ports::OnlineDevice,
+    rules::psk::mark,
+    secret::Secret,
 };
 
 use super::stage::{Kind, Stage};
@@ -250,6 +252,18 @@ fn attack_203_a_wish_that_meets_a_reset_at_the_store_is_asked_again_in_a_new_ses
     assert_eq!(stage.play("s1 asks; found"), "look up p/d, write secret 2", "it replaces the first one");
     // The reset was committed before it.
     assert_eq!(stage.play("reset"), "tell refused, s1 5.03, s1 close in 5s");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn attack_208_a_wish_that_meets_a_new_secret_of_its_product_at_the_store_is_issued_nothing() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
+    // The rotation is committed after the look-up, and the gateway hears of it later.
+    assert_eq!(stage.play("s1 asks; found"), "look up p/d, write secret 2");
+    assert_eq!(stage.marks, [mark(&Secret::new("product".into()))], "the store compares what it proved");
+    assert_eq!(stage.play("rotated"), "tell refused, s1 4.03, s1 close in 5s");
+    assert_eq!(stage.play("rotate p"), "s1 close");
     assert!(stage.gateway.is_settled());
 }
 

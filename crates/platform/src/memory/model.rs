@@ -23,6 +23,7 @@ use crate::{
         issuing::{IssueCase, NotIssued, clock_hour},
         latest::LatestPoints,
         life::{Life, permit},
+        psk::mark,
     },
     secret::Secret,
 };
@@ -144,8 +145,8 @@ impl Model {
             }
             Write::Seen { device, login, at } => self.seen(device, login, at),
             Write::Log(entry) => self.log(entry),
-            Write::IssueSecret { device, secret, replaces, at, peer } => {
-                Written::Issue(self.issue_secret(device, (secret, replaces), at, peer))
+            Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
+                Written::Issue(self.issue_secret(device, (secret, replaces), product_secret_mark, at, peer))
             }
         }
     }
@@ -251,6 +252,7 @@ impl Model {
         &mut self,
         device: DeviceId,
         (secret, replaces): (Secret, u32),
+        product_secret_mark: u32,
         at: UnixMillis,
         peer: String,
     ) -> Issued {
@@ -267,6 +269,7 @@ impl Model {
             product_enabled: product.enabled,
             activated: row.life.active_time.is_some(),
             has_replaced: row.life.secret_version == replaces,
+            has_proved: mark(&product.secret) == product_secret_mark,
             dynamic_activation: &product.dynamic_activation,
             issued_this_hour,
             at,

@@ -183,6 +183,9 @@ pub enum Write {
         /// The version of the secret that it is to replace. Where the device has another one by now (an
         /// operator has reset it), that one stays.
         replaces: u32,
+        /// The mark of the product's secret that the session proved (see [`crate::rules::psk::mark`]). Where
+        /// the product has another one by now, nothing is issued.
+        product_secret_mark: u32,
         /// When.
         at: UnixMillis,
         /// The peer's address and port.

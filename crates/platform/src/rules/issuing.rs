@@ -19,6 +19,8 @@ pub struct IssueCase<'a> {
     pub activated: bool,
     /// Whether it still has the secret that is to be replaced.
     pub has_replaced: bool,
+    /// Whether its product still has the secret that the session proved.
+    pub has_proved: bool,
     /// The product's settings.
     pub dynamic_activation: &'a DynamicActivation,
     /// Secrets that the product issued in the clock hour of `at`.
@@ -52,7 +54,8 @@ impl IssueCase<'_> {
     /// # Errors
     ///
     /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the product's
-    /// first), activation, the secret that is to be replaced, dynamic activation and its end, quota.
+    /// first), activation, the secret that is to be replaced, the product's secret, dynamic activation and
+    /// its end, quota.
     pub fn permit(&self) -> Result<(), NotIssued> {
         if !self.product_enabled {
             return Err(NotIssued::ProductUnavailable);
@@ -65,6 +68,9 @@ impl IssueCase<'_> {
         }
         if !self.has_replaced {
             return Err(NotIssued::SecretSuperseded);
+        }
+        if !self.has_proved {
+            return Err(NotIssued::ProductSecretReplaced);
         }
         let over = self.dynamic_activation.ends_at.is_some_and(|end| self.at >= end);
         if !self.dynamic_activation.enabled || over {
@@ -117,21 +123,19 @@ impl NotIssued {
 /// store decides once more when it issues one.
 ///
 /// # Errors
-/// As [`IssueCase::permit`], and where the product has another secret by now.
+/// As [`IssueCase::permit`].
 pub fn permit_wish(
     found: &Credentials,
     product_secret_mark: u32,
     used_up: bool,
     at: UnixMillis,
 ) -> Result<(), NotIssued> {
-    if mark(&found.product_secret) != product_secret_mark {
-        return Err(NotIssued::ProductSecretReplaced);
-    }
     let case = IssueCase {
         device_enabled: found.device_enabled,
         product_enabled: found.product_enabled,
         activated: found.activated,
         has_replaced: true,
+        has_proved: mark(&found.product_secret) == product_secret_mark,
         dynamic_activation: &found.dynamic_activation,
         issued_this_hour: if used_up { u32::MAX } else { 0 },
         at,
@@ -156,23 +160,25 @@ mod tests {
             quota_per_hour: 2,
         };
         let (on, off, over) = (settings(true, None), settings(false, None), settings(true, Some(9)));
-        // (Product's switch, device's switch, activated, other secret by now.)
-        for ((product_enabled, device_enabled, activated, other), dynamic_activation, issued, expected) in [
-            ((true, true, false, false), &on, 1, Ok(())),
-            ((true, true, false, false), &on, 2, Err(NotIssued::QuotaExceeded)),
-            ((true, true, false, false), &over, 2, Err(NotIssued::DynamicActivationOff)),
-            ((true, true, false, false), &off, 2, Err(NotIssued::DynamicActivationOff)),
-            ((true, true, false, true), &off, 2, Err(NotIssued::SecretSuperseded)),
-            ((true, true, true, true), &off, 2, Err(NotIssued::AlreadyActivated)),
-            ((true, false, true, true), &off, 2, Err(NotIssued::DeviceUnavailable)),
-            ((false, false, true, true), &off, 2, Err(NotIssued::ProductUnavailable)),
+        // (Product's switch, device's switch, activated, device's and product's secret are others by now.)
+        for ((product_enabled, device_enabled, activated, others), dynamic_activation, issued, expected) in [
+            ((true, true, false, (false, false)), &on, 1, Ok(())),
+            ((true, true, false, (false, false)), &on, 2, Err(NotIssued::QuotaExceeded)),
+            ((true, true, false, (false, false)), &over, 2, Err(NotIssued::DynamicActivationOff)),
+            ((true, true, false, (false, false)), &off, 2, Err(NotIssued::DynamicActivationOff)),
+            ((true, true, false, (false, true)), &off, 2, Err(NotIssued::ProductSecretReplaced)),
+            ((true, true, false, (true, true)), &off, 2, Err(NotIssued::SecretSuperseded)),
+            ((true, true, true, (true, true)), &off, 2, Err(NotIssued::AlreadyActivated)),
+            ((true, false, true, (true, true)), &off, 2, Err(NotIssued::DeviceUnavailable)),
+            ((false, false, true, (true, true)), &off, 2, Err(NotIssued::ProductUnavailable)),
         ] {
             let at = UnixMillis(9);
             let case = IssueCase {
                 device_enabled,
                 product_enabled,
                 activated,
-                has_replaced: !other,
+                has_replaced: !others.0,
+                has_proved: !others.1,
                 dynamic_activation,
                 issued_this_hour: issued,
                 at,

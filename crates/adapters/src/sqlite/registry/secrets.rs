@@ -6,7 +6,10 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::log::{LogEntry, LogEvent},
     ports::Issued,
-    rules::issuing::{IssueCase, NotIssued, clock_hour},
+    rules::{
+        issuing::{IssueCase, NotIssued, clock_hour},
+        psk::mark,
+    },
     secret::Secret,
 };
 
@@ -25,7 +28,7 @@ impl Registry {
     pub(in crate::sqlite) fn issue_secret(
         &mut self,
         device: DeviceId,
-        (secret, replaces): (&Secret, u32),
+        (secret, replaces, product_secret_mark): (&Secret, u32, u32),
         at: UnixMillis,
         peer: &str,
     ) -> rusqlite::Result<Issued> {
@@ -38,6 +41,11 @@ impl Registry {
             }
             Err(error) => return Err(error),
         };
+        let Ok(product_secret) = self.key.open(SealedRow::Product(&product.product_key), &product.secret)
+        else {
+            tracing::error!(product = product.product_key, "a product's secret cannot be read");
+            return Ok(Issued::Damaged);
+        };
         let hour = clock_hour(at);
         let issued_this_hour = if product.issued_hour == hour { product.issued_count } else { 0 };
         let case = IssueCase {
@@ -45,6 +53,7 @@ impl Registry {
             product_enabled: product.enabled,
             activated: row.active_time.is_some(),
             has_replaced: row.secret_version == replaces,
+            has_proved: mark(&product_secret) == product_secret_mark,
             dynamic_activation: &rows::dynamic_activation(&product),
             issued_this_hour,
             at,

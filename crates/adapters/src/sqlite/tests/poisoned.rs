@@ -182,6 +182,7 @@ fn a_write_that_meets_a_damaged_page_is_left_out_and_all_others_of_its_batch_are
         device: ids[7],
         secret: Secret::new("another".into()),
         replaces: 1,
+        product_secret_mark: 0,
         at: at(DAY),
         peer: "198.51.100.1:1".into(),
     });

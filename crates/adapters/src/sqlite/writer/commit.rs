@@ -261,8 +261,9 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
             None => Written::DeviceUnavailable,
         }),
         Write::Log(entry) => registry.log(entry),
-        Write::IssueSecret { device, secret, replaces, at, peer } => {
-            registry.issue_secret(*device, (secret, *replaces), *at, peer).map(Written::Issue)
+        Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
+            let secrets = (secret, *replaces, *product_secret_mark);
+            registry.issue_secret(*device, secrets, *at, peer).map(Written::Issue)
         }
     }
 }

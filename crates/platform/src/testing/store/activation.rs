@@ -1,8 +1,8 @@
 //! Checks of dynamic activation (device protocol, section 3).
 
 use super::fixtures::{
-    activating_product, add_device, at, credentials, events, issue, issue_for, log, login, login_with,
-    product, write,
+    activating_product, add_device, at, credentials, credentials_of, events, issue, issue_for, log, login,
+    login_with, product, write,
 };
 use crate::{
     ids::DeviceId,
@@ -60,8 +60,9 @@ pub fn former_secrets_are_remembered_until_the_device_is_deleted(store: &dyn Sto
 pub fn attack_203_a_secret_that_an_operator_has_replaced_stays(store: &dyn Store) {
     let id = activating_device(store);
     block_on(store.reset_device(id, Secret::new("the operator's".to_owned()), at(1))).unwrap();
+    let (_, mark) = credentials_of(store, id);
     assert_eq!(
-        issue_for(store, id, ("other", 1), at(2)),
+        issue_for(store, id, ("other", 1, mark), at(2)),
         Issued::Refused(NotIssued::SecretSuperseded),
         "it was to replace the first one"
     );
@@ -69,7 +70,22 @@ pub fn attack_203_a_secret_that_an_operator_has_replaced_stays(store: &dyn Store
     assert_eq!((found.device_secret.expose(), found.secret_version), ("the operator's", 2));
     let entry = &log(store, id)[0];
     assert_eq!((entry.event, entry.reason), (LogEvent::Refused, Some(Reason::WrongKey)));
-    assert_eq!(issue_for(store, id, ("other", 2), at(3)), Issued::Done);
+    assert_eq!(issue_for(store, id, ("other", 2, mark), at(3)), Issued::Done);
+}
+
+/// A wish that was looked up before an operator replaced the product's secret, which may be stolen.
+pub fn attack_208_a_product_secret_that_was_replaced_gets_no_secret_of_a_device(store: &dyn Store) {
+    let id = activating_device(store);
+    let (version, stolen) = credentials_of(store, id);
+    block_on(store.rotate_product_secret("pk".to_owned(), Secret::new("new".to_owned()), at(1))).unwrap();
+    assert_eq!(
+        issue_for(store, id, ("other", version, stolen), at(2)),
+        Issued::Refused(NotIssued::ProductSecretReplaced)
+    );
+    assert_eq!(credentials(store, "pk", "dk-1").secret_version, version);
+    let entry = &log(store, id)[0];
+    assert_eq!((entry.event, entry.reason), (LogEvent::Refused, Some(Reason::WrongKey)));
+    assert_eq!(issue(store, id, "other", at(3)), Issued::Done, "with the new one");
 }
 
 /// 771.

@@ -13,6 +13,7 @@ use crate::{
     },
     paging::Part,
     ports::{Batch, DeviceQuery, HistoryQuery, Issued, OnlineDevice, PresenceChange, Store, Write, Written},
+    rules::psk::mark,
     secret::Secret,
     testing::block_on,
 };
@@ -107,24 +108,29 @@ pub fn credentials(store: &dyn Store, product_key: &str, device_key: &str) -> Cr
 
 /// Asks for a new secret in place of the one that the device has.
 pub fn issue(store: &dyn Store, device: DeviceId, secret: &str, at: UnixMillis) -> Issued {
-    let found = block_on(store.device_by_id(device)).ok().flatten();
-    let found = found.map(|found| block_on(store.credentials(&found.product_key, &found.device_key)));
-    let replaces = match found {
-        Some(Ok(CredentialLookup::Found(found))) => found.secret_version,
-        _ => 1,
-    };
-    issue_for(store, device, (secret, replaces), at)
+    let (replaces, mark) = credentials_of(store, device);
+    issue_for(store, device, (secret, replaces, mark), at)
 }
 
-/// Asks for a new secret in place of the one of this version.
+/// The version of a device's secret, and the mark of its product's; of one that cannot be read, others.
+pub fn credentials_of(store: &dyn Store, device: DeviceId) -> (u32, u32) {
+    let found = block_on(store.device_by_id(device)).ok().flatten();
+    let found = found.map(|found| block_on(store.credentials(&found.product_key, &found.device_key)));
+    match found {
+        Some(Ok(CredentialLookup::Found(found))) => (found.secret_version, mark(&found.product_secret)),
+        _ => (1, 0),
+    }
+}
+
+/// Asks for a new secret in place of the one of this version, with the product's secret of this mark.
 pub fn issue_for(
     store: &dyn Store,
     device: DeviceId,
-    (secret, replaces): (&str, u32),
+    (secret, replaces, product_secret_mark): (&str, u32, u32),
     at: UnixMillis,
 ) -> Issued {
     let (secret, peer) = (Secret::new(secret.to_owned()), "192.0.2.1:5".to_owned());
-    match write(store, Write::IssueSecret { device, secret, replaces, at, peer }) {
+    match write(store, Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer }) {
         Written::Issue(issued) => issued,
         other => panic!("a wish for a secret comes to {other:?}"),
     }

@@ -121,6 +121,7 @@ macro_rules! store_conformance {
                 former_secrets_are_remembered_until_the_device_is_deleted
                 an_activated_device_keeps_its_secret
                 attack_203_a_secret_that_an_operator_has_replaced_stays
+                attack_208_a_product_secret_that_was_replaced_gets_no_secret_of_a_device
                 nothing_is_issued_while_dynamic_activation_is_off_or_over
                 nothing_is_issued_to_missing_or_disabled_devices
                 the_quota_counts_per_product_and_hour

@@ -17,6 +17,7 @@ use crate::{
         product::{DynamicActivation, Product},
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
+    rules::psk::mark,
     secret::Secret,
     testing::block_on,
 };
@@ -251,6 +252,7 @@ impl Run {
                 device: self.id(device),
                 secret: self.secret(device),
                 replaces: self.secret_version(device),
+                product_secret_mark: self.product_secret_mark(device),
                 at,
                 peer: peer(),
             },
@@ -345,11 +347,15 @@ impl Run {
 
     /// The id of a device; an unused id if there is no device with this key.
     fn id(&self, device: u8) -> DeviceId {
-        self.name(device).and_then(|name| self.found(&name)).map_or(DeviceId(9999), |(id, _)| id)
+        self.name(device).and_then(|name| self.found(&name)).map_or(DeviceId(9999), |found| found.0)
     }
 
     fn secret_version(&self, device: u8) -> u32 {
-        self.name(device).and_then(|name| self.found(&name)).map_or(1, |(_, version)| version)
+        self.name(device).and_then(|name| self.found(&name)).map_or(1, |found| found.1)
+    }
+
+    fn product_secret_mark(&self, device: u8) -> u32 {
+        self.name(device).and_then(|name| self.found(&name)).map_or(0, |found| found.2)
     }
 
     fn name(&self, device: u8) -> Option<DeviceName> {
@@ -358,10 +364,13 @@ impl Run {
         names.into_iter().find(|name| self.found(name).is_some())
     }
 
-    fn found(&self, name: &DeviceName) -> Option<(DeviceId, u32)> {
+    /// Id, version of the secret, and mark of the product's.
+    fn found(&self, name: &DeviceName) -> Option<(DeviceId, u32, u32)> {
         let model: &dyn Store = &*self.model;
         match block_on(model.credentials(&name.product_key, &name.device_key)) {
-            Ok(CredentialLookup::Found(found)) => Some((found.device, found.secret_version)),
+            Ok(CredentialLookup::Found(found)) => {
+                Some((found.device, found.secret_version, mark(&found.product_secret)))
+            }
             _ => None,
         }
     }
