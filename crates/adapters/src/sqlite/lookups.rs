@@ -2,6 +2,12 @@
 //! connections of their own, so that a long list for an operator keeps no device waiting, and a slow disk
 //! stops no task of the caller's.
 //!
+//! To wake a thread costs as much as a look-up from memory. So one is woken when an answer is first waited for,
+//! which is after the other look-ups of that turn were queued; it makes all of them, and then their answers go
+//! out together. Another thread is woken where many wait. Whether a look-up waits for the disk nobody knows
+//! beforehand: so while look-ups come a thread is on guard, looks every [`GUARD`] whether some wait, and takes
+//! them.
+//!
 //! The threads begin with the first look-up: a command that only changes something has none. Limit:
 //! [`WAITING_MAX`].
 
@@ -9,7 +15,9 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::Waker,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use narrowgate_platform::ports::{PortFuture, StoreError};
@@ -26,16 +34,25 @@ use super::{
 /// leaves the others to those behind it.
 const THREADS: usize = 4;
 
-/// Look-ups that a thread takes at once. They are answered together, so that whoever waits wakes up once for
-/// all of them; not more, because a slow disk delays the first by the last.
-const AT_ONCE_MAX: usize = 32;
+/// As long as no more than these wait for each thread that works, no other one is woken for them.
+const WAITING_EACH: usize = 32;
+
+/// Look-ups that are answered together at most, so that whoever waits wakes up once for all of them.
+const TOGETHER_MAX: usize = 32;
+
+/// How long a look-up, or an answer, waits at most for a thread that waits for the disk.
+const GUARD: Duration = Duration::from_millis(3);
+
+/// A guard that saw nothing so many times goes to sleep until it is woken.
+const QUIET_ROUNDS: u32 = 50;
 
 /// Look-ups that may wait; a further one fails. The gateway asks for less at a time.
 const WAITING_MAX: usize = 4096;
 
 /// Makes a look-up and returns what answers it; without a reader, the answer is that the store is closed.
 type Job = Box<dyn FnOnce(Option<&Reader>) -> Answering + Send>;
-type Answering = Box<dyn FnOnce()>;
+/// Answers, and returns who is to be woken.
+type Answering = Box<dyn FnOnce() -> Option<Waker> + Send>;
 
 /// See the module.
 #[derive(Debug)]
@@ -48,16 +65,43 @@ pub(super) struct Lookups {
 
 #[derive(Default)]
 struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
     some: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct State {
     jobs: VecDeque<Job>,
-    /// Threads that have nothing to do.
-    idle: usize,
+    /// Of look-ups that were made.
+    answers: Vec<Answering>,
+    /// Threads that make look-ups, or were woken to make some.
+    working: usize,
+    /// Threads that were woken and do not know it yet.
+    woken: usize,
+    /// Threads that sleep, the guard among them.
+    asleep: usize,
+    /// One of them looks at times whether something waits.
+    has_guard: bool,
+    /// Look-ups that were queued in all.
+    entered: u64,
     closed: bool,
+}
+
+impl State {
+    /// Whether a thread has to be woken for what waits; it counts as working from here on.
+    fn wakes_one(&mut self) -> bool {
+        let is_enough = match self.working {
+            0 => self.jobs.is_empty(),
+            working if self.has_guard => self.jobs.len() <= working * WAITING_EACH,
+            _ => self.jobs.is_empty(),
+        };
+        if is_enough || self.woken > 0 || self.asleep == 0 {
+            return false;
+        }
+        self.woken += 1;
+        self.working += 1;
+        true
+    }
 }
 
 impl std::fmt::Debug for Queue {
@@ -72,7 +116,8 @@ impl Lookups {
         Self { layout, cache_size, queue: Arc::default(), threads: Mutex::default() }
     }
 
-    /// Queues a look-up at once. One that is given up before its turn is not made.
+    /// Queues a look-up at once; it is made when its answer is waited for at the latest. One that is given up
+    /// before its turn is not made.
     pub(super) fn look_up<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
@@ -80,33 +125,31 @@ impl Lookups {
         let (reply, answer) = reply();
         let job = move |reader: Option<&Reader>| -> Answering {
             if !reply.is_waited_for() {
-                return Box::new(|| {});
+                return Box::new(|| None);
             }
             let found = reader.map(|reader| job(reader).map_err(|error| store_error(&error)));
-            Box::new(move || reply.send(found.unwrap_or_else(|| Err(closed()))))
+            Box::new(move || reply.put(found.unwrap_or_else(|| Err(closed()))))
         };
         let sent = self.push(Box::new(job));
+        let queue = Arc::clone(&self.queue);
         Box::pin(async move {
             sent?;
+            queue.wake();
             answer.await
         })
     }
 
     fn push(&self, job: Job) -> Result<(), StoreError> {
-        let mut waiting = self.queue.lock();
-        if waiting.closed {
+        let mut state = self.queue.lock();
+        if state.closed {
             return Err(closed());
         }
-        if waiting.jobs.len() >= WAITING_MAX {
+        if state.jobs.len() >= WAITING_MAX {
             return Err(StoreError::Unavailable("too many look-ups wait already".to_owned()));
         }
         self.begin()?;
-        waiting.jobs.push_back(job);
-        let has_idle = waiting.idle > 0;
-        drop(waiting);
-        if has_idle {
-            self.queue.some.notify_one();
-        }
+        state.entered += 1;
+        state.jobs.push_back(job);
         Ok(())
     }
 
@@ -136,12 +179,12 @@ impl Lookups {
     /// Fails all that wait, ends the threads and closes their connections.
     pub(super) fn close(&self) {
         let jobs = {
-            let mut waiting = self.queue.lock();
-            waiting.closed = true;
-            std::mem::take(&mut waiting.jobs)
+            let mut state = self.queue.lock();
+            state.closed = true;
+            std::mem::take(&mut state.jobs)
         };
         self.queue.some.notify_all();
-        jobs.into_iter().for_each(|job| job(None)());
+        answer(jobs.into_iter().map(|job| job(None)));
         for thread in lock(&self.threads).drain(..) {
             // Ignored: a look-up that panicked was caught.
             let _ = thread.join();
@@ -152,35 +195,104 @@ impl Lookups {
 impl Queue {
     /// Works until the queue is closed.
     fn run(&self, reader: &Reader) {
-        let mut jobs = Vec::new();
-        while self.next(&mut jobs) {
-            // The reply of a job fails when it is dropped; a panic while reading leaves nothing half done.
-            let made = jobs.drain(..).map(|job| catch_unwind(AssertUnwindSafe(|| job(Some(reader)))));
-            for answering in made.collect::<Vec<_>>() {
-                match answering {
-                    Ok(answer) => answer(),
-                    Err(_) => tracing::error!("a look-up panicked"),
-                }
+        let mut state = self.lock();
+        state.working += 1;
+        loop {
+            state = self.work(state, reader);
+            state.working -= 1;
+            state = self.sleep(state);
+            if state.closed {
+                return;
             }
         }
     }
 
-    /// Waits for jobs and takes this thread's part of them; `false` at the end.
-    fn next(&self, jobs: &mut Vec<Job>) -> bool {
-        let mut waiting = self.lock();
-        while waiting.jobs.is_empty() && !waiting.closed {
-            waiting.idle += 1;
-            waiting = self.some.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-            waiting.idle -= 1;
+    /// Makes what waits, and answers it.
+    fn work<'a>(&'a self, mut state: MutexGuard<'a, State>, reader: &Reader) -> MutexGuard<'a, State> {
+        loop {
+            if state.answers.len() >= TOGETHER_MAX {
+                state = self.answer(state);
+            } else if let Some(job) = state.jobs.pop_front() {
+                state = self.make(state, job, reader);
+            } else if state.answers.is_empty() {
+                return state;
+            } else {
+                state = self.answer(state);
+            }
         }
-        let part = waiting.jobs.len().div_ceil(THREADS).min(AT_ONCE_MAX);
-        jobs.extend(waiting.jobs.drain(..part));
-        !waiting.closed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
+    /// Makes one look-up; wakes another thread first where this one should not be the only one.
+    fn make<'a>(&'a self, state: MutexGuard<'a, State>, job: Job, reader: &Reader) -> MutexGuard<'a, State> {
+        self.wake_for(state);
+        // The reply of a job fails when it is dropped; a panic while reading leaves nothing half done.
+        let made = catch_unwind(AssertUnwindSafe(|| job(Some(reader))));
+        let mut state = self.lock();
+        match made {
+            Ok(answering) => state.answers.push(answering),
+            Err(_) => tracing::error!("a look-up panicked"),
+        }
+        state
     }
+
+    /// Wakes a thread for what waits, if that is necessary.
+    fn wake(&self) {
+        self.wake_for(self.lock());
+    }
+
+    fn wake_for(&self, mut state: MutexGuard<'_, State>) {
+        let wakes = state.wakes_one();
+        drop(state);
+        if wakes {
+            self.some.notify_one();
+        }
+    }
+
+    fn answer<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let answers = std::mem::take(&mut state.answers);
+        drop(state);
+        answer(answers);
+        self.lock()
+    }
+
+    /// Sleeps until there is something to do; this thread counts as working then.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let (mut quiet, mut entered) = (0, state.entered);
+        while !state.closed {
+            let is_guard = !state.has_guard && quiet < QUIET_ROUNDS;
+            state.asleep += 1;
+            if is_guard {
+                state.has_guard = true;
+                state = self.some.wait_timeout(state, GUARD).unwrap_or_else(PoisonError::into_inner).0;
+                state.has_guard = false;
+            } else {
+                state = self.some.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.asleep -= 1;
+            if state.woken > 0 {
+                state.woken -= 1;
+                return state;
+            }
+            if is_guard && !(state.jobs.is_empty() && state.answers.is_empty()) {
+                break;
+            }
+            quiet = if state.entered == entered && state.working == 0 { quiet + 1 } else { 0 };
+            entered = state.entered;
+        }
+        state.working += 1;
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// Gives all answers, and then wakes everybody once: who wakes up at the first one finds the others, too.
+fn answer(answers: impl IntoIterator<Item = Answering>) {
+    let mut wakers: Vec<Waker> = answers.into_iter().filter_map(|answer| answer()).collect();
+    wakers.dedup_by(|waker, before| waker.will_wake(before));
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -261,6 +373,30 @@ mod tests {
         busy.into_iter().for_each(|busy| block_on(busy).unwrap());
         block_on(wanted).unwrap();
         assert_eq!(entered.try_iter().collect::<Vec<_>>(), ["wanted"]);
+    }
+
+    #[test]
+    fn a_look_up_that_waits_for_the_disk_delays_neither_the_next_ones_nor_their_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for hanging in 0..THREADS {
+            let ends: Vec<_> = (0..hanging).map(|_| channel::<()>()).collect();
+            let (ends, ended): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+            let quick = || store.shared.lookups.look_up(|_| Ok(()));
+            let mut quick_ones = vec![quick()];
+            let mut slow_ones = Vec::new();
+            for ended in ended {
+                slow_ones.push(store.shared.lookups.look_up(move |_| {
+                    ended.recv().unwrap();
+                    Ok(())
+                }));
+                quick_ones.extend([quick(), quick()]);
+            }
+            quick_ones.into_iter().for_each(|look_up| block_on(look_up).unwrap());
+            block_on(quick()).expect("and what comes later");
+            ends.iter().for_each(|end| end.send(()).unwrap());
+            slow_ones.into_iter().for_each(|look_up| block_on(look_up).unwrap());
+        }
     }
 
     #[test]

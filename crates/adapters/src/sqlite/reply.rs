@@ -32,21 +32,27 @@ impl<T> Reply<T> {
         self.fill(result);
     }
 
+    /// Gives the answer, and returns who is to be woken: for somebody who gives many answers.
+    pub(super) fn put(mut self, result: Result<T, StoreError>) -> Option<Waker> {
+        self.take(result)
+    }
+
     /// Whether anybody still waits for the answer.
     pub(super) fn is_waited_for(&self) -> bool {
         self.0.as_ref().is_some_and(|slot| Arc::strong_count(slot) > 1)
     }
 
     fn fill(&mut self, result: Result<T, StoreError>) {
-        let Some(slot) = self.0.take() else { return };
-        let waker = {
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            slot.result = Some(result);
-            slot.waker.take()
-        };
-        if let Some(waker) = waker {
+        if let Some(waker) = self.take(result) {
             waker.wake();
         }
+    }
+
+    fn take(&mut self, result: Result<T, StoreError>) -> Option<Waker> {
+        let slot = self.0.take()?;
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.result = Some(result);
+        slot.waker.take()
     }
 }
 

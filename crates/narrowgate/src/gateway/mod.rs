@@ -27,6 +27,7 @@ mod metrics;
 mod reads;
 mod sink;
 mod task;
+mod together;
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 

@@ -1,8 +1,9 @@
-//! The machine's questions to the store and its long computations, each in a task of its own, so that a slow
-//! answer delays nothing else. The machine limits their number.
+//! The machine's questions to the store and its long computations. The machine limits their number, and a slow
+//! answer delays nothing else.
 //!
-//! Questions run on the gateway's thread, and the store works elsewhere where it must wait: so a store that
-//! has its answer at once costs no change of threads. Computations run on the runtime of the control plane.
+//! Questions are polled by the gateway's task, and the store works elsewhere where it must wait: so a store
+//! that has its answer at once costs no change of threads, and many answers at once wake the task once.
+//! Computations are tasks of the runtime of the control plane.
 
 use std::{
     sync::Arc,
@@ -16,6 +17,8 @@ use narrowgate_platform::{
     ports::{Registry, StoreError},
 };
 use tokio::{runtime::Handle, task::JoinSet};
+
+use super::together::Together;
 
 /// An answer on its way.
 #[derive(Debug)]
@@ -42,26 +45,27 @@ pub(super) struct Reads {
     registry: Arc<dyn Registry>,
     /// Where computations run.
     runtime: Handle,
-    under_way: JoinSet<(Token, Read)>,
+    questions: Together<(Token, Read)>,
+    computations: JoinSet<(Token, Read)>,
 }
 
 impl Reads {
     pub(super) fn new(registry: Arc<dyn Registry>, runtime: Handle) -> Self {
-        Self { registry, runtime, under_way: JoinSet::new() }
+        Self { registry, runtime, questions: Together::new(), computations: JoinSet::new() }
     }
 
     pub(super) fn look_up(&mut self, token: Token, name: DeviceName) {
         let registry = Arc::clone(&self.registry);
-        let read = async move {
+        let question = async move {
             (token, Read::Lookup(registry.credentials(&name.product_key, &name.device_key).await))
         };
-        self.under_way.spawn(read);
+        self.questions.push(question);
     }
 
     pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
-        let read = async move { (token, Read::Product(registry.product(&product_key).await)) };
-        self.under_way.spawn(read);
+        let question = async move { (token, Read::Product(registry.product(&product_key).await)) };
+        self.questions.push(question);
     }
 
     pub(super) fn list_online(&mut self, token: Token, page: OnlineOf) {
@@ -80,15 +84,18 @@ impl Reads {
             let found = tokio::task::spawn_blocking(work).await.ok().flatten();
             (token, Read::Diagnosed(found))
         };
-        self.under_way.spawn_on(read, &self.runtime);
+        self.computations.spawn_on(read, &self.runtime);
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Token, Read)> {
+        if let Some(read) = self.questions.poll(context) {
+            return Poll::Ready(read);
+        }
         loop {
-            match self.under_way.poll_join_next(context) {
+            match self.computations.poll_join_next(context) {
                 Poll::Ready(Some(Ok(read))) => return Poll::Ready(read),
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::error!(%error, "a question to the store got no answer");
+                    tracing::error!(%error, "a computation ended without a result");
                 }
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
