@@ -71,7 +71,8 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Each with its number among all.
+    jobs: VecDeque<(u64, Job)>,
     /// Of look-ups that were made.
     answers: Vec<Answering>,
     /// Threads that make look-ups, or were woken to make some.
@@ -149,7 +150,8 @@ impl Lookups {
         }
         self.begin()?;
         state.entered += 1;
-        state.jobs.push_back(job);
+        let number = state.entered;
+        state.jobs.push_back((number, job));
         Ok(())
     }
 
@@ -184,7 +186,7 @@ impl Lookups {
             std::mem::take(&mut state.jobs)
         };
         self.queue.some.notify_all();
-        answer(jobs.into_iter().map(|job| job(None)));
+        answer(jobs.into_iter().map(|(_, job)| job(None)));
         for thread in lock(&self.threads).drain(..) {
             // Ignored: a look-up that panicked was caught.
             let _ = thread.join();
@@ -209,30 +211,40 @@ impl Queue {
 
     /// Makes what waits, and answers it.
     fn work<'a>(&'a self, mut state: MutexGuard<'a, State>, reader: &Reader) -> MutexGuard<'a, State> {
+        // Up to which look-up this thread's transaction began after it was queued: it sees what was committed
+        // before.
+        let mut begun_after = None;
         loop {
-            if state.answers.len() >= TOGETHER_MAX {
-                state = self.answer(state);
-            } else if let Some(job) = state.jobs.pop_front() {
-                state = self.make(state, job, reader);
-            } else if state.answers.is_empty() {
-                return state;
-            } else {
-                state = self.answer(state);
+            let job = if state.answers.len() < TOGETHER_MAX { state.jobs.pop_front() } else { None };
+            let Some((number, job)) = job else {
+                if begun_after.take().is_some() {
+                    drop(state);
+                    reader.end();
+                    state = self.lock();
+                } else if state.answers.is_empty() {
+                    return state;
+                } else {
+                    state = self.answer(state);
+                }
+                continue;
+            };
+            let begins = begun_after.is_none_or(|last| number > last);
+            if begins {
+                begun_after = Some(state.entered);
+            }
+            self.wake_for(state);
+            if begins {
+                reader.end();
+                reader.begin();
+            }
+            // The reply of a job fails when it is dropped; a panic while reading leaves nothing half done.
+            let made = catch_unwind(AssertUnwindSafe(|| job(Some(reader))));
+            state = self.lock();
+            match made {
+                Ok(answering) => state.answers.push(answering),
+                Err(_) => tracing::error!("a look-up panicked"),
             }
         }
-    }
-
-    /// Makes one look-up; wakes another thread first where this one should not be the only one.
-    fn make<'a>(&'a self, state: MutexGuard<'a, State>, job: Job, reader: &Reader) -> MutexGuard<'a, State> {
-        self.wake_for(state);
-        // The reply of a job fails when it is dropped; a panic while reading leaves nothing half done.
-        let made = catch_unwind(AssertUnwindSafe(|| job(Some(reader))));
-        let mut state = self.lock();
-        match made {
-            Ok(answering) => state.answers.push(answering),
-            Err(_) => tracing::error!("a look-up panicked"),
-        }
-        state
     }
 
     /// Wakes a thread for what waits, if that is necessary.
@@ -309,8 +321,8 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use narrowgate_platform::{
-        ports::{Journal as _, Registry as _},
-        testing::block_on,
+        ports::{Journal as _, Registry as _, RegistryChanges as _},
+        testing::{block_on, store::fixtures::product},
     };
 
     use super::*;
@@ -396,6 +408,38 @@ mod tests {
             block_on(quick()).expect("and what comes later");
             ends.iter().for_each(|end| end.send(()).unwrap());
             slow_ones.into_iter().for_each(|look_up| block_on(look_up).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_look_up_sees_what_was_committed_before_it_was_queued() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let (enter, entered) = channel();
+        let (end, ended) = channel::<()>();
+        let ended = Arc::new(Mutex::new(ended));
+        let version = |reader: &Reader| {
+            reader.registry().query_row("SELECT count(*) FROM products", [], |row| row.get::<_, i64>(0))
+        };
+        let reads_and_waits = || {
+            let (enter, ended) = (enter.clone(), Arc::clone(&ended));
+            store.shared.lookups.look_up(move |reader| {
+                let before = version(reader)?;
+                enter.send(before).unwrap();
+                lock(&ended).recv().unwrap();
+                Ok(before == version(reader)?)
+            })
+        };
+        // All threads are in a transaction when a product is created.
+        let busy: Vec<_> = (0..THREADS).map(|_| reads_and_waits()).collect();
+        let mut busy: Vec<_> = busy.into_iter().map(|look_up| thread::spawn(|| block_on(look_up))).collect();
+        (0..THREADS).for_each(|_| assert_eq!(entered.recv().unwrap(), 0));
+        block_on(store.create_product(product("p"))).unwrap();
+        let after = store.shared.lookups.look_up(version);
+        (0..THREADS).for_each(|_| end.send(()).unwrap());
+        assert_eq!(block_on(after).unwrap(), 1);
+        for busy in busy.drain(..) {
+            assert!(busy.join().unwrap().unwrap(), "one look-up sees one moment");
         }
     }
 

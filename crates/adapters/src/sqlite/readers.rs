@@ -155,6 +155,19 @@ impl Reader {
         self.registry.prepare_cached(sql)
     }
 
+    /// Begins a transaction of the registry: what is read next sees one moment, and several reads cost less than
+    /// each for itself. Where that fails each is for itself.
+    pub(super) fn begin(&self) {
+        let _ = self.prepare("BEGIN").and_then(|mut begin| begin.execute([]));
+    }
+
+    /// Ends it, if there is one.
+    pub(super) fn end(&self) {
+        if !self.registry.is_autocommit() {
+            let _ = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
+        }
+    }
+
     /// A day's messages; `None`: they were deleted meanwhile.
     pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<Option<(&Connection, FileFormat)>> {
         let file = match self.files.iter().position(|(open, _)| *open == day) {
