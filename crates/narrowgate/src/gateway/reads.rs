@@ -3,7 +3,7 @@
 //!
 //! Questions are polled by the gateway's task, and the store works elsewhere where it must wait: so a store
 //! that has its answer at once costs no change of threads, and many answers at once wake the task once.
-//! Computations are tasks of the runtime of the control plane.
+//! Computations and lists are tasks of the runtime of the control plane.
 
 use std::{
     sync::Arc,
@@ -68,18 +68,20 @@ impl Reads {
         self.questions.push(question);
     }
 
+    /// A page of a list, like those that operators read: it may wait for a reader.
     pub(super) fn list_online(&mut self, token: Token, page: OnlineOf) {
         let registry = Arc::clone(&self.registry);
-        let read = async move { (token, Read::OnlineOf(page.run(&*registry).await)) };
-        self.under_way.spawn(read);
+        let runtime = self.runtime.clone();
+        let work = move || (token, Read::OnlineOf(runtime.block_on(page.run(&*registry))));
+        self.computations.spawn_blocking_on(work, &self.runtime);
     }
 
     /// Some hundred hashes, which may take milliseconds, on a thread where they delay nothing.
     pub(super) fn diagnose(&mut self, token: Token, diagnosis: Diagnosis) {
         let registry = Arc::clone(&self.registry);
         let runtime = self.runtime.clone();
+        let work = move || runtime.block_on(diagnosis.run(&*registry));
         let read = async move {
-            let work = move || runtime.block_on(diagnosis.run(&*registry));
             // A diagnosis that panicked has no result.
             let found = tokio::task::spawn_blocking(work).await.ok().flatten();
             (token, Read::Diagnosed(found))
