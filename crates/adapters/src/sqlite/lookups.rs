@@ -2,11 +2,11 @@
 //! connections of their own, so that a long list for an operator keeps no device waiting, and a slow disk
 //! stops no task of the caller's.
 //!
-//! To wake a thread costs as much as a look-up from memory. So one is woken when an answer is first waited for,
-//! which is after the other look-ups of that turn were queued; it makes all of them, and then their answers go
-//! out together. Another thread is woken where many wait. Whether a look-up waits for the disk nobody knows
-//! beforehand: so while look-ups come a thread is on guard, looks every [`GUARD`] whether some wait, and takes
-//! them.
+//! To wake a thread costs as much as a look-up from memory. So one is woken when an answer is first waited
+//! for, which is after the other look-ups of that turn were queued; it makes all of them, and then their
+//! answers go out together. Another thread is woken where many wait. Whether a look-up waits for the disk
+//! nobody knows beforehand: so while look-ups come a thread is on guard, looks every [`GUARD`] whether some
+//! wait, and takes them.
 //!
 //! The threads begin with the first look-up: a command that only changes something has none. Limit:
 //! [`WAITING_MAX`].
