@@ -155,8 +155,8 @@ impl Reader {
         self.registry.prepare_cached(sql)
     }
 
-    /// Begins a transaction of the registry: what is read next sees one moment, and several reads cost less than
-    /// each for itself. Where that fails each is for itself.
+    /// Begins a transaction of the registry: what is read next sees one moment, and several reads cost less
+    /// than each for itself. Where that fails each is for itself.
     pub(super) fn begin(&self) {
         let _ = self.prepare("BEGIN").and_then(|mut begin| begin.execute([]));
     }

@@ -1,5 +1,5 @@
-//! The machine's questions to the store and its long computations. The machine limits their number, and a slow
-//! answer delays nothing else.
+//! The machine's questions to the store and its long computations. The machine limits their number, and a
+//! slow answer delays nothing else.
 //!
 //! Questions are polled by the gateway's task, and the store works elsewhere where it must wait: so a store
 //! that has its answer at once costs no change of threads, and many answers at once wake the task once.

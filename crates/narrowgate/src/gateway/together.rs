@@ -1,5 +1,5 @@
-//! Futures that are polled together. All have one waker: whoever completes many of them at once wakes the task
-//! once, and finds that out by comparing wakers.
+//! Futures that are polled together. All have one waker: whoever completes many of them at once wakes the
+//! task once, and finds that out by comparing wakers.
 
 use std::{
     collections::VecDeque,
