@@ -48,6 +48,28 @@ fn attack_203_seeds_with_resets_that_race_logins_break_no_promise() {
 }
 
 #[test]
+fn attack_206_seeds_with_a_wild_clock_break_no_promise() {
+    let (mut stored, mut jumps) = (0, 0);
+    for seed in 1..=25 {
+        let outcome = campaign::run_plan(Plan::with_wild_clock(seed, Scale::Small));
+        stored += outcome.totals.stored;
+        jumps += outcome.happened.jumps;
+    }
+    assert!(stored > 1_000 && jumps > 100, "the seeds hold too little: {stored} reports, {jumps} jumps");
+}
+
+#[test]
+fn attack_207_seeds_with_slow_radio_break_no_promise() {
+    let (mut stored, mut strange) = (0, 0);
+    for seed in 1..=25 {
+        let outcome = campaign::run_plan(Plan::with_slow_radio(seed, Scale::Small));
+        stored += outcome.totals.stored;
+        strange += outcome.happened.strange;
+    }
+    assert!(stored > 1_000 && strange > 500, "the seeds hold too little: {stored}, {strange} of a stranger");
+}
+
+#[test]
 fn a_seed_runs_the_same_each_time() {
     for seed in 3..=20 {
         assert_eq!(campaign::run(seed, Scale::Small), campaign::run(seed, Scale::Small));

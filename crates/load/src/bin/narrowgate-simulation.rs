@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use narrowgate_sim::{
     campaign::{
         self, Outcome,
@@ -43,9 +43,8 @@ enum Command {
         /// Threads that run them; one for each core unless told.
         #[arg(long)]
         jobs: Option<NonZero<usize>>,
-        /// With a twin for every device, and resets that race logins on a slow store.
-        #[arg(long)]
-        resets: bool,
+        #[command(flatten)]
+        kind: Kind,
     },
     /// Runs one seed and prints what it holds.
     Replay {
@@ -55,9 +54,8 @@ enum Command {
         /// As the tests run it: with few devices.
         #[arg(long)]
         small: bool,
-        /// With a twin for every device, and resets that race logins on a slow store.
-        #[arg(long)]
-        resets: bool,
+        #[command(flatten)]
+        kind: Kind,
     },
     /// Confirmable reports over a bad network: how many get through, and whether each is stored once.
     Reports {
@@ -89,12 +87,27 @@ enum Command {
     },
 }
 
+/// What every seed holds, besides what it is drawn.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Kind {
+    /// A twin for every device, and resets that race logins on a slow store.
+    #[arg(long)]
+    resets: bool,
+    /// A wall clock that jumps by days and years.
+    #[arg(long)]
+    wild_clock: bool,
+    /// Round trips of seconds, a stranger every second, and few handshakes for each address.
+    #[arg(long)]
+    slow_radio: bool,
+}
+
 fn main() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match Cli::parse().command {
-        Command::Seeds { first, count, jobs, resets } => seeds(first, count, jobs, plan(resets), &mut out)?,
-        Command::Replay { seed, small, resets } => {
-            let plan = plan(resets)(seed, if small { Scale::Small } else { Scale::Full });
+        Command::Seeds { first, count, jobs, kind } => seeds(first, count, jobs, kind.planner(), &mut out)?,
+        Command::Replay { seed, small, kind } => {
+            let plan = kind.planner()(seed, if small { Scale::Small } else { Scale::Full });
             writeln!(out, "{plan:#?}")?;
             writeln!(out, "{:#?}", campaign::run_plan(plan))?;
         }
@@ -125,8 +138,15 @@ fn main() -> io::Result<ExitCode> {
 /// How the plan of a seed is made.
 type Planner = fn(u64, Scale) -> Plan;
 
-const fn plan(resets: bool) -> Planner {
-    if resets { Plan::with_resets } else { Plan::new }
+impl Kind {
+    const fn planner(&self) -> Planner {
+        match self {
+            Self { resets: true, .. } => Plan::with_resets,
+            Self { wild_clock: true, .. } => Plan::with_wild_clock,
+            Self { slow_radio: true, .. } => Plan::with_slow_radio,
+            _ => Plan::new,
+        }
+    }
 }
 
 /// What is counted over all seeds.

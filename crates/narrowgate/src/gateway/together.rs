@@ -13,6 +13,8 @@ use std::{
 pub(super) struct Together<T> {
     pending: Vec<Pin<Box<dyn Future<Output = T> + Send>>>,
     ready: VecDeque<T>,
+    /// Some were never polled.
+    has_new: bool,
     bell: Arc<Bell>,
     waker: Waker,
 }
@@ -61,19 +63,19 @@ impl<T> Together<T> {
     pub(super) fn new() -> Self {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        Self { pending: Vec::new(), ready: VecDeque::new(), bell, waker }
+        Self { pending: Vec::new(), ready: VecDeque::new(), has_new: false, bell, waker }
     }
 
     /// Adds one. It is polled with the next [`poll`](Self::poll), which has to follow.
     pub(super) fn push(&mut self, future: impl Future<Output = T> + Send + 'static) {
         self.pending.push(Box::pin(future));
-        self.waker.wake_by_ref();
+        self.has_new = true;
     }
 
     /// The next one that is complete. `None`: the task is woken when there is one.
     pub(super) fn poll(&mut self, context: &Context<'_>) -> Option<T> {
         while self.ready.is_empty() {
-            if !self.bell.poll(context) {
+            if !std::mem::take(&mut self.has_new) && !self.bell.poll(context) {
                 return None;
             }
             self.poll_all();

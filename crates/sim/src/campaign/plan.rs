@@ -170,4 +170,37 @@ impl Plan {
             ..plan
         }
     }
+
+    /// The plan of a seed whose wall clock jumps by days and years, every few seconds to a minute.
+    pub fn with_wild_clock(seed: u64, scale: Scale) -> Self {
+        let mut random = SeededRandom::new(seed ^ 0x636c_6f63_6b73);
+        let jumps = Some(Duration::from_secs(5 + random.below(56)));
+        Self { jumps, wild_clock: true, ..Self::new(seed, scale) }
+    }
+
+    /// The plan of a seed with round trips of 2 to 10 s, a stranger every second, and few handshakes for the
+    /// address that most devices share.
+    pub fn with_slow_radio(seed: u64, scale: Scale) -> Self {
+        let mut random = SeededRandom::new(seed ^ 0x7261_6469_6f73);
+        let mut between = |low: u64, high: u64| low + random.below(high - low + 1);
+        let plan = Self::new(seed, scale);
+        let delay = Duration::from_millis(between(1_000, 4_000));
+        let delay = delay..delay + Duration::from_millis(between(1, 1_000));
+        let each = plan.devices.div_ceil(u32::from(plan.shards)) as usize;
+        let limits = Limits {
+            sessions_max: each + 1,
+            handshakes_max: between(2, 12) as usize,
+            handshakes_per_address_max: between(1, 8) as usize,
+            lookups_max: between(1, 4) as usize,
+            requests_in_flight_max: between(1, 6) as usize,
+            coap_budget_bytes: between(500, 20_000) as usize,
+        };
+        Self {
+            network: Conditions { lost_per_mille: between(0, 50) as u16, delay, ..plan.network },
+            bursts_per_mille: 0,
+            strange: Some(Duration::from_secs(1)),
+            limits: Some(limits),
+            ..plan
+        }
+    }
 }
