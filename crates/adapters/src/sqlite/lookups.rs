@@ -91,10 +91,10 @@ struct State {
 impl State {
     /// Whether a thread has to be woken for what waits; it counts as working from here on.
     fn wakes_one(&mut self) -> bool {
+        // Where nobody is on guard, an answer must not wait for a thread that waits for the disk either.
         let is_enough = match self.working {
-            0 => self.jobs.is_empty(),
-            working if self.has_guard => self.jobs.len() <= working * WAITING_EACH,
-            _ => self.jobs.is_empty(),
+            working if working > 0 && self.has_guard => self.jobs.len() <= working * WAITING_EACH,
+            _ => self.jobs.is_empty() && self.answers.is_empty(),
         };
         if is_enough || self.woken > 0 || self.asleep == 0 {
             return false;
@@ -408,6 +408,29 @@ mod tests {
             block_on(quick()).expect("and what comes later");
             ends.iter().for_each(|end| end.send(()).unwrap());
             slow_ones.into_iter().for_each(|look_up| block_on(look_up).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_answer_waits_for_no_other_look_up_also_where_nothing_comes_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for hanging in 1..THREADS {
+            let (end, ended) = channel::<()>();
+            let ended = Arc::new(Mutex::new(ended));
+            let quick = store.shared.lookups.look_up(|_| Ok(()));
+            let slow = |_| {
+                let ended = Arc::clone(&ended);
+                store.shared.lookups.look_up(move |_| {
+                    lock(&ended).recv().unwrap();
+                    Ok(())
+                })
+            };
+            let slow: Vec<_> = (0..hanging).map(slow).collect();
+            let slow: Vec<_> = slow.into_iter().map(|look_up| thread::spawn(|| block_on(look_up))).collect();
+            block_on(quick).unwrap();
+            (0..hanging).for_each(|_| end.send(()).unwrap());
+            slow.into_iter().for_each(|look_up| look_up.join().unwrap().unwrap());
         }
     }
 

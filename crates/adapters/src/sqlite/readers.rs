@@ -164,7 +164,10 @@ impl Reader {
     /// Ends it, if there is one.
     pub(super) fn end(&self) {
         if !self.registry.is_autocommit() {
-            let _ = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
+            let ended = self.prepare("COMMIT").and_then(|mut commit| commit.execute([]));
+            if ended.is_err() {
+                let _ = self.registry.execute_batch("ROLLBACK");
+            }
         }
     }
 
