@@ -296,6 +296,7 @@ impl Gateway {
                 self.close_some(now);
             }
         }
+        self.shared.go_on_leaving(now);
     }
 
     /// Unpredictable bytes for the next secret. To be called for every [`Effect::Entropy`]; without it
@@ -332,7 +333,9 @@ impl Gateway {
         let Shared { residence, products, refusals, leaving, .. } = &self.shared;
         let closing = self.closing.front().map(|closing| closing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
-        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving.poll_timeout()]);
+        // Without room it is the store's answer that goes on.
+        let leaving = leaving.poll_timeout().filter(|_| residence.presence.room() > 0);
+        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving]);
         timeouts.flatten().min()
     }
 
@@ -345,6 +348,7 @@ impl Gateway {
         }
         let Shared { refusals, out, leaving, .. } = &mut self.shared;
         leaving.stop();
+        out.give_up_lists();
         refusals.handle_timeout(out, now, true);
         self.shared.residence.presence.flush(&mut self.shared.out);
         self.settles_at = Some(now.instant + diagnosis::SETTLE_MAX);

@@ -149,6 +149,8 @@ impl Leaving {
                     let product_key = &*left.product_key;
                     tracing::error!(product_key, %error, left_out, "the store cannot list who is online");
                 }
+                // One that cannot be read keeps no other one waiting.
+                self.products.rotate_left(1);
                 None
             }
         }
@@ -178,5 +180,36 @@ impl Shared {
     pub(crate) fn go_on_leaving(&mut self, now: Now) {
         let room = self.residence.presence.room();
         self.leaving.ask(&mut self.out, now.instant, room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(out: &mut Outbox) -> Option<String> {
+        match out.poll() {
+            Some(Effect::OnlineOf(_, page)) => Some(page.product_key),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_product_that_cannot_be_read_keeps_no_other_one_waiting() {
+        let (mut leaving, mut out, now) = (Leaving::new(), Outbox::default(), crate::tests::start());
+        let until = LoginNumber(7);
+        leaving.enter("bad".to_owned(), until);
+        leaving.enter("good".to_owned(), until);
+        leaving.ask(&mut out, now, 10);
+        assert_eq!(asked(&mut out).as_deref(), Some("bad"));
+        assert!(leaving.answered(now, 1, Err(StoreError::Unavailable("damaged".to_owned()))).is_none());
+        leaving.ask(&mut out, now, 10);
+        assert_eq!(asked(&mut out), None, "not at once");
+        let now = now + READ_AGAIN;
+        leaving.ask(&mut out, now, 10);
+        assert_eq!(asked(&mut out).as_deref(), Some("good"));
+        assert!(leaving.answered(now, 2, Ok(vec![DeviceId(1)])).is_some());
+        leaving.ask(&mut out, now, 10);
+        assert_eq!(asked(&mut out).as_deref(), Some("bad"));
     }
 }

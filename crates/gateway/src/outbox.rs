@@ -186,6 +186,11 @@ impl Outbox {
         self.pending.is_empty() && self.lookups.is_empty()
     }
 
+    /// Gives up the pages of devices that were asked for: what they are for is over.
+    pub(crate) fn give_up_lists(&mut self) {
+        self.pending.retain(|_, (_, pending)| !matches!(pending, Pending::OnlineOf(_)));
+    }
+
     /// Gives up what is being looked into; returns whether anything was.
     pub(crate) fn give_up_diagnoses(&mut self) -> bool {
         let before = self.pending.len();

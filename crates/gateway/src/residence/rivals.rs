@@ -6,9 +6,9 @@
 //! Two devices that log in each minute are told of after the sixth time; a device that changes its address
 //! every ten minutes or less often never is.
 //!
-//! Limits: the weight is kept with the login, so it is lost where a session ends before the next login; two
-//! that fight always find the other's. Addresses are compared by 16 bits of a hash, of IPv6 of the /64: one
-//! change in 65,536 is missed, and two devices behind one address are not told from one.
+//! Limits: weight and pause are kept with the login, so they are lost where a session ends before the next
+//! login; two that fight always find the other's. Addresses are compared by 16 bits of a hash, of IPv6 of
+//! the /64: one change in 65,536 is missed, and two devices behind one address are not told from one.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -156,7 +156,7 @@ const MACHINE: [(Metric, ValueOf); 11] = [
     (
         Metric::counter(
             "narrowgate_secret_shared_alarms_total",
-            "Alarms in a device's log that two devices probably use its secret, at most one an hour.",
+            "Alarms in a device's log that two devices probably use its secret.",
         ),
         |state| state.counters.secret_shared_alarms,
     ),

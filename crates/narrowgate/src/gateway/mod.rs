@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   shard threads ──events──▶ ┌──────┐ ──open batch──▶ store (one commit at a time)
-//!        ▲                    │ task │ ──reads───────▶ store (each a task of its own)
+//!        ▲                    │ task │ ──reads───────▶ store
 //!        └─────commands────── └──────┘ ──happenings──▶ feed
 //! ```
 //!
@@ -131,7 +131,7 @@ impl Gateway {
             .zip(events)
             .map(|(handle, events)| Shard::new(Box::new(move |commands| handle.send(commands)), events));
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
-        tell_of_products_off(&stores, &changes).await?;
+        tell_of_products_off(&stores, &changes).await;
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
         let served = served.collect();
@@ -218,13 +218,19 @@ impl Gateway {
 }
 
 /// Of a product that is off no device is online. Where the last process did not get that far, this one does.
-async fn tell_of_products_off(stores: &Stores, changes: &Changes) -> Result<(), StoreError> {
+/// A list that cannot be read hinders no start: the others are served.
+async fn tell_of_products_off(stores: &Stores, changes: &Changes) {
+    let products = match stores.registry.products().await {
+        Ok(products) => products,
+        Err(error) => {
+            tracing::error!(%error, "products cannot be listed: devices of some that are off stay online");
+            return;
+        }
+    };
     // Of a damaged one it is not known.
-    for product in stores.registry.products().await?.into_iter().flatten().filter(|product| !product.enabled)
-    {
+    for product in products.into_iter().flatten().filter(|product| !product.enabled) {
         changes.product_changed(&product.product_key);
     }
-    Ok(())
 }
 
 /// Runs the task on a thread and a runtime of its own. On a runtime with several threads each wake-up moves

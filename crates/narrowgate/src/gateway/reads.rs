@@ -72,8 +72,13 @@ impl Reads {
     pub(super) fn list_online(&mut self, token: Token, page: OnlineOf) {
         let registry = Arc::clone(&self.registry);
         let runtime = self.runtime.clone();
-        let work = move || (token, Read::OnlineOf(runtime.block_on(page.run(&*registry))));
-        self.computations.spawn_blocking_on(work, &self.runtime);
+        let work = move || runtime.block_on(page.run(&*registry));
+        let read = async move {
+            let page = tokio::task::spawn_blocking(work).await;
+            let page = page.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())));
+            (token, Read::OnlineOf(page))
+        };
+        self.computations.spawn_on(read, &self.runtime);
     }
 
     /// Some hundred hashes, which may take milliseconds, on a thread where they delay nothing.
