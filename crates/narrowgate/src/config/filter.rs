@@ -25,6 +25,7 @@ const MODULES: &[&str] = &[
     "narrowgate::serve::signals",
     "narrowgate::serve::watch",
     "narrowgate::socket::listener",
+    "narrowgate_adapters::sqlite",
     "narrowgate_adapters::sqlite::day_file",
     "narrowgate_adapters::sqlite::lookups",
     "narrowgate_adapters::sqlite::migration",
@@ -38,6 +39,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::retention",
     "narrowgate_adapters::sqlite::writer",
     "narrowgate_adapters::sqlite::writer::apart",
+    "narrowgate_adapters::sqlite::writer::commit",
     "narrowgate_adapters::sqlite::writer::job",
     "narrowgate_adapters::sqlite::writer::latest",
     "narrowgate_adapters::sqlite::writer::look",
@@ -56,6 +58,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::leaving",
     "narrowgate_gateway::products",
     "narrowgate_gateway::refusals",
+    "narrowgate_gateway::residence::presence",
 ];
 
 /// A filter.
@@ -224,7 +227,7 @@ mod tests {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             let macros = ["error!(", "warn!(", "info!(", "debug!(", "trace!("];
             if macros.iter().any(|event| code.contains(&format!("tracing::{event}"))) {
                 logging.push(inner);
