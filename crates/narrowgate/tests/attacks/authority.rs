@@ -11,6 +11,7 @@ use crate::{
     client::{ALERT, APPLICATION_DATA, Client, Protection},
     coap::{self, hex},
     harness::{AT_ONCE, Device, PRODUCT_KEY, PRODUCT_SECRET, Server},
+    races::assert_gone,
     tap::{Tap, decrypt},
 };
 
@@ -348,17 +349,7 @@ fn assert_ended(server: &Server, client: &mut Client, since: Instant) {
     let goodbye = client.receive_within(2 * AT_ONCE).expect("close_notify");
     assert!(since.elapsed() < 3 * AT_ONCE, "{:?}", since.elapsed());
     assert_eq!(client.keys().open(&goodbye), Some((ALERT, vec![1, 0])));
-    let report = coap::report(1, &client.device.report_path(), 1);
-    let record = client.data(&report);
-    server.assert_ignored(client, &record);
-    // And no new one comes about.
-    client.start_anew();
-    client.ask_cookie();
-    client.take_server_hello();
-    let flight = client.flight_5();
-    client.send(&flight);
-    server.wait_for_metric("narrowgate_lookups", |lookups| lookups == 0);
-    server.assert_silent(client);
+    assert_gone(server, client);
 }
 
 #[test]

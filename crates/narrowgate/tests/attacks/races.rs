@@ -66,7 +66,7 @@ fn until_goodbye(client: &Client) -> Vec<u8> {
 
 /// Neither the session nor another handshake with its secret comes to anything.
 #[track_caller]
-fn assert_gone(server: &Server, client: &mut Client) {
+pub(crate) fn assert_gone(server: &Server, client: &mut Client) {
     let report = coap::report(1, &client.device.report_path(), 1);
     let record = client.data(&report);
     server.assert_ignored(client, &record);
