@@ -73,8 +73,9 @@ def interrupt(arguments: list, number: signal.Signals) -> list[str]:
         return suite.poll() is not None
 
     try:
-        wait_for(lambda: servers(name) or ended(), START_SECONDS, 0.1)
-        if ended() or not servers(name):
+        # Looked for once: a suite that stops its server and starts it anew has none for a moment.
+        seen = wait_for(lambda: servers(name) or ended(), START_SECONDS, 0.1)
+        if ended() or not seen:
             said = suite.communicate()[0] if ended() else b""
             return ["it has not started a server", *said.decode(errors="replace").splitlines()[-5:]]
         time.sleep(0.5)
