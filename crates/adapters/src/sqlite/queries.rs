@@ -20,7 +20,7 @@ use super::{
     key::{DataKey, SealedRow},
     names::Named,
     options::SqliteOptions,
-    readers::Reader,
+    readers::{KnownProduct, Reader},
     registry::NOBODY,
     rows::{self, select_device, select_log, select_product},
     schema::{
@@ -34,7 +34,8 @@ use super::{
 const PAGE_MAX: usize = 1000;
 
 /// Both secrets and all switches in one look-up. Where there is no device, as much is decrypted for nobody,
-/// so that the time does not reveal which names exist.
+/// so that the time does not reveal which names exist. What is known of the product is taken from the last
+/// look-up that read it, as long as its row has the same sum.
 pub(super) fn credentials(
     reader: &Reader,
     key: &DataKey,
@@ -42,20 +43,19 @@ pub(super) fn credentials(
     device_key: &str,
 ) -> rusqlite::Result<CredentialLookup> {
     let sql = sql!(
-        "SELECT {}, {} FROM products p \
+        "SELECT {}, p.id, p.sum FROM products p \
          LEFT JOIN devices d ON d.device_key = ?2 AND d.ou = p.ou AND d.product = p.id \
          WHERE p.product_key = ?1",
-        DEVICES.list(),
-        PRODUCTS.list()
+        DEVICES.list()
     );
     let read = |row: &Row<'_>| {
+        let (product, sum) = (row.get(DEVICES.width())?, row.get(DEVICES.width() + 1)?);
         let product =
-            ProductRow::intact(row, DEVICES.width(), || format!("the row of product {product_key}"))?;
+            reader.known_product(product, sum, || known_product(reader, key, (product, product_key)))?;
         let Some(id) = row.get::<_, Option<i64>>(0)? else { return Ok(CredentialLookup::DeviceUnknown) };
         let device = DeviceRow::intact(row, 0, || format!("the row of device {id}"))?;
-        let open = |row, sealed: &[u8]| key.open(row, sealed).map_err(rows::unreadable);
-        let device_secret = open(SealedRow::Device(&device.asset_id), &device.secret)?;
-        let product_secret = open(SealedRow::Product(product_key), &product.secret)?;
+        let sealed = SealedRow::Device(&device.asset_id);
+        let device_secret = key.open(sealed, &device.secret).map_err(rows::unreadable)?;
         Ok(CredentialLookup::Found(Box::new(Credentials {
             device: device.id,
             asset_id: device.asset_id,
@@ -63,8 +63,8 @@ pub(super) fn credentials(
             secret_version: device.secret_version,
             device_enabled: device.enabled,
             activated: device.active_time.is_some(),
-            dynamic_activation: rows::dynamic_activation(&product),
-            product_secret,
+            dynamic_activation: product.dynamic_activation.clone(),
+            product_secret: product.secret.clone(),
             product_enabled: product.enabled,
         })))
     };
@@ -72,9 +72,27 @@ pub(super) fn credentials(
     let found = found.unwrap_or(CredentialLookup::ProductUnknown);
     if !matches!(found, CredentialLookup::Found(_)) {
         key.open_nobody();
-        key.open_nobody();
     }
     Ok(found)
+}
+
+/// What look-ups need of a product, from its row, and the sum of the row.
+fn known_product(
+    reader: &Reader,
+    key: &DataKey,
+    (id, product_key): (i64, &str),
+) -> rusqlite::Result<(i64, KnownProduct)> {
+    let sql = sql!("SELECT {} FROM products p WHERE p.id = ?1", PRODUCTS.list());
+    reader.prepare(sql)?.query_row([id], |row| {
+        let product = ProductRow::intact(row, 0, || format!("the row of product {product_key}"))?;
+        let sealed = SealedRow::Product(product_key);
+        let known = KnownProduct {
+            secret: key.open(sealed, &product.secret).map_err(rows::unreadable)?,
+            enabled: product.enabled,
+            dynamic_activation: rows::dynamic_activation(&product),
+        };
+        Ok((row.get(PRODUCTS.width() - 1)?, known))
+    })
 }
 
 pub(super) fn product(

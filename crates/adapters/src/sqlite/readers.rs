@@ -1,9 +1,13 @@
 //! Reading: a few connections, each used by one thread at a time, with prepared statements and the message
 //! files that were read last.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rusqlite::{CachedStatement, Connection};
@@ -16,10 +20,12 @@ use super::{
     reply::closed,
     schema::messages::FileFormat,
 };
-use narrowgate_platform::ports::StoreError;
+use narrowgate_platform::{model::product::DynamicActivation, ports::StoreError, secret::Secret};
 
 /// Message files that a reader holds open; the least recently used is closed for another.
 const OPEN_FILES_MAX: usize = 8;
+/// Products that a reader knows; beyond them it forgets all.
+const KNOWN_PRODUCTS_MAX: usize = 256;
 
 /// The connections.
 #[derive(Debug)]
@@ -136,13 +142,50 @@ pub(super) struct Reader {
     files: Vec<(Day, (Connection, FileFormat))>,
     layout: Layout,
     cache_size: i64,
+    /// By id, each with the sum of its row.
+    products: RefCell<BTreeMap<i64, (i64, Arc<KnownProduct>)>>,
+}
+
+/// What look-ups need of a product.
+#[derive(Debug)]
+pub(super) struct KnownProduct {
+    pub(super) secret: Secret,
+    pub(super) enabled: bool,
+    pub(super) dynamic_activation: DynamicActivation,
 }
 
 impl Reader {
     /// Connects to the registry.
     pub(super) fn open(layout: &Layout, cache_size: i64) -> Result<Self, OpenError> {
         let registry = REGISTRY.connect_reader(&layout.registry(), cache_size)?;
-        Ok(Self { registry, files: Vec::new(), layout: layout.clone(), cache_size })
+        Ok(Self {
+            registry,
+            files: Vec::new(),
+            layout: layout.clone(),
+            cache_size,
+            products: RefCell::default(),
+        })
+    }
+
+    /// What is known of a product whose row has this sum, or what `read` says with the sum of what it read. A
+    /// sum of 64 bits stands for the whole row: who changes a product changes it.
+    pub(super) fn known_product(
+        &self,
+        id: i64,
+        sum: i64,
+        read: impl FnOnce() -> rusqlite::Result<(i64, KnownProduct)>,
+    ) -> rusqlite::Result<Arc<KnownProduct>> {
+        let mut products = self.products.borrow_mut();
+        if let Some((_, known)) = products.get(&id).filter(|(of, _)| *of == sum) {
+            return Ok(Arc::clone(known));
+        }
+        let (sum, known) = read()?;
+        let known = Arc::new(known);
+        if products.len() >= KNOWN_PRODUCTS_MAX {
+            products.clear();
+        }
+        products.insert(id, (sum, Arc::clone(&known)));
+        Ok(known)
     }
 
     /// The registry.

@@ -3,8 +3,13 @@
 use std::sync::mpsc::channel;
 
 use narrowgate_platform::{
+    model::{credential::Credentials, product::Product},
     ports::{Journal as _, Registry as _, RegistryChanges as _},
-    testing::{block_on, store::fixtures::product},
+    secret::Secret,
+    testing::{
+        block_on,
+        store::fixtures::{add_device, add_product, at, credentials, product},
+    },
 };
 
 use super::*;
@@ -184,4 +189,24 @@ fn more_look_ups_than_may_wait_fail_at_once() {
     assert!(refused.to_string().contains("too many look-ups"), "{refused}");
     (0..THREADS).for_each(|_| end.send(()).unwrap());
     busy.into_iter().chain(waiting).for_each(|look_up| block_on(look_up).unwrap());
+}
+
+#[test]
+fn a_product_that_changed_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    add_product(&store, "p");
+    add_device(&store, "p", "d");
+    // Often enough that each thread knows it.
+    let found = || (0..50).map(|_| credentials(&store, "p", "d")).collect::<Vec<_>>();
+    assert!(found().iter().all(|found| found.product_enabled));
+    for (secret, enabled) in [("first", false), ("second", true), ("first", false)] {
+        let secret = Secret::new(secret.to_owned());
+        block_on(store.rotate_product_secret("p".to_owned(), secret.clone(), at(2))).unwrap();
+        block_on(store.update_product(Product { enabled, ..product("p") })).unwrap();
+        let is_new = |found: &Credentials| {
+            found.product_enabled == enabled && found.product_secret.expose() == secret.expose()
+        };
+        assert!(found().iter().all(is_new), "{enabled}");
+    }
 }
