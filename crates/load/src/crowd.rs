@@ -54,8 +54,9 @@ impl Crowd {
 
     /// Adds a device and starts its handshake.
     pub(super) fn connect(&mut self, now: Instant, number: u32) -> Result<(), LoadError> {
-        let LoadConfig { product_key, first_device, suite, .. } = &self.config;
-        let device = devices::device_config(product_key, first_device.saturating_add(number - 1), *suite);
+        let LoadConfig { product_key, first_device, suite, lifetime_s, .. } = &self.config;
+        let mut device = devices::device_config(product_key, first_device.saturating_add(number - 1), *suite);
+        device.identity.lifetime_s = *lifetime_s;
         self.connect_as(now, number, device)
     }
 
@@ -84,6 +85,11 @@ impl Crowd {
         let taken = device.handle_command(now, command, &mut self.random).is_ok();
         self.transmit(number)?;
         Ok(taken)
+    }
+
+    /// Sends a datagram from the address of a device that the device knows nothing of.
+    pub(super) fn inject(&self, number: u32, datagram: &[u8]) -> Result<(), LoadError> {
+        self.wire.send(number, datagram).map_err(LoadError::Exchange)
     }
 
     /// Removes a device without notifying the server, for which it stays connected and silent.

@@ -332,6 +332,7 @@ mod tests {
             product_key: "MuGsF6W4".to_owned(),
             first_device: 1,
             suite: narrowgate_dtls::CipherSuite::PskAes128Ccm8,
+            lifetime_s: 3600,
             time_limit: Duration::from_millis(1),
         };
         let fleet = Fleet {

@@ -12,6 +12,7 @@
 mod crowd;
 pub mod fleet;
 pub mod flood;
+mod forgery;
 pub mod handshakes;
 mod metrics;
 pub mod mutations;
@@ -42,6 +43,8 @@ pub struct LoadConfig {
     pub first_device: u32,
     /// The suite that all devices offer.
     pub suite: CipherSuite,
+    /// The lifetime in their identities, seconds.
+    pub lifetime_s: u32,
     /// The run ends then, finished or not.
     pub time_limit: Duration,
 }

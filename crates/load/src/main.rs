@@ -72,6 +72,15 @@ enum Command {
         /// How many at once, over all sessions.
         #[arg(long, default_value_t = 64)]
         window: u32,
+        /// How many per second, over all sessions; without it as many as are answered.
+        #[arg(long)]
+        rate: Option<u32>,
+        /// The points of every report, a JSON object; `{n}` in it is the number of the report.
+        #[arg(long, default_value = reports::POINTS)]
+        points: String,
+        /// Forged records per second, from the addresses of the devices, beside the reports.
+        #[arg(long, default_value_t = 0)]
+        forgeries: u32,
     },
     /// Devices that report all the time, outlive the server, and log what they sent and what was
     /// acknowledged.
@@ -213,6 +222,9 @@ struct Common {
     /// The only cipher suite that the devices offer.
     #[arg(long, value_enum, default_value_t = Suite::Ccm8)]
     suite: Suite,
+    /// The lifetime in the devices' identities, seconds: so long after its last word one is offline.
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u32).range(30..=86400))]
+    lifetime: u32,
     /// The server's process: its processor time and memory are reported too.
     #[arg(long)]
     server_pid: Option<u32>,
@@ -256,6 +268,7 @@ impl Common {
                 Suite::Ccm8 => CipherSuite::PskAes128Ccm8,
                 Suite::Cbc => CipherSuite::PskAes128CbcSha256,
             },
+            lifetime_s: self.lifetime,
             time_limit: Duration::from_secs(self.time_limit),
         }
     }
@@ -305,8 +318,9 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
             let outcome = handshakes::run(&common.config(), handshakes, common.measurement().as_ref())?;
             (common, outcome)
         }
-        Command::Reports { common, sessions, amount, window } => {
-            let reports = Reports { sessions, amount: amount.amount(), window };
+        Command::Reports { common, sessions, amount, window, rate, points, forgeries } => {
+            let amount = amount.amount();
+            let reports = Reports { sessions, amount, window, rate, points: points.into(), forgeries };
             let outcome = reports::run(&common.config(), reports, common.measurement().as_ref())?;
             (common, outcome)
         }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     LoadConfig, LoadError, check_range,
     crowd::Crowd,
+    forgery::Forger,
     outcome::{Latencies, Outcome},
     server::Measurement,
 };
@@ -20,11 +21,16 @@ const SESSIONS_MAX: u32 = 200_000;
 const COUNT_MAX: u32 = 100_000_000;
 /// Handshakes at once, before the reports.
 const CONCURRENCY: usize = 128;
-/// What every report says: two points, as a small sensor has.
-const POINTS: &str = r#"{"temperature":21.5,"battery":3.61}"#;
+/// Forged records per second.
+const FORGERIES_MAX: u32 = 1_000_000;
+/// What a report says unless told otherwise: two points, as a small sensor has.
+pub const POINTS: &str = r#"{"temperature":21.5,"battery":3.61}"#;
+
+/// Stands for the number of a report in its points.
+const NUMBER: &str = "{n}";
 
 /// The settings of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Reports {
     /// How many devices report.
     pub sessions: u32,
@@ -32,6 +38,12 @@ pub struct Reports {
     pub amount: Amount,
     /// How many at once, over all sessions; a session has one at a time.
     pub window: u32,
+    /// How many per second, over all sessions; `None`: as many as are answered.
+    pub rate: Option<u32>,
+    /// The points of every report, a JSON object; `{n}` in it is replaced by the report's number.
+    pub points: Arc<str>,
+    /// Forged records per second, sent from the addresses of the devices.
+    pub forgeries: u32,
 }
 
 /// When enough was reported.
@@ -72,7 +84,7 @@ pub fn run(
     reports: Reports,
     server: Option<&Measurement>,
 ) -> Result<Outcome, LoadError> {
-    let Reports { sessions, amount, window } = reports;
+    let Reports { sessions, amount, window, rate, points, forgeries } = reports;
     check_range("sessions", sessions, SESSIONS_MAX)?;
     let time_limit = match amount {
         Amount::Count(count) => {
@@ -82,6 +94,8 @@ pub fn run(
         Amount::Time(time) => time + config.time_limit,
     };
     check_range("window", window, sessions)?;
+    check_range("rate", rate.unwrap_or(1), COUNT_MAX)?;
+    check_range("forgeries", forgeries.max(1), FORGERIES_MAX)?;
     let mut crowd = Crowd::new(config.clone(), sessions)?;
     connect_all(&mut crowd, config, sessions)?;
     let before = server.map(Measurement::take).transpose()?;
@@ -93,15 +107,19 @@ pub fn run(
         sent: 0,
         failed: 0,
         latencies: Latencies::default(),
-        points: POINTS.into(),
+        is_numbered: points.contains(NUMBER),
+        points,
     };
+    let mut forger = Forger::new(begin, forgeries, sessions);
     let mut events = Vec::new();
     loop {
         let elapsed = begin.elapsed();
         if amount.is_done(run.latencies.count() + run.failed, run.sent, elapsed) || elapsed >= time_limit {
             break;
         }
-        run.fill(&mut crowd, |sent| amount.wants_more(sent, elapsed), window)?;
+        let is_due = |sent| rate.is_none_or(|rate| f64::from(sent) < elapsed.as_secs_f64() * f64::from(rate));
+        run.fill(&mut crowd, |sent| is_due(sent) && amount.wants_more(sent, elapsed), window)?;
+        forger.turn(Instant::now(), &crowd)?;
         crowd.turn(&mut events)?;
         let now = Instant::now();
         for (number, event) in events.drain(..) {
@@ -147,6 +165,8 @@ struct Run {
     failed: u32,
     latencies: Latencies,
     points: Arc<str>,
+    /// Whether the points have a place for the number of the report.
+    is_numbered: bool,
 }
 
 impl Run {
@@ -161,7 +181,8 @@ impl Run {
             let now = Instant::now();
             self.begun[number as usize] = now;
             self.sent += 1;
-            let report = Report { id: u64::from(self.sent), time_ms: None, points: Arc::clone(&self.points) };
+            let report =
+                Report { id: u64::from(self.sent), time_ms: None, points: self.points_of(self.sent) };
             if crowd.command(now, number, DeviceCommand::Report(report))? {
                 self.in_flight += 1;
             } else {
@@ -169,6 +190,14 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn points_of(&self, sent: u32) -> Arc<str> {
+        if self.is_numbered {
+            self.points.replace(NUMBER, &sent.to_string()).into()
+        } else {
+            Arc::clone(&self.points)
+        }
     }
 
     fn handle_event(&mut self, now: Instant, number: u32, event: &DeviceEvent) {

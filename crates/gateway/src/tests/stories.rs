@@ -1,5 +1,7 @@
 //! Stories: what happens to a device when something comes at the wrong moment.
 
+use std::time::Duration;
+
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     ports::OnlineDevice,
@@ -120,6 +122,22 @@ fn a_large_product_that_is_off_after_a_restart_leaves_in_portions() {
     assert_eq!(stage.play("done"), "tell offline, list p after 128");
     assert_eq!(stage.play("lists none; wait 60"), "");
     assert_eq!(stage.gateway.counters().online, 1);
+}
+
+#[test]
+fn a_list_that_is_due_waits_for_room_and_makes_nothing_due() {
+    let online = |id| OnlineDevice { device: DeviceId(id), lifetime_s: 3600, login: None };
+    let (mut stage, silent) = (Stage::restarted((1..=128).map(online).collect()), 2 * 3600);
+    assert_eq!(stage.play("change p; off"), "read p, list p");
+    // All places for changes are taken while the store hangs, and the list cannot be read.
+    assert_eq!(stage.play(&format!("wait {silent}")), ["write offline"; 128].join(", "));
+    assert_eq!(stage.play("list fails"), "");
+    stage.now.instant += Duration::from_secs(2);
+    stage.gateway.handle_timeout(stage.now);
+    let due = stage.gateway.poll_timeout();
+    assert!(due.is_none_or(|due| due > stage.now.instant), "a task that is told to look now would spin");
+    // A change that is made gives its place to the list.
+    assert_eq!(stage.play("done; wait 0"), "tell offline, list p");
 }
 
 #[test]

@@ -73,11 +73,7 @@ impl Reads {
         let registry = Arc::clone(&self.registry);
         let runtime = self.runtime.clone();
         let work = move || runtime.block_on(page.run(&*registry));
-        let read = async move {
-            let page = tokio::task::spawn_blocking(work).await;
-            let page = page.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())));
-            (token, Read::OnlineOf(page))
-        };
+        let read = async move { (token, Read::OnlineOf(read_apart(work).await)) };
         self.computations.spawn_on(read, &self.runtime);
     }
 
@@ -107,5 +103,26 @@ impl Reads {
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
+    }
+}
+
+/// Reads on a thread where that delays nothing. A read that panics is one that failed: the machine waits for
+/// an answer.
+async fn read_apart<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_panics_is_answered() {
+        assert_eq!(read_apart(|| Ok(7)).await.ok(), Some(7));
+        let failed = read_apart(|| -> Result<u8, _> { panic!("a bug of the store") }).await;
+        assert!(failed.is_err_and(|error| error.to_string().contains("a bug of the store")));
     }
 }

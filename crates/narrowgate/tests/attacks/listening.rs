@@ -1,6 +1,12 @@
 //! What `listen` shows as it happens is what the device's log keeps: the same entries, in the same order,
 //! at the same times.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream,
+};
+
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::{
@@ -79,4 +85,47 @@ fn a_report_is_heard_with_the_devices_time_and_the_servers() {
         assert_eq!(event["time"], if has_time { 1_700_000_000_000 } else { received }, "{event}");
     }
     server.assert_alive();
+}
+
+#[test]
+fn the_id_of_an_event_is_the_place_of_its_row() {
+    const REPORTS: u16 = 20;
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let mut stream = UnixStream::connect(server.data().join("control.sock")).unwrap();
+    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    lines.find(String::is_empty).expect("the head of the answer ends");
+    for mid in 1..=REPORTS {
+        let body = r#"{"params":{"measurepoints":{"t":1}}}"#;
+        let answer = client.exchange(&coap::post(mid, &client.device.report_path(), body));
+        assert_eq!(coap::code_of(&answer, mid), 0x44);
+    }
+    // Their order in an event is free.
+    let (mut heard, mut id, mut is_report) = (Vec::new(), None, false);
+    while heard.len() < usize::from(REPORTS) {
+        let line = lines.next().expect("the stream goes on");
+        if let Some(place) = line.strip_prefix("id: ") {
+            id = Some(place.to_owned());
+        } else if line == "event: report" {
+            is_report = true;
+        } else if line.is_empty() && is_report {
+            heard.push(id.take().expect("a report has a place"));
+            is_report = false;
+        }
+    }
+    let messages = std::fs::read_dir(server.data().join("messages")).unwrap();
+    let mut stored: Vec<String> = Vec::new();
+    for file in messages.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(is_db))
+    {
+        let file = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let mut rows = file.prepare("SELECT epoch || '-' || sequence FROM messages ORDER BY id").unwrap();
+        stored.extend(rows.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap));
+    }
+    assert_eq!(heard, stored);
+    server.assert_alive();
+}
+
+fn is_db(extension: &std::ffi::OsStr) -> bool {
+    extension == "db"
 }

@@ -10,7 +10,7 @@ use std::{
 
 use narrowgate_testkit::program::{Program, Ran};
 
-use crate::harness::program_with_device;
+use crate::{harness::program_with_device, server::get};
 
 /// As many listen, and as many are connected on TCP, as the server lets in.
 const LISTENERS: usize = 64;
@@ -67,14 +67,6 @@ fn silent_connections_to_the_control_socket_keep_no_command_out() {
     program.json(&["device", "disable", "dk-1"]);
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
     drop(silent);
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]

@@ -1,0 +1,117 @@
+"""How long reports of honest devices take beside something else, against the same without it.
+
+Each row is a server of its own with the durable store: honest devices report at a steady rate, alone, then
+beside what the row names. Nothing here fails: what is slow is seen in the figures.
+"""
+
+import threading
+import time
+
+from lib import load
+
+PRODUCT = "LoadTest"
+HEAD = """\
+| beside | reports per second | alone: p50, p99 ms | beside it: p50, p99 ms | failed | more |
+|---|---|---|---|---|---|"""
+# Numbers of devices: the honest ones, then the others.
+HONEST, OTHERS = 500, 1001
+
+
+def neighbours(binaries, Server, scale):
+    """All rows."""
+    print(HEAD, flush=True)
+    for row in (fat_values, forgeries, importing, herd):
+        row(binaries, Server, scale)
+
+
+def honest(server, rate, seconds, *more):
+    """What honest devices measure in so many seconds."""
+    arguments = ["--sessions", HONEST, "--rate", rate, "--seconds", seconds, "--window", HONEST]
+    return server.measure("reports", *arguments, *more, seconds=seconds)
+
+
+def row(name, rate, alone, beside, more=""):
+    """Prints one."""
+    figures = [
+        f"{outcome['latencyMs']['p50']:.1f}, {outcome['latencyMs']['p99']:.1f}" for outcome in (alone, beside)
+    ]
+    print(f"| {name} | {rate:,} | {figures[0]} | {figures[1]} | {beside['failed']:,} | {more} |", flush=True)
+
+
+class Meanwhile(threading.Thread):
+    """Something that goes on meanwhile; the end of the block waits for it."""
+
+    def __init__(self, what):
+        super().__init__(target=self._run, daemon=True)
+        self._what, self.result, self.seconds = what, None, 0.0
+
+    def _run(self):
+        begin = time.monotonic()
+        self.result = self._what()
+        self.seconds = time.monotonic() - begin
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.join()
+
+
+def fat_values(binaries, Server, scale):
+    """50 devices, each of which has as many points of 10 kB as it may, report small values every second."""
+    rate, seconds, fat = 1000, max(5, 30 // scale), 50
+    with Server(binaries, "sqlite", OTHERS + fat) as server:
+        alone = honest(server, rate, seconds)
+        points = f'{{"fat-{{n}}":"{"x" * 9900}"}}'
+        others = ["--first", OTHERS, "--sessions", fat]
+        filled = server.measure("reports", *others, "--count", fat * 1024 // scale, "--points", points)
+        small = ["--rate", fat, "--seconds", seconds, "--window", fat]
+        with Meanwhile(lambda: server.measure("reports", *others, *small, seconds=seconds)) as fat_devices:
+            beside = honest(server, rate, seconds)
+        more = f"{filled['done']:,} fat values before; theirs: p99 {fat_devices.result['latencyMs']['p99']:.1f} ms"
+        row("50 devices with values of 10 kB", rate, alone, beside, more)
+
+
+def forgeries(binaries, Server, scale):
+    """Forged records of full length at the sessions that report."""
+    rate, seconds, forged = 1000, max(5, 30 // scale), 10_000
+    with Server(binaries, "sqlite", HONEST) as server:
+        alone = honest(server, rate, seconds)
+        beside = honest(server, rate, seconds, "--forgeries", forged)
+        share = 100 * beside["done"] / max(1, beside["done"] + beside["failed"])
+        row(f"{forged:,} forged records/s at these sessions", rate, alone, beside, f"{share:.2f} % answered")
+
+
+def importing(binaries, Server, scale):
+    """An import of 50,000 devices."""
+    rate, seconds, count = 5000, max(5, 30 // scale), 50_000 // scale
+    lines = load.devices_csv(binaries / "narrowgate-load", OTHERS + count)
+    with Server(binaries, "sqlite", OTHERS) as server:
+        alone = honest(server, rate, seconds)
+        with Meanwhile(lambda: load.import_devices(server, PRODUCT, lines)) as importer:
+            beside = honest(server, rate, seconds)
+        more = f"{importer.result['created']:,} devices in {importer.seconds:.0f} s"
+        row("an import", rate, alone, beside, more)
+
+
+def herd(binaries, Server, scale):
+    """Devices that were online when the server was killed, and stay silent: all of them go offline at once."""
+    rate, lifetime, count = 1000, 30, 100_000 // scale
+    with Server(binaries, "sqlite", OTHERS + count) as server:
+        arguments = ["--first", OTHERS, "--count", count, "--lifetime", lifetime, "--hold", 0]
+        online = server.measure("sessions", *arguments)["done"]
+        server.kill()
+        server.start("--shards", "1", settings=server.settings)
+        begin = time.monotonic()
+        # After the start until the first may go offline, then until the last has.
+        alone = honest(server, rate, lifetime - 12)
+        time.sleep(max(0.0, lifetime - 3 - (time.monotonic() - begin)))
+        beside = honest(server, rate, 12)
+        more = f"{online:,} devices, {offline(server):,} went offline"
+        row("the end of their lifetimes", rate, alone, beside, more)
+
+
+def offline(server):
+    """How many devices are offline."""
+    return len(server.json("device", "list", "--state", "offline", "--all")["devices"])
