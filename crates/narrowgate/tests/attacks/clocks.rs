@@ -176,8 +176,12 @@ fn a_server_that_stood_still_reads_what_waits_before_it_takes_anybody_for_silent
     client.say(&coap::report(mid, &client.device.report_path(), 7));
     thread::sleep(Duration::from_secs(34).saturating_sub(heard.elapsed()));
     server.signal("CONT");
-    let (_, answer) = client.hear();
-    assert_eq!(coap::code_of(&answer, mid), 0x44, "{answer:02x?}");
+    let (_, mut answer) = client.hear();
+    // On a busy machine the answer follows its acknowledgement.
+    if answer[1] == 0 {
+        (_, answer) = client.hear();
+    }
+    assert_eq!(answer[1], 0x44, "{answer:02x?}");
     thread::sleep(Duration::from_secs(2));
     let log = server.json(&["device", "log", PRODUCT_KEY, &client.device.key]).to_string();
     assert!(!log.contains("silent for"), "{log}");
