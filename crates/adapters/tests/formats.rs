@@ -30,6 +30,7 @@ use narrowgate_platform::{
         message::Message,
         overview::OverviewQuery,
         product::{DynamicActivation, Product},
+        property::PropertyKind,
     },
     paging::{Page, Part},
     ports::{
@@ -40,9 +41,12 @@ use narrowgate_platform::{
     secret::Secret,
     testing::{
         block_on,
-        store::fixtures::{
-            append, at, history, issue, login, presence, product, refusal, report, report_arriving, resumed,
-            shown, write,
+        store::{
+            fixtures::{
+                append, at, history, issue, login, presence, product, refusal, report, report_arriving,
+                resumed, shown, write,
+            },
+            properties,
         },
     },
 };
@@ -132,6 +136,16 @@ fn fill(data: &Path) {
     append(
         &store,
         (0..3).map(|n| Write::Log(refusal(None, Some("nobody's \u{fffd}"), at(510 + n)))).collect(),
+    );
+    // Only from format 5 on: what is read of older directories has none.
+    let set = |kind, name: &str, value: &str| properties::edit(kind, &[(name, value)], &[]);
+    append(
+        &store,
+        vec![
+            properties::change(online, set(PropertyKind::Attribute, "place", "\"Zähler 1\"")),
+            properties::change(online, set(PropertyKind::Attribute, "size", "1.50")),
+            properties::change(offline, set(PropertyKind::Tag, "site/1", "\"north\"")),
+        ],
     );
     fill_second_day(&store, [online, offline, disabled, reset, issued, damaged, gone], off);
     block_on(store.close()).unwrap();
@@ -280,7 +294,7 @@ fn device_line(out: &mut String, device: &Device) {
     .unwrap();
 }
 
-/// Latest values, history (in small pages), log and presence of a device.
+/// Latest values, history (in small pages), log, presence, attributes and tags of a device.
 fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
     let latest = block_on(store.points_latest(id)).unwrap();
     for value in &latest.items {
@@ -300,6 +314,12 @@ fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
         after = page.next;
         if after.is_none() {
             break;
+        }
+    }
+    for kind in [PropertyKind::Attribute, PropertyKind::Tag] {
+        let all = block_on(store.properties(id, kind)).unwrap();
+        for (name, value) in all.iter() {
+            writeln!(out, "{} {} {name} {}", kind.plural(), id.0, value.get()).unwrap();
         }
     }
     log_lines(out, &format!("log {}", id.0), &block_on(store.device_log(id, Part::first(100))).unwrap());

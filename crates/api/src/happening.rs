@@ -27,6 +27,10 @@ pub enum Happening {
     Warning(Refused),
     /// A report was stored.
     Report(Report),
+    /// A device changed attributes of its own.
+    Attributes(Edit),
+    /// A device changed tags of its own.
+    Tags(Edit),
     /// A secret was issued by dynamic activation.
     SecretIssued(Issue),
 }
@@ -87,6 +91,19 @@ pub struct Report {
     pub points: Option<Box<RawValue>>,
 }
 
+/// A change of attributes or tags.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// When.
+    pub time: UnixMillis,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// What was set: a JSON object.
+    pub set: Option<Box<RawValue>>,
+    /// What was deleted.
+    pub deleted: Vec<String>,
+}
+
 /// A secret that was issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
@@ -106,6 +123,7 @@ impl Happening {
             Self::Online(presence) | Self::Offline(presence) => &mut presence.device,
             Self::Refused(refused) | Self::Warning(refused) => &mut refused.device,
             Self::Report(report) => &mut report.device,
+            Self::Attributes(edit) | Self::Tags(edit) => &mut edit.device,
             Self::SecretIssued(issue) => &mut issue.device,
         };
         *device = Some(name);
@@ -122,6 +140,8 @@ impl Happening {
             Self::Refused(_) => "refused",
             Self::Warning(_) => "warning",
             Self::Report(_) => "report",
+            Self::Attributes(_) => "attributes",
+            Self::Tags(_) => "tags",
             Self::SecretIssued(_) => "secret_issued",
         }
     }
@@ -133,6 +153,7 @@ impl Happening {
             Self::Online(presence) | Self::Offline(presence) => presence.device.as_ref(),
             Self::Refused(refused) | Self::Warning(refused) => refused.device.as_ref(),
             Self::Report(report) => report.device.as_ref(),
+            Self::Attributes(edit) | Self::Tags(edit) => edit.device.as_ref(),
             Self::SecretIssued(issue) => issue.device.as_ref(),
         }
     }
@@ -149,6 +170,8 @@ enum Name {
     Refused,
     Warning,
     Report,
+    Attributes,
+    Tags,
     SecretIssued,
 }
 
@@ -176,6 +199,10 @@ struct Flat {
     detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     points: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    set: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deleted: Vec<String>,
 }
 
 impl Flat {
@@ -193,6 +220,8 @@ impl Flat {
             peer: None,
             detail: None,
             points: None,
+            set: None,
+            deleted: Vec::new(),
         }
     }
 }
@@ -214,6 +243,11 @@ impl From<Happening> for Flat {
             detail,
             ..Self::new(time, event, device)
         };
+        let edit = |event, Edit { time, device, set, deleted }| Self {
+            set,
+            deleted,
+            ..Self::new(time, event, device)
+        };
         match happening {
             Happening::Activated(it) => login(Name::Activated, it),
             Happening::Login(it) => login(Name::Login, it),
@@ -224,6 +258,8 @@ impl From<Happening> for Flat {
             Happening::Report(Report { time, received_at, device, points }) => {
                 Self { received_at, points, ..Self::new(time, Name::Report, device) }
             }
+            Happening::Attributes(it) => edit(Name::Attributes, it),
+            Happening::Tags(it) => edit(Name::Tags, it),
             Happening::SecretIssued(Issue { time, device, peer }) => {
                 Self { peer, ..Self::new(time, Name::SecretIssued, device) }
             }
@@ -234,6 +270,7 @@ impl From<Happening> for Flat {
 impl From<Flat> for Happening {
     fn from(flat: Flat) -> Self {
         let Flat { time, received_at, event, identity, reason, code, peer, detail, points, .. } = flat;
+        let (set, deleted) = (flat.set, flat.deleted);
         let device = flat.product_key.zip(flat.device_key);
         let device = device.map(|(product_key, device_key)| DeviceName { product_key, device_key });
         match event {
@@ -244,6 +281,8 @@ impl From<Flat> for Happening {
             Name::Refused => Self::Refused(Refused { time, device, identity, reason, code, peer, detail }),
             Name::Warning => Self::Warning(Refused { time, device, identity, reason, code, peer, detail }),
             Name::Report => Self::Report(Report { time, received_at, device, points }),
+            Name::Attributes => Self::Attributes(Edit { time, device, set, deleted }),
+            Name::Tags => Self::Tags(Edit { time, device, set, deleted }),
             Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
         }
     }
@@ -266,6 +305,18 @@ mod tests {
         assert_eq!(json, expected);
         let back: Happening = serde_json::from_str(&json).expect("it can be read");
         assert_eq!(serde_json::to_string(&back).expect("it can be written"), expected);
+    }
+
+    #[test]
+    fn a_change_says_what_was_set_and_what_was_deleted() {
+        for json in [
+            r#"{"time":7,"event":"attributes","productKey":"p","deviceKey":"d","set":{"a":1.50}}"#,
+            r#"{"time":7,"event":"tags","productKey":"p","deviceKey":"d","deleted":["k"]}"#,
+        ] {
+            let happening: Happening = serde_json::from_str(json).expect("it can be read");
+            assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
+            assert!(json.contains(&format!("\"event\":\"{}\"", happening.name())));
+        }
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod names;
 pub mod page;
 pub mod problem;
 pub mod product;
+pub mod properties;
 pub mod query;
 pub mod secret;

@@ -6,7 +6,11 @@ use narrowgate_api::happening::Happening;
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position, UnixMillis},
-    model::{credential::CredentialLookup, product::Product},
+    model::{
+        credential::CredentialLookup,
+        product::Product,
+        property::{Properties, PropertyKind},
+    },
     ports::{StoreError, Write, Written},
 };
 
@@ -37,6 +41,8 @@ pub enum Effect {
     Lookup(Token, DeviceName),
     /// The product of this key. Answered by [`Answer::Product`].
     Product(Token, String),
+    /// All attributes, or all tags, of a device. Answered by [`Answer::Properties`].
+    Properties(Token, DeviceId, PropertyKind),
     /// A page of the online devices of a product that is off. Answered by [`Answer::OnlineOf`].
     OnlineOf(Token, OnlineOf),
     /// To be committed together, after all earlier writes. Answered by [`Answer::Written`].
@@ -57,6 +63,8 @@ pub enum Answer<'a> {
     Lookup(Result<CredentialLookup, StoreError>),
     /// To [`Effect::Product`]; `None`: there is none of this key.
     Product(Result<Option<Product>, StoreError>),
+    /// To [`Effect::Properties`].
+    Properties(Result<Properties, StoreError>),
     /// To [`Effect::OnlineOf`]: their ids, rising, at most as many as were asked for.
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
     /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.

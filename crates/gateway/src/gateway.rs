@@ -23,6 +23,7 @@ use crate::{
     outbox::{Outbox, Pending},
     pace::Pace,
     products::{Products, Read},
+    properties::Queries,
     refusals::Refusals,
     requests::{Counts, Requests},
     residence::{Residence, presence::Presence},
@@ -131,6 +132,7 @@ impl Gateway {
                 out: Outbox::new(),
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
+                queries: Queries::new(),
                 leaving: Leaving::new(),
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
@@ -196,6 +198,9 @@ impl Gateway {
                     self.take_up(now, &product_key, &read);
                 }
             }
+            (Pending::Query(queried), Answer::Properties(answer)) => {
+                self.shared.handle_properties(now, *queried, answer);
+            }
             (Pending::OnlineOf(question), Answer::OnlineOf(answer)) => {
                 self.shared.handle_online_of(now, question, answer);
             }
@@ -212,13 +217,14 @@ impl Gateway {
         let shared = &mut self.shared;
         let first = outcomes.ok().map(|outcomes| outcomes.first);
         let outcomes = outcomes.map(|outcomes| outcomes.written);
-        let is_report = matches!(pending, Pending::Report { .. });
+        let is_report = matches!(pending, Pending::Report { .. } | Pending::Edit(_));
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
             Pending::Report { ticket, response, asker, happenings } => {
                 shared.tell_reports(first, happenings, outcomes);
                 shared.handle_stored(now, (ticket, response), &asker, outcomes);
             }
+            Pending::Edit(edited) => shared.handle_edited(now, *edited, first, outcomes),
             Pending::Login(asked) => shared.handle_login_written(now, &asked, first, outcomes),
             Pending::Presence(change, number) => {
                 let presence = &mut shared.residence.presence;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!              events                 effects: Command ─────────▶ shards
-//!   shards ────────────▶ ┌─────────┐           Lookup, Product,
+//!   shards ────────────▶ ┌─────────┐           Lookup, Product, Properties,
 //!                        │         │           OnlineOf ────────▶ store (reads)
 //!                        │ Gateway │           Write ───────────▶ store (commits)
 //!   store  ────────────▶ └─────────┘           Diagnose ────────▶ aside
@@ -20,7 +20,7 @@
 //!
 //! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),
 //! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
-//! `refusals`, the secrets to be issued (`issuing`).
+//! `properties` that devices ask for, the `refusals`, the secrets to be issued (`issuing`).
 //!
 //! ```
 //! use std::time::Instant;
@@ -66,6 +66,7 @@ mod lookups;
 mod outbox;
 mod pace;
 mod products;
+mod properties;
 mod refusals;
 mod requests;
 mod residence;

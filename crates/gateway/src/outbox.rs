@@ -18,6 +18,7 @@ use crate::{
     effect::{Effect, Token},
     issuing::Wish,
     lookups::{Lookups, Waiter},
+    properties::{Edited, Queried},
     refusals::{Claimed, Examined},
     requests::Asker,
     residence::presence::Change,
@@ -46,6 +47,10 @@ pub(crate) enum Pending {
         asker: Asker,
         happenings: Vec<(usize, Happening)>,
     },
+    /// A change of attributes or tags.
+    Edit(Box<Edited>),
+    /// Attributes or tags, which a device asks for.
+    Query(Box<Queried>),
     Login(Box<LoginAsked>),
     /// A change of presence, and its number.
     Presence(Change, u64),
@@ -215,6 +220,11 @@ impl<Q> Line<Q> {
     /// Queues a question.
     pub(crate) fn enter(&mut self, question: Q) {
         self.waiting.push_back(question);
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The next one that may be under way.

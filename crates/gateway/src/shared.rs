@@ -4,7 +4,7 @@ use narrowgate_platform::rules::rate::Seldom;
 
 use crate::{
     clock::Clock, issuing::Issuing, leaving::Leaving, outbox::Outbox, pace::Pace, products::Products,
-    refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
+    properties::Queries, refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
@@ -14,6 +14,7 @@ pub(crate) struct Shared {
     pub(crate) out: Outbox,
     pub(crate) residence: Residence,
     pub(crate) products: Products,
+    pub(crate) queries: Queries,
     pub(crate) leaving: Leaving,
     pub(crate) refusals: Refusals,
     pub(crate) requests: Requests,

@@ -25,6 +25,7 @@ use narrowgate_platform::{
     model::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
+        property::Properties,
     },
     ports::{Write, Written},
     secret::Secret,
@@ -428,6 +429,10 @@ impl<'a> Conversation<'a> {
                         token,
                         Answer::Product(Ok(Some(product(product_key)))),
                     );
+                }
+                Effect::Properties(token, ..) => {
+                    let none = Answer::Properties(Ok(Properties::default()));
+                    self.server.handle_answer(self.both(), token, none);
                 }
                 // Only of a product that is off, and none is.
                 Effect::OnlineOf(token, _) => {

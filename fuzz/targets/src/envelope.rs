@@ -7,9 +7,9 @@ use std::cell::OnceCell;
 
 use narrowgate_coap::{Code, Request, UriPath};
 use narrowgate_platform::{
-    device_api::{self, Action, ProductState, json, points},
+    device_api::{self, Action, ProductState, json, points, properties::IN_A_MESSAGE_MAX},
     ids::{DeviceId, UnixMillis},
-    model::thing_model::ThingModel,
+    model::{property::Properties, thing_model::ThingModel},
     ports::Write,
     rules::{admission::Grant, identity::SecureMode},
 };
@@ -92,6 +92,18 @@ pub fn envelope(data: &[u8]) {
                 );
                 check_writes(&request.payload, &writes);
                 check_reply(&request.payload, &response.payload);
+            }
+            Action::Edit(wanted) => {
+                assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
+                let edit = &wanted.edit;
+                assert!((1..=IN_A_MESSAGE_MAX).contains(&(edit.set.len() + edit.unset.len())));
+                let set = edit.set.iter().map(|(name, value)| name.len() + value.get().len());
+                assert!(set.sum::<usize>() <= request.payload.len(), "more is stored than was sent");
+                check_reply(&request.payload, &wanted.response.payload);
+            }
+            Action::Query(wanted) => {
+                assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
+                check_reply(&request.payload, &wanted.answer(Properties::default()).payload);
             }
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::IssueSecret(_) => {

@@ -33,6 +33,9 @@ pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Ch
         }
         &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
         &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
+        &Change::EditProperties { device, at, ref edit } => {
+            registry.edit_properties(device, at, edit)?.map(Changed::Properties)
+        }
         &Change::NoteSecretShown { device, at, ref detail } => {
             let entry =
                 LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };

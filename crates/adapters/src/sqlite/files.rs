@@ -26,13 +26,14 @@ pub(super) struct Format {
     /// For people: what is expected.
     name: &'static str,
     application_id: u32,
-    /// The present `user_version`. Format 1 had no sums; in format 2 the registry had few. From 4 on both
-    /// kinds of files have the same numbers.
+    /// The present `user_version`. Format 1 had no sums; in format 2 the registry had few.
     pub(super) version: u32,
     /// Others that this program knows: a registry of theirs is migrated, a message file is used as it is.
     former: &'static [u32],
     schema: fn() -> String,
     tables: &'static [&'static str],
+    /// Those that a former format may not have, each with the first one that has it.
+    later_tables: &'static [(u32, &'static str)],
     /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
     /// Every row has a sum, which shows that the row is right.
     heals_indexes: bool,
@@ -44,10 +45,11 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 4,
-    former: &[3],
+    version: 5,
+    former: &[3, 4],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
+    later_tables: &[(5, "properties")],
     heals_indexes: true,
     derived: Some("latest"),
 };
@@ -60,6 +62,7 @@ pub(super) const MESSAGES: Format = Format {
     former: &[2],
     schema: schema::messages::schema,
     tables: &["messages", "footer"],
+    later_tables: &[],
     heals_indexes: false,
     derived: None,
 };
@@ -112,7 +115,7 @@ impl Format {
         if found != self.version && !self.former.contains(&found) {
             return Err(OpenError::Older { file: file.to_owned(), found, known: self.version });
         }
-        for table in self.tables {
+        for table in self.tables_of(found) {
             let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
             if !connection.query_row(exists, [table], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
                 let reason = format!("table {table} is missing");
@@ -120,6 +123,12 @@ impl Format {
             }
         }
         Ok(found)
+    }
+
+    /// The tables that a file of a format has.
+    fn tables_of(&self, format: u32) -> impl Iterator<Item = &'static str> {
+        let later = self.later_tables.iter().filter(move |(first, _)| *first <= format);
+        self.tables.iter().copied().chain(later.map(|(_, table)| *table))
     }
 
     /// Makes the file, with what `fill` puts into it: complete under its name, or not at all.

@@ -4,7 +4,7 @@
 //! data/                       0700
 //!   narrowgate.lock           who uses the directory
 //!   data.key                  0600, seals the secrets
-//!   registry.db               products, devices, logs, latest values
+//!   registry.db               products, devices, their attributes and tags, logs, latest values
 //!   messages/2026-01-31.db    reports that arrived on that day (UTC)
 //! ```
 //!
@@ -78,6 +78,7 @@ use narrowgate_platform::{
         message::PointValue,
         overview::{Overview, OverviewQuery},
         product::Product,
+        property::{Properties, PropertyKind},
     },
     paging::{DamagedRows, Page, Part},
     ports::{
@@ -412,6 +413,14 @@ impl ports::Registry for SqliteStore {
             let devices = queries::devices(reader, &query)?;
             Ok(devices.into_iter().map(|row| row.map(|device| self.current(device))).collect())
         })
+    }
+
+    fn properties(
+        &self,
+        device: DeviceId,
+        kind: PropertyKind,
+    ) -> PortFuture<'_, Result<Properties, StoreError>> {
+        self.shared.lookups.look_up(move |reader| rows::properties(reader.registry(), device, kind))
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {

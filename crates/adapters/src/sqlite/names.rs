@@ -3,6 +3,7 @@
 use narrowgate_platform::model::{
     device::DeviceState,
     log::{LogEvent, Reason},
+    property::PropertyKind,
 };
 use rusqlite::types::{FromSqlError, FromSqlResult};
 
@@ -11,6 +12,9 @@ const STATES: &[(DeviceState, &str)] = &[
     (DeviceState::Online, "online"),
     (DeviceState::Offline, "offline"),
 ];
+
+const PROPERTIES: &[(PropertyKind, &str)] =
+    &[(PropertyKind::Attribute, "attribute"), (PropertyKind::Tag, "tag")];
 
 const EVENTS: &[(LogEvent, &str)] = &[
     (LogEvent::Login, "login"),
@@ -83,6 +87,10 @@ impl Named for DeviceState {
     const WORDS: &'static [(Self, &'static str)] = STATES;
 }
 
+impl Named for PropertyKind {
+    const WORDS: &'static [(Self, &'static str)] = PROPERTIES;
+}
+
 impl Named for LogEvent {
     const WORDS: &'static [(Self, &'static str)] = EVENTS;
 }
@@ -112,6 +120,7 @@ mod tests {
     #[test]
     fn the_tables_are_complete_and_use_the_stable_names() {
         check::<DeviceState>();
+        check::<PropertyKind>();
         check::<LogEvent>();
         check::<Reason>();
     }

@@ -7,24 +7,27 @@ use narrowgate_platform::{
         device::Device,
         log::LogEntry,
         product::{DynamicActivation, Product},
+        property::{Properties, PropertyKind},
     },
     ports::StoreError,
     rules::latest::LatestPoints,
 };
 use rusqlite::{
-    Connection, OptionalExtension, Row,
+    Connection, OptionalExtension, Row, params,
     types::{Type, ValueRef},
 };
 
 use super::{
     error::store_error,
     key::{DataKey, SealError, SealedRow},
+    names::Named,
     pending::Activity,
     registry::NOBODY,
     schema::{
         Stored, cell,
         registry::{
-            DEVICES, DeviceRow, LATEST, LOG, LatestRow, LogRow, MODEL_IS_INTACT, PRODUCTS, ProductRow,
+            DEVICES, DeviceRow, LATEST, LOG, LatestRow, LogRow, MODEL_IS_INTACT, PRODUCTS, PROPERTIES,
+            ProductRow, PropertiesRow,
         },
         sql,
     },
@@ -180,6 +183,22 @@ pub(super) fn latest(connection: &Connection, device: DeviceId) -> rusqlite::Res
         Ok(Activity { seen, points: LatestPoints::from_json(&points), forgot: false })
     };
     connection.prepare_cached(sql)?.query_row([device.0], read).optional()
+}
+
+/// All attributes, or all tags, of a device.
+pub(super) fn properties(
+    connection: &Connection,
+    device: DeviceId,
+    kind: PropertyKind,
+) -> rusqlite::Result<Properties> {
+    let sql = sql!("SELECT {} FROM properties y WHERE y.device = ?1 AND y.kind = ?2", PROPERTIES.list());
+    let what = || format!("the row of {} of device {}", kind.plural(), device.0);
+    let read = |row: &Row<'_>| {
+        let PropertiesRow { json, .. } = PropertiesRow::intact(row, 0, what)?;
+        Ok(Properties::from_json(&json))
+    };
+    let found = connection.prepare_cached(sql)?.query_row(params![device.0, kind.word()], read);
+    Ok(found.optional()?.unwrap_or_default())
 }
 
 /// Entries of the log. To be followed by a `WHERE`.

@@ -7,7 +7,7 @@ mod login;
 mod request;
 mod sessions;
 
-pub(crate) use self::{handshake::LookupAsked, login::LoginAsked};
+pub(crate) use self::{handshake::LookupAsked, login::LoginAsked, request::response_after};
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -92,6 +92,14 @@ impl Desk {
                 }
                 shared.store(ticket, asker, writes, response);
             }
+            Action::Edit(wanted) => {
+                shared.hear(now, &asker, false);
+                shared.edit(ticket, asker, *wanted, arrived);
+            }
+            Action::Query(wanted) => {
+                shared.hear(now, &asker, false);
+                shared.query(ticket, asker, *wanted);
+            }
             Action::Respond(answer) => {
                 shared.hear(now, &asker, false);
                 let (response, refusal) = answer.into_parts();
@@ -169,7 +177,7 @@ impl Shared {
 }
 
 /// The answer to a request whose writes came to this.
-fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response) -> Response {
+pub(crate) fn response_after(outcomes: Result<&[Written], &StoreError>, response: Response) -> Response {
     match outcomes {
         Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => response,
         // The store's fault. The device is to try again, in the session that it then has.

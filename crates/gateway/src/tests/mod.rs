@@ -3,6 +3,7 @@
 mod clocks;
 mod logins;
 mod lookups;
+mod properties;
 mod real;
 mod said;
 mod stage;

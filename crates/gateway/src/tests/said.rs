@@ -12,6 +12,7 @@ pub(super) fn said(effect: &Effect) -> String {
         Effect::Command(_, command) => command_said(command),
         Effect::Lookup(_, name) => format!("look up {}/{}", name.product_key, name.device_key),
         Effect::Product(_, product_key) => format!("read {product_key}"),
+        Effect::Properties(_, device, kind) => format!("read {} of {}", kind.plural(), device.0),
         Effect::OnlineOf(_, OnlineOf { product_key, after: None, .. }) => format!("list {product_key}"),
         Effect::OnlineOf(_, OnlineOf { product_key, after: Some(after), .. }) => {
             format!("list {product_key} after {}", after.0)
@@ -49,6 +50,7 @@ fn command_said(command: &ShardCommand) -> String {
 fn write_said(write: &Write) -> String {
     match write {
         Write::Message(_) => "report".to_owned(),
+        Write::Properties(write) => write.edit.kind.plural().to_owned(),
         Write::Login { .. } => "login".to_owned(),
         Write::Presence { state: DeviceState::Online, .. } => "online".to_owned(),
         Write::Presence { .. } => "offline".to_owned(),

@@ -13,6 +13,7 @@ use narrowgate_platform::{
     model::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
+        property::Properties,
     },
     ports::{Issued, OnlineDevice, StoreError, Write, Written},
     rules::{issuing::NotIssued, rate::Rate},
@@ -33,6 +34,7 @@ pub(super) enum Kind {
     Product,
     OnlineOf,
     Write,
+    Properties,
     Diagnosis,
 }
 
@@ -172,6 +174,10 @@ impl Stage {
                 self.request(session, Request::post(&post("p/d"), 50, body))
             }
             ["posts", name] => self.request(session, Request::post(&post(name), 50, BODY)),
+            ["sets", attributes] => self.property(session, "update", &format!("{{{attributes}}}")),
+            ["deletes", names] => self.property(session, "delete", &format!("[{names}]")),
+            ["queries"] => self.property(session, "query", "[]"),
+            ["queries", names] => self.property(session, "query", &format!("[{names}]")),
             ["asks"] => self.request(session, Request::get(INFO)),
             ["asks", "q"] => self.request(session, Request::get(INFO_OF_Q)),
             ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
@@ -182,6 +188,13 @@ impl Stage {
             ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },
             _ => panic!("{words:?} is no event"),
         }
+    }
+
+    /// A request about attributes.
+    fn property(&mut self, session: SessionId, verb: &str, attributes: &str) -> ShardEvent {
+        let path = format!("/topic/sys/p/d/thing/attribute/{verb}");
+        let body = format!(r#"{{"id":"1","params":{{"attributes":{attributes}}}}}"#);
+        self.request(session, Request::post(&path, 50, body))
     }
 
     fn request(&mut self, session: SessionId, request: Request) -> ShardEvent {
@@ -217,10 +230,14 @@ impl Stage {
             "lists none" => self.online_of(Ok(Vec::new())),
             "lists d" => self.online_of(Ok(vec![device_id("d")])),
             "lists 128" => self.online_of(Ok((1..=128).map(DeviceId).collect())),
+            "has nothing" => self.properties(Ok(Properties::default())),
+            "has a" => self.properties(Ok(Properties::from_json(r#"{"a":1}"#))),
+            "query fails" => self.properties(Err(full())),
             "list fails" => self.online_of(Err(full())),
             "done" => self.written(&Ok(vec![Written::Done])),
             "activated" => self.written(&Ok(vec![Written::Activated])),
             "superseded" => self.written(&Ok(vec![Written::SecretSuperseded])),
+            "too much" => self.written(&Ok(vec![Written::TooMuch(9000)])),
             "unchanged" => self.written(&Ok(vec![Written::Unchanged])),
             "unknown login" => self.written(&Ok(vec![Written::LoginUnknown])),
             "outrun" => self.written(&Ok(vec![Written::LoginSuperseded])),
@@ -264,6 +281,11 @@ impl Stage {
         self.gateway.handle_answer(self.now, token, Answer::Product(answer));
     }
 
+    fn properties(&mut self, answer: Result<Properties, StoreError>) {
+        let token = self.take(Kind::Properties);
+        self.gateway.handle_answer(self.now, token, Answer::Properties(answer));
+    }
+
     fn online_of(&mut self, answer: Result<Vec<DeviceId>, StoreError>) {
         let token = self.take(Kind::OnlineOf);
         self.gateway.handle_answer(self.now, token, Answer::OnlineOf(answer));
@@ -289,6 +311,7 @@ impl Stage {
                 self.logins.extend(writes.iter().filter_map(login_of));
                 self.proved.extend(writes.iter().filter_map(|write| match write {
                     Write::Message(message) => Some((message.session, message.secret_version)),
+                    Write::Properties(write) => Some((0, write.secret_version)),
                     _ => None,
                 }));
                 self.marks.extend(writes.iter().filter_map(|write| match write {
@@ -303,6 +326,7 @@ impl Stage {
             let asked = match effect {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),
                 Effect::Product(token, _) => (Kind::Product, token),
+                Effect::Properties(token, ..) => (Kind::Properties, token),
                 Effect::OnlineOf(token, _) => (Kind::OnlineOf, token),
                 Effect::Write(token, _) => (Kind::Write, token),
                 Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
@@ -323,6 +347,7 @@ fn login_of(write: &Write) -> Option<u64> {
     match write {
         Write::Login { number, .. } => Some(number.0),
         Write::Message(message) => message.login.map(|number| number.0),
+        Write::Properties(write) => write.login.map(|number| number.0),
         _ => None,
     }
 }

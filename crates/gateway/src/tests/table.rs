@@ -15,6 +15,8 @@ const STATES: &[(&str, &str)] = &[
     ("logged in", "h1 wants p,d,2,60; found; h1 connects; done"),
     ("reading", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts"),
     ("storing", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on"),
+    ("changing", "h1 wants p,d,2,60; found; h1 connects; done; s1 sets \"a\":1; on"),
+    ("querying", "h1 wants p,d,2,60; found; h1 connects; done; s1 queries; on"),
     ("served", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done"),
     ("silent", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; wait 61; done"),
     ("going offline", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; wait 61"),
@@ -52,6 +54,7 @@ const fn answers(kind: Kind, is_issue: bool) -> &'static [&'static str] {
         Kind::Write => {
             &["done", "activated", "superseded", "outrun", "unknown login", "refused", "write fails"]
         }
+        Kind::Properties => &["has a", "query fails"],
         Kind::OnlineOf => &["lists none", "lists d", "list fails"],
         Kind::Diagnosis => &["diagnosed"],
     }

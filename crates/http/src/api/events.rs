@@ -1,6 +1,6 @@
 //! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
 //!
-//! `event:` is `report`, `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON;
+//! `event:` is `report` (of points, attributes, tags), `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON;
 //! `id:` is its position if it has one. Two more concern the stream itself: `missed`, with the number of
 //! events that a slow reader did not get, and `ended` when the server stops.
 
@@ -140,6 +140,7 @@ fn event(position: Option<Position>, happening: &Happening) -> Event {
             "presence"
         }
         Happening::Refused(_) | Happening::Warning(_) => "refusal",
+        Happening::Attributes(_) | Happening::Tags(_) => "report",
         Happening::SecretIssued(_) => "event",
     };
     // A happening can always be serialised: keys are text, and points are already JSON.

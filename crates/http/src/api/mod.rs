@@ -11,6 +11,7 @@ mod extract;
 mod fleet;
 mod history;
 mod products;
+mod properties;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub(crate) fn routes(api: Api) -> Router {
         .merge(products::routes())
         .merge(devices::routes())
         .merge(history::routes())
+        .merge(properties::routes())
         .merge(fleet::routes())
         .merge(backup::routes())
         .merge(events::routes())

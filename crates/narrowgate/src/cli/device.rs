@@ -59,6 +59,16 @@ pub(crate) enum DeviceCommand {
     Delete(DeleteArgs),
     /// Show a device's secret and key; leaves an entry in its log
     Secret(DeviceArgs),
+    /// Show the attributes of a device, or change some
+    #[command(after_help = "Where an attribute is not set, the default of the thing model is shown.\n\n\
+                            Examples:\n  narrowgate device attributes MuGsF6W4/15bBZlRknc\n  \
+                            narrowgate device attributes 15bBZlRknc --set '{\"place\":\"cellar\"}' \
+                            --unset size")]
+    Attributes(PropertiesArgs),
+    /// Show the tags of a device, or change some
+    #[command(after_help = "Examples:\n  narrowgate device tags MuGsF6W4/15bBZlRknc\n  \
+                            narrowgate device tags 15bBZlRknc --set '{\"site\":\"north\"}' --unset old")]
+    Tags(PropertiesArgs),
     /// Show the latest values of a device, or its history with --from
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
@@ -189,6 +199,18 @@ pub(crate) struct ResetArgs {
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PropertiesArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Set these: a JSON object, {"id":value}; null takes away
+    #[arg(long, value_name = "JSON")]
+    pub(crate) set: Option<String>,
+    /// Take this one away; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub(crate) unset: Vec<String>,
 }
 
 #[derive(Debug, Args)]

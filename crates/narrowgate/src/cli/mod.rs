@@ -16,7 +16,7 @@ use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
     CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs,
-    ResetArgs,
+    PropertiesArgs, ResetArgs,
 };
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{

@@ -19,6 +19,7 @@ use narrowgate_api::{
         NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
         ProductView,
     },
+    properties::{PropertiesPatch, PropertiesView},
     query::{
         DeleteProduct, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery, Paging, ValuesQuery,
     },
@@ -203,6 +204,24 @@ impl Call<DeviceRow> {
 impl Call<DeviceSecretShown> {
     pub(crate) fn show_device_secret(name: &NamedDevice) -> Self {
         Self::get(device(name) + "/secret")
+    }
+}
+
+impl Call<PropertiesView> {
+    pub(crate) fn show_attributes(name: &NamedDevice) -> Self {
+        Self::get(device(name) + "/attributes")
+    }
+
+    pub(crate) fn edit_attributes(name: &NamedDevice, patch: &PropertiesPatch) -> Self {
+        Self::change(Method::PATCH, device(name) + "/attributes").body(patch)
+    }
+
+    pub(crate) fn show_tags(name: &NamedDevice) -> Self {
+        Self::get(device(name) + "/tags")
+    }
+
+    pub(crate) fn edit_tags(name: &NamedDevice, patch: &PropertiesPatch) -> Self {
+        Self::change(Method::PATCH, device(name) + "/tags").body(patch)
     }
 }
 

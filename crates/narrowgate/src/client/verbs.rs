@@ -12,6 +12,7 @@ use narrowgate_api::{
     fleet::{Disk, Host},
     problem::{Code, Problem},
     product::{NewProduct, ProductPatch},
+    properties::PropertiesPatch,
     query::{DeviceList, EventsQuery, LatestQuery, Paging, ValuesQuery},
 };
 use narrowgate_http::Api;
@@ -71,6 +72,10 @@ fn verbs() -> Vec<Verb> {
             verb("disable_device", Call::disable_device(name)),
             verb("reset_device", Call::reset_device(name)),
             verb("delete_device", Call::delete_device(name)),
+            verb("show_attributes", Call::show_attributes(name)),
+            verb("edit_attributes", Call::edit_attributes(name, &PropertiesPatch::default())),
+            verb("show_tags", Call::show_tags(name)),
+            verb("edit_tags", Call::edit_tags(name, &PropertiesPatch::default())),
             verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
             verb("list_values", Call::list_values(name, &ValuesQuery::default())),
             verb("list_device_log", Call::list_device_log(name, &Paging::default())),
@@ -135,6 +140,10 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         "disable_device | POST *:disable | cannot disable the device",
         "reset_device | POST *:reset | cannot reset the device",
         "delete_device | DELETE * | cannot delete the device",
+        "show_attributes | GET */attributes | cannot show the device's attributes",
+        "edit_attributes | PATCH */attributes | cannot change the device's attributes",
+        "show_tags | GET */tags | cannot show the device's tags",
+        "edit_tags | PATCH */tags | cannot change the device's tags",
         "list_latest_values | GET */points | cannot show the device's points",
         "list_values | GET */values | cannot show the device's points",
         "list_device_log | GET */log | cannot show the device's log",
@@ -156,7 +165,13 @@ async fn a_wrong_body_gets_a_precise_problem_and_changes_nothing() {
     assert_eq!(ask("POST", "/api/v1/products", pk).await.0, 201);
     assert_eq!(ask("POST", "/api/v1/products/pk/devices", r#"{"deviceKey":"dk"}"#).await.0, 201);
     let state = async || {
-        let lists = ["/api/v1/products/pk", "/api/v1/devices", "/api/v1/devices/dk/log"];
+        let lists = [
+            "/api/v1/products/pk",
+            "/api/v1/devices",
+            "/api/v1/devices/dk/log",
+            "/api/v1/devices/dk/attributes",
+            "/api/v1/devices/dk/tags",
+        ];
         let mut state = String::new();
         for list in lists {
             state += &ask("GET", list, "").await.1;
@@ -196,6 +211,18 @@ async fn a_wrong_body_gets_a_precise_problem_and_changes_nothing() {
         ("PUT", "/api/v1/devices/dk", "{}", 405, Code::MethodWrong, "PUT is not answered here"),
         ("GET", "/api/v1/devices/dk/values?from=now", "", 400, Code::Malformed, "the query"),
         ("GET", "/api/v1/devices?limit=0", "", 422, Code::Invalid, "limit is 0; it must be 1 to 1000"),
+        ("PATCH", "/api/v1/devices/dk/attributes", "[]", 400, Code::Malformed, "the body"),
+        (
+            "PATCH",
+            "/api/v1/devices/dk/attributes",
+            r#"{"a b":1}"#,
+            422,
+            Code::Invalid,
+            "attributes: /a b: an",
+        ),
+        ("PATCH", "/api/v1/devices/dk/tags", r#"{"k":1}"#, 422, Code::Invalid, "tags: /k: must be a string"),
+        ("PUT", "/api/v1/devices/dk/tags", r#"{"k":null}"#, 422, Code::Invalid, "tags: /k: must be a string"),
+        ("PUT", "/api/v1/devices/dk/attributes", "{}", 405, Code::MethodWrong, "PUT is not answered here"),
         ("GET", "/api/v2/devices", "", 404, Code::PathUnknown, "there is nothing at /api/v2/devices"),
     ] {
         let (answered, body) = ask(method, path, body).await;

@@ -12,6 +12,7 @@ use super::{
     confirm::confirmed,
     import,
     pages::{self, Frame, List},
+    properties,
     secret_argument::secret,
 };
 use crate::{
@@ -54,6 +55,22 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Reset(arguments) => reset(&arguments, config, output),
         DeviceCommand::Log(arguments) => log(arguments, config, output),
         DeviceCommand::Points(arguments) => points(arguments, config, output),
+        DeviceCommand::Attributes(arguments) => {
+            let device = NamedDevice::from(&arguments.device);
+            let call = match properties::patch(arguments)? {
+                Some(patch) => Call::edit_attributes(&device, &patch),
+                None => Call::show_attributes(&device),
+            };
+            properties::show(call, config, output)
+        }
+        DeviceCommand::Tags(arguments) => {
+            let device = NamedDevice::from(&arguments.device);
+            let call = match properties::patch(arguments)? {
+                Some(patch) => Call::edit_tags(&device, &patch),
+                None => Call::show_tags(&device),
+            };
+            properties::show(call, config, output)
+        }
         DeviceCommand::Create(arguments) => create(arguments, config, output),
         DeviceCommand::Show(device) => show(&(&device).into(), config, output),
         DeviceCommand::Secret(device) => once(Call::show_device_secret(&(&device).into()), config, output),

@@ -66,6 +66,9 @@ struct Shown<'a> {
     peer: Option<String>,
     #[serde(borrow)]
     points: Option<&'a RawValue>,
+    #[serde(borrow)]
+    set: Option<&'a RawValue>,
+    deleted: Vec<String>,
 }
 
 /// An event as a line for people. It begins with the server's time; the device's time follows if it differs.
@@ -90,8 +93,11 @@ pub(super) fn readable(json: &str) -> String {
     if event.time != received {
         add(&format!("device's time {}", crate::time::rfc3339(event.time)));
     }
-    if let Some(points) = event.points {
-        add(points.get());
+    for json in [event.points, event.set].into_iter().flatten() {
+        add(json.get());
+    }
+    if !event.deleted.is_empty() {
+        add(&format!("deleted {}", event.deleted.join(", ")));
     }
     line
 }
@@ -107,6 +113,14 @@ mod tests {
                 r#"{"time":0,"event":"report","productKey":"p","deviceKey":"d","points":{"temp":21.5}}"#
             ),
             "1970-01-01T00:00:00Z  report  p/d  {\"temp\":21.5}"
+        );
+        assert_eq!(
+            readable(r#"{"time":0,"event":"tags","productKey":"p","deviceKey":"d","deleted":["a","b"]}"#),
+            "1970-01-01T00:00:00Z  tags  p/d  deleted a, b"
+        );
+        assert_eq!(
+            readable(r#"{"time":0,"event":"attributes","productKey":"p","deviceKey":"d","set":{"a":1.50}}"#),
+            "1970-01-01T00:00:00Z  attributes  p/d  {\"a\":1.50}"
         );
         let points = r#"{"z":123456789012345678901234567890,"a":23.308445025757262,"m":1.50}"#;
         let line = readable(&format!(r#"{{"time":0,"event":"report","points":{points}}}"#));

@@ -13,6 +13,7 @@ mod listen;
 mod pages;
 mod product;
 mod product_shown;
+mod properties;
 mod refused;
 mod secret_argument;
 mod serve;

@@ -13,7 +13,11 @@ use std::{
 use narrowgate_gateway::{Answer, Diagnosis, OnlineOf, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
-    model::{credential::CredentialLookup, product::Product},
+    model::{
+        credential::CredentialLookup,
+        product::Product,
+        property::{Properties, PropertyKind},
+    },
     ports::{Registry, StoreError},
 };
 use tokio::{runtime::Handle, task::JoinSet};
@@ -25,6 +29,7 @@ use super::together::Together;
 pub(super) enum Read {
     Lookup(Result<CredentialLookup, StoreError>),
     Product(Result<Option<Product>, StoreError>),
+    Properties(Result<Properties, StoreError>),
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
     Diagnosed(Option<String>),
 }
@@ -34,6 +39,7 @@ impl From<Read> for Answer<'static> {
         match read {
             Read::Lookup(answer) => Self::Lookup(answer),
             Read::Product(answer) => Self::Product(answer),
+            Read::Properties(answer) => Self::Properties(answer),
             Read::OnlineOf(answer) => Self::OnlineOf(answer),
             Read::Diagnosed(found) => Self::Diagnosed(found),
         }
@@ -65,6 +71,12 @@ impl Reads {
     pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
         let question = async move { (token, Read::Product(registry.product(&product_key).await)) };
+        self.questions.push(question);
+    }
+
+    pub(super) fn read_properties(&mut self, token: Token, device: DeviceId, kind: PropertyKind) {
+        let registry = Arc::clone(&self.registry);
+        let question = async move { (token, Read::Properties(registry.properties(device, kind).await)) };
         self.questions.push(question);
     }
 

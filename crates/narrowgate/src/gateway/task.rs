@@ -307,6 +307,7 @@ impl Task {
                 Effect::Write(token, writes) => self.batches.push(token, writes),
                 Effect::Lookup(token, name) => self.reads.look_up(token, name),
                 Effect::Product(token, product_key) => self.reads.read_product(token, product_key),
+                Effect::Properties(token, device, kind) => self.reads.read_properties(token, device, kind),
                 Effect::OnlineOf(token, page) => self.reads.list_online(token, page),
                 Effect::Entropy => self.machine.handle_entropy(seed(&*self.entropy)),
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),

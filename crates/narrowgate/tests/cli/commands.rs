@@ -108,6 +108,49 @@ fn devices_have_the_promised_shapes() {
 }
 
 #[test]
+fn attributes_and_tags_are_set_unset_and_shown() {
+    let program = program_with_device();
+    assert_eq!(program.json(&["device", "attributes", "dk-1"]), json!({}));
+    let set = ["device", "attributes", "pk", "dk-1", "--set", r#"{"b":1.50,"a":{"z":[1]}}"#, "-o", "json"];
+    assert_eq!(program.text(&set), "{\"a\":{\"z\":[1]},\"b\":1.50}\n", "to the last digit");
+    let both = ["device", "attributes", "dk-1", "--set", r#"{"c":true}"#, "--unset", "a", "--unset", "none"];
+    assert_eq!(program.json(&both), json!({"b": 1.50, "c": true}));
+    assert_eq!(program.json(&["device", "attributes", "pk/dk-1"]), json!({"b": 1.50, "c": true}));
+    assert_eq!(
+        program.json(&["device", "tags", "dk-1", "--set", r#"{"site/1":"N"}"#]),
+        json!({"site/1": "N"})
+    );
+    let table = program.text(&["device", "tags", "dk-1"]);
+    assert_eq!(table, " ID      VALUE\n site/1  \"N\"\n");
+    assert_eq!(program.json(&["device", "tags", "dk-1", "--unset", "site/1"]), json!({}));
+    assert_eq!(program.text(&["device", "tags", "dk-1"]).trim(), "(none)");
+    program.run(&["device", "tags", "dk-1", "--set", "[]"]).failed(64, &["--set is not a JSON object"]);
+    let wrong = program.run(&["device", "tags", "dk-1", "--set", r#"{"a b":"v","k":"v"}"#]);
+    wrong.failed(1, &["cannot change the device's tags", "tags: /a b: a key is 1 to 100 characters"]);
+    assert_eq!(program.json(&["device", "tags", "dk-1"]), json!({}), "nothing was changed");
+    program.run(&["device", "tags", "none"]).failed(1, &["there is no device none"]);
+
+    let model = r#"{"modelId":"m","attributes":[{"identifier":"place","dataType":"STRING","required":true},
+        {"identifier":"size","dataType":"INT","default":7}]}"#;
+    let file = program.file("model.json", model);
+    program.json(&["product", "update", "pk", "--model", &file]);
+    let place =
+        program.json(&["device", "attributes", "dk-1", "--set", r#"{"place":"roof"}"#, "--unset", "b"]);
+    assert_eq!(place, json!({"c": true, "place": "roof", "size": 7}), "what is not set has its default");
+    for (change, said) in [
+        (["--set", r#"{"size":"8"}"#], "/size: must be an integer of 32 bits"),
+        (["--set", r#"{"plaice":1}"#], "/plaice: model m has no such attribute"),
+        (["--unset", "place"], "/place: model m requires attribute place"),
+    ] {
+        let refused = program.run(&["device", "attributes", "dk-1", change[0], change[1]]);
+        refused.failed(1, &["cannot change the device's attributes", said]);
+    }
+    program.json(&["device", "delete", "dk-1", "--yes"]);
+    program.json(&["device", "create", "--product", "pk", "--device-key", "dk-1"]);
+    assert_eq!(program.json(&["device", "attributes", "dk-1"]), json!({"size": 7}), "nothing is left");
+}
+
+#[test]
 fn a_device_is_switched_reset_and_deleted() {
     let program = program_with_device();
     let before = program.json(&["device", "secret", "dk-1"])["deviceSecret"].clone();

@@ -45,8 +45,16 @@ impl MessageFault {
     pub const FORM: u16 = 1200;
     /// A value is not what the thing model, or any model, allows.
     pub const MODEL: u16 = 1204;
+    /// The device would keep more than it may.
+    pub const TOO_LARGE: u16 = 1008;
     /// A batch does not have the form that it needs.
     pub const BATCH: u16 = 1206;
+    /// An update of attributes does not have the form that it needs.
+    pub const UPDATE: u16 = 1207;
+    /// A query of attributes does not.
+    pub const QUERY: u16 = 1208;
+    /// A deletion of attributes does not, or an attribute may not be deleted.
+    pub const DELETE: u16 = 1209;
     /// An element of a batch belongs to another device.
     pub const NOT_YOUR_DEVICE: u16 = 1212;
     /// The method is another topic's.
@@ -76,6 +84,7 @@ impl MessageFault {
     pub fn reason(&self) -> Reason {
         match self.code {
             Self::MODEL => Reason::ModelInvalid,
+            Self::TOO_LARGE => Reason::TooLarge,
             Self::NOT_YOUR_DEVICE => Reason::TopicForeign,
             _ => Reason::BodyMalformed,
         }
@@ -201,6 +210,15 @@ pub fn reply(id: Option<&str>, result: Result<(), &MessageFault>) -> Vec<u8> {
         }
     }
     reply.extend_from_slice(b"\"data\":{}}");
+    reply
+}
+
+/// The reply to a message with this `id` (as written) that asked for something: `data` is a JSON object.
+pub(super) fn reply_with(id: Option<&str>, data: &str) -> Vec<u8> {
+    let mut reply = reply(id, Ok(()));
+    reply.truncate(reply.len() - "{}}".len());
+    reply.extend_from_slice(data.as_bytes());
+    reply.push(b'}');
     reply
 }
 

@@ -8,6 +8,12 @@
 //! | `/topic/sys/{pk}/{dk}/thing/measurepoint/post/batch` | POST | 2 | store all or none, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume` | POST | 2 | store a report, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/measurepoint/resume/batch` | POST | 2 | store all or none, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/attribute/update` | POST | 2 | change attributes, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/attribute/query` | POST | 2 | 2.04 with attributes |
+//! | `/topic/sys/{pk}/{dk}/thing/attribute/delete` | POST | 2 | change attributes, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/tag/update` | POST | 2 | change tags, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/tag/query` | POST | 2 | 2.04 with tags |
+//! | `/topic/sys/{pk}/{dk}/thing/tag/delete` | POST | 2 | change tags, then 2.04 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
@@ -17,17 +23,20 @@
 //! device exists or not; an unknown path 4.04; another method 4.05; If-Match or If-None-Match 4.12; a body of
 //! more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a Content-Format other than JSON
 //! or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply ([`envelope`],
-//! [`points`]). Uri-Query, Uri-Host and Observe have no influence. Every refusal says why, for the device's
+//! [`points`], [`properties`]). Uri-Query, Uri-Host and Observe have no influence. Every refusal says why, for the device's
 //! log ([`Answer`]).
 
 pub mod activation;
 mod answer;
+mod body;
 mod diagnosis;
 pub mod envelope;
 pub mod json;
+mod members;
 mod options;
 mod path;
 pub mod points;
+pub mod properties;
 mod topic;
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response};
@@ -36,6 +45,7 @@ pub use self::{
     activation::{SecretAnswer, SecretWanted, answer_secret},
     answer::{Answer, Warning},
     options::{answer_too_large, malformed, message_id_reused, refused_below},
+    properties::{EditWanted, QueryWanted},
 };
 use self::{
     options::{accepted_format, refuse_preconditions},
@@ -78,6 +88,10 @@ pub enum Action {
         /// What goes into the device's log, once in a session.
         warning: Option<Warning>,
     },
+    /// Commit a change of the device's own attributes or tags, and answer it after that.
+    Edit(Box<EditWanted>),
+    /// Read the device's attributes or tags, and answer by [`QueryWanted::answer`].
+    Query(Box<QueryWanted>),
     /// Answer it at once. It is counted, and written to no log: the store, which would keep the entry, is not
     /// available.
     Unavailable(Response),
@@ -147,9 +161,15 @@ pub fn handle(
                 "the device asked for its secret in a session that proves that it has it",
             ),
         ),
-        Handler::Report(_) if request.payload.len() > BODY_BYTES_MAX => too_large(request),
+        Handler::Report(_) | Handler::Properties(..) if request.payload.len() > BODY_BYTES_MAX => {
+            too_large(request)
+        }
         Handler::Report(verb) => match accepted_format(request) {
             Ok(content_format) => points::handle(session, request, verb, model, now, content_format),
+            Err(refused) => Action::Respond(refused),
+        },
+        Handler::Properties(kind, verb) => match accepted_format(request) {
+            Ok(content_format) => properties::handle(request, (kind, verb), model, content_format),
             Err(refused) => Action::Respond(refused),
         },
     }

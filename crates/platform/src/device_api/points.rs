@@ -24,30 +24,22 @@
 mod hints;
 mod skipped;
 
-use std::{
-    borrow::Cow,
-    cell::{Cell, RefCell},
-    fmt,
-};
+use std::cell::{Cell, RefCell};
 
-use narrowgate_coap::{Code, Request, Response, format};
-use serde::{
-    Deserialize,
-    de::{Deserializer, Error, MapAccess, Visitor},
-};
+use narrowgate_coap::{Code, Request, Response};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::{hints::Misplaced, skipped::Skipped};
 use super::{
-    Action, Answer, Refusal, diagnosis,
+    Action, Answer, body, diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
-    options::format_name,
+    members::Members,
 };
 use crate::{
     ids::UnixMillis,
     model::{
-        log::Reason,
         message::{Message, MessageKind},
         thing_model::{self, ThingModel},
     },
@@ -110,19 +102,9 @@ pub(super) fn handle(
     now: Arrival,
     content_format: u16,
 ) -> Action {
-    let malformed = |code, detail| Action::refuse(code, Refusal::new(Reason::BodyMalformed, detail));
-    if let Some(other) =
-        request.content_format.filter(|format| !matches!(*format, format::JSON | format::TEXT_PLAIN))
-    {
-        let looks =
-            if diagnosis::looks_like_json(&request.payload) { ", which the body looks like" } else { "" };
-        let other = format_name(other);
-        let detail = format!("content format {other} is not supported; use 50 (application/json){looks}");
-        return malformed(Code::UNSUPPORTED_CONTENT_FORMAT, detail);
-    }
-    let envelope = match json::check(&request.payload).and_then(Envelope::parse) {
+    let envelope = match body::message(request) {
         Ok(envelope) => envelope,
-        Err(detail) => return malformed(Code::BAD_REQUEST, detail),
+        Err(refused) => return refused.into(),
     };
     let (misplaced, skipped) = (Cell::new(None), RefCell::default());
     let reader =
@@ -131,24 +113,21 @@ pub(super) fn handle(
         Verb::Post | Verb::Resume => reader.single(&envelope),
         Verb::PostBatch | Verb::ResumeBatch => reader.batch(&envelope),
     });
-    let reply = envelope::reply(envelope.id(), result.as_ref().map(|_| ()));
     match result {
         Ok(writes) if writes.is_empty() => {
             let refusal = reader.skipped.into_inner().refusal();
+            let reply = envelope::reply(envelope.id(), Ok(()));
             Action::Respond(Answer::reply(content_format, reply, Some(refusal)))
         }
         Ok(writes) => {
+            let reply = envelope::reply(envelope.id(), Ok(()));
             let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
             let warning = reader.skipped.borrow().warning();
             let time = || writes.iter().find_map(|write| hints::doubtful_time(write, now));
             let warning = warning.or_else(time).or_else(|| reader.misplaced.get().map(Misplaced::warning));
             Action::Store { writes, response, warning }
         }
-        Err(fault) => {
-            let (reason, number) = (fault.reason(), fault.code);
-            let refusal = Refusal::new(reason, fault.detail()).with_number(number);
-            Action::Respond(Answer::reply(content_format, reply, Some(refusal)))
-        }
+        Err(fault) => body::refuse(content_format, envelope.id(), fault),
     }
 }
 
@@ -323,7 +302,7 @@ impl Reader<'_> {
         let Some(raw) = report.measurepoints else {
             return fault("is missing".to_owned(), diagnosis::members(report.written, "measurepoints"));
         };
-        let Ok(Points(points)) = serde_json::from_str(raw.get()) else {
+        let Ok(Members(points)) = serde_json::from_str(raw.get()) else {
             let what = "must be an object".to_owned();
             let hint = self.received(raw, "", &what);
             return fault(what, hint);
@@ -405,58 +384,4 @@ fn report(raw: &RawValue) -> Option<Report<'_>> {
     let written = raw.get();
     let report = if written.starts_with('{') { serde_json::from_str(written).ok() } else { None };
     report.map(|report| Report { written, ..report })
-}
-
-/// The points of a report, in the order in which they were sent.
-struct Points<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Points<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PointsVisitor)
-    }
-}
-
-struct PointsVisitor;
-
-impl<'de> Visitor<'de> for PointsVisitor {
-    type Value = Points<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of points")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut points = Vec::new();
-        while let Some((Identifier(identifier), value)) = entries.next_entry()? {
-            points.push((identifier, value));
-        }
-        Ok(Points(points))
-    }
-}
-
-/// A key of an object, without a copy where it has no escapes.
-struct Identifier<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Identifier<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(IdentifierVisitor)
-    }
-}
-
-struct IdentifierVisitor;
-
-impl<'de> Visitor<'de> for IdentifierVisitor {
-    type Value = Identifier<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an identifier")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Identifier(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Identifier(Cow::Owned(text.to_owned())))
-    }
 }

@@ -5,8 +5,11 @@ use std::borrow::Cow;
 
 use narrowgate_coap::{Code, UriPath};
 
-use super::points::Verb;
-use crate::rules::{admission::Grant, identity::SecureMode};
+use super::{points::Verb, properties::PropertyVerb};
+use crate::{
+    model::property::PropertyKind,
+    rules::{admission::Grant, identity::SecureMode},
+};
 
 /// A topic of the session's own device: the root, the two keys, the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) struct Topic {
 pub(super) enum Handler {
     /// Stores reports.
     Report(Verb),
+    /// Changes attributes or tags, or answers them.
+    Properties(PropertyKind, PropertyVerb),
     /// Has a secret issued.
     IssueSecret,
     /// Is only acknowledged.
@@ -52,11 +57,17 @@ const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
 /// Every topic. Where a misspelt path is equally near to two, the first is suggested.
-pub(super) const TOPICS: [Topic; 7] = [
+pub(super) const TOPICS: [Topic; 13] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
     Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
     Topic::report(&["thing", "measurepoint", "resume", "batch"], Verb::ResumeBatch),
+    Topic::attribute(&["thing", "attribute", "update"], PropertyVerb::Update),
+    Topic::attribute(&["thing", "attribute", "query"], PropertyVerb::Query),
+    Topic::attribute(&["thing", "attribute", "delete"], PropertyVerb::Delete),
+    Topic::tag(&["thing", "tag", "update"], PropertyVerb::Update),
+    Topic::tag(&["thing", "tag", "query"], PropertyVerb::Query),
+    Topic::tag(&["thing", "tag", "delete"], PropertyVerb::Delete),
     Topic {
         root: SESSION,
         rest: &["thing", "activate", "info"],
@@ -76,19 +87,23 @@ pub(super) const TOPICS: [Topic; 7] = [
 
 /// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
 /// mistake.
-const NOT_SERVED: [&str; 7] = [
-    "thing/attribute/",
-    "thing/tag/",
-    "thing/event/",
-    "thing/model/",
-    "thing/service/",
-    "thing/commands",
-    "ota/",
-];
+const NOT_SERVED: [&str; 5] = ["thing/event/", "thing/model/", "thing/service/", "thing/commands", "ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
-        Self { root: SYS, rest, method: Code::POST, modes: OWN, handler: Handler::Report(verb) }
+        Self::own(rest, Handler::Report(verb))
+    }
+
+    const fn attribute(rest: &'static [&'static str], verb: PropertyVerb) -> Self {
+        Self::own(rest, Handler::Properties(PropertyKind::Attribute, verb))
+    }
+
+    const fn tag(rest: &'static [&'static str], verb: PropertyVerb) -> Self {
+        Self::own(rest, Handler::Properties(PropertyKind::Tag, verb))
+    }
+
+    const fn own(rest: &'static [&'static str], handler: Handler) -> Self {
+        Self { root: SYS, rest, method: Code::POST, modes: OWN, handler }
     }
 
     /// Whether a session of this mode may use it.
@@ -178,6 +193,10 @@ mod tests {
         let action = match topic.handler {
             Handler::Report(Verb::Post | Verb::Resume) => "store a report, then 2.04",
             Handler::Report(Verb::PostBatch | Verb::ResumeBatch) => "store all or none, then 2.04",
+            Handler::Properties(PropertyKind::Attribute, PropertyVerb::Query) => "2.04 with attributes",
+            Handler::Properties(PropertyKind::Attribute, _) => "change attributes, then 2.04",
+            Handler::Properties(PropertyKind::Tag, PropertyVerb::Query) => "2.04 with tags",
+            Handler::Properties(PropertyKind::Tag, _) => "change tags, then 2.04",
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",
         };
@@ -190,5 +209,20 @@ mod tests {
         let printed: Vec<_> = TOPICS.iter().map(row).collect();
         let docs = include_str!("mod.rs").lines().filter(|line| line.starts_with("//! | `/"));
         assert_eq!(docs.collect::<Vec<_>>(), printed, "the table is:\n{}", printed.join("\n"));
+    }
+
+    /// In both directions: no topic lacks its row, and no row names a topic that there is not.
+    #[test]
+    fn every_topic_has_its_row_in_the_guide_for_devices() {
+        let guide = include_str!("../../../../docs/device-guide.md");
+        let topics = guide.lines().filter_map(|line| line.strip_prefix("| `thing/")?.split('`').next());
+        let described: Vec<String> = topics.map(|topic| format!("thing/{topic}")).collect();
+        assert_eq!(described, of_reports().collect::<Vec<_>>());
+        for topic in TOPICS.iter().filter(|topic| topic.root != SYS) {
+            let root = topic.root.iter().copied();
+            let path: Vec<&str> =
+                root.chain(["{productKey}", "{deviceKey}"]).chain(topic.rest.iter().copied()).collect();
+            assert!(guide.contains(&path.join("/")), "the guide does not name {}", path.join("/"));
+        }
     }
 }

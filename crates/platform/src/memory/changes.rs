@@ -1,6 +1,9 @@
 //! The operator's changes of a [`Model`].
 
-use std::{collections::VecDeque, mem};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
 
 use super::{
     device_log::DeviceLog,
@@ -50,6 +53,9 @@ impl Model {
             }
             Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
             Change::DeleteDevice { device, .. } => self.delete_device(device).map(|()| Changed::Done),
+            Change::EditProperties { device, edit, .. } => {
+                self.edit_properties(device, &edit).map(Changed::Properties)
+            }
             Change::NoteSecretShown { device, at, detail } => {
                 let row = self.row_mut(device).ok_or_else(|| missing(device))?;
                 row.note(LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) });
@@ -145,6 +151,7 @@ impl Model {
             life: Life::default(),
             created: at,
             latest: LatestPoints::default(),
+            properties: BTreeMap::new(),
             forgets_points: false,
             messages: VecDeque::new(),
             log: DeviceLog::default(),

@@ -13,6 +13,7 @@ mod device_log;
 mod find;
 mod model;
 mod pages;
+mod properties;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -24,6 +25,7 @@ use crate::{
         device::Device,
         overview::{Overview, OverviewQuery},
         product::Product,
+        property::{Properties, PropertyKind},
     },
     ports::{
         Batch, Change, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
@@ -126,6 +128,14 @@ impl Registry for MemoryStore {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.with(|model| Ok(model.devices(&query).into_iter().map(Ok).collect()))
+    }
+
+    fn properties(
+        &self,
+        device: DeviceId,
+        kind: PropertyKind,
+    ) -> PortFuture<'_, Result<Properties, StoreError>> {
+        self.with(|model| Ok(model.properties(device, kind)))
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {

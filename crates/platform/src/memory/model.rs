@@ -1,7 +1,7 @@
 //! What a [`super::MemoryStore`] holds, and every step on it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     mem,
 };
 
@@ -12,6 +12,7 @@ use crate::{
         log::{LogEntry, LogEvent},
         message::{Message, MessageKind},
         product::Product,
+        property::{Properties, PropertyKind},
     },
     ports::{
         Batch, Committed, Issued, OnlineDevice, PRESENCE_CHANGES_MAX, PresenceChange, Recovered, StoreError,
@@ -84,6 +85,7 @@ pub(super) struct DeviceRow {
     pub(super) life: Life,
     pub(super) created: UnixMillis,
     pub(super) latest: LatestPoints,
+    pub(super) properties: BTreeMap<PropertyKind, Properties>,
     /// Its log says that not all of them are kept.
     pub(super) forgets_points: bool,
     pub(super) messages: VecDeque<Report>,
@@ -144,6 +146,7 @@ impl Model {
                 self.presence(device, login, state, at, cause)
             }
             Write::Seen { device, login, at } => self.seen(device, login, at),
+            Write::Properties(write) => self.write_properties(*write),
             Write::Log(entry) => self.log(entry),
             Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
                 Written::Issue(self.issue_secret(device, (secret, replaces), product_secret_mark, at, peer))
@@ -312,7 +315,7 @@ impl Model {
     }
 
     /// The device, if its own switch and its product's are on.
-    fn enabled_row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
+    pub(super) fn enabled_row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
         let row = self.devices.get_mut(slot(device)?)?.as_deref_mut()?;
         let product = self.products[row.product].as_ref()?;
         (row.life.enabled && product.product.enabled).then_some(row)

@@ -8,4 +8,5 @@ pub mod log;
 pub mod message;
 pub mod overview;
 pub mod product;
+pub mod property;
 pub mod thing_model;

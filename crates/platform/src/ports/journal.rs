@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
-    model::{device::DeviceState, log::LogEntry, message::Message},
+    model::{device::DeviceState, log::LogEntry, message::Message, property::PropertyWrite},
     rules::issuing::NotIssued,
     secret::Secret,
 };
@@ -170,6 +170,9 @@ pub enum Write {
         /// When.
         at: UnixMillis,
     },
+    /// Changes attributes or tags of a device. Refused as a report is, and where the device would have too
+    /// much: see [`crate::model::property`].
+    Properties(Box<PropertyWrite>),
     /// An entry for the device log or for the refusals of unknown devices.
     Log(LogEntry),
     /// A device asks for a secret of its own (SecureMode 3): an inactive device's secret is replaced, if its
@@ -229,6 +232,8 @@ pub enum Written {
     LoginUnknown,
     /// The device is gone or disabled by now; nothing was written.
     DeviceUnavailable,
+    /// The device would have more attributes or tags than are kept, in bytes; nothing was written.
+    TooMuch(u32),
     /// It met a row that is not as it was stored, and was left out of its batch; nothing was written.
     Damaged,
     /// What became of a request for a secret.

@@ -9,6 +9,7 @@ use crate::{
         device::{Device, DeviceState, NewDevice},
         overview::{Overview, OverviewQuery},
         product::Product,
+        property::{Properties, PropertyEdit, PropertyKind},
     },
     secret::Secret,
 };
@@ -41,6 +42,12 @@ pub trait Registry: Send + Sync + 'static {
         &self,
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>>;
+    /// All attributes, or all tags, of a device. One that does not exist has none.
+    fn properties(
+        &self,
+        device: DeviceId,
+        kind: PropertyKind,
+    ) -> PortFuture<'_, Result<Properties, StoreError>>;
     /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
     /// Makes a change as one transaction, durably before the future ends; changes are made in the order of
@@ -125,6 +132,15 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
+    /// Changes attributes or tags of a device. `Conflict` where it would have more than are kept.
+    EditProperties {
+        /// Whose.
+        device: DeviceId,
+        /// When.
+        at: UnixMillis,
+        /// The change.
+        edit: PropertyEdit,
+    },
     /// Notes in a device's log that one of its secrets was shown to somebody.
     NoteSecretShown {
         /// Whose.
@@ -147,6 +163,8 @@ pub enum Changed {
     Created(Vec<Result<Device, StoreError>>),
     /// The devices that were removed.
     Deleted(Vec<DeviceId>),
+    /// All attributes, or all tags, as they stand now.
+    Properties(Properties),
 }
 
 impl Changed {
@@ -180,6 +198,17 @@ impl Changed {
         match self {
             Self::Deleted(devices) => devices,
             other => other.is_wrong("the devices that were removed"),
+        }
+    }
+
+    /// What a device has now.
+    ///
+    /// # Panics
+    /// Where the change was not of attributes or tags.
+    pub fn properties(self) -> Properties {
+        match self {
+            Self::Properties(properties) => properties,
+            other => other.is_wrong("attributes or tags"),
         }
     }
 
@@ -267,6 +296,16 @@ pub trait RegistryChanges: Registry {
     /// See [`Change::DeleteDevice`].
     fn delete_device(&self, device: DeviceId, at: UnixMillis) -> PortFuture<'static, Result<(), StoreError>> {
         make(self, Change::DeleteDevice { device, at }, drop)
+    }
+
+    /// See [`Change::EditProperties`]; returns all of the kind.
+    fn edit_properties(
+        &self,
+        device: DeviceId,
+        at: UnixMillis,
+        edit: PropertyEdit,
+    ) -> PortFuture<'static, Result<Properties, StoreError>> {
+        make(self, Change::EditProperties { device, at, edit }, Changed::properties)
     }
 
     /// See [`Change::NoteSecretShown`].

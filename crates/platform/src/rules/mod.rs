@@ -12,6 +12,7 @@ pub mod life;
 pub mod mistakes;
 pub mod names;
 pub mod presence;
+pub mod properties;
 pub mod psk;
 pub mod rate;
 pub mod refusal;

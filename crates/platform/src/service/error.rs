@@ -1,6 +1,6 @@
 //! Why a verb could not be done.
 
-use crate::ports::StoreError;
+use crate::{model::thing_model::Fault, ports::StoreError};
 
 /// Why a verb could not be done; `Display` is for operators.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,14 @@ pub(super) enum ServiceError {
         field: &'static str,
         /// What is wrong with it, continuing the sentence that the field begins.
         message: String,
+    },
+    /// An attribute or a tag is not acceptable.
+    #[error("{what}: {fault}")]
+    Property {
+        /// Of which kind.
+        what: &'static str,
+        /// What is wrong, and where in the request.
+        fault: Fault,
     },
     /// Nothing has this name.
     #[error("there is no {what} {key}")]
@@ -64,7 +72,7 @@ impl ServiceError {
             Self::Missing { what: "device", .. } => {
                 Some("narrowgate device list; name a device as PK/DK, or as DK where only one product has it")
             }
-            Self::Missing { .. } | Self::Invalid { .. } => None,
+            Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } => None,
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
             Self::Exists { .. } => {
                 Some("a device key is unique in all products: choose another, or show the device that has it")

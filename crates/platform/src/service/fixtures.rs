@@ -17,6 +17,7 @@ use crate::{
         device::Device,
         overview::{Overview, OverviewQuery},
         product::Product,
+        property::{Properties, PropertyKind},
     },
     ports::{Change, Changed, DeviceQuery, PortFuture, Registry, SimilarNames, StoreError, Stores},
     secret::Secret,
@@ -128,6 +129,14 @@ impl Registry for Failing {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.memory.devices(query)
+    }
+
+    fn properties(
+        &self,
+        device: DeviceId,
+        kind: PropertyKind,
+    ) -> PortFuture<'_, Result<Properties, StoreError>> {
+        self.memory.properties(device, kind)
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {

@@ -19,6 +19,7 @@ mod import;
 mod operator;
 mod overview;
 mod products;
+mod properties;
 mod registrar;
 mod removal;
 mod view;

@@ -87,6 +87,7 @@ impl Process {
         match question {
             Effect::Lookup(token, name) => store.look_up(now.instant, token, name),
             Effect::Product(token, product_key) => store.product(now.instant, token, product_key),
+            Effect::Properties(token, device, kind) => store.properties(now.instant, token, device, kind),
             Effect::OnlineOf(token, page) => store.list_online(now.instant, token, page),
             Effect::Write(token, writes) => {
                 store.note_decided(now.instant, &writes);

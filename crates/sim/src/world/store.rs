@@ -14,6 +14,7 @@ use narrowgate_gateway::{Answer, OnlineOf, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, LoginNumber, UnixMillis},
     memory::MemoryStore,
+    model::property::PropertyKind,
     ports::{Batch, Committed, Issued, Journal as _, Recovered, Registry as _, StoreError, Write, Written},
     testing::block_on,
 };
@@ -81,6 +82,7 @@ enum Work {
     Batch { batch: Batch, fails: bool },
     LookUp { token: Token, name: DeviceName, fails: bool },
     Product { token: Token, product_key: String, fails: bool },
+    Properties { token: Token, device: DeviceId, kind: PropertyKind, fails: bool },
     OnlineOf { token: Token, page: OnlineOf, fails: bool },
 }
 
@@ -229,6 +231,15 @@ impl Store {
         self.begin(Some(now), Work::Product { token, product_key, fails });
     }
 
+    /// Reads attributes or tags of a device.
+    pub fn properties(&mut self, now: Instant, token: Token, device: DeviceId, kind: PropertyKind) {
+        let (takes, fails) = match self.pace {
+            Pace::Told { .. } => (Some(Duration::ZERO), false),
+            Pace::Dice(conditions) => self.read(conditions),
+        };
+        self.begin(takes.map(|takes| now + takes), Work::Properties { token, device, kind, fails });
+    }
+
     /// Lists devices that are online.
     pub fn list_online(&mut self, now: Instant, token: Token, page: OnlineOf) {
         let (takes, fails) = match self.pace {
@@ -272,6 +283,12 @@ impl Store {
             Work::Product { token, fails: true, .. } => Done::Read(token, Answer::Product(Err(refusal()))),
             Work::Product { token, product_key, fails: false } => {
                 Done::Read(token, Answer::Product(block_on(self.durable.product(&product_key))))
+            }
+            Work::Properties { token, fails: true, .. } => {
+                Done::Read(token, Answer::Properties(Err(refusal())))
+            }
+            Work::Properties { token, device, kind, fails: false } => {
+                Done::Read(token, Answer::Properties(block_on(self.durable.properties(device, kind))))
             }
             Work::OnlineOf { token, fails: true, .. } => Done::Read(token, Answer::OnlineOf(Err(refusal()))),
             Work::OnlineOf { token, page, fails: false } => {

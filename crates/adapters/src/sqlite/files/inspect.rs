@@ -43,7 +43,7 @@ impl Format {
             let found = findings(&connection).map_err(sqlite)?;
             let heals = |finding: &str| is_about_an_index(finding) || is_about_an_unused_page(finding);
             if let Some(reason) = found.iter().find(|found| !self.heals_indexes || !heals(found)) {
-                if !self.only_derived_is_damaged(&connection, &found).map_err(sqlite)? {
+                if !self.only_derived_is_damaged(&connection, format, &found).map_err(sqlite)? {
                     return Err(OpenError::Damaged { file: file.to_owned(), reason: reason.clone() });
                 }
                 derived_damage = Some(reason.clone());
@@ -54,13 +54,18 @@ impl Format {
     }
 
     /// Whether all that was found is about the derived table.
-    fn only_derived_is_damaged(&self, connection: &Connection, found: &[String]) -> rusqlite::Result<bool> {
+    fn only_derived_is_damaged(
+        &self,
+        connection: &Connection,
+        format: u32,
+        found: &[String],
+    ) -> rusqlite::Result<bool> {
         let Some(derived) = self.derived else { return Ok(false) };
         if found.iter().any(|found| found.to_ascii_lowercase().contains("freelist")) {
             return Ok(false);
         }
-        for table in self.tables {
-            if (*table == derived)
+        for table in self.tables_of(format) {
+            if (table == derived)
                 != damage_of(connection, table)?.is_some_and(|found| !is_about_an_index(&found))
             {
                 return Ok(false);

@@ -10,7 +10,7 @@
 //!    that is killed at any point leaves a registry of the old format or of the new one; the next start does
 //!    the rest.
 //!
-//! A step adds columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer
+//! A step adds tables, and columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer
 //! for a million devices than for one. Message files are not migrated: each keeps its format.
 
 use std::{
@@ -32,7 +32,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 1] = [(3, to_4)];
+const STEPS: [(u32, Step); 2] = [(3, to_4), (4, to_5)];
 
 type Step = fn(&Connection) -> rusqlite::Result<()>;
 
@@ -153,6 +153,14 @@ fn to_4(registry: &Connection) -> rusqlite::Result<()> {
          ALTER TABLE devices ADD COLUMN login_number INTEGER; \
          ALTER TABLE log ADD COLUMN epoch INTEGER; \
          ALTER TABLE log ADD COLUMN sequence INTEGER",
+    )
+}
+
+/// Format 5: attributes and tags of devices.
+fn to_5(registry: &Connection) -> rusqlite::Result<()> {
+    registry.execute_batch(
+        "CREATE TABLE properties (device INTEGER NOT NULL, kind TEXT NOT NULL, changed INTEGER NOT NULL, \
+         json TEXT NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (device, kind)) WITHOUT ROWID",
     )
 }
 

@@ -12,6 +12,7 @@ mod log;
 mod meta;
 mod presence;
 mod products;
+mod properties;
 mod rebuild;
 mod removal;
 mod secrets;

@@ -38,6 +38,7 @@ impl Registry {
             ("log", "DELETE FROM log WHERE device = ?1"),
             ("presence", "DELETE FROM presence WHERE device = ?1"),
             ("latest", "DELETE FROM latest WHERE device = ?1"),
+            ("properties", "DELETE FROM properties WHERE device = ?1"),
         ] {
             rows += self.take_away(table, sql, [device.0])?;
         }

@@ -22,6 +22,7 @@ use narrowgate_platform::{
         device::DeviceState,
         log::{LogEvent, Reason},
         message::MessageKind,
+        property::PropertyKind,
     },
 };
 use rusqlite::{
@@ -274,7 +275,7 @@ macro_rules! words {
         })+
     };
 }
-words!(DeviceState, LogEvent, Reason);
+words!(DeviceState, LogEvent, Reason, PropertyKind);
 
 impl Cell for MessageKind {
     fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {

@@ -5,6 +5,7 @@ use narrowgate_platform::{
     model::{
         device::DeviceState,
         log::{LogEvent, Reason},
+        property::PropertyKind,
     },
 };
 
@@ -124,6 +125,18 @@ table! {
 }
 
 table! {
+    /// All attributes, or all tags, of a device that has some.
+    PROPERTIES of PropertiesRow: "properties" as "y", summed as "properties" {
+        device: DeviceId = "INTEGER NOT NULL",
+        kind: PropertyKind = "TEXT NOT NULL",
+        /// When they were last changed.
+        changed: UnixMillis = "INTEGER NOT NULL",
+        /// `{"identifier":value,…}`
+        json: String = "TEXT NOT NULL",
+    } ",\n  PRIMARY KEY (device, kind)\n) WITHOUT ROWID"
+}
+
+table! {
     /// What is about the whole store, by name:
     ///
     /// * `key_check`: identifies the data key.
@@ -144,8 +157,8 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 7] =
-    [&META, &PRODUCTS, &DEVICES, &LOG, &PRESENCE, &LATEST, &MARKS];
+pub(in crate::sqlite) static TABLES: [&Table; 8] =
+    [&META, &PRODUCTS, &DEVICES, &LOG, &PRESENCE, &LATEST, &MARKS, &PROPERTIES];
 
 /// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {

@@ -42,6 +42,7 @@ impl Plan {
                     }
                     Write::Seen { .. } => {}
                     Write::Login { .. }
+                    | Write::Properties(_)
                     | Write::Presence { .. }
                     | Write::Log(_)
                     | Write::IssueSecret { .. } => plan.registry = true,
@@ -260,6 +261,7 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
             Some(standing) => permit(standing.login, *login).err().unwrap_or(Written::Done),
             None => Written::DeviceUnavailable,
         }),
+        Write::Properties(write) => registry.write_properties(write),
         Write::Log(entry) => registry.log(entry),
         Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
             let secrets = (secret, *replaces, *product_secret_mark);

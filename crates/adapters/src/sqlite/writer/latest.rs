@@ -186,7 +186,7 @@ pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
             }
             0
         }
-        Write::Presence { .. } | Write::Log(_) | Write::IssueSecret { .. } => 0,
+        Write::Presence { .. } | Write::Properties(_) | Write::Log(_) | Write::IssueSecret { .. } => 0,
     }
 }
 

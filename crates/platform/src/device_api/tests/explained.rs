@@ -38,10 +38,7 @@ fn an_unknown_path_names_the_probable_mistake() {
             &format!("/topic/sys/{KEYS}/thing/measurepoint/post/bach"),
             "perhaps thing/measurepoint/post/batch is meant",
         ),
-        (
-            &format!("/topic/sys/{KEYS}/thing/attribute/update"),
-            "thing/attribute/… is not served by this version",
-        ),
+        (&format!("/topic/sys/{KEYS}/thing/model/up_raw"), "thing/model/… is not served by this version"),
         (
             &format!("/topic/sys/{KEYS}/what/ever"),
             "a report goes to /topic/sys/{productKey}/{deviceKey}/thing",
@@ -120,7 +117,7 @@ fn a_condition_is_never_ignored() {
         let action = ask(mode, &request.option(OptionNumber::ETAG, "tag"));
         let is_done = match &action {
             Action::Respond(answer) => answer.refusal().is_none(),
-            Action::Store { .. } | Action::IssueSecret(_) => true,
+            Action::Store { .. } | Action::Edit(_) | Action::Query(_) | Action::IssueSecret(_) => true,
             Action::Unavailable(_) => false,
         };
         assert!(is_done, "{action:?}");

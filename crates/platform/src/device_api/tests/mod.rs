@@ -2,6 +2,7 @@
 
 mod authority;
 mod explained;
+mod properties;
 
 use narrowgate_coap::{OptionNumber, Response};
 use proptest::prelude::*;

@@ -40,6 +40,33 @@ impl ThingModel {
     }
 }
 
+impl ThingModel {
+    /// Checks the value of an attribute, as [`Self::check_point`] does.
+    ///
+    /// # Errors
+    /// What is wrong, with a JSON pointer that starts with `pointer`.
+    pub fn check_attribute(
+        &self,
+        identifier: &str,
+        value: &Value,
+        pointer: &mut String,
+    ) -> Result<(), Fault> {
+        match self.attributes.get(identifier) {
+            Some(attribute) => attribute.data_type.check(value, pointer),
+            None if !self.passthrough => {
+                Err(Fault::new(pointer, format!("model {} has no such attribute", self.model_id)))
+            }
+            None if value.is_null() => Err(Fault::new(pointer, "must not be null")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a device must have an attribute.
+    pub fn requires(&self, attribute: &str) -> bool {
+        self.attributes.get(attribute).is_some_and(|attribute| attribute.required)
+    }
+}
+
 impl DataType {
     /// Checks that a value is of this type. `pointer` is where it stands, for the fault.
     ///

@@ -11,6 +11,7 @@ mod meant;
 mod over;
 mod problem;
 mod products;
+mod properties;
 
 use std::{fmt, sync::Arc};
 

@@ -8,7 +8,7 @@ use crate::{ports::StoreError, service::error::ServiceError};
 pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     let (status, code) = match error {
         ServiceError::Invalid { field: "model", .. } => (422, Code::ModelInvalid),
-        ServiceError::Invalid { .. } => (422, Code::Invalid),
+        ServiceError::Invalid { .. } | ServiceError::Property { .. } => (422, Code::Invalid),
         ServiceError::Missing { .. } => (404, Code::Missing),
         ServiceError::Exists { .. } => (409, Code::Exists),
         ServiceError::Ambiguous { .. } => (409, Code::Ambiguous),
@@ -20,6 +20,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     };
     let place = match error {
         ServiceError::Invalid { field, .. } => Some(place(field)),
+        ServiceError::Property { fault, .. } => Some(fault.pointer.clone()),
         _ => None,
     };
     Problem {
@@ -42,6 +43,7 @@ fn place(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::thing_model::Fault;
 
     #[test]
     fn every_error_has_its_status_and_its_code() {
@@ -51,6 +53,12 @@ mod tests {
             (invalid("limit"), 422, Code::Invalid, Some("limit")),
             (invalid("endsAt"), 422, Code::Invalid, Some("/dynamicActivation/endsAt")),
             (invalid("model"), 422, Code::ModelInvalid, Some("/model")),
+            (
+                ServiceError::Property { what: "tags", fault: Fault::new("/k", "is wrong") },
+                422,
+                Code::Invalid,
+                Some("/k"),
+            ),
             (ServiceError::Missing { what: "product", key: "pk".into() }, 404, Code::Missing, None),
             (ServiceError::Exists { what: "product", key: "pk".into() }, 409, Code::Exists, None),
             (ServiceError::Ambiguous { key: "d".into(), candidates: vec![] }, 409, Code::Ambiguous, None),

@@ -24,6 +24,7 @@ pub mod logs;
 pub mod messages;
 pub mod pages;
 pub mod presence;
+pub mod properties;
 pub mod random;
 pub mod registry;
 
@@ -138,6 +139,13 @@ macro_rules! store_conformance {
                 a_batch_is_applied_in_order
                 a_report_moves_the_time_last_seen
                 values_come_back_as_they_were_sent
+            }
+            properties {
+                attributes_and_tags_are_set_and_deleted_by_name
+                more_than_is_kept_of_a_device_is_refused
+                a_change_of_a_superseded_session_is_not_stored
+                an_operator_changes_or_replaces_them
+                a_deleted_device_leaves_no_attributes_and_tags
             }
             logs {
                 a_log_is_newest_first_and_complete

@@ -86,6 +86,7 @@ pub enum Kind {
     Disable,
     Reset,
     Delete,
+    EditProperties,
     NoteSecretShown,
 }
 
@@ -128,6 +129,15 @@ pub enum Step {
         /// Its own time.
         seconds_ago: i64,
         /// Which points it has; the odd ones move the latest values, the even ones do not.
+        form: u8,
+    },
+    /// A change of attributes or tags.
+    Properties {
+        /// Who.
+        device: u8,
+        /// In whose session, as above.
+        logins_ago: u8,
+        /// Which; a rare one is too much.
         form: u8,
     },
     /// A refusal.
@@ -195,12 +205,13 @@ fn seconds(dice: &mut Dice) -> i64 {
 }
 
 fn kind(dice: &mut Dice) -> Kind {
-    match dice.below(10) {
+    match dice.below(12) {
         0 => Kind::Rename,
         1..=3 => Kind::Enable,
         4 | 5 => Kind::Disable,
         6 | 7 => Kind::Reset,
         8 => Kind::Delete,
+        9 | 10 => Kind::EditProperties,
         _ => Kind::NoteSecretShown,
     }
 }
@@ -208,11 +219,12 @@ fn kind(dice: &mut Dice) -> Kind {
 fn step(dice: &mut Dice) -> Step {
     let device = dice.small(u64::from(DEVICES));
     let logins_ago = if dice.one_in(4) { 1 + dice.small(2) } else { 0 };
-    match dice.below(16) {
+    match dice.below(18) {
         0..=3 => Step::Login { device, versions_ago: u32::from(dice.one_in(4)), logins_ago },
         4..=6 => Step::Presence { device, logins_ago, online: dice.one_in(2) },
         7 => Step::Seen { device, logins_ago, seconds_ago: dice.below(60) as i64 },
         8..=12 => Step::Report { device, logins_ago, seconds_ago: ago(dice), form: dice.small(8) },
+        16 | 17 => Step::Properties { device, logins_ago, form: dice.small(16) },
         13 => Step::Refusal { device: (!dice.one_in(3)).then_some(device) },
         _ => Step::Issue { device },
     }

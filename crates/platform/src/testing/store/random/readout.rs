@@ -5,7 +5,7 @@ use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         credential::CredentialLookup, device::Device, log::LogEntry, overview::OverviewQuery,
-        product::Product,
+        product::Product, property::PropertyKind,
     },
     paging::{Page, Part},
     ports::{DeviceQuery, HistoryQuery, Store},
@@ -86,6 +86,10 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
     let moves =
         paged(1 + turn % 5, |part| block_on(store.presence_history(id, part)).expect("the store reads"));
     line("presence", format!("{moves:?}"));
+    for kind in [PropertyKind::Attribute, PropertyKind::Tag] {
+        let all = block_on(store.properties(id, kind)).expect("the store reads");
+        line(kind.plural(), all.to_json());
+    }
     let former = block_on(store.former_secrets(id)).expect("the store reads");
     let former: Vec<&str> = former.iter().map(|secret| secret.expose()).collect();
     line("former secrets", format!("{former:?}"));

@@ -12,9 +12,11 @@ use crate::{
     model::{
         credential::CredentialLookup,
         device::{DeviceState, NewDevice},
+        json_text::JsonText,
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind},
         product::{DynamicActivation, Product},
+        property::{PropertyEdit, PropertyKind, PropertyWrite},
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
     rules::psk::mark,
@@ -238,6 +240,13 @@ impl Run {
                 arrival: at,
                 points_json: points(form, self.turn).into(),
             }),
+            Step::Properties { device, logins_ago, form } => Write::Properties(Box::new(PropertyWrite {
+                device: self.id(device),
+                login: self.login(device, logins_ago),
+                secret_version: self.secret_version(device),
+                at,
+                edit: properties(form, self.turn),
+            })),
             Step::Refusal { device } => Write::Log(LogEntry {
                 time: at,
                 device: device.map(|device| self.id(device)),
@@ -301,6 +310,10 @@ impl Run {
                     Kind::Enable => Change::SetDeviceEnabled { device, enabled: true, at },
                     Kind::Disable => Change::SetDeviceEnabled { device, enabled: false, at },
                     Kind::Reset => Change::ResetDevice { device, secret: self.secret(number), at },
+                    Kind::EditProperties => {
+                        let edit = properties(self.turn as u8, self.turn);
+                        Change::EditProperties { device, at, edit }
+                    }
                     Kind::Delete => Change::DeleteDevice { device, at },
                     Kind::NoteSecretShown => Change::NoteSecretShown { device, at, detail: None },
                 }
@@ -386,6 +399,19 @@ fn points(form: u8, turn: usize) -> String {
     };
     let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":{turn}.50")).collect();
     format!("{{{}}}", members.join(","))
+}
+
+/// A change of attributes (odd) or tags; the last two forms set values of which a device can have two.
+fn properties(form: u8, turn: usize) -> PropertyEdit {
+    let kind = if form % 2 == 0 { PropertyKind::Tag } else { PropertyKind::Attribute };
+    let form = form % 16;
+    let fat = format!("\"{}\"", "x".repeat(3000));
+    let value = if form >= 14 { fat } else { format!("\"{turn}.50\"") };
+    let names = ["a", "b", "c", "d"];
+    let name = names[turn % names.len()].to_owned();
+    let set = if form / 2 % 3 == 0 { Vec::new() } else { vec![(name, JsonText::new(&value))] };
+    let unset = names.iter().skip(usize::from(form / 4)).take(1).map(|name| (*name).to_owned()).collect();
+    PropertyEdit { kind, replaces: form == 9, set, unset }
 }
 
 fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {

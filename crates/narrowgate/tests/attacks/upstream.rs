@@ -1,0 +1,100 @@
+//! What a device says besides points, and asks: attributes and tags.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, Protection},
+    coap,
+    harness::{PRODUCT_KEY, Server},
+};
+
+/// The code of the answer to a POST below the device's topics, and its JSON.
+fn ask(client: &mut Client, topic: &str, body: &str) -> (u8, Value) {
+    let mid = client.next_mid();
+    let path = format!("topic/sys/{PRODUCT_KEY}/{}/thing/{topic}", client.device.key);
+    let answer = client.exchange(&coap::post(mid, &path, body));
+    let payload = answer.iter().position(|byte| *byte == 0xff).map(|at| &answer[at + 1..]);
+    let reply = payload.map_or(Value::Null, |payload| serde_json::from_slice(payload).expect("JSON"));
+    (coap::code_of(&answer, mid), reply)
+}
+
+/// The data of a reply of success.
+fn data(client: &mut Client, topic: &str, params: &str) -> Value {
+    let (code, reply) = ask(client, topic, &format!(r#"{{"id":"7","params":{params}}}"#));
+    assert_eq!((code, &reply["code"], &reply["id"]), (0x44, &json!(200), &json!("7")), "{topic}: {reply}");
+    reply["data"].clone()
+}
+
+/// The code of a reply that says no, and its message.
+fn refused(client: &mut Client, topic: &str, params: &str) -> (u64, String) {
+    let (code, reply) = ask(client, topic, &format!(r#"{{"id":"7","params":{params}}}"#));
+    assert_eq!(code, 0x44, "{reply}");
+    (reply["code"].as_u64().expect("a number"), reply["message"].as_str().expect("a text").to_owned())
+}
+
+#[test]
+fn attributes_and_tags_are_kept_answered_told_and_shown() {
+    let mut server = Server::start();
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let key = client.device.key.clone();
+        let listener = server.listen(&["--product", PRODUCT_KEY, "--device", &key]);
+        let set = r#"{"attributes":{"place":"cellar","size":1.50}}"#;
+        assert_eq!(data(&mut client, "attribute/update", set), json!({}));
+        data(&mut client, "tag/update", r#"[{"tagKey":"site","tagValue":"north"}]"#);
+        data(&mut client, "attribute/delete", r#"{"attributes":["place"]}"#);
+        let told: Vec<Value> = (0..3).map(|_| listener.next_event()).collect();
+        let names: Vec<&str> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        assert_eq!(names, ["attributes", "tags", "attributes"]);
+        assert_eq!(told[0]["set"], json!({"place": "cellar", "size": 1.50}));
+        assert_eq!((&told[2]["set"], &told[2]["deleted"]), (&Value::Null, &json!(["place"])));
+        assert_eq!(data(&mut client, "attribute/query", r#"{"attributes":[]}"#), json!({"size": 1.50}));
+        assert_eq!(data(&mut client, "tag/query", r#"{"tags":["site","none"]}"#), json!({"site": "north"}));
+        assert_eq!(server.json(&["device", "attributes", PRODUCT_KEY, &key]), json!({"size": 1.50}));
+        // What the operator changes is what the device is answered.
+        server.json(&["device", "tags", PRODUCT_KEY, &key, "--set", r#"{"site":"south"}"#]);
+        assert_eq!(data(&mut client, "tag/query", r#"{"tags":[]}"#), json!({"site": "south"}));
+        client.assert_reports();
+    }
+    let mut client = server.connect(Protection::Ccm8);
+    data(&mut client, "attribute/update", r#"{"attributes":{"kept":1}}"#);
+    let device = client.device.clone();
+    server.restart(&[]);
+    let mut client = server.connect_again(device, Protection::Ccm8);
+    assert_eq!(data(&mut client, "attribute/query", r#"{"attributes":["kept"]}"#), json!({"kept": 1}));
+    server.assert_alive();
+}
+
+#[test]
+fn a_wrong_change_is_refused_with_its_code_and_stands_in_the_log() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    for (topic, params, code, words) in [
+        ("attribute/update", "{}", 1207, "/params/attributes: is missing"),
+        ("attribute/update", r#"{"attributes":{"a b":1}}"#, 1204, "/params/attributes/a b: an identifier"),
+        ("attribute/query", "[]", 1208, "/params: must be an object"),
+        ("attribute/delete", r#"{"attributes":[]}"#, 1209, "/params/attributes: has 0 attributes"),
+        ("tag/update", r#"[{"tagKey":"9","tagValue":"v"}]"#, 1200, "/params/0/tagKey: a key is"),
+        ("tag/query", r#"{"tags":[7]}"#, 1200, "/params/tags/0: must be a string"),
+        ("tag/delete", "7", 1200, "/params: must be an object"),
+    ] {
+        let (answered, message) = refused(&mut client, topic, params);
+        assert_eq!(answered, code, "{topic}: {message}");
+        assert!(message.starts_with(words), "{topic}: {message}");
+        let log = server.json(&["device", "log", PRODUCT_KEY, &client.device.key, "--limit", "1"]);
+        assert_eq!(log[0]["code"], json!(code), "{log}");
+        assert!(log[0]["detail"].as_str().unwrap().starts_with(words), "{log}");
+    }
+    // Two fit, a third does not; then the log says so, and what there was stands.
+    let fat = "x".repeat(3000);
+    for (name, code) in [("a", 200), ("b", 200), ("c", 1008)] {
+        let body = format!(r#"{{"params":{{"attributes":{{"{name}":"{fat}"}}}}}}"#);
+        assert_eq!(ask(&mut client, "attribute/update", &body).1["code"], json!(code), "{name}");
+    }
+    let log = server.json(&["device", "log", PRODUCT_KEY, &client.device.key, "--limit", "1"]);
+    assert_eq!((&log[0]["reason"], &log[0]["code"]), (&json!("too_large"), &json!(1008)));
+    let shown = server.json(&["device", "attributes", PRODUCT_KEY, &client.device.key]);
+    assert_eq!(shown.as_object().unwrap().keys().collect::<Vec<_>>(), ["a", "b"]);
+    client.assert_reports();
+    server.assert_alive();
+}

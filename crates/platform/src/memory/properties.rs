@@ -1,0 +1,49 @@
+//! Attributes and tags in memory.
+
+use super::model::{DeviceRow, Model, missing};
+use crate::{
+    ids::DeviceId,
+    model::property::{Properties, PropertyEdit, PropertyKind, PropertyWrite},
+    ports::{StoreError, Written},
+};
+
+impl Model {
+    /// See [`crate::ports::Registry::properties`].
+    pub fn properties(&self, device: DeviceId, kind: PropertyKind) -> Properties {
+        self.row(device).map_or_else(Properties::default, |row| of(row, kind))
+    }
+
+    /// A device changes its own.
+    pub(super) fn write_properties(&mut self, write: PropertyWrite) -> Written {
+        let PropertyWrite { device, login, secret_version, edit, .. } = write;
+        let Some(row) = self.enabled_row_mut(device) else { return Written::DeviceUnavailable };
+        if let Err(refused) = row.life.standing().permit_report(login, secret_version) {
+            return refused;
+        }
+        match of(row, edit.kind).after(&edit) {
+            Ok(after) => {
+                row.properties.insert(edit.kind, after);
+                Written::Done
+            }
+            Err(bytes) => Written::TooMuch(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// An operator changes a device's.
+    pub(super) fn edit_properties(
+        &mut self,
+        device: DeviceId,
+        edit: &PropertyEdit,
+    ) -> Result<Properties, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        let after = of(row, edit.kind)
+            .after(edit)
+            .map_err(|bytes| StoreError::Conflict(edit.kind.too_much(bytes)))?;
+        row.properties.insert(edit.kind, after.clone());
+        Ok(after)
+    }
+}
+
+fn of(row: &DeviceRow, kind: PropertyKind) -> Properties {
+    row.properties.get(&kind).cloned().unwrap_or_default()
+}

@@ -1,0 +1,194 @@
+//! Attributes and tags, for operators: checked as those that devices send.
+
+use narrowgate_api::properties::{PropertiesPatch, PropertiesView};
+
+use super::{error::ServiceError, registrar::Registrar};
+use crate::{
+    device_api::json,
+    model::{
+        device::Device,
+        json_text::JsonText,
+        property::{Properties, PropertyEdit, PropertyKind},
+        thing_model::{Fault, ThingModel, push_step},
+    },
+    ports::{RegistryChanges as _, StoreError},
+    rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value, defaults},
+};
+
+/// Whether a change leaves what it does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// It stays.
+    Stay,
+    /// It goes.
+    Go,
+}
+
+impl Registrar {
+    /// All attributes, or all tags, of a device. Where an attribute is not set, its default.
+    ///
+    /// # Errors
+    /// The thing model, or what is asked for, is damaged.
+    pub(super) async fn properties(
+        &self,
+        device: &Device,
+        kind: PropertyKind,
+    ) -> Result<PropertiesView, ServiceError> {
+        let model = self.model_for(device, kind).await?;
+        let all = self.registry.properties(device.id, kind).await?;
+        Ok(shown(all, model.as_ref()))
+    }
+
+    /// Changes them, and returns all of them.
+    ///
+    /// # Errors
+    /// A name or a value is not acceptable; the device would have too much.
+    pub(super) async fn edit_properties(
+        &self,
+        device: &Device,
+        kind: PropertyKind,
+        patch: PropertiesPatch,
+        others: Others,
+    ) -> Result<PropertiesView, ServiceError> {
+        let model = self.model_for(device, kind).await?;
+        let invalid = |fault| ServiceError::Property { what: kind.plural(), fault };
+        let edit = edit(kind, patch, others, model.as_ref()).map_err(invalid)?;
+        let changed = self.registry.edit_properties(device.id, self.clock.now(), edit).await;
+        let all = changed.map_err(|error| match error {
+            StoreError::Conflict(message) => invalid(Fault::new("", message)),
+            other => other.into(),
+        })?;
+        Ok(shown(all, model.as_ref()))
+    }
+
+    /// The model that says what attributes there are; tags need none.
+    async fn model_for(
+        &self,
+        device: &Device,
+        kind: PropertyKind,
+    ) -> Result<Option<ThingModel>, ServiceError> {
+        if kind == PropertyKind::Tag {
+            return Ok(None);
+        }
+        let product = self.existing_product(&device.product_key).await?;
+        let Some(json) = product.model_json else { return Ok(None) };
+        ThingModel::parse(&json).map(Some).map_err(|fault| ServiceError::Damaged {
+            what: format!("the thing model of product {} cannot be read: {fault}", product.product_key),
+            hint: "put another one in its place: narrowgate product update PK --model FILE",
+        })
+    }
+}
+
+/// The change that a patch asks for.
+fn edit(
+    kind: PropertyKind,
+    patch: PropertiesPatch,
+    others: Others,
+    model: Option<&ThingModel>,
+) -> Result<PropertyEdit, Fault> {
+    let replaces = others == Others::Go;
+    let mut edit = PropertyEdit { kind, replaces, set: Vec::new(), unset: Vec::new() };
+    for (name, value) in patch.0 {
+        let mut pointer = String::new();
+        push_step(&mut pointer, &name);
+        match (&value, kind) {
+            (Some(value), PropertyKind::Attribute) => {
+                check_attribute(model, &name, value, &mut String::new())?;
+            }
+            (Some(value), PropertyKind::Tag) => {
+                check_tag_key(&name, &pointer)?;
+                check_tag_value(value, &pointer)?;
+            }
+            (None, PropertyKind::Attribute) => check_removal(model, &name, &pointer)?,
+            (None, PropertyKind::Tag) => {}
+        }
+        match value {
+            Some(value) => edit.set.push((name, JsonText::new(&json::compact(value.get())))),
+            None => edit.unset.push(name),
+        }
+    }
+    Ok(edit)
+}
+
+fn shown(all: Properties, model: Option<&ThingModel>) -> PropertiesView {
+    let all = all.or(defaults(model, &[]));
+    PropertiesView(all.iter().map(|(name, value)| (name.to_owned(), value.clone().into_raw())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_api::{device::NewDeviceRequest, product::ProductPatch};
+
+    use super::*;
+    use crate::{service::fixtures::registrar_with_product, testing::block_on};
+    use PropertyKind::{Attribute, Tag};
+
+    fn device() -> (Registrar, Device) {
+        let registrar = registrar_with_product();
+        let request = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
+        block_on(registrar.create_device("pk", request)).expect("it is valid");
+        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
+        (registrar, device)
+    }
+
+    fn patch(json: &str) -> PropertiesPatch {
+        serde_json::from_str(json).expect("the test gives an object")
+    }
+
+    fn written(view: Result<PropertiesView, ServiceError>) -> Result<String, String> {
+        let view = view.map_err(|error| error.to_string())?;
+        Ok(serde_json::to_string(&view).expect("it can be written"))
+    }
+
+    #[test]
+    fn an_operator_s_change_is_checked_as_a_device_s_is() {
+        let (registrar, device) = device();
+        let model = r#"{"modelId":"m","attributes":[{"identifier":"place","dataType":"STRING","required":true},
+            {"identifier":"size","dataType":"INT","default":7}]}"#;
+        let model = serde_json::value::RawValue::from_string(model.to_owned()).expect("it is JSON");
+        let update = ProductPatch { model: Some(Some(model)), ..ProductPatch::default() };
+        block_on(registrar.update_product("pk", update)).expect("the model is valid");
+        let edit = |kind, json: &str| {
+            written(block_on(registrar.edit_properties(&device, kind, patch(json), Others::Stay)))
+        };
+        assert_eq!(
+            edit(Attribute, r#"{"place": "cellar"}"#).as_deref(),
+            Ok(r#"{"place":"cellar","size":7}"#)
+        );
+        for (kind, json, said) in [
+            (Attribute, r#"{"size":"8"}"#, "attributes: /size: must be an integer of 32 bits"),
+            (Attribute, r#"{"plaice":1}"#, "attributes: /plaice: model m has no such attribute"),
+            (
+                Attribute,
+                r#"{"place":null}"#,
+                "attributes: /place: model m requires attribute place: it cannot",
+            ),
+            (Tag, r#"{"a b":"v"}"#, "tags: /a b: a key is 1 to 100 characters"),
+            (Tag, r#"{"k":7}"#, "tags: /k: must be a string"),
+        ] {
+            let error = edit(kind, json).expect_err("it is refused");
+            assert!(error.starts_with(said), "{error}");
+        }
+        assert_eq!(
+            edit(Attribute, r#"{"size":8,"place":"roof"}"#).as_deref(),
+            Ok(r#"{"place":"roof","size":8}"#)
+        );
+        assert_eq!(edit(Attribute, r#"{"size":null}"#).as_deref(), Ok(r#"{"place":"roof","size":7}"#));
+        let shown = written(block_on(registrar.properties(&device, Attribute)));
+        assert_eq!(shown.as_deref(), Ok(r#"{"place":"roof","size":7}"#));
+    }
+
+    #[test]
+    fn tags_are_changed_or_replaced_and_too_many_are_refused() {
+        let (registrar, device) = device();
+        let edit = |json: &str, others| {
+            written(block_on(registrar.edit_properties(&device, Tag, patch(json), others)))
+        };
+        assert_eq!(edit(r#"{"a":"1","b":"2"}"#, Others::Stay).as_deref(), Ok(r#"{"a":"1","b":"2"}"#));
+        assert_eq!(edit(r#"{"c":"3"}"#, Others::Go).as_deref(), Ok(r#"{"c":"3"}"#));
+        let fat = "x".repeat(4000);
+        let three = format!(r#"{{"d":"{fat}","e":"{fat}","f":"{fat}"}}"#);
+        let error = edit(&three, Others::Stay).expect_err("it is too much");
+        assert_eq!(error, "tags: the device's tags would take 12030 bytes as JSON; 8192 are kept");
+    }
+}
