@@ -126,7 +126,7 @@ fn attributes_and_tags_are_set_unset_and_shown() {
     assert_eq!(program.text(&["device", "tags", "dk-1"]).trim(), "(none)");
     program.run(&["device", "tags", "dk-1", "--set", "[]"]).failed(64, &["--set is not a JSON object"]);
     let wrong = program.run(&["device", "tags", "dk-1", "--set", r#"{"a b":"v","k":"v"}"#]);
-    wrong.failed(1, &["cannot change the device's tags", "tags: /a b: a key is 1 to 100 characters"]);
+    wrong.failed(64, &["cannot change the device's tags", "tags: /a b: a key is 1 to 100 characters"]);
     assert_eq!(program.json(&["device", "tags", "dk-1"]), json!({}), "nothing was changed");
     program.run(&["device", "tags", "none"]).failed(1, &["there is no device none"]);
 
@@ -143,7 +143,7 @@ fn attributes_and_tags_are_set_unset_and_shown() {
         (["--unset", "place"], "/place: model m requires attribute place"),
     ] {
         let refused = program.run(&["device", "attributes", "dk-1", change[0], change[1]]);
-        refused.failed(1, &["cannot change the device's attributes", said]);
+        refused.failed(64, &["cannot change the device's attributes", said]);
     }
     program.json(&["device", "delete", "dk-1", "--yes"]);
     program.json(&["device", "create", "--product", "pk", "--device-key", "dk-1"]);
