@@ -24,7 +24,7 @@ use crate::{
     shared::Shared,
 };
 
-/// Queries that are read at the same time: fewer than the look-ups of handshakes, which nothing keeps waiting.
+/// Queries that are read at the same time: fewer than look-ups of handshakes, which they must not delay.
 pub(crate) const READS_MAX: usize = 64;
 /// Queries that wait for those. A device has some requests in flight, so this is many devices.
 pub(crate) const WAITING_MAX: usize = 1024;

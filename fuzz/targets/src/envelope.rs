@@ -93,17 +93,9 @@ pub fn envelope(data: &[u8]) {
                 check_writes(&request.payload, &writes);
                 check_reply(&request.payload, &response.payload);
             }
-            Action::Edit(wanted) => {
+            action @ (Action::Edit(_) | Action::Query(_)) => {
                 assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
-                let edit = &wanted.edit;
-                assert!((1..=IN_A_MESSAGE_MAX).contains(&(edit.set.len() + edit.unset.len())));
-                let set = edit.set.iter().map(|(name, value)| name.len() + value.get().len());
-                assert!(set.sum::<usize>() <= request.payload.len(), "more is stored than was sent");
-                check_reply(&request.payload, &wanted.response.payload);
-            }
-            Action::Query(wanted) => {
-                assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
-                check_reply(&request.payload, &wanted.answer(Properties::default()).payload);
+                check_properties(&request.payload, action);
             }
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::IssueSecret(_) => {
@@ -126,6 +118,20 @@ pub fn envelope(data: &[u8]) {
             }
         }
     });
+}
+
+/// What is done with attributes and tags.
+fn check_properties(body: &[u8], action: Action) {
+    let wanted = match action {
+        Action::Edit(wanted) => wanted,
+        Action::Query(wanted) => return check_reply(body, &wanted.answer(Properties::default()).payload),
+        other => panic!("it is about points: {other:?}"),
+    };
+    let edit = &wanted.edit;
+    assert!((1..=IN_A_MESSAGE_MAX).contains(&(edit.set.len() + edit.unset.len())));
+    let set = edit.set.iter().map(|(name, value)| name.len() + value.get().len());
+    assert!(set.sum::<usize>() <= body.len(), "more is stored than was sent");
+    check_reply(body, &wanted.response.payload);
 }
 
 fn check_writes(body: &[u8], writes: &[Write]) {

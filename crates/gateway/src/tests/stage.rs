@@ -230,7 +230,6 @@ impl Stage {
             "lists none" => self.online_of(Ok(Vec::new())),
             "lists d" => self.online_of(Ok(vec![device_id("d")])),
             "lists 128" => self.online_of(Ok((1..=128).map(DeviceId).collect())),
-            "has nothing" => self.properties(Ok(Properties::default())),
             "has a" => self.properties(Ok(Properties::from_json(r#"{"a":1}"#))),
             "query fails" => self.properties(Err(full())),
             "list fails" => self.online_of(Err(full())),

@@ -1,8 +1,8 @@
 //! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
 //!
-//! `event:` is `report` (of points, attributes, tags), `presence`, `refusal` or `event`; `data:` is the happening as one line of JSON;
-//! `id:` is its position if it has one. Two more concern the stream itself: `missed`, with the number of
-//! events that a slow reader did not get, and `ended` when the server stops.
+//! `event:` is `report` (of points, attributes or tags), `presence`, `refusal` or `event`; `data:` is the
+//! happening as one line of JSON; `id:` is its position if it has one. Two more concern the stream itself:
+//! `missed`, with the number of events that a slow reader did not get, and `ended` when the server stops.
 
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! Connections that stay: none of them keeps a command, a probe or a scraper out.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
     process::{Child, Stdio},

@@ -23,8 +23,8 @@
 //! device exists or not; an unknown path 4.04; another method 4.05; If-Match or If-None-Match 4.12; a body of
 //! more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a Content-Format other than JSON
 //! or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply ([`envelope`],
-//! [`points`], [`properties`]). Uri-Query, Uri-Host and Observe have no influence. Every refusal says why, for the device's
-//! log ([`Answer`]).
+//! [`points`], [`properties`]). Uri-Query, Uri-Host and Observe have no influence. Every refusal says why,
+//! for the device's log ([`Answer`]).
 
 pub mod activation;
 mod answer;

@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn an_operator_s_change_is_checked_as_a_device_s_is() {
         let (registrar, device) = device();
-        let model = r#"{"modelId":"m","attributes":[{"identifier":"place","dataType":"STRING","required":true},
+        let model = r#"{"modelId":"m","attributes":[
+            {"identifier":"place","dataType":"STRING","required":true},
             {"identifier":"size","dataType":"INT","default":7}]}"#;
         let model = serde_json::value::RawValue::from_string(model.to_owned()).expect("it is JSON");
         let update = ProductPatch { model: Some(Some(model)), ..ProductPatch::default() };

@@ -10,8 +10,8 @@
 //!    that is killed at any point leaves a registry of the old format or of the new one; the next start does
 //!    the rest.
 //!
-//! A step adds tables, and columns that may be NULL (see the module `schema`) and rewrites no row, so it takes no longer
-//! for a million devices than for one. Message files are not migrated: each keeps its format.
+//! A step adds tables, and columns that may be NULL (see the module `schema`), and rewrites no row, so it
+//! takes no longer for a million devices than for one. Message files are not migrated: each keeps its format.
 
 use std::{
     fs::{self, File},

@@ -240,13 +240,7 @@ impl Run {
                 arrival: at,
                 points_json: points(form, self.turn).into(),
             }),
-            Step::Properties { device, logins_ago, form } => Write::Properties(Box::new(PropertyWrite {
-                device: self.id(device),
-                login: self.login(device, logins_ago),
-                secret_version: self.secret_version(device),
-                at,
-                edit: properties(form, self.turn),
-            })),
+            Step::Properties { device, logins_ago, form } => self.property_write(device, logins_ago, form),
             Step::Refusal { device } => Write::Log(LogEntry {
                 time: at,
                 device: device.map(|device| self.id(device)),
@@ -266,6 +260,16 @@ impl Run {
                 peer: peer(),
             },
         }
+    }
+
+    fn property_write(&self, device: u8, logins_ago: u8, form: u8) -> Write {
+        Write::Properties(Box::new(PropertyWrite {
+            device: self.id(device),
+            login: self.login(device, logins_ago),
+            secret_version: self.secret_version(device),
+            at: self.now,
+            edit: properties(form, self.turn),
+        }))
     }
 
     fn change(&self, operation: &Operation) -> Change {
@@ -403,13 +407,13 @@ fn points(form: u8, turn: usize) -> String {
 
 /// A change of attributes (odd) or tags; the last two forms set values of which a device can have two.
 fn properties(form: u8, turn: usize) -> PropertyEdit {
-    let kind = if form % 2 == 0 { PropertyKind::Tag } else { PropertyKind::Attribute };
+    let kind = if form.is_multiple_of(2) { PropertyKind::Tag } else { PropertyKind::Attribute };
     let form = form % 16;
     let fat = format!("\"{}\"", "x".repeat(3000));
     let value = if form >= 14 { fat } else { format!("\"{turn}.50\"") };
     let names = ["a", "b", "c", "d"];
     let name = names[turn % names.len()].to_owned();
-    let set = if form / 2 % 3 == 0 { Vec::new() } else { vec![(name, JsonText::new(&value))] };
+    let set = if (form / 2).is_multiple_of(3) { Vec::new() } else { vec![(name, JsonText::new(&value))] };
     let unset = names.iter().skip(usize::from(form / 4)).take(1).map(|name| (*name).to_owned()).collect();
     PropertyEdit { kind, replaces: form == 9, set, unset }
 }
