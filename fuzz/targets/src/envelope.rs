@@ -94,8 +94,7 @@ pub fn envelope(data: &[u8]) {
                 check_reply(&request.payload, &response.payload);
             }
             action @ (Action::Edit(_) | Action::Query(_)) => {
-                assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
-                check_properties(&request.payload, action);
+                check_properties(session, &request, action);
             }
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::IssueSecret(_) => {
@@ -121,7 +120,9 @@ pub fn envelope(data: &[u8]) {
 }
 
 /// What is done with attributes and tags.
-fn check_properties(body: &[u8], action: Action) {
+fn check_properties(session: &Grant, request: &Request, action: Action) {
+    let body = &*request.payload;
+    assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
     let wanted = match action {
         Action::Edit(wanted) => wanted,
         Action::Query(wanted) => return check_reply(body, &wanted.answer(Properties::default()).payload),
