@@ -4,8 +4,15 @@
 /// others, large enough that it does not matter while there is plenty.
 const SHARES: usize = 64;
 
-/// A count of the bytes in stored answers, open exchanges and undelivered messages of all endpoints that
-/// share it.
+/// The part of all bytes that bodies in transfer may take: answers for duplicates, which keep requests from
+/// running twice, are never crowded out by them.
+const BODIES_PART: usize = 4;
+/// The part of the free bytes for bodies that one endpoint may hold and still begin or continue a body.
+/// Larger than that of answers, so that a single endpoint can send a whole body also where there is little.
+const BODY_SHARES: usize = 16;
+
+/// A count of the bytes in stored answers, open exchanges, undelivered messages and bodies in transfer of all
+/// endpoints that share it.
 ///
 /// At the limit new requests are refused; nothing that is already held is dropped. Answers to requests that
 /// were admitted are stored even if they pass the limit a little, so the true bound is the limit plus one
@@ -16,13 +23,15 @@ const SHARES: usize = 64;
 pub struct Budget {
     bytes_max: usize,
     bytes_used: usize,
+    /// Those of `bytes_used` that are in bodies.
+    body_bytes_used: usize,
 }
 
 impl Budget {
     /// A budget of `bytes_max` bytes, of which none are used.
     #[must_use]
     pub const fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes_used: 0 }
+        Self { bytes_max, bytes_used: 0, body_bytes_used: 0 }
     }
 
     /// The bytes that are held now.
@@ -48,6 +57,24 @@ impl Budget {
     /// them hold: so one that holds little finds room.
     pub(crate) const fn share(&self) -> usize {
         self.bytes_max.saturating_sub(self.bytes_used) / SHARES
+    }
+
+    /// Whether an endpoint whose bodies take `held` bytes may hold `bytes` more of them.
+    pub(crate) const fn has_body_room(&self, held: usize, bytes: usize) -> bool {
+        let free = (self.bytes_max / BODIES_PART).saturating_sub(self.body_bytes_used);
+        bytes <= free && self.has_room(bytes) && (held == 0 || held <= free / BODY_SHARES)
+    }
+
+    /// Counts bytes of a body.
+    pub(crate) const fn charge_body(&mut self, bytes: usize) {
+        self.charge(bytes);
+        self.body_bytes_used = self.body_bytes_used.saturating_add(bytes);
+    }
+
+    /// Gives bytes of a body back.
+    pub(crate) const fn refund_body(&mut self, bytes: usize) {
+        self.refund(bytes);
+        self.body_bytes_used = self.body_bytes_used.saturating_sub(bytes);
     }
 
     pub(crate) const fn charge(&mut self, bytes: usize) {
@@ -82,6 +109,29 @@ mod tests {
         let (least, most) = (held.iter().min().copied(), held.iter().max().copied());
         assert!(most.zip(least).is_none_or(|(most, least)| most - least <= 16), "equal parts");
         (most.unwrap_or(0), budget.bytes_max() - budget.bytes_used())
+    }
+
+    #[test]
+    fn attack_142_bodies_take_a_quarter_and_leave_room_for_those_of_others() {
+        let mut budget = Budget::new(1 << 20);
+        let mut held = [0; 100];
+        let mut grew = true;
+        while std::mem::take(&mut grew) {
+            for held in &mut held {
+                if budget.has_body_room(*held, 64) {
+                    budget.charge_body(64);
+                    *held += 64;
+                    grew = true;
+                }
+            }
+        }
+        assert!(budget.bytes_used() <= 1 << 18, "{} of a quarter", budget.bytes_used());
+        assert!(budget.has_body_room(0, 1024), "another one can begin");
+        let mut alone = Budget::new(1 << 20);
+        alone.charge_body(10 * 1024);
+        assert!(alone.has_body_room(10 * 1024, 1024), "alone it can send a whole body and more");
+        alone.refund_body(10 * 1024);
+        assert_eq!((alone.bytes_used(), alone.body_bytes_used), (0, 0));
     }
 
     #[test]

@@ -48,6 +48,15 @@ reasons! {
     OptionsTooMany = "options_too_many",
     /// Proxy-Uri or Proxy-Scheme. 5.05.
     Proxying = "proxying",
+    /// Block1 or Block2 with the reserved size, another length than the payload's, or past the end. 4.00.
+    BlockMalformed = "block_malformed",
+    /// A block of a body without those before it, or of an answer that is not kept any more. 4.08.
+    BlockMissing = "block_missing",
+    /// A body that is longer than [`crate::Params::body_bytes_max`]. 4.13.
+    BodyTooLarge = "body_too_large",
+    /// The part of the [`crate::Budget`] that bodies in transfer may take is spent, or little of it is left
+    /// and this session holds more than its share. 5.03 if confirmable; the transfer is over.
+    BodyBudgetSpent = "body_budget_spent",
     /// Seen before and answered: the same answer is sent again.
     Duplicate = "duplicate",
     /// Its Message ID was seen before, with another request: answered as a duplicate of that one, or not at
@@ -120,6 +129,9 @@ impl From<RequestFault> for Discard {
             RequestFault::Proxying(_) => Self::Proxying,
             RequestFault::Option { .. } => Self::OptionCritical,
             RequestFault::OptionsTooMany { .. } => Self::OptionsTooMany,
+            RequestFault::Block { .. } => Self::BlockMalformed,
+            RequestFault::BlockMissing { .. } | RequestFault::AnswerGone { .. } => Self::BlockMissing,
+            RequestFault::BodyTooLarge { .. } => Self::BodyTooLarge,
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::{
 /// Something that happened at an [`crate::Endpoint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A request of the peer. Answer it once, with [`crate::Endpoint::respond`] for this exchange.
+    /// A request of the peer, with its whole body. Answer it once, with [`crate::Endpoint::respond`] for this
+    /// exchange.
     Request {
         /// Identifies the exchange in the answer.
         exchange: ExchangeId,
@@ -40,8 +41,9 @@ pub enum Event {
     },
     /// The peer sent a ping, which is answered: an empty confirmable message (RFC 7252, section 4.3).
     Ping,
-    /// A request of the peer was answered with 4.02, 4.05 or 5.05 without asking the application. Not
-    /// reported again for a retransmission of the last one. An [`Event::Discarded`] follows.
+    /// A request of the peer was answered with an error of [`crate::RequestFault`] without asking the
+    /// application. Not reported again for a retransmission of the last one. An [`Event::Discarded`]
+    /// follows.
     Refused(Box<RefusedRequest>),
     /// The peer reused a Message ID for another request, which is treated as a duplicate of the first: it
     /// gets the answer to that one, or none until that one is answered. Firmware that does not count its

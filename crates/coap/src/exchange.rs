@@ -13,6 +13,9 @@
 use std::time::Instant;
 
 use crate::{
+    block::BlockOptions,
+    cache_key::CacheKey,
+    code::Code,
     fingerprint::Fingerprint,
     message::{Kind, Message, Token},
     params::Params,
@@ -61,6 +64,27 @@ pub(crate) struct Exchange {
     pub(crate) expires: Instant,
     /// What the budget was charged for it.
     pub(crate) cost: usize,
+    /// What the answer is to look like.
+    pub(crate) wish: Wish,
+}
+
+/// What a request says of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wish {
+    /// The block of its own body that it carried, and the block of the answer that it wants.
+    pub(crate) blocks: BlockOptions,
+    /// Which requests may fetch the rest of an answer that is sent in blocks.
+    pub(crate) key: CacheKey,
+    /// No-Response (RFC 7967, section 2): the classes of answers that the peer does not want.
+    pub(crate) unwanted: u8,
+}
+
+impl Wish {
+    /// Whether the peer does not want an answer of this code.
+    pub(crate) const fn is_unwanted(self, code: Code) -> bool {
+        let class = code.class();
+        class > 0 && self.unwanted >> (class - 1) & 1 == 1
+    }
 }
 
 /// How the response may still be sent.
@@ -82,7 +106,7 @@ impl Exchange {
         now: Instant,
         id: ExchangeId,
         message: &Message<'_>,
-        cost: usize,
+        (cost, wish): (usize, Wish),
         params: &Params,
     ) -> Self {
         let confirmable = message.kind == Kind::Confirmable;
@@ -92,7 +116,7 @@ impl Exchange {
         } else {
             Stage::Unacknowledgeable
         };
-        Self { id, token, fingerprint, stage, expires: now + params.lifetime(confirmable), cost }
+        Self { id, token, fingerprint, stage, expires: now + params.lifetime(confirmable), cost, wish }
     }
 
     pub(crate) const fn origin(&self) -> Origin {

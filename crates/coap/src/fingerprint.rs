@@ -37,7 +37,7 @@ impl Fingerprint {
 }
 
 /// Every bit of the result's upper half depends on every bit below it.
-const fn mix(value: u64) -> u64 {
+pub(crate) const fn mix(value: u64) -> u64 {
     let value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     value ^ value >> 32
 }

@@ -56,7 +56,7 @@
 //! | 4.2 confirmable, 4.8 timers | [`Params`]; the random factor comes from a mix of the Message ID |
 //! | 4.3 ping | a Reset, and [`Event::Ping`] |
 //! | 4.5 deduplication | answers (but 4.29, 5.03) are kept for EXCHANGE_LIFETIME, repeated byte for byte |
-//! | 4.6 message size | [`Params::message_bytes_max`] |
+//! | 4.6 message size | [`Params::message_bytes_max`]; a longer answer goes in blocks |
 //! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not enforced |
 //! | 5.2 piggybacked, separate, non-confirmable responses | all three |
 //! | 5.3.1 token | four bytes, unique in the association and not random: meant for use inside DTLS |
@@ -71,14 +71,30 @@
 //! Refused requests are reported to the application as [`Event::Refused`]. Another request with the Message
 //! ID of an earlier one is answered as its duplicate, which [`Event::MessageIdReused`] reports once.
 //!
-//! RFC 7959 (block-wise) and RFC 7641 (Observe) are not implemented: Block1 and Block2 are unrecognised
-//! critical options, and Observe is passed to the application, which may ignore it. The module `endpoint`
-//! says where both will go. RFC 7967 (No-Response) is an elective option and is ignored.
+//! # RFC 7959, section by section
+//!
+//! | section | here |
+//! |---|---|
+//! | 2.2 structure of a block option | [`Block`]; size exponent 7 and a payload of another length: 4.00 |
+//! | 2.3, 2.5 Block1 | bodies up to [`Params::body_bytes_max`], whole before the application is asked |
+//! | 2.3, 2.4 Block2 | answers in blocks where the peer wishes or a message is too short, with an ETag |
+//! | 2.7 both in one exchange | works; the peer fetches without a body |
+//! | 2.9.2, 2.9.3 errors | 4.08 at a gap, 4.13 with Size1 |
+//! | RFC 9175, 3 Request-Tag | tells transfers apart, beside the cache key; [`Params::transfers_max`] |
+//! | 4 Size1, Size2 | Size1 is believed only to refuse; Size2 is sent when asked for |
+//!
+//! Requests of ours do not go in blocks, and the blocks of a response are passed on one by one.
+//!
+//! RFC 7641 (Observe) is not implemented: the option is passed to the application, which may ignore it. The
+//! module `endpoint` says where it will go. RFC 7967 (No-Response) holds for the answers of the application;
+//! those of this layer are always sent.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
+mod block;
 mod budget;
+mod cache_key;
 mod code;
 mod context;
 mod dedup;
@@ -100,6 +116,7 @@ mod response;
 mod test_clock;
 mod uri;
 
+pub use block::Block;
 pub use budget::Budget;
 pub use code::Code;
 pub use context::Context;
@@ -113,7 +130,7 @@ pub use option::{OptionFault, OptionNumber, OptionRule};
 pub use options::OptionList;
 pub use outbound::RequestId;
 pub use params::Params;
-pub use refused::{RefusedRequest, RequestFault};
+pub use refused::{BlockFault, RefusedRequest, RequestFault};
 pub use request::Request;
 pub use response::Response;
 pub use uri::{UriPath, UriQuery};

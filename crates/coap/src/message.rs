@@ -144,11 +144,6 @@ impl<'a> Message<'a> {
     pub(crate) const fn options_bytes(&self) -> &'a [u8] {
         self.options
     }
-
-    /// Bytes of options and payload, as a measure of the memory of a request.
-    pub(crate) const fn content_bytes(&self) -> usize {
-        self.options.len() + self.payload.len()
-    }
 }
 
 /// Parses everything after the header: token, options, payload.

@@ -69,6 +69,8 @@ impl OptionNumber {
     pub const PROXY_SCHEME: Self = Self(39);
     /// Size1.
     pub const SIZE1: Self = Self(60);
+    /// No-Response (RFC 7967).
+    pub const NO_RESPONSE: Self = Self(258);
     /// Request-Tag (RFC 9175).
     pub const REQUEST_TAG: Self = Self(292);
 
@@ -84,7 +86,14 @@ impl OptionNumber {
         self.0 & 2 == 2
     }
 
-    /// The rule for the value; `None` for options that are not recognised (table 4 of RFC 7252, and Observe).
+    /// Whether the option is no part of the cache key, because it concerns the transfer alone (5.4.2).
+    #[must_use]
+    pub const fn is_no_cache_key(self) -> bool {
+        self.0 & 0x1e == 0x1c
+    }
+
+    /// The rule for the value; `None` for options that are not recognised (table 4 of RFC 7252; Observe;
+    /// block-wise transfer with Request-Tag; No-Response).
     #[must_use]
     pub const fn rule(self) -> Option<OptionRule> {
         let (bytes_min, bytes_max, repeatable) = match self {
@@ -95,7 +104,10 @@ impl OptionNumber {
             Self::OBSERVE => (0, 3, false),
             Self::URI_PORT | Self::CONTENT_FORMAT | Self::ACCEPT => (0, 2, false),
             Self::LOCATION_PATH | Self::URI_PATH | Self::URI_QUERY | Self::LOCATION_QUERY => (0, 255, true),
-            Self::MAX_AGE | Self::SIZE1 => (0, 4, false),
+            Self::MAX_AGE | Self::SIZE1 | Self::SIZE2 => (0, 4, false),
+            Self::BLOCK1 | Self::BLOCK2 => (0, 3, false),
+            Self::REQUEST_TAG => (0, 8, true),
+            Self::NO_RESPONSE => (0, 1, false),
             Self::PROXY_URI => (1, 1034, false),
             Self::PROXY_SCHEME => (1, 255, false),
             _ => return None,

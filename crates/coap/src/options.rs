@@ -50,6 +50,28 @@ impl OptionList {
         self.insert(number, Uint::new(value).as_bytes());
     }
 
+    /// Removes all options with this number.
+    pub fn remove(&mut self, number: OptionNumber) {
+        self.retain(|other| other != number);
+    }
+
+    /// Keeps the options whose number passes.
+    pub fn retain(&mut self, passes: impl Fn(OptionNumber) -> bool) {
+        if self.iter().all(|(number, _)| passes(number)) {
+            return;
+        }
+        let mut kept = Self::new();
+        for (number, value) in self.iter().filter(|(number, _)| passes(*number)) {
+            kept.insert(number, value);
+        }
+        *self = kept;
+    }
+
+    /// The bytes that it takes beside itself.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The value of the first option with this number.
     #[must_use]
     pub fn find(&self, number: OptionNumber) -> Option<&[u8]> {
@@ -113,5 +135,7 @@ mod tests {
         assert_eq!(list.find_uint(OptionNumber::CONTENT_FORMAT), Some(50));
         assert_eq!(list.find(OptionNumber(2100)), Some(&b"/topic"[..]));
         assert_eq!(list.find(OptionNumber::MAX_AGE), None);
+        list.remove(OptionNumber::ETAG);
+        assert_eq!(list.iter().map(|(number, _)| number.0).collect::<Vec<_>>(), [12, 2100]);
     }
 }

@@ -40,6 +40,12 @@ pub struct Params {
     /// Requests that the application is working on, together with separate responses on their way. A device
     /// that keeps NSTART has one.
     pub exchanges_open_max: usize,
+    /// The longest body of a request that is put together from blocks (RFC 7959), bytes. Answers of at most
+    /// as many bytes are kept while the peer fetches them in blocks.
+    pub body_bytes_max: usize,
+    /// Bodies of requests and answers that one endpoint may have in transfer; one more ends the one that has
+    /// stood still for longest. A device has one, or two if it answers while it reports.
+    pub transfers_max: usize,
     /// Our own requests to one peer, waiting or on their way. A caller with more has to queue them itself.
     pub requests_max: usize,
     /// What the application's usual answers have in common, so that they are stored in few bytes. Must not
@@ -64,6 +70,8 @@ impl Default for Params {
             stored_answers_max: 4096,
             stored_bytes_max: 256 * 1024,
             exchanges_open_max: 16,
+            body_bytes_max: 10 * 1024,
+            transfers_max: 2,
             requests_max: 16,
             answer_frame: None,
             retry_after: Duration::from_secs(30),

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     code::Code,
     message::Message,
-    option::{OptionFault, OptionNumber},
+    option::{OptionFault, OptionNumber, Uint},
     response::Response,
     uri::UriPath,
 };
@@ -15,7 +15,7 @@ const SEGMENTS_MAX: usize = 32;
 /// Bytes of the path, in URI form, that are shown of a refused request.
 const PATH_BYTES_MAX: usize = 256;
 
-/// A well-formed request that was answered with 4.02, 4.05 or 5.05 and did not reach the application.
+/// A well-formed request that was answered with an error and did not reach the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRequest {
     /// The method, known or not.
@@ -45,6 +45,54 @@ pub enum RequestFault {
         /// How many are allowed.
         allowed: usize,
     },
+    /// Block1 or Block2 cannot be what it says. 4.00.
+    Block {
+        /// Which of the two.
+        number: OptionNumber,
+        /// What is wrong with it.
+        fault: BlockFault,
+    },
+    /// A block of a body does not follow the blocks before it. 4.08; what was held of the body is dropped.
+    BlockMissing {
+        /// Where in the body the block begins, bytes.
+        offset: usize,
+        /// How much of the body had arrived, bytes; `None`: no block before it is known.
+        held: Option<usize>,
+    },
+    /// A block of an answer that is not kept any more, of a request that must not run again. 4.08.
+    AnswerGone {
+        /// Where in the answer the block begins, bytes.
+        offset: usize,
+    },
+    /// The body is longer than [`crate::Params::body_bytes_max`], or Size1 says that it will be. 4.13 with
+    /// Size1, our limit; what was held of the body is dropped.
+    BodyTooLarge {
+        /// Bytes of the body, as far as they are known.
+        bytes: usize,
+        /// How many are accepted.
+        bytes_max: usize,
+    },
+}
+
+/// Why a Block1 or a Block2 option cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockFault {
+    /// Its size exponent is 7, which only reliable transports have (RFC 8323, section 6).
+    SizeReserved,
+    /// The payload has another length than the option says.
+    Payload {
+        /// Its length, bytes.
+        bytes: usize,
+        /// The size of a block, bytes. The last block of a body may be shorter.
+        expected: usize,
+    },
+    /// The method has no body that could come in blocks.
+    NoBody,
+    /// The answer has so many bytes, and ends before the block.
+    PastTheEnd {
+        /// The length of the answer, bytes.
+        bytes: usize,
+    },
 }
 
 impl RefusedRequest {
@@ -69,6 +117,15 @@ impl RequestFault {
             Self::Proxying(_) => Response::new(Code::PROXYING_NOT_SUPPORTED),
             Self::Option { .. } | Self::OptionsTooMany { .. } => {
                 Response::new(Code::BAD_OPTION).payload(self.to_string())
+            }
+            Self::Block { .. } => Response::new(Code::BAD_REQUEST),
+            Self::BlockMissing { .. } | Self::AnswerGone { .. } => {
+                Response::new(Code::REQUEST_ENTITY_INCOMPLETE)
+            }
+            // RFC 7959 2.9.3.
+            Self::BodyTooLarge { bytes_max, .. } => {
+                let size = Uint::new(u32::try_from(bytes_max).unwrap_or(u32::MAX));
+                Response::new(Code::REQUEST_ENTITY_TOO_LARGE).option(OptionNumber::SIZE1, size.as_bytes())
             }
         }
     }
@@ -96,6 +153,29 @@ impl fmt::Display for RequestFault {
                 }
             }
             Self::OptionsTooMany { allowed } => write!(f, "more than {allowed} options"),
+            Self::Block { number, fault } => {
+                option(f, number)?;
+                match fault {
+                    BlockFault::SizeReserved => f.write_str(" has the reserved size exponent 7"),
+                    BlockFault::Payload { bytes, expected } => {
+                        write!(f, " names blocks of {expected} bytes, and the payload has {bytes}")
+                    }
+                    BlockFault::NoBody => f.write_str(" belongs to a body, which the method has not"),
+                    BlockFault::PastTheEnd { bytes } => {
+                        write!(f, " asks for a block behind the end of {bytes} bytes")
+                    }
+                }
+            }
+            Self::BlockMissing { offset, held: Some(held) } => {
+                write!(f, "a block at byte {offset} after {held} bytes of the body")
+            }
+            Self::BlockMissing { offset, held: None } => {
+                write!(f, "a block at byte {offset}, and none before it")
+            }
+            Self::AnswerGone { offset } => write!(f, "byte {offset} of an answer that is not kept"),
+            Self::BodyTooLarge { bytes, bytes_max } => {
+                write!(f, "a body of {bytes} bytes; at most {bytes_max} are accepted")
+            }
         }
     }
 }

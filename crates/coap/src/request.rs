@@ -36,7 +36,8 @@ pub struct Request {
     pub observe: Option<u32>,
     /// Whether the message is confirmable.
     pub confirmable: bool,
-    /// Every option that has no field above: If-Match, ETag, Size1 and unknown elective ones.
+    /// Every option that has no field above: If-Match, ETag, Size1 and unknown elective ones. Block1 and
+    /// Block2 are not among those of a received request.
     pub options: OptionList,
     /// The payload; always empty in a received GET or DELETE, for which RFC 7252 defines none.
     pub payload: Vec<u8>,
@@ -108,7 +109,7 @@ impl Request {
         }
         let mut request = Self {
             method: message.code,
-            path: UriPath::with_capacity(message.content_bytes() - message.payload.len()),
+            path: UriPath::with_capacity(message.options_bytes().len()),
             query: UriQuery::default(),
             content_format: None,
             accept: None,
@@ -269,9 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn block_options_are_not_recognised_yet() {
-        assert_eq!(read(&[(23, &[2])]), fault(23, OptionFault::Unknown));
-        assert_eq!(read(&[(27, &[2])]), fault(27, OptionFault::Unknown));
+    fn block_options_have_at_most_three_bytes_and_occur_once() {
+        for number in [23, 27] {
+            assert!(read(&[(number, &[])]).is_ok() && read(&[(number, &[1, 0, 2])]).is_ok());
+            assert_eq!(read(&[(number, &[0, 0, 0, 2])]), fault(number, OptionFault::Length(4)));
+            assert_eq!(read(&[(number, &[2]), (number, &[2])]), fault(number, OptionFault::Repeated));
+        }
+        assert_eq!(read(&[(19, &[2])]), fault(19, OptionFault::Unknown), "Q-Block1");
         assert_eq!(read(&[(2101, b"x")]), fault(2101, OptionFault::Unknown));
     }
 

@@ -61,7 +61,7 @@ impl Response {
     }
 
     /// The message that carries this response.
-    pub(crate) fn into_message(self, kind: Kind, mid: u16, token: Token) -> Vec<u8> {
+    pub(crate) fn to_message(&self, kind: Kind, mid: u16, token: Token) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.payload.len() + HEAD_BYTES_EXPECTED);
         let mut writer = MessageWriter::new(&mut bytes, kind, self.code, mid, token);
         for (number, value) in self.options.iter() {
@@ -69,6 +69,12 @@ impl Response {
         }
         writer.payload(&self.payload);
         bytes
+    }
+
+    /// Bytes of the message that carries this response, without the payload and its marker.
+    pub(crate) fn head_bytes(&self, token: Token) -> usize {
+        let head = Self { code: self.code, options: self.options.clone(), payload: Vec::new() };
+        head.to_message(Kind::Acknowledgement, 0, token).len()
     }
 
     /// Reads the response that a message carries. Fails with the number of a critical option that is not
@@ -108,7 +114,7 @@ mod tests {
             .max_age(0)
             .content_format(50)
             .payload("{}");
-        let bytes = response.clone().into_message(Kind::Acknowledgement, 0x1234, Token::default());
+        let bytes = response.to_message(Kind::Acknowledgement, 0x1234, Token::default());
         assert_eq!(hex::encode(&bytes), "60451234c13220e607192f746f706963ff7b7d");
         let message = Message::parse(&bytes).expect("we wrote it");
         assert_eq!(Response::from_message(&message), Ok(response));

@@ -143,8 +143,8 @@ pub enum ShardEvent {
         /// The Message ID.
         mid: u16,
     },
-    /// The answer to a request did not fit a record of its session, or a datagram: the request was answered
-    /// with 5.00.
+    /// The answer to a request did not fit a record of its session, or a datagram, not even in blocks: the
+    /// request was answered with 5.00.
     AnswerTooLarge {
         /// Whose.
         session: SessionId,

@@ -6,6 +6,7 @@
 
 mod client_hello;
 mod coap;
+mod coap_blocks;
 mod coap_exchange;
 mod conversation;
 mod device;
@@ -19,6 +20,7 @@ mod session_state;
 
 pub use client_hello::{client_hello, extension};
 pub use coap::coap;
+pub use coap_blocks::coap_blocks;
 pub use coap_exchange::coap_exchange;
 pub use conversation::conversation;
 pub use envelope::envelope;
@@ -32,7 +34,7 @@ pub use session_state::session_state;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 11] = [
+pub const ALL: [Target; 12] = [
     ("record", record),
     ("handshake", handshake),
     ("server_handshake", server_handshake),
@@ -43,5 +45,6 @@ pub const ALL: [Target; 11] = [
     ("envelope", envelope),
     ("session_state", session_state),
     ("coap_exchange", coap_exchange),
+    ("coap_blocks", coap_blocks),
     ("conversation", conversation),
 ];

@@ -3,7 +3,6 @@ True.
 """
 
 SERVES_CONNECTION_ID = False  # RFC 9146. Until then an offer stays unanswered and the session works without.
-SERVES_BLOCKS = False  # RFC 7959. Until then Block1 is an unknown critical option: 4.02.
 SESSIONS_OUTLIVE_THE_PROCESS = (
     False  # Until then records of before a restart meet silence, and a new handshake works.
 )

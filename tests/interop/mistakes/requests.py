@@ -110,7 +110,13 @@ MISTAKES = [
         "2101,abc",
     ),
     _request(
-        "a body in blocks (Block1)", OPENSSL, REPORT, "`4.02`", "option_unsupported", "Block1", block_size=64
+        "a body of more than 10 KiB, in blocks of 64 bytes",
+        OPENSSL,
+        replace(REPORT, payload=BODY + b" " * 10240),
+        "`4.13`",
+        "too_large",
+        "in blocks of",
+        block_size=64,
     ),
     Mistake(
         "the same Message ID in every message",

@@ -241,7 +241,7 @@ mod tests {
     fn answer(kind: Kind, mid: u16, token: &[u8], id: &[u8]) -> Vec<u8> {
         let payload = [FRAME.before, id, FRAME.after].concat();
         let token = Token::new(token).expect("at most 8 bytes");
-        Response::new(Code::CHANGED).content_format(50).payload(payload).into_message(kind, mid, token)
+        Response::new(Code::CHANGED).content_format(50).payload(payload).to_message(kind, mid, token)
     }
 
     /// The bytes of the answer in its short or whole form; it comes out as it went in.
@@ -286,7 +286,7 @@ mod tests {
         assert!(is_whole(&answer(Kind::Acknowledgement, 7, &[1], &[b'x'; 256]), 7, Some(&FRAME)));
         let token = Token::default();
         let fits = || Response::new(Code::CHANGED).content_format(50).payload(r#"{"id":1,"code":200}"#);
-        let message = |response: Response| response.into_message(Kind::Acknowledgement, 7, token);
+        let message = |response: Response| response.to_message(Kind::Acknowledgement, 7, token);
         assert!(!is_whole(&message(fits()), 7, Some(&FRAME)));
         for other in [
             Response { code: Code::CONTENT, ..fits() },
@@ -307,7 +307,7 @@ mod tests {
             let frame = AnswerFrame { content_format, ..FRAME };
             let response = Response::new(Code::CHANGED).content_format(content_format);
             let response = response.payload(r#"{"id":7,"code":200}"#);
-            let message = response.into_message(Kind::Acknowledgement, 7, Token::default());
+            let message = response.to_message(Kind::Acknowledgement, 7, Token::default());
             assert_eq!(packed(&message, 7, Some(&frame)), 3);
         }
     }

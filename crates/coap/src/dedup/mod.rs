@@ -237,7 +237,7 @@ mod tests {
         Response::new(Code::CHANGED)
             .content_format(50)
             .payload(format!(r#"{{"id":{id},"code":200,"data":{{}}}}"#))
-            .into_message(Kind::Acknowledgement, mid, token)
+            .to_message(Kind::Acknowledgement, mid, token)
     }
 
     impl StoredAnswers {

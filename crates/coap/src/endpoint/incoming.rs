@@ -11,7 +11,7 @@ use crate::{
     budget::Budget,
     context::Context,
     discard::Discard,
-    exchange::{Exchange, ExchangeId, Stage},
+    exchange::{Exchange, ExchangeId, Stage, Wish},
     message::{Kind, Message},
 };
 
@@ -22,16 +22,22 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// What the request in this message costs the budget while it is open.
-    pub(super) const fn cost(message: &Message<'_>) -> usize {
-        Exchange::COST + message.content_bytes()
+    /// What the request in this message costs the budget while it is open, if its body has `body_bytes`.
+    pub(super) const fn cost(message: &Message<'_>, body_bytes: usize) -> usize {
+        Exchange::COST + message.options_bytes().len() + body_bytes
     }
 
-    /// Opens an exchange for a request.
-    pub(super) fn open(&mut self, context: &mut Context<'_>, id: ExchangeId, message: &Message<'_>) {
-        let cost = Self::cost(message);
+    /// Opens an exchange for a request whose body has `body_bytes`.
+    pub(super) fn open(
+        &mut self,
+        context: &mut Context<'_>,
+        id: ExchangeId,
+        message: &Message<'_>,
+        (body_bytes, wish): (usize, Wish),
+    ) {
+        let cost = Self::cost(message, body_bytes);
         context.budget.charge(cost);
-        self.exchanges.push(Exchange::new(context.now, id, message, cost, context.params));
+        self.exchanges.push(Exchange::new(context.now, id, message, (cost, wish), context.params));
     }
 
     /// The exchange whose request has this Message ID.
@@ -104,7 +110,12 @@ mod tests {
     fn opened(bench: &mut Bench, first: u8) -> (Incoming, ExchangeId) {
         let (mut incoming, id) = (Incoming::default(), ExchangeId::new(0, 1));
         let bytes = [first, 1, 0, 1];
-        incoming.open(&mut bench.context(), id, &Message::parse(&bytes).expect("a GET"));
+        incoming.open(
+            &mut bench.context(),
+            id,
+            &Message::parse(&bytes).expect("a GET"),
+            (0, Wish::default()),
+        );
         (incoming, id)
     }
 

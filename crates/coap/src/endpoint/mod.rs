@@ -5,32 +5,39 @@
 //! ```text
 //!             +-> Incoming   requests of the peer that are worked on         milliseconds
 //!   message --+-> Outgoing   requests and separate responses on their way    milliseconds
+//!             +-> Bodies     bodies and answers in transfer, block by block  seconds, 247 at most unmoved
 //!             |   Outbox     messages and events that wait to be taken       until the next poll
 //!             +-> Answers    what answered a request, for its duplicates     minutes, in most sessions
 //!             +-> Notices    what was reported of a peer that miscounts    the session, for few peers
 //! ```
 //!
-//! The first three share a box, which is freed when they are empty.
+//! The first four share a box, which is freed when they are empty.
 //!
 //! | limit | at it |
 //! |---|---|
 //! | stored answers, their bytes, open exchanges | a new request is refused with 5.03 and Max-Age |
 //! | budget, share of it | the same |
+//! | bodies in transfer, the budget's part for them | the oldest ends; 5.03 with Max-Age, and it ends |
+//! | bytes of a body | 4.13 with Size1, and it ends |
 //! | our own requests | [`RequestError::QueueFull`] |
-//! | size of our messages | [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
+//! | size of our messages | answers go in blocks; [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
 //!
 //! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a
 //! 4.29 or 5.03 of the application remembered: nothing ran, so a copy of the request may.
 //!
-//! # Where block-wise transfer and Observe will go
+//! # Blocks
 //!
-//! *Block1* (RFC 7959, a body that comes in parts): a machine `Bodies` between `receive` and `Incoming`. A
-//! block is an exchange like any other, so its duplicates and limits need nothing new; it is answered by 2.31
-//! at once, and the last one becomes [`Event::Request`] with the whole body.
+//! A request with Block1 or Block2 passes `Bodies` between `receive` and `Incoming` if it is a part of a
+//! transfer. A block is an exchange like any other: what answered it (2.31, 4.08, 4.13, a block of an answer)
+//! is stored for its duplicates. The last block becomes [`crate::Event::Request`] with the whole body, and
+//! its answer names the block. [`Endpoint::respond`] cuts an answer that is longer than the peer wishes, or
+//! than a message may be. Bodies are kept in memory only: after a restart a block meets 4.08, and the peer
+//! begins again.
 //!
-//! *Block2* (an answer in parts): [`Endpoint::respond`] puts a body that is too large into `Bodies` and
-//! answers with its first block; requests for the others are answered from there. A request of ours with a
-//! large body is an `Outbound` that goes through `Outgoing` once for each block.
+//! # Where requests in blocks and Observe will go
+//!
+//! A request of ours with a large body is an `Outbound` that goes through `Outgoing` once for each block. A
+//! response in blocks is passed on block by block, with its Block2.
 //!
 //! *Observe* (RFC 7641): a machine `Observers` beside `Incoming`, which keeps the token of a registration
 //! when its request is answered. A notification is an `Outbound` with a purpose of its own, so that
@@ -38,6 +45,7 @@
 //! registration.
 
 mod answers;
+mod bodies;
 mod error;
 mod incoming;
 mod notices;
@@ -52,6 +60,7 @@ pub use error::{RequestError, RespondError};
 
 use self::{
     answers::Answers,
+    bodies::Bodies,
     incoming::Incoming,
     notices::Notices,
     outbox::{Outbox, Transmit},
@@ -89,12 +98,16 @@ const _: () = assert!(size_of::<Endpoint>() <= 32, "there is one in each of a mi
 struct Active {
     incoming: Incoming,
     outgoing: Outgoing,
+    bodies: Bodies,
     outbox: Outbox,
 }
 
 impl Active {
     fn is_empty(&self) -> bool {
-        self.incoming.count() == 0 && self.outgoing.is_empty() && self.outbox.is_empty()
+        self.incoming.count() == 0
+            && self.outgoing.is_empty()
+            && self.bodies.is_empty()
+            && self.outbox.is_empty()
     }
 }
 
@@ -106,13 +119,14 @@ impl Endpoint {
     }
 
     /// Handles the timers that are due: acknowledges requests that take long, retransmits, gives up, removes
-    /// expired answers.
+    /// expired answers and bodies.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.answers.expire(context);
         if let Some(active) = &mut self.active {
-            let Active { incoming, outgoing, outbox } = &mut **active;
+            let Active { incoming, outgoing, bodies, outbox } = &mut **active;
             incoming.handle_timeout(context, outbox);
             outgoing.handle_timeout(context, outbox);
+            bodies.expire(context);
         }
         self.tidy();
     }
@@ -124,6 +138,7 @@ impl Endpoint {
         let parts = [
             active.and_then(|active| active.incoming.poll_timeout()),
             active.and_then(|active| active.outgoing.poll_timeout()),
+            active.and_then(|active| active.bodies.poll_timeout()),
             self.answers.poll_timeout(),
         ];
         parts.into_iter().flatten().min()
@@ -166,7 +181,8 @@ impl Endpoint {
         event
     }
 
-    /// Whether nothing is held: no exchange, no message, no event, no stored answer.
+    /// Whether nothing is held: no exchange, no message, no body, no event, no stored
+    /// answer.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.answers.is_empty() && self.active.as_ref().is_none_or(|active| active.is_empty())
@@ -186,6 +202,7 @@ impl Endpoint {
         if let Some(mut active) = self.active.take() {
             active.incoming.release(budget);
             active.outgoing.release(budget);
+            active.bodies.release(budget);
         }
     }
 

@@ -1,14 +1,17 @@
 //! Handles what comes from the peer.
 
-use super::{Active, Endpoint, incoming::Incoming, outbox::Transmit};
+use super::{Active, Endpoint, bodies::Outcome, incoming::Incoming, outbox::Transmit};
 use crate::{
+    block::BlockOptions,
+    cache_key::CacheKey,
     code::Code,
     context::Context,
     discard::Discard,
     event::Event,
-    exchange::{ExchangeId, Stage},
+    exchange::{ExchangeId, Stage, Wish},
     fingerprint::Fingerprint,
     message::{Kind, Message, empty_message},
+    option::OptionNumber,
     refused::{RefusedRequest, RequestFault},
     request::Request,
     response::Response,
@@ -106,27 +109,52 @@ impl Endpoint {
     }
 
     fn receive_request(&mut self, context: &mut Context<'_>, message: &Message<'_>) {
-        let request = match Request::from_message(message, context.params.options_max) {
+        let mut request = match Request::from_message(message, context.params.options_max) {
             Ok(request) => request,
             Err(fault) => return self.refuse(context, message, fault),
         };
-        let mut limit = self.limit_reached(context, Incoming::cost(message));
+        let blocks = match BlockOptions::take_from(&mut request) {
+            Ok(blocks) => blocks,
+            Err(fault) => return self.refuse(context, message, fault),
+        };
+        let cost = Incoming::cost(message, request.payload.len());
+        let mut limit = self.limit_reached(context, cost);
         if limit.is_some() {
             self.answers.clean(context);
-            limit = self.limit_reached(context, Incoming::cost(message));
+            limit = self.limit_reached(context, cost);
         }
         if let Some(reason) = limit {
-            if request.confirmable {
-                // Not stored: nothing ran, so a later copy may run.
-                let seconds = u32::try_from(context.params.retry_after.as_secs()).unwrap_or(u32::MAX);
-                self.answer(message, Response::new(Code::SERVICE_UNAVAILABLE).max_age(seconds));
-            }
-            return self.outbox().discard(reason);
+            return self.turn_away(context, message, reason);
         }
+        let key = CacheKey::of(message);
+        if blocks.is_part() {
+            let outcome =
+                self.active().bodies.handle_request(context, (key, message.token), request, &blocks);
+            request = match outcome {
+                Outcome::Request(request) => request,
+                Outcome::Answer(response) => return self.settle(context, message, &response),
+                Outcome::Refused(fault) => {
+                    self.settle(context, message, &fault.response());
+                    return self.report(message, fault);
+                }
+                Outcome::Full => return self.turn_away(context, message, Discard::BodyBudgetSpent),
+            };
+        }
+        let unwanted = request.options.find_uint(OptionNumber::NO_RESPONSE).unwrap_or(0) as u8;
+        let wish = Wish { blocks, key, unwanted };
         let id = ExchangeId::new(self.take_serial(), message.mid);
         let Active { incoming, outbox, .. } = self.active();
-        incoming.open(context, id, message);
+        incoming.open(context, id, message, (request.payload.len(), wish));
         outbox.event(Event::Request { exchange: id, request });
+    }
+
+    /// Refuses a request at a limit. The answer is not stored: nothing ran, so a later copy may run.
+    fn turn_away(&mut self, context: &Context<'_>, message: &Message<'_>, reason: Discard) {
+        if message.kind == Kind::Confirmable {
+            let seconds = u32::try_from(context.params.retry_after.as_secs()).unwrap_or(u32::MAX);
+            self.answer(message, &Response::new(Code::SERVICE_UNAVAILABLE).max_age(seconds));
+        }
+        self.outbox().discard(reason);
     }
 
     /// The limit that a new request would exceed, if any.
@@ -142,24 +170,37 @@ impl Endpoint {
     /// Answers a request without passing it to the application. The answer depends on nothing but the
     /// request, so it need not be stored; a retransmission is answered again, and not reported again.
     fn refuse(&mut self, context: &Context<'_>, message: &Message<'_>, fault: RequestFault) {
-        self.answer(message, fault.response());
+        self.answer(message, &fault.response());
         let (request, lifetime) = (Fingerprint::of(message), context.params.exchange_lifetime);
         if !self.notices().note_refusal(context.now, lifetime, message.mid, request) {
             return self.outbox().discard(Discard::Duplicate);
         }
+        self.report(message, fault);
+    }
+
+    /// Reports a request that was refused.
+    fn report(&mut self, message: &Message<'_>, fault: RequestFault) {
         let outbox = self.outbox();
         outbox.event(Event::Refused(Box::new(RefusedRequest::new(message, fault))));
         outbox.discard(fault.into());
     }
 
-    /// Answers without storing anything.
-    fn answer(&mut self, message: &Message<'_>, response: Response) {
+    /// Answers without the application, and stores the answer: it depends on more than the request.
+    fn settle(&mut self, context: &mut Context<'_>, message: &Message<'_>, response: &Response) {
+        let answer = self.answer(message, response);
+        let expires = context.now + context.params.lifetime(message.kind == Kind::Confirmable);
+        self.answers.insert(context, (message.mid, Fingerprint::of(message)), expires, &answer);
+    }
+
+    /// Answers without storing anything; returns the answer.
+    fn answer(&mut self, message: &Message<'_>, response: &Response) -> Vec<u8> {
         let (kind, mid) = match message.kind {
             Kind::Confirmable => (Kind::Acknowledgement, message.mid),
             _ => (Kind::NonConfirmable, self.take_mid()),
         };
-        let bytes = response.into_message(kind, mid, message.token);
-        self.outbox().transmit(Transmit::Message(bytes));
+        let bytes = response.to_message(kind, mid, message.token);
+        self.outbox().transmit(Transmit::Message(bytes.clone()));
+        bytes
     }
 
     fn receive_response(&mut self, context: &mut Context<'_>, message: &Message<'_>) {

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Active, Endpoint, RequestError, RespondError, outbox::Transmit};
+use super::{
+    Active, Endpoint, RequestError, RespondError,
+    bodies::{Cut, cut},
+    outbox::Transmit,
+};
 use crate::{
+    block::{Block, BlockOptions},
     code::Code,
     context::Context,
     exchange::{Exchange, ExchangeId, Origin, Stage},
     fingerprint::Fingerprint,
     message::{Kind, Token, empty_message},
+    option::OptionNumber,
     outbound::{Delivery, Outbound, Purpose, RequestId},
     request::Request,
     response::Response,
@@ -19,6 +25,11 @@ impl Endpoint {
     /// non-confirmable one. The answer is stored for duplicates of the request, unless it is 4.29 or 5.03:
     /// these say that the request was not carried out for want of room, and a copy may find some.
     ///
+    /// A success that is longer than the peer wishes, or than a message may be, is sent in blocks (RFC 7959,
+    /// section 2.4): the first one now, with an ETag; the others are kept until they are fetched. An answer
+    /// that the peer does not want (No-Response, RFC 7967) is not sent, and a confirmable request is
+    /// acknowledged.
+    ///
     /// # Errors
     /// Nothing is sent. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
     pub fn respond(
@@ -28,33 +39,44 @@ impl Endpoint {
         response: Response,
     ) -> Result<(), RespondError> {
         let open = self.active.as_ref().and_then(|active| active.incoming.by_id(exchange));
-        let &Exchange { token, fingerprint, stage, expires, .. } =
+        let &Exchange { token, fingerprint, stage, expires, wish, .. } =
             open.filter(|open| context.now < open.expires).ok_or(RespondError::ExchangeUnknown)?;
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
         }
+        let is_wanted = !wish.is_unwanted(response.code);
         let (kind, mid) = match stage {
             Stage::Fresh { .. } => (Kind::Acknowledgement, exchange.mid()),
             Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
             Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
         };
         let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS);
-        let bytes = emit_response(response, kind, mid, token, context)?;
+        let (bytes, rest) = match stage {
+            _ if is_wanted => emit_in_blocks(response, (kind, mid, token), &wish.blocks, context)?,
+            Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec(), None),
+            Stage::Acknowledged | Stage::Unacknowledgeable => (Vec::new(), None),
+        };
         let request = (exchange.mid(), fingerprint);
         let Self { answers, active, .. } = self;
-        let Active { incoming, outgoing, outbox } = &mut **active.get_or_insert_default();
+        let Active { incoming, outgoing, bodies, outbox } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
+        if let Some(rest) = rest {
+            bodies.keep(context, wish.key, rest);
+        }
         if stage == Stage::Acknowledged {
             // Duplicates of the request get the acknowledgement again; the response is retransmitted by its
             // own timer.
             let acknowledgement = empty_message(Kind::Acknowledgement, exchange.mid());
             answers.insert(context, request, expires, &acknowledgement);
-            let purpose = Purpose::Response { exchange };
-            outgoing.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
+            if is_wanted {
+                let purpose = Purpose::Response { exchange };
+                outgoing.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
+            }
         } else {
             if !may_run_again {
                 answers.insert(context, request, expires, &bytes);
             }
+            // Without bytes nothing is sent.
             outbox.transmit(Transmit::Message(bytes));
         }
         Ok(())
@@ -71,7 +93,7 @@ impl Endpoint {
         context: &mut Context<'_>,
         origin: Origin,
         age: Duration,
-        response: Response,
+        response: &Response,
     ) -> Result<(), RespondError> {
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
@@ -85,7 +107,7 @@ impl Endpoint {
         } else {
             (Kind::NonConfirmable, self.take_mid())
         };
-        let bytes = emit_response(response, kind, mid, origin.token, context)?;
+        let bytes = emit_response(response, (kind, mid, origin.token), context)?;
         let expires = context.now + left;
         self.answers.insert(context, (origin.mid, Fingerprint::UNKNOWN), expires, &bytes);
         Ok(())
@@ -137,17 +159,55 @@ impl Endpoint {
 
 /// The message that carries a response.
 fn emit_response(
-    response: Response,
-    kind: Kind,
-    mid: u16,
-    token: Token,
+    response: &Response,
+    (kind, mid, token): (Kind, u16, Token),
     context: &Context<'_>,
 ) -> Result<Vec<u8>, RespondError> {
-    let bytes = response.into_message(kind, mid, token);
-    // A stored answer has a length of 16 bits, as a datagram has.
-    let bytes_max = context.params.message_bytes_max.min(usize::from(u16::MAX));
+    let bytes = response.to_message(kind, mid, token);
+    let bytes_max = message_bytes_max(context);
     if bytes.len() > bytes_max {
         return Err(RespondError::TooLarge { bytes: bytes.len(), bytes_max });
     }
     Ok(bytes)
+}
+
+/// A stored answer has a length of 16 bits, as a datagram has.
+fn message_bytes_max(context: &Context<'_>) -> usize {
+    context.params.message_bytes_max.min(usize::from(u16::MAX))
+}
+
+/// The message that carries a response, or its first block; with the response, if others follow.
+fn emit_in_blocks(
+    mut response: Response,
+    header: (Kind, u16, Token),
+    blocks: &BlockOptions,
+    context: &Context<'_>,
+) -> Result<(Vec<u8>, Option<Response>), RespondError> {
+    // RFC 7959 2.3: the answer to the last block of a body names that block.
+    let echo = blocks.block1.map(|block| block.with_more(false).value());
+    let wanted = blocks.block2;
+    let fits_wish = wanted.is_none_or(|it| it.number == 0 && response.payload.len() <= it.bytes());
+    if fits_wish || !response.code.is_success() {
+        if let Some(echo) = echo {
+            response.options.insert_uint(OptionNumber::BLOCK1, echo);
+        }
+        match emit_response(&response, header, context) {
+            Err(RespondError::TooLarge { .. }) if response.code.is_success() => {}
+            emitted => return Ok((emitted?, None)),
+        }
+        response.options.remove(OptionNumber::BLOCK1);
+    }
+    let bytes_max = message_bytes_max(context);
+    // One more is the marker of the payload.
+    let bytes = response.head_bytes(header.2) + 1 + response.payload.len();
+    let wanted = wanted.unwrap_or(Block::LARGEST);
+    let (mut part, rest) = match cut(response, wanted, blocks.wants_size2, (header.2, bytes_max)) {
+        Cut::Block(part, rest) => (part, rest),
+        Cut::PastTheEnd => (Response::new(Code::BAD_REQUEST), None),
+        Cut::TooLarge => return Err(RespondError::TooLarge { bytes, bytes_max }),
+    };
+    if let Some(echo) = echo {
+        part.options.insert_uint(OptionNumber::BLOCK1, echo);
+    }
+    Ok((emit_response(&part, header, context)?, rest))
 }

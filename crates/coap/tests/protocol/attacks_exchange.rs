@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use narrowgate_coap::{
-    Budget, Code, Context, Discard, Endpoint, Event, FailureCause, Origin, Params, Request, RespondError,
-    Response, Token,
+    Budget, Code, Context, Discard, Endpoint, Event, FailureCause, OptionNumber, Origin, Params, Request,
+    RespondError, Response, Token,
 };
 
 use crate::peer::{Peer, start};
@@ -196,7 +196,7 @@ fn attack_131_an_answer_restored_after_a_restart_is_replayed() {
     let mut after = Peer::new();
     let age = Duration::from_secs(100);
     let restored =
-        after.with_context(|endpoint, context| endpoint.restore_answer(context, origin, age, response));
+        after.with_context(|endpoint, context| endpoint.restore_answer(context, origin, age, &response));
     restored.expect("it fits");
     assert_eq!(after.reply_to(&post(1)), answer);
     assert_eq!(after.discards(), [Discard::Duplicate]);
@@ -332,7 +332,7 @@ fn attack_215_nothing_is_told_where_the_first_request_is_not_known() {
     let origin = Origin { mid: 1, token: Token::default(), confirmable: true };
     let (response, age) = (Response::new(Code::CHANGED), Duration::ZERO);
     let restored =
-        peer.with_context(|endpoint, context| endpoint.restore_answer(context, origin, age, response));
+        peer.with_context(|endpoint, context| endpoint.restore_answer(context, origin, age, &response));
     restored.expect("it fits");
     peer.receive(&post(1));
     assert_eq!(told(&mut peer), ["duplicate"]);
@@ -361,8 +361,11 @@ fn an_answer_that_is_too_large_or_none_leaves_the_exchange_open() {
     let mut peer = Peer::new();
     peer.receive(&post(1));
     let (exchange, _) = peer.request_received();
-    let large = Response::new(Code::CONTENT).payload(vec![0; 1200]);
+    // An error is never sent in blocks, nor is what has too many options.
+    let large = Response::new(Code::BAD_REQUEST).payload(vec![0; 1200]);
     assert_eq!(peer.respond(exchange, large), Err(RespondError::TooLarge { bytes: 1206, bytes_max: 1152 }));
+    let large = Response::new(Code::CONTENT).option(OptionNumber(2102), [0; 1140]).payload("a body");
+    assert_eq!(peer.respond(exchange, large), Err(RespondError::TooLarge { bytes: 1157, bytes_max: 1152 }));
     assert_eq!(peer.respond(exchange, Response::new(Code::GET)), Err(RespondError::NotAResponse));
     peer.respond(exchange, Response::new(Code::INTERNAL_SERVER_ERROR)).expect("it is open");
     assert_eq!(peer.sent(), ["61a0000107"]);

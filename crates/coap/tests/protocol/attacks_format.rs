@@ -126,11 +126,11 @@ fn attack_111_unknown_critical_option() {
     is_refused("40 01 100e 90", "82", "option 9 (OSCORE) not supported", Discard::OptionCritical);
     // 2101, the signature option that is not supported: delta 14, 2101 - 269.
     is_refused("40 02 100e e1 0728 73", "82", "option 2101 not supported", Discard::OptionCritical);
-    // Block2 and Block1.
-    is_refused("40 01 100e d1 0a 02", "82", "option 23 (Block2) not supported", Discard::OptionCritical);
-    is_refused("40 02 100e d1 0e 02", "82", "option 27 (Block1) not supported", Discard::OptionCritical);
-    let fault = OptionFault::Unknown;
-    assert_eq!(fault_of("40 02 100e d1 0e 02"), RequestFault::Option { number: OptionNumber::BLOCK1, fault });
+    // Q-Block1 and Q-Block2 (RFC 9177).
+    is_refused("40 02 100e d1 06 02", "82", "option 19 (Q-Block1) not supported", Discard::OptionCritical);
+    is_refused("40 01 100e d1 12 02", "82", "option 31 (Q-Block2) not supported", Discard::OptionCritical);
+    let (number, fault) = (OptionNumber(19), OptionFault::Unknown);
+    assert_eq!(fault_of("40 02 100e d1 06 02"), RequestFault::Option { number, fault });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use narrowgate_coap::Context;
 use narrowgate_dtls::{self as dtls, Opened};
 
-use super::{Shard, established::Established};
+use super::{Shard, established::Established, requests::params};
 use crate::event::{CloseCause, SessionId, ShardEvent};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
@@ -67,6 +67,7 @@ impl Shard {
         let path = row.path();
         let Established { dtls, endpoint, noise, .. } = &mut row.session;
         let failed_before = dtls.failed_opens();
+        let params = params(&config.coap, dtls.plaintext_bytes_max());
         let opened = match dtls.open(record) {
             Ok(opened) => opened,
             Err(discard) => {
@@ -88,7 +89,7 @@ impl Shard {
             Opened::Application(message) => {
                 *noise = 0;
                 outcome.bytes = outcome.bytes.saturating_add(message.len() as u32);
-                return endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
+                return endpoint.handle_message(&mut Context { now, params: &params, budget }, message);
             }
             Opened::FinishedAgain => {
                 // The last flight is rebuilt with new record numbers (RFC 6347, section 4.2.4).

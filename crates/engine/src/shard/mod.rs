@@ -66,8 +66,8 @@ pub struct ShardConfig {
     pub dtls: Arc<ServerConfig>,
     /// Settings of the CoAP layer.
     pub coap: Params,
-    /// Bytes of stored CoAP answers over all sessions. When little is free, a session that holds more than
-    /// its share of that gets 5.03, and others do not.
+    /// Bytes of stored CoAP answers over all sessions; at most a quarter is bodies in transfer. When little
+    /// is free, a session that holds more than its share of that gets 5.03, and others do not.
     pub coap_budget_bytes: usize,
     /// Limits of handshakes under way.
     pub admission: AdmissionLimits,

@@ -1,7 +1,8 @@
 //! Passes the requests of a session to the platform, and the answers back.
 //!
-//! Some answers do not fit: a session's records may be as short as 512 bytes (RFC 6066, section 4), and so
-//! are datagrams. A request always gets some answer; otherwise its device would send it again and again.
+//! Records of a session may be as short as 512 bytes (RFC 6066, section 4), and datagrams are short as well:
+//! a longer answer goes in blocks (RFC 7959). One that does not fit even so, an error's, is sent shorter. A
+//! request always gets some answer; otherwise its device would send it again and again.
 
 use std::{borrow::Cow, time::Instant};
 
@@ -124,7 +125,7 @@ impl Shard {
 }
 
 /// The settings of the CoAP layer for a session whose records hold this many bytes.
-fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Params> {
+pub(super) fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Params> {
     if params.message_bytes_max <= plaintext_bytes_max {
         return Cow::Borrowed(params);
     }

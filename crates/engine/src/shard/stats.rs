@@ -180,7 +180,7 @@ pub struct Gauges {
     pub lookups: usize,
     /// Requests that wait for a response.
     pub requests_in_flight: usize,
-    /// Bytes of stored CoAP answers.
+    /// Bytes of stored CoAP answers, and of bodies in transfer.
     pub stored_answer_bytes: usize,
     /// Timers armed, stale ones included.
     pub timers: usize,

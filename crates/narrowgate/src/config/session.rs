@@ -30,8 +30,9 @@ static ANSWER_MEMORY: Key<SizeOrAuto> = Key {
     name: "session.answer_memory",
     default: "auto",
     accepts: SizeOrAuto { size: Size(1 << 20..=64 << 30), part: 8, least: 64 << 20 },
-    help: "memory for answers that are kept for duplicates, over all shards, {accepted}; auto: an eighth of \
-           the memory of the machine or the control group; when little is free, devices with many get 5.03",
+    help: "memory for answers that are kept for duplicates, a quarter of it for bodies in blocks too, over \
+           all shards, {accepted}; auto: an eighth of the memory of the machine or the control group; when \
+           little is free, devices with many get 5.03",
 };
 
 /// In the order in which they are shown.

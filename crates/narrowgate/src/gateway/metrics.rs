@@ -91,9 +91,13 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
     (Metric::gauge("narrowgate_requests_in_flight", "CoAP requests that wait for their answer."), |gauges| {
         gauges.requests_in_flight
     }),
-    (Metric::gauge("narrowgate_stored_answer_bytes", "CoAP answers kept for duplicates, bytes."), |gauges| {
-        gauges.stored_answer_bytes
-    }),
+    (
+        Metric::gauge(
+            "narrowgate_stored_answer_bytes",
+            "CoAP answers kept for duplicates, and bodies in transfer, bytes.",
+        ),
+        |gauges| gauges.stored_answer_bytes,
+    ),
     (
         Metric::gauge(
             "narrowgate_timers",

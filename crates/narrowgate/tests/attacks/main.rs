@@ -1,8 +1,8 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B
-//! (`handshake` and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), J (`authority`)
-//! and N (`second_cookie`, `races`, `clocks`, `wildcard`, `refusals`, `backup`); changes to everything
-//! (`mutations`), what devices say besides points (`upstream`), and what an operator reads of it: as it
-//! happens (`listening`), why (`mistakes`, `named`), and as it was sent (`exact`).
+//! (`handshake` and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), H and 151 of I
+//! (`blocks`), J (`authority`) and N (`second_cookie`, `races`, `clocks`, `wildcard`, `refusals`, `backup`);
+//! changes to everything (`mutations`), what devices say besides points (`upstream`), and what an operator
+//! reads of it: as it happens (`listening`), why (`mistakes`, `named`), and as it was sent (`exact`).
 //!
 //! Each test starts a server of its own with one shard, SQLite and sessions of all three protections that
 //! stay. A case is tried for each protection where one is involved. After it the session of the case (where
@@ -33,6 +33,7 @@
 
 mod authority;
 mod backup;
+mod blocks;
 mod client;
 mod clocks;
 mod coap;

@@ -106,12 +106,25 @@ fn cases_of_requests(client: &mut Client) -> Vec<Case> {
 fn cases_of_options(client: &mut Client) -> Vec<Case> {
     let path = client.device.report_path();
     vec![
-        // Block1: Content-Format 50, then delta 15.
+        // Block1: Content-Format 50, then delta 15. Block 0 of 16 bytes; size exponent 7.
         (
-            0x82,
+            0x80,
             "option_unsupported",
-            "option 27 (Block1) is not supported; block-wise",
+            "option 27 (Block1) says that blocks have 16 bytes, and this one has 39",
             coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0xd1, 2, 8], BODY)),
+        ),
+        (
+            0x80,
+            "option_unsupported",
+            "option 27 (Block1) has the size exponent 7",
+            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0xd1, 2, 7], BODY)),
+        ),
+        // Block 1 of 64 bytes, and no block 0.
+        (
+            0x88,
+            "body_malformed",
+            "a block that begins at byte 64, and no block before it is known",
+            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0xd1, 2, 0x12], BODY)),
         ),
         (
             0xa5,

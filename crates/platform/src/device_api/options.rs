@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use narrowgate_coap::{
-    Code, Discard, OptionFault, OptionNumber, RefusedRequest, Request, RequestFault, format,
+    BlockFault, Code, Discard, OptionFault, OptionNumber, RefusedRequest, Request, RequestFault, format,
 };
 
 use super::{
     answer::{Answer, Warning},
-    path,
+    number, path,
 };
 use crate::{model::log::Reason, rules::refusal::Refusal};
 
@@ -37,6 +37,62 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
             let detail = format!("{asked}: the request has more than {allowed} options");
             Refusal::new(Reason::OptionUnsupported, detail)
         }
+        RequestFault::Block { number, fault } => {
+            let detail = format!("{asked}: {}", block_words(number, fault));
+            Refusal::new(Reason::OptionUnsupported, detail)
+        }
+        RequestFault::BlockMissing { offset, held } => {
+            let detail = format!("{asked}: {}", gap_words(offset, held));
+            Refusal::new(Reason::BodyMalformed, detail)
+        }
+        RequestFault::AnswerGone { offset } => {
+            let detail = format!(
+                "{asked}: the block of the answer that begins at byte {offset} is not kept any more \
+                 (RFC 7959): an answer is kept for 247 s, the last two of a session; the request itself was \
+                 carried out"
+            );
+            Refusal::new(Reason::BodyMalformed, detail)
+        }
+        RequestFault::BodyTooLarge { bytes, bytes_max } => {
+            let detail = format!(
+                "{asked}: a body in blocks of {bytes} bytes or more; at most {bytes_max} are accepted"
+            );
+            Refusal::new(Reason::TooLarge, detail).with_number(number::TOO_LARGE)
+        }
+    }
+}
+
+fn block_words(number: OptionNumber, fault: BlockFault) -> String {
+    let name = option_name(number);
+    match fault {
+        BlockFault::SizeReserved => format!(
+            "{name} has the size exponent 7, which is for TCP only (RFC 8323): blocks have 16 to 1024 bytes, \
+             which is 0 to 6"
+        ),
+        BlockFault::Payload { bytes, expected } => format!(
+            "{name} says that blocks have {expected} bytes, and this one has {bytes}: each but the last has \
+             exactly that size, and the last at most that (RFC 7959, section 2.2)"
+        ),
+        BlockFault::NoBody => format!("{name} belongs to the body of a POST; leave it out"),
+        BlockFault::PastTheEnd { bytes } => {
+            format!("{name} asks for a block behind the end of the answer, which has {bytes} bytes")
+        }
+    }
+}
+
+fn gap_words(offset: usize, held: Option<usize>) -> String {
+    match held {
+        Some(held) => format!(
+            "a block that begins at byte {offset} does not continue the {held} bytes of the body that had \
+             arrived: send the blocks one after another, and go on when each is answered 2.31. The body is \
+             dropped; begin again with block 0"
+        ),
+        None => format!(
+            "a block that begins at byte {offset}, and no block before it is known: a body is dropped after \
+             247 s without a block, by a third one in the same session, by a new handshake or a restart of \
+             the server; or path, options or Request-Tag differ from those of block 0. Begin again with \
+             block 0"
+        ),
     }
 }
 
@@ -146,10 +202,10 @@ fn option_words(number: OptionNumber, fault: OptionFault) -> String {
     match fault {
         OptionFault::Unknown => {
             let hint = match number {
-                OptionNumber::BLOCK1 | OptionNumber::BLOCK2 | OptionNumber(19 | 31) => {
-                    "block-wise transfer is not served: send the body in one message. Where none was meant, \
-                     the option's delta is wrong: options go in ascending order, each with the difference \
-                     to the number before"
+                OptionNumber(19 | 31) => {
+                    "blocks without acknowledgement (RFC 9177) are not served: use Block1 and Block2. Where \
+                     none were meant, the option's delta is wrong: options go in ascending order, each with \
+                     the difference to the number before"
                 }
                 OptionNumber(9 | 21) => "the session is protected by DTLS: switch OSCORE off",
                 OptionNumber(2101) => "this older signature is not served: the DTLS session is the login",
@@ -208,9 +264,9 @@ mod tests {
                 "option 35 (Proxy-Uri) asks for a proxy",
             ),
             (
-                option(27, OptionFault::Unknown),
+                option(19, OptionFault::Unknown),
                 Reason::OptionUnsupported,
-                "option 27 (Block1) is not supported; block-wise",
+                "option 19 (Q-Block1) is not supported; blocks without",
             ),
             (
                 option(2101, OptionFault::Unknown),
@@ -238,6 +294,37 @@ mod tests {
                 "option 11 (Uri-Path) is not UTF-8",
             ),
             (RequestFault::OptionsTooMany { allowed: 64 }, Reason::OptionUnsupported, "more than 64 options"),
+        ] {
+            let (given, detail) = detail(fault);
+            assert_eq!(given, reason, "{detail}");
+            assert!(detail.starts_with("POST /topic/a: ") && detail.contains(words), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_refused_is_named_with_its_place() {
+        for (fault, reason, words) in [
+            (
+                RequestFault::Block { number: OptionNumber(27), fault: BlockFault::SizeReserved },
+                Reason::OptionUnsupported,
+                "option 27 (Block1) has the size exponent 7",
+            ),
+            (
+                RequestFault::BlockMissing { offset: 128, held: Some(64) },
+                Reason::BodyMalformed,
+                "begins at byte 128 does not continue the 64 bytes",
+            ),
+            (
+                RequestFault::BlockMissing { offset: 64, held: None },
+                Reason::BodyMalformed,
+                "no block before it is known",
+            ),
+            (RequestFault::AnswerGone { offset: 64 }, Reason::BodyMalformed, "at byte 64 is not kept"),
+            (
+                RequestFault::BodyTooLarge { bytes: 10_241, bytes_max: 10_240 },
+                Reason::TooLarge,
+                "of 10241 bytes or more; at most 10240",
+            ),
         ] {
             let (given, detail) = detail(fault);
             assert_eq!(given, reason, "{detail}");

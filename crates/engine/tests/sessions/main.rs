@@ -1,16 +1,18 @@
 //! One device and a whole shard: how sessions begin again, what is answered where answers are long, and how
 //! sessions end.
 
+mod answers;
+
 use std::{
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, Params, Request, Response};
+use narrowgate_coap::{Code, Response};
 use narrowgate_dtls::{
-    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer,
-    ServerConfig, Session, split_record,
+    CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Psk, PskAnswer, ServerConfig,
+    Session, split_record,
 };
 use narrowgate_engine::{
     event::{CloseCause, ShardCommand, ShardEvent},
@@ -261,52 +263,6 @@ fn a_second_cookie_exchange_replaces_the_handshake_of_the_first() {
     client.handle_datagram(world.now, &mut flight[0], &mut SeededRandom::new(9));
     assert!(matches!(client.poll_event(), Some(ClientEvent::Established(_))));
     assert_eq!(world.count(Counter::HandshakesReplaced), 1);
-}
-
-#[test]
-fn attack_028_an_answer_longer_than_the_negotiated_fragment_is_answered_shorter_or_by_5_00() {
-    let long = "x".repeat(600);
-    for (mfl, answer, expected) in [
-        (Some(1), Response::new(Code::CONTENT).payload(long.clone()), (Code::INTERNAL_SERVER_ERROR, 0)),
-        (Some(1), Response::new(Code::BAD_OPTION).payload(long.clone()), (Code::BAD_OPTION, 0)),
-        (Some(1), Response::new(Code::CONTENT).payload("x".repeat(480)), (Code::CONTENT, 480)),
-        (Some(2), Response::new(Code::CONTENT).payload(long.clone()), (Code::CONTENT, 600)),
-        (None, Response::new(Code::CONTENT).payload(long.repeat(2)), (Code::INTERNAL_SERVER_ERROR, 0)),
-    ] {
-        for config in both_suites() {
-            let (mut world, mut session) =
-                World::connected(ClientConfig { max_fragment_length: mfl, ..config });
-            world.answer = answer.clone();
-            let (params, mut budget) = (Params::default(), Budget::new(1 << 20));
-            let mut context = Context { now: world.now, params: &params, budget: &mut budget };
-            let mut endpoint = Endpoint::new(7);
-            endpoint.request(&mut context, Request::get("/p")).expect("it fits");
-            let (mut message, mut record) = (Vec::new(), Vec::new());
-            assert!(endpoint.poll_transmit(&mut message));
-            // And once more: a copy of the request has the same answer.
-            for _ in 0..2 {
-                record.clear();
-                session.seal(&message, &mut SeededRandom::new(3), &mut record).expect("it fits");
-                let mut came = world.give(&record);
-                assert_eq!(came.len(), 1, "{mfl:?}");
-                let Ok(Opened::Application(plain)) = session.open(&mut came[0]) else { panic!("an answer") };
-                endpoint.handle_message(&mut context, plain);
-            }
-            let events: Vec<_> = std::iter::from_fn(|| endpoint.poll_event()).collect();
-            let Some(Event::Response { response, .. }) = events.first() else { panic!("{events:?}") };
-            assert_eq!((response.code, response.payload.len()), expected, "{mfl:?}");
-            let shortened = u64::from(expected.1 == 0);
-            assert_eq!(world.count(Counter::MessagesTooLarge), shortened);
-            assert_eq!(world.count(Counter::ResponsesLate), 0);
-            // Header, token and payload marker are 9 bytes. A copy of the request is not told again.
-            let told = match (expected.0, mfl) {
-                (Code::INTERNAL_SERVER_ERROR, Some(_)) => vec![(609, 512)],
-                (Code::INTERNAL_SERVER_ERROR, None) => vec![(1209, 1152)],
-                _ => vec![],
-            };
-            assert_eq!(world.too_long, told, "{mfl:?}");
-        }
-    }
 }
 
 #[test]
