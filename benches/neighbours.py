@@ -15,6 +15,8 @@ HEAD = """\
 |---|---|---|---|---|---|"""
 # Numbers of devices: the honest ones, then the others.
 HONEST, OTHERS = 500, 1001
+# As much as a datagram takes with what is around it.
+VALUE_BYTES = 900
 
 
 def neighbours(binaries, Server, scale):
@@ -59,18 +61,18 @@ class Meanwhile(threading.Thread):
 
 
 def fat_values(binaries, Server, scale):
-    """50 devices, each of which has as many points of 10 kB as it may, report small values every second."""
+    """50 devices, each of which has sent 1,024 points of 900 bytes, report small values every second."""
     rate, seconds, fat = 1000, max(5, 30 // scale), 50
     with Server(binaries, "sqlite", OTHERS + fat) as server:
         alone = honest(server, rate, seconds)
-        points = f'{{"fat-{{n}}":"{"x" * 9900}"}}'
-        others = ["--first", OTHERS, "--sessions", fat]
+        points = f'{{"fat-{{n}}":"{"x" * VALUE_BYTES}"}}'
+        others = ["--first", OTHERS, "--sessions", fat, "--window", fat]
         filled = server.measure("reports", *others, "--count", fat * 1024 // scale, "--points", points)
-        small = ["--rate", fat, "--seconds", seconds, "--window", fat]
+        small = ["--rate", fat, "--seconds", seconds]
         with Meanwhile(lambda: server.measure("reports", *others, *small, seconds=seconds)) as fat_devices:
             beside = honest(server, rate, seconds)
         more = f"{filled['done']:,} fat values before; theirs: p99 {fat_devices.result['latencyMs']['p99']:.1f} ms"
-        row("50 devices with values of 10 kB", rate, alone, beside, more)
+        row("50 devices that have sent 1,024 points of 900 bytes each", rate, alone, beside, more)
 
 
 def forgeries(binaries, Server, scale):
