@@ -77,6 +77,8 @@ pub(crate) struct Wish {
     pub(crate) key: CacheKey,
     /// No-Response (RFC 7967, section 2): the classes of answers that the peer does not want.
     pub(crate) unwanted: u8,
+    /// The request may run again where an answer in blocks is not kept: it is a GET.
+    pub(crate) is_safe: bool,
 }
 
 impl Wish {

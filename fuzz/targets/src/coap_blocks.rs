@@ -118,7 +118,14 @@ impl World<'_> {
                 assert!(request.payload.len() <= BODY_BYTES_MAX.max(message.len()), "a body above the limit");
                 let response = Response::new(Code::CONTENT).payload(vec![tag[0]; length]);
                 let mut context = Context { now: *now, params, budget };
-                endpoint.respond(&mut context, exchange, response).expect("the smallest block fits");
+                if endpoint.respond(&mut context, exchange, response).is_err() {
+                    assert!(
+                        length > BODY_BYTES_MAX && request.method == Code::POST,
+                        "it can be sent in blocks"
+                    );
+                    let failed = Response::new(Code::INTERNAL_SERVER_ERROR);
+                    endpoint.respond(&mut context, exchange, failed).expect("it is short");
+                }
             }
             let is_answered = endpoint.poll_transmit(answer);
             assert!(!endpoint.poll_transmit(&mut Vec::new()), "one message has one answer");

@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 
-use narrowgate_coap::{Code, Request, UriPath};
+use narrowgate_coap::{Code, Request, Response, UriPath};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState, json, points, properties::IN_A_MESSAGE_MAX},
     ids::{DeviceId, UnixMillis},
@@ -105,9 +105,7 @@ pub fn envelope(data: &[u8]) {
                 let (response, refusal) = answer.into_parts();
                 assert!(response.code.is_response());
                 assert!(response.code.is_success() || refusal.is_some(), "a refusal says why: {response:?}");
-                if !response.payload.is_empty() {
-                    check_reply(&request.payload, &response.payload);
-                }
+                check_payload(&request, &response);
                 if is_own && known == 7 {
                     assert_eq!(response.code, Code::FORBIDDEN, "another device's topic");
                 }
@@ -117,6 +115,15 @@ pub fn envelope(data: &[u8]) {
             }
         }
     });
+}
+
+/// What an answer carries: the list of topics, a reply, or nothing.
+fn check_payload(request: &Request, response: &Response) {
+    if response.code == Code::CONTENT {
+        assert_eq!((request.method, request.path.as_str()), (Code::GET, "/.well-known/core"));
+    } else if !response.payload.is_empty() {
+        check_reply(&request.payload, &response.payload);
+    }
 }
 
 /// What is done with attributes and tags.

@@ -9,7 +9,7 @@ from interop.harness import case, check
 from interop.peers import aiocoap_tinydtls, openssl
 from interop.peers.libcoap import GNUTLS, OPENSSL
 from interop.peers.mbedtls import MBEDTLS_2, MBEDTLS_3, Options
-from lib.coap import ACK, CON, Message, build_request, encode
+from lib.coap import ACK, CON, Message, Request, build_request, encode
 from lib.devices import create_device
 from lib.dtls import CBC, CCM8
 
@@ -189,6 +189,16 @@ def _register_blocks(peer, suite, size=None):
         )
         rows = world.gateway.json("device", "points", *device.names, "--limit", "1000")
         check({row["point"]: row["value"] for row in rows} == points, f"{len(rows)} of 100 points are stored")
+
+
+@case("libcoap-openssl CCM_8 lists its topics in blocks of 64 bytes (.well-known/core)")
+def _discovery(world):
+    device = create_device(world.gateway)
+    target = world.gateway.target(device.identity(), device.key, CCM8)
+    [response] = OPENSSL.exchange(target, [Request("GET", "/.well-known/core")], block_size=64)
+    links = response.payload.decode().split(",")
+    check(response.code == "2.05" and len(response.payload) > 128, f"the list is {response}")
+    check(f"<{device.topic('thing/measurepoint/post')}>;ct=50" in links, f"the topics are {links}")
 
 
 for _size in (16, 64, 1024):

@@ -9,8 +9,10 @@ pub enum RespondError {
     /// The code is not a response code. The exchange stays open.
     #[error("the code of the response is not a response code")]
     NotAResponse,
-    /// The message would be larger than [`crate::Params::message_bytes_max`]. The exchange stays open.
-    #[error("the response has {bytes} bytes and does not fit into one message of {bytes_max}")]
+    /// Not even the smallest block of it fits into a message of [`crate::Params::message_bytes_max`]; or it
+    /// is longer than [`crate::Params::body_bytes_max`], so that it is not kept, and answers no GET, which
+    /// could run again. The exchange stays open.
+    #[error("the response has {bytes} bytes and {bytes_max} can be sent, in blocks or not")]
     TooLarge {
         /// Bytes of the message.
         bytes: usize,

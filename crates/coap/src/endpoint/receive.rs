@@ -141,7 +141,7 @@ impl Endpoint {
             };
         }
         let unwanted = request.options.find_uint(OptionNumber::NO_RESPONSE).unwrap_or(0) as u8;
-        let wish = Wish { blocks, key, unwanted };
+        let wish = Wish { blocks, key, unwanted, is_safe: request.method == Code::GET };
         let id = ExchangeId::new(self.take_serial(), message.mid);
         let Active { incoming, outbox, .. } = self.active();
         incoming.open(context, id, message, (request.payload.len(), wish));

@@ -8,10 +8,10 @@ use super::{
     outbox::Transmit,
 };
 use crate::{
-    block::{Block, BlockOptions},
+    block::Block,
     code::Code,
     context::Context,
-    exchange::{Exchange, ExchangeId, Origin, Stage},
+    exchange::{Exchange, ExchangeId, Origin, Stage, Wish},
     fingerprint::Fingerprint,
     message::{Kind, Token, empty_message},
     option::OptionNumber,
@@ -52,7 +52,7 @@ impl Endpoint {
         };
         let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS);
         let (bytes, rest) = match stage {
-            _ if is_wanted => emit_in_blocks(response, (kind, mid, token), &wish.blocks, context)?,
+            _ if is_wanted => emit_in_blocks(response, (kind, mid, token), &wish, context)?,
             Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec(), None),
             Stage::Acknowledged | Stage::Unacknowledgeable => (Vec::new(), None),
         };
@@ -180,9 +180,10 @@ fn message_bytes_max(context: &Context<'_>) -> usize {
 fn emit_in_blocks(
     mut response: Response,
     header: (Kind, u16, Token),
-    blocks: &BlockOptions,
+    wish: &Wish,
     context: &Context<'_>,
 ) -> Result<(Vec<u8>, Option<Response>), RespondError> {
+    let blocks = &wish.blocks;
     // RFC 7959 2.3: the answer to the last block of a body names that block.
     let echo = blocks.block1.map(|block| block.with_more(false).value());
     let wanted = blocks.block2;
@@ -197,9 +198,14 @@ fn emit_in_blocks(
         }
         response.options.remove(OptionNumber::BLOCK1);
     }
+    // The rest of a longer one is not kept, and only a GET may ask again.
+    let bytes_kept_max = context.params.body_bytes_max;
     let bytes_max = message_bytes_max(context);
     // One more is the marker of the payload.
     let bytes = response.head_bytes(header.2) + 1 + response.payload.len();
+    if bytes_kept_max < response.payload.len() && !wish.is_safe {
+        return Err(RespondError::TooLarge { bytes: response.payload.len(), bytes_max: bytes_kept_max });
+    }
     let wanted = wanted.unwrap_or(Block::LARGEST);
     let (mut part, rest) = match cut(response, wanted, blocks.wants_size2, (header.2, bytes_max)) {
         Cut::Block(part, rest) => (part, rest),

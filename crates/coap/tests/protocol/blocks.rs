@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use narrowgate_coap::{Block, Code, Event, Kind, Message, MessageWriter, OptionNumber, Response, Token};
+use narrowgate_coap::{
+    Block, Code, Event, Kind, Message, MessageWriter, OptionNumber, RespondError, Response, Token,
+};
 
 use crate::peer::Peer;
 
@@ -274,6 +276,26 @@ fn an_answer_longer_than_a_message_goes_in_blocks_without_being_asked() {
     assert_eq!(first.block2(), Some((0, true, 256)));
     let next = peer.answer_to(&Part::post(21).block2(1, 1024));
     assert_eq!(next.block2(), Some((4, true, 256)), "the same place in smaller blocks");
+    peer.assert_forgets_all();
+}
+
+#[test]
+fn an_answer_that_is_too_long_to_be_kept_is_sent_to_a_get_alone() {
+    let (mut peer, long) = (Peer::new(), body(10 * 1024 + 1));
+    peer.receive_bytes(&Part::post(1).bytes());
+    let (exchange, _) = peer.request_received();
+    let expected = RespondError::TooLarge { bytes: 10 * 1024 + 1, bytes_max: 10 * 1024 };
+    assert_eq!(peer.respond(exchange, changed(&long)), Err(expected));
+    peer.respond(exchange, Response::new(Code::INTERNAL_SERVER_ERROR)).expect("it is open");
+    assert_eq!(peer.sent().len(), 1);
+    let mut received = Vec::new();
+    for number in 0..11 {
+        let get = Part::new(Code::GET, 2 + number as u16).block2(number, 1024);
+        let (block, _) = peer.complete(&get, changed(&long));
+        assert_eq!(block.block2(), Some((number, number < 10, 1024)));
+        received.extend(block.payload);
+    }
+    assert!(received == long);
     peer.assert_forgets_all();
 }
 

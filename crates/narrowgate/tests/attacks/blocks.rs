@@ -82,9 +82,19 @@ impl Answer {
 #[track_caller]
 fn ask(client: &mut Client, request: &[u8]) -> Answer {
     let mid = u16::from_be_bytes([request[2], request[3]]);
-    let answer = client.exchange(request);
-    let code = coap::code_of(&answer, mid);
-    assert_eq!(client.exchange(request), answer, "a copy gets the same answer, byte for byte");
+    let mut answer = client.exchange(request);
+    let code = match coap::code_of(&answer, mid) {
+        // A busy disk took more than 2 s: the answer comes in a message of its own.
+        0 => {
+            (_, answer) = client.hear();
+            client.say(&coap::message(0x60, 0, u16::from_be_bytes([answer[2], answer[3]]), &[]));
+            answer[1]
+        }
+        code => {
+            assert_eq!(client.exchange(request), answer, "a copy gets the same answer, byte for byte");
+            code
+        }
+    };
     let (options, payload) = coap::take_apart(&answer);
     Answer { code, options, payload }
 }
@@ -342,6 +352,36 @@ fn attack_146_a_single_block_and_a_hint_are_a_plain_request() {
         assert_eq!((answer.code, answer.block(BLOCK2)), (CHANGED, None));
         assert_eq!(answer.payload, br#"{"id":"1","code":200,"data":{}}"#);
         assert_eq!(stored(server, client), 2);
+    });
+}
+
+/// A GET of this path with these options.
+fn get(client: &mut Client, path: &str, options: &[(u16, &[u8])]) -> Answer {
+    let mut request = coap::report_with(client.next_mid(), path, options, b"");
+    request[1] = 1;
+    ask(client, &request)
+}
+
+/// RFC 6690: a device asks for what it may use, and a long list comes in blocks.
+#[test]
+fn the_topics_of_a_device_are_listed() {
+    each_session(|_, client| {
+        let mut list = Vec::new();
+        for number in 0.. {
+            let answer = get(client, ".well-known/core", &[(BLOCK2, &block(number, false, 2))]);
+            assert_eq!((answer.code, answer.option(12)), (0x45, Some(&[40][..])));
+            list.extend(answer.payload.clone());
+            if answer.block(BLOCK2).is_none_or(|(_, more, _)| !more) {
+                break;
+            }
+        }
+        let list = String::from_utf8(list).expect("text");
+        assert!(list.contains(&format!("</{}>;ct=50", client.device.report_path())), "{list}");
+        let own = format!("/pk/{}", client.device.key);
+        assert!(list.split(',').all(|link| link.contains(&own)), "{list}");
+        let whole = get(client, ".well-known/core", &[]);
+        assert_eq!(whole.payload, list.as_bytes());
+        assert_eq!(get(client, ".well-known/core", &[(17, &[50])]).code, 0x86);
     });
 }
 

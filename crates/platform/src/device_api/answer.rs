@@ -34,6 +34,12 @@ impl Answer {
         Self { response, refusal }
     }
 
+    /// 2.05 with this content.
+    pub(super) fn content(content_format: u16, content: Vec<u8>) -> Self {
+        let response = Response::new(Code::CONTENT).content_format(content_format).payload(content);
+        Self { response, refusal: None }
+    }
+
     /// Another code than 2.xx.
     pub(super) fn refused(code: Code, refusal: Refusal) -> Self {
         debug_assert!(!code.is_success(), "a success is not a refusal");

@@ -18,18 +18,21 @@
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
 //!
+//! `GET /.well-known/core` lists the topics of a session, in both modes (`discovery`).
+//!
 //! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets
-//! 4.03 for everything but its two paths; keys of another device 4.03, whatever follows them and whether that
-//! device exists or not; an unknown path 4.04; another method 4.05; If-Match or If-None-Match 4.12; a body of
-//! more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a Content-Format other than JSON
-//! or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message in the JSON reply ([`envelope`],
-//! [`points`], [`properties`]). Uri-Query, Uri-Host and Observe have no influence. Every refusal says why,
-//! for the device's log ([`Answer`]).
+//! 4.03 for everything but its two paths and that list; keys of another device 4.03, whatever follows them
+//! and whether that device exists or not; an unknown path 4.04; another method 4.05; If-Match or
+//! If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a
+//! Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message
+//! in the JSON reply ([`envelope`], [`points`], [`properties`]). Uri-Query, Uri-Host and Observe have no
+//! influence. Every refusal says why, for the device's log ([`Answer`]).
 
 pub mod activation;
 mod answer;
 mod body;
 mod diagnosis;
+mod discovery;
 pub mod envelope;
 pub mod json;
 mod members;
@@ -137,6 +140,9 @@ pub fn handle(
         }
         ProductState::On(model) => model,
     };
+    if discovery::is_for(&request.path) {
+        return discovery::handle(session, request);
+    }
     let topic = topic::find(session, &request.path);
     if session.mode == SecureMode::ProductSecret {
         return handle_mode_3(session, request, topic, now.time);

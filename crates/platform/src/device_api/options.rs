@@ -137,8 +137,9 @@ pub fn message_id_reused(mid: u16) -> Warning {
 /// The entry for a request that was served, and whose answer did not fit a record of its session.
 pub fn answer_too_large(bytes: usize, bytes_max: usize) -> Refusal {
     let detail = format!(
-        "the answer has {bytes} bytes; a record of this session holds {bytes_max} \
-         (by its max_fragment_length, or else by the size of a datagram); it was answered 5.00"
+        "the answer has {bytes} bytes; {bytes_max} can be sent in this session (by its max_fragment_length, \
+         by the size of a datagram, or by what is kept for a device that fetches it in blocks); it was \
+         answered 5.00"
     );
     Refusal::new(Reason::TooLarge, detail)
 }
@@ -249,7 +250,7 @@ mod tests {
         let refusal = answer_too_large(609, 512);
         assert_eq!((refusal.reason, refusal.code()), (Some(Reason::TooLarge), None));
         let detail = refusal.detail;
-        assert!(detail.contains("has 609 bytes; a record of this session holds 512"), "{detail}");
+        assert!(detail.contains("has 609 bytes; 512 can be sent in this session"), "{detail}");
         assert!(detail.ends_with("it was answered 5.00"), "{detail}");
     }
 

@@ -140,6 +140,16 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<&'static Topic, No
     Err(NoTopic::Unknown)
 }
 
+/// The paths of the topics that a session may use, and whether what goes there or comes from there is JSON.
+pub(super) fn of_session(session: &Grant) -> impl Iterator<Item = (UriPath, bool)> {
+    TOPICS.iter().filter(|topic| topic.is_for(session.mode)).map(|topic| {
+        let keys = [session.product_key(), session.device_key()];
+        let mut path = UriPath::default();
+        topic.root.iter().chain(&keys).chain(topic.rest).for_each(|segment| path.push(segment));
+        (path, !topic.rest.is_empty())
+    })
+}
+
 /// What follows `/topic/sys/{pk}/{dk}/`, for each topic there.
 pub(super) fn of_reports() -> impl Iterator<Item = String> {
     TOPICS.iter().filter(|topic| topic.root == SYS).map(|topic| topic.rest.join("/"))

@@ -23,7 +23,7 @@ fn named(names: [&str; 3], mode: SecureMode) -> Grant {
     Grant::new(DeviceId(7), names, mode, (60, 1))
 }
 
-fn session(mode: SecureMode) -> Grant {
+pub(super) fn session(mode: SecureMode) -> Grant {
     named(["MuGsF6W4", "15bBZlRknc", "As5etId1"], mode)
 }
 
