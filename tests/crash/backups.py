@@ -106,7 +106,7 @@ def _earlier_registry(server, place):
     if not server.ended_within(20) or server.process.returncode != 1:
         faults.append("an earlier registry beside newer files does not stop the start")
         server.kill()
-    elif "it is older than the messages beside it" not in server.said():
+    elif "it is older than the files beside it" not in server.said():
         faults.append(f"the reason is not clear: {server.tail()}")
     if _contents(server.data) != before:
         faults.append("the refused start has changed something")

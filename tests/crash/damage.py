@@ -66,7 +66,8 @@ def run(report, programs, folder, seed, count):
             shutil.rmtree(server.folder)
 
     day = next((template.data / "messages").glob("*.db")).name
-    files = ["registry.db", "registry.db-wal", f"messages/{day}", f"messages/{day}-wal", "data.key"]
+    databases = ["registry.db", "log.db", f"messages/{day}"]
+    files = [f"{name}{suffix}" for name in databases for suffix in ("", "-wal")] + ["data.key"]
     with ThreadPoolExecutor(JOBS) as pool:
         for number in range(count):
             name = files[number % len(files)]

@@ -20,7 +20,16 @@ REACHED_SECONDS = 12
 
 # Where a point lies: passed once when a store is made, when a store is opened after a crash, while reports
 # come, at the end.
-FIRST_START = ["key-begun", "key-drafted", "registry-begun", "registry-drafted", "registry-renamed"]
+FIRST_START = [
+    "key-begun",
+    "key-drafted",
+    "registry-begun",
+    "registry-drafted",
+    "registry-renamed",
+    "log file-begun",
+    "log file-drafted",
+    "log file-renamed",
+]
 RESTART = ["restore-file-opened"]
 FIRST_REPORT = ["message file-begun", "message file-drafted", "message file-renamed"]
 RUNNING = [
@@ -29,6 +38,7 @@ RUNNING = [
     "batch-between-writes",
     "batch-before-commit",
     "batch-between-commits",
+    "log-committed",
     "batch-after-commit",
     "ingest-before-append",
     "ingest-before-answer",
@@ -38,7 +48,13 @@ RUNNING = [
 ]
 # Passed only while devices are activated or come online: a later time than this may never come.
 REGISTRY_PASSES, MESSAGE_PASSES = 12, 60
-REGISTRY = ("issuer-before-commit", "issuer-before-answer", "issuer-after-answer", "batch-between-commits")
+REGISTRY = (
+    "issuer-before-commit",
+    "issuer-before-answer",
+    "issuer-after-answer",
+    "batch-between-commits",
+    "log-committed",
+)
 STOP = [
     "close-begun",
     "latest-before-commit",

@@ -48,7 +48,7 @@ def paths(data):
     """Everything that the program may touch in a data directory, as options of strace."""
     today = datetime.datetime.now(datetime.timezone.utc).date()
     days = [f"messages/{today + datetime.timedelta(days=more)}.db" for more in (0, 1)]
-    databases = [f"{name}{draft}" for name in ["registry.db", *days] for draft in ("", ".new")]
+    databases = [f"{name}{draft}" for name in ["registry.db", "log.db", *days] for draft in ("", ".new")]
     files = [f"{name}{suffix}" for name in databases for suffix in ("", "-wal", "-shm", "-journal")]
     names = ["", "messages", "data.key", "data.key.new", "narrowgate.lock", *files]
     return [option for name in names for option in ("-P", str(data / name) if name else str(data))]

@@ -6,7 +6,10 @@ beside the program that writes them. A report is named by one number: device << 
 
 import re
 import sqlite3
+import time
 from pathlib import Path
+
+from lib.presence import at_odds
 
 _REPORT = re.compile(r'\{"d":(\d+),"n":(\d+),"s":"((?:narrowgate)*)"\}\Z')
 
@@ -159,20 +162,36 @@ class Stored:
     def integrity(self):
         """Faults that SQLite itself finds, and devices whose presence does not alternate."""
         faults = []
-        for file in [*self.files(), self._data / "registry.db"]:
+        for file in [*self.files(), self._data / "log.db", self._data / "registry.db"]:
             connection = self._connect(file)
             verdict = connection.execute("PRAGMA integrity_check").fetchall()
             if verdict != [(b"ok",)]:
                 faults.append(f"{file.name}: integrity_check: {verdict[:3]}")
             connection.close()
-        registry = self._connect(self._data / "registry.db")
+        logs = self._connect(self._data / "log.db")
         before = {}
-        for device, state in registry.execute("SELECT device, state FROM presence ORDER BY device, n"):
+        for device, state in logs.execute("SELECT device, state FROM presence ORDER BY device, n"):
             if before.get(device) == state:
-                faults.append(f"registry.db: device {device} became {state.decode()} twice in a row")
+                faults.append(f"log.db: device {device} became {state.decode()} twice in a row")
             before[device] = state
-        registry.close()
+        logs.close()
+        # A change that happens between the two looks is not there the next time.
+        if self._at_odds():
+            time.sleep(0.5)
+            faults += [
+                f"device {device} is {state} in registry.db and became {last} last in log.db"
+                for device, state, last in self._at_odds()
+            ]
         return faults
+
+    def _at_odds(self):
+        """Devices whose state in the registry is not the last one of their presence, with both."""
+        registry, logs = self._connect(self._data / "registry.db"), self._connect(self._data / "log.db")
+        states = dict(registry.execute("SELECT id, state FROM devices"))
+        last = dict(logs.execute("SELECT device, state FROM presence ORDER BY device, n"))
+        registry.close()
+        logs.close()
+        return at_odds(states, last)
 
 
 def compare(ledger, stored, everything=False):

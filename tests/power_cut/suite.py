@@ -22,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 from lib import command_line, leave_nothing, load
+from lib.presence import at_odds
 from lib.program import Failed, Gateway
 from lib.report import Report
 from power_cut.disk import CALLS, Disk, read_trace
@@ -75,7 +76,8 @@ def wait_for_the_end_of(trace):
 
 
 def stored(data):
-    """Every report in the store as (device, number), with how often it is there; and the device keys."""
+    """Every report in the store as (device, number), with how often it is there; the device keys; what SQLite
+    says of registry and logs; and devices about which the two are at odds."""
     reports = Counter()
     for file in sorted((data / "messages").glob("*.db")):
         with sqlite3.connect(file) as connection:
@@ -84,8 +86,13 @@ def stored(data):
                 reports[(int(found[1]), int(found[2]))] += 1
     with sqlite3.connect(data / "registry.db") as connection:
         keys = {key for (key,) in connection.execute("SELECT device_key FROM devices")}
+        states = dict(connection.execute("SELECT id, CAST(state AS BLOB) FROM devices"))
         damage = connection.execute("PRAGMA integrity_check").fetchone()[0]
-    return reports, keys, damage
+    with sqlite3.connect(data / "log.db") as connection:
+        changes = connection.execute("SELECT device, CAST(state AS BLOB) FROM presence ORDER BY device, n")
+        odd = at_odds(states, dict(changes))
+        damage = [damage, connection.execute("PRAGMA integrity_check").fetchone()[0]]
+    return reports, keys, damage, odd
 
 
 def check(gateway, steps, moment):
@@ -95,14 +102,16 @@ def check(gateway, steps, moment):
     except Failed as failed:
         return f"the server does not start: {failed}"
     gateway.kill()
-    reports, keys, damage = stored(gateway.data)
+    reports, keys, damage, odd = stored(gateway.data)
     done = [step for step in steps if step[0] <= moment]
     acknowledged = {what for _, kind, what in done if kind == "acknowledged"}
     sent = {what for _, kind, what in steps if kind == "sent"}
     made = {what for _, kind, what in done if kind == "device"}
     wrong = []
-    if damage != "ok":
-        wrong.append(f"the registry is damaged: {damage}")
+    if damage != ["ok", "ok"]:
+        wrong.append(f"the registry or the logs are damaged: {damage}")
+    if odd:
+        wrong.append(f"the registry and the logs are at odds about devices: {odd[:3]}")
     if missing := acknowledged - reports.keys():
         wrong.append(f"{len(missing)} acknowledged and missing, such as {sorted(missing)[:3]}")
     if twice := [what for what, count in reports.items() if count > 1]:

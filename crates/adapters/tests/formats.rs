@@ -177,9 +177,11 @@ fn damage(data: &Path) {
     let registry = Connection::open(data.join("registry.db")).unwrap();
     let hurt = "UPDATE devices SET name = 'x' WHERE device_key = 'damaged'";
     assert_eq!(registry.execute(hurt, []).unwrap(), 1);
-    let hurt = "UPDATE log SET peer = 'x' WHERE device = 2 AND event = 'login'";
-    assert_eq!(registry.execute(hurt, []).unwrap(), 1);
     registry.close().unwrap();
+    let logs = Connection::open(data.join("log.db")).unwrap();
+    let hurt = "UPDATE log SET peer = 'x' WHERE device = 2 AND event = 'login'";
+    assert_eq!(logs.execute(hurt, []).unwrap(), 1);
+    logs.close().unwrap();
     let messages = Connection::open(data.join("messages/2026-01-02.db")).unwrap();
     let hurt = r#"UPDATE messages SET points = '{"temp":9}' WHERE points = '{"temp":1}'"#;
     assert_eq!(messages.execute(hurt, []).unwrap(), 1);

@@ -135,6 +135,8 @@ pub struct RefusedByStore {
 pub struct Disk {
     /// The registry.
     pub registry_bytes: u64,
+    /// Logs of devices and the history of their presence.
+    pub logs_bytes: u64,
     /// What devices reported.
     pub messages_bytes: u64,
     /// Everything else.
@@ -149,7 +151,8 @@ mod tests {
 
     #[test]
     fn the_status_comes_back_as_it_was_written_with_a_fleet_and_without() {
-        let disk = r#""disk":{"registryBytes":1,"messagesBytes":2,"otherBytes":0,"freeBytes":null}}"#;
+        let disk =
+            r#""disk":{"registryBytes":1,"logsBytes":3,"messagesBytes":2,"otherBytes":0,"freeBytes":null}}"#;
         let full = [
             r#"{"version":"0.1.0","since":7,"devices":{"total":2,"inactive":0,"online":2,"offline":0,"#,
             r#""disabled":0},"products":[{"productKey":"pk","name":null,"damaged":true,"total":2,"#,

@@ -34,10 +34,13 @@ impl Host {
 
 /// Sizes of the files. Files that appear or disappear meanwhile may be missed.
 fn disk(data: &Path) -> Disk {
-    let mut disk = Disk { registry_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: free(data) };
+    let mut disk =
+        Disk { registry_bytes: 0, logs_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: free(data) };
     for (name, bytes) in files(data) {
         if name.starts_with("registry.db") {
             disk.registry_bytes += bytes;
+        } else if name.starts_with("log.db") {
+            disk.logs_bytes += bytes;
         } else {
             disk.other_bytes += bytes;
         }
@@ -75,6 +78,8 @@ mod tests {
         for (name, bytes) in [
             ("registry.db", 100),
             ("registry.db-wal", 10),
+            ("log.db", 20),
+            ("log.db-wal", 5),
             ("data.key", 1),
             ("messages/2026-01-01.db", 1000),
             ("messages/2026-01-02.db-wal", 2000),
@@ -82,9 +87,13 @@ mod tests {
             write(name, bytes);
         }
         let found = disk(data.path());
-        assert_eq!((found.registry_bytes, found.messages_bytes, found.other_bytes), (110, 3000, 1));
+        assert_eq!((found.registry_bytes, found.logs_bytes, found.messages_bytes), (110, 25, 3000));
+        assert_eq!(found.other_bytes, 1);
         assert!(found.free_bytes.is_some_and(|bytes| bytes > 0));
         let nowhere = disk(Path::new("/nowhere"));
-        assert_eq!(nowhere, Disk { registry_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: None });
+        assert_eq!(
+            nowhere,
+            Disk { registry_bytes: 0, logs_bytes: 0, messages_bytes: 0, other_bytes: 0, free_bytes: None }
+        );
     }
 }

@@ -31,7 +31,9 @@ pub(crate) enum StoreFailure {
 /// Whether the data directory holds a store, or parts of one. An unreadable directory counts too: opening it
 /// reports the reason.
 pub(crate) fn exists(config: &Config) -> bool {
-    ["registry.db", "messages"].iter().any(|name| config.data.join(name).try_exists().unwrap_or(true))
+    ["registry.db", "log.db", "messages"]
+        .iter()
+        .any(|name| config.data.join(name).try_exists().unwrap_or(true))
 }
 
 /// Opens the store. Creates the data directory if it does not exist.

@@ -10,10 +10,9 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{
-    belonging::{self, Facts, Misfit, Origin},
-    day::Day,
+    belonging::{self, Facts, Misfit, Origin, Part},
     error::OpenError,
-    files::{Layout, MESSAGES, REGISTRY, open_existing},
+    files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, open_existing},
     key::DataKey,
     lock::DataLock,
     open::expired,
@@ -50,14 +49,17 @@ fn adopt_locked(layout: &Layout, options: &SqliteOptions, apply: bool) -> Result
     }
     let days = layout.days()?;
     days.iter().try_for_each(|day| MESSAGES.check(&layout.day(*day)))?;
+    if inspected.format >= LOGS_SINCE && layout.log().exists() {
+        LOGS.check(&layout.log())?;
+    }
     let expired = expired(&inspected.connection, &days, options);
     let (known, facts) = belonging::read(&inspected.connection, layout, &days)?;
     drop(inspected);
     let misfits = known.misfits(&facts, expired);
-    if let Some(Misfit::OfAnotherStore(day)) =
+    if let Some(Misfit::OfAnotherStore(part)) =
         misfits.iter().find(|misfit| matches!(misfit, Misfit::OfAnotherStore(_)))
     {
-        return Err(OpenError::OfAnotherStore { file: layout.day(*day) });
+        return Err(OpenError::OfAnotherStore { file: part.file(layout) });
     }
     if apply && !misfits.is_empty() {
         let registry = open_existing(&file).map_err(sqlite)?;
@@ -70,7 +72,7 @@ fn adopt_locked(layout: &Layout, options: &SqliteOptions, apply: bool) -> Result
 fn mend(
     registry: &Connection,
     layout: &Layout,
-    facts: &[(Day, Facts)],
+    facts: &[(Part, Facts)],
     misfits: &[Misfit],
     options: &SqliteOptions,
 ) -> Result<(), OpenError> {
@@ -94,8 +96,14 @@ fn mend(
         )?;
         registry::forget_newest(&transaction)?;
         for misfit in misfits {
-            if let Misfit::Missing(day) | Misfit::Older { day, .. } = misfit {
-                registry::forget_mark(&transaction, *day)?;
+            match misfit {
+                Misfit::Missing(Part::Messages(day)) | Misfit::Older { day, .. } => {
+                    registry::forget_mark(&transaction, *day)?;
+                }
+                Misfit::Missing(Part::Logs) | Misfit::LogsOlder { .. } => {
+                    registry::forget_log_batch(&transaction)?;
+                }
+                _ => {}
             }
         }
         let store_id = match registry::store_id(&transaction)? {
@@ -112,22 +120,25 @@ fn mend(
     };
     let origin = mended().map_err(|error| OpenError::sqlite(&file, error))?;
     for misfit in misfits {
-        if let Misfit::OfNoStore(day) = misfit {
-            let file = layout.day(*day);
-            let named = open_existing(&file).and_then(|messages| origin.write(&messages));
+        if let Misfit::OfNoStore(part) = misfit {
+            let file = part.file(layout);
+            let named = open_existing(&file).and_then(|file| origin.write(&file));
             named.map_err(|error| OpenError::sqlite(&file, error))?;
         }
     }
     Ok(())
 }
 
-/// The greatest id of a device that has sent something.
-fn last_device(layout: &Layout, facts: &[(Day, Facts)]) -> Result<i64, OpenError> {
+/// The greatest id of a device that has sent something, or has a log.
+fn last_device(layout: &Layout, facts: &[(Part, Facts)]) -> Result<i64, OpenError> {
     let mut last = 0;
-    for (day, _) in facts {
-        let file = layout.day(*day);
+    for (part, _) in facts {
+        let file = part.file(layout);
+        let sql = match part {
+            Part::Logs => "SELECT coalesce(max(device), 0) FROM log",
+            Part::Messages(_) => "SELECT coalesce(max(device), 0) FROM messages",
+        };
         let greatest = |file: &Path| -> rusqlite::Result<i64> {
-            let sql = "SELECT coalesce(max(device), 0) FROM messages";
             super::files::open_to_look(file)?.query_row(sql, [], |row| row.get(0))
         };
         last = last.max(greatest(&file).map_err(|error| OpenError::sqlite(&file, error))?);

@@ -1,19 +1,23 @@
 //! Whether the files of a data directory belong together: looked at before a start changes anything.
 //!
-//! Every message file names the store and the epoch in which it was made ([`Origin`]), and its footer says
-//! which transaction of the registry was durable before its last commit. The registry has the number of its
-//! last transaction, and for each day up to which message it knows the file. So a start finds:
+//! The file of logs and every message file name the store and the epoch in which they were made ([`Origin`]),
+//! and their footer says which transaction of the registry was durable before their last commit. The registry
+//! has the number of its last transaction, for each day up to which message it knows the file, and which
+//! batch touched the file of logs last. So a start finds:
 //!
 //! * a registry that is older than its files: its next devices would get the ids of others, and their last
 //!   batches would be taken for halves and deleted;
 //! * files of another store, which would be shown as reports of other devices;
 //! * a file that was moved away, or replaced by an older copy: latest values would go back to older ones.
 //!
-//! What it cannot find: a registry that lacks nothing but the very last batch of both files, where the
-//! process was killed within a few hundredths of a second after it. That is also what a crash between the two
-//! commits leaves.
+//! What it cannot find: a registry that lacks nothing but the very last batch of all files, where the process
+//! was killed within a few hundredths of a second after it. That is also what a crash between the commits
+//! leaves.
 
-use std::{fs, path::Path};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -21,8 +25,8 @@ use super::{
     day::Day,
     day_file::before,
     error::OpenError,
-    files::{Layout, open_to_look, read_as_it_is, with_suffix},
-    registry,
+    files::{LOGS_SINCE, Layout, open_to_look, read_as_it_is, with_suffix},
+    log_file, registry,
     schema::{
         Stored,
         messages::{FileFormat, ORIGIN, OriginRow},
@@ -30,7 +34,7 @@ use super::{
     },
 };
 
-/// To which store a message file belongs.
+/// To which store a file belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     /// The store's name.
@@ -65,12 +69,40 @@ impl Origin {
     }
 }
 
-/// What a message file says about itself.
+/// A file beside the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Logs and the history of presence.
+    Logs,
+    /// Messages.
+    Messages(Day),
+}
+
+impl Part {
+    pub(super) fn file(self, layout: &Layout) -> PathBuf {
+        match self {
+            Self::Logs => layout.log(),
+            Self::Messages(day) => layout.day(day),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Logs => f.write_str("logs"),
+            Self::Messages(day) => write!(f, "messages of {day}"),
+        }
+    }
+}
+
+/// What a file says about itself.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) origin: Option<Origin>,
     /// Of its last commit, as the footer has it.
     pub(super) batch: i64,
+    /// The last message; 0 of logs.
     last_id: i64,
 }
 
@@ -84,86 +116,105 @@ pub(super) struct Known {
     batch: Option<i64>,
     /// Up to which message it knows each day's file.
     last_ids: Vec<(Day, i64)>,
+    /// The last batch that touched the logs, where they have a file.
+    log_batch: Option<i64>,
     kept_from: Option<Day>,
 }
 
 /// What does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Misfit {
-    /// The file of this day knows of a registry that is newer.
-    Newer(Day),
-    /// Its file is of another store.
-    OfAnotherStore(Day),
-    /// Its file does not say of which store it is.
-    OfNoStore(Day),
-    /// There is no file of this day.
-    Missing(Day),
-    /// Its file lacks messages.
+    /// This file knows of a registry that is newer.
+    Newer(Part),
+    /// It is of another store.
+    OfAnotherStore(Part),
+    /// It does not say of which store it is.
+    OfNoStore(Part),
+    /// It is not there.
+    Missing(Part),
+    /// The file of this day lacks messages.
     Older { day: Day, found: i64, known: i64 },
+    /// The file of logs lacks batches.
+    LogsOlder { found: i64, known: i64 },
 }
 
 impl Misfit {
     /// As the reason for which a store cannot be opened.
     fn error(self, layout: &Layout) -> OpenError {
         match self {
-            Self::Newer(day) => {
-                OpenError::RegistryOlder { file: layout.registry(), messages: layout.day(day) }
+            Self::Newer(part) => {
+                OpenError::RegistryOlder { file: layout.registry(), newer: part.file(layout) }
             }
-            Self::OfAnotherStore(day) => OpenError::OfAnotherStore { file: layout.day(day) },
-            Self::OfNoStore(day) => OpenError::OfNoStore { file: layout.day(day) },
-            Self::Missing(day) => OpenError::MessagesMissing { file: layout.day(day) },
+            Self::OfAnotherStore(part) => OpenError::OfAnotherStore { file: part.file(layout) },
+            Self::OfNoStore(part) => OpenError::OfNoStore { file: part.file(layout) },
+            Self::Missing(Part::Messages(day)) => OpenError::MessagesMissing { file: layout.day(day) },
+            Self::Missing(Part::Logs) => OpenError::LogMissing { file: layout.log() },
             Self::Older { day, found, known } => {
                 OpenError::MessagesOlder { file: layout.day(day), found, known }
             }
+            Self::LogsOlder { found, known } => OpenError::LogOlder { file: layout.log(), found, known },
         }
     }
 
     /// What it means to go on nevertheless.
     pub(super) fn words(&self) -> String {
         match self {
-            Self::Newer(day) => format!(
-                "messages of {day} are newer than the registry: devices, secrets and logs are as they were \
-                 when it was copied; reports of devices that it does not know are not shown"
+            Self::Newer(part) => format!(
+                "{part} are newer than the registry: devices and secrets are as they were when it was \
+                 copied; what devices sent that it does not know is not shown"
             ),
-            Self::OfAnotherStore(day) => format!("messages of {day} are of another store"),
-            Self::OfNoStore(day) => {
-                format!("messages of {day} do not say of which store they are, and count as this one's")
+            Self::OfAnotherStore(part) => format!("{part} are of another store"),
+            Self::OfNoStore(part) => {
+                format!("{part} do not say of which store they are, and count as this one's")
             }
-            Self::Missing(day) => format!("messages of {day} are missing and given up"),
+            Self::Missing(part) => format!("{part} are missing and given up"),
             Self::Older { day, found, known } => {
                 format!("messages {} to {known} of {day} are missing and given up", found + 1)
+            }
+            Self::LogsOlder { .. } => {
+                "logs are an older copy: later entries and changes of presence are missing and given up"
+                    .to_owned()
             }
         }
     }
 }
 
-/// Passes where the message files of these days belong to this registry. Messages of days before `expired`
-/// may be missing.
+/// Passes where the file of logs and the message files of these days belong to this registry. Messages of
+/// days before `expired` may be missing. Returns the days whose files have half a batch.
 pub(super) fn check(
     connection: &Connection,
     layout: &Layout,
     days: &[Day],
     expired: Option<Day>,
-) -> Result<(), OpenError> {
+) -> Result<Vec<Day>, OpenError> {
     let (known, facts) = read(connection, layout, days)?;
-    match known.misfits(&facts, expired).first() {
-        Some(misfit) => Err(misfit.error(layout)),
-        None => Ok(()),
+    if let Some(misfit) = known.misfits(&facts, expired).first() {
+        return Err(misfit.error(layout));
     }
+    let half = |(part, facts): &(Part, Facts)| match part {
+        Part::Messages(day) if known.batch.is_some_and(|own| facts.batch > own) => Some(*day),
+        _ => None,
+    };
+    Ok(facts.iter().filter_map(half).collect())
 }
 
-/// What the registry and the files of these days say.
+/// What the registry, the file of logs and the files of these days say.
 pub(super) fn read(
     connection: &Connection,
     layout: &Layout,
     days: &[Day],
-) -> Result<(Known, Vec<(Day, Facts)>), OpenError> {
-    let known = Known::read(connection).map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
-    let facts = |day: &Day| {
-        let file = layout.day(*day);
-        Ok((*day, Facts::read(&file).map_err(|error| OpenError::sqlite(&file, error))?))
+) -> Result<(Known, Vec<(Part, Facts)>), OpenError> {
+    let sqlite = |error| OpenError::sqlite(&layout.registry(), error);
+    let known = Known::read(connection).map_err(sqlite)?;
+    let format: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
+    // One beside an older registry was left by a migration that was cut off, or is of before a way back.
+    let logs = (format >= LOGS_SINCE && layout.log().exists()).then_some(Part::Logs);
+    let facts = |part: Part| {
+        let file = part.file(layout);
+        Ok((part, Facts::read(part, &file).map_err(|error| OpenError::sqlite(&file, error))?))
     };
-    Ok((known, days.iter().map(facts).collect::<Result<_, OpenError>>()?))
+    let messages = days.iter().map(|day| Part::Messages(*day));
+    Ok((known, messages.chain(logs).map(facts).collect::<Result<_, OpenError>>()?))
 }
 
 /// The name of the store by its message files, where one of them says it: the registry of an older program
@@ -181,13 +232,18 @@ pub(super) fn name_of_files(layout: &Layout) -> Result<Option<String>, OpenError
 
 impl Facts {
     /// Reads the file and its log, and changes neither.
-    fn read(file: &Path) -> rusqlite::Result<Self> {
+    fn read(part: Part, file: &Path) -> rusqlite::Result<Self> {
         let log_is_empty = fs::metadata(with_suffix(file, "-wal")).map_or(true, |log| log.len() == 0);
         let file = if log_is_empty { read_as_it_is(file)? } else { open_to_look(file)? };
-        let footer = FileFormat::of(&file)?.footer(&file)?;
-        let last = "SELECT coalesce(max(id), 0) FROM messages";
-        let last_id = file.query_row(last, [], |row| row.get(0))?;
-        Ok(Self { origin: Origin::read(&file)?, batch: footer.batch, last_id })
+        let origin = Origin::read(&file)?;
+        match part {
+            Part::Logs => Ok(Self { origin, batch: log_file::Footer::read(&file)?.batch, last_id: 0 }),
+            Part::Messages(_) => {
+                let batch = FileFormat::of(&file)?.footer(&file)?.batch;
+                let last = "SELECT coalesce(max(id), 0) FROM messages";
+                Ok(Self { origin, batch, last_id: file.query_row(last, [], |row| row.get(0))? })
+            }
+        }
     }
 }
 
@@ -201,40 +257,49 @@ impl Known {
             epoch: registry::epoch(connection)?,
             batch: registry::batch(connection).ok(),
             last_ids,
+            log_batch: registry::log_batch(connection)?,
             kept_from: registry::kept_from(connection)?,
         })
     }
 
     /// What does not fit: first of the files that are there, then of those that are not.
-    pub(super) fn misfits(&self, facts: &[(Day, Facts)], expired: Option<Day>) -> Vec<Misfit> {
-        let there = facts.iter().filter_map(|(day, facts)| self.misfit_of(*day, facts));
+    pub(super) fn misfits(&self, facts: &[(Part, Facts)], expired: Option<Day>) -> Vec<Misfit> {
+        let there = facts.iter().filter_map(|(part, facts)| self.misfit_of(*part, facts));
+        let found = |part: Part| facts.iter().find(|(found, _)| *found == part).map(|(_, facts)| facts);
         let kept_from = self.kept_from.max(expired);
         let lacking = self.last_ids.iter().filter_map(|(day, known)| {
             let (day, known) = (*day, *known);
-            match facts.iter().find(|(found, _)| *found == day) {
-                Some((_, Facts { last_id: found, .. })) if *found < known => {
+            match found(Part::Messages(day)) {
+                Some(Facts { last_id: found, .. }) if *found < known => {
                     Some(Misfit::Older { day, found: *found, known })
                 }
-                None if kept_from.is_none_or(|kept| day >= kept) => Some(Misfit::Missing(day)),
+                None if kept_from.is_none_or(|kept| day >= kept) => {
+                    Some(Misfit::Missing(Part::Messages(day)))
+                }
                 _ => None,
             }
         });
-        let mut misfits: Vec<Misfit> = there.chain(lacking).collect();
+        let logs = self.log_batch.and_then(|known| match found(Part::Logs).map(|facts| facts.batch.abs()) {
+            Some(found) if found < known => Some(Misfit::LogsOlder { found, known }),
+            None => Some(Misfit::Missing(Part::Logs)),
+            Some(_) => None,
+        });
+        let mut misfits: Vec<Misfit> = there.chain(lacking).chain(logs).collect();
         misfits.dedup();
         misfits
     }
 
     /// Whether a file is one of this store's, and not newer than the registry.
-    fn misfit_of(&self, day: Day, facts: &Facts) -> Option<Misfit> {
+    fn misfit_of(&self, part: Part, facts: &Facts) -> Option<Misfit> {
         match (&self.store_id, &facts.origin) {
             (Some(store), Some(origin)) if *store != origin.store_id => {
-                return Some(Misfit::OfAnotherStore(day));
+                return Some(Misfit::OfAnotherStore(part));
             }
-            (Some(_), None) if self.files_are_named => return Some(Misfit::OfNoStore(day)),
+            (Some(_), None) if self.files_are_named => return Some(Misfit::OfNoStore(part)),
             _ => {}
         }
         let later_epoch = self.epoch.zip(facts.origin.as_ref()).is_some_and(|(own, of)| of.epoch > own);
         let later_batch = self.batch.is_some_and(|own| -before(facts.batch) > own);
-        (later_epoch || later_batch).then_some(Misfit::Newer(day))
+        (later_epoch || later_batch).then_some(Misfit::Newer(part))
     }
 }

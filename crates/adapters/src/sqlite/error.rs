@@ -28,15 +28,20 @@ pub enum OpenError {
     Newer { file: PathBuf, found: u32, known: u32 },
     #[error("{}: written by an older narrowgate (format {found}, this one knows {known})", file.display())]
     Older { file: PathBuf, found: u32, known: u32 },
-    #[error("{}: the registry is missing, but messages are there", file.display())]
+    #[error("{}: the registry is missing, but messages or logs are there", file.display())]
     RegistryMissing { file: PathBuf },
-    #[error("{}: it is older than the messages beside it: {} has what it does not know", file.display(),
-        messages.display())]
-    RegistryOlder { file: PathBuf, messages: PathBuf },
-    #[error("{}: messages of another store", file.display())]
+    #[error("{}: it is older than the files beside it: {} has what it does not know", file.display(),
+        newer.display())]
+    RegistryOlder { file: PathBuf, newer: PathBuf },
+    #[error("{}: it belongs to another store", file.display())]
     OfAnotherStore { file: PathBuf },
-    #[error("{}: these messages do not say to which store they belong", file.display())]
+    #[error("{}: it does not say to which store it belongs", file.display())]
     OfNoStore { file: PathBuf },
+    #[error("{}: the registry knows logs, and their file is not there", file.display())]
+    LogMissing { file: PathBuf },
+    #[error("{}: an older copy: its last batch is {found}, and the registry knows batch {known}",
+        file.display())]
+    LogOlder { file: PathBuf, found: i64, known: i64 },
     #[error("{}: the registry knows messages of this day, and the file is not there", file.display())]
     MessagesMissing { file: PathBuf },
     #[error(
@@ -53,7 +58,7 @@ pub enum OpenError {
     #[error("{}: no file descriptor is left", file.display())]
     NoDescriptors { file: PathBuf },
     #[error(
-        "{}: upgrading it takes {} MB of free space for a copy, and {} MB are free",
+        "{}: upgrading it takes {} MB of free space for a copy and for log.db, and {} MB are free",
         file.display(), needed.div_ceil(1_000_000), free / 1_000_000
     )]
     NoRoomToMigrate { file: PathBuf, needed: u64, free: u64 },
@@ -101,6 +106,8 @@ impl OpenError {
             | Self::RegistryOlder { file, .. }
             | Self::OfAnotherStore { file }
             | Self::OfNoStore { file }
+            | Self::LogMissing { file }
+            | Self::LogOlder { file, .. }
             | Self::MessagesMissing { file }
             | Self::MessagesOlder { file, .. }
             | Self::PermissionDenied { file }
@@ -128,7 +135,7 @@ impl OpenError {
             }
             Self::InUse { .. } => "stop the other narrowgate, or choose another data directory".to_owned(),
             Self::Foreign { .. } => "choose another data directory; the file was left as it is".to_owned(),
-            Self::Damaged { .. } => format!("restore {file} from a backup; the file was left as it is"),
+            Self::Damaged { file, .. } => advice_on_damage(file),
             Self::Newer { .. } => {
                 "run the newer narrowgate, or restore the backup made before the upgrade".to_owned()
             }
@@ -137,11 +144,13 @@ impl OpenError {
                     .to_owned()
             }
             Self::RegistryMissing { .. } => {
-                format!("restore {file} from a backup, or move the messages directory away to begin anew")
+                format!("restore {file} from a backup, or move messages and log.db away to begin anew")
             }
             Self::RegistryOlder { .. }
             | Self::OfAnotherStore { .. }
             | Self::OfNoStore { .. }
+            | Self::LogMissing { .. }
+            | Self::LogOlder { .. }
             | Self::MessagesMissing { .. }
             | Self::MessagesOlder { .. } => self.advice_on_misfits(),
             Self::PermissionDenied { file } => {
@@ -168,16 +177,27 @@ impl OpenError {
             Self::ReadByOthers { file } => {
                 format!("end the program that has it open (fuser {}) and start again", file.display())
             }
+            Self::KeyMissing { .. }
+            | Self::KeyMalformed { .. }
+            | Self::KeyWrong { .. }
+            | Self::KeyPermissions { .. } => self.advice_on_key(),
+            Self::Io { .. } | Self::Sqlite { .. } | Self::Restore { .. } => {
+                "check the disk; nothing was changed".to_owned()
+            }
+        }
+    }
+
+    /// What to try where it is about the data key.
+    fn advice_on_key(&self) -> String {
+        let file = self.file().display();
+        match self {
             Self::KeyMissing { .. } => format!(
                 "copy the key of this store back to {file}; without it the stored secrets cannot be read"
             ),
             Self::KeyMalformed { .. } | Self::KeyWrong { .. } => {
                 format!("copy the key that was made together with this store to {file}")
             }
-            Self::KeyPermissions { .. } => format!("chmod 600 {file}"),
-            Self::Io { .. } | Self::Sqlite { .. } | Self::Restore { .. } => {
-                "check the disk; nothing was changed".to_owned()
-            }
+            _ => format!("chmod 600 {file}"),
         }
     }
 
@@ -185,7 +205,7 @@ impl OpenError {
     fn advice_on_misfits(&self) -> String {
         let first = match self {
             Self::RegistryOlder { .. } => {
-                "put the registry back that belongs to these messages; or restore a backup, which has both, \
+                "put the registry back that belongs to these files; or restore a backup, which has both, \
                  into an empty directory (narrowgate restore)"
             }
             Self::OfAnotherStore { .. } | Self::OfNoStore { .. } => "move it out of the directory",
@@ -242,6 +262,18 @@ impl OpenError {
             },
         }
     }
+}
+
+/// What to try where a file is damaged.
+fn advice_on_damage(file: &Path) -> String {
+    let name = file.display();
+    if !file.ends_with("log.db") {
+        return format!("restore {name} from a backup; the file was left as it is");
+    }
+    format!(
+        "restore the store from a backup; or move {name} away, and narrowgate adopt --yes begins new logs: \
+         all entries and the history of presence are lost then, and nothing else"
+    )
 }
 
 /// The folder that a file is in.

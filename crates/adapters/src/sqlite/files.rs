@@ -1,4 +1,4 @@
-//! SQLite files of our two formats: recognised before SQLite touches them, made at once or not at all.
+//! SQLite files of our three formats: recognised before SQLite touches them, made at once or not at all.
 
 mod inspect;
 
@@ -26,7 +26,8 @@ pub(super) struct Format {
     /// For people: what is expected.
     name: &'static str,
     application_id: u32,
-    /// The present `user_version`. Format 1 had no sums; in format 2 the registry had few.
+    /// The present `user_version`: the number of the store's format in which this kind of file last changed.
+    /// Format 1 had no sums; in format 2 the registry had few; before 5 it had the logs.
     pub(super) version: u32,
     /// Others that this program knows: a registry of theirs is migrated, a message file is used as it is.
     former: &'static [u32],
@@ -41,18 +42,34 @@ pub(super) struct Format {
     derived: Option<&'static str>,
 }
 
-/// Products, devices, logs, latest values.
+/// Products, devices, latest values.
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
     version: 5,
     former: &[3, 4],
     schema: schema::registry::schema,
-    tables: &["meta", "products", "devices", "log", "presence", "latest", "marks"],
+    tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[(5, "properties")],
     heals_indexes: true,
     derived: Some("latest"),
 };
+
+/// Logs of devices, refusals of nobody, and the history of presence. Registries before format 5 have them.
+pub(super) const LOGS: Format = Format {
+    name: "log file",
+    application_id: u32::from_be_bytes(*b"NGlg"),
+    version: LOGS_SINCE,
+    former: &[],
+    schema: schema::log::schema,
+    tables: &["log", "presence", "gone", "footer", "origin"],
+    later_tables: &[],
+    heals_indexes: true,
+    derived: None,
+};
+
+/// The first format of a registry beside which there is a file of logs.
+pub(super) const LOGS_SINCE: u32 = 5;
 
 /// Messages that arrived on one day.
 pub(super) const MESSAGES: Format = Format {
@@ -233,6 +250,11 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn registry(&self) -> PathBuf {
         self.data.join("registry.db")
+    }
+
+    /// The file of logs.
+    pub(super) fn log(&self) -> PathBuf {
+        self.data.join("log.db")
     }
 
     pub(super) fn messages(&self) -> PathBuf {

@@ -4,13 +4,14 @@
 //! data/                       0700
 //!   narrowgate.lock           who uses the directory
 //!   data.key                  0600, seals the secrets
-//!   registry.db               products, devices, their attributes and tags, logs, latest values
+//!   registry.db               products, devices, their attributes and tags, latest values
+//!   log.db                    logs of devices, refusals, the history of presence
 //!   messages/2026-01-31.db    reports that arrived on that day (UTC)
 //! ```
 //!
 //! * **Writing**: one thread owns all connections that write. It commits everything that waits together
 //!   (group commit), with an fsync before anyone is answered; see the module `writer` for what happens
-//!   between two files.
+//!   between several files.
 //! * **Reading**: a few connections, used directly by the calling thread; a read is a ready future. Look-ups
 //!   of the data path have threads and connections of their own (module `lookups`). Reads see every committed
 //!   write.
@@ -33,9 +34,11 @@ mod day;
 mod day_file;
 mod error;
 mod files;
+mod healing;
 mod history;
 mod key;
 mod lock;
+mod log_file;
 mod lookups;
 mod migration;
 mod names;

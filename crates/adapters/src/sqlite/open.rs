@@ -9,7 +9,7 @@ use super::{
     Shared, belonging,
     day::Day,
     error::OpenError,
-    files::{Inspected, Layout, MESSAGES, REGISTRY, make_directory, read_as_it_is},
+    files::{Inspected, LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, make_directory, read_as_it_is},
     key::DataKey,
     lock::DataLock,
     migration::migrate,
@@ -93,7 +93,7 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let registry =
         Registry::open(&layout, options, Arc::clone(&key), Arc::clone(&former), Arc::clone(&places))?;
     if let Some(finding) = looked.index_misfit {
-        tracing::error!(finding, "an index of the registry does not fit its rows and is made anew");
+        tracing::error!(finding, "an index does not fit its rows and is made anew");
         registry.make_indexes_anew().map_err(|error| OpenError::Damaged {
             file: layout.registry(),
             reason: format!("{finding}: {error}"),
@@ -102,6 +102,7 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     let readers = Readers::open(&layout, options)?;
     let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
+    writer.undo_half_batch(&looked.halves)?;
     if let Some(finding) = looked.derived_damage {
         tracing::error!(finding, "the table of latest values is damaged");
         writer.rebuild_latest();
@@ -110,8 +111,8 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
     Ok((shared, writer))
 }
 
-/// Whether there is no store yet. Messages without a registry are not a new store: they would be given to
-/// other devices.
+/// Whether there is no store yet. Messages or logs without a registry are not a new store: they would be
+/// given to other devices.
 fn is_new(layout: &Layout) -> Result<bool, OpenError> {
     let registry = layout.registry();
     match fs::metadata(&registry) {
@@ -119,7 +120,9 @@ fn is_new(layout: &Layout) -> Result<bool, OpenError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(OpenError::io(&registry, "cannot be looked at", error))
         }
-        Err(_) if !layout.days()?.is_empty() => Err(OpenError::RegistryMissing { file: registry }),
+        Err(_) if !layout.days()?.is_empty() || layout.log().exists() => {
+            Err(OpenError::RegistryMissing { file: registry })
+        }
         Err(_) => Ok(true),
     }
 }
@@ -131,7 +134,8 @@ fn prepare_new(layout: &Layout) -> Result<DataLock, OpenError> {
     DataLock::take(&layout.data)
 }
 
-/// A new store: a key, unless one was provided, and an empty registry that knows it.
+/// A new store: a key, unless one was provided, and an empty registry that knows it. The file of logs is made
+/// when the registry is opened.
 fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> {
     let key = match DataKey::read(&options.data_key) {
         Err(OpenError::KeyMissing { .. }) => DataKey::create(&options.data_key)?,
@@ -145,28 +149,31 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     Ok(key)
 }
 
-/// What was found in an existing registry, beside what is in order.
+/// What was found in an existing store, beside what is in order.
 struct Looked {
+    /// Of the registry.
     format: u32,
     /// An index that does not match its rows.
     index_misfit: Option<String>,
     /// Damage to latest values.
     derived_damage: Option<String>,
+    /// Days whose files have half a batch.
+    halves: Vec<Day>,
 }
 
 impl Looked {
     fn new(format: u32) -> Self {
-        Self { format, index_misfit: None, derived_damage: None }
+        Self { format, index_misfit: None, derived_damage: None, halves: Vec::new() }
     }
 }
 
-/// An existing store: its key, and what was found in the registry. Nothing is changed before all of this is
-/// in order.
+/// An existing store: its key, and what was found in its files. Nothing is changed before all of this is in
+/// order.
 fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Looked), OpenError> {
     let file = layout.registry();
     REGISTRY.check(&file)?;
     let key = DataKey::read(&options.data_key)?;
-    let Inspected { connection, format, index_misfit, derived_damage } = REGISTRY.inspect(&file)?;
+    let Inspected { connection, format, mut index_misfit, derived_damage } = REGISTRY.inspect(&file)?;
     let check = key_check(&connection).map_err(|error| OpenError::sqlite(&file, error))?;
     let Some(check) = check else {
         return Err(OpenError::Damaged {
@@ -185,6 +192,11 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Looked), O
     if let Some(last) = days.last() {
         MESSAGES.inspect(&layout.day(*last))?;
     }
-    belonging::check(&connection, layout, &days, expired(&connection, &days, options))?;
-    Ok((key, Looked { format, index_misfit, derived_damage }))
+    let log = layout.log();
+    if format >= LOGS_SINCE && log.exists() {
+        LOGS.check(&log)?;
+        index_misfit = index_misfit.or(LOGS.inspect(&log)?.index_misfit);
+    }
+    let halves = belonging::check(&connection, layout, &days, expired(&connection, &days, options))?;
+    Ok((key, Looked { format, index_misfit, derived_damage, halves }))
 }

@@ -48,7 +48,8 @@ pub struct SqliteOptions {
     /// data path have their own.
     pub readers: usize,
     /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index
-    /// is written all over its width. A reader keeps a quarter of it for each file that it has open.
+    /// is written all over its width. Of the file of logs it keeps a quarter: each device has pages of its
+    /// own there. So does a reader of each file that it has open.
     pub cache_bytes: u64,
     /// Message files older than this many days are deleted: at the start, every hour, and before a new day's
     /// first report is stored; `None` keeps all. Where the clock is suddenly more than two days ahead, the
@@ -76,7 +77,9 @@ fn system_clock() -> UnixMillis {
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The part of the writer's cache that a reader has.
+/// The part of the writer's cache that the file of logs has.
+const LOG_CACHE_PART: u64 = 4;
+/// … that a reader has.
 const READER_CACHE_PART: u64 = 4;
 /// … that a thread for look-ups has: it touches less of the registry, and there are as many as readers.
 const LOOKUP_CACHE_PART: u64 = 16;
@@ -110,6 +113,11 @@ impl SqliteOptions {
     /// (<https://www.sqlite.org/pragma.html#pragma_cache_size>).
     pub(super) fn writer_cache(&self) -> i64 {
         cache_size(self.cache_bytes)
+    }
+
+    /// … for the writer of the file of logs.
+    pub(super) fn log_cache(&self) -> i64 {
+        cache_size(self.cache_bytes / LOG_CACHE_PART)
     }
 
     /// … for a reader.

@@ -91,10 +91,10 @@ fn all_damaged(devices: DeviceCounts) -> DeviceCounts {
     DeviceCounts { damaged: devices.total(), ..DeviceCounts::default() }
 }
 
-fn refusals(reader: &Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
+fn refusals(reader: &mut Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(Option<Reason>, u64)>> {
     let sql = "SELECT reason, count(*) FROM (SELECT reason FROM log WHERE event = 'refused' AND time > ?1 \
                AND time <= ?2 ORDER BY time DESC LIMIT ?3) GROUP BY reason ORDER BY count(*) DESC, reason";
-    let mut select = reader.prepare(sql)?;
+    let mut select = reader.log()?.prepare_cached(sql)?;
     let counts = select.query_map([after, now, REFUSALS_MAX], |row| {
         let reason = row.get_ref(0)?.as_str().ok().and_then(|word| Reason::of_word(word).ok());
         Ok((reason, row.get::<_, i64>(1)?.unsigned_abs()))

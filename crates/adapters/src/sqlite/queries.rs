@@ -1,4 +1,4 @@
-//! What readers ask of the registry.
+//! What readers ask of the registry and of the logs.
 
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
@@ -18,14 +18,15 @@ use rusqlite::{OptionalExtension, Row, ToSql, params};
 use super::{
     error::store_error,
     key::{DataKey, SealedRow},
+    log_file::NOBODY,
     names::Named,
     options::SqliteOptions,
     readers::{KnownProduct, Reader},
-    registry::NOBODY,
     rows::{self, select_device, select_log, select_product},
     schema::{
         Stored,
-        registry::{DEVICES, DeviceRow, LOG, PRESENCE, PRODUCTS, PresenceRow, ProductRow},
+        log::{LOG, PRESENCE, PresenceRow},
+        registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
         sql,
     },
 };
@@ -189,13 +190,14 @@ pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<Late
 /// The newest refusals and the newest others; the writer may not have trimmed either yet. Entries are counted
 /// from the newest on, wherever the page begins.
 pub(super) fn device_log(
-    reader: &Reader,
+    reader: &mut Reader,
     device: DeviceId,
     part: Part,
     options: &SqliteOptions,
 ) -> rusqlite::Result<Page<LogEntry>> {
     let (mut refusals_left, mut others_left) = (options.device_refusals_max, options.device_log_entries_max);
-    let mut select = reader.prepare(sql!("{} WHERE device = ?1 ORDER BY n DESC", select_log()))?;
+    let log = reader.log()?;
+    let mut select = log.prepare_cached(sql!("{} WHERE device = ?1 ORDER BY n DESC", select_log()))?;
     let mut rows = select.query([device.0])?;
     let (n_at, event_at) = (LOG.position("n"), LOG.position("event"));
     let mut page = Collector::new(part.limit);
@@ -220,22 +222,23 @@ pub(super) fn device_log(
 /// Refusals by time, of equal times by device and number. Those of nobody that the writer has not trimmed yet
 /// are left out.
 pub(super) fn refusals(
-    reader: &Reader,
+    reader: &mut Reader,
     part: Part,
     options: &SqliteOptions,
 ) -> rusqlite::Result<Page<LogEntry>> {
     let trimmed =
         "SELECT n FROM log WHERE device = ?1 AND event = 'refused' ORDER BY n DESC LIMIT 1 OFFSET ?2";
     let max = i64::try_from(options.unknown_refusals_max).unwrap_or(i64::MAX);
+    let log = reader.log()?;
     let trimmed: Option<i64> =
-        reader.prepare(trimmed)?.query_row([NOBODY, max], |row| row.get(0)).optional()?;
+        log.prepare_cached(trimmed)?.query_row([NOBODY, max], |row| row.get(0)).optional()?;
     let sql = sql!(
         "{} WHERE event = 'refused' AND (time, device, n) < (?1, ?2, ?3) \
          AND (device <> ?4 OR n > ?5) ORDER BY time DESC, device DESC, n DESC",
         select_log()
     );
     let Place([time, device, n, _]) = part.after.unwrap_or(Place([i64::MAX; 4]));
-    let mut select = reader.prepare(sql)?;
+    let mut select = log.prepare_cached(sql)?;
     let mut rows = select.query([time, device, n, NOBODY, trimmed.unwrap_or(0)])?;
     let [time_at, device_at, n_at] = ["time", "device", "n"].map(|column| LOG.position(column));
     let mut page = Collector::new(part.limit);
@@ -266,7 +269,7 @@ fn take_entry(page: &mut Collector<LogEntry>, place: Place, row: &Row<'_>) -> ru
 
 /// Changes of presence by number, the newest first; the writer may not have trimmed them yet.
 pub(super) fn presence_history(
-    reader: &Reader,
+    reader: &mut Reader,
     device: DeviceId,
     part: Part,
     options: &SqliteOptions,
@@ -278,7 +281,7 @@ pub(super) fn presence_history(
     );
     let Place([after, ..]) = part.after.unwrap_or(Place([i64::MAX; 4]));
     let max = i64::try_from(options.presence_changes_max).unwrap_or(i64::MAX);
-    let mut select = reader.prepare(sql)?;
+    let mut select = reader.log()?.prepare_cached(sql)?;
     let mut rows = select.query(params![device.0, after, max])?;
     let mut page = Collector::new(part.limit);
     while let Some(row) = rows.next()? {

@@ -15,7 +15,7 @@ use rusqlite::{CachedStatement, Connection};
 use super::{
     day::Day,
     error::{OpenError, store_error},
-    files::{Layout, MESSAGES, REGISTRY},
+    files::{LOGS, Layout, MESSAGES, REGISTRY},
     options::SqliteOptions,
     reply::closed,
     schema::messages::FileFormat,
@@ -134,10 +134,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One connection to the registry, and some to message files.
+/// One connection to the registry, and where they are needed one to the file of logs and some to message
+/// files.
 #[derive(Debug)]
 pub(super) struct Reader {
     registry: Connection,
+    log: Option<Connection>,
     /// The one used last comes last.
     files: Vec<(Day, (Connection, FileFormat))>,
     layout: Layout,
@@ -160,6 +162,7 @@ impl Reader {
         let registry = REGISTRY.connect_reader(&layout.registry(), cache_size)?;
         Ok(Self {
             registry,
+            log: None,
             files: Vec::new(),
             layout: layout.clone(),
             cache_size,
@@ -214,6 +217,15 @@ impl Reader {
         }
     }
 
+    /// The file of logs.
+    pub(super) fn log(&mut self) -> rusqlite::Result<&Connection> {
+        let log = match self.log.take() {
+            Some(log) => log,
+            None => LOGS.connect_reader(&self.layout.log(), self.cache_size).map_err(unopened)?,
+        };
+        Ok(self.log.insert(log))
+    }
+
     /// A day's messages; `None`: they were deleted meanwhile.
     pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<Option<(&Connection, FileFormat)>> {
         let file = match self.files.iter().position(|(open, _)| *open == day) {
@@ -226,8 +238,7 @@ impl Reader {
                 let opened = match MESSAGES.connect_reader(&file, self.cache_size) {
                     Ok(opened) => opened,
                     Err(_) if !file.exists() => return Ok(None),
-                    Err(OpenError::Sqlite { source, .. }) => return Err(source),
-                    Err(other) => return Err(rusqlite::Error::ToSqlConversionFailure(Box::new(other))),
+                    Err(error) => return Err(unopened(error)),
                 };
                 let format = FileFormat::of(&opened)?;
                 (day, (opened, format))
@@ -235,5 +246,13 @@ impl Reader {
         };
         self.files.push(file);
         Ok(self.files.last().map(|(_, (file, format))| (file, *format)))
+    }
+}
+
+/// Why a file cannot be read, as SQLite would say it.
+fn unopened(error: OpenError) -> rusqlite::Error {
+    match error {
+        OpenError::Sqlite { source, .. } => source,
+        other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
     }
 }

@@ -20,14 +20,15 @@ use rusqlite::{
 use super::{
     error::store_error,
     key::{DataKey, SealError, SealedRow},
+    log_file::NOBODY,
     names::Named,
     pending::Activity,
-    registry::NOBODY,
     schema::{
         Stored, cell,
+        log::{LOG, LogRow},
         registry::{
-            DEVICES, DeviceRow, LATEST, LOG, LatestRow, LogRow, MODEL_IS_INTACT, PRODUCTS, PROPERTIES,
-            ProductRow, PropertiesRow,
+            DEVICES, DeviceRow, LATEST, LatestRow, MODEL_IS_INTACT, PRODUCTS, PROPERTIES, ProductRow,
+            PropertiesRow,
         },
         sql,
     },

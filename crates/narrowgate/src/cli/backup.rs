@@ -18,7 +18,7 @@ and no data.
 Example:
   narrowgate restore /backup/monday --data /var/lib/narrowgate";
 
-pub(super) const ADOPT_HELP: &str = "A start refuses a registry that is older than the messages beside \
+pub(super) const ADOPT_HELP: &str = "A start refuses a registry that is older than the files beside \
 it, and messages that are missing
 or were replaced by an older copy. Where nothing better is left, this goes on with what is there,
 and says what is lost. No device gets the id or the reports of another one.

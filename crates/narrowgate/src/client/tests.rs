@@ -84,7 +84,7 @@ fn operator(sessions: Arc<dyn LiveSessions>) -> Operator {
 }
 
 fn host() -> Host {
-    let disk = Disk { registry_bytes: 1, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
     Host { version: "0".into(), since: Some(UnixMillis(7)), refused_by_store: None, disk }
 }
 

@@ -87,7 +87,7 @@ fn verbs() -> Vec<Verb> {
 fn router(store: Arc<MemoryStore>) -> Router {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
-    let disk = Disk { registry_bytes: 1, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
     narrowgate_http::api_router(Api { operator, host: Arc::new(host), events: None })
 }

@@ -46,8 +46,13 @@ fn readable(status: &Status) -> String {
         add("REFUSING", format!("answered 5.03 in the last minute because the store cannot write: {count}"));
         add("", format!("since {since}; {}", printable(reason)));
     }
-    let Disk { registry_bytes, messages_bytes, other_bytes, free_bytes } = status.disk;
-    let used = [("registry", registry_bytes), ("messages", messages_bytes), ("other", other_bytes)];
+    let Disk { registry_bytes, logs_bytes, messages_bytes, other_bytes, free_bytes } = status.disk;
+    let used = [
+        ("registry", registry_bytes),
+        ("logs", logs_bytes),
+        ("messages", messages_bytes),
+        ("other", other_bytes),
+    ];
     let used: Vec<String> =
         used.iter().map(|(what, size)| format!("{what} {}", bytes(Some(*size)))).collect();
     add("disk", format!("{}; {} free", used.join(", "), bytes(free_bytes)));
@@ -132,7 +137,7 @@ mod tests {
         let shown = shown(json!({
             "version": "0.1.0", "since": 0, "unreadable": "the disk is full",
             "refusedByStore": {"lastMinute": 9, "since": 1000, "reason": "the disk is full"},
-            "disk": {"registryBytes": 1, "messagesBytes": 1, "otherBytes": 0, "freeBytes": 0},
+            "disk": {"registryBytes": 1, "logsBytes": 1, "messagesBytes": 1, "otherBytes": 0, "freeBytes": 0},
         }));
         assert!(shown.contains("\ndevices    cannot be counted now: the disk is full\n"), "{shown}");
         assert!(shown.contains("because the store cannot write: 9\n"), "{shown}");
@@ -153,7 +158,8 @@ mod tests {
                               "disabled": 1},
             "refusalsLastHour": [{"reason": "wrong_key", "count": 7}, {"reason": null, "count": 1}],
             "reportsPerMinute": {"lastMinute": 12, "lastHour": 10.5},
-            "disk": {"registryBytes": 999, "messagesBytes": 1_234_567, "otherBytes": 0, "freeBytes": null},
+            "disk": {"registryBytes": 999, "logsBytes": 1000, "messagesBytes": 1_234_567, "otherBytes": 0,
+                     "freeBytes": null},
         });
         assert_eq!(
             shown(status),
@@ -165,7 +171,7 @@ mod tests {
              \u{20}          2 other products: 1 (1 disabled)\n\
              refused    in the last hour: wrong_key 7, other 1\n\
              reports    12 in the last minute, 10.5 a minute in the last hour\n\
-             disk       registry 999 B, messages 1.2 MB, other 0 B; unknown free"
+             disk       registry 999 B, logs 1.0 kB, messages 1.2 MB, other 0 B; unknown free"
         );
     }
 }

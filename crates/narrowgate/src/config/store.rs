@@ -30,8 +30,8 @@ static CACHE: Key<Size> = Key {
     name: "store.cache",
     default: "64MiB",
     accepts: Size(1 << 20..=64 << 30),
-    help: "memory for pages of the registry, and as much for the day's reports; a reader keeps a quarter, \
-           {accepted}",
+    help: "memory for pages of the registry, and as much for the day's reports; the logs and a reader have a \
+           quarter, {accepted}",
 };
 
 static RETENTION: Key<OrOff<Days>> = Key {
@@ -103,10 +103,13 @@ impl Store {
 }
 
 /// Files of the data directory that are something else.
-const OTHER_FILES: [&str; 7] = [
+const OTHER_FILES: [&str; 10] = [
     "registry.db",
     "registry.db-wal",
     "registry.db-shm",
+    "log.db",
+    "log.db-wal",
+    "log.db-shm",
     "messages",
     "narrowgate.toml",
     "narrowgate.lock",

@@ -200,10 +200,7 @@ fn attack_213_a_registry_of_earlier_beside_todays_files_stops_the_start() {
     let before = contents(&data);
     for command in [&SERVE[..], &["device", "list"], &["status"]] {
         let ran = program.run(command);
-        ran.failed(
-            1,
-            &["cannot open the store", "it is older than the messages beside it", "narrowgate adopt"],
-        );
+        ran.failed(1, &["cannot open the store", "it is older than the files beside it", "narrowgate adopt"]);
         assert!(contents(&data) == before, "{command:?}: something was changed");
     }
     // Its own registry put back, all is there.

@@ -28,6 +28,7 @@ fn the_status_counts_with_a_server_and_without() {
     assert_eq!(without["reportsPerMinute"], json!({"lastMinute": 0, "lastHour": 0.0}));
     assert_eq!(without["version"], env!("CARGO_PKG_VERSION"));
     assert!(without["disk"]["registryBytes"].as_u64().unwrap() > 4096);
+    assert!(without["disk"]["logsBytes"].as_u64().unwrap() > 4096);
     assert!(without["disk"]["freeBytes"].as_u64().unwrap() > 0);
 
     let server = program.serve();

@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::files::sync_parent, BackupError};
+use super::{
+    super::files::{LOGS_SINCE, sync_parent},
+    BackupError,
+};
 
 /// Its name.
 pub(super) const NAME: &str = "manifest.json";
@@ -103,6 +106,9 @@ impl Manifest {
         match manifest.files.iter().find(|entry| !is_safe(&entry.name)) {
             Some(entry) => Err(bad(format!("it names {:?}", entry.name))),
             None if !manifest.has("registry.db") => Err(bad("it names no registry".to_owned())),
+            None if manifest.format >= LOGS_SINCE && !manifest.has("log.db") => {
+                Err(bad("it names no log.db".to_owned()))
+            }
             None => Ok(manifest),
         }
     }
@@ -124,7 +130,7 @@ fn is_safe(name: &str) -> bool {
     };
     match name.strip_prefix("messages/") {
         Some(day) => database(day).is_some_and(|day| super::super::day::Day::parse(&day).is_some()),
-        None => name == "data.key" || database(name).as_deref() == Some("registry"),
+        None => name == "data.key" || matches!(database(name).as_deref(), Some("registry" | "log")),
     }
 }
 
@@ -134,7 +140,14 @@ mod tests {
 
     #[test]
     fn only_names_of_a_stores_files_are_safe() {
-        for name in ["registry.db", "registry.db-wal", "messages/2026-01-31.db-wal", "data.key"] {
+        for name in [
+            "registry.db",
+            "registry.db-wal",
+            "log.db",
+            "log.db-wal",
+            "messages/2026-01-31.db-wal",
+            "data.key",
+        ] {
             assert!(is_safe(name), "{name}");
         }
         for name in ["", "..", "/etc/passwd", "messages/../registry.db", "messages/x.db", "registry.db-shm"] {

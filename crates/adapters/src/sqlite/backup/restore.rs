@@ -1,8 +1,8 @@
 //! Restoring a backup into an empty data directory.
 //!
 //! Everything is copied, compared with the manifest and changed in a folder beside its place, `restore.new`;
-//! then the messages, the key and at last the registry get their places. What a restore leaves that was cut
-//! off is removed by the next one; a start in between finds no registry.
+//! then the key, the messages, the logs and at last the registry get their places. What a restore leaves that
+//! was cut off is removed by the next one; a start in between finds no registry.
 
 use std::{
     fs::{self, File},
@@ -22,7 +22,7 @@ use crate::sqlite::{
     belonging::Origin,
     day_file::checkpoint,
     error::OpenError,
-    files::{Layout, MESSAGES, REGISTRY, make_directory, open_existing, sync_parent},
+    files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, make_directory, open_existing, sync_parent},
     key::DataKey,
     lock::DataLock,
     registry,
@@ -91,10 +91,11 @@ fn check_empty(options: &RestoreOptions) -> Result<(), BackupError> {
         return Err(has_data("registry.db"));
     }
     let is_left = options.data.join(DRAFT).exists();
-    if layout.messages().exists() && !is_left {
-        return Err(has_data("messages"));
+    let found = [("messages", layout.messages()), ("log.db", layout.log())];
+    match found.iter().find(|(_, path)| path.exists() && !is_left) {
+        Some((name, _)) => Err(has_data(name)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn remove_left(options: &RestoreOptions) -> Result<(), BackupError> {
@@ -102,9 +103,10 @@ fn remove_left(options: &RestoreOptions) -> Result<(), BackupError> {
     if !draft.exists() {
         return Ok(());
     }
-    // The messages first: without the draft they would look like a store that has lost its registry.
-    for left in [options.data.join("messages"), draft] {
-        match fs::remove_dir_all(&left) {
+    // The draft last: without it the others would look like a store that has lost its registry.
+    for left in [options.data.join("messages"), options.data.join("log.db"), draft] {
+        let removed = if left.is_file() { fs::remove_file(&left) } else { fs::remove_dir_all(&left) };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(BackupError::io(&left, "what an earlier restore left cannot be removed", error));
             }
@@ -186,6 +188,11 @@ fn make_ready(
         MESSAGES.check(&file)?;
         with_database(&file, |messages| origin.write(messages))?;
     }
+    if manifest.format >= LOGS_SINCE {
+        let file = draft.log();
+        LOGS.check(&file)?;
+        with_database(&file, |logs| origin.write(logs))?;
+    }
     sync_parent(&draft.messages().join("any"))?;
     Ok(sync_parent(&file)?)
 }
@@ -209,11 +216,16 @@ fn with_database<T>(
     Ok(changed)
 }
 
-/// The messages, the key, and at last the registry.
+/// The key, the messages, the logs, and at last the registry.
 fn put_in_place(options: &RestoreOptions, draft: &Layout, key_file: &Path) -> Result<(), BackupError> {
     let layout = Layout { data: options.data.clone() };
     put_key(options, draft, key_file)?;
-    for (from, to) in [(draft.messages(), layout.messages()), (draft.registry(), layout.registry())] {
+    let places = [
+        (draft.messages(), layout.messages()),
+        (draft.log(), layout.log()),
+        (draft.registry(), layout.registry()),
+    ];
+    for (from, to) in places.into_iter().filter(|(from, _)| from.exists()) {
         fs::rename(&from, &to).map_err(|error| BackupError::io(&to, "cannot be put in place", error))?;
         sync_parent(&to)?;
     }

@@ -18,13 +18,15 @@ use super::{
 use crate::sqlite::{
     day::Day,
     error::OpenError,
-    files::{Layout, MESSAGES, REGISTRY, make_directory, sync_parent},
+    files::{LOGS, Layout, MESSAGES, REGISTRY, make_directory, sync_parent},
     key::DataKey,
     registry,
 };
 
 /// Name of the registry in the backup.
 const REGISTRY_NAME: &str = "registry.db";
+/// … and of the file of logs.
+const LOG_NAME: &str = "log.db";
 
 /// What to back up, and where to.
 #[derive(Debug, Clone)]
@@ -96,6 +98,8 @@ struct Taking<'a, 'b> {
     options: &'a BackupOptions,
     counter: Counter<'a, 'b>,
     registry: Source,
+    /// `None`: the registry has the logs, since it is of an older format.
+    log: Option<Source>,
     /// Days that have a log: they may be written.
     written: BTreeMap<Day, Source>,
     still: BTreeMap<Day, Still>,
@@ -111,12 +115,20 @@ impl<'a, 'b> Taking<'a, 'b> {
         make_directory(&options.target.join("messages"))?;
         let size = |file: PathBuf| fs::metadata(file).map_or(0, |file| file.len());
         let days: u64 = layout.days()?.iter().map(|day| size(layout.day(*day))).sum();
-        let mut counter = Counter { done: 0, all: days + size(layout.registry()), progress };
+        let mut counter =
+            Counter { done: 0, all: days + size(layout.registry()) + size(layout.log()), progress };
         let mut count = |bytes| counter.add(bytes);
         let registry = Source::copy(&options.data, &options.target, REGISTRY_NAME, &mut count)?;
+        let log = match layout.log().exists() {
+            true => {
+                LOGS.check(&layout.log())?;
+                Some(Source::copy(&options.data, &options.target, LOG_NAME, &mut count)?)
+            }
+            false => None,
+        };
         let key = options.with_key.then(|| copy_key(options)).transpose()?;
         let (written, still) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { layout, options, counter, registry, written, still, key })
+        Ok(Self { layout, options, counter, registry, log, written, still, key })
     }
 
     fn run(&mut self, quiet: &mut dyn Quiet) -> Result<Copied, BackupError> {
@@ -165,7 +177,7 @@ impl<'a, 'b> Taking<'a, 'b> {
     fn follow(&mut self) -> Result<(), BackupError> {
         let mut count = |bytes| self.counter.add(bytes);
         self.registry.follow(&mut count)?;
-        self.written.values_mut().try_for_each(|source| source.follow(&mut count))
+        self.log.iter_mut().chain(self.written.values_mut()).try_for_each(|source| source.follow(&mut count))
     }
 
     /// The last part, while nobody writes. `None`: it was not possible in time, or there is more to copy.
@@ -180,6 +192,7 @@ impl<'a, 'b> Taking<'a, 'b> {
         self.follow()?;
         let mut manifest = self.describe()?;
         manifest.files.extend(self.registry.entries());
+        manifest.files.extend(self.log.iter().flat_map(Source::entries));
         manifest.files.extend(self.still.values().map(|still| still.entry.clone()));
         manifest.files.extend(self.written.values().flat_map(Source::entries));
         manifest.files.extend(self.key.clone());

@@ -1,7 +1,8 @@
 //! From an older format to the present one, before anything else is done with the registry.
 //!
-//! 1. Is there room for a copy of the registry? If not, nothing is changed and the error says how much it
-//!    takes. A copy that an earlier attempt left makes room: it is deleted.
+//! 1. Is there room for a copy of the registry, and as much again for what moves out of it? If not, nothing
+//!    is changed and the error says how much it takes. A copy that an earlier attempt left makes room: it is
+//!    deleted.
 //! 2. The registry's log is written back (where another program reads the registry, that cannot be done, and
 //!    there is no upgrade), and the file is copied as it is to `registry.db.format-N`, N being
 //!    the format that it has: complete under that name, or not at all. To go back, put that copy in the
@@ -9,9 +10,15 @@
 //! 3. All steps to the present format are one transaction, which moves the format's number last. A process
 //!    that is killed at any point leaves a registry of the old format or of the new one; the next start does
 //!    the rest.
+//! 4. What a step made empty is given back to the file system (`VACUUM`). Where that fails, the registry is
+//!    larger than it has to be.
 //!
 //! A step adds tables, and columns that may be NULL (see the module `schema`), and rewrites no row, so it
-//! takes no longer for a million devices than for one. Message files are not migrated: each keeps its format.
+//! takes no longer for a million devices than for one. But the step to format 5 copies all logs as they are,
+//! damaged rows too, into a file of their own (module [`logs`]). Message files are not migrated: each keeps
+//! its format.
+
+mod logs;
 
 use std::{
     fs::{self, File},
@@ -34,7 +41,10 @@ const ROOM_BYTES: u64 = 1 << 20;
 /// The steps: what makes a registry of this format one of the next.
 const STEPS: [(u32, Step); 2] = [(3, to_4), (4, to_5)];
 
-type Step = fn(&Connection) -> rusqlite::Result<()>;
+/// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
+const UNUSED_PAGES_MAX: i64 = 1024;
+
+type Step = fn(&Connection, &Layout) -> Result<(), OpenError>;
 
 /// Upgrades a registry of an older format, which was checked and found in order, to the present format. The
 /// data directory is locked.
@@ -62,8 +72,11 @@ fn migrate_and_tell(layout: &Layout, found: u32, tell: &dyn Fn(&str)) -> Result<
     pass("migration-before-copy");
     copy_durably(&registry, &copy, &pass)?;
     pass("migration-copied");
-    apply(&mut connection, found, &pass).map_err(sqlite)?;
+    apply(&mut connection, layout, found, &pass)?;
     pass("migration-committed");
+    if let Err(error) = shrink(&connection) {
+        tracing::warn!(%error, "the registry is not made smaller: pages of it stay unused");
+    }
     tracing::info!(
         from = found,
         to = REGISTRY.version,
@@ -74,23 +87,41 @@ fn migrate_and_tell(layout: &Layout, found: u32, tell: &dyn Fn(&str)) -> Result<
 }
 
 /// All steps, and then the format's number, in one transaction.
-fn apply(connection: &mut Connection, found: u32, pass: &dyn Fn(&str)) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn apply(
+    connection: &mut Connection,
+    layout: &Layout,
+    found: u32,
+    pass: &dyn Fn(&str),
+) -> Result<(), OpenError> {
+    let registry = layout.registry();
+    let sqlite = |source| OpenError::sqlite(&registry, source);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     for (from, step) in STEPS {
         if from >= found {
-            step(&transaction)?;
+            step(&transaction, layout)?;
             pass("migration-step");
         }
     }
-    transaction.pragma_update(None, "user_version", REGISTRY.version)?;
+    transaction.pragma_update(None, "user_version", REGISTRY.version).map_err(sqlite)?;
     pass("migration-before-commit");
-    transaction.commit()
+    transaction.commit().map_err(sqlite)
 }
 
-/// Refuses where there is no room for the copy, be it with the room of what an earlier attempt left.
+/// Gives what is not used back to the file system, where it is much.
+fn shrink(registry: &Connection) -> rusqlite::Result<()> {
+    let unused: i64 = registry.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    if unused > UNUSED_PAGES_MAX {
+        registry.execute_batch("VACUUM")?;
+        day_file::checkpoint(registry)?;
+    }
+    Ok(())
+}
+
+/// Refuses where there is no room for the copy and for what moves out of the registry, be it with the room of
+/// what an earlier attempt left.
 fn check_room(registry: &Path, copy: &Path, free: impl Fn(&Path) -> Option<u64>) -> Result<(), OpenError> {
     let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
-    let needed = size(registry) + size(&with_suffix(registry, "-wal")) + ROOM_BYTES;
+    let needed = 2 * (size(registry) + size(&with_suffix(registry, "-wal"))) + ROOM_BYTES;
     let folder = registry.parent().unwrap_or(Path::new("."));
     let left = size(copy) + size(&draft_of(copy));
     match free(folder).map(|free| free.saturating_add(left)) {
@@ -145,23 +176,26 @@ fn copy_durably(from: &Path, to: &Path, pass: &dyn Fn(&str)) -> Result<(), OpenE
 
 /// Format 4: logins have numbers, and log entries their place among all events. Sums are written with their
 /// rows, no longer by triggers.
-fn to_4(registry: &Connection) -> rusqlite::Result<()> {
-    registry.execute_batch(
+fn to_4(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
         "DROP TRIGGER products_added; \
          DROP TRIGGER products_changed; \
          DROP TRIGGER devices_added; \
          ALTER TABLE devices ADD COLUMN login_number INTEGER; \
          ALTER TABLE log ADD COLUMN epoch INTEGER; \
          ALTER TABLE log ADD COLUMN sequence INTEGER",
-    )
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 
-/// Format 5: attributes and tags of devices.
-fn to_5(registry: &Connection) -> rusqlite::Result<()> {
-    registry.execute_batch(
+/// Format 5: attributes and tags of devices, and a file of their own for the logs.
+fn to_5(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
         "CREATE TABLE properties (device INTEGER NOT NULL, kind TEXT NOT NULL, changed INTEGER NOT NULL, \
          json TEXT NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (device, kind)) WITHOUT ROWID",
-    )
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
+    logs::move_out(registry, layout)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::{
 };
 
 impl Registry {
-    pub(in crate::sqlite) fn create_device(&self, new: &NewDevice, at: UnixMillis) -> Change<Device> {
+    pub(in crate::sqlite) fn create_device(&mut self, new: &NewDevice, at: UnixMillis) -> Change<Device> {
         let sql = sql!("SELECT {} FROM products p WHERE p.product_key = ?1", PRODUCTS.list());
         let what = || format!("the row of product {}", new.product_key);
         let product = self

@@ -63,7 +63,7 @@ impl Registry {
     }
 
     pub(in crate::sqlite) fn presence(
-        &self,
+        &mut self,
         device: DeviceId,
         login: Option<LoginNumber>,
         state: DeviceState,

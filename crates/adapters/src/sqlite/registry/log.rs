@@ -1,15 +1,14 @@
-//! The logs of devices, and of nobody.
+//! What a change writes to the file of logs, and what becomes of that when it is complete or not.
 
-use narrowgate_platform::{model::log::LogEntry, ports::Written};
-use rusqlite::params;
+use std::ops::Range;
 
-use super::{
-    super::schema::{Stored, registry::LogRow},
-    Limits, NOBODY, Registry, is_time_to_trim,
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{device::DeviceState, log::LogEntry},
+    ports::Written,
 };
 
-/// Traces of deleted devices that are kept; they are nobody's, as refusals of unknown devices are.
-const DELETIONS_MAX: i64 = 10_000;
+use super::Registry;
 
 impl Registry {
     /// Adds an entry to a device's log, or to nobody's.
@@ -24,31 +23,71 @@ impl Registry {
     }
 
     /// Adds an entry of a device that exists, or nobody's.
-    pub(super) fn note(&self, entry: &LogEntry) -> rusqlite::Result<()> {
-        let LogEntry { time, device, identity, event, reason, code, peer, detail } = entry.clone();
-        let device = device.map_or(NOBODY, |device| device.0);
-        let n = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
-        let (epoch, sequence) = (Some(self.place.epoch), Some(self.place.sequence));
-        let row = LogRow { device, n, time, event, identity, reason, code, peer, detail, epoch, sequence };
-        row.insert(&self.connection)?;
-        self.trim_log(device, n)
+    pub(super) fn note(&mut self, entry: &LogEntry) -> rusqlite::Result<()> {
+        self.log.note(entry, self.place)
     }
 
-    /// After entry `n` of a device: keeps the newest refusals and the newest others, each by its own limit.
-    fn trim_log(&self, device: i64, n: i64) -> rusqlite::Result<()> {
-        let Limits { device_log, device_refusals, unknown_refusals, .. } = self.limits;
-        let (others_max, refusals_max) = match device {
-            NOBODY => (DELETIONS_MAX, unknown_refusals),
-            _ => (device_log, device_refusals),
-        };
-        let sql = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n <= \
-                   (SELECT n FROM log WHERE device = ?1 AND (event = 'refused') = ?2 \
-                     ORDER BY n DESC LIMIT 1 OFFSET ?3)";
-        for (refused, max) in [(false, others_max), (true, refusals_max)] {
-            if is_time_to_trim(n, max) {
-                self.take_away("log", sql, params![device, refused, max])?;
-            }
-        }
-        Ok(())
+    /// Adds a change of presence.
+    pub(super) fn note_presence(
+        &mut self,
+        device: DeviceId,
+        at: UnixMillis,
+        state: DeviceState,
+        cause: &str,
+    ) -> rusqlite::Result<()> {
+        self.log.note_presence(device, at, state, cause)
+    }
+
+    /// What was written to the file of logs alone is committed.
+    pub(in crate::sqlite) fn settle_log(&mut self) {
+        self.log.settle();
+    }
+
+    /// Deletes the logs of devices whose deletion is complete.
+    pub(in crate::sqlite) fn forget_gone(&mut self) -> rusqlite::Result<()> {
+        let batch = self.batch()?;
+        self.log.forget_gone(batch)
+    }
+
+    /// Deletes entries and changes of presence that are older than `before`, of the devices whose ids lie in
+    /// a range; returns how many rows. Where there is nothing, nothing is written.
+    pub(in crate::sqlite) fn forget_before(
+        &mut self,
+        devices: Range<i64>,
+        before: UnixMillis,
+    ) -> rusqlite::Result<usize> {
+        let batch = self.batch()?;
+        self.log.forget_before(devices, before, batch)
+    }
+
+    /// The greatest id of a device; 0: there is none.
+    pub(in crate::sqlite) fn last_device(&self) -> rusqlite::Result<i64> {
+        let sql = "SELECT coalesce(max(id), 0) FROM devices";
+        self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+    }
+
+    /// Says in the file of logs that this registry has durably got as far as its last transaction.
+    pub(in crate::sqlite) fn note_in_log(&mut self) -> rusqlite::Result<()> {
+        let batch = self.batch()?;
+        self.log.note_registry(batch)
+    }
+
+    /// At the open: removes half a batch from the file of logs. `true` if there was one.
+    pub(in crate::sqlite) fn undo_half_batch(&mut self) -> rusqlite::Result<bool> {
+        let batch = self.batch()?;
+        self.log.undo_half_batch(batch)
+    }
+
+    /// After a failure and a new opening: removes from the file of logs what is not complete. `settled` is
+    /// what [`Self::settled_log`] said before; it is kept in any case, so that a later attempt knows it.
+    pub(in crate::sqlite) fn undo_unsettled(&mut self, settled: i64) -> rusqlite::Result<()> {
+        self.log.trust_only(settled);
+        let batch = self.batch()?;
+        self.log.undo_unsettled(batch)
+    }
+
+    /// The last commit of the file of logs whose batch is complete.
+    pub(in crate::sqlite) fn settled_log(&self) -> i64 {
+        self.log.settled()
     }
 }

@@ -31,6 +31,8 @@ const STORE_ID: &str = "store_id";
 const FILES_NAMED: &str = "files_named";
 /// The last message of the last batch that touched messages and registry.
 const NEWEST: &str = "newest";
+/// The last batch that touched the file of logs too.
+const LOG_BATCH: &str = "log_batch";
 /// Messages of earlier days were deleted after their retention time.
 const KEPT_FROM: &str = "kept_from";
 /// Device and inode of the registry when the last epoch began.
@@ -127,6 +129,24 @@ pub(in crate::sqlite) fn newest(registry: &Connection) -> rusqlite::Result<Optio
     }))
 }
 
+/// The number of the last batch that touched the file of logs too; `None`: none has, or its row is damaged.
+pub(in crate::sqlite) fn log_batch(registry: &Connection) -> rusqlite::Result<Option<i64>> {
+    Ok(match unless_damaged(get(registry, LOG_BATCH, "the last batch of the logs"))? {
+        Some(Value::Integer(batch)) => Some(batch),
+        _ => None,
+    })
+}
+
+/// The file of logs has all batches up to this one.
+pub(in crate::sqlite) fn set_log_batch(registry: &Connection, batch: i64) -> rusqlite::Result<()> {
+    set(registry, LOG_BATCH, Value::Integer(batch))
+}
+
+/// The file of logs is begun anew, or an older one is taken.
+pub(in crate::sqlite) fn forget_log_batch(registry: &Connection) -> rusqlite::Result<()> {
+    registry.execute("DELETE FROM meta WHERE name = ?1", [LOG_BATCH]).map(drop)
+}
+
 /// Messages of days before this one were deleted after their retention time.
 pub(in crate::sqlite) fn kept_from(registry: &Connection) -> rusqlite::Result<Option<Day>> {
     Ok(text(registry, KEPT_FROM, "the first day that is kept")?.as_deref().and_then(Day::parse))
@@ -174,6 +194,20 @@ pub(in crate::sqlite) fn forget_file(registry: &Connection) -> rusqlite::Result<
     registry.execute("DELETE FROM meta WHERE name = ?1", [FILE]).map(drop)
 }
 
+/// What the store's files say about themselves. A store that has no name gets the one that its files have, or
+/// a new one.
+pub(in crate::sqlite) fn origin(registry: &Connection, of_files: Option<String>) -> rusqlite::Result<Origin> {
+    let store_id = match store_id(registry)? {
+        Some(id) => id,
+        None => {
+            let id = of_files.map_or_else(new_store_id, Ok)?;
+            set_store_id(registry, &id)?;
+            id
+        }
+    };
+    Ok(Origin { store_id, epoch: epoch(registry)?.unwrap_or(0) })
+}
+
 /// Device and inode of a database's file.
 fn file_of(registry: &Connection) -> Option<String> {
     let file = std::fs::metadata(registry.path()?).ok()?;
@@ -197,12 +231,16 @@ impl Registry {
     pub(in crate::sqlite) fn number(&mut self) -> rusqlite::Result<i64> {
         let batch = self.batch()? + 1;
         set(&self.connection, BATCH, Value::Integer(batch))?;
+        if self.log.is_touched() {
+            set_log_batch(&self.connection, batch)?;
+        }
         Ok(batch)
     }
 
-    /// The transaction of this number is committed.
+    /// The transaction of this number is committed, and with it what it wrote to the file of logs.
     pub(in crate::sqlite) fn numbered(&mut self, batch: i64) {
         self.batch = Some(batch);
+        self.log.settle();
     }
 
     /// Writes down which message was committed last together with the registry.
@@ -228,18 +266,9 @@ impl Registry {
         set(&self.connection, KEPT_FROM, Value::Text(day.to_string()))
     }
 
-    /// What the store's files say about themselves. A store that has no name gets the one that its files
-    /// have, or a new one.
+    /// See [`origin`].
     pub(in crate::sqlite) fn origin(&self, of_files: Option<String>) -> rusqlite::Result<Origin> {
-        let store_id = match store_id(&self.connection)? {
-            Some(id) => id,
-            None => {
-                let id = of_files.map_or_else(new_store_id, Ok)?;
-                set_store_id(&self.connection, &id)?;
-                id
-            }
-        };
-        Ok(Origin { store_id, epoch: epoch(&self.connection)?.unwrap_or(0) })
+        origin(&self.connection, of_files)
     }
 
     /// Whether every message file says to which store it belongs.

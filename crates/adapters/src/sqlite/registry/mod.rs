@@ -4,13 +4,11 @@
 //! A change has two kinds of failure: the inner `StoreError` is an answer to the caller and leaves the
 //! transaction whole; the outer error of SQLite fails everything that is committed together with it.
 
-mod age;
 mod devices;
 mod latest;
 mod life;
 mod log;
 mod meta;
-mod presence;
 mod products;
 mod properties;
 mod rebuild;
@@ -32,9 +30,9 @@ use rusqlite::{Connection, OptionalExtension};
 pub(super) use self::{
     latest::{forget_mark, marks},
     meta::{
-        batch, clock_day, epoch, files_are_named, forget_file, forget_newest, kept_from, key_check,
-        leap_epoch, new_store_id, newest, raise_batch, random, set_files_named, set_key_check, set_store_id,
-        store_id,
+        batch, clock_day, epoch, files_are_named, forget_file, forget_log_batch, forget_newest, kept_from,
+        key_check, leap_epoch, log_batch, new_store_id, newest, origin, raise_batch, random, set_files_named,
+        set_key_check, set_log_batch, set_store_id, store_id,
     },
     rebuild::damage_of,
 };
@@ -43,6 +41,7 @@ use super::{
     error::{OpenError, store_error},
     files::{Layout, REGISTRY},
     key::DataKey,
+    log_file::LogFile,
     options::SqliteOptions,
     place::Places,
     schema::{
@@ -54,11 +53,6 @@ use super::{
     watch::{Loss, Watched},
 };
 
-/// `log.device` of entries that belong to no device; ids begin at 1.
-pub(super) const NOBODY: i64 = 0;
-/// Lists are trimmed every this many rows (or every sixteenth part of their limit, where that is more), so
-/// they may exceed their limit by that much.
-const TRIM_EVERY: i64 = 16;
 /// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit, all
 /// are forgotten.
 const STANDINGS_MAX: usize = 1 << 20;
@@ -66,21 +60,13 @@ const STANDINGS_MAX: usize = 1 << 20;
 /// Inner error: an answer to the caller.
 pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
 
-/// Numbers of rows that are kept.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    device_log: i64,
-    device_refusals: i64,
-    unknown_refusals: i64,
-    presence: i64,
-}
-
 #[derive(Debug)]
 pub(super) struct Registry {
     connection: Connection,
+    /// Committed before the registry, where a transaction of it writes there too.
+    log: LogFile,
     key: Arc<DataKey>,
     former: Arc<Mutex<FormerSecrets>>,
-    limits: Limits,
     places: Arc<Places>,
     /// The place of what is happening.
     place: Position,
@@ -109,22 +95,16 @@ impl Registry {
         if let Err(error) = connection.execute(DEVICES_ONLINE, []) {
             tracing::warn!(%error, "the start reads all devices: their index could not be made");
         }
-        let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
-        let limits = Limits {
-            device_log: rows(options.device_log_entries_max),
-            device_refusals: rows(options.device_refusals_max),
-            unknown_refusals: rows(options.unknown_refusals_max),
-            presence: rows(options.presence_changes_max),
-        };
+        let log = open_log(&connection, layout, options)?;
         let place = Position { epoch: 0, sequence: 0 };
         let (standings, told_forgotten) = (HashMap::new(), HashSet::new());
         let watched = Watched::new(layout.registry())
             .map_err(|source| OpenError::io(&layout.registry(), "cannot be looked at", source))?;
         Ok(Self {
             connection,
+            log,
             key,
             former,
-            limits,
             places,
             place,
             standings,
@@ -153,6 +133,22 @@ impl Registry {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
     }
 
+    /// Commits what the transaction has written to the file of logs, if anything; before [`Self::commit`],
+    /// and with the transaction's number. Where nothing but logs is written, in place of it, and with the
+    /// negative number of the last one.
+    pub(super) fn commit_log(&mut self, batch: i64) -> rusqlite::Result<()> {
+        #[cfg(feature = "test-hooks")]
+        let is_touched = self.log.is_touched();
+        self.log.commit(batch)?;
+        #[cfg(feature = "test-hooks")]
+        if is_touched {
+            crate::failpoint::pass("log-committed");
+        }
+        Ok(())
+    }
+
+    /// Commits the registry: from here on the transaction is complete, in all files. [`Self::numbered`] must
+    /// follow.
     pub(super) fn commit(&self) -> rusqlite::Result<()> {
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
@@ -165,15 +161,16 @@ impl Registry {
         if self.touched_all {
             self.standings.clear();
         }
+        let log = self.log.rollback();
         if self.connection.is_autocommit() {
-            return Ok(());
+            return log;
         }
-        self.connection.execute_batch("ROLLBACK")
+        self.connection.execute_batch("ROLLBACK").and(log)
     }
 
-    /// Whether the file that is written still has its name.
+    /// Whether the files that are written still have their names.
     pub(super) fn look(&mut self) -> Result<(), Loss> {
-        self.watched.look()
+        self.watched.look().and_then(|()| self.log.look())
     }
 
     /// The standing of a device changes.
@@ -188,9 +185,14 @@ impl Registry {
         self.touched_all = true;
     }
 
-    /// Writes the log back into the file; `false`: another program reads it.
+    /// Writes SQLite's log back into the file; `false`: another program reads it.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
         day_file::checkpoint(&self.connection)
+    }
+
+    /// As [`Self::checkpoint`], of the file of logs.
+    pub(super) fn checkpoint_log(&self) -> rusqlite::Result<bool> {
+        self.log.checkpoint()
     }
 
     /// What decides about a report of the device; `None`: there is no such device.
@@ -241,14 +243,20 @@ impl Registry {
             .query_row([device.0], |row| Ok((DeviceRow::intact(row, 0, what)?, row.get(DEVICES.width())?)));
         found.optional()
     }
+}
 
-    /// The number after the last one of a device's list. A statement of its own: `INSERT … RETURNING` with a
-    /// sub-select makes a temporary table each time, which costs more than both statements.
-    fn next_number(&self, last: &str, device: i64) -> rusqlite::Result<i64> {
-        let last: Option<i64> =
-            self.connection.prepare_cached(last)?.query_row([device], |row| row.get(0)).optional()?;
-        Ok(last.unwrap_or(0) + 1)
+/// Opens the file of logs. It is made where there is none and no batch has touched it yet: a start that was
+/// cut off has made the registry alone.
+fn open_log(registry: &Connection, layout: &Layout, options: &SqliteOptions) -> Result<LogFile, OpenError> {
+    if !layout.log().exists() {
+        let sqlite = |error| OpenError::sqlite(&layout.registry(), error);
+        if log_batch(registry).map_err(sqlite)?.is_some() {
+            return Err(OpenError::LogMissing { file: layout.log() });
+        }
+        let origin = meta::origin(registry, None).map_err(sqlite)?;
+        LogFile::create(layout, &origin, |_| Ok(()))?;
     }
+    LogFile::open(layout, options)
 }
 
 /// A device whose row is not as it was stored counts as switched off: an error would fail everything that is
@@ -261,11 +269,6 @@ fn unless_damaged<T>(found: rusqlite::Result<Option<T>>) -> rusqlite::Result<Opt
         }
         other => other,
     }
-}
-
-/// Whether a list of at most `max` rows, of which number `n` was just written, is due to be trimmed.
-fn is_time_to_trim(n: i64, max: i64) -> bool {
-    n > max && n % TRIM_EVERY.max(max / 16) == 0
 }
 
 pub(super) fn missing(device: DeviceId) -> StoreError {

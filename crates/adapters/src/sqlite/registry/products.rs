@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     super::{
+        healing::healing,
         key::SealedRow,
         schema::{
             Stored,
@@ -109,7 +110,7 @@ impl Registry {
         }
         let product = ProductRow { id, ..product };
         let columns = [&CHANGING[..], &REPLACED, &["issued_count"]].concat();
-        self.healing("products", || PRODUCTS.update(&columns).run(&self.connection, &product))?;
+        healing(&self.connection, "products", || PRODUCTS.update(&columns).run(&self.connection, &product))?;
         self.put_model(id, model_json)?;
         self.forget_standings();
         tracing::warn!(product_key = key, "a damaged product was replaced");

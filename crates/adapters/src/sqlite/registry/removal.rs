@@ -1,9 +1,5 @@
 //! The writer's side of removal: devices and products, also those whose rows are damaged, and the trace that
 //! a damaged row leaves for the one that takes its place.
-//!
-//! A bit that flips in an indexed column leaves an index that does not match the row, and SQLite refuses to
-//! delete such a row. Rows have sums of their own, indexes are made from them: the index is rebuilt, and the
-//! row is deleted.
 
 use std::sync::PoisonError;
 
@@ -12,10 +8,11 @@ use narrowgate_platform::{
     model::log::LogEntry,
     ports::StoreError,
 };
-use rusqlite::{ErrorCode, OptionalExtension, Params, params};
+use rusqlite::{OptionalExtension, Params, params};
 
 use super::{
     super::{
+        healing::healing,
         rows::{self, select_device},
         schema::sql,
     },
@@ -27,16 +24,15 @@ use super::{
 const STEP_ROWS: usize = 20_000;
 
 impl Registry {
-    /// How many rows were deleted. Latest values that are not written yet are dropped when their turn comes.
+    /// How many rows are deleted, with those of its log and presence, which go after the commit. Latest
+    /// values that are not written yet are dropped when their turn comes.
     pub(in crate::sqlite) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<usize> {
         let sql = sql!("{} WHERE d.id = ?1", select_device());
         let found = self.connection.prepare_cached(sql)?.query_row([device.0], rows::listed_device);
         let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
-        let mut rows = 0;
+        let mut rows = self.log.note_gone(device)?;
         for (table, sql) in [
             ("devices", "DELETE FROM devices WHERE id = ?1"),
-            ("log", "DELETE FROM log WHERE device = ?1"),
-            ("presence", "DELETE FROM presence WHERE device = ?1"),
             ("latest", "DELETE FROM latest WHERE device = ?1"),
             ("properties", "DELETE FROM properties WHERE device = ?1"),
         ] {
@@ -98,9 +94,10 @@ impl Registry {
         Ok(Ok(()))
     }
 
-    /// Rebuilds all indexes.
+    /// Rebuilds all indexes, also those of the logs.
     pub(in crate::sqlite) fn make_indexes_anew(&self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("REINDEX")
+        self.connection.execute_batch("REINDEX")?;
+        self.log.make_indexes_anew()
     }
 
     /// Runs a statement that deletes rows of a table; returns how many.
@@ -110,27 +107,7 @@ impl Registry {
         sql: &str,
         values: impl Params + Copy,
     ) -> rusqlite::Result<usize> {
-        self.healing(table, || self.connection.prepare_cached(sql)?.execute(values))
-    }
-
-    /// Runs a change that deletes or replaces rows of a table. Where an index does not match them, the change
-    /// is undone, the index is rebuilt, and the change is made again.
-    pub(super) fn healing(
-        &self,
-        table: &'static str,
-        change: impl Fn() -> rusqlite::Result<usize>,
-    ) -> rusqlite::Result<usize> {
-        self.connection.prepare_cached("SAVEPOINT removal")?.execute([])?;
-        let changed = match change() {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-                tracing::error!(table, %error, "an index does not fit its rows and is made anew");
-                self.connection.prepare_cached("ROLLBACK TO removal")?.execute([])?;
-                self.connection.execute_batch(&format!("REINDEX {table}")).and_then(|()| change())
-            }
-            changed => changed,
-        };
-        self.connection.prepare_cached("RELEASE removal")?.execute([])?;
-        changed
+        healing(&self.connection, table, || self.connection.prepare_cached(sql)?.execute(values))
     }
 }
 

@@ -34,7 +34,7 @@ table! {
 }
 
 table! {
-    /// The one row that says how far the file's batches are complete. See "Two files, one batch" in the
+    /// The one row that says how far the file's batches are complete. See "Several files, one batch" in the
     /// module `writer`.
     FOOTER of FooterRow: "footer" as "f", summed as "footer" {
         one: i64 = "INTEGER PRIMARY KEY CHECK (one = 1)",

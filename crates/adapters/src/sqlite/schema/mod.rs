@@ -10,6 +10,7 @@
 //! only where it is not: so the rows that are there when it is added are right as they are, and none is
 //! rewritten.
 
+pub(super) mod log;
 pub(super) mod messages;
 mod messages_2;
 pub(super) mod registry;
@@ -417,3 +418,6 @@ macro_rules! sql {
     }};
 }
 pub(super) use sql;
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,7 @@
 
 use narrowgate_platform::{
     ids::{DeviceId, LoginNumber, UnixMillis},
-    model::{
-        device::DeviceState,
-        log::{LogEvent, Reason},
-        property::PropertyKind,
-    },
+    model::{device::DeviceState, property::PropertyKind},
 };
 
 use rusqlite::types::{Value, ValueRef};
@@ -71,41 +67,6 @@ table! {
 }
 
 table! {
-    /// An entry of a device's log, or of nobody.
-    LOG of LogRow: "log" as "log", summed as "log" {
-        /// 0 is nobody.
-        device: i64 = "INTEGER NOT NULL",
-        /// Counts from 1 in each log; only the newest entries are there.
-        n: i64 = "INTEGER NOT NULL",
-        time: UnixMillis = "INTEGER NOT NULL",
-        event: LogEvent = "TEXT NOT NULL",
-        identity: Option<String> = "TEXT",
-        reason: Option<Reason> = "TEXT",
-        code: Option<u16> = "INTEGER",
-        peer: Option<String> = "TEXT",
-        detail: Option<String> = "TEXT",
-    }
-    later {
-        /// With `sequence` the place among all events, in the order of the commits.
-        epoch: u64 = "INTEGER",
-        sequence: u64 = "INTEGER",
-    }
-    ",\n  PRIMARY KEY (device, n)\n) WITHOUT ROWID"
-}
-
-table! {
-    /// A change of a device's presence.
-    PRESENCE of PresenceRow: "presence" as "presence", summed as "presence" {
-        device: DeviceId = "INTEGER NOT NULL",
-        /// Counts from 1 for each device; only the newest changes are there.
-        n: i64 = "INTEGER NOT NULL",
-        at: UnixMillis = "INTEGER NOT NULL",
-        state: DeviceState = "TEXT NOT NULL",
-        cause: String = "TEXT NOT NULL",
-    } ",\n  PRIMARY KEY (device, n)\n) WITHOUT ROWID"
-}
-
-table! {
     /// Latest values of a device: a digest of the messages up to the marks, written lazily.
     LATEST of LatestRow: "latest" as "l", summed as "latest" {
         device: DeviceId = "INTEGER PRIMARY KEY",
@@ -147,6 +108,7 @@ table! {
     /// * `store_id`: random, in every message file too; a restored store gets another one.
     /// * `files_named`: all message files have it.
     /// * `newest`: the last message of the last batch that touched messages and registry, as `DAY ID`.
+    /// * `log_batch`: the number of the last batch that touched the file of logs too.
     /// * `kept_from`: messages of earlier days were deleted after their retention time.
     /// * `file`: device and inode of the registry when the last epoch began: a copy has others.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
@@ -157,93 +119,15 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 8] =
-    [&META, &PRODUCTS, &DEVICES, &LOG, &PRESENCE, &LATEST, &MARKS, &PROPERTIES];
+pub(in crate::sqlite) static TABLES: [&Table; 6] = [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES];
 
 /// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = TABLES.iter().map(|table| table.create()).collect();
-    tables
-        + "CREATE INDEX devices_product ON devices (product);\n\
-           CREATE INDEX log_refused ON log (time) WHERE event = 'refused';\n"
-        + DEVICES_ONLINE
-        + ";\n"
+    tables + "CREATE INDEX devices_product ON devices (product);\n" + DEVICES_ONLINE + ";\n"
 }
 
 /// The index by which a start finds the devices that are online without reading all others. A registry of
 /// this format that an earlier program made has none: it is made when that is opened.
 pub(in crate::sqlite) const DEVICES_ONLINE: &str =
     "CREATE INDEX IF NOT EXISTS devices_online ON devices (state) WHERE state = 'online'";
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::Connection;
-
-    use super::*;
-
-    fn made() -> Connection {
-        let registry = Connection::open_in_memory().unwrap();
-        sum::teach(&registry).unwrap();
-        registry.pragma_update(None, "foreign_keys", false).unwrap();
-        registry.execute_batch(&schema()).unwrap();
-        registry
-    }
-
-    fn columns(registry: &Connection, table: &str) -> Vec<String> {
-        let mut select = registry.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
-        select.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    }
-
-    #[test]
-    fn a_table_is_made_with_the_columns_that_are_listed_and_its_sum() {
-        let registry = made();
-        for table in TABLES {
-            let mut made = columns(&registry, table.name);
-            assert_eq!(made.remove(table.first), "sum", "columns of later formats come behind it");
-            let list = table.list().replace(&format!("{}.", table.alias), "");
-            let count = table.width() - 1;
-            assert_eq!(format!("{}, sum", made[..count].join(", ")), list);
-            let more: &[&str] = if table.name == "products" { &["model_json", "model_sum"] } else { &[] };
-            assert_eq!(made[count..], *more, "columns that only statements of their own know");
-        }
-    }
-
-    /// Whatever column changes, SQL and Rust agree that the row is damaged; and before, that it is not.
-    #[test]
-    fn every_column_of_every_table_is_in_the_sum_of_its_row() {
-        for table in TABLES {
-            let registry = made();
-            let names = columns(&registry, table.name);
-            // Numbers that fit every column, so that each can be changed by one.
-            let names = &names[..table.width()];
-            let values: Vec<String> = (1..=table.width()).map(|n| n.to_string()).collect();
-            let (into, values) = (names.join(", "), values.join(", "));
-            registry.execute(&format!("INSERT INTO {} ({into}) VALUES ({values})", table.name), []).unwrap();
-            let list = table.list().strip_suffix(&format!(", {}.sum", table.alias)).unwrap();
-            let right = format!(
-                "UPDATE {0} AS {1} SET sum = row_sum('{2}', {3}, {list})",
-                table.name, table.alias, table.word, table.first
-            );
-            registry.execute(&right, []).unwrap();
-            let intact = || {
-                let (name, alias) = (table.name, table.alias);
-                let sql = format!("SELECT {}, {} FROM {name} {alias}", table.list(), table.is_intact());
-                registry
-                    .query_row(&sql, [], |row| {
-                        let by_rust = table.check(row, 0, || "it".to_owned()).is_ok();
-                        assert_eq!(by_rust, row.get::<_, bool>(table.width())?, "{name}");
-                        Ok(by_rust)
-                    })
-                    .unwrap()
-            };
-            assert!(intact(), "{}", table.name);
-            for column in names {
-                let (name, change) = (table.name, format!("{column} = CAST({column} AS INTEGER)"));
-                registry.execute_batch("SAVEPOINT one").unwrap();
-                registry.execute(&format!("UPDATE {name} SET {change} + 1"), []).unwrap();
-                assert!(!intact(), "{name}.{column} may change unseen");
-                registry.execute_batch("ROLLBACK TO one; RELEASE one").unwrap();
-            }
-        }
-    }
-}

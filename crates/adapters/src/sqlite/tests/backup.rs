@@ -17,7 +17,7 @@ use narrowgate_platform::{
     ports::{HistoryQuery, HistoryReads as _, Journal as _, Pause, Registry as _},
     testing::{
         block_on,
-        store::fixtures::{add_device, append, at, batch, history, login, name, one_device, report},
+        store::fixtures::{add_device, append, at, batch, history, log, login, name, one_device, report},
     },
 };
 use tempfile::TempDir;
@@ -188,7 +188,10 @@ fn a_backup_of_a_store_that_was_killed_restores_what_was_acknowledged() {
     let backup = folder.path().join("backup");
     take_still(&killed, &backup);
     let files = |files: Vec<(PathBuf, Vec<u8>)>| -> Vec<_> {
-        files.into_iter().filter(|(path, _)| !path.to_string_lossy().ends_with("-shm")).collect()
+        // Who uses the directory, and since which second, is written into the lock's file.
+        let is_other =
+            |path: &Path| path.ends_with("narrowgate.lock") || path.to_string_lossy().ends_with("-shm");
+        files.into_iter().filter(|(path, _)| !is_other(path)).collect()
     };
     assert!(files(contents(&killed)) == files(before), "the original is as it was");
     let store = restored(&backup, &folder.path().join("restored"));
@@ -201,7 +204,7 @@ fn a_restored_store_has_all_its_files_a_later_epoch_and_another_name() {
     let (folder, data) = lived();
     let (backup, second) = (folder.path().join("backup"), folder.path().join("second"));
     let copied = take_still(&data, &backup);
-    assert_eq!(copied.files, 4, "registry, two days, key");
+    assert_eq!(copied.files, 5, "registry, logs, two days, key");
     assert_eq!(contents(&data).len(), contents(&crashed(&data, "same")).len());
     let store = open(&data);
     let device = block_on(store.device(&name("pk", "dk-1"))).unwrap().unwrap();
@@ -213,6 +216,7 @@ fn a_restored_store_has_all_its_files_a_later_epoch_and_another_name() {
             let data = folder.path().join(format!("restored-{n}"));
             let store = restored(&backup, &data);
             assert_eq!(numbers(&store, device.id), [1, 2]);
+            assert_eq!(log(&store, device.id).len(), 4, "created, activated, two logins");
             block_on(store.recover()).unwrap().epoch
         })
         .collect();
@@ -220,8 +224,13 @@ fn a_restored_store_has_all_its_files_a_later_epoch_and_another_name() {
     assert_eq!(different.len(), 5, "{epochs:?} {first}");
     assert!(epochs.iter().all(|epoch| *epoch > first + 1_000_000), "{epochs:?} {first}");
 
-    // A day of the original that came after the backup is not taken for one of its own.
+    // Neither its logs nor a day of the original that came after the backup are taken for its own.
     restore(&to_restore(&backup, &second), &mut |_, _| {}).unwrap();
+    let logs = fs::read(second.join("log.db")).unwrap();
+    fs::copy(data.join("log.db"), second.join("log.db")).unwrap();
+    let error = SqliteStore::open(SqliteOptions::new(&second)).unwrap_err();
+    assert!(matches!(error, OpenError::OfAnotherStore { .. }), "{error}");
+    fs::write(second.join("log.db"), logs).unwrap();
     let day = "messages/2026-01-03.db";
     fs::copy(data.join(day), second.join(day)).unwrap();
     let error = SqliteStore::open(SqliteOptions::new(&second)).unwrap_err();
@@ -314,6 +323,7 @@ fn what_a_restore_leaves_that_was_cut_off_goes_with_the_next_one() {
     fs::create_dir_all(target.join("restore.new")).unwrap();
     fs::create_dir_all(target.join("messages")).unwrap();
     fs::copy(backup.join("registry.db"), target.join("restore.new/registry.db")).unwrap();
+    fs::copy(backup.join("log.db"), target.join("log.db")).unwrap();
     fs::copy(backup.join("messages/2026-01-01.db"), target.join("messages/2026-01-01.db")).unwrap();
     fs::copy(backup.join("data.key"), target.join("data.key")).unwrap();
     let started = SqliteStore::open(SqliteOptions::new(&target)).unwrap_err();

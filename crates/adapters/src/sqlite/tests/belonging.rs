@@ -23,7 +23,7 @@ use crate::sqlite::{OpenError, SqliteOptions, adopt, belonging::Origin};
 const DAY: i64 = 86_400;
 
 /// Opening fails and leaves every byte of every file as it is.
-fn refused(data: &Path) -> OpenError {
+pub(super) fn refused(data: &Path) -> OpenError {
     let before = contents(data);
     let error = SqliteStore::open(SqliteOptions::new(data)).map(|_| "opened").unwrap_err();
     let after = contents(data);
@@ -34,12 +34,12 @@ fn refused(data: &Path) -> OpenError {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is closed and gone")]
-fn closed(store: SqliteStore) {
+pub(super) fn closed(store: SqliteStore) {
     block_on(store.close()).unwrap();
 }
 
 /// Puts the registry of `from` into `data`, with its log.
-fn take_registry(from: &Path, data: &Path) {
+pub(super) fn take_registry(from: &Path, data: &Path) {
     for part in ["", "-wal", "-shm"] {
         let name = format!("registry.db{part}");
         let _ = fs::remove_file(data.join(&name));
@@ -49,7 +49,7 @@ fn take_registry(from: &Path, data: &Path) {
     }
 }
 
-fn is_older(error: &OpenError) -> bool {
+pub(super) fn is_older(error: &OpenError) -> bool {
     matches!(error, OpenError::RegistryOlder { .. })
 }
 
@@ -92,10 +92,7 @@ fn attack_213_a_registry_from_before_a_new_device_stops_the_start() {
         take_registry(&earlier, data);
         let error = refused(data);
         assert!(is_older(&error), "{error}");
-        assert!(
-            error.to_string().contains("registry.db: it is older than the messages beside it"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("registry.db: it is older than the files beside it"), "{error}");
         assert!(error.advice().contains("nothing was changed"), "{}", error.advice());
         // With its own registry all is there.
         take_registry(&right, data);
@@ -287,7 +284,7 @@ fn a_copy_of_the_store_repeats_no_epoch() {
     assert!(epochs.iter().all(|epoch| *epoch < 1 << 32), "{epochs:?}");
 }
 
-fn adopted(data: &Path, apply: bool) -> Vec<String> {
+pub(super) fn adopted(data: &Path, apply: bool) -> Vec<String> {
     adopt(&SqliteOptions::new(data), apply).unwrap()
 }
 

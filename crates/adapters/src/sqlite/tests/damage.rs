@@ -408,15 +408,14 @@ fn a_damaged_entry_of_a_log_does_not_stop_the_writer_when_it_is_trimmed() {
     add_product(&store, "pk");
     let id = add_device(&store, "pk", "dk-1").id;
     append(&store, (1..=9).map(|n| Write::Log(refusal(Some(id), None, at(n)))).collect());
-    // Large, so that no start looks at its indexes.
-    for n in 0..17 {
-        let padding = Some(format!("\"{}\"", "x".repeat(1 << 20)));
-        let large = Product { model_json: padding, ..product(&format!("large-{n}")) };
-        block_on(store.create_product(large)).unwrap();
-    }
     block_on(store.close()).unwrap();
-    let registry = data.join("registry.db");
-    let whole = fs::read(&registry).unwrap();
+    let logs = data.join("log.db");
+    // Large, so that no start looks at its indexes.
+    let padded = Connection::open(&logs).unwrap();
+    padded.execute_batch("CREATE TABLE padding AS SELECT zeroblob(17 << 20)").unwrap();
+    padded.close().unwrap();
+    let whole = fs::read(&logs).unwrap();
+    assert!(whole.len() > 16 << 20);
     // The time of the fifth refusal, as SQLite stores a number of six bytes.
     let places = places(&whole, &at(5).0.to_be_bytes()[2..]);
     assert_eq!(places.len(), 2, "in the row and in the index");
@@ -424,7 +423,7 @@ fn a_damaged_entry_of_a_log_does_not_stop_the_writer_when_it_is_trimmed() {
         let copy = super::crashed(&data, &format!("hurt-{place}"));
         let mut hurt = whole.clone();
         hurt[place + 5] ^= 1;
-        fs::write(copy.join("registry.db"), &hurt).unwrap();
+        fs::write(copy.join("log.db"), &hurt).unwrap();
         let store = open(&copy);
         let later: Vec<Write> = (0..1000).map(|n| Write::Log(refusal(Some(id), None, at(100 + n)))).collect();
         for batch in later.chunks(100) {

@@ -205,10 +205,10 @@ fn strangers_do_not_push_out_the_traces_of_deleted_devices() {
     let id = one_device(&store, "dk-1");
     block_on(store.delete_device(id, at(1))).unwrap();
     append(&store, (1..=300).map(|n| Write::Log(refusal(None, Some("x,y,2,30"), at(n)))).collect());
-    let registry = rusqlite::Connection::open(folder.path().join("registry.db")).unwrap();
+    let logs = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
     let count = |event: &str| -> i64 {
         let sql = "SELECT count(*) FROM log WHERE device = 0 AND event = ?1";
-        registry.query_row(sql, [event], |row| row.get(0)).unwrap()
+        logs.query_row(sql, [event], |row| row.get(0)).unwrap()
     };
     assert_eq!(count("deleted"), 1);
     assert!((10..10 + 64).contains(&count("refused")), "{}", count("refused"));

@@ -106,13 +106,14 @@ fn nothing_is_acknowledged_that_went_into_a_days_file_that_was_removed() {
 }
 
 #[test]
-fn without_its_registry_nothing_is_acknowledged_until_it_is_back() {
+fn without_its_registry_or_its_logs_nothing_is_acknowledged_until_it_is_back() {
     type Way = fn(&Path) -> (PathBuf, PathBuf);
-    let ways: [(&str, Way); 2] = [
-        ("the registry", |data| (data.join("registry.db"), data.join("aside"))),
-        ("the data directory", |data| (data.to_owned(), data.with_file_name("aside"))),
+    let ways: [(&str, &str, Way); 3] = [
+        ("the registry", "registry.db", |data| (data.join("registry.db"), data.join("aside"))),
+        ("the logs", "log.db", |data| (data.join("log.db"), data.join("aside"))),
+        ("the data directory", "registry.db", |data| (data.to_owned(), data.with_file_name("aside"))),
     ];
-    for (what, way) in ways {
+    for (what, named, way) in ways {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let (store, id) = begun(&data);
@@ -121,7 +122,8 @@ fn without_its_registry_nothing_is_acknowledged_until_it_is_back() {
         // Without any work.
         within_seconds(|| store.trouble().is_some());
         let trouble = store.trouble().unwrap();
-        assert!(trouble.contains("registry.db was removed while the server runs"), "{what}: {trouble}");
+        let words = format!("{named} was removed while the server runs");
+        assert!(trouble.contains(&words), "{what}: {trouble}");
         assert_eq!(acknowledged(&store, id), [] as [i64; 0], "{what}");
         assert!(stored(&store, login(id, at(20))).is_err(), "{what}");
         fs::rename(&to, &from).unwrap();
@@ -145,7 +147,7 @@ fn a_registry_that_is_removed_for_good_stops_everything() {
 /// Another file under the name may be anything: it is left alone.
 #[test]
 fn a_file_in_the_place_of_another_is_not_written_until_the_next_opening() {
-    for name in ["registry.db", TODAY] {
+    for name in ["registry.db", "log.db", TODAY] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let (store, id) = begun(&data);
@@ -181,7 +183,7 @@ fn a_days_file_that_is_moved_away_and_back_has_no_report_that_was_refused() {
 /// without a name.
 #[test]
 fn a_log_that_is_removed_loses_nothing_that_was_acknowledged() {
-    for name in ["registry.db", TODAY] {
+    for name in ["registry.db", "log.db", TODAY] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let (store, id) = begun(&data);

@@ -6,6 +6,8 @@ mod belonging;
 mod damage;
 mod durability;
 mod fat;
+mod halves;
+mod logs;
 mod lost;
 mod online;
 mod opening;
@@ -32,15 +34,24 @@ use super::{SqliteOptions, SqliteStore};
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     registry_commits_to_fail: AtomicU32,
+    log_commits_to_fail: AtomicU32,
 }
 
 impl Faults {
     pub(super) fn registry_commit(&self) -> rusqlite::Result<()> {
-        let left = self.registry_commits_to_fail.load(Ordering::Relaxed);
+        Self::take(&self.registry_commits_to_fail)
+    }
+
+    pub(super) fn log_commit(&self) -> rusqlite::Result<()> {
+        Self::take(&self.log_commits_to_fail)
+    }
+
+    fn take(to_fail: &AtomicU32) -> rusqlite::Result<()> {
+        let left = to_fail.load(Ordering::Relaxed);
         if left == 0 {
             return Ok(());
         }
-        self.registry_commits_to_fail.store(left - 1, Ordering::Relaxed);
+        to_fail.store(left - 1, Ordering::Relaxed);
         Err(rusqlite::Error::InvalidQuery)
     }
 }
@@ -49,6 +60,11 @@ impl SqliteStore {
     /// The next `count` commits of the registry fail.
     fn fail_registry_commits(&self, count: u32) {
         self.shared.faults.registry_commits_to_fail.store(count, Ordering::Relaxed);
+    }
+
+    /// The next `count` commits of the file of logs fail, also of groups that do not touch it.
+    fn fail_log_commits(&self, count: u32) {
+        self.shared.faults.log_commits_to_fail.store(count, Ordering::Relaxed);
     }
 }
 

@@ -113,7 +113,7 @@ fn every_opening_begins_an_epoch_and_what_is_stored_has_its_place() {
     assert_eq!((first.0, second.0), (1, leap + 2));
     drop(store);
 
-    let registry = Connection::open(copy.join("registry.db")).unwrap();
+    let logs = Connection::open(copy.join("log.db")).unwrap();
     let messages = Connection::open(copy.join("messages/2026-01-01.db")).unwrap();
     let all = |connection: &Connection, sql: &str| -> Vec<(u64, u64)> {
         let mut select = connection.prepare(sql).unwrap();
@@ -123,7 +123,7 @@ fn every_opening_begins_an_epoch_and_what_is_stored_has_its_place() {
         };
         select.query_map([], read).unwrap().map(Result::unwrap).collect()
     };
-    let logins = all(&registry, "SELECT epoch, sequence FROM log WHERE event = 'login' ORDER BY n");
+    let logins = all(&logs, "SELECT epoch, sequence FROM log WHERE event = 'login' ORDER BY n");
     assert_eq!(logins, [first, second]);
     let reports = all(&messages, "SELECT epoch, sequence FROM messages ORDER BY id");
     assert_eq!(reports, [first, second].map(|(epoch, sequence)| (epoch, sequence + 1)));
@@ -316,9 +316,10 @@ fn latest_values_that_have_changed_are_not_shown_and_replaced_by_new_ones() {
     assert_eq!(latest.iter().map(|value| value.point.as_str()).collect::<Vec<_>>(), ["power"]);
 }
 
-/// Changes rows of the registry as a bad disk does: their sums stay the same.
+/// Changes rows of the registry, or of the logs, as a bad disk does: their sums stay the same.
 pub(super) fn hurt_registry(data: &Path, table: &str, change: &str) {
-    let registry = Connection::open(data.join("registry.db")).unwrap();
+    let file = if ["log", "presence"].contains(&table) { "log.db" } else { "registry.db" };
+    let registry = Connection::open(data.join(file)).unwrap();
     registry.pragma_update(None, "foreign_keys", false).unwrap();
     assert!(registry.execute(&format!("UPDATE {table} SET {change}"), []).unwrap() > 0, "{table}: {change}");
 }

@@ -18,6 +18,7 @@ use narrowgate_platform::{
         },
     },
 };
+use rusqlite::Connection;
 
 use super::{SqliteOptions, SqliteStore, open};
 use crate::sqlite::open as opening;
@@ -27,7 +28,7 @@ const DEVICES: usize = 300;
 const PAGE: usize = 4096;
 
 /// Devices with a report each; the registry is above 16 MiB, so that no start looks at its pages, or below.
-fn fleet(data: &Path, large: bool) -> Vec<DeviceId> {
+pub(super) fn fleet(data: &Path, large: bool) -> Vec<DeviceId> {
     let store = open(data);
     add_product(&store, "pk");
     let ids: Vec<DeviceId> = (0..DEVICES).map(|n| add_device(&store, "pk", &format!("dk-{n}")).id).collect();
@@ -46,21 +47,20 @@ fn fleet(data: &Path, large: bool) -> Vec<DeviceId> {
 }
 
 /// Overwrites the leaf page that holds `text`, and is of this type.
-fn overwrite_page(data: &Path, text: &str, kind: u8) {
-    let file = data.join("registry.db");
-    let mut bytes = fs::read(&file).unwrap();
+pub(super) fn overwrite_page(file: &Path, text: &str, kind: u8) {
+    let mut bytes = fs::read(file).unwrap();
     let has = |page: &[u8]| page.windows(text.len()).any(|window| window == text.as_bytes());
     let pages: Vec<usize> = (0..bytes.len() / PAGE)
         .filter(|n| bytes[n * PAGE] == kind && has(&bytes[n * PAGE..(n + 1) * PAGE]))
         .collect();
     assert_eq!(pages.len(), 1, "{text}");
     bytes[pages[0] * PAGE..][..PAGE].fill(0xa5);
-    fs::write(&file, bytes).unwrap();
+    fs::write(file, bytes).unwrap();
 }
 
 /// The page of latest values of a device.
-fn overwrite_latest(data: &Path, id: DeviceId) {
-    overwrite_page(data, &format!("\"value\":\"{}-xxx", id.0), 0x0d);
+pub(super) fn overwrite_latest(data: &Path, id: DeviceId) {
+    overwrite_page(&data.join("registry.db"), &format!("\"value\":\"{}-xxx", id.0), 0x0d);
 }
 
 fn latest(store: &SqliteStore, id: DeviceId) -> Option<String> {
@@ -149,9 +149,10 @@ fn a_damaged_page_that_only_a_reader_meets_is_made_anew_within_seconds() {
     }
 }
 
-/// A device whose log is on a damaged page, among others.
+/// A device whose log is on a damaged page, among others. The file is above 16 MiB, so that no start looks at
+/// its pages.
 fn poisoned(data: &Path) -> Vec<DeviceId> {
-    let ids = fleet(data, true);
+    let ids = fleet(data, false);
     let store = open(data);
     let marked = |n: i64| {
         let mut entry = refusal(Some(ids[7]), None, at(n));
@@ -162,7 +163,10 @@ fn poisoned(data: &Path) -> Vec<DeviceId> {
     block_on(store.close()).unwrap();
     drop(store);
     // The last page of its log, where the next entry goes. WITHOUT ROWID, so that it is a page of an index.
-    overwrite_page(data, "marker-39 y", 0x0a);
+    overwrite_page(&data.join("log.db"), "marker-39 y", 0x0a);
+    let padded = Connection::open(data.join("log.db")).unwrap();
+    padded.execute_batch("CREATE TABLE padding AS SELECT zeroblob(17 << 20)").unwrap();
+    padded.close().unwrap();
     ids
 }
 

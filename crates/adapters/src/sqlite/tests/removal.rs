@@ -17,11 +17,11 @@ fn a_step_of_a_products_deletion_is_bounded_in_rows() {
     let store = open(folder.path());
     let mut devices = vec![one_device(&store, "dk-1")];
     devices.extend((2..=4).map(|n| add_device(&store, "pk", &format!("dk-{n}")).id));
-    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    let logs = Connection::open(folder.path().join("log.db")).unwrap();
     for device in &devices {
         let sql = "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 9000) \
                    INSERT INTO presence SELECT ?1, n, 0, 'online', '', 0 FROM i";
-        registry.execute(sql, [device.0]).unwrap();
+        logs.execute(sql, [device.0]).unwrap();
     }
     let step = || block_on(store.delete_devices_of("pk".to_owned(), 500, at(3))).unwrap();
     assert_eq!(step(), devices[..3], "27,000 rows, and no further device after 20,000");

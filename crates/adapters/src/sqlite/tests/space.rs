@@ -1,4 +1,4 @@
-//! What a device takes at most in the registry; docs/operating.md says the figures.
+//! What a device takes at most in the file of logs; docs/operating.md says the figures.
 
 use std::collections::BTreeMap;
 
@@ -23,15 +23,15 @@ use crate::sqlite::Synchronous;
 const ROUNDS: i64 = 205;
 
 /// Bytes of each table, in whole pages, over the number of devices.
-fn bytes_of_each(registry: &Path, devices: i64) -> BTreeMap<String, i64> {
-    let registry = Connection::open(registry).unwrap();
-    let mut select = registry.prepare("SELECT name, sum(pgsize) FROM dbstat GROUP BY name").unwrap();
+fn bytes_of_each(file: &Path, devices: i64) -> BTreeMap<String, i64> {
+    let file = Connection::open(file).unwrap();
+    let mut select = file.prepare("SELECT name, sum(pgsize) FROM dbstat GROUP BY name").unwrap();
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? / devices))).unwrap();
     rows.map(Result::unwrap).collect()
 }
 
-/// A registry of devices that have done all that is kept of them, one beside the other.
-fn full_registry(data: &Path, devices: i64, words: &str) {
+/// A store of devices that have done all that is kept of them, one beside the other.
+fn full(data: &Path, devices: i64, words: &str) {
     let options = SqliteOptions { synchronous: Synchronous::Normal, ..SqliteOptions::new(data) };
     let store = SqliteStore::open(options).unwrap();
     add_product(&store, "pk");
@@ -59,12 +59,12 @@ fn full_registry(data: &Path, devices: i64, words: &str) {
 
 /// By the words of its refusals: usual ones, and long ones.
 #[test]
-fn a_device_takes_no_more_in_the_registry_than_the_documents_say() {
+fn a_device_takes_no_more_in_the_logs_than_the_documents_say() {
     const DEVICES: i64 = 20;
     for (words, log_max) in [(80, 38_000), (300, 66_000)] {
         let folder = tempfile::tempdir().unwrap();
-        full_registry(folder.path(), DEVICES, &"w".repeat(words));
-        let bytes = bytes_of_each(&folder.path().join("registry.db"), DEVICES);
+        full(folder.path(), DEVICES, &"w".repeat(words));
+        let bytes = bytes_of_each(&folder.path().join("log.db"), DEVICES);
         let log = bytes["log"] + bytes["log_refused"];
         assert!(log < log_max, "{words}: {bytes:?}");
         assert!(bytes["presence"] < 11_000, "{words}: {bytes:?}");
@@ -75,11 +75,11 @@ fn a_device_takes_no_more_in_the_registry_than_the_documents_say() {
 #[test]
 fn a_device_has_few_more_rows_than_its_limits() {
     let folder = tempfile::tempdir().unwrap();
-    full_registry(folder.path(), 1, "");
-    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    full(folder.path(), 1, "");
+    let logs = Connection::open(folder.path().join("log.db")).unwrap();
     for (table, most) in [("log", 200 + 100 + 16), ("presence", 200 + 16)] {
         let count = format!("SELECT count(*) FROM {table} WHERE device > 0");
-        let rows: i64 = registry.query_row(&count, [], |row| row.get(0)).unwrap();
+        let rows: i64 = logs.query_row(&count, [], |row| row.get(0)).unwrap();
         assert!((200..most).contains(&rows), "{table}: {rows}");
     }
 }

@@ -40,7 +40,7 @@ impl Writer {
         let mut left_out = LeftOut::default();
         loop {
             let committed = self.commit_in_files(group, plan, &left_out);
-            // Until proved otherwise, both files are in an unknown state.
+            // Until proved otherwise, all files are in an unknown state.
             self.broken = committed.is_err();
             let Err(error) = committed else { return Ok(()) };
             match self.at.take() {

@@ -1,4 +1,5 @@
-//! A group of jobs, committed to at most two files; see "Two files, one batch" in the module above.
+//! A group of jobs, committed to the files that it touches; see "Several files, one batch" in the module
+//! above.
 
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,13 @@ pub(super) const QUIET: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct Plan {
     newest_arrival: Option<UnixMillis>,
+    /// It changes the registry, or touches more than one of the files before it: then the registry decides.
     registry: bool,
 }
 
 impl Plan {
     fn of(group: &[Job]) -> Self {
-        let mut plan = Self::default();
+        let (mut plan, mut logs) = (Self::default(), false);
         for job in group {
             let Job::Append(append) = job else {
                 plan.registry = true;
@@ -41,14 +43,15 @@ impl Plan {
                         plan.newest_arrival = plan.newest_arrival.max(Some(message.arrival));
                     }
                     Write::Seen { .. } => {}
+                    Write::Log(_) => logs = true,
                     Write::Login { .. }
                     | Write::Properties(_)
                     | Write::Presence { .. }
-                    | Write::Log(_)
                     | Write::IssueSecret { .. } => plan.registry = true,
                 }
             }
         }
+        plan.registry |= logs && plan.newest_arrival.is_some();
         plan
     }
 }
@@ -85,6 +88,7 @@ impl Writer {
             self.use_file(day)?;
         }
         self.commit_what_can_be(group, &plan)?;
+        self.forget_gone();
         self.look_at_files()?;
         if let Some(file) = &mut self.file {
             file.settle();
@@ -122,23 +126,42 @@ impl Writer {
         if let Some(file) = &mut file {
             file.commit(batch)?;
             self.shared.set_span(file.day(), file.span());
+            #[cfg(feature = "test-hooks")]
+            if plan.registry {
+                crate::failpoint::pass("batch-between-commits");
+            }
         }
+        #[cfg(test)]
+        self.shared.faults.log_commit()?;
+        self.registry.commit_log(batch)?;
         if plan.registry {
             #[cfg(test)]
             self.shared.faults.registry_commit()?;
-            #[cfg(feature = "test-hooks")]
-            if file.is_some() {
-                crate::failpoint::pass("batch-between-commits");
-            }
             self.registry.commit()?;
         }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-after-commit");
-        if let Some(number) = number {
-            self.registry.numbered(number);
-            self.note_at = Some(Instant::now() + QUIET);
+        match number {
+            Some(number) => {
+                self.registry.numbered(number);
+                self.note_at = Some(Instant::now() + QUIET);
+            }
+            None => self.registry.settle_log(),
         }
         Ok(())
+    }
+
+    /// After a commit, and before its answers: deletes the logs of devices that were deleted with it.
+    pub(super) fn forget_gone(&mut self) {
+        if self.broken {
+            return;
+        }
+        if let Err(error) = self.registry.forget_gone() {
+            // The deletion itself is complete.
+            let error = store_error(&error);
+            tracing::error!(%error, "logs of deleted devices are not deleted yet; tried again every hour");
+            self.broken = self.registry.rollback().is_err();
+        }
     }
 
     /// Folds a committed group into the pending map.

@@ -126,6 +126,7 @@ impl Writer {
             }
         }
         let number = self.registry.number()?;
+        self.registry.commit_log(number)?;
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("latest-before-commit");
         self.registry.commit()?;

@@ -4,9 +4,9 @@
 //! | what is gone | what happens |
 //! |---|---|
 //! | the day's message file, or its folder | one group at most is refused; a new file is begun |
-//! | the registry, or the data directory | everything is refused until it is back |
+//! | the registry, the logs, or the data directory | everything is refused until it is back |
 //! | a file has another one's place | everything is refused until the server is started again |
-//! | the log of either | it is written back, and everything is refused until the server is started again |
+//! | SQLite's log of one of them | it is written back, and everything is refused until the next start |
 
 use std::time::{Duration, Instant};
 
@@ -69,8 +69,10 @@ impl Writer {
 
     /// A log without a name is lost with the process: what it holds goes into the databases.
     fn write_logs_back(&self) -> bool {
-        let file = self.file.as_ref().is_none_or(|file| file.checkpoint().is_ok_and(|done| done));
-        file && self.registry.checkpoint().is_ok_and(|done| done)
+        let done = |checkpoint: rusqlite::Result<bool>| checkpoint.is_ok_and(|done| done);
+        self.file.as_ref().is_none_or(|file| done(file.checkpoint()))
+            && done(self.registry.checkpoint_log())
+            && done(self.registry.checkpoint())
     }
 
     /// The day's file is gone, and with it its reports: nothing is written to what is left of it.

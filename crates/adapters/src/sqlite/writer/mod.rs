@@ -1,27 +1,34 @@
 //! The one thread that writes: takes what waits, commits it together, answers, and in between writes the
 //! latest values down.
 //!
-//! # Two files, one batch
+//! # Several files, one batch
 //!
-//! Everything taken together (a group) is committed to at most two files: messages to the day's file, the
-//! rest to the registry. A group that touches one of them is one transaction. For one that touches both:
+//! Everything taken together (a group) is committed to the files that it touches: messages to the day's
+//! file, log entries and changes of presence to the file of logs, the rest to the registry. A group that
+//! touches one of them is one transaction. For one that touches more:
 //!
-//! 1. All statements run in both transactions; only then are they committed.
-//! 2. The messages are committed first, with the group's number and the first message's id in the file's
-//!    footer.
-//! 3. The registry is committed, with the same number in `meta.batch`.
+//! 1. All statements run in all transactions; only then are they committed.
+//! 2. The files before the registry are committed first, in whatever order, each with the group's number in
+//!    its footer, and with what the group has added: the first message's id, or the first number of each
+//!    list.
+//! 3. The registry is committed, with the same number in `meta.batch`. It decides: it is touched wherever
+//!    two of the others are.
 //! 4. Then, and only then, are the callers answered.
 //!
-//! Every other transaction of the registry has a number too, and the footer of a group that touches the day's
-//! file alone says which number the registry had before. So a file shows by itself that the registry beside
-//! it is an older one (module `belonging`).
+//! Every other transaction of the registry has a number too, and the footer of a group that touches one file
+//! alone says which number the registry had before. So a file shows by itself that the registry beside it is
+//! an older one (module `belonging`).
 //!
-//! A crash between 2 and 3 leaves a number in the footer that the registry does not have. The next open finds
-//! it and removes the group's messages: nobody was answered, so nothing acknowledged is lost, and a device
-//! that reports again is stored once. After a crash behind 3 both halves exist. A failure of 3 without a
-//! crash is treated in the same way before anything else is written (`Writer::repair`); until that succeeds
-//! every write fails, so no later batch can hide a half. Readers may see the messages of such a half until
-//! then; nobody was told that they are stored.
+//! A crash before 3 leaves a number in one footer or more that the registry does not have. The next open
+//! finds it and removes what the group has added there, before the registry gets another number: nobody was
+//! answered, so nothing acknowledged is lost, and a device that reports again is stored once. After a crash
+//! behind 3 all parts exist. A failure of 2 or 3 without a crash is treated in the same way before anything
+//! else is written (`Writer::repair`); until that succeeds every write fails, so no later batch can hide a
+//! half. Readers may see what such a half added until then; nobody was told that it is stored.
+//!
+//! What is added can be taken away again, what is deleted cannot be brought back. So nothing that an earlier
+//! group stored is deleted in 2: that waits for the next group, or for a transaction after 3 (module
+//! `log_file`).
 //!
 //! All messages of a group go into the file of the group's last arrival, so that one transaction holds them:
 //! a report that arrived in the last milliseconds before midnight may be in the next day's file.

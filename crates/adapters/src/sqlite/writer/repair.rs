@@ -1,4 +1,4 @@
-//! What the writer does at the start, after a failure, and at the end, so that both files agree.
+//! What the writer does at the start, after a failure, and at the end, so that all files agree.
 
 use std::{sync::Arc, time::Instant};
 
@@ -7,6 +7,7 @@ use narrowgate_platform::ports::StoreError;
 use super::{
     super::{
         Shared, belonging,
+        day::Day,
         day_file::DayFile,
         error::{OpenError, store_error},
         registry::Registry,
@@ -21,7 +22,7 @@ use super::{
 const RESTORE_STEP: usize = 100_000;
 
 impl Writer {
-    /// After a failure: opens both files again and removes what the failed batch may have left in them.
+    /// After a failure: opens all files again and removes what the failed batch may have left in them.
     pub(super) fn repair(&mut self) -> Result<(), StoreError> {
         if !self.broken {
             return Ok(());
@@ -44,9 +45,11 @@ impl Writer {
             self.file = Some(file);
             undone.map_err(failed)?;
         }
+        let settled = self.registry.settled_log();
         self.registry =
             Registry::open(layout, options, Arc::clone(key), Arc::clone(former), Arc::clone(places))
                 .map_err(|error| unavailable(&error))?;
+        self.registry.undo_unsettled(settled).map_err(failed)?;
         // Writes a page for certain, see `DayFile::undo_after`; the failed batch's number is not used again.
         let given_up = self.registry.number().map_err(failed)?;
         self.registry.numbered(given_up);
@@ -80,13 +83,17 @@ impl Writer {
         }
     }
 
-    /// Notes in the day's file how far the registry has got: nobody then takes its last batch for a half
-    /// beside an older registry.
+    /// Notes in the files before it how far the registry has got: nobody then takes their last batch for a
+    /// half beside an older registry.
     pub(super) fn note_registry(&mut self) {
-        let due = self.note_at.take().filter(|_| !self.broken);
-        if let (Some(_), Some(file)) = (due, &self.file)
-            && let Err(error) = self.registry.batch().and_then(|number| file.note_registry(number))
-        {
+        if self.note_at.take().is_none() || self.broken {
+            return;
+        }
+        let in_file = match &self.file {
+            Some(file) => self.registry.batch().and_then(|number| file.note_registry(number)),
+            None => Ok(()),
+        };
+        if let Err(error) = in_file.and(self.registry.note_in_log()) {
             tracing::debug!(%error, "how far the registry has got is not noted yet");
         }
     }
@@ -103,6 +110,7 @@ impl Writer {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");
         let file = self.file.as_ref().map_or(Ok(true), DayFile::checkpoint);
+        let file = file.and(self.registry.checkpoint_log());
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-between-checkpoints");
         let registry = self.registry.checkpoint();
@@ -111,7 +119,28 @@ impl Writer {
         flushed.and_then(|()| file.and(registry).map(drop).map_err(|error| store_error(&error)))
     }
 
-    /// At the open: removes half a batch, reads spans, and folds in what the marks do not cover.
+    /// At the open, before the registry gets another number: removes half a batch from the files before it.
+    /// `halves` are the days whose files have one.
+    pub(in crate::sqlite) fn undo_half_batch(&mut self, halves: &[Day]) -> Result<(), OpenError> {
+        let Shared { layout, options, .. } = &*self.shared;
+        let words = "a batch that was not acknowledged was removed after a crash";
+        let log = layout.log();
+        if self.registry.undo_half_batch().map_err(|error| OpenError::sqlite(&log, error))? {
+            tracing::warn!(file = "log.db", "{words}");
+        }
+        let registry = layout.registry();
+        let batch = self.registry.batch().map_err(|error| OpenError::sqlite(&registry, error))?;
+        for day in halves {
+            let mut file = DayFile::open(layout, *day, options)?;
+            let undone = file.undo_half_batch(batch);
+            if undone.map_err(|error| OpenError::sqlite(&layout.day(*day), error))? {
+                tracing::warn!(%day, "{words}");
+            }
+        }
+        Ok(())
+    }
+
+    /// At the open, after [`Self::undo_half_batch`]: reads spans, and folds in what the marks do not cover.
     pub(in crate::sqlite) fn restore(&mut self) -> Result<(), OpenError> {
         let registry_file = self.shared.layout.registry();
         let sqlite = |error| OpenError::sqlite(&registry_file, error);
@@ -124,11 +153,7 @@ impl Writer {
         };
         for day in self.shared.layout.days()? {
             let path = self.shared.layout.day(day);
-            let mut file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
-            let batch = self.registry.batch().map_err(sqlite)?;
-            if file.undo_half_batch(batch).map_err(|error| OpenError::sqlite(&path, error))? {
-                tracing::warn!(%day, "a batch that was not acknowledged was removed after a crash");
-            }
+            let file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
             if let Some(origin) = &origin {
                 file.take_into(origin).map_err(|error| OpenError::sqlite(&path, error))?;
             }
@@ -151,6 +176,7 @@ impl Writer {
             }
         }
         self.read_again();
+        self.forget_gone();
         if origin.is_some() {
             self.registry.set_files_named().map_err(sqlite)?;
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use narrowgate_platform::ids::UnixMillis;
 
 use super::{
-    super::{error::store_error, registry::NOBODY},
+    super::{error::store_error, log_file::NOBODY},
     Writer,
 };
 

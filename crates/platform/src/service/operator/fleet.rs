@@ -52,7 +52,13 @@ mod tests {
     #[test]
     fn a_store_that_cannot_work_now_leaves_the_rest_of_the_answer() {
         let host = || {
-            let disk = Disk { registry_bytes: 1, messages_bytes: 2, other_bytes: 3, free_bytes: Some(4) };
+            let disk = Disk {
+                registry_bytes: 1,
+                logs_bytes: 5,
+                messages_bytes: 2,
+                other_bytes: 3,
+                free_bytes: Some(4),
+            };
             Host { version: "0".into(), since: Some(UnixMillis(7)), refused_by_store: None, disk }
         };
         let full = ServiceError::Store(StoreError::Unavailable("the disk is full".into()));

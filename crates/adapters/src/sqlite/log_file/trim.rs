@@ -1,0 +1,168 @@
+//! Lists that have grown too long: which they are, and their oldest rows.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, params};
+
+use super::{
+    super::{healing::healing, options::SqliteOptions},
+    NOBODY,
+};
+
+/// Lists are trimmed every this many rows (or every sixteenth part of their limit, where that is more), with
+/// the next batch: so they may exceed their limit by that much, and by what one batch adds.
+const TRIM_EVERY: i64 = 16;
+/// Traces of deleted devices that are kept; they are nobody's, as refusals of unknown devices are.
+const DELETIONS_MAX: i64 = 10_000;
+
+/// The newest `?3` refusals (`?2` = 1) or other entries stay, and what is older than `?4`.
+const TRIM_LOG: &str = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n >= ?4 AND n <= \
+                        (SELECT n FROM log WHERE device = ?1 AND (event = 'refused') = ?2 \
+                          ORDER BY n DESC LIMIT 1 OFFSET ?3)";
+/// The newest `?2` changes stay, and what is older than `?3`.
+const TRIM_PRESENCE: &str = "DELETE FROM presence WHERE device = ?1 AND n >= ?3 AND n <= \
+                             (SELECT max(n) FROM presence WHERE device = ?1) - ?2";
+
+/// Numbers of rows that are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    device_log: i64,
+    device_refusals: i64,
+    unknown_refusals: i64,
+    presence: i64,
+}
+
+impl Limits {
+    pub(super) fn of(options: &SqliteOptions) -> Self {
+        let rows = |max: usize| i64::try_from(max).unwrap_or(i64::MAX);
+        Self {
+            device_log: rows(options.device_log_entries_max),
+            device_refusals: rows(options.device_refusals_max),
+            unknown_refusals: rows(options.unknown_refusals_max),
+            presence: rows(options.presence_changes_max),
+        }
+    }
+}
+
+/// A list that is to be trimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Trim {
+    /// Refusals in a log, or what else is in it.
+    Log {
+        device: i64,
+        refused: bool,
+    },
+    Presence {
+        device: i64,
+    },
+}
+
+impl Trim {
+    /// Deletes what is too much, but nothing before row `from`.
+    fn run(self, file: &Connection, limits: &Limits, from: i64) -> rusqlite::Result<()> {
+        let deleted = match self {
+            Self::Log { device, refused } => {
+                let values = params![device, refused, limits.of_log(device, refused), from];
+                healing(file, "log", || file.prepare_cached(TRIM_LOG)?.execute(values))
+            }
+            Self::Presence { device } => {
+                let values = params![device, limits.presence, from];
+                healing(file, "presence", || file.prepare_cached(TRIM_PRESENCE)?.execute(values))
+            }
+        };
+        deleted.map(drop)
+    }
+}
+
+impl Limits {
+    fn of_log(&self, device: i64, refused: bool) -> i64 {
+        match (device, refused) {
+            (NOBODY, false) => DELETIONS_MAX,
+            (NOBODY, true) => self.unknown_refusals,
+            (_, false) => self.device_log,
+            (_, true) => self.device_refusals,
+        }
+    }
+}
+
+/// Lists that are to be trimmed, by the batch that made them too long.
+#[derive(Debug)]
+pub(super) struct Trims {
+    limits: Limits,
+    /// Of complete batches.
+    due: BTreeSet<Trim>,
+    /// Of the one under way.
+    next: BTreeSet<Trim>,
+}
+
+impl Trims {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, due: BTreeSet::new(), next: BTreeSet::new() }
+    }
+
+    /// Entry `n` of a log was added, in a transaction whose first one is `first`.
+    pub(super) fn after_entry(
+        &mut self,
+        file: &Connection,
+        device: i64,
+        n: i64,
+        first: i64,
+    ) -> rusqlite::Result<()> {
+        for refused in [false, true] {
+            let max = self.limits.of_log(device, refused);
+            self.after(file, Trim::Log { device, refused }, max, (n, first))?;
+        }
+        Ok(())
+    }
+
+    /// Change `n` of presence was added, in a transaction whose first one is `first`.
+    pub(super) fn after_presence(
+        &mut self,
+        file: &Connection,
+        device: i64,
+        n: i64,
+        first: i64,
+    ) -> rusqlite::Result<()> {
+        self.after(file, Trim::Presence { device }, self.limits.presence, (n, first))
+    }
+
+    fn after(
+        &mut self,
+        file: &Connection,
+        trim: Trim,
+        max: i64,
+        (n, first): (i64, i64),
+    ) -> rusqlite::Result<()> {
+        if !is_time_to_trim(n, max) {
+            return Ok(());
+        }
+        self.next.insert(trim);
+        // Only then does a transaction have too many of its own.
+        if n - first >= max { trim.run(file, &self.limits, first) } else { Ok(()) }
+    }
+
+    /// Trims what complete batches made too long, before anything else is written.
+    pub(super) fn run(&self, file: &Connection) -> rusqlite::Result<()> {
+        self.due.iter().try_for_each(|trim| trim.run(file, &self.limits, 0))
+    }
+
+    /// They cannot be trimmed.
+    pub(super) fn give_up(&mut self) {
+        self.due.clear();
+    }
+
+    /// The transaction is undone.
+    pub(super) fn rollback(&mut self) {
+        self.next.clear();
+    }
+
+    /// The transaction, in which [`Self::run`] was called, is complete.
+    pub(super) fn settle(&mut self) {
+        self.due = std::mem::take(&mut self.next);
+    }
+}
+
+/// Whether a list of at most `max` rows, of which number `n` was just written, is due to be trimmed.
+fn is_time_to_trim(n: i64, max: i64) -> bool {
+    n > max && n % TRIM_EVERY.max(max / 16) == 0
+}

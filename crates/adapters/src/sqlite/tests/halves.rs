@@ -1,0 +1,154 @@
+//! Batches that were committed to some of their files only: all of what they added goes, nothing of what was
+//! there before does, and no number hides a half.
+
+use narrowgate_platform::{
+    ids::DeviceId,
+    model::{device::DeviceState, log::LogEntry},
+    paging::Part,
+    ports::{
+        HistoryQuery, HistoryReads as _, Journal as _, Registry as _, RegistryChanges as _, StoreError, Write,
+    },
+    testing::{
+        block_on,
+        store::fixtures::{
+            add_device, append, at, batch, device, history, log, login, one_device, presence, refusal,
+            refusals, report,
+        },
+    },
+};
+
+use super::{
+    SqliteStore, crashed, open,
+    poisoned::{fleet, overwrite_latest},
+};
+
+/// What is to be read of a device.
+#[derive(Debug, PartialEq)]
+struct Read {
+    reports: usize,
+    log: Vec<LogEntry>,
+    presence: usize,
+    state: DeviceState,
+}
+
+fn read(store: &SqliteStore, id: DeviceId) -> Read {
+    Read {
+        reports: history(store, id, HistoryQuery { limit: 1000, ..HistoryQuery::default() }).len(),
+        log: log(store, id),
+        presence: block_on(store.presence_history(id, Part::first(1000))).unwrap().items.len(),
+        state: device(store, id).state,
+    }
+}
+
+/// Who makes the next commit fail: of the file of logs, or of the registry behind it.
+const FAILURES: [fn(&SqliteStore); 2] =
+    [|store| store.fail_log_commits(1), |store| store.fail_registry_commits(1)];
+
+fn is_unavailable<T>(failed: &Result<T, StoreError>) -> bool {
+    matches!(failed, Err(StoreError::Unavailable(_)))
+}
+
+#[test]
+fn half_a_batch_leaves_nothing_in_any_file_after_a_crash_or_without_one() {
+    for (number, fail) in FAILURES.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = open(&data);
+        let id = one_device(&store, "dk-1");
+        append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"n":1}"#)]);
+        append(&store, vec![presence(id, DeviceState::Offline, at(3), "silent")]);
+        let before = read(&store, id);
+        let writes = || {
+            vec![
+                report(id, at(4), r#"{"n":2}"#),
+                login(id, at(5)),
+                Write::Log(refusal(Some(id), None, at(6))),
+                Write::Log(refusal(None, Some("x"), at(6))),
+            ]
+        };
+        fail(&store);
+        assert!(is_unavailable(&block_on(store.append(batch(writes())))));
+        let copy = open(&crashed(&data, "crashed"));
+        for store in [copy, store] {
+            assert!(append(&store, vec![report(id, at(7), r#"{"n":3}"#)]).len() == 1);
+            let mut after = read(&store, id);
+            after.reports -= 1;
+            assert_eq!(after, before, "{number}");
+            assert_eq!(refusals(&store, 10), []);
+            append(&store, writes());
+            let after = read(&store, id);
+            assert_eq!((after.reports, after.state), (3, DeviceState::Online), "{number}");
+            assert_eq!((after.log.len(), after.presence), (before.log.len() + 2, 3), "{number}");
+            assert_eq!(refusals(&store, 10).len(), 2);
+        }
+    }
+}
+
+/// Entries alone are committed by the file of logs itself.
+#[test]
+fn entries_that_were_refused_are_not_stored_and_stored_once_when_they_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    let before = log(&store, id).len();
+    for _ in 0..2 {
+        store.fail_log_commits(1);
+        let entry = || vec![Write::Log(refusal(Some(id), None, at(1)))];
+        assert!(is_unavailable(&block_on(store.append(batch(entry())))));
+        assert_eq!(log(&open(&crashed(&data, "crashed")), id).len(), before);
+    }
+    append(&store, vec![Write::Log(refusal(Some(id), None, at(1)))]);
+    assert_eq!(log(&store, id).len(), before + 1);
+    assert_eq!(log(&open(&crashed(&data, "crashed again")), id).len(), before + 1);
+}
+
+#[test]
+fn a_deletion_that_fails_leaves_the_device_with_its_log() {
+    for fail in FAILURES {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let store = open(&data);
+        let id = one_device(&store, "dk-1");
+        let other = add_device(&store, "pk", "dk-2").id;
+        append(
+            &store,
+            vec![login(id, at(1)), login(other, at(1)), Write::Log(refusal(Some(id), None, at(2)))],
+        );
+        let (before, of_other) = (read(&store, id), read(&store, other));
+        fail(&store);
+        assert!(is_unavailable(&block_on(store.delete_device(id, at(3)))));
+        let copy = open(&crashed(&data, "crashed"));
+        for store in [copy, store] {
+            append(&store, vec![Write::Seen { device: id, login: None, at: at(4) }]);
+            assert_eq!((read(&store, id), read(&store, other)), (before_of(&before), before_of(&of_other)));
+            block_on(store.delete_device(id, at(3))).unwrap();
+            assert_eq!((log(&store, id), refusals(&store, 10)), (vec![], vec![]));
+            assert!(block_on(store.device_by_id(id)).unwrap().is_none());
+            assert_eq!(read(&store, other), of_other);
+        }
+    }
+}
+
+fn before_of(read: &Read) -> Read {
+    Read { log: read.log.clone(), ..*read }
+}
+
+/// A start that has to write to the registry for another reason gives that transaction the number which the
+/// half has: it is taken away before.
+#[test]
+fn a_half_is_taken_away_before_a_start_makes_latest_values_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let ids = fleet(&data, false);
+    let store = open(&data);
+    let id = ids[150];
+    let before = (read(&store, id).reports, log(&store, id).len());
+    store.fail_registry_commits(1);
+    let writes = vec![report(id, at(4), r#"{"n":2}"#), login(id, at(5))];
+    assert!(is_unavailable(&block_on(store.append(batch(writes)))));
+    let copy = crashed(&data, "crashed");
+    overwrite_latest(&copy, id);
+    let store = open(&copy);
+    assert_eq!((read(&store, id).reports, log(&store, id).len()), before);
+}
