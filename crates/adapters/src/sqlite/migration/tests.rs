@@ -9,7 +9,7 @@ use std::{
 };
 
 use narrowgate_platform::ids::UnixMillis;
-use rusqlite::Connection;
+use rusqlite::{Connection, types::Value};
 
 use super::*;
 use crate::sqlite::{
@@ -127,6 +127,45 @@ fn a_migrated_registry_has_the_tables_of_a_new_one() {
         assert_eq!(columns(&layout, table.name), columns(&new, table.name), "{}", table.name);
     }
     assert_eq!(others(&layout), others(&new), "indexes, and no triggers");
+}
+
+/// Rows are copied as they are, also such as are damaged; the registry gives their space back.
+#[test]
+fn logs_and_presence_move_to_a_file_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old(folder.path());
+    let registry = Connection::open(layout.registry()).unwrap();
+    registry
+        .execute_batch(
+            "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 100000) \
+             INSERT INTO log SELECT 100 + n / 100, n, n, 'login', NULL, NULL, NULL, 'no peer of ours', n, n \
+             FROM i; \
+             INSERT INTO presence VALUES (100, 1, 7, 'no state', x'ff', 'no sum')",
+        )
+        .unwrap();
+    let all = |file: &Connection, table: &str| -> Vec<Vec<Value>> {
+        let columns = match table {
+            "log" => "device, n, time, event, identity, reason, code, peer, detail, sum",
+            _ => "device, n, at, state, cause, sum",
+        };
+        let mut select = file.prepare(&format!("SELECT {columns} FROM {table} ORDER BY device, n")).unwrap();
+        let width = select.column_count();
+        let read = select.query_map([], |row| (0..width).map(|column| row.get(column)).collect());
+        read.unwrap().map(Result::unwrap).collect()
+    };
+    let before = ["log", "presence"].map(|table| all(&registry, table));
+    assert!(before[0].len() > 100_000);
+    registry.close().unwrap();
+    let size = |file: PathBuf| fs::metadata(file).unwrap().len();
+    let large = size(layout.registry());
+    // One of an attempt that was cut off, or from before a way back.
+    fs::write(layout.log(), "anything").unwrap();
+    drop(open(&layout.data));
+    let logs = Connection::open(layout.log()).unwrap();
+    assert!(["log", "presence"].map(|table| all(&logs, table)) == before);
+    assert!(size(layout.registry()) < 100_000 && large > 5_000_000, "{large}");
+    let found: String = logs.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
 }
 
 #[test]
