@@ -27,6 +27,8 @@ pub enum Happening {
     Warning(Refused),
     /// A report was stored.
     Report(Report),
+    /// An event of a device was stored.
+    Event(Event),
     /// A device changed attributes of its own.
     Attributes(Edit),
     /// A device changed tags of its own.
@@ -91,6 +93,21 @@ pub struct Report {
     pub points: Option<Box<RawValue>>,
 }
 
+/// A stored event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The device's own time.
+    pub time: UnixMillis,
+    /// When it arrived.
+    pub received_at: Option<UnixMillis>,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// Its identifier.
+    pub event_id: String,
+    /// Its parameters: a JSON object.
+    pub output: Option<Box<RawValue>>,
+}
+
 /// A change of attributes or tags.
 #[derive(Debug, Clone)]
 pub struct Edit {
@@ -123,6 +140,7 @@ impl Happening {
             Self::Online(presence) | Self::Offline(presence) => &mut presence.device,
             Self::Refused(refused) | Self::Warning(refused) => &mut refused.device,
             Self::Report(report) => &mut report.device,
+            Self::Event(event) => &mut event.device,
             Self::Attributes(edit) | Self::Tags(edit) => &mut edit.device,
             Self::SecretIssued(issue) => &mut issue.device,
         };
@@ -140,6 +158,7 @@ impl Happening {
             Self::Refused(_) => "refused",
             Self::Warning(_) => "warning",
             Self::Report(_) => "report",
+            Self::Event(_) => "event",
             Self::Attributes(_) => "attributes",
             Self::Tags(_) => "tags",
             Self::SecretIssued(_) => "secret_issued",
@@ -153,6 +172,7 @@ impl Happening {
             Self::Online(presence) | Self::Offline(presence) => presence.device.as_ref(),
             Self::Refused(refused) | Self::Warning(refused) => refused.device.as_ref(),
             Self::Report(report) => report.device.as_ref(),
+            Self::Event(event) => event.device.as_ref(),
             Self::Attributes(edit) | Self::Tags(edit) => edit.device.as_ref(),
             Self::SecretIssued(issue) => issue.device.as_ref(),
         }
@@ -170,6 +190,7 @@ enum Name {
     Refused,
     Warning,
     Report,
+    Event,
     Attributes,
     Tags,
     SecretIssued,
@@ -200,6 +221,10 @@ struct Flat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     points: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     set: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     deleted: Vec<String>,
@@ -220,6 +245,8 @@ impl Flat {
             peer: None,
             detail: None,
             points: None,
+            event_id: None,
+            output: None,
             set: None,
             deleted: Vec::new(),
         }
@@ -258,6 +285,10 @@ impl From<Happening> for Flat {
             Happening::Report(Report { time, received_at, device, points }) => {
                 Self { received_at, points, ..Self::new(time, Name::Report, device) }
             }
+            Happening::Event(Event { time, received_at, device, event_id, output }) => {
+                let event_id = Some(event_id);
+                Self { received_at, event_id, output, ..Self::new(time, Name::Event, device) }
+            }
             Happening::Attributes(it) => edit(Name::Attributes, it),
             Happening::Tags(it) => edit(Name::Tags, it),
             Happening::SecretIssued(Issue { time, device, peer }) => {
@@ -270,7 +301,7 @@ impl From<Happening> for Flat {
 impl From<Flat> for Happening {
     fn from(flat: Flat) -> Self {
         let Flat { time, received_at, event, identity, reason, code, peer, detail, points, .. } = flat;
-        let (set, deleted) = (flat.set, flat.deleted);
+        let (event_id, output, set, deleted) = (flat.event_id, flat.output, flat.set, flat.deleted);
         let device = flat.product_key.zip(flat.device_key);
         let device = device.map(|(product_key, device_key)| DeviceName { product_key, device_key });
         match event {
@@ -281,6 +312,10 @@ impl From<Flat> for Happening {
             Name::Refused => Self::Refused(Refused { time, device, identity, reason, code, peer, detail }),
             Name::Warning => Self::Warning(Refused { time, device, identity, reason, code, peer, detail }),
             Name::Report => Self::Report(Report { time, received_at, device, points }),
+            Name::Event => {
+                let event_id = event_id.unwrap_or_default();
+                Self::Event(Event { time, received_at, device, event_id, output })
+            }
             Name::Attributes => Self::Attributes(Edit { time, device, set, deleted }),
             Name::Tags => Self::Tags(Edit { time, device, set, deleted }),
             Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
@@ -308,9 +343,10 @@ mod tests {
     }
 
     #[test]
-    fn a_change_says_what_was_set_and_what_was_deleted() {
+    fn a_change_says_what_was_set_and_what_was_deleted_and_an_event_what_it_came_with() {
         for json in [
             r#"{"time":7,"event":"attributes","productKey":"p","deviceKey":"d","set":{"a":1.50}}"#,
+            r#"{"time":7,"receivedAt":9,"event":"event","eventId":"tilted","output":{"x":1.50}}"#,
             r#"{"time":7,"event":"tags","productKey":"p","deviceKey":"d","deleted":["k"]}"#,
         ] {
             let happening: Happening = serde_json::from_str(json).expect("it can be read");

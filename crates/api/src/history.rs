@@ -20,6 +20,17 @@ pub struct PointView {
     pub time: UnixMillis,
 }
 
+/// An event of a device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its identifier.
+    pub event: String,
+    /// When.
+    pub time: UnixMillis,
+    /// Its parameters: the JSON object that the device sent, to the last digit.
+    pub output: Box<RawValue>,
+}
+
 /// An entry of a device's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogView {

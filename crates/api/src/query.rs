@@ -89,6 +89,27 @@ pub struct ValuesQuery {
     pub cursor: Option<String>,
 }
 
+/// Which events of a device to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceEventsQuery {
+    /// Only those with this identifier; or of this type by the thing model, `INFO`, `WARN` or `ERROR`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// From this time on (inclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<UnixMillis>,
+    /// Up to this time (exclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<UnixMillis>,
+    /// At most so many, 1 to 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
 /// How to delete a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,11 @@ use narrowgate_coap::{Code, Request, Response, UriPath};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState, json, points, properties::IN_A_MESSAGE_MAX},
     ids::{DeviceId, UnixMillis},
-    model::{property::Properties, thing_model::ThingModel},
+    model::{
+        message::{MessageKind, read_event},
+        property::Properties,
+        thing_model::ThingModel,
+    },
     ports::Write,
     rules::{admission::Grant, identity::SecureMode},
 };
@@ -88,7 +92,7 @@ pub fn envelope(data: &[u8]) {
                 assert_eq!((session.mode, response.code), (SecureMode::DeviceSecret, Code::CHANGED));
                 assert!(
                     request.method == Code::POST
-                        && request.path_text().starts_with("/topic/sys/pk/dk/thing/measurepoint/")
+                        && request.path_text().starts_with("/topic/sys/pk/dk/thing/")
                 );
                 check_writes(&request.payload, &writes);
                 check_reply(&request.payload, &response.payload);
@@ -145,6 +149,14 @@ fn check_properties(session: &Grant, request: &Request, action: Action) {
 fn check_writes(body: &[u8], writes: &[Write]) {
     assert!(!writes.is_empty() && writes.len() <= points::BATCH_MAX);
     let sent: Value = serde_json::from_slice(body).expect("only JSON is stored");
+    if let [Write::Message(message)] = writes
+        && message.kind == MessageKind::Event
+    {
+        let (_, output) = read_event(&message.points_json).expect("an event is stored as one");
+        assert_eq!(time_of(&sent["params"]), message.time);
+        assert_eq!(serde_json::from_str::<Value>(output.get()).ok().as_ref(), sent["params"].get("events"));
+        return;
+    }
     let (reports, skips) = match &sent["params"] {
         Value::Array(reports) => (&reports[..], sent["skipInvalidMeasurepoints"] == true),
         report => (std::slice::from_ref(report), false),

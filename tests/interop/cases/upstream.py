@@ -1,5 +1,5 @@
-"""What a device says besides points, by a client that is not ours: attributes and tags, and what is wrong with
-them.
+"""What a device says besides points, by a client that is not ours: attributes, tags and events, and what is
+wrong with them.
 """
 
 import json
@@ -65,6 +65,22 @@ def _register_fault(peer, suite, topic, params, code, words, reason="body_malfor
         wait_for_refusal(world.gateway, device, reason, words)
 
 
+@case("libcoap-gnutls CCM_8 posts an event")
+def _event(world):
+    device, world_listener = create_device(world.gateway), world.gateway.listener()
+    check(world_listener.running(), "`listen` does not run")
+    for event, time in (("tilted", 1700000001000), ("opened", 1700000002000)):
+        params = {"events": {"angle": 7.5}, "time": time}
+        reply = _ask(world, GNUTLS, CCM8, device, f"event/{event}/post", params)
+        check(reply == {"id": "7", "code": 200, "data": {}}, f"the reply is {reply}")
+    shown = world.gateway.json("device", "events", *device.names)
+    newest = {"event": "opened", "time": 1700000002000, "output": {"angle": 7.5}}
+    check(len(shown) == 2 and shown[0] == newest, f"the operator sees {shown}")
+    eventually("`listen` does not tell of both", lambda: len(_told(world, device, "event")) == 2)
+    told = [(event["eventId"], event["output"]) for event in _told(world, device, "event")]
+    check(told == [("tilted", {"angle": 7.5}), ("opened", {"angle": 7.5})], f"`listen` tells {told}")
+
+
 _ATTRIBUTES = {"place": "cellar", "size": 1.5}
 _TAGS = {"owner": "B", "site/1": "north"}
 _register(OPENSSL, CCM8, "attribute", {"attributes": _ATTRIBUTES}, _ATTRIBUTES)
@@ -76,6 +92,9 @@ for _topic, _params, _code, _words, _reason in (
     ("attribute/update", {"attributes": {"a b": 1}}, 1204, _NOT_AN_IDENTIFIER, "model_invalid"),
     ("attribute/query", {"attributes": "a"}, 1208, "/params/attributes: must be an array", "body_malformed"),
     ("attribute/delete", {"attributes": []}, 1209, "/params/attributes: has 0 attributes", "body_malformed"),
+    ("event/e/post", {"events": [1]}, 1204, "/params/events: must be an object", "model_invalid"),
+    ("event/e/post", [], 1200, "/params: must be an object", "body_malformed"),
+    ("event/e/post", {"events": {}, "time": 1700000000}, 1204, "/params/time: looks like", "model_invalid"),
     ("tag/update", [{"tagKey": "9", "tagValue": "v"}], 1200, "/params/0/tagKey: a key is", "body_malformed"),
     ("tag/query", {"tags": [7]}, 1200, "/params/tags/0: must be a string", "body_malformed"),
     ("tag/delete", {"attributes": ["a"]}, 1200, "/params/tags: is missing", "body_malformed"),

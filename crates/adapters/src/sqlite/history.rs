@@ -1,4 +1,6 @@
-//! Values by time across message files, page by page.
+//! Values and events by time across message files, page by page.
+//!
+//! An event is a report with one value, its parameters, under its identifier.
 //!
 //! A report is in the file of the day on which it arrived, which may be long after its own time. So every
 //! file whose time span touches the query is read, the latest span first, until the remaining files cannot
@@ -12,10 +14,10 @@
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
-    ids::DeviceId,
-    model::message::PointValue,
+    ids::{DeviceId, UnixMillis},
+    model::message::{EventValue, PointValue, read_event},
     paging::{Collector, DamagedRows, Page, Place},
-    ports::HistoryQuery,
+    ports::{EventQuery, HistoryQuery},
     rules::latest::for_each_point,
 };
 use rusqlite::{Connection, Row};
@@ -41,7 +43,7 @@ type Values = Vec<(i64, PointValue)>;
 /// What to look for.
 struct Search<'a> {
     device: i64,
-    point: Option<&'a str>,
+    wants: Wants<'a>,
     /// Times from here on.
     from: i64,
     /// The newest report that counts, and how many of its points were returned already.
@@ -49,6 +51,25 @@ struct Search<'a> {
     had: i64,
     /// Values to find: one more than the page holds shows whether another one follows.
     wanted: usize,
+}
+
+/// Of what kind of messages, and which of their values.
+#[derive(Clone, Copy)]
+enum Wants<'a> {
+    /// Values of this point, or of all.
+    Points(Option<&'a str>),
+    /// Events with one of these identifiers, or all.
+    Events(Option<&'a [String]>),
+}
+
+impl Wants<'_> {
+    /// The condition on the kind of a message.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Points(_) => "kind <> 'event'",
+            Self::Events(_) => "kind = 'event'",
+        }
+    }
 }
 
 /// A report that was found, or damaged ones without another between them.
@@ -60,9 +81,35 @@ struct Found {
 /// Values of `device`, newest first; of equal times the later arrival first.
 pub(super) fn read(
     reader: &mut Reader,
+    files: Vec<(Day, TimeSpan)>,
+    device: i64,
+    query: &HistoryQuery,
+) -> rusqlite::Result<Page<PointValue>> {
+    read_all(reader, files, device, query, Wants::Points(query.point.as_deref()))
+}
+
+/// Events of `device`, in the same order.
+pub(super) fn events(
+    reader: &mut Reader,
+    files: Vec<(Day, TimeSpan)>,
+    device: i64,
+    query: &EventQuery,
+) -> rusqlite::Result<Page<EventValue>> {
+    let EventQuery { events, from, to, after, limit } = query;
+    let span = HistoryQuery { point: None, from: *from, to: *to, after: *after, limit: *limit };
+    let wants = Wants::Events(events.as_deref());
+    let Page { items, next, damaged } = read_all(reader, files, device, &span, wants)?;
+    let event = |PointValue { point: event, value: output, time }| EventValue { event, time, output };
+    Ok(Page { items: items.into_iter().map(event).collect(), next, damaged })
+}
+
+/// What is wanted of `device` in the span of a query, from its place on.
+fn read_all(
+    reader: &mut Reader,
     mut files: Vec<(Day, TimeSpan)>,
     device: i64,
     query: &HistoryQuery,
+    wants: Wants<'_>,
 ) -> rusqlite::Result<Page<PointValue>> {
     let Some(last) = query.to.map_or(Some(i64::MAX), |to| to.0.checked_sub(1)) else {
         return Ok(Page::empty());
@@ -74,7 +121,7 @@ pub(super) fn read(
     };
     let search = Search {
         device,
-        point: query.point.as_deref(),
+        wants,
         from: query.from.map_or(i64::MIN, |from| from.0),
         newest,
         had,
@@ -172,8 +219,9 @@ impl Search<'_> {
         };
         let sql = format!(
             "SELECT {} FROM messages m WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 \
-             ORDER BY time DESC, id DESC",
-            format.list()
+             AND {} ORDER BY time DESC, id DESC",
+            format.list(),
+            self.wants.condition()
         );
         let mut select = file.prepare_cached(&sql)?;
         let mut rows = select.query([self.device, last, last_id, from])?;
@@ -212,25 +260,37 @@ impl Search<'_> {
         let MessageRow { time, points, .. } = format.read(row, || format!("message {id} of {day}"))?;
         let order = (time.0, day.number(), id);
         let had = if order == self.newest { self.had } else { 0 };
-        let mut values = Vec::new();
-        let mut number = 0;
-        for_each_point(&points, |name, value| {
-            number += 1;
-            if number > had && self.point.is_none_or(|wanted| wanted == name) {
-                let value = PointValue { point: name.to_owned(), value: value.into(), time };
-                values.push((number, value));
+        let values = match self.wants {
+            Wants::Points(point) => points_of(&points, point, had, time),
+            Wants::Events(_) if had > 0 => Vec::new(),
+            Wants::Events(events) => {
+                let event = read_event(&points)
+                    .filter(|(event, _)| events.is_none_or(|events| events.contains(event)))
+                    .map(|(point, value)| (1, PointValue { point, value, time }));
+                event.into_iter().collect()
             }
-        });
+        };
         Ok((order, values))
     }
 }
 
+/// The points of a report that are asked for, but for the first `had`.
+fn points_of(points_json: &str, point: Option<&str>, had: i64, time: UnixMillis) -> Values {
+    let mut values = Vec::new();
+    let mut number = 0;
+    for_each_point(points_json, |name, value| {
+        number += 1;
+        if number > had && point.is_none_or(|wanted| wanted == name) {
+            let value = PointValue { point: name.to_owned(), value: value.into(), time };
+            values.push((number, value));
+        }
+    });
+    values
+}
+
 #[cfg(test)]
 mod tests {
-    use narrowgate_platform::{
-        ids::{LoginNumber, UnixMillis},
-        model::message::MessageKind,
-    };
+    use narrowgate_platform::{ids::LoginNumber, model::message::MessageKind};
 
     use super::*;
     use crate::sqlite::{schema::messages, sum};
@@ -258,7 +318,7 @@ mod tests {
         file.execute("UPDATE messages SET sum = 0 WHERE id <> 500", []).unwrap();
         let search = Search {
             device: 1,
-            point: None,
+            wants: Wants::Points(None),
             from: 0,
             newest: (i64::MAX, i64::MAX, i64::MAX),
             had: 0,

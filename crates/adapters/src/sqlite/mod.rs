@@ -470,6 +470,12 @@ impl History for SqliteStore {
                     history::read(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Points)
                 })
             }
+            Query::Events { device, mut query } => {
+                query.limit = query.limit.min(VALUES_MAX);
+                self.read(move |reader| {
+                    history::events(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Events)
+                })
+            }
             Query::DeviceLog { device, part } => self.read(move |reader| {
                 queries::device_log(reader, device, within(part), options).map(HistoryPage::Entries)
             }),

@@ -8,6 +8,7 @@ use narrowgate_engine::event::{SessionId, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
     ids::Position,
+    model::message::{MessageKind, read_event},
     ports::{StoreError, Write, Written},
     rules::{admission::Grant, clock::Arrival, identity::SecureMode},
 };
@@ -191,6 +192,16 @@ pub(crate) fn response_after(outcomes: Result<&[Written], &StoreError>, response
 
 fn happening_of(write: &Write, grant: &Grant) -> Option<Happening> {
     let Write::Message(message) = write else { return None };
+    if message.kind == MessageKind::Event {
+        let (event_id, output) = read_event(&message.points_json)?;
+        return Some(Happening::Event(happening::Event {
+            time: message.time,
+            received_at: Some(message.arrival),
+            device: Some(name_of(grant)),
+            event_id,
+            output: Some(output.into_raw()),
+        }));
+    }
     Some(Happening::Report(happening::Report {
         time: message.time,
         received_at: Some(message.arrival),

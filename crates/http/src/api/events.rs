@@ -141,7 +141,7 @@ fn event(position: Option<Position>, happening: &Happening) -> Event {
         }
         Happening::Refused(_) | Happening::Warning(_) => "refusal",
         Happening::Attributes(_) | Happening::Tags(_) => "report",
-        Happening::SecretIssued(_) => "event",
+        Happening::Event(_) | Happening::SecretIssued(_) => "event",
     };
     // A happening can always be serialised: keys are text, and points are already JSON.
     let event = Event::default().event(kind).data(serde_json::to_string(happening).unwrap_or_default());

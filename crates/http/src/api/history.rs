@@ -2,9 +2,9 @@
 
 use axum::{Json, Router, extract::State, routing::get};
 use narrowgate_api::{
-    history::{LogView, PointView, RefusalView},
+    history::{EventView, LogView, PointView, RefusalView},
     page::Page,
-    query::{LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, LatestQuery, Paging, ValuesQuery},
 };
 
 use super::{
@@ -19,6 +19,7 @@ pub(super) fn routes() -> Router<Api> {
         routes = routes
             .route(&format!("{device}/points"), get(points))
             .route(&format!("{device}/values"), get(values))
+            .route(&format!("{device}/events"), get(events))
             .route(&format!("{device}/log"), get(log));
     }
     routes
@@ -38,6 +39,14 @@ async fn values(
     Query(query): Query<ValuesQuery>,
 ) -> Result<Json<Page<PointView>>, Refused> {
     Ok(Json(api.operator.list_values(&name, query).await?))
+}
+
+async fn events(
+    State(api): State<Api>,
+    Named(name): Named,
+    Query(query): Query<DeviceEventsQuery>,
+) -> Result<Json<Page<EventView>>, Refused> {
+    Ok(Json(api.operator.list_device_events(&name, query).await?))
 }
 
 async fn log(

@@ -69,6 +69,10 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "Examples:\n  narrowgate device tags MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device tags 15bBZlRknc --set '{\"site\":\"north\"}' --unset old")]
     Tags(PropertiesArgs),
+    /// Show the events of a device, newest first
+    #[command(after_help = "Examples:\n  narrowgate device events MuGsF6W4/15bBZlRknc\n  \
+                            narrowgate device events 15bBZlRknc --type WARN --from 2026-11-01T00:00:00Z")]
+    Events(EventsArgs),
     /// Show the latest values of a device, or its history with --from
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
@@ -211,6 +215,23 @@ pub(crate) struct PropertiesArgs {
     /// Take this one away; may be given several times
     #[arg(long, value_name = "ID")]
     pub(crate) unset: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Only events with this identifier; or of this type by the thing model: INFO, WARN or ERROR
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// From this time on (RFC 3339, a date, or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+    pub(crate) from: Option<i64>,
+    /// Before this time (RFC 3339, a date, or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+    pub(crate) to: Option<i64>,
+    #[command(flatten)]
+    pub(crate) paging: PagingArgs<100, 10_000>,
 }
 
 #[derive(Debug, Args)]

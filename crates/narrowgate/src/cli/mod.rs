@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
-    CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, ImportArgs, ListArgs, LogArgs, PointsArgs,
-    PropertiesArgs, ResetArgs,
+    CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ImportArgs, ListArgs, LogArgs,
+    PointsArgs, PropertiesArgs, ResetArgs,
 };
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{

@@ -12,7 +12,7 @@ use narrowgate_api::{
         NewDeviceRequest,
     },
     fleet::Status,
-    history::{LogView, PointView, RefusalView},
+    history::{EventView, LogView, PointView, RefusalView},
     import::{ImportReport, ImportRow, ImportRows},
     page::Page,
     product::{
@@ -21,7 +21,8 @@ use narrowgate_api::{
     },
     properties::{PropertiesPatch, PropertiesView},
     query::{
-        DeleteProduct, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery, Paging, ValuesQuery,
+        DeleteProduct, DeviceEventsQuery, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery,
+        Paging, ValuesQuery,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -232,6 +233,12 @@ impl Call<Page<PointView>> {
 
     pub(crate) fn list_values(name: &NamedDevice, query: &ValuesQuery) -> Self {
         Self::get(device(name) + "/values").query(query)
+    }
+}
+
+impl Call<Page<EventView>> {
+    pub(crate) fn list_device_events(name: &NamedDevice, query: &DeviceEventsQuery) -> Self {
+        Self::get(device(name) + "/events").query(query)
     }
 }
 

@@ -13,7 +13,7 @@ use narrowgate_api::{
     problem::{Code, Problem},
     product::{NewProduct, ProductPatch},
     properties::PropertiesPatch,
-    query::{DeviceList, EventsQuery, LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, DeviceList, EventsQuery, LatestQuery, Paging, ValuesQuery},
 };
 use narrowgate_http::Api;
 use narrowgate_platform::{
@@ -78,6 +78,7 @@ fn verbs() -> Vec<Verb> {
             verb("edit_tags", Call::edit_tags(name, &PropertiesPatch::default())),
             verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
             verb("list_values", Call::list_values(name, &ValuesQuery::default())),
+            verb("list_device_events", Call::list_device_events(name, &DeviceEventsQuery::default())),
             verb("list_device_log", Call::list_device_log(name, &Paging::default())),
         ]);
     }
@@ -146,6 +147,7 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         "edit_tags | PATCH */tags | cannot change the device's tags",
         "list_latest_values | GET */points | cannot show the device's points",
         "list_values | GET */values | cannot show the device's points",
+        "list_device_events | GET */events | cannot show the device's events",
         "list_device_log | GET */log | cannot show the device's log",
     ];
     let of = |path| of_devices.map(|line| line.replace('*', path));

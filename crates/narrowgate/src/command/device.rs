@@ -3,7 +3,7 @@
 use narrowgate_api::{
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
     names::UnixMillis,
-    query::{DeviceList, LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, DeviceList, LatestQuery, Paging, ValuesQuery},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -16,7 +16,10 @@ use super::{
     secret_argument::secret,
 };
 use crate::{
-    cli::{DeleteArgs, DeviceCommand, DeviceCreateArgs, ListArgs, LogArgs, Output, PointsArgs, ResetArgs},
+    cli::{
+        DeleteArgs, DeviceCommand, DeviceCreateArgs, EventsArgs, ListArgs, LogArgs, Output, PointsArgs,
+        ResetArgs,
+    },
     client::{Access, Call},
     config::Config,
     failure::Failure,
@@ -41,6 +44,12 @@ const LOG: &[Column] = &[
     Column { field: "detail", title: "DETAIL" },
 ];
 
+const EVENTS: &[Column] = &[
+    Column { field: "time", title: "TIME" },
+    Column { field: "event", title: "EVENT" },
+    Column { field: "output", title: "OUTPUT" },
+];
+
 const POINTS: &[Column] = &[
     Column { field: "point", title: "POINT" },
     Column { field: "value", title: "VALUE" },
@@ -54,6 +63,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Delete(arguments) => delete(&arguments, config, output),
         DeviceCommand::Reset(arguments) => reset(&arguments, config, output),
         DeviceCommand::Log(arguments) => log(arguments, config, output),
+        DeviceCommand::Events(arguments) => events(arguments, config, output),
         DeviceCommand::Points(arguments) => points(arguments, config, output),
         DeviceCommand::Attributes(arguments) => {
             let device = NamedDevice::from(&arguments.device);
@@ -134,12 +144,30 @@ fn log(arguments: LogArgs, config: &Config, output: Output) -> Result<(), Failur
     })
 }
 
+fn events(arguments: EventsArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let EventsArgs { device, kind, from, to, paging } = arguments;
+    check_span(from, to)?;
+    let device = NamedDevice::from(&device);
+    let list = List { layout: Layout::Rows(EVENTS), frame: Frame::Array };
+    pages::run(&list, paging.into(), config, output, |limit, cursor| {
+        let (kind, limit) = (kind.clone(), Some(limit));
+        let (from, to) = (from.map(UnixMillis), to.map(UnixMillis));
+        Call::list_device_events(&device, &DeviceEventsQuery { kind, from, to, limit, cursor })
+    })
+}
+
+/// A span has to begin before it ends.
+fn check_span(from: Option<i64>, to: Option<i64>) -> Result<(), Failure> {
+    match from.zip(to) {
+        Some((from, to)) if from >= to => Err(Failure::usage("--from is not before --to")
+            .hint("the history starts at --from and ends before --to")),
+        _ => Ok(()),
+    }
+}
+
 fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let PointsArgs { device, point, from, to, paging } = arguments;
-    if from.zip(to).is_some_and(|(from, to)| from >= to) {
-        return Err(Failure::usage("--from is not before --to")
-            .hint("the history starts at --from and ends before --to"));
-    }
+    check_span(from, to)?;
     let device = NamedDevice::from(&device);
     let list = List { layout: Layout::Values(POINTS), frame: Frame::Array };
     let only = point.clone();

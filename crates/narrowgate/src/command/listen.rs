@@ -66,6 +66,9 @@ struct Shown<'a> {
     peer: Option<String>,
     #[serde(borrow)]
     points: Option<&'a RawValue>,
+    event_id: Option<String>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
     #[serde(borrow)]
     set: Option<&'a RawValue>,
     deleted: Vec<String>,
@@ -93,7 +96,10 @@ pub(super) fn readable(json: &str) -> String {
     if event.time != received {
         add(&format!("device's time {}", crate::time::rfc3339(event.time)));
     }
-    for json in [event.points, event.set].into_iter().flatten() {
+    if let Some(event_id) = &event.event_id {
+        add(event_id);
+    }
+    for json in [event.points, event.output, event.set].into_iter().flatten() {
         add(json.get());
     }
     if !event.deleted.is_empty() {
@@ -121,6 +127,12 @@ mod tests {
         assert_eq!(
             readable(r#"{"time":0,"event":"attributes","productKey":"p","deviceKey":"d","set":{"a":1.50}}"#),
             "1970-01-01T00:00:00Z  attributes  p/d  {\"a\":1.50}"
+        );
+        assert_eq!(
+            readable(
+                r#"{"time":0,"event":"event","productKey":"p","deviceKey":"d","eventId":"e","output":{}}"#
+            ),
+            "1970-01-01T00:00:00Z  event  p/d  e  {}"
         );
         let points = r#"{"z":123456789012345678901234567890,"a":23.308445025757262,"m":1.50}"#;
         let line = readable(&format!(r#"{{"time":0,"event":"report","points":{points}}}"#));

@@ -5,7 +5,7 @@
 
 use narrowgate_api::{
     device::DeviceRow,
-    history::{LogView, PointView, RefusalView},
+    history::{EventView, LogView, PointView, RefusalView},
     page::{LeftOut, Page},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -58,6 +58,8 @@ impl Row for LogView {}
 impl Row for RefusalView {}
 
 impl Row for PointView {}
+
+impl Row for EventView {}
 
 /// Prints the part of a list that was asked for.
 ///

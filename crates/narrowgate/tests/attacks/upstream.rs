@@ -1,4 +1,4 @@
-//! What a device says besides points, and asks: attributes and tags.
+//! What a device says besides points, and asks: attributes, tags and events.
 
 use serde_json::{Value, json};
 
@@ -98,6 +98,93 @@ fn a_wrong_change_is_refused_with_its_code_and_stands_in_the_log() {
     server.wait_for_json(&log, |log| log.contains(r#""code":1008"#) && log.contains("too_large"));
     let shown = server.json(&["device", "attributes", PRODUCT_KEY, &client.device.key]);
     assert_eq!(shown.as_object().unwrap().keys().collect::<Vec<_>>(), ["a", "b"]);
+    client.assert_reports();
+    server.assert_alive();
+}
+
+#[test]
+fn events_are_kept_told_and_shown_newest_first() {
+    let mut server = Server::start();
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        let key = client.device.key.clone();
+        let listener = server.listen(&["--product", PRODUCT_KEY, "--device", &key]);
+        for (event, time) in [("tilted", 1_700_000_001_000_i64), ("opened", 1_700_000_003_000)] {
+            let params = format!(r#"{{"events":{{"n":1.50}},"time":{time}}}"#);
+            assert_eq!(data(&mut client, &format!("event/{event}/post"), &params), json!({}));
+        }
+        data(&mut client, "event/tilted/post", r#"{"events":{},"time":1700000002000}"#);
+        let events = std::iter::repeat_with(|| listener.next_event());
+        let told: Vec<Value> = events.filter(|event| event["peer"].is_null()).take(3).collect();
+        assert_eq!((&told[0]["event"], &told[0]["eventId"]), (&json!("event"), &json!("tilted")));
+        assert_eq!(
+            (&told[0]["output"], &told[0]["time"]),
+            (&json!({"n": 1.5}), &json!(1_700_000_001_000_i64))
+        );
+        let shown = |more: &[&str]| {
+            let rows = server.json(&[&["device", "events", PRODUCT_KEY, &key], more].concat());
+            let rows = rows.as_array().unwrap().iter().map(|row| row["event"].as_str().unwrap().to_owned());
+            rows.collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&[]), ["opened", "tilted", "tilted"]);
+        assert_eq!(shown(&["--type", "tilted", "--limit", "1"]), ["tilted"]);
+        assert_eq!(shown(&["--from", "1700000002000", "--to", "1700000003000"]), ["tilted"]);
+        let text = server.text(&["device", "events", PRODUCT_KEY, &key, "--type", "opened", "-o", "json"]);
+        assert_eq!(text, "[{\"event\":\"opened\",\"time\":1700000003000,\"output\":{\"n\":1.50}}]\n");
+        let points = server.json(&["device", "points", PRODUCT_KEY, &key]);
+        assert_eq!(points, json!([]), "an event has no points");
+        client.assert_reports();
+    }
+    let mut client = server.connect(Protection::Ccm8);
+    data(&mut client, "event/kept/post", r#"{"events":{}}"#);
+    let key = client.device.key.clone();
+    server.restart(&[]);
+    let kept = server.json(&["device", "events", PRODUCT_KEY, &key]);
+    assert_eq!((kept.as_array().unwrap().len(), &kept[0]["event"]), (1, &json!("kept")));
+    server.assert_alive();
+}
+
+#[test]
+fn an_event_that_the_model_does_not_have_is_refused() {
+    let server = Server::start();
+    let model = r#"{"modelId":"m","passthrough":false,"measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}],
+        "attributes":[{"identifier":"size","dataType":"INT","default":7,"required":true}],
+        "events":[{"identifier":"tilted","eventType":"WARN","outputData":[
+            {"identifier":"angle","dataType":"FLOAT"}]}]}"#;
+    let file = server.file("model.json", model);
+    server.json(&["product", "update", PRODUCT_KEY, "--model", &file]);
+    let mut client = server.connect(Protection::Ccm8);
+    data(&mut client, "event/tilted/post", r#"{"events":{"angle":7.5}}"#);
+    for (topic, params, code, words) in [
+        ("event/opened/post", r#"{"events":{}}"#, 1204, "the path: model m has no event opened"),
+        ("event/tilted/post", r#"{"events":{"n":1}}"#, 1204, "/params/events/n: event tilted has no such"),
+        ("event/tilted/post", r#"{"events":{"angle":"7"}}"#, 1204, "/params/events/angle: must be a number"),
+        ("event/tilted/post", "7", 1200, "/params: must be an object"),
+        (
+            "attribute/update",
+            r#"{"attributes":{"size":1.5}}"#,
+            1204,
+            "/params/attributes/size: must be an int",
+        ),
+        (
+            "attribute/update",
+            r#"{"attributes":{"other":1}}"#,
+            1204,
+            "/params/attributes/other: model m has no",
+        ),
+        ("attribute/delete", r#"{"attributes":["size"]}"#, 1209, "/params/attributes/0: model m requires"),
+    ] {
+        let (answered, message) = refused(&mut client, topic, params);
+        assert_eq!(answered, code, "{topic}: {message}");
+        assert!(message.starts_with(words), "{topic}: {message}");
+    }
+    assert_eq!(data(&mut client, "attribute/query", r#"{"attributes":[]}"#), json!({"size": 7}));
+    let device = [PRODUCT_KEY, &client.device.key];
+    let of_type = |kind: &str| {
+        let all = server.json(&[&["device", "events"], &device[..], &["--type", kind]].concat());
+        all.as_array().unwrap().len()
+    };
+    assert_eq!((of_type("WARN"), of_type("ERROR"), of_type("tilted")), (1, 0, 1));
     client.assert_reports();
     server.assert_alive();
 }

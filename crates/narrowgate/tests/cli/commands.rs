@@ -151,6 +151,17 @@ fn attributes_and_tags_are_set_unset_and_shown() {
 }
 
 #[test]
+fn events_of_a_device_are_a_list() {
+    let program = program_with_device();
+    assert_eq!(program.json(&["device", "events", "dk-1"]), json!([]));
+    assert_eq!(program.text(&["device", "events", "pk", "dk-1", "--type", "WARN"]).trim(), "(none)");
+    let backwards = program.run(&["device", "events", "dk-1", "--from", "2", "--to", "1"]);
+    backwards.failed(64, &["--from is not before --to"]);
+    program.run(&["device", "events", "none"]).failed(1, &["there is no device none"]);
+    program.run(&["device", "events", "dk-1", "--cursor", "x"]).failed(64, &["cursor is not one that"]);
+}
+
+#[test]
 fn a_device_is_switched_reset_and_deleted() {
     let program = program_with_device();
     let before = program.json(&["device", "secret", "dk-1"])["deviceSecret"].clone();

@@ -14,6 +14,7 @@
 //! | `/topic/sys/{pk}/{dk}/thing/tag/update` | POST | 2 | change tags, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/tag/query` | POST | 2 | 2.04 with tags |
 //! | `/topic/sys/{pk}/{dk}/thing/tag/delete` | POST | 2 | change tags, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/event/{eventId}/post` | POST | 2 | store an event, then 2.04 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
@@ -25,8 +26,8 @@
 //! and whether that device exists or not; an unknown path 4.04; another method 4.05; If-Match or
 //! If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a
 //! Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message
-//! in the JSON reply ([`envelope`], [`points`], [`properties`]). Uri-Query, Uri-Host and Observe have no
-//! influence. Every refusal says why, for the device's log ([`Answer`]).
+//! in the JSON reply ([`envelope`], [`points`], [`properties`], `events`). Uri-Query, Uri-Host and Observe
+//! have no influence. Every refusal says why, for the device's log ([`Answer`]).
 
 pub mod activation;
 mod answer;
@@ -34,6 +35,7 @@ mod body;
 mod diagnosis;
 mod discovery;
 pub mod envelope;
+mod events;
 pub mod json;
 mod members;
 mod options;
@@ -52,7 +54,7 @@ pub use self::{
 };
 use self::{
     options::{accepted_format, refuse_preconditions},
-    topic::{Handler, NoTopic, Topic},
+    topic::{Found, Handler, NoTopic},
 };
 use crate::{
     ids::UnixMillis,
@@ -147,8 +149,8 @@ pub fn handle(
     if session.mode == SecureMode::ProductSecret {
         return handle_mode_3(session, request, topic, now.time);
     }
-    let topic = match topic {
-        Ok(topic) => topic,
+    let Found { topic, parameter } = match topic {
+        Ok(found) => found,
         Err(why) => return no_topic(session, request, why),
     };
     if request.method != topic.method {
@@ -167,7 +169,9 @@ pub fn handle(
                 "the device asked for its secret in a session that proves that it has it",
             ),
         ),
-        Handler::Report(_) | Handler::Properties(..) if request.payload.len() > BODY_BYTES_MAX => {
+        Handler::Report(_) | Handler::Properties(..) | Handler::Event
+            if request.payload.len() > BODY_BYTES_MAX =>
+        {
             too_large(request)
         }
         Handler::Report(verb) => match accepted_format(request) {
@@ -176,6 +180,13 @@ pub fn handle(
         },
         Handler::Properties(kind, verb) => match accepted_format(request) {
             Ok(content_format) => properties::handle(request, (kind, verb), model, content_format),
+            Err(refused) => Action::Respond(refused),
+        },
+        Handler::Event => match accepted_format(request) {
+            Ok(content_format) => {
+                let identifier = parameter.unwrap_or_default();
+                events::handle(session, request, &identifier, model, now, content_format)
+            }
             Err(refused) => Action::Respond(refused),
         },
     }
@@ -195,11 +206,13 @@ fn too_large(request: &Request) -> Action {
 fn handle_mode_3(
     session: &Grant,
     request: &Request,
-    topic: Result<&Topic, NoTopic>,
+    topic: Result<Found, NoTopic>,
     now: UnixMillis,
 ) -> Action {
     let handler = match (topic, request.method) {
-        (Ok(topic), method) if topic.is_for(session.mode) && method == topic.method => topic.handler,
+        (Ok(Found { topic, .. }), method) if topic.is_for(session.mode) && method == topic.method => {
+            topic.handler
+        }
         (Err(NoTopic::Foreign), _) => return no_topic(session, request, NoTopic::Foreign),
         _ => {
             let detail = format!(

@@ -23,6 +23,7 @@
 
 mod hints;
 mod skipped;
+mod times;
 
 use std::cell::{Cell, RefCell};
 
@@ -31,6 +32,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::{hints::Misplaced, skipped::Skipped};
+pub(super) use self::{hints::doubtful_time, times::Times};
 use super::{
     Action, Answer, body, diagnosis,
     envelope::{self, Envelope, MessageFault},
@@ -38,7 +40,6 @@ use super::{
     members::Members,
 };
 use crate::{
-    ids::UnixMillis,
     model::{
         message::{Message, MessageKind},
         thing_model::{self, ThingModel},
@@ -123,7 +124,7 @@ pub(super) fn handle(
             let reply = envelope::reply(envelope.id(), Ok(()));
             let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
             let warning = reader.skipped.borrow().warning();
-            let time = || writes.iter().find_map(|write| hints::doubtful_time(write, now));
+            let time = || writes.iter().find_map(|write| doubtful_time(write, now));
             let warning = warning.or_else(time).or_else(|| reader.misplaced.get().map(Misplaced::warning));
             Action::Store { writes, response, warning }
         }
@@ -250,7 +251,8 @@ impl Reader<'_> {
         pointer: &str,
         invalid: Invalid,
     ) -> Result<Option<Message>, MessageFault> {
-        let time = self.time(report.time, pointer)?;
+        let times = Times { now: self.now, body: self.body };
+        let time = times.read(report.time, pointer)?;
         let Some(points_json) = self.points(report, pointer, invalid)? else { return Ok(None) };
         Ok(Some(Message {
             device: self.session.device,
@@ -263,29 +265,6 @@ impl Reader<'_> {
             session: 0,
             points_json,
         }))
-    }
-
-    fn time(&self, raw: Option<&RawValue>, pointer: &str) -> Result<UnixMillis, MessageFault> {
-        let Some(raw) = raw else { return Ok(self.now.time) };
-        let fault = |what: &str, hint: Option<String>| {
-            let fault = MessageFault::new(MessageFault::MODEL, format!("{pointer}/time: {what}"));
-            Err(fault.with_hint(hint))
-        };
-        // As a point of the type TIMESTAMP: -0 is not 0.
-        match raw.get().parse::<i64>().ok().filter(|_| raw.get() != "-0") {
-            None => {
-                let what = "must be an integer, Unix milliseconds";
-                fault(what, self.received(raw, "", what))
-            }
-            Some(time) if time < 0 => fault("must not be negative", None),
-            Some(time) if (SECONDS_FROM..=SECONDS_TO).contains(&time) => {
-                fault("looks like seconds; send Unix milliseconds", self.reckoned(time))
-            }
-            Some(time) if time > self.now.latest.0.saturating_add(AHEAD_MS_MAX) => {
-                fault("lies more than a day ahead; check the device's clock", self.finer_unit(time))
-            }
-            Some(time) => Ok(UnixMillis(time)),
-        }
     }
 
     /// The points as compact JSON; `None` if all were left out.

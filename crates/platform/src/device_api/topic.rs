@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Topic {
     /// The segments before the two keys.
     root: &'static [&'static str],
-    /// The segments after them.
+    /// The segments after them; [`PARAMETER`] stands for any.
     rest: &'static [&'static str],
     /// The only method that the topic has.
     pub(super) method: Code,
@@ -33,6 +33,8 @@ pub(super) enum Handler {
     Report(Verb),
     /// Changes attributes or tags, or answers them.
     Properties(PropertyKind, PropertyVerb),
+    /// Stores an event, whose identifier stands in the path.
+    Event,
     /// Has a secret issued.
     IssueSecret,
     /// Is only acknowledged.
@@ -56,8 +58,11 @@ const OWN: &[SecureMode] = &[SecureMode::DeviceSecret];
 const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
+/// Stands in a topic for any one segment: the identifier of an event.
+const PARAMETER: &str = "{eventId}";
+
 /// Every topic. Where a misspelt path is equally near to two, the first is suggested.
-pub(super) const TOPICS: [Topic; 13] = [
+pub(super) const TOPICS: [Topic; 14] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
     Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
@@ -68,6 +73,7 @@ pub(super) const TOPICS: [Topic; 13] = [
     Topic::tag(&["thing", "tag", "update"], PropertyVerb::Update),
     Topic::tag(&["thing", "tag", "query"], PropertyVerb::Query),
     Topic::tag(&["thing", "tag", "delete"], PropertyVerb::Delete),
+    Topic::own(&["thing", "event", PARAMETER, "post"], Handler::Event),
     Topic {
         root: SESSION,
         rest: &["thing", "activate", "info"],
@@ -87,7 +93,7 @@ pub(super) const TOPICS: [Topic; 13] = [
 
 /// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
 /// mistake.
-const NOT_SERVED: [&str; 5] = ["thing/event/", "thing/model/", "thing/service/", "thing/commands", "ota/"];
+const NOT_SERVED: [&str; 4] = ["thing/model/", "thing/service/", "thing/commands", "ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
@@ -111,6 +117,21 @@ impl Topic {
         self.modes.contains(&mode)
     }
 
+    /// Whether it ends with these segments.
+    fn is_at(&self, rest: &[&str]) -> bool {
+        rest.len() == self.rest.len()
+            && rest
+                .iter()
+                .zip(self.rest)
+                .all(|(given, own)| given == own || (*own == PARAMETER && !given.is_empty()))
+    }
+
+    /// What stands in the place of the parameter.
+    fn parameter(&self, rest: &[&str]) -> Option<String> {
+        let at = self.rest.iter().position(|segment| *segment == PARAMETER)?;
+        rest.get(at).map(|given| (*given).to_owned())
+    }
+
     /// The keys in a path that begins as the topic does, and what follows them: nothing, if the topic ends
     /// with its keys.
     fn split<'a, 'b>(&self, path: &'a [&'b str]) -> Option<(&'b str, &'b str, &'a [&'b str])> {
@@ -119,8 +140,17 @@ impl Topic {
     }
 }
 
+/// A topic that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The topic.
+    pub(super) topic: &'static Topic,
+    /// What stands in the place of its [`PARAMETER`], where it has one.
+    pub(super) parameter: Option<String>,
+}
+
 /// Finds the topic. Keys are compared as bytes with those of the identity.
-pub(super) fn find(session: &Grant, path: &UriPath) -> Result<&'static Topic, NoTopic> {
+pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Found, NoTopic> {
     /// One more than the longest path has, so that a longer one does not look like it.
     const SEGMENTS_MAX: usize = 9;
     let segments: Vec<Cow<'_, str>> = path.segments().take(SEGMENTS_MAX).collect();
@@ -133,8 +163,8 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<&'static Topic, No
         if product_key != session.product_key() || device_key != session.device_key() {
             return Err(NoTopic::Foreign);
         }
-        if rest == topic.rest {
-            return Ok(topic);
+        if topic.is_at(rest) {
+            return Ok(Found { topic, parameter: topic.parameter(rest) });
         }
     }
     Err(NoTopic::Unknown)
@@ -207,6 +237,7 @@ mod tests {
             Handler::Properties(PropertyKind::Attribute, _) => "change attributes, then 2.04",
             Handler::Properties(PropertyKind::Tag, PropertyVerb::Query) => "2.04 with tags",
             Handler::Properties(PropertyKind::Tag, _) => "change tags, then 2.04",
+            Handler::Event => "store an event, then 2.04",
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",
         };

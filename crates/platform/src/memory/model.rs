@@ -102,6 +102,7 @@ pub(super) struct Report {
     pub(super) number: u64,
     pub(super) time: UnixMillis,
     pub(super) arrival: UnixMillis,
+    pub(super) kind: MessageKind,
     pub(super) points_json: Box<str>,
 }
 
@@ -168,8 +169,8 @@ impl Model {
             }
         }
         row.life.last_seen_time = last_heard(row.life.last_seen_time, Some(message.arrival));
-        let Message { time, arrival, points_json, .. } = message;
-        let report = Report { number, time, arrival, points_json };
+        let Message { kind, time, arrival, points_json, .. } = message;
+        let report = Report { number, time, arrival, kind, points_json };
         push_bounded(&mut row.messages, report, MESSAGES_PER_DEVICE_MAX);
         self.arrivals.add(arrival);
         Written::Done

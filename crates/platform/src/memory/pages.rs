@@ -7,11 +7,11 @@ use crate::{
     model::{
         device::DeviceState,
         log::{LogEntry, Reason},
-        message::PointValue,
+        message::{EventValue, MessageKind, PointValue, read_event},
         overview::{DeviceCounts, Overview, OverviewQuery, ProductCounts},
     },
     paging::{Collector, Page, Part, Place},
-    ports::{HistoryPage, HistoryQuery, PresenceChange, Query},
+    ports::{EventQuery, HistoryPage, HistoryQuery, PresenceChange, Query},
     rules::latest::for_each_point,
 };
 
@@ -31,6 +31,7 @@ impl Model {
             Query::PointsHistory { device, query } => {
                 HistoryPage::Points(self.points_history(device, &query))
             }
+            Query::Events { device, query } => HistoryPage::Events(self.events(device, &query)),
             Query::DeviceLog { device, part } => {
                 HistoryPage::Entries(self.row(device).map_or_else(Page::empty, |row| row.log.part(part)))
             }
@@ -42,7 +43,9 @@ impl Model {
     fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Page<PointValue> {
         let Some(row) = self.row(device) else { return Page::empty() };
         let is_in_span = |report: &&Report| {
-            query.from.is_none_or(|from| report.time >= from) && query.to.is_none_or(|to| report.time < to)
+            report.kind != MessageKind::Event
+                && query.from.is_none_or(|from| report.time >= from)
+                && query.to.is_none_or(|to| report.time < to)
         };
         let mut reports: Vec<&Report> = row.messages.iter().filter(is_in_span).collect();
         reports.sort_by_key(|report| Reverse(order(report)));
@@ -65,6 +68,30 @@ impl Model {
                 }
             });
             if is_full {
+                break;
+            }
+        }
+        page.finish()
+    }
+
+    fn events(&self, device: DeviceId, query: &EventQuery) -> Page<EventValue> {
+        let Some(row) = self.row(device) else { return Page::empty() };
+        let is_wanted = |report: &&Report| {
+            report.kind == MessageKind::Event
+                && query.from.is_none_or(|from| report.time >= from)
+                && query.to.is_none_or(|to| report.time < to)
+                && query.after.is_none_or(|Place([time, number, ..])| order(report) < (time, number))
+        };
+        let mut reports: Vec<&Report> = row.messages.iter().filter(is_wanted).collect();
+        reports.sort_by_key(|report| Reverse(order(report)));
+        let mut page = Collector::new(query.limit);
+        for report in reports {
+            let Some((event, output)) = read_event(&report.points_json) else { continue };
+            if query.events.as_ref().is_some_and(|events| !events.contains(&event)) {
+                continue;
+            }
+            let (time, number) = order(report);
+            if !page.take(Place([time, number, 0, 1]), EventValue { event, time: report.time, output }) {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! What devices report.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::json_text::JsonText;
 use crate::ids::{DeviceId, LoginNumber, UnixMillis};
@@ -13,6 +14,8 @@ pub enum MessageKind {
     Points,
     /// `thing/measurepoint/resume`: history only.
     PointsResumed,
+    /// `thing/event/{eventId}/post`: no points at all.
+    Event,
 }
 
 /// One report of one device, as it is stored.
@@ -32,8 +35,37 @@ pub struct Message {
     pub secret_version: u32,
     /// The session, as the gateway calls it; 0 where it has no name.
     pub session: u64,
-    /// The `measurepoints` object as compact JSON text: `{"temp":21.5}`.
+    /// The `measurepoints` object as compact JSON text: `{"temp":21.5}`. Of an event, what [`event_json`]
+    /// makes of it.
     pub points_json: Box<str>,
+}
+
+/// An event of a device; `output` is the JSON that the device sent, to the last digit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EventValue {
+    /// Its identifier.
+    pub event: String,
+    /// The event's own time, or its arrival where it has none.
+    pub time: UnixMillis,
+    /// Its parameters: a JSON object.
+    pub output: JsonText,
+}
+
+/// How an event is stored in a message: `{"event":"tilted","output":{"angle":7}}`. `output` is a JSON object.
+pub fn event_json(event: &str, output: &str) -> Box<str> {
+    format!("{{\"event\":{},\"output\":{output}}}", serde_json::Value::from(event)).into()
+}
+
+/// Identifier and parameters of what [`event_json`] has made; of anything else nothing.
+pub fn read_event(json: &str) -> Option<(String, JsonText)> {
+    #[derive(Deserialize)]
+    struct Stored<'a> {
+        event: String,
+        #[serde(borrow)]
+        output: &'a RawValue,
+    }
+    let Stored { event, output } = serde_json::from_str(json).ok()?;
+    Some((event, output.into()))
 }
 
 /// A value of one point at one time; `value` is the JSON that the device sent, to the last digit.

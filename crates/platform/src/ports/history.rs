@@ -3,7 +3,11 @@
 use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, UnixMillis},
-    model::{device::DeviceState, log::LogEntry, message::PointValue},
+    model::{
+        device::DeviceState,
+        log::LogEntry,
+        message::{EventValue, PointValue},
+    },
     paging::{Page, Part, Place},
 };
 
@@ -29,6 +33,13 @@ pub enum Query {
         device: DeviceId,
         /// Which of them.
         query: HistoryQuery,
+    },
+    /// Events by time, in the order of values.
+    Events {
+        /// Whose.
+        device: DeviceId,
+        /// Which of them.
+        query: EventQuery,
     },
     /// The device's log, newest first: refusals and all other entries, each with its own limit.
     DeviceLog {
@@ -57,6 +68,8 @@ pub enum Query {
 pub enum HistoryPage {
     /// Of points, latest or by time.
     Points(Page<PointValue>),
+    /// Of events.
+    Events(Page<EventValue>),
     /// Of a log or of refusals.
     Entries(Page<LogEntry>),
     /// Of changes of presence.
@@ -72,6 +85,17 @@ impl HistoryPage {
         match self {
             Self::Points(page) => page,
             other => other.is_wrong("points"),
+        }
+    }
+
+    /// A page of events.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn events(self) -> Page<EventValue> {
+        match self {
+            Self::Events(page) => page,
+            other => other.is_wrong("events"),
         }
     }
 
@@ -100,6 +124,7 @@ impl HistoryPage {
     fn is_wrong(&self, wanted: &str) -> ! {
         let found = match self {
             Self::Points(_) => "points",
+            Self::Events(_) => "events",
             Self::Entries(_) => "entries",
             Self::Presence(_) => "changes of presence",
         };
@@ -121,6 +146,15 @@ pub trait HistoryReads: History {
         query: HistoryQuery,
     ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         read(self, Query::PointsHistory { device, query }, HistoryPage::points)
+    }
+
+    /// See [`Query::Events`].
+    fn events(
+        &self,
+        device: DeviceId,
+        query: EventQuery,
+    ) -> PortFuture<'_, Result<Page<EventValue>, StoreError>> {
+        read(self, Query::Events { device, query }, HistoryPage::events)
     }
 
     /// See [`Query::DeviceLog`].
@@ -166,6 +200,21 @@ pub struct HistoryQuery {
     /// Only what comes after this place: where the last page ended.
     pub after: Option<Place>,
     /// At most this many values.
+    pub limit: usize,
+}
+
+/// Which events of a device to read; newest first.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Only those with one of these identifiers.
+    pub events: Option<Vec<String>>,
+    /// From this time on (inclusive).
+    pub from: Option<UnixMillis>,
+    /// Up to this time (exclusive).
+    pub to: Option<UnixMillis>,
+    /// Only what comes after this place: where the last page ended.
+    pub after: Option<Place>,
+    /// At most this many.
     pub limit: usize,
 }
 

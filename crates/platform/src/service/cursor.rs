@@ -10,6 +10,8 @@ pub(super) enum List {
     Log(DeviceId),
     /// The values of a device by time.
     History(DeviceId),
+    /// The events of a device by time.
+    Events(DeviceId),
     /// The latest values of a device; its cursors hold the name of a point.
     Latest(DeviceId),
     /// Refusals of all devices.
@@ -22,6 +24,7 @@ impl List {
         match self {
             Self::Log(device) => format!("l{:x}", device.0),
             Self::History(device) => format!("h{:x}", device.0),
+            Self::Events(device) => format!("e{:x}", device.0),
             Self::Latest(device) => format!("p{:x}", device.0),
             Self::Refusals => "r".to_owned(),
         }
@@ -73,8 +76,13 @@ mod tests {
 
     #[test]
     fn cursors_come_back_and_fit_their_list_only() {
-        let lists =
-            [List::Log(DeviceId(7)), List::Log(DeviceId(0x7a)), List::History(DeviceId(7)), List::Refusals];
+        let lists = [
+            List::Log(DeviceId(7)),
+            List::Log(DeviceId(0x7a)),
+            List::History(DeviceId(7)),
+            List::Events(DeviceId(7)),
+            List::Refusals,
+        ];
         for place in [[0; 4], [i64::MIN, -1, 0, i64::MAX]].map(Place) {
             for (index, list) in lists.iter().enumerate() {
                 let cursor = list.cursor(place);

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use narrowgate_api::{
-    history::{LogView, PointView, PresenceView, RefusalView},
+    history::{EventView, LogView, PointView, PresenceView, RefusalView},
     page::Page as ShownPage,
-    query::Paging,
+    query::{DeviceEventsQuery, Paging},
 };
 
 use super::{
@@ -15,10 +15,14 @@ use super::{
     view,
 };
 use crate::{
-    ids::{DeviceId, DeviceName},
-    model::{device::Device, log::LogEntry},
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::{
+        device::Device,
+        log::LogEntry,
+        thing_model::{EventType, ThingModel},
+    },
     paging::{Page, Part},
-    ports::{HistoryQuery, HistoryReads as _, StoreError},
+    ports::{EventQuery, HistoryQuery, HistoryReads as _, StoreError},
     rules::identity::Identity,
 };
 
@@ -70,11 +74,46 @@ impl Registrar {
     ) -> Result<ShownPage<PointView>, ServiceError> {
         let list = List::History(device.id);
         let Part { after, limit } = list.part(paging)?;
-        if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
-            return Err(ServiceError::Invalid { field: "to", message: "lies before from".to_owned() });
-        }
+        check_span(query.from, query.to)?;
         let query = HistoryQuery { after, limit, ..query };
         Ok(shown(list, self.history.points_history(device.id, query).await?, view::point))
+    }
+
+    /// Events of a device by time, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
+    /// it begins.
+    pub(super) async fn events(
+        &self,
+        device: &Device,
+        query: DeviceEventsQuery,
+    ) -> Result<ShownPage<EventView>, ServiceError> {
+        let DeviceEventsQuery { kind, from, to, limit, cursor } = query;
+        let list = List::Events(device.id);
+        let Part { after, limit } = list.part(&Paging { limit, cursor })?;
+        check_span(from, to)?;
+        let events = match kind {
+            Some(kind) => Some(self.events_of_type(device, kind).await?),
+            None => None,
+        };
+        let query = EventQuery { events, from, to, after, limit };
+        Ok(shown(list, self.history.events(device.id, query).await?, view::event))
+    }
+
+    /// The identifiers of a type of events, and the event of this name.
+    async fn events_of_type(&self, device: &Device, kind: String) -> Result<Vec<String>, ServiceError> {
+        let event_type = match &*kind {
+            "INFO" => EventType::Info,
+            "WARN" => EventType::Warn,
+            "ERROR" => EventType::Error,
+            _ => return Ok(vec![kind]),
+        };
+        let model = self.existing_product(&device.product_key).await?.model_json;
+        let model = model.and_then(|json| ThingModel::parse(&json).ok());
+        let of_type = model.iter().flat_map(|model| &model.events);
+        let of_type = of_type.filter(|(_, event)| event.event_type == event_type);
+        Ok(of_type.map(|(identifier, _)| identifier.clone()).chain([kind]).collect())
     }
 
     /// What happened to a device, newest first.
@@ -154,6 +193,16 @@ impl Registrar {
     }
 }
 
+/// A span must not end before it begins.
+fn check_span(from: Option<UnixMillis>, to: Option<UnixMillis>) -> Result<(), ServiceError> {
+    match from.zip(to) {
+        Some((from, to)) if from > to => {
+            Err(ServiceError::Invalid { field: "to", message: "lies before from".to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn shown<T, S>(list: List, page: Page<T>, show: impl Fn(T) -> S) -> ShownPage<S> {
     let Page { items, next, damaged } = page;
     let next_cursor = next.map(|place| list.cursor(place));
@@ -170,7 +219,7 @@ fn claimed_name(identity: &str) -> Option<DeviceName> {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::device::NewDeviceRequest;
+    use narrowgate_api::{device::NewDeviceRequest, product::ProductPatch};
 
     use super::*;
     use crate::{
@@ -178,7 +227,7 @@ mod tests {
         model::log::{LogEntry, LogEvent, Reason},
         ports::{Batch, Journal as _, Write},
         service::fixtures::{NOW, registrar_with_product, registrar_with_product_and_store},
-        testing::block_on,
+        testing::{block_on, store::events::event},
     };
 
     #[test]
@@ -220,6 +269,35 @@ mod tests {
                 NOW.0
             )
         );
+    }
+
+    #[test]
+    fn events_are_found_by_identifier_or_by_the_type_that_the_model_gives_them() {
+        let (registrar, store) = registrar_with_product_and_store();
+        let request = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
+        block_on(registrar.create_device("pk", request)).expect("it is valid");
+        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
+        let names = ["tilted", "opened", "INFO"];
+        let writes = names.iter().zip(1..).map(|(name, n)| event(device.id, UnixMillis(n), name, "{}"));
+        block_on(store.memory.append(Batch::new(0, writes.collect()))).expect("it works");
+        let found = |kind: Option<&str>| {
+            let kind = kind.map(str::to_owned);
+            let query = DeviceEventsQuery { kind, ..DeviceEventsQuery::default() };
+            let page = block_on(registrar.events(&device, query)).expect("it works");
+            page.items.into_iter().map(|event| event.event).collect::<Vec<_>>()
+        };
+        assert_eq!(found(None), ["INFO", "opened", "tilted"]);
+        assert_eq!((found(Some("WARN")).len(), found(Some("INFO"))), (0, vec!["INFO".to_owned()]));
+        let model = r#"{"modelId":"m","events":[{"identifier":"tilted","eventType":"WARN"},
+            {"identifier":"opened"}]}"#;
+        let model = serde_json::value::RawValue::from_string(model.to_owned()).expect("it is JSON");
+        let update = ProductPatch { model: Some(Some(model)), ..ProductPatch::default() };
+        block_on(registrar.update_product("pk", update)).expect("the model is valid");
+        assert_eq!(found(Some("WARN")), ["tilted"]);
+        assert_eq!(found(Some("INFO")), ["INFO", "opened"], "and the event that is called so");
+        assert_eq!(found(Some("opened")), ["opened"]);
+        let query = DeviceEventsQuery { limit: Some(0), ..DeviceEventsQuery::default() };
+        assert!(block_on(registrar.events(&device, query)).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use narrowgate_api::{
     device::{DamagedDeviceView, DeviceRow, DeviceView, ShownState},
-    history::{LogView, PointView, PresenceView},
+    history::{EventView, LogView, PointView, PresenceView},
     import::WeakSecrets,
     page::LeftOut,
     product::{DamagedProductView, DynamicActivation as ShownActivation, ProductRow, ProductView},
@@ -18,7 +18,7 @@ use crate::{
         damaged::DamagedProduct,
         device::{Device, DeviceState},
         log::LogEntry,
-        message::PointValue,
+        message::{EventValue, PointValue},
         product::{DynamicActivation, Product},
         thing_model::ThingModel,
     },
@@ -139,6 +139,11 @@ pub(super) fn device_row(found: &Found) -> DeviceRow {
 pub(super) fn left_out(rows: DamagedRows) -> Option<LeftOut> {
     let DamagedRows { count, first } = rows;
     first.map(|first| LeftOut { count, first })
+}
+
+/// An event.
+pub(super) fn event(event: EventValue) -> EventView {
+    EventView { event: event.event, time: event.time, output: event.output.into_raw() }
 }
 
 /// A value.

@@ -15,7 +15,7 @@ use rusqlite::{Connection, Row};
 use super::{Stored, Table, Update, messages_2, sql, table};
 
 table! {
-    /// A report.
+    /// A report, or an event.
     MESSAGES of MessageRow: "messages" as "m", summed as "message" {
         id: i64 = "INTEGER PRIMARY KEY",
         device: DeviceId = "INTEGER NOT NULL",

@@ -283,6 +283,7 @@ impl Cell for MessageKind {
         match value.as_str()? {
             "points" => Ok(Self::Points),
             "resumed" => Ok(Self::PointsResumed),
+            "event" => Ok(Self::Event),
             word => Err(FromSqlError::Other(format!("unknown word {word:?}").into())),
         }
     }
@@ -291,6 +292,7 @@ impl Cell for MessageKind {
         match self {
             Self::Points => ValueRef::Text(b"points"),
             Self::PointsResumed => ValueRef::Text(b"resumed"),
+            Self::Event => ValueRef::Text(b"event"),
         }
     }
 }

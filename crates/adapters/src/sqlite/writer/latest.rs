@@ -196,6 +196,6 @@ pub(super) fn remember_message(changed: &mut Activities, message: &Message) -> u
     activity.see(message.arrival);
     match message.kind {
         MessageKind::Points => activity.report(&message.points_json, message.time, message.arrival),
-        MessageKind::PointsResumed => 0,
+        MessageKind::PointsResumed | MessageKind::Event => 0,
     }
 }

@@ -32,7 +32,7 @@ const EPOCHS: [(i64, &str); 4] = [
 const EPOCH_NEAR_MS: i64 = 86_400_000;
 
 /// Words about a report whose time is legal but hardly meant: it is stored as it was sent.
-pub(super) fn doubtful_time(write: &Write, now: Arrival) -> Option<Warning> {
+pub(in crate::device_api) fn doubtful_time(write: &Write, now: Arrival) -> Option<Warning> {
     let Write::Message(Message { time: UnixMillis(time), .. }) = *write else { return None };
     let ahead = time.saturating_sub(now.latest.0);
     if ahead > AHEAD_MS {
@@ -124,23 +124,23 @@ impl Misplaced {
     }
 }
 
+/// What a time that looks like seconds probably is.
+pub(super) fn reckoned(time: i64, now: Arrival) -> Option<String> {
+    let words = reckoning(time, now.time.0).or_else(|| unset(time))?;
+    Some(format!("received {time}: {words}"))
+}
+
+/// Whether a time far ahead is near now in a unit finer than milliseconds.
+pub(super) fn finer_unit(time: i64, now: Arrival) -> Option<String> {
+    let near = |factor: i64| (time / factor - now.time.0).abs() < NEAR_MS;
+    if let Some(words) = reckoning(time, now.time.0) {
+        return Some(format!("received {time}: {words}"));
+    }
+    let unit = [(1000, "micro"), (1_000_000, "nano")].into_iter().find(|(factor, _)| near(*factor))?.1;
+    Some(format!("received {time}: as {unit}seconds it is near now; send milliseconds"))
+}
+
 impl Reader<'_> {
-    /// What a time that looks like seconds probably is.
-    pub(super) fn reckoned(&self, time: i64) -> Option<String> {
-        let words = reckoning(time, self.now.time.0).or_else(|| unset(time))?;
-        Some(format!("received {time}: {words}"))
-    }
-
-    /// Whether a time far ahead is near now in a unit finer than milliseconds.
-    pub(super) fn finer_unit(&self, time: i64) -> Option<String> {
-        let near = |factor: i64| (time / factor - self.now.time.0).abs() < NEAR_MS;
-        if let Some(words) = reckoning(time, self.now.time.0) {
-            return Some(format!("received {time}: {words}"));
-        }
-        let unit = [(1000, "micro"), (1_000_000, "nano")].into_iter().find(|(factor, _)| near(*factor))?.1;
-        Some(format!("received {time}: as {unit}seconds it is near now; send milliseconds"))
-    }
-
     /// What was received where a value is refused with `message`; `steps` is the fault's JSON pointer inside
     /// `raw`.
     pub(super) fn received(&self, raw: &RawValue, steps: &str, message: &str) -> Option<String> {

@@ -205,7 +205,7 @@ proptest! {
         mode_2: bool, method in 0_u8..8,
         path in concat!(
             "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch",
-            "|attribute|tag|update|query|delete",
+            "|attribute|tag|update|query|delete|event",
             "|[a%é]{0,3})){0,9}"
         ),
         content_format: Option<u16>, accept: Option<u16>, condition: bool,

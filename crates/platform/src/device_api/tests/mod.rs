@@ -1,6 +1,7 @@
 //! Requests in, actions out: the device API as a device and an attacker see it.
 
 mod authority;
+mod events;
 mod explained;
 mod properties;
 

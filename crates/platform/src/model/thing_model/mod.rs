@@ -38,7 +38,7 @@
 //! STRUCT may be absent, and they are of any type but STRUCT; the elements of an ARRAY are INT, FLOAT, DOUBLE
 //! or STRING. `null` is never a value. A measurepoint with `hasQuality` (INT, FLOAT and DOUBLE only) is
 //! reported as `{"value":21.5,"quality":0}`, quality 0 to 9; any other as the bare value. With `passthrough`,
-//! points and attributes that the model does not have are stored as they are.
+//! points, attributes, events and parameters of events that the model does not have are stored as they are.
 
 mod check;
 mod parse;

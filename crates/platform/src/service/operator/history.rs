@@ -2,10 +2,10 @@
 
 use narrowgate_api::{
     device::NamedDevice,
-    history::{LogView, PointView, PresenceView, RefusalView},
+    history::{EventView, LogView, PointView, PresenceView, RefusalView},
     page::Page,
     problem::Problem,
-    query::{LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, LatestQuery, Paging, ValuesQuery},
 };
 
 use super::Operator;
@@ -45,6 +45,19 @@ impl Operator {
             self.registrar.points_history(&device, query, &Paging { limit, cursor }).await
         };
         self.with_device(POINTS, name, act).await
+    }
+
+    /// Events of a device by time, newest first.
+    ///
+    /// # Errors
+    /// There is no such device; a limit or a cursor is none; the time span ends before it begins.
+    pub async fn list_device_events(
+        &self,
+        name: &NamedDevice,
+        query: DeviceEventsQuery,
+    ) -> Result<Page<EventView>, Problem> {
+        let act = async |device: Device| self.registrar.events(&device, query).await;
+        self.with_device("cannot show the device's events", name, act).await
     }
 
     /// What happened to a device, newest first.

@@ -17,6 +17,7 @@
 
 pub mod activation;
 pub mod credentials;
+pub mod events;
 pub mod fixtures;
 pub mod fleet;
 pub mod logins;
@@ -139,6 +140,11 @@ macro_rules! store_conformance {
                 a_batch_is_applied_in_order
                 a_report_moves_the_time_last_seen
                 values_come_back_as_they_were_sent
+            }
+            events {
+                events_are_read_by_time_and_are_no_points
+                events_are_found_by_span_and_identifier
+                pages_of_events_lose_and_repeat_nothing
             }
             properties {
                 attributes_and_tags_are_set_and_deleted_by_name

@@ -131,6 +131,17 @@ pub enum Step {
         /// Which points it has; the odd ones move the latest values, the even ones do not.
         form: u8,
     },
+    /// An event.
+    Event {
+        /// Who.
+        device: u8,
+        /// In whose session, as above.
+        logins_ago: u8,
+        /// Its own time.
+        seconds_ago: i64,
+        /// Which.
+        form: u8,
+    },
     /// A change of attributes or tags.
     Properties {
         /// Who.
@@ -219,11 +230,12 @@ fn kind(dice: &mut Dice) -> Kind {
 fn step(dice: &mut Dice) -> Step {
     let device = dice.small(u64::from(DEVICES));
     let logins_ago = if dice.one_in(4) { 1 + dice.small(2) } else { 0 };
-    match dice.below(18) {
+    match dice.below(20) {
         0..=3 => Step::Login { device, versions_ago: u32::from(dice.one_in(4)), logins_ago },
         4..=6 => Step::Presence { device, logins_ago, online: dice.one_in(2) },
         7 => Step::Seen { device, logins_ago, seconds_ago: dice.below(60) as i64 },
         8..=12 => Step::Report { device, logins_ago, seconds_ago: ago(dice), form: dice.small(8) },
+        18 | 19 => Step::Event { device, logins_ago, seconds_ago: ago(dice), form: dice.small(3) },
         16 | 17 => Step::Properties { device, logins_ago, form: dice.small(16) },
         13 => Step::Refusal { device: (!dice.one_in(3)).then_some(device) },
         _ => Step::Issue { device },

@@ -8,7 +8,7 @@ use crate::{
         product::Product, property::PropertyKind,
     },
     paging::{Page, Part},
-    ports::{DeviceQuery, HistoryQuery, Store},
+    ports::{DeviceQuery, EventQuery, HistoryQuery, Store},
     testing::block_on,
 };
 
@@ -86,6 +86,19 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
     let moves =
         paged(1 + turn % 5, |part| block_on(store.presence_history(id, part)).expect("the store reads"));
     line("presence", format!("{moves:?}"));
+    let events = paged(1 + turn % 4, |Part { after, limit }| {
+        let query = EventQuery { after, limit, ..EventQuery::default() };
+        block_on(store.events(id, query)).expect("the store reads")
+    });
+    line("events", format!("{events:?}"));
+    let of_one = EventQuery {
+        events: Some(vec!["event-1".to_owned()]),
+        from: Some(UnixMillis(now.0 - 3_600_000)),
+        to: Some(now),
+        limit: 2,
+        after: None,
+    };
+    line("events of an hour", format!("{:?}", block_on(store.events(id, of_one)).expect("the store reads")));
     for kind in [PropertyKind::Attribute, PropertyKind::Tag] {
         let all = block_on(store.properties(id, kind)).expect("the store reads");
         line(kind.plural(), all.to_json());

@@ -14,7 +14,7 @@ use crate::{
         device::{DeviceState, NewDevice},
         json_text::JsonText,
         log::{LogEntry, LogEvent, Reason},
-        message::{Message, MessageKind},
+        message::{Message, MessageKind, event_json},
         product::{DynamicActivation, Product},
         property::{PropertyEdit, PropertyKind, PropertyWrite},
     },
@@ -240,6 +240,9 @@ impl Run {
                 arrival: at,
                 points_json: points(form, self.turn).into(),
             }),
+            Step::Event { device, logins_ago, seconds_ago, form } => {
+                self.event_write(device, logins_ago, ago(seconds_ago), form)
+            }
             Step::Properties { device, logins_ago, form } => self.property_write(device, logins_ago, form),
             Step::Refusal { device } => Write::Log(LogEntry {
                 time: at,
@@ -260,6 +263,19 @@ impl Run {
                 peer: peer(),
             },
         }
+    }
+
+    fn event_write(&self, device: u8, logins_ago: u8, time: UnixMillis, form: u8) -> Write {
+        Write::Message(Message {
+            device: self.id(device),
+            login: self.login(device, logins_ago),
+            secret_version: self.secret_version(device),
+            session: 0,
+            kind: MessageKind::Event,
+            time,
+            arrival: self.now,
+            points_json: event_json(&format!("event-{form}"), &points(form, self.turn)),
+        })
     }
 
     fn property_write(&self, device: u8, logins_ago: u8, form: u8) -> Write {

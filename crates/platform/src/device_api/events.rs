@@ -1,0 +1,191 @@
+//! Events: `thing/event/{eventId}/post` (device protocol, section 5).
+//!
+//! | fault | code |
+//! |---|---|
+//! | `params` is missing or not an object | 1200 |
+//! | the identifier in the path is not 1 to 128 of `[A-Za-z0-9_.-]`, or the thing model has no such event | 1204 |
+//! | `events` is missing, not an object, or has more than 200 parameters | 1204 |
+//! | an identifier is not 1 to 128 of `[A-Za-z0-9_.-]`, a value is `null`, or the model does not allow it | 1204 |
+//! | `time` as with reports ([`super::points`]) | 1204 |
+//!
+//! An event may have no parameters. It is stored with the device's messages, as one JSON object.
+
+use narrowgate_coap::{Code, Request, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Action, body, diagnosis,
+    envelope::{self, Envelope, MessageFault},
+    json,
+    members::Members,
+    points::{POINTS_MAX, Times, doubtful_time},
+};
+use crate::{
+    model::{
+        message::{Message, MessageKind, event_json},
+        thing_model::{Event, Fault, ThingModel, is_identifier, push_step},
+    },
+    ports::Write,
+    rules::{admission::Grant, clock::Arrival},
+};
+
+/// `params`; `null` counts as absent.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Params<'a> {
+    #[serde(borrow)]
+    events: Option<&'a RawValue>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+}
+
+/// Handles an event whose path and method are right; answers in `content_format`.
+pub(super) fn handle(
+    session: &Grant,
+    request: &Request,
+    identifier: &str,
+    model: Option<&ThingModel>,
+    now: Arrival,
+    content_format: u16,
+) -> Action {
+    let envelope = match body::message(request) {
+        Ok(envelope) => envelope,
+        Err(refused) => return refused.into(),
+    };
+    let reader = Reader { session, identifier, model, times: Times { now, body: &request.payload } };
+    let checked = envelope.check(&format!("thing.event.{identifier}.post"));
+    match checked.and_then(|()| reader.message(&envelope)) {
+        Ok(message) => {
+            let reply = envelope::reply(envelope.id(), Ok(()));
+            let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+            let writes = vec![Write::Message(message)];
+            let warning = doubtful_time(&writes[0], now);
+            Action::Store { writes, response, warning }
+        }
+        Err(fault) => body::refuse(content_format, envelope.id(), fault),
+    }
+}
+
+/// What an event is read against.
+struct Reader<'a> {
+    session: &'a Grant,
+    identifier: &'a str,
+    model: Option<&'a ThingModel>,
+    times: Times<'a>,
+}
+
+impl Reader<'_> {
+    fn message(&self, envelope: &Envelope<'_>) -> Result<Message, MessageFault> {
+        let event = self.event()?;
+        let params = envelope.params.ok_or_else(|| {
+            let body = std::str::from_utf8(self.times.body).unwrap_or_default();
+            let fault = MessageFault::new(MessageFault::FORM, "/params: is missing");
+            fault.with_hint(diagnosis::members(body, "params"))
+        })?;
+        let read: Option<Params<'_>> = match params.get().starts_with('{') {
+            true => serde_json::from_str(params.get()).ok(),
+            false => None,
+        };
+        let Some(Params { events, time }) = read else {
+            let what = "must be an object";
+            let hint = self.received(params, "", what);
+            return Err(MessageFault::new(MessageFault::FORM, format!("/params: {what}")).with_hint(hint));
+        };
+        let time = self.times.read(time, "/params")?;
+        let output = self.output(params, events, event)?;
+        Ok(Message {
+            device: self.session.device,
+            kind: MessageKind::Event,
+            time,
+            arrival: self.times.now.time,
+            // The caller that passes it on fills these in.
+            login: None,
+            secret_version: 0,
+            session: 0,
+            points_json: event_json(self.identifier, &output),
+        })
+    }
+
+    /// What the model says of the event, if it says anything.
+    fn event(&self) -> Result<Option<&Event>, MessageFault> {
+        let fault = |what: String| Err(MessageFault::new(MessageFault::MODEL, what));
+        if !is_identifier(self.identifier) {
+            return fault("the path: the identifier of an event is 1 to 128 of A-Z a-z 0-9 _ . -".to_owned());
+        }
+        let Some(model) = self.model else { return Ok(None) };
+        match model.events.get(self.identifier) {
+            None if !model.passthrough => {
+                fault(format!("the path: model {} has no event {}", model.model_id, self.identifier))
+            }
+            event => Ok(event),
+        }
+    }
+
+    /// The parameters as compact JSON.
+    fn output(
+        &self,
+        params: &RawValue,
+        events: Option<&RawValue>,
+        event: Option<&Event>,
+    ) -> Result<Box<str>, MessageFault> {
+        let mut pointer = "/params/events".to_owned();
+        let fault = |what: String, hint| {
+            Err(MessageFault::new(MessageFault::MODEL, format!("/params/events: {what}")).with_hint(hint))
+        };
+        let Some(raw) = events else {
+            return fault("is missing".to_owned(), diagnosis::members(params.get(), "events"));
+        };
+        let Ok(Members(members)) = serde_json::from_str(raw.get()) else {
+            let what = "must be an object".to_owned();
+            let hint = self.received(raw, "", &what);
+            return fault(what, hint);
+        };
+        if members.len() > POINTS_MAX {
+            return fault(
+                format!("has {} parameters; at most {POINTS_MAX} are allowed", members.len()),
+                None,
+            );
+        }
+        for (name, value) in &members {
+            let length = pointer.len();
+            push_step(&mut pointer, name);
+            self.check(event, name, value, &mut pointer).map_err(|fault| {
+                let steps = fault.pointer.strip_prefix(&*pointer).unwrap_or_default();
+                let hint = self.received(value, steps, &fault.message);
+                MessageFault::new(MessageFault::MODEL, fault.to_string()).with_hint(hint)
+            })?;
+            pointer.truncate(length);
+        }
+        Ok(json::compact(raw.get()))
+    }
+
+    fn check(
+        &self,
+        event: Option<&Event>,
+        name: &str,
+        value: &RawValue,
+        pointer: &mut String,
+    ) -> Result<(), Fault> {
+        if !is_identifier(name) {
+            return Err(Fault::new(pointer, "an identifier is 1 to 128 of A-Z a-z 0-9 _ . -"));
+        }
+        match event.and_then(|event| event.output.iter().find(|field| field.identifier == name)) {
+            Some(field) => match serde_json::from_str(value.get()) {
+                Ok(value) => field.data_type.check(&value, pointer),
+                Err(error) => Err(Fault::new(pointer, error.to_string())),
+            },
+            None if event.is_some() && !self.model.is_some_and(|model| model.passthrough) => {
+                Err(Fault::new(pointer, format!("event {} has no such parameter", self.identifier)))
+            }
+            None if value.get() == "null" => Err(Fault::new(pointer, "must not be null")),
+            None => Ok(()),
+        }
+    }
+
+    /// What was received where a value is refused with `message`.
+    fn received(&self, raw: &RawValue, steps: &str, message: &str) -> Option<String> {
+        let at = diagnosis::place_of(raw.get(), self.times.body)?;
+        diagnosis::value(raw, at, steps, message)
+    }
+}
