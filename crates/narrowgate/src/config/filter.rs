@@ -57,6 +57,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::issuing",
     "narrowgate_gateway::leaving",
     "narrowgate_gateway::products",
+    "narrowgate_gateway::properties",
     "narrowgate_gateway::refusals",
     "narrowgate_gateway::residence::presence",
 ];

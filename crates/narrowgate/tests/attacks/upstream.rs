@@ -147,7 +147,7 @@ fn events_are_kept_told_and_shown_newest_first() {
 #[test]
 fn an_event_that_the_model_does_not_have_is_refused() {
     let server = Server::start();
-    let model = r#"{"modelId":"m","passthrough":false,"measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}],
+    let model = r#"{"modelId":"m","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}],
         "attributes":[{"identifier":"size","dataType":"INT","default":7,"required":true}],
         "events":[{"identifier":"tilted","eventType":"WARN","outputData":[
             {"identifier":"angle","dataType":"FLOAT"}]}]}"#;

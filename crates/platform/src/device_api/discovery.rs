@@ -90,6 +90,7 @@ mod tests {
         let own = listed(SecureMode::DeviceSecret);
         assert!(own.contains(&format!("</topic/sys/{keys}/thing/measurepoint/post>;ct=50")), "{own:?}");
         assert!(own.contains(&format!("</auth/{keys}>")), "{own:?}");
+        assert!(!own.iter().any(|link| link.contains("/event/")), "an event's path has its identifier");
         let of_product = listed(SecureMode::ProductSecret);
         let activation = ["info", "info_reply"]
             .map(|rest| format!("</topic/ext/session/{keys}/thing/activate/{rest}>;ct=50"));
@@ -99,7 +100,7 @@ mod tests {
             for link in listed {
                 let path = link.split(['<', '>']).nth(1).expect("a link");
                 let found = topic::find(&session(mode), &UriPath::parse(path));
-                assert!(found.is_ok_and(|topic| topic.is_for(mode)), "{link}");
+                assert!(found.is_ok_and(|found| found.topic.is_for(mode)), "{link}");
             }
         }
     }

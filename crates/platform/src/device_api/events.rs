@@ -3,9 +3,9 @@
 //! | fault | code |
 //! |---|---|
 //! | `params` is missing or not an object | 1200 |
-//! | the identifier in the path is not 1 to 128 of `[A-Za-z0-9_.-]`, or the thing model has no such event | 1204 |
+//! | the identifier in the path is not 1 to 128 of `[A-Za-z0-9_.-]`, or the model has no such event | 1204 |
 //! | `events` is missing, not an object, or has more than 200 parameters | 1204 |
-//! | an identifier is not 1 to 128 of `[A-Za-z0-9_.-]`, a value is `null`, or the model does not allow it | 1204 |
+//! | an identifier has another form, a value is `null`, or the thing model does not allow it | 1204 |
 //! | `time` as with reports ([`super::points`]) | 1204 |
 //!
 //! An event may have no parameters. It is stored with the device's messages, as one JSON object.

@@ -183,9 +183,8 @@ pub fn handle(
             Err(refused) => Action::Respond(refused),
         },
         Handler::Event => match accepted_format(request) {
-            Ok(content_format) => {
-                let identifier = parameter.unwrap_or_default();
-                events::handle(session, request, &identifier, model, now, content_format)
+            Ok(accepted) => {
+                events::handle(session, request, &parameter.unwrap_or_default(), model, now, accepted)
             }
             Err(refused) => Action::Respond(refused),
         },

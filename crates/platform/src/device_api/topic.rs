@@ -171,8 +171,10 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Found, NoTopic> {
 }
 
 /// The paths of the topics that a session may use, and whether what goes there or comes from there is JSON.
+/// Those with a parameter have many paths, and are left out.
 pub(super) fn of_session(session: &Grant) -> impl Iterator<Item = (UriPath, bool)> {
-    TOPICS.iter().filter(|topic| topic.is_for(session.mode)).map(|topic| {
+    let is_one_path = |topic: &&Topic| topic.is_for(session.mode) && !topic.rest.contains(&PARAMETER);
+    TOPICS.iter().filter(is_one_path).map(|topic| {
         let keys = [session.product_key(), session.device_key()];
         let mut path = UriPath::default();
         topic.root.iter().chain(&keys).chain(topic.rest).for_each(|segment| path.push(segment));
