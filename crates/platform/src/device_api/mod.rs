@@ -54,7 +54,7 @@ pub use self::{
 };
 use self::{
     options::{accepted_format, refuse_preconditions},
-    topic::{Found, Handler, NoTopic},
+    topic::{Found, Handler, MessageOf, NoTopic},
 };
 use crate::{
     ids::UnixMillis,
@@ -169,25 +169,32 @@ pub fn handle(
                 "the device asked for its secret in a session that proves that it has it",
             ),
         ),
-        Handler::Report(_) | Handler::Properties(..) | Handler::Event
-            if request.payload.len() > BODY_BYTES_MAX =>
-        {
-            too_large(request)
+        Handler::Message(of) => handle_message(session, request, (of, parameter), model, now),
+    }
+}
+
+/// A message of a device, in the body of a request whose path and method are right.
+fn handle_message(
+    session: &Grant,
+    request: &Request,
+    (of, parameter): (MessageOf, Option<String>),
+    model: Option<&ThingModel>,
+    now: Arrival,
+) -> Action {
+    if request.payload.len() > BODY_BYTES_MAX {
+        return too_large(request);
+    }
+    let content_format = match accepted_format(request) {
+        Ok(content_format) => content_format,
+        Err(refused) => return Action::Respond(refused),
+    };
+    match of {
+        MessageOf::Points(verb) => points::handle(session, request, verb, model, now, content_format),
+        MessageOf::Properties(kind, verb) => properties::handle(request, (kind, verb), model, content_format),
+        MessageOf::Event => {
+            let identifier = parameter.unwrap_or_default();
+            events::handle(session, request, &identifier, model, now, content_format)
         }
-        Handler::Report(verb) => match accepted_format(request) {
-            Ok(content_format) => points::handle(session, request, verb, model, now, content_format),
-            Err(refused) => Action::Respond(refused),
-        },
-        Handler::Properties(kind, verb) => match accepted_format(request) {
-            Ok(content_format) => properties::handle(request, (kind, verb), model, content_format),
-            Err(refused) => Action::Respond(refused),
-        },
-        Handler::Event => match accepted_format(request) {
-            Ok(accepted) => {
-                events::handle(session, request, &parameter.unwrap_or_default(), model, now, accepted)
-            }
-            Err(refused) => Action::Respond(refused),
-        },
     }
 }
 

@@ -29,16 +29,23 @@ pub(super) struct Topic {
 /// What a request to a topic does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handler {
-    /// Stores reports.
-    Report(Verb),
-    /// Changes attributes or tags, or answers them.
-    Properties(PropertyKind, PropertyVerb),
-    /// Stores an event, whose identifier stands in the path.
-    Event,
+    /// Does what the message in its body says.
+    Message(MessageOf),
     /// Has a secret issued.
     IssueSecret,
     /// Is only acknowledged.
     Acknowledge,
+}
+
+/// What the messages of a topic are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MessageOf {
+    /// Reports, which are stored.
+    Points(Verb),
+    /// Attributes or tags, which are changed or answered.
+    Properties(PropertyKind, PropertyVerb),
+    /// An event, whose identifier stands in the path, and which is stored.
+    Event,
 }
 
 /// Why a path leads to no topic.
@@ -73,7 +80,7 @@ pub(super) const TOPICS: [Topic; 14] = [
     Topic::tag(&["thing", "tag", "update"], PropertyVerb::Update),
     Topic::tag(&["thing", "tag", "query"], PropertyVerb::Query),
     Topic::tag(&["thing", "tag", "delete"], PropertyVerb::Delete),
-    Topic::own(&["thing", "event", PARAMETER, "post"], Handler::Event),
+    Topic::own(&["thing", "event", PARAMETER, "post"], MessageOf::Event),
     Topic {
         root: SESSION,
         rest: &["thing", "activate", "info"],
@@ -97,19 +104,19 @@ const NOT_SERVED: [&str; 4] = ["thing/model/", "thing/service/", "thing/commands
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
-        Self::own(rest, Handler::Report(verb))
+        Self::own(rest, MessageOf::Points(verb))
     }
 
     const fn attribute(rest: &'static [&'static str], verb: PropertyVerb) -> Self {
-        Self::own(rest, Handler::Properties(PropertyKind::Attribute, verb))
+        Self::own(rest, MessageOf::Properties(PropertyKind::Attribute, verb))
     }
 
     const fn tag(rest: &'static [&'static str], verb: PropertyVerb) -> Self {
-        Self::own(rest, Handler::Properties(PropertyKind::Tag, verb))
+        Self::own(rest, MessageOf::Properties(PropertyKind::Tag, verb))
     }
 
-    const fn own(rest: &'static [&'static str], handler: Handler) -> Self {
-        Self { root: SYS, rest, method: Code::POST, modes: OWN, handler }
+    const fn own(rest: &'static [&'static str], of: MessageOf) -> Self {
+        Self { root: SYS, rest, method: Code::POST, modes: OWN, handler: Handler::Message(of) }
     }
 
     /// Whether a session of this mode may use it.
@@ -233,13 +240,15 @@ mod tests {
         let method = if topic.method == Code::GET { "GET" } else { "POST" };
         let modes: Vec<_> = topic.modes.iter().map(|mode| mode.digit().to_string()).collect();
         let action = match topic.handler {
-            Handler::Report(Verb::Post | Verb::Resume) => "store a report, then 2.04",
-            Handler::Report(Verb::PostBatch | Verb::ResumeBatch) => "store all or none, then 2.04",
-            Handler::Properties(PropertyKind::Attribute, PropertyVerb::Query) => "2.04 with attributes",
-            Handler::Properties(PropertyKind::Attribute, _) => "change attributes, then 2.04",
-            Handler::Properties(PropertyKind::Tag, PropertyVerb::Query) => "2.04 with tags",
-            Handler::Properties(PropertyKind::Tag, _) => "change tags, then 2.04",
-            Handler::Event => "store an event, then 2.04",
+            Handler::Message(of) => match of {
+                MessageOf::Points(Verb::Post | Verb::Resume) => "store a report, then 2.04",
+                MessageOf::Points(Verb::PostBatch | Verb::ResumeBatch) => "store all or none, then 2.04",
+                MessageOf::Properties(PropertyKind::Attribute, PropertyVerb::Query) => "2.04 with attributes",
+                MessageOf::Properties(PropertyKind::Attribute, _) => "change attributes, then 2.04",
+                MessageOf::Properties(PropertyKind::Tag, PropertyVerb::Query) => "2.04 with tags",
+                MessageOf::Properties(PropertyKind::Tag, _) => "change tags, then 2.04",
+                MessageOf::Event => "store an event, then 2.04",
+            },
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",
         };
