@@ -57,6 +57,8 @@ reasons! {
     /// The part of the [`crate::Budget`] that bodies in transfer may take is spent, or little of it is left
     /// and this session holds more than its share. 5.03 if confirmable; the transfer is over.
     BodyBudgetSpent = "body_budget_spent",
+    /// A block of a peer that is to wait: [`crate::Endpoint::handle_message_held_back`]. 4.29.
+    HeldBack = "held_back",
     /// Seen before and answered: the same answer is sent again.
     Duplicate = "duplicate",
     /// Its Message ID was seen before, with another request: answered as a duplicate of that one, or not at

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, OptionNumber, Params, Request, Response};
+use narrowgate_coap::{
+    Block, Budget, Code, Context, Endpoint, Event, OptionNumber, Params, Request, Response,
+};
 use narrowgate_dtls::{
     ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Opened, Psk, PskAnswer, ServerConfig, Session,
 };
@@ -107,8 +109,18 @@ impl World {
 
     /// A POST with a payload of so many bytes; the answer's code and Max-Age.
     fn post(&mut self, session: &mut Session, bytes: usize) -> (Code, Option<u32>) {
+        self.ask(session, Request::post("p", 50, vec![b'x'; bytes]))
+    }
+
+    /// A block of a body of whole blocks of 512 bytes.
+    fn post_block(&mut self, session: &mut Session, number: u32, more: bool) -> (Code, Option<u32>) {
+        let block = Block::new(number, more, 512).expect("a size").value() as u16;
+        let request = Request::post("p", 50, vec![b'x'; 512]);
+        self.ask(session, request.option(OptionNumber::BLOCK1, block.to_be_bytes()))
+    }
+
+    fn ask(&mut self, session: &mut Session, request: Request) -> (Code, Option<u32>) {
         let mut context = Context { now: self.now, params: &self.params, budget: &mut self.budget };
-        let request = Request::post("p", 50, vec![b'x'; bytes]);
         self.device.request(&mut context, request).expect("there is room for it");
         let mut message = Vec::new();
         assert!(self.device.poll_transmit(&mut message));
@@ -130,6 +142,36 @@ impl World {
             }
         }
     }
+}
+
+/// Blocks that came for nothing would let a device send bodies for the bytes of their last blocks.
+#[test]
+fn attack_142_blocks_beyond_the_bytes_of_a_device_are_answered_4_29_and_their_body_goes_on_later() {
+    let mut world = World::new(Some(ByteLimit { per_second: 1000, burst: 20_000 }));
+    let mut session = world.connect();
+    let early = (Code::TOO_MANY_REQUESTS, Some(1));
+    assert_eq!(world.post_block(&mut session, 0, true), (Code::CONTINUE, None));
+    while world.post(&mut session, 980).0 == Code::CHANGED {}
+    while world.post_block(&mut session, 1, true).0 == Code::CONTINUE {}
+    let (mut served, mut number, before) = (0, 2, world.requests);
+    assert_eq!(world.post_block(&mut session, number, true), early);
+    for _ in 0..23 {
+        world.now += SECOND;
+        // Of many blocks that come at once, as many bytes are taken as come back in a second.
+        for _ in 0..4 {
+            let is_last = number == 17;
+            let answer = world.post_block(&mut session, number, !is_last);
+            if answer != early {
+                assert_eq!(answer.0, if is_last { Code::CHANGED } else { Code::CONTINUE });
+                served += 512;
+                number = if is_last { 0 } else { number + 1 };
+            }
+        }
+    }
+    assert!((18_000..=24_000).contains(&served), "{served} bytes in 23 s");
+    assert!(world.requests - before >= 1, "the body that was held back is complete");
+    assert_eq!(world.throttled.len(), 1, "the platform is told once");
+    assert!(world.shard.stats().value(Counter::RequestsThrottled) > 24, "each is counted");
 }
 
 #[test]

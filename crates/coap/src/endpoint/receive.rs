@@ -20,9 +20,20 @@ use crate::{
 impl Endpoint {
     /// Handles one datagram from the peer.
     pub fn handle_message(&mut self, context: &mut Context<'_>, datagram: &[u8]) {
+        self.handle(context, datagram, None);
+    }
+
+    /// Handles one datagram of a peer that is to wait for so many seconds: a new block is answered by 4.29
+    /// with this Max-Age, its transfer stays as it is, and [`Discard::HeldBack`] says so. All else is handled
+    /// as ever; a whole request is for the user to hold back.
+    pub fn handle_message_held_back(&mut self, context: &mut Context<'_>, datagram: &[u8], max_age_s: u32) {
+        self.handle(context, datagram, Some(max_age_s));
+    }
+
+    fn handle(&mut self, context: &mut Context<'_>, datagram: &[u8], held: Option<u32>) {
         self.answers.expire(context);
         match Message::parse(datagram) {
-            Ok(message) => self.receive(context, &message),
+            Ok(message) => self.receive(context, &message, held),
             Err(error) => {
                 let outbox = self.outbox();
                 if let Some(mid) = error.reset_mid() {
@@ -33,7 +44,7 @@ impl Endpoint {
         }
     }
 
-    fn receive(&mut self, context: &mut Context<'_>, message: &Message<'_>) {
+    fn receive(&mut self, context: &mut Context<'_>, message: &Message<'_>, held: Option<u32>) {
         match message.kind {
             Kind::Confirmable if message.code == Code::EMPTY => {
                 // RFC 7252 4.3: "CoAP ping".
@@ -46,7 +57,7 @@ impl Endpoint {
             }
             Kind::Confirmable | Kind::NonConfirmable if self.replay(context, message) => {}
             Kind::Confirmable | Kind::NonConfirmable if message.code.is_request() => {
-                self.receive_request(context, message);
+                self.receive_request(context, message, held);
             }
             Kind::Confirmable | Kind::NonConfirmable => self.receive_response(context, message),
             Kind::Acknowledgement => {
@@ -108,7 +119,7 @@ impl Endpoint {
         Some(Discard::DuplicateDiffers)
     }
 
-    fn receive_request(&mut self, context: &mut Context<'_>, message: &Message<'_>) {
+    fn receive_request(&mut self, context: &mut Context<'_>, message: &Message<'_>, held: Option<u32>) {
         let mut request = match Request::from_message(message, context.params.options_max) {
             Ok(request) => request,
             Err(fault) => return self.refuse(context, message, fault),
@@ -128,6 +139,11 @@ impl Endpoint {
         }
         let key = CacheKey::of(message);
         if blocks.is_part() {
+            if let Some(seconds) = held {
+                // Not stored, and nothing is dropped: the same block may go on when the time is over.
+                self.answer(message, &Response::new(Code::TOO_MANY_REQUESTS).max_age(seconds));
+                return self.outbox().discard(Discard::HeldBack);
+            }
             let outcome =
                 self.active().bodies.handle_request(context, (key, message.token), request, &blocks);
             request = match outcome {

@@ -247,6 +247,31 @@ fn attack_142_a_transfer_without_memory_is_told_to_wait_and_is_over() {
 }
 
 #[test]
+fn attack_142_a_block_that_is_held_back_changes_nothing() {
+    let (mut peer, body) = (Peer::new(), body(100));
+    assert_eq!(peer.answer_to(&Part::of(&body, 0, 0, 32)).code, Code::CONTINUE);
+    assert_eq!(peer.answer_to(&Part::of(&body, 1, 1, 32)).code, Code::CONTINUE);
+    let used = peer.budget.bytes_used();
+    for (mid, number) in [(2, 2), (3, 0), (4, 3)] {
+        let bytes = Part::of(&body, mid, number, 32).bytes();
+        for _ in 0..2 {
+            peer.with_context(|endpoint, context| endpoint.handle_message_held_back(context, &bytes, 7));
+            let [sent] = &peer.sent()[..] else { panic!("one answer") };
+            assert!(sent.starts_with("629d") && sent.ends_with("d10107"), "4.29 with Max-Age 7: {sent}");
+            assert_eq!(peer.discards(), [Discard::HeldBack]);
+        }
+    }
+    assert_eq!(peer.budget.bytes_used(), used, "nothing is kept of it");
+    // The same message goes on later. A whole request is handed over; to hold it back is its user's part.
+    assert_eq!(peer.answer_to(&Part::of(&body, 2, 2, 32)).code, Code::CONTINUE);
+    let bytes = Part::post(9).payload(b"{}").block2(0, 64).bytes();
+    peer.with_context(|endpoint, context| endpoint.handle_message_held_back(context, &bytes, 7));
+    peer.request_received();
+    let (_, received) = peer.complete(&Part::of(&body, 4, 3, 32), changed(b""));
+    assert_eq!(received, body);
+}
+
+#[test]
 fn attack_143_bodies_of_one_path_are_told_apart_by_their_request_tags() {
     let (mut peer, one, other) = (Peer::new(), body(100), vec![9; 100]);
     let part = |body: &[u8], tag, mid, number| Part::of(body, mid, number, 32).tag(tag);
@@ -298,6 +323,16 @@ fn attack_144_an_answer_that_is_gone_is_asked_for_again_by_get_alone() {
     let fault = refused(&mut peer, &Part::post(5).payload(b"{}").block2(1, 64), INCOMPLETE);
     assert_eq!(fault, RequestFault::AnswerGone { offset: 64 });
     peer.assert_forgets_all();
+}
+
+#[test]
+fn attack_145_blocks_of_a_reliable_transport() {
+    let mut peer = Peer::new();
+    // RFC 8323 6: "BERT", several blocks of 1024 bytes at once.
+    let part = Part::post(1).uint(OptionNumber::BLOCK1, 0x0f).payload(&body(4096));
+    refused(&mut peer, &part, Code::BAD_REQUEST);
+    refused(&mut peer, &Part::new(Code::GET, 2).uint(OptionNumber::BLOCK2, 0x17), Code::BAD_REQUEST);
+    assert!(peer.endpoint.is_idle() || peer.budget.bytes_used() == 0);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use narrowgate_coap::Context;
+use narrowgate_coap::{Budget, Context};
 use narrowgate_dtls::{self as dtls, Opened};
 
-use super::{Shard, established::Established, requests::params};
+use super::{Shard, ShardConfig, established::Established, requests::params};
 use crate::event::{CloseCause, SessionId, ShardEvent};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
@@ -16,8 +16,8 @@ const NOISE_MAX: u8 = 32;
 #[derive(Default)]
 struct Outcome {
     authentic: bool,
-    /// Of its messages.
-    bytes: u32,
+    /// Whether a request was among its messages.
+    asked: bool,
     end: Option<End>,
 }
 
@@ -44,10 +44,11 @@ impl Shard {
             }
         }
         if outcome.authentic {
-            let permitted = self.take_bytes(session, seconds, outcome.bytes);
+            let limit = self.config.device_bytes;
             let Some(row) = self.sessions.at(session) else { return true };
-            row.session.heard_s = seconds;
-            if !self.deliver(now, session, permitted) {
+            // Ignored: without a request nothing has to wait.
+            let _ = row.session.take_bytes(limit, seconds, 0);
+            if !outcome.asked {
                 self.events.push_back(ShardEvent::Heard { session });
             }
             self.transmit(session);
@@ -62,12 +63,12 @@ impl Shard {
     }
 
     fn open_record(&mut self, now: Instant, session: SessionId, record: &mut [u8], outcome: &mut Outcome) {
+        let seconds = self.seconds(now);
         let Self { sessions, config, budget, stats, random, outbox, .. } = self;
         let Some(row) = sessions.at(session) else { return };
         let path = row.path();
-        let Established { dtls, endpoint, noise, .. } = &mut row.session;
+        let Established { dtls, noise, .. } = &mut row.session;
         let failed_before = dtls.failed_opens();
-        let params = params(&config.coap, dtls.plaintext_bytes_max());
         let opened = match dtls.open(record) {
             Ok(opened) => opened,
             Err(discard) => {
@@ -88,8 +89,9 @@ impl Shard {
         match opened {
             Opened::Application(message) => {
                 *noise = 0;
-                outcome.bytes = outcome.bytes.saturating_add(message.len() as u32);
-                return endpoint.handle_message(&mut Context { now, params: &params, budget }, message);
+                let permitted = row.session.handle_message((now, seconds), message, config, budget);
+                outcome.asked |= self.deliver(now, session, permitted);
+                return;
             }
             Opened::FinishedAgain => {
                 // The last flight is rebuilt with new record numbers (RFC 6347, section 4.2.4).
@@ -117,6 +119,27 @@ impl Shard {
         if *noise >= NOISE_MAX {
             outcome.end = Some(End::Notify(CloseCause::Abuse));
         }
+    }
+}
+
+impl Established {
+    /// Handles a CoAP message that arrived at this second; `Err`: its requests are to wait for so many
+    /// seconds.
+    fn handle_message(
+        &mut self,
+        (now, now_s): (Instant, u32),
+        message: &[u8],
+        config: &ShardConfig,
+        budget: &mut Budget,
+    ) -> Result<(), u32> {
+        let permitted = self.take_bytes(config.device_bytes, now_s, message.len() as u32);
+        let params = params(&config.coap, self.dtls.plaintext_bytes_max());
+        let mut context = Context { now, params: &params, budget };
+        match permitted {
+            Ok(()) => self.endpoint.handle_message(&mut context, message),
+            Err(wait_s) => self.endpoint.handle_message_held_back(&mut context, message, wait_s),
+        }
+        permitted
     }
 }
 

@@ -43,6 +43,10 @@ impl Shard {
                 }
                 Some(Event::Discarded(discard)) => {
                     self.stats.count_coap(discard);
+                    if let (Discard::HeldBack, Err(wait_s)) = (discard, permitted) {
+                        self.note_held_back(session, wait_s);
+                        asked = true;
+                    }
                     // We sent no request, so a response is a request with the wrong code.
                     if discard.is_malformed() || discard == Discard::ResponseUnexpected {
                         self.events.push_back(ShardEvent::Malformed { session, fault: discard });

@@ -71,33 +71,40 @@ impl Spent {
     }
 }
 
-impl Shard {
-    /// Counts what arrived for a session at this second; `Err`: its requests are to wait for so many seconds.
-    pub(super) fn take_bytes(&mut self, session: SessionId, now_s: u32, bytes: u32) -> Result<(), u32> {
-        let Some(limit) = self.config.device_bytes else { return Ok(()) };
-        let Some(Row { session: Established { spent, pauses, heard_s, .. }, .. }) = self.sessions.at(session)
-        else {
-            return Ok(());
-        };
-        if *heard_s != now_s {
-            *spent = spent.after(limit, now_s.saturating_sub(*heard_s));
+impl Established {
+    /// Counts what arrived at this second, at which it is heard; `Err`: its requests are to wait for so many
+    /// seconds.
+    pub(super) fn take_bytes(&mut self, limit: Option<ByteLimit>, now_s: u32, bytes: u32) -> Result<(), u32> {
+        let Self { spent, pauses, heard_s, .. } = self;
+        let silent_s = now_s.saturating_sub(std::mem::replace(heard_s, now_s));
+        let Some(limit) = limit else { return Ok(()) };
+        if silent_s > 0 {
+            *spent = spent.after(limit, silent_s);
             // A pause lasts until half of the burst is there again: else each second would begin one.
             *pauses &= spent.up.max(spent.down) > limit.burst / 2;
         }
         spent.take(limit, bytes)
     }
+}
 
+impl Shard {
     /// Answers a request that came too early by 4.29; the platform is told once in a pause.
     pub(super) fn hold_back(&mut self, now: Instant, ticket: Ticket, wait_s: u32) {
         let Some(Row { session, .. }) = self.sessions.at(ticket.session) else { return };
-        self.stats.count(Counter::RequestsThrottled);
         let early = Response::new(Code::TOO_MANY_REQUESTS).max_age(wait_s);
         let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
         if session.endpoint.respond(&mut context, ticket.exchange, early).is_err() {
             self.stats.count(Counter::ResponsesLate);
         }
-        if !std::mem::replace(&mut session.pauses, true) {
-            self.events.push_back(ShardEvent::Throttled { session: ticket.session, wait_s });
+        self.note_held_back(ticket.session, wait_s);
+    }
+
+    /// Counts a request, or a block of one, that was answered by 4.29.
+    pub(super) fn note_held_back(&mut self, session: SessionId, wait_s: u32) {
+        self.stats.count(Counter::RequestsThrottled);
+        let Some(row) = self.sessions.at(session) else { return };
+        if !std::mem::replace(&mut row.session.pauses, true) {
+            self.events.push_back(ShardEvent::Throttled { session, wait_s });
         }
     }
 
