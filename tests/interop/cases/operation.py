@@ -197,9 +197,9 @@ def _register_damage(what, damage, words):
             check(len(stored(gateway, device, "temp", history=True)) == 1, "the report of before is gone")
 
 
-def _overwrite(data):
-    database = data / "registry.db"
-    check(database.exists(), f"no registry.db in {sorted(p.name for p in data.iterdir())}")
+def _overwrite(data, name="registry.db"):
+    database = data / name
+    check(database.exists(), f"no {name} in {sorted(p.name for p in data.iterdir())}")
     database.write_bytes(b"This was a database once." * 1000)
 
 
@@ -228,6 +228,10 @@ def _change_key(data):
 
 
 _register_damage("a damaged database", _overwrite, ("registry.db",))
+_register_damage(
+    "a damaged file of logs", lambda data: _overwrite(data, "log.db"), ("log.db", "narrowgate adopt")
+)
+_register_damage("a missing file of logs", lambda data: (data / "log.db").unlink(), ("log.db",))
 _register_damage("a database cut in half", _cut, ("registry.db",))
 _register_damage("a foreign database", _replace_by_foreign, ("registry.db",))
 _register_damage("a missing data key", _lose_key, ("data.key",))

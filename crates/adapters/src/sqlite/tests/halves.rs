@@ -16,6 +16,7 @@ use narrowgate_platform::{
         },
     },
 };
+use rusqlite::Connection;
 
 use super::{
     SqliteStore, crashed, open,
@@ -128,6 +129,32 @@ fn a_deletion_that_fails_leaves_the_device_with_its_log() {
             assert_eq!(read(&store, other), of_other);
         }
     }
+}
+
+/// The process was killed between the commit of the registry and the one that deletes the rows.
+#[test]
+fn the_log_of_a_deleted_device_goes_at_the_next_open_where_a_crash_has_left_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    let other = add_device(&store, "pk", "dk-2").id;
+    append(&store, vec![login(id, at(1)), login(other, at(1)), Write::Log(refusal(Some(id), None, at(2)))]);
+    let of_other = read(&store, other);
+    block_on(store.close()).unwrap();
+    drop(store);
+    let registry = Connection::open(data.join("registry.db")).unwrap();
+    registry.execute("DELETE FROM devices WHERE id = ?1", [id.0]).unwrap();
+    let logs = Connection::open(data.join("log.db")).unwrap();
+    crate::sqlite::sum::teach(&logs).unwrap();
+    logs.execute("INSERT INTO gone VALUES (?1, row_sum('gone', 1, ?1))", [id.0]).unwrap();
+    // Of a row that is not as it was stored nobody knows which device it named.
+    logs.execute("INSERT INTO gone VALUES (?1, 7)", [other.0]).unwrap();
+    let store = open(&data);
+    assert_eq!((log(&store, id), refusals(&store, 10)), (vec![], vec![]));
+    assert_eq!(read(&store, other), of_other);
+    let left: i64 = logs.query_row("SELECT count(*) FROM gone", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
 }
 
 fn before_of(read: &Read) -> Read {

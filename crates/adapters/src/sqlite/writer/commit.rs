@@ -153,13 +153,14 @@ impl Writer {
 
     /// After a commit, and before its answers: deletes the logs of devices that were deleted with it.
     pub(super) fn forget_gone(&mut self) {
-        if self.broken {
+        if self.broken || self.gone_is_stuck {
             return;
         }
         if let Err(error) = self.registry.forget_gone() {
             // The deletion itself is complete.
             let error = store_error(&error);
             tracing::error!(%error, "logs of deleted devices are not deleted yet; tried again every hour");
+            self.gone_is_stuck = true;
             self.broken = self.registry.rollback().is_err();
         }
     }

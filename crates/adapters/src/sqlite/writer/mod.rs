@@ -106,6 +106,8 @@ pub(super) struct Writer {
     unfolded: Vec<Day>,
     /// When the table of latest values was last made anew.
     rebuilt_at: Option<Instant>,
+    /// The logs of deleted devices could not be deleted.
+    gone_is_stuck: bool,
     /// Devices whose rows were lost with it, and whose reports are still to be read.
     lost_rows: Vec<DeviceId>,
     /// When the files were last looked at.
@@ -137,6 +139,7 @@ impl Writer {
             unmarked: Vec::new(),
             unfolded: Vec::new(),
             rebuilt_at: None,
+            gone_is_stuck: false,
             lost_rows: Vec::new(),
             watched_at: Instant::now(),
             sweep: Sweep::default(),

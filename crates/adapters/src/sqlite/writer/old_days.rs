@@ -11,6 +11,7 @@ impl Writer {
             self.retention.look_again(now);
             self.look(Day::of((self.shared.options.clock)()), now);
             self.note_clock();
+            self.gone_is_stuck = false;
             self.forget_gone();
             if let Err(error) = self.shared.layout.remove_orphans() {
                 tracing::debug!(%error, "logs of deleted days could not be looked for");
