@@ -271,6 +271,24 @@ fn attack_142_what_a_session_holds_ends_with_it() {
 }
 
 #[test]
+fn attack_142_a_body_that_a_restart_interrupts_begins_anew() {
+    let mut server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let body = body(7, 200);
+    for number in 0..2 {
+        let request = part(&mut client, &body, number, 2, &[]);
+        assert_eq!(ask(&mut client, &request).code, CONTINUE);
+    }
+    server.restart(&[]);
+    let mut client = server.connect_again(client.device, Protection::Ccm8);
+    let request = part(&mut client, &body, 2, 2, &[]);
+    assert_eq!(ask(&mut client, &request).code, INCOMPLETE);
+    assert_eq!(stored(&server, &client), 0, "no half of it is stored");
+    assert_eq!(send(&mut client, &body, 2, &[]).code, CHANGED);
+    assert_eq!(stored(&server, &client), 1);
+}
+
+#[test]
 fn attack_143_two_bodies_for_one_path_interleaved() {
     each_session(|server, client| {
         let (one, other) = (body(71, 200), body(82, 200));
