@@ -144,6 +144,18 @@ pub struct ProductView {
     pub created_at: UnixMillis,
 }
 
+/// A draft of a thing model, from what devices sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelDraft {
+    /// The model.
+    pub model: Box<RawValue>,
+    /// How many devices were looked at.
+    pub devices: u32,
+    /// What it leaves out, each with why, for people.
+    pub left_out: Vec<String>,
+}
+
 /// A product in a list.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]

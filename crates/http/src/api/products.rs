@@ -11,8 +11,8 @@ use narrowgate_api::{
     import::{ImportReport, ImportRows},
     page::Page,
     product::{
-        NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
-        ProductView,
+        ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
+        ProductSecretRotated, ProductView,
     },
     query::{DeleteProduct, ImportQuery},
 };
@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/products", get(list).post(create))
         .route("/api/v1/products/{product}", get(show).patch(update).delete(delete))
         .route("/api/v1/products/{product}/secret:rotate", post(rotate_secret))
+        .route("/api/v1/products/{product}/model:infer", post(infer_model))
         .route("/api/v1/products/{product}/devices", post(create_device))
         .route("/api/v1/products/{product}/devices:import", post(import))
 }
@@ -68,6 +69,13 @@ async fn rotate_secret(
     Product(product_key): Product,
 ) -> Result<Json<ProductSecretRotated>, Refused> {
     Ok(Json(api.operator.rotate_product_secret(&product_key).await?))
+}
+
+async fn infer_model(
+    State(api): State<Api>,
+    Product(product_key): Product,
+) -> Result<Json<ModelDraft>, Refused> {
+    Ok(Json(api.operator.infer_model(&product_key).await?))
 }
 
 async fn create_device(

@@ -3,6 +3,7 @@
 
 mod backup;
 mod device;
+mod model;
 mod paging;
 mod product;
 mod server;
@@ -18,6 +19,7 @@ pub(crate) use device::{
     CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ImportArgs, ListArgs, LogArgs,
     PointsArgs, PropertiesArgs, ResetArgs,
 };
+pub(crate) use model::ModelCommand;
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{
     CreateArgs as ProductCreateArgs, DeleteArgs as ProductDeleteArgs, ProductCommand, RotateSecretArgs,
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     /// Create, list, change and delete products (kinds of devices)
     #[command(subcommand)]
     Product(ProductCommand),
+    /// Show, check and draft thing models (what devices of a product may send)
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Register, list, inspect and disable devices
     #[command(subcommand)]
     Device(DeviceCommand),

@@ -16,8 +16,8 @@ use narrowgate_api::{
     import::{ImportReport, ImportRow, ImportRows},
     page::Page,
     product::{
-        NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
-        ProductView,
+        ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
+        ProductSecretRotated, ProductView,
     },
     properties::{PropertiesPatch, PropertiesView},
     query::{
@@ -130,6 +130,13 @@ impl Call<ProductView> {
 
     pub(crate) fn update_product(product_key: &str, patch: &ProductPatch) -> Self {
         Self::change(Method::PATCH, product(product_key)).body(patch)
+    }
+}
+
+impl Call<ModelDraft> {
+    pub(crate) fn infer_model(product_key: &str) -> Self {
+        let path = product(product_key) + "/model:infer";
+        Self { reads_only: true, ..Self::change(Method::POST, path) }
     }
 }
 

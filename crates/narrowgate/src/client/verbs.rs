@@ -54,6 +54,7 @@ fn verbs() -> Vec<Verb> {
         verb("show_product", Call::show_product("pk")),
         verb("update_product", Call::update_product("pk", &ProductPatch::default())),
         verb("rotate_product_secret", Call::rotate_product_secret("pk")),
+        verb("infer_model", Call::infer_model("pk")),
         verb("delete_product", Call::delete_product("pk", true)),
         verb("create_device", Call::create_device("pk", &NewDeviceRequest::default())),
         verb("import_devices", Call::import_devices("pk", Vec::new(), true)),
@@ -123,6 +124,7 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
             "rotate_product_secret | POST /api/v1/products/pk/secret:rotate | ",
             "cannot replace the product's secret"
         ),
+        "infer_model | POST /api/v1/products/pk/model:infer | cannot draft a thing model",
         "delete_product | DELETE /api/v1/products/pk?force=true | cannot delete the product",
         "create_device | POST /api/v1/products/pk/devices | cannot register the device",
         "import_devices | POST /api/v1/products/pk/devices:import?dryRun=true | cannot import the devices",

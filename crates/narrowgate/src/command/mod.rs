@@ -10,6 +10,7 @@ mod demo_text;
 mod device;
 mod import;
 mod listen;
+mod model;
 mod pages;
 mod product;
 mod product_shown;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(&load(&arguments)?, &arguments),
         Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),
+        Command::Model(command) => model::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
         Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),

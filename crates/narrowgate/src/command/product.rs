@@ -225,7 +225,8 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
     })
 }
 
-fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
+/// Reads a file with a thing model, as JSON of any kind.
+pub(super) fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
     let cannot =
         |reason: String| Failure::failed("cannot read the thing model").file(path.display()).reason(reason);
     let mut text = String::new();

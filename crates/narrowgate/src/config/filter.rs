@@ -27,6 +27,8 @@ const MODULES: &[&str] = &[
     "narrowgate::socket::listener",
     "narrowgate_adapters::sqlite",
     "narrowgate_adapters::sqlite::day_file",
+    "narrowgate_adapters::sqlite::healing",
+    "narrowgate_adapters::sqlite::log_file",
     "narrowgate_adapters::sqlite::lookups",
     "narrowgate_adapters::sqlite::migration",
     "narrowgate_adapters::sqlite::open",

@@ -13,6 +13,7 @@ mod import_cut_off;
 mod lists;
 mod lost;
 mod mistakes;
+mod models;
 mod places;
 mod secrets;
 mod server;

@@ -1,11 +1,13 @@
 //! The rules of the device protocol, each a pure function or a small machine: names, identities, who is let
 //! in and how often, who is issued a secret, what a refusal says, what a wrong key was probably meant to be,
-//! the life of a device, when it counts as online, and what is kept of its reports and its former secrets.
+//! the life of a device, when it counts as online, what a thing model of its reports would be, and what is
+//! kept of its reports and its former secrets.
 
 pub mod admission;
 pub mod clock;
 pub mod former;
 pub mod identity;
+pub mod inference;
 pub mod issuing;
 pub mod latest;
 pub mod life;

@@ -16,6 +16,7 @@ mod find;
 mod fixtures;
 mod history;
 mod import;
+mod inference;
 mod operator;
 mod overview;
 mod products;

@@ -4,8 +4,8 @@ use narrowgate_api::{
     page::Page,
     problem::Problem,
     product::{
-        NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow, ProductSecretRotated,
-        ProductView,
+        ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
+        ProductSecretRotated, ProductView,
     },
 };
 
@@ -30,6 +30,15 @@ impl Operator {
     /// Only the store's.
     pub async fn list_products(&self) -> Result<Page<ProductRow>, Problem> {
         self.tell("cannot list the products", None, self.registrar.products().await).await
+    }
+
+    /// A draft of a product's thing model, from what its devices have sent.
+    ///
+    /// # Errors
+    /// There is no such product.
+    pub async fn infer_model(&self, product_key: &str) -> Result<ModelDraft, Problem> {
+        let draft = self.registrar.infer_model(product_key).await;
+        self.tell("cannot draft a thing model", Named::product(product_key), draft).await
     }
 
     /// One product, with its thing model.
