@@ -24,6 +24,7 @@ use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber},
     model::{
+        command::{CommandMove, CommandStep, CommandTopic, Order},
         credential::CredentialLookup,
         device::{Device, DeviceState, NewDevice},
         log::LogEntry,
@@ -35,7 +36,7 @@ use narrowgate_platform::{
     paging::{Page, Part},
     ports::{
         DeviceQuery, HistoryQuery, HistoryReads as _, Issued, Journal as _, Registry as _,
-        RegistryChanges as _, Write,
+        RegistryChanges as _, Write, Written,
     },
     rules::issuing::NotIssued,
     secret::Secret,
@@ -170,6 +171,27 @@ fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
     block_on(store.update_product(off)).unwrap();
     write(store, report(damaged, at(DAY + 11), r#"{"temp":1}"#));
     write(store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
+    fill_commands(store, online);
+}
+
+/// One command waits, one is with the device, one was answered, one was taken back.
+fn fill_commands(store: &SqliteStore, device: DeviceId) {
+    let topics =
+        [CommandTopic::Set, CommandTopic::Get, CommandTopic::Service("restart".into()), CommandTopic::Set];
+    let ids = topics.map(|topic| {
+        let order = Order { topic, params_json: r#"{"a":1.50}"#.into(), pending_ttl_s: 600, timeout_s: 30 };
+        block_on(store.send_command(device, order, at(DAY + 13))).unwrap().unwrap().id
+    });
+    let step = |id, step, second| {
+        let (session, at) = (None, at(DAY + second));
+        let outcome = write(store, Write::Command(CommandMove { device, id, session, step, at }));
+        assert_eq!(outcome, Written::Done);
+    };
+    step(ids[1], CommandStep::Fetch, 14);
+    step(ids[2], CommandStep::Fetch, 15);
+    let data_json = Some(r#"{"done":true}"#.into());
+    step(ids[2], CommandStep::Reply { code: 1102, data_json }, 16);
+    block_on(store.cancel_commands(device, Some(ids[3]), at(DAY + 17))).unwrap();
 }
 
 /// Damages some rows of a directory that [`fill`] made.
@@ -199,21 +221,7 @@ fn of_login(report: Write, login: LoginNumber) -> Write {
 /// All that can be read, one item in a line: only what every format has.
 fn reads(store: &SqliteStore) -> String {
     let mut out = String::new();
-    for found in block_on(store.products()).unwrap() {
-        let product = found.expect("no product is damaged");
-        let Product { ou, product_key, name, secret, dynamic_activation, enabled, model_json, created } =
-            product;
-        let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
-        let ends_at = ends_at.map(|end| end.0);
-        writeln!(
-            out,
-            "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
-             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}",
-            secret.expose(),
-            created.0
-        )
-        .unwrap();
-    }
+    product_lines(&mut out, store);
     let mut names = vec![("meters".to_owned(), "unknown".to_owned())];
     let mut ids = Vec::new();
     for found in block_on(store.devices(DeviceQuery { limit: 100, ..DeviceQuery::default() })).unwrap() {
@@ -245,6 +253,9 @@ fn reads(store: &SqliteStore) -> String {
     log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
     let mut online: Vec<_> = block_on(store.recover()).unwrap().online;
     online.sort_by_key(|online| online.device);
+    for open in block_on(store.recover()).unwrap().commands {
+        writeln!(out, "open command {} {}", open.device.0, open.command.id).unwrap();
+    }
     for online in online {
         writeln!(out, "online {} lifetime={}", online.device.0, online.lifetime_s).unwrap();
     }
@@ -256,6 +267,24 @@ fn reads(store: &SqliteStore) -> String {
     )
     .unwrap();
     out
+}
+
+fn product_lines(out: &mut String, store: &SqliteStore) {
+    for found in block_on(store.products()).unwrap() {
+        let product = found.expect("no product is damaged");
+        let Product { ou, product_key, name, secret, dynamic_activation, enabled, model_json, created } =
+            product;
+        let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
+        let ends_at = ends_at.map(|end| end.0);
+        writeln!(
+            out,
+            "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
+             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}",
+            secret.expose(),
+            created.0
+        )
+        .unwrap();
+    }
 }
 
 fn credentials_line(out: &mut String, store: &SqliteStore, name: &DeviceName) {
@@ -327,6 +356,9 @@ fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
     log_lines(out, &format!("log {}", id.0), &block_on(store.device_log(id, Part::first(100))).unwrap());
     for change in block_on(store.presence_history(id, Part::first(100))).unwrap().items {
         writeln!(out, "presence {} {:?} {:?} at {}", id.0, change.state, change.cause, change.at.0).unwrap();
+    }
+    for command in block_on(store.commands(id, Part::first(100))).unwrap().items {
+        writeln!(out, "command {} {command:?}", id.0).unwrap();
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    command::{CommandKind, CommandState},
     log::Reason,
     names::{DeviceName, UnixMillis},
 };
@@ -33,6 +34,8 @@ pub enum Happening {
     Attributes(Edit),
     /// A device changed tags of its own.
     Tags(Edit),
+    /// A command was sent, taken back, fetched or answered, or is over.
+    Command(CommandMoved),
     /// A secret was issued by dynamic activation.
     SecretIssued(Issue),
 }
@@ -108,6 +111,23 @@ pub struct Event {
     pub output: Option<Box<RawValue>>,
 }
 
+/// A command in its present state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandMoved {
+    /// When.
+    pub time: UnixMillis,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// Its id.
+    pub id: String,
+    /// What it asks for.
+    pub kind: CommandKind,
+    /// Its state.
+    pub state: CommandState,
+    /// The device's code.
+    pub code: Option<i64>,
+}
+
 /// A change of attributes or tags.
 #[derive(Debug, Clone)]
 pub struct Edit {
@@ -142,6 +162,7 @@ impl Happening {
             Self::Report(report) => &mut report.device,
             Self::Event(event) => &mut event.device,
             Self::Attributes(edit) | Self::Tags(edit) => &mut edit.device,
+            Self::Command(command) => &mut command.device,
             Self::SecretIssued(issue) => &mut issue.device,
         };
         *device = Some(name);
@@ -161,6 +182,7 @@ impl Happening {
             Self::Event(_) => "event",
             Self::Attributes(_) => "attributes",
             Self::Tags(_) => "tags",
+            Self::Command(_) => "command",
             Self::SecretIssued(_) => "secret_issued",
         }
     }
@@ -174,6 +196,7 @@ impl Happening {
             Self::Report(report) => report.device.as_ref(),
             Self::Event(event) => event.device.as_ref(),
             Self::Attributes(edit) | Self::Tags(edit) => edit.device.as_ref(),
+            Self::Command(command) => command.device.as_ref(),
             Self::SecretIssued(issue) => issue.device.as_ref(),
         }
     }
@@ -193,6 +216,7 @@ enum Name {
     Event,
     Attributes,
     Tags,
+    Command,
     SecretIssued,
 }
 
@@ -213,7 +237,13 @@ struct Flat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<u16>,
+    id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<CommandKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<CommandState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     peer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,6 +271,9 @@ impl Flat {
             device_key,
             identity: None,
             reason: None,
+            id: None,
+            kind: None,
+            state: None,
             code: None,
             peer: None,
             detail: None,
@@ -265,7 +298,7 @@ impl From<Happening> for Flat {
         let refused = |event, Refused { time, device, identity, reason, code, peer, detail }| Self {
             identity,
             reason,
-            code,
+            code: code.map(i64::from),
             peer,
             detail,
             ..Self::new(time, event, device)
@@ -291,6 +324,13 @@ impl From<Happening> for Flat {
             }
             Happening::Attributes(it) => edit(Name::Attributes, it),
             Happening::Tags(it) => edit(Name::Tags, it),
+            Happening::Command(CommandMoved { time, device, id, kind, state, code }) => Self {
+                id: Some(id),
+                kind: Some(kind),
+                state: Some(state),
+                code,
+                ..Self::new(time, Name::Command, device)
+            },
             Happening::SecretIssued(Issue { time, device, peer }) => {
                 Self { peer, ..Self::new(time, Name::SecretIssued, device) }
             }
@@ -304,13 +344,18 @@ impl From<Flat> for Happening {
         let (event_id, output, set, deleted) = (flat.event_id, flat.output, flat.set, flat.deleted);
         let device = flat.product_key.zip(flat.device_key);
         let device = device.map(|(product_key, device_key)| DeviceName { product_key, device_key });
+        let short_code = code.and_then(|code| u16::try_from(code).ok());
         match event {
             Name::Activated => Self::Activated(Login { time, device, peer, detail }),
             Name::Login => Self::Login(Login { time, device, peer, detail }),
             Name::Online => Self::Online(Presence { time, device, detail }),
             Name::Offline => Self::Offline(Presence { time, device, detail }),
-            Name::Refused => Self::Refused(Refused { time, device, identity, reason, code, peer, detail }),
-            Name::Warning => Self::Warning(Refused { time, device, identity, reason, code, peer, detail }),
+            Name::Refused => {
+                Self::Refused(Refused { time, device, identity, reason, code: short_code, peer, detail })
+            }
+            Name::Warning => {
+                Self::Warning(Refused { time, device, identity, reason, code: short_code, peer, detail })
+            }
             Name::Report => Self::Report(Report { time, received_at, device, points }),
             Name::Event => {
                 let event_id = event_id.unwrap_or_default();
@@ -318,6 +363,14 @@ impl From<Flat> for Happening {
             }
             Name::Attributes => Self::Attributes(Edit { time, device, set, deleted }),
             Name::Tags => Self::Tags(Edit { time, device, set, deleted }),
+            Name::Command => Self::Command(CommandMoved {
+                time,
+                device,
+                id: flat.id.unwrap_or_default(),
+                kind: flat.kind.unwrap_or(CommandKind::Set),
+                state: flat.state.unwrap_or(CommandState::Created),
+                code,
+            }),
             Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
         }
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
+pub mod command;
 pub mod device;
 pub mod fleet;
 pub mod happening;

@@ -69,6 +69,7 @@ pub enum Reason {
     TimeDoubtful,
     TooLarge,
     NotDtls,
+    CommandNotOpen,
 }
 
 impl Reason {

@@ -53,6 +53,17 @@ pub enum Code {
     Damaged,
     /// A product that is to be deleted has devices.
     NotEmpty,
+    /// A command cannot be sent: the device has never logged in (device protocol, section 6).
+    #[serde(rename = "11888")]
+    NotActivated,
+    /// A command cannot be sent: the device is not online.
+    #[serde(rename = "11900")]
+    Offline,
+    /// A command cannot be sent: too many wait for the device.
+    #[serde(rename = "11902")]
+    QueueFull,
+    /// A command has ended already.
+    Ended,
     /// There is nothing at this path.
     PathUnknown,
     /// The path exists, and not for this method.

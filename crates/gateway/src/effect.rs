@@ -7,6 +7,7 @@ use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position, UnixMillis},
     model::{
+        command::Command,
         credential::CredentialLookup,
         product::Product,
         property::{Properties, PropertyKind},
@@ -43,6 +44,8 @@ pub enum Effect {
     Product(Token, String),
     /// All attributes, or all tags, of a device. Answered by [`Answer::Properties`].
     Properties(Token, DeviceId, PropertyKind),
+    /// The commands of a device that have not ended. Answered by [`Answer::Commands`].
+    Commands(Token, DeviceId),
     /// A page of the online devices of a product that is off. Answered by [`Answer::OnlineOf`].
     OnlineOf(Token, OnlineOf),
     /// To be committed together, after all earlier writes. Answered by [`Answer::Written`].
@@ -65,6 +68,8 @@ pub enum Answer<'a> {
     Product(Result<Option<Product>, StoreError>),
     /// To [`Effect::Properties`].
     Properties(Result<Properties, StoreError>),
+    /// To [`Effect::Commands`]: in the order of their sending.
+    Commands(Result<Vec<Command>, StoreError>),
     /// To [`Effect::OnlineOf`]: their ids, rising, at most as many as were asked for.
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
     /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.
@@ -91,6 +96,11 @@ pub enum LiveChange {
         device: DeviceId,
         /// Why it is then offline, for people.
         cause: &'static str,
+    },
+    /// Commands of a device were sent or taken back: they are read again.
+    CommandsChanged {
+        /// Whose.
+        device: DeviceId,
     },
     /// A product's model or switches changed: it is read again, and if it is switched off or gone, its
     /// sessions end and its devices are offline. Also to be told at the start, of a product that is off.

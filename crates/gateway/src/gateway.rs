@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use narrowgate_engine::{event::ShardEvent, shard::throttle::ByteLimit};
 use narrowgate_platform::{
     ids::UnixMillis,
+    model::command::OpenCommand,
     ports::{OnlineDevice, StoreError},
     rules::{
         clock::ArrivalClock,
@@ -15,6 +16,7 @@ use narrowgate_platform::{
 use crate::{
     ERRORS_EVERY,
     clock::Clock,
+    commands::Commands,
     desk::{Desk, Which},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
@@ -43,6 +45,8 @@ pub struct Options {
     pub seed: [u8; 32],
     /// The devices that were online when the last one ended: they get a full lifetime from now on.
     pub online: Vec<OnlineDevice>,
+    /// The commands that had not ended when the last one ended, those of a device in their order.
+    pub commands: Vec<OpenCommand>,
     /// The store's epoch: logins are numbered from it on.
     pub epoch: u64,
     /// The newest confirmed arrival in the store.
@@ -62,7 +66,7 @@ pub struct Limits {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shards, seed: _, online, epoch, newest_arrival: _, limits } = self;
+        let Self { shards, seed: _, online, commands: _, epoch, newest_arrival: _, limits } = self;
         let mut shown = f.debug_struct("Options");
         shown.field("shards", shards).field("online", online).field("epoch", epoch).field("limits", limits);
         shown.finish_non_exhaustive()
@@ -123,12 +127,14 @@ impl Counters {
 impl Gateway {
     /// A gateway that serves nobody yet.
     pub fn new(options: Options, now: Now) -> Self {
-        let Options { shards, seed, online, epoch, newest_arrival, limits } = options;
+        let Options { shards, seed, online, commands, epoch, newest_arrival, limits } = options;
         let presence = Presence::new(online, now.instant);
+        let mut clock = Clock::new(ArrivalClock::new(newest_arrival), now);
+        let now = clock.stamp(now);
         Self {
             desks: (0..shards).map(Desk::new).collect(),
             shared: Shared {
-                clock: Clock::new(ArrivalClock::new(newest_arrival), now),
+                clock,
                 out: Outbox::new(),
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
@@ -137,6 +143,7 @@ impl Gateway {
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
                 issuing: Issuing::new(seed),
+                commands: Commands::new(commands, now),
                 pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
                 lookup_errors: Seldom::new(ERRORS_EVERY),
@@ -204,6 +211,9 @@ impl Gateway {
             (Pending::OnlineOf(question), Answer::OnlineOf(answer)) => {
                 self.shared.handle_online_of(now, question, answer);
             }
+            (Pending::Commands(device), Answer::Commands(answer)) => {
+                self.shared.handle_commands_read(now, device, answer);
+            }
             (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
                 refusals.handle_diagnosed(out, now, *examined, found);
@@ -234,6 +244,7 @@ impl Gateway {
             Pending::Log(happening) => {
                 shared.refusals.handle_written(&mut shared.out, happening, first, outcomes);
             }
+            Pending::CommandsMoved(moving) => shared.handle_commands_moved(now, *moving, first, outcomes),
             Pending::Issue(wish, secret) => shared.handle_issued(now, *wish, &secret, first, outcomes),
             pending => tracing::error!(?pending, "an answer to another question"),
         }
@@ -286,7 +297,12 @@ impl Gateway {
         let now = self.shared.clock.stamp(now);
         let Shared { out, residence, products, issuing, leaving, .. } = &mut self.shared;
         match change {
-            LiveChange::CloseDevice { device, cause } => residence.close_device(out, now, *device, cause),
+            LiveChange::CloseDevice { device, cause } => {
+                residence.close_device(out, now, *device, cause);
+                // A reset device has none any more, and a deleted one neither.
+                self.shared.change_commands_of_known(now, *device);
+            }
+            LiveChange::CommandsChanged { device } => self.shared.change_commands(now, *device),
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
                 self.closing
@@ -331,17 +347,18 @@ impl Gateway {
             }
         }
         self.close_some(now);
+        self.shared.handle_commands_timeout(now);
         self.shared.go_on_leaving(now);
     }
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Shared { residence, products, refusals, leaving, .. } = &self.shared;
+        let Shared { residence, products, refusals, leaving, commands, .. } = &self.shared;
         let closing = self.closing.front().map(|closing| closing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
         // Without room it is the store's answer that goes on.
         let leaving = leaving.poll_timeout().filter(|_| residence.presence.room() > 0);
-        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving]);
+        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving, commands.poll_timeout()]);
         timeouts.flatten().min()
     }
 

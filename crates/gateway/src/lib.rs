@@ -4,7 +4,7 @@
 //! ```text
 //!              events                 effects: Command ─────────▶ shards
 //!   shards ────────────▶ ┌─────────┐           Lookup, Product, Properties,
-//!                        │         │           OnlineOf ────────▶ store (reads)
+//!                        │         │           OnlineOf, Commands ▶ store (reads)
 //!                        │ Gateway │           Write ───────────▶ store (commits)
 //!   store  ────────────▶ └─────────┘           Diagnose ────────▶ aside
 //!              answers                         Tell ────────────▶ listeners
@@ -20,7 +20,8 @@
 //!
 //! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),
 //! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
-//! `properties` that devices ask for, the `refusals`, the secrets to be issued (`issuing`).
+//! `properties` that devices ask for, the `refusals`, the secrets to be issued (`issuing`), the `commands`
+//! that wait for devices.
 //!
 //! ```
 //! use std::time::Instant;
@@ -31,8 +32,9 @@
 //!
 //! let now = Now { instant: Instant::now(), wall: UnixMillis(1_700_000_000_000) };
 //! let limits = Limits::default();
-//! let (online, newest_arrival) = (Vec::new(), None);
-//! let options = Options { shards: 1, seed: [3; 32], online, epoch: 0, newest_arrival, limits };
+//! let (online, commands, newest_arrival) = (Vec::new(), Vec::new(), None);
+//! let options =
+//!     Options { shards: 1, seed: [3; 32], online, commands, epoch: 0, newest_arrival, limits };
 //! let mut gateway = Gateway::new(options, now);
 //!
 //! // A handshake asks for the key of an identity, so the gateway asks the store.
@@ -54,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod commands;
 mod desk;
 pub mod diagnosis;
 mod effect;

@@ -14,6 +14,7 @@ use narrowgate_platform::{
 use slab::Slab;
 
 use crate::{
+    commands::Moving,
     desk::{LoginAsked, LookupAsked},
     effect::{Effect, Token},
     issuing::Wish,
@@ -38,6 +39,10 @@ pub(crate) enum Pending {
     Claimed(Box<Claimed>),
     /// A product, for requests that wait or for a change.
     Product(String),
+    /// The open commands of a device.
+    Commands(DeviceId),
+    /// Steps of commands.
+    CommandsMoved(Box<Moving>),
     /// A page of devices that leave, and the number of the question.
     OnlineOf(u64),
     /// Reports: when they are durable, the request is answered and listeners get events.
@@ -106,6 +111,8 @@ impl Outbox {
         self.closes.push_back(session);
     }
 
+    /// Answers a request as it stands. Everything but the answers of a session with the product's secret goes
+    /// through [`crate::shared::Shared::respond`], which says whether a command waits.
     pub(crate) fn respond(&mut self, ticket: Ticket, response: Response) {
         self.command(ticket.session.shard, ShardCommand::Respond { ticket, response });
     }

@@ -96,23 +96,23 @@ impl Shared {
                 if let Some(refusal) = refusal {
                     self.refuse(now, &asker, refusal);
                 }
-                self.out.respond(ticket, response);
+                self.respond(now, ticket, &asker, response);
             }
             outcomes => {
                 if let (Ok([Written::Done]), Some(happening)) = (outcomes, happening) {
                     self.out.tell(first, happening, None);
                 }
                 self.note(now, &asker, outcomes);
-                self.out.respond(ticket, response_after(outcomes, wanted.response));
+                self.respond(now, ticket, &asker, response_after(outcomes, wanted.response));
             }
         }
     }
 
     /// Has what a device asks for read; the answer follows.
-    pub(crate) fn query(&mut self, ticket: Ticket, asker: Asker, wanted: QueryWanted) {
+    pub(crate) fn query(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: QueryWanted) {
         if self.queries.line.waiting() >= WAITING_MAX {
             self.requests.count_unavailable();
-            return self.out.respond(ticket, device_api::unavailable());
+            return self.respond(now, ticket, &asker, device_api::unavailable());
         }
         self.queries.line.enter(Queried { ticket, asker, wanted });
         self.queries.ask(&mut self.out);
@@ -129,14 +129,14 @@ impl Shared {
         self.queries.line.leave();
         self.queries.ask(&mut self.out);
         match answer {
-            Ok(all) => self.out.respond(ticket, wanted.answer(all)),
+            Ok(all) => self.respond(now, ticket, &asker, wanted.answer(all)),
             Err(error) => {
                 if let Some(left_out) = self.queries.errors.permit(now.instant) {
                     let device = asker.grant.device.0;
                     tracing::error!(device, %error, left_out, "the store cannot read what a device asks for");
                 }
                 self.requests.count_unavailable();
-                self.out.respond(ticket, device_api::unavailable());
+                self.respond(now, ticket, &asker, device_api::unavailable());
             }
         }
     }

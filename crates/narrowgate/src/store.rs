@@ -6,6 +6,7 @@ use narrowgate_adapters::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     memory::MemoryStore,
     ports::{Clock as _, Entropy as _, Stores},
+    rules::commands::KEPT,
 };
 
 use crate::{
@@ -60,6 +61,7 @@ pub(crate) fn options(config: &Config) -> SqliteOptions {
         cache_bytes: config.store.cache_bytes,
         retention_days: config.store.retention_days,
         log_days: config.store.log_days,
+        command_days: u32::try_from(KEPT.as_secs() / 86_400).ok(),
         device_log_entries_max: config.store.log_entries,
         device_refusals_max: config.store.log_entries / 2,
         presence_changes_max: config.store.log_entries,

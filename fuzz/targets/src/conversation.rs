@@ -150,7 +150,8 @@ pub fn conversation(data: &[u8]) {
 impl<'a> Conversation<'a> {
     fn new(fixed: &'a Fixed, config: DeviceConfig) -> Self {
         let (online, newest_arrival, limits) = (Vec::new(), None, Limits::default());
-        let options = Options { shards: 1, seed: [6; 32], online, epoch: 1, newest_arrival, limits };
+        let (seed, commands) = ([6; 32], Vec::new());
+        let options = Options { shards: 1, seed, online, commands, epoch: 1, newest_arrival, limits };
         let now = WallClock::new(start()).at(start());
         let mut conversation = Self {
             fixed,
@@ -433,6 +434,10 @@ impl<'a> Conversation<'a> {
                 Effect::Properties(token, ..) => {
                     let none = Answer::Properties(Ok(Properties::default()));
                     self.server.handle_answer(self.both(), token, none);
+                }
+                // Nobody sends any.
+                Effect::Commands(token, _) => {
+                    self.server.handle_answer(self.both(), token, Answer::Commands(Ok(Vec::new())));
                 }
                 // Only of a product that is off, and none is.
                 Effect::OnlineOf(token, _) => {

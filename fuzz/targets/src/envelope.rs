@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use narrowgate_coap::{Code, Request, Response, UriPath};
 use narrowgate_platform::{
-    device_api::{self, Action, ProductState, json, points, properties::IN_A_MESSAGE_MAX},
+    device_api::{self, Action, CommandWanted, ProductState, json, points, properties::IN_A_MESSAGE_MAX},
     ids::{DeviceId, UnixMillis},
     model::{
         message::{MessageKind, read_event},
@@ -101,6 +101,7 @@ pub fn envelope(data: &[u8]) {
                 check_properties(session, &request, action);
             }
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
+            Action::Command(wanted) => check_command(session, &request, &wanted),
             Action::IssueSecret(_) => {
                 assert_eq!((session.mode, request.method), (SecureMode::ProductSecret, Code::GET));
                 assert_eq!(request.path, fixed.paths[4], "only on its own topic");
@@ -128,6 +129,13 @@ fn check_payload(request: &Request, response: &Response) {
     } else if !response.payload.is_empty() {
         check_reply(&request.payload, &response.payload);
     }
+}
+
+/// A command is fetched or answered.
+fn check_command(session: &Grant, request: &Request, wanted: &CommandWanted) {
+    assert_eq!(session.mode, SecureMode::DeviceSecret);
+    let is_fetch = matches!(wanted, CommandWanted::Fetch { .. });
+    assert_eq!(request.method, if is_fetch { Code::GET } else { Code::POST });
 }
 
 /// What is done with attributes and tags.

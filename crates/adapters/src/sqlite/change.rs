@@ -36,6 +36,12 @@ pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Ch
         &Change::EditProperties { device, at, ref edit } => {
             registry.edit_properties(device, at, edit)?.map(Changed::Properties)
         }
+        &Change::SendCommand { device, ref order, at } => {
+            registry.send_command(device, order, at)?.map(Changed::Sent)
+        }
+        &Change::CancelCommands { device, id, at } => {
+            registry.cancel_commands(device, id, at)?.map(Changed::Cancelled)
+        }
         &Change::NoteSecretShown { device, at, ref detail } => {
             let entry =
                 LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };

@@ -50,7 +50,7 @@ pub(super) const REGISTRY: Format = Format {
     former: &[3, 4],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
-    later_tables: &[(5, "properties")],
+    later_tables: &[(5, "properties"), (5, "commands")],
     heals_indexes: true,
     derived: Some("latest"),
 };

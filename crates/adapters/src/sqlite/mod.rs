@@ -45,6 +45,7 @@ mod names;
 mod open;
 mod options;
 mod overview;
+mod pages;
 mod pending;
 mod place;
 mod queries;
@@ -75,6 +76,7 @@ use rusqlite::ErrorCode;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{
+        command::{Command, CommandId},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
@@ -83,10 +85,10 @@ use narrowgate_platform::{
         product::Product,
         property::{Properties, PropertyKind},
     },
-    paging::{DamagedRows, Page, Part},
+    paging::{DamagedRows, Page},
     ports::{
-        self, Batch, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, Pause, PortFuture,
-        Query, Recovered, SimilarNames, StoreError,
+        self, Batch, Changed, Committed, DeviceQuery, Journal, Pause, PortFuture, Recovered, SimilarNames,
+        StoreError,
     },
     rules::{clock::heard_by_news, former::FormerSecrets},
     secret::Secret,
@@ -329,13 +331,12 @@ impl Journal for SqliteStore {
         Box::pin(async move {
             sent?;
             answer.await?;
-            let epoch = self.shared.places.epoch();
-            let online = self.shared.readers.read(|reader| queries::online_devices(reader))?;
-            let newest_arrival = self
-                .shared
-                .readers
-                .read(|reader| arrivals::newest_confirmed(reader, &self.shared.spans()))?;
-            Ok(Recovered { online, last_batch: None, epoch, newest_arrival })
+            let (epoch, readers) = (self.shared.places.epoch(), &self.shared.readers);
+            let online = readers.read(|reader| queries::online_devices(reader))?;
+            let commands = readers.read(|reader| queries::all_open_commands(reader))?;
+            let spans = self.shared.spans();
+            let newest_arrival = readers.read(|reader| arrivals::newest_confirmed(reader, &spans))?;
+            Ok(Recovered { online, commands, last_batch: None, epoch, newest_arrival })
         })
     }
 
@@ -426,6 +427,18 @@ impl ports::Registry for SqliteStore {
         self.shared.lookups.look_up(move |reader| rows::properties(reader.registry(), device, kind))
     }
 
+    fn command(
+        &self,
+        device: DeviceId,
+        id: CommandId,
+    ) -> PortFuture<'_, Result<Option<Command>, StoreError>> {
+        self.read(move |reader| queries::command(reader, device, id))
+    }
+
+    fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>> {
+        self.read(move |reader| queries::open_commands(reader, device))
+    }
+
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.read(move |reader| overview::read(reader, &self.shared.spans(), query))
     }
@@ -453,39 +466,6 @@ impl ports::Registry for SqliteStore {
             }
             Ok(changed)
         })
-    }
-}
-
-impl History for SqliteStore {
-    fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
-        let options = &self.shared.options;
-        let within = |part: Part| Part { limit: part.limit.min(VALUES_MAX), ..part };
-        match query {
-            Query::PointsLatest { device } => {
-                self.read(move |reader| self.latest_points(reader, device).map(HistoryPage::Points))
-            }
-            Query::PointsHistory { device, mut query } => {
-                query.limit = query.limit.min(VALUES_MAX);
-                self.read(move |reader| {
-                    history::read(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Points)
-                })
-            }
-            Query::Events { device, mut query } => {
-                query.limit = query.limit.min(VALUES_MAX);
-                self.read(move |reader| {
-                    history::events(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Events)
-                })
-            }
-            Query::DeviceLog { device, part } => self.read(move |reader| {
-                queries::device_log(reader, device, within(part), options).map(HistoryPage::Entries)
-            }),
-            Query::Refusals { part } => self.read(move |reader| {
-                queries::refusals(reader, within(part), options).map(HistoryPage::Entries)
-            }),
-            Query::Presence { device, part } => self.read(move |reader| {
-                queries::presence_history(reader, device, within(part), options).map(HistoryPage::Presence)
-            }),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Enums as the words in the tables, so that people can read them and the order of variants can change.
 
 use narrowgate_platform::model::{
+    command::{CommandKind, CommandState},
     device::DeviceState,
     log::{LogEvent, Reason},
     property::PropertyKind,
@@ -61,6 +62,20 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::TimeDoubtful, "time_doubtful"),
     (Reason::TooLarge, "too_large"),
     (Reason::NotDtls, "not_dtls"),
+    (Reason::CommandNotOpen, "command_not_open"),
+];
+
+const COMMAND_KINDS: &[(CommandKind, &str)] =
+    &[(CommandKind::Set, "set"), (CommandKind::Get, "get"), (CommandKind::Service, "service")];
+
+const COMMAND_STATES: &[(CommandState, &str)] = &[
+    (CommandState::Created, "created"),
+    (CommandState::Cancelled, "cancelled"),
+    (CommandState::Expired, "expired"),
+    (CommandState::Sent, "sent"),
+    (CommandState::Succeeded, "succeeded"),
+    (CommandState::Failed, "failed"),
+    (CommandState::TimedOut, "timed_out"),
 ];
 
 /// An enum that has a word for each variant.
@@ -99,6 +114,14 @@ impl Named for Reason {
     const WORDS: &'static [(Self, &'static str)] = REASONS;
 }
 
+impl Named for CommandKind {
+    const WORDS: &'static [(Self, &'static str)] = COMMAND_KINDS;
+}
+
+impl Named for CommandState {
+    const WORDS: &'static [(Self, &'static str)] = COMMAND_STATES;
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
@@ -123,5 +146,7 @@ mod tests {
         check::<PropertyKind>();
         check::<LogEvent>();
         check::<Reason>();
+        check::<CommandKind>();
+        check::<CommandState>();
     }
 }

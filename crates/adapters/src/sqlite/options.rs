@@ -68,6 +68,8 @@ pub struct SqliteOptions {
     /// Log entries and presence changes older than this many days are deleted, within a day; `None` keeps
     /// them. Counted from the last day on which the clock is known to have been right, as the retention is.
     pub log_days: Option<u32>,
+    /// Commands that ended more than this many days ago are deleted, as the former; `None` keeps them.
+    pub command_days: Option<u32>,
 }
 
 /// The system's wall clock.
@@ -106,6 +108,7 @@ impl SqliteOptions {
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
             log_days: None,
+            command_days: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{
+        command::{Command, CommandId, OpenCommand},
         credential::{CredentialLookup, Credentials},
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
@@ -22,11 +23,11 @@ use super::{
     names::Named,
     options::SqliteOptions,
     readers::{KnownProduct, Reader},
-    rows::{self, select_device, select_log, select_product},
+    rows::{self, select_commands, select_device, select_log, select_product},
     schema::{
         Stored,
         log::{LOG, PRESENCE, PresenceRow},
-        registry::{DEVICES, DeviceRow, PRODUCTS, ProductRow},
+        registry::{COMMANDS, DEVICES, DeviceRow, PRODUCTS, ProductRow},
         sql,
     },
 };
@@ -294,6 +295,65 @@ pub(super) fn presence_history(
         page.take(Place([n, 0, 0, 0]), PresenceChange { at, state, cause });
     }
     Ok(page.finish())
+}
+
+/// Commands of a device by their order, the newest first.
+pub(super) fn commands(reader: &Reader, device: DeviceId, part: Part) -> rusqlite::Result<Page<Command>> {
+    let sql = sql!("{} WHERE c.device = ?1 AND c.n < ?2 ORDER BY c.n DESC", select_commands());
+    let Place([after, ..]) = part.after.unwrap_or(Place([i64::MAX; 4]));
+    let mut select = reader.prepare(sql)?;
+    let mut rows = select.query(params![device.0, after])?;
+    let mut page = Collector::new(part.limit);
+    while let Some(row) = rows.next()? {
+        match rows::read_command(row) {
+            Ok(command) => {
+                if !page.take(Place([row.get(0)?, 0, 0, 0]), command) {
+                    break;
+                }
+            }
+            Err(error) if rows::is_fault_of_row(&error) => page.note_damaged(rows::text_of(&error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(page.finish())
+}
+
+pub(super) fn command(reader: &Reader, device: DeviceId, id: CommandId) -> rusqlite::Result<Option<Command>> {
+    let sql = sql!("{} WHERE c.device = ?1 AND c.id = ?2", select_commands());
+    reader.prepare(sql)?.query_row(params![device.0, id.0], rows::read_command).optional()
+}
+
+/// Those of one device that have not ended.
+pub(super) fn open_commands(reader: &Reader, device: DeviceId) -> rusqlite::Result<Vec<Command>> {
+    let sql = sql!("{} WHERE c.device = ?1 AND c.ended IS NULL ORDER BY c.n", select_commands());
+    let mut select = reader.prepare(sql)?;
+    let found = select.query_map([device.0], intact_command)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Those of all devices.
+pub(super) fn all_open_commands(reader: &Reader) -> rusqlite::Result<Vec<OpenCommand>> {
+    let sql = sql!("{} WHERE c.ended IS NULL ORDER BY c.device, c.n", select_commands());
+    let device_at = COMMANDS.position("device");
+    let read = |row: &Row<'_>| {
+        let command = intact_command(row)?;
+        command.map(|command| Ok(OpenCommand { device: DeviceId(row.get(device_at)?), command })).transpose()
+    };
+    let mut select = reader.prepare(sql)?;
+    let found = select.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// One such row must not keep all others from being sent.
+fn intact_command(row: &Row<'_>) -> rusqlite::Result<Option<Command>> {
+    match rows::read_command(row) {
+        Err(error) if rows::is_fault_of_row(&error) => {
+            let error = store_error(&error);
+            tracing::error!(%error, "a command is left out of those that are open");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 pub(super) fn online_devices(reader: &Reader) -> rusqlite::Result<Vec<OnlineDevice>> {

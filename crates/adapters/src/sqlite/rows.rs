@@ -1,8 +1,9 @@
 //! Rows of the registry as the platform's types, for the writer and for readers.
 
 use narrowgate_platform::{
-    ids::DeviceId,
+    ids::{DeviceId, UnixMillis},
     model::{
+        command::{Command, CommandId, CommandKind, CommandState, CommandTopic, Order},
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
         log::LogEntry,
@@ -27,8 +28,8 @@ use super::{
         Stored, cell,
         log::{LOG, LogRow},
         registry::{
-            DEVICES, DeviceRow, LATEST, LatestRow, MODEL_IS_INTACT, PRODUCTS, PROPERTIES, ProductRow,
-            PropertiesRow,
+            COMMANDS, CommandRow, DEVICES, DeviceRow, LATEST, LatestRow, MODEL_IS_INTACT, PRODUCTS,
+            PROPERTIES, ProductRow, PropertiesRow,
         },
         sql,
     },
@@ -214,6 +215,66 @@ pub(super) fn log_entry(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
         LogRow::intact(row, 0, || format!("a row in the log of device {device}"))?;
     let device = (device != NOBODY).then_some(DeviceId(device));
     Ok(LogEntry { time, device, identity, event, reason, code, peer, detail })
+}
+
+/// Commands. To be followed by a `WHERE`.
+pub(super) fn select_commands() -> &'static str {
+    sql!("SELECT {} FROM commands c ", COMMANDS.list())
+}
+
+/// Reads a row of [`select_commands`].
+pub(super) fn read_command(row: &Row<'_>) -> rusqlite::Result<Command> {
+    CommandRow::intact(row, 0, || name_of_command(row)).map(command)
+}
+
+/// A row of [`select_commands`] for people, as it is read.
+pub(super) fn name_of_command(row: &Row<'_>) -> String {
+    let [device, id] =
+        ["device", "id"].map(|column| as_read(row, COMMANDS.position(column)).unwrap_or_default());
+    format!("command {id} of device {device}")
+}
+
+/// The platform's command.
+pub(super) fn command(row: CommandRow) -> Command {
+    let topic = match row.kind {
+        CommandKind::Set => CommandTopic::Set,
+        CommandKind::Get => CommandTopic::Get,
+        CommandKind::Service => CommandTopic::Service(row.service.unwrap_or_default().into()),
+    };
+    let order = Order {
+        topic,
+        params_json: row.params.into(),
+        pending_ttl_s: row.pending_ttl_s,
+        timeout_s: row.timeout_s,
+    };
+    Command {
+        state: row.state,
+        code: row.code,
+        data_json: row.data.map(Into::into),
+        sent: row.sent,
+        ended: row.ended,
+        ..Command::new(CommandId(row.id), order, row.created)
+    }
+}
+
+/// The row of a new command, without its number.
+pub(super) fn new_command(device: DeviceId, id: CommandId, order: &Order, created: UnixMillis) -> CommandRow {
+    CommandRow {
+        n: 0,
+        device,
+        id: id.0,
+        kind: order.topic.kind(),
+        service: order.topic.service().map(str::to_owned),
+        params: order.params_json.to_string(),
+        pending_ttl_s: order.pending_ttl_s,
+        timeout_s: order.timeout_s,
+        created,
+        state: CommandState::Created,
+        code: None,
+        data: None,
+        sent: None,
+        ended: None,
+    }
 }
 
 /// A sealed secret that does not open.

@@ -99,17 +99,21 @@ impl Desk {
             }
             Action::Query(wanted) => {
                 shared.hear(now, &asker, false);
-                shared.query(ticket, asker, *wanted);
+                shared.query(now, ticket, asker, *wanted);
             }
             Action::Respond(answer) => {
                 shared.hear(now, &asker, false);
                 let (response, refusal) = answer.into_parts();
-                shared.out.respond(ticket, response);
+                shared.respond(now, ticket, &asker, response);
                 if let Some(refusal) = refusal {
                     shared.refuse(now, &asker, refusal);
                 }
             }
             Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, &asker),
+            Action::Command(wanted) => {
+                shared.hear(now, &asker, false);
+                shared.handle_command(now, ticket, asker, wanted);
+            }
             Action::IssueSecret(wanted) => shared.wish(now, ticket, asker, wanted),
         }
     }
@@ -128,7 +132,7 @@ impl Shared {
         // A refusal is an exchange too: the device was heard.
         self.hear(now, asker, false);
         self.requests.count_unavailable();
-        self.out.respond(ticket, device_api::unavailable());
+        self.respond(now, ticket, asker, device_api::unavailable());
     }
 
     /// Has reports written; the answer, and events for listeners if there are any, follow when they are
@@ -173,7 +177,7 @@ impl Shared {
         outcomes: Result<&[Written], &StoreError>,
     ) {
         self.note(now, asker, outcomes);
-        self.out.respond(ticket, response_after(outcomes, response));
+        self.respond(now, ticket, asker, response_after(outcomes, response));
     }
 }
 

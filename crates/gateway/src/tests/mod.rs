@@ -1,6 +1,7 @@
 //! The machine as a whole: a table of what it does in each state, and stories.
 
 mod clocks;
+mod commands;
 mod logins;
 mod lookups;
 mod properties;

@@ -2,7 +2,14 @@
 
 use narrowgate_coap::Response;
 use narrowgate_engine::event::ShardCommand;
-use narrowgate_platform::{model::device::DeviceState, ports::Write};
+use narrowgate_platform::{
+    device_api::commands::COMMAND_WAITING,
+    model::{
+        command::{CommandMove, CommandStep},
+        device::DeviceState,
+    },
+    ports::Write,
+};
 
 use crate::{Diagnosis, Effect, OnlineOf};
 
@@ -17,6 +24,7 @@ pub(super) fn said(effect: &Effect) -> String {
         Effect::OnlineOf(_, OnlineOf { product_key, after: Some(after), .. }) => {
             format!("list {product_key} after {}", after.0)
         }
+        Effect::Commands(..) => "read commands".to_owned(),
         Effect::Write(_, writes) => {
             let writes: Vec<_> = writes.iter().map(write_said).collect();
             format!("write {}", writes.join("+"))
@@ -34,8 +42,9 @@ fn command_said(command: &ShardCommand) -> String {
     match command {
         // From outside, nothing shows which one it is.
         ShardCommand::ProvidePsk { handshake, .. } => format!("h{} key", handshake.slot),
-        ShardCommand::Respond { ticket, response: Response { code, .. } } => {
-            format!("s{} {code}", ticket.session.slot)
+        ShardCommand::Respond { ticket, response } => {
+            let (code, slot) = (response.code, ticket.session.slot);
+            format!("s{slot} {code}{}{}", delivered(response), waiting(response))
         }
         ShardCommand::Close { session } => format!("s{} close", session.slot),
         ShardCommand::CloseAfter { session, after } => {
@@ -45,6 +54,20 @@ fn command_said(command: &ShardCommand) -> String {
         ShardCommand::Charge { session, spent } => format!("s{} charge {}", session.slot, spent.up),
         ShardCommand::Drain => "drain".to_owned(),
     }
+}
+
+/// Which command a response hands out.
+fn delivered(response: &Response) -> String {
+    let message: serde_json::Value = serde_json::from_slice(&response.payload).unwrap_or_default();
+    let is_command = message["method"].as_str().is_some_and(|method| method.starts_with("thing.service."));
+    if is_command { format!(" #{}", message["id"].as_str().unwrap_or("?")) } else { String::new() }
+}
+
+/// The topic, without what all have, of which a response says that a command of it waits.
+fn waiting(response: &Response) -> String {
+    let option = response.options.iter().find(|(number, _)| *number == COMMAND_WAITING);
+    let topic = option.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+    topic.map_or_else(String::new, |topic| format!(" ({})", topic.rsplit('/').next().unwrap_or_default()))
 }
 
 fn write_said(write: &Write) -> String {
@@ -59,6 +82,12 @@ fn write_said(write: &Write) -> String {
             let reason = entry.reason.and_then(|reason| serde_json::to_value(reason).ok());
             reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or("log").to_owned()
         }
+        Write::Command(CommandMove { id, step, .. }) => match step {
+            CommandStep::Fetch => format!("fetch {id}"),
+            CommandStep::Reply { code, .. } => format!("reply {id} {code}"),
+            CommandStep::Cancel => format!("cancel {id}"),
+            CommandStep::TimePasses => format!("end {id}"),
+        },
         Write::IssueSecret { replaces, .. } => format!("secret {}", replaces + 1),
     }
 }

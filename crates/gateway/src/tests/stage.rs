@@ -1,6 +1,9 @@
 //! A machine with one shard, two devices (p/d and p/e) and an outside that answers when a test says so.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use narrowgate_coap::Request;
 use narrowgate_dtls::CipherSuite;
@@ -11,6 +14,7 @@ use narrowgate_engine::{
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
     model::{
+        command::{Command, CommandId, CommandMove, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
         property::Properties,
@@ -33,6 +37,7 @@ pub(super) enum Kind {
     Lookup,
     Product,
     OnlineOf,
+    Commands,
     Write,
     Properties,
     Diagnosis,
@@ -54,6 +59,10 @@ pub(super) struct Stage {
     pub(super) arrivals: Vec<UnixMillis>,
     /// Where each happening stands that was told.
     pub(super) places: Vec<Option<u64>>,
+    /// The open commands of device d, as the store has them.
+    pub(super) open: Vec<Command>,
+    /// The steps of commands of each write without an answer.
+    steps: BTreeMap<Token, Vec<CommandMove>>,
     committed: u64,
     mid: u16,
 }
@@ -66,12 +75,20 @@ impl Stage {
 
     /// After a restart, with devices that were online.
     pub(super) fn restarted(online: Vec<OnlineDevice>) -> Self {
+        Self::with(online, Vec::new())
+    }
+
+    /// After a restart, with open commands of device d too.
+    pub(super) fn with(online: Vec<OnlineDevice>, open: Vec<Command>) -> Self {
         let now = Now { instant: start(), wall: UnixMillis(1_700_000_000_000) };
         let limits = Limits {
             device_handshakes: Some(Rate { every: Duration::from_secs(10), burst: 20 }),
             device_bytes: Some(ByteLimit { per_second: 10 << 10, burst: 100 << 10 }),
         };
-        let options = Options { shards: 1, seed: [3; 32], online, epoch: 0, newest_arrival: None, limits };
+        let of_d = |command: &Command| OpenCommand { device: device_id("d"), command: command.clone() };
+        let commands = open.iter().map(of_d).collect();
+        let (seed, newest_arrival) = ([3; 32], None);
+        let options = Options { shards: 1, seed, online, commands, epoch: 0, newest_arrival, limits };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
         Self {
@@ -83,6 +100,8 @@ impl Stage {
             marks: Vec::new(),
             arrivals: Vec::new(),
             places: Vec::new(),
+            open,
+            steps: BTreeMap::new(),
             committed: 0,
             mid: 0,
         }
@@ -111,6 +130,15 @@ impl Stage {
                 let change =
                     LiveChange::CloseDevice { device: device_id(device), cause: "closed: switched off" };
                 self.gateway.handle_change(self.now, &change);
+            }
+            ["send", topic] => {
+                let id = self.open.iter().map(|command| command.id.0).max().unwrap_or(0) + 1;
+                self.open.push(command(id, topic, self.now.wall));
+                self.commands_changed();
+            }
+            ["cancel", id] => {
+                self.open.retain(|command| command.id.to_string() != id);
+                self.commands_changed();
             }
             ["rotate", product_key] => {
                 let change = LiveChange::ProductSecretReplaced { product_key: product_key.to_owned() };
@@ -181,6 +209,11 @@ impl Stage {
             ["asks"] => self.request(session, Request::get(INFO)),
             ["asks", "q"] => self.request(session, Request::get(INFO_OF_Q)),
             ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
+            ["gets", topic] => self.request(session, Request::get(&command_path(topic))),
+            ["replies", topic, id, code] => {
+                let body = format!("{{\"id\":\"{id}\",\"code\":{code}}}");
+                self.request(session, Request::post(&format!("{}_reply", command_path(topic)), 50, body))
+            }
             ["floods"] => ShardEvent::Throttled { session, wait_s: 3 },
             ["spent"] => ShardEvent::Spent { session, spent: Spent { up: 50_000, down: 0 } },
             ["heard"] => ShardEvent::Heard { session },
@@ -260,6 +293,16 @@ impl Stage {
                 let token = self.take(Kind::Diagnosis);
                 self.gateway.handle_answer(self.now, token, Answer::Diagnosed(Some("found out".into())));
             }
+            _ => self.answer_about_commands(answer),
+        }
+    }
+
+    fn answer_about_commands(&mut self, answer: &str) {
+        match answer {
+            "commands" => self.commands(Ok(self.open.clone())),
+            "commands fail" => self.commands(Err(StoreError::Unavailable("the disk is full".into()))),
+            "ends" => self.written(&Ok(vec![Written::Done, Written::Done])),
+            "over" => self.written(&Ok(vec![Written::CommandOver])),
             _ => panic!("{answer:?} is no input"),
         }
     }
@@ -285,6 +328,16 @@ impl Stage {
         self.gateway.handle_answer(self.now, token, Answer::Properties(answer));
     }
 
+    fn commands(&mut self, answer: Result<Vec<Command>, StoreError>) {
+        let token = self.take(Kind::Commands);
+        self.gateway.handle_answer(self.now, token, Answer::Commands(answer));
+    }
+
+    fn commands_changed(&mut self) {
+        let change = LiveChange::CommandsChanged { device: device_id("d") };
+        self.gateway.handle_change(self.now, &change);
+    }
+
     fn online_of(&mut self, answer: Result<Vec<DeviceId>, StoreError>) {
         let token = self.take(Kind::OnlineOf);
         self.gateway.handle_answer(self.now, token, Answer::OnlineOf(answer));
@@ -292,6 +345,16 @@ impl Stage {
 
     fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
         let token = self.take(Kind::Write);
+        let steps = self.steps.remove(&token).unwrap_or_default();
+        let is_done =
+            |index: usize| matches!(answer, Ok(written) if written.get(index) == Some(&Written::Done));
+        for (index, CommandMove { id, step, at, .. }) in steps.iter().enumerate() {
+            let command = self.open.iter_mut().find(|command| command.id == *id);
+            if let Some(command) = command.filter(|_| is_done(index)) {
+                command.step(step, *at).expect("the store permits it");
+            }
+        }
+        self.open.retain(|command| !command.state.has_ended());
         self.committed += 1;
         let first = Position { epoch: 1, sequence: self.committed };
         let answer = Answer::Written(answer.as_ref().map(|written| Outcomes { first, written }));
@@ -306,7 +369,12 @@ impl Stage {
                 continue;
             }
             effects.push(said(&effect));
-            if let Effect::Write(_, writes) = &effect {
+            if let Effect::Write(token, writes) = &effect {
+                let steps = writes.iter().filter_map(|write| match write {
+                    Write::Command(wanted) => Some(wanted.clone()),
+                    _ => None,
+                });
+                self.steps.insert(*token, steps.collect());
                 self.logins.extend(writes.iter().filter_map(login_of));
                 self.proved.extend(writes.iter().filter_map(|write| match write {
                     Write::Message(message) => Some((message.session, message.secret_version)),
@@ -327,6 +395,7 @@ impl Stage {
                 Effect::Product(token, _) => (Kind::Product, token),
                 Effect::Properties(token, ..) => (Kind::Properties, token),
                 Effect::OnlineOf(token, _) => (Kind::OnlineOf, token),
+                Effect::Commands(token, _) => (Kind::Commands, token),
                 Effect::Write(token, _) => (Kind::Write, token),
                 Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
                 Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => continue,
@@ -360,6 +429,22 @@ fn arrival_of(write: &Write) -> Option<UnixMillis> {
 
 fn post(name: &str) -> String {
     format!("/topic/sys/{name}/thing/measurepoint/post")
+}
+
+/// A command that may wait for a minute, with ten seconds to answer.
+pub(super) fn command(id: u32, topic: &str, created: UnixMillis) -> Command {
+    let topic = match topic {
+        "set" => CommandTopic::Set,
+        "get" => CommandTopic::Get,
+        service => CommandTopic::Service(service.into()),
+    };
+    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 10 };
+    Command::new(CommandId(id), order, created)
+}
+
+fn command_path(topic: &str) -> String {
+    let group = if matches!(topic, "set" | "get") { "measurepoint/" } else { "" };
+    format!("/topic/sys/p/d/thing/service/{group}{topic}")
 }
 
 fn device_id(device: &str) -> DeviceId {

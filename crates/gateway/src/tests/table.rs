@@ -55,6 +55,7 @@ const fn answers(kind: Kind, is_issue: bool) -> &'static [&'static str] {
             &["done", "activated", "superseded", "outrun", "unknown login", "refused", "write fails"]
         }
         Kind::Properties => &["has a", "query fails"],
+        Kind::Commands => &["commands", "commands fail"],
         Kind::OnlineOf => &["lists none", "lists d", "list fails"],
         Kind::Diagnosis => &["diagnosed"],
     }

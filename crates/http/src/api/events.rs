@@ -141,6 +141,7 @@ fn event(position: Option<Position>, happening: &Happening) -> Event {
         }
         Happening::Refused(_) | Happening::Warning(_) => "refusal",
         Happening::Attributes(_) | Happening::Tags(_) => "report",
+        Happening::Command(_) => "command",
         Happening::Event(_) | Happening::SecretIssued(_) => "event",
     };
     // A happening can always be serialised: keys are text, and points are already JSON.

@@ -70,10 +70,26 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         for (name, value) in parameters.by_ref() {
             match &*name {
                 "product" => product = Some(given(value)),
-                _ => device = given(value),
+                "device" => device = given(value),
+                _ => {}
             }
         }
         Ok(Self(NamedDevice { product, device }))
+    }
+}
+
+/// The last part of a path, which names something of a device; for a `POST` with the act after its last
+/// colon.
+pub(super) struct Part(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let path = parts.extract::<Path<Vec<(String, String)>>>().await;
+        let Path(parameters) =
+            path.map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
+        Ok(Self(parameters.into_iter().last().map_or_else(String::new, |(_, value)| given(value))))
     }
 }
 

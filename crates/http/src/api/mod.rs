@@ -5,6 +5,7 @@
 //! same verbs.
 
 mod backup;
+mod commands;
 mod devices;
 pub(crate) mod events;
 mod extract;
@@ -46,6 +47,7 @@ pub(crate) fn routes(api: Api) -> Router {
     Router::new()
         .merge(products::routes())
         .merge(devices::routes())
+        .merge(commands::routes())
         .merge(history::routes())
         .merge(properties::routes())
         .merge(fleet::routes())

@@ -3,6 +3,7 @@
 
 mod backup;
 mod device;
+mod downlink;
 mod model;
 mod paging;
 mod product;
@@ -19,6 +20,7 @@ pub(crate) use device::{
     CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ImportArgs, ListArgs, LogArgs,
     PointsArgs, PropertiesArgs, ResetArgs,
 };
+pub(crate) use downlink::{CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, SendArgs};
 pub(crate) use model::ModelCommand;
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{
@@ -98,6 +100,9 @@ pub(crate) enum Command {
     /// Register, list, inspect and disable devices
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Send commands to devices, and see what became of them
+    #[command(subcommand, name = "command")]
+    Downlink(DownlinkCommand),
     /// List refused handshakes and requests, of devices and of strangers, newest first
     #[command(after_help = "Examples:\n  narrowgate refused --limit 20\n  narrowgate refused --all -o json")]
     Refused(RefusedArgs),

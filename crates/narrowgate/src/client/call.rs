@@ -7,6 +7,7 @@ use axum::{
     http::{Method, Request, header},
 };
 use narrowgate_api::{
+    command::{CommandCreated, CommandView, CommandsCancelled, NewCommand},
     device::{
         DeviceCreated, DevicePatch, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice,
         NewDeviceRequest,
@@ -252,6 +253,34 @@ impl Call<Page<EventView>> {
 impl Call<Page<LogView>> {
     pub(crate) fn list_device_log(name: &NamedDevice, paging: &Paging) -> Self {
         Self::get(device(name) + "/log").query(paging)
+    }
+}
+
+impl Call<CommandCreated> {
+    pub(crate) fn send_command(name: &NamedDevice, new: &NewCommand) -> Self {
+        Self::change(Method::POST, device(name) + "/commands").body(new)
+    }
+}
+
+impl Call<CommandView> {
+    pub(crate) fn show_command(name: &NamedDevice, id: &str) -> Self {
+        Self::get(device(name) + "/commands/" + &segment(id))
+    }
+
+    pub(crate) fn cancel_command(name: &NamedDevice, id: &str) -> Self {
+        Self::change(Method::POST, device(name) + "/commands/" + &segment(id) + ":cancel")
+    }
+}
+
+impl Call<CommandsCancelled> {
+    pub(crate) fn cancel_commands(name: &NamedDevice) -> Self {
+        Self::change(Method::POST, device(name) + "/commands:cancel")
+    }
+}
+
+impl Call<Page<CommandView>> {
+    pub(crate) fn list_commands(name: &NamedDevice, paging: &Paging) -> Self {
+        Self::get(device(name) + "/commands").query(paging)
     }
 }
 

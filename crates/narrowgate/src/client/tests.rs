@@ -60,6 +60,12 @@ impl LiveSessions for Noted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Ended::Device(cause));
     }
 
+    fn commands_changed(&self, _: DeviceId) {}
+
+    fn is_serving(&self) -> bool {
+        true
+    }
+
     fn product_changed(&self, product_key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Ended::Product(product_key.into()));
     }

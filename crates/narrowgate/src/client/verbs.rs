@@ -8,6 +8,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use narrowgate_api::{
+    command::NewCommand,
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
     fleet::{Disk, Host},
     problem::{Code, Problem},
@@ -81,9 +82,18 @@ fn verbs() -> Vec<Verb> {
             verb("list_values", Call::list_values(name, &ValuesQuery::default())),
             verb("list_device_events", Call::list_device_events(name, &DeviceEventsQuery::default())),
             verb("list_device_log", Call::list_device_log(name, &Paging::default())),
+            verb("send_command", Call::send_command(name, &get_temp())),
+            verb("list_commands", Call::list_commands(name, &Paging::default())),
+            verb("show_command", Call::show_command(name, "7")),
+            verb("cancel_command", Call::cancel_command(name, "7")),
+            verb("cancel_commands", Call::cancel_commands(name)),
         ]);
     }
     all
+}
+
+fn get_temp() -> NewCommand {
+    serde_json::from_str(r#"{"kind":"get","ids":["temp"]}"#).expect("it has the form of a command")
 }
 
 fn router(store: Arc<MemoryStore>) -> Router {
@@ -151,6 +161,11 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         "list_values | GET */values | cannot show the device's points",
         "list_device_events | GET */events | cannot show the device's events",
         "list_device_log | GET */log | cannot show the device's log",
+        "send_command | POST */commands | cannot send the command",
+        "list_commands | GET */commands | cannot list the commands",
+        "show_command | GET */commands/7 | cannot show the command",
+        "cancel_command | POST */commands/7:cancel | cannot cancel the command",
+        "cancel_commands | POST */commands:cancel | cannot cancel the commands",
     ];
     let of = |path| of_devices.map(|line| line.replace('*', path));
     let expected: Vec<String> =
@@ -217,6 +232,32 @@ async fn a_wrong_body_gets_a_precise_problem_and_changes_nothing() {
         assert!(problem.to_string().contains(said), "{method} {path}: {body}");
         assert_eq!(state().await, before, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_sent_gets_a_precise_problem() {
+    let router = router(Arc::new(MemoryStore::default()));
+    let ask = async |method: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        asked(&router, request.body(body.to_owned().into()).unwrap()).await
+    };
+    assert_eq!(ask("POST", "/api/v1/products", r#"{"name":"n","productKey":"pk"}"#).await.0, 201);
+    assert_eq!(ask("POST", "/api/v1/products/pk/devices", r#"{"deviceKey":"dk"}"#).await.0, 201);
+    let get = r#"{"kind":"get","ids":["temp"]}"#;
+    for (method, path, body, status, code, said) in [
+        ("POST", "/api/v1/devices/dk/commands", r#"{"kind":"get"}"#, 422, Code::Invalid, "ids is missing"),
+        ("POST", "/api/v1/devices/dk/commands", get, 409, Code::NotActivated, "has never logged in (11888)"),
+        ("POST", "/api/v1/devices/dk/commands/7:cancel", "", 404, Code::Missing, "there is no command 7"),
+        ("POST", "/api/v1/devices/dk/commands/7:explode", "", 404, Code::PathUnknown, "it ends in :cancel"),
+        ("GET", "/api/v1/devices/dk/commands/x", "", 404, Code::Missing, "there is no command x"),
+    ] {
+        let (answered, body) = ask(method, path, body).await;
+        let problem: Problem = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
+        assert_eq!((answered.as_u16(), problem.code), (status, code), "{method} {path}: {body}");
+        assert!(problem.to_string().contains(said), "{method} {path}: {body}");
+    }
+    let list = ask("GET", "/api/v1/products/pk/devices/dk/commands", "").await.1;
+    assert_eq!(list, r#"{"items":[],"nextCursor":null}"#);
 }
 
 #[tokio::test]

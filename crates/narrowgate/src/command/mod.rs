@@ -8,6 +8,7 @@ mod confirm;
 mod demo;
 mod demo_text;
 mod device;
+mod downlink;
 mod import;
 mod listen;
 mod model;
@@ -53,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),
         Command::Model(command) => model::run(command, &load(&offline)?, form),
+        Command::Downlink(command) => downlink::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
         Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),

@@ -4,6 +4,7 @@
 //! What is not part of the document goes to standard error: the next cursor and what is damaged.
 
 use narrowgate_api::{
+    command::CommandView,
     device::DeviceRow,
     history::{EventView, LogView, PointView, RefusalView},
     page::{LeftOut, Page},
@@ -52,6 +53,8 @@ impl Row for DeviceRow {
         DeviceRow::damage(self)
     }
 }
+
+impl Row for CommandView {}
 
 impl Row for LogView {}
 

@@ -52,6 +52,7 @@ const MODULES: &[&str] = &[
     "narrowgate_engine_io::driver",
     "narrowgate_engine_io::handle",
     "narrowgate_gateway::clock",
+    "narrowgate_gateway::commands::moved",
     "narrowgate_gateway::desk",
     "narrowgate_gateway::desk::handshake",
     "narrowgate_gateway::desk::login",

@@ -248,8 +248,15 @@ mod tests {
     fn token() -> Token {
         let now = Now { instant: Instant::now(), wall: UnixMillis(0) };
         let limits = Limits::default();
-        let options =
-            Options { shards: 1, seed: [3; 32], online: Vec::new(), epoch: 0, newest_arrival: None, limits };
+        let options = Options {
+            shards: 1,
+            seed: [3; 32],
+            online: Vec::new(),
+            commands: Vec::new(),
+            epoch: 0,
+            newest_arrival: None,
+            limits,
+        };
         let mut machine = Gateway::new(options, now);
         let handshake = HandshakeId { shard: 0, slot: 1, generation: 1 };
         let (peer, identity) = (([192, 0, 2, 1], 5684).into(), b"p,d,2,60".to_vec());

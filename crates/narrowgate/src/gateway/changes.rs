@@ -20,6 +20,8 @@ pub(super) struct Changes(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     devices: BTreeMap<DeviceId, &'static str>,
+    /// Devices whose commands changed.
+    commands: BTreeSet<DeviceId>,
     products: BTreeSet<String>,
     /// Products whose secrets were replaced.
     product_secrets: BTreeSet<String>,
@@ -37,7 +39,9 @@ impl Changes {
         let changed = products.map(|product_key| LiveChange::ProductChanged { product_key });
         let secrets = mem::take(&mut waiting.product_secrets).into_iter();
         let replaced = secrets.map(|product_key| LiveChange::ProductSecretReplaced { product_key });
-        let changes: Vec<_> = closed.chain(changed).chain(replaced).collect();
+        let commands = mem::take(&mut waiting.commands).into_iter();
+        let commands = commands.map(|device| LiveChange::CommandsChanged { device });
+        let changes: Vec<_> = closed.chain(changed).chain(replaced).chain(commands).collect();
         if changes.is_empty() {
             match &mut waiting.waker {
                 Some(waker) => waker.clone_from(context.waker()),
@@ -75,6 +79,16 @@ impl LiveSessions for Changes {
         });
     }
 
+    fn commands_changed(&self, device: DeviceId) {
+        self.change(|waiting| {
+            waiting.commands.insert(device);
+        });
+    }
+
+    fn is_serving(&self) -> bool {
+        true
+    }
+
     fn product_changed(&self, product_key: &str) {
         self.change(|waiting| {
             waiting.products.insert(product_key.to_owned());
@@ -100,14 +114,19 @@ mod tests {
         for _ in 0..1000 {
             changes.close_device(DeviceId(2), "closed: switched off");
             changes.close_device(DeviceId(1), "closed: deleted");
+            changes.commands_changed(DeviceId(3));
             changes.product_changed("p");
             changes.product_secret_replaced("q");
         }
         let Poll::Ready(taken) = changes.poll(&mut context) else { panic!("there is something") };
         let close = |device, cause| LiveChange::CloseDevice { device: DeviceId(device), cause };
+        let commands = LiveChange::CommandsChanged { device: DeviceId(3) };
         let product = LiveChange::ProductChanged { product_key: "p".to_owned() };
         let secret = LiveChange::ProductSecretReplaced { product_key: "q".to_owned() };
-        assert_eq!(taken, [close(1, "closed: deleted"), close(2, "closed: switched off"), product, secret]);
+        assert_eq!(
+            taken,
+            [close(1, "closed: deleted"), close(2, "closed: switched off"), product, secret, commands]
+        );
         assert!(changes.poll(&mut context).is_pending());
         changes.nudge();
         assert!(changes.poll(&mut context).is_pending(), "a nudge is no change");

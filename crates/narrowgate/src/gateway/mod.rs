@@ -119,9 +119,9 @@ impl Gateway {
         let bind = |source| StartError::Bind { address: options.dtls_listen, source };
         let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
         let address = sockets[0].local_addr().map_err(bind)?;
-        let Recovered { online, epoch, newest_arrival, .. } = stores.journal.recover().await?;
+        let Recovered { online, commands, epoch, newest_arrival, .. } = stores.journal.recover().await?;
         let (shards, limits, seed) = (options.shards, options.limits, seed(&*entropy));
-        let machine = machine::Options { shards, seed, online, epoch, newest_arrival, limits };
+        let machine = machine::Options { shards, seed, online, commands, epoch, newest_arrival, limits };
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();

@@ -14,6 +14,7 @@ use narrowgate_gateway::{Answer, Diagnosis, OnlineOf, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{
+        command::Command,
         credential::CredentialLookup,
         product::Product,
         property::{Properties, PropertyKind},
@@ -31,6 +32,7 @@ pub(super) enum Read {
     Product(Result<Option<Product>, StoreError>),
     Properties(Result<Properties, StoreError>),
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
+    Commands(Result<Vec<Command>, StoreError>),
     Diagnosed(Option<String>),
 }
 
@@ -41,6 +43,7 @@ impl From<Read> for Answer<'static> {
             Read::Product(answer) => Self::Product(answer),
             Read::Properties(answer) => Self::Properties(answer),
             Read::OnlineOf(answer) => Self::OnlineOf(answer),
+            Read::Commands(answer) => Self::Commands(answer),
             Read::Diagnosed(found) => Self::Diagnosed(found),
         }
     }
@@ -86,6 +89,19 @@ impl Reads {
         let runtime = self.runtime.clone();
         let work = move || runtime.block_on(page.run(&*registry));
         let read = async move { (token, Read::OnlineOf(read_apart(work).await)) };
+        self.computations.spawn_on(read, &self.runtime);
+    }
+
+    /// Open commands, which wait for a reader as a list does.
+    pub(super) fn read_commands(&mut self, token: Token, device: DeviceId) {
+        let registry = Arc::clone(&self.registry);
+        let runtime = self.runtime.clone();
+        let work = move || runtime.block_on(registry.open_commands(device));
+        let read = async move {
+            let commands = tokio::task::spawn_blocking(work).await;
+            let commands = commands.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())));
+            (token, Read::Commands(commands))
+        };
         self.computations.spawn_on(read, &self.runtime);
     }
 

@@ -308,6 +308,7 @@ impl Task {
                 Effect::Lookup(token, name) => self.reads.look_up(token, name),
                 Effect::Product(token, product_key) => self.reads.read_product(token, product_key),
                 Effect::Properties(token, device, kind) => self.reads.read_properties(token, device, kind),
+                Effect::Commands(token, device) => self.reads.read_commands(token, device),
                 Effect::OnlineOf(token, page) => self.reads.list_online(token, page),
                 Effect::Entropy => self.machine.handle_entropy(seed(&*self.entropy)),
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),

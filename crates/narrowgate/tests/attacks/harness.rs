@@ -168,6 +168,12 @@ impl Server {
         self.running.stop();
     }
 
+    /// Ends the server by SIGKILL; [`Self::restart`] starts it again.
+    pub(crate) fn kill(&mut self) {
+        self.is_stopped = true;
+        self.running.kill();
+    }
+
     /// What a command prints, to the last digit.
     #[track_caller]
     pub(crate) fn text(&self, arguments: &[&str]) -> String {

@@ -37,6 +37,7 @@ mod blocks;
 mod client;
 mod clocks;
 mod coap;
+mod commands;
 mod crypto;
 mod exact;
 mod exchange;

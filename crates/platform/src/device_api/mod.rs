@@ -15,6 +15,12 @@
 //! | `/topic/sys/{pk}/{dk}/thing/tag/query` | POST | 2 | 2.04 with tags |
 //! | `/topic/sys/{pk}/{dk}/thing/tag/delete` | POST | 2 | change tags, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/event/{eventId}/post` | POST | 2 | store an event, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/set` | GET | 2 | the oldest command, 2.05 |
+//! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/set_reply` | POST | 2 | take a reply, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/get` | GET | 2 | the oldest command, 2.05 |
+//! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/get_reply` | POST | 2 | take a reply, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/service/{serviceId}_reply` | POST | 2 | take a reply, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/service/{serviceId}` | GET | 2 | the oldest command, 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
@@ -32,6 +38,7 @@
 pub mod activation;
 mod answer;
 mod body;
+pub mod commands;
 mod diagnosis;
 mod discovery;
 pub mod envelope;
@@ -49,6 +56,7 @@ use narrowgate_coap::{Code, OptionNumber, Request, Response};
 pub use self::{
     activation::{SecretAnswer, SecretWanted, answer_secret},
     answer::{Answer, Warning},
+    commands::CommandWanted,
     options::{answer_too_large, malformed, message_id_reused, refused_below},
     properties::{EditWanted, QueryWanted},
 };
@@ -58,7 +66,11 @@ use self::{
 };
 use crate::{
     ids::UnixMillis,
-    model::{log::Reason, thing_model::ThingModel},
+    model::{
+        command::{CommandKind, CommandTopic},
+        log::Reason,
+        thing_model::{ThingModel, is_identifier},
+    },
     ports::Write,
     rules::{admission::Grant, clock::Arrival, identity::SecureMode, refusal::Refusal},
 };
@@ -100,6 +112,8 @@ pub enum Action {
     /// Answer it at once. It is counted, and written to no log: the store, which would keep the entry, is not
     /// available.
     Unavailable(Response),
+    /// Hand out a command, or take its reply ([`commands`]).
+    Command(CommandWanted),
     /// Make a new device secret, have the store issue it, and answer by [`answer_secret`].
     IssueSecret(SecretWanted),
 }
@@ -162,6 +176,14 @@ pub fn handle(
     }
     match topic.handler {
         Handler::Acknowledge => Action::Respond(Answer::changed()),
+        Handler::FetchCommand(kind) => match command_topic(kind, parameter) {
+            Some(topic) => commands::fetch(request, topic),
+            None => no_topic(session, request, NoTopic::Unknown),
+        },
+        Handler::ReplyToCommand(kind) => match command_topic(kind, parameter) {
+            Some(topic) => commands::reply(request, topic),
+            None => no_topic(session, request, NoTopic::Unknown),
+        },
         Handler::IssueSecret => Action::refuse(
             Code::FORBIDDEN,
             Refusal::new(
@@ -194,6 +216,17 @@ fn handle_message(
         MessageOf::Event => {
             let identifier = parameter.unwrap_or_default();
             events::handle(session, request, &identifier, model, now, content_format)
+        }
+    }
+}
+
+/// `None`: the service is none.
+fn command_topic(kind: CommandKind, service: Option<String>) -> Option<CommandTopic> {
+    match kind {
+        CommandKind::Set => Some(CommandTopic::Set),
+        CommandKind::Get => Some(CommandTopic::Get),
+        CommandKind::Service => {
+            service.filter(|id| is_identifier(id)).map(|id| CommandTopic::Service(id.into()))
         }
     }
 }

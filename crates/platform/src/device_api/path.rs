@@ -1,12 +1,12 @@
 //! What a device probably meant by a path that leads nowhere, by another device's, or by the wrong method:
 //! words for its log. They are made only after the request was refused, and the work is bounded:
-//! [`SEGMENTS_MAX`] segments, four topics.
+//! [`SEGMENTS_MAX`] segments, the topics without a placeholder.
 
 use std::borrow::Cow;
 
 use narrowgate_coap::{Code, Request, UriPath};
 
-use super::topic::{self, NoTopic, Topic};
+use super::topic::{self, Handler, NoTopic, Topic};
 use crate::rules::admission::Grant;
 
 /// Segments of a path that are looked at; the longest path of the protocol has eight.
@@ -52,6 +52,12 @@ pub(super) fn foreign(session: &Grant, path: &UriPath) -> String {
 pub(super) fn wrong_method(request: &Request, topic: &Topic) -> String {
     let (path, method, own) = (shown(&request.path), name_of(request.method), name_of(topic.method));
     let hint = match (request.method, topic.method) {
+        _ if matches!(topic.handler, Handler::FetchCommand(_)) => {
+            "; a command is the answer to a GET (code 0.01), and its reply goes to the topic with _reply"
+        }
+        (Code::GET, _) if matches!(topic.handler, Handler::ReplyToCommand(_)) => {
+            "; the reply to a command goes into the body of a POST (code 0.02)"
+        }
         (Code::GET, Code::POST) => {
             "; a GET carries no body, a report goes into the body of a POST (code 0.02)"
         }

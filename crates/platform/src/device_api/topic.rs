@@ -7,7 +7,7 @@ use narrowgate_coap::{Code, UriPath};
 
 use super::{points::Verb, properties::PropertyVerb};
 use crate::{
-    model::property::PropertyKind,
+    model::{command::CommandKind, property::PropertyKind},
     rules::{admission::Grant, identity::SecureMode},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Topic {
     /// The segments before the two keys.
     root: &'static [&'static str],
-    /// The segments after them; [`PARAMETER`] stands for any.
+    /// The segments after them. One that begins with `{` stands for any that ends with what follows the `}`.
     rest: &'static [&'static str],
     /// The only method that the topic has.
     pub(super) method: Code,
@@ -31,6 +31,10 @@ pub(super) struct Topic {
 pub(super) enum Handler {
     /// Does what the message in its body says.
     Message(MessageOf),
+    /// Gets the oldest command of this kind.
+    FetchCommand(CommandKind),
+    /// Answers a command of this kind.
+    ReplyToCommand(CommandKind),
     /// Has a secret issued.
     IssueSecret,
     /// Is only acknowledged.
@@ -59,17 +63,14 @@ pub(super) enum NoTopic {
 
 /// The first segment of a topic's path; over MQTT, the topic has none.
 pub(super) const PREFIX: &str = "topic";
-const SYS: &[&str] = &[PREFIX, "sys"];
+pub(super) const SYS: &[&str] = &[PREFIX, "sys"];
 const SESSION: &[&str] = &[PREFIX, "ext", "session"];
 const OWN: &[SecureMode] = &[SecureMode::DeviceSecret];
 const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
-/// Stands in a topic for any one segment: the identifier of an event.
-const PARAMETER: &str = "{eventId}";
-
 /// Every topic. Where a misspelt path is equally near to two, the first is suggested.
-pub(super) const TOPICS: [Topic; 14] = [
+pub(super) const TOPICS: [Topic; 20] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
     Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
@@ -80,7 +81,14 @@ pub(super) const TOPICS: [Topic; 14] = [
     Topic::tag(&["thing", "tag", "update"], PropertyVerb::Update),
     Topic::tag(&["thing", "tag", "query"], PropertyVerb::Query),
     Topic::tag(&["thing", "tag", "delete"], PropertyVerb::Delete),
-    Topic::own(&["thing", "event", PARAMETER, "post"], MessageOf::Event),
+    Topic::own(&["thing", "event", "{eventId}", "post"], MessageOf::Event),
+    Topic::command(&["thing", "service", "measurepoint", "set"], CommandKind::Set),
+    Topic::reply(&["thing", "service", "measurepoint", "set_reply"], CommandKind::Set),
+    Topic::command(&["thing", "service", "measurepoint", "get"], CommandKind::Get),
+    Topic::reply(&["thing", "service", "measurepoint", "get_reply"], CommandKind::Get),
+    // Before the topic of commands, which it fits too: a service whose id ends like that has no topic.
+    Topic::reply(&["thing", "service", "{serviceId}_reply"], CommandKind::Service),
+    Topic::command(&["thing", "service", "{serviceId}"], CommandKind::Service),
     Topic {
         root: SESSION,
         rest: &["thing", "activate", "info"],
@@ -100,7 +108,7 @@ pub(super) const TOPICS: [Topic; 14] = [
 
 /// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
 /// mistake.
-const NOT_SERVED: [&str; 4] = ["thing/model/", "thing/service/", "thing/commands", "ota/"];
+const NOT_SERVED: [&str; 3] = ["thing/model/", "thing/commands", "ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
@@ -119,6 +127,14 @@ impl Topic {
         Self { root: SYS, rest, method: Code::POST, modes: OWN, handler: Handler::Message(of) }
     }
 
+    const fn command(rest: &'static [&'static str], kind: CommandKind) -> Self {
+        Self { root: SYS, rest, method: Code::GET, modes: OWN, handler: Handler::FetchCommand(kind) }
+    }
+
+    const fn reply(rest: &'static [&'static str], kind: CommandKind) -> Self {
+        Self { root: SYS, rest, method: Code::POST, modes: OWN, handler: Handler::ReplyToCommand(kind) }
+    }
+
     /// Whether a session of this mode may use it.
     pub(super) fn is_for(&self, mode: SecureMode) -> bool {
         self.modes.contains(&mode)
@@ -126,17 +142,19 @@ impl Topic {
 
     /// Whether it ends with these segments.
     fn is_at(&self, rest: &[&str]) -> bool {
-        rest.len() == self.rest.len()
-            && rest
-                .iter()
-                .zip(self.rest)
-                .all(|(given, own)| given == own || (*own == PARAMETER && !given.is_empty()))
+        let fits = |(given, own): (&&str, &&str)| given == own || filled(own, given).is_some();
+        rest.len() == self.rest.len() && rest.iter().zip(self.rest).all(fits)
     }
 
-    /// What stands in the place of the parameter.
+    /// What stands in the place of the placeholder.
     fn parameter(&self, rest: &[&str]) -> Option<String> {
-        let at = self.rest.iter().position(|segment| *segment == PARAMETER)?;
-        rest.get(at).map(|given| (*given).to_owned())
+        let filled = rest.iter().zip(self.rest).find_map(|(given, own)| filled(own, given));
+        filled.map(str::to_owned)
+    }
+
+    /// Whether it has a placeholder, and so many paths.
+    fn has_placeholder(&self) -> bool {
+        self.rest.iter().any(|segment| segment.starts_with('{'))
     }
 
     /// The keys in a path that begins as the topic does, and what follows them: nothing, if the topic ends
@@ -147,12 +165,18 @@ impl Topic {
     }
 }
 
+/// What a segment has in the place of a placeholder; `None`: there is none, or the segment does not fit it.
+fn filled<'a>(own: &str, given: &'a str) -> Option<&'a str> {
+    let (_, end) = own.strip_prefix('{')?.split_once('}')?;
+    given.strip_suffix(end).filter(|filled| !filled.is_empty())
+}
+
 /// A topic that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// The topic.
     pub(super) topic: &'static Topic,
-    /// What stands in the place of its [`PARAMETER`], where it has one.
+    /// What stands in the place of its placeholder, where it has one.
     pub(super) parameter: Option<String>,
 }
 
@@ -178,9 +202,9 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Found, NoTopic> {
 }
 
 /// The paths of the topics that a session may use, and whether what goes there or comes from there is JSON.
-/// Those with a parameter have many paths, and are left out.
+/// Those with a placeholder have many paths, and are left out.
 pub(super) fn of_session(session: &Grant) -> impl Iterator<Item = (UriPath, bool)> {
-    let is_one_path = |topic: &&Topic| topic.is_for(session.mode) && !topic.rest.contains(&PARAMETER);
+    let is_one_path = |topic: &&Topic| topic.is_for(session.mode) && !topic.has_placeholder();
     TOPICS.iter().filter(is_one_path).map(|topic| {
         let keys = [session.product_key(), session.device_key()];
         let mut path = UriPath::default();
@@ -189,9 +213,10 @@ pub(super) fn of_session(session: &Grant) -> impl Iterator<Item = (UriPath, bool
     })
 }
 
-/// What follows `/topic/sys/{pk}/{dk}/`, for each topic there.
+/// What follows `/topic/sys/{pk}/{dk}/`, for each topic there to which a device sends messages of its own.
 pub(super) fn of_reports() -> impl Iterator<Item = String> {
-    TOPICS.iter().filter(|topic| topic.root == SYS).map(|topic| topic.rest.join("/"))
+    let is_message = |topic: &&Topic| matches!(topic.handler, Handler::Message(_));
+    TOPICS.iter().filter(is_message).map(|topic| topic.rest.join("/"))
 }
 
 /// The path of a report, with placeholders for the keys.
@@ -249,6 +274,8 @@ mod tests {
                 MessageOf::Properties(PropertyKind::Tag, _) => "change tags, then 2.04",
                 MessageOf::Event => "store an event, then 2.04",
             },
+            Handler::FetchCommand(_) => "the oldest command, 2.05",
+            Handler::ReplyToCommand(_) => "take a reply, then 2.04",
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",
         };
@@ -270,6 +297,11 @@ mod tests {
         let topics = guide.lines().filter_map(|line| line.strip_prefix("| `thing/")?.split('`').next());
         let described: Vec<String> = topics.map(|topic| format!("thing/{topic}")).collect();
         assert_eq!(described, of_reports().collect::<Vec<_>>());
+        let is_command = |topic: &&Topic| topic.root == SYS && !matches!(topic.handler, Handler::Message(_));
+        for topic in TOPICS.iter().filter(is_command) {
+            let path = format!("`P/{}`", topic.rest.join("/"));
+            assert!(guide.contains(&path), "the guide does not name {path}");
+        }
         for topic in TOPICS.iter().filter(|topic| topic.root != SYS) {
             let root = topic.root.iter().copied();
             let path: Vec<&str> =

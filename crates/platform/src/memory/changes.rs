@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    commands::Commands,
     device_log::DeviceLog,
     model::{DeviceRow, Model, ProductRow, missing, slot},
 };
@@ -55,6 +56,12 @@ impl Model {
             Change::DeleteDevice { device, .. } => self.delete_device(device).map(|()| Changed::Done),
             Change::EditProperties { device, edit, .. } => {
                 self.edit_properties(device, &edit).map(Changed::Properties)
+            }
+            Change::SendCommand { device, order, at } => {
+                self.send_command(device, order, at).map(Changed::Sent)
+            }
+            Change::CancelCommands { device, id, at } => {
+                self.cancel_commands(device, id, at).map(Changed::Cancelled)
             }
             Change::NoteSecretShown { device, at, detail } => {
                 let row = self.row_mut(device).ok_or_else(|| missing(device))?;
@@ -157,6 +164,7 @@ impl Model {
             log: DeviceLog::default(),
             presence: VecDeque::new(),
             moved: 0,
+            commands: Commands::default(),
         });
         row.note(LogEntry::new(id, at, LogEvent::Created));
         let device = self.shown(&row);
@@ -204,6 +212,7 @@ impl Model {
             row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
         }
         row.life.reset();
+        row.commands.cancel(None, at);
         let replaced = mem::replace(&mut row.secret, secret);
         row.note(LogEntry::new(device, at, LogEvent::Reset));
         self.former.note(device, replaced);

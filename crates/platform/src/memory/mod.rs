@@ -9,6 +9,7 @@
 //! One lock, held for a batch; every step on the data path is O(1) in the number of devices.
 
 mod changes;
+mod commands;
 mod device_log;
 mod find;
 mod model;
@@ -20,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{
+        command::{Command, CommandId},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
@@ -136,6 +138,18 @@ impl Registry for MemoryStore {
         kind: PropertyKind,
     ) -> PortFuture<'_, Result<Properties, StoreError>> {
         self.with(|model| Ok(model.properties(device, kind)))
+    }
+
+    fn command(
+        &self,
+        device: DeviceId,
+        id: CommandId,
+    ) -> PortFuture<'_, Result<Option<Command>, StoreError>> {
+        self.with(|model| Ok(model.command(device, id)))
+    }
+
+    fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>> {
+        self.with(|model| Ok(model.open_commands(device)))
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {

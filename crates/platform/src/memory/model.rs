@@ -29,7 +29,7 @@ use crate::{
     secret::Secret,
 };
 
-use super::device_log::DeviceLog;
+use super::{commands::Commands, device_log::DeviceLog};
 
 /// Arrivals of deleted devices that are still counted; the oldest are dropped first.
 const ARRIVALS_OF_GONE_MAX: usize = 100_000;
@@ -94,6 +94,7 @@ pub(super) struct DeviceRow {
     pub(super) presence: VecDeque<(u64, PresenceChange)>,
     /// Changes of presence that were ever written.
     pub(super) moved: u64,
+    pub(super) commands: Commands,
 }
 
 #[derive(Debug)]
@@ -129,7 +130,8 @@ impl Model {
             })
             .collect();
         let newest_arrival = self.arrivals.confirmed();
-        Recovered { online, last_batch: self.last_batch, epoch: self.epoch, newest_arrival }
+        let commands = self.all_open_commands();
+        Recovered { online, commands, last_batch: self.last_batch, epoch: self.epoch, newest_arrival }
     }
 
     /// Forgets what does not outlive a process.
@@ -149,6 +151,7 @@ impl Model {
             Write::Seen { device, login, at } => self.seen(device, login, at),
             Write::Properties(write) => self.write_properties(*write),
             Write::Log(entry) => self.log(entry),
+            Write::Command(step) => self.move_command(&step),
             Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
                 Written::Issue(self.issue_secret(device, (secret, replaces), product_secret_mark, at, peer))
             }

@@ -36,6 +36,9 @@ impl Model {
                 HistoryPage::Entries(self.row(device).map_or_else(Page::empty, |row| row.log.part(part)))
             }
             Query::Refusals { part } => HistoryPage::Entries(self.refusals(part)),
+            Query::Commands { device, part } => HistoryPage::Commands(
+                self.row(device).map_or_else(Page::empty, |row| row.commands.part(part)),
+            ),
             Query::Presence { device, part } => HistoryPage::Presence(self.moves(device, part)),
         }
     }

@@ -4,6 +4,7 @@ use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, UnixMillis},
     model::{
+        command::Command,
         device::DeviceState,
         log::LogEntry,
         message::{EventValue, PointValue},
@@ -54,6 +55,13 @@ pub enum Query {
         /// Which part.
         part: Part,
     },
+    /// Commands of a device that are kept, newest first.
+    Commands {
+        /// Whose.
+        device: DeviceId,
+        /// Which part.
+        part: Part,
+    },
     /// Changes of presence, newest first.
     Presence {
         /// Whose.
@@ -72,6 +80,8 @@ pub enum HistoryPage {
     Events(Page<EventValue>),
     /// Of a log or of refusals.
     Entries(Page<LogEntry>),
+    /// Of commands.
+    Commands(Page<Command>),
     /// Of changes of presence.
     Presence(Page<PresenceChange>),
 }
@@ -121,11 +131,23 @@ impl HistoryPage {
         }
     }
 
+    /// A page of commands.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn commands(self) -> Page<Command> {
+        match self {
+            Self::Commands(page) => page,
+            other => other.is_wrong("commands"),
+        }
+    }
+
     fn is_wrong(&self, wanted: &str) -> ! {
         let found = match self {
             Self::Points(_) => "points",
             Self::Events(_) => "events",
             Self::Entries(_) => "entries",
+            Self::Commands(_) => "commands",
             Self::Presence(_) => "changes of presence",
         };
         panic!("the store answers a query for {wanted} with {found}")
@@ -165,6 +187,11 @@ pub trait HistoryReads: History {
     /// See [`Query::Refusals`].
     fn refusals(&self, part: Part) -> PortFuture<'_, Result<Page<LogEntry>, StoreError>> {
         read(self, Query::Refusals { part }, HistoryPage::entries)
+    }
+
+    /// See [`Query::Commands`].
+    fn commands(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<Command>, StoreError>> {
+        read(self, Query::Commands { device, part }, HistoryPage::commands)
     }
 
     /// See [`Query::Presence`].

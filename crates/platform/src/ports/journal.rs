@@ -5,7 +5,13 @@ use std::{fmt, time::Duration};
 use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
-    model::{device::DeviceState, log::LogEntry, message::Message, property::PropertyWrite},
+    model::{
+        command::{CommandMove, OpenCommand},
+        device::DeviceState,
+        log::LogEntry,
+        message::Message,
+        property::PropertyWrite,
+    },
     rules::issuing::NotIssued,
     secret::Secret,
 };
@@ -100,6 +106,8 @@ pub enum SessionMark {}
 pub struct Recovered {
     /// Devices that are online by the last committed write.
     pub online: Vec<OnlineDevice>,
+    /// Commands that have not ended, those of a device in the order of their sending.
+    pub commands: Vec<OpenCommand>,
     /// Number of the last batch that is stored; `None`: the store does not know it.
     pub last_batch: Option<u64>,
     /// Durably greater each time the store is opened. Numbers of batches and positions are comparable within
@@ -175,6 +183,9 @@ pub enum Write {
     Properties(Box<PropertyWrite>),
     /// An entry for the device log or for the refusals of unknown devices.
     Log(LogEntry),
+    /// A step of a command: fetched or answered by the device, or over. What the rules do not permit when the
+    /// write is applied ([`crate::rules::commands`]) changes nothing, and the outcome says so.
+    Command(CommandMove),
     /// A device asks for a secret of its own (SecureMode 3): an inactive device's secret is replaced, if its
     /// activation, the switches, the end and the quota permit it when the write is applied. The log entry
     /// (secret_issued, or refused with its reason) is written with it.
@@ -230,6 +241,8 @@ pub enum Written {
     /// The store has not the login of the session that this is of: it could not be written. Nothing was
     /// written.
     LoginUnknown,
+    /// The command is gone or has ended; nothing was written.
+    CommandOver,
     /// The device is gone or disabled by now; nothing was written.
     DeviceUnavailable,
     /// The device would have more attributes or tags than are kept, in bytes; nothing was written.

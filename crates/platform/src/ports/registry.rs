@@ -4,6 +4,7 @@ use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
+        command::{Command, CommandId, Order},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::{Device, DeviceState, NewDevice},
@@ -11,6 +12,7 @@ use crate::{
         product::Product,
         property::{Properties, PropertyEdit, PropertyKind},
     },
+    rules::commands::NotSent,
     secret::Secret,
 };
 
@@ -48,6 +50,12 @@ pub trait Registry: Send + Sync + 'static {
         device: DeviceId,
         kind: PropertyKind,
     ) -> PortFuture<'_, Result<Properties, StoreError>>;
+    /// One command of a device.
+    fn command(&self, device: DeviceId, id: CommandId)
+    -> PortFuture<'_, Result<Option<Command>, StoreError>>;
+    /// The commands of a device that have not ended, in the order of their sending. A damaged row is left
+    /// out.
+    fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>>;
     /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
     /// Makes a change as one transaction, durably before the future ends; changes are made in the order of
@@ -114,7 +122,8 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Makes a device inactive with a new secret (`activeTime` and presence cleared), with a log entry.
+    /// Makes a device inactive with a new secret (`activeTime` and presence cleared), with a log entry. Its
+    /// open commands are cancelled: they were meant for the one that had the former secret.
     ResetDevice {
         /// Which.
         device: DeviceId,
@@ -123,9 +132,9 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Removes a device, its secret, log and presence history. Retention removes its stored messages. A
-    /// damaged row can be removed too; when a device of its key, as it was read, is registered again, its log
-    /// says so.
+    /// Removes a device, its secret, log, presence history and commands. Retention removes its stored
+    /// messages. A damaged row can be removed too; when a device of its key, as it was read, is registered
+    /// again, its log says so.
     DeleteDevice {
         /// Which.
         device: DeviceId,
@@ -140,6 +149,26 @@ pub enum Change {
         at: UnixMillis,
         /// The change.
         edit: PropertyEdit,
+    },
+    /// Queues a command for a device, where [`crate::rules::commands::SendCase`] permits it, and drops those
+    /// that are kept no longer.
+    SendCommand {
+        /// For which device.
+        device: DeviceId,
+        /// What it is to do.
+        order: Order,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Takes back commands that have not ended. `Missing` where there is none of this id; one that has ended
+    /// stays what it is.
+    CancelCommands {
+        /// Of which device.
+        device: DeviceId,
+        /// Which one; `None`: all.
+        id: Option<CommandId>,
+        /// When.
+        at: UnixMillis,
     },
     /// Notes in a device's log that one of its secrets was shown to somebody.
     NoteSecretShown {
@@ -165,6 +194,10 @@ pub enum Changed {
     Deleted(Vec<DeviceId>),
     /// All attributes, or all tags, as they stand now.
     Properties(Properties),
+    /// The command that was sent, or why none was.
+    Sent(Result<Command, NotSent>),
+    /// The commands that were taken back, oldest first.
+    Cancelled(Vec<Command>),
 }
 
 impl Changed {
@@ -209,6 +242,28 @@ impl Changed {
         match self {
             Self::Properties(properties) => properties,
             other => other.is_wrong("attributes or tags"),
+        }
+    }
+
+    /// The command that was sent.
+    ///
+    /// # Panics
+    /// Where none was to be sent.
+    pub fn sent(self) -> Result<Command, NotSent> {
+        match self {
+            Self::Sent(sent) => sent,
+            other => other.is_wrong("a command"),
+        }
+    }
+
+    /// Which commands were taken back.
+    ///
+    /// # Panics
+    /// Where none were to be taken back.
+    pub fn cancelled(self) -> Vec<Command> {
+        match self {
+            Self::Cancelled(commands) => commands,
+            other => other.is_wrong("the commands that were taken back"),
         }
     }
 
@@ -306,6 +361,26 @@ pub trait RegistryChanges: Registry {
         edit: PropertyEdit,
     ) -> PortFuture<'static, Result<Properties, StoreError>> {
         make(self, Change::EditProperties { device, at, edit }, Changed::properties)
+    }
+
+    /// See [`Change::SendCommand`].
+    fn send_command(
+        &self,
+        device: DeviceId,
+        order: Order,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Result<Command, NotSent>, StoreError>> {
+        make(self, Change::SendCommand { device, order, at }, Changed::sent)
+    }
+
+    /// See [`Change::CancelCommands`]; returns the ones that were taken back.
+    fn cancel_commands(
+        &self,
+        device: DeviceId,
+        id: Option<CommandId>,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Vec<Command>, StoreError>> {
+        make(self, Change::CancelCommands { device, id, at }, Changed::cancelled)
     }
 
     /// See [`Change::NoteSecretShown`].

@@ -11,6 +11,11 @@ pub trait LiveSessions: Send + Sync + 'static {
     /// The product's model or switches changed: they are read again, and where it is switched off or gone,
     /// the sessions of its devices end.
     fn product_changed(&self, product_key: &str);
+    /// Commands of a device were sent or taken back: they are read again. Called once it is known what
+    /// became of the change.
+    fn commands_changed(&self, device: DeviceId);
+    /// Whether devices are served: else none is online, whatever the store says.
+    fn is_serving(&self) -> bool;
     /// The product's secret was replaced: sessions that proved it (SecureMode 3) end.
     fn product_secret_replaced(&self, product_key: &str);
 }
@@ -21,6 +26,10 @@ pub struct NobodyConnected;
 
 impl LiveSessions for NobodyConnected {
     fn close_device(&self, _: DeviceId, _: &'static str) {}
+    fn commands_changed(&self, _: DeviceId) {}
+    fn is_serving(&self) -> bool {
+        false
+    }
     fn product_changed(&self, _: &str) {}
     fn product_secret_replaced(&self, _: &str) {}
 }

@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod clock;
+pub mod commands;
 pub mod former;
 pub mod identity;
 pub mod inference;

@@ -14,6 +14,8 @@ pub(super) enum List {
     Events(DeviceId),
     /// The latest values of a device; its cursors hold the name of a point.
     Latest(DeviceId),
+    /// The commands of a device.
+    Commands(DeviceId),
     /// Refusals of all devices.
     Refusals,
 }
@@ -26,6 +28,7 @@ impl List {
             Self::History(device) => format!("h{:x}", device.0),
             Self::Events(device) => format!("e{:x}", device.0),
             Self::Latest(device) => format!("p{:x}", device.0),
+            Self::Commands(device) => format!("c{:x}", device.0),
             Self::Refusals => "r".to_owned(),
         }
     }

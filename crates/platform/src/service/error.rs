@@ -1,6 +1,10 @@
 //! Why a verb could not be done.
 
-use crate::{model::thing_model::Fault, ports::StoreError};
+use crate::{
+    model::{command::CommandState, thing_model::Fault},
+    ports::StoreError,
+    rules::commands::{NotSent, OPEN_MAX},
+};
 
 /// Why a verb could not be done; `Display` is for operators.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,22 @@ pub(super) enum ServiceError {
         /// Key of the product.
         product_key: String,
     },
+    /// A command cannot be sent.
+    #[error("{}", not_sent(.why, .device))]
+    NotSent {
+        /// Why.
+        why: NotSent,
+        /// The device, as `productKey/deviceKey`.
+        device: String,
+    },
+    /// A command that is to be taken back has ended.
+    #[error("command {id} has ended: it is {}", word_of(*.state))]
+    Ended {
+        /// Which one.
+        id: String,
+        /// How.
+        state: CommandState,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -79,6 +99,16 @@ impl ServiceError {
             }
             Self::Ambiguous { .. } => Some("name it as PK/DK"),
             Self::Damaged { hint, .. } => Some(hint),
+            Self::NotSent { why: NotSent::NotActivated, .. } => {
+                Some("connect the device once; device show tells its state")
+            }
+            Self::NotSent { why: NotSent::Offline, .. } => {
+                Some("let it wait for the device: --pending-ttl SECONDS (pendingTtl), up to 172800")
+            }
+            Self::NotSent { why: NotSent::QueueFull, .. } => {
+                Some("command list shows them, and command cancel takes them back")
+            }
+            Self::Ended { .. } => None,
             Self::NotEmpty { .. } => {
                 Some("--force deletes them with it; device list --product PK lists them")
             }
@@ -94,6 +124,20 @@ impl ServiceError {
             }
         }
     }
+}
+
+fn not_sent(why: &NotSent, device: &str) -> String {
+    match why {
+        NotSent::NotActivated => format!("device {device} has never logged in (11888)"),
+        NotSent::Offline => format!("device {device} is not online (11900), and the command may not wait"),
+        NotSent::QueueFull => format!("{OPEN_MAX} commands wait for device {device} already (11902)"),
+    }
+}
+
+/// A state as it is written in JSON.
+fn word_of(state: CommandState) -> String {
+    let word = serde_json::to_value(state).ok();
+    word.as_ref().and_then(|word| word.as_str()).unwrap_or_default().to_owned()
 }
 
 impl From<StoreError> for ServiceError {

@@ -12,6 +12,7 @@ use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     memory::MemoryStore,
     model::{
+        command::{Command, CommandId},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
@@ -137,6 +138,18 @@ impl Registry for Failing {
         kind: PropertyKind,
     ) -> PortFuture<'_, Result<Properties, StoreError>> {
         self.memory.properties(device, kind)
+    }
+
+    fn command(
+        &self,
+        device: DeviceId,
+        id: CommandId,
+    ) -> PortFuture<'_, Result<Option<Command>, StoreError>> {
+        self.memory.command(device, id)
+    }
+
+    fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>> {
+        self.memory.open_commands(device)
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {

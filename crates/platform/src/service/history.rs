@@ -28,7 +28,7 @@ use crate::{
 
 impl List {
     /// The part that is asked for.
-    fn part(self, paging: &Paging) -> Result<Part, ServiceError> {
+    pub(super) fn part(self, paging: &Paging) -> Result<Part, ServiceError> {
         let limit = checked_limit(paging.limit, LIMIT_MAX)?;
         let after = paging.cursor.as_deref().map(|cursor| self.place(cursor)).transpose()?;
         Ok(Part { after, limit })
@@ -203,7 +203,7 @@ fn check_span(from: Option<UnixMillis>, to: Option<UnixMillis>) -> Result<(), Se
     }
 }
 
-fn shown<T, S>(list: List, page: Page<T>, show: impl Fn(T) -> S) -> ShownPage<S> {
+pub(super) fn shown<T, S>(list: List, page: Page<T>, show: impl Fn(T) -> S) -> ShownPage<S> {
     let Page { items, next, damaged } = page;
     let next_cursor = next.map(|place| list.cursor(place));
     ShownPage { items: items.into_iter().map(show).collect(), next_cursor, damaged: view::left_out(damaged) }

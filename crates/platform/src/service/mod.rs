@@ -7,6 +7,7 @@
 //! view        from the model to what operators see
 //! ```
 
+mod commands;
 mod create;
 mod cursor;
 mod devices;

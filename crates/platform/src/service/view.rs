@@ -2,6 +2,7 @@
 //! was created, shown or reset.
 
 use narrowgate_api::{
+    command::CommandView,
     device::{DamagedDeviceView, DeviceRow, DeviceView, ShownState},
     history::{EventView, LogView, PointView, PresenceView},
     import::WeakSecrets,
@@ -15,6 +16,7 @@ use super::find::Found;
 use crate::{
     device_api::json,
     model::{
+        command::Command,
         damaged::DamagedProduct,
         device::{Device, DeviceState},
         log::LogEntry,
@@ -24,7 +26,10 @@ use crate::{
     },
     paging::DamagedRows,
     ports::PresenceChange,
-    rules::names::{self, SECRET_BITS_ENOUGH},
+    rules::{
+        commands::code_of_end,
+        names::{self, SECRET_BITS_ENOUGH},
+    },
     secret::Secret,
 };
 
@@ -156,6 +161,26 @@ pub(super) fn point(value: PointValue) -> PointView {
 pub(super) fn log(entry: LogEntry) -> LogView {
     let LogEntry { time, event, reason, code, peer, detail, .. } = entry;
     LogView { time, event, reason, code, peer, detail }
+}
+
+/// A command.
+pub(super) fn command(command: Command) -> CommandView {
+    let Command { id, order, state, code, data_json, created, sent, ended } = command;
+    let json = |text: &str| RawValue::from_string(text.to_owned()).ok();
+    CommandView {
+        id: id.to_string(),
+        kind: order.topic.kind(),
+        service: order.topic.service().map(str::to_owned),
+        // What is stored was read as JSON before.
+        params: json(&order.params_json).unwrap_or_else(|| RawValue::NULL.to_owned()),
+        state,
+        code: code.or_else(|| code_of_end(state).map(i64::from)),
+        data: data_json.as_deref().and_then(json),
+        created_at: created,
+        sent_at: sent,
+        ended_at: ended,
+        expected: None,
+    }
 }
 
 /// A change of presence.

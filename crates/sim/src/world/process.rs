@@ -49,9 +49,10 @@ impl Process {
         };
         let shards: Vec<_> =
             configs.into_iter().map(|config| Shard::new(config, now.instant, draw())).collect();
-        let Recovered { online, epoch, newest_arrival, .. } = recovered;
+        let Recovered { online, commands, epoch, newest_arrival, .. } = recovered;
         let (count, limits) = (shards.len() as u16, Limits::default());
-        let options = Options { shards: count, seed: draw(), online, epoch, newest_arrival, limits };
+        let seed = draw();
+        let options = Options { shards: count, seed, online, commands, epoch, newest_arrival, limits };
         Self {
             server: Server::new(shards, options, now),
             waiting: VecDeque::new(),
@@ -88,6 +89,7 @@ impl Process {
             Effect::Lookup(token, name) => store.look_up(now.instant, token, name),
             Effect::Product(token, product_key) => store.product(now.instant, token, product_key),
             Effect::Properties(token, device, kind) => store.properties(now.instant, token, device, kind),
+            Effect::Commands(token, device) => store.read_commands(now.instant, token, device),
             Effect::OnlineOf(token, page) => store.list_online(now.instant, token, page),
             Effect::Write(token, writes) => {
                 store.note_decided(now.instant, &writes);

@@ -168,6 +168,14 @@ impl LiveSessions for LiveChanges {
         self.say(LiveChange::CloseDevice { device, cause });
     }
 
+    fn commands_changed(&self, device: DeviceId) {
+        self.say(LiveChange::CommandsChanged { device });
+    }
+
+    fn is_serving(&self) -> bool {
+        true
+    }
+
     fn product_changed(&self, product_key: &str) {
         self.say(LiveChange::ProductChanged { product_key: product_key.to_owned() });
     }

@@ -84,6 +84,7 @@ enum Work {
     Product { token: Token, product_key: String, fails: bool },
     Properties { token: Token, device: DeviceId, kind: PropertyKind, fails: bool },
     OnlineOf { token: Token, page: OnlineOf, fails: bool },
+    Commands { token: Token, device: DeviceId, fails: bool },
 }
 
 /// See the module.
@@ -249,6 +250,15 @@ impl Store {
         self.begin(takes.map(|takes| now + takes), Work::OnlineOf { token, page, fails });
     }
 
+    /// Reads the open commands of a device.
+    pub fn read_commands(&mut self, now: Instant, token: Token, device: DeviceId) {
+        let (takes, fails) = match self.pace {
+            Pace::Told { .. } => (Some(Duration::ZERO), false),
+            Pace::Dice(conditions) => self.read(conditions),
+        };
+        self.begin(takes.map(|takes| now + takes), Work::Commands { token, device, fails });
+    }
+
     /// How long a read takes, and whether it fails.
     fn read(&mut self, conditions: StoreConditions) -> (Option<Duration>, bool) {
         let per_mille = conditions.reads_failing_per_mille;
@@ -289,6 +299,10 @@ impl Store {
             }
             Work::Properties { token, device, kind, fails: false } => {
                 Done::Read(token, Answer::Properties(block_on(self.durable.properties(device, kind))))
+            }
+            Work::Commands { token, fails: true, .. } => Done::Read(token, Answer::Commands(Err(refusal()))),
+            Work::Commands { token, device, fails: false } => {
+                Done::Read(token, Answer::Commands(block_on(self.durable.open_commands(device))))
             }
             Work::OnlineOf { token, fails: true, .. } => Done::Read(token, Answer::OnlineOf(Err(refusal()))),
             Work::OnlineOf { token, page, fails: false } => {

@@ -188,11 +188,18 @@ fn to_4(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 
-/// Format 5: attributes and tags of devices, and a file of their own for the logs.
+/// Format 5: attributes and tags of devices, commands, and a file of their own for the logs.
 fn to_5(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     let added = registry.execute_batch(
         "CREATE TABLE properties (device INTEGER NOT NULL, kind TEXT NOT NULL, changed INTEGER NOT NULL, \
-         json TEXT NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (device, kind)) WITHOUT ROWID",
+         json TEXT NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (device, kind)) WITHOUT ROWID; \
+         CREATE TABLE commands ( \
+           n INTEGER PRIMARY KEY AUTOINCREMENT, device INTEGER NOT NULL, id INTEGER NOT NULL, \
+           kind TEXT NOT NULL, service TEXT, params TEXT NOT NULL, pending_ttl_s INTEGER NOT NULL, \
+           timeout_s INTEGER NOT NULL, created INTEGER NOT NULL, state TEXT NOT NULL, code INTEGER, \
+           data TEXT, sent INTEGER, ended INTEGER, sum INTEGER NOT NULL, UNIQUE (device, id)); \
+         CREATE INDEX commands_device ON commands (device, n); \
+         CREATE INDEX commands_open ON commands (device, n) WHERE ended IS NULL",
     );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
     logs::move_out(registry, layout)

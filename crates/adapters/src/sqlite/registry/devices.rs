@@ -131,6 +131,7 @@ impl Registry {
         let row = self.put_life(row, &life)?;
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
+        self.cancel_open_commands(device, None, at)?;
         self.note(&LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)
     }

@@ -35,6 +35,7 @@ impl Registry {
             ("devices", "DELETE FROM devices WHERE id = ?1"),
             ("latest", "DELETE FROM latest WHERE device = ?1"),
             ("properties", "DELETE FROM properties WHERE device = ?1"),
+            ("commands", "DELETE FROM commands WHERE device = ?1"),
         ] {
             rows += self.take_away(table, sql, [device.0])?;
         }

@@ -20,6 +20,7 @@ use std::sync::LazyLock;
 use narrowgate_platform::{
     ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
+        command::{CommandKind, CommandState},
         device::DeviceState,
         log::{LogEvent, Reason},
         message::MessageKind,
@@ -276,7 +277,7 @@ macro_rules! words {
         })+
     };
 }
-words!(DeviceState, LogEvent, Reason, PropertyKind);
+words!(DeviceState, LogEvent, Reason, PropertyKind, CommandKind, CommandState);
 
 impl Cell for MessageKind {
     fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {

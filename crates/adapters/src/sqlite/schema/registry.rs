@@ -2,7 +2,11 @@
 
 use narrowgate_platform::{
     ids::{DeviceId, LoginNumber, UnixMillis},
-    model::{device::DeviceState, property::PropertyKind},
+    model::{
+        command::{CommandKind, CommandState},
+        device::DeviceState,
+        property::PropertyKind,
+    },
 };
 
 use rusqlite::types::{Value, ValueRef};
@@ -98,6 +102,29 @@ table! {
 }
 
 table! {
+    /// A command to a device. `n` is the order of their sending.
+    COMMANDS of CommandRow: "commands" as "c", summed as "command" {
+        n: i64 = "INTEGER PRIMARY KEY AUTOINCREMENT",
+        device: DeviceId = "INTEGER NOT NULL",
+        /// As the device knows it.
+        id: u32 = "INTEGER NOT NULL",
+        kind: CommandKind = "TEXT NOT NULL",
+        service: Option<String> = "TEXT",
+        /// JSON.
+        params: String = "TEXT NOT NULL",
+        pending_ttl_s: u32 = "INTEGER NOT NULL",
+        timeout_s: u32 = "INTEGER NOT NULL",
+        created: UnixMillis = "INTEGER NOT NULL",
+        state: CommandState = "TEXT NOT NULL",
+        code: Option<i64> = "INTEGER",
+        /// JSON.
+        data: Option<String> = "TEXT",
+        sent: Option<UnixMillis> = "INTEGER",
+        ended: Option<UnixMillis> = "INTEGER",
+    } ",\n  UNIQUE (device, id)\n)"
+}
+
+table! {
     /// What is about the whole store, by name:
     ///
     /// * `key_check`: identifies the data key.
@@ -119,12 +146,18 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 6] = [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES];
+pub(in crate::sqlite) static TABLES: [&Table; 7] =
+    [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES, &COMMANDS];
 
 /// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = TABLES.iter().map(|table| table.create()).collect();
-    tables + "CREATE INDEX devices_product ON devices (product);\n" + DEVICES_ONLINE + ";\n"
+    tables
+        + "CREATE INDEX devices_product ON devices (product);\n\
+           CREATE INDEX commands_device ON commands (device, n);\n\
+           CREATE INDEX commands_open ON commands (device, n) WHERE ended IS NULL;\n"
+        + DEVICES_ONLINE
+        + ";\n"
 }
 
 /// The index by which a start finds the devices that are online without reading all others. A registry of

@@ -7,9 +7,12 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    model::device::DeviceState,
+    model::{
+        command::{CommandTopic, Order},
+        device::DeviceState,
+    },
     paging::Part,
-    ports::{HistoryReads as _, Journal as _, Write},
+    ports::{HistoryReads as _, Journal as _, RegistryChanges as _, Write},
     testing::{
         block_on,
         store::fixtures::{add_device, append, at, log, login, one_device, presence, refusal, refusals},
@@ -75,4 +78,46 @@ fn what_is_older_than_its_time_goes_within_a_pass_and_nothing_else_does() {
     assert_eq!(counts(), before, "a clock that jumps deletes nothing");
     pass(92);
     assert_eq!(counts(), (vec![(0, 0), (1, 1)], 1));
+}
+
+#[test]
+fn commands_go_some_days_after_their_end_and_open_ones_stay() {
+    static CLOCK: AtomicI64 = AtomicI64::new(0);
+    let set_clock = |day: i64| CLOCK.store(at(day * DAY).0, Ordering::Relaxed);
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions {
+        clock: || UnixMillis(CLOCK.load(Ordering::Relaxed)),
+        command_days: Some(7),
+        ..SqliteOptions::new(folder.path())
+    };
+    set_clock(0);
+    let store = SqliteStore::open(options.clone()).unwrap();
+    let id = one_device(&store, "dk");
+    append(&store, vec![login(id, at(1))]);
+    let order =
+        Order { topic: CommandTopic::Get, params_json: "[]".into(), pending_ttl_s: 172_800, timeout_s: 30 };
+    for cancelled_on in [Some(0), Some(1), None] {
+        let sent = block_on(store.send_command(id, order.clone(), at(2))).unwrap().unwrap();
+        if let Some(day) = cancelled_on {
+            block_on(store.cancel_commands(id, Some(sent.id), at(day * DAY + 3))).unwrap();
+        }
+    }
+    block_on(store.close()).unwrap();
+    drop(store);
+    let kept_after = |day| {
+        set_clock(day);
+        let (_, mut writer) = opening::open(&options).unwrap();
+        let now = Instant::now();
+        writer.continue_retention(now);
+        writer.continue_sweep(now);
+        drop(writer);
+        // With this clock: that of today is another jump.
+        let store = SqliteStore::open(options.clone()).unwrap();
+        let kept = block_on(store.commands(id, Part::first(10))).unwrap().items;
+        kept.into_iter().map(|command| command.id.0).collect::<Vec<_>>()
+    };
+    // Every two days, so that the clock is believed.
+    let kept: Vec<_> = (0..=12).step_by(2).map(kept_after).collect();
+    assert_eq!(kept[..4], [[3, 2, 1], [3, 2, 1], [3, 2, 1], [3, 2, 1]]);
+    assert_eq!(kept[4..], [vec![3, 2], vec![3], vec![3]]);
 }

@@ -47,6 +47,7 @@ impl Plan {
                     Write::Login { .. }
                     | Write::Properties(_)
                     | Write::Presence { .. }
+                    | Write::Command(_)
                     | Write::IssueSecret { .. } => plan.registry = true,
                 }
             }
@@ -287,6 +288,7 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
         }),
         Write::Properties(write) => registry.write_properties(write),
         Write::Log(entry) => registry.log(entry),
+        Write::Command(wanted) => registry.move_command(wanted),
         Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
             let secrets = (secret, *replaces, *product_secret_mark);
             registry.issue_secret(*device, secrets, *at, peer).map(Written::Issue)

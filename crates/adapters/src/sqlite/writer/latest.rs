@@ -187,7 +187,11 @@ pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
             }
             0
         }
-        Write::Presence { .. } | Write::Properties(_) | Write::Log(_) | Write::IssueSecret { .. } => 0,
+        Write::Presence { .. }
+        | Write::Properties(_)
+        | Write::Log(_)
+        | Write::Command(_)
+        | Write::IssueSecret { .. } => 0,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Old log entries and changes of presence go, also of devices that say nothing any more: once a day all
-//! devices are looked at, some of them every second.
+//! Old log entries, changes of presence and commands go, also of devices that say nothing any more: once a
+//! day all devices are looked at, some of them every second.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,10 @@ pub(super) struct Sweep {
 impl Writer {
     /// Looks at some devices, where it is time.
     pub(in crate::sqlite) fn continue_sweep(&mut self, now: Instant) {
-        let Some(before) = self.oldest_kept().filter(|_| !self.broken) else { return };
+        let [log, commands] = self.oldest_kept();
+        if self.broken || (log.is_none() && commands.is_none()) {
+            return;
+        }
         let sweep = &mut self.sweep;
         if sweep.next.is_none() {
             if sweep.begun.is_some_and(|begun| now.saturating_duration_since(begun) < PASS_EVERY) {
@@ -36,21 +39,22 @@ impl Writer {
         }
         let Some(first) = sweep.next else { return };
         let end = first + DEVICES_AT_ONCE;
-        match self.registry.forget_before(first..end, before) {
-            Ok(_) => {}
-            Err(error) => {
-                // The others go on; these are tried again with the next pass.
-                let error = store_error(&error);
-                tracing::error!(%error, first, "old log entries of some devices could not be deleted");
-                self.broken = self.registry.rollback().is_err();
-            }
+        let log = log.map_or(Ok(0), |before| self.registry.forget_before(first..end, before));
+        let forget = |before| self.registry.forget_commands_before(first..end, before);
+        let commands = if log.is_ok() { commands.map_or(Ok(0), forget) } else { Ok(0) };
+        if let Err(error) = log.and(commands) {
+            // The others go on; these are tried again with the next pass.
+            let error = store_error(&error);
+            tracing::error!(%error, first, "old entries of some devices could not be deleted");
+            self.broken = self.registry.rollback().is_err();
         }
         self.sweep.next = self.registry.last_device().ok().filter(|last| *last >= end).map(|_| end);
     }
 
-    /// What is older goes. Counted from the last day on which the clock is known to have been right.
-    fn oldest_kept(&self) -> Option<UnixMillis> {
-        let days = self.shared.options.log_days?;
-        Some(self.retention.known()?.minus(days).begins())
+    /// What is older goes, of logs and presence and of commands; `None`: nothing. Counted from the last day
+    /// on which the clock is known to have been right.
+    fn oldest_kept(&self) -> [Option<UnixMillis>; 2] {
+        let (known, options) = (self.retention.known(), &self.shared.options);
+        [options.log_days, options.command_days].map(|days| Some(known?.minus(days?).begins()))
     }
 }

@@ -22,7 +22,15 @@ fn played(queue: Queue, online: Vec<OnlineDevice>) -> Played {
     let (events, received) = mpsc::channel(64);
     let (asks, asked) = mpsc::channel(1);
     let limits = Limits::default();
-    let options = Options { shards: 1, seed: [3; 32], online, epoch: 0, newest_arrival: None, limits };
+    let options = Options {
+        shards: 1,
+        seed: [3; 32],
+        online,
+        commands: Vec::new(),
+        epoch: 0,
+        newest_arrival: None,
+        limits,
+    };
     let machine = Gateway::new(options, now(&*clock));
     let stores = Stores::from(Arc::new(MemoryStore::default()));
     let shards = vec![Shard::new(queue, received)];

@@ -117,7 +117,11 @@ fn a_condition_is_never_ignored() {
         let action = ask(mode, &request.option(OptionNumber::ETAG, "tag"));
         let is_done = match &action {
             Action::Respond(answer) => answer.refusal().is_none(),
-            Action::Store { .. } | Action::Edit(_) | Action::Query(_) | Action::IssueSecret(_) => true,
+            Action::Store { .. }
+            | Action::Edit(_)
+            | Action::Query(_)
+            | Action::Command(_)
+            | Action::IssueSecret(_) => true,
             Action::Unavailable(_) => false,
         };
         assert!(is_done, "{action:?}");

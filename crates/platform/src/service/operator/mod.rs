@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows who asks: the command line and HTTP give the same requests and get the same answers.
 
+mod commands;
 mod devices;
 mod events;
 mod fleet;

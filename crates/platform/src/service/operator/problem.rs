@@ -2,7 +2,7 @@
 
 use narrowgate_api::problem::{Code, Problem};
 
-use crate::{ports::StoreError, service::error::ServiceError};
+use crate::{ports::StoreError, rules::commands::NotSent, service::error::ServiceError};
 
 /// The problem of a verb, whose headline says what was tried.
 pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
@@ -13,6 +13,10 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::Exists { .. } => (409, Code::Exists),
         ServiceError::Ambiguous { .. } => (409, Code::Ambiguous),
         ServiceError::NotEmpty { .. } => (409, Code::NotEmpty),
+        ServiceError::NotSent { why: NotSent::NotActivated, .. } => (409, Code::NotActivated),
+        ServiceError::NotSent { why: NotSent::Offline, .. } => (409, Code::Offline),
+        ServiceError::NotSent { why: NotSent::QueueFull, .. } => (409, Code::QueueFull),
+        ServiceError::Ended { .. } => (409, Code::Ended),
         ServiceError::Damaged { .. } => (500, Code::Damaged),
         ServiceError::Store(StoreError::Unavailable(_)) => (503, Code::Unavailable),
         ServiceError::Store(StoreError::Damaged(_)) => (500, Code::StoreDamaged),
@@ -43,11 +47,14 @@ fn place(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::thing_model::Fault;
+    use crate::model::{command::CommandState, thing_model::Fault};
 
     #[test]
     fn every_error_has_its_status_and_its_code() {
         let invalid = |field| ServiceError::Invalid { field, message: "is wrong".into() };
+        let not_sent = |why| ServiceError::NotSent { why, device: "pk/dk".into() };
+        let ended = ServiceError::Ended { id: "7".into(), state: CommandState::TimedOut };
+        assert_eq!(ended.to_string(), "command 7 has ended: it is timed_out");
         let table = [
             (invalid("name"), 422, Code::Invalid, Some("/name")),
             (invalid("limit"), 422, Code::Invalid, Some("limit")),
@@ -62,6 +69,10 @@ mod tests {
             (ServiceError::Missing { what: "product", key: "pk".into() }, 404, Code::Missing, None),
             (ServiceError::Exists { what: "product", key: "pk".into() }, 409, Code::Exists, None),
             (ServiceError::Ambiguous { key: "d".into(), candidates: vec![] }, 409, Code::Ambiguous, None),
+            (not_sent(NotSent::NotActivated), 409, Code::NotActivated, None),
+            (not_sent(NotSent::Offline), 409, Code::Offline, None),
+            (not_sent(NotSent::QueueFull), 409, Code::QueueFull, None),
+            (ended, 409, Code::Ended, None),
             (ServiceError::NotEmpty { product_key: "pk".into() }, 409, Code::NotEmpty, None),
             (ServiceError::Damaged { what: "a row".into(), hint: "h" }, 500, Code::Damaged, None),
             (ServiceError::Store(StoreError::Unavailable("full".into())), 503, Code::Unavailable, None),

@@ -27,6 +27,14 @@ impl LiveSessions for Noted {
         self.0.lock().expect("nobody panicked").push(cause.to_owned());
     }
 
+    fn commands_changed(&self, device: DeviceId) {
+        self.0.lock().expect("nobody panicked").push(format!("commands of {}", device.0));
+    }
+
+    fn is_serving(&self) -> bool {
+        true
+    }
+
     fn product_changed(&self, product_key: &str) {
         self.0.lock().expect("nobody panicked").push(product_key.to_owned());
     }

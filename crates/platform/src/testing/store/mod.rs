@@ -16,6 +16,7 @@
 //! (durability, files, locks) is tested beside that store.
 
 pub mod activation;
+pub mod commands;
 pub mod credentials;
 pub mod events;
 pub mod fixtures;
@@ -168,6 +169,20 @@ macro_rules! store_conformance {
                 a_page_of_history_may_end_inside_a_report
                 pages_of_a_log_lose_and_repeat_nothing
                 pages_of_refusals_lose_and_repeat_nothing
+            }
+            commands {
+                a_command_goes_its_way_and_is_kept
+                a_command_is_sent_only_where_the_rules_permit_it
+                a_device_has_fifty_open_commands_and_no_more
+                open_commands_come_in_their_order_and_are_taken_up_at_a_start
+                commands_that_are_taken_back_are_not_fetched
+                a_superseded_login_neither_fetches_nor_answers
+                a_step_that_is_not_permitted_changes_nothing
+                a_command_is_over_when_its_time_is
+                a_reset_device_gets_none_of_its_commands_and_a_deleted_one_leaves_none
+                old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice
+                pages_of_commands_lose_and_repeat_nothing
+                texts_of_commands_come_back_as_they_were_sent
             }
             fleet {
                 devices_are_counted_by_state_and_product

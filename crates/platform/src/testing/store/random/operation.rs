@@ -73,6 +73,22 @@ pub enum Operation {
         /// How.
         kind: Kind,
     },
+    /// Sends a command.
+    Send {
+        /// To which device.
+        device: u8,
+        /// Time to live.
+        ttl_s: u32,
+        /// Of which topic.
+        topic: u8,
+    },
+    /// Takes back commands.
+    Cancel {
+        /// Of which device.
+        device: u8,
+        /// Which one; `None`: all.
+        id: Option<u32>,
+    },
     /// Commits a batch.
     Append(Vec<Step>),
 }
@@ -88,6 +104,15 @@ pub enum Kind {
     Delete,
     EditProperties,
     NoteSecretShown,
+}
+
+/// What happens to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum CommandEvent {
+    Fetch,
+    Reply { code: i64 },
+    TimePasses,
 }
 
 /// One write of a batch.
@@ -156,6 +181,17 @@ pub enum Step {
         /// Of whom; `None`: of a stranger.
         device: Option<u8>,
     },
+    /// A step of a command.
+    Command {
+        /// Whose.
+        device: u8,
+        /// Which one.
+        id: u32,
+        /// In whose session, as above.
+        logins_ago: u8,
+        /// What happens.
+        event: CommandEvent,
+    },
     /// A wish for a secret.
     Issue {
         /// Who.
@@ -182,7 +218,7 @@ pub(super) fn draw(seed: u64, count: usize) -> Vec<Operation> {
 fn operation(dice: &mut Dice) -> Operation {
     let product = dice.small(u64::from(PRODUCTS));
     let device = dice.small(u64::from(DEVICES));
-    match dice.below(32) {
+    match dice.below(37) {
         0..=3 => Operation::Wait { seconds: seconds(dice) },
         4 => Operation::Restart,
         5 => Operation::CreateProduct { product },
@@ -198,6 +234,8 @@ fn operation(dice: &mut Dice) -> Operation {
         10 if dice.one_in(3) => Operation::DeleteDevicesOf { product, limit: dice.below(4) as usize },
         9..=12 => Operation::CreateDevice { product, device, asset: dice.small(ASSETS) },
         13..=17 => Operation::Change { device, kind: kind(dice) },
+        32..=34 => Operation::Send { device, ttl_s: ttl(dice), topic: dice.small(3) },
+        35 => Operation::Cancel { device, id: (!dice.one_in(3)).then(|| id(dice)) },
         _ => {
             let count = dice.below(6);
             Operation::Append((0..count).map(|_| step(dice)).collect())
@@ -215,6 +253,25 @@ fn seconds(dice: &mut Dice) -> i64 {
     dice.below(end) as i64
 }
 
+/// Instant, or for a while; among them some for which it is too long.
+fn ttl(dice: &mut Dice) -> u32 {
+    if dice.one_in(3) { 0 } else { 1 + dice.below(5000) as u32 }
+}
+
+/// Ids begin at 1 for each device.
+fn id(dice: &mut Dice) -> u32 {
+    1 + dice.below(6) as u32
+}
+
+fn command_event(dice: &mut Dice) -> CommandEvent {
+    match dice.below(5) {
+        0 | 1 => CommandEvent::Fetch,
+        2 => CommandEvent::Reply { code: 200 },
+        3 => CommandEvent::Reply { code: 1102 },
+        _ => CommandEvent::TimePasses,
+    }
+}
+
 fn kind(dice: &mut Dice) -> Kind {
     match dice.below(12) {
         0 => Kind::Rename,
@@ -230,7 +287,8 @@ fn kind(dice: &mut Dice) -> Kind {
 fn step(dice: &mut Dice) -> Step {
     let device = dice.small(u64::from(DEVICES));
     let logins_ago = if dice.one_in(4) { 1 + dice.small(2) } else { 0 };
-    match dice.below(20) {
+    match dice.below(24) {
+        20.. => Step::Command { device, id: id(dice), logins_ago, event: command_event(dice) },
         0..=3 => Step::Login { device, versions_ago: u32::from(dice.one_in(4)), logins_ago },
         4..=6 => Step::Presence { device, logins_ago, online: dice.one_in(2) },
         7 => Step::Seen { device, logins_ago, seconds_ago: dice.below(60) as i64 },

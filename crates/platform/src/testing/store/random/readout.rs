@@ -41,7 +41,10 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
         of_device(store, &device, now, turn, &mut lines);
     }
     lines.extend(refusals(store, 1 + turn % 5));
-    let mut online = block_on(store.recover()).expect("the store reads").online;
+    let recovered = block_on(store.recover()).expect("the store reads");
+    let (mut online, mut open) = (recovered.online, recovered.commands);
+    open.sort_by_key(|open| open.device);
+    lines.push(format!("open commands {open:?}"));
     online.sort_by_key(|online| online.device);
     lines.push(format!("online {online:?}"));
     let query = OverviewQuery { now, products_max: turn % 3 };
@@ -103,6 +106,13 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
         let all = block_on(store.properties(id, kind)).expect("the store reads");
         line(kind.plural(), all.to_json());
     }
+    let commands = paged(1 + turn % 3, |part| block_on(store.commands(id, part)).expect("the store reads"));
+    for command in &commands {
+        let by_id = block_on(store.command(id, command.id)).expect("the store reads");
+        assert_eq!(by_id.as_ref(), Some(command), "a command is listed as it is found by its id");
+    }
+    line("commands", format!("{commands:?}"));
+    line("open", format!("{:?}", block_on(store.open_commands(id)).expect("the store reads")));
     let former = block_on(store.former_secrets(id)).expect("the store reads");
     let former: Vec<&str> = former.iter().map(|secret| secret.expose()).collect();
     line("former secrets", format!("{former:?}"));

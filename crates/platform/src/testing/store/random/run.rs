@@ -3,13 +3,14 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use super::{
-    operation::{DEVICES, Kind, Operation, Step, draw},
+    operation::{CommandEvent, DEVICES, Kind, Operation, Step, draw},
     readout::{device_key, product_key, read},
 };
 use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber, Position, UnixMillis},
     memory::MemoryStore,
     model::{
+        command::{CommandId, CommandMove, CommandSession, CommandStep, CommandTopic, Order},
         credential::CredentialLookup,
         device::{DeviceState, NewDevice},
         json_text::JsonText,
@@ -254,15 +255,24 @@ impl Run {
                 peer: Some(peer()),
                 detail: None,
             }),
-            Step::Issue { device } => Write::IssueSecret {
-                device: self.id(device),
-                secret: self.secret(device),
-                replaces: self.secret_version(device),
-                product_secret_mark: self.product_secret_mark(device),
-                at,
-                peer: peer(),
-            },
+            Step::Command { device, id, logins_ago, event } => self.command(device, id, logins_ago, event),
+            Step::Issue { device } => self.issue_write(device, peer()),
         }
+    }
+
+    fn issue_write(&self, device: u8, peer: String) -> Write {
+        Write::IssueSecret {
+            device: self.id(device),
+            secret: self.secret(device),
+            replaces: self.secret_version(device),
+            product_secret_mark: self.product_secret_mark(device),
+            at: self.now,
+            peer,
+        }
+    }
+
+    fn edit(&self, device: DeviceId) -> Change {
+        Change::EditProperties { device, at: self.now, edit: properties(self.turn as u8, self.turn) }
     }
 
     fn event_write(&self, device: u8, logins_ago: u8, time: UnixMillis, form: u8) -> Write {
@@ -330,18 +340,47 @@ impl Run {
                     Kind::Enable => Change::SetDeviceEnabled { device, enabled: true, at },
                     Kind::Disable => Change::SetDeviceEnabled { device, enabled: false, at },
                     Kind::Reset => Change::ResetDevice { device, secret: self.secret(number), at },
-                    Kind::EditProperties => {
-                        let edit = properties(self.turn as u8, self.turn);
-                        Change::EditProperties { device, at, edit }
-                    }
+                    Kind::EditProperties => self.edit(device),
                     Kind::Delete => Change::DeleteDevice { device, at },
                     Kind::NoteSecretShown => Change::NoteSecretShown { device, at, detail: None },
                 }
+            }
+            Operation::Send { device, ttl_s, topic } => {
+                Change::SendCommand { device: self.id(device), order: self.order(topic, ttl_s), at }
+            }
+            Operation::Cancel { device, id } => {
+                Change::CancelCommands { device: self.id(device), id: id.map(CommandId), at }
             }
             Operation::Wait { .. } | Operation::Restart | Operation::Append(_) => {
                 unreachable!("it is no change")
             }
         }
+    }
+
+    fn command(&self, device: u8, id: u32, logins_ago: u8, event: CommandEvent) -> Write {
+        let secret_version = self.secret_version(device);
+        let step = match event {
+            CommandEvent::Fetch => CommandStep::Fetch,
+            CommandEvent::Reply { code } => {
+                let data_json = (code == 200).then(|| format!("{{\"turn\":{}}}", self.turn).into());
+                CommandStep::Reply { code, data_json }
+            }
+            CommandEvent::TimePasses => CommandStep::TimePasses,
+        };
+        let session = self.login(device, logins_ago);
+        let session = session.map(|login| CommandSession { login, secret_version });
+        let (device, id) = (self.id(device), CommandId(id));
+        Write::Command(CommandMove { device, id, session, step, at: self.now })
+    }
+
+    fn order(&self, topic: u8, pending_ttl_s: u32) -> Order {
+        let topic = match topic {
+            0 => CommandTopic::Set,
+            1 => CommandTopic::Get,
+            _ => CommandTopic::Service("restart".into()),
+        };
+        let params_json = format!("{{\"turn\":{}}}", self.turn).into();
+        Order { topic, params_json, pending_ttl_s, timeout_s: 30 }
     }
 
     /// The number of a login; an overtaken one is less than the last.

@@ -1,0 +1,44 @@
+//! The port of reading: which pages there are, and where they come from.
+
+use narrowgate_platform::{
+    paging::Part,
+    ports::{History, HistoryPage, PortFuture, Query, StoreError},
+};
+
+use super::{SqliteStore, VALUES_MAX, history, queries};
+
+impl History for SqliteStore {
+    fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
+        let options = &self.shared.options;
+        let within = |part: Part| Part { limit: part.limit.min(VALUES_MAX), ..part };
+        match query {
+            Query::PointsLatest { device } => {
+                self.read(move |reader| self.latest_points(reader, device).map(HistoryPage::Points))
+            }
+            Query::PointsHistory { device, mut query } => {
+                query.limit = query.limit.min(VALUES_MAX);
+                self.read(move |reader| {
+                    history::read(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Points)
+                })
+            }
+            Query::Events { device, mut query } => {
+                query.limit = query.limit.min(VALUES_MAX);
+                self.read(move |reader| {
+                    history::events(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Events)
+                })
+            }
+            Query::DeviceLog { device, part } => self.read(move |reader| {
+                queries::device_log(reader, device, within(part), options).map(HistoryPage::Entries)
+            }),
+            Query::Refusals { part } => self.read(move |reader| {
+                queries::refusals(reader, within(part), options).map(HistoryPage::Entries)
+            }),
+            Query::Commands { device, part } => self.read(move |reader| {
+                queries::commands(reader, device, within(part)).map(HistoryPage::Commands)
+            }),
+            Query::Presence { device, part } => self.read(move |reader| {
+                queries::presence_history(reader, device, within(part), options).map(HistoryPage::Presence)
+            }),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Commands: sent, taken back, fetched, answered, over. What a step does stands in the platform's rules.
+
+use std::{ops::Range, sync::LazyLock};
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        command::{Command, CommandId, CommandMove, CommandState, CommandStep, Order},
+        device::DeviceState,
+    },
+    ports::{StoreError, Written},
+    rules::{
+        commands::{ENDED_MAX, NotSent, SendCase, kept_from, next_id},
+        life::Standing,
+    },
+};
+use rusqlite::{OptionalExtension, Params, Row, params};
+
+use super::{
+    super::{
+        rows,
+        schema::{
+            Stored, Update,
+            registry::{COMMANDS, CommandRow},
+            sql,
+        },
+    },
+    Change, Registry, missing, unless_damaged,
+};
+
+/// What a step changes.
+static PUT: LazyLock<Update> = LazyLock::new(|| COMMANDS.update(&["state", "code", "data", "sent", "ended"]));
+
+impl Registry {
+    pub(in crate::sqlite) fn send_command(
+        &self,
+        device: DeviceId,
+        order: &Order,
+        at: UnixMillis,
+    ) -> Change<Result<Command, NotSent>> {
+        let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
+        let open = "SELECT count(*) FROM commands WHERE device = ?1 AND ended IS NULL";
+        let open: i64 = self.connection.prepare_cached(open)?.query_row([device.0], |row| row.get(0))?;
+        let case = SendCase {
+            activated: row.active_time.is_some(),
+            online: row.state == DeviceState::Online,
+            open: usize::try_from(open).unwrap_or(usize::MAX),
+            pending_ttl_s: order.pending_ttl_s,
+        };
+        if let Err(why) = case.permit() {
+            return Ok(Ok(Err(why)));
+        }
+        let mut row = rows::new_command(device, self.next_command(device)?, order, at);
+        row.n = row.insert_numbered(&self.connection)?;
+        row.put_sum(&self.connection)?;
+        self.drop_old_commands(device, at)?;
+        Ok(Ok(Ok(rows::command(row))))
+    }
+
+    fn next_command(&self, device: DeviceId) -> rusqlite::Result<CommandId> {
+        let last = "SELECT id FROM commands WHERE device = ?1 ORDER BY n DESC LIMIT 1";
+        let last: Option<u32> =
+            self.connection.prepare_cached(last)?.query_row([device.0], |row| row.get(0)).optional()?;
+        let kept = "SELECT EXISTS (SELECT 1 FROM commands WHERE device = ?1 AND id = ?2)";
+        let mut failure = None;
+        let id = next_id(last.map(CommandId), |id| {
+            let look = || {
+                let mut select = self.connection.prepare_cached(kept)?;
+                select.query_row([device.0, id.0.into()], |row| row.get(0))
+            };
+            look().unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
+        });
+        failure.map_or(Ok(id), Err)
+    }
+
+    /// Of a device: what ended too long ago, and the oldest where too many have ended.
+    fn drop_old_commands(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM commands WHERE device = ?1 AND ended IS NOT NULL AND (ended < ?2 OR n <= \
+                   (SELECT n FROM commands WHERE device = ?1 AND ended IS NOT NULL \
+                     ORDER BY n DESC LIMIT 1 OFFSET ?3))";
+        self.take_away("commands", sql, params![device.0, kept_from(at).0, ENDED_MAX as i64]).map(drop)
+    }
+
+    /// Deletes what ended before a time, of the devices whose ids lie in a range; returns how many rows.
+    /// Where there is nothing, nothing is written.
+    pub(in crate::sqlite) fn forget_commands_before(
+        &mut self,
+        devices: Range<i64>,
+        before: UnixMillis,
+    ) -> rusqlite::Result<usize> {
+        let values = params![devices.start, devices.end, before.0];
+        let old = "SELECT EXISTS (SELECT 1 FROM commands WHERE device >= ?1 AND device < ?2 AND ended < ?3)";
+        if !self.connection.prepare_cached(old)?.query_row(values, |row| row.get::<_, bool>(0))? {
+            return Ok(0);
+        }
+        self.begin()?;
+        let sql = "DELETE FROM commands WHERE device >= ?1 AND device < ?2 AND ended < ?3";
+        let rows = self.take_away("commands", sql, values)?;
+        let number = self.number()?;
+        self.commit()?;
+        self.numbered(number);
+        Ok(rows)
+    }
+
+    pub(in crate::sqlite) fn cancel_commands(
+        &self,
+        device: DeviceId,
+        id: Option<CommandId>,
+        at: UnixMillis,
+    ) -> Change<Vec<Command>> {
+        if self.device_and_product(device)?.is_none() {
+            return Ok(Err(missing(device)));
+        }
+        if let Some(id) = id
+            && self.command_of(device, id)?.is_none()
+        {
+            return Ok(Err(StoreError::Missing { what: "command", key: id.to_string() }));
+        }
+        self.cancel_open_commands(device, id, at).map(Ok)
+    }
+
+    /// Takes back one or all that have not ended. Damaged ones stay as they are.
+    pub(super) fn cancel_open_commands(
+        &self,
+        device: DeviceId,
+        id: Option<CommandId>,
+        at: UnixMillis,
+    ) -> rusqlite::Result<Vec<Command>> {
+        let sql = sql!(
+            "SELECT {} FROM commands c WHERE c.device = ?1 AND c.ended IS NULL ORDER BY c.n",
+            COMMANDS.list()
+        );
+        let open: Vec<Option<CommandRow>> = {
+            let mut select = self.connection.prepare_cached(sql)?;
+            let read = |row: &Row<'_>| unless_damaged(read_row(row).map(Some));
+            select.query_map([device.0], read)?.collect::<rusqlite::Result<_>>()?
+        };
+        let wanted = open.into_iter().flatten().filter(|row| id.is_none_or(|id| row.id == id.0));
+        let mut cancelled = Vec::new();
+        for row in wanted {
+            if self.step_command(&row, &CommandStep::Cancel, at)? == Written::Done {
+                let ended = CommandRow { state: CommandState::Cancelled, ended: Some(at), ..row };
+                cancelled.push(rows::command(ended));
+            }
+        }
+        Ok(cancelled)
+    }
+
+    /// A step of a command on the data path.
+    pub(in crate::sqlite) fn move_command(&mut self, wanted: &CommandMove) -> rusqlite::Result<Written> {
+        let found = unless_damaged(self.device_of_any_product(wanted.device))?;
+        let Some((device, product_enabled)) = found else { return Ok(Written::DeviceUnavailable) };
+        if let Some(session) = wanted.session {
+            let standing = Standing {
+                enabled: device.enabled && product_enabled,
+                login: device.login_number,
+                secret_version: device.secret_version,
+            };
+            if let Err(refused) = standing.permit_report(Some(session.login), session.secret_version) {
+                return Ok(refused);
+            }
+        }
+        match self.command_of(wanted.device, wanted.id)? {
+            Some(row) => self.step_command(&row, &wanted.step, wanted.at),
+            None => Ok(Written::CommandOver),
+        }
+    }
+
+    fn step_command(
+        &self,
+        row: &CommandRow,
+        step: &CommandStep,
+        at: UnixMillis,
+    ) -> rusqlite::Result<Written> {
+        let mut command = rows::command(row.clone());
+        match command.step(step, at) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Written::Unchanged),
+            Err(_) => return Ok(Written::CommandOver),
+        }
+        let Command { state, code, data_json, sent, ended, .. } = command;
+        let row = CommandRow { state, code, data: data_json.map(String::from), sent, ended, ..row.clone() };
+        PUT.run(&self.connection, &row)?;
+        Ok(Written::Done)
+    }
+
+    fn command_of(&self, device: DeviceId, id: CommandId) -> rusqlite::Result<Option<CommandRow>> {
+        let sql = sql!("SELECT {} FROM commands c WHERE c.device = ?1 AND c.id = ?2", COMMANDS.list());
+        self.one_command(sql, params![device.0, id.0])
+    }
+
+    fn one_command(&self, sql: &str, values: impl Params) -> rusqlite::Result<Option<CommandRow>> {
+        self.connection.prepare_cached(sql)?.query_row(values, read_row).optional()
+    }
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<CommandRow> {
+    CommandRow::intact(row, 0, || rows::name_of_command(row))
+}

@@ -1,0 +1,248 @@
+//! The commands that wait for devices, as far as the gateway knows them: for each device with an open one, a
+//! copy of its queue in the store. What a device asks and what time does is decided on the copy, and the
+//! commit decides again; the copy follows the store and is never ahead of it:
+//!
+//! * A command is in the copy once it was read from the store, so it is committed before a response names it.
+//! * A GET is answered when `sent` is durable, each time that it gets a command: one that was taken back
+//!   meanwhile is not handed out. A reply is answered when it is durable.
+//! * Of one device one thing is under way at a time, a read or a write; its further requests wait in their
+//!   order, as many as the shard has in flight. A write that the store does not permit has the queue read
+//!   again, and its GET decided anew.
+//! * Operators change the store, and tell the gateway to read it again.
+//!
+//! A device without open commands is not in the map: its responses cost a look at that.
+//!
+//! Limits: [`DEVICES_AT_ONCE`] devices whose time has come are handled in one go; what the store could not
+//! read or write is tried again after [`TRY_AGAIN`].
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use narrowgate_coap::Response;
+use narrowgate_engine::event::Ticket;
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::command::{Command, CommandId, CommandSession, CommandStep, OpenCommand},
+    rules::commands::Queue,
+};
+
+use crate::{
+    effect::{Effect, Now},
+    outbox::{Outbox, Pending},
+    requests::Asker,
+};
+
+mod moved;
+
+use narrowgate_platform::{
+    device_api::commands::{CommandWanted, with_command_waiting},
+    model::command::CommandMove,
+    ports::Write,
+};
+
+/// Devices whose time has come that one call handles: about a millisecond.
+const DEVICES_AT_ONCE: usize = 256;
+/// What could not be read or written is tried again after this time.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    devices: HashMap<DeviceId, Entry>,
+    /// Exactly one for each device that has `timer`.
+    timers: BTreeSet<(Instant, DeviceId)>,
+}
+
+/// What is known of a device with commands.
+#[derive(Debug, Default)]
+struct Entry {
+    queue: Queue,
+    /// A read or a write is under way.
+    is_busy: bool,
+    /// When it is to be read again.
+    read_at: Option<Instant>,
+    /// What is over is not written before.
+    write_at: Option<Instant>,
+    waiting: VecDeque<Ask>,
+    timer: Option<Instant>,
+}
+
+/// A request of a device.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    ticket: Ticket,
+    asker: Asker,
+    wanted: CommandWanted,
+}
+
+/// Steps of commands of a device that are being written.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    device: DeviceId,
+    steps: Vec<(CommandId, CommandStep)>,
+    at: UnixMillis,
+    /// Whose request it is; `None`: time has passed.
+    ask: Option<Ask>,
+}
+
+/// What is to be done next for a device.
+enum Next {
+    Nothing,
+    Read,
+    Write(Moving),
+    /// No command is there for this request.
+    NoneFor(Ask),
+}
+
+impl Commands {
+    /// With the commands that are open in the store.
+    pub(crate) fn new(open: Vec<OpenCommand>, now: Now) -> Self {
+        let mut commands = Self::default();
+        let mut known = BTreeSet::new();
+        for OpenCommand { device, command } in open {
+            commands.devices.entry(device).or_default().queue.push(command);
+            known.insert(device);
+        }
+        for device in known {
+            commands.set_timer(device, Some(now.instant));
+        }
+        commands
+    }
+
+    /// A response, with the option that says that a command waits, if one does. A session by the product's
+    /// secret has no commands.
+    fn mark(&self, now: UnixMillis, asker: &Asker, response: Response) -> Response {
+        let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
+        match entry.and_then(|entry| entry.queue.oldest_waiting(now)) {
+            Some(oldest) => with_command_waiting(response, &asker.grant, &oldest.order.topic),
+            None => response,
+        }
+    }
+
+    /// When [`Self::take_due`] has something.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Devices whose time has come.
+    fn take_due(&mut self, now: Instant) -> Vec<DeviceId> {
+        let due = self.timers.iter().take_while(|(at, _)| *at <= now).take(DEVICES_AT_ONCE);
+        let due: Vec<DeviceId> = due.map(|(_, device)| *device).collect();
+        for device in &due {
+            self.set_timer(*device, None);
+        }
+        due
+    }
+
+    fn set_timer(&mut self, device: DeviceId, at: Option<Instant>) {
+        let Some(entry) = self.devices.get_mut(&device) else { return };
+        if let Some(before) = std::mem::replace(&mut entry.timer, at) {
+            self.timers.remove(&(before, device));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, device));
+        }
+    }
+
+    /// The queue is to be read again, now.
+    fn read_again(&mut self, device: DeviceId, now: Instant) {
+        self.devices.entry(device).or_default().read_at = Some(now);
+    }
+
+    fn is_known(&self, device: DeviceId) -> bool {
+        self.devices.contains_key(&device)
+    }
+
+    /// What is to be done next for a device, which is then under way.
+    fn next(&mut self, device: DeviceId, now: Now) -> Next {
+        let Some(entry) = self.devices.get_mut(&device).filter(|entry| !entry.is_busy) else {
+            return Next::Nothing;
+        };
+        let next = entry.next(device, now);
+        entry.is_busy = matches!(next, Next::Read | Next::Write(_));
+        if matches!(next, Next::Nothing) {
+            let is_idle = entry.queue.is_empty() && entry.read_at.is_none();
+            let timer = if is_idle { None } else { entry.next_timer(now) };
+            self.set_timer(device, timer);
+            if is_idle {
+                self.devices.remove(&device);
+            }
+        }
+        next
+    }
+}
+
+impl Entry {
+    fn next(&mut self, device: DeviceId, now: Now) -> Next {
+        let at = now.wall;
+        if self.read_at.is_some_and(|at| at <= now.instant) {
+            self.read_at = None;
+            return Next::Read;
+        }
+        if let Some(ask) = self.waiting.pop_front() {
+            return match self.step_for(&ask, at) {
+                Some(step) => Next::Write(Moving { device, steps: vec![step], at, ask: Some(ask) }),
+                None => Next::NoneFor(ask),
+            };
+        }
+        if self.write_at.is_some_and(|at| at > now.instant) {
+            return Next::Nothing;
+        }
+        self.write_at = None;
+        let over = self.queue.over(at).map(|command| (command.id, CommandStep::TimePasses));
+        let steps: Vec<_> = over.collect();
+        if steps.is_empty() { Next::Nothing } else { Next::Write(Moving { device, steps, at, ask: None }) }
+    }
+
+    /// The step that a request causes; `None`: there is no command for it.
+    fn step_for(&self, ask: &Ask, at: UnixMillis) -> Option<(CommandId, CommandStep)> {
+        match &ask.wanted {
+            CommandWanted::Fetch { topic, .. } => {
+                self.queue.oldest_of(topic, at).map(|command| (command.id, CommandStep::Fetch))
+            }
+            CommandWanted::Reply { topic, id, step } => {
+                let command = self.queue.find((*id)?).filter(|command| command.order.topic == *topic)?;
+                let is_permitted = command.clone().step(step, at).is_ok();
+                is_permitted.then(|| (command.id, step.clone()))
+            }
+        }
+    }
+
+    /// When something is due without a request.
+    fn next_timer(&self, now: Now) -> Option<Instant> {
+        let due = self.queue.due(now.wall).map(|due| {
+            let ms = due.0.saturating_sub(now.wall.0).max(1);
+            now.instant + Duration::from_millis(ms.unsigned_abs())
+        });
+        let due = match (due, self.write_at) {
+            (Some(due), Some(write_at)) => Some(due.max(write_at)),
+            (due, _) => due,
+        };
+        due.into_iter().chain(self.read_at).min()
+    }
+}
+
+impl Moving {
+    fn writes(&self) -> Vec<Write> {
+        let session = self.ask.as_ref().and_then(|ask| {
+            let secret_version = ask.asker.grant.secret_version;
+            ask.asker.login().map(|login| CommandSession { login, secret_version })
+        });
+        let of = |(id, step): &(CommandId, CommandStep)| {
+            let (device, at, step) = (self.device, self.at, step.clone());
+            Write::Command(CommandMove { device, id: *id, session, step, at })
+        };
+        self.steps.iter().map(of).collect()
+    }
+}
+
+fn read(out: &mut Outbox, device: DeviceId) {
+    out.ask(Pending::Commands(device), |token| Effect::Commands(token, device));
+}
+
+/// Commands of one list that are not in another.
+fn without<'a>(these: &'a Queue, those: &'a Queue) -> impl Iterator<Item = &'a Command> {
+    these.iter().filter(|command| those.find(command.id).is_none())
+}

@@ -1,0 +1,220 @@
+//! What devices, time and operators do with commands, and what the store answers.
+
+use narrowgate_api::happening::{CommandMoved, Happening};
+use narrowgate_coap::Response;
+use narrowgate_engine::event::Ticket;
+use narrowgate_platform::{
+    device_api::{
+        self,
+        commands::{CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored},
+    },
+    ids::{DeviceId, Position},
+    model::command::{Command, CommandState},
+    ports::{StoreError, Written},
+    rules::commands::Queue,
+};
+
+use super::{Ask, Moving, Next, TRY_AGAIN, read, without};
+use crate::{
+    desk::response_after,
+    effect::Now,
+    outbox::Pending,
+    requests::{Asker, name_of},
+    shared::Shared,
+};
+
+impl Shared {
+    /// Answers a request. Every response goes this way: it says whether a command waits.
+    pub(crate) fn respond(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        let response = self.commands.mark(now.wall, asker, response);
+        self.out.respond(ticket, response);
+    }
+
+    /// A device fetches a command or answers one.
+    pub(crate) fn handle_command(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: CommandWanted) {
+        let device = asker.grant.device;
+        let ask = Ask { ticket, asker, wanted };
+        match self.commands.devices.get_mut(&device) {
+            Some(entry) => {
+                entry.waiting.push_back(ask);
+                self.go_on_with_commands(now, device);
+            }
+            None => self.answer_without_command(now, &ask),
+        }
+    }
+
+    /// An operator sent or took back commands of a device.
+    pub(crate) fn change_commands(&mut self, now: Now, device: DeviceId) {
+        self.commands.read_again(device, now.instant);
+        self.go_on_with_commands(now, device);
+    }
+
+    /// A device was reset or deleted, and its commands with it.
+    pub(crate) fn change_commands_of_known(&mut self, now: Now, device: DeviceId) {
+        if self.commands.is_known(device) {
+            self.change_commands(now, device);
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_commands_timeout(&mut self, now: Now) {
+        for device in self.commands.take_due(now.instant) {
+            self.go_on_with_commands(now, device);
+        }
+    }
+
+    /// The store has read the open commands of a device.
+    pub(crate) fn handle_commands_read(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        answer: Result<Vec<Command>, StoreError>,
+    ) {
+        let Some(entry) = self.commands.devices.get_mut(&device) else { return };
+        entry.is_busy = false;
+        match answer {
+            Ok(commands) => {
+                let before = std::mem::replace(&mut entry.queue, Queue::new(commands));
+                let sent: Vec<Command> = without(&entry.queue, &before).cloned().collect();
+                let cancelled = |command: &Command| {
+                    let (state, ended) = (CommandState::Cancelled, Some(now.wall));
+                    Command { state, ended, ..command.clone() }
+                };
+                let gone: Vec<Command> = without(&before, &entry.queue).map(cancelled).collect();
+                for command in gone.iter().chain(&sent) {
+                    self.tell_command(now, None, (device, None), command);
+                }
+            }
+            Err(error) => {
+                entry.read_at = Some(now.instant + TRY_AGAIN);
+                if let Some(left_out) = self.lookup_errors.permit(now.instant) {
+                    tracing::error!(%error, left_out, "the store cannot read commands");
+                }
+            }
+        }
+        self.go_on_with_commands(now, device);
+    }
+
+    /// The store has written steps of commands, or refused them.
+    pub(crate) fn handle_commands_moved(
+        &mut self,
+        now: Now,
+        moving: Moving,
+        first: Option<Position>,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        let device = moving.device;
+        let Some(entry) = self.commands.devices.get_mut(&device) else { return };
+        entry.is_busy = false;
+        let written = outcomes.unwrap_or_default();
+        let Moving { steps, at, ask, .. } = moving;
+        let mut moved = Vec::new();
+        for (index, ((id, step), outcome)) in steps.iter().zip(written).enumerate() {
+            match outcome {
+                // The copy follows. Where it cannot, an operator was quicker, and the queue is read again.
+                Written::Done => {
+                    if let Ok(Some(command)) = entry.queue.step(*id, step, at) {
+                        moved.push((index, command));
+                    }
+                }
+                Written::Unchanged => {}
+                _ => entry.read_at = Some(now.instant),
+            }
+        }
+        if outcomes.is_err() && ask.is_none() {
+            entry.write_at = Some(now.instant + TRY_AGAIN);
+        }
+        let asker = ask.as_ref().map(|ask| ask.asker.clone());
+        for (index, command) in moved {
+            let place = first.map(|first| first.after(index));
+            self.tell_command(now, place, (device, asker.as_ref()), &command);
+        }
+        if let Some(ask) = ask {
+            let id = steps.first().map(|(id, _)| *id);
+            let command = id.and_then(|id| self.commands.devices.get(&device)?.queue.find(id).cloned());
+            self.answer_with_command(now, ask, command.as_ref(), outcomes);
+        }
+        self.go_on_with_commands(now, device);
+    }
+
+    /// Answers a request whose step is durable, or was refused.
+    fn answer_with_command(
+        &mut self,
+        now: Now,
+        ask: Ask,
+        command: Option<&Command>,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        let response = match (&ask.wanted, outcomes) {
+            (CommandWanted::Fetch { content_format, .. }, Ok([Written::Done | Written::Unchanged])) => {
+                match command {
+                    Some(command) => deliver(command, *content_format),
+                    None => device_api::unavailable(),
+                }
+            }
+            (CommandWanted::Fetch { .. }, Ok([Written::CommandOver])) => {
+                // Decided anew, once the queue is read.
+                if let Some(entry) = self.commands.devices.get_mut(&ask.asker.grant.device) {
+                    entry.waiting.push_front(ask);
+                }
+                return;
+            }
+            (CommandWanted::Reply { .. }, Ok([Written::Done])) => acknowledge_reply(),
+            (CommandWanted::Reply { .. }, Ok([Written::CommandOver])) => {
+                return self.answer_without_command(now, &ask);
+            }
+            (_, outcomes) => {
+                self.note(now, &ask.asker, outcomes);
+                response_after(outcomes, device_api::unavailable())
+            }
+        };
+        self.respond(now, ask.ticket, &ask.asker, response);
+    }
+
+    /// No command is there for a request: a GET is answered 4.04, and a reply changes nothing.
+    fn answer_without_command(&mut self, now: Now, ask: &Ask) {
+        let response = match &ask.wanted {
+            CommandWanted::Fetch { .. } => nothing_waiting(),
+            CommandWanted::Reply { id, .. } => {
+                self.warn(now, &ask.asker, reply_ignored(*id));
+                acknowledge_reply()
+            }
+        };
+        self.respond(now, ask.ticket, &ask.asker, response);
+    }
+
+    fn go_on_with_commands(&mut self, now: Now, device: DeviceId) {
+        loop {
+            match self.commands.next(device, now) {
+                Next::Nothing => return,
+                Next::Read => return read(&mut self.out, device),
+                Next::Write(moving) => {
+                    return self.out.write(moving.writes(), Pending::CommandsMoved(Box::new(moving)));
+                }
+                Next::NoneFor(ask) => self.answer_without_command(now, &ask),
+            }
+        }
+    }
+
+    fn tell_command(
+        &mut self,
+        now: Now,
+        place: Option<Position>,
+        (device, asker): (DeviceId, Option<&Asker>),
+        command: &Command,
+    ) {
+        if !self.out.has_followers {
+            return;
+        }
+        let Command { id, order, state, code, .. } = command;
+        let happening = Happening::Command(CommandMoved {
+            time: now.wall,
+            device: asker.map(|asker| name_of(&asker.grant)),
+            id: id.to_string(),
+            kind: order.topic.kind(),
+            state: *state,
+            code: *code,
+        });
+        self.out.tell(place, happening, asker.is_none().then_some(device));
+    }
+}

@@ -1,0 +1,170 @@
+//! Commands: when a device hears of one, when it gets it, and what becomes of its answer.
+
+use narrowgate_platform::ids::UnixMillis;
+
+use super::{
+    stage::{Kind, Stage, command},
+    stories::served,
+};
+
+/// A device that is served, with commands of these topics.
+fn with_commands(topics: &[&str]) -> Stage {
+    let mut stage = served();
+    for topic in topics {
+        stage.play(&format!("send {topic}; commands"));
+    }
+    stage
+}
+
+#[test]
+fn a_response_names_a_command_only_once_it_is_committed_and_read() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!(stage.play("send set"), "read commands");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04", "it is not known yet");
+    assert_eq!(stage.play("s1 gets set"), "", "the device waits for what is being read");
+    assert_eq!(stage.play("commands"), "tell command, write fetch 1");
+    assert_eq!(stage.play("done"), "tell command, s1 2.05 #1");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04", "the device has it");
+    assert_eq!(stage.play("send get; commands"), "read commands, tell command");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04 (get)");
+}
+
+/// Also those that refuse something, and those to other questions.
+#[test]
+fn every_response_to_its_device_names_the_oldest_command_that_waits() {
+    let mut stage = with_commands(&["get", "set", "restart"]);
+    let refused = "s1 4.00 (get), write body_malformed, tell refused";
+    assert_eq!(stage.play("s1 posts nonsense; done"), refused);
+    assert_eq!(stage.play("s1 posts; write fails"), "write report, s1 5.03 (get)");
+    assert_eq!(stage.play("s1 gets nothing"), "s1 4.04 (get)");
+    assert_eq!(stage.play("s1 gets set; done"), "write fetch 2, tell command, s1 2.05 #2 (get)");
+    assert_eq!(stage.play("s1 gets get; done"), "write fetch 1, tell command, s1 2.05 #1 (restart)");
+    assert_eq!(stage.play("s1 gets restart; done"), "write fetch 3, tell command, s1 2.05 #3");
+    // Another device hears nothing of it, and a session by the product's secret neither.
+    let mut stage = with_commands(&["get"]);
+    stage.play("h2 wants p,e,2,60; found e; h2 connects; done");
+    assert_eq!(stage.play("s2 posts p/e; done"), "write report, tell report, s2 2.04");
+    stage.play("h3 wants p,d,3,60; found; h3 connects; found");
+    assert_eq!(stage.play("s3 posts"), "s3 4.03, write topic_foreign");
+}
+
+#[test]
+fn a_command_is_handed_out_when_that_is_durable_and_not_before() {
+    let mut stage = with_commands(&["set"]);
+    assert_eq!(stage.play("s1 gets set"), "write fetch 1");
+    assert_eq!(stage.play("write fails"), "s1 5.03 (set)", "it waits as before");
+    assert_eq!(stage.play("s1 gets set"), "write fetch 1");
+    assert_eq!(stage.play("done"), "tell command, s1 2.05 #1");
+    // The answer was lost: the same command under the same id, while it is the device's.
+    assert_eq!(stage.play("wait 9; s1 gets set; unchanged"), "write fetch 1, s1 2.05 #1");
+    let offered_again = "write seen, write report, tell report, s1 2.04 (set)";
+    assert_eq!(stage.play("wait 1; done; s1 posts; done"), offered_again);
+    assert_eq!(stage.play("s1 gets set; done"), "write fetch 1, tell command, s1 2.05 #1");
+}
+
+#[test]
+fn the_next_command_of_a_topic_comes_when_the_one_before_has_ended() {
+    let mut stage = with_commands(&["set", "set"]);
+    assert_eq!(stage.play("s1 gets set; done"), "write fetch 1, tell command, s1 2.05 #1 (set)");
+    assert_eq!(stage.play("s1 gets set; unchanged"), "write fetch 1, s1 2.05 #1 (set)");
+    assert_eq!(stage.play("s1 replies set 1 200"), "write reply 1 200");
+    assert_eq!(stage.play("s1 gets set"), "", "it waits until it is known what has become of the first");
+    assert_eq!(stage.play("done"), "tell command, s1 2.04 (set), write fetch 2");
+    assert_eq!(stage.play("done"), "tell command, s1 2.05 #2");
+    assert_eq!(stage.play("s1 replies set 2 1102; done"), "write reply 2 1102, tell command, s1 2.04");
+    assert_eq!(stage.play("s1 gets set"), "s1 4.04");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_reply_is_acknowledged_when_it_is_durable_and_one_that_is_not_comes_again() {
+    let mut stage = with_commands(&["set"]);
+    stage.play("s1 gets set; done");
+    assert_eq!(stage.play("s1 replies set 1 200"), "write reply 1 200");
+    assert_eq!(stage.play("write fails"), "s1 5.03");
+    assert_eq!(stage.play("s1 replies set 1 200; done"), "write reply 1 200, tell command, s1 2.04");
+    assert_eq!(stage.play("s1 replies set 1 200"), "write command_not_open, s1 2.04", "it changes nothing");
+}
+
+#[test]
+fn a_reply_to_what_is_unknown_not_fetched_or_of_another_topic_changes_nothing() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 replies set 7 200"), "write command_not_open, s1 2.04");
+    let mut stage = with_commands(&["set"]);
+    assert_eq!(stage.play("s1 replies set 1 200"), "write command_not_open, s1 2.04 (set)");
+    stage.play("done; s1 gets set; done");
+    assert_eq!(stage.play("s1 replies get 1 200"), "write command_not_open, s1 2.04");
+    assert_eq!(stage.play("s1 replies set x 200"), "write command_not_open, s1 2.04");
+    assert_eq!(stage.play("s1 replies set 1 x"), "s1 4.00, write body_malformed");
+}
+
+#[test]
+fn a_command_that_is_taken_back_is_not_handed_out() {
+    let mut stage = with_commands(&["set", "set"]);
+    stage.play("s1 gets set; done");
+    // The operator's change is committed before the gateway hears of it.
+    assert_eq!(stage.play("s1 gets set"), "write fetch 1");
+    assert_eq!(stage.play("cancel 1"), "", "what is under way comes first");
+    assert_eq!(stage.play("over"), "read commands");
+    assert_eq!(stage.play("commands"), "tell command, write fetch 2");
+    assert_eq!(stage.play("done"), "tell command, s1 2.05 #2");
+    assert_eq!(stage.play("s1 replies set 1 200"), "write command_not_open, s1 2.04");
+    assert_eq!(stage.play("cancel 2; s1 gets set"), "read commands");
+    assert_eq!(stage.play("commands"), "tell command, s1 4.04");
+}
+
+#[test]
+fn what_a_superseded_session_asks_is_refused() {
+    let mut stage = with_commands(&["set"]);
+    let refused = "write fetch 1, write log, s1 4.03 (set), read commands";
+    assert_eq!(stage.play("s1 gets set; outrun"), refused);
+    stage.play("commands; done");
+    assert_eq!(stage.play("s1 gets set; unknown login"), "write fetch 1, s1 5.03 (set), read commands");
+}
+
+#[test]
+fn a_command_is_over_in_time_and_what_could_not_be_written_is_written_later() {
+    let mut stage = with_commands(&["set", "get"]);
+    stage.play("s1 gets get; done");
+    stage.play("wait 30; done; s1 posts; done; wait 29");
+    assert_eq!(stage.count(Kind::Write), 0);
+    assert_eq!(stage.play("wait 1"), "write end 1+end 2");
+    assert_eq!(stage.play("s1 posts"), "write report", "nothing is offered any more");
+    assert_eq!(stage.play("write fails; newest done"), "tell report, s1 2.04");
+    assert_eq!(stage.play("wait 4"), "");
+    assert_eq!(stage.play("wait 1"), "write end 1+end 2");
+    assert_eq!(stage.play("ends"), "tell command, tell command");
+    assert_eq!(stage.open, []);
+}
+
+#[test]
+fn commands_are_taken_up_after_a_restart() {
+    let wall = UnixMillis(1_700_000_000_000);
+    let open = vec![command(4, "set", wall), command(7, "get", UnixMillis(wall.0 - 70_000))];
+    let mut stage = Stage::with(Vec::new(), open);
+    assert_eq!(stage.play("wait 0"), "write end 7");
+    stage.play("done; h1 wants p,d,2,60; found; h1 connects; done");
+    assert_eq!(stage.play("s1 posts; on; done"), "read p, write report, tell report, s1 2.04 (set)");
+    assert_eq!(stage.play("s1 gets set; done"), "write fetch 4, tell command, s1 2.05 #4");
+}
+
+#[test]
+fn what_cannot_be_read_is_read_again() {
+    let mut stage = served();
+    assert_eq!(stage.play("send set; commands fail"), "read commands");
+    assert_eq!(stage.play("s1 gets set"), "s1 4.04");
+    assert_eq!(stage.play("wait 5"), "read commands");
+    assert_eq!(
+        stage.play("commands; s1 posts; done"),
+        "tell command, write report, tell report, s1 2.04 (set)"
+    );
+    // What is changed while it is read, is read once more.
+    assert_eq!(stage.play("send get; send restart"), "read commands");
+    assert_eq!(stage.play("commands"), "tell command, tell command, read commands");
+    assert_eq!(stage.play("commands"), "");
+    // A device that is closed may have none any more.
+    stage.open.clear();
+    assert_eq!(stage.play("close d"), "s1 close, write offline, read commands");
+    assert_eq!(stage.play("commands"), "tell command, tell command, tell command");
+}

@@ -1,0 +1,150 @@
+//! `command …`: what operators ask of devices.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use narrowgate_api::{
+    command::{CommandAnswer, CommandKind, CommandState, CommandView, NewCommand},
+    device::NamedDevice,
+    query::Paging,
+};
+use serde_json::value::RawValue;
+
+use super::pages::{self, Frame, List};
+use crate::{
+    cli::{CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, Output, SendArgs},
+    client::{Access, Call},
+    config::Config,
+    failure::Failure,
+    output::{self, Column, Layout},
+};
+
+const COMMANDS: &[Column] = &[
+    Column { field: "id", title: "ID" },
+    Column { field: "kind", title: "KIND" },
+    Column { field: "service", title: "SERVICE" },
+    Column { field: "params", title: "PARAMS" },
+    Column { field: "state", title: "STATE" },
+    Column { field: "code", title: "CODE" },
+    Column { field: "createdAt", title: "CREATED" },
+    Column { field: "sentAt", title: "SENT" },
+    Column { field: "endedAt", title: "ENDED" },
+];
+
+/// How often somebody who waits asks: at first soon, for a device that is awake, and then less often.
+const ASK_FIRST: Duration = Duration::from_millis(50);
+const ASK_EVERY_MAX: Duration = Duration::from_secs(1);
+/// A server that does not answer for so long is not waited for.
+const SERVER_GONE_MAX: Duration = Duration::from_secs(60);
+
+pub(super) fn run(command: DownlinkCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    match command {
+        DownlinkCommand::Send(arguments) => send(arguments, config, output),
+        DownlinkCommand::List(arguments) => list(arguments, config, output),
+        DownlinkCommand::Show(arguments) => show(&arguments, config, output),
+        DownlinkCommand::Cancel(arguments) => cancel(&arguments, config, output),
+    }
+}
+
+fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let SendArgs { device, set, get, service, input, pending_ttl, timeout, wait } = arguments;
+    let kind = match (&set, &service) {
+        (Some(_), _) => CommandKind::Set,
+        (None, Some(_)) => CommandKind::Service,
+        (None, None) => CommandKind::Get,
+    };
+    let new = NewCommand {
+        kind,
+        points: set.map(|text| json(text, "--set")).transpose()?,
+        ids: (kind == CommandKind::Get).then_some(get),
+        service,
+        input: input.map(|text| json(text, "--input")).transpose()?,
+        pending_ttl,
+        timeout,
+        wait: None,
+    };
+    let device = NamedDevice::from(&device);
+    let mut access = Access::open(config)?;
+    if wait && !matches!(access, Access::Server(_)) {
+        access.close()?;
+        return Err(Failure::failed("cannot wait for the device's answer")
+            .reason("no server is running, so the device cannot fetch the command; nothing was sent")
+            .hint("start narrowgate serve, or leave out --wait"));
+    }
+    let created = access.call(Call::send_command(&device, &new));
+    let closed = access.close();
+    let created = created.and_then(|created| closed.map(|()| created))?;
+    if !wait {
+        return output::print(output, &created, Layout::Record);
+    }
+    let answer = CommandAnswer::from(ended(&device, &created.id, config)?);
+    output::print(output, &answer, Layout::Record)?;
+    match answer.state {
+        CommandState::Succeeded => Ok(()),
+        state => Err(Failure::failed("the command did not succeed").reason(why(state, answer.code))),
+    }
+}
+
+/// A value of the command line that must be JSON.
+fn json(text: String, option: &str) -> Result<Box<RawValue>, Failure> {
+    RawValue::from_string(text).map_err(|error| {
+        Failure::usage(format_args!("{option} is no JSON"))
+            .reason(error)
+            .hint("put it into single quotes: '{\"temp\":30.5}'")
+    })
+}
+
+/// Asks until the command has ended; a server that restarts meanwhile is waited for.
+fn ended(device: &NamedDevice, id: &str, config: &Config) -> Result<CommandView, Failure> {
+    let (mut every, mut heard) = (ASK_FIRST, Instant::now());
+    loop {
+        thread::sleep(every);
+        every = (every * 2).min(ASK_EVERY_MAX);
+        // Each time anew: a server closes silent connections.
+        match Access::open(config).and_then(|access| access.call_once(Call::show_command(device, id))) {
+            Ok(command) if command.state.has_ended() => return Ok(command),
+            Ok(_) => heard = Instant::now(),
+            Err(failure) if heard.elapsed() >= SERVER_GONE_MAX => return Err(failure),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Why a command did not succeed, for people.
+fn why(state: CommandState, code: Option<i64>) -> String {
+    match (state, code) {
+        (CommandState::Cancelled, _) => "it was taken back".to_owned(),
+        (CommandState::Expired, _) => "the device did not fetch it in time (11904)".to_owned(),
+        (CommandState::TimedOut, _) => "the device fetched it and did not answer in time (11915)".to_owned(),
+        (_, Some(code)) => format!("the device answered with code {code}"),
+        (_, None) => "the device did not do it".to_owned(),
+    }
+}
+
+fn list(arguments: CommandListArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = NamedDevice::from(&arguments.device);
+    let list = List { layout: Layout::Rows(COMMANDS), frame: Frame::Array };
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
+        Call::list_commands(&device, &Paging { limit: Some(limit), cursor })
+    })
+}
+
+fn show(arguments: &CommandArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let (device, id) = arguments.parts();
+    let shown = Access::open(config)?.call_once(Call::show_command(&device, id))?;
+    output::print(output, &shown, Layout::Record)
+}
+
+fn cancel(arguments: &CancelArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let access = Access::open(config)?;
+    match arguments.parts() {
+        (device, Some(id)) => {
+            output::print(output, &access.call_once(Call::cancel_command(&device, id))?, Layout::Record)
+        }
+        (device, None) => {
+            output::print(output, &access.call_once(Call::cancel_commands(&device))?, Layout::Record)
+        }
+    }
+}

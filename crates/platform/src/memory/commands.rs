@@ -1,0 +1,142 @@
+//! The commands of a device in a [`Model`].
+
+use std::collections::VecDeque;
+
+use super::model::{Model, missing};
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    model::{
+        command::{Command, CommandId, CommandMove, CommandStep, OpenCommand, Order},
+        device::DeviceState,
+    },
+    paging::{Collector, Page, Part, Place},
+    ports::{StoreError, Written},
+    rules::commands::{ENDED_MAX, NotSent, SendCase, kept_from, next_id},
+};
+
+/// Commands that are kept of a device, in the order of their sending, each with its number.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    kept: VecDeque<(u64, Command)>,
+    sent: u64,
+}
+
+impl Commands {
+    fn open(&self) -> impl Iterator<Item = &Command> {
+        self.kept.iter().map(|(_, command)| command).filter(|command| !command.state.has_ended())
+    }
+
+    fn find_mut(&mut self, id: CommandId) -> Option<&mut Command> {
+        self.kept.iter_mut().map(|(_, command)| command).find(|command| command.id == id)
+    }
+
+    /// Takes back one or all that have not ended; returns them.
+    pub(super) fn cancel(&mut self, id: Option<CommandId>, at: UnixMillis) -> Vec<Command> {
+        let wanted = self.kept.iter_mut().map(|(_, command)| command);
+        wanted
+            .filter(|command| id.is_none_or(|id| command.id == id))
+            .filter_map(|command| {
+                let cancelled = command.step(&CommandStep::Cancel, at) == Ok(true);
+                cancelled.then(|| command.clone())
+            })
+            .collect()
+    }
+
+    fn send(&mut self, order: Order, at: UnixMillis) -> Command {
+        let last = self.kept.back().map(|(_, command)| command.id);
+        let id = next_id(last, |id| self.kept.iter().any(|(_, command)| command.id == id));
+        let command = Command::new(id, order, at);
+        self.sent += 1;
+        self.kept.push_back((self.sent, command.clone()));
+        self.drop_old(at);
+        command
+    }
+
+    fn drop_old(&mut self, at: UnixMillis) {
+        let from = kept_from(at);
+        let ended = self.kept.iter().filter(|(_, command)| command.state.has_ended()).count();
+        let mut too_many = ended.saturating_sub(ENDED_MAX);
+        self.kept.retain(|(_, command)| {
+            let is_surplus = command.state.has_ended() && too_many > 0;
+            too_many -= usize::from(is_surplus);
+            !is_surplus && command.ended.is_none_or(|ended| ended >= from)
+        });
+    }
+
+    /// Newest first.
+    pub(super) fn part(&self, part: Part) -> Page<Command> {
+        let follows = |number: u64| part.after.is_none_or(|after| (number as i64) < after.0[0]);
+        let mut page = Collector::new(part.limit);
+        for (number, command) in self.kept.iter().rev().filter(|(number, _)| follows(*number)) {
+            if !page.take(Place([*number as i64, 0, 0, 0]), command.clone()) {
+                break;
+            }
+        }
+        page.finish()
+    }
+}
+
+impl Model {
+    pub(super) fn send_command(
+        &mut self,
+        device: DeviceId,
+        order: Order,
+        at: UnixMillis,
+    ) -> Result<Result<Command, NotSent>, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        let case = SendCase {
+            activated: row.life.active_time.is_some(),
+            online: row.life.state == DeviceState::Online,
+            open: row.commands.open().count(),
+            pending_ttl_s: order.pending_ttl_s,
+        };
+        Ok(case.permit().map(|()| row.commands.send(order, at)))
+    }
+
+    pub(super) fn cancel_commands(
+        &mut self,
+        device: DeviceId,
+        id: Option<CommandId>,
+        at: UnixMillis,
+    ) -> Result<Vec<Command>, StoreError> {
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        if let Some(id) = id
+            && row.commands.find_mut(id).is_none()
+        {
+            return Err(StoreError::Missing { what: "command", key: id.to_string() });
+        }
+        Ok(row.commands.cancel(id, at))
+    }
+
+    pub(super) fn move_command(&mut self, wanted: &CommandMove) -> Written {
+        let enabled = self.enabled_row_mut(wanted.device).is_some();
+        let Some(row) = self.row_mut(wanted.device) else { return Written::DeviceUnavailable };
+        if let Some(session) = wanted.session {
+            let standing = crate::rules::life::Standing { enabled, ..row.life.standing() };
+            if let Err(refused) = standing.permit_report(Some(session.login), session.secret_version) {
+                return refused;
+            }
+        }
+        let Some(command) = row.commands.find_mut(wanted.id) else { return Written::CommandOver };
+        match command.step(&wanted.step, wanted.at) {
+            Ok(true) => Written::Done,
+            Ok(false) => Written::Unchanged,
+            Err(_) => Written::CommandOver,
+        }
+    }
+
+    pub(super) fn command(&self, device: DeviceId, id: CommandId) -> Option<Command> {
+        let kept = &self.row(device)?.commands.kept;
+        kept.iter().map(|(_, command)| command).find(|command| command.id == id).cloned()
+    }
+
+    pub(super) fn open_commands(&self, device: DeviceId) -> Vec<Command> {
+        self.row(device).map_or_else(Vec::new, |row| row.commands.open().cloned().collect())
+    }
+
+    /// Those of all devices.
+    pub(super) fn all_open_commands(&self) -> Vec<OpenCommand> {
+        let of = |device| move |command: &Command| OpenCommand { device, command: command.clone() };
+        self.rows().flat_map(|row| row.commands.open().map(of(row.id))).collect()
+    }
+}

@@ -1,0 +1,197 @@
+//! The life of a command (device protocol, section 6), and the queue of one device. A store reads a
+//! [`Command`], applies a step, and writes what came of it; a refused step changes nothing. Times are those
+//! of the server's clock for arrivals, so a command outlives the process.
+//!
+//! ```text
+//!             Fetch               Reply 0, 200
+//! 1 created ────────▶ 4 sent ───────────────────▶ 5 succeeded
+//!     │                │  ▲       Reply, any other
+//!     │        timeout │  │ Fetch ────────────────▶ 6 failed
+//!     │                ▼  │
+//!     │           4 offered again ──▶ 7 timed out: its time to live is over, and `timeout` is
+//!     ├──▶ 3 expired: never fetched
+//!     └──▶ 2 cancelled, from 1 and from 4
+//! ```
+//!
+//! * A command waits until its time to live is over; an instant one (time to live 0) until `timeout` is over.
+//! * One that was fetched is the device's until `timeout` is over, also where its time to live ends before.
+//!   A GET meanwhile gets it again, and changes nothing. After that it waits again, if its time to live
+//!   lasts: the next GET gets it under the same id, and the device has `timeout` anew.
+//! * A reply counts as long as the command has not ended, also late, while it waits again.
+//! * A device has at most [`OPEN_MAX`] open commands, instant ones among them.
+//! * Ids count up and begin anew behind [`CommandId::MAX`]. One that is kept is not used again, and commands
+//!   are kept for [`KEPT`]; of those that have ended, the last [`ENDED_MAX`] of a device.
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::{ops::RangeInclusive, time::Duration};
+
+pub use self::queue::Queue;
+use crate::{
+    ids::UnixMillis,
+    model::command::{Command, CommandId, CommandState, CommandStep},
+};
+
+/// Most commands of a device that have not ended.
+pub const OPEN_MAX: usize = 50;
+/// Longest time to live, seconds.
+pub const PENDING_TTL_S_MAX: u32 = 172_800;
+/// How long a device may have to answer, seconds.
+pub const TIMEOUT_S: RangeInclusive<u32> = 1..=60;
+/// How long a command is kept after its end.
+pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Commands of a device that have ended and are kept; the oldest are dropped first.
+pub const ENDED_MAX: usize = 1000;
+/// Longest message of a command, bytes: it fits one datagram and one block.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Where a command stands at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits to be fetched, until then.
+    Waiting(UnixMillis),
+    /// The device has it, and may answer until then. What it is then follows.
+    InProgress(UnixMillis),
+    /// It has ended like this, then; it may not be written down yet.
+    Over(CommandState, UnixMillis),
+}
+
+/// The command has ended, or was never fetched and is answered: nothing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotOpen;
+
+impl Command {
+    /// Where it stands.
+    pub fn standing(&self, at: UnixMillis) -> Standing {
+        let after = |from: UnixMillis, seconds: u32| UnixMillis(from.0 + i64::from(seconds) * 1000);
+        let (ttl, timeout) = (self.order.pending_ttl_s, self.order.timeout_s);
+        let offered_until = after(self.created, if ttl == 0 { timeout } else { ttl });
+        match (self.state, self.sent) {
+            (CommandState::Created, _) if at < offered_until => Standing::Waiting(offered_until),
+            (CommandState::Created, _) => Standing::Over(CommandState::Expired, offered_until),
+            (CommandState::Sent, sent) => {
+                let answered_until = after(sent.unwrap_or(self.created), timeout);
+                if at < answered_until {
+                    Standing::InProgress(answered_until)
+                } else if ttl > 0 && at < offered_until {
+                    Standing::Waiting(offered_until)
+                } else if ttl > 0 {
+                    Standing::Over(CommandState::TimedOut, answered_until.max(offered_until))
+                } else {
+                    Standing::Over(CommandState::TimedOut, answered_until)
+                }
+            }
+            (ended, _) => Standing::Over(ended, self.ended.unwrap_or(self.created)),
+        }
+    }
+
+    /// Applies a step; returns whether that changed anything.
+    ///
+    /// # Errors
+    /// See [`NotOpen`].
+    pub fn step(&mut self, step: &CommandStep, at: UnixMillis) -> Result<bool, NotOpen> {
+        let (state, ended) = match (step, self.standing(at)) {
+            (CommandStep::TimePasses, Standing::Over(state, since)) if !self.state.has_ended() => {
+                (state, since)
+            }
+            (CommandStep::TimePasses, _) => return Ok(false),
+            (_, Standing::Over(..)) => return Err(NotOpen),
+            (CommandStep::Fetch, Standing::InProgress(_)) => return Ok(false),
+            (CommandStep::Fetch, Standing::Waiting(_)) => {
+                (self.state, self.sent) = (CommandState::Sent, Some(at));
+                return Ok(true);
+            }
+            (CommandStep::Reply { .. }, _) if self.state != CommandState::Sent => return Err(NotOpen),
+            (CommandStep::Reply { code, data_json }, _) => {
+                (self.code, self.data_json) = (Some(*code), data_json.clone());
+                let state = if is_success(*code) { CommandState::Succeeded } else { CommandState::Failed };
+                (state, at)
+            }
+            (CommandStep::Cancel, _) => (CommandState::Cancelled, at),
+        };
+        (self.state, self.ended) = (state, Some(ended));
+        Ok(true)
+    }
+}
+
+/// Whether a device's code says that it has done what it was asked for.
+pub const fn is_success(code: i64) -> bool {
+    matches!(code, 0 | 200)
+}
+
+/// Why a command cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSent {
+    /// The device has never logged in.
+    NotActivated,
+    /// It is instant, and the device is not online.
+    Offline,
+    /// The device has [`OPEN_MAX`] open commands.
+    QueueFull,
+}
+
+impl NotSent {
+    /// Its number (device protocol, section 6).
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::NotActivated => 11888,
+            Self::Offline => 11900,
+            Self::QueueFull => 11902,
+        }
+    }
+}
+
+/// What decides whether a command may be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct SendCase {
+    /// The device has logged in since it was registered or reset.
+    pub activated: bool,
+    /// It is online.
+    pub online: bool,
+    /// Its commands that have not ended.
+    pub open: usize,
+    /// Time to live, seconds.
+    pub pending_ttl_s: u32,
+}
+
+impl SendCase {
+    /// Whether it may be sent.
+    ///
+    /// # Errors
+    /// Why not.
+    pub const fn permit(self) -> Result<(), NotSent> {
+        match self {
+            Self { activated: false, .. } => Err(NotSent::NotActivated),
+            Self { pending_ttl_s: 0, online: false, .. } => Err(NotSent::Offline),
+            Self { open: OPEN_MAX.., .. } => Err(NotSent::QueueFull),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The code that says to the issuer how a command ended; `None`: the device answered, or it was taken back.
+pub const fn code_of_end(state: CommandState) -> Option<u16> {
+    match state {
+        CommandState::Expired => Some(11904),
+        CommandState::TimedOut => Some(11915),
+        _ => None,
+    }
+}
+
+/// The id of the next command of a device: `last` is that of the newest one that is kept.
+pub fn next_id(last: Option<CommandId>, mut is_kept: impl FnMut(CommandId) -> bool) -> CommandId {
+    let after = |id: CommandId| CommandId(id.0 % CommandId::MAX.0 + 1);
+    let mut id = last.map_or(CommandId(1), after);
+    // A device has far fewer than there are ids.
+    while is_kept(id) {
+        id = after(id);
+    }
+    id
+}
+
+/// When commands must have ended that are dropped at `now`: earlier.
+pub fn kept_from(now: UnixMillis) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(KEPT.as_millis() as i64))
+}

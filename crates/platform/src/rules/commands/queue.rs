@@ -1,0 +1,81 @@
+//! The open commands of one device, in the order in which they were sent.
+
+use super::{NotOpen, Standing};
+use crate::{
+    ids::UnixMillis,
+    model::command::{Command, CommandId, CommandStep, CommandTopic},
+};
+
+/// See the module. At most [`super::OPEN_MAX`] commands, in the order of their sending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Queue(Vec<Command>);
+
+impl Queue {
+    /// A queue of commands that are in their order; those that have ended are left out.
+    pub fn new(commands: impl IntoIterator<Item = Command>) -> Self {
+        Self(commands.into_iter().filter(|command| !command.state.has_ended()).collect())
+    }
+
+    /// Adds the newest command.
+    pub fn push(&mut self, command: Command) {
+        self.0.push(command);
+    }
+
+    /// Whether no command is open.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The open commands, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Command> {
+        self.0.iter()
+    }
+
+    /// An open command.
+    pub fn find(&self, id: CommandId) -> Option<&Command> {
+        self.0.iter().find(|command| command.id == id)
+    }
+
+    /// The oldest command that waits to be fetched.
+    pub fn oldest_waiting(&self, at: UnixMillis) -> Option<&Command> {
+        self.0.iter().find(|command| matches!(command.standing(at), Standing::Waiting(_)))
+    }
+
+    /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
+    pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis) -> Option<&Command> {
+        let is_open = |command: &&Command| !matches!(command.standing(at), Standing::Over(..));
+        self.0.iter().filter(is_open).find(|command| command.order.topic == *topic)
+    }
+
+    /// Applies a step to a command; one that has ended is taken out. Returns the command as it then is, if
+    /// anything changed.
+    ///
+    /// # Errors
+    /// There is no such command, or it has ended.
+    pub fn step(
+        &mut self,
+        id: CommandId,
+        step: &CommandStep,
+        at: UnixMillis,
+    ) -> Result<Option<Command>, NotOpen> {
+        let place = self.0.iter().position(|command| command.id == id).ok_or(NotOpen)?;
+        if !self.0[place].step(step, at)? {
+            return Ok(None);
+        }
+        let command = &self.0[place];
+        Ok(Some(if command.state.has_ended() { self.0.remove(place) } else { command.clone() }))
+    }
+
+    /// The commands that have ended because of the time, and are not written down yet.
+    pub fn over(&self, at: UnixMillis) -> impl Iterator<Item = &Command> {
+        self.0.iter().filter(move |command| matches!(command.standing(at), Standing::Over(..)))
+    }
+
+    /// When something is to be done because of the time: a command is over then. `None`: nothing is open.
+    pub fn due(&self, at: UnixMillis) -> Option<UnixMillis> {
+        let until = |command: &Command| match command.standing(at) {
+            Standing::Waiting(until) | Standing::InProgress(until) | Standing::Over(_, until) => until,
+        };
+        self.0.iter().map(until).min()
+    }
+}

@@ -1,0 +1,78 @@
+"""Commands to devices: what libcoap's client and Mbed TLS read of them, and what the operator reads."""
+
+import json
+
+from interop.harness import case, check, eventually
+from interop.peers.libcoap import GNUTLS, OPENSSL
+from interop.peers.mbedtls import MBEDTLS_3
+from lib.coap import Request
+from lib.devices import create_device
+from lib.dtls import CCM8
+
+_COMMAND_WAITING = 2100
+
+
+def _send(gateway, device, *what):
+    return gateway.json("command", "send", *device.names, *what, "--pending-ttl", "600")["id"]
+
+
+def _register(peer):
+    @case(f"a command is fetched and answered by {peer.NAME}, each in a session of its own")
+    def _command(world):
+        gateway, device = world.gateway, create_device(world.gateway)
+        target = gateway.target(device.identity(), device.key, CCM8)
+        peer.exchange(target, [device.report({"temp": 21.5})])
+        number = _send(gateway, device, "--set", '{"temp":30.5}')
+        topic = device.topic("thing/service/measurepoint/set")
+
+        def fetch():
+            [response] = peer.exchange(target, [Request("GET", topic)])
+            return json.loads(response.payload) if response.code == "2.05" else None
+
+        command = eventually("the command is not handed out", fetch)
+        expected = {
+            "id": number,
+            "version": "1.0",
+            "params": {"temp": 30.5},
+            "method": "thing.service.measurepoint.set",
+        }
+        check(command == expected and fetch() == expected, f"the device got {command}")
+        reply = json.dumps({"id": number, "code": 200, "data": {"temp": 30.5}}).encode()
+        [response] = peer.exchange(target, [Request("POST", f"{topic}_reply", reply)])
+        check(response.code == "2.04", f"the reply was answered {response}")
+        shown = gateway.json("command", "show", *device.names, number)
+        state = (shown["state"], shown["code"], shown["data"])
+        check(state == ("succeeded", 200, {"temp": 30.5}), f"the operator reads {shown}")
+        [response] = peer.exchange(target, [Request("GET", topic)])
+        check(response.code == "4.04", f"a command that was answered was handed out again: {response}")
+
+
+@case("Mbed TLS: option 2100 names the oldest command that waits, on every response")
+def _option(world):
+    gateway, device = world.gateway, create_device(world.gateway)
+    session = MBEDTLS_3.session(gateway.target(device.identity(), device.key, CCM8)).handshake()
+
+    def ask(request):
+        response = session.ask(request)
+        topics = [value.decode() for number, value in response.options if number == _COMMAND_WAITING]
+        return response, topics
+
+    check(ask(device.report({"temp": 21.5}))[1] == [], "a command is named, and there is none")
+    numbers = [_send(gateway, device, "--get", "temp"), _send(gateway, device, "--service", "restart")]
+    get, restart = (
+        device.topic(f"thing/service/{rest}") for rest in ("measurepoint/get", "restart")
+    )
+    eventually("the command is not named", lambda: ask(device.report({"temp": 1}))[1] == [get])
+    check(ask(Request("GET", device.topic("nowhere")))[1] == [get], "a 4.04 does not name it")
+    response, topics = ask(Request("GET", get))
+    check(json.loads(response.payload)["id"] == numbers[0] and topics == [restart], f"{response} {topics}")
+    reply = json.dumps({"id": numbers[0], "code": 200, "data": {"temp": 1}}).encode()
+    response, topics = ask(Request("POST", f"{get}_reply", reply))
+    check(response.code == "2.04" and topics == [restart], f"the reply was answered {response} {topics}")
+    response, topics = ask(Request("GET", restart))
+    check(json.loads(response.payload)["id"] == numbers[1] and topics == [], f"{response} {topics}")
+    session.close()
+
+
+for _peer in (OPENSSL, GNUTLS):
+    _register(_peer)
