@@ -12,6 +12,7 @@ mod lost;
 mod online;
 mod opening;
 mod poisoned;
+mod properties;
 mod removal;
 mod space;
 
