@@ -52,13 +52,6 @@ def _not_served(world):
     device = create_device(world.gateway)
     session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
     for topic in (
-        "thing/event/tilted/post",
-        "thing/attribute/update",
-        "thing/attribute/query",
-        "thing/attribute/delete",
-        "thing/tag/update",
-        "thing/tag/query",
-        "thing/tag/delete",
         "thing/model/up_raw",
         "ota/device/inform",
         "ota/device/progress",
