@@ -65,6 +65,19 @@ def _register_fault(peer, suite, topic, params, code, words, reason="body_malfor
         wait_for_refusal(world.gateway, device, reason, words)
 
 
+@case("libcoap-openssl CCM_8 sets as many attributes as are kept, and asks for all of them, in blocks")
+def _blocks(world):
+    device = create_device(world.gateway)
+    both = {name: "x" * 4000 for name in ("a", "b")}
+    for name, value in both.items():
+        reply = _ask(world, OPENSSL, CCM8, device, "attribute/update", {"attributes": {name: value}})
+        check(reply["code"] == 200, f"the reply is {reply}")
+    reply = _ask(world, OPENSSL, CCM8, device, "attribute/update", {"attributes": {"c": "x" * 200}})
+    check(reply["code"] == 1008, f"more than is kept is answered {reply}")
+    reply = _ask(world, OPENSSL, CCM8, device, "attribute/query", {"attributes": []})
+    check(reply == {"id": "7", "code": 200, "data": both}, f"the answer has {len(json.dumps(reply))} bytes")
+
+
 @case("libcoap-gnutls CCM_8 posts an event")
 def _event(world):
     device, world_listener = create_device(world.gateway), world.gateway.listener()

@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use serde_json::json;
+
 use crate::harness::{names, program, program_with_device};
 
 #[test]
@@ -9,6 +11,8 @@ fn a_backup_restores_into_an_empty_directory_and_into_no_other() {
     let program = program_with_device();
     let (there, other) = (program.file("backup", ""), crate::harness::program());
     fs::remove_file(&there).unwrap();
+    program.json(&["device", "attributes", "dk-1", "--set", r#"{"size":1.50}"#]);
+    program.json(&["device", "tags", "dk-1", "--set", r#"{"site":"north"}"#]);
     let copied = program.json(&["backup", &there]);
     let files = names(there.as_ref());
     assert_eq!(files, ["data.key", "log.db", "manifest.json", "messages", "registry.db"]);
@@ -22,9 +26,10 @@ fn a_backup_restores_into_an_empty_directory_and_into_no_other() {
     program.run(&["restore", &there]).failed(1, &["has data already: registry.db", "left as it is"]);
     assert_eq!(other.json(&["restore", &there]), copied);
     let shown = |program: &narrowgate_testkit::program::Program| {
-        (program.json(&["device", "show", "dk-1"]), program.json(&["device", "secret", "dk-1"]))
+        ["show", "secret", "attributes", "tags"].map(|what| program.json(&["device", what, "dk-1"]))
     };
     assert_eq!(shown(&other), shown(&program));
+    assert_eq!(shown(&other)[2..], [json!({"size": 1.5}), json!({"site": "north"})]);
     assert!(!names(&other.data()).contains(&"restore.new".to_owned()));
 }
 
