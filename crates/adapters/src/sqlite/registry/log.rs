@@ -78,10 +78,14 @@ impl Registry {
         self.log.undo_half_batch(batch)
     }
 
-    /// After a failure and a new opening: removes from the file of logs what is not complete. `settled` is
-    /// what [`Self::settled_log`] said before; it is kept in any case, so that a later attempt knows it.
-    pub(in crate::sqlite) fn undo_unsettled(&mut self, settled: i64) -> rusqlite::Result<()> {
+    /// After a failure and a new opening: what [`Self::settled_log`] said before is right, whatever the file
+    /// says.
+    pub(in crate::sqlite) fn trust_only(&mut self, settled: i64) {
         self.log.trust_only(settled);
+    }
+
+    /// … then removes from the file of logs what is not complete.
+    pub(in crate::sqlite) fn undo_unsettled(&mut self) -> rusqlite::Result<()> {
         let batch = self.batch()?;
         self.log.undo_unsettled(batch)
     }

@@ -33,6 +33,8 @@ const FILES_NAMED: &str = "files_named";
 const NEWEST: &str = "newest";
 /// The last batch that touched the file of logs too.
 const LOG_BATCH: &str = "log_batch";
+/// Counts repairs after failures.
+const REPAIRS: &str = "repairs";
 /// Messages of earlier days were deleted after their retention time.
 const KEPT_FROM: &str = "kept_from";
 /// Device and inode of the registry when the last epoch began.
@@ -246,6 +248,25 @@ impl Registry {
     /// Writes down which message was committed last together with the registry.
     pub(in crate::sqlite) fn set_newest(&self, day: Day, id: i64) -> rusqlite::Result<()> {
         set(&self.connection, NEWEST, Value::Text(format!("{day} {id}")))
+    }
+
+    /// After a failure and a new opening: writes a page for certain, so that what a failed commit may have
+    /// left at the end of SQLite's log is overwritten by it. The last number stays, so that a half is still
+    /// known by its own. `committed` is the day's file and the last message of it that is complete.
+    pub(in crate::sqlite) fn overwrite_failed(&self, committed: Option<(Day, i64)>) -> rusqlite::Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let repairs = match unless_damaged(get(&transaction, REPAIRS, "the number of repairs"))? {
+            Some(Value::Integer(repairs)) => repairs,
+            _ => 0,
+        };
+        set(&transaction, REPAIRS, Value::Integer(repairs.wrapping_add(1)))?;
+        if let Some((day, id)) = committed
+            && newest(&transaction)?.is_some_and(|(known, newest)| known == day && newest > id)
+        {
+            // The commit that failed is there all the same; its messages go.
+            forget_newest(&transaction)?;
+        }
+        transaction.commit()
     }
 
     /// The file of `day` is begun anew: nothing is known of it.

@@ -136,6 +136,7 @@ table! {
     /// * `files_named`: all message files have it.
     /// * `newest`: the last message of the last batch that touched messages and registry, as `DAY ID`.
     /// * `log_batch`: the number of the last batch that touched the file of logs too.
+    /// * `repairs`: how often the store went on after a failure.
     /// * `kept_from`: messages of earlier days were deleted after their retention time.
     /// * `file`: device and inode of the registry when the last epoch began: a copy has others.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.

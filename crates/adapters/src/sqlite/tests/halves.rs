@@ -85,6 +85,29 @@ fn half_a_batch_leaves_nothing_in_any_file_after_a_crash_or_without_one() {
     }
 }
 
+/// A commit that is said to have failed and is there all the same: the registry says so to the logs; messages
+/// go in any case, since their device sends them again. The next start misses none of them.
+#[test]
+fn a_batch_whose_commit_is_in_doubt_leaves_files_that_belong_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    let id = one_device(&store, "dk-1");
+    append(&store, vec![login(id, at(1)), report(id, at(2), r#"{"n":1}"#)]);
+    append(&store, vec![presence(id, DeviceState::Offline, at(3), "silent")]);
+    store.doubt_registry_commit();
+    let writes = vec![report(id, at(4), r#"{"n":2}"#), login(id, at(5))];
+    assert!(is_unavailable(&block_on(store.append(batch(writes)))));
+    // It goes on, and is killed before another batch touches both files.
+    append(&store, vec![Write::Seen { device: id, login: None, at: at(6) }]);
+    let copy = open(&crashed(&data, "crashed"));
+    for store in [&store, &copy] {
+        let found = read(store, id);
+        assert_eq!((found.reports, found.presence, found.state), (1, 3, DeviceState::Online));
+        assert_eq!(found.log.len(), 5, "created, activated, two logins, offline");
+    }
+}
+
 /// Entries alone are committed by the file of logs itself.
 #[test]
 fn entries_that_were_refused_are_not_stored_and_stored_once_when_they_come_again() {

@@ -36,6 +36,7 @@ use super::{SqliteOptions, SqliteStore};
 pub(super) struct Faults {
     registry_commits_to_fail: AtomicU32,
     log_commits_to_fail: AtomicU32,
+    registry_commits_to_doubt: AtomicU32,
 }
 
 impl Faults {
@@ -45,6 +46,11 @@ impl Faults {
 
     pub(super) fn log_commit(&self) -> rusqlite::Result<()> {
         Self::take(&self.log_commits_to_fail)
+    }
+
+    /// After a commit of the registry: says that it has failed.
+    pub(super) fn registry_committed(&self) -> rusqlite::Result<()> {
+        Self::take(&self.registry_commits_to_doubt)
     }
 
     fn take(to_fail: &AtomicU32) -> rusqlite::Result<()> {
@@ -61,6 +67,11 @@ impl SqliteStore {
     /// The next `count` commits of the registry fail.
     fn fail_registry_commits(&self, count: u32) {
         self.shared.faults.registry_commits_to_fail.store(count, Ordering::Relaxed);
+    }
+
+    /// The next commit of the registry is made, and said to have failed.
+    fn doubt_registry_commit(&self) {
+        self.shared.faults.registry_commits_to_doubt.store(1, Ordering::Relaxed);
     }
 
     /// The next `count` commits of the file of logs fail, also of groups that do not touch it.

@@ -139,6 +139,8 @@ impl Writer {
             #[cfg(test)]
             self.shared.faults.registry_commit()?;
             self.registry.commit()?;
+            #[cfg(test)]
+            self.shared.faults.registry_committed()?;
         }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-after-commit");

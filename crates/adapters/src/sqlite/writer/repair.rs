@@ -35,6 +35,15 @@ impl Writer {
         }
         let Shared { layout, options, key, former, places, .. } = &*self.shared;
         let failed = |error: rusqlite::Error| store_error(&error);
+        let settled = self.registry.settled_log();
+        self.registry =
+            Registry::open(layout, options, Arc::clone(key), Arc::clone(former), Arc::clone(places))
+                .map_err(|error| unavailable(&error))?;
+        self.registry.trust_only(settled);
+        // Before anything is taken away from the other files: else a process that is killed in between could
+        // leave a registry with the failed batch beside files without it.
+        let committed = self.file.as_ref().map(|file| (file.day(), file.committed_id()));
+        self.registry.overwrite_failed(committed).map_err(failed)?;
         if let Some(file) = &self.file {
             let (day, committed_id) = (file.day(), file.committed_id());
             let mut file = DayFile::open(layout, day, options).map_err(|error| unavailable(&error))?;
@@ -45,12 +54,8 @@ impl Writer {
             self.file = Some(file);
             undone.map_err(failed)?;
         }
-        let settled = self.registry.settled_log();
-        self.registry =
-            Registry::open(layout, options, Arc::clone(key), Arc::clone(former), Arc::clone(places))
-                .map_err(|error| unavailable(&error))?;
-        self.registry.undo_unsettled(settled).map_err(failed)?;
-        // Writes a page for certain, see `DayFile::undo_after`; the failed batch's number is not used again.
+        self.registry.undo_unsettled().map_err(failed)?;
+        // The failed batch's number is not used again.
         let given_up = self.registry.number().map_err(failed)?;
         self.registry.numbered(given_up);
         self.broken = false;
