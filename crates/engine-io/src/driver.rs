@@ -226,6 +226,9 @@ impl<S: EventSink> Driver<S> {
     fn catches_up(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.turned) >= STANDSTILL {
             self.catches_up_until = now + CATCH_UP_MAX;
+            // A wait that a stop of the process interrupts, or that ends before it, says nothing of what came
+            // meanwhile.
+            self.readable = true;
         }
         self.turned = now;
         self.readable && now < self.catches_up_until
