@@ -44,6 +44,8 @@ use narrowgate_platform::{
 
 /// Devices whose time has come that one call handles: about a millisecond.
 const DEVICES_AT_ONCE: usize = 256;
+/// No timer is shorter: the clock of arrivals may stand still, and then the same time is left when it fires.
+const TIMER_MIN: Duration = Duration::from_millis(250);
 /// What could not be read or written is tried again after this time.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -213,8 +215,8 @@ impl Entry {
     /// When something is due without a request.
     fn next_timer(&self, now: Now) -> Option<Instant> {
         let due = self.queue.due(now.wall).map(|due| {
-            let ms = due.0.saturating_sub(now.wall.0).max(1);
-            now.instant + Duration::from_millis(ms.unsigned_abs())
+            let ms = due.0.saturating_sub(now.wall.0).unsigned_abs();
+            now.instant + Duration::from_millis(ms).max(TIMER_MIN)
         });
         let due = match (due, self.write_at) {
             (Some(due), Some(write_at)) => Some(due.max(write_at)),

@@ -117,12 +117,22 @@ impl Shared {
                         moved.push((index, command));
                     }
                 }
-                Written::Unchanged => {}
+                // It may be that a batch that failed is stored all the same, and the copy is behind.
+                Written::Unchanged => {
+                    if entry.queue.clone().step(*id, step, at) != Ok(None) {
+                        entry.read_at = Some(now.instant);
+                    }
+                }
                 _ => entry.read_at = Some(now.instant),
             }
         }
-        if outcomes.is_err() && ask.is_none() {
-            entry.write_at = Some(now.instant + TRY_AGAIN);
+        if outcomes.is_err() {
+            entry.read_at = Some(now.instant);
+        }
+        let is_moved = |outcome: &Written| matches!(outcome, Written::Done | Written::Unchanged);
+        if ask.is_none() && !(outcomes.is_ok() && written.iter().all(is_moved)) {
+            // Nobody waits for it: what cannot be written is looked at again, and tried again, later.
+            (entry.read_at, entry.write_at) = (Some(now.instant + TRY_AGAIN), Some(now.instant + TRY_AGAIN));
         }
         let asker = ask.as_ref().map(|ask| ask.asker.clone());
         for (index, command) in moved {

@@ -1,6 +1,6 @@
 //! Commands: when a device hears of one, when it gets it, and what becomes of its answer.
 
-use narrowgate_platform::ids::UnixMillis;
+use narrowgate_platform::{ids::UnixMillis, model::command::CommandStep};
 
 use super::{
     stage::{Kind, Stage, command},
@@ -53,8 +53,8 @@ fn every_response_to_its_device_names_the_oldest_command_that_waits() {
 fn a_command_is_handed_out_when_that_is_durable_and_not_before() {
     let mut stage = with_commands(&["set"]);
     assert_eq!(stage.play("s1 gets set"), "write fetch 1");
-    assert_eq!(stage.play("write fails"), "s1 5.03 (set)", "it waits as before");
-    assert_eq!(stage.play("s1 gets set"), "write fetch 1");
+    assert_eq!(stage.play("write fails"), "s1 5.03 (set), read commands", "it waits as before");
+    assert_eq!(stage.play("commands; s1 gets set"), "write fetch 1");
     assert_eq!(stage.play("done"), "tell command, s1 2.05 #1");
     // The answer was lost: the same command under the same id, while it is the device's.
     assert_eq!(stage.play("wait 9; s1 gets set; unchanged"), "write fetch 1, s1 2.05 #1");
@@ -82,8 +82,11 @@ fn a_reply_is_acknowledged_when_it_is_durable_and_one_that_is_not_comes_again() 
     let mut stage = with_commands(&["set"]);
     stage.play("s1 gets set; done");
     assert_eq!(stage.play("s1 replies set 1 200"), "write reply 1 200");
-    assert_eq!(stage.play("write fails"), "s1 5.03");
-    assert_eq!(stage.play("s1 replies set 1 200; done"), "write reply 1 200, tell command, s1 2.04");
+    assert_eq!(stage.play("write fails"), "s1 5.03, read commands");
+    assert_eq!(
+        stage.play("commands; s1 replies set 1 200; done"),
+        "write reply 1 200, tell command, s1 2.04"
+    );
     assert_eq!(stage.play("s1 replies set 1 200"), "write command_not_open, s1 2.04", "it changes nothing");
 }
 
@@ -133,9 +136,42 @@ fn a_command_is_over_in_time_and_what_could_not_be_written_is_written_later() {
     assert_eq!(stage.play("s1 posts"), "write report", "nothing is offered any more");
     assert_eq!(stage.play("write fails; newest done"), "tell report, s1 2.04");
     assert_eq!(stage.play("wait 4"), "");
-    assert_eq!(stage.play("wait 1"), "write end 1+end 2");
+    assert_eq!(stage.play("wait 1; commands"), "read commands, write end 1+end 2");
     assert_eq!(stage.play("ends"), "tell command, tell command");
     assert_eq!(stage.open, []);
+}
+
+/// The commit to the registry was durable, and then the batch failed: its file of messages had lost its name.
+#[test]
+fn what_is_stored_although_its_batch_failed_is_read_and_a_reply_to_it_counts() {
+    for is_read_at_once in [true, false] {
+        let mut stage = with_commands(&["set"]);
+        stage.play("s1 gets set");
+        let fetched = stage.open[0].step(&CommandStep::Fetch, stage.now.wall);
+        assert_eq!(fetched, Ok(true));
+        assert_eq!(stage.play("write fails"), "s1 5.03 (set), read commands");
+        if is_read_at_once {
+            assert_eq!(stage.play("commands; s1 gets set; unchanged"), "write fetch 1, s1 2.05 #1");
+        } else {
+            let delivered = "write fetch 1, s1 2.05 #1 (set), read commands";
+            assert_eq!(stage.play("commands fail; s1 gets set; unchanged"), delivered);
+            assert_eq!(stage.play("commands"), "");
+        }
+        let replied = "write reply 1 200, tell command, s1 2.04";
+        assert_eq!(stage.play("s1 replies set 1 200; done"), replied);
+    }
+}
+
+#[test]
+fn what_the_store_does_not_take_is_tried_again_later_and_not_at_once() {
+    let mut stage = with_commands(&["set"]);
+    stage.play("wait 30; s1 posts; done; wait 29");
+    assert_eq!(stage.play("wait 1"), "write end 1");
+    for _ in 0..3 {
+        // The row of its device is damaged.
+        assert_eq!(stage.play("refused; wait 4"), "");
+        assert_eq!(stage.play("wait 1; commands"), "read commands, write end 1");
+    }
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn is_number(json: &str) -> bool {
 
 /// Fields of the JSON documents that are Unix milliseconds.
 fn is_time(field: &str) -> bool {
-    field == "time" || field.ends_with("Time") || field.ends_with("EndsAt")
+    field == "time" || field.ends_with("Time") || field.ends_with("At")
 }
 
 /// `lastSeenTime` as `last seen time`.

@@ -145,16 +145,17 @@ fn a_command_goes_to_its_device_and_the_answer_to_the_operator_who_waits() {
     await_command(&mut client, SET);
     let command = fetch(&mut client, SET);
     assert_eq!((command.code, command.waiting()), (CONTENT, None));
-    let expected = json!({"id": "1", "version": "1.0", "params": {"temp": 30.5},
+    let id = command.payload["id"].as_str().expect("it has an id").to_owned();
+    let expected = json!({"id": id, "version": "1.0", "params": {"temp": 30.5},
         "method": "thing.service.measurepoint.set"});
     assert_eq!(command.payload, expected);
     assert_eq!(fetch(&mut client, SET), command, "the answer was lost");
-    let taken = reply(&mut client, SET, &json!("1"), 200);
+    let taken = reply(&mut client, SET, &json!(id), 200);
     assert_eq!((taken.code, taken.waiting()), (CHANGED, None));
     let (code, printed, said) = end(waits);
-    let answer = json!({"id": "1", "state": "succeeded", "code": 200, "data": {"temp": 30.5}});
+    let answer = json!({"id": id, "state": "succeeded", "code": 200, "data": {"temp": 30.5}});
     assert_eq!((code, printed), (Some(0), answer), "{said}");
-    let kept = show(&server, &client, "1");
+    let kept = show(&server, &client, &id);
     assert_eq!((&kept["kind"], &kept["state"]), (&json!("set"), &json!("succeeded")));
     let times = ["createdAt", "sentAt", "endedAt"].map(|name| kept[name].as_i64());
     assert!(times[0].is_some() && times.is_sorted(), "{kept}");

@@ -44,7 +44,7 @@ impl Commands {
 
     fn send(&mut self, order: Order, at: UnixMillis) -> Command {
         let last = self.kept.back().map(|(_, command)| command.id);
-        let id = next_id(last, |id| self.kept.iter().any(|(_, command)| command.id == id));
+        let id = next_id(last, at, |id| self.kept.iter().any(|(_, command)| command.id == id));
         let command = Command::new(id, order, at);
         self.sent += 1;
         self.kept.push_back((self.sent, command.clone()));

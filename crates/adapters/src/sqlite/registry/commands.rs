@@ -50,20 +50,20 @@ impl Registry {
         if let Err(why) = case.permit() {
             return Ok(Ok(Err(why)));
         }
-        let mut row = rows::new_command(device, self.next_command(device)?, order, at);
+        let mut row = rows::new_command(device, self.next_command(device, at)?, order, at);
         row.n = row.insert_numbered(&self.connection)?;
         row.put_sum(&self.connection)?;
         self.drop_old_commands(device, at)?;
         Ok(Ok(Ok(rows::command(row))))
     }
 
-    fn next_command(&self, device: DeviceId) -> rusqlite::Result<CommandId> {
+    fn next_command(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<CommandId> {
         let last = "SELECT id FROM commands WHERE device = ?1 ORDER BY n DESC LIMIT 1";
         let last: Option<u32> =
             self.connection.prepare_cached(last)?.query_row([device.0], |row| row.get(0)).optional()?;
         let kept = "SELECT EXISTS (SELECT 1 FROM commands WHERE device = ?1 AND id = ?2)";
         let mut failure = None;
-        let id = next_id(last.map(CommandId), |id| {
+        let id = next_id(last.map(CommandId), at, |id| {
             let look = || {
                 let mut select = self.connection.prepare_cached(kept)?;
                 select.query_row([device.0, id.0.into()], |row| row.get(0))

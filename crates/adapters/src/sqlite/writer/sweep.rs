@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use narrowgate_platform::ids::UnixMillis;
 
 use super::{
-    super::{error::store_error, log_file::NOBODY},
+    super::{
+        error::{is_fault_of_write, store_error},
+        log_file::NOBODY,
+    },
     Writer,
 };
 
@@ -43,10 +46,12 @@ impl Writer {
         let forget = |before| self.registry.forget_commands_before(first..end, before);
         let commands = if log.is_ok() { commands.map_or(Ok(0), forget) } else { Ok(0) };
         if let Err(error) = log.and(commands) {
-            // The others go on; these are tried again with the next pass.
+            // The others go on; these are tried again with the next pass. A commit that failed may have left
+            // its frames.
+            let may_have_left_some = !is_fault_of_write(&error);
             let error = store_error(&error);
             tracing::error!(%error, first, "old entries of some devices could not be deleted");
-            self.broken = self.registry.rollback().is_err();
+            self.broken = self.registry.rollback().is_err() || may_have_left_some;
         }
         self.sweep.next = self.registry.last_device().ok().filter(|last| *last >= end).map(|_| end);
     }

@@ -19,8 +19,8 @@
 //!   lasts: the next GET gets it under the same id, and the device has `timeout` anew.
 //! * A reply counts as long as the command has not ended, also late, while it waits again.
 //! * A device has at most [`OPEN_MAX`] open commands, instant ones among them.
-//! * Ids count up and begin anew behind [`CommandId::MAX`]. One that is kept is not used again, and commands
-//!   are kept for [`KEPT`]; of those that have ended, the last [`ENDED_MAX`] of a device.
+//! * Ids count up, with the clock where that is ahead ([`next_id`]). One that is kept is not used again, and
+//!   commands are kept for [`KEPT`]; of those that have ended, the last [`ENDED_MAX`] of a device.
 
 mod queue;
 #[cfg(test)]
@@ -44,6 +44,9 @@ pub const TIMEOUT_S: RangeInclusive<u32> = 1..=60;
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// Commands of a device that have ended and are kept; the oldest are dropped first.
 pub const ENDED_MAX: usize = 1000;
+/// From when ids count the seconds: 2026-10-01T00:00:00Z, before any store had commands. They reach
+/// [`CommandId::MAX`] in 2094.
+const IDS_SINCE: UnixMillis = UnixMillis(1_790_812_800_000);
 /// Longest message of a command, bytes: it fits one datagram and one block.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 
@@ -180,10 +183,18 @@ pub const fn code_of_end(state: CommandState) -> Option<u16> {
     }
 }
 
-/// The id of the next command of a device: `last` is that of the newest one that is kept.
-pub fn next_id(last: Option<CommandId>, mut is_kept: impl FnMut(CommandId) -> bool) -> CommandId {
+/// The id of the next command of a device, at a time: `last` is that of the newest one that is kept.
+///
+/// One more than the last, and never less than the seconds since [`IDS_SINCE`]: so a device that is
+/// registered anew, and a store that was restored, use no id that the device may remember.
+pub fn next_id(
+    last: Option<CommandId>,
+    at: UnixMillis,
+    mut is_kept: impl FnMut(CommandId) -> bool,
+) -> CommandId {
     let after = |id: CommandId| CommandId(id.0 % CommandId::MAX.0 + 1);
-    let mut id = last.map_or(CommandId(1), after);
+    let seconds = at.0.saturating_sub(IDS_SINCE.0).div_euclid(1000).clamp(1, CommandId::MAX.0.into());
+    let mut id = last.map_or(CommandId(1), after).max(CommandId(seconds as u32));
     // A device has far fewer than there are ids.
     while is_kept(id) {
         id = after(id);

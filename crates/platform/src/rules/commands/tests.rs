@@ -123,10 +123,20 @@ fn who_may_be_sent_a_command() {
 
 #[test]
 fn ids_count_up_and_begin_anew_and_one_that_is_kept_is_left_out() {
-    let next = |last: Option<u32>, kept: &[u32]| next_id(last.map(CommandId), |id| kept.contains(&id.0)).0;
+    let at = |last: Option<u32>, kept: &[u32], at: i64| {
+        next_id(last.map(CommandId), UnixMillis(at), |id| kept.contains(&id.0)).0
+    };
+    let next = |last, kept: &[u32]| at(last, kept, 0);
     assert_eq!(next(None, &[]), 1);
     assert_eq!(next(Some(20), &[19, 20]), 21);
     assert_eq!(next(Some(CommandId::MAX.0), &[1, 2]), 3);
+    // Registered anew, or restored: the clock has gone on.
+    let now = 1_790_812_800_000 + 1_000_000;
+    assert_eq!(
+        (at(None, &[], now), at(Some(20), &[20], now), at(Some(1000), &[1000], now)),
+        (1000, 1000, 1001)
+    );
+    assert_eq!(at(None, &[], i64::MAX), CommandId::MAX.0);
 }
 
 /// What happens to the naive model and to the queue.

@@ -19,8 +19,8 @@ impl Operator {
     /// logged in, is not online, or has too many commands.
     pub async fn send_command(&self, name: &NamedDevice, new: NewCommand) -> Result<CommandCreated, Problem> {
         let act = async |device: Device| {
-            let read = self.read_commands(device.id);
-            read.decide(self.registrar.send_command(&device, new, self.sessions.is_serving()).await)
+            let _read = self.read_commands(device.id);
+            self.registrar.send_command(&device, new, self.sessions.is_serving()).await
         };
         self.with_device("cannot send the command", name, act).await
     }
@@ -53,8 +53,8 @@ impl Operator {
     /// There is none, or it has ended.
     pub async fn cancel_command(&self, name: &NamedDevice, id: &str) -> Result<CommandView, Problem> {
         let act = async |device: Device| {
-            let read = self.read_commands(device.id);
-            read.decide(self.registrar.cancel_command(&device, id).await)
+            let _read = self.read_commands(device.id);
+            self.registrar.cancel_command(&device, id).await
         };
         self.with_device("cannot cancel the command", name, act).await
     }
@@ -65,13 +65,14 @@ impl Operator {
     /// There is no such device.
     pub async fn cancel_commands(&self, name: &NamedDevice) -> Result<CommandsCancelled, Problem> {
         let act = async |device: Device| {
-            let read = self.read_commands(device.id);
-            read.decide(self.registrar.cancel_commands(&device).await)
+            let _read = self.read_commands(device.id);
+            self.registrar.cancel_commands(&device).await
         };
         self.with_device("cannot cancel the commands", name, act).await
     }
 
-    /// The gateway reads them again, once it is known what has become of the change.
+    /// The gateway reads them again when the verb is over, also where it failed: a change that the store says
+    /// has failed may be stored all the same, and then it is offered.
     fn read_commands(&self, device: DeviceId) -> WhenOver<impl FnMut()> {
         WhenOver::new(move || self.sessions.commands_changed(device))
     }
