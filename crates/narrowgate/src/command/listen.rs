@@ -72,6 +72,11 @@ struct Shown<'a> {
     #[serde(borrow)]
     set: Option<&'a RawValue>,
     deleted: Vec<String>,
+    /// Of a command, as the three that follow.
+    id: Option<String>,
+    kind: Option<String>,
+    state: Option<String>,
+    code: Option<i64>,
 }
 
 /// An event as a line for people. It begins with the server's time; the device's time follows if it differs.
@@ -98,6 +103,10 @@ pub(super) fn readable(json: &str) -> String {
     }
     if let Some(event_id) = &event.event_id {
         add(event_id);
+    }
+    if let (Some(id), Some(kind), Some(state)) = (&event.id, &event.kind, &event.state) {
+        let code = event.code.map(|code| format!(" with code {code}")).unwrap_or_default();
+        add(&format!("{id}  {kind}  {state}{code}"));
     }
     for json in [event.points, event.output, event.set].into_iter().flatten() {
         add(json.get());
@@ -147,6 +156,13 @@ mod tests {
                 r#""peer":"1.2.3.4:5"}"#
             )),
             "1970-01-01T00:00:00Z  refused  identity a\\u{1b},b  wrong_key  1.2.3.4:5"
+        );
+        assert_eq!(
+            readable(concat!(
+                r#"{"time":0,"event":"command","productKey":"p","deviceKey":"d","id":"20","kind":"set","#,
+                r#""state":"failed","code":1102}"#
+            )),
+            "1970-01-01T00:00:00Z  command  p/d  20  set  failed with code 1102"
         );
     }
 }
