@@ -185,7 +185,7 @@ pub const fn code_of_end(state: CommandState) -> Option<u16> {
 
 /// The id of the next command of a device, at a time: `last` is that of the newest one that is kept.
 ///
-/// One more than the last, and never less than the seconds since [`IDS_SINCE`]: so a device that is
+/// One more than the last, and never less than the seconds since 2026-10-01: so a device that is
 /// registered anew, and a store that was restored, use no id that the device may remember.
 pub fn next_id(
     last: Option<CommandId>,
