@@ -1,17 +1,24 @@
 """A relay between a peer and the server, like a NAT: it can lose datagrams and go on from another port."""
 
 import contextlib
+import random
 import select
 import socket
 import threading
 from dataclasses import replace
 
 
-class Relay:
-    """One peer's way to the server. `on_answer(relay, datagram)`: whether to pass it on; it may `move`."""
+def _pass(_relay, _datagram):
+    return True
 
-    def __init__(self, port, on_answer):
-        self._server, self._on_answer = ("127.0.0.1", port), on_answer
+
+class Relay:
+    """One peer's way to the server. `on_answer(relay, datagram)`: whether to pass it on; it may `move`.
+    `on_request` is the same for the other direction.
+    """
+
+    def __init__(self, port, on_answer=_pass, on_request=_pass):
+        self._server, self._on_answer, self._on_request = ("127.0.0.1", port), on_answer, on_request
         self._inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._inside.bind(("127.0.0.1", 0))
         self._outside, self._peer, self._running = self._open(), None, True
@@ -35,7 +42,8 @@ class Relay:
             if self._inside in ready:
                 datagram, self._peer = self._inside.recvfrom(65536)
                 self.sent.append(datagram)
-                self._outside.sendto(datagram, self._server)
+                if self._on_request(self, datagram):
+                    self._outside.sendto(datagram, self._server)
             if self._outside in ready:
                 with contextlib.suppress(ConnectionError):
                     self._answer(self._outside.recv(65536))
@@ -54,6 +62,17 @@ class Relay:
         self._thread.join()
         self._inside.close()
         self._outside.close()
+
+
+def lossy(port, seed, lost=0.2, on_request=_pass):
+    """A relay that loses this part of the datagrams, each way, by a seed; `on_request` sees the others."""
+    dice = random.Random(seed)
+    is_passed = lambda: dice.random() >= lost  # noqa: E731
+    return Relay(
+        port,
+        lambda _relay, _datagram: is_passed(),
+        lambda relay, datagram: is_passed() and on_request(relay, datagram),
+    )
 
 
 class Relayed:

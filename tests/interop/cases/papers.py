@@ -7,6 +7,7 @@ import re
 import subprocess
 from itertools import takewhile
 
+from interop import harness, served
 from interop.harness import case, check
 from interop.peers import aiocoap_tinydtls, gnutls, node_dtls, openssl
 from interop.peers.libcoap import OPENSSL
@@ -86,6 +87,16 @@ def _limits(world):
     size1 = [int.from_bytes(value, "big") for number, value in large.options if number == 60]
     check(large.code == "4.13" and size1 == [10240], f"more than 10 KiB was answered {large}")
     session.close()
+
+
+@case("the guide's tables of topics, codes and options name cases that there are, and all of them")
+def _rows(_world):
+    named = [row.test for row in served.rows()]
+    kinds = ("topic ", "code ", "option ")
+    cases = [name for name in harness.names() if name.startswith(kinds)]
+    check(len(named) > 60, f"the guide names {len(named)} cases")
+    difference = set(named) ^ set(cases)
+    check(not difference and len(named) == len(cases), f"in one place only, or twice: {sorted(difference)}")
 
 
 @case("every metric that the papers name is served")

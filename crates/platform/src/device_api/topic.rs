@@ -15,13 +15,13 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Topic {
     /// The segments before the two keys.
-    root: &'static [&'static str],
+    pub(super) root: &'static [&'static str],
     /// The segments after them. One that begins with `{` stands for any that ends with what follows the `}`.
-    rest: &'static [&'static str],
+    pub(super) rest: &'static [&'static str],
     /// The only method that the topic has.
     pub(super) method: Code,
     /// Sessions that may use it.
-    modes: &'static [SecureMode],
+    pub(super) modes: &'static [SecureMode],
     /// What a request does.
     pub(super) handler: Handler,
 }
@@ -108,7 +108,7 @@ pub(super) const TOPICS: [Topic; 20] = [
 
 /// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
 /// mistake.
-const NOT_SERVED: [&str; 3] = ["thing/model/", "thing/commands", "ota/"];
+pub(super) const NOT_SERVED: [&str; 3] = ["thing/model/", "thing/commands", "ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {

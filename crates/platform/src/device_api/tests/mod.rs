@@ -3,6 +3,7 @@
 mod authority;
 mod events;
 mod explained;
+mod guide;
 mod properties;
 
 use narrowgate_coap::{OptionNumber, Response};
