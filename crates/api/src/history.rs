@@ -1,12 +1,13 @@
 //! What devices reported and what happened to them, as it was kept.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     device::ShownState,
     log::{LogEvent, Reason},
     names::UnixMillis,
+    page::Page,
 };
 
 /// A value of one point at one time.
@@ -14,10 +15,63 @@ use crate::{
 pub struct PointView {
     /// Identifier of the point.
     pub point: String,
-    /// The value (or `{"value":…,"quality":…}`): the JSON that the device sent, to the last digit.
+    /// The value: the JSON that the device sent, to the last digit.
     pub value: Box<RawValue>,
     /// When.
     pub time: UnixMillis,
+    /// 0 to 9, where the device sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u8>,
+}
+
+/// A value of a point that was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ValueView {
+    /// When.
+    pub time: UnixMillis,
+    /// The value: the JSON that the device sent, to the last digit.
+    pub value: Box<RawValue>,
+    /// 0 to 9, where the device sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u8>,
+}
+
+/// What the values of a point come to in a bucket of time. A field is there where it was asked for; its JSON
+/// is null where the bucket has no such value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BucketView {
+    /// When the bucket begins.
+    pub time: UnixMillis,
+    /// The smallest number: the JSON that the device sent.
+    #[serde(default, deserialize_with = "as_written", skip_serializing_if = "Option::is_none")]
+    pub min: Option<Box<RawValue>>,
+    /// The greatest number.
+    #[serde(default, deserialize_with = "as_written", skip_serializing_if = "Option::is_none")]
+    pub max: Option<Box<RawValue>>,
+    /// The mean of all numbers, an `f64`.
+    #[serde(default, deserialize_with = "as_written", skip_serializing_if = "Option::is_none")]
+    pub avg: Option<Box<RawValue>>,
+    /// The latest value, a number or not.
+    #[serde(default, deserialize_with = "as_written", skip_serializing_if = "Option::is_none")]
+    pub last: Option<Box<RawValue>>,
+    /// How many values, numbers or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+/// Also `null`, which an `Option` would take for nothing.
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::deserialize(deserializer).map(Some)
+}
+
+/// Values of one point, or what they come to.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum PointValues {
+    /// Each of them.
+    Values(Page<ValueView>),
+    /// Bucket by bucket.
+    Buckets(Page<BucketView>),
 }
 
 /// An event of a device.
@@ -83,6 +137,12 @@ mod tests {
         let point = r#"{"point":"temp","value":{"z":1.50,"a":123456789012345678901234567890},"time":7}"#;
         let back: PointView = serde_json::from_str(point).expect("it can be read");
         assert_eq!(serde_json::to_string(&back).expect("it can be written"), point);
+        let point = r#"{"point":"temp","value":1.50,"time":7,"quality":0}"#;
+        let back: PointView = serde_json::from_str(point).expect("it can be read");
+        assert_eq!(serde_json::to_string(&back).expect("it can be written"), point);
+        let bucket = r#"{"time":7,"min":null,"avg":0.10000000000000002,"last":"x","count":3}"#;
+        let back: BucketView = serde_json::from_str(bucket).expect("it can be read");
+        assert_eq!(serde_json::to_string(&back).expect("it can be written"), bucket);
         let refusal = concat!(
             r#"{"time":7,"event":"refused","reason":"wrong_key","code":742,"peer":null,"detail":null,"#,
             r#""identity":"pk,dk,2,60","productKey":"pk","deviceKey":"dk"}"#

@@ -20,3 +20,4 @@ pub mod product;
 pub mod properties;
 pub mod query;
 pub mod secret;
+pub mod time;

@@ -1,8 +1,8 @@
 //! What stands behind the `?` of a request.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{device::ShownState, names::UnixMillis};
+use crate::{device::ShownState, names::UnixMillis, time};
 
 /// Entries of a page where nothing is said.
 pub const LIMIT_DEFAULT: u32 = 100;
@@ -76,10 +76,10 @@ pub struct ValuesQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
     /// From this time on (inclusive).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +87,33 @@ pub struct ValuesQuery {
     /// `nextCursor` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// Which values of one point by time to list, or what they come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointValuesQuery {
+    /// From this time on (inclusive).
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub from: Option<UnixMillis>,
+    /// Up to this time (exclusive).
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub to: Option<UnixMillis>,
+    /// At most so many, 1 to 10,000; of buckets 1 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Buckets of this width: `15m`, `1h`, `7d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// What to say of each bucket: some of `min,max,avg,last,count`; all of them where nothing is said.
+    #[serde(default, rename = "fn", skip_serializing_if = "Option::is_none")]
+    pub functions: Option<String>,
+    /// The zone of the IANA database in which buckets begin; UTC where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tz: Option<String>,
 }
 
 /// Which events of a device to list.
@@ -97,10 +124,10 @@ pub struct DeviceEventsQuery {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// From this time on (inclusive).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,4 +165,10 @@ pub struct EventsQuery {
     /// Only of this device: its key, or another name of it where no product is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+}
+
+/// Unix milliseconds, or RFC 3339.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixMillis>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    time::parse(&text).map(|time| Some(UnixMillis(time))).map_err(D::Error::custom)
 }

@@ -18,11 +18,11 @@ mod serve;
 mod socket;
 mod store;
 mod system;
-mod time;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use narrowgate_api::time;
 use nix::sys::{
     resource::{Resource, setrlimit},
     signal::{SigSet, Signal},

@@ -29,6 +29,7 @@ mod adopt;
 mod arrivals;
 pub mod backup;
 mod belonging;
+mod buckets;
 mod change;
 mod day;
 mod day_file;

@@ -3,9 +3,10 @@
 use narrowgate_platform::{
     paging::Part,
     ports::{History, HistoryPage, PortFuture, Query, StoreError},
+    rules::buckets::BUCKETS_MAX,
 };
 
-use super::{SqliteStore, VALUES_MAX, history, queries};
+use super::{SqliteStore, VALUES_MAX, buckets, history, queries};
 
 impl History for SqliteStore {
     fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
@@ -19,6 +20,12 @@ impl History for SqliteStore {
                 query.limit = query.limit.min(VALUES_MAX);
                 self.read(move |reader| {
                     history::read(reader, self.shared.spans(), device.0, &query).map(HistoryPage::Points)
+                })
+            }
+            Query::Buckets { device, mut query } => {
+                query.limit = query.limit.min(BUCKETS_MAX);
+                self.read(move |reader| {
+                    buckets::read(reader, self.shared.spans(), device.0, query).map(HistoryPage::Buckets)
                 })
             }
             Query::Events { device, mut query } => {

@@ -2,14 +2,14 @@
 
 use axum::{Json, Router, extract::State, routing::get};
 use narrowgate_api::{
-    history::{EventView, LogView, PointView, RefusalView},
+    history::{EventView, LogView, PointValues, PointView, RefusalView},
     page::Page,
-    query::{DeviceEventsQuery, LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
 
 use super::{
     Api,
-    extract::{Named, Query},
+    extract::{Named, Part, Query},
 };
 use crate::problem::Refused;
 
@@ -18,6 +18,7 @@ pub(super) fn routes() -> Router<Api> {
     for device in super::DEVICE_PATHS {
         routes = routes
             .route(&format!("{device}/points"), get(points))
+            .route(&format!("{device}/points/{{point}}/values"), get(point_values))
             .route(&format!("{device}/values"), get(values))
             .route(&format!("{device}/events"), get(events))
             .route(&format!("{device}/log"), get(log));
@@ -39,6 +40,15 @@ async fn values(
     Query(query): Query<ValuesQuery>,
 ) -> Result<Json<Page<PointView>>, Refused> {
     Ok(Json(api.operator.list_values(&name, query).await?))
+}
+
+async fn point_values(
+    State(api): State<Api>,
+    Named(name): Named,
+    Part(point): Part,
+    Query(query): Query<PointValuesQuery>,
+) -> Result<Json<PointValues>, Refused> {
+    Ok(Json(api.operator.list_point_values(&name, point, query).await?))
 }
 
 async fn events(

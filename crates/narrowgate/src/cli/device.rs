@@ -73,10 +73,12 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "Examples:\n  narrowgate device events MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device events 15bBZlRknc --type WARN --from 2026-11-01T00:00:00Z")]
     Events(EventsArgs),
-    /// Show the latest values of a device, or its history with --from
+    /// Show the latest values of a device, its history with --from, or what that comes to with --bucket
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
-                            narrowgate device points 15bBZlRknc --from 2026-11-01T00:00:00Z --all -o json")]
+                            narrowgate device points 15bBZlRknc --from 2026-11-01T00:00:00Z --all -o json\n  \
+                            narrowgate device points 15bBZlRknc --point temp --bucket 1d --fn min,max,avg \
+                            --tz Europe/Berlin")]
     Points(PointsArgs),
 }
 
@@ -247,6 +249,15 @@ pub(crate) struct PointsArgs {
     /// History before this time (RFC 3339, a date, or Unix ms)
     #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
     pub(crate) to: Option<i64>,
+    /// What the values come to in buckets of this width, the newest first: a number and s, m, h or d
+    #[arg(long, value_name = "WIDTH", requires = "point")]
+    pub(crate) bucket: Option<String>,
+    /// What to print of each bucket, of its numbers and of all its values: min,max,avg,last,count
+    #[arg(long = "fn", value_name = "LIST", requires = "bucket")]
+    pub(crate) functions: Option<String>,
+    /// Zone in which buckets begin, as the IANA database names it [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "bucket")]
+    pub(crate) tz: Option<String>,
     #[command(flatten)]
     pub(crate) paging: PagingArgs<100, 10_000>,
 }

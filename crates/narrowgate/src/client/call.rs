@@ -13,7 +13,7 @@ use narrowgate_api::{
         NewDeviceRequest,
     },
     fleet::Status,
-    history::{EventView, LogView, PointView, RefusalView},
+    history::{BucketView, EventView, LogView, PointView, RefusalView},
     import::{ImportReport, ImportRow, ImportRows},
     page::Page,
     product::{
@@ -23,7 +23,7 @@ use narrowgate_api::{
     properties::{PropertiesPatch, PropertiesView},
     query::{
         DeleteProduct, DeviceEventsQuery, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery,
-        Paging, ValuesQuery,
+        Paging, PointValuesQuery, ValuesQuery,
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -241,6 +241,13 @@ impl Call<Page<PointView>> {
 
     pub(crate) fn list_values(name: &NamedDevice, query: &ValuesQuery) -> Self {
         Self::get(device(name) + "/values").query(query)
+    }
+}
+
+impl Call<Page<BucketView>> {
+    /// Where `query` asks for buckets.
+    pub(crate) fn list_buckets(name: &NamedDevice, point: &str, query: &PointValuesQuery) -> Self {
+        Self::get(device(name) + "/points/" + &segment(point) + "/values").query(query)
     }
 }
 

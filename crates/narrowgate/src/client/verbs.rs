@@ -11,16 +11,20 @@ use narrowgate_api::{
     command::NewCommand,
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
     fleet::{Disk, Host},
+    history::ValueView,
+    page::Page,
     problem::{Code, Problem},
     product::{NewProduct, ProductPatch},
     properties::PropertiesPatch,
-    query::{DeviceEventsQuery, DeviceList, EventsQuery, LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, DeviceList, EventsQuery, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
 use narrowgate_http::Api;
 use narrowgate_platform::{
+    ids::DeviceId,
     memory::MemoryStore,
-    ports::{Journal as _, NobodyConnected},
+    ports::{Batch, Journal as _, NobodyConnected},
     service::Operator,
+    testing::store::fixtures::{at, report},
 };
 use tower::ServiceExt as _;
 
@@ -80,6 +84,7 @@ fn verbs() -> Vec<Verb> {
             verb("edit_tags", Call::edit_tags(name, &PropertiesPatch::default())),
             verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
             verb("list_values", Call::list_values(name, &ValuesQuery::default())),
+            verb("list_buckets", Call::list_buckets(name, "a/b", &hours())),
             verb("list_device_events", Call::list_device_events(name, &DeviceEventsQuery::default())),
             verb("list_device_log", Call::list_device_log(name, &Paging::default())),
             verb("send_command", Call::send_command(name, &get_temp())),
@@ -90,6 +95,10 @@ fn verbs() -> Vec<Verb> {
         ]);
     }
     all
+}
+
+fn hours() -> PointValuesQuery {
+    PointValuesQuery { bucket: Some("1h".into()), ..PointValuesQuery::default() }
 }
 
 fn get_temp() -> NewCommand {
@@ -122,8 +131,7 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         let (status, body) = asked(&router, request).await;
         let problem: Problem = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}"));
         assert_eq!(status.as_u16(), problem.status);
-        let path = path.replace(D, "D").replace(N, "N");
-        table.push(format!("{name} | {method} {path} | {}", problem.title));
+        table.push(format!("{name} | {method} {} | {}", path.replace(D, "D").replace(N, "N"), problem.title));
     }
     let expected = [
         "create_product | POST /api/v1/products | cannot create the product",
@@ -159,6 +167,7 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
         "edit_tags | PATCH */tags | cannot change the device's tags",
         "list_latest_values | GET */points | cannot show the device's points",
         "list_values | GET */values | cannot show the device's points",
+        "list_buckets | GET */points/a%2Fb/values?bucket=1h | cannot show the device's points",
         "list_device_events | GET */events | cannot show the device's events",
         "list_device_log | GET */log | cannot show the device's log",
         "send_command | POST */commands | cannot send the command",
@@ -222,7 +231,7 @@ async fn a_wrong_body_gets_a_precise_problem_and_changes_nothing() {
         ("POST", "/api/v1/devices/dk:explode", "", 404, Code::PathUnknown, ":enable, :disable or :reset"),
         ("POST", "/api/v1/devices/dk", "", 404, Code::PathUnknown, "nothing at /api/v1/devices/dk"),
         ("PUT", "/api/v1/devices/dk", "{}", 405, Code::MethodWrong, "PUT is not answered here"),
-        ("GET", "/api/v1/devices/dk/values?from=now", "", 400, Code::Malformed, "the query"),
+        ("GET", "/api/v1/devices/dk/values?from=now", "", 400, Code::Malformed, "\"now\" is not a time"),
         ("GET", "/api/v1/devices?limit=0", "", 422, Code::Invalid, "limit is 0; it must be 1 to 1000"),
         ("GET", "/api/v2/devices", "", 404, Code::PathUnknown, "there is nothing at /api/v2/devices"),
     ] {
@@ -232,6 +241,56 @@ async fn a_wrong_body_gets_a_precise_problem_and_changes_nothing() {
         assert!(problem.to_string().contains(said), "{method} {path}: {body}");
         assert_eq!(state().await, before, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn the_values_of_a_point_are_read_over_cursors_each_or_in_buckets() {
+    let store = Arc::new(MemoryStore::default());
+    let router = router(Arc::clone(&store));
+    let ask = async |method: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        asked(&router, request.body(body.to_owned().into()).unwrap()).await
+    };
+    assert_eq!(ask("POST", "/api/v1/products", r#"{"name":"n","productKey":"pk"}"#).await.0, 201);
+    assert_eq!(ask("POST", "/api/v1/products/pk/devices", r#"{"deviceKey":"dk"}"#).await.0, 201);
+    for (n, points) in [(0, r#"{"a/b":1.50}"#), (1, r#"{"a/b":{"value":7,"quality":2},"c":0}"#)] {
+        store.append(Batch::new(n, vec![report(DeviceId(1), at(n as i64), points)])).await.unwrap();
+    }
+    let (t0, t1) = (at(0).0, at(1).0);
+    let values = "/api/v1/products/pk/devices/dk/points/a%2Fb/values";
+    let (status, newest) = ask("GET", &format!("{values}?limit=1&to=2026-02-01T00:00:00Z"), "").await;
+    assert_eq!(status, 200);
+    let newest: Page<ValueView> = serde_json::from_str(&newest).unwrap();
+    let cursor = newest.next_cursor.expect("there is another one");
+    assert_eq!(
+        serde_json::to_string(&newest.items).unwrap(),
+        format!(r#"[{{"time":{t1},"value":7,"quality":2}}]"#)
+    );
+    let rest = ask("GET", &format!("{values}?limit=1&cursor={cursor}"), "").await.1;
+    assert_eq!(rest, format!(r#"{{"items":[{{"time":{t0},"value":1.50}}],"nextCursor":null}}"#));
+    let buckets = ask("GET", &format!("{values}?bucket=1d&tz=Europe/Berlin&fn=count,max,avg"), "").await.1;
+    let midnight = t0 - 3_600_000;
+    let bucket = format!(r#"{{"time":{midnight},"max":7,"avg":4.25,"count":2}}"#);
+    assert_eq!(buckets, format!(r#"{{"items":[{bucket}],"nextCursor":null}}"#));
+    // All functions where nothing is said, and the cursor of one list is none of the other.
+    let seconds = ask("GET", &format!("{values}?bucket=1s&limit=1"), "").await.1;
+    assert!(seconds.contains(r#""min":7,"max":7,"avg":7.0,"last":7,"count":1}"#), "{seconds}");
+    let foreign = ask("GET", &format!("{values}?bucket=1s&cursor={cursor}"), "").await;
+    assert_eq!(foreign.0, 422, "{}", foreign.1);
+    for (query, said) in [
+        ("bucket=1w", "bucket is \"1w\"; it"),
+        ("bucket=1h&fn=sum", "fn has \"sum\""),
+        ("bucket=1h&tz=X", "tz is \"X\"; it"),
+        ("fn=min", "fn goes with bucket only"),
+        ("bucket=1h&limit=1001", "limit is 1001; it must be 1 to 1000"),
+    ] {
+        let (status, body) = ask("GET", &format!("{values}?{query}"), "").await;
+        let problem: Problem = serde_json::from_str(&body).unwrap();
+        assert_eq!((status.as_u16(), problem.code), (422, Code::Invalid), "{body}");
+        assert!(problem.to_string().contains(said), "{body}");
+    }
+    let latest = ask("GET", "/api/v1/devices/dk/points?point=a/b", "").await.1;
+    assert!(latest.contains(&format!(r#"{{"point":"a/b","value":7,"time":{t1},"quality":2}}"#)), "{latest}");
 }
 
 #[tokio::test]

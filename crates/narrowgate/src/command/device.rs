@@ -3,7 +3,7 @@
 use narrowgate_api::{
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
     names::UnixMillis,
-    query::{DeviceEventsQuery, DeviceList, LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, DeviceList, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     cli::{
-        DeleteArgs, DeviceCommand, DeviceCreateArgs, EventsArgs, ListArgs, LogArgs, Output, PointsArgs,
-        ResetArgs,
+        DeleteArgs, DeviceCommand, DeviceCreateArgs, EventsArgs, ListArgs, LogArgs, Output,
+        Paging as PagesWanted, PointsArgs, ResetArgs,
     },
     client::{Access, Call},
     config::Config,
@@ -54,6 +54,16 @@ const POINTS: &[Column] = &[
     Column { field: "point", title: "POINT" },
     Column { field: "value", title: "VALUE" },
     Column { field: "time", title: "TIME" },
+    Column { field: "quality", title: "QUALITY" },
+];
+
+const BUCKETS: &[Column] = &[
+    Column { field: "time", title: "TIME" },
+    Column { field: "min", title: "MIN" },
+    Column { field: "max", title: "MAX" },
+    Column { field: "avg", title: "AVG" },
+    Column { field: "last", title: "LAST" },
+    Column { field: "count", title: "COUNT" },
 ];
 
 pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Result<(), Failure> {
@@ -166,9 +176,15 @@ fn check_span(from: Option<i64>, to: Option<i64>) -> Result<(), Failure> {
 }
 
 fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let PointsArgs { device, point, from, to, paging } = arguments;
+    let PointsArgs { device, point, from, to, bucket, functions, tz, paging } = arguments;
     check_span(from, to)?;
     let device = NamedDevice::from(&device);
+    if let Some((point, bucket)) = point.as_ref().zip(bucket) {
+        let (from, to) = (from.map(UnixMillis), to.map(UnixMillis));
+        let query = PointValuesQuery { from, to, bucket: Some(bucket), functions, tz, ..Default::default() };
+        buckets(&device, point, &query, paging.into(), config, output)?;
+        return note_other_points(&device, point, config);
+    }
     let list = List { layout: Layout::Values(POINTS), frame: Frame::Array };
     let only = point.clone();
     let shown = pages::run(&list, paging.into(), config, output, |limit, cursor| {
@@ -183,6 +199,21 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
     });
     shown?;
     only.map_or(Ok(()), |only| note_other_points(&device, &only, config))
+}
+
+fn buckets(
+    device: &NamedDevice,
+    point: &str,
+    query: &PointValuesQuery,
+    paging: PagesWanted,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    let list = List { layout: Layout::Values(BUCKETS), frame: Frame::Array };
+    pages::run(&list, paging, config, output, |limit, cursor| {
+        let query = PointValuesQuery { limit: Some(limit), cursor, ..query.clone() };
+        Call::list_buckets(device, point, &query)
+    })
 }
 
 /// How many other points are named when a point does not exist.

@@ -6,7 +6,7 @@
 use narrowgate_api::{
     command::CommandView,
     device::DeviceRow,
-    history::{EventView, LogView, PointView, RefusalView},
+    history::{BucketView, EventView, LogView, PointView, RefusalView},
     page::{LeftOut, Page},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -61,6 +61,8 @@ impl Row for LogView {}
 impl Row for RefusalView {}
 
 impl Row for PointView {}
+
+impl Row for BucketView {}
 
 impl Row for EventView {}
 

@@ -40,7 +40,8 @@ static QUEUED_STDOUT: OnceLock<Lines> = OnceLock::new();
 pub(crate) enum Layout {
     /// An array: one row per item.
     Rows(&'static [Column]),
-    /// The same, but the field `value` is shown as the JSON text that a device sent.
+    /// The same, but the fields `value` and `last` are shown as the JSON text that a device sent, and a
+    /// column that no row has is left out.
     Values(&'static [Column]),
     /// An object: one line per field.
     Record,

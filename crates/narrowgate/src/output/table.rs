@@ -29,7 +29,10 @@ impl Layout {
     pub(super) fn render(self, json: &str, width: Option<u16>) -> String {
         match self {
             Layout::Rows(columns) => render_array(columns, json, width, cell),
-            Layout::Values(columns) => render_array(columns, json, width, cell_or_value),
+            Layout::Values(columns) => match serde_json::from_str::<Vec<Fields>>(json) {
+                Ok(rows) => render_rows(&filled(columns, &rows), &rows, width, cell_or_value),
+                Err(_) => printable(json),
+            },
             Layout::Record => serde_json::from_str(json)
                 .map_or_else(|_| printable(json), |fields| render_record(&fields, width)),
         }
@@ -40,6 +43,10 @@ impl Layout {
 struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl Fields {
+    fn has(&self, field: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == field)
+    }
+
     /// The JSON text of a field; `null` if there is none.
     fn get(&self, field: &str) -> &str {
         self.0.iter().find(|(name, _)| name == field).map_or("null", |(_, value)| value.get())
@@ -94,6 +101,12 @@ fn render_array(columns: &[Column], json: &str, width: Option<u16>, cell: Cell) 
         Ok(rows) => render_rows(columns, &rows, width, cell),
         Err(_) => printable(json),
     }
+}
+
+/// The columns that any of the rows has.
+fn filled(columns: &[Column], rows: &[Fields]) -> Vec<Column> {
+    let is_filled = |column: &&Column| rows.iter().any(|row| row.has(column.field));
+    columns.iter().filter(is_filled).copied().collect()
 }
 
 fn render_rows(columns: &[Column], rows: &[Fields], width: Option<u16>, cell: Cell) -> String {
@@ -162,7 +175,7 @@ fn record_cell(field: &str, json: &str) -> String {
 /// The same, but a value that a device sent is shown as it was sent: `true`, `""` and `"5"` do not become
 /// `yes`, `-` and `5`.
 fn cell_or_value(field: &str, json: &str) -> String {
-    if field == "value" { printable(json) } else { cell(field, json) }
+    if field == "value" || field == "last" { printable(json) } else { cell(field, json) }
 }
 
 fn is_number(json: &str) -> bool {
@@ -229,6 +242,9 @@ mod tests {
             let table = Layout::Values(&VALUE).render(&format!(r#"[{{"value":{text}}}]"#), None);
             assert_eq!(table.lines().last().map(str::trim), Some(text), "{table}");
         }
+        // A column that no row has is left out.
+        let table = Layout::Values(&COLUMNS).render(r#"[{"on":true},{"value":1}]"#, None);
+        assert_eq!(table.lines().map(str::trim).collect::<Vec<_>>(), ["VALUE  ON", "null   yes", "1      -"]);
         // What hides or steers is escaped; the other columns are for people.
         let table =
             Layout::Values(&COLUMNS).render("[{\"value\":\"a\u{202e}\",\"seenTime\":0,\"on\":true}]", None);

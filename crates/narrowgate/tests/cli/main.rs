@@ -15,6 +15,7 @@ mod lost;
 mod mistakes;
 mod models;
 mod places;
+mod points;
 mod secrets;
 mod server;
 mod system;

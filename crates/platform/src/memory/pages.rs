@@ -11,8 +11,11 @@ use crate::{
         overview::{DeviceCounts, Overview, OverviewQuery, ProductCounts},
     },
     paging::{Collector, Page, Part, Place},
-    ports::{EventQuery, HistoryPage, HistoryQuery, PresenceChange, Query},
-    rules::latest::for_each_point,
+    ports::{BucketQuery, EventQuery, HistoryPage, HistoryQuery, PresenceChange, Query},
+    rules::{
+        buckets::{Aggregation, BUCKETS_MAX, Bucket, Crowded},
+        latest::for_each_point,
+    },
 };
 
 use super::model::{Model, Report};
@@ -31,6 +34,7 @@ impl Model {
             Query::PointsHistory { device, query } => {
                 HistoryPage::Points(self.points_history(device, &query))
             }
+            Query::Buckets { device, query } => HistoryPage::Buckets(self.buckets(device, query)),
             Query::Events { device, query } => HistoryPage::Events(self.events(device, &query)),
             Query::DeviceLog { device, part } => {
                 HistoryPage::Entries(self.row(device).map_or_else(Page::empty, |row| row.log.part(part)))
@@ -75,6 +79,27 @@ impl Model {
             }
         }
         page.finish()
+    }
+
+    fn buckets(&self, device: DeviceId, query: BucketQuery) -> Result<Page<Bucket>, Crowded> {
+        let (Some(row), Some(last)) = (self.row(device), query.last_time()) else { return Ok(Page::empty()) };
+        let BucketQuery { point, bucketing, functions, from, limit, .. } = query;
+        let mut buckets = Aggregation::new(bucketing, functions, from, limit.min(BUCKETS_MAX));
+        let points = row.messages.iter().filter(|report| report.kind != MessageKind::Event);
+        for report in points.filter(|report| report.time <= last) {
+            if report.time < buckets.needed_from() {
+                continue;
+            }
+            buckets.note_report()?;
+            let mut index = 0;
+            for_each_point(&report.points_json, |name, value| {
+                index += 1;
+                if name == point {
+                    buckets.take(report.time, [report.number as i64, 0, index], value.get());
+                }
+            });
+        }
+        Ok(buckets.finish())
     }
 
     fn events(&self, device: DeviceId, query: &EventQuery) -> Page<EventValue> {

@@ -78,3 +78,49 @@ pub struct PointValue {
     /// When.
     pub time: UnixMillis,
 }
+
+/// The value and the quality of `{"value":21.5,"quality":0}`: a number, and a digit. Any other JSON is a
+/// value without quality. What a device sends is read alike whether its product has a thing model or not.
+pub fn split_quality(json: &str) -> (&str, Option<u8>) {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Qualified<'a> {
+        #[serde(borrow)]
+        value: &'a RawValue,
+        #[serde(borrow)]
+        quality: &'a RawValue,
+    }
+    if !json.starts_with('{') {
+        return (json, None);
+    }
+    let Ok(Qualified { value, quality }) = serde_json::from_str(json) else { return (json, None) };
+    let is_number = value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    match quality.get().as_bytes() {
+        [digit @ b'0'..=b'9'] if is_number => (value.get(), Some(digit - b'0')),
+        _ => (json, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_a_digit_of_quality_is_taken_apart_and_nothing_else_is() {
+        assert_eq!(split_quality(r#"{"value":1.50,"quality":9}"#), ("1.50", Some(9)));
+        assert_eq!(split_quality(r#"{"quality":0,"value":-2E3}"#), ("-2E3", Some(0)));
+        for other in [
+            "21.5",
+            "null",
+            r#""text""#,
+            r#"{"value":1}"#,
+            r#"{"value":"1","quality":1}"#,
+            r#"{"value":1,"quality":10}"#,
+            r#"{"value":1,"quality":"1"}"#,
+            r#"{"value":1,"quality":1,"more":1}"#,
+            r#"{"value":1,"value":2,"quality":1}"#,
+        ] {
+            assert_eq!(split_quality(other), (other, None));
+        }
+    }
+}

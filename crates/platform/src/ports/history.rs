@@ -10,6 +10,7 @@ use crate::{
         message::{EventValue, PointValue},
     },
     paging::{Page, Part, Place},
+    rules::buckets::{Bucket, Bucketing, Crowded, Functions},
 };
 
 /// What was reported and what happened. Read by name with [`HistoryReads`].
@@ -34,6 +35,14 @@ pub enum Query {
         device: DeviceId,
         /// Which of them.
         query: HistoryQuery,
+    },
+    /// What the values of a point come to, bucket by bucket, the newest first; at most
+    /// [`crate::rules::buckets::BUCKETS_MAX`] of them.
+    Buckets {
+        /// Whose.
+        device: DeviceId,
+        /// Which of them.
+        query: BucketQuery,
     },
     /// Events by time, in the order of values.
     Events {
@@ -76,6 +85,8 @@ pub enum Query {
 pub enum HistoryPage {
     /// Of points, latest or by time.
     Points(Page<PointValue>),
+    /// Of buckets.
+    Buckets(Result<Page<Bucket>, Crowded>),
     /// Of events.
     Events(Page<EventValue>),
     /// Of a log or of refusals.
@@ -95,6 +106,17 @@ impl HistoryPage {
         match self {
             Self::Points(page) => page,
             other => other.is_wrong("points"),
+        }
+    }
+
+    /// A page of buckets.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn buckets(self) -> Result<Page<Bucket>, Crowded> {
+        match self {
+            Self::Buckets(page) => page,
+            other => other.is_wrong("buckets"),
         }
     }
 
@@ -145,6 +167,7 @@ impl HistoryPage {
     fn is_wrong(&self, wanted: &str) -> ! {
         let found = match self {
             Self::Points(_) => "points",
+            Self::Buckets(_) => "buckets",
             Self::Events(_) => "events",
             Self::Entries(_) => "entries",
             Self::Commands(_) => "commands",
@@ -168,6 +191,15 @@ pub trait HistoryReads: History {
         query: HistoryQuery,
     ) -> PortFuture<'_, Result<Page<PointValue>, StoreError>> {
         read(self, Query::PointsHistory { device, query }, HistoryPage::points)
+    }
+
+    /// See [`Query::Buckets`].
+    fn buckets(
+        &self,
+        device: DeviceId,
+        query: BucketQuery,
+    ) -> PortFuture<'_, Result<Result<Page<Bucket>, Crowded>, StoreError>> {
+        read(self, Query::Buckets { device, query }, HistoryPage::buckets)
     }
 
     /// See [`Query::Events`].
@@ -209,8 +241,8 @@ impl<H: History + ?Sized> HistoryReads for H {}
 fn read<T: 'static>(
     history: &(impl History + ?Sized),
     query: Query,
-    page: fn(HistoryPage) -> Page<T>,
-) -> PortFuture<'_, Result<Page<T>, StoreError>> {
+    page: fn(HistoryPage) -> T,
+) -> PortFuture<'_, Result<T, StoreError>> {
     let found = history.read(query);
     Box::pin(async move { found.await.map(page) })
 }
@@ -228,6 +260,34 @@ pub struct HistoryQuery {
     pub after: Option<Place>,
     /// At most this many values.
     pub limit: usize,
+}
+
+/// Which buckets of a point of a device to read; newest first.
+#[derive(Debug, Clone)]
+pub struct BucketQuery {
+    /// The point.
+    pub point: String,
+    /// Where they begin.
+    pub bucketing: Bucketing,
+    /// What is asked of each.
+    pub functions: Functions,
+    /// Values from this time on (inclusive).
+    pub from: Option<UnixMillis>,
+    /// Values up to this time (exclusive).
+    pub to: Option<UnixMillis>,
+    /// Only what comes after this place: where the last page ended.
+    pub after: Option<Place>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl BucketQuery {
+    /// The last time that counts; `None`: there is none.
+    pub fn last_time(&self) -> Option<UnixMillis> {
+        let ends = [self.to.map(|to| to.0), self.after.map(|Place([begins, ..])| begins)];
+        let last = ends.into_iter().flatten().min().map_or(Some(i64::MAX), |end| end.checked_sub(1));
+        last.map(UnixMillis)
+    }
 }
 
 /// Which events of a device to read; newest first.

@@ -15,8 +15,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 pub use self::{
     error::StoreError,
     history::{
-        DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History, HistoryPage, HistoryQuery,
-        HistoryReads, PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
+        BucketQuery, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History, HistoryPage,
+        HistoryQuery, HistoryReads, PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
     },
     journal::{
         Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write,

@@ -10,6 +10,8 @@ pub(super) enum List {
     Log(DeviceId),
     /// The values of a device by time.
     History(DeviceId),
+    /// What the values of a device come to, by time; its cursors hold a time.
+    Buckets(DeviceId),
     /// The events of a device by time.
     Events(DeviceId),
     /// The latest values of a device; its cursors hold the name of a point.
@@ -26,6 +28,7 @@ impl List {
         match self {
             Self::Log(device) => format!("l{:x}", device.0),
             Self::History(device) => format!("h{:x}", device.0),
+            Self::Buckets(device) => format!("b{:x}", device.0),
             Self::Events(device) => format!("e{:x}", device.0),
             Self::Latest(device) => format!("p{:x}", device.0),
             Self::Commands(device) => format!("c{:x}", device.0),
@@ -83,6 +86,7 @@ mod tests {
             List::Log(DeviceId(7)),
             List::Log(DeviceId(0x7a)),
             List::History(DeviceId(7)),
+            List::Buckets(DeviceId(7)),
             List::Events(DeviceId(7)),
             List::Refusals,
         ];

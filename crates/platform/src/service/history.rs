@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use narrowgate_api::{
-    history::{EventView, LogView, PointView, PresenceView, RefusalView},
+    history::{EventView, LogView, PointValues, PointView, PresenceView, RefusalView},
     page::Page as ShownPage,
-    query::{DeviceEventsQuery, Paging},
+    query::{DeviceEventsQuery, Paging, PointValuesQuery},
+    time,
 };
 
 use super::{
@@ -22,8 +23,11 @@ use crate::{
         thing_model::{EventType, ThingModel},
     },
     paging::{Page, Part},
-    ports::{EventQuery, HistoryQuery, HistoryReads as _, StoreError},
-    rules::identity::Identity,
+    ports::{BucketQuery, EventQuery, HistoryQuery, HistoryReads as _, StoreError},
+    rules::{
+        buckets::{BUCKET_REPORTS_MAX, BUCKETS_MAX, BucketFault, Bucketing, Crowded, Functions},
+        identity::Identity,
+    },
 };
 
 impl List {
@@ -77,6 +81,41 @@ impl Registrar {
         check_span(query.from, query.to)?;
         let query = HistoryQuery { after, limit, ..query };
         Ok(shown(list, self.history.points_history(device.id, query).await?, view::point))
+    }
+
+    /// Values of one point of a device by time, or what they come to in buckets; newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside of 1 to 10,000 (of buckets 1 to 1000), a cursor that is none, a time
+    /// span that ends before it begins, buckets that are none, or too many reports for one bucket.
+    pub(super) async fn point_values(
+        &self,
+        device: &Device,
+        point: String,
+        query: PointValuesQuery,
+    ) -> Result<PointValues, ServiceError> {
+        let PointValuesQuery { from, to, limit, cursor, bucket, functions, tz } = query;
+        check_span(from, to)?;
+        let paging = Paging { limit, cursor };
+        let Some(width) = bucket else {
+            let given = [("fn", functions.is_some()), ("tz", tz.is_some())];
+            if let Some((field, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+                return Err(ServiceError::Invalid { field, message: "goes with bucket only".to_owned() });
+            }
+            let list = List::History(device.id);
+            let Part { after, limit } = list.part(&paging)?;
+            let query = HistoryQuery { point: Some(point), from, to, after, limit };
+            let page = self.history.points_history(device.id, query).await?;
+            return Ok(PointValues::Values(shown(list, page, view::value)));
+        };
+        let list = List::Buckets(device.id);
+        let limit = checked_limit(paging.limit, BUCKETS_MAX)?;
+        let after = paging.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()?;
+        let bucketing = Bucketing::parse(&width, tz.as_deref())?;
+        let functions = functions.map_or(Ok(Functions::ALL), |list| Functions::parse(&list))?;
+        let query = BucketQuery { point, bucketing, functions, from, to, after, limit };
+        let page = self.history.buckets(device.id, query).await?.map_err(crowded)?;
+        Ok(PointValues::Buckets(shown(list, page, |bucket| view::bucket(bucket, functions))))
     }
 
     /// Events of a device by time, newest first.
@@ -190,6 +229,27 @@ impl Registrar {
             .map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key });
         known.insert(id, name.clone());
         Ok(name)
+    }
+}
+
+fn crowded(Crowded { begins }: Crowded) -> ServiceError {
+    let message = match begins {
+        Some(begins) => format!(
+            "is too long: the one that begins at {} has more than {BUCKET_REPORTS_MAX} reports; ask for \
+             shorter ones",
+            time::rfc3339(begins.0)
+        ),
+        None => format!(
+            "is not found: there are more than {BUCKET_REPORTS_MAX} reports without this point; ask for a \
+             shorter time, from= and to="
+        ),
+    };
+    ServiceError::Invalid { field: "bucket", message }
+}
+
+impl From<BucketFault> for ServiceError {
+    fn from(BucketFault { field, message }: BucketFault) -> Self {
+        Self::Invalid { field, message }
     }
 }
 

@@ -4,7 +4,7 @@
 use narrowgate_api::{
     command::CommandView,
     device::{DamagedDeviceView, DeviceRow, DeviceView, ShownState},
-    history::{EventView, LogView, PointView, PresenceView},
+    history::{BucketView, EventView, LogView, PointView, PresenceView, ValueView},
     import::WeakSecrets,
     page::LeftOut,
     product::{DamagedProductView, DynamicActivation as ShownActivation, ProductRow, ProductView},
@@ -19,14 +19,16 @@ use crate::{
         command::Command,
         damaged::DamagedProduct,
         device::{Device, DeviceState},
+        json_text::JsonText,
         log::LogEntry,
-        message::{EventValue, PointValue},
+        message::{EventValue, PointValue, split_quality},
         product::{DynamicActivation, Product},
         thing_model::ThingModel,
     },
     paging::DamagedRows,
     ports::PresenceChange,
     rules::{
+        buckets::{Bucket, Function, Functions},
         commands::code_of_end,
         names::{self, SECRET_BITS_ENOUGH},
     },
@@ -153,8 +155,36 @@ pub(super) fn event(event: EventValue) -> EventView {
 
 /// A value.
 pub(super) fn point(value: PointValue) -> PointView {
-    let PointValue { point, value, time } = value;
-    PointView { point, value: value.into_raw(), time }
+    let PointValue { point, .. } = &value;
+    let point = point.clone();
+    let ValueView { time, value, quality } = self::value(value);
+    PointView { point, value, time, quality }
+}
+
+/// A value of a point that was asked for.
+pub(super) fn value(value: PointValue) -> ValueView {
+    let PointValue { value, time, .. } = value;
+    match split_quality(value.get()) {
+        (_, None) => ValueView { time, value: value.into_raw(), quality: None },
+        (number, quality) => ValueView { time, value: JsonText::new(number).into_raw(), quality },
+    }
+}
+
+/// What was asked of a bucket.
+pub(super) fn bucket(bucket: Bucket, functions: Functions) -> BucketView {
+    let Bucket { time, min, max, avg, last, count } = bucket;
+    let asked = |function, value: Option<JsonText>| {
+        functions.contains(function).then(|| value.map(JsonText::into_raw).unwrap_or_default())
+    };
+    let avg = avg.map(|avg| JsonText::new(&serde_json::Value::from(avg).to_string()));
+    BucketView {
+        time,
+        min: asked(Function::Min, min),
+        max: asked(Function::Max, max),
+        avg: asked(Function::Avg, avg),
+        last: asked(Function::Last, last),
+        count: functions.contains(Function::Count).then_some(count),
+    }
 }
 
 /// An entry of a log.

@@ -2,10 +2,10 @@
 
 use narrowgate_api::{
     device::NamedDevice,
-    history::{EventView, LogView, PointView, PresenceView, RefusalView},
+    history::{EventView, LogView, PointValues, PointView, PresenceView, RefusalView},
     page::Page,
     problem::Problem,
-    query::{DeviceEventsQuery, LatestQuery, Paging, ValuesQuery},
+    query::{DeviceEventsQuery, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
 
 use super::Operator;
@@ -44,6 +44,21 @@ impl Operator {
         let act = async |device: Device| {
             self.registrar.points_history(&device, query, &Paging { limit, cursor }).await
         };
+        self.with_device(POINTS, name, act).await
+    }
+
+    /// Values of one point of a device by time, or what they come to in buckets of time; newest first.
+    ///
+    /// # Errors
+    /// There is no such device; a limit, a cursor or a bucket is none; the time span ends before it begins;
+    /// one bucket has too many reports.
+    pub async fn list_point_values(
+        &self,
+        name: &NamedDevice,
+        point: String,
+        query: PointValuesQuery,
+    ) -> Result<PointValues, Problem> {
+        let act = async |device: Device| self.registrar.point_values(&device, point, query).await;
         self.with_device(POINTS, name, act).await
     }
 

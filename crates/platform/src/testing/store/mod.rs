@@ -16,6 +16,7 @@
 //! (durability, files, locks) is tested beside that store.
 
 pub mod activation;
+pub mod buckets;
 pub mod commands;
 pub mod credentials;
 pub mod events;
@@ -141,6 +142,11 @@ macro_rules! store_conformance {
                 a_batch_is_applied_in_order
                 a_report_moves_the_time_last_seen
                 values_come_back_as_they_were_sent
+            }
+            buckets {
+                buckets_hold_what_their_values_come_to
+                buckets_keep_to_the_span_that_is_asked_for
+                pages_of_buckets_lose_and_repeat_nothing
             }
             events {
                 events_are_read_by_time_and_are_no_points

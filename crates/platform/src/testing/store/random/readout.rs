@@ -8,7 +8,8 @@ use crate::{
         product::Product, property::PropertyKind,
     },
     paging::{Page, Part},
-    ports::{DeviceQuery, EventQuery, HistoryQuery, Store},
+    ports::{BucketQuery, DeviceQuery, EventQuery, HistoryQuery, Store},
+    rules::buckets::{Bucketing, Functions},
     testing::block_on,
 };
 
@@ -84,6 +85,13 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
     line("history of a", history(store, id, 1 + turn % 3, &of_a));
     let hour = HistoryQuery { from: Some(UnixMillis(now.0 - 3_600_000)), to: Some(now), ..query };
     line("history of an hour", history(store, id, 2, &hour));
+    let buckets = paged(1 + turn % 4, |Part { after, limit }| {
+        let (point, bucketing) = ("a".to_owned(), Bucketing::parse("5m", None).expect("it is one"));
+        let query =
+            BucketQuery { point, bucketing, functions: Functions::ALL, from: None, to: None, after, limit };
+        block_on(store.buckets(id, query)).expect("the store reads").expect("there are not many")
+    });
+    line("buckets of a", format!("{buckets:?}"));
     let log = paged(1 + turn % 6, |part| block_on(store.device_log(id, part)).expect("the store reads"));
     line("log", format!("{log:#?}"));
     let moves =

@@ -1,7 +1,7 @@
 //! Times as people write them: RFC 3339, and Unix milliseconds.
 
 /// Formats `1763964757123` as `2025-11-24T06:12:37.123Z` (UTC; whole seconds without a fraction).
-pub(crate) fn rfc3339(unix_ms: i64) -> String {
+pub fn rfc3339(unix_ms: i64) -> String {
     let (seconds, ms) = (unix_ms.div_euclid(1000), unix_ms.rem_euclid(1000));
     let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil_from_days(day);
@@ -18,7 +18,7 @@ const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
 ///
 /// # Errors
 /// A sentence for people.
-pub(crate) fn parse(text: &str) -> Result<i64, String> {
+pub fn parse(text: &str) -> Result<i64, String> {
     if !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: i64 = text.parse().map_err(|_| wrong(text))?;
         if SECONDS.contains(&number) {

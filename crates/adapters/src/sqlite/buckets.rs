@@ -1,0 +1,94 @@
+//! What the values of a point come to, bucket by bucket, across message files.
+//!
+//! A report is in the file of the day on which it arrived. Every file whose time span touches the query is
+//! read, the latest span first and each from its newest report on, until what remains is older than the
+//! buckets of the page.
+
+use std::cmp::Reverse;
+
+use narrowgate_platform::{
+    paging::Page,
+    ports::BucketQuery,
+    rules::{
+        buckets::{Aggregation, Bucket, Crowded},
+        latest::for_each_point,
+    },
+};
+use rusqlite::Connection;
+
+use super::{
+    day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, schema::messages::FileFormat,
+};
+
+/// Buckets of the values of a point of `device`, newest first.
+pub(super) fn read(
+    reader: &mut Reader,
+    mut files: Vec<(Day, TimeSpan)>,
+    device: i64,
+    query: BucketQuery,
+) -> rusqlite::Result<Result<Page<Bucket>, Crowded>> {
+    let Some(last) = query.last_time() else { return Ok(Ok(Page::empty())) };
+    let BucketQuery { point, bucketing, functions, from, limit, .. } = query;
+    let mut buckets = Aggregation::new(bucketing, functions, from, limit);
+    files.retain(|(_, span)| span.min <= last.0);
+    files.sort_by_key(|(day, span)| Reverse((span.max, *day)));
+    for (day, span) in files {
+        if span.max < buckets.needed_from().0 {
+            break;
+        }
+        let Some((file, format)) = reader.day(day)? else { continue };
+        let source = Source { file, format, day, device, last: last.0, point: &point };
+        if let Err(crowded) = source.read_into(&mut buckets)? {
+            return Ok(Err(crowded));
+        }
+    }
+    Ok(Ok(buckets.finish()))
+}
+
+/// Reports of a device in one file.
+struct Source<'a> {
+    file: &'a Connection,
+    format: FileFormat,
+    day: Day,
+    device: i64,
+    /// Times up to here.
+    last: i64,
+    point: &'a str,
+}
+
+impl Source<'_> {
+    fn read_into(&self, buckets: &mut Aggregation) -> rusqlite::Result<Result<(), Crowded>> {
+        let sql = format!(
+            "SELECT {} FROM messages m WHERE device = ?1 AND time <= ?2 AND time >= ?3 AND kind <> 'event' \
+             ORDER BY time DESC",
+            self.format.list()
+        );
+        let mut select = self.file.prepare_cached(&sql)?;
+        let mut rows = select.query([self.device, self.last, buckets.needed_from().0])?;
+        while let Some(row) = rows.next()? {
+            if let Err(crowded) = buckets.note_report() {
+                return Ok(Err(crowded));
+            }
+            let id: i64 = row.get(0)?;
+            let report = match self.format.read(row, || format!("message {id} of {}", self.day)) {
+                Ok(report) => report,
+                Err(error) if is_fault_of_row(&error) => {
+                    buckets.note_damaged(format!("message {id} of {} is not as it was stored", self.day));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if report.time < buckets.needed_from() {
+                break;
+            }
+            let mut index = 0;
+            for_each_point(&report.points, |name, value| {
+                index += 1;
+                if name == self.point {
+                    buckets.take(report.time, [self.day.number(), id, index], value.get());
+                }
+            });
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,188 @@
+use super::*;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+fn ms(time: &str) -> i64 {
+    narrowgate_api::time::parse(time).expect("it is a time")
+}
+
+fn begin(width: &str, zone: &str, time: &str) -> String {
+    let bucketing = Bucketing::parse(width, Some(zone)).expect("they are known");
+    narrowgate_api::time::rfc3339(bucketing.begin_of(UnixMillis(ms(time))).0)
+}
+
+#[test]
+fn buckets_begin_where_the_clocks_of_their_zone_say() {
+    for (width, zone, time, begins) in [
+        ("15m", "UTC", "2026-11-28T10:29:59Z", "2026-11-28T10:15:00Z"),
+        ("1d", "UTC", "2026-11-28T10:29:59Z", "2026-11-28T00:00:00Z"),
+        ("7d", "UTC", "2026-11-28T10:29:59Z", "2026-11-23T00:00:00Z"),
+        ("1h", "Asia/Kolkata", "2026-11-28T10:29:59Z", "2026-11-28T09:30:00Z"),
+        ("1d", "Europe/Berlin", "2026-11-28T23:30:00Z", "2026-11-28T23:00:00Z"),
+        ("1d", "europe/berlin", "2026-07-01T22:00:00Z", "2026-07-01T22:00:00Z"),
+        ("1s", "UTC", "1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59Z"),
+        // Clocks are put back at 01:00Z: 02:00 to 03:00 occurs twice, and the day has 25 hours.
+        ("1h", "Europe/Berlin", "2026-10-25T00:59:59Z", "2026-10-25T00:00:00Z"),
+        ("1h", "Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25T01:00:00Z"),
+        ("6h", "Europe/Berlin", "2026-10-25T04:59:59Z", "2026-10-24T22:00:00Z"),
+        ("1d", "Europe/Berlin", "2026-10-25T22:59:59Z", "2026-10-24T22:00:00Z"),
+        ("2h", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-25T00:00:00Z"),
+        ("2h", "Europe/Berlin", "2026-10-25T02:30:00Z", "2026-10-25T01:00:00Z"),
+        // They are put forward at 01:00Z, from 02:00 to 03:00: such a time never was.
+        ("2h", "Europe/Berlin", "2026-03-29T01:30:00Z", "2026-03-29T01:00:00Z"),
+        // Cairo's day began at 01:00.
+        ("1d", "Africa/Cairo", "2026-04-23T23:00:00Z", "2026-04-23T22:00:00Z"),
+        // Clocks were put forward by half an hour at 02:00.
+        ("20m", "Australia/Lord_Howe", "2026-10-03T15:31:00Z", "2026-10-03T15:30:00Z"),
+        ("1h", "Australia/Lord_Howe", "2026-10-03T15:45:00Z", "2026-10-03T15:30:00Z"),
+    ] {
+        assert_eq!(begin(width, zone, time), begins, "{width} {zone} {time}");
+    }
+}
+
+#[test]
+fn begins_never_fall_while_time_grows_and_are_their_own() {
+    for zone in ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia"] {
+        for width in ["7m", "1h", "5h", "1d", "7d", "30d"] {
+            let bucketing = Bucketing::parse(width, Some(zone)).expect("they are known");
+            let mut before = i64::MIN;
+            for time in (ms("2011-12-20")..ms("2012-11-20")).step_by(13 * 60_000 + 1) {
+                let begins = bucketing.begin_of(UnixMillis(time)).0;
+                assert!(before <= begins && begins <= time, "{zone} {width} {time}");
+                assert_eq!(bucketing.begin_of(UnixMillis(begins)).0, begins, "{zone} {width} {time}");
+                before = begins;
+            }
+        }
+    }
+    let day = Bucketing::parse("1d", None).expect("they are known");
+    for time in [i64::MIN, i64::MAX] {
+        day.begin_of(UnixMillis(time));
+    }
+}
+
+#[test]
+fn what_is_no_bucket_is_refused() {
+    for width in
+        ["", "h", "0s", "1", "1x", "-1h", "+1h", "1.5h", "367d", "99999999999999999999d", "1é", "1 h"]
+    {
+        let fault = Bucketing::parse(width, None).expect_err(width);
+        assert!(fault.field == "bucket" && fault.message.contains("such as 15m"), "{}", fault.message);
+    }
+    assert!(Bucketing::parse("366d", None).is_ok());
+    for zone in ["", "Berlin", "Europe/Berlin ", "../etc/passwd", "+01:00"] {
+        assert_eq!(Bucketing::parse("1h", Some(zone)).expect_err(zone).field, "tz");
+    }
+    assert!(Functions::parse("last,count").is_ok());
+    for list in ["", "mean", "min,", "min, max", "MIN"] {
+        assert_eq!(Functions::parse(list).expect_err(list).field, "fn");
+    }
+}
+
+/// Values of one point of one day each hour, aggregated in this order.
+fn day_of(values: &[(i64, &str)]) -> Vec<Bucket> {
+    let bucketing = Bucketing::parse("1d", None).expect("they are known");
+    let mut buckets = Aggregation::new(bucketing, Functions::ALL, None, 10);
+    for (hour, value) in values {
+        buckets.take(UnixMillis(hour * HOUR), [0, *hour, 1], value);
+    }
+    buckets.finish().items
+}
+
+fn said(bucket: &Bucket) -> (Option<&str>, Option<&str>, Option<f64>, Option<&str>, u64) {
+    let Bucket { min, max, avg, last, count, .. } = bucket;
+    (
+        min.as_ref().map(|value| value.get()),
+        max.as_ref().map(|value| value.get()),
+        *avg,
+        last.as_ref().map(|value| value.get()),
+        *count,
+    )
+}
+
+#[test]
+fn numbers_are_compared_exactly_and_kept_as_they_were_sent() {
+    for (values, expected) in [
+        (vec!["1", "2.50", "-3E0"], (Some("-3E0"), Some("2.50"), Some(0.5 / 3.0), Some("-3E0"), 3)),
+        // An f64 cannot tell these apart.
+        (
+            vec!["9007199254740993", "9007199254740992"],
+            (
+                Some("9007199254740992"),
+                Some("9007199254740993"),
+                Some(9_007_199_254_740_992.0),
+                Some("9007199254740992"),
+                2,
+            ),
+        ),
+        (vec!["0.1", "0.2", "0.3"], (Some("0.1"), Some("0.3"), Some(0.6 / 3.0), Some("0.3"), 3)),
+        (vec!["1e100", "1", "-1e100"], (Some("-1e100"), Some("1e100"), Some(1.0 / 3.0), Some("-1e100"), 3)),
+        (vec!["1e308", "1e308"], (Some("1e308"), Some("1e308"), None, Some("1e308"), 2)),
+        (vec![r#"{"value":7,"quality":2}"#, "5"], (Some("5"), Some("7"), Some(6.0), Some("5"), 2)),
+        (vec!["5", r#"{"value":7,"quality":2}"#], (Some("5"), Some("7"), Some(6.0), Some("7"), 2)),
+        // What is no number is counted, and may be the last.
+        (vec!["1", "true", r#""on""#], (Some("1"), Some("1"), Some(1.0), Some(r#""on""#), 3)),
+        (vec!["[1,2]", "null", "1e999"], (None, None, None, Some("1e999"), 3)),
+        (vec!["1.0", "1"], (Some("1"), Some("1"), Some(1.0), Some("1"), 2)),
+    ] {
+        let in_order: Vec<_> = (0..).zip(values.iter().copied()).collect();
+        let forward = day_of(&in_order);
+        assert_eq!(said(&forward[0]), expected, "{values:?}");
+        // The order in which they are read decides nothing.
+        let backwards: Vec<_> = in_order.iter().rev().copied().collect();
+        let backward = day_of(&backwards);
+        let (min, max, _, last, count) = said(&backward[0]);
+        assert_eq!((min, max, last, count), (expected.0, expected.1, expected.3, expected.4));
+    }
+}
+
+#[test]
+fn a_page_holds_the_newest_buckets_whatever_order_the_values_come_in() {
+    let days = |limit, order: &[i64]| {
+        let bucketing = Bucketing::parse("1d", None).expect("they are known");
+        let mut buckets = Aggregation::new(bucketing, Functions::ALL, Some(UnixMillis(DAY + 1)), limit);
+        for day in order {
+            buckets.take(UnixMillis(day * DAY), [0; 3], "1");
+        }
+        let page = buckets.finish();
+        let found: Vec<i64> = page.items.iter().map(|bucket| bucket.time.0 / DAY).collect();
+        (found, page.next.map(|Place([begins, ..])| begins / DAY))
+    };
+    assert_eq!(days(3, &[5, 4, 3, 2, 1]), (vec![5, 4, 3], Some(3)));
+    assert_eq!(days(3, &[2, 3, 5, 4, 4, 2]), (vec![5, 4, 3], Some(3)));
+    assert_eq!(days(4, &[2, 3, 5, 4, 1]), (vec![5, 4, 3, 2], None));
+    assert_eq!(days(0, &[2, 3]), (vec![], None));
+}
+
+#[test]
+fn a_page_with_too_many_reports_has_fewer_buckets_and_one_bucket_has_a_limit() {
+    let bucketing = Bucketing::parse("1d", None).expect("they are known");
+    let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, 10);
+    let mut read = 0;
+    for day in (1..=8).rev() {
+        for n in 0..REPORTS_MAX / 4 {
+            let time = UnixMillis(day * DAY + n as i64);
+            if time < buckets.needed_from() {
+                break;
+            }
+            read += 1;
+            buckets.note_report().expect("no bucket has too many");
+            buckets.take(time, [0; 3], "1");
+        }
+    }
+    let page = buckets.finish();
+    assert_eq!((page.items.len(), read), (2, REPORTS_MAX + 1));
+    assert!(page.items.iter().all(|bucket| bucket.count == REPORTS_MAX as u64 / 4));
+    assert_eq!(page.next, Some(Place([7 * DAY, 0, 0, 0])));
+
+    for (value, begins) in [(Some("1"), Some(UnixMillis(DAY))), (None, None)] {
+        let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, 10);
+        for _ in 0..BUCKET_REPORTS_MAX {
+            buckets.note_report().expect("so many may be");
+            if let Some(value) = value {
+                buckets.take(UnixMillis(DAY + 1), [0; 3], value);
+            }
+        }
+        assert_eq!(buckets.note_report(), Err(Crowded { begins }));
+    }
+}
