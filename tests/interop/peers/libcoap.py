@@ -28,6 +28,8 @@ CipherString = DEFAULT:@SECLEVEL=0
 """
 _GNUTLS_CONFIG = "[overrides]\ntls-disabled-cipher = {cipher}\n"
 _GNUTLS_DISABLED = {CCM8: "AES-128-CBC", CBC: "AES-128-CCM-8"}
+# Options that it does not know, of numbers above 255, are printed byte by byte.
+_OPTION = re.compile(r"(\d{3,}):((?:\\x[0-9A-F]{2})+)")
 _RESPONSE = re.compile(r"v:1 t:\w+ c:([245]\.\d\d) i:\w+ \{\w*\} \[([^\]]*)\]")
 
 
@@ -76,7 +78,9 @@ class Libcoap:
                 raise Silence(f"coap-client-{self._backend} got no response")
             code, options = found[-1]
             content_format = FORMAT_JSON if "Content-Format:application/json" in options else None
-            return Response(code, answer.read_bytes() if answer.exists() else b"", content_format)
+            unknown = [(int(n), bytes.fromhex(v.replace("\\x", ""))) for n, v in _OPTION.findall(options)]
+            payload = answer.read_bytes() if answer.exists() else b""
+            return Response(code, payload, content_format, unknown)
 
 
 OPENSSL, GNUTLS = Libcoap("openssl", (CCM8,)), Libcoap("gnutls", (CCM8, CBC))

@@ -1,0 +1,106 @@
+"""README.md: its lines for the terminal work when they are pasted."""
+
+import os
+import re
+import subprocess
+import time
+
+from interop.harness import case, check, eventually
+from lib.devices import new_secret
+from lib.paths import ROOT
+from lib.program import environment
+
+PRODUCT, DEVICE = "MuGsF6W4", "867725030096431"
+PASTE_SECONDS = 20
+
+
+def _blocks(heading):
+    """The blocks of text below a heading of the README, as lists of lines."""
+    section = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    check(blocks, f"README.md has no lines to paste below {heading!r}")
+    return [block.splitlines() for block in blocks]
+
+
+class Terminal:
+    """A shell in which `narrowgate` is the program on the gateway's data, and 5684 is the gateway's port."""
+
+    def __init__(self, gateway):
+        folder = gateway.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        if not (folder / "narrowgate").exists():
+            (folder / "narrowgate").symlink_to(gateway.binary)
+        path = f"{folder}:{os.environ['PATH']}"
+        self._environment = {**environment(), "NARROWGATE_DATA": str(gateway.data), "PATH": path}
+        self._folder, self._port = gateway.folder, str(gateway.dtls_port)
+
+    def start(self, lines):
+        """The lines, pasted; the process that runs them."""
+        return subprocess.Popen(
+            ["bash", "-c", "\n".join(lines).replace("5684", self._port)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self._folder,
+            env=self._environment,
+        )
+
+    def paste(self, *lines):
+        """What the lines print; they have to succeed."""
+        return self.end(self.start(["set -e", *lines]), lines)
+
+    def end(self, pasted, lines):
+        """Waits for pasted lines, which have to succeed; what they print."""
+        output, noise = pasted.communicate(timeout=PASTE_SECONDS)
+        check(pasted.returncode == 0, f"pasted, exit code {pasted.returncode}: {lines}\n{output}{noise}")
+        return output + noise
+
+
+def _product(gateway):
+    """The product that the lines name."""
+    options = ["--product-key", PRODUCT, "--product-secret", new_secret(11)]
+    gateway.json("product", "create", "water-meter", *options)
+
+
+@case("README: the lines of every day work when pasted")
+def _every_day(world):
+    with world.fresh() as gateway:
+        gateway.start()
+        _product(gateway)
+        (gateway.folder / "meters.csv").write_text("deviceKey\n867725030096432\n867725030096433\n")
+        terminal, seen = Terminal(gateway), []
+        for line in _blocks("Every day")[0]:
+            verb = line.split()[1]
+            seen.append(verb)
+            if verb == "serve":
+                continue  # It is what runs here, on ports of its own.
+            if verb == "listen":
+                listening = terminal.start([f"exec {line}"])
+                time.sleep(1)
+                is_listening = listening.poll() is None
+                listening.kill()
+                check(is_listening, f"it has ended: {listening.communicate()}")
+            else:
+                terminal.paste(line)
+        check({"serve", "product", "device", "status", "listen"} <= set(seen), f"the lines are {seen}")
+        check(len(gateway.json("device", "list")["devices"]) == 3, "the devices of the lines are not there")
+        check((gateway.folder / "model.json").read_text().startswith("{"), "no model was inferred")
+
+
+@case("README: a command in two terminals works when pasted")
+def _command(world):
+    with world.fresh() as gateway:
+        gateway.start()
+        _product(gateway)
+        gateway.json("device", "create", "--product", PRODUCT, "--device-key", DEVICE)
+        device, operator, answer = _blocks("A command, in two terminals")
+        said = Terminal(gateway).paste(*device)
+        check('"code":200' in said, f"the report was answered {said}")
+        waiting = Terminal(gateway).start(operator)
+        eventually("the command is not sent", lambda: gateway.json("command", "list", PRODUCT, DEVICE))
+        # The same terminal as before: what it has set, without another report.
+        said = Terminal(gateway).paste(*device[:-1], *answer)
+        check('"params":{"temp":30.5}' in said, f"the device got {said}")
+        said = Terminal(gateway).end(waiting, operator)
+        check("succeeded" in said, f"the operator reads {said}")
