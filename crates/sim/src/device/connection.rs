@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_coap::{Budget, Context, Endpoint, Event, Response};
 use narrowgate_dtls::{self as dtls, Opened, Random, Session};
+use narrowgate_platform::device_api::commands::COMMAND_WAITING;
 
 use super::{
     Asked, CommandError, DeviceCommand, DeviceConfig, DeviceEvent, Pending,
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     /// Messages beside those of the endpoint.
     messages: Vec<Vec<u8>>,
     events: Vec<DeviceEvent>,
+    /// What the last response said of a command that waits.
+    command_waiting: Option<Box<str>>,
     end: Option<End>,
 }
 
@@ -51,6 +54,7 @@ impl Connection {
             ping_mid: mid.wrapping_add(PING_MID_OFFSET),
             messages: Vec::new(),
             events: Vec::new(),
+            command_waiting: None,
             end: None,
         }
     }
@@ -137,6 +141,8 @@ impl Connection {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 Event::Response { id, response, .. } => {
+                    let named = response.options.find(COMMAND_WAITING);
+                    self.command_waiting = named.map(|path| String::from_utf8_lossy(path).into());
                     let Some(asked) = self.take_pending(id) else { continue };
                     events.push_back(answered(now, asked, response, config, acknowledged));
                 }
@@ -171,6 +177,10 @@ impl Connection {
             self.session.seal_close_notify(rng, &mut datagram);
             datagrams.push_back(datagram);
         }
+    }
+
+    pub(super) fn command_waiting(&self) -> Option<&str> {
+        self.command_waiting.as_deref()
     }
 
     pub(super) const fn is_over(&self) -> bool {

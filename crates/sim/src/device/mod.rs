@@ -241,6 +241,15 @@ impl Device {
         matches!(self.state, State::Connected(_))
     }
 
+    /// The path of the topic of a command that waits, as the last response said (option 2100; device
+    /// protocol, section 6).
+    pub fn command_waiting(&self) -> Option<&str> {
+        match &self.state {
+            State::Connected(connection) => connection.command_waiting(),
+            State::Off | State::Connecting(_) => None,
+        }
+    }
+
     /// Who it is.
     pub const fn identity(&self) -> &Identity {
         &self.config.identity

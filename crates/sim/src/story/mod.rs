@@ -11,6 +11,8 @@
 //! | `a connects` | the handshake succeeds within a minute; `a tries to connect` leaves that open |
 //! | `a posts temp=21.5`, `a posts 900 bytes`, `a pings` | what a device sends in a session |
 //! | `a gets /path`, `a asks for its secret` | the same |
+//! | `a says thing/tag/query {"tags":[]}` | a message to a topic of its own, with its `params` |
+//! | `a fetches its command`, `a answers its command with 200` | the one that was named last |
 //! | `a closes`, `a powers off`, `a moves to a new port` | with a word, without a word, without knowing |
 //! | `network is good`, `network is bad`, `network loses everything for 48h` | how datagrams travel (3) |
 //! | `network loses the next 2 to a` | whatever the conditions; `to gw` for the other direction |
@@ -18,10 +20,12 @@
 //! | `network replays from elsewhere` | the same, from another address |
 //! | `gw answers after 5s`, `gw answers nothing`, `gw answers now` | how long a commit takes (4) |
 //! | `gw looks up after 5s`, `gw looks up nothing` | the same for keys |
+//! | `gw tells a to set {"temp":30.5} within 48h` | a command of an operator, with its time to live |
 //! | `gw resets a psk=k2`, `gw disables a`, `gw drains`, `gw restarts` | what an operator does |
 //! | `expect a 2.04 within 3s` | the next thing that the device reports (5) |
 //! | `expect gw sessions=1 posts>=2` | see [`Quantity`]; with `within 5s` it may take that long |
 //! | `expect store a temp=21.5,22.0` | all values of a point that were stored for a device, in order |
+//! | `expect attributes a {"size":1}` | what is kept; also `tags`, `events a opened`, `commands a sent` |
 //!
 //! (1) `idle_timeout`, `sessions_max`, `requests_max`, `handshakes_max`, `suites`, `seed`.
 //!
@@ -43,9 +47,11 @@
 //! At the end of every story holds besides: nothing that a device told was left unexpected, every report that
 //! was acknowledged was stored, and none was stored twice.
 
+mod kept;
 mod parse;
 mod quantity;
 mod run;
+mod say;
 mod sentence;
 
 use narrowgate_engine::shard::ShardConfig;

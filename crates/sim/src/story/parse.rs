@@ -9,7 +9,7 @@ use narrowgate_engine::shard::ShardConfig;
 use super::{
     Quantity, Story, StoryError,
     sentence::{
-        Action, Check, Deed, Destination, DeviceSetup, Expectation, Order, Outcome, Relation, Sentence,
+        Action, Check, Deed, Destination, DeviceSetup, Expectation, Kept, Order, Outcome, Relation, Sentence,
         Weather,
     },
 };
@@ -77,7 +77,11 @@ fn sentence(line: usize, words: &[&str], names: &mut Vec<String>) -> Understood<
         [] => Action::Wait,
         ["server", ..] => return Err("`server` stands before all other sentences".to_owned()),
         ["device", name, settings @ ..] => {
-            if ["gw", "network", "server", "store"].contains(name) || names.iter().any(|it| it == name) {
+            let is_kept = Kept::ALL.iter().any(|(kept, _)| kept == name);
+            if is_kept
+                || ["gw", "network", "server", "store"].contains(name)
+                || names.iter().any(|it| it == name)
+            {
                 return Err(format!("`{name}` means something else already"));
             }
             let setup = device(name, settings, names)?;
@@ -155,6 +159,9 @@ fn deed(words: &[&str]) -> Understood<Deed> {
         ["posts", first, rest @ ..] => Deed::Post(points(first, rest)?),
         ["pings"] => Deed::Ping,
         ["gets", path] => Deed::Get((*path).to_owned()),
+        ["says", topic, params] => Deed::Say { topic: (*topic).to_owned(), params: json(params)?.to_owned() },
+        ["fetches", "its", "command"] => Deed::FetchCommand,
+        ["answers", "its", "command", "with", code] => Deed::AnswerCommand(number(code)?),
         ["asks", "for", "its", "secret"] => Deed::AskForSecret,
         ["closes"] => Deed::Close,
         ["powers", "off"] => Deed::PowerOff,
@@ -230,6 +237,9 @@ fn order(words: &[&str], names: &[String]) -> Understood<Order> {
             (key, _) => return Err(format!("a device is reset to a psk, not to a `{key}`")),
         },
         ["disables", who] => Order::Disable(known(who, names)?),
+        ["tells", who, "to", "set", points, "within", time] => {
+            Order::Send { who: known(who, names)?, points: json(points)?.to_owned(), lasts: duration(time)? }
+        }
         ["drains"] => Order::Drain,
         ["restarts"] => Order::Restart,
         _ => return Err(format!("the gateway does not know how to `{}`", words.join(" "))),
@@ -250,6 +260,10 @@ fn expectation(words: &[&str], names: &[String]) -> Understood<Expectation> {
             let (point, values) = pair(values)?;
             let (point, values) = (point.to_owned(), values.to_owned());
             Ok(Expectation::Store { who: known(who, names)?, point, values })
+        }
+        [kept, who, text] if within.is_none() && Kept::ALL.iter().any(|(name, _)| name == kept) => {
+            let (_, what) = Kept::ALL.into_iter().find(|(name, _)| name == kept).expect("it was found");
+            Ok(Expectation::Kept { what, who: known(who, names)?, text: (*text).to_owned() })
         }
         [who, outcome @ ..] => {
             let who = known(who, names)?;
@@ -307,6 +321,12 @@ fn suites(value: &str) -> Understood<Vec<CipherSuite>> {
     }
 }
 
+/// JSON without white space, which would end the word.
+fn json(text: &str) -> Understood<&str> {
+    let read: Result<serde_json::Value, _> = serde_json::from_str(text);
+    read.map(|_| text).map_err(|error| format!("`{text}` is not JSON: {error}"))
+}
+
 fn pair(text: &str) -> Understood<(&str, &str)> {
     let parts = text.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty());
     parts.ok_or_else(|| format!("`{text}` is not `name=value`"))
@@ -352,6 +372,11 @@ mod tests {
             ("a dances", "a device does not know how to `dances`"),
             ("a posts temp=warm", "`warm` is not the number of a point"),
             ("a posts temp", "`temp` is not `name=value`"),
+            (
+                "a says thing/tag/query {\"tags\":",
+                "`{\"tags\":` is not JSON: EOF while parsing a value at line 1 column 8",
+            ),
+            ("device tags", "`tags` means something else already"),
             ("after 5 a pings", "`5` is not a duration: a number and ms, s, m, h or d"),
             ("after 999d", "`999d` is longer than a year"),
             ("device a psk=k2", "`a` means something else already"),

@@ -10,9 +10,9 @@ use narrowgate_coap::Request;
 use narrowgate_platform::ids::DeviceId;
 
 use super::{
-    Story, StoryError,
+    Story, StoryError, kept, say,
     sentence::{
-        Action, Check, Deed, Destination, DeviceSetup, Expectation, Order, Outcome, Sentence, Weather,
+        Action, Check, Deed, Destination, DeviceSetup, Expectation, Kept, Order, Outcome, Sentence, Weather,
     },
 };
 use crate::{
@@ -41,6 +41,7 @@ pub(super) fn story(story: &Story) -> Result<(), StoryError> {
         posted: BTreeMap::new(),
         clears_up: None,
         recorded: Vec::new(),
+        fetched: HashMap::new(),
     };
     let fail = |line, reason| StoryError { file: story.file.clone(), line, reason };
     for Sentence { line, after, action } in &story.sentences {
@@ -63,6 +64,8 @@ struct Stage {
     /// When the network changes back, and to what.
     clears_up: Option<(Instant, Conditions)>,
     recorded: Vec<Packet>,
+    /// The command that each device has fetched last.
+    fetched: HashMap<HostId, say::Fetched>,
 }
 
 impl Stage {
@@ -75,10 +78,7 @@ impl Stage {
                 self.change_weather(weather);
                 Ok(())
             }
-            Action::Gateway(order) => {
-                self.obey(order, story);
-                Ok(())
-            }
+            Action::Gateway(order) => self.obey(order, story),
             Action::Expect(Expectation::Device { who, outcome, within }) => {
                 self.expect_of_device(who, outcome, *within)
             }
@@ -88,6 +88,7 @@ impl Stage {
             Action::Expect(Expectation::Store { who, point, values }) => {
                 self.expect_of_store(who, point, values)
             }
+            Action::Expect(Expectation::Kept { what, who, text }) => self.expect_kept(*what, who, text),
         }
     }
 
@@ -132,10 +133,7 @@ impl Stage {
                 Deed::Connect | Deed::TryToConnect => DeviceCommand::Connect,
                 Deed::Post(points) => {
                     self.reports += 1;
-                    let device_key = &self.world.device(host).identity().device_key;
-                    if let Some(row) = self.world.find(device_key) {
-                        *self.posted.entry((row.id, json(points).to_string())).or_default() += 1;
-                    }
+                    self.note_posted(host, &json(points));
                     DeviceCommand::Report(Report {
                         id: self.reports,
                         time_ms: None,
@@ -144,6 +142,22 @@ impl Stage {
                 }
                 Deed::Ping => DeviceCommand::Ping,
                 Deed::Get(path) => DeviceCommand::Request(Request::get(path)),
+                Deed::Say { topic, params } => {
+                    if let Some(points) = json(params).get("measurepoints") {
+                        self.note_posted(host, points);
+                    }
+                    let identity = self.world.device(host).identity();
+                    DeviceCommand::Request(say::message(identity, topic, params))
+                }
+                Deed::FetchCommand => {
+                    let named = self.world.device(host).command_waiting();
+                    let path = named.ok_or("it has heard of no command")?;
+                    DeviceCommand::Request(Request::get(path))
+                }
+                Deed::AnswerCommand(code) => {
+                    let fetched = self.fetched.remove(&host).ok_or("it has fetched no command")?;
+                    DeviceCommand::Request(fetched.answer(self.world.device(host).identity(), *code))
+                }
                 Deed::AskForSecret => DeviceCommand::AskActivation,
                 Deed::Close => DeviceCommand::Close,
                 Deed::PowerOff => DeviceCommand::PowerOff,
@@ -158,6 +172,13 @@ impl Stage {
         match deed {
             Deed::Connect => self.expect_of_device(who, &Outcome::Connected(None), CONNECT_WITHIN),
             _ => Ok(()),
+        }
+    }
+
+    /// A device was told to post these points.
+    fn note_posted(&mut self, host: HostId, points: &serde_json::Value) {
+        if let Some(row) = self.world.find(&self.world.device(host).identity().device_key) {
+            *self.posted.entry((row.id, points.to_string())).or_default() += 1;
         }
     }
 
@@ -194,7 +215,7 @@ impl Stage {
         }
     }
 
-    fn obey(&mut self, order: &Order, story: &Story) {
+    fn obey(&mut self, order: &Order, story: &Story) -> Happened {
         match order {
             Order::CommitAfter(takes) => self.world.store.commit_takes(*takes),
             Order::CommitNow => {
@@ -212,9 +233,15 @@ impl Stage {
                     self.world.switch_device(&device_key, false);
                 }
             }
+            Order::Send { who, points, lasts } => {
+                for device_key in self.device_keys(who) {
+                    self.world.send_command(&device_key, say::order(points, *lasts))?;
+                }
+            }
             Order::Drain => self.world.drain(),
             Order::Restart => self.world.restart(story.server.clone()),
         }
+        Ok(())
     }
 
     fn device_keys(&self, who: &str) -> Vec<String> {
@@ -229,6 +256,9 @@ impl Stage {
             self.wait(left, |world| world.has_event(host));
             let event = self.world.poll_event(host);
             let outcome = event.as_ref().map_or(Outcome::Nothing, Outcome::of);
+            if let Some(fetched) = event.as_ref().and_then(say::Fetched::of) {
+                self.fetched.insert(host, fetched);
+            }
             if !outcome.meets(expected) {
                 let device_key = &self.world.device(host).identity().device_key;
                 return Err(format!("{device_key}: {outcome} instead of {expected}"));
@@ -259,6 +289,16 @@ impl Stage {
             let stored = stored.join(",");
             if stored != values {
                 return Err(format!("{device_key}: {point}={stored} is stored"));
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_kept(&self, what: Kept, who: &str, text: &str) -> Happened {
+        for device_key in self.device_keys(who) {
+            let kept = kept::of(&self.world, &device_key, what)?;
+            if kept != text {
+                return Err(format!("{device_key}: {kept} is kept"));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use narrowgate_coap::FailureCause;
+use narrowgate_coap::{FailureCause, Response};
 use narrowgate_dtls::CipherSuite;
 
 use super::Quantity;
@@ -58,6 +58,15 @@ pub(super) enum Deed {
     Post(String),
     Ping,
     Get(String),
+    /// A message to a topic, with its `params`.
+    Say {
+        topic: String,
+        params: String,
+    },
+    /// Fetch the command that the last response named.
+    FetchCommand,
+    /// Answer the command that was fetched, with this code.
+    AnswerCommand(i32),
     AskForSecret,
     Close,
     PowerOff,
@@ -85,8 +94,17 @@ pub(super) enum Order {
     CommitAfter(Option<Duration>),
     CommitNow,
     LookUpAfter(Option<Duration>),
-    Reset { who: String, secret: String },
+    Reset {
+        who: String,
+        secret: String,
+    },
     Disable(String),
+    /// A command that sets points, for this long.
+    Send {
+        who: String,
+        points: String,
+        lasts: Duration,
+    },
     Drain,
     Restart,
 }
@@ -96,6 +114,29 @@ pub(super) enum Expectation {
     Device { who: String, outcome: Outcome, within: Duration },
     Gateway { checks: Vec<Check>, within: Duration },
     Store { who: String, point: String, values: String },
+    Kept { what: Kept, who: String, text: String },
+}
+
+/// What the store holds of a device beside its reports, and how a story writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// A JSON object.
+    Attributes,
+    /// A JSON object.
+    Tags,
+    /// Identifiers, oldest first.
+    Events,
+    /// States, oldest first.
+    Commands,
+}
+
+impl Kept {
+    pub(super) const ALL: [(&str, Self); 4] = [
+        ("attributes", Self::Attributes),
+        ("tags", Self::Tags),
+        ("events", Self::Events),
+        ("commands", Self::Commands),
+    ];
 }
 
 /// What a quantity must be.
@@ -157,9 +198,10 @@ impl Outcome {
             DeviceEvent::ConnectFailed(ConnectFailure::Expired) => Self::GaveUp,
             DeviceEvent::ConnectFailed(ConnectFailure::Refused(_)) => Self::Refused,
             DeviceEvent::Acknowledged { .. } => Self::Answer("2.04".to_owned()),
-            DeviceEvent::ReportRefused { response, .. }
-            | DeviceEvent::ActivationRefused(response)
-            | DeviceEvent::Answered(response) => Self::Answer(response.code.to_string()),
+            DeviceEvent::ReportRefused { response, .. } | DeviceEvent::ActivationRefused(response) => {
+                Self::Answer(response.code.to_string())
+            }
+            DeviceEvent::Answered(response) => Self::Answer(answer(response)),
             DeviceEvent::Activated(_) => Self::Secret,
             DeviceEvent::Pong => Self::Pong,
             DeviceEvent::Unanswered { cause: FailureCause::TimedOut, .. } => Self::Timeout,
@@ -170,6 +212,15 @@ impl Outcome {
 
     pub(super) fn meets(&self, expected: &Self) -> bool {
         self == expected || matches!((self, expected), (Self::Connected(_), Self::Connected(None)))
+    }
+}
+
+/// The code of an answer; with the one in its body, where that is not success.
+fn answer(response: &Response) -> String {
+    let reply: serde_json::Value = serde_json::from_slice(&response.payload).unwrap_or_default();
+    match reply.get("code").and_then(serde_json::Value::as_i64) {
+        None | Some(200) => response.code.to_string(),
+        Some(code) => format!("{} with code {code}", response.code),
     }
 }
 

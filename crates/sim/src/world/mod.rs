@@ -30,7 +30,9 @@ use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName},
     memory::MemoryStore,
     model::{
+        command::Order,
         device::{Device as DeviceRow, NewDevice},
+        message::MessageKind,
         product::{DynamicActivation, Product},
     },
     ports::{Registry as _, RegistryChanges as _, Write, Written},
@@ -219,6 +221,18 @@ impl World {
         self.change(&LiveChange::ProductChanged { product_key: PRODUCT_KEY.to_owned() });
     }
 
+    /// Sends a device a command, as an operator does.
+    ///
+    /// # Errors
+    /// Why it is not sent.
+    pub fn send_command(&mut self, device_key: &str, order: Order) -> Result<(), String> {
+        let device = self.find(device_key).ok_or("nobody has registered it")?.id;
+        let sent = block_on(self.durable().send_command(device, order, self.wall().wall));
+        sent.expect("it is registered").map_err(|why| format!("the command is not sent: {why:?}"))?;
+        self.change(&LiveChange::CommandsChanged { device });
+        Ok(())
+    }
+
     fn close(&mut self, device: DeviceId, cause: &'static str) {
         self.change(&LiveChange::CloseDevice { device, cause });
     }
@@ -385,7 +399,9 @@ impl World {
             self.process.server.handle_event(self.clock.at(now), 0, event);
         }
         for note in self.store.take_notes() {
-            if let Note::Applied(Write::Message(message), Written::Done) = note {
+            if let Note::Applied(Write::Message(message), Written::Done) = note
+                && message.kind != MessageKind::Event
+            {
                 self.stored.push((message.device, message.points_json));
             }
         }
