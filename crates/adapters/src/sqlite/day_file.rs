@@ -226,6 +226,10 @@ impl DayFile {
         Ok(last)
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Writes the log back into the file; `false`: another program reads it.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
         checkpoint(&self.connection)

@@ -86,8 +86,9 @@ pub(super) const MESSAGES: Format = Format {
 
 /// What SQLite adds to a database's name for its log and the index of that.
 const LOG_SUFFIXES: [&str; 2] = ["-wal", "-shm"];
-/// Pages (of 4 KiB) in the write-ahead log after which it is written back.
-const CHECKPOINT_PAGES: u32 = 4000;
+/// Pages (of 4 KiB) in a log from which on the writer writes it back at each commit, as far as readers let it;
+/// before that a thread does (module `writer::write_back`).
+pub(super) const LOG_PAGES_MAX: u32 = 16_000;
 /// A larger log file is cut to this size when it is used again.
 const LOG_BYTES_MAX: u32 = 64 << 20;
 
@@ -219,7 +220,7 @@ impl Format {
         let settings = [("temp_store", "memory"), ("trusted_schema", "off")];
         connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
         connection.pragma_update(None, "cache_size", options.writer_cache()).map_err(sqlite)?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sqlite)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX).map_err(sqlite)?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX).map_err(sqlite)?;
         for (name, value) in settings {
             connection.pragma_update(None, name, value).map_err(sqlite)?;

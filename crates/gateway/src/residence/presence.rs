@@ -35,9 +35,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// again that the store refused.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// Changes by silence, or tried again, that are under way at the same time: a report waits for no more of
-/// them in its transaction, which is some milliseconds. Where many devices fall silent at once, the last ones
-/// are noticed seconds later.
-const CHANGES_AT_ONCE: usize = 128;
+/// them in its transaction, which is 2 to 5 ms. Where many devices fall silent at once, the last ones are
+/// noticed seconds later. As many as have one deadline after a restart.
+pub(crate) const CHANGES_AT_ONCE: usize = 64;
 /// How long silence is not noticed where a shard does not get to the end of what arrives: it counts while the
 /// process runs, not while it stands still.
 const UNREAD_MAX: Duration = Duration::from_secs(10);

@@ -29,7 +29,10 @@ use super::{
     said::said,
     start,
 };
-use crate::{Answer, Effect, Gateway, Limits, LiveChange, Now, Options, Outcomes, Token};
+use crate::{
+    Answer, Effect, Gateway, Limits, LiveChange, Now, Options, Outcomes, Token,
+    residence::presence::CHANGES_AT_ONCE,
+};
 
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +265,7 @@ impl Stage {
             "read fails" => self.product(Err(full())),
             "lists none" => self.online_of(Ok(Vec::new())),
             "lists d" => self.online_of(Ok(vec![device_id("d")])),
-            "lists 128" => self.online_of(Ok((1..=128).map(DeviceId).collect())),
+            "lists many" => self.online_of(Ok((1..=CHANGES_AT_ONCE as i64).map(DeviceId).collect())),
             "has a" => self.properties(Ok(Properties::from_json(r#"{"a":1}"#))),
             "query fails" => self.properties(Err(full())),
             "list fails" => self.online_of(Err(full())),

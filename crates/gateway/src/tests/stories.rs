@@ -10,6 +10,7 @@ use narrowgate_platform::{
 };
 
 use super::stage::{Kind, Stage};
+use crate::residence::presence::CHANGES_AT_ONCE;
 
 /// A device that is logged in, and its product in memory.
 pub(super) fn served() -> Stage {
@@ -114,12 +115,13 @@ fn a_device_that_is_let_in_again_is_not_put_offline_by_an_older_list() {
 #[test]
 fn a_large_product_that_is_off_after_a_restart_leaves_in_portions() {
     let online = |id| OnlineDevice { device: DeviceId(id), lifetime_s: 3600, login: None };
-    let mut stage = Stage::restarted((1..=129).map(online).collect());
+    let mut stage = Stage::restarted((1..=CHANGES_AT_ONCE as i64 + 1).map(online).collect());
     assert_eq!(stage.play("change p; off"), "read p, list p");
     // As many as may fall silent at once, and the next ones when there is room.
-    assert_eq!(stage.play("lists 128"), ["write offline"; 128].join(", "));
+    let written = ["write offline"; CHANGES_AT_ONCE].join(", ");
+    assert_eq!(stage.play("lists many"), written);
     assert_eq!(stage.play("wait 60"), "");
-    assert_eq!(stage.play("done"), "tell offline, list p after 128");
+    assert_eq!(stage.play("done"), format!("tell offline, list p after {CHANGES_AT_ONCE}"));
     assert_eq!(stage.play("lists none; wait 60"), "");
     assert_eq!(stage.gateway.counters().online, 1);
 }
@@ -127,10 +129,11 @@ fn a_large_product_that_is_off_after_a_restart_leaves_in_portions() {
 #[test]
 fn a_list_that_is_due_waits_for_room_and_makes_nothing_due() {
     let online = |id| OnlineDevice { device: DeviceId(id), lifetime_s: 3600, login: None };
-    let (mut stage, silent) = (Stage::restarted((1..=128).map(online).collect()), 2 * 3600);
+    let fleet = (1..=CHANGES_AT_ONCE as i64).map(online).collect();
+    let (mut stage, silent) = (Stage::restarted(fleet), 2 * 3600);
     assert_eq!(stage.play("change p; off"), "read p, list p");
     // All places for changes are taken while the store hangs, and the list cannot be read.
-    assert_eq!(stage.play(&format!("wait {silent}")), ["write offline"; 128].join(", "));
+    assert_eq!(stage.play(&format!("wait {silent}")), ["write offline"; CHANGES_AT_ONCE].join(", "));
     assert_eq!(stage.play("list fails"), "");
     stage.now.instant += Duration::from_secs(2);
     stage.gateway.handle_timeout(stage.now);

@@ -61,6 +61,10 @@ struct Entry {
 /// only become later: nobody is offline before a full lifetime. A larger part would show silent devices as
 /// online for longer; a smaller one brings more changes at once.
 pub const SPREAD_PERCENT: u64 = 10;
+/// Devices that were registered one after the other stand on the same pages of a store. So many of them have
+/// one deadline after a restart: a transaction that changes them writes a tenth of the pages of one that
+/// changes as many others.
+const NEIGHBOURS: u64 = 64;
 /// Timers that one call moves at most: about a millisecond.
 const TIMERS_AT_ONCE: usize = 4096;
 
@@ -108,10 +112,11 @@ impl Entry {
     }
 }
 
-/// A device's own part of the spread, the same after each restart.
+/// A device's part of the spread, the same after each restart, and the same as that of its neighbours.
 fn grace_ms(device: DeviceId, lifetime_s: u32) -> u32 {
-    // The upper half of a Fibonacci hash: neighbours lie far apart.
-    let part = device.0.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    // The upper half of a Fibonacci hash: blocks of neighbours lie far apart.
+    let block = device.0.cast_unsigned() / NEIGHBOURS + 1;
+    let part = block.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let spread_ms = u64::from(lifetime_s) * 1000 * SPREAD_PERCENT / 100;
     u32::try_from((part * spread_ms) >> 32).unwrap_or(u32::MAX)
 }

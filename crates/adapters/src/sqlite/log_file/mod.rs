@@ -332,6 +332,10 @@ impl LogFile {
         self.watched.look()
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Writes SQLite's log back into the file; `false`: another program reads it.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
         checkpoint(&self.connection)

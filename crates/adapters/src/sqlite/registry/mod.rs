@@ -186,6 +186,14 @@ impl Registry {
         self.touched_all = true;
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn log_connection(&self) -> &Connection {
+        self.log.connection()
+    }
+
     /// Writes SQLite's log back into the file; `false`: another program reads it.
     pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
         day_file::checkpoint(&self.connection)

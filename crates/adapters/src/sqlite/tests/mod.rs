@@ -15,6 +15,7 @@ mod poisoned;
 mod properties;
 mod removal;
 mod space;
+mod write_back;
 
 use std::{
     fs,

@@ -197,6 +197,7 @@ impl Writer {
             return Ok(());
         }
         self.flush_before_leaving();
+        self.settle_write_back();
         if let Some(left) = self.file.take()
             && let Err(error) = left.checkpoint()
         {

@@ -68,7 +68,8 @@ impl Writer {
     }
 
     /// A log without a name is lost with the process: what it holds goes into the databases.
-    fn write_logs_back(&self) -> bool {
+    fn write_logs_back(&mut self) -> bool {
+        self.settle_write_back();
         let done = |checkpoint: rusqlite::Result<bool>| checkpoint.is_ok_and(|done| done);
         self.file.as_ref().is_none_or(|file| done(file.checkpoint()))
             && done(self.registry.checkpoint_log())
@@ -77,6 +78,7 @@ impl Writer {
 
     /// The day's file is gone, and with it its reports: nothing is written to what is left of it.
     pub(super) fn leave_lost_file(&mut self) {
+        self.settle_write_back();
         let Some(lost) = self.file.take() else { return };
         let day = lost.day();
         drop(lost);

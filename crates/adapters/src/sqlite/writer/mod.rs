@@ -49,6 +49,7 @@ mod mend;
 mod old_days;
 mod repair;
 mod sweep;
+mod write_back;
 
 use std::{
     sync::{
@@ -65,7 +66,7 @@ use narrowgate_platform::{
 };
 
 pub(super) use self::job::{Append, ChangeBy, Job};
-use self::{latest::Flush, sweep::Sweep};
+use self::{latest::Flush, sweep::Sweep, write_back::WriteBack};
 use super::{
     Shared,
     day::Day,
@@ -113,6 +114,7 @@ pub(super) struct Writer {
     /// When the files were last looked at.
     watched_at: Instant,
     sweep: Sweep,
+    write_back: WriteBack,
     /// Of batches that could not be stored.
     errors: Seldom,
     _lock: DataLock,
@@ -143,6 +145,7 @@ impl Writer {
             lost_rows: Vec::new(),
             watched_at: Instant::now(),
             sweep: Sweep::default(),
+            write_back: WriteBack::new(Instant::now()),
             errors: Seldom::new(ERRORS_EVERY),
             _lock: lock,
         }
@@ -176,6 +179,7 @@ impl Writer {
             let now = Instant::now();
             self.continue_retention(now);
             self.continue_watch(now);
+            self.continue_write_back(now);
         }
     }
 
@@ -187,7 +191,8 @@ impl Writer {
                 jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
             } else {
                 let look = self.retention.next_look().min(self.next_watch());
-                let at = [self.flush_at, self.note_at].into_iter().flatten().fold(look, Instant::min);
+                let at = [self.flush_at, self.note_at, self.write_back.next_look()];
+                let at = at.into_iter().flatten().fold(look, Instant::min);
                 jobs.recv_timeout(at.saturating_duration_since(Instant::now()))
             };
             match received {
@@ -201,6 +206,7 @@ impl Writer {
                     let now = Instant::now();
                     self.continue_retention(now);
                     self.continue_watch(now);
+                    self.continue_write_back(now);
                 }
             }
         }
@@ -209,6 +215,7 @@ impl Writer {
     /// Stands still between two batches, until what is answered is dropped or the time is over. What fails is
     /// not known to be removed from the files, so a broken store is mended first.
     fn hold(&mut self, limit: Duration, reply: Reply<Pause>) {
+        self.settle_write_back();
         if let Err(error) = self.repair() {
             return reply.send(Err(error));
         }

@@ -27,6 +27,7 @@ impl Writer {
         if !self.broken {
             return Ok(());
         }
+        self.settle_write_back();
         let lost = |loss: Loss| StoreError::Unavailable(loss.to_string());
         self.registry.look().map_err(lost)?;
         match self.file.as_mut().map_or(Ok(()), DayFile::look) {
@@ -110,6 +111,7 @@ impl Writer {
         self.read_again();
         let flushed = self.repair().and_then(|()| self.flush_all());
         self.note_registry();
+        self.settle_write_back();
         self.shared.lookups.close();
         self.shared.readers.close();
         #[cfg(feature = "test-hooks")]
