@@ -70,6 +70,7 @@ pub enum Reason {
     TooLarge,
     NotDtls,
     CommandNotOpen,
+    NotificationLost,
 }
 
 impl Reason {

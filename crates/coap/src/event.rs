@@ -39,6 +39,13 @@ pub enum Event {
         /// Why.
         cause: FailureCause,
     },
+    /// A registration of the peer has ended (RFC 7641): see [`crate::Endpoint::notify`].
+    ObservationEnded {
+        /// How.
+        end: ObservationEnd,
+        /// The registrations that are left.
+        left: usize,
+    },
     /// The peer sent a ping, which is answered: an empty confirmable message (RFC 7252, section 4.3).
     Ping,
     /// A request of the peer was answered with an error of [`crate::RequestFault`] without asking the
@@ -55,6 +62,17 @@ pub enum Event {
     },
     /// A message had no effect.
     Discarded(Discard),
+}
+
+/// How a registration of an observer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObservationEnd {
+    /// The peer said so: a GET with Observe 1.
+    Cancelled,
+    /// The peer rejected a notification with a Reset: it does not know its token any more.
+    Reset,
+    /// A notification was not acknowledged, after MAX_RETRANSMIT retransmissions: all registrations end.
+    TimedOut,
 }
 
 /// Why a message of ours failed, or its answer.

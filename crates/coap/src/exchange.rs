@@ -79,6 +79,8 @@ pub(crate) struct Wish {
     pub(crate) unwanted: u8,
     /// The request may run again where an answer in blocks is not kept: it is a GET.
     pub(crate) is_safe: bool,
+    /// The peer wants to observe: a GET with Observe 0.
+    pub(crate) observes: bool,
 }
 
 impl Wish {

@@ -85,9 +85,20 @@
 //!
 //! Requests of ours do not go in blocks, and the blocks of a response are passed on one by one.
 //!
-//! RFC 7641 (Observe) is not implemented: the option is passed to the application, which may ignore it. The
-//! module `endpoint` says where it will go. RFC 7967 (No-Response) holds for the answers of the application;
-//! those of this layer are always sent.
+//! # RFC 7641, section by section
+//!
+//! | section | here |
+//! |---|---|
+//! | 3 the client | not implemented: a request of ours gets one response |
+//! | 4.1 request | a registration is known by its token; [`Params::observers_max`] |
+//! | 4.2 notifications | [`Endpoint::notify`]; each is confirmable |
+//! | 4.4 reordering | 24 bits that count up, over all registrations of an endpoint |
+//! | 4.5 transmission | by RFC 7252, 4.2; NSTART; who does not acknowledge is removed |
+//! | 4.5.2 advanced | what is queued is replaced by newer; what is on its way is not |
+//!
+//! RFC 7967 (No-Response) holds for the answers of the application; those of this layer are always sent.
+//! Echo (RFC 9175, section 2) is elective and ignored: it tells a fresh request from a replayed one, and the
+//! records of DTLS cannot be replayed.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
@@ -122,8 +133,8 @@ pub use code::Code;
 pub use context::Context;
 pub use dedup::AnswerFrame;
 pub use discard::Discard;
-pub use endpoint::{Endpoint, RequestError, RespondError};
-pub use event::{Event, FailureCause};
+pub use endpoint::{Endpoint, NotifyError, RequestError, RespondError};
+pub use event::{Event, FailureCause, ObservationEnd};
 pub use exchange::{ExchangeId, Origin};
 pub use message::{Kind, Message, MessageWriter, ParseError, Token};
 pub use option::{OptionFault, OptionNumber, OptionRule};

@@ -1,5 +1,5 @@
-//! Our messages that wait for something from the peer: requests and separate responses (RFC 7252, sections
-//! 4.2, 4.7, 4.8).
+//! Our messages that wait for something from the peer: requests, separate responses and notifications (RFC
+//! 7252, sections 4.2, 4.7, 4.8; RFC 7641, section 4.5).
 //!
 //! ```text
 //!   Queued -- NSTART permits --> Unacknowledged -- empty ACK --> AwaitingResponse
@@ -7,7 +7,7 @@
 //!                                ACK  RST  timeout x (1 + 4)      response   RST, lifetime over
 //! ```
 //!
-//! A separate response does not await a response: the empty ACK ends it.
+//! A separate response or a notification does not await a response: the empty ACK ends it.
 
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,17 @@ pub(crate) struct Outbound {
 /// What the message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Request { id: RequestId, token: Token },
-    Response { exchange: ExchangeId },
+    Request {
+        id: RequestId,
+        token: Token,
+    },
+    Response {
+        exchange: ExchangeId,
+    },
+    /// To the observer that registered with this token.
+    Notification {
+        token: Token,
+    },
 }
 
 /// The stage of the message.
@@ -117,11 +126,12 @@ impl Outbound {
         }
     }
 
-    /// The event that reports its failure.
-    pub(crate) const fn failure_event(&self, cause: FailureCause) -> Event {
+    /// The event that reports its failure; `None`: the end of a registration is reported instead.
+    pub(crate) const fn failure_event(&self, cause: FailureCause) -> Option<Event> {
         match self.purpose {
-            Purpose::Request { id, .. } => Event::RequestFailed { id, cause },
-            Purpose::Response { exchange } => Event::ResponseFailed { exchange, cause },
+            Purpose::Request { id, .. } => Some(Event::RequestFailed { id, cause }),
+            Purpose::Response { exchange } => Some(Event::ResponseFailed { exchange, cause }),
+            Purpose::Notification { .. } => None,
         }
     }
 }

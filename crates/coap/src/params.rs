@@ -46,6 +46,9 @@ pub struct Params {
     /// Bodies of requests and answers that one endpoint may have in transfer; one more ends the one that has
     /// stood still for longest. A device has one, or two if it answers while it reports.
     pub transfers_max: usize,
+    /// Registrations of a peer as an observer (RFC 7641). It needs one; the others are there for tokens that
+    /// it has forgotten, which a Reset of the next notification removes.
+    pub observers_max: usize,
     /// Our own requests to one peer, waiting or on their way. A caller with more has to queue them itself.
     pub requests_max: usize,
     /// What the application's usual answers have in common, so that they are stored in few bytes. Must not
@@ -72,6 +75,7 @@ impl Default for Params {
             exchanges_open_max: 16,
             body_bytes_max: 10 * 1024,
             transfers_max: 2,
+            observers_max: 4,
             requests_max: 16,
             answer_frame: None,
             retry_after: Duration::from_secs(30),

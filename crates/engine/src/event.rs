@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Discard, ExchangeId, RefusedRequest, Request, Response};
+use narrowgate_coap::{Discard, ExchangeId, ObservationEnd, RefusedRequest, Request, Response};
 use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedKeyExchange};
 
 use crate::shard::{stray::Stray, throttle::Spent};
@@ -179,6 +179,13 @@ pub enum ShardEvent {
         /// How many there were since the session began, modulo 2^32.
         records: u32,
     },
+    /// Nobody observes in a session any more (RFC 7641).
+    ObservationEnded {
+        /// In which one.
+        session: SessionId,
+        /// How the last registration ended.
+        end: ObservationEnd,
+    },
     /// Something authentic arrived that was not a request (a ping, a duplicate, an acknowledgement).
     Heard {
         /// From whom.
@@ -240,6 +247,13 @@ pub enum ShardCommand {
         /// Which request.
         ticket: Ticket,
         /// The response.
+        response: Response,
+    },
+    /// Notifies those who observe in a session (RFC 7641); without effect if nobody does.
+    Notify {
+        /// In which session.
+        session: SessionId,
+        /// The new content.
         response: Response,
     },
     /// Ends a session with close_notify.

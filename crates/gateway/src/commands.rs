@@ -148,6 +148,12 @@ impl Commands {
         }
     }
 
+    /// The commands of a device that wait, oldest first.
+    pub(crate) fn waiting(&self, device: DeviceId, now: UnixMillis) -> Vec<CommandId> {
+        let queue = self.devices.get(&device).map(|entry| &entry.queue);
+        queue.into_iter().flat_map(|queue| queue.waiting(now)).map(|command| command.id).collect()
+    }
+
     /// The queue is to be read again, now.
     fn read_again(&mut self, device: DeviceId, now: Instant) {
         self.devices.entry(device).or_default().read_at = Some(now);

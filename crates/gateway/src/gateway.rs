@@ -22,6 +22,7 @@ use crate::{
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     issuing::Issuing,
     leaving::Leaving,
+    observers::Observers,
     outbox::{Outbox, Pending},
     pace::Pace,
     products::{Products, Read},
@@ -102,6 +103,8 @@ pub struct Counters {
     pub online: usize,
     /// Devices with a session by their own secret.
     pub connected: usize,
+    /// Devices that observe their commands.
+    pub observing: usize,
     /// Refusals that were only counted, because there were too many.
     pub refusals_unlogged: u64,
     /// Refusals that were folded into an entry with their number.
@@ -144,6 +147,7 @@ impl Gateway {
                 requests: Requests::default(),
                 issuing: Issuing::new(seed),
                 commands: Commands::new(commands, now),
+                observers: Observers::default(),
                 pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
                 lookup_errors: Seldom::new(ERRORS_EVERY),
@@ -348,17 +352,19 @@ impl Gateway {
         }
         self.close_some(now);
         self.shared.handle_commands_timeout(now);
+        self.shared.handle_observers_timeout(now);
         self.shared.go_on_leaving(now);
     }
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Shared { residence, products, refusals, leaving, commands, .. } = &self.shared;
+        let Shared { residence, products, refusals, leaving, commands, observers, .. } = &self.shared;
         let closing = self.closing.front().map(|closing| closing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
         // Without room it is the store's answer that goes on.
         let leaving = leaving.poll_timeout().filter(|_| residence.presence.room() > 0);
-        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving, commands.poll_timeout()]);
+        let of_commands = [commands.poll_timeout(), observers.poll_timeout()];
+        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving]).chain(of_commands);
         timeouts.flatten().min()
     }
 
@@ -394,10 +400,11 @@ impl Gateway {
 
     /// What is counted.
     pub fn counters(&self) -> Counters {
-        let Shared { residence, requests, refusals, pace, issuing, .. } = &self.shared;
+        let Shared { residence, requests, refusals, pace, issuing, observers, .. } = &self.shared;
         Counters {
             online: residence.presence.online(),
             connected: residence.directory.len(),
+            observing: observers.len(),
             requests: requests.counts,
             refusals_unlogged: refusals.unlogged,
             refusals_folded: refusals.folded,

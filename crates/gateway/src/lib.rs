@@ -21,7 +21,7 @@
 //! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),
 //! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
 //! `properties` that devices ask for, the `refusals`, the secrets to be issued (`issuing`), the `commands`
-//! that wait for devices.
+//! that wait for devices, and the `observers` that hear of them at once.
 //!
 //! ```
 //! use std::time::Instant;
@@ -66,6 +66,7 @@ mod issuing;
 mod leaving;
 mod limits;
 mod lookups;
+mod observers;
 mod outbox;
 mod pace;
 mod products;

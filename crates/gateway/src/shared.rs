@@ -3,9 +3,9 @@
 use narrowgate_platform::rules::rate::Seldom;
 
 use crate::{
-    clock::Clock, commands::Commands, issuing::Issuing, leaving::Leaving, outbox::Outbox, pace::Pace,
-    products::Products, properties::Queries, refusals::Refusals, requests::Requests, residence::Residence,
-    spent::SpentBytes,
+    clock::Clock, commands::Commands, issuing::Issuing, leaving::Leaving, observers::Observers,
+    outbox::Outbox, pace::Pace, products::Products, properties::Queries, refusals::Refusals,
+    requests::Requests, residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     pub(crate) issuing: Issuing,
     pub(crate) commands: Commands,
+    pub(crate) observers: Observers,
     pub(crate) pace: Pace,
     pub(crate) spent: SpentBytes,
     /// Of look-ups that the store cannot answer.

@@ -162,7 +162,11 @@ impl World<'_> {
                     let is_over = told.is_none_or(|told| self.now >= told + Duration::from_secs(247));
                     assert!(is_over, "told twice within the lifetime of an exchange");
                 }
-                Event::ResponseFailed { .. } | Event::Ping | Event::Refused(_) | Event::Discarded(_) => {}
+                Event::ResponseFailed { .. }
+                | Event::ObservationEnded { .. }
+                | Event::Ping
+                | Event::Refused(_)
+                | Event::Discarded(_) => {}
             }
         }
         let mut count = 0;

@@ -7,7 +7,9 @@ use std::cell::OnceCell;
 
 use narrowgate_coap::{Code, Request, Response, UriPath};
 use narrowgate_platform::{
-    device_api::{self, Action, CommandWanted, ProductState, json, points, properties::IN_A_MESSAGE_MAX},
+    device_api::{
+        self, Action, CommandWanted, CountWanted, ProductState, json, points, properties::IN_A_MESSAGE_MAX,
+    },
     ids::{DeviceId, UnixMillis},
     model::{
         message::{MessageKind, read_event},
@@ -102,6 +104,7 @@ pub fn envelope(data: &[u8]) {
             }
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::Command(wanted) => check_command(session, &request, &wanted),
+            Action::CountCommands(wanted) => check_count(session, &request, wanted),
             Action::IssueSecret(_) => {
                 assert_eq!((session.mode, request.method), (SecureMode::ProductSecret, Code::GET));
                 assert_eq!(request.path, fixed.paths[4], "only on its own topic");
@@ -120,6 +123,12 @@ pub fn envelope(data: &[u8]) {
             }
         }
     });
+}
+
+/// How many commands wait is asked by GET alone.
+fn check_count(session: &Grant, request: &Request, wanted: CountWanted) {
+    assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::GET));
+    assert_eq!(wanted.observes, request.observe == Some(0));
 }
 
 /// What an answer carries: the list of topics, a reply, or nothing.

@@ -1,6 +1,7 @@
 """Commands to devices: what libcoap's client and Mbed TLS read of them, and what the operator reads."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from interop.harness import case, check, eventually
 from interop.peers.libcoap import GNUTLS, OPENSSL
@@ -45,6 +46,25 @@ def _register(peer):
         check(state == ("succeeded", 200, {"temp": 30.5}), f"the operator reads {shown}")
         [response] = peer.exchange(target, [Request("GET", topic)])
         check(response.code == "4.04", f"a command that was answered was handed out again: {response}")
+
+
+    @case(f"{peer.NAME} observes, hears of a command at once, and takes its registration back")
+    def _observe(world):
+        with world.fresh() as gateway:
+            device = create_device(gateway.start())
+            target = gateway.target(device.identity(), device.key, CCM8)
+            request, seconds = Request("GET", device.topic("thing/commands")), 4
+            with ThreadPoolExecutor(1) as pool:
+                # It observes for so long; then it asks with Observe 1.
+                observing = pool.submit(peer.exchange, target, [request], more=("-s", str(seconds)))
+                one = "narrowgate_devices_observing 1"
+                eventually("it does not observe", lambda: one in gateway.http("/metrics")[1].splitlines())
+                _send(gateway, device, "--get", "temp")
+                [response] = observing.result()
+            told = response.payload.replace(b"}", b"}\n").decode().split()
+            check(told[:2] == ['{"waiting":0}', '{"waiting":1}'], f"{peer.NAME} printed {told}")
+            none = "narrowgate_devices_observing 0"
+            eventually("it still observes", lambda: none in gateway.http("/metrics")[1].splitlines())
 
 
 @case("Mbed TLS: option 2100 names the oldest command that waits, on every response")

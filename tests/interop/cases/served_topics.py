@@ -280,6 +280,42 @@ _register_command(
 )
 
 
+@_register("thing/commands")
+def _count(world):
+    with Bench(world.gateway) as bench:
+        bench.tell("thing/measurepoint/post", _report(temp=1))
+        path = bench.device.topic("thing/commands")
+        request = Request("GET", path)
+        bad = [*bad_paths(bench.device, bench.other, request, "POST")]
+        bad.append(Bad("an answer in CBOR", request, "4.06", options=((17, b"\x3c"),)))
+        codes = [bench.refuse(one) for one in bad]
+        response = bench.ask(request)
+        check(json.loads(response.payload) == {"waiting": 0}, f"nothing waits, and it is {response}")
+        check(6 not in dict(response.options), f"a plain GET is answered with Observe: {response}")
+        observed = bench.session.observe(request)
+        check(json.loads(observed.answer.payload) == {"waiting": 0}, f"{observed.answer}")
+        numbers = [_number(observed.answer)]
+        topic = bench.device.topic("thing/service/restart").encode()
+        for waiting in (1, 2):
+            bench.send("--service", "restart", "--input", '{"delay":5}')
+            told = observed.next()
+            check(json.loads(told.payload) == {"waiting": waiting}, f"the notification is {told}")
+            check(dict(told.options).get(COMMAND_WAITING) == topic, f"it does not name the topic: {told}")
+            numbers.append(_number(told))
+        check(numbers == sorted(set(numbers)), f"the numbers of the notifications are {numbers}")
+        # A command is handed out as ever, and what the device does itself is no news.
+        check(bench.ask(Request("GET", topic.decode())).code == "2.05", "the command is not handed out")
+        observed.cancel()
+        bench.send("--service", "restart", "--input", '{"delay":5}')
+        observed.expect_none(2)
+        return response.code, codes
+
+
+def _number(response):
+    """The number in Observe."""
+    return int.from_bytes(dict(response.options)[6], "big")
+
+
 @_register("thing/activate/info")
 def _activate(world):
     with Bench(world.gateway, mode=3, activation=True) as bench:
@@ -352,7 +388,7 @@ def _core(world):
         return response.code, [bench.refuse(one) for one in bad]
 
 
-for _topic in ("thing/model/up_raw", "thing/commands", "ota/device/inform"):
+for _topic in ("thing/model/up_raw", "ota/device/inform"):
 
     @_register(_topic)
     def _not_served(world, topic=_topic):

@@ -3,8 +3,9 @@
 First line: `{"host","port","identity","key" (hex),"ack_timeout" (seconds),"retransmissions"}`. Then one
 question a line, `{"n","method","path","payload" (hex),"options":[[number, hex]],"seconds","blockwise",
 "confirmable"}`; those that are under way at the same time are sent side by side. Each is answered by a line
-`{"n","code","payload" (hex),"options":[[number, hex]]}`, or `{"n","silence"}`, or `{"n","failed"}`. The
-session ends with the input.
+`{"n","code","payload" (hex),"options":[[number, hex]]}`, or `{"n","silence"}`, or `{"n","failed"}`. A
+question with `"observe"` has an answer, and each notification is a line of its own:
+`{"n","told":{"code",...}}`; the line `{"cancel": n}` ends that. The session ends with the input.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ class Session:
         self._context, self._base = context, f"coaps://{task['host']}:{task['port']}"
         credentials = {"psk": bytes.fromhex(task["key"]), "client-identity": task["identity"].encode()}
         context.client_credentials.load_from_dict({f"{self._base}/*": {"dtls": credentials}})
-        self._remote, self._reliable = None, aiocoap.Reliable()
+        self._remote, self._reliable, self._observations = None, aiocoap.Reliable(), {}
         self._reliable.ACK_TIMEOUT = task["ack_timeout"]
         self._reliable.MAX_RETRANSMIT = task["retransmissions"]
 
@@ -71,11 +72,29 @@ class Session:
                 message.opt.add_option(number.create_option(decode=value))
         else:
             message.opt = WithMore(message.opt, more)
-        answer = await self._context.request(message, handle_blockwise=asked["blockwise"]).response
+        if asked["observe"]:
+            message.opt.observe = 0
+        request = self._context.request(message, handle_blockwise=asked["blockwise"])
+        if asked["observe"]:
+            request.observation.register_callback(lambda told: self._told(asked["n"], told))
+            self._observations[asked["n"]] = request
+        answer = await request.response
         # aiocoap drops a session that nothing refers to.
         self._remote = answer.remote
-        received = [[int(option.number), option.encode().hex()] for option in answer.opt.option_list()]
-        return {"code": answer.code.dotted, "payload": answer.payload.hex(), "options": received}
+        return _said(answer)
+
+    def cancel(self, number):
+        """Forgets an observation: the next notification is answered by a Reset."""
+        self._observations.pop(number).observation.cancel()
+
+    @staticmethod
+    def _told(number, notification):
+        print(json.dumps({"n": number, "told": _said(notification)}), flush=True)
+
+
+def _said(answer):
+    received = [[int(option.number), option.encode().hex()] for option in answer.opt.option_list()]
+    return {"code": answer.code.dotted, "payload": answer.payload.hex(), "options": received}
 
 
 async def main():
@@ -86,7 +105,11 @@ async def main():
     context = await aiocoap.Context.create_client_context(transports=["tinydtls"])
     session, under_way = Session(json.loads(await lines.readline()), context), set()
     while line := await lines.readline():
-        task = asyncio.create_task(session.answer(json.loads(line)))
+        asked = json.loads(line)
+        if "cancel" in asked:
+            session.cancel(asked["cancel"])
+            continue
+        task = asyncio.create_task(session.answer(asked))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     for task in under_way:

@@ -1,7 +1,9 @@
 """aiocoap over DTLSSocket (tinydtls): CCM_8 only, CoAP of its own. Identities to 32 bytes, keys to 16."""
 
+import contextlib
 import itertools
 import json
+import queue
 import subprocess
 import threading
 from pathlib import Path
@@ -42,7 +44,7 @@ class Session:
             text=True,
         )
         self._numbers, self._answers, self._news = itertools.count(), {}, threading.Condition()
-        self._noise, self._ended = [], False
+        self._noise, self._ended, self._told = [], False, {}
         threading.Thread(target=self._read_answers, daemon=True).start()
         threading.Thread(target=lambda: self._noise.extend(self._helper.stderr), daemon=True).start()
         peer = {"host": target.host, "port": target.port, "identity": target.identity}
@@ -59,12 +61,22 @@ class Session:
         """The answer to one question; raises `Silence` when there is none in time."""
         return self.begin(request, options, seconds, **how)()
 
+    def observe(self, request):
+        """Registers as an observer; the answer and the notifications are those of what is returned."""
+        number = next(self._numbers)
+        self._told[number] = queue.Queue()
+        answer = self._begin(number, request, (), {"seconds": 8.0, "observe": True})()
+        return Observation(answer, self._told[number], lambda: self._write({"cancel": number}))
+
     def begin(self, request, options=(), seconds=8.0, blockwise=True, confirmable=True):
         """Sends a question; the call of what is returned waits for its answer.
 
         `options` are pairs of number and bytes. With `blockwise` aiocoap cuts and joins bodies as it likes.
         """
-        number = next(self._numbers)
+        how = {"seconds": seconds, "blockwise": blockwise, "confirmable": confirmable}
+        return self._begin(next(self._numbers), request, options, how)
+
+    def _begin(self, number, request, options, how):
         own = [(OPTION_CONTENT_FORMAT, bytes([request.content_format]))] if request.payload else []
         given = {number for number, _ in options}
         options = [*((n, v) for n, v in own if n not in given), *options]
@@ -75,12 +87,10 @@ class Session:
                 "path": request.path,
                 "payload": request.payload.hex(),
                 "options": [[n, value.hex()] for n, value in options],
-                "seconds": seconds,
-                "blockwise": blockwise,
-                "confirmable": confirmable,
+                **{"blockwise": True, "confirmable": True, "observe": False, **how},
             }
         )
-        return lambda: self._answer(number, seconds + 5)
+        return lambda: self._answer(number, how["seconds"] + 5)
 
     def close(self):
         """Ends the session with a close_notify."""
@@ -105,6 +115,9 @@ class Session:
     def _read_answers(self):
         for line in self._helper.stdout:
             answer = json.loads(line)
+            if "told" in answer:
+                self._told[answer["n"]].put(_response(answer["told"]))
+                continue
             with self._news:
                 self._answers[answer["n"]] = answer
                 self._news.notify_all()
@@ -121,10 +134,37 @@ class Session:
             raise PeerFailed(f"aiocoap: {said}\n{''.join(self._noise)}")
         if "silence" in answer:
             raise Silence(answer["silence"])
-        options = [(n, bytes.fromhex(value)) for n, value in answer["options"]]
-        formats = [int.from_bytes(value, "big") for n, value in options if n == OPTION_CONTENT_FORMAT]
-        payload = bytes.fromhex(answer["payload"])
-        return Response(answer["code"], payload, formats[0] if formats else None, options)
+        return _response(answer)
+
+
+class Observation:
+    """What is observed: `answer` is that to the registration."""
+
+    def __init__(self, answer, told, cancel):
+        self.answer, self._told, self._cancel = answer, told, cancel
+
+    def next(self, seconds=8.0):
+        """The next notification; raises `Silence` where there is none in time."""
+        try:
+            return self._told.get(timeout=seconds)
+        except queue.Empty as nothing:
+            raise Silence("no notification") from nothing
+
+    def expect_none(self, seconds):
+        """Raises where a notification comes within so many seconds."""
+        with contextlib.suppress(Silence):
+            raise PeerFailed(f"a notification that nobody expects: {self.next(seconds)}")
+
+    def cancel(self):
+        """Forgets the registration, and answers the next notification by a Reset."""
+        self._cancel()
+
+
+def _response(said):
+    options = [(n, bytes.fromhex(value)) for n, value in said["options"]]
+    formats = [int.from_bytes(value, "big") for n, value in options if n == OPTION_CONTENT_FORMAT]
+    payload = bytes.fromhex(said["payload"])
+    return Response(said["code"], payload, formats[0] if formats else None, options)
 
 
 def _command(program):

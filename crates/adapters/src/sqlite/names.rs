@@ -63,6 +63,7 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::TooLarge, "too_large"),
     (Reason::NotDtls, "not_dtls"),
     (Reason::CommandNotOpen, "command_not_open"),
+    (Reason::NotificationLost, "notification_lost"),
 ];
 
 const COMMAND_KINDS: &[(CommandKind, &str)] =

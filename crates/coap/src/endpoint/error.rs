@@ -1,4 +1,4 @@
-//! Why our side could not send an answer or a request.
+//! Why our side could not send an answer, a notification or a request.
 
 /// Why an answer was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,23 @@ pub enum RespondError {
     /// is longer than [`crate::Params::body_bytes_max`], so that it is not kept, and answers no GET, which
     /// could run again. The exchange stays open.
     #[error("the response has {bytes} bytes and {bytes_max} can be sent, in blocks or not")]
+    TooLarge {
+        /// Bytes of the message.
+        bytes: usize,
+        /// The most that are allowed.
+        bytes_max: usize,
+    },
+}
+
+/// Why observers were not notified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotifyError {
+    /// The code is not that of a success: an error would end the registrations.
+    #[error("the code of the notification is not that of a success")]
+    NotASuccess,
+    /// The message would be larger than [`crate::Params::message_bytes_max`]. Notifications do not go in
+    /// blocks.
+    #[error("the notification has {bytes} bytes and {bytes_max} can be sent")]
     TooLarge {
         /// Bytes of the message.
         bytes: usize,

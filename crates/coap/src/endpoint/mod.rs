@@ -8,10 +8,11 @@
 //!             +-> Bodies     bodies and answers in transfer, block by block  seconds, 247 at most unmoved
 //!             |   Outbox     messages and events that wait to be taken       until the next poll
 //!             +-> Answers    what answered a request, for its duplicates     minutes, in most sessions
-//!             +-> Notices    what was reported of a peer that miscounts    the session, for few peers
+//!             +-> Observers  who observes the resource of this endpoint      the session, for few peers
+//!             +-> Notices    what was reported of a peer that miscounts      the session, for few peers
 //! ```
 //!
-//! The first four share a box, which is freed when they are empty.
+//! The first four share a box, which is freed when they are empty; the last two share one that stays.
 //!
 //! | limit | at it |
 //! |---|---|
@@ -20,6 +21,7 @@
 //! | bodies in transfer, the budget's part for them | the oldest ends; 5.03 with Max-Age, and it ends |
 //! | bytes of a body | 4.13 with Size1, and it ends |
 //! | our own requests | [`RequestError::QueueFull`] |
+//! | observers | a plain answer without Observe |
 //! | size of our messages | answers go in blocks; [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
 //!
 //! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a
@@ -34,21 +36,24 @@
 //! than a message may be. Bodies are kept in memory only: after a restart a block meets 4.08, and the peer
 //! begins again.
 //!
-//! # Where requests in blocks and Observe will go
+//! # Observe
+//!
+//! `Observers` keeps the token of a registration when its request is answered. A notification is an
+//! `Outbound` with a purpose of its own: `Outgoing` gives it NSTART and retransmission; its Reset ends the
+//! registration, and where nothing acknowledges it, all of them end.
+//!
+//! # Where requests in blocks would go
 //!
 //! A request of ours with a large body is an `Outbound` that goes through `Outgoing` once for each block. A
-//! response in blocks is passed on block by block, with its Block2.
-//!
-//! *Observe* (RFC 7641): a machine `Observers` beside `Incoming`, which keeps the token of a registration
-//! when its request is answered. A notification is an `Outbound` with a purpose of its own, so that
-//! `Outgoing` gives it NSTART and retransmission, and its Reset or its end by a timeout ends the
-//! registration.
+//! response in blocks is passed on block by block, with its Block2. No side of the product sends such a
+//! request.
 
 mod answers;
 mod bodies;
 mod error;
 mod incoming;
 mod notices;
+mod observers;
 mod outbox;
 mod outgoing;
 mod receive;
@@ -56,27 +61,29 @@ mod send;
 
 use std::time::Instant;
 
-pub use error::{RequestError, RespondError};
+pub use error::{NotifyError, RequestError, RespondError};
 
 use self::{
     answers::Answers,
     bodies::Bodies,
     incoming::Incoming,
     notices::Notices,
+    observers::Observers,
     outbox::{Outbox, Transmit},
     outgoing::Outgoing,
 };
 use crate::{
     budget::Budget,
     context::Context,
-    event::Event,
+    event::{Event, ObservationEnd},
     exchange::{Exchange, ExchangeId, Origin},
-    message::empty_message,
+    message::{Token, empty_message},
 };
 
 /// One side of one association. After every call, events and messages are to be drained.
 ///
-/// Besides what [`Endpoint::is_idle`] covers, it remembers in some 50 bytes what it reported about its peer.
+/// Besides what [`Endpoint::is_idle`] covers, it remembers in some 100 bytes what it reported about its peer,
+/// and by which tokens the peer observes.
 ///
 /// All methods of one endpoint must be given the same [`Budget`], and [`Endpoint::release`] must be called
 /// before it is dropped.
@@ -88,7 +95,7 @@ pub struct Endpoint {
     serial: u32,
     next_mid: u16,
     /// In a box of its own, because few peers need it.
-    notices: Option<Box<Notices>>,
+    lasting: Option<Box<Lasting>>,
 }
 
 const _: () = assert!(size_of::<Endpoint>() <= 32, "there is one in each of a million sessions");
@@ -100,6 +107,13 @@ struct Active {
     outgoing: Outgoing,
     bodies: Bodies,
     outbox: Outbox,
+}
+
+/// What is kept as long as the endpoint.
+#[derive(Debug, Default)]
+struct Lasting {
+    notices: Notices,
+    observers: Observers,
 }
 
 impl Active {
@@ -115,7 +129,7 @@ impl Endpoint {
     /// An endpoint whose first own message has this Message ID; RFC 7252 4.4 advises a random one.
     #[must_use]
     pub const fn new(first_mid: u16) -> Self {
-        Self { answers: Answers::new(), active: None, serial: 0, next_mid: first_mid, notices: None }
+        Self { answers: Answers::new(), active: None, serial: 0, next_mid: first_mid, lasting: None }
     }
 
     /// Handles the timers that are due: acknowledges requests that take long, retransmits, gives up, removes
@@ -125,8 +139,15 @@ impl Endpoint {
         if let Some(active) = &mut self.active {
             let Active { incoming, outgoing, bodies, outbox } = &mut **active;
             incoming.handle_timeout(context, outbox);
-            outgoing.handle_timeout(context, outbox);
+            let is_dead = outgoing.handle_timeout(context, outbox);
             bodies.expire(context);
+            if is_dead {
+                // RFC 7641 4.5: who does not acknowledge is removed. No other registration of this peer is
+                // nearer to it.
+                outgoing.drop_notifications(context, |_| true);
+                self.observers().clear();
+                self.outbox().event(Event::ObservationEnded { end: ObservationEnd::TimedOut, left: 0 });
+            }
         }
         self.tidy();
     }
@@ -215,7 +236,22 @@ impl Endpoint {
     }
 
     fn notices(&mut self) -> &mut Notices {
-        self.notices.get_or_insert_default()
+        &mut self.lasting.get_or_insert_default().notices
+    }
+
+    fn observers(&mut self) -> &mut Observers {
+        &mut self.lasting.get_or_insert_default().observers
+    }
+
+    /// Ends the registration with this token, if there is one.
+    fn end_observation(&mut self, context: &mut Context<'_>, token: Token, end: ObservationEnd) {
+        let Some(lasting) = &mut self.lasting else { return };
+        if lasting.observers.remove(token) {
+            let left = lasting.observers.tokens().len();
+            let Active { outgoing, outbox, .. } = self.active();
+            outgoing.drop_notifications(context, |other| other == token);
+            outbox.event(Event::ObservationEnded { end, left });
+        }
     }
 
     /// The Message ID of our next message. RFC 7252 4.4 forbids reusing one within its lifetime: with a peer

@@ -1,5 +1,6 @@
-//! Our messages that wait for something from the peer: requests, and confirmable responses of their own (RFC
-//! 7252, sections 4.2, 4.7, 4.8 and 5.2.2). Each is an [`Outbound`], whose stages are described there.
+//! Our messages that wait for something from the peer: requests, confirmable responses of their own, and
+//! notifications (RFC 7252, sections 4.2, 4.7, 4.8 and 5.2.2; RFC 7641, section 4.5). Each is an
+//! [`Outbound`], whose stages are described there.
 //!
 //! Limits: [`crate::Params::nstart`] messages are on their way at once, the others wait in order; the caller
 //! limits how many may wait.
@@ -32,14 +33,44 @@ impl Outgoing {
         self.start_queued(context, outbox);
     }
 
-    /// Ends the message with this Message ID, which the peer rejected.
-    pub(super) fn handle_reset(&mut self, context: &mut Context<'_>, mid: u16, outbox: &mut Outbox) {
-        match self.take(context.budget, |outbound| is_on_its_way(outbound, mid)) {
-            Some(outbound) => {
-                outbox.event(outbound.failure_event(FailureCause::Reset));
-                self.start_queued(context, outbox);
-            }
-            None => outbox.discard(Discard::ResetUnknown),
+    /// Adds a notification, in the place of one to the same observer that is still queued.
+    pub(super) fn notify(
+        &mut self,
+        context: &mut Context<'_>,
+        (mid, token): (u16, Token),
+        bytes: Vec<u8>,
+        outbox: &mut Outbox,
+    ) {
+        let purpose = Purpose::Notification { token };
+        self.remove(context.budget, |it| it.delivery == Delivery::Queued && it.purpose == purpose);
+        self.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
+    }
+
+    /// Removes the notifications to these observers.
+    pub(super) fn drop_notifications(&mut self, context: &mut Context<'_>, is_gone: impl Fn(Token) -> bool) {
+        self.remove(context.budget, |outbound| match outbound.purpose {
+            Purpose::Notification { token } => is_gone(token),
+            Purpose::Request { .. } | Purpose::Response { .. } => false,
+        });
+    }
+
+    /// Ends the message with this Message ID, which the peer rejected. Returns the token of its observer if
+    /// it was a notification.
+    pub(super) fn handle_reset(
+        &mut self,
+        context: &mut Context<'_>,
+        mid: u16,
+        outbox: &mut Outbox,
+    ) -> Option<Token> {
+        let Some(outbound) = self.take(context.budget, |outbound| is_on_its_way(outbound, mid)) else {
+            outbox.discard(Discard::ResetUnknown);
+            return None;
+        };
+        outbound.failure_event(FailureCause::Reset).into_iter().for_each(|event| outbox.event(event));
+        self.start_queued(context, outbox);
+        match outbound.purpose {
+            Purpose::Notification { token } => Some(token),
+            Purpose::Request { .. } | Purpose::Response { .. } => None,
         }
     }
 
@@ -55,7 +86,7 @@ impl Outgoing {
             return outbox.discard(Discard::AcknowledgementUnknown);
         };
         match outbound.purpose {
-            Purpose::Response { .. } => {
+            Purpose::Response { .. } | Purpose::Notification { .. } => {
                 self.take(context.budget, waits);
             }
             Purpose::Request { .. } if message.code == Code::EMPTY => {
@@ -97,8 +128,10 @@ impl Outgoing {
         self.start_queued(context, outbox);
     }
 
-    /// Retransmits what was not acknowledged, and gives up what has waited too long.
-    pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>, outbox: &mut Outbox) {
+    /// Retransmits what was not acknowledged, and gives up what has waited too long. Returns whether a
+    /// notification was given up.
+    pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>, outbox: &mut Outbox) -> bool {
+        let mut is_dead = false;
         self.messages.retain_mut(|outbound| match outbound.handle_timeout(context.now, context.params) {
             Due::Nothing => true,
             Due::Retransmit => {
@@ -107,11 +140,15 @@ impl Outgoing {
             }
             Due::GiveUp => {
                 context.budget.refund(Outbound::cost(outbound.bytes.len()));
-                outbox.event(outbound.failure_event(FailureCause::TimedOut));
+                match outbound.failure_event(FailureCause::TimedOut) {
+                    Some(event) => outbox.event(event),
+                    None => is_dead = true,
+                }
                 false
             }
         });
         self.start_queued(context, outbox);
+        is_dead
     }
 
     /// When to call [`Self::handle_timeout`].
@@ -137,7 +174,8 @@ impl Outgoing {
 
     /// How many responses wait.
     pub(super) fn responses(&self) -> usize {
-        self.messages.len() - self.requests()
+        let is_response = |outbound: &&Outbound| matches!(outbound.purpose, Purpose::Response { .. });
+        self.messages.iter().filter(is_response).count()
     }
 
     /// Whether nothing waits.
@@ -160,6 +198,17 @@ impl Outgoing {
         }
     }
 
+    /// Removes messages and refunds them.
+    fn remove(&mut self, budget: &mut Budget, is_gone: impl Fn(&Outbound) -> bool) {
+        self.messages.retain(|outbound| {
+            let is_gone = is_gone(outbound);
+            if is_gone {
+                budget.refund(Outbound::cost(outbound.bytes.len()));
+            }
+            !is_gone
+        });
+    }
+
     /// Removes a message and refunds it.
     fn take(&mut self, budget: &mut Budget, is_it: impl Fn(&Outbound) -> bool) -> Option<Outbound> {
         let index = self.messages.iter().position(is_it)?;
@@ -176,7 +225,8 @@ fn finish_request(request: &Outbound, response: Option<Response>, separate: bool
             outbox.event(Event::Response { id, response, separate });
         }
         _ => {
-            outbox.event(request.failure_event(FailureCause::ResponseUnreadable));
+            let failed = request.failure_event(FailureCause::ResponseUnreadable);
+            failed.into_iter().for_each(|event| outbox.event(event));
             outbox.discard(Discard::ResponseUnreadable);
         }
     }

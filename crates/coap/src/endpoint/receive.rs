@@ -7,7 +7,7 @@ use crate::{
     code::Code,
     context::Context,
     discard::Discard,
-    event::Event,
+    event::{Event, ObservationEnd},
     exchange::{ExchangeId, Stage, Wish},
     fingerprint::Fingerprint,
     message::{Kind, Message, empty_message},
@@ -16,6 +16,10 @@ use crate::{
     request::Request,
     response::Response,
 };
+
+/// Values of Observe in a request (RFC 7641, section 2); others mean nothing.
+const REGISTER: u32 = 0;
+const DEREGISTER: u32 = 1;
 
 impl Endpoint {
     /// Handles one datagram from the peer.
@@ -66,7 +70,9 @@ impl Endpoint {
             }
             Kind::Reset => {
                 let Active { outgoing, outbox, .. } = self.active();
-                outgoing.handle_reset(context, message.mid, outbox);
+                if let Some(token) = outgoing.handle_reset(context, message.mid, outbox) {
+                    self.end_observation(context, token, ObservationEnd::Reset);
+                }
             }
         }
     }
@@ -157,7 +163,12 @@ impl Endpoint {
             };
         }
         let unwanted = request.options.find_uint(OptionNumber::NO_RESPONSE).unwrap_or(0) as u8;
-        let wish = Wish { blocks, key, unwanted, is_safe: request.method == Code::GET };
+        let is_safe = request.method == Code::GET;
+        if is_safe && request.observe == Some(DEREGISTER) {
+            self.end_observation(context, message.token, ObservationEnd::Cancelled);
+        }
+        let observes = is_safe && request.observe == Some(REGISTER);
+        let wish = Wish { blocks, key, unwanted, is_safe, observes };
         let id = ExchangeId::new(self.take_serial(), message.mid);
         let Active { incoming, outbox, .. } = self.active();
         incoming.open(context, id, message, (request.payload.len(), wish));

@@ -1,9 +1,9 @@
-//! Sends what our side has to say: answers and requests.
+//! Sends what our side has to say: answers, notifications and requests.
 
 use std::time::Duration;
 
 use super::{
-    Active, Endpoint, RequestError, RespondError,
+    Active, Endpoint, NotifyError, RequestError, RespondError,
     bodies::{Cut, cut},
     outbox::Transmit,
 };
@@ -30,13 +30,17 @@ impl Endpoint {
     /// that the peer does not want (No-Response, RFC 7967) is not sent, and a confirmable request is
     /// acknowledged.
     ///
+    /// Observe in a response, with any value, says that what was asked for can be observed. A success that
+    /// answers a GET with Observe 0 then registers the peer, within [`crate::Params::observers_max`], and
+    /// goes out with Observe and its number; every other answer goes out without Observe.
+    ///
     /// # Errors
     /// Nothing is sent. [`RespondError::TooLarge`] leaves the exchange open, for a shorter answer.
     pub fn respond(
         &mut self,
         context: &mut Context<'_>,
         exchange: ExchangeId,
-        response: Response,
+        mut response: Response,
     ) -> Result<(), RespondError> {
         let open = self.active.as_ref().and_then(|active| active.incoming.by_id(exchange));
         let &Exchange { token, fingerprint, stage, expires, wish, .. } =
@@ -45,6 +49,7 @@ impl Endpoint {
             return Err(RespondError::NotAResponse);
         }
         let is_wanted = !wish.is_unwanted(response.code);
+        let registers = self.number_if_observed(context, &mut response, token, wish.observes && is_wanted);
         let (kind, mid) = match stage {
             Stage::Fresh { .. } => (Kind::Acknowledgement, exchange.mid()),
             Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
@@ -56,11 +61,16 @@ impl Endpoint {
             Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec(), None),
             Stage::Acknowledged | Stage::Unacknowledgeable => (Vec::new(), None),
         };
+        if registers {
+            self.observers().insert(token);
+        }
         let request = (exchange.mid(), fingerprint);
         let Self { answers, active, .. } = self;
         let Active { incoming, outgoing, bodies, outbox } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
-        if let Some(rest) = rest {
+        if let Some(mut rest) = rest {
+            // RFC 7959 2.6: only the first block of a notification has Observe.
+            rest.options.remove(OptionNumber::OBSERVE);
             bodies.keep(context, wish.key, rest);
         }
         if stage == Stage::Acknowledged {
@@ -80,6 +90,65 @@ impl Endpoint {
             outbox.transmit(Transmit::Message(bytes));
         }
         Ok(())
+    }
+
+    /// Sends a notification to every observer, now or when NSTART permits; returns how many there are. The
+    /// number of each is set by the endpoint. A registration that ends by it is reported by
+    /// [`crate::Event::ObservationEnded`].
+    ///
+    /// They are charged to the budget without regard to its limit: of each observer two wait at most.
+    ///
+    /// # Errors
+    /// Nothing is sent.
+    pub fn notify(
+        &mut self,
+        context: &mut Context<'_>,
+        mut response: Response,
+    ) -> Result<usize, NotifyError> {
+        if !response.code.is_success() {
+            return Err(NotifyError::NotASuccess);
+        }
+        let observers = self.lasting.as_ref().map(|lasting| lasting.observers.tokens().to_vec());
+        let tokens = observers.unwrap_or_default();
+        let bytes_max = message_bytes_max(context);
+        let mut messages = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            let mid = self.take_mid();
+            response.options.remove(OptionNumber::OBSERVE);
+            response.options.insert_uint(OptionNumber::OBSERVE, self.observers().take_sequence());
+            let bytes = response.to_message(Kind::Confirmable, mid, token);
+            if bytes.len() > bytes_max {
+                return Err(NotifyError::TooLarge { bytes: bytes.len(), bytes_max });
+            }
+            messages.push((mid, token, bytes));
+        }
+        let count = messages.len();
+        for (mid, token, bytes) in messages {
+            let Active { outgoing, outbox, .. } = self.active();
+            outgoing.notify(context, (mid, token), bytes, outbox);
+        }
+        Ok(count)
+    }
+
+    /// Puts a number into an answer to what can be observed, where its peer is registered by it; else takes
+    /// Observe out. Returns whether the peer is registered.
+    fn number_if_observed(
+        &mut self,
+        context: &Context<'_>,
+        response: &mut Response,
+        token: Token,
+        is_wished: bool,
+    ) -> bool {
+        let can_be = response.options.find(OptionNumber::OBSERVE).is_some();
+        response.options.remove(OptionNumber::OBSERVE);
+        let registers = can_be
+            && is_wished
+            && response.code.is_success()
+            && self.observers().permit(token, context.params.observers_max);
+        if registers {
+            response.options.insert_uint(OptionNumber::OBSERVE, self.observers().take_sequence());
+        }
+        registers
     }
 
     /// Stores an answer that an earlier life of this endpoint gave `age` ago, so that duplicates of its

@@ -7,6 +7,7 @@ mod attacks_format;
 mod blocks;
 mod client;
 mod lossy;
+mod observe;
 mod peer;
 mod table;
 mod vectors;

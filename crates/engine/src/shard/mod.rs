@@ -13,6 +13,7 @@ mod forgery;
 mod half_open;
 mod hellos;
 mod incoming;
+mod notifications;
 pub mod outbox;
 mod question;
 mod requests;
@@ -230,6 +231,7 @@ impl Shard {
             }
             ShardCommand::DropHandshake { handshake } => self.drop_handshake(handshake),
             ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),
+            ShardCommand::Notify { session, response } => self.notify(now, session, response),
             ShardCommand::Charge { session, spent } => self.charge(session, spent),
             ShardCommand::Close { session } => self.close_with_notify(session, CloseCause::ByCommand),
             ShardCommand::CloseAfter { session, after } => self.close_after(now, session, after),

@@ -52,7 +52,8 @@ impl Shard {
                         self.events.push_back(ShardEvent::Malformed { session, fault: discard });
                     }
                 }
-                // Ignored: nothing here sends requests of its own yet, so no other event matters.
+                Some(Event::ObservationEnded { end, left }) => self.end_observation(session, end, left),
+                // Ignored: nothing here sends requests of its own, so no other event matters.
                 Some(_) => {}
             }
         }

@@ -138,6 +138,10 @@ counters! {
     Responses, "responses" => alone("narrowgate_responses_total");
     /// Responses that came after their session or exchange was gone.
     ResponsesLate, "responses_late" => alone("narrowgate_responses_late_total");
+    /// Notifications of devices that observe their commands.
+    Notifications, "notifications" => alone("narrowgate_notifications_total");
+    /// Observations that ended because a notification was not acknowledged.
+    ObservationsLost, "observations_lost" => alone("narrowgate_observations_lost_total");
     /// Messages that did not fit the session's record size, or a datagram: an answer was sent shorter or as
     /// 5.00, another message not at all.
     MessagesTooLarge, "messages_too_large" => alone("narrowgate_messages_too_large_total");

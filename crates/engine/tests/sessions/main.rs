@@ -2,6 +2,7 @@
 //! sessions end.
 
 mod answers;
+mod observe;
 
 use std::{
     net::SocketAddr,
@@ -9,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Code, Response};
+use narrowgate_coap::{Code, ObservationEnd, Response};
 use narrowgate_dtls::{
     CipherSuite, ClientConfig, ClientEvent, ClientHandshake, DecoySecret, Psk, PskAnswer, ServerConfig,
     Session, split_record,
 };
 use narrowgate_engine::{
-    event::{CloseCause, ShardCommand, ShardEvent},
+    event::{CloseCause, SessionId, ShardCommand, ShardEvent},
     shard::{Shard, ShardConfig, stats::Counter},
 };
 use narrowgate_testkit::{SeededRandom, record::record};
@@ -38,6 +39,10 @@ struct World {
     /// Bytes of answers that were too long, and what they might have had.
     too_long: Vec<(usize, usize)>,
     connected: usize,
+    sessions: Vec<SessionId>,
+    /// How observations ended, and how often something was heard.
+    observed: Vec<ObservationEnd>,
+    heard: usize,
     /// What the device sent, and what came back to it.
     sent: Vec<Vec<u8>>,
     received: Vec<Vec<u8>>,
@@ -58,6 +63,9 @@ impl World {
             forged: Vec::new(),
             too_long: Vec::new(),
             connected: 0,
+            sessions: Vec::new(),
+            observed: Vec::new(),
+            heard: 0,
             sent: Vec::new(),
             received: Vec::new(),
         }
@@ -83,7 +91,12 @@ impl World {
                     let answer = PskAnswer::key(Psk::new(KEY).expect("16 bytes"));
                     self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
                 }
-                ShardEvent::Connected { .. } => self.connected += 1,
+                ShardEvent::Connected { session, .. } => {
+                    self.connected += 1;
+                    self.sessions.push(session);
+                }
+                ShardEvent::ObservationEnded { end, .. } => self.observed.push(end),
+                ShardEvent::Heard { .. } => self.heard += 1,
                 ShardEvent::Closed { cause, .. } => self.closed.push(cause),
                 ShardEvent::Forged { records, .. } => self.forged.push(records),
                 ShardEvent::AnswerTooLarge { bytes, bytes_max, .. } => self.too_long.push((bytes, bytes_max)),

@@ -26,8 +26,13 @@ use crate::{
 impl Shared {
     /// Answers a request. Every response goes this way: it says whether a command waits.
     pub(crate) fn respond(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
-        let response = self.commands.mark(now.wall, asker, response);
+        let response = self.marked(now, asker, response);
         self.out.respond(ticket, response);
+    }
+
+    /// What is sent to a device says whether a command waits.
+    pub(crate) fn marked(&self, now: Now, asker: &Asker, response: Response) -> Response {
+        self.commands.mark(now.wall, asker, response)
     }
 
     /// A device fetches a command or answers one.
@@ -196,14 +201,19 @@ impl Shared {
     fn go_on_with_commands(&mut self, now: Now, device: DeviceId) {
         loop {
             match self.commands.next(device, now) {
-                Next::Nothing => return,
-                Next::Read => return read(&mut self.out, device),
+                Next::Nothing => break,
+                Next::Read => {
+                    read(&mut self.out, device);
+                    break;
+                }
                 Next::Write(moving) => {
-                    return self.out.write(moving.writes(), Pending::CommandsMoved(Box::new(moving)));
+                    self.out.write(moving.writes(), Pending::CommandsMoved(Box::new(moving)));
+                    break;
                 }
                 Next::NoneFor(ask) => self.answer_without_command(now, &ask),
             }
         }
+        self.tell_observer(now, device);
     }
 
     fn tell_command(

@@ -78,6 +78,11 @@ impl Desk {
                 self.connect(shared, now, handshake, (session, verified), peer, suite);
             }
             ShardEvent::Throttled { session, wait_s } => self.throttle(shared, now, session, wait_s),
+            ShardEvent::ObservationEnded { session, end } => {
+                if let Some(known) = self.sessions.find(session) {
+                    shared.end_observation(now, session, &known.asker, end);
+                }
+            }
             ShardEvent::Spent { session, spent } => self.note_spent(shared, now, session, spent),
             ShardEvent::Closed { session, cause } => self.end(shared, now, session, cause),
             ShardEvent::WrongKey { handshake, peer, failed } => {
@@ -105,6 +110,7 @@ impl Desk {
         if known.asker.login().is_none() {
             shared.out.drop_look_up(Waiter::Session(session));
         }
+        shared.observers.remove(known.asker.grant.device, session);
         let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }

@@ -114,6 +114,10 @@ impl Desk {
                 shared.hear(now, &asker, false);
                 shared.handle_command(now, ticket, asker, wanted);
             }
+            Action::CountCommands(wanted) => {
+                shared.hear(now, &asker, false);
+                shared.count_commands(now, ticket, &asker, wanted);
+            }
             Action::IssueSecret(wanted) => shared.wish(now, ticket, asker, wanted),
         }
     }

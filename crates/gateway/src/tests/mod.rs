@@ -4,6 +4,7 @@ mod clocks;
 mod commands;
 mod logins;
 mod lookups;
+mod observers;
 mod properties;
 mod real;
 mod said;

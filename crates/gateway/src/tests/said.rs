@@ -46,6 +46,11 @@ fn command_said(command: &ShardCommand) -> String {
             let (code, slot) = (response.code, ticket.session.slot);
             format!("s{slot} {code}{}{}", delivered(response), waiting(response))
         }
+        ShardCommand::Notify { session, response } => {
+            let said = String::from_utf8_lossy(&response.payload);
+            let count = said.trim_end_matches('}').trim_start_matches("{\"waiting\":");
+            format!("s{} told {count}{}", session.slot, waiting(response))
+        }
         ShardCommand::Close { session } => format!("s{} close", session.slot),
         ShardCommand::CloseAfter { session, after } => {
             format!("s{} close in {}s", session.slot, after.as_secs())

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_coap::Request;
+use narrowgate_coap::{ObservationEnd, Request};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::{
     event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
@@ -219,6 +219,11 @@ impl Stage {
             }
             ["floods"] => ShardEvent::Throttled { session, wait_s: 3 },
             ["spent"] => ShardEvent::Spent { session, spent: Spent { up: 50_000, down: 0 } },
+            ["counts"] => self.request(session, Request::get(COUNT)),
+            ["observes"] => self.request(session, Request { observe: Some(0), ..Request::get(COUNT) }),
+            ["cancels"] => ShardEvent::ObservationEnded { session, end: ObservationEnd::Cancelled },
+            ["resets"] => ShardEvent::ObservationEnded { session, end: ObservationEnd::Reset },
+            ["is", "dead"] => ShardEvent::ObservationEnded { session, end: ObservationEnd::TimedOut },
             ["heard"] => ShardEvent::Heard { session },
             ["leaves"] => ShardEvent::Closed { session, cause: CloseCause::ByPeer },
             ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },
@@ -409,6 +414,7 @@ impl Stage {
     }
 }
 
+const COUNT: &str = "/topic/sys/p/d/thing/commands";
 const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
 const INFO_OF_Q: &str = "/topic/ext/session/q/e/thing/activate/info";
 const INFO_OF_E: &str = "/topic/ext/session/p/e/thing/activate/info";

@@ -111,10 +111,13 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
 type ValueOf = fn(&State) -> u64;
 
 /// Metrics of the machine and its batches.
-const MACHINE: [(Metric, ValueOf); 11] = [
+const MACHINE: [(Metric, ValueOf); 12] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
         state.counters.connected as u64
+    }),
+    (Metric::gauge("narrowgate_devices_observing", "Devices that observe their commands."), |state| {
+        state.counters.observing as u64
     }),
     (Metric::counter("narrowgate_store_batches_total", "Transactions committed."), |state| {
         state.batches.batches

@@ -52,6 +52,7 @@ mod mistakes;
 mod mutations;
 mod named;
 mod negotiation;
+mod observe;
 mod races;
 mod record;
 mod refusals;

@@ -21,6 +21,7 @@
 //! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/get_reply` | POST | 2 | take a reply, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/{serviceId}_reply` | POST | 2 | take a reply, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/{serviceId}` | GET | 2 | the oldest command, 2.05 |
+//! | `/topic/sys/{pk}/{dk}/thing/commands` | GET | 2 | how many commands wait, 2.05; can be observed |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
@@ -32,8 +33,9 @@
 //! and whether that device exists or not; an unknown path 4.04; another method 4.05; If-Match or
 //! If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a
 //! Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message
-//! in the JSON reply ([`envelope`], [`points`], [`properties`], `events`). Uri-Query, Uri-Host and Observe
-//! have no influence. Every refusal says why, for the device's log ([`Answer`]).
+//! in the JSON reply ([`envelope`], [`points`], [`properties`], `events`). Uri-Query and Uri-Host have no
+//! influence, and Observe where nothing can be observed. Every refusal says why, for the device's log
+//! ([`Answer`]).
 
 pub mod activation;
 mod answer;
@@ -50,6 +52,7 @@ mod path;
 pub mod points;
 pub mod properties;
 mod topic;
+pub mod waiting;
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response};
 
@@ -59,6 +62,7 @@ pub use self::{
     commands::CommandWanted,
     options::{answer_too_large, malformed, message_id_reused, refused_below},
     properties::{EditWanted, QueryWanted},
+    waiting::CountWanted,
 };
 use self::{
     options::{accepted_format, refuse_preconditions},
@@ -114,6 +118,8 @@ pub enum Action {
     Unavailable(Response),
     /// Hand out a command, or take its reply ([`commands`]).
     Command(CommandWanted),
+    /// Say how many commands wait, and if the device wants to observe that, note it ([`waiting`]).
+    CountCommands(CountWanted),
     /// Make a new device secret, have the store issue it, and answer by [`answer_secret`].
     IssueSecret(SecretWanted),
 }
@@ -184,6 +190,7 @@ pub fn handle(
             Some(topic) => commands::reply(request, topic),
             None => no_topic(session, request, NoTopic::Unknown),
         },
+        Handler::CountCommands => waiting::handle(request),
         Handler::IssueSecret => Action::refuse(
             Code::FORBIDDEN,
             Refusal::new(

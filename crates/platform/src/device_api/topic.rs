@@ -35,6 +35,8 @@ pub(super) enum Handler {
     FetchCommand(CommandKind),
     /// Answers a command of this kind.
     ReplyToCommand(CommandKind),
+    /// Says how many commands wait; can be observed.
+    CountCommands,
     /// Has a secret issued.
     IssueSecret,
     /// Is only acknowledged.
@@ -70,7 +72,7 @@ const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
 /// Every topic. Where a misspelt path is equally near to two, the first is suggested.
-pub(super) const TOPICS: [Topic; 20] = [
+pub(super) const TOPICS: [Topic; 21] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
     Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
@@ -90,6 +92,13 @@ pub(super) const TOPICS: [Topic; 20] = [
     Topic::reply(&["thing", "service", "{serviceId}_reply"], CommandKind::Service),
     Topic::command(&["thing", "service", "{serviceId}"], CommandKind::Service),
     Topic {
+        root: SYS,
+        rest: &["thing", "commands"],
+        method: Code::GET,
+        modes: OWN,
+        handler: Handler::CountCommands,
+    },
+    Topic {
         root: SESSION,
         rest: &["thing", "activate", "info"],
         method: Code::GET,
@@ -108,7 +117,7 @@ pub(super) const TOPICS: [Topic; 20] = [
 
 /// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
 /// mistake.
-pub(super) const NOT_SERVED: [&str; 3] = ["thing/model/", "thing/commands", "ota/"];
+pub(super) const NOT_SERVED: [&str; 2] = ["thing/model/", "ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
@@ -276,6 +285,7 @@ mod tests {
             },
             Handler::FetchCommand(_) => "the oldest command, 2.05",
             Handler::ReplyToCommand(_) => "take a reply, then 2.04",
+            Handler::CountCommands => "how many commands wait, 2.05; can be observed",
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",
         };

@@ -319,6 +319,7 @@ impl Ledger {
             | ShardEvent::RequestRefused { .. }
             | ShardEvent::AnswerTooLarge { .. }
             | ShardEvent::Throttled { .. }
+            | ShardEvent::ObservationEnded { .. }
             | ShardEvent::Spent { .. } => {}
         }
         Ok(())

@@ -72,6 +72,7 @@ impl Told {
             | ShardEvent::MessageIdReused { .. }
             | ShardEvent::AnswerTooLarge { .. }
             | ShardEvent::Throttled { .. }
+            | ShardEvent::ObservationEnded { .. }
             | ShardEvent::Spent { .. } => {}
         }
     }

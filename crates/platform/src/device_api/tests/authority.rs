@@ -193,7 +193,11 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
             );
         }
         Action::Store { response, .. } => prop_assert_eq!(response.code, Code::CHANGED),
-        Action::IssueSecret(_) | Action::Edit(_) | Action::Query(_) | Action::Command(_) => {}
+        Action::IssueSecret(_)
+        | Action::Edit(_)
+        | Action::Query(_)
+        | Action::Command(_)
+        | Action::CountCommands(_) => {}
         Action::Unavailable(_) => prop_assert!(false, "the product can be read"),
     }
     Ok(())

@@ -82,7 +82,14 @@ const OPTIONS: &[OptionRow] = &[
     ("3", "Uri-Host", "ignored, whatever it is", "2.04", "no byte", "4.02"),
     ("4", "ETag", "ignored; the blocks of an answer have the same one", "2.04", "9 bytes: ignored", "2.04"),
     ("5", "If-None-Match", "a condition that no topic can meet", "4.12", "a byte", "4.02"),
-    ("6", "Observe", "ignored: nothing can be observed yet", "2.04", "4 bytes: ignored", "2.04"),
+    (
+        "6",
+        "Observe",
+        "0 in a GET of `thing/commands` registers, 1 ends that; ignored elsewhere",
+        "2.04",
+        "4 bytes: ignored",
+        "2.04",
+    ),
     ("7", "Uri-Port", "ignored, whatever it is", "2.04", "3 bytes", "4.02"),
     ("8", "Location-Path", "ignored", "2.04", "256 bytes: ignored", "2.04"),
     ("9", "OSCORE", "not served", "4.02", "", ""),
@@ -92,7 +99,7 @@ const OPTIONS: &[OptionRow] = &[
     (
         "14",
         "Max-Age",
-        "ignored; 0 in a command's 2.05, seconds in 4.29 and 5.03",
+        "ignored; 0 in a command's 2.05, a day where one observes, seconds in 4.29 and 5.03",
         "2.04",
         "5 bytes: ignored",
         "2.04",
@@ -117,7 +124,7 @@ const OPTIONS: &[OptionRow] = &[
         "5 bytes: ignored",
         "2.04",
     ),
-    ("252", "Echo", "ignored", "2.04", "", ""),
+    ("252", "Echo", "ignored: DTLS tells a fresh message from a copy", "2.04", "", ""),
     ("258", "No-Response", "classes of answers that are not sent", "2.04", "2 bytes: ignored", "2.04"),
     ("292", "Request-Tag", "tells two bodies for one path apart", "2.04", "9 bytes: ignored", "2.04"),
     ("2100", "a command waits", "ignored; in responses the path of the oldest command", "2.04", "", ""),
@@ -136,7 +143,9 @@ fn answers(topic: &Topic) -> (&'static str, String) {
     let numbers = match topic.handler {
         Handler::IssueSecret => return ("2.05", "4.00 4.02 4.03 4.06 4.12 5.05".to_owned()),
         Handler::Acknowledge => return ("2.04", PATH_FAULTS.to_owned()),
-        Handler::FetchCommand(_) => return ("2.05", PATH_FAULTS.replace("4.12", "4.06 4.12")),
+        Handler::FetchCommand(_) | Handler::CountCommands => {
+            return ("2.05", PATH_FAULTS.replace("4.12", "4.06 4.12"));
+        }
         Handler::ReplyToCommand(_) => "1200",
         Handler::Message(MessageOf::Points(Verb::PostBatch | Verb::ResumeBatch)) => {
             "1200 1204 1206 1212 1260"

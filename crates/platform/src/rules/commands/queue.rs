@@ -36,9 +36,14 @@ impl Queue {
         self.0.iter().find(|command| command.id == id)
     }
 
+    /// The commands that wait to be fetched, oldest first.
+    pub fn waiting(&self, at: UnixMillis) -> impl Iterator<Item = &Command> {
+        self.0.iter().filter(move |command| matches!(command.standing(at), Standing::Waiting(_)))
+    }
+
     /// The oldest command that waits to be fetched.
     pub fn oldest_waiting(&self, at: UnixMillis) -> Option<&Command> {
-        self.0.iter().find(|command| matches!(command.standing(at), Standing::Waiting(_)))
+        self.waiting(at).next()
     }
 
     /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
