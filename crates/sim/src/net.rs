@@ -92,6 +92,8 @@ pub struct Network {
     random: SeededRandom,
     on_their_way: BinaryHeap<Reverse<(Instant, u64, Packet)>>,
     sent: u64,
+    lost: u64,
+    repeated: u64,
     to_lose: HashMap<SocketAddr, u32>,
     seen: Option<Vec<Seen>>,
     recorded: Option<Vec<Packet>>,
@@ -105,6 +107,8 @@ impl Network {
             random: SeededRandom::new(seed),
             on_their_way: BinaryHeap::new(),
             sent: 0,
+            lost: 0,
+            repeated: 0,
             to_lose: HashMap::new(),
             seen: None,
             recorded: None,
@@ -156,13 +160,16 @@ impl Network {
         }
         if let Some(left) = self.to_lose.get_mut(&to).filter(|left| **left > 0) {
             *left -= 1;
+            self.lost += 1;
             return;
         }
         let too_long = datagram.len() > self.conditions.datagram_bytes_max;
         if self.random.chance(self.conditions.lost_per_mille) || too_long {
+            self.lost += 1;
             return;
         }
         let copies = if self.random.chance(self.conditions.repeated_per_mille) { 2 } else { 1 };
+        self.repeated += copies - 1;
         for _ in 0..copies {
             let arrives = now + self.draw_delay();
             self.sent += 1;
@@ -170,6 +177,11 @@ impl Network {
             self.flip(&mut packet.bytes);
             self.on_their_way.push(Reverse((arrives, self.sent, packet)));
         }
+    }
+
+    /// Datagrams that were lost, and such as arrived or will arrive twice.
+    pub const fn lost_and_repeated(&self) -> (u64, u64) {
+        (self.lost, self.repeated)
     }
 
     /// The next datagram whose time has come.

@@ -70,6 +70,19 @@ fn attack_207_seeds_with_slow_radio_break_no_promise() {
 }
 
 #[test]
+fn seeds_with_commands_break_no_promise() {
+    let (mut sent, mut taken, mut crashes) = (0, 0, 0);
+    for seed in 1..=25 {
+        let outcome = campaign::run_plan(Plan::with_commands(seed, Scale::Small));
+        sent += outcome.commands.sent;
+        taken += outcome.commands.taken;
+        crashes += outcome.happened.crashes;
+    }
+    let holds_enough = sent > 1_000 && taken > 500 && crashes > 20;
+    assert!(holds_enough, "the seeds hold too little: {sent} commands, {taken} answers, {crashes} crashes");
+}
+
+#[test]
 fn a_seed_runs_the_same_each_time() {
     for seed in 3..=20 {
         assert_eq!(campaign::run(seed, Scale::Small), campaign::run(seed, Scale::Small));

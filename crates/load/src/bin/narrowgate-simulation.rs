@@ -57,6 +57,19 @@ enum Command {
         #[command(flatten)]
         kind: Kind,
     },
+    /// Commands to devices, with attributes, tags and events beside them, through loss, duplicates, a store that
+    /// fails and crashes: seeds of `--commands`, until so many were sent.
+    Commands {
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// Threads that run them; one for each core unless told.
+        #[arg(long)]
+        jobs: Option<NonZero<usize>>,
+    },
     /// Confirmable reports over a bad network: how many get through, and whether each is stored once.
     Reports {
         /// How many.
@@ -100,12 +113,22 @@ struct Kind {
     /// Round trips of seconds, a stranger every second, and few handshakes for each address.
     #[arg(long)]
     slow_radio: bool,
+    /// Operators who send commands, and devices that take and answer them.
+    #[arg(long)]
+    commands: bool,
 }
 
 fn main() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match Cli::parse().command {
-        Command::Seeds { first, count, jobs, kind } => seeds(first, count, jobs, kind.planner(), &mut out)?,
+        Command::Seeds { first, count, jobs, kind } => {
+            let enough = Enough { seeds: count, commands: u64::MAX };
+            seeds(first, enough, jobs, kind.planner(), &mut out)?;
+        }
+        Command::Commands { count, first, jobs } => {
+            let enough = Enough { seeds: u64::MAX, commands: count };
+            seeds(first, enough, jobs, Plan::with_commands, &mut out)?;
+        }
         Command::Replay { seed, small, kind } => {
             let plan = kind.planner()(seed, if small { Scale::Small } else { Scale::Full });
             writeln!(out, "{plan:#?}")?;
@@ -144,13 +167,30 @@ impl Kind {
             Self { resets: true, .. } => Plan::with_resets,
             Self { wild_clock: true, .. } => Plan::with_wild_clock,
             Self { slow_radio: true, .. } => Plan::with_slow_radio,
+            Self { commands: true, .. } => Plan::with_commands,
             _ => Plan::new,
         }
     }
 }
 
 /// What is counted over all seeds.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 33] = [
+    "commands sent",
+    "commands not taken",
+    "handed out",
+    "... again under their id",
+    "answers of devices",
+    "answers acknowledged that count",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "expired",
+    "timed out",
+    "responses compared",
+    "... that named a command",
+    "commands compared with the store",
+    "attributes and tags acknowledged",
+    "events acknowledged",
     "reports sent",
     "reports acknowledged",
     "reports stored",
@@ -164,6 +204,9 @@ const NAMES: [&str; 14] = [
     "acts of operators",
     "jumps of the wall clock",
     "datagrams of a stranger",
+    "datagrams lost, without bursts",
+    "datagrams repeated",
+    "bursts of loss",
     "virtual seconds",
 ];
 /// Seeds between two lines of progress.
@@ -172,7 +215,7 @@ const PROGRESS: u64 = 50;
 #[allow(clippy::disallowed_methods, reason = "it tells how long it took")]
 fn seeds(
     first: u64,
-    count: u64,
+    enough: Enough,
     jobs: Option<NonZero<usize>>,
     plan: Planner,
     out: &mut impl Write,
@@ -183,32 +226,44 @@ fn seeds(
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                let _ends = EndsAll(&next, count);
+                let _ends = EndsAll(&next, enough.seeds);
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
+                    if number >= enough.seeds {
                         return;
                     }
                     let one = counts(&campaign::run_plan(plan(first + number, Scale::Full)));
                     let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
                     sums.0 += 1;
                     sums.1.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
+                    if sums.1[0] >= enough.commands {
+                        next.store(enough.seeds, Ordering::Relaxed);
+                    }
                     if sums.0.is_multiple_of(PROGRESS) {
                         let took = begin.elapsed().as_secs_f64();
                         // Ignored: if standard error is closed, nobody reads it.
-                        let _ = writeln!(io::stderr(), "{} of {count} seeds in {took:.0} s", sums.0);
+                        let _ = writeln!(io::stderr(), "{} seeds in {took:.0} s", sums.0);
                     }
                 }
             });
         }
     });
-    let (_, sums) = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (count, sums) = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = begin.elapsed().as_secs_f64();
     writeln!(out, "{count} seeds from {first} on, no promise broken, {seconds:.0} s")?;
     for (name, sum) in NAMES.iter().zip(sums) {
-        writeln!(out, "{name:<30} {sum:>14}")?;
+        writeln!(out, "{name:<33} {sum:>14}")?;
     }
     Ok(())
+}
+
+/// When no further seed is begun.
+#[derive(Debug, Clone, Copy)]
+struct Enough {
+    /// So many have begun.
+    seeds: u64,
+    /// So many commands were sent in those that have ended.
+    commands: u64,
 }
 
 /// A thread that panics lets the others begin nothing more.
@@ -223,8 +278,25 @@ impl Drop for EndsAll<'_> {
 }
 
 fn counts(outcome: &Outcome) -> [u64; NAMES.len()] {
-    let Outcome { totals, happened, seconds, digest: _ } = outcome;
+    let Outcome { totals, commands, happened, seconds, digest: _ } = outcome;
+    let [succeeded, failed, cancelled, expired, timed_out] = commands.ended;
     [
+        commands.sent,
+        commands.not_taken,
+        commands.offers,
+        commands.repeated_offers,
+        commands.answers,
+        commands.taken,
+        succeeded,
+        failed,
+        cancelled,
+        expired,
+        timed_out,
+        commands.responses,
+        commands.named,
+        commands.compared,
+        commands.edits,
+        commands.events,
         totals.sent,
         totals.acknowledged,
         totals.stored,
@@ -238,6 +310,9 @@ fn counts(outcome: &Outcome) -> [u64; NAMES.len()] {
         happened.acts,
         happened.jumps,
         happened.strange,
+        happened.lost,
+        happened.repeated,
+        happened.bursts,
         *seconds,
     ]
 }

@@ -10,7 +10,7 @@ use narrowgate_platform::{
     testing::block_on,
 };
 
-use super::{CALM, Campaign, IDLE};
+use super::{CALM, Campaign, IDLE, agent::Agent};
 use crate::{
     net::Conditions,
     world::store::{Pace, StoreConditions},
@@ -46,11 +46,13 @@ impl Campaign {
                 self.refresh(index);
             }
         }
+        self.agents.iter_mut().for_each(Agent::be_diligent);
         let before: Vec<u64> =
             (0..self.plan.devices).map(|number| self.agents[number as usize].reports()).collect();
         let end = self.now + CALM;
         self.run_until(end);
         for number in 0..self.plan.devices {
+            self.nothing_is_left_to_do(number);
             let agent = &self.agents[number as usize];
             if self.disabled.contains(&number) {
                 self.require(!self.is_online(number), Some(number), "it is switched off and online");
@@ -71,6 +73,17 @@ impl Campaign {
                 self.require(false, Some(number), "minutes of calm, and it has no secret of its own");
             }
         }
+    }
+
+    /// A device that does its best has answered everything by now, and what it could not has ended.
+    fn nothing_is_left_to_do(&self, number: u32) {
+        let may_be_left = self.disabled.contains(&number) || !self.agents[number as usize].has_own_secret();
+        let open = self.ledger.commands.open(number, self.wall().wall);
+        self.require(
+            may_be_left || open.is_empty(),
+            Some(number),
+            format_args!("minutes of calm, and its commands {open:?} have not ended"),
+        );
     }
 
     /// The latest value is that of the last report, and the device was heard when that arrived, whatever the
@@ -124,6 +137,9 @@ impl Campaign {
             );
             let offline = history.first().is_none_or(|newest| newest.state != DeviceState::Online);
             self.require(offline, Some(number), "the last word about it is that it is online");
+        }
+        if self.plan.orders.is_some() {
+            self.commands_are_stored();
         }
         let (handshakes, sessions) = self.ledger.open();
         self.require(

@@ -1,15 +1,19 @@
 //! One device with a will: it connects, reports, loses patience, and connects again.
 
+pub mod duties;
+
 use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::Code;
+use narrowgate_coap::{Code, Params, Request, Response};
 use narrowgate_dtls::CipherSuite;
 
+use self::duties::{Done, Duties};
 use super::ledger::{TWINS_REPORTS, tag_of};
 use crate::{
     device::{Asked, Device, DeviceCommand, DeviceConfig, DeviceEvent, Identity, Report, SecureMode},
@@ -32,6 +36,8 @@ pub enum Said {
     Faulted(u64),
     /// It was given this secret.
     Received(String),
+    /// Something about its duties.
+    Done(Done),
 }
 
 /// See the module.
@@ -56,6 +62,8 @@ pub struct Agent {
     secret_tag: u32,
     waits: bool,
     attempts: u32,
+    /// What it does beside its reports, where it does more.
+    duties: Option<Duties>,
     trace: VecDeque<(Instant, String)>,
 }
 
@@ -84,6 +92,13 @@ pub struct Nature {
     pub is_twin: bool,
     /// Whether its reports carry their time, by a clock that is right.
     pub timed: bool,
+    /// Whether it takes commands, and says more than its reports.
+    pub has_duties: bool,
+}
+
+/// It asks again with another Message ID after seconds, and not after a minute and a half.
+fn impatient() -> Params {
+    Params { max_retransmit: 2, ..Params::default() }
 }
 
 /// The device key of an agent.
@@ -106,12 +121,17 @@ impl Agent {
             interval,
             begins,
             timed,
+            has_duties,
             ..
         } = nature;
         let first_report = if nature.is_twin { TWINS_REPORTS } else { 0 };
         let identity =
             Identity { mode, lifetime_s, ..Identity::new(product_key.clone(), device_key(number)) };
-        let config = DeviceConfig::new(identity, key_of(secret.as_bytes())).suite(suite);
+        let mut config = DeviceConfig::new(identity, key_of(secret.as_bytes())).suite(suite);
+        if has_duties {
+            config.coap = Arc::new(impatient());
+        }
+        let duties = has_duties.then(|| Duties::new(number, &product_key, &device_key(number)));
         Self {
             number,
             address,
@@ -128,6 +148,7 @@ impl Agent {
             secret_tag: tag_of(&secret),
             waits: false,
             attempts: 0,
+            duties,
             trace: VecDeque::new(),
         }
     }
@@ -228,6 +249,7 @@ impl Agent {
     }
 
     fn renew(&mut self, mode: SecureMode, secret: &str) {
+        self.forget_asked();
         self.config.identity.mode = mode;
         self.config.psk = key_of(secret.as_bytes());
         self.secret_tag = tag_of(secret);
@@ -236,7 +258,21 @@ impl Agent {
         self.waits = false;
     }
 
+    /// From now on it does its best.
+    pub fn be_diligent(&mut self) {
+        if let Some(duties) = &mut self.duties {
+            duties.is_diligent = true;
+        }
+    }
+
+    fn forget_asked(&mut self) {
+        if let Some(duties) = &mut self.duties {
+            duties.forget_asked();
+        }
+    }
+
     fn connect(&mut self, now: Instant, random: &mut SeededRandom) {
+        self.forget_asked();
         self.connecting = true;
         self.waits = false;
         self.note(now, format!("connects from {}", self.address));
@@ -260,6 +296,8 @@ impl Agent {
         }
         let command = if !self.has_own_secret() {
             DeviceCommand::AskActivation
+        } else if let Some(request) = self.next_duty(now, random, said) {
+            DeviceCommand::Request(request)
         } else if random.chance(100) {
             DeviceCommand::Ping
         } else {
@@ -272,6 +310,47 @@ impl Agent {
             DeviceCommand::Report(Report { id: self.next_report, time_ms, points: points.into() })
         };
         self.waits = self.device.handle_command(now, command, random).is_ok();
+    }
+
+    fn next_duty(
+        &mut self,
+        now: Instant,
+        random: &mut SeededRandom,
+        said: &mut Vec<Said>,
+    ) -> Option<Request> {
+        let mut done = Vec::new();
+        let duties = self.duties.as_mut()?;
+        let waiting = self.device.command_waiting();
+        let request = duties.next((now, random), waiting, self.secret_tag, &mut done);
+        if let Some(request) = &request {
+            let text = String::from_utf8_lossy(&request.payload).into_owned();
+            self.note(now, format_args!("asks {:?} {} {text}", request.method, request.path_text()));
+        }
+        said.extend(done.into_iter().map(Said::Done));
+        request
+    }
+
+    /// An answer came: what is to be done next is done soon.
+    fn heed(&mut self, now: Instant, random: &mut SeededRandom) {
+        let Some(duties) = &self.duties else { return };
+        let soon = self.device.command_waiting().map(|_| now + Duration::from_millis(random.below(800)));
+        let wanted = [self.wake, duties.due().map(|due| due.max(now)), soon];
+        self.wake = wanted.into_iter().flatten().min();
+    }
+
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        response: &Response,
+        random: &mut SeededRandom,
+        said: &mut Vec<Said>,
+    ) {
+        let Some(duties) = &mut self.duties else { return };
+        let mut done = Vec::new();
+        duties.answered((now, random), response, &mut done);
+        let text = String::from_utf8_lossy(&response.payload).into_owned();
+        self.note(now, format_args!("is answered {:?} {text}", response.code));
+        said.extend(done.into_iter().map(Said::Done));
     }
 
     fn listen(&mut self, now: Instant, random: &mut SeededRandom, said: &mut Vec<Said>) {
@@ -298,6 +377,7 @@ impl Agent {
             DeviceEvent::Acknowledged { id } => {
                 self.note(now, format_args!("report {id} is acknowledged"));
                 self.waits = false;
+                self.heed(now, random);
                 said.push(Said::Acknowledged(id));
             }
             DeviceEvent::ReportRefused { id, response, .. } => {
@@ -306,6 +386,7 @@ impl Agent {
                     said.push(Said::Faulted(id));
                 }
                 self.waits = false;
+                self.heed(now, random);
             }
             DeviceEvent::Activated(secret) => {
                 self.note(now, "has received its secret");
@@ -318,13 +399,24 @@ impl Agent {
                 self.note(now, format_args!("its question for a secret is answered {:?}", response.code));
                 self.waits = false;
             }
-            DeviceEvent::Answered(_) | DeviceEvent::Pong => self.waits = false,
+            DeviceEvent::Answered(response) => {
+                self.waits = false;
+                self.take_answer(now, &response, random, said);
+                self.heed(now, random);
+            }
+            DeviceEvent::Pong => self.waits = false,
             DeviceEvent::Unanswered { asked, .. } => {
                 let what = if let Asked::Report(report) = &asked {
                     format!("report {}", report.id)
                 } else {
                     format!("{asked:?}")
                 };
+                if self.duties.as_mut().is_some_and(|duties| duties.stays_after_silence(now)) {
+                    self.note(now, format_args!("{what} stays unanswered: it tries again"));
+                    self.waits = false;
+                    self.wake = Some(now + Duration::from_millis(random.below(2_000)));
+                    return;
+                }
                 self.note(now, format_args!("{what} stays unanswered: a new handshake"));
                 self.connect(now, random);
             }

@@ -63,7 +63,7 @@ impl Campaign {
             let address = self.new_address();
             let begins = self.now + Duration::from_millis(self.random.below(30_000));
             let mut interval = Duration::from_millis(2_000 + self.random.below(60_000));
-            if self.plan.twins {
+            if self.plan.twins || self.plan.orders.is_some() {
                 interval /= 8;
             }
             self.add(Nature {
@@ -78,6 +78,7 @@ impl Campaign {
                 begins,
                 is_twin: false,
                 timed: self.plan.wild_clock && number.is_multiple_of(2),
+                has_duties: self.plan.orders.is_some(),
             });
         }
         if self.plan.twins {
@@ -111,11 +112,22 @@ impl Campaign {
 
     /// Does what an operator does; sessions feel it at once.
     pub(super) fn administer<T>(&mut self, act: impl FnOnce(Operator) -> T) -> T {
+        let done = self.act(act);
+        self.feel_changes();
+        done
+    }
+
+    /// Does what an operator does; sessions do not feel it yet.
+    pub(super) fn act<T>(&mut self, act: impl FnOnce(Operator) -> T) -> T {
         self.operators_clock.set(self.wall().wall);
         let clock: Arc<dyn Clock> = self.operators_clock.clone();
         let entropy: Arc<dyn Entropy> = self.entropy.clone();
         // Operators wait for the store; here they find it free.
-        let done = act(Operator::new(self.store.durable(), clock, entropy, self.live.clone()));
+        act(Operator::new(self.store.durable(), clock, entropy, self.live.clone()))
+    }
+
+    /// Sessions feel what operators did.
+    pub(super) fn feel_changes(&mut self) {
         let now = self.wall();
         for change in self.live.take() {
             if let Some(server) = &mut self.server {
@@ -124,7 +136,6 @@ impl Campaign {
             }
         }
         self.take_notes();
-        done
     }
 
     fn id_of(&mut self, number: u32) -> DeviceId {

@@ -1,8 +1,11 @@
 //! What really happened, beside what the server believes; and the comparison of the two.
 
+pub mod commands;
+mod duties;
 mod presence;
 #[cfg(test)]
 mod tests;
+mod traits;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -15,11 +18,12 @@ use narrowgate_dtls::{RecordSeen, records_seen};
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent, Ticket};
 use narrowgate_platform::{
     ids::{DeviceId, LoginNumber, UnixMillis},
-    model::message::Message,
+    model::message::{Message, MessageKind, read_event},
     ports::{Write, Written},
 };
 
-use super::Totals;
+use self::{commands::Commands, traits::Traits};
+use super::{Totals, agent::duties::EVENTS};
 
 /// A device that is switched off loses its session within this time.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
@@ -103,6 +107,10 @@ pub struct Ledger {
     /// When servers started: from then on devices that were online have some more time.
     restarts: HashSet<Instant>,
     devices_max: u32,
+    /// Commands.
+    pub commands: Commands,
+    /// Attributes and tags.
+    traits: Traits,
     /// Counts.
     pub totals: Totals,
 }
@@ -233,6 +241,14 @@ impl Ledger {
     pub fn applied(&mut self, write: &Write, outcome: Written, now: Instant) -> Checked {
         match (write, outcome) {
             (Write::Message(message), Written::Done) => self.stored(message),
+            (Write::Command(step), outcome) => {
+                let number = self.number_of(step.device);
+                self.commands.moved(number, step, outcome, now)
+            }
+            (Write::Properties(write), outcome) => {
+                let number = self.number_of(write.device);
+                self.traits.written(number, &write.edit, outcome)
+            }
             (Write::Login { device, number, .. }, Written::Done | Written::Activated) => {
                 self.logged_in(*device, *number, now);
                 Ok(())
@@ -245,7 +261,11 @@ impl Ledger {
         self.totals.stored += 1;
         let known = self.devices.get(&message.device);
         let (number, valid) = known.map_or((0, None), |known| (known.number, known.valid));
-        let Some((report, tag)) = report_of(&message.points_json) else {
+        let is_event = message.kind == MessageKind::Event;
+        let output = is_event.then(|| read_event(&message.points_json)).flatten();
+        let points = output.as_ref().map_or(&*message.points_json, |(_, output)| output.get());
+        let read = report_of(points).filter(|((_, report), _)| (*report >= EVENTS) == is_event);
+        let Some((report, tag)) = read else {
             return broken(number, format!("something is stored that nobody sent: {}", message.points_json));
         };
         if report.0 != number || !self.sent.contains(&report) {
@@ -257,7 +277,7 @@ impl Ledger {
         // A report with a time of its own may arrive late.
         let is_timed = message.time != message.arrival;
         let before = self.latest.get(&number).filter(|_| is_timed);
-        if before.is_none_or(|(_, time, _)| *time <= message.time) {
+        if !is_event && before.is_none_or(|(_, time, _)| *time <= message.time) {
             self.latest.insert(number, (report.1, message.time, message.arrival));
         }
         let count = self.stored.entry(report).or_insert(0);
@@ -344,8 +364,10 @@ impl Ledger {
         if off.is_some_and(|off| now > *off + READ_WITHIN) {
             return broken(number, "its product was switched off, and its session still stands");
         }
+        self.commands.requested(number, ticket, request);
         let payload = String::from_utf8_lossy(&request.payload);
-        if let Some((_, rest)) = payload.split_once(r#""measurepoints":"#) {
+        let said = payload.split_once(r#""measurepoints":"#).or_else(|| payload.split_once(r#""events":"#));
+        if let Some((_, rest)) = said {
             let points = rest.split_inclusive('}').next().unwrap_or_default();
             match report_of(points) {
                 Some((report, _)) if report.0 == number && self.sent.contains(&report) => {}
@@ -400,6 +422,7 @@ impl Ledger {
         self.sessions.clear();
         self.of_device.clear();
         self.numbers.clear();
+        self.commands.crashed();
     }
 
     /// The report that makes a device's latest value, and when it arrived.

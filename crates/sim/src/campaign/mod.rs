@@ -16,6 +16,10 @@
 //! | such a session ends, and so does one with a newer login | at each request |
 //! | no record number is used twice by the server | at each datagram of a session |
 //! | nothing is delivered that its device did not seal | at each request |
+//! | a command is what its operator, its device and time made of it; none is lost | at each step, each start and the end |
+//! | the oldest of a topic is handed out, under one id, and not after its answer was taken | at each response |
+//! | a response names the oldest command that waits, once it is durable | at each response |
+//! | attributes and tags are what was acknowledged last, events are stored once | at each of them |
 //! | silence makes offline at the lifetime's end, not before | at each change of presence, and at the end |
 //! | everything that was opened is closed | gauges at the end |
 //! | after calm everybody is back | at the end |
@@ -28,6 +32,7 @@ pub mod agent;
 mod fleet;
 pub mod ledger;
 mod notes;
+mod orders;
 pub mod plan;
 mod step;
 mod trouble;
@@ -46,7 +51,7 @@ use narrowgate_platform::testing::{ManualClock, SeededEntropy};
 
 use self::{
     agent::Agent,
-    ledger::Ledger,
+    ledger::{Ledger, commands::CommandTotals},
     plan::{Limits, Plan, Scale},
 };
 use crate::{
@@ -103,6 +108,8 @@ struct Campaign {
     seen: VecDeque<Packet>,
     disabled: BTreeSet<u32>,
     product_off: Option<usize>,
+    /// Commands that operators have tried to send.
+    orders: u64,
     /// Since when that product is switched off.
     product_off_since: Option<Instant>,
     /// Reports that were sent by a device more than a second after it was switched off.
@@ -126,6 +133,10 @@ pub struct Happened {
     pub strange: u64,
     /// Bursts of loss.
     pub bursts: u64,
+    /// Datagrams that the network has lost, without bursts.
+    pub lost: u64,
+    /// Datagrams that the network has repeated.
+    pub repeated: u64,
 }
 
 /// Totals, for a summary.
@@ -154,6 +165,8 @@ pub struct Totals {
 pub struct Outcome {
     /// What the ledger counted.
     pub totals: Totals,
+    /// … of commands, attributes, tags and events.
+    pub commands: CommandTotals,
     /// What went wrong on purpose.
     pub happened: Happened,
     /// Virtual seconds.
@@ -180,7 +193,10 @@ pub fn run_plan(plan: Plan) -> Outcome {
     campaign.calm();
     campaign.end();
     let seconds = (campaign.now - start()).as_secs();
-    Outcome { totals: campaign.ledger.totals, happened: campaign.happened, seconds, digest: campaign.digest }
+    let (lost, repeated) = campaign.network.lost_and_repeated();
+    let Campaign { ledger, happened, digest, .. } = campaign;
+    let happened = Happened { lost, repeated, ..happened };
+    Outcome { totals: ledger.totals, commands: ledger.commands.totals, happened, seconds, digest }
 }
 
 fn shard_config(number: u16, limits: Option<Limits>) -> ShardConfig {
@@ -223,6 +239,7 @@ impl Campaign {
             seen: VecDeque::new(),
             disabled: BTreeSet::new(),
             product_off: None,
+            orders: 0,
             product_off_since: None,
             hopeless: BTreeSet::new(),
             happened: Happened::default(),
@@ -246,7 +263,11 @@ impl Campaign {
         let configs: Vec<_> = configs.collect();
         let recovered = self.store.open();
         self.ledger.restarted(self.now, &recovered.online);
-        let process = Process::start(configs, recovered, &mut self.random, now);
+        self.commands_are_recovered(&recovered.commands);
+        let mut process = Process::start(configs, recovered, &mut self.random, now);
+        if self.plan.orders.is_some() {
+            process.server.keep_responses();
+        }
         let events = process.server.shards.iter().map(|_| Vec::new()).collect();
         self.server = Some(Incarnation { process, events });
     }

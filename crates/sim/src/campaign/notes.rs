@@ -17,6 +17,15 @@ impl Campaign {
                     Ok(())
                 }
                 Note::Applied(write, outcome) => self.ledger.applied(&write, outcome, self.now),
+                Note::CommandsRead(device) => {
+                    let number = self.ledger.number_of(device);
+                    self.ledger.commands.read(number, self.now);
+                    Ok(())
+                }
+                Note::Responded(ticket, response) => {
+                    let now = self.wall();
+                    self.ledger.responded(ticket, &response, (now.wall, now.instant))
+                }
                 Note::Refused => {
                     self.ledger.refused();
                     Ok(())

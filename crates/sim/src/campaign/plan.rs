@@ -38,6 +38,9 @@ pub struct Plan {
     pub mishaps: Duration,
     /// Mean time between two acts of an operator.
     pub acts: Option<Duration>,
+    /// Mean time between two acts of an operator with commands; where it is not `None`, devices take commands
+    /// and say more than their reports.
+    pub orders: Option<Duration>,
     /// Mean time between two jumps of the wall clock.
     pub jumps: Option<Duration>,
     /// The wall clock jumps by days and years, and is right at times; some devices tell their own time.
@@ -145,6 +148,7 @@ impl Plan {
             crashes,
             mishaps: Duration::from_secs(mean),
             acts,
+            orders: None,
             jumps,
             wild_clock,
             strange,
@@ -167,6 +171,32 @@ impl Plan {
             unactivated_per_mille: 0,
             twins: true,
             limits: None,
+            ..plan
+        }
+    }
+
+    /// The plan of a seed with operators who send commands to devices that take and answer them, on a clock
+    /// that is right.
+    pub fn with_commands(seed: u64, scale: Scale) -> Self {
+        let mut random = SeededRandom::new(seed ^ 0x636f_6d6d_616e_6473);
+        let mut between = |low: u64, high: u64| low + random.below(high - low + 1);
+        let plan = Self::new(seed, scale);
+        let (devices, trouble) = match scale {
+            Scale::Small => (between(2, 6), between(100, 300)),
+            Scale::Full => (between(10, 50), between(600, 1_500)),
+        };
+        let orders = Some(Duration::from_millis(between(2_000, 8_000) / devices));
+        Self {
+            devices: devices as u32,
+            trouble: Duration::from_secs(trouble),
+            crashes: Some(Duration::from_secs(between(10, 200))),
+            mishaps: Duration::from_secs(between(10, 200)),
+            acts: [None, Some(Duration::from_secs(between(30, 300)))][between(0, 1) as usize],
+            orders,
+            jumps: None,
+            wild_clock: false,
+            unactivated_per_mille: between(0, 100) as u16,
+            limits: Limits::new(seed, devices, plan.shards.into()),
             ..plan
         }
     }

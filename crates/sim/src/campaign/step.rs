@@ -203,6 +203,7 @@ impl Campaign {
                     device: Some(number),
                     what: format!("report {report} is right, and its content was refused"),
                 }),
+                Said::Done(done) => self.ledger.done(number, done),
                 Said::Received(secret) => self.ledger.received(number, &secret),
             };
             self.check(checked);

@@ -26,6 +26,7 @@ impl Campaign {
             (self.plan.acts, None),
             (self.plan.jumps, None),
             (self.plan.strange, None),
+            (self.plan.orders, None),
         ];
         for (mean, next) in &mut happenings {
             *next = mean.map(|mean| self.now + self.some_time(mean));
@@ -62,7 +63,8 @@ impl Campaign {
                 1 => self.mishap(),
                 2 => self.operate(),
                 3 => self.jump(),
-                _ => self.stranger(),
+                4 => self.stranger(),
+                _ => self.order(),
             }
             happenings[kind].1 = happenings[kind].0.map(|mean| self.now + self.some_time(mean));
         }
@@ -196,7 +198,10 @@ impl Campaign {
         let now = self.now;
         self.take_notes();
         self.ledger.replaced(number, None, now);
-        let reset = self.administer(|operator| block_on(operator.reset_device(&name)));
+        let at = self.wall().wall;
+        let reset = self.act(|operator| block_on(operator.reset_device(&name)));
+        Self::orders_are_taken_back(&mut self.ledger, number, at);
+        self.feel_changes();
         let secret = reset.expect("it can be reset").device_secret;
         self.ledger.replaced(number, Some(secret.expose()), now);
         self.agents[number as usize].take_secret(now, secret.expose());

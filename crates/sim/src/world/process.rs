@@ -74,6 +74,7 @@ impl Process {
                 self.ask(now, question, store);
             }
             self.commit(now.instant, store);
+            store.note_responses(self.server.take_responses());
             let Some(done) = store.poll_done(now.instant) else { break };
             self.answer(now, done);
         }

@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_coap::Response;
 use narrowgate_engine::{
-    event::{ShardCommand, ShardEvent},
+    event::{ShardCommand, ShardEvent, Ticket},
     shard::Shard,
 };
 use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Now, Options, Outcomes, Token};
@@ -26,17 +27,30 @@ pub struct Server {
     pub shards: Vec<Shard>,
     gateway: Gateway,
     questions: VecDeque<Effect>,
+    /// What the gateway has answered, where somebody wants to know.
+    responses: Option<Vec<(Ticket, Response)>>,
 }
 
 impl Server {
     /// A server that serves nobody yet. `options` are for as many shards as there are.
     pub fn new(shards: Vec<Shard>, options: Options, now: Now) -> Self {
-        Self { shards, gateway: Gateway::new(options, now), questions: VecDeque::new() }
+        let gateway = Gateway::new(options, now);
+        Self { shards, gateway, questions: VecDeque::new(), responses: None }
     }
 
     /// The gateway, for what it counts.
     pub const fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// From now on the gateway's responses are kept for [`Self::take_responses`].
+    pub fn keep_responses(&mut self) {
+        self.responses.get_or_insert_default();
+    }
+
+    /// The responses since this was last asked.
+    pub fn take_responses(&mut self) -> Vec<(Ticket, Response)> {
+        self.responses.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Passes to the gateway what a shard told.
@@ -97,6 +111,11 @@ impl Server {
         while let Some(effect) = self.gateway.poll_effect() {
             match effect {
                 Effect::Command(shard, command) => {
+                    if let (Some(kept), ShardCommand::Respond { ticket, response }) =
+                        (&mut self.responses, &command)
+                    {
+                        kept.push((*ticket, response.clone()));
+                    }
                     if let Some(shard) = self.shards.get_mut(usize::from(shard)) {
                         shard.handle_command(now.instant, command);
                     }

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_coap::Response;
+use narrowgate_engine::event::Ticket;
 use narrowgate_gateway::{Answer, OnlineOf, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, LoginNumber, UnixMillis},
@@ -66,6 +68,10 @@ pub enum Note {
     Refused,
     /// The device has this secret now.
     Issued(DeviceId, Box<str>),
+    /// The gateway has read the open commands of a device.
+    CommandsRead(DeviceId),
+    /// The gateway has answered a request, after all that is noted before.
+    Responded(Ticket, Box<Response>),
 }
 
 /// What is done.
@@ -177,6 +183,12 @@ impl Store {
     /// set back has shown twice.
     pub fn decided(&self, device: DeviceId, at: UnixMillis) -> &[Instant] {
         self.decided.get(&(device, at)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The gateway has answered these requests.
+    pub fn note_responses(&mut self, responses: Vec<(Ticket, Response)>) {
+        let note = |(ticket, response)| Note::Responded(ticket, Box::new(response));
+        self.notes.extend(responses.into_iter().map(note));
     }
 
     /// What happened since this was last asked.
@@ -302,6 +314,7 @@ impl Store {
             }
             Work::Commands { token, fails: true, .. } => Done::Read(token, Answer::Commands(Err(refusal()))),
             Work::Commands { token, device, fails: false } => {
+                self.notes.push(Note::CommandsRead(device));
                 Done::Read(token, Answer::Commands(block_on(self.durable.open_commands(device))))
             }
             Work::OnlineOf { token, fails: true, .. } => Done::Read(token, Answer::OnlineOf(Err(refusal()))),
