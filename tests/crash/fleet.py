@@ -12,9 +12,11 @@ STOP_SECONDS = 20
 
 
 class Fleet:
-    """Devices that report until they are stopped."""
+    """Devices that report until they are stopped; with duties they take commands, too."""
 
-    def __init__(self, server, devices, rate, registered, activating, seconds=7200, log=None, first=1):
+    def __init__(
+        self, server, devices, rate, registered, activating, seconds=7200, log=None, first=1, duties=False
+    ):
         self.log = Path(log or server.folder / "fleet.log")
         options = [
             "--devices",
@@ -28,7 +30,7 @@ class Fleet:
             "--time-limit",
             seconds,
         ]
-        options += ["--until-input-ends", "-o", "json"]
+        options += ["--until-input-ends", "-o", "json", *(["--duties"] if duties else [])]
         command = load.command(server.load, "fleet", server, PRODUCT, *options)
         if activating:
             command += ["--activation-product", ACTIVATING, "--activation-secret", ACTIVATING_SECRET]

@@ -1,8 +1,9 @@
-"""kill -9 at random moments, over and over, while a fleet reports."""
+"""kill -9 at random moments, over and over, while a fleet reports, takes commands and answers them."""
 
 import random
 import time
 
+from crash import commands
 from crash.failpoints import finish
 from crash.fleet import Fleet
 from crash.ledger import Ledger, Stored, compare
@@ -22,7 +23,9 @@ def run(report, programs, folder, kills, devices, rate, seed, mean_seconds):
     server.register(devices, ACTIVATING)
     report.note(f"{devices} devices registered in {time.monotonic() - begin:.1f} s (seed {seed})")
     slowest = server.spawn().wait_ready()
-    fleet = Fleet(server, min(FLEET_DEVICES, devices), rate, devices, ACTIVATING)
+    members = min(FLEET_DEVICES, devices)
+    fleet = Fleet(server, members, rate, devices, ACTIVATING, duties=True)
+    operators, workers = commands.Operators(server, members, seed), commands.Devices(fleet.log)
     ledger, stored = Ledger(fleet.log), Stored(server.data)
     begin = time.monotonic()
     try:
@@ -31,18 +34,25 @@ def run(report, programs, folder, kills, devices, rate, seed, mean_seconds):
             ready = server.spawn().wait_ready()
             slowest = max(slowest, ready)
             faults, acknowledged = compare(ledger, stored)
+            more, states = commands.compare(server.data, operators, workers)
+            faults += more
             if ready > READY_SECONDS_MAX:
                 faults.append(f"ready after {ready:.1f} s")
             if not fleet.running():
                 faults.append("the fleet has ended")
             text = f"killed after {lived:.2f} s, ready in {ready:.2f} s, "
-            text += f"{acknowledged} acknowledged, {len(stored.reports)} stored"
+            text += f"{acknowledged} acknowledged, {len(stored.reports)} stored, commands {states}"
             report.result(f"kill {number:3}", faults, text)
             if faults:
                 break
         time.sleep(1)
+        operators.stop()
         summary = fleet.stop()
         elapsed = time.monotonic() - begin
+        faults, states = commands.compare(server.data, operators, workers)
+        if not workers.acknowledged or not operators.cancelled or not workers.edits:
+            faults.append("too little was done: nothing is shown about commands")
+        report.result("all commands, once more", faults, f"{states}")
         faults, text = finish(server, fleet, f"{len(ledger.read().sent)} sent")
         if summary["activated"] == 0:
             faults.append("no device was activated: nothing is shown about secrets")
@@ -53,9 +63,15 @@ def run(report, programs, folder, kills, devices, rate, seed, mean_seconds):
             f"{ledger.given_up} given up, {ledger.refused} refused {ledger.codes}; "
             f"{summary['secretsReceived']} secrets received, {summary['activated']} devices activated"
         )
+        report.note(
+            f"{len(operators.sent)} commands sent, {len(operators.taken)} taken, {workers.fetched} times "
+            f"received, {len(workers.acknowledged)} answers and {workers.edits} attributes acknowledged, "
+            f"{len(operators.cancelled)} cancelled, {operators.full} for a full queue not taken"
+        )
     except Failed as error:
         report.result("kills", [str(error)])
     finally:
+        operators.stop()
         fleet.kill()
         server.kill()
 

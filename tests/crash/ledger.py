@@ -1,7 +1,8 @@
 """What a fleet has sent, what was acknowledged, and what is stored: compared report by report.
 
 A fleet's log has a line for each step (see `narrowgate-load fleet`); the store is read as SQLite files,
-beside the program that writes them. A report is named by one number: device << 40 | counter.
+beside the program that writes them. A report is named by one number: device << 40 | counter; an event by the
+same with a minus.
 """
 
 import re
@@ -12,6 +13,9 @@ from pathlib import Path
 from lib.presence import at_odds
 
 _REPORT = re.compile(r'\{"d":(\d+),"n":(\d+),"s":"((?:narrowgate)*)"\}\Z')
+_EVENT = re.compile(r'\{"event":"tilted","output":\{"d":(\d+),"n":(\d+),"s":0\}\}\Z')
+# Where a fleet begins to count its events.
+_EVENTS = 1 << 40
 
 
 def points(device, counter):
@@ -20,7 +24,9 @@ def points(device, counter):
 
 
 def name(report):
-    """A report for people."""
+    """A report, or an event, for people."""
+    if report < 0:
+        return f"device {-report >> 40} event {-report & ((1 << 40) - 1)}"
     return f"device {report >> 40} report {report & ((1 << 40) - 1)}"
 
 
@@ -59,6 +65,12 @@ class Ledger:
                     self.codes[code] = self.codes.get(code, 0) + 1
                 else:
                     self.given_up += 1
+            elif letter in b"EK":
+                event = -(int(device) << 40 | int(rest[0]))
+                self.sent.add(event)
+                if letter == b"K":
+                    self.acknowledged.add(event)
+                    self.unchecked.add(event)
             elif letter == b"X":
                 self.secrets[int(device)] = rest[0]
             elif letter == b"W":
@@ -143,17 +155,27 @@ class Stored:
         self._unsettled[file] = unsettled
 
     def _check(self, file, row, identifier, text):
-        found = _REPORT.match(text.decode(errors="replace"))
-        device = self._device(identifier)
-        if found is None or int(found[1]) != device or points(device, int(found[2])).encode() != text:
+        report = self._named(self._device(identifier), text)
+        if report is None:
+            device = self._device(identifier)
             self.faults.append(f"{file.name} row {row}: nobody sent this: device {device}, {text[:80]!r}")
             return None
-        report = device << 40 | int(found[2])
         if report in self.reports:
             self.faults.append(f"{file.name} row {row}: stored twice: {name(report)}")
         self.reports.add(report)
         self.fresh.add(report)
         return report
+
+    @staticmethod
+    def _named(device, text):
+        """The report or the event of a device that a row is; None if it is neither."""
+        event = _EVENT.match(text.decode(errors="replace"))
+        if event and int(event[1]) == device and int(event[2]) > _EVENTS:
+            return -(device << 40 | int(event[2]) - _EVENTS)
+        found = _REPORT.match(text.decode(errors="replace"))
+        if found and int(found[1]) == device and points(device, int(found[2])).encode() == text:
+            return device << 40 | int(found[2])
+        return None
 
     def unsettled(self):
         """Reports whose batch the next start may still take away, if nobody was told of it."""

@@ -74,6 +74,11 @@ impl Crowd {
         Ok(())
     }
 
+    /// What the last response to a device said of a command that waits.
+    pub(super) fn command_waiting(&self, number: u32) -> Option<&str> {
+        self.devices[number as usize].as_ref()?.command_waiting()
+    }
+
     /// Gives a device a command; returns whether it accepted it.
     pub(super) fn command(
         &mut self,

@@ -15,15 +15,30 @@
 //! F 90 3fa0…       … and could not log in with it, though the server has answered
 //! ```
 //!
+//! With duties ([`Fleet::has_duties`]) there are more:
+//!
+//! ```text
+//! C 17 20 4711 restart   device 17 has received command 20 of a topic, with the number 4711 in it
+//! B 17 20 200      it is about to answer it with this code
+//! T 17 20          the answer is acknowledged
+//! U 17 a 5         it is about to set its attribute a (its tag k; to nothing: -)
+//! V 17 a 5         that is acknowledged
+//! Q 17 a 5         it was told that this is its attribute
+//! E 17 3           it is about to tell of its event 3
+//! K 17 3           that is acknowledged
+//! P 17 …           it was told something that makes no sense
+//! ```
+//!
 //! Limits: [`DEVICES_MAX`] devices, [`RATE_MAX`] reports per second, a log that grows by some 25 bytes for
 //! each report.
 
 mod activation;
+mod duties;
 mod log;
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, io,
     path::PathBuf,
     sync::{
         Arc,
@@ -35,7 +50,7 @@ use std::{
 use narrowgate_coap::{OptionNumber, Params};
 use serde::Serialize;
 
-use self::{activation::Activators, log::Log};
+use self::{activation::Activators, duties::Workers, log::Log};
 use narrowgate_sim::{
     device::{DeviceCommand, DeviceConfig, DeviceEvent, Report},
     devices,
@@ -71,6 +86,8 @@ pub struct Fleet {
     pub log: PathBuf,
     /// Devices that fetch their secrets meanwhile.
     pub activation: Option<Activation>,
+    /// Whether the devices take commands, set attributes and tags, and tell of events.
+    pub has_duties: bool,
     /// Ends the run before its time limit.
     pub stop: Arc<AtomicBool>,
 }
@@ -123,9 +140,15 @@ pub fn run(config: &LoadConfig, fleet: &Fleet) -> Result<Summary, LoadError> {
     let activators = Activators::new(config.suite, fleet.devices, fleet.activation.as_ref());
     let crowd = Crowd::new(config.clone(), fleet.devices + activators.slots())?;
     let now = Instant::now();
+    let duties = if fleet.has_duties {
+        Workers::new(&config.product_key, config.first_device, fleet.devices, random_seed()?)
+    } else {
+        Workers::none()
+    };
     let mut run = Run {
         config,
         crowd,
+        duties,
         log,
         members: vec![Member::default(); fleet.devices as usize + 1],
         ready: VecDeque::new(),
@@ -151,6 +174,7 @@ struct Member {
 struct Run<'a> {
     config: &'a LoadConfig,
     crowd: Crowd,
+    duties: Workers,
     log: Log,
     /// By number, from 1.
     members: Vec<Member>,
@@ -237,10 +261,19 @@ impl Run<'_> {
         while self.credit >= 1.0 {
             let Some(number) = self.ready.pop_front() else { break };
             self.credit -= 1.0;
+            let device = self.config.first_device + number - 1;
+            let Self { duties, crowd, log, .. } = self;
+            if let Some(request) = duties.next(now, (number, device), crowd.command_waiting(number), log)? {
+                let is_taken = crowd.command(now, number, DeviceCommand::Request(request))?;
+                self.members[number as usize].waits = is_taken;
+                if !is_taken {
+                    self.rest(now, number);
+                }
+                continue;
+            }
             let member = &mut self.members[number as usize];
             member.sent += 1;
             let id = member.sent;
-            let device = self.config.first_device + number - 1;
             self.log.line(format_args!("S {device} {id}"))?;
             let report = Report { id, time_ms: None, points: points(device, id).into() };
             if self.crowd.command(now, number, DeviceCommand::Report(report))? {
@@ -284,8 +317,19 @@ impl Run<'_> {
                 // As the answer asks for, but never for its full time.
                 self.rest(now, number);
             }
+            DeviceEvent::Answered(response) => {
+                member.waits = false;
+                if self.duties.answered(now, (number, device), response, &mut self.log)? {
+                    self.ready.push_back(number);
+                } else {
+                    self.rest(now, number);
+                }
+            }
             DeviceEvent::Unanswered { .. } | DeviceEvent::Closed => {
-                if std::mem::take(&mut member.waits) {
+                if self.duties.interrupt(now, number) {
+                    member.waits = false;
+                    self.rest(now, number);
+                } else if std::mem::take(&mut member.waits) {
                     self.log.line(format_args!("G {device} {id}"))?;
                     self.summary.given_up += 1;
                     self.rest(now, number);
@@ -298,6 +342,12 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn random_seed() -> Result<u64, LoadError> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| LoadError::Socket(io::Error::other(error)))?;
+    Ok(u64::from_ne_bytes(seed))
 }
 
 /// The same device, for a way of microseconds and a server that often starts anew.
@@ -340,6 +390,7 @@ mod tests {
             rate: 10,
             log: folder.clone(),
             activation: None,
+            has_duties: true,
             stop: Arc::new(AtomicBool::new(false)),
         };
         assert_eq!(run(&config, &fleet).expect("nobody has to answer"), Summary::default());

@@ -96,6 +96,9 @@ enum Command {
         /// The log that is written, or continued.
         #[arg(long)]
         log: PathBuf,
+        /// The devices take commands, set attributes and tags, and tell of events, too.
+        #[arg(long)]
+        duties: bool,
         /// End, too, when standard input does.
         #[arg(long)]
         until_input_ends: bool,
@@ -324,12 +327,13 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
             let outcome = reports::run(&common.config(), reports, common.measurement().as_ref())?;
             (common, outcome)
         }
-        Command::Fleet { common, devices, rate, log, until_input_ends, activation } => {
+        Command::Fleet { common, devices, rate, log, duties, until_input_ends, activation } => {
             let stop = Arc::new(AtomicBool::new(false));
             if until_input_ends {
                 stop_at_end_of_input(Arc::clone(&stop));
             }
-            let fleet = Fleet { devices, rate, log, activation: activation.activation(), stop };
+            let activation = activation.activation();
+            let fleet = Fleet { devices, rate, log, activation, has_duties: duties, stop };
             common.print(&fleet::run(&common.config(), &fleet)?)?;
             return Ok(0);
         }

@@ -150,6 +150,11 @@ impl Duties {
         self.answers.iter().map(|(due, _)| *due).min()
     }
 
+    /// Whether something is under way.
+    pub fn has_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// A session has ended: what was under way is forgotten.
     pub fn forget_asked(&mut self) {
         self.asked = None;
