@@ -57,8 +57,8 @@ enum Command {
         #[command(flatten)]
         kind: Kind,
     },
-    /// Commands to devices, with attributes, tags and events beside them, through loss, duplicates, a store that
-    /// fails and crashes: seeds of `--commands`, until so many were sent.
+    /// Commands to devices, with attributes, tags and events beside them, through loss, duplicates, a store
+    /// that fails and crashes: seeds of `--commands`, until so many were sent.
     Commands {
         /// How many.
         #[arg(long, default_value_t = 1_000_000)]

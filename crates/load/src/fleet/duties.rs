@@ -70,8 +70,8 @@ impl Workers {
         Ok([Code::CHANGED, Code::CONTENT, Code::NOT_FOUND].contains(&response.code))
     }
 
-    /// The session of a device has ended. Returns whether something of its duties was under way; an answer to a
-    /// command is given again.
+    /// The session of a device has ended. Returns whether something of its duties was under way; an answer to
+    /// a command is given again.
     pub(super) fn interrupt(&mut self, now: Instant, number: u32) -> bool {
         self.find(number).is_some_and(|duties| {
             let was_asked = duties.has_asked();

@@ -359,6 +359,23 @@ impl Agent {
         }
     }
 
+    /// Nothing came back: it tries again, or connects anew.
+    fn hear_nothing(&mut self, now: Instant, asked: &Asked, random: &mut SeededRandom) {
+        let what = if let Asked::Report(report) = asked {
+            format!("report {}", report.id)
+        } else {
+            format!("{asked:?}")
+        };
+        if self.duties.as_mut().is_some_and(|duties| duties.stays_after_silence(now)) {
+            self.note(now, format_args!("{what} stays unanswered: it tries again"));
+            self.waits = false;
+            self.wake = Some(now + Duration::from_millis(random.below(2_000)));
+            return;
+        }
+        self.note(now, format_args!("{what} stays unanswered: a new handshake"));
+        self.connect(now, random);
+    }
+
     fn hear(&mut self, now: Instant, event: DeviceEvent, random: &mut SeededRandom, said: &mut Vec<Said>) {
         match event {
             DeviceEvent::Connected { .. } => {
@@ -405,21 +422,7 @@ impl Agent {
                 self.heed(now, random);
             }
             DeviceEvent::Pong => self.waits = false,
-            DeviceEvent::Unanswered { asked, .. } => {
-                let what = if let Asked::Report(report) = &asked {
-                    format!("report {}", report.id)
-                } else {
-                    format!("{asked:?}")
-                };
-                if self.duties.as_mut().is_some_and(|duties| duties.stays_after_silence(now)) {
-                    self.note(now, format_args!("{what} stays unanswered: it tries again"));
-                    self.waits = false;
-                    self.wake = Some(now + Duration::from_millis(random.below(2_000)));
-                    return;
-                }
-                self.note(now, format_args!("{what} stays unanswered: a new handshake"));
-                self.connect(now, random);
-            }
+            DeviceEvent::Unanswered { asked, .. } => self.hear_nothing(now, &asked, random),
             DeviceEvent::Closed => {
                 self.note(now, "the server closed its session");
                 self.waits = false;

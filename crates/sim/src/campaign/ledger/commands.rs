@@ -249,16 +249,10 @@ impl Commands {
             }
             (CommandStep::TimePasses, Written::Unchanged, _) => return Ok(()),
             (CommandStep::Reply { code, data_json }, Written::Done, Stands::Waits | Stands::IsDevices) => {
-                let Order { new, fetched, is_received, said, .. } = &orders.all[index];
-                if fetched.is_none() || !is_received {
-                    return wrong("its device never had it");
+                match orders.all[index].end_by(*code, data_json.as_deref()) {
+                    Ok(state) => (state, *at, Some(*code)),
+                    Err(why) => return wrong(why),
                 }
-                if !said.contains(code) || *data_json != Some(format!(r#"{{"n":{}}}"#, new.number).into()) {
-                    return wrong("its device has not said that");
-                }
-                let state =
-                    if [0, 200].contains(code) { CommandState::Succeeded } else { CommandState::Failed };
-                (state, *at, Some(*code))
             }
             (CommandStep::Fetch | CommandStep::Reply { .. }, Written::CommandOver, Stands::Over(..)) => {
                 return Ok(());
@@ -351,14 +345,15 @@ impl Commands {
             return broken(device, format!("it is handed {body}, which nobody has sent"));
         };
         let id = order.new.id;
-        let of_topic = |other: &&Order| other.new.topic == topic && !other.is_over(at);
+        let mut older = orders.open().take_while(|other| other.new.id != id);
+        let is_open = |other: &&Order| other.new.topic == topic && !other.is_over(at);
         let why = match order {
             Order { ended: Some((state, ..)), .. } => format!("it is {state:?}"),
             Order { fetched: None, .. } => "it is not durable that it is fetched".to_owned(),
             order if order.new.topic != topic => format!("its device asked for {topic}"),
-            order => match orders.open().find(of_topic) {
-                Some(older) if older.new.id != id => format!("{:?} is older", older.new),
-                _ => {
+            order => match older.find(is_open) {
+                Some(older) => format!("{:?} is older", older.new),
+                None => {
                     self.totals.offers += 1;
                     self.totals.repeated_offers += u64::from(order.is_received);
                     return Ok(());

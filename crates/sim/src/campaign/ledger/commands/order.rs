@@ -104,6 +104,17 @@ impl Order {
         is_read && self.stands_as(fetched, at) == Stands::Waits
     }
 
+    /// What an answer makes of it; or what is wrong with the answer.
+    pub(super) fn end_by(&self, code: i64, data: Option<&str>) -> Result<CommandState, &'static str> {
+        if self.fetched.is_none() || !self.is_received {
+            return Err("its device never had it");
+        }
+        if !self.said.contains(&code) || data != Some(&*format!(r#"{{"n":{}}}"#, self.new.number)) {
+            return Err("its device has not said that");
+        }
+        Ok(if [0, 200].contains(&code) { CommandState::Succeeded } else { CommandState::Failed })
+    }
+
     pub(super) fn keep_before(&mut self, now: Instant) {
         if self.before.is_none_or(|(changed, ..)| changed != now) {
             self.before = Some((now, self.fetched, self.is_read));
