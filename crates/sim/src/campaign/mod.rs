@@ -16,7 +16,7 @@
 //! | such a session ends, and so does one with a newer login | at each request |
 //! | no record number is used twice by the server | at each datagram of a session |
 //! | nothing is delivered that its device did not seal | at each request |
-//! | a command is what its operator, its device and time made of it | at each step, at each start, at the end |
+//! | a command is what its operator, its device and time made of it | at each step, each start, the end |
 //! | no command is lost | at each start, after calm, and at the end |
 //! | the oldest of a topic is handed out, under one id, not after its answer was taken | at each response |
 //! | a response names the oldest command that waits, once it is durable | at each response |

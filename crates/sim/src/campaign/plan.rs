@@ -189,7 +189,7 @@ impl Plan {
         Self {
             devices: devices as u32,
             trouble: Duration::from_secs(trouble),
-            crashes: Some(Duration::from_secs(between(10, 200))),
+            crashes: Some(Duration::from_secs(between(20, 300))),
             mishaps: Duration::from_secs(between(10, 200)),
             acts: [None, Some(Duration::from_secs(between(30, 300)))][between(0, 1) as usize],
             orders,

@@ -303,7 +303,7 @@ impl Duties {
         if let Some(Asked::Answer(id)) = asked {
             self.answers.push((now, id));
         }
-        self.unanswered < 3 && !matches!(asked, Some(Asked::Edit(..)))
+        self.unanswered < 2 && !matches!(asked, Some(Asked::Edit(..)))
     }
 
     /// Reads a command and executes it, unless it has done that before.
