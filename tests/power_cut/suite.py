@@ -4,12 +4,14 @@ afterwards, nothing there twice.
 tests/run power-cut                              200 cuts, about two minutes
 tests/run power-cut --binaries target/release --cuts 1000 --seconds 10
 
-The real server runs under strace while a fleet reports and devices are created. From the trace of its system
+The real server runs under strace while a fleet reports, takes commands and answers them, and devices are
+created. From the trace of its system
 calls the disk is rebuilt as it may be after a loss of power at many moments: after what fsync had made sure,
 with none, all or any part of the rest. On each such disk the server is started; it has to get ready, and its
 files are compared with what was acknowledged until then. A kill -9 cannot show a missing fsync; this can.
 """
 
+import json
 import random
 import re
 import shutil
@@ -30,6 +32,18 @@ from power_cut.disk import CALLS, Disk, read_trace
 PRODUCT = "PowerCut"
 TRACE = ["strace", "-f", "-ttt", "-T", "-y", "-xx", "-s", "16777216"]
 SHARES = [0, 1, 0.5, 0.9, 0.1]
+# What the lines of a fleet's log are about.
+KINDS = {
+    "S": "sent",
+    "E": "sent",
+    "A": "acknowledged",
+    "K": "acknowledged",
+    "C": "received",
+    "T": "answered",
+    "V": "attribute",
+}
+# Where a fleet begins to count its events.
+EVENTS = 1 << 40
 
 
 def traced(trace):
@@ -41,30 +55,37 @@ def record(gateway, binaries, options):
     """Runs a fleet under strace. Returns the acknowledged steps: (time, kind, what), sorted by time."""
     tracer = [*TRACE[:3], "-s", "256", "-e", "trace=write", "-o", f"{gateway.folder}/fleet.trace"]
     fleet = ["--devices", options.devices, "--rate", options.rate, "--log", f"{gateway.folder}/fleet.log"]
-    fleet += ["--time-limit", options.seconds]
+    fleet += ["--time-limit", options.seconds, "--duties"]
     command = [*tracer, *load.command(binaries / "narrowgate-load", "fleet", gateway, PRODUCT, *fleet)]
     steps = []
     stop = threading.Event()
 
-    def create_devices():
+    def operate():
         for number in range(1000):
-            if stop.wait(0.3):
+            if stop.wait(0.15):
                 return
             gateway.json("device", "create", "--product", PRODUCT, "--device-key", f"made-{number}")
             steps.append((time.time(), "device", f"made-{number}"))
+            device = 1 + number % options.devices
+            what = ["--set", json.dumps({"n": number}), "--pending-ttl", "3600"]
+            code, output, _ = gateway.run("command", "send", PRODUCT, f"load-{device:07}", *what, "-o", "json")
+            # One that has never logged in takes none.
+            if code == 0:
+                steps.append((time.time(), "command", (device, int(json.loads(output)["id"]), number)))
 
-    creator = threading.Thread(target=create_devices)
+    creator = threading.Thread(target=operate)
     creator.start()
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     stop.set()
     creator.join()
     if not Path(f"{gateway.folder}/fleet.log").exists():
         raise Failed(f"the fleet did not run: {done.stdout}{done.stderr}")
-    line = re.compile(r'^\d+ +(\d+\.\d+) .*write\(\d+, "([SA]) (\d+) (\d+)\\n"')
+    line = re.compile(r'^\d+ +(\d+\.\d+) .*write\(\d+, "([SAEKCTV]) (\d+) (?:a )?(\d+)[ \\]')
     with open(f"{gateway.folder}/fleet.trace", encoding="latin-1") as lines:
         for match in filter(None, map(line.match, lines)):
-            kind = "sent" if match[2] == "S" else "acknowledged"
-            steps.append((float(match[1]), kind, (int(match[3]), int(match[4]))))
+            device, number = int(match[3]), int(match[4])
+            what = (device, EVENTS + number) if match[2] in "EK" else (device, number)
+            steps.append((float(match[1]), KINDS[match[2]], what))
     return sorted(steps, key=lambda step: step[0])
 
 
@@ -95,6 +116,42 @@ def stored(data):
     return reports, keys, damage, odd
 
 
+def stored_commands(data):
+    """The states of the commands by device and id, their numbers, and the attributes by device."""
+    with sqlite3.connect(data / "registry.db") as connection:
+        names = dict(connection.execute("SELECT id, CAST(device_key AS TEXT) FROM devices"))
+        devices = {row: int(name[5:]) for row, name in names.items() if name.startswith("load-")}
+        states, numbers = {}, Counter()
+        rows = "SELECT device, id, CAST(params AS TEXT), CAST(state AS TEXT) FROM commands"
+        for device, identifier, params, state in connection.execute(rows):
+            states[(devices[device], identifier)] = state
+            numbers[json.loads(params)["n"]] += 1
+        rows = "SELECT device, CAST(json AS TEXT) FROM properties WHERE CAST(kind AS TEXT) = 'attribute'"
+        attributes = {devices[device]: json.loads(text)["a"] for device, text in connection.execute(rows)}
+    return states, numbers, attributes
+
+
+def check_commands(data, done):
+    """What is wrong with commands and attributes, after these steps."""
+    states, numbers, attributes = stored_commands(data)
+    sent = {what[:2] for _, kind, what in done if kind == "command"}
+    received = {what for _, kind, what in done if kind == "received"}
+    answered = {what for _, kind, what in done if kind == "answered"}
+    last = {what[0]: what[1] for _, kind, what in done if kind == "attribute"}
+    wrong = []
+    if lost := sent - states.keys():
+        wrong.append(f"commands that were taken are missing: {sorted(lost)[:3]}")
+    if twice := [number for number, count in numbers.items() if count > 1]:
+        wrong.append(f"commands are stored twice: {twice[:3]}")
+    if unfetched := [which for which in received if states.get(which) in (None, "created")]:
+        wrong.append(f"commands that their devices have are not fetched: {unfetched[:3]}")
+    if open_again := [which for which in answered if states.get(which) not in ("succeeded", "failed")]:
+        wrong.append(f"commands whose answers were acknowledged have not ended: {open_again[:3]}")
+    if older := [device for device, value in last.items() if attributes.get(device, 0) < value]:
+        wrong.append(f"attributes that were acknowledged are not there: of devices {older[:3]}")
+    return wrong
+
+
 def check(gateway, steps, moment):
     """Starts the server on a disk after the cut, and compares. Returns what is wrong, or None."""
     try:
@@ -120,6 +177,7 @@ def check(gateway, steps, moment):
         wrong.append(f"{len(foreign)} stored and never sent, such as {sorted(foreign)[:3]}")
     if lost := made - keys:
         wrong.append(f"devices that were created are missing: {sorted(lost)[:3]}")
+    wrong += check_commands(gateway.data, done)
     return "; ".join(wrong) or None
 
 
@@ -147,8 +205,10 @@ def prepare(gateway, binaries, options):
     calls = list(read_trace(trace))
     syncs = sum(call.name in ("fsync", "fdatasync") for call in calls)
     acknowledged = sum(kind == "acknowledged" for _, kind, _ in steps)
+    commands = Counter(kind for _, kind, _ in steps)
     print(f"{len(calls)} calls, {syncs} of them fsync; {acknowledged} reports acknowledged", flush=True)
-    if acknowledged < options.seconds or syncs < options.seconds:
+    print(f"{commands['command']} commands sent, {commands['answered']} answers acknowledged", flush=True)
+    if acknowledged < options.seconds or syncs < options.seconds or not commands["answered"]:
         raise Failed(f"too little happened\n{gateway.log()}")
     return disk, calls, steps
 

@@ -9,6 +9,8 @@
 //! that count, or never could.
 
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
