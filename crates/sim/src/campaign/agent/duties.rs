@@ -251,9 +251,9 @@ impl Duties {
         self.post("event/tilted/post", &format!(r#"{{"events":{output}}}"#))
     }
 
-    /// The answer to what was asked. Returns whether it goes on in its session: not after a change that was not
-    /// taken, for a copy of it that is still under way would be carried out (5.03 is not kept for duplicates),
-    /// perhaps after a newer one.
+    /// The answer to what was asked. Returns whether it goes on in its session: not after a change that was
+    /// not taken, for a copy of it that is still under way would be carried out (5.03 is not kept for
+    /// duplicates), perhaps after a newer one.
     pub fn answered(
         &mut self,
         (now, random): (Instant, &mut SeededRandom),
