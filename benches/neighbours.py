@@ -15,8 +15,8 @@ HEAD = """\
 |---|---|---|---|---|---|"""
 # Numbers of devices: the honest ones, then the others.
 HONEST, OTHERS = 500, 1001
-# As much as a datagram takes with what is around it.
-VALUE_BYTES = 900
+# With what is around it nearly as much as a body may have.
+VALUE_BYTES = 10_000
 
 
 def neighbours(binaries, Server, scale):
@@ -61,7 +61,7 @@ class Meanwhile(threading.Thread):
 
 
 def fat_values(binaries, Server, scale):
-    """50 devices, each of which has sent 1,024 points of 900 bytes, report small values every second."""
+    """50 devices, each of which has sent 1,024 points of 10 kB, report small values every second."""
     rate, seconds, fat = 1000, max(5, 30 // scale), 50
     with Server(binaries, "sqlite", OTHERS + fat) as server:
         alone = honest(server, rate, seconds)
@@ -72,7 +72,7 @@ def fat_values(binaries, Server, scale):
         with Meanwhile(lambda: server.measure("reports", *others, *small, seconds=seconds)) as fat_devices:
             beside = honest(server, rate, seconds)
         more = f"{filled['done']:,} fat values before; theirs: p99 {fat_devices.result['latencyMs']['p99']:.1f} ms"
-        row("50 devices that have sent 1,024 points of 900 bytes each", rate, alone, beside, more)
+        row("50 devices that have sent 1,024 points of 10 kB each", rate, alone, beside, more)
 
 
 def forgeries(binaries, Server, scale):

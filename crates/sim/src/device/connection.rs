@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use narrowgate_coap::{Budget, Context, Endpoint, Event, Response};
+use narrowgate_coap::{Budget, Context, Endpoint, Event, RequestId, Response};
 use narrowgate_dtls::{self as dtls, Opened, Random, Session};
 use narrowgate_platform::device_api::commands::COMMAND_WAITING;
 
@@ -10,6 +10,7 @@ use super::{
     Asked, CommandError, DeviceCommand, DeviceConfig, DeviceEvent, Pending,
     message::{self, AcknowledgedReport},
     ping::{Ping, PingDue},
+    upload::{self, Upload},
 };
 
 /// Pings are numbered half way round from where the endpoint's own messages begin.
@@ -23,6 +24,7 @@ pub(super) struct Connection {
     endpoint: Endpoint,
     budget: Budget,
     pending: Vec<Pending>,
+    uploads: Vec<Upload>,
     ping: Option<Ping>,
     ping_mid: u16,
     /// Messages beside those of the endpoint.
@@ -50,6 +52,7 @@ impl Connection {
             endpoint: Endpoint::new(mid),
             budget: Budget::new(usize::MAX),
             pending: Vec::new(),
+            uploads: Vec::new(),
             ping: None,
             ping_mid: mid.wrapping_add(PING_MID_OFFSET),
             messages: Vec::new(),
@@ -105,7 +108,14 @@ impl Connection {
             DeviceCommand::Connect | DeviceCommand::PowerOff => return Ok(()),
         };
         let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
-        let id = self.endpoint.request(&mut context, request)?;
+        let id = match upload::first(&request) {
+            None => self.endpoint.request(&mut context, request)?,
+            Some(first) => {
+                let id = self.endpoint.request(&mut context, first)?;
+                self.uploads.push(Upload::new(request, id));
+                id
+            }
+        };
         self.pending.push((id, asked));
         Ok(())
     }
@@ -143,10 +153,14 @@ impl Connection {
                 Event::Response { id, response, .. } => {
                     let named = response.options.find(COMMAND_WAITING);
                     self.command_waiting = named.map(|path| String::from_utf8_lossy(path).into());
+                    if self.goes_on(now, config, id, &response) {
+                        continue;
+                    }
                     let Some(asked) = self.take_pending(id) else { continue };
                     events.push_back(answered(now, asked, response, config, acknowledged));
                 }
                 Event::RequestFailed { id, cause } => {
+                    self.uploads.retain(|upload| !upload.waits_for(id));
                     let Some(asked) = self.take_pending(id) else { continue };
                     events.push_back(DeviceEvent::Unanswered { asked, cause });
                 }
@@ -198,7 +212,23 @@ impl Connection {
         Ok(())
     }
 
-    fn take_pending(&mut self, id: narrowgate_coap::RequestId) -> Option<Asked> {
+    /// Sends the next block of a body, where the answer was to a block.
+    fn goes_on(&mut self, now: Instant, config: &DeviceConfig, id: RequestId, response: &Response) -> bool {
+        let Some(index) = self.uploads.iter().position(|upload| upload.waits_for(id)) else { return false };
+        let mut context = Context { now, params: &config.coap, budget: &mut self.budget };
+        let next = self.uploads[index].next(response);
+        let sent = next.and_then(|next| self.endpoint.request(&mut context, next).ok());
+        let pending = self.pending.iter_mut().find(|(other, _)| *other == id);
+        let (Some(sent), Some(pending)) = (sent, pending) else {
+            self.uploads.swap_remove(index);
+            return false;
+        };
+        self.uploads[index].went_on(sent);
+        pending.0 = sent;
+        true
+    }
+
+    fn take_pending(&mut self, id: RequestId) -> Option<Asked> {
         let index = self.pending.iter().position(|(other, _)| *other == id)?;
         Some(self.pending.swap_remove(index).1)
     }

@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod message;
 mod ping;
+mod upload;
 
 use std::{collections::VecDeque, time::Instant};
 
