@@ -38,7 +38,10 @@ use narrowgate_platform::{
         DeviceQuery, HistoryQuery, HistoryReads as _, Issued, Journal as _, Registry as _,
         RegistryChanges as _, Write, Written,
     },
-    rules::issuing::NotIssued,
+    rules::{
+        issuing::NotIssued,
+        models::{Expected, ModelPut},
+    },
     secret::Secret,
     testing::{
         block_on,
@@ -172,6 +175,18 @@ fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
     write(store, report(damaged, at(DAY + 11), r#"{"temp":1}"#));
     write(store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
     fill_commands(store, online);
+    fill_models(store);
+}
+
+/// Only from format 6 on: three versions of a model, the last one its removal.
+fn fill_models(store: &SqliteStore) {
+    let points = r#"[{"identifier":"temp","dataType":"DOUBLE"}]"#;
+    let first = format!(r#"{{"modelId":"m","measurepoints":{points}}}"#);
+    let second = r#"{"modelId":"m","events":[{"identifier":"tilted"}]}"#.to_owned();
+    for (model_json, second) in [(Some(first), 18), (Some(second), 19), (None, 20)] {
+        let put = ModelPut { model_json, expected: Expected::Whatever };
+        block_on(store.put_model("off".into(), put, None, at(DAY + second))).unwrap().unwrap();
+    }
 }
 
 /// One command waits, one is with the device, one was answered, one was taken back.

@@ -13,6 +13,7 @@ pub mod happening;
 pub mod history;
 pub mod import;
 pub mod log;
+pub mod model;
 pub mod names;
 pub mod page;
 pub mod problem;

@@ -43,6 +43,8 @@ pub enum Code {
     Invalid,
     /// A thing model is not acceptable.
     ModelInvalid,
+    /// What was to be changed is no longer what the request says that it is (`If-Match`).
+    PreconditionFailed,
     /// There is no such thing.
     Missing,
     /// There is one already.

@@ -14,6 +14,9 @@ pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Ch
     Ok(match change {
         Change::CreateProduct(product) => registry.create_product(product)?.map(|()| Changed::Done),
         Change::UpdateProduct(product) => registry.update_product(product)?.map(|()| Changed::Done),
+        &Change::PutModel { ref product_key, ref put, ref with, at } => {
+            registry.put_model(product_key, put, with.as_deref(), at)?.map(Changed::Model)
+        }
         &Change::RotateProductSecret { ref product_key, ref secret, at } => {
             registry.rotate_product_secret(product_key, secret, at)?.map(|()| Changed::Done)
         }

@@ -46,11 +46,11 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 5,
-    former: &[3, 4],
+    version: 6,
+    former: &[3, 4, 5],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
-    later_tables: &[(5, "properties"), (5, "commands")],
+    later_tables: &[(5, "properties"), (5, "commands"), (6, "models"), (6, "model_numbers")],
     heals_indexes: true,
     derived: Some("latest"),
 };

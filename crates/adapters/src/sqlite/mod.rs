@@ -91,7 +91,11 @@ use narrowgate_platform::{
         self, Batch, Changed, Committed, DeviceQuery, Journal, Pause, PortFuture, Recovered, SimilarNames,
         StoreError,
     },
-    rules::{clock::heard_by_news, former::FormerSecrets},
+    rules::{
+        clock::heard_by_news,
+        former::FormerSecrets,
+        models::{ModelVersion, VersionedModel},
+    },
     secret::Secret,
 };
 
@@ -398,6 +402,21 @@ impl ports::Registry for SqliteStore {
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.read(|reader| queries::products(reader, &self.shared.key))
+    }
+
+    fn model_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ModelVersion>, StoreError>> {
+        self.read(move |reader| registry::models::versions(reader.registry(), product_key))
+    }
+
+    fn model_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>> {
+        self.read(move |reader| registry::models::version(reader.registry(), product_key, version))
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {

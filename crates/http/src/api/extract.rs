@@ -100,10 +100,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Product {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let path = parts.extract::<Path<String>>().await;
-        let Path(product) =
+        let path = parts.extract::<Path<Vec<(String, String)>>>().await;
+        let Path(parameters) =
             path.map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
-        Ok(Self(given(product)))
+        let product = parameters.into_iter().find(|(name, _)| name == "product");
+        Ok(Self(product.map_or_else(String::new, |(_, value)| given(value))))
     }
 }
 
@@ -112,7 +113,7 @@ fn given(name: String) -> String {
     if name == "\0" { String::new() } else { name }
 }
 
-fn malformed(detail: String) -> Refused {
+pub(super) fn malformed(detail: String) -> Refused {
     Refused::new(StatusCode::BAD_REQUEST, Code::Malformed, detail)
 }
 

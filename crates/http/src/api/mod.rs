@@ -11,6 +11,7 @@ pub(crate) mod events;
 mod extract;
 mod fleet;
 mod history;
+mod models;
 mod products;
 mod properties;
 
@@ -46,6 +47,7 @@ pub fn router(api: Api) -> Router {
 pub(crate) fn routes(api: Api) -> Router {
     Router::new()
         .merge(products::routes())
+        .merge(models::routes())
         .merge(devices::routes())
         .merge(commands::routes())
         .merge(history::routes())

@@ -6,16 +6,34 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Print the thing model of a product
+    /// Print the thing model of a product, with the numbers of its elements
+    #[command(after_help = "Examples:\n  narrowgate model show MuGsF6W4 > meter.json\n\n  \
+                            Back to an older version:\n  \
+                            narrowgate model show MuGsF6W4 --version 3 > meter.json\n  \
+                            narrowgate product update MuGsF6W4 --model meter.json")]
     Show {
+        /// Key of the product
+        #[arg(value_name = "PK")]
+        product_key: String,
+        /// An older version, as model versions lists them
+        #[arg(long, value_name = "N")]
+        version: Option<u32>,
+    },
+    /// List the versions of a product's thing model that are kept, newest first
+    #[command(
+        after_help = "Each change of the model is a version, its removal too; the newest 20 are kept.\n\n\
+                            Example:\n  narrowgate model versions MuGsF6W4"
+    )]
+    Versions {
         /// Key of the product
         #[arg(value_name = "PK")]
         product_key: String,
     },
     /// Check a thing model without using it; says where its first fault is
-    #[command(after_help = "Example:\n  narrowgate model check meter.json")]
+    #[command(after_help = "Examples:\n  narrowgate model check meter.json\n  \
+                            narrowgate model infer MuGsF6W4 | narrowgate model check -")]
     Check {
-        /// The model (JSON)
+        /// The model (JSON); - reads standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },

@@ -85,7 +85,7 @@ pub(crate) struct CreateArgs {
     /// Let registered devices fetch their own secrets with the product's (SecureMode 3)
     #[arg(long)]
     pub(crate) dynamic_activation: bool,
-    /// Thing model (JSON); without one every point is accepted
+    /// Thing model (JSON), - reads standard input; without one every point is accepted
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
@@ -125,7 +125,7 @@ pub(crate) struct UpdateArgs {
     /// Let registered devices fetch their own secrets (SecureMode 3)
     #[arg(long, value_enum, value_name = "SWITCH")]
     pub(crate) dynamic_activation: Option<Switch>,
-    /// Thing model (JSON) that replaces the present one
+    /// Thing model (JSON) that replaces the present one; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,
     /// Remove the thing model; every point is then accepted

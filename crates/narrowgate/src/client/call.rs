@@ -15,6 +15,7 @@ use narrowgate_api::{
     fleet::Status,
     history::{BucketView, EventView, LogView, PointView, RefusalView},
     import::{ImportReport, ImportRow, ImportRows},
+    model::{ModelVersionRow, ModelVersionView},
     page::Page,
     product::{
         ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
@@ -138,6 +139,18 @@ impl Call<ModelDraft> {
     pub(crate) fn infer_model(product_key: &str) -> Self {
         let path = product(product_key) + "/model:infer";
         Self { reads_only: true, ..Self::change(Method::POST, path) }
+    }
+}
+
+impl Call<Page<ModelVersionRow>> {
+    pub(crate) fn list_model_versions(product_key: &str) -> Self {
+        Self::get(product(product_key) + "/model/versions")
+    }
+}
+
+impl Call<ModelVersionView> {
+    pub(crate) fn show_model_version(product_key: &str, version: u32) -> Self {
+        Self::get(format!("{}/model/versions/{version}", product(product_key)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A table test of all verbs: the command line's call, its route, and the method of the operator's service.
 
+mod models;
+
 use std::sync::Arc;
 
 use axum::{
@@ -60,6 +62,8 @@ fn verbs() -> Vec<Verb> {
         verb("update_product", Call::update_product("pk", &ProductPatch::default())),
         verb("rotate_product_secret", Call::rotate_product_secret("pk")),
         verb("infer_model", Call::infer_model("pk")),
+        verb("list_model_versions", Call::list_model_versions("pk")),
+        verb("show_model_version", Call::show_model_version("pk", 7)),
         verb("delete_product", Call::delete_product("pk", true)),
         verb("create_device", Call::create_device("pk", &NewDeviceRequest::default())),
         verb("import_devices", Call::import_devices("pk", Vec::new(), true)),
@@ -143,6 +147,14 @@ async fn every_verb_has_its_route_and_its_method_of_the_service() {
             "cannot replace the product's secret"
         ),
         "infer_model | POST /api/v1/products/pk/model:infer | cannot draft a thing model",
+        concat!(
+            "list_model_versions | GET /api/v1/products/pk/model/versions | ",
+            "cannot list the versions of the thing model"
+        ),
+        concat!(
+            "show_model_version | GET /api/v1/products/pk/model/versions/7 | ",
+            "cannot show that version of the thing model"
+        ),
         "delete_product | DELETE /api/v1/products/pk?force=true | cannot delete the product",
         "create_device | POST /api/v1/products/pk/devices | cannot register the device",
         "import_devices | POST /api/v1/products/pk/devices:import?dryRun=true | cannot import the devices",

@@ -5,26 +5,48 @@ use std::path::Path;
 use narrowgate_platform::model::thing_model::ThingModel;
 use serde_json::value::RawValue;
 
-use super::product::read_model;
+use super::{pages::Damage, product::read_model};
 use crate::{
     cli::{ModelCommand, Output},
     client::{Access, Call},
     config::Config,
     failure::Failure,
-    output::{self, Layout, counted, printable},
+    output::{self, Column, Layout, counted, printable},
 };
+
+const VERSIONS: &[Column] = &[
+    Column { field: "version", title: "VERSION" },
+    Column { field: "createdAt", title: "CREATED" },
+    Column { field: "modelId", title: "MODEL" },
+];
 
 pub(super) fn run(command: ModelCommand, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         ModelCommand::Check { file } => check(&file, output),
-        ModelCommand::Show { product_key } => {
+        ModelCommand::Show { product_key, version: None } => {
             let shown = Access::open(config)?.call_once(Call::show_product(&product_key))?;
             match shown.model {
                 Some(model) => print(&model),
-                None => Err(Failure::failed("cannot show the thing model")
-                    .reason(format_args!("product {} has none: it takes everything", printable(&product_key)))
-                    .hint("narrowgate model infer PK drafts one from what its devices have sent")),
+                None => Err(none(format_args!(
+                    "product {} has none: it takes everything",
+                    printable(&product_key)
+                ))),
             }
+        }
+        ModelCommand::Show { product_key, version: Some(version) } => {
+            let call = Call::show_model_version(&product_key, version);
+            match Access::open(config)?.call_once(call)?.model {
+                Some(model) => print(&model),
+                None => Err(none(format_args!("version {version} is its removal: it took everything"))),
+            }
+        }
+        ModelCommand::Versions { product_key } => {
+            let page = Access::open(config)?.call_once(Call::list_model_versions(&product_key))?;
+            let mut damage = Damage::default();
+            damage.note(&page);
+            output::print(output, &page.items, Layout::Rows(VERSIONS))?;
+            damage.warn();
+            Ok(())
         }
         ModelCommand::Infer { product_key } => {
             let draft = Access::open(config)?.call_once(Call::infer_model(&product_key))?;
@@ -37,6 +59,12 @@ pub(super) fn run(command: ModelCommand, config: &Config, output: Output) -> Res
     }
 }
 
+fn none(reason: std::fmt::Arguments<'_>) -> Failure {
+    Failure::failed("cannot show the thing model")
+        .reason(reason)
+        .hint("narrowgate model infer PK drafts one from what its devices have sent")
+}
+
 fn print(model: &RawValue) -> Result<(), Failure> {
     output::print(Output::Json, &model, Layout::Record)
 }
@@ -44,7 +72,7 @@ fn print(model: &RawValue) -> Result<(), Failure> {
 /// Reads a model as the service does. A file that is none is a failure with the place of its first fault.
 fn check(file: &Path, output: Output) -> Result<(), Failure> {
     let json = read_model(file)?;
-    let model = ThingModel::parse(json.get()).map_err(|fault| {
+    let model = ThingModel::accept(json.get()).map_err(|fault| {
         let at = if fault.pointer.is_empty() { "the document" } else { &fault.pointer };
         Failure::failed("the thing model is not acceptable")
             .file(file.display())

@@ -7,6 +7,7 @@ use narrowgate_api::{
     command::CommandView,
     device::DeviceRow,
     history::{BucketView, EventView, LogView, PointView, RefusalView},
+    model::ModelVersionRow,
     page::{LeftOut, Page},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -57,6 +58,8 @@ impl Row for DeviceRow {
 impl Row for CommandView {}
 
 impl Row for LogView {}
+
+impl Row for ModelVersionRow {}
 
 impl Row for RefusalView {}
 
@@ -185,7 +188,7 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    fn note<T: Row>(&mut self, page: &Page<T>) {
+    pub(super) fn note<T: Row>(&mut self, page: &Page<T>) {
         for row in &page.items {
             self.note_row(row.damage());
         }

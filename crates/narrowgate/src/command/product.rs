@@ -1,6 +1,10 @@
 //! `product …`.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use narrowgate_api::{
     names::UnixMillis,
@@ -225,14 +229,17 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
     })
 }
 
-/// Reads a file with a thing model, as JSON of any kind.
+/// Reads a file with a thing model, or standard input where the path is `-`, as JSON of any kind.
 pub(super) fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
-    let cannot =
-        |reason: String| Failure::failed("cannot read the thing model").file(path.display()).reason(reason);
+    let is_input = path.as_os_str() == "-";
+    let name = if is_input { "standard input".to_owned() } else { path.display().to_string() };
+    let cannot = |reason: String| Failure::failed("cannot read the thing model").file(&name).reason(reason);
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MODEL_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| cannot(error.to_string()))?;
+    let read = match is_input {
+        true => io::stdin().lock().take(MODEL_BYTES_MAX + 1).read_to_string(&mut text),
+        false => File::open(path).and_then(|file| file.take(MODEL_BYTES_MAX + 1).read_to_string(&mut text)),
+    };
+    read.map_err(|error| cannot(error.to_string()))?;
     if text.len() as u64 > MODEL_BYTES_MAX {
         return Err(cannot(format!("it is longer than {MODEL_BYTES_MAX} bytes")));
     }
@@ -240,7 +247,7 @@ pub(super) fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
         let (line, column) = (error.line(), error.column());
         let reason = error.to_string().replace(&format!(" at line {line} column {column}"), "");
         Failure::failed("cannot read the thing model")
-            .file(format_args!("{} line {line} column {column}", path.display()))
+            .file(format_args!("{name} line {line} column {column}"))
             .reason(format_args!("it is not JSON: {reason}"))
             .hint("a thing model is one JSON document; name its file with --model")
     })

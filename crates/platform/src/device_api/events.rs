@@ -170,7 +170,7 @@ impl Reader<'_> {
         if !is_identifier(name) {
             return Err(Fault::new(pointer, "an identifier is 1 to 128 of A-Z a-z 0-9 _ . -"));
         }
-        match event.and_then(|event| event.output.iter().find(|field| field.identifier == name)) {
+        match event.and_then(|event| event.output.find(name)) {
             Some(field) => match serde_json::from_str(value.get()) {
                 Ok(value) => field.data_type.check(&value, pointer),
                 Err(error) => Err(Fault::new(pointer, error.to_string())),

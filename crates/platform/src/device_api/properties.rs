@@ -14,7 +14,7 @@
 //! and is left out of the answer to a query. Where an attribute is not set, a query gets the default of the
 //! thing model. An empty list asks for all.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use narrowgate_coap::{Code, Request, Response};
 use serde::Deserialize;
@@ -30,9 +30,9 @@ use crate::{
     model::{
         json_text::JsonText,
         property::{Properties, PropertyEdit, PropertyKind},
-        thing_model::{Fault, ThingModel},
+        thing_model::{Defaults, Fault, ThingModel},
     },
-    rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value, defaults},
+    rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value},
 };
 
 /// Most attributes or tags in a message.
@@ -76,7 +76,8 @@ pub struct QueryWanted {
     pub kind: PropertyKind,
     /// All, if empty.
     names: Vec<String>,
-    defaults: Vec<(String, JsonText)>,
+    /// Those of the model, shared by all queries.
+    defaults: Arc<Defaults>,
     id: Option<Box<str>>,
     content_format: u16,
 }
@@ -84,8 +85,7 @@ pub struct QueryWanted {
 impl QueryWanted {
     /// The answer, from all that the device has.
     pub fn answer(self, all: Properties) -> Response {
-        let set = if self.names.is_empty() { all } else { all.only(&self.names) };
-        let data = set.or(self.defaults).to_json();
+        let data = all.to_json_of(&self.names, &self.defaults);
         let reply = envelope::reply_with(self.id.as_deref(), &data);
         Response::new(Code::CHANGED).content_format(self.content_format).payload(reply)
     }
@@ -111,7 +111,8 @@ pub(super) fn handle(
             Action::Edit(Box::new(EditWanted { edit, response, id, content_format }))
         }
         Ok(Read::Query(names)) => {
-            let defaults = if kind == PropertyKind::Attribute { defaults(model, &names) } else { Vec::new() };
+            let model = model.filter(|_| kind == PropertyKind::Attribute);
+            let defaults = model.map(|model| Arc::clone(&model.defaults)).unwrap_or_default();
             let id = envelope.id().map(Box::from);
             Action::Query(Box::new(QueryWanted { kind, names, defaults, id, content_format }))
         }

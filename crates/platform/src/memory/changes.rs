@@ -9,6 +9,7 @@ use super::{
     commands::Commands,
     device_log::DeviceLog,
     model::{DeviceRow, Model, ProductRow, missing, slot},
+    model_versions::Models,
 };
 use crate::{
     ids::{DeviceId, UnixMillis},
@@ -35,6 +36,9 @@ impl Model {
         match change {
             Change::CreateProduct(product) => self.create_product(product).map(|()| Changed::Done),
             Change::UpdateProduct(product) => self.update_product(product).map(|()| Changed::Done),
+            Change::PutModel { product_key, put, with, at } => {
+                self.put_model(product_key, &put, with.map(|product| *product), at).map(Changed::Model)
+            }
             Change::RotateProductSecret { product_key, secret, at } => {
                 self.rotate_product_secret(&product_key, secret, at).map(|()| Changed::Done)
             }
@@ -71,25 +75,24 @@ impl Model {
         }
     }
 
-    fn create_product(&mut self, product: Product) -> Result<(), StoreError> {
+    fn create_product(&mut self, mut product: Product) -> Result<(), StoreError> {
         if self.product_keys.contains_key(&product.product_key) {
             return Err(StoreError::Exists { what: "product", key: product.product_key });
         }
         self.product_keys.insert(product.product_key.clone(), self.products.len());
-        self.products.push(Some(ProductRow { product, issued: (0, 0) }));
+        let models = Models::of(&mut product);
+        self.products.push(Some(ProductRow { product, models, issued: (0, 0) }));
         Ok(())
     }
 
-    fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
-        let index = self.product_keys.get(&product.product_key);
-        let Some(row) = index.and_then(|&index| self.products[index].as_mut()) else {
+    pub(super) fn update_product(&mut self, product: Product) -> Result<(), StoreError> {
+        let Some(row) = self.product_row_mut(&product.product_key) else {
             return Err(StoreError::Missing { what: "product", key: product.product_key });
         };
         let kept = &mut row.product;
         kept.name = product.name;
         kept.dynamic_activation = product.dynamic_activation;
         kept.enabled = product.enabled;
-        kept.model_json = product.model_json;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod commands;
 mod device_log;
 mod find;
 mod model;
+mod model_versions;
 mod pages;
 mod properties;
 
@@ -29,10 +30,12 @@ use crate::{
         product::Product,
         property::{Properties, PropertyKind},
     },
+    paging::Page,
     ports::{
         Batch, Change, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
         Recovered, Registry, SimilarNames, StoreError,
     },
+    rules::models::{ModelVersion, VersionedModel},
     secret::Secret,
 };
 
@@ -115,6 +118,21 @@ impl Registry for MemoryStore {
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.with(|model| Ok(model.products().into_iter().map(Ok).collect()))
+    }
+
+    fn model_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ModelVersion>, StoreError>> {
+        self.with(|model| Ok(model.model_versions(product_key)))
+    }
+
+    fn model_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>> {
+        self.with(|model| Ok(model.model_version(product_key, version)))
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {

@@ -29,7 +29,7 @@ use crate::{
     secret::Secret,
 };
 
-use super::{commands::Commands, device_log::DeviceLog};
+use super::{commands::Commands, device_log::DeviceLog, model_versions::Models};
 
 /// Arrivals of deleted devices that are still counted; the oldest are dropped first.
 const ARRIVALS_OF_GONE_MAX: usize = 100_000;
@@ -69,6 +69,7 @@ pub struct Model {
 #[derive(Debug)]
 pub(super) struct ProductRow {
     pub(super) product: Product,
+    pub(super) models: Models,
     /// Clock hour of the last secret issued, and how many were issued in it.
     pub(super) issued: (i64, u32),
 }
@@ -266,7 +267,7 @@ impl Model {
         let Some(row) = slot(device).and_then(|slot| self.devices.get_mut(slot)?.as_deref_mut()) else {
             return Issued::Refused(NotIssued::DeviceUnavailable);
         };
-        let Some(ProductRow { product, issued }) = &mut self.products[row.product] else {
+        let Some(ProductRow { product, issued, .. }) = &mut self.products[row.product] else {
             return Issued::Refused(NotIssued::DeviceUnavailable);
         };
         let hour = clock_hour(at);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::json_text::JsonText;
+use super::{json_text::JsonText, thing_model::Defaults};
 use crate::{
     ids::{DeviceId, LoginNumber, UnixMillis},
     rules::latest::for_each_point,
@@ -120,20 +120,27 @@ impl Properties {
         self.0.iter().map(|(identifier, value)| (identifier.as_str(), value))
     }
 
-    /// Adds what stands in place of what is not set.
+    /// Adds those that are not there yet.
     #[must_use]
-    pub fn or(mut self, defaults: impl IntoIterator<Item = (String, JsonText)>) -> Self {
-        for (identifier, value) in defaults {
+    pub fn or(mut self, others: impl IntoIterator<Item = (String, JsonText)>) -> Self {
+        for (identifier, value) in others {
             self.0.entry(identifier).or_insert(value);
         }
         self
     }
 
-    /// Those with one of these identifiers.
-    #[must_use]
-    pub fn only(mut self, identifiers: &[String]) -> Self {
-        self.0.retain(|identifier, _| identifiers.contains(identifier));
-        self
+    /// These, or all where none is named, as one JSON object; where one is not set, its default.
+    pub fn to_json_of(&self, names: &[String], defaults: &Defaults) -> String {
+        let mut of: BTreeMap<&str, &JsonText> = BTreeMap::new();
+        if names.is_empty() {
+            of.extend(defaults.iter());
+            of.extend(self.iter());
+        }
+        for name in names {
+            of.extend(self.find(name).or_else(|| defaults.find(name)).map(|value| (name.as_str(), value)));
+        }
+        // Never fails, as above.
+        serde_json::to_string(&of).unwrap_or_default()
     }
 }
 
@@ -148,6 +155,7 @@ pub fn is_tag_key(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::thing_model::ThingModel;
 
     fn edit(set: &[(&str, &str)], unset: &[&str]) -> PropertyEdit {
         PropertyEdit {
@@ -182,11 +190,17 @@ mod tests {
 
     #[test]
     fn defaults_stand_where_nothing_is_set() {
-        let set = Properties::from_json(r#"{"a":1}"#);
-        let defaults = ["a", "b"].map(|name| (name.to_owned(), JsonText::new("7")));
-        let all = set.or(defaults);
-        assert_eq!(all.to_json(), r#"{"a":1,"b":7}"#);
-        assert_eq!(all.only(&["b".to_owned(), "c".to_owned()]).to_json(), r#"{"b":7}"#);
+        let set = Properties::from_json(r#"{"a":1,"z":{"y":1.50}}"#);
+        let model = r#"{"modelId":"m","attributes":[{"identifier":"a","dataType":"INT","default":7},
+            {"identifier":"b","dataType":"INT","default":8},{"identifier":"c","dataType":"INT"}]}"#;
+        let model = ThingModel::parse(model).expect("it is valid");
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            set.to_json_of(&names, &model.defaults)
+        };
+        assert_eq!(of(&[]), r#"{"a":1,"b":8,"z":{"y":1.50}}"#);
+        assert_eq!(of(&["z", "b", "c", "d", "b"]), r#"{"b":8,"z":{"y":1.50}}"#);
+        assert_eq!(set.to_json_of(&[], &Defaults::default()), set.to_json());
     }
 
     #[test]

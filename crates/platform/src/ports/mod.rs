@@ -7,6 +7,7 @@
 mod error;
 mod history;
 mod journal;
+mod lookups;
 mod registry;
 mod sessions;
 
@@ -22,7 +23,8 @@ pub use self::{
         Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write,
         Written,
     },
-    registry::{Change, Changed, DeviceQuery, FORMER_SECRETS_MAX, Registry, RegistryChanges, SimilarNames},
+    lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
+    registry::{Change, Changed, Registry, RegistryChanges},
     sessions::{LiveSessions, NobodyConnected},
 };
 use crate::ids::UnixMillis;

@@ -1,18 +1,22 @@
 //! The port of operators: products and devices, and every change of them.
 
-use super::{PortFuture, StoreError};
+use super::{DeviceQuery, PortFuture, SimilarNames, StoreError};
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         command::{Command, CommandId, Order},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
-        device::{Device, DeviceState, NewDevice},
+        device::{Device, NewDevice},
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyEdit, PropertyKind},
     },
-    rules::commands::NotSent,
+    paging::Page,
+    rules::{
+        commands::NotSent,
+        models::{ModelPut, ModelStands, ModelVersion, NotPut, VersionedModel},
+    },
     secret::Secret,
 };
 
@@ -34,6 +38,18 @@ pub trait Registry: Send + Sync + 'static {
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>>;
     /// All products, in order of creation; a damaged row keeps its place and hides no other.
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>>;
+    /// The versions of a product's model that are kept, newest first, at most
+    /// [`crate::rules::models::VERSIONS_MAX`]. Of a product that does not exist there are none.
+    fn model_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ModelVersion>, StoreError>>;
+    /// One of them with its document.
+    fn model_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>>;
     /// One device by its names.
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>>;
     /// One device by its id.
@@ -67,11 +83,23 @@ pub trait Registry: Send + Sync + 'static {
 /// A change that an operator makes.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Adds a product. `Exists` where the key is taken. A damaged row of that key is replaced; its devices
-    /// stay.
+    /// Adds a product; its model is its first version, and gets its numbers. `Exists` where the key is taken.
+    /// A damaged row of that key is replaced; its devices and the versions of its model stay.
     CreateProduct(Product),
-    /// Replaces name, switches, activation and model of a product.
+    /// Replaces name, switches and activation of a product.
     UpdateProduct(Product),
+    /// Puts a model in the place of a product's, where [`crate::rules::models::put`] permits it: a version of
+    /// its own, in place of the oldest one that is kept.
+    PutModel {
+        /// Of which product.
+        product_key: String,
+        /// The model.
+        put: ModelPut,
+        /// What else changes of the product, as by [`Change::UpdateProduct`], in the same step.
+        with: Option<Box<Product>>,
+        /// When.
+        at: UnixMillis,
+    },
     /// Replaces the secret of a product at once; nobody's log says so. What a session that proved an earlier
     /// one still asks for is refused: see [`crate::ports::Write::IssueSecret`].
     RotateProductSecret {
@@ -194,6 +222,8 @@ pub enum Changed {
     Deleted(Vec<DeviceId>),
     /// All attributes, or all tags, as they stand now.
     Properties(Properties),
+    /// The model that stands now, or why another was not put in its place.
+    Model(Result<ModelStands, NotPut>),
     /// The command that was sent, or why none was.
     Sent(Result<Command, NotSent>),
     /// The commands that were taken back, oldest first.
@@ -245,6 +275,17 @@ impl Changed {
         }
     }
 
+    /// What became of a model.
+    ///
+    /// # Panics
+    /// Where none was to be put in place.
+    pub fn model(self) -> Result<ModelStands, NotPut> {
+        match self {
+            Self::Model(model) => model,
+            other => other.is_wrong("a model"),
+        }
+    }
+
     /// The command that was sent.
     ///
     /// # Panics
@@ -282,6 +323,17 @@ pub trait RegistryChanges: Registry {
     /// See [`Change::UpdateProduct`].
     fn update_product(&self, product: Product) -> PortFuture<'static, Result<(), StoreError>> {
         make(self, Change::UpdateProduct(product), drop)
+    }
+
+    /// See [`Change::PutModel`].
+    fn put_model(
+        &self,
+        product_key: String,
+        put: ModelPut,
+        with: Option<Box<Product>>,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Result<ModelStands, NotPut>, StoreError>> {
+        make(self, Change::PutModel { product_key, put, with, at }, Changed::model)
     }
 
     /// See [`Change::RotateProductSecret`].
@@ -404,34 +456,3 @@ fn make<T: 'static>(
     let changed = registry.change(change);
     Box::pin(async move { changed.await.map(result) })
 }
-
-/// Which devices to list.
-#[derive(Debug, Clone, Default)]
-pub struct DeviceQuery {
-    /// Only of this product.
-    pub product_key: Option<String>,
-    /// Only with this key (several organisation units may have one each).
-    pub device_key: Option<String>,
-    /// Only with this asset id.
-    pub asset_id: Option<String>,
-    /// Only in this state; disabled ones are listed by `disabled`.
-    pub state: Option<DeviceState>,
-    /// Only disabled (`true`) or only enabled (`false`) ones.
-    pub disabled: Option<bool>,
-    /// Only ids greater than this one: where the last page ended.
-    pub after: Option<DeviceId>,
-    /// At most this many; 1 to 1000.
-    pub limit: usize,
-}
-
-/// Keys that exist, and equal those of a name except for case.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SimilarNames {
-    /// Of a product.
-    pub product_key: Option<String>,
-    /// Of a device, of any product.
-    pub device: Option<DeviceName>,
-}
-
-/// Former secrets that a store keeps in memory, of all devices together; the oldest are dropped first.
-pub const FORMER_SECRETS_MAX: usize = 4096;

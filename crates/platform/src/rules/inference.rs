@@ -334,7 +334,7 @@ mod tests {
         let model = ThingModel::parse(&model.to_string()).expect("a draft is a model");
         assert_eq!((model.model_id.as_str(), model.passthrough), ("meter", false));
         assert_eq!((model.attributes.len(), model.events.len()), (1, 2));
-        assert_eq!(model.events["tilted"].output.len(), 1);
+        assert_eq!(model.events["tilted"].output.iter().count(), 1);
     }
 
     fn value() -> impl Strategy<Value = Value> {

@@ -1,7 +1,8 @@
 //! The rules of the device protocol, each a pure function or a small machine: names, identities, who is let
 //! in and how often, who is issued a secret, what a refusal says, what a wrong key was probably meant to be,
-//! the life of a device, when it counts as online, what a thing model of its reports would be, what its
-//! values come to over time, and what is kept of its reports and its former secrets.
+//! the life of a device, when it counts as online, what a thing model of its reports would be, the versions
+//! of thing models, what the values of a device come to over time, and what is kept of its reports and its
+//! former secrets.
 
 pub mod admission;
 pub mod buckets;
@@ -14,6 +15,7 @@ pub mod issuing;
 pub mod latest;
 pub mod life;
 pub mod mistakes;
+pub mod models;
 pub mod names;
 pub mod presence;
 pub mod properties;

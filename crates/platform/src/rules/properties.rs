@@ -3,7 +3,6 @@
 use serde_json::value::RawValue;
 
 use crate::model::{
-    json_text::JsonText,
     property::{VALUE_BYTES_MAX, is_tag_key},
     thing_model::{Fault, ThingModel, is_identifier, push_step},
 };
@@ -78,17 +77,6 @@ pub fn check_removal(model: Option<&ThingModel>, attribute: &str, pointer: &str)
         }
         _ => Ok(()),
     }
-}
-
-/// What the model says in place of attributes that are not set: of these, or of all where none is named.
-pub fn defaults(model: Option<&ThingModel>, wanted: &[String]) -> Vec<(String, JsonText)> {
-    let attributes = model.into_iter().flat_map(|model| &model.attributes);
-    let wanted = attributes.filter(|(identifier, _)| wanted.is_empty() || wanted.contains(identifier));
-    let default = |(identifier, attribute): (&String, &crate::model::thing_model::Attribute)| {
-        let value = attribute.default.as_ref()?;
-        Some((identifier.clone(), JsonText::new(&value.to_string())))
-    };
-    wanted.filter_map(default).collect()
 }
 
 fn check_length(value: &RawValue, pointer: &str) -> Result<(), Fault> {

@@ -265,7 +265,7 @@ fn check_service(service: &str, input: &str, model: Option<&ThingModel>) -> Resu
     for (name, value) in &input {
         let mut pointer = String::new();
         push_step(&mut pointer, name);
-        let Some(field) = fields.iter().find(|field| field.identifier == *name) else {
+        let Some(field) = fields.find(name) else {
             let has = listed(fields.iter().map(|field| &field.identifier));
             return Err(invalid("input", format!("{pointer}: service {service} has no such input; {has}")));
         };

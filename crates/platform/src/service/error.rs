@@ -25,6 +25,20 @@ pub(super) enum ServiceError {
         /// What is wrong, and where in the request.
         fault: Fault,
     },
+    /// A thing model is not acceptable.
+    #[error("model is not acceptable: {fault}")]
+    Model {
+        /// What is wrong, and where in the model.
+        fault: Fault,
+    },
+    /// A thing model is to replace another one than the present one.
+    #[error("{}", moved(.product_key, *.version))]
+    ModelMoved {
+        /// Key of the product.
+        product_key: String,
+        /// The present version; 0 where there never was one.
+        version: u32,
+    },
     /// Nothing has this name.
     #[error("there is no {what} {key}")]
     Missing {
@@ -84,6 +98,9 @@ pub(super) enum ServiceError {
     Store(StoreError),
 }
 
+/// What is missing where a product has no thing model.
+pub(super) const MODEL: &str = "thing model of product";
+
 impl ServiceError {
     /// What the operator may try.
     pub(super) fn hint(&self) -> Option<&'static str> {
@@ -92,7 +109,9 @@ impl ServiceError {
             Self::Missing { what: "device", .. } => {
                 Some("narrowgate device list; name a device as PK/DK, or as DK where only one product has it")
             }
-            Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } => None,
+            Self::Missing { what: MODEL, .. } => Some("without one a product takes everything"),
+            Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } | Self::Model { .. } => None,
+            Self::ModelMoved { .. } => Some("read it again, and change that one"),
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
             Self::Exists { .. } => {
                 Some("a device key is unique in all products: choose another, or show the device that has it")
@@ -123,6 +142,13 @@ impl ServiceError {
                 None
             }
         }
+    }
+}
+
+fn moved(product_key: &str, version: u32) -> String {
+    match version {
+        0 => format!("product {product_key} never had a thing model"),
+        _ => format!("the thing model of product {product_key} is another one meanwhile: version {version}"),
     }
 }
 

@@ -20,7 +20,9 @@ use crate::{
         product::Product,
         property::{Properties, PropertyKind},
     },
+    paging::Page,
     ports::{Change, Changed, DeviceQuery, PortFuture, Registry, SimilarNames, StoreError, Stores},
+    rules::models::{ModelVersion, VersionedModel},
     secret::Secret,
     testing::{ManualClock, SeededEntropy, block_on},
 };
@@ -115,6 +117,21 @@ impl Registry for Failing {
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
         self.memory.products()
+    }
+
+    fn model_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ModelVersion>, StoreError>> {
+        self.memory.model_versions(product_key)
+    }
+
+    fn model_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>> {
+        self.memory.model_version(product_key, version)
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {

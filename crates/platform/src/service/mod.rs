@@ -18,6 +18,7 @@ mod fixtures;
 mod history;
 mod import;
 mod inference;
+mod models;
 mod operator;
 mod overview;
 mod products;

@@ -11,25 +11,26 @@ use narrowgate_api::{
 
 use super::{
     error::ServiceError,
+    models::acceptable,
     registrar::{Registrar, check, checked_or_new},
     view,
 };
 use crate::{
     ids::{DEFAULT_OU, UnixMillis},
-    model::{
-        product::{DynamicActivation, Product},
-        thing_model::ThingModel,
-    },
+    model::product::{DynamicActivation, Product},
     ports::{RegistryChanges as _, StoreError},
-    rules::names,
+    rules::{
+        models::{Expected, ModelPut},
+        names,
+    },
 };
 
 impl Registrar {
     /// Creates a product.
     ///
     /// # Errors
-    /// `Invalid` for a name, key, secret, end or model that is not acceptable; `Exists` where the key is
-    /// taken.
+    /// `Invalid` or `Model` for a name, key, secret, end or model that is not acceptable; `Exists` where the
+    /// key is taken.
     pub(super) async fn create_product(&self, new: NewProduct) -> Result<ProductCreated, ServiceError> {
         check_name(&new.name)?;
         let product_key = match new.product_key {
@@ -42,8 +43,7 @@ impl Registrar {
         let (secret, warnings) = checked_or_new("productSecret", new.product_secret, || {
             names::new_product_secret(&*self.entropy)
         })?;
-        let model_json = new.model.map(|model| model.get().to_owned());
-        check_model(model_json.as_deref())?;
+        let model_json = new.model.map(|model| acceptable(model.get())).transpose()?;
         let now = self.clock.now();
         let NewDynamicActivation { enabled, ends_at, quota_per_hour } = new.dynamic_activation;
         check_end(ends_at, now)?;
@@ -95,7 +95,7 @@ impl Registrar {
     /// Changes a product. Of two changes at once to the same product, the later one wins in whole.
     ///
     /// # Errors
-    /// `Missing` where there is none; `Invalid` for a name, end or model that is not acceptable.
+    /// `Missing` where there is none; `Invalid` or `Model` for a name, end or model that is not acceptable.
     pub(super) async fn update_product(
         &self,
         product_key: &str,
@@ -122,14 +122,16 @@ impl Registrar {
         if let Some(quota_per_hour) = patch.dynamic_activation.quota_per_hour {
             activation.quota_per_hour = quota_per_hour.unwrap_or(DynamicActivation::QUOTA_PER_HOUR);
         }
-        if let Some(model) = patch.model {
-            let model_json = model.map(|model| model.get().to_owned());
-            check_model(model_json.as_deref())?;
-            product.model_json = model_json;
+        match patch.model {
+            None => self.registry.update_product(product.clone()).await?,
+            Some(model) => {
+                let model_json = model.map(|model| acceptable(model.get())).transpose()?;
+                let put = ModelPut { model_json, expected: Expected::Whatever };
+                let stands = self.change_model(product_key, put, Some(product.clone())).await?;
+                product.model_json = stands.model_json;
+            }
         }
-        let view = view::product(&product);
-        self.registry.update_product(product).await?;
-        Ok(view)
+        Ok(view::product(&product))
     }
 
     /// Replaces a product's secret at once.
@@ -161,16 +163,6 @@ fn check_end(ends_at: Option<UnixMillis>, now: UnixMillis) -> Result<(), Service
             Err(ServiceError::Invalid { field: "endsAt", message: "lies in the past".to_owned() })
         }
         _ => Ok(()),
-    }
-}
-
-fn check_model(model_json: Option<&str>) -> Result<(), ServiceError> {
-    let Some(json) = model_json else { return Ok(()) };
-    match ThingModel::parse(json) {
-        Ok(_) => Ok(()),
-        Err(fault) => {
-            Err(ServiceError::Invalid { field: "model", message: format!("is not acceptable: {fault}") })
-        }
     }
 }
 

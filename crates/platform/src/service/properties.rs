@@ -12,7 +12,7 @@ use crate::{
         thing_model::{Fault, ThingModel, push_step},
     },
     ports::{RegistryChanges as _, StoreError},
-    rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value, defaults},
+    rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value},
 };
 
 /// Whether a change leaves what it does not name.
@@ -36,7 +36,7 @@ impl Registrar {
     ) -> Result<PropertiesView, ServiceError> {
         let model = self.model_for(device, kind).await?;
         let all = self.registry.properties(device.id, kind).await?;
-        Ok(shown(all, model.as_ref()))
+        Ok(shown(&all, model.as_ref()))
     }
 
     /// Changes them, and returns all of them.
@@ -58,7 +58,7 @@ impl Registrar {
             StoreError::Conflict(message) => invalid(Fault::new("", message)),
             other => other.into(),
         })?;
-        Ok(shown(all, model.as_ref()))
+        Ok(shown(&all, model.as_ref()))
     }
 
     /// The model that says what attributes there are; tags need none.
@@ -110,9 +110,11 @@ fn edit(
     Ok(edit)
 }
 
-fn shown(all: Properties, model: Option<&ThingModel>) -> PropertiesView {
-    let all = all.or(defaults(model, &[]));
-    PropertiesView(all.iter().map(|(name, value)| (name.to_owned(), value.clone().into_raw())).collect())
+fn shown(all: &Properties, model: Option<&ThingModel>) -> PropertiesView {
+    let defaults = model.into_iter().flat_map(|model| model.defaults.iter());
+    // What is set comes last, and so in the place of its default.
+    let all = defaults.chain(all.iter());
+    PropertiesView(all.map(|(name, value)| (name.to_owned(), value.clone().into_raw())).collect())
 }
 
 #[cfg(test)]

@@ -15,10 +15,11 @@
 //!
 //! A step adds tables, and columns that may be NULL (see the module `schema`), and rewrites no row, so it
 //! takes no longer for a million devices than for one. But the step to format 5 copies all logs as they are,
-//! damaged rows too, into a file of their own (module [`logs`]). Message files are not migrated: each keeps
-//! its format.
+//! damaged rows too, into a file of their own (module [`logs`]), and the step to format 6 gives the models of
+//! products their numbers (module [`models`]). Message files are not migrated: each keeps its format.
 
 mod logs;
+mod models;
 
 use std::{
     fs::{self, File},
@@ -39,7 +40,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 2] = [(3, to_4), (4, to_5)];
+const STEPS: [(u32, Step); 3] = [(3, to_4), (4, to_5), (5, to_6)];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
 const UNUSED_PAGES_MAX: i64 = 1024;
@@ -203,6 +204,17 @@ fn to_5(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
     logs::move_out(registry, layout)
+}
+
+/// Format 6: versions of thing models, and numbers for their elements.
+fn to_6(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "CREATE TABLE models (product INTEGER NOT NULL, version INTEGER NOT NULL, created INTEGER NOT NULL, \
+         model_id TEXT, json TEXT, sum INTEGER NOT NULL, PRIMARY KEY (product, version)); \
+         CREATE TABLE model_numbers (product INTEGER PRIMARY KEY, json TEXT NOT NULL, sum INTEGER NOT NULL)",
+    );
+    let numbered = added.and_then(|()| models::begin_versions(registry));
+    numbered.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 
 #[cfg(test)]

@@ -8,22 +8,39 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use narrowgate_platform::ids::UnixMillis;
+use narrowgate_platform::{
+    ids::UnixMillis,
+    ports::{Registry as _, RegistryChanges as _, StoreError},
+    rules::models::{Expected, ModelPut, ModelVersion, VersionedModel},
+    testing::block_on,
+};
 use rusqlite::{Connection, types::Value};
 
 use super::*;
 use crate::sqlite::{
     SqliteOptions, SqliteStore,
     schema::registry::TABLES,
+    sum,
     tests::{crashed, open},
 };
 
 /// A directory of format 3.
 fn old(folder: &Path) -> Layout {
+    let files = ["registry.db", "data.key", "messages/2026-01-01.db", "messages/2026-01-02.db"];
+    copied(folder, "3", &files)
+}
+
+/// A directory of format 5.
+fn old_with_logs(folder: &Path) -> Layout {
+    let files = ["registry.db", "log.db", "data.key", "messages/2026-01-01.db", "messages/2026-01-02.db"];
+    copied(folder, "5", &files)
+}
+
+fn copied(folder: &Path, format: &str, files: &[&str]) -> Layout {
     let data = folder.join("data");
-    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/3");
+    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(format);
     fs::create_dir_all(data.join("messages")).unwrap();
-    for file in ["registry.db", "data.key", "messages/2026-01-01.db", "messages/2026-01-02.db"] {
+    for file in files {
         fs::copy(checked_in.join(file), data.join(file)).unwrap();
         fs::set_permissions(data.join(file), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -73,6 +90,7 @@ fn a_process_that_is_killed_at_any_point_leaves_a_directory_that_opens() {
         "migration-before-copy",
         "migration-copy-drafted",
         "migration-copied",
+        "migration-step",
         "migration-step",
         "migration-step",
         "migration-before-commit",
@@ -127,6 +145,60 @@ fn a_migrated_registry_has_the_tables_of_a_new_one() {
         assert_eq!(columns(&layout, table.name), columns(&new, table.name), "{}", table.name);
     }
     assert_eq!(others(&layout), others(&new), "indexes, and no triggers");
+}
+
+/// A model gets its numbers and is version 1, as old as its product; one that is damaged stays as it is, and
+/// so does a text that is no model.
+#[test]
+fn the_models_of_products_get_numbers_and_are_their_first_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old_with_logs(folder.path());
+    let registry = Connection::open(layout.registry()).unwrap();
+    sum::teach(&registry).unwrap();
+    let model = r#"{ "modelId":"m", "measurepoints":[{"identifier":"t","dataType":"INT"}],
+        "services":[{"identifier":"s",
+            "inputData":[{"identifier":"x","dataType":"INT"}]}] }"#;
+    let put = "UPDATE products SET model_json = ?1, model_sum = row_sum('model', 2, id, ?1) \
+               WHERE product_key = 'off'";
+    assert_eq!(registry.execute(put, [model]).unwrap(), 1);
+    registry.close().unwrap();
+    let store = open(&layout.data);
+    let product = |key: &str| block_on(store.product(key)).unwrap().unwrap();
+    let versions = |key: &str| block_on(store.model_versions(key)).unwrap().items;
+    let numbered = r#"{ "modelId":"m", "measurepoints":[{"identifier":"t","dataType":"INT","number":1}],
+        "services":[{"identifier":"s",
+            "inputData":[{"identifier":"x","dataType":"INT","number":1}],"number":2}] }"#;
+    let off = product("off");
+    assert_eq!(off.model_json.as_deref(), Some(numbered));
+    let first = ModelVersion { version: 1, created: off.created, model_id: Some("m".to_owned()) };
+    assert_eq!(versions("off"), std::slice::from_ref(&first));
+    let kept = block_on(store.model_version("off", 1)).unwrap();
+    assert_eq!(kept, Some(VersionedModel { about: first, model_json: Some(numbered.to_owned()) }));
+    let other = ModelPut {
+        model_json: Some(r#"{"modelId":"n","events":[{"identifier":"e"}]}"#.to_owned()),
+        expected: Expected::OneOf(vec![1]),
+    };
+    let stands = block_on(store.put_model("off".to_owned(), other, None, UnixMillis(7))).unwrap().unwrap();
+    let after = r#"{"modelId":"n","events":[{"identifier":"e","number":3}]}"#;
+    assert_eq!((stands.version, stands.model_json.as_deref()), (2, Some(after)));
+    let meters = product("meters").model_json;
+    assert_eq!(meters.as_deref(), Some(r#"{"measurepoints":[{"identifier":"temp","type":"double"}]}"#));
+    let first = ModelVersion { version: 1, created: product("meters").created, model_id: None };
+    assert_eq!(versions("meters"), [first]);
+}
+
+#[test]
+fn a_damaged_model_is_migrated_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old_with_logs(folder.path());
+    let registry = Connection::open(layout.registry()).unwrap();
+    let hurt = r#"UPDATE products SET model_json = '{"modelId":"x"}' WHERE product_key = 'meters'"#;
+    assert_eq!(registry.execute(hurt, []).unwrap(), 1);
+    registry.close().unwrap();
+    let store = open(&layout.data);
+    let product = block_on(store.product("meters"));
+    assert!(matches!(product, Err(StoreError::Damaged(_))), "{product:?}");
+    assert_eq!(block_on(store.model_versions("meters")).unwrap().items.len(), 0);
 }
 
 /// Rows are copied as they are, also such as are damaged; the registry gives their space back.

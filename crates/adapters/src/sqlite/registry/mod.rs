@@ -10,6 +10,7 @@ mod latest;
 mod life;
 mod log;
 mod meta;
+pub(super) mod models;
 mod products;
 mod properties;
 mod rebuild;

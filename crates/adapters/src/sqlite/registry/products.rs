@@ -6,7 +6,7 @@ use narrowgate_platform::{
     ports::StoreError,
     secret::Secret,
 };
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
 use super::{
     super::{
@@ -14,7 +14,7 @@ use super::{
         key::SealedRow,
         schema::{
             Stored,
-            registry::{MODEL_IS_INTACT, PRODUCTS, ProductRow, model_sum},
+            registry::{MODEL_IS_INTACT, PRODUCTS, ProductRow},
             sql,
         },
         sum,
@@ -40,8 +40,8 @@ impl Registry {
         if !exists {
             row.id = row.insert_numbered(&self.connection)?;
             row.put_sum(&self.connection)?;
-            self.put_model(row.id, product.model_json.as_deref())?;
-        } else if !self.replace_damaged(row, product.model_json.as_deref())? {
+            self.begin_model(row.id, product)?;
+        } else if !self.replace_damaged(row, product)? {
             return Ok(Err(StoreError::Exists { what: "product", key: product.product_key.clone() }));
         }
         Ok(Ok(()))
@@ -67,7 +67,6 @@ impl Registry {
             ..row_of(product, found.secret)
         };
         PRODUCTS.update(&CHANGING).run(&self.connection, &changed)?;
-        self.put_model(changed.id, product.model_json.as_deref())?;
         self.forget_standings();
         Ok(Ok(()))
     }
@@ -94,24 +93,18 @@ impl Registry {
         Ok(Ok(()))
     }
 
-    fn put_model(&self, product: i64, model_json: Option<&str>) -> rusqlite::Result<()> {
-        let sql = "UPDATE products SET model_json = ?2, model_sum = ?3 WHERE id = ?1";
-        let values = params![product, model_json, model_sum(product, model_json)];
-        self.connection.prepare_cached(sql)?.execute(values).map(drop)
-    }
-
     /// Puts a product in the place of a damaged row of its key, whose devices it takes over. The row is found
     /// by the index, since its key may be what is damaged. `false`: the row is intact.
-    fn replace_damaged(&mut self, product: ProductRow, model_json: Option<&str>) -> rusqlite::Result<bool> {
-        let key = product.product_key.clone();
-        let Some(id) = self.product_id(&key)? else { return Ok(false) };
+    fn replace_damaged(&mut self, row: ProductRow, product: &Product) -> rusqlite::Result<bool> {
+        let key = &*product.product_key;
+        let Some(id) = self.product_id(key)? else { return Ok(false) };
         if self.is_product_intact(id)? {
             return Ok(false);
         }
-        let product = ProductRow { id, ..product };
+        let row = ProductRow { id, ..row };
         let columns = [&CHANGING[..], &REPLACED, &["issued_count"]].concat();
-        healing(&self.connection, "products", || PRODUCTS.update(&columns).run(&self.connection, &product))?;
-        self.put_model(id, model_json)?;
+        healing(&self.connection, "products", || PRODUCTS.update(&columns).run(&self.connection, &row))?;
+        self.begin_model(id, product)?;
         self.forget_standings();
         tracing::warn!(product_key = key, "a damaged product was replaced");
         Ok(true)

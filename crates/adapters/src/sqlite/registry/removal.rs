@@ -91,6 +91,8 @@ impl Registry {
             return Ok(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
         }
         self.take_away("products", "DELETE FROM products WHERE id = ?1", [product])?;
+        self.take_away("models", "DELETE FROM models WHERE product = ?1", [product])?;
+        self.take_away("model_numbers", "DELETE FROM model_numbers WHERE product = ?1", [product])?;
         self.forget_standings();
         Ok(Ok(()))
     }

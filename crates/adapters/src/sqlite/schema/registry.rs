@@ -125,6 +125,26 @@ table! {
 }
 
 table! {
+    /// A version of a product's model; that of the newest stands in the product's row too.
+    MODELS of ModelRow: "models" as "m", summed as "model version" {
+        product: i64 = "INTEGER NOT NULL",
+        version: u32 = "INTEGER NOT NULL",
+        created: UnixMillis = "INTEGER NOT NULL",
+        model_id: Option<String> = "TEXT",
+        /// NULL: the model was removed.
+        json: Option<String> = "TEXT",
+    } ",\n  PRIMARY KEY (product, version)\n)"
+}
+
+table! {
+    /// All numbers that the models of a product ever gave.
+    MODEL_NUMBERS of ModelNumbersRow: "model_numbers" as "b", summed as "model numbers" {
+        product: i64 = "INTEGER PRIMARY KEY",
+        json: String = "TEXT NOT NULL",
+    } "\n)"
+}
+
+table! {
     /// What is about the whole store, by name:
     ///
     /// * `key_check`: identifies the data key.
@@ -147,8 +167,8 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 7] =
-    [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES, &COMMANDS];
+pub(in crate::sqlite) static TABLES: [&Table; 9] =
+    [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES, &COMMANDS, &MODELS, &MODEL_NUMBERS];
 
 /// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {

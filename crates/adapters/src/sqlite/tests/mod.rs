@@ -9,6 +9,7 @@ mod fat;
 mod halves;
 mod logs;
 mod lost;
+mod models;
 mod online;
 mod opening;
 mod poisoned;

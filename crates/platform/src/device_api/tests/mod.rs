@@ -5,6 +5,7 @@ mod events;
 mod explained;
 mod guide;
 mod properties;
+mod types;
 
 use narrowgate_coap::{OptionNumber, Response};
 use proptest::prelude::*;

@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use super::{DataType, EnumKeys, Fault, Field, ThingModel, push_step};
+use super::{DataType, EnumKeys, Fault, Fields, ThingModel, push_step};
+
+/// Keys of an enumeration that a fault names, and characters of each.
+const KEYS_SHOWN: usize = 10;
+const KEY_SHOWN: usize = 32;
 
 impl ThingModel {
     /// Checks the value of one measurepoint. `pointer` is where it stands, for the fault; it is unchanged
@@ -88,20 +92,37 @@ impl DataType {
             }
             Self::Timestamp => (value.as_i64().is_some_and(|millis| millis >= 0), "Unix milliseconds"),
             Self::Date => (value.as_str().is_some_and(is_date), "a date and time as yyyy-MM-dd HH:mm:ss"),
-            Self::Enum(EnumKeys::Integers(keys)) => (
-                value.as_i64().is_some_and(|key| keys.contains(&key)),
-                "one of the integers of the enumeration",
-            ),
-            Self::Enum(EnumKeys::Strings(keys)) => (
-                value.as_str().is_some_and(|key| keys.contains(key)),
-                "one of the strings of the enumeration",
-            ),
+            Self::Enum(keys) => return check_enum(keys, value, pointer),
             Self::String { length_max } => return check_string(value, *length_max, pointer),
             Self::Struct(members) => return check_struct(members, value, pointer),
             Self::Array { element, length_max } => return check_array(element, *length_max, value, pointer),
         };
         if is_valid { Ok(()) } else { Err(Fault::new(pointer, format!("must be {wanted}"))) }
     }
+}
+
+fn check_enum(keys: &EnumKeys, value: &Value, pointer: &str) -> Result<(), Fault> {
+    let (is_valid, what) = match keys {
+        EnumKeys::Integers(keys) => (value.as_i64().is_some_and(|key| keys.contains(&key)), "integers"),
+        EnumKeys::Strings(keys) => (value.as_str().is_some_and(|key| keys.contains(key)), "strings"),
+    };
+    if is_valid {
+        return Ok(());
+    }
+    let first = match keys {
+        EnumKeys::Integers(keys) => first_of(keys.iter().map(ToString::to_string)),
+        EnumKeys::Strings(keys) => first_of(keys.iter().map(|key| key.chars().take(KEY_SHOWN).collect())),
+    };
+    Err(Fault::new(pointer, format!("must be one of the {what} of the enumeration: {first}")))
+}
+
+/// The first few keys of an enumeration, for people.
+fn first_of(keys: impl Iterator<Item = String>) -> String {
+    let mut keys: Vec<String> = keys.take(KEYS_SHOWN + 1).collect();
+    if keys.len() > KEYS_SHOWN {
+        keys[KEYS_SHOWN] = "…".to_owned();
+    }
+    keys.join(", ")
 }
 
 fn check_string(value: &Value, length_max: usize, pointer: &str) -> Result<(), Fault> {
@@ -116,10 +137,10 @@ fn check_string(value: &Value, length_max: usize, pointer: &str) -> Result<(), F
     Ok(())
 }
 
-fn check_struct(members: &[Field], value: &Value, pointer: &mut String) -> Result<(), Fault> {
+fn check_struct(members: &Fields, value: &Value, pointer: &mut String) -> Result<(), Fault> {
     let Some(map) = value.as_object() else { return Err(Fault::new(pointer, "must be an object")) };
     for (key, value) in map {
-        inside(pointer, key, |pointer| match members.iter().find(|member| member.identifier == *key) {
+        inside(pointer, key, |pointer| match members.find(key) {
             Some(member) => member.data_type.check(value, pointer),
             None => Err(Fault::new(pointer, "the structure has no such member")),
         })?;
@@ -269,9 +290,9 @@ mod tests {
             ("date", "\"2024-01-01T00:00:00\"", ": must be a date and time as"),
             ("date", "\"2024-13-01 00:00:00\"", ": must be a date and time as"),
             ("date", "\"2024-01-01 24:00:00\"", ": must be a date and time as"),
-            ("enum_i", "1", ": must be one of the integers"),
+            ("enum_i", "1", ": must be one of the integers of the enumeration: -7, 0"),
             ("enum_i", "\"0\"", ": must be one of the integers"),
-            ("enum_s", "\"ON\"", ": must be one of the strings"),
+            ("enum_s", "\"ON\"", ": must be one of the strings of the enumeration: on"),
             ("struct", "[]", ": must be an object"),
             ("struct", r#"{"x":1.5}"#, "/x: must be an integer of 32 bits"),
             ("struct", r#"{"z/":1}"#, "/z~1: the structure has no such member"),
@@ -289,6 +310,19 @@ mod tests {
             let expected = format!("/params/measurepoints/p{said}");
             assert!(fault.starts_with(&expected), "{point} {value}: {fault}");
         }
+    }
+
+    #[test]
+    fn a_fault_names_the_first_keys_of_a_long_enumeration() {
+        let keys = DataType::Enum(EnumKeys::Integers((0..2000).collect()));
+        let fault = keys.check(&(-1).into(), &mut String::new()).expect_err("it is none of them");
+        assert_eq!(
+            fault.message,
+            "must be one of the integers of the enumeration: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …"
+        );
+        let keys = DataType::Enum(EnumKeys::Strings(["x".repeat(5000)].into()));
+        let fault = keys.check(&"y".into(), &mut String::new()).expect_err("it is none of them");
+        assert_eq!(fault.message.len(), "must be one of the strings of the enumeration: ".len() + KEY_SHOWN);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The thing model: what devices of a product measure, keep, do and report (device protocol, section 10).
 //!
-//! Given as one JSON document of at most 1 MiB. Keys that are not listed here are errors, so that a slip does
-//! not go unnoticed.
+//! Given as one JSON document of at most 1 MiB, nested at most [`DEPTH_MAX`] deep. Keys that are not listed
+//! here, and keys that occur twice, are errors, so that a slip does not go unnoticed.
 //!
 //! ```json
 //! {
@@ -19,7 +19,12 @@
 //!
 //! Only `modelId` and, in each element, `identifier` and `dataType` are needed; `callType` is SYNC,
 //! `eventType` INFO and `signalType` Generic unless said otherwise. Identifiers are 1 to 128 of
-//! `[A-Za-z0-9_.-]`, unique among the elements of a kind.
+//! `[A-Za-z0-9_.-]`, unique among the elements of a kind. The defaults of all attributes have at most
+//! [`DEFAULTS_BYTES_MAX`] bytes as one JSON object.
+//!
+//! Every element may have a `"number"`, 1 to 65535, unique among all elements; so may every parameter of a
+//! service or event, unique within it (device protocol, section 13). Those without one get one when the model
+//! is stored: see [`Numbers`].
 //!
 //! | `dataType` | a value is |
 //! |---|---|
@@ -41,11 +46,23 @@
 //! points, attributes, events and parameters of events that the model does not have are stored as they are.
 
 mod check;
+mod defaults;
+mod document;
+mod fields;
+mod numbers;
 mod parse;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
+};
+
+pub use self::{
+    defaults::{DEFAULTS_BYTES_MAX, Defaults},
+    document::DEPTH_MAX,
+    fields::{Field, Fields},
+    numbers::{NUMBERS_BYTES_MAX, Numbers},
 };
 
 /// Longest document, in bytes.
@@ -76,19 +93,45 @@ pub struct ThingModel {
     pub services: BTreeMap<String, Service>,
     /// What it reports on its own, by identifier.
     pub events: BTreeMap<String, Event>,
+    /// The values of attributes that are not set.
+    pub defaults: Arc<Defaults>,
+    /// The elements that have a number, in its order.
+    numbered: Vec<(u16, ElementKind, Box<str>)>,
 }
 
-/// Something that a device is or has, changed rarely.
+impl ThingModel {
+    /// The element that has this number, by its kind and identifier.
+    pub fn element(&self, number: u16) -> Option<(ElementKind, &str)> {
+        let at = self.numbered.binary_search_by_key(&number, |(number, ..)| *number).ok()?;
+        let (_, kind, identifier) = &self.numbered[at];
+        Some((*kind, identifier))
+    }
+}
+
+/// What kind of element it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElementKind {
+    /// An attribute.
+    Attribute,
+    /// A measurepoint.
+    Measurepoint,
+    /// A service.
+    Service,
+    /// An event.
+    Event,
+}
+
+/// Something that a device is or has, changed rarely. Its default is in [`ThingModel::defaults`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
     /// What people call it; may be empty.
     pub name: String,
+    /// Its integer key.
+    pub number: Option<u16>,
     /// Of what type its value is.
     pub data_type: DataType,
     /// Whether every device must have it.
     pub required: bool,
-    /// Its value where a device gives none; of its type.
-    pub default: Option<serde_json::Value>,
 }
 
 /// Something that a device measures again and again.
@@ -96,6 +139,8 @@ pub struct Attribute {
 pub struct Measurepoint {
     /// What people call it; may be empty.
     pub name: String,
+    /// Its integer key.
+    pub number: Option<u16>,
     /// Of what type its value is.
     pub data_type: DataType,
     /// Whether it is reported with a quality.
@@ -124,10 +169,12 @@ pub enum SignalType {
 pub struct Service {
     /// What people call it; may be empty.
     pub name: String,
+    /// Its integer key.
+    pub number: Option<u16>,
     /// What is sent with the command.
-    pub input: Vec<Field>,
+    pub input: Fields,
     /// The device's answer.
-    pub output: Vec<Field>,
+    pub output: Fields,
     /// Whether the caller waits.
     pub call_type: CallType,
 }
@@ -146,10 +193,12 @@ pub enum CallType {
 pub struct Event {
     /// What people call it; may be empty.
     pub name: String,
+    /// Its integer key.
+    pub number: Option<u16>,
     /// How serious it is.
     pub event_type: EventType,
     /// What is sent with it.
-    pub output: Vec<Field>,
+    pub output: Fields,
 }
 
 /// How serious an event is.
@@ -161,17 +210,6 @@ pub enum EventType {
     Warn,
     /// `ERROR`.
     Error,
-}
-
-/// A named value inside another one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Field {
-    /// Its key in the object.
-    pub identifier: String,
-    /// What people call it; may be empty.
-    pub name: String,
-    /// Of what type its value is.
-    pub data_type: DataType,
 }
 
 /// Of what type a value is; the module's table says which JSON that means.
@@ -197,7 +235,7 @@ pub enum DataType {
     /// Date and time of day as text.
     Date,
     /// Several named values; none of them is a structure.
-    Struct(Vec<Field>),
+    Struct(Fields),
     /// Several values of one type.
     Array {
         /// `Int`, `Float`, `Double` or `String`.

@@ -1,27 +1,25 @@
 //! Reads a thing model; every error says where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
 use super::{
-    ARRAY_LENGTH_MAX, Attribute, CallType, DataType, ELEMENTS_MAX, EnumKeys, Event, EventType, Fault, Field,
-    MODEL_BYTES_MAX, Measurepoint, STRING_LENGTH_DEFAULT, Service, SignalType, ThingModel, is_identifier,
-    push_step,
+    ARRAY_LENGTH_MAX, Attribute, CallType, DataType, Defaults, ELEMENTS_MAX, ElementKind, EnumKeys, Event,
+    EventType, Fault, Field, Fields, Measurepoint, STRING_LENGTH_DEFAULT, Service, SignalType, ThingModel,
+    is_identifier, push_step,
 };
+use crate::model::json_text::JsonText;
 
 impl ThingModel {
-    /// Reads a model from its JSON document.
+    /// Reads a model back from its JSON document, once it was accepted (see [`Self::accept`]).
     ///
     /// # Errors
     /// The first thing that is wrong, with its JSON pointer.
     pub fn parse(json: &str) -> Result<Self, Fault> {
-        if json.len() > MODEL_BYTES_MAX {
-            return Err(Fault::new(
-                "",
-                format!("the model has {} bytes; at most {MODEL_BYTES_MAX} are allowed", json.len()),
-            ));
-        }
         let value: Value = serde_json::from_str(json)
             .map_err(|error| Fault::new("", format!("the model is not JSON: {error}")))?;
         let model = Place { value: &value, pointer: String::new() }.object(&[
@@ -34,37 +32,73 @@ impl ThingModel {
             "services",
             "events",
         ])?;
-        Ok(Self {
+        let with_defaults = model.elements("attributes", attribute)?;
+        let (mut attributes, mut defaults) = (BTreeMap::new(), BTreeMap::new());
+        for (identifier, (attribute, default)) in with_defaults {
+            defaults.extend(default.map(|default| (identifier.clone(), default)));
+            attributes.insert(identifier, attribute);
+        }
+        let mut parsed = Self {
             model_id: model.require("modelId")?.text(1, 64)?,
             name: model.text("name")?,
             description: model.text("description")?,
             passthrough: model.flag("passthrough")?,
-            attributes: model.elements("attributes", attribute)?,
+            attributes,
             measurepoints: model.elements("measurepoints", measurepoint)?,
             services: model.elements("services", service)?,
             events: model.elements("events", event)?,
-        })
+            defaults: Arc::new(Defaults::new(defaults)),
+            numbered: Vec::new(),
+        };
+        parsed.numbered = numbered(&parsed);
+        Ok(parsed)
     }
 }
 
-fn attribute(place: Place<'_>) -> Result<(String, Attribute), Fault> {
-    let object = place.object(&["identifier", "name", "dataType", "required", "default"])?;
+/// The table of numbers.
+fn numbered(model: &ThingModel) -> Vec<(u16, ElementKind, Box<str>)> {
+    let with = |kind: ElementKind| {
+        move |(number, identifier): (Option<u16>, &String)| {
+            number.map(|number| (number, kind, identifier.as_str().into()))
+        }
+    };
+    let attributes = model.attributes.iter().map(|(identifier, element)| (element.number, identifier));
+    let points = model.measurepoints.iter().map(|(identifier, element)| (element.number, identifier));
+    let services = model.services.iter().map(|(identifier, element)| (element.number, identifier));
+    let events = model.events.iter().map(|(identifier, element)| (element.number, identifier));
+    let mut numbered: Vec<_> = attributes
+        .filter_map(with(ElementKind::Attribute))
+        .chain(points.filter_map(with(ElementKind::Measurepoint)))
+        .chain(services.filter_map(with(ElementKind::Service)))
+        .chain(events.filter_map(with(ElementKind::Event)))
+        .collect();
+    numbered.sort_unstable_by_key(|(number, ..)| *number);
+    numbered
+}
+
+/// With its default.
+fn attribute(place: Place<'_>) -> Result<(String, (Attribute, Option<JsonText>)), Fault> {
+    let object = place.object(&["identifier", "number", "name", "dataType", "required", "default"])?;
     let data_type = object.require("dataType")?.data_type(Nesting::Outermost)?;
     let default = match object.find("default") {
         None => None,
         Some(mut default) => {
             data_type.check(default.value, &mut default.pointer)?;
-            Some(default.value.clone())
+            Some(JsonText::new(&default.value.to_string()))
         }
     };
-    Ok((
-        object.identifier()?,
-        Attribute { name: object.text("name")?, data_type, required: object.flag("required")?, default },
-    ))
+    let attribute = Attribute {
+        name: object.text("name")?,
+        number: object.number()?,
+        data_type,
+        required: object.flag("required")?,
+    };
+    Ok((object.identifier()?, (attribute, default)))
 }
 
 fn measurepoint(place: Place<'_>) -> Result<(String, Measurepoint), Fault> {
-    let object = place.object(&["identifier", "name", "dataType", "hasQuality", "signalType", "unit"])?;
+    let keys = ["identifier", "number", "name", "dataType", "hasQuality", "signalType", "unit"];
+    let object = place.object(&keys)?;
     let data_type = object.require("dataType")?.data_type(Nesting::Outermost)?;
     let has_quality = object.flag("hasQuality")?;
     if has_quality && !matches!(data_type, DataType::Int | DataType::Float | DataType::Double) {
@@ -82,6 +116,7 @@ fn measurepoint(place: Place<'_>) -> Result<(String, Measurepoint), Fault> {
     let signal_type = object.one_of("signalType", &signal_types)?.unwrap_or(SignalType::Generic);
     let measurepoint = Measurepoint {
         name: object.text("name")?,
+        number: object.number()?,
         data_type,
         has_quality,
         signal_type,
@@ -91,10 +126,11 @@ fn measurepoint(place: Place<'_>) -> Result<(String, Measurepoint), Fault> {
 }
 
 fn service(place: Place<'_>) -> Result<(String, Service), Fault> {
-    let object = place.object(&["identifier", "name", "inputData", "outputData", "callType"])?;
+    let object = place.object(&["identifier", "number", "name", "inputData", "outputData", "callType"])?;
     let call_types = [("SYNC", CallType::Sync), ("ASYNC", CallType::Async)];
     let service = Service {
         name: object.text("name")?,
+        number: object.number()?,
         input: object.fields("inputData", Nesting::Outermost)?,
         output: object.fields("outputData", Nesting::Outermost)?,
         call_type: object.one_of("callType", &call_types)?.unwrap_or(CallType::Sync),
@@ -103,10 +139,11 @@ fn service(place: Place<'_>) -> Result<(String, Service), Fault> {
 }
 
 fn event(place: Place<'_>) -> Result<(String, Event), Fault> {
-    let object = place.object(&["identifier", "name", "eventType", "outputData"])?;
+    let object = place.object(&["identifier", "number", "name", "eventType", "outputData"])?;
     let event_types = [("INFO", EventType::Info), ("WARN", EventType::Warn), ("ERROR", EventType::Error)];
     let event = Event {
         name: object.text("name")?,
+        number: object.number()?,
         event_type: object.one_of("eventType", &event_types)?.unwrap_or(EventType::Info),
         output: object.fields("outputData", Nesting::Outermost)?,
     };
@@ -265,19 +302,25 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn fields(&self, nesting: Nesting) -> Result<Vec<Field>, Fault> {
+    /// Only parameters, which are outermost, have numbers.
+    fn fields(&self, nesting: Nesting) -> Result<Fields, Fault> {
         let mut fields: Vec<Field> = Vec::new();
         let mut seen = BTreeSet::new();
+        let keys: &[&str] = match nesting {
+            Nesting::Outermost => &["identifier", "number", "name", "dataType"],
+            Nesting::InStruct | Nesting::InArray => &["identifier", "name", "dataType"],
+        };
         for place in self.list()? {
-            let object = place.object(&["identifier", "name", "dataType"])?;
+            let object = place.object(keys)?;
             let identifier = object.identifier()?;
             if !seen.insert(identifier.clone()) {
                 return Err(Fault::new(&object.pointer_of("identifier"), "the identifier occurs twice"));
             }
             let data_type = object.require("dataType")?.data_type(nesting)?;
-            fields.push(Field { identifier, name: object.text("name")?, data_type });
+            let (name, number) = (object.text("name")?, object.number()?);
+            fields.push(Field { identifier, name, number, data_type });
         }
-        Ok(fields)
+        Ok(Fields::new(fields))
     }
 }
 
@@ -304,6 +347,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// An integer key; whether another one has it is seen by [`super::Numbers`].
+    fn number(&self) -> Result<Option<u16>, Fault> {
+        let Some(place) = self.find("number") else { return Ok(None) };
+        match place.value.as_u64().and_then(|number| u16::try_from(number).ok()) {
+            Some(number) if number > 0 => Ok(Some(number)),
+            _ => Err(place.fault("must be an integer from 1 to 65535")),
+        }
+    }
+
     /// A text for people; empty if it is absent.
     fn text(&self, key: &str) -> Result<String, Fault> {
         self.find(key).map_or(Ok(String::new()), |place| place.text(0, 1000))
@@ -327,8 +379,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn fields(&self, key: &str, nesting: Nesting) -> Result<Vec<Field>, Fault> {
-        self.find(key).map_or(Ok(Vec::new()), |place| place.fields(nesting))
+    fn fields(&self, key: &str, nesting: Nesting) -> Result<Fields, Fault> {
+        self.find(key).map_or(Ok(Fields::default()), |place| place.fields(nesting))
     }
 
     fn elements<T>(

@@ -9,6 +9,7 @@ mod events;
 mod fleet;
 mod history;
 mod meant;
+mod models;
 mod over;
 mod problem;
 mod products;

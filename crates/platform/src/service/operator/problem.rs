@@ -7,7 +7,8 @@ use crate::{ports::StoreError, rules::commands::NotSent, service::error::Service
 /// The problem of a verb, whose headline says what was tried.
 pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     let (status, code) = match error {
-        ServiceError::Invalid { field: "model", .. } => (422, Code::ModelInvalid),
+        ServiceError::Model { .. } => (422, Code::ModelInvalid),
+        ServiceError::ModelMoved { .. } => (412, Code::PreconditionFailed),
         ServiceError::Invalid { .. } | ServiceError::Property { .. } => (422, Code::Invalid),
         ServiceError::Missing { .. } => (404, Code::Missing),
         ServiceError::Exists { .. } => (409, Code::Exists),
@@ -25,6 +26,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     let place = match error {
         ServiceError::Invalid { field, .. } => Some(place(field)),
         ServiceError::Property { fault, .. } => Some(fault.pointer.clone()),
+        ServiceError::Model { fault } => Some(format!("/model{}", fault.pointer)),
         _ => None,
     };
     Problem {
@@ -59,7 +61,18 @@ mod tests {
             (invalid("name"), 422, Code::Invalid, Some("/name")),
             (invalid("limit"), 422, Code::Invalid, Some("limit")),
             (invalid("endsAt"), 422, Code::Invalid, Some("/dynamicActivation/endsAt")),
-            (invalid("model"), 422, Code::ModelInvalid, Some("/model")),
+            (
+                ServiceError::Model { fault: Fault::new("/events/0", "is wrong") },
+                422,
+                Code::ModelInvalid,
+                Some("/model/events/0"),
+            ),
+            (
+                ServiceError::ModelMoved { product_key: "pk".into(), version: 7 },
+                412,
+                Code::PreconditionFailed,
+                None,
+            ),
             (
                 ServiceError::Property { what: "tags", fault: Fault::new("/k", "is wrong") },
                 422,

@@ -25,6 +25,7 @@ pub mod fleet;
 pub mod logins;
 pub mod logs;
 pub mod messages;
+pub mod models;
 pub mod pages;
 pub mod presence;
 pub mod properties;
@@ -96,6 +97,14 @@ macro_rules! store_conformance {
                 a_deleted_product_leaves_no_device_and_its_key_is_free
                 changes_of_unknown_devices_are_refused
                 names_with_quotes_and_any_script_are_only_names
+            }
+            models {
+                each_change_of_a_model_is_a_version
+                the_model_of_a_new_product_is_its_first_version
+                a_number_of_a_model_is_never_given_to_another_element
+                a_product_keeps_its_newest_versions_of_a_model
+                a_model_replaces_only_the_version_that_it_is_to_replace
+                a_model_and_its_product_change_together
             }
             presence {
                 the_first_login_activates_and_the_second_does_not

@@ -5,6 +5,7 @@
 //! was found to show it, in a form that can be pasted into [`regressions`].
 
 mod dice;
+mod models;
 mod operation;
 mod readout;
 mod run;

@@ -3,7 +3,7 @@
 //! Products and devices are few, so that operations collide: a device is deleted and registered anew, an
 //! asset id is taken, a quota is used up. The time begins shortly before a full hour.
 
-use super::dice::Dice;
+use super::{dice::Dice, models::FORMS};
 
 /// How many products there may be.
 pub(super) const PRODUCTS: u8 = 3;
@@ -39,6 +39,13 @@ pub enum Operation {
         ends_in_s: Option<i64>,
         /// Secrets an hour.
         quota: u32,
+    },
+    /// Puts a model in the place of a product's.
+    PutModel {
+        /// Which.
+        product: u8,
+        /// Which model; 0: none.
+        form: u8,
     },
     /// Gives a product another secret.
     RotateProductSecret {
@@ -218,7 +225,7 @@ pub(super) fn draw(seed: u64, count: usize) -> Vec<Operation> {
 fn operation(dice: &mut Dice) -> Operation {
     let product = dice.small(u64::from(PRODUCTS));
     let device = dice.small(u64::from(DEVICES));
-    match dice.below(37) {
+    match dice.below(40) {
         0..=3 => Operation::Wait { seconds: seconds(dice) },
         4 => Operation::Restart,
         5 => Operation::CreateProduct { product },
@@ -235,6 +242,7 @@ fn operation(dice: &mut Dice) -> Operation {
         9..=12 => Operation::CreateDevice { product, device, asset: dice.small(ASSETS) },
         13..=17 => Operation::Change { device, kind: kind(dice) },
         32..=34 => Operation::Send { device, ttl_s: ttl(dice), topic: dice.small(3) },
+        37.. => Operation::PutModel { product, form: dice.small(FORMS) },
         35 => Operation::Cancel { device, id: (!dice.one_in(3)).then(|| id(dice)) },
         _ => {
             let count = dice.below(6);

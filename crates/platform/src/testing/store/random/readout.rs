@@ -33,6 +33,7 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
     for product in 0..PRODUCTS {
         let found = block_on(store.product(&product_key(product))).expect("the store reads");
         lines.push(found.map_or_else(|| "no product".to_owned(), |product| of_product(&product)));
+        lines.push(of_models(store, product));
         for device in 0..DEVICES {
             lines.push(of_names(store, product, device));
         }
@@ -55,6 +56,19 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
 
 fn of_product(product: &Product) -> String {
     format!("product {product:?} with {}", product.secret.expose())
+}
+
+fn of_models(store: &dyn Store, product: u8) -> String {
+    let key = product_key(product);
+    let listed = block_on(store.model_versions(&key)).expect("the store reads");
+    assert_eq!((listed.next, listed.damaged.count), (None, 0));
+    let kept = listed.items.iter().map(|about| {
+        let found = block_on(store.model_version(&key, about.version)).expect("the store reads");
+        let found = found.expect("what is listed is there");
+        assert_eq!(found.about, *about, "a version is listed as it is found by its number");
+        found
+    });
+    format!("versions of {key}: {:?}", kept.collect::<Vec<_>>())
 }
 
 fn of_names(store: &dyn Store, product: u8, device: u8) -> String {

@@ -3,6 +3,7 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use super::{
+    models,
     operation::{CommandEvent, DEVICES, Kind, Operation, Step, draw},
     readout::{device_key, product_key, read},
 };
@@ -313,6 +314,7 @@ impl Run {
                     ..self.product(product)
                 })
             }
+            Operation::PutModel { product, form } => models::put(product, form, at),
             Operation::RotateProductSecret { product } => {
                 let (product_key, secret) = (product_key(product), self.product(product).secret);
                 Change::RotateProductSecret { product_key, secret, at }
