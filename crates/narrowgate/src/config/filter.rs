@@ -35,6 +35,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::queries",
     "narrowgate_adapters::sqlite::registry",
     "narrowgate_adapters::sqlite::registry::latest",
+    "narrowgate_adapters::sqlite::registry::models",
     "narrowgate_adapters::sqlite::registry::products",
     "narrowgate_adapters::sqlite::registry::removal",
     "narrowgate_adapters::sqlite::registry::secrets",
