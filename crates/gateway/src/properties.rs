@@ -129,7 +129,7 @@ impl Shared {
         self.queries.line.leave();
         self.queries.ask(&mut self.out);
         match answer {
-            Ok(all) => self.respond(now, ticket, &asker, wanted.answer(all)),
+            Ok(all) => self.respond(now, ticket, &asker, wanted.answer(&all)),
             Err(error) => {
                 if let Some(left_out) = self.queries.errors.permit(now.instant) {
                     let device = asker.grant.device.0;

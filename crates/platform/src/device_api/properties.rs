@@ -84,7 +84,7 @@ pub struct QueryWanted {
 
 impl QueryWanted {
     /// The answer, from all that the device has.
-    pub fn answer(self, all: Properties) -> Response {
+    pub fn answer(self, all: &Properties) -> Response {
         let data = all.to_json_of(&self.names, &self.defaults);
         let reply = envelope::reply_with(self.id.as_deref(), &data);
         Response::new(Code::CHANGED).content_format(self.content_format).payload(reply)

@@ -40,7 +40,7 @@ fn edit(action: Action) -> PropertyEdit {
 #[track_caller]
 fn answered(action: Action, all: &str) -> String {
     let Action::Query(wanted) = action else { panic!("it is a query: {action:?}") };
-    text(wanted.answer(Properties::from_json(all)))
+    text(wanted.answer(&Properties::from_json(all)))
 }
 
 fn set(edit: &PropertyEdit) -> String {
