@@ -1,8 +1,8 @@
 //! The versions of a product's thing model: what becomes of a document that an operator gives.
 //!
 //! Each change is a version, also the model's removal; they are counted from 1 for each product. A document
-//! that says the same as the present one makes none. The newest [`VERSIONS_MAX`] are kept; a further one takes
-//! the place of the oldest. To go back is to give the document of an older version, which makes a new one.
+//! that says the same as the present one makes none. The newest [`VERSIONS_MAX`] are kept; a further one
+//! takes the place of the oldest. To go back is to give the document of an older version, which makes a new one.
 
 use serde_json::Value;
 
@@ -126,8 +126,8 @@ pub fn put(
 }
 
 /// The first version of a product that was created or was there before there were versions; `before` is the
-/// newest of a damaged one whose place it takes, else 0. `None`: it has no model. A text that is no model stays
-/// as it is.
+/// newest of a damaged one whose place it takes, else 0. `None`: it has no model. A text that is no model
+/// stays as it is.
 pub fn first(
     before: u32,
     numbers: &Numbers,

@@ -1,4 +1,5 @@
-//! Every type of a thing model, wherever a value of it may stand: a fault names the place and what is expected.
+//! Every type of a thing model, wherever a value of it may stand: a fault names the place and what is
+//! expected.
 
 use super::*;
 use crate::model::thing_model::ThingModel;

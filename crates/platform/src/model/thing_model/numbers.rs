@@ -6,9 +6,9 @@
 //!
 //! An element is known by its kind and identifier, and a parameter by its service or event, its list and
 //! identifier; the parameters of a service share one row of numbers, input and output together. Members of
-//! structures have none. What has no number gets the smallest one that is free: measurepoints first, since the
-//! smallest numbers are the shortest on the wire. An element may be given another number that is free; its
-//! former one stays its own.
+//! structures have none. What has no number gets the smallest one that is free: measurepoints first, since
+//! the smallest numbers are the shortest on the wire. An element may be given another number that is free;
+//! its former one stays its own.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -176,7 +176,8 @@ impl Giving {
         if let Some(owner) = owner.filter(|owner| **owner != slot.key) {
             let (list, identifier) = owner.split_once('/').unwrap_or(("", owner));
             return refused(format!(
-                "{number} is that of {identifier} in {list}, here or in an earlier version: no other may get it"
+                "{number} is that of {identifier} in {list}, here or in an earlier version: \
+                 no other may get it"
             ));
         }
         self.give(slot, number);

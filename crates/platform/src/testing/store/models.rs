@@ -117,8 +117,8 @@ pub fn a_number_of_a_model_is_never_given_to_another_element(store: &dyn Store) 
     let Err(NotPut::Fault(fault)) = refused else { panic!("{refused:?}") };
     assert_eq!(
         fault.to_string(),
-        "/measurepoints/1/number: 2 is that of b in measurepoints, here or in an earlier version: no other may \
-         get it"
+        "/measurepoints/1/number: 2 is that of b in measurepoints, here or in an earlier version: \
+         no other may get it"
     );
     assert_eq!((versions(store), present(store)), before, "nothing changes");
 }

@@ -96,13 +96,13 @@ fn a_number_that_occurs_twice_or_is_another_s_is_refused_with_the_place() {
         ),
         (
             points(&[("b", None), ("c", Some(5))]),
-            "/measurepoints/1/number: 5 is that of a in measurepoints, here or in an earlier version: no other \
-             may get it",
+            "/measurepoints/1/number: 5 is that of a in measurepoints, here or in an earlier version: \
+             no other may get it",
         ),
         (
             points(&[("c", Some(1)), ("b", None)]),
-            "/measurepoints/0/number: 1 is that of b in measurepoints, here or in an earlier version: no other \
-             may get it",
+            "/measurepoints/0/number: 1 is that of b in measurepoints, here or in an earlier version: \
+             no other may get it",
         ),
         (
             r#"{"modelId":"m","measurepoints":[{"identifier":"b","number":20,"dataType":"INT"}],
