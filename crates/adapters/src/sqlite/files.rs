@@ -86,8 +86,8 @@ pub(super) const MESSAGES: Format = Format {
 
 /// What SQLite adds to a database's name for its log and the index of that.
 const LOG_SUFFIXES: [&str; 2] = ["-wal", "-shm"];
-/// Pages (of 4 KiB) in a log from which on the writer writes it back at each commit, as far as readers let it;
-/// before that a thread does (module `writer::write_back`).
+/// Pages (of 4 KiB) in a log from which on the writer writes it back at each commit, as far as readers let
+/// it; before that a thread does (module `writer::write_back`).
 pub(super) const LOG_PAGES_MAX: u32 = 16_000;
 /// A larger log file is cut to this size when it is used again.
 const LOG_BYTES_MAX: u32 = 64 << 20;

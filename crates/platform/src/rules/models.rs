@@ -2,7 +2,8 @@
 //!
 //! Each change is a version, also the model's removal; they are counted from 1 for each product. A document
 //! that says the same as the present one makes none. The newest [`VERSIONS_MAX`] are kept; a further one
-//! takes the place of the oldest. To go back is to give the document of an older version, which makes a new one.
+//! takes the place of the oldest. To go back is to give the document of an older version, which makes a new
+//! one.
 
 use serde_json::Value;
 
