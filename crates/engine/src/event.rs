@@ -32,7 +32,7 @@ impl SessionId {
     }
 }
 
-/// Identifies a handshake under way.
+/// Identifies a handshake under way, or a login of plain CoAP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandshakeId {
     /// Which shard owns it.
@@ -63,6 +63,35 @@ pub enum ShardEvent {
         peer: SocketAddr,
         /// The PSK identity, as the peer sent it.
         identity: Vec<u8>,
+    },
+    /// A peer of plain CoAP, whose address nothing proves, posts a login. Answer with
+    /// [`ShardCommand::AdmitLogin`] or [`ShardCommand::RefuseLogin`]; [`Self::HandshakeEnded`] follows where
+    /// it becomes no session.
+    LoginWanted {
+        /// Which login asks.
+        handshake: HandshakeId,
+        /// Where it appears to come from.
+        peer: SocketAddr,
+        /// The request.
+        request: Box<Request>,
+    },
+    /// A login of plain CoAP was refused by the CoAP layer and is answered already.
+    LoginRefused {
+        /// Where it appears to come from.
+        peer: SocketAddr,
+        /// What was asked, and why it was refused.
+        refused: Box<RefusedRequest>,
+    },
+    /// A login of plain CoAP became a session.
+    LoggedIn {
+        /// The login that it was.
+        handshake: HandshakeId,
+        /// The session that it is, and its request, which waits for its response.
+        ticket: Ticket,
+        /// Where the peer is.
+        peer: SocketAddr,
+        /// When it was admitted.
+        verified: Instant,
     },
     /// A ClientHello with a good cookie could not be served.
     Refused {
@@ -207,8 +236,8 @@ pub enum CloseCause {
     ByPeer,
     /// The platform closed it.
     ByCommand,
-    /// A new handshake from the same address and port, to the same address, was completed (RFC 6347, section
-    /// 4.2.8).
+    /// A new handshake or login from the same address and port, to the same address, was completed (RFC 6347,
+    /// section 4.2.8).
     Replaced,
     /// Nothing was heard for the session's idle timeout.
     Idle,
@@ -234,6 +263,21 @@ pub enum ShardCommand {
     DropHandshake {
         /// Which handshake asked.
         handshake: HandshakeId,
+    },
+    /// Answers [`ShardEvent::LoginWanted`]: the login becomes a session, which ends after so long a silence,
+    /// and its request waits for its response. At the limit of sessions it is answered 5.03 instead.
+    AdmitLogin {
+        /// Which login asked.
+        handshake: HandshakeId,
+        /// In whole seconds.
+        lifetime: Duration,
+    },
+    /// Answers [`ShardEvent::LoginWanted`] too: the login gets this response, and is forgotten.
+    RefuseLogin {
+        /// Which login asked.
+        handshake: HandshakeId,
+        /// The response, without a payload.
+        response: Response,
     },
     /// Charges a session with what its device has spent in an earlier one: [`ShardEvent::Spent`].
     Charge {

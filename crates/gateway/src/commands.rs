@@ -34,7 +34,10 @@ use crate::{
     requests::Asker,
 };
 
+mod carry;
 mod moved;
+
+use self::carry::Carry;
 
 use narrowgate_platform::{
     device_api::commands::{CommandWanted, with_command_waiting},
@@ -68,6 +71,8 @@ struct Entry {
     /// What is over is not written before.
     write_at: Option<Instant>,
     waiting: VecDeque<Ask>,
+    /// Responses by plain CoAP that are to carry a command.
+    carries: VecDeque<Carry>,
     timer: Option<Instant>,
 }
 
@@ -85,8 +90,10 @@ pub(crate) struct Moving {
     device: DeviceId,
     steps: Vec<(CommandId, CommandStep)>,
     at: UnixMillis,
-    /// Whose request it is; `None`: time has passed.
+    /// Whose request it is; `None`: time has passed, or a response carries the command.
     ask: Option<Ask>,
+    /// The response that is to carry the command.
+    carry: Option<Carry>,
 }
 
 /// What is to be done next for a device.
@@ -96,6 +103,8 @@ enum Next {
     Write(Moving),
     /// No command is there for this request.
     NoneFor(Ask),
+    /// No command is there for this response.
+    NothingToCarry(Carry),
 }
 
 impl Commands {
@@ -191,9 +200,14 @@ impl Entry {
         }
         if let Some(ask) = self.waiting.pop_front() {
             return match self.step_for(&ask, at) {
-                Some(step) => Next::Write(Moving { device, steps: vec![step], at, ask: Some(ask) }),
+                Some(step) => {
+                    Next::Write(Moving { device, steps: vec![step], at, ask: Some(ask), carry: None })
+                }
                 None => Next::NoneFor(ask),
             };
+        }
+        if let Some(next) = self.next_carry(device, at) {
+            return next;
         }
         if self.write_at.is_some_and(|at| at > now.instant) {
             return Next::Nothing;
@@ -201,7 +215,10 @@ impl Entry {
         self.write_at = None;
         let over = self.queue.over(at).map(|command| (command.id, CommandStep::TimePasses));
         let steps: Vec<_> = over.collect();
-        if steps.is_empty() { Next::Nothing } else { Next::Write(Moving { device, steps, at, ask: None }) }
+        if steps.is_empty() {
+            return Next::Nothing;
+        }
+        Next::Write(Moving { device, steps, at, ask: None, carry: None })
     }
 
     /// The step that a request causes; `None`: there is no command for it.
@@ -233,10 +250,16 @@ impl Entry {
 }
 
 impl Moving {
+    /// Whose session moves them; `None`: time does.
+    fn asker(&self) -> Option<&Asker> {
+        let carry = self.carry.as_ref().map(|carry| &carry.asker);
+        self.ask.as_ref().map(|ask| &ask.asker).or(carry)
+    }
+
     fn writes(&self) -> Vec<Write> {
-        let session = self.ask.as_ref().and_then(|ask| {
-            let secret_version = ask.asker.grant.secret_version;
-            ask.asker.login().map(|login| CommandSession { login, secret_version })
+        let session = self.asker().and_then(|asker| {
+            let secret_version = asker.grant.secret_version;
+            asker.login().map(|login| CommandSession { login, secret_version })
         });
         let of = |(id, step): &(CommandId, CommandStep)| {
             let (device, at, step) = (self.device, self.at, step.clone());

@@ -2,6 +2,8 @@
 //! which name was meant by one that does not exist. Off the data path, after the answer was decided, and for
 //! a bounded number of refusals: the others are reported without.
 
+mod sign;
+
 use std::time::{Duration, Instant};
 
 use narrowgate_dtls::{FailedFinished, Psk};
@@ -9,6 +11,7 @@ use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{
         credential::{CredentialLookup, Credentials},
+        device::Device,
         log::Reason,
     },
     ports::{DeviceQuery, Registry},
@@ -53,7 +56,7 @@ fn unexplained(identity: &Identity) -> String {
 }
 
 /// What is said of a wrong key that was not looked into.
-pub(crate) const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
+const NOT_EXAMINED: &str = "the key is not the one of this identity's secret; which mistake it \
                                        fits was not looked into: too many refusals at once";
 
 /// A refusal that is to be looked into.
@@ -65,8 +68,8 @@ pub enum Diagnosis {
         identity: Identity,
         /// The device of that name.
         device: DeviceId,
-        /// Whether a key is the one that the peer used.
-        failed: Box<FailedFinished>,
+        /// What the peer gave as a proof of it.
+        proof: Proof,
     },
     /// Which name was meant by one that is unknown.
     UnknownName {
@@ -77,13 +80,35 @@ pub enum Diagnosis {
     },
 }
 
+/// What did not prove a secret.
+#[derive(Debug)]
+pub enum Proof {
+    /// A Finished: whether a key is the one that the peer used.
+    Finished(Box<FailedFinished>),
+    /// The sign of a login by plain CoAP.
+    Sign(Box<str>),
+}
+
+impl Proof {
+    /// What is said where it is not looked into.
+    pub(crate) const fn not_examined(&self) -> &'static str {
+        match self {
+            Self::Finished(_) => NOT_EXAMINED,
+            Self::Sign(_) => sign::NOT_EXAMINED,
+        }
+    }
+}
+
 impl Diagnosis {
     /// Finds out, by some reads and some hundred hashes: milliseconds of a processor. `None`: there is
     /// nothing to add to what is known.
     pub async fn run(self, registry: &dyn Registry) -> Option<String> {
         match self {
-            Self::WrongKey { identity, device, failed } => {
+            Self::WrongKey { identity, device, proof: Proof::Finished(failed) } => {
                 Some(of_wrong_key(registry, &identity, device, &failed).await)
+            }
+            Self::WrongKey { identity, device, proof: Proof::Sign(sign) } => {
+                Some(sign::of_wrong_sign(registry, &identity, device, &sign).await)
             }
             Self::UnknownName { reason, name } => of_unknown_name(registry, reason, &name).await,
         }
@@ -144,22 +169,27 @@ async fn of_wrong_key(
 
 /// The secrets of the devices that were registered just before and after this one.
 async fn neighbours(registry: &dyn Registry, identity: &Identity, device: DeviceId) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for name in names_beside(registry, identity, device).await {
+        if let Some(credentials) = credentials(registry, &name).await {
+            mistakes.push(mistakes::of_another_device(&credentials.device_secret, &name));
+        }
+    }
+    mistakes
+}
+
+/// The devices of the same product that were registered just before and after this one.
+async fn names_beside(registry: &dyn Registry, identity: &Identity, device: DeviceId) -> Vec<DeviceName> {
     let query = DeviceQuery {
         product_key: Some(identity.name.product_key.clone()),
         after: Some(DeviceId(device.0 - NEIGHBOURS - 1)),
         limit: 2 * NEIGHBOURS as usize + 1,
         ..DeviceQuery::default()
     };
-    let mut mistakes = Vec::new();
-    for neighbour in registry.devices(query).await.unwrap_or_default().into_iter().flatten() {
-        let name = DeviceName { product_key: neighbour.product_key, device_key: neighbour.device_key };
-        if neighbour.id != device
-            && let Some(credentials) = credentials(registry, &name).await
-        {
-            mistakes.push(mistakes::of_another_device(&credentials.device_secret, &name));
-        }
-    }
-    mistakes
+    let listed = registry.devices(query).await.unwrap_or_default().into_iter().flatten();
+    let others = listed.filter(|neighbour| neighbour.id != device);
+    let name = |other: Device| DeviceName { product_key: other.product_key, device_key: other.device_key };
+    others.map(name).collect()
 }
 
 async fn credentials(registry: &dyn Registry, name: &DeviceName) -> Option<Box<Credentials>> {

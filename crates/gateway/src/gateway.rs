@@ -40,8 +40,10 @@ const SLOTS_AT_ONCE: u32 = 4096;
 
 /// What a gateway is made of.
 pub struct Options {
-    /// How many shards it serves.
+    /// How many shards it serves: those of DTLS, and behind them those of plain CoAP.
     pub shards: u16,
+    /// How many of them are of plain CoAP.
+    pub plain_shards: u16,
     /// Seed of the secrets that it issues. Unpredictable, and never used before.
     pub seed: [u8; 32],
     /// The devices that were online when the last one ended: they get a full lifetime from now on.
@@ -67,7 +69,8 @@ pub struct Limits {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shards, seed: _, online, commands: _, epoch, newest_arrival: _, limits } = self;
+        let Self { shards, plain_shards: _, seed: _, online, commands: _, epoch, newest_arrival: _, limits } =
+            self;
         let mut shown = f.debug_struct("Options");
         shown.field("shards", shards).field("online", online).field("epoch", epoch).field("limits", limits);
         shown.finish_non_exhaustive()
@@ -130,7 +133,7 @@ impl Counters {
 impl Gateway {
     /// A gateway that serves nobody yet.
     pub fn new(options: Options, now: Now) -> Self {
-        let Options { shards, seed, online, commands, epoch, newest_arrival, limits } = options;
+        let Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits } = options;
         let presence = Presence::new(online, now.instant);
         let mut clock = Clock::new(ArrivalClock::new(newest_arrival), now);
         let now = clock.stamp(now);
@@ -138,6 +141,7 @@ impl Gateway {
             desks: (0..shards).map(Desk::new).collect(),
             shared: Shared {
                 clock,
+                plain_from: shards.saturating_sub(plain_shards),
                 out: Outbox::new(),
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
@@ -188,6 +192,12 @@ impl Gateway {
                 self.shared.out.end_look_up();
                 if let Some(desk) = self.desks.get_mut(usize::from(asked.handshake.shard)) {
                     desk.decide_handshake(&mut self.shared, now, *asked, answer);
+                }
+            }
+            (Pending::Plain(asked), Answer::Lookup(answer)) => {
+                self.shared.out.end_look_up();
+                if let Some(desk) = self.desks.get_mut(usize::from(asked.handshake.shard)) {
+                    desk.decide_login(&mut self.shared, now, *asked, answer);
                 }
             }
             (Pending::Activation { session, grant }, Answer::Lookup(answer)) => {

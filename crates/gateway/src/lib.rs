@@ -33,8 +33,9 @@
 //! let now = Now { instant: Instant::now(), wall: UnixMillis(1_700_000_000_000) };
 //! let limits = Limits::default();
 //! let (online, commands, newest_arrival) = (Vec::new(), Vec::new(), None);
+//! let (shards, plain_shards, seed, epoch) = (1, 0, [3; 32], 0);
 //! let options =
-//!     Options { shards: 1, seed: [3; 32], online, commands, epoch: 0, newest_arrival, limits };
+//!     Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
 //! let mut gateway = Gateway::new(options, now);
 //!
 //! // A handshake asks for the key of an identity, so the gateway asks the store.

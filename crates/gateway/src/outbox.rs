@@ -15,7 +15,7 @@ use slab::Slab;
 
 use crate::{
     commands::Moving,
-    desk::{LoginAsked, LookupAsked},
+    desk::{LoginAsked, LookupAsked, PlainAsked},
     effect::{Effect, Token},
     issuing::Wish,
     lookups::{Lookups, Waiter},
@@ -30,6 +30,8 @@ use crate::{
 pub(crate) enum Pending {
     /// The credentials that a handshake claims.
     Handshake(Box<LookupAsked>),
+    /// The credentials that a login by plain CoAP claims.
+    Plain(Box<PlainAsked>),
     /// Whether a session with the product's secret may stay.
     Activation {
         session: SessionId,

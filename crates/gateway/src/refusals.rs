@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use narrowgate_api::happening::{self, Happening};
-use narrowgate_dtls::{self as dtls, FailedFinished, KeyExchangeFault, RejectedKeyExchange};
+use narrowgate_dtls::{self as dtls, KeyExchangeFault, RejectedKeyExchange};
 use narrowgate_engine::shard::stray::Stray;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position},
@@ -21,7 +21,7 @@ use narrowgate_platform::{
 };
 
 use crate::{
-    diagnosis::{self, Diagnoses, Diagnosis},
+    diagnosis::{Diagnoses, Diagnosis, Proof},
     effect::{Effect, Now},
     folds::{Fold, Folds, Same},
     limits::{Class, Entries, Origin},
@@ -259,19 +259,19 @@ impl Refusals {
         now: Now,
         (identity, device): (Identity, DeviceId),
         peer: SocketAddr,
-        failed: Box<FailedFinished>,
+        proof: Proof,
     ) {
         let refused = Refused {
             device: Some(device),
             name: Some(identity.name.clone()),
             identity: Some(identity.to_string()),
-            refusal: Refusal::new(Reason::WrongKey, diagnosis::NOT_EXAMINED),
+            refusal: Refusal::new(Reason::WrongKey, proof.not_examined()),
         };
         if !self.keys.admit(Origin::peer(peer.ip(), Some(device)), now.instant) {
             return self.record(out, now, refused, peer);
         }
         let examined = Box::new(Examined { kind: Kind::Key, refused, peer });
-        let diagnosis = Box::new(Diagnosis::WrongKey { identity, device, failed });
+        let diagnosis = Box::new(Diagnosis::WrongKey { identity, device, proof });
         out.ask(Pending::Diagnosis(examined), |token| Effect::Diagnose(token, diagnosis));
     }
 

@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
+    /// The first shard of plain CoAP; without one, as many as there are.
+    pub(crate) plain_from: u16,
     pub(crate) out: Outbox,
     pub(crate) residence: Residence,
     pub(crate) products: Products,

@@ -151,7 +151,8 @@ impl<'a> Conversation<'a> {
     fn new(fixed: &'a Fixed, config: DeviceConfig) -> Self {
         let (online, newest_arrival, limits) = (Vec::new(), None, Limits::default());
         let (seed, commands) = ([6; 32], Vec::new());
-        let options = Options { shards: 1, seed, online, commands, epoch: 1, newest_arrival, limits };
+        let (shards, plain_shards, epoch) = (1, 0, 1);
+        let options = Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
         let now = WallClock::new(start()).at(start());
         let mut conversation = Self {
             fixed,

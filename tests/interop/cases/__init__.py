@@ -3,4 +3,4 @@
 from . import vanished, lossy, presence, story, suites, relayed, variants, refusals, life  # noqa: F401, I001
 from . import upstream, operation, removal  # noqa: F401, I001
 from . import served_codes, served_options, served_topics  # noqa: F401, I001
-from . import addresses, commands, terminal, papers, mistakes, demo, readme  # noqa: F401, I001
+from . import addresses, commands, plain, terminal, papers, mistakes, demo, readme  # noqa: F401, I001

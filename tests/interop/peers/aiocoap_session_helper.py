@@ -1,6 +1,7 @@
 """Runs in the environment with aiocoap and DTLSSocket: one session, in lines of JSON.
 
-First line: `{"host","port","identity","key" (hex),"ack_timeout" (seconds),"retransmissions"}`. Then one
+First line: `{"host","port","identity","key" (hex),"ack_timeout" (seconds),"retransmissions","scheme"}`, where
+the scheme `coap` is without DTLS. Then one
 question a line, `{"n","method","path","payload" (hex),"options":[[number, hex]],"seconds","blockwise",
 "confirmable"}`; those that are under way at the same time are sent side by side. Each is answered by a line
 `{"n","code","payload" (hex),"options":[[number, hex]]}`, or `{"n","silence"}`, or `{"n","failed"}`. A
@@ -42,9 +43,10 @@ class Session:
     """One DTLS session, which lives as long as this object."""
 
     def __init__(self, task, context):
-        self._context, self._base = context, f"coaps://{task['host']}:{task['port']}"
+        self._context, self._base = context, f"{task['scheme']}://{task['host']}:{task['port']}"
         credentials = {"psk": bytes.fromhex(task["key"]), "client-identity": task["identity"].encode()}
-        context.client_credentials.load_from_dict({f"{self._base}/*": {"dtls": credentials}})
+        if task["scheme"] == "coaps":
+            context.client_credentials.load_from_dict({f"{self._base}/*": {"dtls": credentials}})
         self._remote, self._reliable, self._observations = None, aiocoap.Reliable(), {}
         self._reliable.ACK_TIMEOUT = task["ack_timeout"]
         self._reliable.MAX_RETRANSMIT = task["retransmissions"]
@@ -102,8 +104,10 @@ async def main():
     lines = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    context = await aiocoap.Context.create_client_context(transports=["tinydtls"])
-    session, under_way = Session(json.loads(await lines.readline()), context), set()
+    task = json.loads(await lines.readline())
+    transport = "tinydtls" if task["scheme"] == "coaps" else "simple6"
+    context = await aiocoap.Context.create_client_context(transports=[transport])
+    session, under_way = Session(task, context), set()
     while line := await lines.readline():
         asked = json.loads(line)
         if "cancel" in asked:

@@ -32,10 +32,11 @@ def connect_and_close_twice(target):
 class Session:
     """One session, made with its first question. Questions may be under way side by side; aiocoap sends one
     confirmable message at a time, so their blocks take turns. `ack_timeout`: seconds until it first repeats
-    one, `retransmissions`: how often it does.
+    one, `retransmissions`: how often it does. With the scheme `coap` there is no DTLS, and all goes from one
+    port.
     """
 
-    def __init__(self, target, ack_timeout=2.0, retransmissions=4):
+    def __init__(self, target, ack_timeout=2.0, retransmissions=4, scheme="coaps"):
         self._helper = subprocess.Popen(
             _command("aiocoap_session_helper.py"),
             stdin=subprocess.PIPE,
@@ -48,7 +49,7 @@ class Session:
         threading.Thread(target=self._read_answers, daemon=True).start()
         threading.Thread(target=lambda: self._noise.extend(self._helper.stderr), daemon=True).start()
         peer = {"host": target.host, "port": target.port, "identity": target.identity}
-        tuning = {"ack_timeout": ack_timeout, "retransmissions": retransmissions}
+        tuning = {"ack_timeout": ack_timeout, "retransmissions": retransmissions, "scheme": scheme}
         self._write({**peer, "key": target.key.hex(), **tuning})
 
     def __enter__(self):

@@ -7,6 +7,7 @@ use narrowgate_dtls::{Random, Session};
 
 use super::{
     Shard,
+    channel::Channel,
     half_open::Hello,
     stats::Counter,
     table::{Row, slot_bytes},
@@ -21,11 +22,11 @@ use crate::{
 
 /// An established session with its CoAP state. There are millions of these.
 pub(super) struct Established {
-    pub(super) dtls: Session,
+    pub(super) channel: Channel,
     pub(super) endpoint: Endpoint,
     pub(super) timers: Timers,
     /// What it began with.
-    hello: Hello,
+    pub(super) hello: Hello,
     /// When it was last heard, in seconds since the shard's start.
     pub(super) heard_s: u32,
     /// Requests handed to the platform and not yet answered.
@@ -45,6 +46,7 @@ const _: () = assert!(slot_bytes::<Established>() <= 336);
 impl Established {
     /// When it ends if nothing more is heard, in seconds since the shard's start.
     pub(super) fn end_s(&self, idle_timeout: Duration) -> u32 {
+        let idle_timeout = self.channel.idle_timeout(idle_timeout);
         let idle_at_s = u64::from(self.heard_s) + idle_timeout.as_secs() + 1;
         idle_at_s.min(u64::from(self.timers.close_at_s)) as u32
     }
@@ -54,6 +56,7 @@ impl Established {
         if self.timers.close_at_s <= now_s {
             return Some(CloseCause::ByCommand);
         }
+        let idle_timeout = self.channel.idle_timeout(idle_timeout);
         let is_idle = u64::from(now_s.saturating_sub(self.heard_s)) > idle_timeout.as_secs();
         is_idle.then_some(CloseCause::Idle)
     }
@@ -66,11 +69,28 @@ impl Shard {
         {
             self.close_with_notify(oldest, CloseCause::Shed);
         }
+        let endpoint = self.new_endpoint();
+        self.add_session(now, path, Channel::Dtls(dtls), (endpoint, hello))
+    }
+
+    /// An endpoint that counts its messages from a random number on.
+    pub(super) fn new_endpoint(&mut self) -> Endpoint {
         let mut mid = [0; 2];
         self.random.fill(&mut mid);
+        Endpoint::new(u16::from_be_bytes(mid))
+    }
+
+    /// Adds a session to the table, where there is room for it.
+    pub(super) fn add_session(
+        &mut self,
+        now: Instant,
+        path: Path,
+        channel: Channel,
+        (endpoint, hello): (Endpoint, Hello),
+    ) -> SessionId {
         let established = Established {
-            dtls,
-            endpoint: Endpoint::new(u16::from_be_bytes(mid)),
+            channel,
+            endpoint,
             timers: Timers::IDLE,
             hello,
             heard_s: self.seconds(now),
@@ -96,7 +116,7 @@ impl Shard {
         let Self { sessions, outbox, random, .. } = self;
         let Some(row) = sessions.at(session) else { return };
         // Ignored: a session whose numbers are used up ends without a close_notify.
-        outbox.push_with(row.path(), |out| row.session.dtls.seal_close_notify(random, out));
+        outbox.push_with(row.path(), |out| row.session.channel.seal_close_notify(random, out));
         self.close(session, cause);
     }
 

@@ -1,10 +1,11 @@
 //! Handshakes under way: boxed, short-lived, limited in number.
 
-use std::{hash::BuildHasher, time::Instant};
-
-use narrowgate_dtls::{
-    FrontDoor, HandshakeEvent, HelloId, ServerHandshake, Session, hello_without_dtls_1_2, limits,
+use std::{
+    hash::{BuildHasher, Hash},
+    time::{Duration, Instant},
 };
+
+use narrowgate_dtls::{FrontDoor, HandshakeEvent, ServerHandshake, Session, hello_without_dtls_1_2, limits};
 
 use super::{
     HALF_OPEN_BIT, Shard,
@@ -35,8 +36,13 @@ impl Hello {
     /// Whether a later hello whose cookie is valid can be a copy of this one. It cannot when the cookie of a
     /// copy would be too old: then it is a new attempt of a device whose random never changes.
     pub(super) fn has_copy(&self, later: Self) -> bool {
+        self.has_copy_within(later, limits::COOKIE_LIFETIME_MAX)
+    }
+
+    /// Whether a later one is the same, and not much later.
+    pub(super) fn has_copy_within(&self, later: Self, lifetime: Duration) -> bool {
         let age_s = u64::from(later.accepted_s.saturating_sub(self.accepted_s));
-        self.hash == later.hash && age_s <= limits::COOKIE_LIFETIME_MAX.as_secs()
+        self.hash == later.hash && age_s <= lifetime.as_secs()
     }
 }
 
@@ -96,7 +102,8 @@ impl Shard {
         }
     }
 
-    fn hello(&self, now: Instant, id: HelloId) -> Hello {
+    /// What a session remembers of the message that it began with.
+    pub(super) fn hello(&self, now: Instant, id: impl Hash) -> Hello {
         Hello { hash: self.hello_hasher.hash_one(id), accepted_s: self.seconds(now) }
     }
 
@@ -160,7 +167,7 @@ impl Shard {
         self.drive_handshake(now, slot);
     }
 
-    fn next_generation(&mut self) -> u32 {
+    pub(super) fn next_generation(&mut self) -> u32 {
         self.handshakes_begun = self.handshakes_begun.wrapping_add(1);
         self.handshakes_begun
     }
@@ -198,6 +205,9 @@ impl Shard {
     }
 
     pub(super) fn handshake_timer(&mut self, now: Instant, entry: Entry) {
+        if self.config.plain.is_some() {
+            return self.sweep_logins(now);
+        }
         let half_open = self
             .handshakes
             .get_mut(entry.slot as usize)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use narrowgate_coap::{Budget, Context};
 use narrowgate_dtls::{self as dtls, Opened};
 
-use super::{Shard, ShardConfig, established::Established, requests::params};
+use super::{Shard, ShardConfig, channel::Channel, established::Established, requests::params};
 use crate::event::{CloseCause, SessionId, ShardEvent};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
@@ -67,7 +67,7 @@ impl Shard {
         let Self { sessions, config, budget, stats, random, outbox, .. } = self;
         let Some(row) = sessions.at(session) else { return };
         let path = row.path();
-        let Established { dtls, noise, .. } = &mut row.session;
+        let Established { channel: Channel::Dtls(dtls), noise, .. } = &mut row.session else { return };
         let failed_before = dtls.failed_opens();
         let opened = match dtls.open(record) {
             Ok(opened) => opened,
@@ -125,7 +125,7 @@ impl Shard {
 impl Established {
     /// Handles a CoAP message that arrived at this second; `Err`: its requests are to wait for so many
     /// seconds.
-    fn handle_message(
+    pub(super) fn handle_message(
         &mut self,
         (now, now_s): (Instant, u32),
         message: &[u8],
@@ -133,7 +133,7 @@ impl Established {
         budget: &mut Budget,
     ) -> Result<(), u32> {
         let permitted = self.take_bytes(config.device_bytes, now_s, message.len() as u32);
-        let params = params(&config.coap, self.dtls.plaintext_bytes_max());
+        let params = params(&config.coap, self.channel.message_bytes_max());
         let mut context = Context { now, params: &params, budget };
         match permitted {
             Ok(()) => self.endpoint.handle_message(&mut context, message),

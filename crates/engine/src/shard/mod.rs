@@ -7,6 +7,7 @@
 //! Limits: [`ShardConfig`] names all of them.
 
 pub mod admission;
+mod channel;
 mod drain;
 mod established;
 mod forgery;
@@ -15,6 +16,7 @@ mod hellos;
 mod incoming;
 mod notifications;
 pub mod outbox;
+pub mod plain;
 mod question;
 mod requests;
 pub mod stats;
@@ -45,6 +47,7 @@ use self::{
     established::Established,
     half_open::HalfOpen,
     outbox::Outbox,
+    plain::{Logins, PlainConfig},
     question::Answer,
     stats::{Counter, Gauges, Stats},
     stray::{Stray, StrayLog},
@@ -72,7 +75,8 @@ pub struct ShardConfig {
     pub coap_budget_bytes: usize,
     /// Limits of handshakes under way.
     pub admission: AdmissionLimits,
-    /// Sessions in the table; at the limit a new one replaces one that was idle for long.
+    /// Sessions in the table; at the limit a new one replaces one that was idle for long, and a login of
+    /// plain CoAP is answered 5.03.
     pub sessions_max: usize,
     /// A session that was not heard for this long is closed.
     pub idle_timeout: Duration,
@@ -81,6 +85,8 @@ pub struct ShardConfig {
     /// Bytes of messages that a device may send and be sent; beyond it its requests get 4.29 with Max-Age.
     /// `None`: any number.
     pub device_bytes: Option<ByteLimit>,
+    /// The shard serves plain CoAP instead of DTLS.
+    pub plain: Option<PlainConfig>,
 }
 
 impl ShardConfig {
@@ -96,6 +102,7 @@ impl ShardConfig {
             idle_timeout: Duration::from_secs(7 * 24 * 3600),
             requests_in_flight_max: 16_384,
             device_bytes: None,
+            plain: None,
         }
     }
 }
@@ -123,6 +130,7 @@ pub struct Shard {
     handshakes: Slab<HalfOpen>,
     handshake_by_path: HashMap<Path, u32, foldhash::fast::RandomState>,
     handshakes_begun: u32,
+    logins: Logins,
     hello_hasher: foldhash::quality::FixedState,
     admission: Admission,
     sessions: Table<Established>,
@@ -171,6 +179,7 @@ impl Shard {
             handshakes: Slab::new(),
             handshake_by_path: HashMap::default(),
             handshakes_begun: 0,
+            logins: Logins::default(),
             hello_hasher: foldhash::quality::FixedState::with_seed(aside),
             admission: Admission::new(aside),
             sessions: Table::new(config.shard),
@@ -198,6 +207,9 @@ impl Shard {
     fn handle_datagram_of(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         self.stats.count(Counter::DatagramsReceived);
         self.stats.add(Counter::BytesReceived, datagram.len() as u64);
+        if self.config.plain.is_some() {
+            return self.handle_plain(now, path, datagram);
+        }
         match dtls::classify(datagram) {
             DatagramKind::ClientHello => self.handle_client_hello(now, path, datagram),
             DatagramKind::HandshakeEpoch0 => {
@@ -230,6 +242,8 @@ impl Shard {
                 self.handle_answer(now, handshake, Answer::Psk(answer));
             }
             ShardCommand::DropHandshake { handshake } => self.drop_handshake(handshake),
+            ShardCommand::AdmitLogin { handshake, lifetime } => self.admit_login(now, handshake, lifetime),
+            ShardCommand::RefuseLogin { handshake, response } => self.refuse_login(now, handshake, response),
             ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),
             ShardCommand::Notify { session, response } => self.notify(now, session, response),
             ShardCommand::Charge { session, spent } => self.charge(session, spent),
@@ -294,8 +308,8 @@ impl Shard {
     pub fn stats(&mut self) -> &mut Stats {
         self.stats.gauges = Gauges {
             sessions: self.sessions.len(),
-            handshakes: self.handshakes.len(),
-            lookups: self.admission.lookups,
+            handshakes: self.handshakes.len() + self.logins.len(),
+            lookups: self.admission.lookups + self.logins.len(),
             requests_in_flight: self.requests_in_flight,
             stored_answer_bytes: self.budget.bytes_used(),
             timers: self.wheel.len(),

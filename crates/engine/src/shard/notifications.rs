@@ -13,7 +13,7 @@ impl Shard {
     pub(super) fn notify(&mut self, now: Instant, session: SessionId, response: Response) {
         let Some(row) = self.sessions.at(session) else { return };
         let established = &mut row.session;
-        let params = params(&self.config.coap, established.dtls.plaintext_bytes_max());
+        let params = params(&self.config.coap, established.channel.message_bytes_max());
         let mut context = Context { now, params: &params, budget: &mut self.budget };
         let shorter = shorter(&response);
         let mut sent = established.endpoint.notify(&mut context, response);

@@ -13,7 +13,7 @@ use super::{Shard, stats::Counter, table::Row};
 use crate::event::{CloseCause, SessionId, ShardEvent, Ticket};
 
 /// Max-Age of a 5.03 at a limit, seconds.
-const BUSY_MAX_AGE_S: u32 = 5;
+pub(super) const BUSY_MAX_AGE_S: u32 = 5;
 
 impl Shard {
     /// Passes on the events of the CoAP endpoint; returns whether a request was among them. Requests that are
@@ -85,7 +85,7 @@ impl Shard {
         let Some(row) = sessions.at(session) else { return };
         while row.session.endpoint.poll_transmit(scratch) {
             row.session.spent.send(config.device_bytes, scratch.len());
-            match outbox.push_with(row.path(), |out| row.session.dtls.seal(scratch, random, out)) {
+            match outbox.push_with(row.path(), |out| row.session.channel.seal(scratch, random, out)) {
                 Ok(()) => {}
                 Err(SealError::TooLarge { .. }) => stats.count(Counter::MessagesTooLarge),
                 // No number is left that may be used, and numbers never wrap: nothing more can be sent.
@@ -110,7 +110,7 @@ impl Shard {
         }
         let is_success = response.code.class() < 4;
         let shorter = shorter(&response);
-        let params = params(&self.config.coap, established.dtls.plaintext_bytes_max());
+        let params = params(&self.config.coap, established.channel.message_bytes_max());
         let mut context = Context { now, params: &params, budget: &mut self.budget };
         let mut respond = |response| established.endpoint.respond(&mut context, ticket.exchange, response);
         let mut sent = respond(response);

@@ -40,7 +40,13 @@ const HELLOS: Family = Family {
 const CLOSED: Family = Family {
     name: "narrowgate_sessions_closed_total",
     label: Some("cause"),
-    help: "DTLS sessions closed, by cause.",
+    help: "Sessions closed, by cause.",
+};
+
+const LOGINS: Family = Family {
+    name: "narrowgate_plain_logins_total",
+    label: Some("outcome"),
+    help: "Logins by plain CoAP, by outcome.",
 };
 
 macro_rules! counters {
@@ -127,6 +133,23 @@ counters! {
     FinishedRejected, "finished_rejected" => alone("narrowgate_finished_rejected_total");
     /// Answers to look-ups that came after their handshake was gone.
     LookupsLate, "lookups_late" => alone("narrowgate_lookups_late_total");
+    /// Logins by plain CoAP that became sessions.
+    LoginsAccepted, "logins_accepted" => LOGINS, "accepted";
+    /// Logins by plain CoAP that were refused.
+    LoginsRefused, "logins_refused" => LOGINS, "refused";
+    /// Logins by plain CoAP answered 4.29 because an identity began too many from one address:
+    /// `limits.device_handshakes`.
+    LoginsLimited, "logins_rate_limited" => LOGINS, "rate_limited";
+    /// Logins by plain CoAP answered 5.03 because there were as many as may be: `coap.logins_max`.
+    LoginsFull, "logins_full" => LOGINS, "full";
+    /// Logins by plain CoAP dropped because too many waited for their look-up.
+    LoginsDeferred, "logins_deferred" => LOGINS, "limit";
+    /// Logins by plain CoAP dropped because one of the same address and port was being looked up.
+    LoginsRepeated, "logins_repeated" => LOGINS, "repeated";
+    /// Logins by plain CoAP dropped because their look-up took too long.
+    LoginsExpired, "logins_expired" => LOGINS, "expired";
+    /// Requests by plain CoAP without a login, answered 4.01 (4.05 at the path of logins).
+    Unauthorized, "requests_unauthorized" => alone("narrowgate_plain_unauthorized_total");
     /// Requests handed to the platform.
     Requests, "requests" => alone("narrowgate_requests_total");
     /// Requests answered 5.03 at the limit of requests in flight.

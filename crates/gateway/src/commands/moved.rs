@@ -26,6 +26,9 @@ use crate::{
 impl Shared {
     /// Answers a request. Every response goes this way: it says whether a command waits.
     pub(crate) fn respond(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        if ticket.session.shard >= self.plain_from {
+            return self.respond_and_carry(now, ticket, asker, response);
+        }
         let response = self.marked(now, asker, response);
         self.out.respond(ticket, response);
     }
@@ -112,7 +115,8 @@ impl Shared {
         let Some(entry) = self.commands.devices.get_mut(&device) else { return };
         entry.is_busy = false;
         let written = outcomes.unwrap_or_default();
-        let Moving { steps, at, ask, .. } = moving;
+        let asker = moving.asker().cloned();
+        let Moving { steps, at, ask, carry, .. } = moving;
         let mut moved = Vec::new();
         for (index, ((id, step), outcome)) in steps.iter().zip(written).enumerate() {
             match outcome {
@@ -135,17 +139,19 @@ impl Shared {
             entry.read_at = Some(now.instant);
         }
         let is_moved = |outcome: &Written| matches!(outcome, Written::Done | Written::Unchanged);
-        if ask.is_none() && !(outcomes.is_ok() && written.iter().all(is_moved)) {
+        if asker.is_none() && !(outcomes.is_ok() && written.iter().all(is_moved)) {
             // Nobody waits for it: what cannot be written is looked at again, and tried again, later.
             (entry.read_at, entry.write_at) = (Some(now.instant + TRY_AGAIN), Some(now.instant + TRY_AGAIN));
         }
-        let asker = ask.as_ref().map(|ask| ask.asker.clone());
         for (index, command) in moved {
             let place = first.map(|first| first.after(index));
             self.tell_command(now, place, (device, asker.as_ref()), &command);
         }
+        let id = steps.first().map(|(id, _)| *id);
+        if let Some(carry) = carry {
+            self.carry(device, carry, id, outcomes);
+        }
         if let Some(ask) = ask {
-            let id = steps.first().map(|(id, _)| *id);
             let command = id.and_then(|id| self.commands.devices.get(&device)?.queue.find(id).cloned());
             self.answer_with_command(now, ask, command.as_ref(), outcomes);
         }
@@ -198,7 +204,7 @@ impl Shared {
         self.respond(now, ask.ticket, &ask.asker, response);
     }
 
-    fn go_on_with_commands(&mut self, now: Now, device: DeviceId) {
+    pub(super) fn go_on_with_commands(&mut self, now: Now, device: DeviceId) {
         loop {
             match self.commands.next(device, now) {
                 Next::Nothing => break,
@@ -211,6 +217,7 @@ impl Shared {
                     break;
                 }
                 Next::NoneFor(ask) => self.answer_without_command(now, &ask),
+                Next::NothingToCarry(carry) => self.respond_without(now, carry),
             }
         }
         self.tell_observer(now, device);

@@ -19,6 +19,7 @@ use narrowgate_platform::{
 
 use super::Desk;
 use crate::{
+    diagnosis::Proof,
     effect::Now,
     lookups::Waiter,
     outbox::Pending,
@@ -131,7 +132,8 @@ impl Desk {
         match self.handshakes.get_mut(&handshake) {
             Some(Asked::Admitted(admitted)) => {
                 let claimed = (admitted.0.clone(), admitted.1.device);
-                shared.refusals.diagnose(&mut shared.out, now, claimed, peer, failed);
+                let proof = Proof::Finished(failed);
+                shared.refusals.diagnose(&mut shared.out, now, claimed, peer, proof);
             }
             // It ran with a decoy: this is the true cause.
             Some(Asked::Refused(held)) => record_held(shared, now, held.take()),

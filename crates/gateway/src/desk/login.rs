@@ -3,10 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use narrowgate_api::happening::{self, Happening};
-use narrowgate_dtls::CipherSuite;
-use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand};
+use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand, Ticket};
 use narrowgate_platform::{
-    device_api::Warning,
+    device_api::{self, Warning, login},
     ids::{LoginNumber, Position, UnixMillis},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
@@ -31,20 +30,15 @@ pub(crate) struct LoginAsked {
     session: SessionId,
     number: LoginNumber,
     asker: Asker,
-    suite: CipherSuite,
+    over: &'static str,
+    /// The request to be answered, of a login by plain CoAP.
+    ticket: Option<Ticket>,
     at: UnixMillis,
 }
 
 impl Desk {
-    pub(super) fn connect(
-        &mut self,
-        shared: &mut Shared,
-        now: Now,
-        handshake: HandshakeId,
-        (session, verified): (SessionId, Instant),
-        peer: SocketAddr,
-        suite: CipherSuite,
-    ) {
+    pub(super) fn connect(&mut self, shared: &mut Shared, now: Now, handshake: HandshakeId, begun: Begun) {
+        let Begun { session, peer, .. } = begun;
         let Some(Asked::Admitted(admitted)) = self.handshakes.remove(&handshake) else {
             // A handshake with a decoy key never gets here.
             tracing::error!(%peer, "a session without a grant was closed");
@@ -62,10 +56,23 @@ impl Desk {
             shared.out.command(self.shard, ShardCommand::Charge { session, spent });
         }
         match number {
-            Some(number) => shared.log_in(now, (session, verified), number, &asker, suite),
+            Some(number) => shared.log_in(now, begun, number, &asker),
             None => shared.activate(now, session, &asker),
         }
     }
+}
+
+/// A session that begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) session: SessionId,
+    /// When its secret was proved.
+    pub(super) verified: Instant,
+    pub(super) peer: SocketAddr,
+    /// The cipher suite, or that there is none.
+    pub(super) over: &'static str,
+    /// The request that is answered once the login is durable, of one by plain CoAP.
+    pub(super) ticket: Option<Ticket>,
 }
 
 /// What the log says of two devices that end each other's sessions.
@@ -117,18 +124,15 @@ impl Shared {
         }
     }
 
-    fn log_in(
-        &mut self,
-        now: Now,
-        (session, verified): (SessionId, Instant),
-        number: LoginNumber,
-        asker: &Asker,
-        suite: CipherSuite,
-    ) {
+    fn log_in(&mut self, now: Now, begun: Begun, number: LoginNumber, asker: &Asker) {
+        let Begun { session, verified, over, ticket, .. } = begun;
         let grant = &asker.grant;
         let from = (session, asker.peer.ip());
         let entered = self.residence.directory.login(grant.device, from, verified, number);
         if entered == Entered::Late {
+            if let Some(ticket) = ticket {
+                self.out.respond(ticket, login::refused());
+            }
             return self.out.close(session);
         }
         self.residence.presence.login(&mut self.out, now, grant.device, grant.lifetime_s, number);
@@ -140,7 +144,7 @@ impl Shared {
             secret_version: grant.secret_version,
             peer: asker.peer.to_string(),
         };
-        let asked = LoginAsked { session, number, asker: asker.clone(), suite, at: now.wall };
+        let asked = LoginAsked { session, number, asker: asker.clone(), over, ticket, at: now.wall };
         self.out.write(vec![write], Pending::Login(Box::new(asked)));
         if entered == Entered::NewestOfRivals {
             self.warn(now, asker, rivals());
@@ -160,6 +164,9 @@ impl Shared {
             Ok(Some(Written::Done)) => false,
             refused => return self.take_back(now, asked, refused.ok().flatten()),
         };
+        if let Some(ticket) = asked.ticket {
+            self.out.respond(ticket, login::accepted());
+        }
         let device = asked.asker.grant.device;
         self.residence.presence.login_answered(device, asked.number, true);
         // The newest session wins, now that it has proved the secret that is valid today.
@@ -174,8 +181,15 @@ impl Shared {
     /// The store refused a login: its session is closed, and the one before it, if it stands, is the device's
     /// again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
-        let LoginAsked { session, number, asker, .. } = asked;
+        let LoginAsked { session, number, asker, ticket, .. } = asked;
         let Whose { grant, peer, .. } = &**asker;
+        if let Some(ticket) = ticket {
+            let response = match outcome {
+                None | Some(Written::Damaged) => device_api::unavailable(),
+                Some(_) => login::refused(),
+            };
+            self.out.respond(*ticket, response);
+        }
         self.residence.presence.login_answered(grant.device, *number, false);
         let superseded = outcome == Some(&Written::SecretSuperseded);
         let cause = if superseded {
@@ -205,7 +219,7 @@ impl Shared {
         position: Option<Position>,
         asked: &LoginAsked,
     ) {
-        let LoginAsked { asker, suite, at, .. } = asked;
+        let LoginAsked { asker, over, at, .. } = asked;
         let Whose { grant, peer, .. } = &**asker;
         let (product_key, device_key) = (grant.product_key(), grant.device_key());
         tracing::debug!(product_key, device_key, %peer, event);
@@ -214,7 +228,7 @@ impl Shared {
                 time: *at,
                 device: Some(name_of(grant)),
                 peer: Some(peer.to_string()),
-                detail: Some(suite.name().to_owned()),
+                detail: Some((*over).to_owned()),
             };
             self.out.tell(position, happening(told), None);
         }

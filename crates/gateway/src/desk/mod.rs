@@ -4,10 +4,13 @@
 
 mod handshake;
 mod login;
+mod plain;
 mod request;
 mod sessions;
 
-pub(crate) use self::{handshake::LookupAsked, login::LoginAsked, request::response_after};
+pub(crate) use self::{
+    handshake::LookupAsked, login::LoginAsked, plain::PlainAsked, request::response_after,
+};
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,7 +27,7 @@ use narrowgate_platform::{
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
-use self::{handshake::Asked, request::Parked, sessions::Sessions};
+use self::{handshake::Asked, login::Begun, request::Parked, sessions::Sessions};
 use crate::{effect::Now, lookups::Waiter, refusals, residence::presence::PRODUCT_OFF, shared::Shared};
 
 /// Which sessions of a product are to be closed.
@@ -75,7 +78,15 @@ impl Desk {
                 self.want_psk(shared, now, handshake, peer, &identity);
             }
             ShardEvent::Connected { handshake, session, peer, suite, verified } => {
-                self.connect(shared, now, handshake, (session, verified), peer, suite);
+                let begun = Begun { session, verified, peer, over: suite.name(), ticket: None };
+                self.connect(shared, now, handshake, begun);
+            }
+            ShardEvent::LoginWanted { handshake, peer, request } => {
+                self.want_login(shared, now, handshake, peer, &request);
+            }
+            ShardEvent::LoginRefused { peer, refused } => shared.note_refused_login(now, peer, &refused),
+            ShardEvent::LoggedIn { handshake, ticket, peer, verified } => {
+                self.connect(shared, now, handshake, Begun::plain(ticket, peer, verified));
             }
             ShardEvent::Throttled { session, wait_s } => self.throttle(shared, now, session, wait_s),
             ShardEvent::ObservationEnded { session, end } => {

@@ -5,6 +5,7 @@ mod commands;
 mod logins;
 mod lookups;
 mod observers;
+mod plain;
 mod properties;
 mod real;
 mod said;

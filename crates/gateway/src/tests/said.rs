@@ -1,9 +1,9 @@
 //! Effects in words for a reader.
 
-use narrowgate_coap::Response;
+use narrowgate_coap::{OptionNumber, Response};
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
-    device_api::commands::COMMAND_WAITING,
+    device_api::{carried, commands::COMMAND_WAITING},
     model::{
         command::{CommandMove, CommandStep},
         device::DeviceState,
@@ -44,7 +44,12 @@ fn command_said(command: &ShardCommand) -> String {
         ShardCommand::ProvidePsk { handshake, .. } => format!("h{} key", handshake.slot),
         ShardCommand::Respond { ticket, response } => {
             let (code, slot) = (response.code, ticket.session.slot);
-            format!("s{slot} {code}{}{}", delivered(response), waiting(response))
+            format!(
+                "s{slot} {code}{}{}{}",
+                delivered(&response.payload),
+                waiting(response),
+                carried(response)
+            )
         }
         ShardCommand::Notify { session, response } => {
             let said = String::from_utf8_lossy(&response.payload);
@@ -55,6 +60,15 @@ fn command_said(command: &ShardCommand) -> String {
         ShardCommand::CloseAfter { session, after } => {
             format!("s{} close in {}s", session.slot, after.as_secs())
         }
+        ShardCommand::AdmitLogin { handshake, lifetime } => {
+            format!("h{} admit for {}s", handshake.slot, lifetime.as_secs())
+        }
+        ShardCommand::RefuseLogin { handshake, response } => {
+            assert!(response.payload.is_empty(), "an answer to a stranger is short");
+            let wait_s = response.options.find_uint(OptionNumber::MAX_AGE);
+            let wait = wait_s.map_or_else(String::new, |seconds| format!(" in {seconds}s"));
+            format!("h{} {}{wait}", handshake.slot, response.code)
+        }
         ShardCommand::DropHandshake { handshake } => format!("h{} drop", handshake.slot),
         ShardCommand::Charge { session, spent } => format!("s{} charge {}", session.slot, spent.up),
         ShardCommand::Drain => "drain".to_owned(),
@@ -62,10 +76,16 @@ fn command_said(command: &ShardCommand) -> String {
 }
 
 /// Which command a response hands out.
-fn delivered(response: &Response) -> String {
-    let message: serde_json::Value = serde_json::from_slice(&response.payload).unwrap_or_default();
+fn delivered(message: &[u8]) -> String {
+    let message: serde_json::Value = serde_json::from_slice(message).unwrap_or_default();
     let is_command = message["method"].as_str().is_some_and(|method| method.starts_with("thing.service."));
     if is_command { format!(" #{}", message["id"].as_str().unwrap_or("?")) } else { String::new() }
+}
+
+/// Which command a response carries in an option.
+fn carried(response: &Response) -> String {
+    let command = response.options.find(carried::COMMAND);
+    command.map_or_else(String::new, |message| format!(" with{}", delivered(message)))
 }
 
 /// The topic, without what all have, of which a response says that a command of it waits.

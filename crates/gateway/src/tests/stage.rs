@@ -1,4 +1,5 @@
-//! A machine with one shard, two devices (p/d and p/e) and an outside that answers when a test says so.
+//! A machine with a shard of DTLS and one of plain CoAP, two devices (p/d and p/e) and an outside that
+//! answers when a test says so.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -91,7 +92,8 @@ impl Stage {
         let of_d = |command: &Command| OpenCommand { device: device_id("d"), command: command.clone() };
         let commands = open.iter().map(of_d).collect();
         let (seed, newest_arrival) = ([3; 32], None);
-        let options = Options { shards: 1, seed, online, commands, epoch: 0, newest_arrival, limits };
+        let (shards, plain_shards, epoch) = (2, 1, 0);
+        let options = Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
         Self {
@@ -369,7 +371,7 @@ impl Stage {
         self.gateway.handle_answer(self.now, token, answer);
     }
 
-    fn effects(&mut self) -> String {
+    pub(super) fn effects(&mut self) -> String {
         let mut effects = Vec::new();
         while let Some(effect) = self.gateway.poll_effect() {
             if matches!(effect, Effect::Entropy) {

@@ -14,8 +14,12 @@ pub(crate) struct ServerArgs {
         help = format!("CoAP over DTLS listens here [default: {}]", dtls::LISTEN.default)
     )]
     pub(crate) dtls: Option<String>,
-    /// Plain CoAP; not served by this version
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Address and port for devices without DTLS, or `off`.
+    #[arg(
+        long,
+        value_name = "ADDR:PORT|off",
+        help = "Plain CoAP listens here; anyone on the path can read and forge it [default: off]"
+    )]
     pub(crate) coap: Option<String>,
     /// Address and port for health and metrics, or `off`.
     #[arg(

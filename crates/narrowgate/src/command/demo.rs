@@ -16,7 +16,7 @@ use super::{
     listen, serve as serving,
 };
 use crate::{
-    cli::{Output, ServerArgs},
+    cli::Output,
     config::Config,
     failure::Failure,
     feed::{Next, Subscription},
@@ -52,8 +52,7 @@ struct DemoDevice {
     lines: Vec<Line>,
 }
 
-pub(super) fn run(config: &Config, arguments: &ServerArgs, output: Output) -> Result<(), Failure> {
-    serving::refuse_plain_coap(arguments)?;
+pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
     serve::run(async {
         let mut signals = Signals::catch(Hangup::Ends)?;
         serve::log::start(config)?;

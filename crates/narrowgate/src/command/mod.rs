@@ -50,8 +50,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Completions { shell } => completions::run(shell),
         Command::Config { key } => config::run(key.as_deref(), &load(&offline)?, form),
-        Command::Serve(arguments) => serve::run(&load(&arguments)?, &arguments),
-        Command::Demo(arguments) => demo::run(&load(&arguments)?, &arguments, form),
+        Command::Serve(arguments) => serve::run(&load(&arguments)?),
+        Command::Demo(arguments) => demo::run(&load(&arguments)?, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),
         Command::Model(command) => model::run(command, &load(&offline)?, form),
         Command::Downlink(command) => downlink::run(command, &load(&offline)?, form),

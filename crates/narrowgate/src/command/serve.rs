@@ -1,15 +1,13 @@
 //! `serve`: serves devices until a signal.
 
 use crate::{
-    cli::ServerArgs,
     config::Config,
     failure::Failure,
     output,
     serve::{self, Hangup, Server, Signals},
 };
 
-pub(super) fn run(config: &Config, arguments: &ServerArgs) -> Result<(), Failure> {
-    refuse_plain_coap(arguments)?;
+pub(super) fn run(config: &Config) -> Result<(), Failure> {
     serve::run(async {
         let mut signals = Signals::catch(Hangup::GoesOn)?;
         serve::log::start(config)?;
@@ -33,17 +31,6 @@ pub(super) async fn stop(server: Server, mut signals: Signals, name: &str) -> Re
             Err(Failure::failed(headline)
                 .reason("work in progress was given up; what was acknowledged is stored"))
         }
-    }
-}
-
-/// Refuses `--coap`: this version does not serve plain CoAP.
-pub(super) fn refuse_plain_coap(arguments: &ServerArgs) -> Result<(), Failure> {
-    match &arguments.coap {
-        None => Ok(()),
-        Some(address) => Err(Failure::usage("plain CoAP is not served by this version")
-            .part("where", format_args!("--coap {address}"))
-            .reason("only CoAP over DTLS is")
-            .hint("leave --coap out, and let devices connect by DTLS (--dtls)")),
     }
 }
 

@@ -57,6 +57,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::desk",
     "narrowgate_gateway::desk::handshake",
     "narrowgate_gateway::desk::login",
+    "narrowgate_gateway::desk::plain",
     "narrowgate_gateway::gateway",
     "narrowgate_gateway::issuing",
     "narrowgate_gateway::leaving",

@@ -1,11 +1,19 @@
 //! Every key of the configuration, in the order in which `narrowgate config` prints them, and the one that
 //! was meant by a name that is none.
 
-use super::{admission, dtls, http, key::Setting, limits, log, session, store};
+use super::{admission, coap, dtls, http, key::Setting, limits, log, session, store};
 
 /// The keys of each section.
-static SECTIONS: [&[&dyn Setting]; 7] =
-    [dtls::KEYS, session::KEYS, admission::KEYS, limits::KEYS, store::KEYS, http::KEYS, log::KEYS];
+static SECTIONS: [&[&dyn Setting]; 8] = [
+    dtls::KEYS,
+    coap::KEYS,
+    session::KEYS,
+    admission::KEYS,
+    limits::KEYS,
+    store::KEYS,
+    http::KEYS,
+    log::KEYS,
+];
 
 /// All keys.
 pub(super) fn all() -> impl Iterator<Item = &'static dyn Setting> {

@@ -6,6 +6,7 @@
 
 mod accept;
 mod admission;
+pub(crate) mod coap;
 pub(crate) mod dtls;
 mod file;
 mod filter;
@@ -32,7 +33,8 @@ pub(crate) use store::StoreKind;
 pub(crate) use values::{Origin, Values};
 
 use self::{
-    admission::Admission, dtls::Dtls, http::Http, limits::Limits, log::Log, session::Session, store::Store,
+    admission::Admission, coap::Coap, dtls::Dtls, http::Http, limits::Limits, log::Log, session::Session,
+    store::Store,
 };
 use crate::{
     cli::{GlobalArgs, ServerArgs},
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     /// Directory of everything that is kept.
     pub(crate) data: PathBuf,
     pub(crate) dtls: Dtls,
+    pub(crate) coap: Coap,
     pub(crate) session: Session,
     pub(crate) admission: Admission,
     pub(crate) limits: Limits,
@@ -81,8 +84,9 @@ impl Config {
                 if path.symlink_metadata().is_ok() { file::read(&path)? } else { Vec::new() }
             }
         };
-        let flags: [(&dyn Setting, _, _); 3] = [
+        let flags: [(&dyn Setting, _, _); 4] = [
             (&dtls::LISTEN, "--dtls", &server.dtls),
+            (&coap::LISTEN, "--coap", &server.coap),
             (&dtls::SHARDS, "--shards", &server.shards),
             (&http::LISTEN, "--http", &server.http),
         ];
@@ -95,6 +99,7 @@ impl Config {
         let config = Self {
             data: data.to_owned(),
             dtls: Dtls::read(&mut values)?,
+            coap: Coap::read(&values)?,
             session: Session::read(&values)?,
             admission: Admission::read(&values)?,
             limits: Limits::read(&values)?,

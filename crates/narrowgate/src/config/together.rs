@@ -5,7 +5,7 @@ use std::fmt;
 
 use narrowgate_dtls::CipherSuite;
 
-use super::{Config, Origin, StoreKind, admission, dtls, key::Setting, store};
+use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, store};
 use crate::failure::Failure;
 
 /// Refuses the first value that has no effect.
@@ -28,6 +28,14 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
         let all = shown(config, &admission::HANDSHAKES_MAX);
         let reason = format_args!("is more than {all}: it would never be reached");
         return Err(refuse(config, &admission::HANDSHAKES_PER_ADDRESS_MAX, reason));
+    }
+    if config.coap.listen.is_none() && is_set(config, &coap::LOGINS_MAX) {
+        let reason = format_args!("has no effect: coap.listen is off");
+        return Err(refuse(config, &coap::LOGINS_MAX, reason));
+    }
+    if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
+        let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");
+        return Err(refuse(config, &coap::LISTEN, reason));
     }
     if config.store.kind == StoreKind::Memory
         && let Some(key) = store::OF_FILES.into_iter().find(|key| is_set(config, *key))

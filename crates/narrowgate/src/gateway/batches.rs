@@ -250,6 +250,7 @@ mod tests {
         let limits = Limits::default();
         let options = Options {
             shards: 1,
+            plain_shards: 0,
             seed: [3; 32],
             online: Vec::new(),
             commands: Vec::new(),

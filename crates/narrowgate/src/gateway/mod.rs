@@ -33,11 +33,14 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
 use narrowgate_api::fleet::RefusedByStore;
 use narrowgate_dtls::ServerConfig;
-use narrowgate_engine::shard::ShardConfig;
+use narrowgate_engine::shard::{ShardConfig, plain::PlainConfig};
 use narrowgate_engine_io::{driver::RunningShard, handle::ShardHandle, socket};
 use narrowgate_gateway::{self as machine, Now};
 use narrowgate_http::metrics::Samples;
-use narrowgate_platform::ports::{Clock, Entropy, LiveSessions, Recovered, StoreError, Stores};
+use narrowgate_platform::{
+    device_api::login::LOGIN_PATH,
+    ports::{Clock, Entropy, LiveSessions, Recovered, StoreError, Stores},
+};
 use tokio::{
     runtime::{self, Handle},
     sync::{mpsc, oneshot},
@@ -58,7 +61,9 @@ use crate::feed::Feed;
 pub(crate) struct GatewayOptions {
     /// Where devices connect; port 0 takes a free one.
     pub(crate) dtls_listen: SocketAddr,
-    /// Threads that serve devices.
+    /// Where devices connect without DTLS, if anywhere.
+    pub(crate) plain: Option<PlainOptions>,
+    /// Threads that serve devices; as many more serve plain CoAP.
     pub(crate) shards: u16,
     /// Settings of the DTLS layer, the decoy secret among them.
     pub(crate) dtls: Arc<ServerConfig>,
@@ -67,6 +72,19 @@ pub(crate) struct GatewayOptions {
     /// What a device may take.
     pub(crate) limits: machine::Limits,
 }
+
+/// Options of plain CoAP.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainOptions {
+    /// Where it listens; port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+    /// Logins that stand at the same time.
+    pub(crate) logins_max: usize,
+}
+
+/// Logins by plain CoAP that wait for their look-up, in a shard. One waits for some milliseconds; while the
+/// store hangs, further ones are dropped, and their devices send them again.
+const LOGINS_WAITING_MAX: usize = 1024;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +112,7 @@ pub(crate) enum StartError {
 /// The running gateway.
 pub(crate) struct Gateway {
     address: SocketAddr,
+    plain_address: Option<SocketAddr>,
     clock: Arc<dyn Clock>,
     shards: Vec<RunningShard>,
     handles: Vec<ShardHandle>,
@@ -116,12 +135,15 @@ impl Gateway {
         entropy: Arc<dyn Entropy>,
         feed: Feed,
     ) -> Result<Self, StartError> {
-        let bind = |source| StartError::Bind { address: options.dtls_listen, source };
-        let sockets = socket::bind_all(options.dtls_listen, options.shards).map_err(bind)?;
-        let address = sockets[0].local_addr().map_err(bind)?;
+        let (mut sockets, address) = bind(options.dtls_listen, options.shards)?;
+        let plain = options.plain.map(|plain| bind(plain.listen, options.shards)).transpose()?;
+        let plain_address = plain.as_ref().map(|(_, address)| *address);
+        sockets.extend(plain.into_iter().flat_map(|(sockets, _)| sockets));
         let Recovered { online, commands, epoch, newest_arrival, .. } = stores.journal.recover().await?;
-        let (shards, limits, seed) = (options.shards, options.limits, seed(&*entropy));
-        let machine = machine::Options { shards, seed, online, commands, epoch, newest_arrival, limits };
+        let (shards, limits, seed) = (sockets.len() as u16, options.limits, seed(&*entropy));
+        let plain_shards = shards - options.shards;
+        let machine =
+            machine::Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
@@ -148,12 +170,17 @@ impl Gateway {
             journal,
             limits: liveness::LIMITS,
         };
-        Ok(Self { address, clock, shards, handles, changes, asks, published, liveness })
+        Ok(Self { address, plain_address, clock, shards, handles, changes, asks, published, liveness })
     }
 
     /// Where devices connect.
     pub(crate) fn dtls_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where devices connect without DTLS.
+    pub(crate) fn plain_address(&self) -> Option<SocketAddr> {
+        self.plain_address
     }
 
     /// The port through which an operator's changes reach the sessions.
@@ -243,6 +270,14 @@ fn run_on_own_thread(
     thread::Builder::new().name("gateway".to_owned()).spawn(run).map_err(StartError::Task)
 }
 
+/// Binds a port for each of so many shards; returns where that is.
+fn bind(listen: SocketAddr, shards: u16) -> Result<(Vec<std::net::UdpSocket>, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { address: listen, source };
+    let sockets = socket::bind_all(listen, shards).map_err(failed)?;
+    let address = sockets[0].local_addr().map_err(failed)?;
+    Ok((sockets, address))
+}
+
 type Started = (Vec<RunningShard>, Vec<sink::Source>);
 
 fn start_shards(
@@ -251,12 +286,18 @@ fn start_shards(
     entropy: &dyn Entropy,
 ) -> Result<Started, StartError> {
     let (mut shards, mut events) = (Vec::new(), Vec::new());
-    for (number, socket) in (0..options.shards).zip(sockets) {
+    let share = |whole: usize| whole.div_ceil(usize::from(options.shards));
+    let all = sockets.len();
+    for (number, socket) in (0..).zip(sockets) {
+        let plain = options.plain.filter(|_| number >= options.shards);
+        let sessions_max = plain.map_or(options.shard.sessions_max, |plain| plain.logins_max);
         let config = ShardConfig {
             shard: number,
             dtls: Arc::clone(&options.dtls),
-            sessions_max: options.shard.sessions_max.div_ceil(usize::from(options.shards)),
-            coap_budget_bytes: options.shard.coap_budget_bytes.div_ceil(usize::from(options.shards)),
+            sessions_max: share(sessions_max),
+            coap_budget_bytes: options.shard.coap_budget_bytes.div_ceil(all),
+            plain: plain
+                .map(|_| PlainConfig { login_path: LOGIN_PATH, logins_waiting_max: LOGINS_WAITING_MAX }),
             ..options.shard.clone()
         };
         let (sink, receiver) = Sink::new();

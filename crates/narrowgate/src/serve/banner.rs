@@ -13,6 +13,9 @@ use crate::{
     output::{self, counted},
 };
 
+/// What plain CoAP gives up.
+pub(super) const PLAIN_WARNING: &str = "plain CoAP is served: anyone on the path can read and forge";
+
 /// Prints to standard error.
 pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failure> {
     let (dtls, control) = (server.dtls, server.control.display());
@@ -21,10 +24,13 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
         Some(http) if http.ip().is_loopback() => format!("http://{http}   (this machine only)"),
         Some(http) => format!("http://{http}   (reachable from outside, without a password)"),
     };
+    let plain = server.coap.map_or_else(String::new, |coap| {
+        format!("\n  plain     coap://{coap}   (WARNING: anyone on the path can read and forge)")
+    });
     let kept = if keeps_nothing(config) { "   (store.kind is memory: nothing is kept)" } else { "" };
     let registry = summary(&server.operator).await?;
     output::note(format_args!(
-        "narrowgate {}\n  devices   coaps://{dtls}   ({})\n  http      {http}\n  \
+        "narrowgate {}\n  devices   coaps://{dtls}   ({}){plain}\n  http      {http}\n  \
          control   {control}\n  data      {}{kept}\n  registry  {registry}",
         env!("CARGO_PKG_VERSION"),
         output::counted(config.dtls.shards, "shard"),

@@ -64,6 +64,8 @@ pub(crate) struct Server {
     pub(crate) feed: Feed,
     /// Where devices connect.
     pub(crate) dtls: SocketAddr,
+    /// Where devices connect without DTLS; `None`: nowhere.
+    pub(crate) coap: Option<SocketAddr>,
     /// Where health and metrics are served; `None` if they are switched off.
     http: Option<SocketAddr>,
     control: PathBuf,
@@ -83,7 +85,8 @@ impl Server {
     /// # Errors
     /// What could not be opened, with where, why, and what to try.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
-        descriptors::provide(config.dtls.shards);
+        let shards = config.dtls.shards;
+        descriptors::provide(if config.coap.listen.is_some() { shards * 2 } else { shards });
         if Client::connect(&config.data)?.is_some() {
             let process = narrowgate_adapters::sqlite::last_process(&config.data).map_or_else(
                 || "another narrowgate".to_owned(),
@@ -98,6 +101,10 @@ impl Server {
         let http = config.http.listen.map(|address| bind_http(config, address)).transpose()?;
         UdpSocket::bind(config.dtls.listen)
             .map_err(|error| busy(config, "devices", &config::dtls::LISTEN, config.dtls.listen, &error))?;
+        if let Some(listen) = config.coap.listen {
+            UdpSocket::bind(listen)
+                .map_err(|error| busy(config, "plain CoAP", &config::coap::LISTEN, listen, &error))?;
+        }
         let opened = client::open_store_waiting(config)?;
         let journal = Arc::clone(&opened.stores.journal);
         let started = Self::start_on(config, opened, http).await;
@@ -123,6 +130,7 @@ impl Server {
             .map_err(|error| cannot_serve_devices(config, &error))?;
         let (dtls, sessions, liveness) =
             (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
+        let coap = gateway.plain_address();
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let since = clock.now();
         let arrivals = gateway.arrival_clock();
@@ -151,6 +159,7 @@ impl Server {
             operator,
             feed,
             dtls,
+            coap,
             http,
             control: control_path,
             gateway,
@@ -171,6 +180,9 @@ impl Server {
     pub(crate) async fn ready(&self, config: &Config) -> Result<(), Failure> {
         banner::print(config, self).await?;
         self.health.set(Phase::Ready);
+        if let Some(coap) = self.coap {
+            tracing::warn!(%coap, "{}", banner::PLAIN_WARNING);
+        }
         tracing::info!(dtls = %self.dtls, http = self.http.map(tracing::field::display), "ready");
         crate::output::note("ready");
         notify::send_state("READY=1");
@@ -294,6 +306,9 @@ fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpList
 
 fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
     match error {
+        StartError::Bind { address, source } if config.coap.listen == Some(*address) => {
+            busy(config, "plain CoAP", &config::coap::LISTEN, *address, source)
+        }
         StartError::Bind { address, source } => {
             busy(config, "devices", &config::dtls::LISTEN, *address, source)
         }
@@ -320,6 +335,7 @@ fn busy(
 ) -> Failure {
     let (flag, letter, example) = match key.name() {
         "http.listen" => ("--http", 't', "127.0.0.1"),
+        "coap.listen" => ("--coap", 'u', "0.0.0.0"),
         _ => ("--dtls", 'u', "0.0.0.0"),
     };
     let name = key.name();

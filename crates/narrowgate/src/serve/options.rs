@@ -8,7 +8,10 @@ use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
 use narrowgate_gateway::Limits;
 use narrowgate_platform::device_api::{BODY_BYTES_MAX, envelope::SUCCESS};
 
-use crate::{config::Config, gateway::GatewayOptions};
+use crate::{
+    config::Config,
+    gateway::{GatewayOptions, PlainOptions},
+};
 
 /// The settings; what is not configured keeps its default.
 pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOptions {
@@ -38,5 +41,8 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
         device_handshakes: config.limits.device_handshakes,
         device_bytes: config.limits.device_bytes,
     };
-    GatewayOptions { dtls_listen: config.dtls.listen, shards: config.dtls.shards, dtls, shard, limits }
+    let logins_max = config.coap.logins_max;
+    let plain = config.coap.listen.map(|listen| PlainOptions { listen, logins_max });
+    let (dtls_listen, shards) = (config.dtls.listen, config.dtls.shards);
+    GatewayOptions { dtls_listen, plain, shards, dtls, shard, limits }
 }

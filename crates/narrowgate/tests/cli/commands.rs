@@ -221,7 +221,7 @@ fn bad_usage_is_64_and_help_is_0() {
     program.run(&["device", "list", "--limit", "0"]).failed(64, &["--limit"]);
     program.run(&["device", "points", "dk-1", "--from", "yesterday"]).failed(64, &["2026-11-24T06:12:37Z"]);
     program.run(&["device", "create", "--product", "pk", "--device-key", "a,b"]).failed(64, &["comma"]);
-    program.run(&["serve", "--coap", "0.0.0.0:5683"]).failed(64, &["plain CoAP is not served"]);
+    program.run(&["serve", "--coap", "5683"]).failed(64, &["--coap is wrong", "0.0.0.0:5683"]);
     program.run(&["serve", "--dtls", "5684"]).failed(64, &["--dtls is wrong", "0.0.0.0:5684"]);
     for arguments in
         [&["--help"][..], &["--version"], &["device", "import", "--help"], &["completions", "bash"]]

@@ -17,6 +17,12 @@ pub(super) struct NoMessage {
     detail: String,
 }
 
+impl From<NoMessage> for Answer {
+    fn from(refused: NoMessage) -> Self {
+        Self::refused(refused.code, Refusal::new(Reason::BodyMalformed, refused.detail))
+    }
+}
+
 impl From<NoMessage> for Action {
     fn from(refused: NoMessage) -> Self {
         Self::refuse(refused.code, Refusal::new(Reason::BodyMalformed, refused.detail))

@@ -40,12 +40,14 @@
 pub mod activation;
 mod answer;
 mod body;
+pub mod carried;
 pub mod commands;
 mod diagnosis;
 mod discovery;
 pub mod envelope;
 mod events;
 pub mod json;
+pub mod login;
 mod members;
 mod options;
 mod path;

@@ -22,4 +22,5 @@ pub mod properties;
 pub mod psk;
 pub mod rate;
 pub mod refusal;
+pub mod sign;
 pub mod similar;

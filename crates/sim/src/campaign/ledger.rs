@@ -340,7 +340,11 @@ impl Ledger {
             | ShardEvent::AnswerTooLarge { .. }
             | ShardEvent::Throttled { .. }
             | ShardEvent::ObservationEnded { .. }
-            | ShardEvent::Spent { .. } => {}
+            | ShardEvent::Spent { .. }
+            // No shard of a campaign serves plain CoAP.
+            | ShardEvent::LoginWanted { .. }
+            | ShardEvent::LoginRefused { .. }
+            | ShardEvent::LoggedIn { .. } => {}
         }
         Ok(())
     }

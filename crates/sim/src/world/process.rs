@@ -52,7 +52,9 @@ impl Process {
         let Recovered { online, commands, epoch, newest_arrival, .. } = recovered;
         let (count, limits) = (shards.len() as u16, Limits::default());
         let seed = draw();
-        let options = Options { shards: count, seed, online, commands, epoch, newest_arrival, limits };
+        let plain_shards = 0;
+        let options =
+            Options { shards: count, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
         Self {
             server: Server::new(shards, options, now),
             waiting: VecDeque::new(),

@@ -73,7 +73,10 @@ impl Told {
             | ShardEvent::AnswerTooLarge { .. }
             | ShardEvent::Throttled { .. }
             | ShardEvent::ObservationEnded { .. }
-            | ShardEvent::Spent { .. } => {}
+            | ShardEvent::Spent { .. }
+            | ShardEvent::LoginWanted { .. }
+            | ShardEvent::LoginRefused { .. }
+            | ShardEvent::LoggedIn { .. } => {}
         }
     }
 }

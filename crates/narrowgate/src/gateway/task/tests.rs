@@ -24,6 +24,7 @@ fn played(queue: Queue, online: Vec<OnlineDevice>) -> Played {
     let limits = Limits::default();
     let options = Options {
         shards: 1,
+        plain_shards: 0,
         seed: [3; 32],
         online,
         commands: Vec::new(),

@@ -35,7 +35,7 @@ const CODES: &[(&str, &str, bool)] = &[
     ("2.05", "the list of topics", true),
     ("2.31", "the first block of a body", true),
     ("4.00", "a body that is not JSON", true),
-    ("4.01", "not served yet: only a device without DTLS can lack a login", false),
+    ("4.01", "by plain CoAP alone, without a login: the cases of plain CoAP cause it", false),
     ("4.02", "option 2101", true),
     ("4.03", "a report of another device", true),
     ("4.04", "a topic that there is not", true),
@@ -129,7 +129,14 @@ const OPTIONS: &[OptionRow] = &[
     ("292", "Request-Tag", "tells two bodies for one path apart", "2.04", "9 bytes: ignored", "2.04"),
     ("2100", "a command waits", "ignored; in responses the path of the oldest command", "2.04", "", ""),
     ("2101", "an older signature", "not served", "4.02", "", ""),
-    ("2102", "a command without DTLS", "ignored: not served yet", "2.04", "", ""),
+    (
+        "2102",
+        "a command without DTLS",
+        "ignored; in responses by plain CoAP the command itself",
+        "2.04",
+        "",
+        "",
+    ),
     ("other", "any other", "ignored where its number is even", "2.04", "an odd number", "4.02"),
 ];
 

@@ -46,6 +46,16 @@ impl Queue {
         self.waiting(at).next()
     }
 
+    /// The oldest command that waits and is the oldest of its topic: the next one of a topic is offered when
+    /// the one before has ended.
+    pub fn oldest_to_offer(&self, at: UnixMillis) -> Option<&Command> {
+        let is_oldest = |command: &&Command| {
+            self.oldest_of(&command.order.topic, at).is_some_and(|oldest| oldest.id == command.id)
+        };
+        let waits = |command: &&Command| matches!(command.standing(at), Standing::Waiting(_));
+        self.0.iter().filter(waits).find(is_oldest)
+    }
+
     /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
     pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis) -> Option<&Command> {
         let is_open = |command: &&Command| !matches!(command.standing(at), Standing::Over(..));

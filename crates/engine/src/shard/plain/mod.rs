@@ -1,0 +1,246 @@
+//! A shard at the port of plain CoAP: a peer is known by its address and port alone, after a login.
+//!
+//! ```text
+//!   POST /{login path} --> Logins --> LoginWanted --> AdmitLogin ---> a session
+//!                             |                   \-> RefuseLogin --> an answer, and nothing is kept
+//!   any other message --> the session of its path, or an answer to a stranger, and nothing is kept
+//! ```
+//!
+//! A login is a session like one over DTLS, with the same endpoint, timers and limits; its silence may last
+//! as long as the platform says ([`crate::event::ShardCommand::AdmitLogin`]). A further login from the same
+//! path is decided beside the session, which goes on until the new one is admitted; a repetition of the
+//! message that a session began with is that session's.
+//!
+//! Nothing proves that a stranger's address is its own. So an answer to one is never longer than what it
+//! answers, there is at most one, and a body in blocks is refused (4.13), because its parts would have to be
+//! kept.
+//!
+//! Limits: [`PlainConfig`]; a login that the platform does not decide within [`LOGIN_LIFETIME`] is dropped.
+//! At the limit of sessions a login is answered 5.03: none that stands is ended for it.
+
+mod logins;
+
+use std::time::{Duration, Instant};
+
+use narrowgate_coap::{
+    Code, Context, Endpoint, Event, ExchangeId, Message, MessageWriter, OptionNumber, RefusedRequest,
+    Request, Response,
+};
+
+pub(super) use self::logins::Logins;
+use super::{Shard, channel::Channel, requests::BUSY_MAX_AGE_S, stats::Counter};
+use crate::{
+    event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
+    path::Path,
+    route::Route,
+};
+
+/// A login that is not decided by then is dropped.
+pub const LOGIN_LIFETIME: Duration = Duration::from_secs(30);
+
+/// What makes a shard one of plain CoAP.
+#[derive(Debug, Clone)]
+pub struct PlainConfig {
+    /// The first segment of the path to which logins are posted.
+    pub login_path: &'static str,
+    /// Logins that wait for the platform; further ones are dropped, and their clients send them again.
+    pub logins_waiting_max: usize,
+}
+
+/// What a message of a stranger came to.
+enum Greeted {
+    /// A request, which waits for its answer.
+    Request(Endpoint, ExchangeId, Box<Request>),
+    /// It is answered, or no answer is due.
+    Done(Option<Box<RefusedRequest>>),
+}
+
+impl Shard {
+    /// Handles one datagram at the port of plain CoAP.
+    pub(super) fn handle_plain(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let session = self.sessions.find(&Route::Peer(path));
+        let message = Message::parse(datagram).ok();
+        match (message, session) {
+            (Some(message), _) if message.code == Code::POST && self.is_at_login_path(&message) => {
+                self.handle_login(now, path, session, datagram);
+            }
+            (Some(_), Some(session)) => self.feed_plain(now, session, datagram),
+            // What is no message does not keep a login alive.
+            (None, _) | (Some(_), None) => self.answer_stranger(now, path, datagram),
+        }
+    }
+
+    fn is_at_login_path(&self, message: &Message<'_>) -> bool {
+        let login_path = self.config.plain.as_ref().map(|plain| plain.login_path.as_bytes());
+        let first = message.options().find(|(number, _)| *number == OptionNumber::URI_PATH);
+        first.is_some_and(|(_, segment)| Some(segment) == login_path)
+    }
+
+    /// Handles a message of a peer that is logged in.
+    fn feed_plain(&mut self, now: Instant, session: SessionId, datagram: &[u8]) {
+        let now_s = self.seconds(now);
+        let Self { sessions, config, budget, .. } = self;
+        let Some(row) = sessions.at(session) else { return };
+        let permitted = row.session.handle_message((now, now_s), datagram, config, budget);
+        if !self.deliver(now, session, permitted) {
+            self.events.push_back(ShardEvent::Heard { session });
+        }
+        self.transmit(session);
+        self.arm_session(now, session);
+    }
+
+    fn handle_login(&mut self, now: Instant, path: Path, session: Option<SessionId>, datagram: &[u8]) {
+        let hello = self.hello(now, datagram);
+        let lifetime = self.config.coap.exchange_lifetime;
+        if let Some(session) = session
+            && self.sessions.at(session).is_some_and(|row| row.session.hello.has_copy_within(hello, lifetime))
+        {
+            // Its answer was lost: the session has it.
+            return self.feed_plain(now, session, datagram);
+        }
+        if self.drain.has_begun() || self.logins.has(path) {
+            // Another login of this path is being decided: its copy, or one that comes again.
+            return self.stats.count(Counter::LoginsRepeated);
+        }
+        let limit = self.config.plain.as_ref().map_or(0, |plain| plain.logins_waiting_max);
+        if self.logins.len() >= limit {
+            return self.stats.count(Counter::LoginsDeferred);
+        }
+        match self.greet(now, path, datagram) {
+            Greeted::Request(endpoint, exchange, request) => {
+                let generation = self.next_generation();
+                let slot =
+                    self.logins.begin(now, (path, datagram.len()), hello, (endpoint, exchange), generation);
+                if let Some(sweep_at) = self.logins.arm_sweep() {
+                    let tick = self.wheel.tick_of(sweep_at);
+                    self.wheel.arm(tick, super::HALF_OPEN_BIT, 0);
+                }
+                let handshake = self.handshake_id(slot, generation);
+                self.events.push_back(ShardEvent::LoginWanted { handshake, peer: path.peer, request });
+            }
+            Greeted::Done(Some(refused)) => {
+                self.stats.count(Counter::LoginsRefused);
+                self.events.push_back(ShardEvent::LoginRefused { peer: path.peer, refused });
+            }
+            Greeted::Done(None) => {}
+        }
+    }
+
+    /// Answers a message of a peer that is not logged in.
+    fn answer_stranger(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if let Greeted::Request(mut endpoint, exchange, request) = self.greet(now, path, datagram) {
+            self.stats.count(Counter::Unauthorized);
+            let login_path = self.config.plain.as_ref().map(|plain| plain.login_path);
+            let is_login_path = request.path.segments().next().as_deref() == login_path;
+            let code = if is_login_path { Code::METHOD_NOT_ALLOWED } else { Code::UNAUTHORIZED };
+            let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+            // Ignored: a client that wants no answer gets none.
+            let _ = endpoint.respond(&mut context, exchange, Response::new(code));
+            self.dismiss(path, endpoint, datagram.len());
+        }
+    }
+
+    /// Has a message of a stranger handled by an endpoint of its own, which answers what is no request that
+    /// somebody else has to answer.
+    fn greet(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Greeted {
+        let mut endpoint = self.new_endpoint();
+        let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+        endpoint.handle_message(&mut context, datagram);
+        let mut refused = None;
+        while let Some(event) = endpoint.poll_event() {
+            match event {
+                Event::Request { exchange, request } => {
+                    return Greeted::Request(endpoint, exchange, Box::new(request));
+                }
+                Event::Refused(fault) => refused = Some(fault),
+                Event::Discarded(discard) => self.stats.count_coap(discard),
+                _ => {}
+            }
+        }
+        self.dismiss(path, endpoint, datagram.len());
+        Greeted::Done(refused)
+    }
+
+    /// Sends what an endpoint has for a stranger, who sent so many bytes, and ends it.
+    fn dismiss(&mut self, path: Path, mut endpoint: Endpoint, question_bytes: usize) {
+        let Self { scratch, outbox, budget, .. } = self;
+        while endpoint.poll_transmit(scratch) {
+            outbox.push_with(path, |out| put_for_stranger(scratch, question_bytes, out));
+        }
+        endpoint.release(budget);
+    }
+
+    /// The platform admits a login: it becomes the session of its path.
+    pub(super) fn admit_login(&mut self, now: Instant, handshake: HandshakeId, lifetime: Duration) {
+        let Some(login) = self.logins.take(handshake) else { return self.stats.count(Counter::LookupsLate) };
+        let path = login.path;
+        if let Some(old) = self.sessions.find(&Route::Peer(path)) {
+            self.close(old, CloseCause::Replaced);
+        } else if self.sessions.len() >= self.config.sessions_max {
+            self.stats.count(Counter::LoginsFull);
+            let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(BUSY_MAX_AGE_S);
+            self.turn_away(now, login, busy);
+            return self.events.push_back(ShardEvent::HandshakeEnded { handshake });
+        }
+        self.stats.count(Counter::LoginsAccepted);
+        let channel = Channel::Plain { lifetime_s: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX) };
+        let session = self.add_session(now, path, channel, (login.endpoint, login.hello));
+        if let Some(row) = self.sessions.at(session) {
+            row.session.in_flight = 1;
+        }
+        self.requests_in_flight += 1;
+        self.stats.count(Counter::Requests);
+        let ticket = Ticket { session, exchange: login.exchange };
+        self.events.push_back(ShardEvent::LoggedIn { handshake, ticket, peer: path.peer, verified: now });
+        self.arm_session(now, session);
+    }
+
+    /// The platform refuses a login.
+    pub(super) fn refuse_login(&mut self, now: Instant, handshake: HandshakeId, response: Response) {
+        let Some(login) = self.logins.take(handshake) else { return self.stats.count(Counter::LookupsLate) };
+        let is_early = response.code == Code::TOO_MANY_REQUESTS;
+        self.stats.count(if is_early { Counter::LoginsLimited } else { Counter::LoginsRefused });
+        self.turn_away(now, login, response);
+        self.events.push_back(ShardEvent::HandshakeEnded { handshake });
+    }
+
+    /// Answers a login and forgets it. An answer to one is shorter than any login.
+    fn turn_away(&mut self, now: Instant, login: logins::Login, response: Response) {
+        let logins::Login { path, mut endpoint, exchange, .. } = login;
+        let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+        // Ignored: a client that wants no answer gets none.
+        let _ = endpoint.respond(&mut context, exchange, response);
+        self.dismiss(path, endpoint, login.bytes);
+    }
+
+    /// Drops the logins that the platform has not decided in time.
+    pub(super) fn sweep_logins(&mut self, now: Instant) {
+        for (slot, login) in self.logins.take_expired(now) {
+            self.stats.count(Counter::LoginsExpired);
+            let mut endpoint = login.endpoint;
+            endpoint.release(&mut self.budget);
+            let handshake = self.handshake_id(slot, login.generation);
+            self.events.push_back(ShardEvent::HandshakeEnded { handshake });
+        }
+        if let Some(sweep_at) = self.logins.arm_sweep() {
+            let tick = self.wheel.tick_of(sweep_at);
+            self.wheel.arm(tick, super::HALF_OPEN_BIT, 0);
+        }
+    }
+}
+
+/// Appends an answer to a stranger, no longer than the question: options and payload are left out where they
+/// would make it longer. That a part of a body is taken (2.31) is never said, because it is not.
+fn put_for_stranger(answer: &[u8], question_bytes: usize, out: &mut Vec<u8>) {
+    let Ok(message) = Message::parse(answer) else { return };
+    let code = if message.code.class() == 2 { Code::REQUEST_ENTITY_TOO_LARGE } else { message.code };
+    if code == message.code && answer.len() <= question_bytes {
+        return out.extend_from_slice(answer);
+    }
+    // Header and token: every request has them too.
+    let begin = out.len();
+    MessageWriter::new(out, message.kind, code, message.mid, message.token).payload(&[]);
+    if out.len() - begin > question_bytes {
+        out.truncate(begin);
+    }
+}

@@ -1,0 +1,391 @@
+//! A shard of plain CoAP: strangers, logins, what stands and what is kept.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use narrowgate_coap::{Code, Kind, Message, MessageWriter, OptionNumber, Response, Token};
+use narrowgate_dtls::{DecoySecret, ServerConfig};
+use narrowgate_engine::{
+    event::{CloseCause, HandshakeId, SessionId, ShardCommand, ShardEvent, Ticket},
+    path::{Local, Path},
+    shard::{
+        Shard, ShardConfig,
+        plain::{LOGIN_LIFETIME, PlainConfig},
+        stats::{Counter, Gauges},
+        throttle::ByteLimit,
+    },
+};
+
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// A shard and a platform that a test plays.
+struct World {
+    now: Instant,
+    shard: Shard,
+    wanted: Vec<HandshakeId>,
+    ended: Vec<HandshakeId>,
+    logged_in: Vec<Ticket>,
+    asked: Vec<Ticket>,
+    heard: Vec<SessionId>,
+    closed: Vec<(SessionId, CloseCause)>,
+    refused: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant serves as the start of virtual time")]
+    fn with(change: impl FnOnce(&mut ShardConfig)) -> Self {
+        let now = Instant::now();
+        let mut config = ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))));
+        config.plain = Some(PlainConfig { login_path: "auth", logins_waiting_max: 8 });
+        change(&mut config);
+        Self {
+            now,
+            shard: Shard::new(config, now, [1; 32]),
+            wanted: Vec::new(),
+            ended: Vec::new(),
+            logged_in: Vec::new(),
+            asked: Vec::new(),
+            heard: Vec::new(),
+            closed: Vec::new(),
+            refused: 0,
+        }
+    }
+
+    /// What a datagram of a peer is answered by, at once; all of it goes to this peer.
+    fn give(&mut self, peer: SocketAddr, datagram: &[u8]) -> Vec<Vec<u8>> {
+        self.shard.handle_datagram(self.now, peer, &mut datagram.to_vec());
+        self.drain(peer)
+    }
+
+    /// The code of the only answer.
+    #[track_caller]
+    fn code(&mut self, peer: SocketAddr, datagram: &[u8]) -> Code {
+        let answers = self.give(peer, datagram);
+        let [answer] = &answers[..] else { panic!("{answers:?}") };
+        Message::parse(answer).expect("we wrote it").code
+    }
+
+    fn command(&mut self, peer: SocketAddr, command: ShardCommand) -> Vec<Vec<u8>> {
+        self.shard.handle_command(self.now, command);
+        self.drain(peer)
+    }
+
+    fn drain(&mut self, peer: SocketAddr) -> Vec<Vec<u8>> {
+        while let Some(event) = self.shard.poll_event() {
+            match event {
+                ShardEvent::LoginWanted { handshake, .. } => self.wanted.push(handshake),
+                ShardEvent::HandshakeEnded { handshake } => self.ended.push(handshake),
+                ShardEvent::LoggedIn { ticket, .. } => self.logged_in.push(ticket),
+                ShardEvent::Request { ticket, .. } => self.asked.push(ticket),
+                ShardEvent::Heard { session } => self.heard.push(session),
+                ShardEvent::Closed { session, cause } => self.closed.push((session, cause)),
+                ShardEvent::LoginRefused { .. } => self.refused += 1,
+                ShardEvent::Spent { .. } | ShardEvent::Throttled { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let outbox = self.shard.outbox();
+        let sent: Vec<(Path, Vec<u8>)> = outbox.iter().map(|(path, it)| (path, it.to_vec())).collect();
+        outbox.clear();
+        let to_peer = |(path, datagram): (Path, Vec<u8>)| {
+            assert_eq!(path.peer, peer);
+            datagram
+        };
+        sent.into_iter().map(to_peer).collect()
+    }
+
+    fn admit(&mut self, peer: SocketAddr) -> Vec<Vec<u8>> {
+        let handshake = *self.wanted.last().expect("a login waits");
+        self.command(peer, ShardCommand::AdmitLogin { handshake, lifetime: LIFETIME })
+    }
+
+    fn respond(&mut self, peer: SocketAddr, ticket: Ticket, code: Code) -> Vec<Vec<u8>> {
+        self.command(peer, ShardCommand::Respond { ticket, response: Response::new(code) })
+    }
+
+    /// A login that is admitted and answered.
+    fn log_in(&mut self, peer: SocketAddr, mid: u16) -> SessionId {
+        assert_eq!(self.give(peer, &login(mid)), [[0; 0]; 0], "it waits for the platform");
+        self.admit(peer);
+        let ticket = *self.logged_in.last().expect("it is admitted");
+        assert_eq!(self.respond(peer, ticket, Code::CHANGED).len(), 1);
+        ticket.session
+    }
+
+    fn wait(&mut self, peer: SocketAddr, time: Duration) -> Vec<Vec<u8>> {
+        self.now += time;
+        self.shard.handle_timeout(self.now);
+        self.drain(peer)
+    }
+
+    fn count(&mut self, counter: Counter) -> u64 {
+        self.shard.stats().value(counter)
+    }
+
+    fn gauges(&mut self) -> Gauges {
+        self.shard.stats().gauges
+    }
+}
+
+fn peer(number: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, (number >> 8) as u8], 1000 + number % 256))
+}
+
+fn message(kind: Kind, code: Code, mid: u16, path: &[&str], payload: &str) -> Vec<u8> {
+    message_with(kind, code, mid, path, (payload, &[]))
+}
+
+fn message_with(
+    kind: Kind,
+    code: Code,
+    mid: u16,
+    path: &[&str],
+    (payload, more): (&str, &[(u16, &[u8])]),
+) -> Vec<u8> {
+    let token = Token::new(&mid.to_be_bytes()).expect("two bytes");
+    let mut bytes = Vec::new();
+    let mut writer = MessageWriter::new(&mut bytes, kind, code, mid, token);
+    path.iter().for_each(|segment| writer.option(OptionNumber::URI_PATH, segment.as_bytes()));
+    more.iter().for_each(|(number, value)| writer.option(OptionNumber(*number), value));
+    writer.payload(payload.as_bytes());
+    bytes
+}
+
+fn login(mid: u16) -> Vec<u8> {
+    message(Kind::Confirmable, Code::POST, mid, &["auth", "p", "d"], r#"{"secureMode":2}"#)
+}
+
+fn report(mid: u16) -> Vec<u8> {
+    message(Kind::Confirmable, Code::POST, mid, &["topic", "p", "d"], "{}")
+}
+
+#[test]
+fn a_login_becomes_the_session_of_its_path_and_its_answer_comes_after_that() {
+    let mut world = World::new();
+    let session = world.log_in(peer(1), 1);
+    assert_eq!(world.give(peer(1), &report(2)), [[0; 0]; 0]);
+    let [ticket] = world.asked[..] else { panic!("{:?}", world.asked) };
+    assert_eq!(ticket.session, session);
+    let answers = world.respond(peer(1), ticket, Code::CHANGED);
+    let answer = Message::parse(&answers[0]).expect("we wrote it");
+    assert_eq!((answer.kind, answer.code, answer.mid), (Kind::Acknowledgement, Code::CHANGED, 2));
+    assert_eq!(world.give(peer(1), &report(2)), answers, "the duplicate gets the same, and runs once");
+    assert_eq!(world.asked.len(), 1);
+    // A ping of the peer is something that was heard.
+    assert_eq!(world.give(peer(1), &[0x40, 0, 0, 9]), [[0x70, 0, 0, 9]]);
+    assert_eq!(world.heard.last(), Some(&session));
+    assert_eq!(world.code(peer(2), &report(2)), Code::UNAUTHORIZED, "another port is another peer");
+    let moved = Path { local: Local::of([127, 0, 0, 2].into(), 1), ..peer(1).into() };
+    world.shard.handle_datagram(world.now, moved, &mut report(3));
+    assert_eq!(world.drain(peer(1)).len(), 1, "and so is another address of ours");
+    assert_eq!((world.asked.len(), world.gauges().requests_in_flight), (1, 0));
+}
+
+#[test]
+fn a_stranger_gets_one_answer_no_longer_than_its_question_and_nothing_is_kept() {
+    let mut world = World::new();
+    let con = Kind::Confirmable;
+    let topic = &["topic", "p", "d"][..];
+    let long: Vec<&str> = std::iter::repeat_n("segment", 60).collect();
+    for (question, code) in [
+        (report(1), Some(Code::UNAUTHORIZED)),
+        (message(Kind::NonConfirmable, Code::GET, 1, topic, ""), Some(Code::UNAUTHORIZED)),
+        (message(con, Code::GET, 1, &[], ""), Some(Code::UNAUTHORIZED)),
+        (message(con, Code::GET, 1, &[".well-known", "core"], ""), Some(Code::UNAUTHORIZED)),
+        (message(con, Code::GET, 1, &["auth", "p", "d"], ""), Some(Code::METHOD_NOT_ALLOWED)),
+        (message(con, Code(0x1f), 1, topic, ""), Some(Code::METHOD_NOT_ALLOWED)),
+        // An unknown critical option: the words that explain it are longer than the question.
+        (message_with(con, Code::GET, 1, &[], ("", &[(2101, b"")])), Some(Code::BAD_OPTION)),
+        (message_with(con, Code::POST, 1, &long, ("", &[(2101, b"")])), Some(Code::BAD_OPTION)),
+        (
+            message_with(con, Code::GET, 1, topic, ("", &[(35, b"coap://x")])),
+            Some(Code::PROXYING_NOT_SUPPORTED),
+        ),
+        // A part of a body would have to be kept.
+        (
+            message_with(con, Code::POST, 1, topic, (&"x".repeat(16), &[(27, &[0x08])])),
+            Some(Code::REQUEST_ENTITY_TOO_LARGE),
+        ),
+        (
+            message_with(con, Code::POST, 1, &["auth", "p", "d"], (&"x".repeat(16), &[(27, &[0x08])])),
+            Some(Code::REQUEST_ENTITY_TOO_LARGE),
+        ),
+        (vec![0x40, 0, 0, 1], Some(Code::EMPTY)),
+        (message(con, Code::CONTENT, 1, &[], "a response"), Some(Code::EMPTY)),
+        // HTTP, which looks like a confirmable message with a fault: a Reset.
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), Some(Code::EMPTY)),
+        // No answer is due.
+        (vec![0x60, 0, 0, 1], None),
+        (vec![0x70, 0, 0, 1], None),
+        (vec![0x16, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1], None),
+        (b"PUT / HTTP/1.1\r\n\r\n".to_vec(), None),
+        (vec![0x40], None),
+        (vec![], None),
+    ] {
+        let answers = world.give(peer(1), &question);
+        let codes: Vec<Code> =
+            answers.iter().map(|answer| Message::parse(answer).expect("we wrote it").code).collect();
+        assert_eq!(codes, Vec::from_iter(code), "{question:02x?}");
+        assert!(answers.iter().all(|answer| answer.len() <= question.len()), "{question:02x?}");
+    }
+    assert_eq!((world.wanted.len(), world.asked.len(), world.heard.len()), (0, 0, 0));
+    assert_eq!(world.gauges(), Gauges::default());
+    assert_eq!(world.refused, 0, "what is no login is counted alone");
+}
+
+#[test]
+fn a_login_with_an_option_of_the_older_scheme_is_refused_and_that_is_told() {
+    let mut world = World::new();
+    let old = message_with(Kind::Confirmable, Code::POST, 1, &["auth", "p", "d"], ("{}", &[(2101, b"x")]));
+    assert_eq!(world.code(peer(1), &old), Code::BAD_OPTION);
+    assert_eq!((world.refused, world.wanted.len(), world.gauges()), (1, 0, Gauges::default()));
+}
+
+#[test]
+fn a_login_that_is_refused_leaves_nothing_and_one_that_stands_is_untouched() {
+    let mut world = World::new();
+    let session = world.log_in(peer(1), 1);
+    for peer in [peer(1), peer(2)] {
+        world.give(peer, &login(7));
+        let handshake = *world.wanted.last().expect("it waits");
+        let response = Response::new(Code::FORBIDDEN);
+        let answers = world.command(peer, ShardCommand::RefuseLogin { handshake, response });
+        assert_eq!(Message::parse(&answers[0]).expect("we wrote it").code, Code::FORBIDDEN);
+        assert_eq!(world.ended.last(), Some(&handshake));
+        // An answer that comes late finds nobody.
+        assert_eq!(world.admit(peer), [[0; 0]; 0]);
+    }
+    assert_eq!((world.gauges().handshakes, world.gauges().sessions), (0, 1));
+    world.give(peer(1), &report(8));
+    assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(session));
+    assert_eq!(world.count(Counter::LoginsRefused), 2);
+    assert!(world.closed.is_empty());
+}
+
+#[test]
+fn a_repeated_login_gets_its_answer_again_and_a_new_one_begins_anew() {
+    let mut world = World::new();
+    world.give(peer(1), &login(1));
+    assert_eq!(world.give(peer(1), &login(1)), [[0; 0]; 0], "it is being looked up");
+    assert_eq!(world.give(peer(1), &login(2)), [[0; 0]; 0], "one at a time");
+    assert_eq!((world.wanted.len(), world.count(Counter::LoginsRepeated)), (1, 2));
+    world.admit(peer(1));
+    let first = world.logged_in[0];
+    let answers = world.respond(peer(1), first, Code::CHANGED);
+    assert_eq!(world.give(peer(1), &login(1)), answers, "the answer was lost");
+    assert_eq!(world.wanted.len(), 1);
+    world.give(peer(1), &report(2));
+    world.respond(peer(1), world.asked[0], Code::CHANGED);
+    // The device begins again, and counts its messages from the start: nothing of before is a duplicate.
+    let second = world.log_in(peer(1), 3);
+    assert_eq!(world.closed, [(first.session, CloseCause::Replaced)]);
+    world.give(peer(1), &report(2));
+    assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(second));
+    assert_eq!((world.asked.len(), world.gauges().sessions), (2, 1));
+}
+
+#[test]
+fn a_login_ends_with_its_silence_and_everything_heard_puts_that_off() {
+    let mut world = World::new();
+    let session = world.log_in(peer(1), 1);
+    for _ in 0..5 {
+        world.wait(peer(1), LIFETIME - Duration::from_secs(1));
+        world.give(peer(1), &[0x40, 0, 0, 9]);
+    }
+    assert!(world.closed.is_empty());
+    // What is no message puts nothing off.
+    world.wait(peer(1), LIFETIME / 2);
+    world.give(peer(1), b"garbage");
+    assert!(world.wait(peer(1), LIFETIME / 2 + Duration::from_secs(2)).is_empty(), "nothing is said of it");
+    assert_eq!(world.closed, [(session, CloseCause::Idle)]);
+    assert_eq!(world.code(peer(1), &report(2)), Code::UNAUTHORIZED);
+    assert_eq!(world.code(peer(1), &report(2)), Code::UNAUTHORIZED);
+    assert_eq!(world.count(Counter::Unauthorized), 2);
+    world.log_in(peer(1), 3);
+}
+
+#[test]
+fn a_login_that_is_closed_is_over_without_a_word() {
+    let mut world = World::new();
+    let session = world.log_in(peer(1), 1);
+    assert_eq!(world.command(peer(1), ShardCommand::Close { session }), [[0; 0]; 0]);
+    assert_eq!(world.code(peer(1), &report(2)), Code::UNAUTHORIZED);
+    world.log_in(peer(1), 3);
+    assert_eq!(world.command(peer(1), ShardCommand::Drain), [[0; 0]; 0]);
+    assert_eq!(world.give(peer(2), &login(1)), [[0; 0]; 0], "nobody is let in any more");
+    assert_eq!(world.gauges().sessions, 0);
+}
+
+#[test]
+fn logins_that_wait_are_limited_and_none_waits_for_ever() {
+    let mut world = World::new();
+    let standing = world.log_in(peer(0), 1);
+    for number in 1..=1000 {
+        assert_eq!(world.give(peer(number), &login(1)), [[0; 0]; 0]);
+    }
+    assert_eq!((world.gauges().handshakes, world.count(Counter::LoginsDeferred)), (8, 992));
+    assert!(world.gauges().timers < 8, "one timer for all");
+    world.wait(peer(1), LOGIN_LIFETIME + Duration::from_secs(1));
+    assert_eq!((world.ended.len(), world.count(Counter::LoginsExpired)), (8, 8));
+    world.give(peer(1), &login(1));
+    assert_eq!(world.gauges().handshakes, 1, "there is room again");
+    world.wait(peer(1), LOGIN_LIFETIME + Duration::from_secs(1));
+    assert_eq!(world.gauges().handshakes, 0);
+    // Whoever is logged in has noticed nothing.
+    assert_eq!(world.closed, [(standing, CloseCause::Idle)]);
+}
+
+#[test]
+fn at_the_limit_of_logins_a_new_one_is_told_so_and_none_that_stands_is_ended() {
+    let mut world = World::with(|config| config.sessions_max = 3);
+    for number in 1..=3 {
+        world.log_in(peer(number), 1);
+    }
+    world.give(peer(4), &login(1));
+    let answers = world.admit(peer(4));
+    let answer = Message::parse(&answers[0]).expect("we wrote it");
+    assert_eq!((answer.code, answers.len()), (Code::SERVICE_UNAVAILABLE, 1));
+    assert!(answers[0].len() <= login(1).len());
+    assert_eq!((world.ended.len(), world.closed.len(), world.count(Counter::LoginsFull)), (1, 0, 1));
+    // One of the three may log in anew.
+    world.log_in(peer(2), 2);
+    assert_eq!((world.gauges().sessions, world.closed.len()), (3, 1));
+}
+
+#[test]
+fn bytes_are_limited_as_in_a_session_by_dtls() {
+    let limit = ByteLimit { per_second: 10, burst: 400 };
+    let mut world = World::with(|config| config.device_bytes = Some(limit));
+    world.log_in(peer(1), 1);
+    let long = |mid| message(Kind::Confirmable, Code::POST, mid, &["topic"], &"x".repeat(150));
+    for mid in 2..4 {
+        assert_eq!(world.give(peer(1), &long(mid)), [[0; 0]; 0]);
+    }
+    assert_eq!(world.code(peer(1), &long(4)), Code::TOO_MANY_REQUESTS);
+    assert_eq!(world.count(Counter::RequestsThrottled), 1);
+}
+
+#[test]
+fn a_flood_of_forged_logins_and_garbage_costs_nobody_a_login() {
+    let mut world = World::with(|config| config.sessions_max = 50);
+    let sessions: Vec<SessionId> = (1..=50).map(|number| world.log_in(peer(number), 1)).collect();
+    for round in 0..2000_u16 {
+        let stranger = SocketAddr::from(([198, 51, (round >> 8) as u8, round as u8], 5683));
+        world.give(stranger, &login(round));
+        world.give(stranger, &report(round));
+        world.give(stranger, &round.to_be_bytes());
+    }
+    assert!(world.closed.is_empty());
+    assert!(world.gauges().handshakes <= 8 && world.gauges().sessions == 50);
+    for (number, session) in (1..).zip(sessions) {
+        world.give(peer(number), &report(2));
+        assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(session));
+    }
+}

@@ -1,0 +1,94 @@
+//! Responses by plain CoAP, which carry a waiting command in themselves (device protocol, section 8). The
+//! command is sent with them: so a response waits until that is durable, behind whatever of its device is
+//! under way. It is offered as by a GET: the oldest of its topic, under one id, and again only when its
+//! time-out has passed. A response that can carry nothing goes out at once.
+
+use narrowgate_coap::Response;
+use narrowgate_engine::event::Ticket;
+use narrowgate_platform::{
+    device_api::{carried::with_command, commands::with_command_waiting},
+    ids::{DeviceId, UnixMillis},
+    model::command::{Command, CommandId, CommandStep},
+    ports::{StoreError, Written},
+};
+
+use super::{Entry, Moving, Next};
+use crate::{effect::Now, requests::Asker, shared::Shared};
+
+/// A response that is to carry a command.
+#[derive(Debug)]
+pub(crate) struct Carry {
+    ticket: Ticket,
+    pub(super) asker: Asker,
+    response: Response,
+}
+
+impl Carry {
+    fn with(&self, command: &Command) -> Option<Response> {
+        with_command(&self.response, &self.asker.grant, command)
+    }
+}
+
+impl Entry {
+    /// What is to be done for the next response that is to carry a command.
+    pub(super) fn next_carry(&mut self, device: DeviceId, at: UnixMillis) -> Option<Next> {
+        let carry = self.carries.pop_front()?;
+        let fits = |command: &&Command| carry.with(command).is_some();
+        Some(match self.queue.oldest_to_offer(at).filter(fits) {
+            Some(command) => {
+                let steps = vec![(command.id, CommandStep::Fetch)];
+                Next::Write(Moving { device, steps, at, ask: None, carry: Some(carry) })
+            }
+            None => Next::NothingToCarry(carry),
+        })
+    }
+}
+
+impl Shared {
+    /// Answers a request that came by plain CoAP.
+    pub(super) fn respond_and_carry(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        let device = asker.grant.device;
+        let Some(entry) = self.commands.devices.get_mut(&device) else {
+            return self.out.respond(ticket, response);
+        };
+        let Some(command) = entry.queue.oldest_to_offer(now.wall) else {
+            return self.out.respond(ticket, response);
+        };
+        let carry = Carry { ticket, asker: asker.clone(), response };
+        if carry.with(command).is_some() {
+            entry.carries.push_back(carry);
+            return self.go_on_with_commands(now, device);
+        }
+        // Too long for one datagram: the device fetches it.
+        let named = with_command_waiting(carry.response, &asker.grant, &command.order.topic);
+        self.out.respond(ticket, named);
+    }
+
+    /// What a response was to carry is gone meanwhile.
+    pub(super) fn respond_without(&mut self, now: Now, carry: Carry) {
+        let Carry { ticket, asker, response } = carry;
+        self.respond_and_carry(now, ticket, &asker, response);
+    }
+
+    /// The store has written that a command was sent, or refused it.
+    pub(super) fn carry(
+        &mut self,
+        device: DeviceId,
+        carry: Carry,
+        id: Option<CommandId>,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        let entry = self.commands.devices.get_mut(&device);
+        let response = match (outcomes, entry) {
+            (Ok([Written::CommandOver]), Some(entry)) => {
+                // Decided anew, once the queue is read.
+                return entry.carries.push_front(carry);
+            }
+            (Ok([Written::Done | Written::Unchanged]), Some(entry)) => {
+                id.and_then(|id| carry.with(entry.queue.find(id)?))
+            }
+            _ => None,
+        };
+        self.out.respond(carry.ticket, response.unwrap_or(carry.response));
+    }
+}
