@@ -129,7 +129,7 @@ class Devices:
 
     def __init__(self, log):
         self._log, self._position = log, 0
-        self.got, self.said, self.acknowledged = {}, {}, {}
+        self.got, self.ids, self.said, self.acknowledged = {}, {}, {}, {}
         # By device and name: what may be stored, the last one that was acknowledged first.
         self.may_be = {}
         # All that they wanted to be, in its order.
@@ -161,6 +161,8 @@ class Devices:
                 self.faults.append(f"{which} was handed out after its answer was acknowledged")
             if self.got.setdefault(which, rest[0]) != rest[0]:
                 self.faults.append(f"{which} is {self.got[which]} and {rest[0]}")
+            if self.ids.setdefault((which[0], rest[0]), which[1]) != which[1]:
+                self.faults.append(f"command {rest[0]} was handed out as {which} and under another id")
         elif letter == "B":
             self.said[which] = int(rest[0])
         else:
@@ -215,7 +217,7 @@ def compare(data, operators, devices):
     commands, properties = _stored(data)
     devices.read()
     faults, operators.faults, devices.faults = operators.faults + devices.faults, [], []
-    states, numbers, kept = {}, {}, {}
+    states, numbers, kept, names = {}, {}, {}, {}
     for device, identifier, params, state, code in commands:
         which, number = (device, identifier), int(re.search(r"\d+", params)[0])
         states[state] = states.get(state, 0) + 1
@@ -231,6 +233,12 @@ def compare(data, operators, devices):
         faults += [wrong] if wrong else []
         numbers[number] = identifier
         kept.setdefault(device, []).append(number)
+        names.setdefault(device, set()).add(identifier)
+    faults += [
+        f"{which} was received, and is not stored"
+        for which in before.got
+        if which[1] not in names.get(which[0], ()) and len(kept.get(which[0], ())) < ENDED_KEPT
+    ]
     for device, sent in before.order.items():
         stored = [number for number in kept.get(device, []) if number in before.taken]
         if stored != sent and len(stored) < ENDED_KEPT:
