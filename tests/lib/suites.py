@@ -64,7 +64,8 @@ SUITES = {
     "coverage": Package("line coverage of the protocol core", "coverage"),
     "load": Package("floods and mutations at the real program", "load"),
     "simulation": Command(
-        "the whole gateway in virtual time, by seeds; `reports`: reports over a bad network against theory",
+        "the whole gateway in virtual time, by seeds; `reports`: reports over a bad network against theory; "
+        "`delivery`: commands, when they are fetched against what was said",
         _release("-p", "narrowgate-load", "--bin", "narrowgate-simulation"),
         ("seeds", "--count", "10000"),
     ),

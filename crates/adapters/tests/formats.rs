@@ -24,7 +24,7 @@ use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber},
     model::{
-        command::{CommandMove, CommandStep, CommandTopic, Order},
+        command::{self, Command, CommandMove, CommandStep, CommandTopic, Order},
         credential::CredentialLookup,
         device::{Device, DeviceState, NewDevice},
         log::LogEntry,
@@ -195,7 +195,9 @@ fn fill_commands(store: &SqliteStore, device: DeviceId) {
         [CommandTopic::Set, CommandTopic::Get, CommandTopic::Service("restart".into()), CommandTopic::Set];
     let ids = topics.map(|topic| {
         let order = Order { topic, params_json: r#"{"a":1.50}"#.into(), pending_ttl_s: 600, timeout_s: 30 };
-        block_on(store.send_command(device, order, at(DAY + 13))).unwrap().unwrap().id
+        let expected = Some(command::Expected { at: at(DAY + 14), spread: 2_000 });
+        let sent = store.send_expected_command(device, (order, expected), at(DAY + 13));
+        block_on(sent).unwrap().unwrap().id
     });
     let step = |id, step, second| {
         let (session, at) = (None, at(DAY + second));
@@ -373,8 +375,27 @@ fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
         writeln!(out, "presence {} {:?} {:?} at {}", id.0, change.state, change.cause, change.at.0).unwrap();
     }
     for command in block_on(store.commands(id, Part::first(100))).unwrap().items {
-        writeln!(out, "command {} {command:?}", id.0).unwrap();
+        command_line(out, id, &command);
     }
+}
+
+/// As commands were printed before they had more fields; those follow where there is something in them.
+fn command_line(out: &mut String, device: DeviceId, command: &Command) {
+    let Command { id, order, state, code, data_json, created, sent, ended, expected, fetched } = command;
+    write!(
+        out,
+        "command {} Command {{ id: {id:?}, order: {order:?}, state: {state:?}, code: {code:?}, \
+         data_json: {data_json:?}, created: {created:?}, sent: {sent:?}, ended: {ended:?} }}",
+        device.0
+    )
+    .unwrap();
+    if let Some(expected) = expected {
+        write!(out, " {expected:?}").unwrap();
+    }
+    if let Some(fetched) = fetched {
+        write!(out, " fetched {}", fetched.0).unwrap();
+    }
+    out.push('\n');
 }
 
 fn log_lines(out: &mut String, of: &str, page: &Page<LogEntry>) {

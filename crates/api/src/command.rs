@@ -120,6 +120,29 @@ pub struct Expected {
     pub spread: i64,
 }
 
+/// How good an [`Expected`] was. Names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectedOutcome {
+    /// The device fetched the command within the spread.
+    Within,
+    /// It came before it.
+    Early,
+    /// It came after it, or had not come when the command was over.
+    Late,
+}
+
+impl ExpectedOutcome {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Within => "within",
+            Self::Early => "early",
+            Self::Late => "late",
+        }
+    }
+}
+
 /// A command as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -146,8 +169,11 @@ pub struct CommandView {
     pub sent_at: Option<UnixMillis>,
     /// When it ended.
     pub ended_at: Option<UnixMillis>,
-    /// When the device probably fetches it; null where nothing is known of that.
+    /// When it was sent: when the device will probably fetch it; null where nothing was known of that.
     pub expected: Option<Expected>,
+    /// How good that was; null where nothing was expected, or it is not known yet.
+    #[serde(default)]
+    pub expected_outcome: Option<ExpectedOutcome>,
 }
 
 /// How a command ended, for somebody who waited for it.

@@ -36,9 +36,10 @@ use crate::{
 
 mod carry;
 mod moved;
+mod punctuality;
 
 use self::carry::Carry;
-
+pub(crate) use self::punctuality::Punctuality;
 use narrowgate_platform::{
     device_api::commands::{CommandWanted, with_command_waiting},
     model::command::CommandMove,
@@ -58,6 +59,7 @@ pub(crate) struct Commands {
     devices: HashMap<DeviceId, Entry>,
     /// Exactly one for each device that has `timer`.
     timers: BTreeSet<(Instant, DeviceId)>,
+    pub(crate) punctuality: Punctuality,
 }
 
 /// What is known of a device with commands.

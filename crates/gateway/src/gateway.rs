@@ -16,7 +16,7 @@ use narrowgate_platform::{
 use crate::{
     ERRORS_EVERY,
     clock::Clock,
-    commands::Commands,
+    commands::{Commands, Punctuality},
     desk::{Desk, Which},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
@@ -121,12 +121,18 @@ pub struct Counters {
     /// Handshakes that were not counted for the limit of their pair, because too many pairs are.
     pub handshakes_uncounted: u64,
     requests: Counts,
+    commands: Punctuality,
 }
 
 impl Counters {
     /// Requests that were not served, by the label of the reason.
     pub fn requests_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.requests.labelled()
+    }
+
+    /// Commands for which a time was expected, by what came of that.
+    pub fn commands_expected(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.commands.labelled()
     }
 }
 
@@ -410,12 +416,13 @@ impl Gateway {
 
     /// What is counted.
     pub fn counters(&self) -> Counters {
-        let Shared { residence, requests, refusals, pace, issuing, observers, .. } = &self.shared;
+        let Shared { residence, requests, refusals, pace, issuing, commands, observers, .. } = &self.shared;
         Counters {
             online: residence.presence.online(),
             connected: residence.directory.len(),
             observing: observers.len(),
             requests: requests.counts,
+            commands: commands.punctuality,
             refusals_unlogged: refusals.unlogged,
             refusals_folded: refusals.folded,
             activations_deferred: issuing.deferred,

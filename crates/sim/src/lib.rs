@@ -8,6 +8,7 @@
 #![deny(clippy::iter_over_hash_type)]
 
 pub mod campaign;
+pub mod delivery;
 pub mod device;
 pub mod devices;
 pub mod key;

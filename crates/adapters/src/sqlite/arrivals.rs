@@ -1,7 +1,12 @@
-//! The newest confirmed arrival of a store, found without reading much: the first and the last report of the
-//! newest days.
+//! When reports arrived: the newest confirmed arrival of a store, found without reading much (the first and
+//! the last report of the newest days), and the arrivals of one device.
 
-use narrowgate_platform::{ids::UnixMillis, rules::clock::StoredArrivals};
+use std::cmp::Reverse;
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    rules::clock::StoredArrivals,
+};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{day::Day, day_file::TimeSpan, readers::Reader};
@@ -24,6 +29,32 @@ pub(super) fn newest_confirmed(
         }
     }
     Ok(stored.confirmed())
+}
+
+/// When reports of a device arrived in the newest days, newest first. In each day those with the newest times
+/// of their own are read, because the index has these. Sums are not compared: one wrong time among many does
+/// no harm, and reports are not read for it.
+pub(super) fn of_device(
+    reader: &mut Reader,
+    files: &[(Day, TimeSpan)],
+    device: DeviceId,
+    limit: usize,
+) -> rusqlite::Result<Vec<UnixMillis>> {
+    let mut arrivals: Vec<UnixMillis> = Vec::new();
+    for (day, _) in files.iter().rev().take(DAYS_MAX) {
+        let Some((file, _)) = reader.day(*day)? else { continue };
+        let sql = "SELECT arrival FROM messages WHERE device = ?1 ORDER BY time DESC LIMIT ?2";
+        let mut select = file.prepare_cached(sql)?;
+        let mut rows = select.query([device.0, (limit - arrivals.len()) as i64])?;
+        while let Some(row) = rows.next()? {
+            arrivals.extend(row.get(0).ok().map(UnixMillis));
+        }
+        if arrivals.len() >= limit {
+            break;
+        }
+    }
+    arrivals.sort_unstable_by_key(|arrival| Reverse(*arrival));
+    Ok(arrivals)
 }
 
 /// A time that is not a number is damage, which others report.

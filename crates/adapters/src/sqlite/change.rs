@@ -39,8 +39,8 @@ pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Ch
         &Change::EditProperties { device, at, ref edit } => {
             registry.edit_properties(device, at, edit)?.map(Changed::Properties)
         }
-        &Change::SendCommand { device, ref order, at } => {
-            registry.send_command(device, order, at)?.map(Changed::Sent)
+        &Change::SendCommand { device, ref order, expected, at } => {
+            registry.send_command(device, (order, expected), at)?.map(Changed::Sent)
         }
         &Change::CancelCommands { device, id, at } => {
             registry.cancel_commands(device, id, at)?.map(Changed::Cancelled)

@@ -46,8 +46,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 6,
-    former: &[3, 4, 5],
+    version: 7,
+    former: &[3, 4, 5, 6],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[(5, "properties"), (5, "commands"), (6, "models"), (6, "model_numbers")],

@@ -6,7 +6,7 @@ use narrowgate_platform::{
     rules::buckets::BUCKETS_MAX,
 };
 
-use super::{SqliteStore, VALUES_MAX, buckets, history, queries};
+use super::{SqliteStore, VALUES_MAX, arrivals, buckets, history, queries};
 
 impl History for SqliteStore {
     fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
@@ -42,6 +42,10 @@ impl History for SqliteStore {
             }),
             Query::Commands { device, part } => self.read(move |reader| {
                 queries::commands(reader, device, within(part)).map(HistoryPage::Commands)
+            }),
+            Query::Arrivals { device, limit } => self.read(move |reader| {
+                let limit = limit.min(VALUES_MAX);
+                arrivals::of_device(reader, &self.shared.spans(), device, limit).map(HistoryPage::Arrivals)
             }),
             Query::Presence { device, part } => self.read(move |reader| {
                 queries::presence_history(reader, device, within(part), options).map(HistoryPage::Presence)

@@ -3,7 +3,7 @@
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{
-        command::{Command, CommandId, CommandKind, CommandState, CommandTopic, Order},
+        command::{Command, CommandId, CommandKind, CommandState, CommandTopic, Expected, Order},
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
         log::LogEntry,
@@ -253,12 +253,19 @@ pub(super) fn command(row: CommandRow) -> Command {
         data_json: row.data.map(Into::into),
         sent: row.sent,
         ended: row.ended,
+        expected: row.expected_at.zip(row.expected_spread).map(|(at, spread)| Expected { at, spread }),
+        fetched: row.fetched,
         ..Command::new(CommandId(row.id), order, row.created)
     }
 }
 
 /// The row of a new command, without its number.
-pub(super) fn new_command(device: DeviceId, id: CommandId, order: &Order, created: UnixMillis) -> CommandRow {
+pub(super) fn new_command(
+    device: DeviceId,
+    id: CommandId,
+    (order, expected): (&Order, Option<Expected>),
+    created: UnixMillis,
+) -> CommandRow {
     CommandRow {
         n: 0,
         device,
@@ -274,6 +281,9 @@ pub(super) fn new_command(device: DeviceId, id: CommandId, order: &Order, create
         data: None,
         sent: None,
         ended: None,
+        expected_at: expected.map(|expected| expected.at),
+        expected_spread: expected.map(|expected| expected.spread),
+        fetched: None,
     }
 }
 

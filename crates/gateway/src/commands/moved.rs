@@ -117,12 +117,14 @@ impl Shared {
         let written = outcomes.unwrap_or_default();
         let asker = moving.asker().cloned();
         let Moving { steps, at, ask, carry, .. } = moving;
-        let mut moved = Vec::new();
+        let (mut moved, mut known) = (Vec::new(), Vec::new());
         for (index, ((id, step), outcome)) in steps.iter().zip(written).enumerate() {
             match outcome {
                 // The copy follows. Where it cannot, an operator was quicker, and the queue is read again.
                 Written::Done => {
+                    let before = entry.queue.find(*id).and_then(Command::expected_outcome);
                     if let Ok(Some(command)) = entry.queue.step(*id, step, at) {
+                        known.extend(command.expected_outcome().filter(|_| before.is_none()));
                         moved.push((index, command));
                     }
                 }
@@ -143,6 +145,7 @@ impl Shared {
             // Nobody waits for it: what cannot be written is looked at again, and tried again, later.
             (entry.read_at, entry.write_at) = (Some(now.instant + TRY_AGAIN), Some(now.instant + TRY_AGAIN));
         }
+        known.into_iter().for_each(|outcome| self.commands.punctuality.add(outcome));
         for (index, command) in moved {
             let place = first.map(|first| first.after(index));
             self.tell_command(now, place, (device, asker.as_ref()), &command);

@@ -1,6 +1,9 @@
 //! Commands: when a device hears of one, when it gets it, and what becomes of its answer.
 
-use narrowgate_platform::{ids::UnixMillis, model::command::CommandStep};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::command::{Command, CommandStep, Expected},
+};
 
 use super::{
     stage::{Kind, Stage, command},
@@ -203,4 +206,36 @@ fn what_cannot_be_read_is_read_again() {
     stage.open.clear();
     assert_eq!(stage.play("close d"), "s1 close, write offline, read commands");
     assert_eq!(stage.play("commands"), "tell command, tell command, tell command");
+}
+
+/// Each is counted once, when it is first known: at the first GET, or when the command is over.
+#[test]
+fn it_is_counted_how_good_what_was_expected_was() {
+    let expected = |stage: &Stage, id, seconds: i64| {
+        let created = stage.now.wall;
+        let at = UnixMillis(created.0 + seconds * 1000);
+        Command { expected: Some(Expected { at, spread: 5_000 }), ..command(id, "set", created) }
+    };
+    let counted = |stage: &Stage| {
+        let counts = stage.gateway.counters();
+        counts.commands_expected().map(|(_, count)| count).collect::<Vec<_>>()
+    };
+    for (seconds, counts) in [(3, [1, 0, 0]), (20, [0, 1, 0]), (-20, [0, 0, 1])] {
+        let mut stage = served();
+        let command = expected(&stage, 1, seconds);
+        stage.open.push(command);
+        stage.play("cancel 99; commands");
+        assert_eq!(counted(&stage), [0, 0, 0]);
+        stage.play("s1 gets set; done");
+        assert_eq!(counted(&stage), counts, "{seconds}");
+        stage.play("s1 gets set; unchanged; wait 11; s1 gets set; done");
+        assert_eq!(counted(&stage), counts, "it is offered again");
+    }
+    let mut stage = served();
+    let command = expected(&stage, 1, 20);
+    stage.open.push(command);
+    stage.play("cancel 99; commands; wait 30; done; s1 posts; done; wait 29");
+    assert_eq!(stage.play("wait 1"), "write end 1");
+    stage.play("done");
+    assert_eq!(counted(&stage), [0, 0, 1], "nobody came");
 }

@@ -18,6 +18,7 @@ use narrowgate_sim::{
         self, Outcome,
         plan::{Plan, Scale},
     },
+    delivery,
     slow_radio::{self, SlowRadio},
     statistics,
 };
@@ -79,6 +80,15 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Commands to devices with a past of reports: how many fetch theirs within the spread that was shown.
+    Delivery {
+        /// How many devices.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        devices: u32,
+        /// Where all randomness comes from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Devices with round trips of seconds behind one address, without and with a neighbour who begins
     /// handshakes and finishes none: how many get in, against what the limit of handshakes allows.
     SlowRadio {
@@ -136,6 +146,13 @@ fn main() -> io::Result<ExitCode> {
         }
         Command::Reports { count, seed } => {
             let outcome = statistics::run(count, seed);
+            write!(out, "{outcome}")?;
+            if !outcome.holds() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Delivery { devices, seed } => {
+            let outcome = delivery::run(devices, seed);
             write!(out, "{outcome}")?;
             if !outcome.holds() {
                 return Ok(ExitCode::FAILURE);

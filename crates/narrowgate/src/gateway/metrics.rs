@@ -80,6 +80,12 @@ const REQUESTS_REFUSED: Metric = Metric::counter(
 )
 .by("reason");
 
+const COMMANDS_EXPECTED: Metric = Metric::counter(
+    "narrowgate_commands_expected_total",
+    "Commands for which it was said when the device would fetch them: within the spread, early or late.",
+)
+.by("outcome");
+
 /// Reads a gauge of a shard.
 type GaugeOf = fn(&Gauges) -> usize;
 
@@ -209,6 +215,7 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
     let state = published.lock();
     metrics.extend(MACHINE.map(|(metric, of)| metric.is(of(&state))));
     metrics.push(REQUESTS_REFUSED.are(state.counters.requests_refused()));
+    metrics.push(COMMANDS_EXPECTED.are(state.counters.commands_expected()));
     metrics
 }
 

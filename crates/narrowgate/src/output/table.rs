@@ -6,6 +6,7 @@
 use std::fmt;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use narrowgate_api::command::Expected;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -156,9 +157,21 @@ fn cell(field: &str, json: &str) -> String {
             Some(unix_ms) => crate::time::rfc3339(unix_ms),
             None => json.into(),
         },
+        _ if field == "expected" => expected(json).unwrap_or_else(|| printable(json)),
         // A string, or an array or object unchanged.
         _ => printable(&serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
     }
+}
+
+/// When a device probably fetches a command: the time, and how far it may be from then.
+fn expected(json: &str) -> Option<String> {
+    let Expected { at, spread } = serde_json::from_str(json).ok()?;
+    let spread = match spread {
+        ..120_000 => format!("{} s", (spread + 999) / 1000),
+        120_000..7_200_000 => format!("{} min", (spread + 59_999) / 60_000),
+        _ => format!("{} h", (spread + 3_599_999) / 3_600_000),
+    };
+    Some(format!("{} ± {spread}", crate::time::rfc3339(at.0)))
 }
 
 /// The same for a record, where warnings have a line each.
@@ -204,6 +217,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_expected_is_a_time_and_how_far_it_may_be_off() {
+        for (spread, words) in [(1, "1 s"), (119_999, "120 s"), (120_000, "2 min"), (9_000_000, "3 h")] {
+            let json = format!(r#"{{"at":1767225600000,"spread":{spread}}}"#);
+            assert_eq!(cell("expected", &json), format!("2026-01-01T00:00:00Z ± {words}"));
+        }
+        assert_eq!(cell("expected", "null"), "-");
+    }
 
     #[test]
     fn rows_have_titles_times_and_dashes() {

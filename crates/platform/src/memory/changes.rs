@@ -61,8 +61,8 @@ impl Model {
             Change::EditProperties { device, edit, .. } => {
                 self.edit_properties(device, &edit).map(Changed::Properties)
             }
-            Change::SendCommand { device, order, at } => {
-                self.send_command(device, order, at).map(Changed::Sent)
+            Change::SendCommand { device, order, expected, at } => {
+                self.send_command(device, (order, expected), at).map(Changed::Sent)
             }
             Change::CancelCommands { device, id, at } => {
                 self.cancel_commands(device, id, at).map(Changed::Cancelled)

@@ -6,7 +6,7 @@ use super::model::{Model, missing};
 use crate::{
     ids::{DeviceId, UnixMillis},
     model::{
-        command::{Command, CommandId, CommandMove, CommandStep, OpenCommand, Order},
+        command::{Command, CommandId, CommandMove, CommandStep, Expected, OpenCommand, Order},
         device::DeviceState,
     },
     paging::{Collector, Page, Part, Place},
@@ -42,10 +42,10 @@ impl Commands {
             .collect()
     }
 
-    fn send(&mut self, order: Order, at: UnixMillis) -> Command {
+    fn send(&mut self, (order, expected): (Order, Option<Expected>), at: UnixMillis) -> Command {
         let last = self.kept.back().map(|(_, command)| command.id);
         let id = next_id(last, at, |id| self.kept.iter().any(|(_, command)| command.id == id));
-        let command = Command::new(id, order, at);
+        let command = Command { expected, ..Command::new(id, order, at) };
         self.sent += 1;
         self.kept.push_back((self.sent, command.clone()));
         self.drop_old(at);
@@ -80,7 +80,7 @@ impl Model {
     pub(super) fn send_command(
         &mut self,
         device: DeviceId,
-        order: Order,
+        order: (Order, Option<Expected>),
         at: UnixMillis,
     ) -> Result<Result<Command, NotSent>, StoreError> {
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
@@ -88,7 +88,7 @@ impl Model {
             activated: row.life.active_time.is_some(),
             online: row.life.state == DeviceState::Online,
             open: row.commands.open().count(),
-            pending_ttl_s: order.pending_ttl_s,
+            pending_ttl_s: order.0.pending_ttl_s,
         };
         Ok(case.permit().map(|()| row.commands.send(order, at)))
     }

@@ -43,8 +43,17 @@ impl Model {
             Query::Commands { device, part } => HistoryPage::Commands(
                 self.row(device).map_or_else(Page::empty, |row| row.commands.part(part)),
             ),
+            Query::Arrivals { device, limit } => HistoryPage::Arrivals(self.arrivals(device, limit)),
             Query::Presence { device, part } => HistoryPage::Presence(self.moves(device, part)),
         }
+    }
+
+    fn arrivals(&self, device: DeviceId, limit: usize) -> Vec<UnixMillis> {
+        let Some(row) = self.row(device) else { return Vec::new() };
+        let mut arrivals: Vec<UnixMillis> = row.messages.iter().map(|report| report.arrival).collect();
+        arrivals.sort_unstable_by_key(|arrival| Reverse(*arrival));
+        arrivals.truncate(limit);
+        arrivals
     }
 
     fn points_history(&self, device: DeviceId, query: &HistoryQuery) -> Page<PointValue> {

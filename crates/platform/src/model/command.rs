@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-pub use narrowgate_api::command::{CommandKind, CommandState};
+pub use narrowgate_api::command::{CommandKind, CommandState, Expected, ExpectedOutcome};
 
 use crate::ids::{DeviceId, LoginNumber, UnixMillis};
 
@@ -107,13 +107,27 @@ pub struct Command {
     pub sent: Option<UnixMillis>,
     /// When it ended.
     pub ended: Option<UnixMillis>,
+    /// When it was sent: when the device would probably fetch it.
+    pub expected: Option<Expected>,
+    /// When it was fetched first.
+    pub fetched: Option<UnixMillis>,
 }
 
 impl Command {
     /// A command that nobody has fetched yet.
     pub fn new(id: CommandId, order: impl Into<Arc<Order>>, created: UnixMillis) -> Self {
-        let (state, order) = (CommandState::Created, order.into());
-        Self { id, order, state, code: None, data_json: None, created, sent: None, ended: None }
+        Self {
+            id,
+            order: order.into(),
+            state: CommandState::Created,
+            code: None,
+            data_json: None,
+            created,
+            sent: None,
+            ended: None,
+            expected: None,
+            fetched: None,
+        }
     }
 }
 

@@ -71,6 +71,14 @@ pub enum Query {
         /// Which part.
         part: Part,
     },
+    /// When reports and events of a device arrived, newest first, for looking for a rhythm: one that is
+    /// damaged may be left out or have another time. At most `limit`, in one page.
+    Arrivals {
+        /// Whose.
+        device: DeviceId,
+        /// At most this many, up to 1000.
+        limit: usize,
+    },
     /// Changes of presence, newest first.
     Presence {
         /// Whose.
@@ -93,6 +101,8 @@ pub enum HistoryPage {
     Entries(Page<LogEntry>),
     /// Of commands.
     Commands(Page<Command>),
+    /// When something arrived.
+    Arrivals(Vec<UnixMillis>),
     /// Of changes of presence.
     Presence(Page<PresenceChange>),
 }
@@ -142,6 +152,17 @@ impl HistoryPage {
         }
     }
 
+    /// When something arrived.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn arrivals(self) -> Vec<UnixMillis> {
+        match self {
+            Self::Arrivals(arrivals) => arrivals,
+            other => other.is_wrong("arrivals"),
+        }
+    }
+
     /// A page of changes of presence.
     ///
     /// # Panics
@@ -171,6 +192,7 @@ impl HistoryPage {
             Self::Events(_) => "events",
             Self::Entries(_) => "entries",
             Self::Commands(_) => "commands",
+            Self::Arrivals(_) => "arrivals",
             Self::Presence(_) => "changes of presence",
         };
         panic!("the store answers a query for {wanted} with {found}")
@@ -224,6 +246,16 @@ pub trait HistoryReads: History {
     /// See [`Query::Commands`].
     fn commands(&self, device: DeviceId, part: Part) -> PortFuture<'_, Result<Page<Command>, StoreError>> {
         read(self, Query::Commands { device, part }, HistoryPage::commands)
+    }
+
+    /// See [`Query::Arrivals`].
+    fn arrivals(
+        &self,
+        device: DeviceId,
+        limit: usize,
+    ) -> PortFuture<'_, Result<Vec<UnixMillis>, StoreError>> {
+        let found = self.read(Query::Arrivals { device, limit });
+        Box::pin(async move { found.await.map(HistoryPage::arrivals) })
     }
 
     /// See [`Query::Presence`].

@@ -4,7 +4,7 @@ use super::{DeviceQuery, PortFuture, SimilarNames, StoreError};
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
-        command::{Command, CommandId, Order},
+        command::{Command, CommandId, Expected, Order},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
         device::{Device, NewDevice},
@@ -185,6 +185,8 @@ pub enum Change {
         device: DeviceId,
         /// What it is to do.
         order: Order,
+        /// When the device will probably fetch it.
+        expected: Option<Expected>,
         /// When.
         at: UnixMillis,
     },
@@ -415,14 +417,24 @@ pub trait RegistryChanges: Registry {
         make(self, Change::EditProperties { device, at, edit }, Changed::properties)
     }
 
-    /// See [`Change::SendCommand`].
+    /// See [`Change::SendCommand`]; nothing is expected of it.
     fn send_command(
         &self,
         device: DeviceId,
         order: Order,
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Result<Command, NotSent>, StoreError>> {
-        make(self, Change::SendCommand { device, order, at }, Changed::sent)
+        self.send_expected_command(device, (order, None), at)
+    }
+
+    /// See [`Change::SendCommand`].
+    fn send_expected_command(
+        &self,
+        device: DeviceId,
+        (order, expected): (Order, Option<Expected>),
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Result<Command, NotSent>, StoreError>> {
+        make(self, Change::SendCommand { device, order, expected, at }, Changed::sent)
     }
 
     /// See [`Change::CancelCommands`]; returns the ones that were taken back.

@@ -46,9 +46,11 @@ impl Registrar {
         if order.pending_ttl_s == 0 && !is_serving && device.active_time.is_some() {
             return Err(not_sent(NotSent::Offline));
         }
-        let sent = self.registry.send_command(device.id, order, self.clock.now()).await?;
-        let Command { id, state, created, .. } = sent.map_err(not_sent)?;
-        Ok(CommandCreated { id: id.to_string(), state, created_at: created, expected: None })
+        let now = self.clock.now();
+        let expected = self.expect_contact(device, now).await;
+        let sent = self.registry.send_expected_command(device.id, (order, expected), now).await?;
+        let Command { id, state, created, expected, .. } = sent.map_err(not_sent)?;
+        Ok(CommandCreated { id: id.to_string(), state, created_at: created, expected })
     }
 
     /// A command.

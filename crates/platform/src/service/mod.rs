@@ -10,6 +10,7 @@
 mod commands;
 mod create;
 mod cursor;
+mod delivery;
 mod devices;
 mod error;
 mod find;

@@ -195,7 +195,8 @@ pub(super) fn log(entry: LogEntry) -> LogView {
 
 /// A command.
 pub(super) fn command(command: Command) -> CommandView {
-    let Command { id, order, state, code, data_json, created, sent, ended } = command;
+    let expected_outcome = command.expected_outcome();
+    let Command { id, order, state, code, data_json, created, sent, ended, expected, fetched: _ } = command;
     let json = |text: &str| RawValue::from_string(text.to_owned()).ok();
     CommandView {
         id: id.to_string(),
@@ -209,7 +210,8 @@ pub(super) fn command(command: Command) -> CommandView {
         created_at: created,
         sent_at: sent,
         ended_at: ended,
-        expected: None,
+        expected,
+        expected_outcome,
     }
 }
 

@@ -40,7 +40,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 3] = [(3, to_4), (4, to_5), (5, to_6)];
+const STEPS: [(u32, Step); 4] = [(3, to_4), (4, to_5), (5, to_6), (6, to_7)];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
 const UNUSED_PAGES_MAX: i64 = 1024;
@@ -215,6 +215,16 @@ fn to_6(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     );
     let numbered = added.and_then(|()| models::begin_versions(registry));
     numbered.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 7: when commands are expected to be fetched, and when they were fetched first.
+fn to_7(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "ALTER TABLE commands ADD COLUMN expected_at INTEGER; \
+         ALTER TABLE commands ADD COLUMN expected_spread INTEGER; \
+         ALTER TABLE commands ADD COLUMN fetched INTEGER",
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::LazyLock};
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{
-        command::{Command, CommandId, CommandMove, CommandState, CommandStep, Order},
+        command::{Command, CommandId, CommandMove, CommandState, CommandStep, Expected, Order},
         device::DeviceState,
     },
     ports::{StoreError, Written},
@@ -29,13 +29,14 @@ use super::{
 };
 
 /// What a step changes.
-static PUT: LazyLock<Update> = LazyLock::new(|| COMMANDS.update(&["state", "code", "data", "sent", "ended"]));
+static PUT: LazyLock<Update> =
+    LazyLock::new(|| COMMANDS.update(&["state", "code", "data", "sent", "ended", "fetched"]));
 
 impl Registry {
     pub(in crate::sqlite) fn send_command(
         &self,
         device: DeviceId,
-        order: &Order,
+        (order, expected): (&Order, Option<Expected>),
         at: UnixMillis,
     ) -> Change<Result<Command, NotSent>> {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
@@ -50,7 +51,7 @@ impl Registry {
         if let Err(why) = case.permit() {
             return Ok(Ok(Err(why)));
         }
-        let mut row = rows::new_command(device, self.next_command(device, at)?, order, at);
+        let mut row = rows::new_command(device, self.next_command(device, at)?, (order, expected), at);
         row.n = row.insert_numbered(&self.connection)?;
         row.put_sum(&self.connection)?;
         self.drop_old_commands(device, at)?;
@@ -181,8 +182,9 @@ impl Registry {
             Ok(false) => return Ok(Written::Unchanged),
             Err(_) => return Ok(Written::CommandOver),
         }
-        let Command { state, code, data_json, sent, ended, .. } = command;
-        let row = CommandRow { state, code, data: data_json.map(String::from), sent, ended, ..row.clone() };
+        let Command { state, code, data_json, sent, ended, fetched, .. } = command;
+        let data = data_json.map(String::from);
+        let row = CommandRow { state, code, data, sent, ended, fetched, ..row.clone() };
         PUT.run(&self.connection, &row)?;
         Ok(Written::Done)
     }

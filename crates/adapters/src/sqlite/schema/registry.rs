@@ -121,7 +121,15 @@ table! {
         data: Option<String> = "TEXT",
         sent: Option<UnixMillis> = "INTEGER",
         ended: Option<UnixMillis> = "INTEGER",
-    } ",\n  UNIQUE (device, id)\n)"
+    }
+    later {
+        /// When it was sent: when the device would probably fetch it; how far that may be off, milliseconds.
+        expected_at: UnixMillis = "INTEGER",
+        expected_spread: i64 = "INTEGER",
+        /// When it was fetched first.
+        fetched: UnixMillis = "INTEGER",
+    }
+    ",\n  UNIQUE (device, id)\n)"
 }
 
 table! {

@@ -103,6 +103,7 @@ impl Command {
             (_, Standing::Over(..)) => return Err(NotOpen),
             (CommandStep::Fetch, Standing::InProgress(_)) => return Ok(false),
             (CommandStep::Fetch, Standing::Waiting(_)) => {
+                self.fetched = self.fetched.or_else(|| self.sent.is_none().then_some(at));
                 (self.state, self.sent) = (CommandState::Sent, Some(at));
                 return Ok(true);
             }

@@ -5,7 +5,8 @@ use crate::{
     ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
         command::{
-            Command, CommandId, CommandMove, CommandSession, CommandState, CommandStep, CommandTopic, Order,
+            Command, CommandId, CommandMove, CommandSession, CommandState, CommandStep, CommandTopic,
+            Expected, ExpectedOutcome, Order,
         },
         device::DeviceState,
     },
@@ -87,7 +88,8 @@ pub fn a_command_goes_its_way_and_is_kept(store: &dyn Store) {
     assert_eq!(command(store, which), sent);
     assert_eq!(fetch(store, which, at(20)), Written::Done);
     assert_eq!(fetch(store, which, at(21)), Written::Unchanged, "the device has it");
-    let fetched = Command { state: CommandState::Sent, sent: Some(at(20)), ..sent };
+    let first = Some(at(20));
+    let fetched = Command { state: CommandState::Sent, sent: first, fetched: first, ..sent };
     assert_eq!(command(store, which), fetched);
     assert_eq!(fetch(store, which, at(60)), Written::Done, "it is offered again");
     assert_eq!(reply(store, which, 200, at(70)), Written::Done);
@@ -105,6 +107,24 @@ pub fn a_command_goes_its_way_and_is_kept(store: &dyn Store) {
     fetch(store, other, at(81));
     assert_eq!(reply(store, other, 1102, at(82)), Written::Done);
     assert_eq!((command(store, other).state, command(store, other).code), (CommandState::Failed, Some(1102)));
+}
+
+/// What was expected is kept as it was, and the first time that a command was fetched.
+pub fn what_is_expected_of_a_command_is_kept(store: &dyn Store) {
+    let id = activated(store);
+    let expected = Some(Expected { at: at(25), spread: 6_500 });
+    let sent = block_on(store.send_expected_command(id, (order(CommandTopic::Set), expected), at(10)));
+    let sent = sent.expect("the store writes").expect("it may be sent");
+    assert_eq!((sent.expected, sent.fetched), (expected, None));
+    let which = (id, sent.id);
+    assert_eq!(command(store, which), sent);
+    assert_eq!(fetch(store, which, at(20)), Written::Done);
+    assert_eq!(fetch(store, which, at(60)), Written::Done, "it is offered again");
+    let fetched = command(store, which);
+    assert_eq!((fetched.sent, fetched.fetched), (Some(at(60)), Some(at(20))));
+    assert_eq!(fetched.expected_outcome(), Some(ExpectedOutcome::Within));
+    let page = block_on(store.commands(id, Part::first(10))).expect("the store reads");
+    assert_eq!(page.items, [fetched]);
 }
 
 /// The errors of the issuer.

@@ -187,6 +187,7 @@ macro_rules! store_conformance {
             }
             commands {
                 a_command_goes_its_way_and_is_kept
+                what_is_expected_of_a_command_is_kept
                 a_command_is_sent_only_where_the_rules_permit_it
                 a_device_has_fifty_open_commands_and_no_more
                 open_commands_come_in_their_order_and_are_taken_up_at_a_start

@@ -106,6 +106,7 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
         block_on(store.buckets(id, query)).expect("the store reads").expect("there are not many")
     });
     line("buckets of a", format!("{buckets:?}"));
+    line("arrivals", format!("{:?}", block_on(store.arrivals(id, 1000)).expect("the store reads")));
     let log = paged(1 + turn % 6, |part| block_on(store.device_log(id, part)).expect("the store reads"));
     line("log", format!("{log:#?}"));
     let moves =

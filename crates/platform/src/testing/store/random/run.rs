@@ -11,7 +11,7 @@ use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber, Position, UnixMillis},
     memory::MemoryStore,
     model::{
-        command::{CommandId, CommandMove, CommandSession, CommandStep, CommandTopic, Order},
+        command::{CommandId, CommandMove, CommandSession, CommandStep, CommandTopic, Expected, Order},
         credential::CredentialLookup,
         device::{DeviceState, NewDevice},
         json_text::JsonText,
@@ -348,7 +348,11 @@ impl Run {
                 }
             }
             Operation::Send { device, ttl_s, topic } => {
-                Change::SendCommand { device: self.id(device), order: self.order(topic, ttl_s), at }
+                let (device, order) = (self.id(device), self.order(topic, ttl_s));
+                // Nothing is expected of every third one.
+                let is_expected = !self.turn.is_multiple_of(3);
+                let expected = is_expected.then(|| Expected { at: UnixMillis(at.0 + 7), spread: 5 });
+                Change::SendCommand { device, order, expected, at }
             }
             Operation::Cancel { device, id } => {
                 Change::CancelCommands { device: self.id(device), id: id.map(CommandId), at }
