@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use narrowgate_api::device::{NamedDevice, ShownState};
 
-use super::PagingArgs;
+use super::{PagingArgs, SimulateArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
@@ -80,7 +80,20 @@ pub(crate) enum DeviceCommand {
                             narrowgate device points 15bBZlRknc --point temp --bucket 1d --fn min,max,avg \
                             --tz Europe/Berlin")]
     Points(PointsArgs),
+    /// Be a device: connect to a server, report, fetch commands and answer them
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(SimulateArgs),
 }
+
+const SIMULATE_HELP: &str = "\
+Prints a JSON line for all that is sent and received. Ends after --count reports, or on Ctrl-C. Exit code 0:
+all reports were acknowledged; with --fault: the server did what it has to do with that.
+
+Examples:
+  narrowgate device simulate PK/DK --secret - --interval 60 < SECRET_FILE
+  narrowgate device simulate PK/DK --secret - --count 3 --loss 20 --points '{\"temp\":{n}}' < SECRET_FILE
+  narrowgate device simulate PK/DK --secret - --mode 3 --count 1 < PRODUCT_SECRET_FILE
+  narrowgate device simulate PK/DK --secret - --fault wrong-key < SECRET_FILE";
 
 /// Names one device: `PK DK`, `PK/DK`, or `DK` where it is unique.
 #[derive(Debug, Clone, Args)]

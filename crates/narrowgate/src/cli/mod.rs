@@ -8,6 +8,7 @@ mod model;
 mod paging;
 mod product;
 mod server;
+mod simulate;
 pub(crate) mod tips;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(crate) use product::{
     Switch, UpdateArgs,
 };
 pub(crate) use server::ServerArgs;
+pub(crate) use simulate::{Fault, Format, Reply, SimulateArgs};
 
 /// A gateway for NB-IoT devices: CoAP over DTLS-PSK.
 #[derive(Debug, Parser)]

@@ -14,6 +14,7 @@ use super::{
     pages::{self, Frame, List},
     properties,
     secret_argument::secret,
+    simulate,
 };
 use crate::{
     cli::{
@@ -91,6 +92,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
             };
             properties::show(call, config, output)
         }
+        DeviceCommand::Simulate(arguments) => simulate::run(&arguments),
         DeviceCommand::Create(arguments) => create(arguments, config, output),
         DeviceCommand::Show(device) => show(&(&device).into(), config, output),
         DeviceCommand::Secret(device) => once(Call::show_device_secret(&(&device).into()), config, output),

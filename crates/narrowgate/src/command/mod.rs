@@ -19,6 +19,7 @@ mod properties;
 mod refused;
 mod secret_argument;
 mod serve;
+mod simulate;
 mod status;
 
 use crate::{

@@ -10,7 +10,7 @@ pub(crate) mod log;
 mod metrics;
 mod notify;
 mod options;
-mod signals;
+pub(crate) mod signals;
 mod watch;
 
 use std::{

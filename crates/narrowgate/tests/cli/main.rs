@@ -18,5 +18,6 @@ mod places;
 mod points;
 mod secrets;
 mod server;
+mod simulate;
 mod system;
 mod terminal;

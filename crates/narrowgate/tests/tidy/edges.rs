@@ -71,6 +71,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "narrowgate-gateway",
             "narrowgate-adapters",
             "narrowgate-http",
+            // Its device, for `device simulate`.
+            "narrowgate-sim",
         ],
     ),
 ];

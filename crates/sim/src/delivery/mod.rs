@@ -124,7 +124,8 @@ impl fmt::Display for Delivery {
             let Outcomes { devices, expected, within, early, late, .. } = outcomes;
             writeln!(
                 f,
-                "{name:<10} {devices:>7} {expected:>8} {within:>6} {early:>5} {late:>5} {:>8.1} {:>11.1} % {:>8.1} %",
+                "{name:<10} {devices:>7} {expected:>8} {within:>6} {early:>5} {late:>5} {:>8.1} {:>11.1} % \
+                 {:>8.1} %",
                 outcomes.within_percent(),
                 outcomes.spread_percent(0.5),
                 outcomes.spread_percent(0.9)
@@ -158,7 +159,7 @@ fn send(heard: &Heard, fetched: i64) -> Option<(Expected, Option<ExpectedOutcome
     let store = Arc::new(MemoryStore::default());
     let clock = Arc::new(ManualClock::new(UnixMillis(heard.now)));
     let entropy = Arc::new(SeededEntropy::new(1));
-    let operator = Operator::new(store.clone(), clock.clone(), entropy, Arc::new(NobodyConnected));
+    let operator = Operator::new(store.clone(), clock, entropy, Arc::new(NobodyConnected));
     block_on(store.create_product(product("p"))).expect("the store is empty");
     let created = block_on(store.create_devices(vec![new_device("p", "d")], T0)).expect("the store writes");
     let device = created.into_iter().next().and_then(Result::ok).expect("its key is free").id;

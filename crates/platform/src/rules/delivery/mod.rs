@@ -4,15 +4,15 @@
 //! A device wakes, sends one message or several, and sleeps. The time from one waking to the next is a *gap*.
 //! Nothing is assumed of how gaps are distributed, but that the next one is like those before:
 //!
-//! 1. Messages that belong to one waking count once, unless it may still be awake: see [`Burst`].
-//! 2. The device keeps a rhythm where half of its gaps lie close together. Where they do not, nothing is said.
+//! 1. Messages that belong to one waking count once, unless it may still be awake.
+//! 2. The device keeps a rhythm where half of its gaps lie close together. Else nothing is said.
 //! 3. It has been silent for a while already, so only gaps that were longer than that count: the newest
-//!    [`GAPS_MAX`] of them. So a hole in the coverage, the night of a device that works by day, and a rhythm
+//!    128 of them. So a hole in the coverage, the night of a device that works by day, and a rhythm
 //!    that became slower need no rule of their own: once the silence is longer than usual, what is looked at
 //!    are the silences that were that long.
 //! 4. Where the newest of those gaps do not fit the older ones, the rhythm became faster, and the older ones
 //!    do not count.
-//! 5. The shortest span that holds [`COVERED`] of those gaps is what is expected: rare long gaps fall out of
+//! 5. The shortest span that holds 95 % of those gaps is what is expected: rare long gaps fall out of
 //!    it, frequent ones widen it. Of few gaps the span is wider than they are, as an interval of prediction.
 //!
 //! So a device whose contacts are often lost gets a wide spread, and one that was never silent for so long

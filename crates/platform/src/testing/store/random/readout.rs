@@ -129,16 +129,20 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
         let all = block_on(store.properties(id, kind)).expect("the store reads");
         line(kind.plural(), all.to_json());
     }
-    let commands = paged(1 + turn % 3, |part| block_on(store.commands(id, part)).expect("the store reads"));
-    for command in &commands {
-        let by_id = block_on(store.command(id, command.id)).expect("the store reads");
-        assert_eq!(by_id.as_ref(), Some(command), "a command is listed as it is found by its id");
-    }
-    line("commands", format!("{commands:?}"));
+    line("commands", commands(store, id, 1 + turn % 3));
     line("open", format!("{:?}", block_on(store.open_commands(id)).expect("the store reads")));
     let former = block_on(store.former_secrets(id)).expect("the store reads");
     let former: Vec<&str> = former.iter().map(|secret| secret.expose()).collect();
     line("former secrets", format!("{former:?}"));
+}
+
+fn commands(store: &dyn Store, device: DeviceId, limit: usize) -> String {
+    let commands = paged(limit, |part| block_on(store.commands(device, part)).expect("the store reads"));
+    for command in &commands {
+        let by_id = block_on(store.command(device, command.id)).expect("the store reads");
+        assert_eq!(by_id.as_ref(), Some(command), "a command is listed as it is found by its id");
+    }
+    format!("{commands:?}")
 }
 
 fn devices(store: &dyn Store, limit: usize) -> Vec<Device> {

@@ -349,10 +349,7 @@ impl Run {
             }
             Operation::Send { device, ttl_s, topic } => {
                 let (device, order) = (self.id(device), self.order(topic, ttl_s));
-                // Nothing is expected of every third one.
-                let is_expected = !self.turn.is_multiple_of(3);
-                let expected = is_expected.then(|| Expected { at: UnixMillis(at.0 + 7), spread: 5 });
-                Change::SendCommand { device, order, expected, at }
+                Change::SendCommand { device, order, expected: self.expected(at), at }
             }
             Operation::Cancel { device, id } => {
                 Change::CancelCommands { device: self.id(device), id: id.map(CommandId), at }
@@ -361,6 +358,12 @@ impl Run {
                 unreachable!("it is no change")
             }
         }
+    }
+
+    /// Nothing is expected of every third command.
+    fn expected(&self, at: UnixMillis) -> Option<Expected> {
+        let is_expected = !self.turn.is_multiple_of(3);
+        is_expected.then(|| Expected { at: UnixMillis(at.0 + 7), spread: 5 })
     }
 
     fn command(&self, device: u8, id: u32, logins_ago: u8, event: CommandEvent) -> Write {

@@ -1,0 +1,375 @@
+//! The life of a simulated device: what it asks, and what it makes of the answers. Pure: time and events go
+//! in, acts and lines come out.
+//!
+//! ```text
+//! connect ─▶ (mode 3: ask for the secret, connect with it) ─▶ attributes, event ─▶ report ─▶ pause ─▶ …
+//!                       after each answer: GET of a command that waits, and its reply
+//! ```
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use narrowgate_coap::{Code, OptionNumber, Request, Response, format};
+use narrowgate_sim::device::{DeviceCommand, DeviceEvent, IssuedSecret};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{
+    fault::Right,
+    line::{Line, Text},
+};
+use crate::cli::{Fault, Reply};
+
+/// Commands that are fetched after one report: as many as may wait.
+const COMMANDS_MAX: u32 = 50;
+/// Names the topic of a command that waits (device protocol, section 6).
+const COMMAND_WAITING: OptionNumber = OptionNumber(2100);
+
+/// What the device does.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The path of its topics: `/topic/sys/PK/DK`.
+    pub(super) base: String,
+    /// It fetches its secret first.
+    pub(super) activates: bool,
+    pub(super) interval: Duration,
+    pub(super) count: Option<u32>,
+    pub(super) points: String,
+    pub(super) attributes: Option<String>,
+    pub(super) event: Option<(String, String)>,
+    pub(super) reply: Reply,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum What {
+    Activation,
+    Attributes,
+    Event,
+    Report,
+    Fetch,
+    Reply,
+}
+
+/// What is to be done with the device.
+#[derive(Debug)]
+pub(super) enum Act {
+    Command(DeviceCommand),
+    /// It is another one from now on: with its own secret.
+    Become(IssuedSecret),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Life {
+    plan: Plan,
+    has_secret: bool,
+    connected: bool,
+    began: bool,
+    asked: Option<(What, Instant)>,
+    todo: VecDeque<(What, Request)>,
+    /// When the last report was due.
+    begun: Instant,
+    reports: u32,
+    acknowledged: u32,
+    /// Reports that were answered as a fault has to be.
+    refused: u32,
+    /// Reports of which it is known what became of them: not one under way when the device is ended.
+    ended: u32,
+    commands: u32,
+    /// Commands fetched after the last report.
+    fetched: u32,
+    failure: Option<String>,
+    over: bool,
+    acts: VecDeque<Act>,
+    lines: VecDeque<Line>,
+}
+
+impl Life {
+    pub(super) fn new(plan: Plan, now: Instant) -> Self {
+        Self {
+            has_secret: !plan.activates,
+            plan,
+            connected: false,
+            began: false,
+            asked: None,
+            todo: VecDeque::new(),
+            begun: now,
+            reports: 0,
+            acknowledged: 0,
+            refused: 0,
+            ended: 0,
+            commands: 0,
+            fetched: 0,
+            failure: None,
+            over: false,
+            acts: VecDeque::from([Act::Command(DeviceCommand::Connect)]),
+            lines: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn poll_act(&mut self) -> Option<Act> {
+        self.acts.pop_front()
+    }
+
+    pub(super) fn poll_line(&mut self) -> Option<Line> {
+        self.lines.pop_front()
+    }
+
+    /// When the next report is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let rests = self.began && self.asked.is_none() && self.todo.is_empty() && !self.over;
+        rests.then(|| self.begun + self.plan.interval)
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Ends the session, if there is one, and the life with it.
+    pub(super) fn stop(&mut self) {
+        if self.over {
+            return;
+        }
+        if self.connected {
+            self.acts.push_back(Act::Command(DeviceCommand::Close));
+        }
+        self.over = true;
+        let Self { reports, acknowledged, commands, .. } = *self;
+        self.lines.push_back(Line::Done { reports, acknowledged, commands });
+    }
+
+    /// Whether all went as it has to; else what did not.
+    pub(super) fn verdict(&self) -> Result<(), String> {
+        let Self { ended, acknowledged, refused, .. } = *self;
+        match (self.plan.fault.map(Fault::right), &self.failure) {
+            (Some(Right::Silence), _) if self.connected => {
+                Err("the server accepted a handshake that it has to refuse".to_owned())
+            }
+            (Some(Right::Silence), _) => Ok(()),
+            (_, Some(failure)) => Err(failure.clone()),
+            (Some(Right::Refused(code)), None) if refused < ended => {
+                Err(format!("{} of {ended} reports were not answered {code}", ended - refused))
+            }
+            (Some(Right::Refused(_)), None) => Ok(()),
+            _ if acknowledged < ended => {
+                Err(format!("{} of {ended} reports were not acknowledged", ended - acknowledged))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        self.begun = now;
+        if self.connected {
+            self.report(now);
+        } else {
+            self.began = false;
+            self.acts.push_back(Act::Command(DeviceCommand::Connect));
+        }
+    }
+
+    pub(super) fn handle_event(&mut self, now: Instant, event: DeviceEvent) {
+        match event {
+            DeviceEvent::Connected { suite } => {
+                self.lines.push_back(Line::Connected { suite: suite.name() });
+                self.connected = true;
+                if self.plan.fault.is_some_and(|fault| fault.right() == Right::Silence) {
+                    self.stop();
+                } else if self.has_secret {
+                    self.connected(now);
+                } else {
+                    self.asked = Some((What::Activation, now));
+                    self.acts.push_back(Act::Command(DeviceCommand::AskActivation));
+                }
+            }
+            DeviceEvent::ConnectFailed(failure) => {
+                let reason = format!("no session came about: {failure:?}");
+                self.lines.push_back(Line::NotConnected { reason: reason.clone() });
+                self.failure = Some(reason);
+                self.stop();
+            }
+            DeviceEvent::Activated(secret) => {
+                let device_secret = String::from_utf8_lossy(secret.as_bytes()).into_owned();
+                self.lines.push_back(Line::Secret { device_secret });
+                (self.has_secret, self.connected, self.asked) = (true, false, None);
+                self.acts.push_back(Act::Command(DeviceCommand::Close));
+                self.acts.push_back(Act::Become(secret));
+            }
+            DeviceEvent::ActivationRefused(response) => {
+                self.lines.push_back(Line::received(What::Activation, &response, self.waited(now)));
+                self.failure = Some(format!("the server issues no secret: {}", response.code));
+                self.stop();
+            }
+            DeviceEvent::Answered(response) => self.answered(now, &response),
+            DeviceEvent::Unanswered { .. } => {
+                let Some((what, _)) = self.asked.take() else { return };
+                self.lines.push_back(Line::Unanswered { what });
+                self.ended += u32::from(what == What::Report);
+                if what == What::Activation {
+                    self.failure = Some("the question for a secret was not answered".to_owned());
+                    self.stop();
+                }
+                self.go_on(now);
+            }
+            DeviceEvent::Closed => {
+                self.lines.push_back(Line::Closed);
+                (self.connected, self.asked) = (false, None);
+                self.todo.clear();
+                if self.is_complete() {
+                    self.stop();
+                }
+            }
+            DeviceEvent::Acknowledged { .. } | DeviceEvent::ReportRefused { .. } | DeviceEvent::Pong => {}
+        }
+    }
+
+    fn connected(&mut self, now: Instant) {
+        let is_first = self.reports == 0;
+        self.began = true;
+        if is_first && let Some(attributes) = self.plan.attributes.take() {
+            let params = format!(r#"{{"attributes":{attributes}}}"#);
+            self.ask_later(What::Attributes, "thing/attribute/update", "thing.attribute.update", &params);
+        }
+        if is_first && let Some((id, output)) = self.plan.event.take() {
+            let (topic, method) = (format!("thing/event/{id}/post"), format!("thing.event.{id}.post"));
+            self.ask_later(What::Event, &topic, &method, &format!(r#"{{"events":{output}}}"#));
+        }
+        self.report(now);
+    }
+
+    fn report(&mut self, now: Instant) {
+        (self.reports, self.fetched) = (self.reports + 1, 0);
+        let points = self.plan.points.replace("{n}", &self.reports.to_string());
+        let params = format!(r#"{{"measurepoints":{points}}}"#);
+        self.ask_later(What::Report, "thing/measurepoint/post", "thing.measurepoint.post", &params);
+        self.go_on(now);
+    }
+
+    fn ask_later(&mut self, what: What, topic: &str, method: &str, params: &str) {
+        let id = self.reports;
+        let body = format!(r#"{{"id":"{id}","version":"1.0","params":{params},"method":"{method}"}}"#);
+        let mut request = Request::post(&format!("{}/{topic}", self.plan.base), format::JSON, body);
+        if let Some(fault) = self.plan.fault.filter(|_| what == What::Report) {
+            request = fault.spoil_report(&self.plan.base, request);
+        }
+        self.todo.push_back((what, request));
+    }
+
+    /// Sends what is next. One request is under way at a time.
+    fn go_on(&mut self, now: Instant) {
+        if self.asked.is_some() || self.over {
+            return;
+        }
+        match self.todo.pop_front() {
+            Some((what, request)) => {
+                self.lines.push_back(Line::Sent {
+                    what,
+                    method: if request.method == Code::GET { "GET" } else { "POST" }.to_owned(),
+                    path: request.path_text().to_owned(),
+                    payload: Text::of(&request.payload),
+                });
+                self.asked = Some((what, now));
+                self.acts.push_back(Act::Command(DeviceCommand::Request(request)));
+            }
+            None if self.is_complete() => self.stop(),
+            None => {}
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.plan.count.is_some_and(|count| self.reports >= count)
+    }
+
+    fn waited(&self, now: Instant) -> u64 {
+        let waited = self.asked.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since));
+        u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn answered(&mut self, now: Instant, response: &Response) {
+        let ms = self.waited(now);
+        let Some((what, _)) = self.asked.take() else { return };
+        self.lines.push_back(Line::received(what, response, ms));
+        let mut replies = false;
+        match what {
+            What::Report => {
+                self.ended += 1;
+                self.acknowledged += u32::from(is_success(response));
+                let is_refused =
+                    |fault: Fault| matches!(fault.right(), Right::Refused(code) if code == response.code);
+                self.refused += u32::from(self.plan.fault.is_some_and(is_refused));
+            }
+            What::Fetch if response.code == Code::CONTENT => replies = self.take_command(response),
+            _ => {}
+        }
+        // The answer to a reply names the next one.
+        if let Some(path) = topic_of_waiting(response)
+            && !replies
+            && self.fetched < COMMANDS_MAX
+        {
+            self.fetched += 1;
+            self.todo.push_front((What::Fetch, Request::get(&path)));
+        }
+        self.go_on(now);
+    }
+
+    /// Whether it is answered.
+    fn take_command(&mut self, response: &Response) -> bool {
+        #[derive(Deserialize)]
+        struct Command {
+            id: String,
+            method: String,
+            params: Box<RawValue>,
+        }
+        let Ok(Command { id, method, params }) = serde_json::from_slice(&response.payload) else {
+            return false;
+        };
+        self.commands += 1;
+        let data = self.data_for(&method, &params);
+        let topic = method.replace('.', "/");
+        self.lines.push_back(Line::Command { id: id.clone(), method: method.clone(), params });
+        let Reply::Code(code) = self.plan.reply else { return false };
+        let body = format!(r#"{{"id":"{id}","code":{code},"data":{data}}}"#);
+        // A service's id may have dots; its topic is what follows `thing.service.`.
+        let topic = match method.strip_prefix("thing.service.") {
+            Some(service) if !service.starts_with("measurepoint.") => format!("thing/service/{service}"),
+            _ => topic,
+        };
+        let path = format!("{}/{topic}_reply", self.plan.base);
+        self.todo.push_front((What::Reply, Request::post(&path, format::JSON, body)));
+        true
+    }
+
+    /// The points that are asked for, as far as the device has them; else nothing.
+    fn data_for(&self, method: &str, params: &RawValue) -> Value {
+        if method != "thing.service.measurepoint.get" {
+            return Value::Object(Map::new());
+        }
+        let ids: Vec<String> = serde_json::from_str(params.get()).unwrap_or_default();
+        let points = self.plan.points.replace("{n}", &self.reports.to_string());
+        let points: Map<String, Value> = serde_json::from_str(&points).unwrap_or_default();
+        points.into_iter().filter(|(id, _)| ids.contains(id)).collect::<Map<_, _>>().into()
+    }
+}
+
+/// The topic of a command that waits, as a response names it.
+pub(super) fn topic_of_waiting(response: &Response) -> Option<String> {
+    let waiting = response.options.iter().find(|(number, _)| *number == COMMAND_WAITING);
+    waiting.map(|(_, path)| String::from_utf8_lossy(path).into_owned())
+}
+
+fn is_success(response: &Response) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        code: i64,
+    }
+    let code = serde_json::from_slice(&response.payload).map(|Answer { code }| code);
+    response.code == Code::CHANGED && code.is_ok_and(|code| code == 200)
+}

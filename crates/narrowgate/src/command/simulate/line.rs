@@ -1,0 +1,126 @@
+//! What a simulated device prints: a JSON object for each thing that happens to it.
+
+use narrowgate_coap::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::life::{What, topic_of_waiting};
+
+/// A line, without its time.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub(super) enum Line {
+    Connecting {
+        server: String,
+        identity: String,
+    },
+    Connected {
+        suite: &'static str,
+    },
+    /// The handshake had no answer, or a bad one.
+    NotConnected {
+        reason: String,
+    },
+    /// The server has issued the device's secret.
+    Secret {
+        device_secret: String,
+    },
+    Sent {
+        what: What,
+        method: String,
+        path: String,
+        payload: Option<Text>,
+    },
+    Received {
+        what: What,
+        code: String,
+        payload: Option<Text>,
+        /// The topic of a command that waits: option 2100.
+        command_waiting: Option<String>,
+        ms: u64,
+    },
+    Unanswered {
+        what: What,
+    },
+    Command {
+        id: String,
+        method: String,
+        params: Box<RawValue>,
+    },
+    /// A datagram was lost, because that was asked for.
+    Lost {
+        direction: &'static str,
+        bytes: usize,
+    },
+    /// The system says that nobody is there.
+    Unreachable,
+    /// The server has ended the session.
+    Closed,
+    Done {
+        reports: u32,
+        acknowledged: u32,
+        commands: u32,
+    },
+}
+
+/// A payload: JSON as it is, anything else as a text.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Text {
+    Json(Box<RawValue>),
+    Other(String),
+}
+
+impl Text {
+    /// `None` for no bytes.
+    pub(super) fn of(payload: &[u8]) -> Option<Self> {
+        if payload.is_empty() {
+            return None;
+        }
+        let json = serde_json::from_slice::<Box<RawValue>>(payload).ok();
+        // One line each: JSON with line breaks is shown as a text.
+        let json = json.filter(|json| !json.get().contains(['\n', '\r'])).map(Self::Json);
+        Some(json.unwrap_or_else(|| Self::Other(String::from_utf8_lossy(payload).into_owned())))
+    }
+}
+
+impl Line {
+    pub(super) fn received(what: What, response: &Response, ms: u64) -> Self {
+        Self::Received {
+            what,
+            code: response.code.to_string(),
+            payload: Text::of(&response.payload),
+            command_waiting: topic_of_waiting(response),
+            ms,
+        }
+    }
+
+    /// As it is printed, at this time.
+    pub(super) fn text(&self, time_ms: i64) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        format!("{{\"time\":{time_ms},{}", json.trim_start_matches('{'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_coap::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_json_object_with_its_time_first() {
+        let waiting = "/topic/sys/p/d/thing/service/restart";
+        let response = Response::new(Code::CHANGED).payload(r#"{"id":"1","code":200}"#);
+        let response = response.option(narrowgate_coap::OptionNumber(2100), waiting);
+        let line = Line::received(What::Report, &response, 12).text(7);
+        let right = concat!(
+            r#"{"time":7,"event":"received","what":"report","code":"2.04","payload":{"id":"1","code":200},"#,
+            r#""commandWaiting":"/topic/sys/p/d/thing/service/restart","ms":12}"#
+        );
+        assert_eq!(line, right);
+        assert_eq!(Line::Closed.text(7), r#"{"time":7,"event":"closed"}"#);
+        assert!(matches!(Text::of(b"no\nJSON"), Some(Text::Other(_))));
+        assert!(matches!(Text::of(b"{\n}"), Some(Text::Other(_))));
+    }
+}
