@@ -73,7 +73,7 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "Examples:\n  narrowgate device events MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device events 15bBZlRknc --type WARN --from 2026-11-01T00:00:00Z")]
     Events(EventsArgs),
-    /// Show the latest values of a device, its history with --from, or what that comes to with --bucket
+    /// Show a device's latest values, its history (--from), or what that comes to (--bucket)
     #[command(after_help = "Examples:\n  narrowgate device points MuGsF6W4/15bBZlRknc\n  \
                             narrowgate device points 15bBZlRknc --point temp --from 2026-11-01T00:00:00Z\n  \
                             narrowgate device points 15bBZlRknc --from 2026-11-01T00:00:00Z --all -o json\n  \

@@ -50,6 +50,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::writer::old_days",
     "narrowgate_adapters::sqlite::writer::repair",
     "narrowgate_adapters::sqlite::writer::sweep",
+    "narrowgate_adapters::sqlite::writer::write_back",
     "narrowgate_engine_io::driver",
     "narrowgate_engine_io::handle",
     "narrowgate_gateway::clock",
