@@ -12,8 +12,9 @@
 //!
 //! A device without open commands is not in the map: its responses cost a look at that.
 //!
-//! Limits: [`DEVICES_AT_ONCE`] devices whose time has come are handled in one go; what the store could not
-//! read or write is tried again after [`TRY_AGAIN`].
+//! Limits: [`DEVICES_AT_ONCE`] devices whose time has come are handled in one go; [`READS_MAX`] queues are
+//! read at the same time, one of a device, and the other devices wait in their order; what the store could
+//! not read or write is tried again after [`TRY_AGAIN`].
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -30,7 +31,7 @@ use narrowgate_platform::{
 
 use crate::{
     effect::{Effect, Now},
-    outbox::{Outbox, Pending},
+    outbox::{Line, Outbox, Pending},
     requests::Asker,
 };
 
@@ -48,15 +49,19 @@ use narrowgate_platform::{
 
 /// Devices whose time has come that one call handles: about a millisecond.
 const DEVICES_AT_ONCE: usize = 256;
+/// Queues that are read at the same time: each takes a thread and a reader that lists of operators use, too.
+pub(crate) const READS_MAX: usize = 16;
 /// No timer is shorter: the clock of arrivals may stand still, and then the same time is left when it fires.
 const TIMER_MIN: Duration = Duration::from_millis(250);
 /// What could not be read or written is tried again after this time.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Commands {
     devices: HashMap<DeviceId, Entry>,
+    /// Devices whose queues are read, and those that wait for it.
+    reads: Line<DeviceId>,
     /// Exactly one for each device that has `timer`.
     timers: BTreeSet<(Instant, DeviceId)>,
     pub(crate) punctuality: Punctuality,
@@ -112,7 +117,8 @@ enum Next {
 impl Commands {
     /// With the commands that are open in the store.
     pub(crate) fn new(open: Vec<OpenCommand>, now: Now) -> Self {
-        let mut commands = Self::default();
+        let reads = Line::new(READS_MAX);
+        let mut commands = Self { devices: HashMap::new(), reads, timers: BTreeSet::new() };
         let mut known = BTreeSet::new();
         for OpenCommand { device, command } in open {
             commands.devices.entry(device).or_default().queue.push(command);
@@ -172,6 +178,24 @@ impl Commands {
 
     fn is_known(&self, device: DeviceId) -> bool {
         self.devices.contains_key(&device)
+    }
+
+    /// Has the queue of a device read, now or when fewer are.
+    fn read(&mut self, device: DeviceId, out: &mut Outbox) {
+        self.reads.enter(device);
+        self.ask(out);
+    }
+
+    /// A queue is read, or could not be.
+    fn end_read(&mut self, out: &mut Outbox) {
+        self.reads.leave();
+        self.ask(out);
+    }
+
+    fn ask(&mut self, out: &mut Outbox) {
+        while let Some(device) = self.reads.poll() {
+            out.ask(Pending::Commands(device), |token| Effect::Commands(token, device));
+        }
     }
 
     /// What is to be done next for a device, which is then under way.
@@ -269,10 +293,6 @@ impl Moving {
         };
         self.steps.iter().map(of).collect()
     }
-}
-
-fn read(out: &mut Outbox, device: DeviceId) {
-    out.ask(Pending::Commands(device), |token| Effect::Commands(token, device));
 }
 
 /// Commands of one list that are not in another.

@@ -25,7 +25,7 @@ use crate::places::{Place, PlacesMax, Seat};
 
 /// Connections at a time on TCP. A scraper, a probe and some browsers need only a few. There is nothing to
 /// follow.
-pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, followers: 0 };
+pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, followers: 0, waiting: 0 };
 
 /// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
 /// that silent ones cannot use up the places.
@@ -152,7 +152,7 @@ mod tests {
     /// Serves one connection at a time until the sender is gone.
     fn served(router: Router) -> mpsc::Sender<DuplexStream> {
         let (give, given) = mpsc::channel(8);
-        let max = PlacesMax { requests: 1, followers: 0 };
+        let max = PlacesMax { requests: 1, followers: 0, waiting: 0 };
         tokio::spawn(serve(Given(given), router, max, std::future::pending()));
         give
     }

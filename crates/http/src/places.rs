@@ -4,7 +4,8 @@
 //! request, and has accepted no byte of an answer, for the longest time; but each is left alone for
 //! [`ALONE`]. So no number of idle or slow connections keeps a new one waiting for longer. A connection whose
 //! request is being answered keeps its place, and one that follows events has given it back: it has one of
-//! those for followers.
+//! those for followers. Of those whose answer waits for a device there are only so many that the others always
+//! have places.
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,8 @@ pub struct PlacesMax {
     pub requests: usize,
     /// Those that follow events; one more is refused.
     pub followers: usize,
+    /// Those of `requests` whose answer waits for a device; one more is refused.
+    pub waiting: usize,
 }
 
 /// See the module.
@@ -44,6 +47,7 @@ struct Taken {
     /// The connections that answer requests, by their number.
     connections: BTreeMap<u64, Connection>,
     followers: usize,
+    waiting: usize,
     entered: u64,
 }
 
@@ -168,6 +172,19 @@ impl Seat {
         Ok(Following(Arc::clone(&self.places)))
     }
 
+    /// Permits the answer to wait for a device, until the result is dropped. The connection keeps its place.
+    ///
+    /// # Errors
+    /// How many wait already: all that may.
+    pub(crate) fn wait(&self) -> Result<Waiting, usize> {
+        let mut taken = self.places.lock();
+        if taken.waiting >= self.places.max.waiting {
+            return Err(taken.waiting);
+        }
+        taken.waiting += 1;
+        Ok(Waiting(Arc::clone(&self.places)))
+    }
+
     fn set_idle(&self, idle_since: Option<Instant>) {
         // A follower's connection has none, and ends with what it follows.
         if let Some(held) = self.places.lock().connections.get_mut(&self.number) {
@@ -196,13 +213,23 @@ impl Drop for Following {
     }
 }
 
+/// See [`Seat::wait`].
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<Places>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{future::Future, pin::pin, task::Poll};
 
     use super::*;
 
-    const MAX: PlacesMax = PlacesMax { requests: 2, followers: 1 };
+    const MAX: PlacesMax = PlacesMax { requests: 2, followers: 1, waiting: 1 };
 
     async fn waits(entering: impl Future<Output = Place>) -> bool {
         let mut entering = pin!(entering);
@@ -257,5 +284,15 @@ mod tests {
         assert_eq!(second.seat().follow().expect_err("one may"), 1);
         drop((following, follower));
         second.seat().follow().expect("there is room again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_wait_for_a_device_leave_places_for_others() {
+        let places = Places::new(MAX);
+        let (first, second) = (places.enter().await, places.enter().await);
+        let waiting = first.seat().wait().expect("it is the first");
+        assert_eq!(second.seat().wait().expect_err("one may"), 1);
+        drop(waiting);
+        second.seat().wait().expect("there is room again");
     }
 }

@@ -6,6 +6,9 @@ use axum::{
 };
 use narrowgate_api::problem::{Code, MEDIA_TYPE, Problem};
 
+/// Seconds after which what is busy or cannot work now is worth another try.
+const RETRY_AFTER_S: u16 = 5;
+
 /// An answer that is a problem.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) Problem);
@@ -29,6 +32,10 @@ impl IntoResponse for Refused {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Strings and a number can always be serialised.
         let body = serde_json::to_string(&self.0).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        }
+        response
     }
 }

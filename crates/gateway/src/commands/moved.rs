@@ -14,7 +14,7 @@ use narrowgate_platform::{
     rules::commands::Queue,
 };
 
-use super::{Ask, Moving, Next, TRY_AGAIN, read, without};
+use super::{Ask, Moving, Next, TRY_AGAIN, without};
 use crate::{
     desk::response_after,
     effect::Now,
@@ -78,6 +78,7 @@ impl Shared {
         device: DeviceId,
         answer: Result<Vec<Command>, StoreError>,
     ) {
+        self.commands.end_read(&mut self.out);
         let Some(entry) = self.commands.devices.get_mut(&device) else { return };
         entry.is_busy = false;
         match answer {
@@ -212,7 +213,7 @@ impl Shared {
             match self.commands.next(device, now) {
                 Next::Nothing => break,
                 Next::Read => {
-                    read(&mut self.out, device);
+                    self.commands.read(device, &mut self.out);
                     break;
                 }
                 Next::Write(moving) => {

@@ -1,7 +1,7 @@
 //! Commands: when a device hears of one, when it gets it, and what becomes of its answer.
 
 use narrowgate_platform::{
-    ids::UnixMillis,
+    ids::{DeviceId, UnixMillis},
     model::command::{Command, CommandStep, Expected},
 };
 
@@ -9,6 +9,7 @@ use super::{
     stage::{Kind, Stage, command},
     stories::served,
 };
+use crate::{commands::READS_MAX, effect::LiveChange};
 
 /// A device that is served, with commands of these topics.
 fn with_commands(topics: &[&str]) -> Stage {
@@ -238,4 +239,26 @@ fn it_is_counted_how_good_what_was_expected_was() {
     assert_eq!(stage.play("wait 1"), "write end 1");
     stage.play("done");
     assert_eq!(counted(&stage), [0, 0, 1], "nobody came");
+}
+
+#[test]
+fn a_store_that_hangs_is_asked_for_no_more_queues_than_it_may() {
+    let mut stage = served();
+    let devices = READS_MAX as i64 + 3;
+    for device in (10..10 + devices).map(DeviceId) {
+        // A device that changes again waits for its read.
+        for _ in 0..2 {
+            stage.gateway.handle_change(stage.now, &LiveChange::CommandsChanged { device });
+        }
+    }
+    stage.play("wait 0");
+    assert_eq!(stage.count(Kind::Commands), READS_MAX);
+    assert_eq!(stage.play("commands fail"), "read commands", "the next one is read");
+    for _ in 0..3 {
+        while stage.count(Kind::Commands) > 0 {
+            stage.play("commands");
+        }
+        stage.play("wait 5");
+    }
+    assert!(stage.gateway.is_settled());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
     http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
@@ -13,7 +13,7 @@ use narrowgate_api::{
     command::{CommandAnswer, CommandCreated, CommandView, CommandsCancelled, NewCommand},
     device::NamedDevice,
     page::Page,
-    problem::Code,
+    problem::{Code, Problem},
     query::Paging,
 };
 use tokio::time::{Instant, sleep};
@@ -22,7 +22,7 @@ use super::{
     Api,
     extract::{Body, Named, Part, Query},
 };
-use crate::problem::Refused;
+use crate::{places::Seat, problem::Refused};
 
 /// How often somebody who waits looks whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,10 +40,15 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn send(
     State(api): State<Api>,
+    seat: Option<Extension<Seat>>,
     Named(name): Named,
     Body(new): Body<NewCommand>,
 ) -> Result<Response, Refused> {
     let wait = new.wait;
+    // Before anything is sent: who may not wait is to send it again. A request that came by no connection
+    // keeps nobody out.
+    let seat = seat.filter(|_| wait.is_some());
+    let _waiting = seat.map(|Extension(seat)| seat.wait()).transpose().map_err(too_many)?;
     let created: CommandCreated = api.operator.send_command(&name, new).await?;
     match wait {
         None => Ok((StatusCode::CREATED, Json(created)).into_response()),
@@ -51,15 +56,27 @@ async fn send(
     }
 }
 
-/// Waits for the end of a command: 200 with the answer, or 504 with the command, which goes on.
+fn too_many(waiting: usize) -> Refused {
+    Refused(Problem {
+        detail: Some(format!(
+            "{waiting} requests wait for the answers of devices already, as many as may; nothing was sent"
+        )),
+        hint: Some("try again later, or leave wait out and ask for the command by its id".to_owned()),
+        ..Problem::new(StatusCode::TOO_MANY_REQUESTS.as_u16(), Code::Busy, "cannot wait for the device")
+    })
+}
+
+/// Waits for the end of a command: 200 with the answer, or 504 with the command, which goes on; also where
+/// the server stops.
 async fn answer(api: &Api, name: &NamedDevice, id: &str, wait: Duration) -> Result<Response, Refused> {
     let until = Instant::now() + wait;
+    let is_stopping = || api.events.as_ref().is_some_and(|events| *events.stopping.borrow());
     loop {
         let command = api.operator.show_command(name, id).await?;
         if command.state.has_ended() {
             return Ok(Json(CommandAnswer::from(command)).into_response());
         }
-        if Instant::now() >= until {
+        if Instant::now() >= until || is_stopping() {
             return Ok((StatusCode::GATEWAY_TIMEOUT, Json(command)).into_response());
         }
         sleep(LOOK_EVERY).await;

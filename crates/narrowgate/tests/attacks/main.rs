@@ -53,6 +53,7 @@ mod mutations;
 mod named;
 mod negotiation;
 mod observe;
+mod operators;
 mod races;
 mod record;
 mod refusals;

@@ -1,0 +1,72 @@
+//! Programs of operators at the control socket, by HTTP as they write it themselves.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    client::Protection,
+    harness::{PRODUCT_KEY, Server},
+};
+
+/// As many requests as the control socket answers at a time, and as many as may wait for devices.
+const REQUESTS: usize = 64;
+const WAITING: usize = 16;
+/// A command takes much less, unless it waits for a place.
+const SOON: Duration = Duration::from_secs(15);
+
+/// A connection that has sent this request.
+fn ask(server: &Server, method: &str, path: &str, headers: &str, body: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(server.data().join("control.sock")).expect("it is served");
+    let length = body.len();
+    let head = format!(
+        "{method} /api/v1/{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(head.as_bytes()).expect("it is read");
+    stream
+}
+
+/// The whole answer, in small letters.
+fn answer(mut stream: &UnixStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it is text");
+    text.to_lowercase()
+}
+
+#[test]
+fn requests_that_wait_for_devices_keep_no_command_out_and_end_with_the_server() {
+    let mut server = Server::start();
+    // A device keeps 50 commands.
+    let mut clients = [(); 2].map(|()| server.connect(Protection::Ccm8));
+    clients.iter_mut().for_each(|client| client.assert_reports());
+    let (answered, answers) = mpsc::channel();
+    for number in 0..REQUESTS {
+        let path = format!("devices/{}/commands", clients[number % 2].device.key);
+        let body = r#"{"kind":"get","ids":["temp"],"pendingTtl":600,"wait":60}"#;
+        let (stream, answered) = (ask(&server, "POST", &path, "", body), answered.clone());
+        thread::spawn(move || answered.send(answer(&stream)));
+    }
+    for answer in answers.iter().take(REQUESTS - WAITING) {
+        assert!(answer.starts_with("http/1.1 429"), "{answer}");
+        assert!(answer.contains("\r\nretry-after: 5\r\n") && answer.contains("nothing was sent"), "{answer}");
+    }
+    let began = Instant::now();
+    let mut sent = 0;
+    for client in &clients {
+        let list = server.json(&["command", "list", PRODUCT_KEY, &client.device.key]);
+        sent += list.as_array().expect("a list").len();
+    }
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(sent, WAITING);
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    for answer in answers.iter().take(WAITING) {
+        assert!(answer.starts_with("http/1.1 504") && answer.contains(r#""state":"created""#), "{answer}");
+    }
+}
