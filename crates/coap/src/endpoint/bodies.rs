@@ -4,15 +4,19 @@
 //!   Block1 0, more --> held --- next block: 2.31 ---> last block: the request, whole, goes on
 //!                       |  4.08 at a gap, 4.13 at the limit, 5.03 without memory: dropped
 //!
-//!   long answer ---> held, its first block is sent --- Block2 1, 2, ... ---> last block: dropped
+//!   long answer ---> held, its first block is sent --- Block2 1, 2, ... ---> last block: it alone is held
 //! ```
+//!
+//! The blocks of an answer are read from what is held, also for a duplicate of the request, so they are not
+//! stored for duplicates one by one. The last one stays for that alone, and makes room for whatever needs it.
 //!
 //! One list for both directions, longest idle first. A transfer is found by its [`CacheKey`], so transfers of
 //! other targets or Request-Tags do not touch it. Block 0 always begins anew; an earlier block that comes
 //! again with the same bytes gets the same 2.31. Nothing but a whole body reaches the application.
 //!
-//! Limits: [`crate::Params::body_bytes_max`]; [`crate::Params::transfers_max`], beyond which the one that is
-//! idle for longest ends; EXCHANGE_LIFETIME without a block; the part of the [`Budget`] for bodies.
+//! Limits: [`crate::Params::body_bytes_max`]; [`crate::Params::transfers_max`], beyond which a last block
+//! ends, or else the one that is idle for longest; EXCHANGE_LIFETIME without a block; the part of the
+//! [`Budget`] for bodies, without which nothing new begins and no other transfer ends.
 
 use std::time::Instant;
 
@@ -56,6 +60,8 @@ enum Content {
     Request(Request),
     /// The answer, with its ETag and all of its payload.
     Answer(Response),
+    /// The last block of an answer that was fetched, and the block that was asked for.
+    Last(Response, Block),
 }
 
 /// What becomes of a request that is a part of a transfer.
@@ -65,6 +71,8 @@ pub(super) enum Outcome {
     Request(Request),
     /// It is answered by this.
     Answer(Response),
+    /// It is answered by this block of what is held: again, if it comes again.
+    Part(Response),
     /// It is refused, and what was held is dropped.
     Refused(RequestFault),
     /// No memory is left; what was held is dropped.
@@ -89,7 +97,20 @@ impl Content {
                 let target = request.path.as_str().len() + request.query.as_str().len();
                 target + request.options.bytes() + request.payload.len()
             }
-            Self::Answer(answer) => answer.options.bytes() + answer.payload.len(),
+            Self::Answer(answer) | Self::Last(answer, _) => answer.options.bytes() + answer.payload.len(),
+        }
+    }
+
+    const fn is_last(&self) -> bool {
+        matches!(self, Self::Last(..))
+    }
+
+    /// Whether this block can be read from it.
+    fn answers(&self, block: Block) -> bool {
+        match self {
+            Self::Request(_) => false,
+            Self::Answer(_) => true,
+            Self::Last(_, last) => last.with_more(false) == block.with_more(false),
         }
     }
 }
@@ -147,7 +168,7 @@ impl Bodies {
         (block, wants_size2): (Block, bool),
     ) -> Outcome {
         let offset = block.offset();
-        let Some(index) = self.find_answer(key) else {
+        let Some(index) = self.find_answer(key, block) else {
             // A GET may run again: its answer is cut at the same place, and its ETag tells whether it is the
             // same. Another method must not.
             let gone = RequestFault::AnswerGone { offset };
@@ -157,35 +178,41 @@ impl Bodies {
                 Outcome::Refused(gone)
             };
         };
-        let mut transfer = self.transfers.remove(index);
+        let Transfer { key, content, .. } = self.take(context.budget, index);
         let room = (token, context.params.message_bytes_max);
-        let (outcome, is_over) = match &transfer.content {
-            Content::Answer(answer) => match cut(answer.clone(), block, wants_size2, room) {
-                Cut::Block(part, rest) => (Outcome::Answer(part), rest.is_none()),
-                Cut::PastTheEnd => {
-                    let fault = BlockFault::PastTheEnd { bytes: answer.payload.len() };
-                    let number = OptionNumber::BLOCK2;
-                    (Outcome::Refused(RequestFault::Block { number, fault }), false)
+        let (outcome, content) = match content {
+            Content::Answer(answer) => {
+                let bytes = answer.payload.len();
+                match cut(answer.clone(), block, wants_size2, room) {
+                    Cut::Block(part, Some(_)) => (Outcome::Part(part), Content::Answer(answer)),
+                    Cut::Block(part, None) => (Outcome::Part(part.clone()), Content::Last(part, block)),
+                    Cut::PastTheEnd => {
+                        let (number, fault) = (OptionNumber::BLOCK2, BlockFault::PastTheEnd { bytes });
+                        let fault = RequestFault::Block { number, fault };
+                        (Outcome::Refused(fault), Content::Answer(answer))
+                    }
+                    Cut::TooLarge => return Outcome::Refused(RequestFault::AnswerGone { offset }),
                 }
-                Cut::TooLarge => (Outcome::Refused(RequestFault::AnswerGone { offset }), true),
-            },
-            Content::Request(_) => (Outcome::Refused(RequestFault::AnswerGone { offset }), true),
+            }
+            Content::Last(part, last) => (Outcome::Part(part.clone()), Content::Last(part, last)),
+            Content::Request(_) => return Outcome::Refused(RequestFault::AnswerGone { offset }),
         };
-        if is_over {
-            context.budget.refund_body(transfer.cost);
-        } else {
-            transfer.expires = context.now + context.params.exchange_lifetime;
-            self.transfers.push(transfer);
-        }
+        // It takes no more than before: the options of a block are shorter than what a last one leaves out.
+        self.push(context, key, content);
         outcome
+    }
+
+    /// Whether the block of an answer that is asked for is held.
+    pub(super) fn has_block(&self, key: CacheKey, options: &BlockOptions) -> bool {
+        options.block2.is_some_and(|block| block.number > 0 && self.find_answer(key, block).is_some())
     }
 
     /// Keeps an answer of which one block is sent, for the peer to fetch the others. Without memory it is not
     /// kept: a GET asks for it again, and another request was carried out all the same.
     pub(super) fn keep(&mut self, context: &mut Context<'_>, key: CacheKey, answer: Response) {
         self.expire(context);
-        let is_older = |it: &Transfer| it.key == key && matches!(it.content, Content::Answer(_));
-        if let Some(index) = self.transfers.iter().position(is_older) {
+        let is_older = |it: &Transfer| it.key == key && !matches!(it.content, Content::Request(_));
+        while let Some(index) = self.transfers.iter().position(is_older) {
             self.take(context.budget, index);
         }
         if answer.payload.len() <= context.params.body_bytes_max {
@@ -194,20 +221,45 @@ impl Bodies {
     }
 
     /// Holds a body or an answer from now on; returns whether there is memory for it. `before` is what it
-    /// took until now.
+    /// took until now. Without memory no other transfer ends.
     fn hold(&mut self, context: &mut Context<'_>, key: CacheKey, before: usize, content: Content) -> bool {
-        while !self.transfers.is_empty() && self.transfers.len() >= context.params.transfers_max {
-            self.take(context.budget, 0);
-        }
+        let count = self.transfers.len();
+        let surplus = (count + 1).saturating_sub(context.params.transfers_max).min(count);
+        let last_blocks = self.transfers.iter().filter(|it| it.content.is_last()).count();
         let cost = size_of::<Transfer>() + content.bytes();
-        let held = before + self.transfers.iter().map(|transfer| transfer.cost).sum::<usize>();
-        let has_room = context.budget.has_body_room(held, cost);
-        if has_room {
-            context.budget.charge_body(cost);
-            let expires = context.now + context.params.exchange_lifetime;
-            self.transfers.push(Transfer { key, expires, cost, content });
+        for ending in [surplus, surplus.max(last_blocks)] {
+            let ending = self.first_to_end(ending);
+            let freed = ending.iter().map(|index| self.transfers[*index].cost).sum::<usize>();
+            let held = before + self.transfers.iter().map(|transfer| transfer.cost).sum::<usize>() - freed;
+            context.budget.refund_body(freed);
+            let has_room = context.budget.has_body_room(held, cost);
+            context.budget.charge_body(freed);
+            if has_room {
+                for index in ending.into_iter().rev() {
+                    self.take(context.budget, index);
+                }
+                self.push(context, key, content);
+                return true;
+            }
         }
-        has_room
+        false
+    }
+
+    /// The transfers that end first, in the order of the list: last blocks, then those idle for longest.
+    fn first_to_end(&self, count: usize) -> Vec<usize> {
+        let mut indices: Vec<usize> = (0..self.transfers.len()).collect();
+        indices.sort_by_key(|index| !self.transfers[*index].content.is_last());
+        indices.truncate(count);
+        indices.sort_unstable();
+        indices
+    }
+
+    /// Adds a transfer that has moved now.
+    fn push(&mut self, context: &mut Context<'_>, key: CacheKey, content: Content) {
+        let cost = size_of::<Transfer>() + content.bytes();
+        context.budget.charge_body(cost);
+        let expires = context.now + context.params.exchange_lifetime;
+        self.transfers.push(Transfer { key, expires, cost, content });
     }
 
     /// Removes the body with this key; says also what it took.
@@ -222,10 +274,9 @@ impl Bodies {
 
     /// Where the answer with this key is, or else the newest to the same target: a client may leave
     /// Request-Tag and Content-Format out when it fetches.
-    fn find_answer(&self, key: CacheKey) -> Option<usize> {
+    fn find_answer(&self, key: CacheKey, block: Block) -> Option<usize> {
         let newest = |is_it: &dyn Fn(CacheKey) -> bool| {
-            let is_it = |it: &Transfer| matches!(it.content, Content::Answer(_)) && is_it(it.key);
-            self.transfers.iter().rposition(is_it)
+            self.transfers.iter().rposition(|it| it.content.answers(block) && is_it(it.key))
         };
         newest(&|other| other == key).or_else(|| newest(&|other| other.has_target_of(key)))
     }

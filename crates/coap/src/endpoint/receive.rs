@@ -135,7 +135,10 @@ impl Endpoint {
             Err(fault) => return self.refuse(context, message, fault),
         };
         let cost = Incoming::cost(message, request.payload.len());
-        let mut limit = self.limit_reached(context, cost);
+        let key = CacheKey::of(message);
+        // A block that is held needs no room.
+        let is_held = self.active.as_ref().is_some_and(|active| active.bodies.has_block(key, &blocks));
+        let mut limit = self.limit_reached(context, cost).filter(|_| !is_held);
         if limit.is_some() {
             self.answers.clean(context);
             limit = self.limit_reached(context, cost);
@@ -143,7 +146,6 @@ impl Endpoint {
         if let Some(reason) = limit {
             return self.turn_away(context, message, reason);
         }
-        let key = CacheKey::of(message);
         if blocks.is_part() {
             if let Some(seconds) = held {
                 // Not stored, and nothing is dropped: the same block may go on when the time is over.
@@ -155,6 +157,7 @@ impl Endpoint {
             request = match outcome {
                 Outcome::Request(request) => request,
                 Outcome::Answer(response) => return self.settle(context, message, &response),
+                Outcome::Part(response) => return drop(self.answer(message, &response)),
                 Outcome::Refused(fault) => {
                     self.settle(context, message, &fault.response());
                     return self.report(message, fault);

@@ -23,7 +23,9 @@ use crate::{
 impl Endpoint {
     /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a
     /// non-confirmable one. The answer is stored for duplicates of the request, unless it is 4.29 or 5.03:
-    /// these say that the request was not carried out for want of room, and a copy may find some.
+    /// these say that the request was not carried out for want of room, and a copy may find some. Nor is it
+    /// stored where a GET asks for a later block of its answer: such a request may run again, and the blocks
+    /// of a long answer would fill all the room that there is.
     ///
     /// A success that is longer than the peer wishes, or than a message may be, is sent in blocks (RFC 7959,
     /// section 2.4): the first one now, with an ETag; the others are kept until they are fetched. An answer
@@ -55,7 +57,8 @@ impl Endpoint {
             Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
             Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
         };
-        let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS);
+        let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS)
+            || wish.is_safe && wish.blocks.block2.is_some_and(|block| block.number > 0);
         let (bytes, rest) = match stage {
             _ if is_wanted => emit_in_blocks(response, (kind, mid, token), &wish, context)?,
             Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec(), None),

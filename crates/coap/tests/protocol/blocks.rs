@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use narrowgate_coap::{
-    Block, Code, Event, Kind, Message, MessageWriter, OptionNumber, RespondError, Response, Token,
+    Block, Budget, Code, Event, Kind, Message, MessageWriter, OptionNumber, RespondError, Response, Token,
 };
 
 use crate::peer::Peer;
@@ -277,6 +277,45 @@ fn an_answer_longer_than_a_message_goes_in_blocks_without_being_asked() {
     let next = peer.answer_to(&Part::post(21).block2(1, 1024));
     assert_eq!(next.block2(), Some((4, true, 256)), "the same place in smaller blocks");
     peer.assert_forgets_all();
+}
+
+#[test]
+fn attack_142_a_device_that_fetches_long_answers_all_day_is_never_turned_away() {
+    let whole = body(4000);
+    for method in [Code::POST, Code::GET] {
+        let (mut peer, mut mid) = (Peer::new(), 0);
+        peer.budget = Budget::new(64 << 20);
+        let mut next = || {
+            mid += 1;
+            mid
+        };
+        // All within the lifetime of an answer for duplicates.
+        for _ in 0..200 {
+            let first = Part::new(method, next());
+            let (answer, _) = peer.complete(&first, changed(&whole));
+            assert_eq!(answer.block2(), Some((0, true, 1024)));
+            for number in 1..4 {
+                let part = Part::new(method, next()).block2(number, 1024);
+                let answer = peer.answer_to(&part);
+                assert_eq!(answer.block2(), Some((number, number < 3, 1024)));
+                assert_eq!(peer.answer_to(&part).bytes, answer.bytes, "the same to a duplicate");
+            }
+        }
+        assert!(peer.budget.bytes_used() < 256 * 1024, "{}", peer.budget.bytes_used());
+    }
+}
+
+#[test]
+fn a_get_of_an_answer_that_is_not_kept_may_run_again_for_each_of_its_blocks() {
+    let mut peer = Peer::new();
+    let whole = body(600 * 1024);
+    for number in 0..600_u32 {
+        let part = Part::new(Code::GET, number as u16).block2(number, 1024);
+        let (answer, _) = peer.complete(&part, changed(&whole));
+        assert_eq!(answer.block2(), Some((number, number < 599, 1024)));
+    }
+    let again = Part::new(Code::GET, 599).block2(599, 1024);
+    peer.complete(&again, changed(&whole));
 }
 
 #[test]
