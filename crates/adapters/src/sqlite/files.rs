@@ -35,6 +35,9 @@ pub(super) struct Format {
     tables: &'static [&'static str],
     /// Those that a former format may not have, each with the first one that has it.
     later_tables: &'static [(u32, &'static str)],
+    /// Those that former formats have, each with the first one that has it no more: a migration moves out what
+    /// can be read of them.
+    moved_out: &'static [(u32, &'static str)],
     /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
     /// Every row has a sum, which shows that the row is right.
     heals_indexes: bool,
@@ -51,6 +54,7 @@ pub(super) const REGISTRY: Format = Format {
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[(5, "properties"), (5, "commands"), (6, "models"), (6, "model_numbers")],
+    moved_out: &[(LOGS_SINCE, "log"), (LOGS_SINCE, "presence")],
     heals_indexes: true,
     derived: Some("latest"),
 };
@@ -64,6 +68,7 @@ pub(super) const LOGS: Format = Format {
     schema: schema::log::schema,
     tables: &["log", "presence", "gone", "footer", "origin"],
     later_tables: &[],
+    moved_out: &[],
     heals_indexes: true,
     derived: None,
 };
@@ -80,6 +85,7 @@ pub(super) const MESSAGES: Format = Format {
     schema: schema::messages::schema,
     tables: &["messages", "footer"],
     later_tables: &[],
+    moved_out: &[],
     heals_indexes: false,
     derived: None,
 };

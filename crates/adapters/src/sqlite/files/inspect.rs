@@ -43,36 +43,52 @@ impl Format {
             let found = findings(&connection).map_err(sqlite)?;
             let heals = |finding: &str| is_about_an_index(finding) || is_about_an_unused_page(finding);
             if let Some(reason) = found.iter().find(|found| !self.heals_indexes || !heals(found)) {
-                if !self.only_derived_is_damaged(&connection, format, &found).map_err(sqlite)? {
-                    return Err(OpenError::Damaged { file: file.to_owned(), reason: reason.clone() });
+                match self.damage_without_loss(&connection, format, &found).map_err(sqlite)? {
+                    None => return Err(OpenError::Damaged { file: file.to_owned(), reason: reason.clone() }),
+                    Some(Needless { derived: true }) => derived_damage = Some(reason.clone()),
+                    Some(Needless { derived: false }) => {}
                 }
-                derived_damage = Some(reason.clone());
             }
             index_misfit = found.into_iter().find(|found| is_about_an_index(found));
         }
         Ok(Inspected { connection, format, index_misfit, derived_damage })
     }
 
-    /// Whether all that was found is about the derived table.
-    fn only_derived_is_damaged(
+    /// Where all that was found is about tables without which the file can be used: the derived one, which is
+    /// made anew, and those that a migration moves out, which leaves out what cannot be read.
+    fn damage_without_loss(
         &self,
         connection: &Connection,
         format: u32,
         found: &[String],
-    ) -> rusqlite::Result<bool> {
-        let Some(derived) = self.derived else { return Ok(false) };
+    ) -> rusqlite::Result<Option<Needless>> {
         if found.iter().any(|found| found.to_ascii_lowercase().contains("freelist")) {
-            return Ok(false);
+            return Ok(None);
         }
+        let is_damaged = |table: &str| -> rusqlite::Result<bool> {
+            Ok(damage_of(connection, table)?.is_some_and(|found| !is_about_an_index(&found)))
+        };
+        let mut needless = Needless { derived: false };
         for table in self.tables_of(format) {
-            if (table == derived)
-                != damage_of(connection, table)?.is_some_and(|found| !is_about_an_index(&found))
-            {
-                return Ok(false);
+            if is_damaged(table)? {
+                if self.derived != Some(table) {
+                    return Ok(None);
+                }
+                needless.derived = true;
             }
         }
-        Ok(true)
+        let mut is_known = needless.derived;
+        for (_, table) in self.moved_out.iter().filter(|(until, _)| format < *until) {
+            is_known |= is_damaged(table)?;
+        }
+        Ok(is_known.then_some(needless))
     }
+}
+
+/// Damage to tables that are not needed.
+struct Needless {
+    /// Also to the derived one.
+    derived: bool,
 }
 
 /// What SQLite's check finds; nothing if all is in order.

@@ -15,8 +15,9 @@
 //!
 //! A step adds tables, and columns that may be NULL (see the module `schema`), and rewrites no row, so it
 //! takes no longer for a million devices than for one. But the step to format 5 copies all logs as they are,
-//! damaged rows too, into a file of their own (module [`logs`]), and the step to format 6 gives the models of
-//! products their numbers (module [`models`]). Message files are not migrated: each keeps its format.
+//! damaged rows too, into a file of their own (module [`logs`]), without what cannot be read; and the step to
+//! format 6 gives the models of products their numbers (module [`models`]). Message files are not migrated:
+//! each keeps its format.
 
 mod logs;
 mod models;
@@ -111,7 +112,7 @@ fn apply(
 /// Gives what is not used back to the file system, where it is much.
 fn shrink(registry: &Connection) -> rusqlite::Result<()> {
     let unused: i64 = registry.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
-    if unused > UNUSED_PAGES_MAX {
+    if unused > UNUSED_PAGES_MAX || logs::has_lost_pages(registry)? {
         registry.execute_batch("VACUUM")?;
         day_file::checkpoint(registry)?;
     }

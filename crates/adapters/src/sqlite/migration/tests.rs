@@ -241,6 +241,60 @@ fn logs_and_presence_move_to_a_file_of_their_own() {
     assert_eq!(found, "ok");
 }
 
+/// The page of the file that holds this text is damaged.
+fn damage_page_with(file: &Path, text: &str) {
+    let mut bytes = fs::read(file).unwrap();
+    let at = bytes.windows(text.len()).position(|found| found == text.as_bytes()).expect("it is there");
+    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    let page = at / page_bytes * page_bytes;
+    bytes[page..page + 8].fill(0xff);
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_of_the_logs_is_left_out_and_keeps_no_directory_from_its_upgrade() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = old(folder.path());
+    let registry = Connection::open(layout.registry()).unwrap();
+    registry
+        .execute_batch(
+            "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 300) \
+             INSERT INTO log SELECT d.id, 1000 + n, n, 'login', NULL, NULL, NULL, 'peer ' || d.id || '-' || n, \
+             NULL, 0 FROM devices d, i; \
+             INSERT INTO presence SELECT d.id, 1000, 7, 'online', 'cause ' || d.id, 0 FROM devices d",
+        )
+        .unwrap();
+    let count = |file: &Connection, table: &str, what: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table} WHERE {what}");
+        file.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    let (hurt, devices): (i64, i64) = registry
+        .query_row("SELECT min(id), count(*) FROM devices", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let others = format!("device <> {hurt}");
+    let before = count(&registry, "log", &others);
+    assert!(devices > 1 && before >= 300);
+    registry.close().unwrap();
+    damage_page_with(&layout.registry(), &format!("peer {hurt}-150"));
+    let damaged = fs::read(layout.registry()).unwrap();
+    drop(open(&layout.data));
+    let logs = Connection::open(layout.log()).unwrap();
+    let left = count(&logs, "log", &format!("device = {hurt} AND n > 1000"));
+    assert!((150..300).contains(&left), "{left}: only the rows of one page are lost");
+    for n in [1001, 1300] {
+        assert_eq!(count(&logs, "log", &format!("device = {hurt} AND n = {n}")), 1, "{n}");
+    }
+    assert_eq!(count(&logs, "log", &others), before);
+    assert_eq!(count(&logs, "presence", "n = 1000"), devices);
+    let registry = Connection::open(layout.registry()).unwrap();
+    for file in [&registry, &logs] {
+        let found: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, "ok");
+    }
+    assert_eq!(count(&registry, "sqlite_schema", "tbl_name IN ('log', 'presence')"), 0);
+    assert!(fs::read(copy_of(&layout)).unwrap() == damaged, "the copy has all that was there");
+}
+
 #[test]
 fn without_room_for_the_copy_nothing_is_changed_and_the_operator_is_told_how_much_it_takes() {
     let folder = tempfile::tempdir().unwrap();

@@ -235,7 +235,9 @@ fn a_bit_that_flips_in_a_device_or_its_index_hides_no_other() {
         assert_eq!(whole.len() > 16 << 20, large);
         let mut in_rows = 0;
         for text in [DAMAGED.as_bytes(), asset_id.as_bytes()] {
-            let places = places(&whole, text);
+            // The first asset ids of a run look like the end of the organisation unit, `o00000000000001`.
+            let mut places = places(&whole, text);
+            places.retain(|at| whole[at - 1] != b'0');
             assert!(places.len() >= 2, "in the row and in an index");
             for place in places {
                 let mut hurt = whole.clone();
