@@ -286,6 +286,22 @@ fn attack_208_a_wish_that_meets_a_new_secret_of_its_product_at_the_store_is_issu
     assert_eq!(stage.play("rotated"), "tell refused, s1 4.03, s1 close in 5s");
     assert_eq!(stage.play("rotate p"), "s1 close");
     assert!(stage.gateway.is_settled());
+    // The gateway hears of it before the store answers, and the session ends before or after that.
+    for ends_first in [true, false] {
+        let mut stage = Stage::new();
+        stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
+        assert_eq!(stage.play("s1 asks; found; rotate p"), "look up p/d, write secret 2, s1 close");
+        let refused = "tell refused, s1 4.03, s1 close in 5s";
+        if ends_first {
+            assert_eq!(stage.play("s1 ends; rotated"), refused, "nothing is issued");
+        } else {
+            assert_eq!(stage.play("rotated; s1 ends"), refused);
+        }
+        assert!(stage.gateway.is_settled());
+        // The former secret does not bring the device back to its wish.
+        stage.play("h2 wants p,d,3,60; found; h2 connects");
+        assert_eq!(stage.play("found rotated"), "s2 close");
+    }
 }
 
 #[test]
