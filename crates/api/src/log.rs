@@ -36,6 +36,14 @@ pub enum LogEvent {
     SecretRotated,
     /// Deleted.
     Deleted,
+    /// Attributes were changed by an operator.
+    AttributesChanged,
+    /// Tags were changed by an operator.
+    TagsChanged,
+    /// An operator sent a command.
+    CommandSent,
+    /// An operator took commands back.
+    CommandsCancelled,
 }
 
 /// Why a handshake or a request was refused, or what a warning is about. Names are stable.

@@ -66,6 +66,8 @@ pub enum Code {
     QueueFull,
     /// A command has ended already.
     Ended,
+    /// It is not what it must be for the change by `If-Match`.
+    PreconditionFailed,
     /// There is nothing at this path.
     PathUnknown,
     /// The path exists, and not for this method.

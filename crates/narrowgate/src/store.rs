@@ -64,6 +64,7 @@ pub(crate) fn options(config: &Config) -> SqliteOptions {
         command_days: u32::try_from(KEPT.as_secs() / 86_400).ok(),
         device_log_entries_max: config.store.log_entries,
         device_refusals_max: config.store.log_entries / 2,
+        device_changes_max: config.store.log_entries / 2,
         presence_changes_max: config.store.log_entries,
         clock: || SystemClock.now(),
         ..SqliteOptions::new(&config.data)

@@ -36,8 +36,8 @@ pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Ch
         }
         &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
         &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
-        &Change::EditProperties { device, at, ref edit } => {
-            registry.edit_properties(device, at, edit)?.map(Changed::Properties)
+        &Change::EditProperties { device, at, ref edit, ref only_from } => {
+            registry.edit_properties(device, at, edit, only_from.as_ref())?.map(Changed::Properties)
         }
         &Change::SendCommand { device, ref order, expected, at } => {
             registry.send_command(device, (order, expected), at)?.map(Changed::Sent)

@@ -33,6 +33,10 @@ const EVENTS: &[(LogEvent, &str)] = &[
     (LogEvent::Reset, "reset"),
     (LogEvent::SecretRotated, "secret_rotated"),
     (LogEvent::Deleted, "deleted"),
+    (LogEvent::AttributesChanged, "attributes_changed"),
+    (LogEvent::TagsChanged, "tags_changed"),
+    (LogEvent::CommandSent, "command_sent"),
+    (LogEvent::CommandsCancelled, "commands_cancelled"),
 ];
 
 const REASONS: &[(Reason, &str)] = &[

@@ -7,7 +7,10 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    ports::{DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX, UNKNOWN_REFUSALS_MAX},
+    ports::{
+        DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX,
+        UNKNOWN_REFUSALS_MAX,
+    },
 };
 
 /// When a commit counts as durable.
@@ -57,10 +60,13 @@ pub struct SqliteOptions {
     pub retention_days: Option<u32>,
     /// The wall clock, for retention alone.
     pub clock: fn() -> UnixMillis,
-    /// Entries kept of each device's log, without refusals; the oldest are dropped first.
+    /// Entries kept of each device's log, without refusals and changes by operators; the oldest are dropped first.
     pub device_log_entries_max: usize,
     /// Refusals kept in each device's log; the oldest are dropped first.
     pub device_refusals_max: usize,
+    /// Commands and changes of attributes and tags by operators, kept in each device's log; the oldest are
+    /// dropped first.
+    pub device_changes_max: usize,
     /// Entries kept of refusals that belong to no device; the oldest are dropped first.
     pub unknown_refusals_max: usize,
     /// Presence changes kept of each device; the oldest are dropped first.
@@ -105,6 +111,7 @@ impl SqliteOptions {
             clock: system_clock,
             device_log_entries_max: DEVICE_LOG_ENTRIES_MAX,
             device_refusals_max: DEVICE_REFUSALS_MAX,
+            device_changes_max: DEVICE_CHANGES_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
             log_days: None,

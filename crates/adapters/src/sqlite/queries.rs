@@ -7,7 +7,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         damaged::{DamagedDevice, DamagedProduct},
         device::Device,
-        log::{LogEntry, LogEvent},
+        log::{LogClass, LogEntry, LogEvent},
         product::Product,
     },
     paging::{Collector, Page, Part, Place},
@@ -188,7 +188,7 @@ pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<Late
     Ok(rows::latest(reader.registry(), device)?.map(|activity| activity.points).unwrap_or_default())
 }
 
-/// The newest refusals and the newest others; the writer may not have trimmed either yet. Entries are counted
+/// The newest entries of each class; the writer may not have trimmed them yet. Entries are counted
 /// from the newest on, wherever the page begins.
 pub(super) fn device_log(
     reader: &mut Reader,
@@ -196,7 +196,11 @@ pub(super) fn device_log(
     part: Part,
     options: &SqliteOptions,
 ) -> rusqlite::Result<Page<LogEntry>> {
-    let (mut refusals_left, mut others_left) = (options.device_refusals_max, options.device_log_entries_max);
+    let mut left = LogClass::ALL.map(|class| match class {
+        LogClass::Refusals => options.device_refusals_max,
+        LogClass::Changes => options.device_changes_max,
+        LogClass::Others => options.device_log_entries_max,
+    });
     let log = reader.log()?;
     let mut select = log.prepare_cached(sql!("{} WHERE device = ?1 ORDER BY n DESC", select_log()))?;
     let mut rows = select.query([device.0])?;
@@ -204,9 +208,10 @@ pub(super) fn device_log(
     let mut page = Collector::new(part.limit);
     while let Some(row) = rows.next()? {
         let n: i64 = row.get(n_at)?;
-        let is_refusal =
-            row.get_ref(event_at)?.as_bytes().is_ok_and(|event| event == LogEvent::Refused.word().as_bytes());
-        let left = if is_refusal { &mut refusals_left } else { &mut others_left };
+        // A damaged word is none of another class.
+        let event = row.get_ref(event_at)?.as_str().ok().and_then(|word| LogEvent::of_word(word).ok());
+        let class = event.map_or(LogClass::Others, LogClass::of);
+        let left = &mut left[class as usize];
         if *left == 0 {
             continue;
         }

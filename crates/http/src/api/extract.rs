@@ -7,6 +7,7 @@ use axum::{
     http::{StatusCode, header, request::Parts},
 };
 use narrowgate_api::{device::NamedDevice, problem::Code};
+use narrowgate_platform::service::IfMatch;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Refused;
@@ -34,6 +35,33 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Refused::new(status, code, rejection.body_text())
         })?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(format!("the body: {error}")))
+    }
+}
+
+/// `If-Match`, where there is one; `*` matches whatever there is.
+pub(super) struct Matching(pub(super) Option<IfMatch>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Matching {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let mut tags = Vec::new();
+        for value in parts.headers.get_all(header::IF_MATCH) {
+            let text = value.to_str().map_err(|_| malformed("If-Match is no text".to_owned()))?;
+            if text.trim() == "*" {
+                return Ok(Self(None));
+            }
+            for tag in text.split(',').map(str::trim) {
+                // A weak one never matches (RFC 9110, section 8.8.3.2).
+                let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+                if opaque.len() < 2 || !opaque.starts_with('"') || !opaque.ends_with('"') {
+                    let words = format!("If-Match: {tag} is no entity tag; it is in quotation marks, or *");
+                    return Err(malformed(words));
+                }
+                tags.push(tag.to_owned());
+            }
+        }
+        Ok(Self((!tags.is_empty()).then_some(IfMatch(tags))))
     }
 }
 

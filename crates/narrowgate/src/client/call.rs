@@ -27,6 +27,7 @@ use narrowgate_api::{
         Paging, PointValuesQuery, ValuesQuery,
     },
 };
+use narrowgate_platform::model::property::PropertyKind;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -230,20 +231,12 @@ impl Call<DeviceSecretShown> {
 }
 
 impl Call<PropertiesView> {
-    pub(crate) fn show_attributes(name: &NamedDevice) -> Self {
-        Self::get(device(name) + "/attributes")
+    pub(crate) fn show_properties(name: &NamedDevice, kind: PropertyKind) -> Self {
+        Self::get(properties(name, kind))
     }
 
-    pub(crate) fn edit_attributes(name: &NamedDevice, patch: &PropertiesPatch) -> Self {
-        Self::change(Method::PATCH, device(name) + "/attributes").body(patch)
-    }
-
-    pub(crate) fn show_tags(name: &NamedDevice) -> Self {
-        Self::get(device(name) + "/tags")
-    }
-
-    pub(crate) fn edit_tags(name: &NamedDevice, patch: &PropertiesPatch) -> Self {
-        Self::change(Method::PATCH, device(name) + "/tags").body(patch)
+    pub(crate) fn edit_properties(name: &NamedDevice, kind: PropertyKind, patch: &PropertiesPatch) -> Self {
+        Self::change(Method::PATCH, properties(name, kind)).body(patch)
     }
 }
 
@@ -339,6 +332,10 @@ fn device(name: &NamedDevice) -> String {
         }
         (name, None) => format!("/api/v1/devices/{}", segment(name)),
     }
+}
+
+fn properties(name: &NamedDevice, kind: PropertyKind) -> String {
+    device(name) + "/" + kind.plural()
 }
 
 /// A segment of a path. No path carries an empty one: a NUL, which no name has, stands for it.

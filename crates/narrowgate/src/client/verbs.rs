@@ -24,6 +24,7 @@ use narrowgate_http::Api;
 use narrowgate_platform::{
     ids::DeviceId,
     memory::MemoryStore,
+    model::property::PropertyKind::{Attribute, Tag},
     ports::{Batch, Journal as _, NobodyConnected},
     service::Operator,
     testing::store::fixtures::{at, report},
@@ -82,10 +83,10 @@ fn verbs() -> Vec<Verb> {
             verb("disable_device", Call::disable_device(name)),
             verb("reset_device", Call::reset_device(name)),
             verb("delete_device", Call::delete_device(name)),
-            verb("show_attributes", Call::show_attributes(name)),
-            verb("edit_attributes", Call::edit_attributes(name, &PropertiesPatch::default())),
-            verb("show_tags", Call::show_tags(name)),
-            verb("edit_tags", Call::edit_tags(name, &PropertiesPatch::default())),
+            verb("show_attributes", Call::show_properties(name, Attribute)),
+            verb("edit_attributes", Call::edit_properties(name, Attribute, &PropertiesPatch::default())),
+            verb("show_tags", Call::show_properties(name, Tag)),
+            verb("edit_tags", Call::edit_properties(name, Tag, &PropertiesPatch::default())),
             verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
             verb("list_values", Call::list_values(name, &ValuesQuery::default())),
             verb("list_buckets", Call::list_buckets(name, "a/b", &hours())),
@@ -333,6 +334,47 @@ async fn a_command_that_cannot_be_sent_gets_a_precise_problem() {
     }
     let list = ask("GET", "/api/v1/products/pk/devices/dk/commands", "").await.1;
     assert_eq!(list, r#"{"items":[],"nextCursor":null}"#);
+}
+
+#[tokio::test]
+async fn a_change_of_what_somebody_else_has_changed_is_refused() {
+    let router = router(Arc::new(MemoryStore::default()));
+    let ask = async |method: &str, path: &str, if_match: Option<&str>, body: &str| {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = if_match.into_iter().fold(request, |request, tag| request.header("if-match", tag));
+        let response = router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await;
+        let response = response.unwrap();
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 100_000).await.unwrap();
+        (status, tag, String::from_utf8(body.to_vec()).unwrap())
+    };
+    ask("POST", "/api/v1/products", None, r#"{"name":"n","productKey":"pk"}"#).await;
+    ask("POST", "/api/v1/products/pk/devices", None, r#"{"deviceKey":"dk"}"#).await;
+    for (method, path) in [("PATCH", "attributes"), ("PATCH", "tags"), ("PUT", "tags")] {
+        let path = format!("/api/v1/devices/dk/{path}");
+        let (_, first, _) = ask("GET", &path, None, "").await;
+        let first = first.expect("it has one");
+        let (status, second, body) = ask(method, &path, Some(&first), r#"{"a":"1"}"#).await;
+        assert_eq!((status, &*body), (200, r#"{"a":"1"}"#));
+        let second = second.expect("it has one");
+        assert!(second != first && ask("GET", &path, None, "").await.1.as_ref() == Some(&second));
+        for stale in [first.clone(), format!("W/{second}"), "\"x\", \"y\"".to_owned()] {
+            let (status, tag, body) = ask(method, &path, Some(&stale), r#"{"a":"2"}"#).await;
+            assert_eq!((status, tag), (412, None), "{body}");
+            assert!(
+                body.contains("\"precondition_failed\"") && body.contains("somebody has changed"),
+                "{body}"
+            );
+        }
+        let both = format!("{first}, {second}");
+        assert_eq!(ask(method, &path, Some(&both), r#"{"a":"3"}"#).await.0, 200);
+        assert_eq!(ask(method, &path, Some("*"), r#"{"a":"4"}"#).await.0, 200);
+        let (status, _, body) = ask(method, &path, Some("7"), r#"{"a":"5"}"#).await;
+        assert!(status == 400 && body.contains("7 is no entity tag"), "{body}");
+        assert_eq!(ask("GET", &path, None, "").await.2, r#"{"a":"4"}"#);
+        ask("PATCH", &path, None, r#"{"a":null}"#).await;
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use narrowgate_api::{
     names::UnixMillis,
     query::{DeviceEventsQuery, DeviceList, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
+use narrowgate_platform::model::property::PropertyKind;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -77,21 +78,9 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Events(arguments) => events(arguments, config, output),
         DeviceCommand::Points(arguments) => points(arguments, config, output),
         DeviceCommand::Attributes(arguments) => {
-            let device = NamedDevice::from(&arguments.device);
-            let call = match properties::patch(arguments)? {
-                Some(patch) => Call::edit_attributes(&device, &patch),
-                None => Call::show_attributes(&device),
-            };
-            properties::show(call, config, output)
+            properties::run(arguments, PropertyKind::Attribute, config, output)
         }
-        DeviceCommand::Tags(arguments) => {
-            let device = NamedDevice::from(&arguments.device);
-            let call = match properties::patch(arguments)? {
-                Some(patch) => Call::edit_tags(&device, &patch),
-                None => Call::show_tags(&device),
-            };
-            properties::show(call, config, output)
-        }
+        DeviceCommand::Tags(arguments) => properties::run(arguments, PropertyKind::Tag, config, output),
         DeviceCommand::Simulate(arguments) => simulate::run(&arguments),
         DeviceCommand::Create(arguments) => create(arguments, config, output),
         DeviceCommand::Show(device) => show(&(&device).into(), config, output),

@@ -1,6 +1,10 @@
 //! `device attributes` and `device tags`.
 
-use narrowgate_api::properties::{PropertiesPatch, PropertiesView};
+use narrowgate_api::{
+    device::NamedDevice,
+    properties::{PropertiesPatch, PropertiesView},
+};
+use narrowgate_platform::model::property::PropertyKind;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -22,8 +26,23 @@ struct Row<'a> {
     value: &'a RawValue,
 }
 
+/// `device attributes` or `device tags`.
+pub(super) fn run(
+    arguments: PropertiesArgs,
+    kind: PropertyKind,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    let device = NamedDevice::from(&arguments.device);
+    let call = match patch(arguments)? {
+        Some(patch) => Call::edit_properties(&device, kind, &patch),
+        None => Call::show_properties(&device, kind),
+    };
+    show(call, config, output)
+}
+
 /// What to change of attributes or tags; `None`: nothing.
-pub(super) fn patch(arguments: PropertiesArgs) -> Result<Option<PropertiesPatch>, Failure> {
+fn patch(arguments: PropertiesArgs) -> Result<Option<PropertiesPatch>, Failure> {
     let PropertiesArgs { set, unset, .. } = arguments;
     if set.is_none() && unset.is_empty() {
         return Ok(None);
@@ -45,7 +64,7 @@ pub(super) fn patch(arguments: PropertiesArgs) -> Result<Option<PropertiesPatch>
 }
 
 /// Calls and prints the answer: as JSON an object, as a table a line each.
-pub(super) fn show(call: Call<PropertiesView>, config: &Config, output: Output) -> Result<(), Failure> {
+fn show(call: Call<PropertiesView>, config: &Config, output: Output) -> Result<(), Failure> {
     let all = Access::open(config)?.call_once(call)?;
     match output {
         Output::Json => output::print(output, &all, Layout::Record),

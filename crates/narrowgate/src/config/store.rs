@@ -55,7 +55,7 @@ static LOG_ENTRIES: Key<Number<usize>> = Key {
     default: "200",
     accepts: Number(10..=100_000),
     help: "of each device, the newest log entries and changes of presence, this many of each, and half as \
-           many refusals are kept",
+           many refusals, and half as many changes by operators are kept",
 };
 
 /// In the order in which they are shown.

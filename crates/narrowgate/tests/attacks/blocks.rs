@@ -337,8 +337,10 @@ fn attack_144_behind_the_end_of_an_answer() {
         assert_eq!(last.option(4), first.option(4), "the ETag");
         let reply = [first.payload, last.payload].concat();
         assert_eq!(reply, br#"{"id":"1","code":200,"data":{}}"#);
-        // It is fetched to its end, and the report is not stored again.
-        assert_eq!(ask_block(client, 1, &[], &body(7, 200)).code, INCOMPLETE);
+        // It is fetched to its end: the last block alone is there, and the report is not stored again.
+        let again = ask_block(client, 1, &[], &body(7, 200));
+        assert_eq!((again.block(BLOCK2), &again.payload[..]), (Some((1, false, 0)), &reply[16..]));
+        assert_eq!(ask_block(client, 2, &[], &body(7, 200)).code, INCOMPLETE);
         assert_eq!(stored(server, client), 1);
     });
 }

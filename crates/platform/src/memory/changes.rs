@@ -58,8 +58,8 @@ impl Model {
             }
             Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
             Change::DeleteDevice { device, .. } => self.delete_device(device).map(|()| Changed::Done),
-            Change::EditProperties { device, edit, .. } => {
-                self.edit_properties(device, &edit).map(Changed::Properties)
+            Change::EditProperties { device, at, edit, only_from } => {
+                self.edit_properties(device, at, &edit, only_from).map(Changed::Properties)
             }
             Change::SendCommand { device, order, expected, at } => {
                 self.send_command(device, (order, expected), at).map(Changed::Sent)

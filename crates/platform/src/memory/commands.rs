@@ -8,6 +8,7 @@ use crate::{
     model::{
         command::{Command, CommandId, CommandMove, CommandStep, Expected, OpenCommand, Order},
         device::DeviceState,
+        log::LogEntry,
     },
     paging::{Collector, Page, Part, Place},
     ports::{StoreError, Written},
@@ -90,7 +91,11 @@ impl Model {
             open: row.commands.open().count(),
             pending_ttl_s: order.0.pending_ttl_s,
         };
-        Ok(case.permit().map(|()| row.commands.send(order, at)))
+        Ok(case.permit().map(|()| {
+            let command = row.commands.send(order, at);
+            row.note(LogEntry::command_sent(device, at, &command));
+            command
+        }))
     }
 
     pub(super) fn cancel_commands(
@@ -105,7 +110,9 @@ impl Model {
         {
             return Err(StoreError::Missing { what: "command", key: id.to_string() });
         }
-        Ok(row.commands.cancel(id, at))
+        let cancelled = row.commands.cancel(id, at);
+        LogEntry::commands_cancelled(device, at, &cancelled).into_iter().for_each(|entry| row.note(entry));
+        Ok(cancelled)
     }
 
     pub(super) fn move_command(&mut self, wanted: &CommandMove) -> Written {

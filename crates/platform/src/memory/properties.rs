@@ -2,9 +2,12 @@
 
 use super::model::{DeviceRow, Model, missing};
 use crate::{
-    ids::DeviceId,
-    model::property::{Properties, PropertyEdit, PropertyKind, PropertyWrite},
-    ports::{StoreError, Written},
+    ids::{DeviceId, UnixMillis},
+    model::{
+        log::LogEntry,
+        property::{Properties, PropertyEdit, PropertyKind, PropertyWrite},
+    },
+    ports::{NotEdited, StoreError, Written},
 };
 
 impl Model {
@@ -33,14 +36,23 @@ impl Model {
     pub(super) fn edit_properties(
         &mut self,
         device: DeviceId,
+        at: UnixMillis,
         edit: &PropertyEdit,
-    ) -> Result<Properties, StoreError> {
+        only_from: Option<Properties>,
+    ) -> Result<Result<Properties, NotEdited>, StoreError> {
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
-        let after = of(row, edit.kind)
-            .after(edit)
-            .map_err(|bytes| StoreError::Conflict(edit.kind.too_much(bytes)))?;
-        row.properties.insert(edit.kind, after.clone());
-        Ok(after)
+        let before = of(row, edit.kind);
+        if only_from.is_some_and(|expected| expected != before) {
+            return Ok(Err(NotEdited::NotAsExpected));
+        }
+        Ok(match before.after(edit) {
+            Ok(after) => {
+                row.properties.insert(edit.kind, after.clone());
+                row.note(LogEntry::properties_changed(device, at, edit));
+                Ok(after)
+            }
+            Err(bytes) => Err(NotEdited::TooMuch(bytes)),
+        })
     }
 }
 

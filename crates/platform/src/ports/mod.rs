@@ -16,15 +16,16 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 pub use self::{
     error::StoreError,
     history::{
-        BucketQuery, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History, HistoryPage,
-        HistoryQuery, HistoryReads, PRESENCE_CHANGES_MAX, PresenceChange, Query, UNKNOWN_REFUSALS_MAX,
+        BucketQuery, DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History,
+        HistoryPage, HistoryQuery, HistoryReads, PRESENCE_CHANGES_MAX, PresenceChange, Query,
+        UNKNOWN_REFUSALS_MAX,
     },
     journal::{
         Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write,
         Written,
     },
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
-    registry::{Change, Changed, Registry, RegistryChanges},
+    registry::{Change, Changed, NotEdited, Registry, RegistryChanges},
     sessions::{LiveSessions, NobodyConnected},
 };
 use crate::ids::UnixMillis;

@@ -169,7 +169,7 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Changes attributes or tags of a device. `Conflict` where it would have more than are kept.
+    /// Changes attributes or tags of a device, with a log entry.
     EditProperties {
         /// Whose.
         device: DeviceId,
@@ -177,9 +177,11 @@ pub enum Change {
         at: UnixMillis,
         /// The change.
         edit: PropertyEdit,
+        /// What the device must have of them for that; `None`: whatever.
+        only_from: Option<Properties>,
     },
-    /// Queues a command for a device, where [`crate::rules::commands::SendCase`] permits it, and drops those
-    /// that are kept no longer.
+    /// Queues a command for a device, where [`crate::rules::commands::SendCase`] permits it, with a log
+    /// entry, and drops those that are kept no longer.
     SendCommand {
         /// For which device.
         device: DeviceId,
@@ -190,7 +192,7 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Takes back commands that have not ended. `Missing` where there is none of this id; one that has ended
+    /// Takes back commands that have not ended, with a log entry where it is any. `Missing` where there is none of this id; one that has ended
     /// stays what it is.
     CancelCommands {
         /// Of which device.
@@ -222,8 +224,8 @@ pub enum Changed {
     Created(Vec<Result<Device, StoreError>>),
     /// The devices that were removed.
     Deleted(Vec<DeviceId>),
-    /// All attributes, or all tags, as they stand now.
-    Properties(Properties),
+    /// All attributes, or all tags, as they stand now, or why nothing was changed.
+    Properties(Result<Properties, NotEdited>),
     /// The model that stands now, or why another was not put in its place.
     Model(Result<ModelStands, NotPut>),
     /// The command that was sent, or why none was.
@@ -270,7 +272,7 @@ impl Changed {
     ///
     /// # Panics
     /// Where the change was not of attributes or tags.
-    pub fn properties(self) -> Properties {
+    pub fn properties(self) -> Result<Properties, NotEdited> {
         match self {
             Self::Properties(properties) => properties,
             other => other.is_wrong("attributes or tags"),
@@ -313,6 +315,15 @@ impl Changed {
     fn is_wrong(&self, wanted: &str) -> ! {
         panic!("the store answers a change with {self:?} instead of {wanted}")
     }
+}
+
+/// Why attributes or tags were not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotEdited {
+    /// The device would have more than is kept: so many bytes.
+    TooMuch(usize),
+    /// They are not what they must be for the change.
+    NotAsExpected,
 }
 
 /// The changes of a [`Registry`] by name, each with the type of its result.
@@ -413,8 +424,9 @@ pub trait RegistryChanges: Registry {
         device: DeviceId,
         at: UnixMillis,
         edit: PropertyEdit,
-    ) -> PortFuture<'static, Result<Properties, StoreError>> {
-        make(self, Change::EditProperties { device, at, edit }, Changed::properties)
+        only_from: Option<Properties>,
+    ) -> PortFuture<'static, Result<Result<Properties, NotEdited>, StoreError>> {
+        make(self, Change::EditProperties { device, at, edit, only_from }, Changed::properties)
     }
 
     /// See [`Change::SendCommand`]; nothing is expected of it.

@@ -93,6 +93,12 @@ pub(super) enum ServiceError {
         /// How.
         state: CommandState,
     },
+    /// It was changed since the caller read it.
+    #[error("the device's {what} are not those of If-Match any more: somebody has changed them")]
+    Stale {
+        /// What.
+        what: &'static str,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -128,6 +134,7 @@ impl ServiceError {
                 Some("command list shows them, and command cancel takes them back")
             }
             Self::Ended { .. } => None,
+            Self::Stale { .. } => Some("read them again, and make the change of what they are now"),
             Self::NotEmpty { .. } => {
                 Some("--force deletes them with it; device list --product PK lists them")
             }

@@ -32,6 +32,7 @@ pub use self::{
     find::Found,
     import::IMPORT_CHUNK,
     operator::{EventFilter, Operator},
+    properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,
 };

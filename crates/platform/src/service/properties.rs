@@ -1,6 +1,9 @@
 //! Attributes and tags, for operators: checked as those that devices send.
 
+use std::fmt::Write as _;
+
 use narrowgate_api::properties::{PropertiesPatch, PropertiesView};
+use sha2::{Digest as _, Sha256};
 
 use super::{error::ServiceError, registrar::Registrar};
 use crate::{
@@ -11,17 +14,50 @@ use crate::{
         property::{Properties, PropertyEdit, PropertyKind},
         thing_model::{Fault, ThingModel, push_step},
     },
-    ports::{RegistryChanges as _, StoreError},
+    ports::{NotEdited, RegistryChanges as _},
     rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value},
 };
 
 /// Whether a change leaves what it does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Others {
+pub enum Others {
     /// It stays.
     Stay,
     /// It goes.
     Go,
+}
+
+/// Which attributes or tags a change is of (RFC 9110, section 13.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IfMatch(
+    /// One of these entity tags, each with its quotation marks.
+    pub Vec<String>,
+);
+
+/// The entity tag of attributes or tags as they are shown, with its quotation marks: strong, the same after a
+/// restart.
+pub fn entity_tag(shown: &PropertiesView) -> String {
+    // Texts and JSON can always be written.
+    let digest = Sha256::digest(serde_json::to_vec(shown).unwrap_or_default());
+    let mut tag = String::from("\"");
+    for byte in &digest[..12] {
+        // Writing to a text never fails.
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag + "\""
+}
+
+/// A change that an operator asks for.
+#[derive(Debug, Clone)]
+pub struct PropertiesEdit {
+    /// Of which.
+    pub kind: PropertyKind,
+    /// What is changed.
+    pub patch: PropertiesPatch,
+    /// What becomes of the others.
+    pub others: Others,
+    /// Only of these; `None`: of whatever the device has.
+    pub if_match: Option<IfMatch>,
 }
 
 impl Registrar {
@@ -42,23 +78,35 @@ impl Registrar {
     /// Changes them, and returns all of them.
     ///
     /// # Errors
-    /// A name or a value is not acceptable; the device would have too much.
+    /// A name or a value is not acceptable; the device would have too much; `Stale` where the device has not
+    /// what the change is of.
     pub(super) async fn edit_properties(
         &self,
         device: &Device,
-        kind: PropertyKind,
-        patch: PropertiesPatch,
-        others: Others,
+        wanted: PropertiesEdit,
     ) -> Result<PropertiesView, ServiceError> {
+        let PropertiesEdit { kind, patch, others, if_match } = wanted;
+        let what = kind.plural();
         let model = self.model_for(device, kind).await?;
-        let invalid = |fault| ServiceError::Property { what: kind.plural(), fault };
+        let only_from = match if_match {
+            None => None,
+            Some(IfMatch(tags)) => {
+                let all = self.registry.properties(device.id, kind).await?;
+                if !tags.contains(&entity_tag(&shown(&all, model.as_ref()))) {
+                    return Err(ServiceError::Stale { what });
+                }
+                // What is committed meanwhile counts, too.
+                Some(all)
+            }
+        };
+        let invalid = |fault| ServiceError::Property { what, fault };
         let edit = edit(kind, patch, others, model.as_ref()).map_err(invalid)?;
-        let changed = self.registry.edit_properties(device.id, self.clock.now(), edit).await;
-        let all = changed.map_err(|error| match error {
-            StoreError::Conflict(message) => invalid(Fault::new("", message)),
-            other => other.into(),
-        })?;
-        Ok(shown(&all, model.as_ref()))
+        let changed = self.registry.edit_properties(device.id, self.clock.now(), edit, only_from).await?;
+        match changed {
+            Ok(all) => Ok(shown(&all, model.as_ref())),
+            Err(NotEdited::TooMuch(bytes)) => Err(invalid(Fault::new("", kind.too_much(bytes)))),
+            Err(NotEdited::NotAsExpected) => Err(ServiceError::Stale { what }),
+        }
     }
 
     /// The model that says what attributes there are; tags need none.
@@ -152,7 +200,8 @@ mod tests {
         let update = ProductPatch { model: Some(Some(model)), ..ProductPatch::default() };
         block_on(registrar.update_product("pk", update)).expect("the model is valid");
         let edit = |kind, json: &str| {
-            written(block_on(registrar.edit_properties(&device, kind, patch(json), Others::Stay)))
+            let wanted = PropertiesEdit { kind, patch: patch(json), others: Others::Stay, if_match: None };
+            written(block_on(registrar.edit_properties(&device, wanted)))
         };
         assert_eq!(
             edit(Attribute, r#"{"place": "cellar"}"#).as_deref(),
@@ -185,7 +234,8 @@ mod tests {
     fn tags_are_changed_or_replaced_and_too_many_are_refused() {
         let (registrar, device) = device();
         let edit = |json: &str, others| {
-            written(block_on(registrar.edit_properties(&device, Tag, patch(json), others)))
+            let wanted = PropertiesEdit { kind: Tag, patch: patch(json), others, if_match: None };
+            written(block_on(registrar.edit_properties(&device, wanted)))
         };
         assert_eq!(edit(r#"{"a":"1","b":"2"}"#, Others::Stay).as_deref(), Ok(r#"{"a":"1","b":"2"}"#));
         assert_eq!(edit(r#"{"c":"3"}"#, Others::Go).as_deref(), Ok(r#"{"c":"3"}"#));
@@ -193,5 +243,23 @@ mod tests {
         let three = format!(r#"{{"d":"{fat}","e":"{fat}","f":"{fat}"}}"#);
         let error = edit(&three, Others::Stay).expect_err("it is too much");
         assert_eq!(error, "tags: the device's tags would take 12030 bytes as JSON; 8192 are kept");
+    }
+
+    #[test]
+    fn a_change_of_what_is_not_there_any_more_is_refused() {
+        let (registrar, device) = device();
+        let show = || block_on(registrar.properties(&device, Tag)).expect("it is there");
+        let edit = |json: &str, if_match: &IfMatch| {
+            let (patch, if_match) = (patch(json), Some(if_match.clone()));
+            let wanted = PropertiesEdit { kind: Tag, patch, others: Others::Stay, if_match };
+            written(block_on(registrar.edit_properties(&device, wanted)))
+        };
+        let none = IfMatch(vec!["\"another\"".into(), entity_tag(&show())]);
+        assert_eq!(edit(r#"{"a":"1"}"#, &none).as_deref(), Ok(r#"{"a":"1"}"#));
+        let error = edit(r#"{"a":"2"}"#, &none).expect_err("it has changed");
+        assert!(error.starts_with("the device's tags are not those of If-Match any more"), "{error}");
+        let now = IfMatch(vec![entity_tag(&show())]);
+        assert_eq!(edit(r#"{"a":null}"#, &now).as_deref(), Ok("{}"));
+        assert!(none.0.contains(&entity_tag(&show())), "the same things have the same tag");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use narrowgate_platform::model::log::LogClass;
 use rusqlite::{Connection, params};
 
 use super::{
@@ -15,10 +16,22 @@ const TRIM_EVERY: i64 = 16;
 /// Traces of deleted devices that are kept; they are nobody's, as refusals of unknown devices are.
 const DELETIONS_MAX: i64 = 10_000;
 
-/// The newest `?3` refusals (`?2` = 1) or other entries stay, and what is older than `?4`.
-const TRIM_LOG: &str = "DELETE FROM log WHERE device = ?1 AND (event = 'refused') = ?2 AND n >= ?4 AND n <= \
-                        (SELECT n FROM log WHERE device = ?1 AND (event = 'refused') = ?2 \
-                          ORDER BY n DESC LIMIT 1 OFFSET ?3)";
+/// A class of entries, as [`number`] has it.
+macro_rules! class {
+    () => {
+        "CASE event WHEN 'refused' THEN 1 WHEN 'attributes_changed' THEN 2 WHEN 'tags_changed' THEN 2 \
+         WHEN 'command_sent' THEN 2 WHEN 'commands_cancelled' THEN 2 ELSE 0 END"
+    };
+}
+
+/// The newest `?3` entries of class `?2` stay, and what is older than `?4`.
+const TRIM_LOG: &str = concat!(
+    "DELETE FROM log WHERE device = ?1 AND ",
+    class!(),
+    " = ?2 AND n >= ?4 AND n <= (SELECT n FROM log WHERE device = ?1 AND ",
+    class!(),
+    " = ?2 ORDER BY n DESC LIMIT 1 OFFSET ?3)"
+);
 /// The newest `?2` changes stay, and what is older than `?3`.
 const TRIM_PRESENCE: &str = "DELETE FROM presence WHERE device = ?1 AND n >= ?3 AND n <= \
                              (SELECT max(n) FROM presence WHERE device = ?1) - ?2";
@@ -28,6 +41,7 @@ const TRIM_PRESENCE: &str = "DELETE FROM presence WHERE device = ?1 AND n >= ?3 
 pub(super) struct Limits {
     device_log: i64,
     device_refusals: i64,
+    device_changes: i64,
     unknown_refusals: i64,
     presence: i64,
 }
@@ -38,6 +52,7 @@ impl Limits {
         Self {
             device_log: rows(options.device_log_entries_max),
             device_refusals: rows(options.device_refusals_max),
+            device_changes: rows(options.device_changes_max),
             unknown_refusals: rows(options.unknown_refusals_max),
             presence: rows(options.presence_changes_max),
         }
@@ -47,10 +62,10 @@ impl Limits {
 /// A list that is to be trimmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Trim {
-    /// Refusals in a log, or what else is in it.
+    /// A class of entries of a log.
     Log {
         device: i64,
-        refused: bool,
+        class: LogClass,
     },
     Presence {
         device: i64,
@@ -61,8 +76,8 @@ impl Trim {
     /// Deletes what is too much, but nothing before row `from`.
     fn run(self, file: &Connection, limits: &Limits, from: i64) -> rusqlite::Result<()> {
         let deleted = match self {
-            Self::Log { device, refused } => {
-                let values = params![device, refused, limits.of_log(device, refused), from];
+            Self::Log { device, class } => {
+                let values = params![device, number(class), limits.of_log(device, class), from];
                 healing(file, "log", || file.prepare_cached(TRIM_LOG)?.execute(values))
             }
             Self::Presence { device } => {
@@ -75,13 +90,23 @@ impl Trim {
 }
 
 impl Limits {
-    fn of_log(&self, device: i64, refused: bool) -> i64 {
-        match (device, refused) {
-            (NOBODY, false) => DELETIONS_MAX,
-            (NOBODY, true) => self.unknown_refusals,
-            (_, false) => self.device_log,
-            (_, true) => self.device_refusals,
+    fn of_log(&self, device: i64, class: LogClass) -> i64 {
+        match (device, class) {
+            (NOBODY, LogClass::Refusals) => self.unknown_refusals,
+            (NOBODY, _) => DELETIONS_MAX,
+            (_, LogClass::Refusals) => self.device_refusals,
+            (_, LogClass::Changes) => self.device_changes,
+            (_, LogClass::Others) => self.device_log,
         }
+    }
+}
+
+/// What [`TRIM_LOG`] calls a class.
+const fn number(class: LogClass) -> i64 {
+    match class {
+        LogClass::Others => 0,
+        LogClass::Refusals => 1,
+        LogClass::Changes => 2,
     }
 }
 
@@ -108,9 +133,9 @@ impl Trims {
         n: i64,
         first: i64,
     ) -> rusqlite::Result<()> {
-        for refused in [false, true] {
-            let max = self.limits.of_log(device, refused);
-            self.after(file, Trim::Log { device, refused }, max, (n, first))?;
+        for class in LogClass::ALL {
+            let max = self.limits.of_log(device, class);
+            self.after(file, Trim::Log { device, class }, max, (n, first))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use narrowgate_platform::{
     model::{
         command::{Command, CommandId, CommandMove, CommandState, CommandStep, Expected, Order},
         device::DeviceState,
+        log::LogEntry,
     },
     ports::{StoreError, Written},
     rules::{
@@ -34,7 +35,7 @@ static PUT: LazyLock<Update> =
 
 impl Registry {
     pub(in crate::sqlite) fn send_command(
-        &self,
+        &mut self,
         device: DeviceId,
         (order, expected): (&Order, Option<Expected>),
         at: UnixMillis,
@@ -55,7 +56,9 @@ impl Registry {
         row.n = row.insert_numbered(&self.connection)?;
         row.put_sum(&self.connection)?;
         self.drop_old_commands(device, at)?;
-        Ok(Ok(Ok(rows::command(row))))
+        let command = rows::command(row);
+        self.note(&LogEntry::command_sent(device, at, &command))?;
+        Ok(Ok(Ok(command)))
     }
 
     fn next_command(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<CommandId> {
@@ -107,7 +110,7 @@ impl Registry {
     }
 
     pub(in crate::sqlite) fn cancel_commands(
-        &self,
+        &mut self,
         device: DeviceId,
         id: Option<CommandId>,
         at: UnixMillis,
@@ -120,7 +123,11 @@ impl Registry {
         {
             return Ok(Err(StoreError::Missing { what: "command", key: id.to_string() }));
         }
-        self.cancel_open_commands(device, id, at).map(Ok)
+        let cancelled = self.cancel_open_commands(device, id, at)?;
+        if let Some(entry) = LogEntry::commands_cancelled(device, at, &cancelled) {
+            self.note(&entry)?;
+        }
+        Ok(Ok(cancelled))
     }
 
     /// Takes back one or all that have not ended. Damaged ones stay as they are.

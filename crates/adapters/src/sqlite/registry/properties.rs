@@ -2,8 +2,11 @@
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    model::property::{Properties, PropertyEdit, PropertyWrite},
-    ports::{StoreError, Written},
+    model::{
+        log::LogEntry,
+        property::{Properties, PropertyEdit, PropertyWrite},
+    },
+    ports::{NotEdited, Written},
 };
 
 use super::{
@@ -29,9 +32,11 @@ impl Registry {
         if let Err(refused) = permitted {
             return Ok(refused);
         }
-        Ok(match self.properties_after(*device, *at, edit)? {
+        Ok(match self.properties_after(*device, *at, edit, None)? {
             Ok(_) => Written::Done,
-            Err(bytes) => Written::TooMuch(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            Err(NotEdited::TooMuch(bytes)) => Written::TooMuch(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            // Nothing was expected.
+            Err(NotEdited::NotAsExpected) => Written::Unchanged,
         })
     }
 
@@ -41,29 +46,37 @@ impl Registry {
         device: DeviceId,
         at: UnixMillis,
         edit: &PropertyEdit,
-    ) -> Change<Properties> {
+        only_from: Option<&Properties>,
+    ) -> Change<Result<Properties, NotEdited>> {
         if self.standing(device)?.is_none() {
             return Ok(Err(missing(device)));
         }
-        let after = self.properties_after(device, at, edit)?;
-        Ok(after.map_err(|bytes| StoreError::Conflict(edit.kind.too_much(bytes))))
+        let after = self.properties_after(device, at, edit, only_from)?;
+        if after.is_ok() {
+            self.note(&LogEntry::properties_changed(device, at, edit))?;
+        }
+        Ok(Ok(after))
     }
 
-    /// Makes a change, unless the device would have more than is kept: so many bytes. A damaged row stays so
-    /// until something replaces all of it.
+    /// Makes a change, unless the device would have more than is kept, or has not what it must have. A
+    /// damaged row stays so until something replaces all of it.
     fn properties_after(
         &self,
         device: DeviceId,
         at: UnixMillis,
         edit: &PropertyEdit,
-    ) -> rusqlite::Result<Result<Properties, usize>> {
-        let before = match edit.replaces {
+        only_from: Option<&Properties>,
+    ) -> rusqlite::Result<Result<Properties, NotEdited>> {
+        let before = match edit.replaces && only_from.is_none() {
             true => Properties::default(),
             false => rows::properties(&self.connection, device, edit.kind)?,
         };
+        if only_from.is_some_and(|expected| *expected != before) {
+            return Ok(Err(NotEdited::NotAsExpected));
+        }
         let after = match before.after(edit) {
             Ok(after) => after,
-            Err(bytes) => return Ok(Err(bytes)),
+            Err(bytes) => return Ok(Err(NotEdited::TooMuch(bytes))),
         };
         let sql = sql!(
             "{}",

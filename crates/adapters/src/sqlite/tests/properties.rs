@@ -49,11 +49,12 @@ fn a_damaged_row_of_attributes_is_an_error_to_who_asks_and_to_nobody_else() {
     );
     assert_eq!(written, [Written::Done, Written::Damaged, Written::Done]);
     assert_eq!(all(other, Attribute).unwrap(), r#"{"a":2}"#);
-    let by_operator = block_on(store.edit_properties(hurt, at(2), set(Tag, "\"u\"")));
+    let by_operator = block_on(store.edit_properties(hurt, at(2), set(Tag, "\"u\""), None));
     assert!(matches!(by_operator, Err(StoreError::Damaged(_))), "{by_operator:?}");
     // What replaces all of them needs nothing of the old row.
     let instead = PropertyEdit { replaces: true, ..set(Tag, "\"u\"") };
-    assert_eq!(block_on(store.edit_properties(hurt, at(3), instead)).unwrap().to_json(), r#"{"a":"u"}"#);
+    let instead = block_on(store.edit_properties(hurt, at(3), instead, None)).unwrap().unwrap();
+    assert_eq!(instead.to_json(), r#"{"a":"u"}"#);
     assert_eq!(all(hurt, Tag).unwrap(), r#"{"a":"u"}"#);
     // And the device can be deleted with it.
     block_on(store.delete_device(hurt, at(4))).unwrap();

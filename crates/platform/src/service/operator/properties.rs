@@ -1,85 +1,47 @@
 //! Attributes and tags of a device.
 
-use narrowgate_api::{
-    device::NamedDevice,
-    problem::Problem,
-    properties::{PropertiesPatch, PropertiesView},
-};
+use narrowgate_api::{device::NamedDevice, problem::Problem, properties::PropertiesView};
 
 use super::Operator;
 use crate::{
     model::{device::Device, property::PropertyKind},
-    service::properties::Others,
+    service::properties::PropertiesEdit,
 };
 
 impl Operator {
-    /// All attributes of a device; where one is not set, the default of its thing model.
+    /// All attributes, or all tags, of a device; where an attribute is not set, the default of its thing
+    /// model.
     ///
     /// # Errors
     /// There is no such device.
-    pub async fn show_attributes(&self, name: &NamedDevice) -> Result<PropertiesView, Problem> {
-        let act = async |device: Device| self.registrar.properties(&device, PropertyKind::Attribute).await;
-        self.with_device("cannot show the device's attributes", name, act).await
-    }
-
-    /// Changes attributes of a device, and returns all of them.
-    ///
-    /// # Errors
-    /// There is no such device; an attribute is not what the thing model says.
-    pub async fn edit_attributes(
+    pub async fn show_properties(
         &self,
         name: &NamedDevice,
-        patch: PropertiesPatch,
+        kind: PropertyKind,
     ) -> Result<PropertiesView, Problem> {
-        let act = async |device: Device| {
-            self.registrar.edit_properties(&device, PropertyKind::Attribute, patch, Others::Stay).await
+        let title = match kind {
+            PropertyKind::Attribute => "cannot show the device's attributes",
+            PropertyKind::Tag => "cannot show the device's tags",
         };
-        self.with_device("cannot change the device's attributes", name, act).await
+        let act = async |device: Device| self.registrar.properties(&device, kind).await;
+        self.with_device(title, name, act).await
     }
 
-    /// All tags of a device.
+    /// Changes attributes or tags of a device, and returns all of them.
     ///
     /// # Errors
-    /// There is no such device.
-    pub async fn show_tags(&self, name: &NamedDevice) -> Result<PropertiesView, Problem> {
-        let act = async |device: Device| self.registrar.properties(&device, PropertyKind::Tag).await;
-        self.with_device("cannot show the device's tags", name, act).await
-    }
-
-    /// Changes tags of a device, and returns all of them.
-    ///
-    /// # Errors
-    /// There is no such device; a key or a value is not acceptable.
-    pub async fn edit_tags(
+    /// There is no such device; an attribute is not what the thing model says; the key or the value of a tag
+    /// is not acceptable; the device has not what the change is of.
+    pub async fn edit_properties(
         &self,
         name: &NamedDevice,
-        patch: PropertiesPatch,
+        edit: PropertiesEdit,
     ) -> Result<PropertiesView, Problem> {
-        self.change_tags(name, patch, Others::Stay).await
-    }
-
-    /// Puts these tags in the place of all that a device has.
-    ///
-    /// # Errors
-    /// There is no such device; a key or a value is not acceptable.
-    pub async fn replace_tags(
-        &self,
-        name: &NamedDevice,
-        tags: PropertiesView,
-    ) -> Result<PropertiesView, Problem> {
-        let patch = tags.0.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        self.change_tags(name, PropertiesPatch(patch), Others::Go).await
-    }
-
-    async fn change_tags(
-        &self,
-        name: &NamedDevice,
-        patch: PropertiesPatch,
-        others: Others,
-    ) -> Result<PropertiesView, Problem> {
-        let act = async |device: Device| {
-            self.registrar.edit_properties(&device, PropertyKind::Tag, patch, others).await
+        let title = match edit.kind {
+            PropertyKind::Attribute => "cannot change the device's attributes",
+            PropertyKind::Tag => "cannot change the device's tags",
         };
-        self.with_device("cannot change the device's tags", name, act).await
+        let act = async |device: Device| self.registrar.edit_properties(&device, edit).await;
+        self.with_device(title, name, act).await
     }
 }

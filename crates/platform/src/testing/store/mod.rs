@@ -167,6 +167,8 @@ macro_rules! store_conformance {
                 more_than_is_kept_of_a_device_is_refused
                 a_change_of_a_superseded_session_is_not_stored
                 an_operator_changes_or_replaces_them
+                a_change_of_what_is_expected_changes_nothing_else
+                changes_by_operators_push_out_changes_and_nothing_else
                 a_deleted_device_leaves_no_attributes_and_tags
             }
             logs {

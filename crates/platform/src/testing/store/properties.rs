@@ -1,13 +1,14 @@
 //! Checks of attributes and tags.
 
-use super::fixtures::{add_device, add_product, append, at, login, name, one_device, write};
+use super::fixtures::{add_device, add_product, append, at, events, log, login, name, one_device, write};
 use crate::{
     ids::{DeviceId, LoginNumber},
     model::{
         json_text::JsonText,
-        property::{BYTES_MAX, PropertyEdit, PropertyKind, PropertyWrite},
+        log::{LogEntry, LogEvent},
+        property::{BYTES_MAX, Properties, PropertyEdit, PropertyKind, PropertyWrite},
     },
-    ports::{Change, Store, StoreError, Write, Written},
+    ports::{Change, DEVICE_CHANGES_MAX, NotEdited, Store, StoreError, Write, Written},
     secret::Secret,
     testing::block_on,
 };
@@ -74,8 +75,8 @@ pub fn more_than_is_kept_of_a_device_is_refused(store: &dyn Store) {
     let third = edit(Attribute, &[("c", &fat), ("small", "1")], &[]);
     let Written::TooMuch(bytes) = write(store, change(id, third.clone())) else { panic!("it is too much") };
     assert_eq!(bytes as usize, before.len() + 4007 + r#","small":1"#.len());
-    let by_operator = block_on(store.edit_properties(id, at(1), third));
-    assert!(matches!(by_operator, Err(StoreError::Conflict(_))), "{by_operator:?}");
+    let by_operator = block_on(store.edit_properties(id, at(1), third, None)).expect("the store writes");
+    assert_eq!(by_operator, Err(NotEdited::TooMuch(bytes as usize)));
     assert_eq!(json(store, id, Attribute), before);
     // Each kind has its own room, and so has each device.
     assert_eq!(write(store, change(id, edit(Tag, &[("c", &fat)], &[]))), Written::Done);
@@ -103,23 +104,68 @@ pub fn a_change_of_a_superseded_session_is_not_stored(store: &dyn Store) {
     assert_eq!(json(store, id, Attribute), r#"{"a":1}"#);
 }
 
-/// An operator's change is answered with all that the device has then.
+/// An operator's change of whatever the device has.
+fn by_operator(
+    store: &dyn Store,
+    device: DeviceId,
+    second: i64,
+    edit: PropertyEdit,
+) -> Result<String, NotEdited> {
+    let all = block_on(store.edit_properties(device, at(second), edit, None)).expect("the store writes");
+    all.map(|all| all.to_json())
+}
+
+/// An operator's change is answered with all that the device has then, and leaves an entry in its log.
 pub fn an_operator_changes_or_replaces_them(store: &dyn Store) {
     let id = one_device(store, "dk-1");
-    let after = block_on(store.edit_properties(id, at(1), edit(Tag, &[("a", r#""1""#)], &[])));
-    assert_eq!(after.expect("it is small").to_json(), r#"{"a":"1"}"#);
+    let after = by_operator(store, id, 1, edit(Tag, &[("a", r#""1""#)], &[]));
+    assert_eq!(after.as_deref(), Ok(r#"{"a":"1"}"#));
     let all = PropertyEdit { replaces: true, ..edit(Tag, &[("b", r#""2""#)], &[]) };
-    assert_eq!(
-        block_on(store.edit_properties(id, at(2), all)).expect("it is small").to_json(),
-        r#"{"b":"2"}"#
-    );
+    assert_eq!(by_operator(store, id, 2, all.clone()).as_deref(), Ok(r#"{"b":"2"}"#));
     assert_eq!(json(store, id, Tag), r#"{"b":"2"}"#);
     // Also of a device that is switched off.
     block_on(store.set_device_enabled(id, false, at(3))).expect("the store writes");
-    let after = block_on(store.edit_properties(id, at(4), edit(Tag, &[], &["b"])));
-    assert_eq!(after.expect("it is small").to_json(), "{}");
-    let nobody = block_on(store.edit_properties(DeviceId(999), at(5), edit(Tag, &[], &["b"])));
+    assert_eq!(by_operator(store, id, 4, edit(Tag, &[], &["b"])).as_deref(), Ok("{}"));
+    assert_eq!(by_operator(store, id, 5, edit(Attribute, &[("a", "1")], &[])).as_deref(), Ok(r#"{"a":1}"#));
+    let none = edit(Tag, &[], &["b"]);
+    let nobody = block_on(store.edit_properties(DeviceId(999), at(5), none, None));
     assert!(matches!(nobody, Err(StoreError::Missing { .. })), "{nobody:?}");
+    let entries = log(store, id);
+    assert_eq!(entries[1], LogEntry::properties_changed(id, at(4), &edit(Tag, &[], &["b"])));
+    assert_eq!(entries[3], LogEntry::properties_changed(id, at(2), &all));
+    use LogEvent::{AttributesChanged, Created, Disabled, TagsChanged};
+    let expected = [AttributesChanged, TagsChanged, Disabled, TagsChanged, TagsChanged, Created];
+    assert_eq!(events(store, id), expected);
+}
+
+/// What was read and has changed since is not changed by mistake.
+pub fn a_change_of_what_is_expected_changes_nothing_else(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    let change = |from: &str, to: &str| {
+        let only_from = Some(Properties::from_json(from));
+        let edit = PropertyEdit { replaces: true, ..edit(Tag, &[("a", to)], &[]) };
+        block_on(store.edit_properties(id, at(1), edit, only_from)).expect("the store writes")
+    };
+    assert_eq!(change("{}", r#""1""#).map(|all| all.to_json()).as_deref(), Ok(r#"{"a":"1"}"#));
+    assert_eq!(change("{}", r#""2""#), Err(NotEdited::NotAsExpected));
+    assert_eq!(json(store, id, Tag), r#"{"a":"1"}"#);
+    assert!(change(r#"{"a":"1"}"#, r#""3""#).is_ok());
+    assert_eq!(events(store, id).len(), 3, "nothing is noted of what was not done");
+}
+
+/// A program that changes something every minute erases no login.
+pub fn changes_by_operators_push_out_changes_and_nothing_else(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    for second in 1..=DEVICE_CHANGES_MAX as i64 + 40 {
+        assert!(by_operator(store, id, second, edit(Tag, &[("a", r#""1""#)], &[])).is_ok());
+    }
+    let kept = log(store, id);
+    assert_eq!(kept.len(), DEVICE_CHANGES_MAX + 1);
+    assert_eq!(
+        (kept[0].time, kept[DEVICE_CHANGES_MAX - 1].time),
+        (at(DEVICE_CHANGES_MAX as i64 + 40), at(41))
+    );
+    assert_eq!(kept[DEVICE_CHANGES_MAX].event, LogEvent::Created);
 }
 
 /// They go with the device; one that is registered anew under its key has none.

@@ -273,7 +273,12 @@ impl Run {
     }
 
     fn edit(&self, device: DeviceId) -> Change {
-        Change::EditProperties { device, at: self.now, edit: properties(self.turn as u8, self.turn) }
+        Change::EditProperties {
+            device,
+            at: self.now,
+            edit: properties(self.turn as u8, self.turn),
+            only_from: None,
+        }
     }
 
     fn event_write(&self, device: u8, logins_ago: u8, time: UnixMillis, form: u8) -> Write {
