@@ -31,6 +31,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::log_file",
     "narrowgate_adapters::sqlite::lookups",
     "narrowgate_adapters::sqlite::migration",
+    "narrowgate_adapters::sqlite::migration::logs",
     "narrowgate_adapters::sqlite::open",
     "narrowgate_adapters::sqlite::queries",
     "narrowgate_adapters::sqlite::registry",
