@@ -64,6 +64,9 @@ pub enum Code {
     /// A command cannot be sent: too many wait for the device.
     #[serde(rename = "11902")]
     QueueFull,
+    /// A command cannot be sent: the device or its product is switched off (device protocol, section 9).
+    #[serde(rename = "723")]
+    SwitchedOff,
     /// A command has ended already.
     Ended,
     /// It is not what it must be for the change by `If-Match`.

@@ -118,7 +118,8 @@ impl Commands {
     /// With the commands that are open in the store.
     pub(crate) fn new(open: Vec<OpenCommand>, now: Now) -> Self {
         let reads = Line::new(READS_MAX);
-        let mut commands = Self { devices: HashMap::new(), reads, timers: BTreeSet::new() };
+        let (devices, timers, punctuality) = (HashMap::new(), BTreeSet::new(), Punctuality::default());
+        let mut commands = Self { devices, reads, timers, punctuality };
         let mut known = BTreeSet::new();
         for OpenCommand { device, command } in open {
             commands.devices.entry(device).or_default().queue.push(command);

@@ -4,8 +4,8 @@
 //! request, and has accepted no byte of an answer, for the longest time; but each is left alone for
 //! [`ALONE`]. So no number of idle or slow connections keeps a new one waiting for longer. A connection whose
 //! request is being answered keeps its place, and one that follows events has given it back: it has one of
-//! those for followers. Of those whose answer waits for a device there are only so many that the others always
-//! have places.
+//! those for followers. Of those whose answer waits for a device there are only so many that the others
+//! always have places.
 
 use std::{
     collections::BTreeMap,

@@ -35,8 +35,8 @@ pub(super) struct Format {
     tables: &'static [&'static str],
     /// Those that a former format may not have, each with the first one that has it.
     later_tables: &'static [(u32, &'static str)],
-    /// Those that former formats have, each with the first one that has it no more: a migration moves out what
-    /// can be read of them.
+    /// Those that former formats have, each with the first one that has it no more: a migration moves out
+    /// what can be read of them.
     moved_out: &'static [(u32, &'static str)],
     /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
     /// Every row has a sum, which shows that the row is right.

@@ -60,7 +60,8 @@ pub struct SqliteOptions {
     pub retention_days: Option<u32>,
     /// The wall clock, for retention alone.
     pub clock: fn() -> UnixMillis,
-    /// Entries kept of each device's log, without refusals and changes by operators; the oldest are dropped first.
+    /// Entries kept of each device's log, without refusals and changes by operators; the oldest are dropped
+    /// first.
     pub device_log_entries_max: usize,
     /// Refusals kept in each device's log; the oldest are dropped first.
     pub device_refusals_max: usize,

@@ -31,10 +31,10 @@
 //!
 //! A request with Block1 or Block2 passes `Bodies` between `receive` and `Incoming` if it is a part of a
 //! transfer. A block is an exchange like any other: what answered it (2.31, 4.08, 4.13) is stored for its
-//! duplicates, but for a block of an answer, which is read again from what is held. The last block becomes [`crate::Event::Request`] with the whole body, and
-//! its answer names the block. [`Endpoint::respond`] cuts an answer that is longer than the peer wishes, or
-//! than a message may be. Bodies are kept in memory only: after a restart a block meets 4.08, and the peer
-//! begins again.
+//! duplicates, but for a block of an answer, which is read again from what is held. The last block becomes
+//! [`crate::Event::Request`] with the whole body, and its answer names the block. [`Endpoint::respond`] cuts
+//! an answer that is longer than the peer wishes, or than a message may be. Bodies are kept in memory only:
+//! after a restart a block meets 4.08, and the peer begins again.
 //!
 //! # Observe
 //!

@@ -2,6 +2,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use narrowgate_api::device::NamedDevice;
+use narrowgate_platform::model::command::CommandId;
 
 use super::{
     device::DeviceArgs,
@@ -27,7 +28,7 @@ pub(crate) enum DownlinkCommand {
     Show(CommandArgs),
     /// Take back a command that has not ended, or all of a device
     #[command(after_help = "Examples:\n  narrowgate command cancel MuGsF6W4/15bBZlRknc 20\n  \
-                            narrowgate command cancel MuGsF6W4/15bBZlRknc")]
+                            narrowgate command cancel MuGsF6W4/15bBZlRknc --yes")]
     Cancel(CancelArgs),
 }
 
@@ -76,9 +77,12 @@ pub(crate) struct CommandArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
-    /// The device as PK/DK, or as PK and DK; and the id of the command: without it, all are taken back
+    /// The device as PK/DK or DK, or as PK and DK; and the id, a number: without it, all are taken back
     #[arg(value_name = "PK/DK [ID]", num_args = 1..=3, required = true)]
     names: Vec<String>,
+    /// Take all back without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 impl CommandArgs {
@@ -93,11 +97,14 @@ impl CommandArgs {
 }
 
 impl CancelArgs {
-    /// The device, and the id if there is one. Two names are those of a device, unless the first one is.
+    /// The device, and the id if there is one: of two names, the second one where it can be an id. A device
+    /// key that looks like one is written as PK/DK; where it is not, nothing is taken back.
     pub(crate) fn parts(&self) -> (NamedDevice, Option<&str>) {
         match &self.names[..] {
             [product, device, id] => (NamedDevice::by_keys(product, device), Some(id)),
-            [device, id] if device.contains('/') => (NamedDevice::by_name(device), Some(id)),
+            [device, id] if device.contains('/') || id.parse::<CommandId>().is_ok() => {
+                (NamedDevice::by_name(device), Some(id))
+            }
             [product, device] => (NamedDevice::by_keys(product, device), None),
             [device] => (NamedDevice::by_name(device), None),
             _ => (NamedDevice::by_name(""), None),
@@ -144,7 +151,11 @@ mod tests {
             ("show p d 7", NamedDevice::by_keys("p", "d"), Some("7")),
             ("cancel p/d 7", NamedDevice::by_name("p/d"), Some("7")),
             ("cancel p d 7", NamedDevice::by_keys("p", "d"), Some("7")),
+            ("cancel d 7", NamedDevice::by_name("d"), Some("7")),
+            ("cancel p/d x", NamedDevice::by_name("p/d"), Some("x")),
             ("cancel p d", NamedDevice::by_keys("p", "d"), None),
+            ("cancel p 867725030096431", NamedDevice::by_keys("p", "867725030096431"), None),
+            ("cancel p 867725030096431 7", NamedDevice::by_keys("p", "867725030096431"), Some("7")),
             ("cancel d", NamedDevice::by_name("d"), None),
         ] {
             let (found, found_id) = match parsed(line).expect(line) {

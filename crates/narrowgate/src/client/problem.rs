@@ -22,7 +22,8 @@ pub(super) fn read<T: DeserializeOwned>(status: StatusCode, body: &Bytes) -> Res
 
 /// A problem in the words of the command line.
 pub(super) fn failure(problem: Problem) -> Failure {
-    let Problem { title, detail, code, hint, .. } = problem;
+    let Problem { title, detail, code, hint, place, .. } = problem;
+    let detail = detail.map(|detail| as_typed(detail, place.as_deref()));
     let failure = match code {
         Code::Malformed | Code::PathUnknown | Code::MethodWrong | Code::MediaTypeWrong => {
             let failure = Failure::failed("the running server does not know this request");
@@ -38,8 +39,46 @@ pub(super) fn failure(problem: Problem) -> Failure {
     hint.into_iter().fold(failure, Failure::hint)
 }
 
+/// Fields of requests that have another name on the command line.
+const TYPED: [(&str, &str); 6] = [
+    ("points", "--set"),
+    ("ids", "--get"),
+    ("service", "--service"),
+    ("input", "--input"),
+    ("pendingTtl", "--pending-ttl"),
+    ("timeout", "--timeout"),
+];
+
+/// A sentence about a field, which begins with its name, with what was typed in its place.
+fn as_typed(detail: String, place: Option<&str>) -> String {
+    let field = place.and_then(|place| place.strip_prefix('/'));
+    let typed = TYPED.iter().find(|(name, _)| field == Some(name));
+    match typed.and_then(|(name, option)| Some((option, detail.strip_prefix(name)?))) {
+        Some((option, rest)) if rest.starts_with(' ') => format!("{option}{rest}"),
+        _ => detail,
+    }
+}
+
 pub(super) fn other_version(reason: &str) -> Failure {
     Failure::failed("the running server answers in a way that this program does not know")
         .reason(reason)
         .hint("use the same version of narrowgate as the server, or restart the server")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_called_what_was_typed() {
+        for (place, detail, expected) in [
+            (Some("/pendingTtl"), "pendingTtl is 9; it must be less", "--pending-ttl is 9; it must be less"),
+            (Some("/points"), "points /n: must not be null", "--set /n: must not be null"),
+            (Some("/name"), "name is empty", "name is empty"),
+            (Some("/service"), "serviceable", "serviceable"),
+            (None, "points are wrong", "points are wrong"),
+        ] {
+            assert_eq!(as_typed(detail.to_owned(), place), expected);
+        }
+    }
 }

@@ -258,7 +258,7 @@ fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), F
 }
 
 /// Both keys of the device. The store is closed again before the question is asked.
-fn full_name(device: &NamedDevice, config: &Config) -> Result<String, Failure> {
+pub(super) fn full_name(device: &NamedDevice, config: &Config) -> Result<String, Failure> {
     let row = Access::open(config)?.call_once(Call::find_device(device))?;
     let product_key = printable(row.product_key().unwrap_or("?"));
     let damaged = if row.damage().is_some() { " (damaged)" } else { "" };

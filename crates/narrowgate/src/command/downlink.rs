@@ -1,8 +1,9 @@
 //! `command …`: what operators ask of devices.
 
 use std::{
+    io::{self, IsTerminal as _},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use narrowgate_api::{
@@ -12,7 +13,11 @@ use narrowgate_api::{
 };
 use serde_json::value::RawValue;
 
-use super::pages::{self, Frame, List};
+use super::{
+    confirm::confirmed,
+    device::full_name,
+    pages::{self, Frame, List},
+};
 use crate::{
     cli::{CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, Output, SendArgs},
     client::{Access, Call},
@@ -36,8 +41,6 @@ const COMMANDS: &[Column] = &[
 /// How often somebody who waits asks: at first soon, for a device that is awake, and then less often.
 const ASK_FIRST: Duration = Duration::from_millis(50);
 const ASK_EVERY_MAX: Duration = Duration::from_secs(1);
-/// A server that does not answer for so long is not waited for.
-const SERVER_GONE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(command: DownlinkCommand, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
@@ -57,10 +60,10 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
     };
     let new = NewCommand {
         kind,
-        points: set.map(|text| json(text, "--set")).transpose()?,
+        points: set.map(|text| json(text, "--set '{\"temp\":30.5}'")).transpose()?,
         ids: (kind == CommandKind::Get).then_some(get),
         service,
-        input: input.map(|text| json(text, "--input")).transpose()?,
+        input: input.map(|text| json(text, "--input '{\"delay\":5}'")).transpose()?,
         pending_ttl,
         timeout,
         wait: None,
@@ -87,27 +90,43 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
     }
 }
 
-/// A value of the command line that must be JSON.
-fn json(text: String, option: &str) -> Result<Box<RawValue>, Failure> {
+/// A value of the command line that must be JSON; `example` begins with its option.
+fn json(text: String, example: &str) -> Result<Box<RawValue>, Failure> {
     RawValue::from_string(text).map_err(|error| {
+        let option = example.split(' ').next().unwrap_or(example);
         Failure::usage(format_args!("{option} is no JSON"))
             .reason(error)
-            .hint("put it into single quotes: '{\"temp\":30.5}'")
+            .hint(format_args!("put it into single quotes: {example}"))
     })
 }
 
-/// Asks until the command has ended; a server that restarts meanwhile is waited for.
+/// Asks until the command has ended. Where the device or the command is gone, or the server, nothing can be
+/// waited for; an answer that fails is asked for once more.
 fn ended(device: &NamedDevice, id: &str, config: &Config) -> Result<CommandView, Failure> {
-    let (mut every, mut heard) = (ASK_FIRST, Instant::now());
+    if io::stderr().is_terminal() {
+        output::note(format_args!("waiting for the device to answer command {id}"));
+    }
+    let (mut every, mut has_failed) = (ASK_FIRST, false);
     loop {
         thread::sleep(every);
         every = (every * 2).min(ASK_EVERY_MAX);
         // Each time anew: a server closes silent connections.
-        match Access::open(config).and_then(|access| access.call_once(Call::show_command(device, id))) {
+        let asked = Access::open(config).and_then(|access| match access {
+            Access::Server(_) => access.call_once(Call::show_command(device, id)),
+            Access::Store(_) => {
+                access.close()?;
+                Err(Failure::failed("the server has stopped").reason("the device cannot answer"))
+            }
+        });
+        match asked {
             Ok(command) if command.state.has_ended() => return Ok(command),
-            Ok(_) => heard = Instant::now(),
-            Err(failure) if heard.elapsed() >= SERVER_GONE_MAX => return Err(failure),
-            Err(_) => {}
+            Ok(_) => has_failed = false,
+            Err(failure) if has_failed => {
+                return Err(
+                    failure.part("command", format_args!("{id} was sent; command show tells its state"))
+                );
+            }
+            Err(_) => has_failed = true,
         }
     }
 }
@@ -138,13 +157,13 @@ fn show(arguments: &CommandArgs, config: &Config, output: Output) -> Result<(), 
 }
 
 fn cancel(arguments: &CancelArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let access = Access::open(config)?;
-    match arguments.parts() {
-        (device, Some(id)) => {
-            output::print(output, &access.call_once(Call::cancel_command(&device, id))?, Layout::Record)
-        }
-        (device, None) => {
-            output::print(output, &access.call_once(Call::cancel_commands(&device))?, Layout::Record)
-        }
+    let (device, id) = arguments.parts();
+    if let Some(id) = id {
+        let cancelled = Access::open(config)?.call_once(Call::cancel_command(&device, id))?;
+        return output::print(output, &cancelled, Layout::Record);
     }
+    confirmed(arguments.yes, "nothing was taken back", || {
+        Ok(format!("take back all commands of {} that have not ended?", full_name(&device, config)?))
+    })?;
+    output::print(output, &Access::open(config)?.call_once(Call::cancel_commands(&device))?, Layout::Record)
 }

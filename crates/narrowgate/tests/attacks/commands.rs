@@ -213,10 +213,14 @@ fn a_command_that_is_taken_back_is_neither_named_nor_handed_out() {
     let ids: Vec<String> = (0..3).map(set).collect();
     await_command(&mut client, SET);
     let device = format!("{PRODUCT_KEY}/{}", client.device.key);
-    let cancelled = server.json(&["command", "cancel", &device, &ids[0]]);
+    // The device key alone, and an id.
+    let cancelled = server.json(&["command", "cancel", &client.device.key, &ids[0]]);
     assert_eq!((&cancelled["id"], &cancelled["state"]), (&json!(ids[0]), &json!("cancelled")));
     assert_eq!(fetch(&mut client, SET).payload["id"], json!(ids[1]));
-    let cancelled = server.json(&["command", "cancel", &device]);
+    let asked = server.command(&["command", "cancel", &device]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(asked.status.code() == Some(64) && said.contains("give --yes"), "{said}");
+    let cancelled = server.json(&["command", "cancel", &device, "--yes"]);
     assert_eq!(cancelled, json!({"cancelled": ids[1..]}));
     assert_eq!(fetch(&mut client, SET).code, NOT_FOUND);
     assert_eq!(report(&mut client).waiting(), None);
@@ -268,10 +272,42 @@ fn a_command_that_cannot_be_sent_says_why() {
     let device = ["device", "show", PRODUCT_KEY, &client.device.key];
     server.wait_for_json(&device, |device| device.contains(r#""state":"offline""#));
     failed(&client, &["--get", "temp"], "is not online (11900)");
+    let may_wait = ["--get", "temp", "--pending-ttl", "600"];
+    server.json(&["device", "disable", PRODUCT_KEY, &client.device.key]);
+    failed(&client, &may_wait, &format!("device {PRODUCT_KEY}/{} is switched off (723)", client.device.key));
+    server.json(&["device", "enable", PRODUCT_KEY, &client.device.key]);
     for _ in 0..50 {
         send(&server, &client, &["--get", "temp", "--pending-ttl", "600"]);
     }
     failed(&client, &["--get", "temp", "--pending-ttl", "600"], "(11902)");
     let (code, said) = refused(&client, &["--set", "[1]", "--pending-ttl", "9"]);
-    assert!(code == Some(64) && said.contains("points must be an object"), "{said}");
+    assert!(code == Some(64) && said.contains("--set must be an object"), "{said}");
+}
+
+#[test]
+fn an_operator_who_waits_hears_at_once_that_the_device_or_the_server_is_gone() {
+    let mut server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    client.assert_reports();
+    let waits = |server: &Server, client: &Client| {
+        let child = begin(server, client, &["--get", "temp", "--pending-ttl", "600", "--wait"]);
+        let list = ["command", "list", PRODUCT_KEY, &client.device.key];
+        server.wait_for_json(&list, |list| list.contains("created"));
+        child
+    };
+    let began = Instant::now();
+    let child = waits(&server, &client);
+    server.json(&["device", "delete", PRODUCT_KEY, &client.device.key, "--yes"]);
+    let (code, _, said) = end(child);
+    assert!(code == Some(1) && said.contains("there is no device"), "{said}");
+    client = server.connect(Protection::Ccm8);
+    client.assert_reports();
+    let child = waits(&server, &client);
+    server.stop();
+    let (code, _, said) = end(child);
+    assert!(
+        code == Some(1) && said.contains("the server has stopped") && said.contains("was sent"),
+        "{said}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
 }

@@ -348,14 +348,15 @@ pub struct PresenceChange {
     pub cause: String,
 }
 
-/// Entries of a device's log, without refusals and changes by operators, that a store keeps by default; the oldest are dropped first.
+/// Entries of a device's log, without refusals and changes by operators, that a store keeps by default; the
+/// oldest are dropped first.
 pub const DEVICE_LOG_ENTRIES_MAX: usize = 200;
 /// Refusals in a device's log that a store keeps by default; the oldest are dropped first. They have a limit
 /// of their own: anyone who knows a device's names can cause them, so they must push out nothing else.
 pub const DEVICE_REFUSALS_MAX: usize = 100;
-/// Commands and changes of attributes and tags by operators, in a device's log, that a store keeps by default;
-/// the oldest are dropped first. They have a limit of their own: a program may make many, and they must push
-/// out nothing else.
+/// Commands and changes of attributes and tags by operators, in a device's log, that a store keeps by
+/// default; the oldest are dropped first. They have a limit of their own: a program may make many, and they
+/// must push out nothing else.
 pub const DEVICE_CHANGES_MAX: usize = 100;
 /// Refusals of unknown devices that a store keeps by default; the oldest are dropped first.
 pub const UNKNOWN_REFUSALS_MAX: usize = 10_000;

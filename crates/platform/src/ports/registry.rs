@@ -192,8 +192,8 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Takes back commands that have not ended, with a log entry where it is any. `Missing` where there is none of this id; one that has ended
-    /// stays what it is.
+    /// Takes back commands that have not ended, with a log entry where it is any. `Missing` where there is
+    /// none of this id; one that has ended stays what it is.
     CancelCommands {
         /// Of which device.
         device: DeviceId,

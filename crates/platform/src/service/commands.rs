@@ -30,7 +30,8 @@ impl Registrar {
     /// Sends a command, once it is checked. `is_serving`: else no device is online.
     ///
     /// # Errors
-    /// `Invalid` for what the device's thing model does not have, `NotSent` for what the rules do not permit.
+    /// `Invalid` for what the device's thing model does not have, `SwitchedOff` where nobody may fetch it,
+    /// `NotSent` for what the rules do not permit.
     pub(super) async fn send_command(
         &self,
         device: &Device,
@@ -39,6 +40,13 @@ impl Registrar {
     ) -> Result<CommandCreated, ServiceError> {
         let product = self.existing_product(&device.product_key).await?;
         let order = order(new, model_of(&product)?.as_ref())?;
+        let off = [
+            (device.enabled, format!("device {}/{}", device.product_key, device.device_key)),
+            (product.enabled, format!("product {}", product.product_key)),
+        ];
+        if let Some((_, what)) = off.into_iter().find(|(enabled, _)| !enabled) {
+            return Err(ServiceError::SwitchedOff { what });
+        }
         let not_sent = |why| {
             let device = format!("{}/{}", device.product_key, device.device_key);
             ServiceError::NotSent { why, device }

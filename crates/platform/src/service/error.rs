@@ -85,6 +85,12 @@ pub(super) enum ServiceError {
         /// The device, as `productKey/deviceKey`.
         device: String,
     },
+    /// A command cannot be sent: nobody may fetch it.
+    #[error("{what} is switched off (723)")]
+    SwitchedOff {
+        /// The device or its product.
+        what: String,
+    },
     /// A command that is to be taken back has ended.
     #[error("command {id} has ended: it is {}", word_of(*.state))]
     Ended {
@@ -133,6 +139,7 @@ impl ServiceError {
             Self::NotSent { why: NotSent::QueueFull, .. } => {
                 Some("command list shows them, and command cancel takes them back")
             }
+            Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
             Self::Ended { .. } => None,
             Self::Stale { .. } => Some("read them again, and make the change of what they are now"),
             Self::NotEmpty { .. } => {

@@ -259,8 +259,8 @@ fn what_cannot_be_read_of_the_logs_is_left_out_and_keeps_no_directory_from_its_u
     registry
         .execute_batch(
             "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 300) \
-             INSERT INTO log SELECT d.id, 1000 + n, n, 'login', NULL, NULL, NULL, 'peer ' || d.id || '-' || n, \
-             NULL, 0 FROM devices d, i; \
+             INSERT INTO log SELECT d.id, 1000 + n, n, 'login', NULL, NULL, NULL, \
+             'peer ' || d.id || '-' || n, NULL, 0 FROM devices d, i; \
              INSERT INTO presence SELECT d.id, 1000, 7, 'online', 'cause ' || d.id, 0 FROM devices d",
         )
         .unwrap();
