@@ -69,8 +69,6 @@ pub enum Code {
     SwitchedOff,
     /// A command has ended already.
     Ended,
-    /// It is not what it must be for the change by `If-Match`.
-    PreconditionFailed,
     /// There is nothing at this path.
     PathUnknown,
     /// The path exists, and not for this method.
