@@ -217,7 +217,7 @@ mod tests {
         let cancelled =
             |commands: &[Command]| LogEntry::commands_cancelled(DeviceId(1), UnixMillis(0), commands)?.detail;
         assert_eq!(cancelled(&[]), None);
-        assert_eq!(cancelled(&[set.clone()]).as_deref(), Some("command 7"));
+        assert_eq!(cancelled(std::slice::from_ref(&set)).as_deref(), Some("command 7"));
         assert_eq!(cancelled(&[set, restart]).as_deref(), Some("commands 7, 8"));
     }
 }
