@@ -45,7 +45,7 @@ const CODES: &[(&str, &str, bool)] = &[
     ("4.12", "If-None-Match", true),
     ("4.13", "a body of more than 10 KiB in blocks; Size1 has the limit", true),
     ("4.15", "Content-Format 60", true),
-    ("4.29", "100 reports at once, where 1 KiB a second is permitted; it has Max-Age", true),
+    ("4.29", "200 reports at once, where 16 KiB are permitted; it has Max-Age", true),
     ("5.00", "a fault of the server: a client cannot cause it", false),
     ("5.03", "a report while no file of the server can grow; it has Max-Age", true),
     ("5.05", "Proxy-Uri", true),
