@@ -235,7 +235,7 @@ fn it_is_counted_how_good_what_was_expected_was() {
     let mut stage = served();
     let command = expected(&stage, 1, 20);
     stage.open.push(command);
-    stage.play("cancel 99; commands; wait 30; done; s1 posts; done; wait 29");
+    stage.play("cancel 99; commands; wait 30; s1 posts; done; wait 29");
     assert_eq!(stage.play("wait 1"), "write end 1");
     stage.play("done");
     assert_eq!(counted(&stage), [0, 0, 1], "nobody came");
