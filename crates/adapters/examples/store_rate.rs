@@ -24,6 +24,7 @@ use narrowgate_platform::{
         device::{DeviceState, NewDevice},
         message::{Message, MessageKind},
         product::{DynamicActivation, Product},
+        retention::RetentionClass,
     },
     ports::{Batch, Journal as _, Registry as _, RegistryChanges as _, StoreError, Write},
     secret::Secret,
@@ -84,6 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             login: None,
             secret_version: 0,
             session: 0,
+            retention: RetentionClass::STANDARD,
             points_json,
         })
     })?;
@@ -104,6 +106,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
         model_json: None,
+        retention: RetentionClass::STANDARD,
         created: UnixMillis(START),
     }))?;
     let mut ids = Vec::with_capacity(devices);

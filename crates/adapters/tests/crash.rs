@@ -14,7 +14,10 @@ use std::{
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::DeviceId,
-    ports::{Batch, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, StoreError},
+    model::{message::Message, retention::RetentionClass},
+    ports::{
+        Batch, HistoryQuery, HistoryReads as _, Journal as _, Registry as _, StoreError, Write as Stored,
+    },
     testing::{
         block_on,
         store::fixtures::{at, device, history, login, name, one_device, report},
@@ -30,17 +33,30 @@ fn child_data() -> Option<PathBuf> {
 }
 
 fn open(data: &Path) -> SqliteStore {
-    SqliteStore::open(SqliteOptions::new(data)).expect("whatever happened, the store opens")
+    let retention_classes = vec![(short(), None)];
+    SqliteStore::open(SqliteOptions { retention_classes, ..SqliteOptions::new(data) })
+        .expect("whatever happened, the store opens")
 }
 
 fn the_device(store: &SqliteStore) -> DeviceId {
     block_on(store.device(&name("pk", "dk-1"))).unwrap().unwrap().id
 }
 
-/// Batch `n`: messages and a login, so that both files are written.
+fn short() -> RetentionClass {
+    RetentionClass::parse("short").expect("it is a name")
+}
+
+/// A report, of two classes in turn.
+fn numbered(device: DeviceId, k: i64) -> Stored {
+    match report(device, at(k), &format!(r#"{{"n":{k}}}"#)) {
+        Stored::Message(message) if k % 2 == 1 => Stored::Message(Message { retention: short(), ..message }),
+        other => other,
+    }
+}
+
+/// Batch `n`: messages of two classes and a login, so that all files are written.
 fn batch(device: DeviceId, n: i64) -> Batch {
-    let mut batch: Vec<_> =
-        (n * BATCH..(n + 1) * BATCH).map(|k| report(device, at(k), &format!(r#"{{"n":{k}}}"#))).collect();
+    let mut batch: Vec<_> = (n * BATCH..(n + 1) * BATCH).map(|k| numbered(device, k)).collect();
     batch.push(login(device, at(n * BATCH)));
     Batch::new(n as u64, batch)
 }
@@ -112,6 +128,32 @@ fn kill_minus_nine_loses_nothing_acknowledged_and_stores_nothing_twice() {
         acknowledged = last;
     }
     assert!(acknowledged > 150);
+}
+
+/// Between the commits of two message files, and between the last of them and the registry's.
+#[cfg(feature = "test-hooks")]
+#[test]
+fn a_process_that_is_killed_between_the_commits_of_two_classes_leaves_no_half() {
+    for passed in 1..=6 {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        one_device(&open(&data), "dk-1");
+        let mut program = Command::new(env::current_exe().unwrap());
+        program.env("NARROWGATE_KILL_AT", format!("batch-between-commits:{passed}"));
+        let mut child = start(&mut program, "child_that_writes_until_it_is_killed", &data);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let acknowledged =
+            lines.filter_map(|line| line.unwrap().strip_prefix("acknowledged ")?.parse().ok()).last();
+        assert_eq!(child.wait().unwrap().code(), None, "it ends by a signal");
+        let store = open(&data);
+        let found = stored(&store);
+        assert!(found.last().copied() >= acknowledged, "{found:?} {acknowledged:?}");
+        // What was not acknowledged is sent again, and is there once.
+        let device = the_device(&store);
+        let next = found.last().map_or(0, |last| last + 1);
+        block_on(store.append(batch(device, next))).unwrap();
+        assert_eq!(stored(&store), (0..=next).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -289,8 +289,18 @@ fn reads(store: &SqliteStore) -> String {
 fn product_lines(out: &mut String, store: &SqliteStore) {
     for found in block_on(store.products()).unwrap() {
         let product = found.expect("no product is damaged");
-        let Product { ou, product_key, name, secret, dynamic_activation, enabled, model_json, created } =
-            product;
+        let Product {
+            ou,
+            product_key,
+            name,
+            secret,
+            dynamic_activation,
+            enabled,
+            model_json,
+            created,
+            retention,
+        } = product;
+        assert!(retention.is_standard(), "older formats know no other class");
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         let ends_at = ends_at.map(|end| end.0);
         writeln!(

@@ -23,6 +23,9 @@ pub struct NewProduct {
     /// Its thing model; every point is accepted where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<RawValue>>,
+    /// The retention class of what its devices report; `standard` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
 }
 
 /// Dynamic activation of a product to be created.
@@ -56,6 +59,9 @@ pub struct ProductPatch {
     /// Its thing model; null takes it away.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub model: Option<Option<Box<RawValue>>>,
+    /// The retention class of what its devices report from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
 }
 
 /// What to change of a product's dynamic activation.
@@ -140,6 +146,8 @@ pub struct ProductView {
     /// The thing model, where one product is shown. A list leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<RawValue>>,
+    /// The retention class of what its devices report.
+    pub retention: String,
     /// When it was created.
     pub created_at: UnixMillis,
 }
@@ -180,6 +188,8 @@ pub struct DamagedProductView {
     pub dynamic_activation: Option<()>,
     /// Not known.
     pub model_id: Option<()>,
+    /// Not known.
+    pub retention: Option<()>,
     /// Not known.
     pub created_at: Option<()>,
     /// Always true.

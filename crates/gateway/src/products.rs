@@ -11,7 +11,7 @@ use std::{
 
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::{
-    model::{product::Product, thing_model::ThingModel},
+    model::{product::Product, retention::RetentionClass, thing_model::ThingModel},
     ports::StoreError,
     rules::rate::Seldom,
 };
@@ -34,6 +34,8 @@ pub(crate) struct CachedProduct {
     pub(crate) model: Option<ThingModel>,
     /// Whether its devices may be connected.
     pub(crate) enabled: bool,
+    /// How long what they report is kept.
+    pub(crate) retention: RetentionClass,
 }
 
 /// See the module.
@@ -182,9 +184,10 @@ impl Products {
 
 /// A product that is gone, or whose model cannot be read, counts as switched off.
 fn cached(product_key: &str, product: Option<Product>) -> CachedProduct {
-    let mut cached = CachedProduct { model: None, enabled: false };
+    let mut cached = CachedProduct { model: None, enabled: false, retention: RetentionClass::STANDARD };
     let Some(product) = product else { return cached };
     cached.enabled = product.enabled;
+    cached.retention = product.retention;
     if let Some(json) = &product.model_json {
         match ThingModel::parse(json) {
             Ok(model) => cached.model = Some(model),

@@ -60,6 +60,7 @@ pub(crate) fn options(config: &Config) -> SqliteOptions {
         data_key: config.store.data_key_file.clone(),
         cache_bytes: config.store.cache_bytes,
         retention_days: config.store.retention_days,
+        retention_classes: config.store.retention_classes.clone(),
         log_days: config.store.log_days,
         command_days: u32::try_from(KEPT.as_secs() / 86_400).ok(),
         device_log_entries_max: config.store.log_entries,

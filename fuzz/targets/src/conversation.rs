@@ -26,6 +26,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
         property::Properties,
+        retention::RetentionClass,
     },
     ports::{Write, Written},
     secret::Secret,
@@ -534,6 +535,7 @@ fn product(product_key: String) -> Product {
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
         model_json: None,
+        retention: RetentionClass::STANDARD,
         created: UnixMillis(0),
     }
 }

@@ -15,7 +15,7 @@ use super::{
     files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, open_existing},
     key::DataKey,
     lock::DataLock,
-    open::expired,
+    open::kept,
     options::SqliteOptions,
     registry,
 };
@@ -47,15 +47,15 @@ fn adopt_locked(layout: &Layout, options: &SqliteOptions, apply: bool) -> Result
     if !check.is_some_and(|check| key.is_checked_by(&check)) {
         return Err(OpenError::KeyWrong { file: options.data_key.clone() });
     }
-    let days = layout.days()?;
-    days.iter().try_for_each(|day| MESSAGES.check(&layout.day(*day)))?;
+    let volumes = layout.volumes()?;
+    volumes.iter().try_for_each(|volume| MESSAGES.check(&layout.volume(*volume)))?;
     if inspected.format >= LOGS_SINCE && layout.log().exists() {
         LOGS.check(&layout.log())?;
     }
-    let expired = expired(&inspected.connection, &days, options);
-    let (known, facts) = belonging::read(&inspected.connection, layout, &days)?;
+    let kept = kept(&inspected.connection, &volumes, options);
+    let (known, facts) = belonging::read(&inspected.connection, layout, &volumes)?;
     drop(inspected);
-    let misfits = known.misfits(&facts, expired);
+    let misfits = known.misfits(&facts, &kept);
     if let Some(Misfit::OfAnotherStore(part)) =
         misfits.iter().find(|misfit| matches!(misfit, Misfit::OfAnotherStore(_)))
     {
@@ -97,8 +97,8 @@ fn mend(
         registry::forget_newest(&transaction)?;
         for misfit in misfits {
             match misfit {
-                Misfit::Missing(Part::Messages(day)) | Misfit::Older { day, .. } => {
-                    registry::forget_mark(&transaction, *day)?;
+                Misfit::Missing(Part::Messages(volume)) | Misfit::Older { volume, .. } => {
+                    registry::forget_mark(&transaction, *volume)?;
                 }
                 Misfit::Missing(Part::Logs) | Misfit::LogsOlder { .. } => {
                     registry::forget_log_batch(&transaction)?;

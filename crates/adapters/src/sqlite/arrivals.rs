@@ -9,20 +9,23 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{day::Day, day_file::TimeSpan, readers::Reader};
+use super::{day::Day, day_file::TimeSpan, readers::Reader, volume::Volume};
 
 /// Days that are looked at, the newest: enough to see past those that a wrong clock may have made. It bounds
 /// the time of a start.
 const DAYS_MAX: usize = 32;
 
-/// See the module. `files` are the days that have a file, oldest first.
+/// See the module. `files` are those that there are, the oldest day first.
 pub(super) fn newest_confirmed(
     reader: &mut Reader,
-    files: &[(Day, TimeSpan)],
+    files: &[(Volume, TimeSpan)],
 ) -> rusqlite::Result<Option<UnixMillis>> {
     let mut stored = StoredArrivals::default();
-    for (day, _) in &files[files.len().saturating_sub(DAYS_MAX)..] {
-        let Some((file, _)) = reader.day(*day)? else { continue };
+    let mut days: Vec<Day> = files.iter().map(|(volume, _)| volume.day).collect();
+    days.dedup();
+    let first = days.get(days.len().saturating_sub(DAYS_MAX)).copied();
+    for (volume, _) in files.iter().filter(|(volume, _)| Some(volume.day) >= first) {
+        let Some((file, _)) = reader.volume(*volume)? else { continue };
         for order in ["ASC", "DESC"] {
             let sql = format!("SELECT arrival FROM messages ORDER BY id {order} LIMIT 1");
             stored.extend(one(file, &sql)?);
@@ -36,13 +39,13 @@ pub(super) fn newest_confirmed(
 /// no harm, and reports are not read for it.
 pub(super) fn of_device(
     reader: &mut Reader,
-    files: &[(Day, TimeSpan)],
+    files: &[(Volume, TimeSpan)],
     device: DeviceId,
     limit: usize,
 ) -> rusqlite::Result<Vec<UnixMillis>> {
     let mut arrivals: Vec<UnixMillis> = Vec::new();
-    for (day, _) in files.iter().rev().take(DAYS_MAX) {
-        let Some((file, _)) = reader.day(*day)? else { continue };
+    for (volume, _) in files.iter().rev().take(DAYS_MAX) {
+        let Some((file, _)) = reader.volume(*volume)? else { continue };
         let sql = "SELECT arrival FROM messages WHERE device = ?1 ORDER BY time DESC LIMIT ?2";
         let mut select = file.prepare_cached(sql)?;
         let mut rows = select.query([device.0, (limit - arrivals.len()) as i64])?;

@@ -22,16 +22,17 @@ use std::{
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    day::Day,
     day_file::before,
     error::OpenError,
     files::{LOGS_SINCE, Layout, open_to_look, read_as_it_is, with_suffix},
     log_file, registry,
+    retention::Kept,
     schema::{
         Stored,
         messages::{FileFormat, ORIGIN, OriginRow},
         sql,
     },
+    volume::Volume,
 };
 
 /// To which store a file belongs.
@@ -75,14 +76,14 @@ pub(super) enum Part {
     /// Logs and the history of presence.
     Logs,
     /// Messages.
-    Messages(Day),
+    Messages(Volume),
 }
 
 impl Part {
     pub(super) fn file(self, layout: &Layout) -> PathBuf {
         match self {
             Self::Logs => layout.log(),
-            Self::Messages(day) => layout.day(day),
+            Self::Messages(volume) => layout.volume(volume),
         }
     }
 }
@@ -91,7 +92,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Logs => f.write_str("logs"),
-            Self::Messages(day) => write!(f, "messages of {day}"),
+            Self::Messages(volume) => write!(f, "messages of {volume}"),
         }
     }
 }
@@ -114,11 +115,11 @@ pub(super) struct Known {
     epoch: Option<u64>,
     /// `None`: its row is damaged.
     batch: Option<i64>,
-    /// Up to which message it knows each day's file.
-    last_ids: Vec<(Day, i64)>,
+    /// Up to which message it knows each message file.
+    last_ids: Vec<(Volume, i64)>,
     /// The last batch that touched the logs, where they have a file.
     log_batch: Option<i64>,
-    kept_from: Option<Day>,
+    kept_from: Kept,
 }
 
 /// What does not fit.
@@ -132,8 +133,8 @@ pub(super) enum Misfit {
     OfNoStore(Part),
     /// It is not there.
     Missing(Part),
-    /// The file of this day lacks messages.
-    Older { day: Day, found: i64, known: i64 },
+    /// This file lacks messages.
+    Older { volume: Volume, found: i64, known: i64 },
     /// The file of logs lacks batches.
     LogsOlder { found: i64, known: i64 },
 }
@@ -147,10 +148,12 @@ impl Misfit {
             }
             Self::OfAnotherStore(part) => OpenError::OfAnotherStore { file: part.file(layout) },
             Self::OfNoStore(part) => OpenError::OfNoStore { file: part.file(layout) },
-            Self::Missing(Part::Messages(day)) => OpenError::MessagesMissing { file: layout.day(day) },
+            Self::Missing(Part::Messages(volume)) => {
+                OpenError::MessagesMissing { file: layout.volume(volume) }
+            }
             Self::Missing(Part::Logs) => OpenError::LogMissing { file: layout.log() },
-            Self::Older { day, found, known } => {
-                OpenError::MessagesOlder { file: layout.day(day), found, known }
+            Self::Older { volume, found, known } => {
+                OpenError::MessagesOlder { file: layout.volume(volume), found, known }
             }
             Self::LogsOlder { found, known } => OpenError::LogOlder { file: layout.log(), found, known },
         }
@@ -168,8 +171,8 @@ impl Misfit {
                 format!("{part} do not say of which store they are, and count as this one's")
             }
             Self::Missing(part) => format!("{part} are missing and given up"),
-            Self::Older { day, found, known } => {
-                format!("messages {} to {known} of {day} are missing and given up", found + 1)
+            Self::Older { volume, found, known } => {
+                format!("messages {} to {known} of {volume} are missing and given up", found + 1)
             }
             Self::LogsOlder { .. } => {
                 "logs are an older copy: later entries and changes of presence are missing and given up"
@@ -179,30 +182,30 @@ impl Misfit {
     }
 }
 
-/// Passes where the file of logs and the message files of these days belong to this registry. Messages of
-/// days before `expired` may be missing. Returns the days whose files have half a batch.
+/// Passes where the file of logs and these message files belong to this registry. Those that are not `kept`
+/// may be missing. Returns the message files that have half a batch.
 pub(super) fn check(
     connection: &Connection,
     layout: &Layout,
-    days: &[Day],
-    expired: Option<Day>,
-) -> Result<Vec<Day>, OpenError> {
-    let (known, facts) = read(connection, layout, days)?;
-    if let Some(misfit) = known.misfits(&facts, expired).first() {
+    volumes: &[Volume],
+    kept: &Kept,
+) -> Result<Vec<Volume>, OpenError> {
+    let (known, facts) = read(connection, layout, volumes)?;
+    if let Some(misfit) = known.misfits(&facts, kept).first() {
         return Err(misfit.error(layout));
     }
     let half = |(part, facts): &(Part, Facts)| match part {
-        Part::Messages(day) if known.batch.is_some_and(|own| facts.batch > own) => Some(*day),
+        Part::Messages(volume) if known.batch.is_some_and(|own| facts.batch > own) => Some(*volume),
         _ => None,
     };
     Ok(facts.iter().filter_map(half).collect())
 }
 
-/// What the registry, the file of logs and the files of these days say.
+/// What the registry, the file of logs and these message files say.
 pub(super) fn read(
     connection: &Connection,
     layout: &Layout,
-    days: &[Day],
+    volumes: &[Volume],
 ) -> Result<(Known, Vec<(Part, Facts)>), OpenError> {
     let sqlite = |error| OpenError::sqlite(&layout.registry(), error);
     let known = Known::read(connection).map_err(sqlite)?;
@@ -213,15 +216,15 @@ pub(super) fn read(
         let file = part.file(layout);
         Ok((part, Facts::read(part, &file).map_err(|error| OpenError::sqlite(&file, error))?))
     };
-    let messages = days.iter().map(|day| Part::Messages(*day));
+    let messages = volumes.iter().map(|volume| Part::Messages(*volume));
     Ok((known, messages.chain(logs).map(facts).collect::<Result<_, OpenError>>()?))
 }
 
 /// The name of the store by its message files, where one of them says it: the registry of an older program
 /// does not.
 pub(super) fn name_of_files(layout: &Layout) -> Result<Option<String>, OpenError> {
-    for day in layout.days()? {
-        let file = layout.day(day);
+    for volume in layout.volumes()? {
+        let file = layout.volume(volume);
         let origin = open_to_look(&file).and_then(|file| Origin::read(&file));
         if let Some(origin) = origin.map_err(|error| OpenError::sqlite(&file, error))? {
             return Ok(Some(origin.store_id));
@@ -263,19 +266,17 @@ impl Known {
     }
 
     /// What does not fit: first of the files that are there, then of those that are not.
-    pub(super) fn misfits(&self, facts: &[(Part, Facts)], expired: Option<Day>) -> Vec<Misfit> {
+    pub(super) fn misfits(&self, facts: &[(Part, Facts)], kept: &Kept) -> Vec<Misfit> {
         let there = facts.iter().filter_map(|(part, facts)| self.misfit_of(*part, facts));
         let found = |part: Part| facts.iter().find(|(found, _)| *found == part).map(|(_, facts)| facts);
-        let kept_from = self.kept_from.max(expired);
-        let lacking = self.last_ids.iter().filter_map(|(day, known)| {
-            let (day, known) = (*day, *known);
-            match found(Part::Messages(day)) {
+        let may_lack = |volume| self.kept_from.is_over(volume) || kept.is_over(volume);
+        let lacking = self.last_ids.iter().filter_map(|(volume, known)| {
+            let (volume, known) = (*volume, *known);
+            match found(Part::Messages(volume)) {
                 Some(Facts { last_id: found, .. }) if *found < known => {
-                    Some(Misfit::Older { day, found: *found, known })
+                    Some(Misfit::Older { volume, found: *found, known })
                 }
-                None if kept_from.is_none_or(|kept| day >= kept) => {
-                    Some(Misfit::Missing(Part::Messages(day)))
-                }
+                None if !may_lack(volume) => Some(Misfit::Missing(Part::Messages(volume))),
                 _ => None,
             }
         });

@@ -17,13 +17,14 @@ use narrowgate_platform::{
 use rusqlite::Connection;
 
 use super::{
-    day::Day, day_file::TimeSpan, readers::Reader, rows::is_fault_of_row, schema::messages::FileFormat,
+    day_file::TimeSpan, history::commit_of, readers::Reader, rows::is_fault_of_row,
+    schema::messages::FileFormat, volume::Volume,
 };
 
 /// Buckets of the values of a point of `device`, newest first.
 pub(super) fn read(
     reader: &mut Reader,
-    mut files: Vec<(Day, TimeSpan)>,
+    mut files: Vec<(Volume, TimeSpan)>,
     device: i64,
     query: BucketQuery,
 ) -> rusqlite::Result<Result<Page<Bucket>, Crowded>> {
@@ -31,13 +32,13 @@ pub(super) fn read(
     let BucketQuery { point, bucketing, functions, from, limit, .. } = query;
     let mut buckets = Aggregation::new(bucketing, functions, from, limit);
     files.retain(|(_, span)| span.min <= last.0);
-    files.sort_by_key(|(day, span)| Reverse((span.max, *day)));
-    for (day, span) in files {
+    files.sort_by_key(|(volume, span)| Reverse((span.max, *volume)));
+    for (volume, span) in files {
         if span.max < buckets.needed_from().0 {
             break;
         }
-        let Some((file, format)) = reader.day(day)? else { continue };
-        let source = Source { file, format, day, device, last: last.0, point: &point };
+        let Some((file, format)) = reader.volume(volume)? else { continue };
+        let source = Source { file, format, volume, device, last: last.0, point: &point };
         if let Err(crowded) = source.read_into(&mut buckets)? {
             return Ok(Err(crowded));
         }
@@ -49,7 +50,7 @@ pub(super) fn read(
 struct Source<'a> {
     file: &'a Connection,
     format: FileFormat,
-    day: Day,
+    volume: Volume,
     device: i64,
     /// Times up to here.
     last: i64,
@@ -70,10 +71,10 @@ impl Source<'_> {
                 return Ok(Err(crowded));
             }
             let id: i64 = row.get(0)?;
-            let report = match self.format.read(row, || format!("message {id} of {}", self.day)) {
+            let report = match self.format.read(row, || format!("message {id} of {}", self.volume)) {
                 Ok(report) => report,
                 Err(error) if is_fault_of_row(&error) => {
-                    buckets.note_damaged(format!("message {id} of {} is not as it was stored", self.day));
+                    buckets.note_damaged(format!("message {id} of {} is not as it was stored", self.volume));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -81,11 +82,12 @@ impl Source<'_> {
             if report.time < buckets.needed_from() {
                 break;
             }
+            let (first, second) = commit_of(&report, self.volume, self.format);
             let mut index = 0;
             for_each_point(&report.points, |name, value| {
                 index += 1;
                 if name == self.point {
-                    buckets.take(report.time, [self.day.number(), id, index], value.get());
+                    buckets.take(report.time, [first, second, index], value.get());
                 }
             });
         }

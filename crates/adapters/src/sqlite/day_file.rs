@@ -1,14 +1,13 @@
-//! The writer's side of one day's message file.
+//! The writer's side of a message file.
 
 use narrowgate_platform::{
     ids::{LoginNumber, Position, UnixMillis},
-    model::message::Message,
+    model::{message::Message, retention::RetentionClass},
 };
 use rusqlite::Connection;
 
 use super::{
     belonging::Origin,
-    day::Day,
     error::OpenError,
     files::{Layout, MESSAGES},
     options::SqliteOptions,
@@ -16,6 +15,7 @@ use super::{
         Stored,
         messages::{FileFormat, FooterRow, MessageRow},
     },
+    volume::Volume,
     watch::{Loss, Watched},
 };
 
@@ -36,7 +36,7 @@ impl TimeSpan {
 /// An open file and what is known of it.
 #[derive(Debug)]
 pub(super) struct DayFile {
-    day: Day,
+    volume: Volume,
     connection: Connection,
     format: FileFormat,
     /// The last message that belongs to a committed batch.
@@ -49,25 +49,25 @@ pub(super) struct DayFile {
 }
 
 impl DayFile {
-    /// Opens a day's file, and makes it where there is none, with its `origin`.
+    /// Opens a file, and makes it where there is none, with its `origin`.
     pub(super) fn open_or_create(
         layout: &Layout,
-        day: Day,
+        volume: Volume,
         options: &SqliteOptions,
         origin: &Origin,
     ) -> Result<Self, OpenError> {
-        if !layout.day(day).exists() {
-            MESSAGES.create(&layout.day(day), |file| {
+        if !layout.volume(volume).exists() {
+            MESSAGES.create(&layout.volume(volume), |file| {
                 Footer::EMPTY.row().insert(file)?;
                 origin.write(file)
             })?;
         }
-        Self::open(layout, day, options)
+        Self::open(layout, volume, options)
     }
 
-    /// Opens a day's file.
-    pub(super) fn open(layout: &Layout, day: Day, options: &SqliteOptions) -> Result<Self, OpenError> {
-        let file = layout.day(day);
+    /// Opens a file.
+    pub(super) fn open(layout: &Layout, volume: Volume, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let file = layout.volume(volume);
         let sqlite = |source| OpenError::sqlite(&file, source);
         let connection = MESSAGES.connect(&file, options)?;
         let format = FileFormat::of(&connection).map_err(sqlite)?;
@@ -77,11 +77,11 @@ impl DayFile {
             .map_err(sqlite)?;
         let watched = Watched::new(file.clone())
             .map_err(|source| OpenError::io(&file, "cannot be looked at", source))?;
-        Ok(Self { day, connection, format, committed_id, added: 0, span, watched })
+        Ok(Self { volume, connection, format, committed_id, added: 0, span, watched })
     }
 
-    pub(super) fn day(&self) -> Day {
-        self.day
+    pub(super) fn volume(&self) -> Volume {
+        self.volume
     }
 
     pub(super) fn span(&self) -> TimeSpan {
@@ -219,7 +219,7 @@ impl DayFile {
                 Ok(row) => each(message(row))?,
                 Err(error) if error.sqlite_error_code().is_some() => return Err(error),
                 Err(error) => {
-                    tracing::error!(day = %self.day, id = last, %error, "a stored message is damaged");
+                    tracing::error!(file = %self.volume, id = last, %error, "a stored message is damaged");
                 }
             }
         }
@@ -239,8 +239,9 @@ impl DayFile {
 fn message(row: MessageRow) -> Message {
     let MessageRow { device, kind, time, arrival, points, login_number, session, .. } = row;
     let login = (login_number != LoginNumber(0)).then_some(login_number);
-    // The version of its secret was judged when it was stored.
-    Message { device, kind, time, arrival, login, secret_version: 0, session, points_json: points }
+    // The version of its secret was judged when it was stored, and which file it is in.
+    let retention = RetentionClass::STANDARD;
+    Message { device, kind, time, arrival, login, secret_version: 0, session, retention, points_json: points }
 }
 
 /// What a footer says without its last batch: the negative number of a transaction that was durable in the
@@ -302,6 +303,7 @@ mod tests {
             login: None,
             secret_version: 0,
             session: 0,
+            retention: RetentionClass::STANDARD,
             points_json: "{}".into(),
         }
     }
@@ -332,7 +334,7 @@ mod tests {
         let open = || {
             let origin = Origin { store_id: "id".to_owned(), epoch: 1 };
             let options = SqliteOptions::new(folder.path());
-            DayFile::open_or_create(&layout, Day::of(UnixMillis(0)), &options, &origin).unwrap()
+            DayFile::open_or_create(&layout, Volume::parse("1970-01-01").unwrap(), &options, &origin).unwrap()
         };
         let mut file = open();
         commit(&mut file, 0, 1..=3);

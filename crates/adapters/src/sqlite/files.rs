@@ -14,10 +14,10 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
 
 pub(super) use self::inspect::Inspected;
 use super::{
-    day::Day,
     error::OpenError,
     options::{SqliteOptions, Synchronous},
     schema, sum,
+    volume::Volume,
 };
 
 /// A format of ours, by its mark in the header of the file.
@@ -49,8 +49,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 7,
-    former: &[3, 4, 5, 6],
+    version: 8,
+    former: &[3, 4, 5, 6, 7],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[(5, "properties"), (5, "commands"), (6, "models"), (6, "model_numbers")],
@@ -76,7 +76,7 @@ pub(super) const LOGS: Format = Format {
 /// The first format of a registry beside which there is a file of logs.
 pub(super) const LOGS_SINCE: u32 = 5;
 
-/// Messages that arrived on one day.
+/// Messages of one class of retention that arrived on one day.
 pub(super) const MESSAGES: Format = Format {
     name: "message file",
     application_id: u32::from_be_bytes(*b"NGms"),
@@ -268,12 +268,12 @@ impl Layout {
         self.data.join("messages")
     }
 
-    pub(super) fn day(&self, day: Day) -> PathBuf {
-        self.messages().join(format!("{day}.db"))
+    pub(super) fn volume(&self, volume: Volume) -> PathBuf {
+        self.messages().join(format!("{volume}.db"))
     }
 
-    /// Days that have a message file, oldest first. Files of other names are not ours.
-    pub(super) fn days(&self) -> Result<Vec<Day>, OpenError> {
+    /// The message files that there are, the oldest day first. Files of other names are not ours.
+    pub(super) fn volumes(&self) -> Result<Vec<Volume>, OpenError> {
         let folder = self.messages();
         let io = |source| OpenError::io(&folder, "cannot be listed", source);
         let entries = match fs::read_dir(&folder) {
@@ -281,32 +281,34 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io(error)),
         };
-        let mut days = Vec::new();
+        let mut volumes = Vec::new();
         for entry in entries {
             let name = entry.map_err(io)?.file_name();
-            days.extend(name.to_str().and_then(|name| name.strip_suffix(".db")).and_then(Day::parse));
+            volumes.extend(name.to_str().and_then(|name| name.strip_suffix(".db")).and_then(Volume::parse));
         }
-        days.sort_unstable();
-        Ok(days)
+        volumes.sort_unstable();
+        Ok(volumes)
     }
 
-    /// Removes logs of days that have no file: a deletion was cut off between the two.
+    /// Removes logs that have no message file: a deletion was cut off between the two.
     pub(super) fn remove_orphans(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.messages())? {
             let name = entry?.file_name();
             let mut files = LOG_SUFFIXES
                 .iter()
                 .filter_map(|suffix| name.to_str()?.strip_suffix(suffix)?.strip_suffix(".db"));
-            if let Some(day) = files.find_map(Day::parse).filter(|day| !self.day(*day).exists()) {
-                remove_logs(&self.day(day))?;
+            if let Some(orphan) =
+                files.find_map(Volume::parse).filter(|volume| !self.volume(*volume).exists())
+            {
+                remove_logs(&self.volume(orphan))?;
             }
         }
         Ok(())
     }
 
-    /// Deletes a day's messages.
-    pub(super) fn remove_day(&self, day: Day) -> io::Result<()> {
-        remove_with_logs(&self.day(day))
+    /// Deletes a message file.
+    pub(super) fn remove_volume(&self, volume: Volume) -> io::Result<()> {
+        remove_with_logs(&self.volume(volume))
     }
 }
 
@@ -462,17 +464,18 @@ mod tests {
     }
 
     #[test]
-    fn only_files_named_by_a_day_are_message_files() {
+    fn only_files_named_by_a_day_and_a_class_are_message_files() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout { data: folder.path().to_owned() };
-        assert!(layout.days().unwrap().is_empty());
+        assert!(layout.volumes().unwrap().is_empty());
         make_directory(&layout.messages()).unwrap();
         for name in ["2026-02-03.db", "2026-02-03.db-wal", "2026-01-02.db", "notes.txt", "2026-02-31.db"] {
             fs::write(layout.messages().join(name), "").unwrap();
         }
-        let days: Vec<String> = layout.days().unwrap().iter().map(Day::to_string).collect();
-        assert_eq!(days, ["2026-01-02", "2026-02-03"]);
-        layout.remove_day(Day::parse("2026-02-03").unwrap()).unwrap();
-        assert_eq!(fs::read_dir(layout.messages()).unwrap().count(), 3);
+        fs::write(layout.messages().join("2026-02-03.short.db"), "").unwrap();
+        let volumes: Vec<String> = layout.volumes().unwrap().iter().map(Volume::to_string).collect();
+        assert_eq!(volumes, ["2026-01-02", "2026-02-03", "2026-02-03.short"]);
+        layout.remove_volume(Volume::parse("2026-02-03").unwrap()).unwrap();
+        assert_eq!(fs::read_dir(layout.messages()).unwrap().count(), 4);
     }
 }

@@ -6,12 +6,13 @@
 //! file whose time span touches the query is read, the latest span first, until the remaining files cannot
 //! hold anything newer than what was found.
 //!
-//! The order of all reports is by time, day of arrival, and id in that day's file, the greatest first. A
-//! page's place is time, day and id of its last report, and how many points of that report were returned:
-//! reports that arrive meanwhile have places of their own before or after it. A damaged report is left out
-//! and counted; consecutive ones are one in memory.
+//! The order of all reports is by time, and of equal times by their place among all events, the latest commit
+//! first; before format 4 a message has none, and its day and id stand for it. A page's place is time and
+//! place of its last report, and how many points of that report were returned: reports that arrive meanwhile
+//! have places of their own before or after it. A damaged report is left out and counted; consecutive ones
+//! are one in memory.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -20,22 +21,25 @@ use narrowgate_platform::{
     ports::{EventQuery, HistoryQuery},
     rules::latest::for_each_point,
 };
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::{
-    day::Day,
     day_file::TimeSpan,
     readers::Reader,
     rows::is_fault_of_row,
     schema::messages::{FileFormat, MessageRow},
+    volume::Volume,
 };
 
 /// Reports, and files, that [`newest`] reads at most.
 const NEWEST_REPORTS: usize = 256;
 const NEWEST_FILES: usize = 32;
 
-/// A report's place in the order of all: time, day of arrival, id.
+/// A report's place in the order of all: time, and two numbers by [`commit_of`].
 type Order = (i64, i64, i64);
+
+/// Below every epoch.
+const BEFORE_EPOCHS: i64 = -(1 << 40);
 
 /// Points of a report that are asked for, each with its number in the report, from 1.
 type Values = Vec<(i64, PointValue)>;
@@ -81,7 +85,7 @@ struct Found {
 /// Values of `device`, newest first; of equal times the later arrival first.
 pub(super) fn read(
     reader: &mut Reader,
-    files: Vec<(Day, TimeSpan)>,
+    files: Vec<(Volume, TimeSpan)>,
     device: i64,
     query: &HistoryQuery,
 ) -> rusqlite::Result<Page<PointValue>> {
@@ -91,7 +95,7 @@ pub(super) fn read(
 /// Events of `device`, in the same order.
 pub(super) fn events(
     reader: &mut Reader,
-    files: Vec<(Day, TimeSpan)>,
+    files: Vec<(Volume, TimeSpan)>,
     device: i64,
     query: &EventQuery,
 ) -> rusqlite::Result<Page<EventValue>> {
@@ -106,7 +110,7 @@ pub(super) fn events(
 /// What is wanted of `device` in the span of a query, from its place on.
 fn read_all(
     reader: &mut Reader,
-    mut files: Vec<(Day, TimeSpan)>,
+    mut files: Vec<(Volume, TimeSpan)>,
     device: i64,
     query: &HistoryQuery,
     wants: Wants<'_>,
@@ -116,7 +120,7 @@ fn read_all(
     };
     let (newest, had) = match query.after {
         Some(Place([time, ..])) if time > last => ((last, i64::MAX, i64::MAX), 0),
-        Some(Place([time, day, id, had])) => ((time, day, id), had),
+        Some(Place([time, first, second, had])) => ((time, first, second), had),
         None => ((last, i64::MAX, i64::MAX), 0),
     };
     let search = Search {
@@ -128,18 +132,18 @@ fn read_all(
         wanted: query.limit.saturating_add(1),
     };
     files.retain(|(_, span)| span.min <= newest.0 && span.max >= search.from);
-    files.sort_by_key(|(day, span)| Reverse((span.max, *day)));
+    files.sort_by_key(|(volume, span)| Reverse((span.max, *volume)));
 
     let mut found: Vec<Found> = Vec::new();
-    for (day, span) in files {
+    for (volume, span) in files {
         // Once there are enough, only reports as new as the oldest of them can matter.
         let needed_from =
             oldest_that_counts(&found, search.wanted).map_or(search.from, |oldest| oldest.max(search.from));
         if span.max < needed_from {
             break;
         }
-        let Some(file) = reader.day(day)? else { continue };
-        search.read_file(file, day, needed_from, &mut found)?;
+        let Some(file) = reader.volume(volume)? else { continue };
+        search.read_file(file, volume, needed_from, &mut found)?;
         found.sort_by_key(|report| Reverse(report.order));
     }
     Ok(page(found, query.limit))
@@ -149,13 +153,13 @@ fn read_all(
 /// of all points that it reports often.
 pub(super) fn newest(
     reader: &mut Reader,
-    mut files: Vec<(Day, TimeSpan)>,
+    mut files: Vec<(Volume, TimeSpan)>,
     device: DeviceId,
 ) -> rusqlite::Result<Vec<MessageRow>> {
-    files.sort_by_key(|(day, _)| Reverse(*day));
+    files.sort_by_key(|(volume, _)| Reverse(*volume));
     let mut newest = Vec::new();
-    for (day, _) in files.into_iter().take(NEWEST_FILES) {
-        let Some((file, format)) = reader.day(day)? else { continue };
+    for (volume, _) in files.into_iter().take(NEWEST_FILES) {
+        let Some((file, format)) = reader.volume(volume)? else { continue };
         let sql = format!(
             "SELECT {} FROM messages m WHERE device = ?1 AND kind = 'points' ORDER BY time DESC LIMIT ?2",
             format.list()
@@ -163,7 +167,7 @@ pub(super) fn newest(
         let mut select = file.prepare_cached(&sql)?;
         let mut rows = select.query([device.0, (NEWEST_REPORTS - newest.len()) as i64])?;
         while let Some(row) = rows.next()? {
-            newest.extend(format.read(row, || format!("a message of {day}")).ok());
+            newest.extend(format.read(row, || format!("a message of {volume}")).ok());
         }
         if newest.len() >= NEWEST_REPORTS {
             break;
@@ -174,12 +178,12 @@ pub(super) fn newest(
 
 fn page(found: Vec<Found>, limit: usize) -> Page<PointValue> {
     let mut page = Collector::new(limit);
-    for Found { order: (time, day, id), values } in found {
+    for Found { order: (time, first, second), values } in found {
         match values {
             Err(rows) => page.note_damaged_rows(rows),
             Ok(values) => {
                 for (number, value) in values {
-                    if !page.take(Place([time, day, id, number]), value) {
+                    if !page.take(Place([time, first, second, number]), value) {
                         return page.finish();
                     }
                 }
@@ -206,38 +210,47 @@ impl Search<'_> {
     fn read_file(
         &self,
         (file, format): (&Connection, FileFormat),
-        day: Day,
+        volume: Volume,
         from: i64,
         found: &mut Vec<Found>,
     ) -> rusqlite::Result<()> {
-        let (last, last_day, last_id) = self.newest;
-        // Of the reports of the exact time that the last page ended with, those of later days came before it.
-        let last_id = match day.number().cmp(&last_day) {
-            std::cmp::Ordering::Less => i64::MAX,
-            std::cmp::Ordering::Equal => last_id,
-            std::cmp::Ordering::Greater => i64::MIN,
+        let (last, first, second) = self.newest;
+        let (behind, places) = match format {
+            FileFormat::Four => ("(time, epoch, sequence) <= (?2, ?4, ?5)", vec![first, second]),
+            FileFormat::Two => {
+                // Of the reports of the exact time that the last page ended with, those of later days came
+                // before.
+                let last_id = match (BEFORE_EPOCHS + volume.day.number()).cmp(&first) {
+                    Ordering::Less => i64::MAX,
+                    Ordering::Equal => second,
+                    Ordering::Greater => i64::MIN,
+                };
+                ("(time, id) <= (?2, ?4)", vec![last_id])
+            }
         };
         let sql = format!(
-            "SELECT {} FROM messages m WHERE device = ?1 AND (time, id) <= (?2, ?3) AND time >= ?4 \
-             AND {} ORDER BY time DESC, id DESC",
+            "SELECT {} FROM messages m WHERE device = ?1 AND {behind} AND time >= ?3 AND {} \
+             ORDER BY time DESC, id DESC",
             format.list(),
             self.wants.condition()
         );
         let mut select = file.prepare_cached(&sql)?;
-        let mut rows = select.query([self.device, last, last_id, from])?;
+        let values = [self.device, last, from].into_iter().chain(places);
+        let mut rows = select.query(params_from_iter(values))?;
         let (begin, mut count) = (found.len(), 0);
-        let mut order = (last, day.number(), last_id);
+        let mut order = self.newest;
         while count < self.wanted
             && let Some(row) = rows.next()?
         {
-            let values = match self.values(row, day, format) {
+            let values = match self.values(row, volume, format) {
                 Ok((found, values)) => {
                     order = found;
                     values
                 }
                 // It is placed with the one before it: its own time may be what is damaged.
                 Err(error) if is_fault_of_row(&error) => {
-                    let what = format!("message {} of {day} is not as it was stored", row.get::<_, i64>(0)?);
+                    let what =
+                        format!("message {} of {volume} is not as it was stored", row.get::<_, i64>(0)?);
                     match found[begin..].last_mut() {
                         Some(Found { values: Err(rows), .. }) => rows.add(what),
                         _ => found.push(Found { order, values: Err(DamagedRows::of(what)) }),
@@ -255,10 +268,12 @@ impl Search<'_> {
     }
 
     /// The place of a report, and the points of it that are asked for.
-    fn values(&self, row: &Row<'_>, day: Day, format: FileFormat) -> rusqlite::Result<(Order, Values)> {
+    fn values(&self, row: &Row<'_>, volume: Volume, format: FileFormat) -> rusqlite::Result<(Order, Values)> {
         let id: i64 = row.get(0)?;
-        let MessageRow { time, points, .. } = format.read(row, || format!("message {id} of {day}"))?;
-        let order = (time.0, day.number(), id);
+        let message = format.read(row, || format!("message {id} of {volume}"))?;
+        let (first, second) = commit_of(&message, volume, format);
+        let MessageRow { time, points, .. } = message;
+        let order = (time.0, first, second);
         let had = if order == self.newest { self.had } else { 0 };
         let values = match self.wants {
             Wants::Points(point) => points_of(&points, point, had, time),
@@ -271,6 +286,14 @@ impl Search<'_> {
             }
         };
         Ok((order, values))
+    }
+}
+
+/// Two numbers that rise with the commits: epoch and sequence, or the day and the id where a file has none.
+pub(super) fn commit_of(message: &MessageRow, volume: Volume, format: FileFormat) -> (i64, i64) {
+    match format {
+        FileFormat::Four => (message.epoch.cast_signed(), message.sequence.cast_signed()),
+        FileFormat::Two => (BEFORE_EPOCHS + volume.day.number(), message.id),
     }
 }
 
@@ -326,7 +349,7 @@ mod tests {
         };
         let mut found = Vec::new();
         search
-            .read_file((&file, FileFormat::Four), Day::parse("2026-01-01").unwrap(), 0, &mut found)
+            .read_file((&file, FileFormat::Four), Volume::parse("2026-01-01").unwrap(), 0, &mut found)
             .unwrap();
         let parts: Vec<u64> =
             found.iter().map(|part| part.values.as_ref().map_or_else(|rows| rows.count, |_| 0)).collect();

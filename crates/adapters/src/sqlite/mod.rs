@@ -7,6 +7,7 @@
 //!   registry.db               products, devices, their attributes and tags, latest values
 //!   log.db                    logs of devices, refusals, the history of presence
 //!   messages/2026-01-31.db    reports that arrived on that day (UTC)
+//!   messages/2026-01-31.short.db    … of products with the retention class `short`
 //! ```
 //!
 //! * **Writing**: one thread owns all connections that write. It commits everything that waits together
@@ -18,9 +19,9 @@
 //! * **Latest values** are a digest of the messages that is written lazily and restored after a crash.
 //! * **Damage**: messages, footers and latest values have checksums (module `sum`). A row that does not match
 //!   its own is an error and never shown as data.
-//! * **Retention** deletes days' files: at the start, every hour, and before a new day's file is opened
-//!   (module `retention`). A clock that jumps more than two days ahead deletes nothing until the process has
-//!   run with it for 24 hours.
+//! * **Retention** deletes message files, each class after its own time: at the start, every hour, and before
+//!   a new day's file is opened (module `retention`). A clock that jumps more than two days ahead deletes
+//!   nothing until the process has run with it for 24 hours.
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
@@ -57,6 +58,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sum;
+mod volume;
 mod watch;
 mod writer;
 
@@ -116,6 +118,8 @@ use self::{
     readers::Readers,
     registry::Registry,
     reply::{closed, reply},
+    retention::Kept,
+    volume::Volume,
     writer::{Append, ChangeBy, Job},
 };
 
@@ -142,7 +146,7 @@ struct Shared {
     pending: Pending,
     former: Arc<Mutex<FormerSecrets>>,
     places: Arc<Places>,
-    files: RwLock<BTreeMap<Day, TimeSpan>>,
+    files: RwLock<BTreeMap<Volume, TimeSpan>>,
     /// What happened to the files, so that nothing can be written.
     trouble: Mutex<Option<String>>,
     /// A damaged page was met.
@@ -199,27 +203,30 @@ impl Shared {
         self.suspected.swap(false, Ordering::Relaxed)
     }
 
-    fn set_span(&self, day: Day, span: TimeSpan) {
-        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(day, span);
+    fn set_span(&self, volume: Volume, span: TimeSpan) {
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(volume, span);
     }
 
     /// The days before `day` that have a file, oldest first.
     fn days_before(&self, day: Day) -> Vec<Day> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.range(..day).map(|(day, _)| *day).collect()
+        let mut days: Vec<Day> = files.keys().map(|volume| volume.day).filter(|other| *other < day).collect();
+        days.dedup();
+        days
     }
 
     /// Message files with the times of their reports.
-    fn spans(&self) -> Vec<(Day, TimeSpan)> {
+    fn spans(&self) -> Vec<(Volume, TimeSpan)> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.iter().map(|(day, span)| (*day, *span)).collect()
+        files.iter().map(|(volume, span)| (*volume, *span)).collect()
     }
 
-    /// Forgets the files of days before `first`, and returns those days.
-    fn take_days_before(&self, first: Day) -> Vec<Day> {
+    /// Forgets the files that are not kept, and returns them.
+    fn take_expired(&self, kept: &Kept) -> Vec<Volume> {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        let kept = files.split_off(&first);
-        std::mem::replace(&mut *files, kept).into_keys().collect()
+        let expired: Vec<Volume> = files.keys().copied().filter(|volume| kept.is_over(*volume)).collect();
+        files.retain(|volume, _| !kept.is_over(*volume));
+        expired
     }
 }
 

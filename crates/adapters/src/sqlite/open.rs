@@ -17,7 +17,8 @@ use super::{
     place::Places,
     readers::Readers,
     registry::{Registry, clock_day, key_check, new_store_id, set_files_named, set_key_check, set_store_id},
-    retention::Retention,
+    retention::{Kept, Retention},
+    volume::Volume,
     writer::Writer,
 };
 
@@ -32,37 +33,42 @@ pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), Ope
     }
 }
 
-/// Deletes the oldest expired day; returns whether there was one. The last day stays, since it may hold
-/// latest values that are nowhere else.
+/// Deletes the oldest file whose time is over; returns whether there was one. The last one of each class
+/// stays, since it may hold latest values that are nowhere else.
 fn make_room(options: &SqliteOptions) -> bool {
     let layout = Layout { data: options.data.clone() };
-    let Ok(days) = layout.days() else { return false };
-    let first_kept =
-        read_as_it_is(&layout.registry()).ok().and_then(|registry| expired(&registry, &days, options));
-    let Some((oldest, _)) = days.split_first().filter(|(_, later)| !later.is_empty()) else { return false };
-    if first_kept.is_none_or(|first| *oldest >= first) || MESSAGES.check(&layout.day(*oldest)).is_err() {
+    let Ok(volumes) = layout.volumes() else { return false };
+    let registry = read_as_it_is(&layout.registry());
+    let Ok(kept) = registry.map(|registry| kept(&registry, &volumes, options)) else { return false };
+    let is_last =
+        |volume: &Volume| !volumes.iter().any(|other| other.class == volume.class && other.day > volume.day);
+    let Some(oldest) = volumes.iter().find(|volume| kept.is_over(**volume) && !is_last(volume)) else {
+        return false;
+    };
+    if MESSAGES.check(&layout.volume(*oldest)).is_err() {
         return false;
     }
     let Ok(_lock) = DataLock::take(&layout.data) else { return false };
-    let removed = layout.remove_day(*oldest);
+    let removed = layout.remove_volume(*oldest);
     match &removed {
         Ok(()) => {
-            tracing::info!(day = %oldest, "the disk is full: messages deleted after their retention time");
+            tracing::info!(file = %oldest, "the disk is full: messages deleted after their retention time");
         }
         Err(error) => {
-            tracing::warn!(day = %oldest, %error, "the disk is full, and old messages could not be deleted");
+            tracing::warn!(file = %oldest, %error, "the disk is full, and old messages could not be deleted");
         }
     }
     removed.is_ok()
 }
 
-/// The first day that is kept, by the clock that is believed; messages of earlier days may have been deleted.
-pub(super) fn expired(registry: &Connection, days: &[Day], options: &SqliteOptions) -> Option<Day> {
+/// What is kept, by the clock that is believed; older messages may have been deleted.
+pub(super) fn kept(registry: &Connection, volumes: &[Volume], options: &SqliteOptions) -> Kept {
     let today = Day::of((options.clock)());
-    let earlier: Vec<Day> = days.iter().filter(|day| **day < today).copied().collect();
+    let mut earlier: Vec<Day> = volumes.iter().map(|volume| volume.day).filter(|day| *day < today).collect();
+    earlier.dedup();
     let known = clock_day(registry).ok().flatten();
     let now = Instant::now();
-    Retention::new(options.retention_days, known, now).first_kept(today, &earlier, now)
+    Retention::new(options.classes(), known, now).kept(today, &earlier, now)
 }
 
 fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
@@ -120,7 +126,7 @@ fn is_new(layout: &Layout) -> Result<bool, OpenError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(OpenError::io(&registry, "cannot be looked at", error))
         }
-        Err(_) if !layout.days()?.is_empty() || layout.log().exists() => {
+        Err(_) if !layout.volumes()?.is_empty() || layout.log().exists() => {
             Err(OpenError::RegistryMissing { file: registry })
         }
         Err(_) => Ok(true),
@@ -157,8 +163,8 @@ struct Looked {
     index_misfit: Option<String>,
     /// Damage to latest values.
     derived_damage: Option<String>,
-    /// Days whose files have half a batch.
-    halves: Vec<Day>,
+    /// Message files that have half a batch.
+    halves: Vec<Volume>,
 }
 
 impl Looked {
@@ -184,19 +190,20 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Looked), O
     if !key.is_checked_by(&check) {
         return Err(OpenError::KeyWrong { file: options.data_key.clone() });
     }
-    let days = layout.days()?;
-    for day in &days {
-        MESSAGES.check(&layout.day(*day))?;
+    let volumes = layout.volumes()?;
+    for volume in &volumes {
+        MESSAGES.check(&layout.volume(*volume))?;
     }
-    // The file that was written last is the one that a crash or a bad disk has most likely hurt.
-    if let Some(last) = days.last() {
-        MESSAGES.inspect(&layout.day(*last))?;
+    // The files that were written last are those that a crash or a bad disk has most likely hurt.
+    let last = volumes.last().map(|volume| volume.day);
+    for volume in volumes.iter().filter(|volume| Some(volume.day) == last) {
+        MESSAGES.inspect(&layout.volume(*volume))?;
     }
     let log = layout.log();
     if format >= LOGS_SINCE && log.exists() {
         LOGS.check(&log)?;
         index_misfit = index_misfit.or(LOGS.inspect(&log)?.index_misfit);
     }
-    let halves = belonging::check(&connection, layout, &days, expired(&connection, &days, options))?;
+    let halves = belonging::check(&connection, layout, &volumes, &kept(&connection, &volumes, options))?;
     Ok((key, Looked { format, index_misfit, derived_damage, halves }))
 }

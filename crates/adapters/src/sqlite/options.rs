@@ -7,6 +7,7 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
+    model::retention::{CLASSES_MAX, RetentionClass},
     ports::{
         DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX,
         UNKNOWN_REFUSALS_MAX,
@@ -58,6 +59,10 @@ pub struct SqliteOptions {
     /// first report is stored; `None` keeps all. Where the clock is suddenly more than two days ahead, the
     /// age counts from the last day known before, until the process has run for 24 hours.
     pub retention_days: Option<u32>,
+    /// The same for the other classes of retention, each of which has files of its own; at most
+    /// [`CLASSES_MAX`] with the standard one. Messages of a class that is not here are kept with those of the
+    /// standard class; files of such a class, which an earlier configuration had, are kept.
+    pub retention_classes: Vec<(RetentionClass, Option<u32>)>,
     /// The wall clock, for retention alone.
     pub clock: fn() -> UnixMillis,
     /// Entries kept of each device's log, without refusals and changes by operators; the oldest are dropped
@@ -109,6 +114,7 @@ impl SqliteOptions {
             readers: 4,
             cache_bytes: 64 << 20,
             retention_days: None,
+            retention_classes: Vec::new(),
             clock: system_clock,
             device_log_entries_max: DEVICE_LOG_ENTRIES_MAX,
             device_refusals_max: DEVICE_REFUSALS_MAX,
@@ -117,6 +123,21 @@ impl SqliteOptions {
             presence_changes_max: PRESENCE_CHANGES_MAX,
             log_days: None,
             command_days: None,
+        }
+    }
+
+    /// All classes of retention, the standard one first.
+    pub(super) fn classes(&self) -> Vec<(RetentionClass, Option<u32>)> {
+        let others = self.retention_classes.iter().copied().take(CLASSES_MAX - 1);
+        std::iter::once((RetentionClass::STANDARD, self.retention_days)).chain(others).collect()
+    }
+
+    /// The class with whose messages those of `class` are kept.
+    pub(super) fn class_of(&self, class: RetentionClass) -> RetentionClass {
+        let mut others = self.retention_classes.iter().take(CLASSES_MAX - 1);
+        match others.any(|(known, _)| *known == class) {
+            true => class,
+            false => RetentionClass::STANDARD,
         }
     }
 

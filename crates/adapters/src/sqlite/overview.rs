@@ -24,6 +24,7 @@ use super::{
         registry::{DEVICES, MODEL_IS_INTACT, PRODUCTS, ProductRow},
         sql,
     },
+    volume::Volume,
 };
 
 const MINUTE_MS: i64 = 60_000;
@@ -34,7 +35,7 @@ const REFUSALS_MAX: i64 = 100_000;
 
 pub(super) fn read(
     reader: &mut Reader,
-    files: &[(Day, TimeSpan)],
+    files: &[(Volume, TimeSpan)],
     query: OverviewQuery,
 ) -> rusqlite::Result<Overview> {
     let (products, without_product) = products(reader)?;
@@ -104,11 +105,11 @@ fn refusals(reader: &mut Reader, after: i64, now: i64) -> rusqlite::Result<Vec<(
 
 /// Reports that arrived after `after`, and not after `now`: a clock that was wrong leaves reports in the
 /// future.
-fn reports(reader: &mut Reader, files: &[(Day, TimeSpan)], after: i64, now: i64) -> rusqlite::Result<u64> {
+fn reports(reader: &mut Reader, files: &[(Volume, TimeSpan)], after: i64, now: i64) -> rusqlite::Result<u64> {
     let mut count = 0;
     let days = Day::of(UnixMillis(after))..=Day::of(UnixMillis(now));
-    for (day, _) in files.iter().filter(|(day, _)| days.contains(day)) {
-        if let Some((file, _)) = reader.day(*day)? {
+    for (volume, _) in files.iter().filter(|(volume, _)| days.contains(&volume.day)) {
+        if let Some((file, _)) = reader.volume(*volume)? {
             count += first_after(file, now)? - first_after(file, after)?;
         }
     }

@@ -13,12 +13,12 @@ use std::{
 use rusqlite::{CachedStatement, Connection};
 
 use super::{
-    day::Day,
     error::{OpenError, store_error},
     files::{LOGS, Layout, MESSAGES, REGISTRY},
     options::SqliteOptions,
     reply::closed,
     schema::messages::FileFormat,
+    volume::Volume,
 };
 use narrowgate_platform::{model::product::DynamicActivation, ports::StoreError, secret::Secret};
 
@@ -40,8 +40,8 @@ pub(super) struct Readers {
 struct Slot {
     /// `None` once the store is closed.
     reader: Mutex<Option<Reader>>,
-    /// Days whose files were deleted while the reader may have them open.
-    gone: Mutex<Vec<Day>>,
+    /// Message files that were deleted while the reader may have them open.
+    gone: Mutex<Vec<Volume>>,
 }
 
 impl Readers {
@@ -73,11 +73,11 @@ impl Readers {
         result
     }
 
-    /// Releases a day's file, which is to be deleted: a reader that is at work does so when it is done. Until
-    /// then it reads the file that has lost its name, and keeps its space. Waits for nobody.
-    pub(super) fn forget(&self, day: Day) {
+    /// Releases a message file, which is to be deleted: a reader that is at work does so when it is done.
+    /// Until then it reads the file that has lost its name, and keeps its space. Waits for nobody.
+    pub(super) fn forget(&self, volume: Volume) {
         for slot in &self.slots {
-            lock(&slot.gone).push(day);
+            lock(&slot.gone).push(volume);
             slot.let_go_if_free();
         }
     }
@@ -141,7 +141,7 @@ pub(super) struct Reader {
     registry: Connection,
     log: Option<Connection>,
     /// The one used last comes last.
-    files: Vec<(Day, (Connection, FileFormat))>,
+    files: Vec<(Volume, (Connection, FileFormat))>,
     layout: Layout,
     cache_size: i64,
     /// By id, each with the sum of its row.
@@ -226,22 +226,22 @@ impl Reader {
         Ok(self.log.insert(log))
     }
 
-    /// A day's messages; `None`: they were deleted meanwhile.
-    pub(super) fn day(&mut self, day: Day) -> rusqlite::Result<Option<(&Connection, FileFormat)>> {
-        let file = match self.files.iter().position(|(open, _)| *open == day) {
+    /// A message file; `None`: it was deleted meanwhile.
+    pub(super) fn volume(&mut self, volume: Volume) -> rusqlite::Result<Option<(&Connection, FileFormat)>> {
+        let file = match self.files.iter().position(|(open, _)| *open == volume) {
             Some(index) => self.files.remove(index),
             None => {
                 if self.files.len() >= OPEN_FILES_MAX {
                     self.files.remove(0);
                 }
-                let file = self.layout.day(day);
+                let file = self.layout.volume(volume);
                 let opened = match MESSAGES.connect_reader(&file, self.cache_size) {
                     Ok(opened) => opened,
                     Err(_) if !file.exists() => return Ok(None),
                     Err(error) => return Err(unopened(error)),
                 };
                 let format = FileFormat::of(&opened)?;
-                (day, (opened, format))
+                (volume, (opened, format))
             }
         };
         self.files.push(file);

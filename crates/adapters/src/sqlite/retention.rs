@@ -1,7 +1,8 @@
 //! Retention: which days are old, although the clock may be wrong, and how their files are deleted without
 //! stopping the writer.
 //!
-//! Whole days are deleted, `days` after them. The writer checks when it starts, every [`INTERVAL`], and
+//! Whole days of a class are deleted, as many days after them as the class lasts. Files of a class that is
+//! not configured are kept. The writer checks when it starts, every [`INTERVAL`], and
 //! before it opens the file of a new day, so neither a pause of the reports nor a disk that is full keeps old
 //! messages.
 //!
@@ -18,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{day::Day, files::Layout};
+use narrowgate_platform::model::retention::RetentionClass;
+
+use super::{day::Day, files::Layout, volume::Volume};
 
 /// The time between two checks, at which a deletion that failed is tried again too.
 pub(super) const INTERVAL: Duration = Duration::from_secs(3600);
@@ -32,17 +35,18 @@ const LARGE_BYTES: u64 = 64 << 20;
 /// What is old, and what is being deleted.
 #[derive(Debug)]
 pub(super) struct Retention {
-    days: Option<u32>,
+    /// Each class, with the days that it lasts; `None`: it is kept.
+    classes: Vec<(RetentionClass, Option<u32>)>,
     /// The last day on which the clock is known to have been.
     known: Option<Day>,
     /// The day that the registry has for it.
     noted: Option<Day>,
     /// The clock shows days that are not believed yet.
     doubt: Option<Doubt>,
-    /// Days that are to be deleted, and whether that has failed before.
-    old: BTreeMap<Day, Attempt>,
-    /// Days whose failure was logged.
-    logged: BTreeSet<Day>,
+    /// Files that are to be deleted, and whether that has failed before.
+    old: BTreeMap<Volume, Attempt>,
+    /// Files whose failure was logged.
+    logged: BTreeSet<Volume>,
     next_look: Instant,
 }
 
@@ -62,9 +66,9 @@ enum Attempt {
 
 impl Retention {
     /// `known` is the day on which an earlier process knew the clock to be.
-    pub(super) fn new(days: Option<u32>, known: Option<Day>, now: Instant) -> Self {
+    pub(super) fn new(classes: Vec<(RetentionClass, Option<u32>)>, known: Option<Day>, now: Instant) -> Self {
         Self {
-            days,
+            classes,
             known,
             noted: known,
             doubt: None,
@@ -100,11 +104,12 @@ impl Retention {
         self.noted = Some(day);
     }
 
-    /// The clock shows `today`; `files` are the earlier days that have a file, oldest first. Returns the
-    /// first day whose messages are kept; `None`: all are.
-    pub(super) fn first_kept(&mut self, today: Day, files: &[Day], now: Instant) -> Option<Day> {
+    /// The clock shows `today`; `files` are the earlier days that have a file, oldest first. Returns what is
+    /// kept.
+    pub(super) fn kept(&mut self, today: Day, files: &[Day], now: Instant) -> Kept {
         let counted = self.believe(today, files, now);
-        self.days.map(|days| counted.minus(days))
+        let first = |(class, days): &(RetentionClass, Option<u32>)| Some((*class, counted.minus((*days)?)));
+        Kept(self.classes.iter().filter_map(first).collect())
     }
 
     /// The day from which the age of messages counts.
@@ -119,7 +124,7 @@ impl Retention {
         let doubt = match self.doubt.filter(|doubt| doubt.goes_on(today, now)) {
             Some(doubt) => doubt,
             None => {
-                if self.days.is_some() {
+                if self.classes.iter().any(|(_, days)| days.is_some()) {
                     let words = "the clock is days ahead: old messages are kept for a day";
                     tracing::warn!(%today, %known, "{words}");
                 }
@@ -137,15 +142,15 @@ impl Retention {
     }
 
     /// These are to be deleted.
-    pub(super) fn delete(&mut self, days: impl IntoIterator<Item = Day>) {
-        for day in days {
-            self.old.entry(day).or_insert(Attempt::Due);
+    pub(super) fn delete(&mut self, files: impl IntoIterator<Item = Volume>) {
+        for volume in files {
+            self.old.entry(volume).or_insert(Attempt::Due);
         }
     }
 
-    /// This day is written again.
-    pub(super) fn keep(&mut self, day: Day) {
-        self.old.remove(&day);
+    /// This file is written again.
+    pub(super) fn keep(&mut self, volume: Volume) {
+        self.old.remove(&volume);
     }
 
     /// Whether something is to be done at once.
@@ -153,25 +158,50 @@ impl Retention {
         self.due().is_some()
     }
 
-    /// The oldest day that is to be deleted now.
-    pub(super) fn due(&self) -> Option<Day> {
-        self.old.iter().find(|(_, attempt)| **attempt == Attempt::Due).map(|(day, _)| *day)
+    /// The oldest file that is to be deleted now.
+    pub(super) fn due(&self) -> Option<Volume> {
+        self.old.iter().find(|(_, attempt)| **attempt == Attempt::Due).map(|(volume, _)| *volume)
     }
 
-    /// What became of the deletion of a day.
-    pub(super) fn done(&mut self, day: Day, result: Result<(), String>) {
+    /// What became of the deletion of a file.
+    pub(super) fn done(&mut self, volume: Volume, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                self.old.remove(&day);
-                self.logged.remove(&day);
-                tracing::info!(%day, "messages deleted after their retention time");
+                self.old.remove(&volume);
+                self.logged.remove(&volume);
+                tracing::info!(file = %volume, "messages deleted after their retention time");
             }
             Err(error) => {
-                self.old.insert(day, Attempt::Failed);
-                if self.logged.insert(day) {
-                    tracing::warn!(%day, error, "old messages could not be deleted; tried again every hour");
+                self.old.insert(volume, Attempt::Failed);
+                if self.logged.insert(volume) {
+                    let words = "old messages could not be deleted; tried again every hour";
+                    tracing::warn!(file = %volume, error, "{words}");
                 }
             }
+        }
+    }
+}
+
+/// The first day of each class whose messages are kept. Of a class that is not there, all are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Kept(Vec<(RetentionClass, Day)>);
+
+impl Kept {
+    /// The first day that is kept of a class; `None`: all are.
+    pub(super) fn first(&self, class: RetentionClass) -> Option<Day> {
+        self.0.iter().find(|(known, _)| *known == class).map(|(_, first)| *first)
+    }
+
+    /// Whether the time of a file is over.
+    pub(super) fn is_over(&self, volume: Volume) -> bool {
+        self.first(volume.class).is_some_and(|first| volume.day < first)
+    }
+
+    /// Notes that messages of a class are kept from this day on, or a later one that is known already.
+    pub(super) fn raise(&mut self, class: RetentionClass, day: Day) {
+        match self.0.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, first)) => *first = (*first).max(day),
+            None => self.0.push((class, day)),
         }
     }
 }
@@ -199,13 +229,13 @@ fn last_sure(known: Option<Day>, files: &[Day]) -> Option<Day> {
     })
 }
 
-/// Removes a day's files. The space of a large one is given back by a thread of its own: the file system
+/// Removes a message file. The space of a large one is given back by a thread of its own: the file system
 /// takes some tenths of a second for each GiB, and the writer must not wait for that.
-pub(super) fn remove(layout: &Layout, day: Day) -> io::Result<()> {
-    let file = File::open(layout.day(day)).ok();
+pub(super) fn remove(layout: &Layout, volume: Volume) -> io::Result<()> {
+    let file = File::open(layout.volume(volume)).ok();
     let large = file.filter(|file| file.metadata().is_ok_and(|file| file.len() > LARGE_BYTES));
     // A file that is open loses its name only.
-    layout.remove_day(day)?;
+    layout.remove_volume(volume)?;
     if let Some(large) = large {
         // If no thread can be started, it is closed here.
         let _ = thread::Builder::new().name("old-day".to_owned()).spawn(move || drop(large));
@@ -225,18 +255,27 @@ mod tests {
     /// life after its start; each leaves a file.
     fn first_kept(known: Option<u32>, days: &[(u32, u32)]) -> Vec<u32> {
         let start = Instant::now();
-        let mut retention = Retention::new(Some(2), known.map(day), start);
+        let mut retention = Retention::new(lasting(Some(2)), known.map(day), start);
         let mut files = BTreeSet::new();
         days.iter()
             .map(|(number, hour)| {
                 let today = day(*number);
                 let earlier: Vec<Day> = files.range(..today).copied().collect();
-                let first = retention.first_kept(today, &earlier, start + *hour * HOUR);
-                let first = first.expect("there is a retention");
+                let first = retention.kept(today, &earlier, start + *hour * HOUR);
+                let first = first.first(RetentionClass::STANDARD).expect("there is a retention");
                 files.insert(today);
                 (0..=*number).find(|number| day(*number) == first).expect("a day before")
             })
             .collect()
+    }
+
+    /// The standard class lasts so many days.
+    fn lasting(days: Option<u32>) -> Vec<(RetentionClass, Option<u32>)> {
+        vec![(RetentionClass::STANDARD, days)]
+    }
+
+    fn volume(number: u32) -> Volume {
+        Volume { day: day(number), class: RetentionClass::STANDARD }
     }
 
     fn day(number: u32) -> Day {
@@ -270,8 +309,11 @@ mod tests {
         for (known, files, today, first) in
             [(Some(10), [9, 10, 400], 401, 8), (None, [9, 10, 400], 401, 8), (Some(8), [9, 11, 13], 15, 13)]
         {
-            let mut retention = Retention::new(Some(2), known.map(day), start);
-            assert_eq!(retention.first_kept(day(today), &files.map(day), start), Some(day(first)));
+            let mut retention = Retention::new(lasting(Some(2)), known.map(day), start);
+            assert_eq!(
+                retention.kept(day(today), &files.map(day), start).first(RetentionClass::STANDARD),
+                Some(day(first))
+            );
         }
     }
 
@@ -285,13 +327,13 @@ mod tests {
     #[test]
     fn without_files_the_clock_is_known_by_the_looks_alone() {
         let start = Instant::now();
-        let mut retention = Retention::new(Some(1), Some(day(10)), start);
+        let mut retention = Retention::new(lasting(Some(1)), Some(day(10)), start);
         for number in 10..30 {
-            let kept = retention.first_kept(day(number), &[day(3)], start);
-            assert_eq!(kept, Some(day(number - 1)));
+            let kept = retention.kept(day(number), &[day(3)], start);
+            assert_eq!(kept.first(RetentionClass::STANDARD), Some(day(number - 1)));
         }
-        let mut off = Retention::new(None, Some(day(10)), start);
-        assert_eq!(off.first_kept(day(11), &[], start), None);
+        let mut off = Retention::new(lasting(None), Some(day(10)), start);
+        assert_eq!(off.kept(day(11), &[], start), Kept::default());
         assert_eq!(off.unnoted(), Some(day(11)));
         off.noted(day(11));
         assert_eq!(off.unnoted(), None);
@@ -300,18 +342,32 @@ mod tests {
     #[test]
     fn what_cannot_be_deleted_is_tried_again_at_the_next_look_and_hinders_nothing_else() {
         let now = Instant::now();
-        let mut retention = Retention::new(Some(1), None, now);
-        retention.delete([day(1), day(2)]);
-        assert_eq!(retention.due(), Some(day(1)));
-        retention.done(day(1), Err("no".to_owned()));
-        assert_eq!(retention.due(), Some(day(2)));
-        retention.done(day(2), Ok(()));
+        let mut retention = Retention::new(lasting(Some(1)), None, now);
+        retention.delete([volume(1), volume(2)]);
+        assert_eq!(retention.due(), Some(volume(1)));
+        retention.done(volume(1), Err("no".to_owned()));
+        assert_eq!(retention.due(), Some(volume(2)));
+        retention.done(volume(2), Ok(()));
         assert!(!retention.has_work());
         retention.look_again(now);
-        assert_eq!(retention.due(), Some(day(1)));
-        retention.keep(day(1));
+        assert_eq!(retention.due(), Some(volume(1)));
+        retention.keep(volume(1));
         assert!(!retention.has_work());
         assert_eq!(retention.next_look(), now + INTERVAL);
+    }
+
+    #[test]
+    fn each_class_lasts_its_own_time_and_one_that_is_not_configured_is_kept() {
+        let now = Instant::now();
+        let class = |name| RetentionClass::parse(name).unwrap();
+        let classes =
+            vec![(RetentionClass::STANDARD, Some(10)), (class("short"), Some(2)), (class("long"), None)];
+        let mut retention = Retention::new(classes, Some(day(100)), now);
+        let kept = retention.kept(day(100), &[], now);
+        let is_over = |number, name| kept.is_over(Volume { day: day(number), class: class(name) });
+        assert!(is_over(89, "standard") && !is_over(90, "standard"));
+        assert!(is_over(97, "short") && !is_over(98, "short"));
+        assert!(!is_over(1, "long") && !is_over(1, "other"));
     }
 
     #[test]
@@ -320,15 +376,15 @@ mod tests {
         let layout = Layout { data: folder.path().to_owned() };
         fs::create_dir(layout.messages()).unwrap();
         for bytes in [1, LARGE_BYTES + 1] {
-            let file = File::create(layout.day(day(1))).unwrap();
+            let file = File::create(layout.volume(volume(1))).unwrap();
             file.set_len(bytes).unwrap();
             let backup = folder.path().join(bytes.to_string());
-            fs::hard_link(layout.day(day(1)), &backup).unwrap();
-            remove(&layout, day(1)).unwrap();
-            assert!(!layout.day(day(1)).exists());
+            fs::hard_link(layout.volume(volume(1)), &backup).unwrap();
+            remove(&layout, volume(1)).unwrap();
+            assert!(!layout.volume(volume(1)).exists());
             assert_eq!(fs::metadata(&backup).unwrap().len(), bytes);
         }
         // A file that is gone already is not a failure.
-        remove(&layout, day(1)).unwrap();
+        remove(&layout, volume(1)).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use narrowgate_platform::{
         log::LogEntry,
         product::{DynamicActivation, Product},
         property::{Properties, PropertyKind},
+        retention::RetentionClass,
     },
     ports::StoreError,
     rules::latest::LatestPoints,
@@ -163,6 +164,7 @@ pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product>
         product_key: read.product_key,
         name: read.name,
         enabled: read.enabled,
+        retention: read.retention.as_deref().and_then(RetentionClass::parse).unwrap_or_default(),
         created: read.created,
     })
 }

@@ -8,7 +8,10 @@ use narrowgate_engine::event::{SessionId, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, ProductState},
     ids::Position,
-    model::message::{MessageKind, read_event},
+    model::{
+        message::{MessageKind, read_event},
+        retention::RetentionClass,
+    },
     ports::{StoreError, Write, Written},
     rules::{admission::Grant, clock::Arrival, identity::SecureMode},
 };
@@ -77,6 +80,7 @@ impl Desk {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let asker = known.asker.clone();
         let grant = &asker.grant;
+        let retention = product.map(|product| product.retention).unwrap_or_default();
         let product = match product {
             None => ProductState::Unreadable,
             Some(product) if !product.enabled => ProductState::Off,
@@ -91,7 +95,7 @@ impl Desk {
                     // What the limits suppress is said at the next report.
                     known.warned = shared.warn(now, &asker, warning);
                 }
-                shared.store(ticket, asker, writes, response);
+                shared.store(ticket, asker, retention, writes, response);
             }
             Action::Edit(wanted) => {
                 shared.hear(now, &asker, false);
@@ -141,12 +145,20 @@ impl Shared {
 
     /// Has reports written; the answer, and events for listeners if there are any, follow when they are
     /// durable.
-    fn store(&mut self, ticket: Ticket, asker: Asker, mut writes: Vec<Write>, response: Response) {
+    fn store(
+        &mut self,
+        ticket: Ticket,
+        asker: Asker,
+        retention: RetentionClass,
+        mut writes: Vec<Write>,
+        response: Response,
+    ) {
         for write in &mut writes {
             if let Write::Message(message) = write {
                 message.login = asker.login();
                 message.secret_version = asker.grant.secret_version;
                 message.session = ticket.session.number();
+                message.retention = retention;
             }
         }
         let happenings = if self.out.has_followers {

@@ -1,5 +1,7 @@
 //! A machine with a shard of DTLS and one of plain CoAP, two devices (p/d and p/e) and an outside that
 //! answers when a test says so.
+//!
+//! Longer than 500 lines: one list of what stories can say.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,6 +21,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product},
         property::Properties,
+        retention::RetentionClass,
     },
     ports::{Issued, OnlineDevice, StoreError, Write, Written},
     rules::{issuing::NotIssued, rate::Rate},
@@ -55,6 +58,8 @@ pub(super) struct Stage {
     pub(super) asked: VecDeque<(Kind, Token)>,
     /// The number of each login, and of the login of each report, that was to be written.
     pub(super) logins: Vec<u64>,
+    /// How long each report that was to be written is kept.
+    pub(super) classes: Vec<RetentionClass>,
     /// The session and the version of the secret of each report that was to be written.
     pub(super) proved: Vec<(u64, u32)>,
     /// The mark of the product's secret of each session that was to be issued a secret.
@@ -101,6 +106,7 @@ impl Stage {
             now,
             asked: VecDeque::new(),
             logins: Vec::new(),
+            classes: Vec::new(),
             proved: Vec::new(),
             marks: Vec::new(),
             arrivals: Vec::new(),
@@ -391,6 +397,10 @@ impl Stage {
                     Write::Properties(write) => Some((0, write.secret_version)),
                     _ => None,
                 }));
+                self.classes.extend(writes.iter().filter_map(|write| match write {
+                    Write::Message(message) => Some(message.retention),
+                    _ => None,
+                }));
                 self.marks.extend(writes.iter().filter_map(|write| match write {
                     Write::IssueSecret { product_secret_mark, .. } => Some(*product_secret_mark),
                     _ => None,
@@ -494,6 +504,7 @@ fn product(enabled: bool) -> Product {
         dynamic_activation: DynamicActivation::default(),
         enabled,
         model_json: None,
+        retention: RetentionClass::parse("short").expect("it is a name"),
         created: UnixMillis(0),
     }
 }

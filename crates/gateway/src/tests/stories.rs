@@ -20,6 +20,13 @@ pub(super) fn served() -> Stage {
 }
 
 #[test]
+fn a_report_is_kept_as_its_product_says() {
+    let stage = served();
+    let classes: Vec<&str> = stage.classes.iter().map(|class| class.name()).collect();
+    assert_eq!(classes, ["short"]);
+}
+
+#[test]
 fn a_slow_look_up_stalls_nobody_else() {
     let mut stage = served();
     assert_eq!(stage.play("h2 wants p,e,2,60"), "look up p/e");

@@ -88,6 +88,9 @@ pub(crate) struct CreateArgs {
     /// Thing model (JSON), - reads standard input; without one every point is accepted
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
+    /// Class of retention of what its devices report [default: standard]
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) retention: Option<String>,
     #[command(flatten)]
     pub(crate) activation: ActivationArgs,
 }
@@ -131,6 +134,9 @@ pub(crate) struct UpdateArgs {
     /// Remove the thing model; every point is then accepted
     #[arg(long)]
     pub(crate) no_model: bool,
+    /// Class of retention of what its devices report from now on
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) retention: Option<String>,
     #[command(flatten)]
     pub(crate) activation: ActivationArgs,
     /// Remove the end of dynamic activation

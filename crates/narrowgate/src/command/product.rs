@@ -36,6 +36,7 @@ const COLUMNS: &[Column] = &[
     Column { field: "name", title: "NAME" },
     Column { field: "enabled", title: "ENABLED" },
     Column { field: "dynamicActivationEnabled", title: "DYNAMIC ACTIVATION" },
+    Column { field: "retention", title: "RETENTION" },
     Column { field: "createdTime", title: "CREATED" },
 ];
 
@@ -192,6 +193,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
             quota_per_hour: arguments.activation.quota,
         },
         model: arguments.model.as_deref().map(read_model).transpose()?,
+        retention: arguments.retention,
     })
 }
 
@@ -208,6 +210,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         && bounds.activation_ends.is_none()
         && bounds.quota.is_none()
         && arguments.model.is_none()
+        && arguments.retention.is_none()
         && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
     if nothing {
         return Err(Failure::usage("nothing to change")
@@ -226,6 +229,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
             Some(model) => Some(Some(model)),
             None => arguments.no_model.then_some(None),
         },
+        retention: arguments.retention,
     })
 }
 

@@ -41,6 +41,7 @@ pub(super) struct Shown {
     model_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Box<RawValue>>,
+    retention: Option<String>,
     created_time: Option<UnixMillis>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) damaged: bool,
@@ -52,8 +53,16 @@ pub(super) struct Shown {
 
 impl From<ProductView> for Shown {
     fn from(product: ProductView) -> Self {
-        let ProductView { product_key, name, enabled, dynamic_activation, model_id, model, created_at } =
-            product;
+        let ProductView {
+            product_key,
+            name,
+            enabled,
+            dynamic_activation,
+            model_id,
+            model,
+            retention,
+            created_at,
+        } = product;
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         Self {
             product_key,
@@ -64,6 +73,7 @@ impl From<ProductView> for Shown {
             dynamic_activation_quota_per_hour: Some(quota_per_hour),
             model_id,
             model,
+            retention: Some(retention),
             created_time: Some(created_at),
             damaged: false,
             id: None,
@@ -85,6 +95,7 @@ impl From<ProductRow> for Shown {
                 dynamic_activation_quota_per_hour: None,
                 model_id: None,
                 model: None,
+                retention: None,
                 created_time: None,
                 damaged: true,
                 id: Some(id),
@@ -106,26 +117,26 @@ mod tests {
         };
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":5,"quotaPerHour":1000},"modelId":null,"createdAt":7}"#
+            r#""endsAt":5,"quotaPerHour":1000},"modelId":null,"retention":"short","createdAt":7}"#
         );
         assert_eq!(
             printed(intact),
             concat!(
                 r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivationEnabled":false,"#,
                 r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"modelId":null,"#,
-                r#""createdTime":7}"#
+                r#""retention":"short","createdTime":7}"#
             )
         );
         let damaged = concat!(
             r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"modelId":null,"#,
-            r#""createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+            r#""retention":null,"createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
         );
         assert_eq!(
             printed(damaged),
             concat!(
                 r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivationEnabled":null,"#,
                 r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"modelId":null,"#,
-                r#""createdTime":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+                r#""retention":null,"createdTime":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
             )
         );
     }

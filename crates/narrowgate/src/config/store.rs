@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use narrowgate_platform::model::retention::RetentionClass;
+
 use super::{
-    accept::{Days, FileName, Number, OneOf, OrOff, Size},
+    accept::{Classes, Days, FileName, Number, OneOf, OrOff, Size},
     key::{Key, Setting},
     values::Values,
 };
@@ -41,6 +43,14 @@ static RETENTION: Key<OrOff<Days>> = Key {
     help: "reports are deleted after this time, {accepted}; off: never",
 };
 
+static RETENTION_CLASSES: Key<Classes> = Key {
+    name: "store.retention_classes",
+    default: "off",
+    accepts: Classes(OrOff(Days(1..=36_500))),
+    help: "further times, which products choose by name (product update --retention): {accepted}; off: none. \
+           Products that choose none have store.retention",
+};
+
 /// Without an end, devices that come and go would fill the disk with the traces of those that are long gone.
 static LOG_RETENTION: Key<OrOff<Days>> = Key {
     name: "store.log_retention",
@@ -60,11 +70,11 @@ static LOG_ENTRIES: Key<Number<usize>> = Key {
 
 /// In the order in which they are shown.
 pub(super) static KEYS: &[&dyn Setting] =
-    &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION, &LOG_RETENTION, &LOG_ENTRIES];
+    &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES];
 
 /// Settings that only a store with files has.
-pub(super) static OF_FILES: [&dyn Setting; 5] =
-    [&DATA_KEY_FILE, &CACHE, &RETENTION, &LOG_RETENTION, &LOG_ENTRIES];
+pub(super) static OF_FILES: [&dyn Setting; 6] =
+    [&DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES];
 
 /// Section `[store]`.
 #[derive(Debug, Clone)]
@@ -74,6 +84,8 @@ pub(crate) struct Store {
     pub(crate) cache_bytes: u64,
     /// `None`: reports are kept for ever.
     pub(crate) retention_days: Option<u32>,
+    /// The same of the other classes.
+    pub(crate) retention_classes: Vec<(RetentionClass, Option<u32>)>,
     /// `None`: logs and presence are kept for ever.
     pub(crate) log_days: Option<u32>,
     /// Of each kind and device.
@@ -88,6 +100,12 @@ pub(crate) enum StoreKind {
 }
 
 impl Store {
+    /// The classes that products may name.
+    pub(crate) fn classes(&self) -> Vec<RetentionClass> {
+        let others = self.retention_classes.iter().map(|(class, _)| *class);
+        std::iter::once(RetentionClass::STANDARD).chain(others).collect()
+    }
+
     /// Reads the section; names of files are relative to the data directory.
     pub(super) fn read(data: &Path, values: &Values) -> Result<Self, Failure> {
         Ok(Self {
@@ -96,6 +114,7 @@ impl Store {
                 .map_err(|reason| values.refuse(&DATA_KEY_FILE, reason))?,
             cache_bytes: values.read(&CACHE)?,
             retention_days: values.read(&RETENTION)?,
+            retention_classes: values.read(&RETENTION_CLASSES)?,
             log_days: values.read(&LOG_RETENTION)?,
             log_entries: values.read(&LOG_ENTRIES)?,
         })

@@ -135,7 +135,8 @@ impl Server {
         let since = clock.now();
         let arrivals = gateway.arrival_clock();
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
-        let operator = Operator::new(stores.clone(), arrivals, entropy, sessions);
+        let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
+            .with_retention_classes(config.store.classes());
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());

@@ -5,7 +5,10 @@ use std::fs;
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    model::message::{Message, MessageKind},
+    model::{
+        message::{Message, MessageKind},
+        retention::RetentionClass,
+    },
     ports::{Journal as _, Write, Written},
     testing::{block_on, store::fixtures::batch},
 };
@@ -182,6 +185,7 @@ fn report(program: &Program, id: i64, points: &str, time: i64) {
         login: None,
         secret_version: 0,
         session: 0,
+        retention: RetentionClass::STANDARD,
     };
     let written = block_on(store.append(batch(vec![Write::Message(message)]))).unwrap();
     assert_eq!(written.outcomes, [Written::Done]);

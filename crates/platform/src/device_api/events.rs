@@ -24,6 +24,7 @@ use super::{
 use crate::{
     model::{
         message::{Message, MessageKind, event_json},
+        retention::RetentionClass,
         thing_model::{Event, Fault, ThingModel, is_identifier, push_step},
     },
     ports::Write,
@@ -103,6 +104,7 @@ impl Reader<'_> {
             login: None,
             secret_version: 0,
             session: 0,
+            retention: RetentionClass::STANDARD,
             points_json: event_json(self.identifier, &output),
         })
     }

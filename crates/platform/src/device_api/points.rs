@@ -42,6 +42,7 @@ use super::{
 use crate::{
     model::{
         message::{Message, MessageKind},
+        retention::RetentionClass,
         thing_model::{self, ThingModel},
     },
     ports::Write,
@@ -263,6 +264,7 @@ impl Reader<'_> {
             login: None,
             secret_version: 0,
             session: 0,
+            retention: RetentionClass::STANDARD,
             points_json,
         }))
     }

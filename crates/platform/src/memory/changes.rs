@@ -93,6 +93,7 @@ impl Model {
         kept.name = product.name;
         kept.dynamic_activation = product.dynamic_activation;
         kept.enabled = product.enabled;
+        kept.retention = product.retention;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::json_text::JsonText;
+use super::{json_text::JsonText, retention::RetentionClass};
 use crate::ids::{DeviceId, LoginNumber, UnixMillis};
 
 /// The upstream topic on which a stored message came.
@@ -35,6 +35,8 @@ pub struct Message {
     pub secret_version: u32,
     /// The session, as the gateway calls it; 0 where it has no name.
     pub session: u64,
+    /// How long it is kept: the class of its product when it arrived.
+    pub retention: RetentionClass,
     /// The `measurepoints` object as compact JSON text: `{"temp":21.5}`. Of an event, what [`event_json`]
     /// makes of it.
     pub points_json: Box<str>,

@@ -10,4 +10,5 @@ pub mod message;
 pub mod overview;
 pub mod product;
 pub mod property;
+pub mod retention;
 pub mod thing_model;

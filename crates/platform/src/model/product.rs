@@ -1,5 +1,6 @@
 //! A product: the kind of device, its secret, and whether its devices may fetch their own secrets.
 
+use super::retention::RetentionClass;
 use crate::{ids::UnixMillis, secret::Secret};
 
 /// Whether, until when and how often devices may fetch their secrets with the product's (SecureMode 3).
@@ -41,6 +42,8 @@ pub struct Product {
     pub enabled: bool,
     /// The thing model as the JSON document it was given as; `None`: every point is accepted.
     pub model_json: Option<String>,
+    /// How long what its devices report is kept.
+    pub retention: RetentionClass,
     /// When it was created.
     pub created: UnixMillis,
 }

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     ids::{DEFAULT_OU, UnixMillis},
-    model::product::{DynamicActivation, Product},
+    model::{
+        product::{DynamicActivation, Product},
+        retention::RetentionClass,
+    },
     ports::{RegistryChanges as _, StoreError},
     rules::{
         models::{Expected, ModelPut},
@@ -44,6 +47,7 @@ impl Registrar {
             names::new_product_secret(&*self.entropy)
         })?;
         let model_json = new.model.map(|model| acceptable(model.get())).transpose()?;
+        let retention = new.retention.map_or(Ok(RetentionClass::STANDARD), |name| self.retention(&name))?;
         let now = self.clock.now();
         let NewDynamicActivation { enabled, ends_at, quota_per_hour } = new.dynamic_activation;
         check_end(ends_at, now)?;
@@ -70,6 +74,7 @@ impl Registrar {
             dynamic_activation,
             enabled: true,
             model_json,
+            retention,
             created: now,
         };
         self.registry.create_product(product).await?;
@@ -122,6 +127,9 @@ impl Registrar {
         if let Some(quota_per_hour) = patch.dynamic_activation.quota_per_hour {
             activation.quota_per_hour = quota_per_hour.unwrap_or(DynamicActivation::QUOTA_PER_HOUR);
         }
+        if let Some(name) = patch.retention {
+            product.retention = self.retention(&name)?;
+        }
         match patch.model {
             None => self.registry.update_product(product.clone()).await?,
             Some(model) => {
@@ -132,6 +140,17 @@ impl Registrar {
             }
         }
         Ok(view::product(&product))
+    }
+
+    /// A class that is configured.
+    fn retention(&self, name: &str) -> Result<RetentionClass, ServiceError> {
+        let class = RetentionClass::parse(name).filter(|class| self.retention_classes.contains(class));
+        class.ok_or_else(|| {
+            let known: Vec<String> = self.retention_classes.iter().map(ToString::to_string).collect();
+            let message =
+                format!("is {name:?}; it must be a class of store.retention_classes: {}", known.join(", "));
+            ServiceError::Invalid { field: "retention", message }
+        })
     }
 
     /// Replaces a product's secret at once.

@@ -8,7 +8,7 @@ use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 use super::error::ServiceError;
 use crate::{
     ids::{DeviceId, DeviceName},
-    model::product::Product,
+    model::{product::Product, retention::RetentionClass},
     ports::{Clock, Entropy, History, Journal, Registry, StoreError, Stores},
     rules::names,
     secret::Secret,
@@ -25,13 +25,16 @@ pub(super) struct Registrar {
     pub(super) history: Arc<dyn History>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    /// Those that products may name.
+    pub(super) retention_classes: Arc<[RetentionClass]>,
 }
 
 impl Registrar {
     /// A registrar over these ports.
     pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let Stores { journal, registry, history } = stores.into();
-        Self { journal, registry, history, clock, entropy }
+        let retention_classes = Arc::new([RetentionClass::STANDARD]);
+        Self { journal, registry, history, clock, entropy, retention_classes }
     }
 
     /// The keys of a device; `None` where it is gone.

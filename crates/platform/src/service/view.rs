@@ -65,6 +65,7 @@ fn summary(product: &Product) -> ProductView {
         dynamic_activation: dynamic_activation(&product.dynamic_activation),
         model_id: model.map(|model| model.model_id),
         model: None,
+        retention: product.retention.to_string(),
         created_at: product.created,
     }
 }
@@ -79,6 +80,7 @@ pub(super) fn product_row(row: &Result<Product, DamagedProduct>) -> ProductRow {
             enabled: None,
             dynamic_activation: None,
             model_id: None,
+            retention: None,
             created_at: None,
             damaged: true,
             id: format!("{ROW_ID}{}", damaged.row),

@@ -34,6 +34,7 @@ use narrowgate_platform::{
         device::{Device as DeviceRow, NewDevice},
         message::MessageKind,
         product::{DynamicActivation, Product},
+        retention::RetentionClass,
     },
     ports::{Registry as _, RegistryChanges as _, Write, Written},
     secret::Secret,
@@ -145,6 +146,7 @@ impl World {
             dynamic_activation,
             enabled: true,
             model_json: None,
+            retention: RetentionClass::STANDARD,
             created: self.wall().wall,
         };
         block_on(self.store.durable().create_product(product)).expect("there is no product yet");

@@ -129,7 +129,7 @@ fn is_safe(name: &str) -> bool {
         name.strip_suffix(".db").map(str::to_owned)
     };
     match name.strip_prefix("messages/") {
-        Some(day) => database(day).is_some_and(|day| super::super::day::Day::parse(&day).is_some()),
+        Some(file) => database(file).is_some_and(|file| super::super::volume::Volume::parse(&file).is_some()),
         None => name == "data.key" || matches!(database(name).as_deref(), Some("registry" | "log")),
     }
 }
@@ -146,11 +146,20 @@ mod tests {
             "log.db",
             "log.db-wal",
             "messages/2026-01-31.db-wal",
+            "messages/2026-01-31.short.db",
             "data.key",
         ] {
             assert!(is_safe(name), "{name}");
         }
-        for name in ["", "..", "/etc/passwd", "messages/../registry.db", "messages/x.db", "registry.db-shm"] {
+        for name in [
+            "",
+            "..",
+            "/etc/passwd",
+            "messages/../registry.db",
+            "messages/x.db",
+            "registry.db-shm",
+            "messages/2026-01-31.A.db",
+        ] {
             assert!(!is_safe(name), "{name}");
         }
     }

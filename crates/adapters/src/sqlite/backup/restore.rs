@@ -183,8 +183,8 @@ fn make_ready(
         let file = options.key.clone().unwrap_or_else(|| options.backup.join(KEY_NAME));
         return Err(OpenError::KeyWrong { file }.into());
     };
-    for day in draft.days()? {
-        let file = draft.day(day);
+    for volume in draft.volumes()? {
+        let file = draft.volume(volume);
         MESSAGES.check(&file)?;
         with_database(&file, |messages| origin.write(messages))?;
     }

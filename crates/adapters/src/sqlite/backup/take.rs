@@ -16,11 +16,11 @@ use super::{
     source::{Source, Still, open_beside},
 };
 use crate::sqlite::{
-    day::Day,
     error::OpenError,
     files::{LOGS, Layout, MESSAGES, REGISTRY, make_directory, sync_parent},
     key::DataKey,
     registry,
+    volume::Volume,
 };
 
 /// Name of the registry in the backup.
@@ -100,9 +100,9 @@ struct Taking<'a, 'b> {
     registry: Source,
     /// `None`: the registry has the logs, since it is of an older format.
     log: Option<Source>,
-    /// Days that have a log: they may be written.
-    written: BTreeMap<Day, Source>,
-    still: BTreeMap<Day, Still>,
+    /// Message files that have a log: they may be written.
+    written: BTreeMap<Volume, Source>,
+    still: BTreeMap<Volume, Still>,
     key: Option<Entry>,
 }
 
@@ -114,9 +114,9 @@ impl<'a, 'b> Taking<'a, 'b> {
     ) -> Result<Self, BackupError> {
         make_directory(&options.target.join("messages"))?;
         let size = |file: PathBuf| fs::metadata(file).map_or(0, |file| file.len());
-        let days: u64 = layout.days()?.iter().map(|day| size(layout.day(*day))).sum();
+        let messages: u64 = layout.volumes()?.iter().map(|volume| size(layout.volume(*volume))).sum();
         let mut counter =
-            Counter { done: 0, all: days + size(layout.registry()) + size(layout.log()), progress };
+            Counter { done: 0, all: messages + size(layout.registry()) + size(layout.log()), progress };
         let mut count = |bytes| counter.add(bytes);
         let registry = Source::copy(&options.data, &options.target, REGISTRY_NAME, &mut count)?;
         let log = match layout.log().exists() {
@@ -145,28 +145,29 @@ impl<'a, 'b> Taking<'a, 'b> {
 
     /// Copies all that is there now, beside who writes it.
     fn catch_up(&mut self) -> Result<(), BackupError> {
-        let days = self.layout.days()?;
-        let newest = days.last().copied();
-        for day in days {
-            if self.written.contains_key(&day) || self.still.get(&day).is_some_and(Still::is_as_copied) {
+        let volumes = self.layout.volumes()?;
+        let newest = volumes.last().map(|volume| volume.day);
+        for volume in volumes {
+            if self.written.contains_key(&volume) || self.still.get(&volume).is_some_and(Still::is_as_copied)
+            {
                 continue;
             }
-            MESSAGES.check(&self.layout.day(day))?;
+            MESSAGES.check(&self.layout.volume(volume))?;
             let (data, target) = (&self.options.data, &self.options.target);
-            let name = format!("messages/{day}.db");
+            let name = format!("messages/{volume}.db");
             let mut count = |bytes| self.counter.add(bytes);
             let mut source = match Source::copy(data, target, &name, &mut count) {
                 Ok(source) => source,
                 // Its retention time has ended just now.
-                Err(_) if !self.layout.day(day).exists() => continue,
+                Err(_) if !self.layout.volume(volume).exists() => continue,
                 Err(error) => return Err(error),
             };
             source.follow(&mut count)?;
-            match if newest == Some(day) { Err(Box::new(source)) } else { source.let_go() } {
-                Ok(still) => drop(self.still.insert(day, still)),
+            match if newest == Some(volume.day) { Err(Box::new(source)) } else { source.let_go() } {
+                Ok(still) => drop(self.still.insert(volume, still)),
                 Err(source) => {
-                    self.still.remove(&day);
-                    self.written.insert(day, *source);
+                    self.still.remove(&volume);
+                    self.written.insert(volume, *source);
                 }
             }
         }
@@ -183,10 +184,10 @@ impl<'a, 'b> Taking<'a, 'b> {
     /// The last part, while nobody writes. `None`: it was not possible in time, or there is more to copy.
     fn finish(&mut self, quiet: &mut dyn Quiet) -> Result<Option<Copied>, BackupError> {
         self.drop_deleted()?;
-        let is_copied = |day: &Day| {
-            self.written.contains_key(day) || self.still.get(day).is_some_and(Still::is_as_copied)
+        let is_copied = |volume: &Volume| {
+            self.written.contains_key(volume) || self.still.get(volume).is_some_and(Still::is_as_copied)
         };
-        if !self.layout.days()?.iter().all(is_copied) {
+        if !self.layout.volumes()?.iter().all(is_copied) {
             return Ok(None);
         }
         self.follow()?;
@@ -210,16 +211,17 @@ impl<'a, 'b> Taking<'a, 'b> {
 
     /// Messages that were deleted meanwhile after their retention time do not belong to the backup.
     fn drop_deleted(&mut self) -> Result<(), BackupError> {
-        let gone: Vec<Day> =
-            self.written.iter().filter(|(_, s)| !s.is_there()).map(|(day, _)| *day).collect();
-        for day in gone {
-            self.written.remove(&day).map_or(Ok(()), Source::discard)?;
+        let gone: Vec<Volume> =
+            self.written.iter().filter(|(_, s)| !s.is_there()).map(|(volume, _)| *volume).collect();
+        for volume in gone {
+            self.written.remove(&volume).map_or(Ok(()), Source::discard)?;
         }
         let target = self.options.target.join("messages");
-        let gone: Vec<Day> = self.still.iter().filter(|(_, s)| !s.is_there()).map(|(day, _)| *day).collect();
-        for day in gone {
-            self.still.remove(&day);
-            let copy = target.join(format!("{day}.db"));
+        let gone: Vec<Volume> =
+            self.still.iter().filter(|(_, s)| !s.is_there()).map(|(volume, _)| *volume).collect();
+        for volume in gone {
+            self.still.remove(&volume);
+            let copy = target.join(format!("{volume}.db"));
             let io = |error| BackupError::io(&copy, "the copy cannot be removed", error);
             fs::remove_file(&copy).map_err(io)?;
         }

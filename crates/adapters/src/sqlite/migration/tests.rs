@@ -94,6 +94,7 @@ fn a_process_that_is_killed_at_any_point_leaves_a_directory_that_opens() {
         "migration-step",
         "migration-step",
         "migration-step",
+        "migration-step",
         "migration-before-commit",
         "migration-committed",
     ];
@@ -330,7 +331,7 @@ fn without_room_for_the_copy_no_messages_are_deleted_either() {
         SqliteOptions { retention_days: Some(1), clock: two_days_later, ..SqliteOptions::new(&layout.data) };
     let error = SqliteStore::open(options).unwrap_err();
     assert!(matches!(error, OpenError::NoRoomToMigrate { .. }), "{error}");
-    assert_eq!(layout.days().unwrap().len(), 2);
+    assert_eq!(layout.volumes().unwrap().len(), 2);
 }
 
 /// The process was killed between the copy and the commit, on a disk that has room for one copy only.

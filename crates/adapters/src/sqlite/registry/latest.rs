@@ -9,7 +9,6 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     super::{
-        day::Day,
         pending::Activity,
         rows,
         schema::{
@@ -17,17 +16,16 @@ use super::{
             registry::{LATEST, LatestRow, MARKS, MarkRow},
             sql,
         },
+        volume::Volume,
     },
-    Registry,
-    meta::{forget_newest, newest},
-    unless_damaged,
+    Registry, unless_damaged,
 };
 
 /// Devices that are remembered as told; at the limit all are forgotten, and told again.
 const TOLD_MAX: usize = 1 << 16;
 
-/// Every day that has a mark, with the message that it names. A damaged one says nothing.
-pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(Day, i64)>> {
+/// Every file that has a mark, with the message that it names. A damaged one says nothing.
+pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(Volume, i64)>> {
     let sql = sql!("SELECT {} FROM marks ORDER BY day", MARKS.list());
     let mut select = registry.prepare(sql)?;
     let mut rows = select.query([])?;
@@ -35,14 +33,14 @@ pub(in crate::sqlite) fn marks(registry: &Connection) -> rusqlite::Result<Vec<(D
     while let Some(row) = rows.next()? {
         let mark = MarkRow::intact(row, 0, || "the mark of a day".to_owned()).map(Some);
         let mark = unless_damaged(mark)?;
-        marks.extend(mark.and_then(|mark| Some((Day::parse(&mark.day)?, mark.id))));
+        marks.extend(mark.and_then(|mark| Some((Volume::parse(&mark.day)?, mark.id))));
     }
     Ok(marks)
 }
 
-/// Forgets how far a day's latest values are complete: all its messages are read again.
-pub(in crate::sqlite) fn forget_mark(registry: &Connection, day: Day) -> rusqlite::Result<()> {
-    registry.execute("DELETE FROM marks WHERE day = ?1", [day.to_string()]).map(drop)
+/// Forgets how far a file's latest values are complete: all its messages are read again.
+pub(in crate::sqlite) fn forget_mark(registry: &Connection, volume: Volume) -> rusqlite::Result<()> {
+    registry.execute("DELETE FROM marks WHERE day = ?1", [volume.to_string()]).map(drop)
 }
 
 impl Registry {
@@ -122,27 +120,24 @@ impl Registry {
         Ok(())
     }
 
-    /// Message of `day` up to which the latest values are complete.
-    pub(in crate::sqlite) fn mark(&self, day: Day) -> rusqlite::Result<i64> {
+    /// Message of a file up to which the latest values are complete.
+    pub(in crate::sqlite) fn mark(&self, volume: Volume) -> rusqlite::Result<i64> {
         let sql = sql!("SELECT {} FROM marks WHERE day = ?1", MARKS.list());
-        let mark = self
-            .connection
-            .prepare_cached(sql)?
-            .query_row([day.to_string()], |row| MarkRow::intact(row, 0, || format!("the mark of {day}")));
-        // Without it all messages of the day are read.
+        let mark = self.connection.prepare_cached(sql)?.query_row([volume.to_string()], |row| {
+            MarkRow::intact(row, 0, || format!("the mark of {volume}"))
+        });
+        // Without it all its messages are read.
         Ok(unless_damaged(mark.optional())?.map_or(0, |mark| mark.id))
     }
 
-    pub(in crate::sqlite) fn set_mark(&self, day: Day, id: i64) -> rusqlite::Result<()> {
+    pub(in crate::sqlite) fn set_mark(&self, volume: Volume, id: i64) -> rusqlite::Result<()> {
         let sql =
             sql!("{}", insert_or(&MARKS, "ON CONFLICT DO UPDATE SET id = excluded.id, sum = excluded.sum"));
-        MarkRow { day: day.to_string(), id }.insert_or(&self.connection, sql)
+        MarkRow { day: volume.to_string(), id }.insert_or(&self.connection, sql)
     }
 
-    pub(in crate::sqlite) fn forget_mark(&self, day: Day) -> rusqlite::Result<()> {
-        if newest(&self.connection)?.is_some_and(|(newest, _)| newest == day) {
-            forget_newest(&self.connection)?;
-        }
-        forget_mark(&self.connection, day)
+    pub(in crate::sqlite) fn forget_mark(&self, volume: Volume) -> rusqlite::Result<()> {
+        self.forget_newest(volume)?;
+        forget_mark(&self.connection, volume)
     }
 }

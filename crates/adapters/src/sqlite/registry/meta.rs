@@ -2,17 +2,20 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use narrowgate_platform::model::retention::RetentionClass;
 use rusqlite::{Connection, OptionalExtension, types::Value};
 
 use super::{
     super::{
         belonging::Origin,
         day::Day,
+        retention::Kept,
         schema::{
             Stored, insert_or,
             registry::{DEVICES, DeviceRow, META, MetaRow},
             sql,
         },
+        volume::Volume,
     },
     Registry, unless_damaged,
 };
@@ -29,13 +32,14 @@ const KEY_CHECK: &str = "key_check";
 const STORE_ID: &str = "store_id";
 /// Whether all message files have it.
 const FILES_NAMED: &str = "files_named";
-/// The last message of the last batch that touched messages and registry.
+/// Begins the name of the last message of a class of the last batch that touched it and the registry; a dot
+/// and the class follow, but for the standard class.
 const NEWEST: &str = "newest";
 /// The last batch that touched the file of logs too.
 const LOG_BATCH: &str = "log_batch";
 /// Counts repairs after failures.
 const REPAIRS: &str = "repairs";
-/// Messages of earlier days were deleted after their retention time.
+/// Messages of earlier days were deleted after their retention time; a class follows as above.
 const KEPT_FROM: &str = "kept_from";
 /// Device and inode of the registry when the last epoch began.
 const FILE: &str = "file";
@@ -122,13 +126,43 @@ pub(in crate::sqlite) fn set_files_named(registry: &Connection) -> rusqlite::Res
     set(registry, FILES_NAMED, Value::Integer(1))
 }
 
-/// The last message that was committed together with the registry.
-pub(in crate::sqlite) fn newest(registry: &Connection) -> rusqlite::Result<Option<(Day, i64)>> {
-    let found = text(registry, NEWEST, "the last message that the registry knows")?;
-    Ok(found.as_deref().and_then(|text| text.split_once(' ')).and_then(|(day, id)| {
-        let id: i64 = id.parse().ok()?;
-        Some((Day::parse(day)?, id))
-    }))
+/// The last messages that were committed together with the registry, of each class that has one.
+pub(in crate::sqlite) fn newest(registry: &Connection) -> rusqlite::Result<Vec<(Volume, i64)>> {
+    let of_class = |text: String| -> Option<(Volume, i64)> {
+        let (volume, id) = text.split_once(' ')?;
+        Some((Volume::parse(volume)?, id.parse().ok()?))
+    };
+    let found = of_classes(registry, NEWEST, "the last message that the registry knows")?;
+    Ok(found.into_iter().filter_map(|(_, text)| of_class(text)).collect())
+}
+
+/// The name of a value that each class has one of.
+fn name_of(name: &str, class: RetentionClass) -> String {
+    match class.is_standard() {
+        true => name.to_owned(),
+        false => format!("{name}.{class}"),
+    }
+}
+
+/// The texts of a name, of each class that has one and whose row is not damaged.
+fn of_classes(
+    registry: &Connection,
+    name: &str,
+    what: &str,
+) -> rusqlite::Result<Vec<(RetentionClass, String)>> {
+    let mut select =
+        registry.prepare_cached("SELECT name FROM meta WHERE name = ?1 OR name GLOB ?1 || '.*'")?;
+    let names = select.query_map([name], |row| row.get::<_, String>(0))?;
+    let mut found = Vec::new();
+    for known in names {
+        let known = known?;
+        let class = match known.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) {
+            Some(class) => RetentionClass::parse(class),
+            None => Some(RetentionClass::STANDARD),
+        };
+        found.extend(class.zip(text(registry, &known, what)?));
+    }
+    Ok(found)
 }
 
 /// The number of the last batch that touched the file of logs too; `None`: none has, or its row is damaged.
@@ -149,9 +183,15 @@ pub(in crate::sqlite) fn forget_log_batch(registry: &Connection) -> rusqlite::Re
     registry.execute("DELETE FROM meta WHERE name = ?1", [LOG_BATCH]).map(drop)
 }
 
-/// Messages of days before this one were deleted after their retention time.
-pub(in crate::sqlite) fn kept_from(registry: &Connection) -> rusqlite::Result<Option<Day>> {
-    Ok(text(registry, KEPT_FROM, "the first day that is kept")?.as_deref().and_then(Day::parse))
+/// Messages of days before these were deleted after their retention time.
+pub(in crate::sqlite) fn kept_from(registry: &Connection) -> rusqlite::Result<Kept> {
+    let mut kept = Kept::default();
+    for (class, day) in of_classes(registry, KEPT_FROM, "the first day that is kept")? {
+        if let Some(day) = Day::parse(&day) {
+            kept.raise(class, day);
+        }
+    }
+    Ok(kept)
 }
 
 /// Begins a further epoch, after a restore or in a copy: greater than any that the store of which it is a
@@ -186,9 +226,17 @@ pub(in crate::sqlite) fn random() -> rusqlite::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Forgets the last message that was committed together with the registry.
+/// Forgets the last messages that were committed together with the registry.
 pub(in crate::sqlite) fn forget_newest(registry: &Connection) -> rusqlite::Result<()> {
-    registry.execute("DELETE FROM meta WHERE name = ?1", [NEWEST]).map(drop)
+    registry.execute("DELETE FROM meta WHERE name = ?1 OR name GLOB ?1 || '.*'", [NEWEST]).map(drop)
+}
+
+/// Forgets it where it is one of this file, from a message after `id` on.
+fn forget_newest_after(registry: &Connection, volume: Volume, id: i64) -> rusqlite::Result<()> {
+    if newest(registry)?.iter().any(|(known, newest)| *known == volume && *newest > id) {
+        registry.execute("DELETE FROM meta WHERE name = ?1", [name_of(NEWEST, volume.class)])?;
+    }
+    Ok(())
 }
 
 /// Forgets which file the registry is: it was put elsewhere, and its epoch has leapt.
@@ -246,45 +294,40 @@ impl Registry {
     }
 
     /// Writes down which message was committed last together with the registry.
-    pub(in crate::sqlite) fn set_newest(&self, day: Day, id: i64) -> rusqlite::Result<()> {
-        set(&self.connection, NEWEST, Value::Text(format!("{day} {id}")))
+    pub(in crate::sqlite) fn set_newest(&self, volume: Volume, id: i64) -> rusqlite::Result<()> {
+        set(&self.connection, &name_of(NEWEST, volume.class), Value::Text(format!("{volume} {id}")))
     }
 
     /// After a failure and a new opening: writes a page for certain, so that what a failed commit may have
     /// left at the end of SQLite's log is overwritten by it. The last number stays, so that a half is still
-    /// known by its own. `committed` is the day's file and the last message of it that is complete.
-    pub(in crate::sqlite) fn overwrite_failed(&self, committed: Option<(Day, i64)>) -> rusqlite::Result<()> {
+    /// known by its own. `committed` are the files that are written, with their last messages that count.
+    pub(in crate::sqlite) fn overwrite_failed(&self, committed: &[(Volume, i64)]) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         let repairs = match unless_damaged(get(&transaction, REPAIRS, "the number of repairs"))? {
             Some(Value::Integer(repairs)) => repairs,
             _ => 0,
         };
         set(&transaction, REPAIRS, Value::Integer(repairs.wrapping_add(1)))?;
-        if let Some((day, id)) = committed
-            && newest(&transaction)?.is_some_and(|(known, newest)| known == day && newest > id)
-        {
-            // The commit that failed is there all the same; its messages go.
-            forget_newest(&transaction)?;
+        for (volume, id) in committed {
+            // Where the commit that failed is there all the same, its messages go.
+            forget_newest_after(&transaction, *volume, *id)?;
         }
         transaction.commit()
     }
 
-    /// The file of `day` is begun anew: nothing is known of it.
-    pub(in crate::sqlite) fn forget_newest(&self, day: Day) -> rusqlite::Result<()> {
-        if newest(&self.connection)?.is_some_and(|(known, _)| known == day) {
-            self.connection.execute("DELETE FROM meta WHERE name = ?1", [NEWEST])?;
-        }
-        Ok(())
+    /// A file is begun anew: nothing is known of it.
+    pub(in crate::sqlite) fn forget_newest(&self, volume: Volume) -> rusqlite::Result<()> {
+        forget_newest_after(&self.connection, volume, i64::MIN)
     }
 
     /// Messages of earlier days were deleted after their retention time.
-    pub(in crate::sqlite) fn kept_from(&self) -> rusqlite::Result<Option<Day>> {
+    pub(in crate::sqlite) fn kept_from(&self) -> rusqlite::Result<Kept> {
         kept_from(&self.connection)
     }
 
-    /// Messages of days before `day` are deleted.
-    pub(in crate::sqlite) fn set_kept_from(&self, day: Day) -> rusqlite::Result<()> {
-        set(&self.connection, KEPT_FROM, Value::Text(day.to_string()))
+    /// Messages of a class of days before `day` are deleted.
+    pub(in crate::sqlite) fn set_kept_from(&self, class: RetentionClass, day: Day) -> rusqlite::Result<()> {
+        set(&self.connection, &name_of(KEPT_FROM, class), Value::Text(day.to_string()))
     }
 
     /// See [`origin`].

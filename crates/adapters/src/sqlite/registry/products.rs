@@ -23,8 +23,8 @@ use super::{
 };
 
 /// The columns of a product that may change, all but its counts and its number.
-const CHANGING: [&str; 5] =
-    ["name", "enabled", "activation_enabled", "activation_ends_at", "activation_quota"];
+const CHANGING: [&str; 6] =
+    ["name", "enabled", "activation_enabled", "activation_ends_at", "activation_quota", "retention"];
 /// The other columns that are new where a damaged row is replaced.
 const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
 
@@ -149,5 +149,6 @@ fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
         created: product.created,
         issued_hour: 0,
         issued_count: 0,
+        retention: (!product.retention.is_standard()).then(|| product.retention.to_string()),
     }
 }

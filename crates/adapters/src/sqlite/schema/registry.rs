@@ -31,6 +31,10 @@ table! {
         /// How many were issued in it.
         issued_count: u32 = "INTEGER NOT NULL DEFAULT 0",
     }
+    later {
+        /// The class of retention of what its devices report; `None`: the standard one.
+        retention: String = "TEXT",
+    }
     // The model, which may be long, has a sum of its own.
     ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"
 }

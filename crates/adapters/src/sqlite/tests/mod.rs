@@ -3,6 +3,7 @@
 mod age;
 mod backup;
 mod belonging;
+mod classes;
 mod damage;
 mod durability;
 mod fat;
@@ -28,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_platform::{ports::Store, store_conformance};
+use narrowgate_platform::{model::retention::RetentionClass, ports::Store, store_conformance};
 use tempfile::TempDir;
 
 use super::{SqliteOptions, SqliteStore};
@@ -39,9 +40,15 @@ pub(super) struct Faults {
     registry_commits_to_fail: AtomicU32,
     log_commits_to_fail: AtomicU32,
     registry_commits_to_doubt: AtomicU32,
+    files_committed_to_fail: AtomicU32,
 }
 
 impl Faults {
+    /// After the commit of a message file.
+    pub(super) fn file_committed(&self) -> rusqlite::Result<()> {
+        Self::take(&self.files_committed_to_fail)
+    }
+
     pub(super) fn registry_commit(&self) -> rusqlite::Result<()> {
         Self::take(&self.registry_commits_to_fail)
     }
@@ -74,6 +81,11 @@ impl SqliteStore {
     /// The next commit of the registry is made, and said to have failed.
     fn doubt_registry_commit(&self) {
         self.shared.faults.registry_commits_to_doubt.store(1, Ordering::Relaxed);
+    }
+
+    /// After the next commit of a message file, the batch fails.
+    fn fail_after_file_commit(&self) {
+        self.shared.faults.files_committed_to_fail.store(1, Ordering::Relaxed);
     }
 
     /// The next `count` commits of the file of logs fail, also of groups that do not touch it.
@@ -120,19 +132,22 @@ pub(super) fn crashed(data: &Path, name: &str) -> PathBuf {
     copy
 }
 
+/// Of the three classes that random operations name, one has files of its own.
+fn two_classes(data: &Path) -> SqliteOptions {
+    let short = RetentionClass::parse("short").expect("it is a name");
+    SqliteOptions { retention_classes: vec![(short, None)], ..SqliteOptions::new(data) }
+}
+
 fn make() -> (Arc<dyn Store>, TempDir) {
     let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
-    let store =
-        SqliteStore::open(SqliteOptions::new(folder.path().join("data"))).expect("the folder is empty");
+    let store = SqliteStore::open(two_classes(&folder.path().join("data"))).expect("the folder is empty");
     (Arc::new(store), folder)
 }
 
 fn reopen(store: Arc<dyn Store>, folder: &TempDir) -> Arc<dyn Store> {
     narrowgate_platform::testing::block_on(store.close()).expect("it was open");
     drop(store);
-    Arc::new(
-        SqliteStore::open(SqliteOptions::new(folder.path().join("data"))).expect("it was closed properly"),
-    )
+    Arc::new(SqliteStore::open(two_classes(&folder.path().join("data"))).expect("it was closed properly"))
 }
 
 mod conformance {

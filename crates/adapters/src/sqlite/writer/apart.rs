@@ -6,10 +6,7 @@
 use narrowgate_platform::ports::{Issued, StoreError, Write, Written};
 
 use super::{
-    super::{
-        day_file::DayFile,
-        error::{is_fault_of_write, store_error},
-    },
+    super::error::{is_fault_of_write, store_error},
     Job, Writer,
     commit::Plan,
     job::copy,
@@ -62,8 +59,7 @@ impl Writer {
 
     /// Takes back what a failed group has written: nothing of it is committed yet.
     fn start_again(&mut self) -> Result<(), StoreError> {
-        let file = self.file.as_mut().map_or(Ok(()), DayFile::rollback);
-        if file.and(self.registry.rollback()).is_ok() {
+        if self.files.rollback().and(self.registry.rollback()).is_ok() {
             self.broken = false;
             return Ok(());
         }

@@ -5,14 +5,19 @@ use std::time::{Duration, Instant};
 
 use narrowgate_platform::{
     ids::UnixMillis,
+    model::retention::RetentionClass,
     ports::{StoreError, Write, Written},
     rules::life::permit,
 };
 
 use super::{
-    super::{day::Day, day_file::DayFile, error::store_error, files::make_directory, registry::Registry},
+    super::{
+        day::Day, day_file::DayFile, error::store_error, files::make_directory, options::SqliteOptions,
+        registry::Registry, volume::Volume,
+    },
     Job, Writer,
     apart::{LeftOut, outcome_of_left_out},
+    files::DayFiles,
     job::answer,
     latest::remember,
     unavailable,
@@ -25,22 +30,29 @@ pub(super) const QUIET: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct Plan {
     newest_arrival: Option<UnixMillis>,
+    /// Of its messages.
+    classes: Vec<RetentionClass>,
     /// It changes the registry, or touches more than one of the files before it: then the registry decides.
     registry: bool,
 }
 
 impl Plan {
-    fn of(group: &[Job]) -> Self {
+    /// Messages of a class that has no files get the one with whose messages they are kept.
+    fn of(group: &mut [Job], options: &SqliteOptions) -> Self {
         let (mut plan, mut logs) = (Self::default(), false);
         for job in group {
             let Job::Append(append) = job else {
                 plan.registry = true;
                 continue;
             };
-            for write in &append.batch {
+            for write in &mut append.batch {
                 match write {
                     Write::Message(message) => {
                         plan.newest_arrival = plan.newest_arrival.max(Some(message.arrival));
+                        message.retention = options.class_of(message.retention);
+                        if !plan.classes.contains(&message.retention) {
+                            plan.classes.push(message.retention);
+                        }
                     }
                     Write::Seen { .. } => {}
                     Write::Log(_) => logs = true,
@@ -52,8 +64,14 @@ impl Plan {
                 }
             }
         }
-        plan.registry |= logs && plan.newest_arrival.is_some();
+        plan.registry |= plan.classes.len() + usize::from(logs) > 1;
         plan
+    }
+
+    /// The message files that it touches.
+    fn volumes(&self) -> impl Iterator<Item = Volume> {
+        let day = self.newest_arrival.map(Day::of);
+        self.classes.iter().filter_map(move |class| Some(Volume { day: day?, class: *class }))
     }
 }
 
@@ -76,24 +94,21 @@ impl Writer {
         if let Some(stopped) = &self.stopped {
             return Err(StoreError::Unavailable(stopped.clone()));
         }
-        let plan = Plan::of(group);
-        let day = plan.newest_arrival.map(Day::of);
-        if let Some(day) = day.filter(|day| !self.is_used(*day)) {
+        let plan = Plan::of(group, &self.shared.options);
+        if let Some(new) = plan.volumes().find(|volume| !self.files.has(*volume)) {
             // Before anything that needs space: on a full disk, deleting old messages frees it.
-            self.look(day, Instant::now());
+            self.look(new.day, Instant::now());
             self.delete_old_day();
         }
         self.repair()?;
         self.begin_epoch()?;
-        if let Some(day) = day {
-            self.use_file(day)?;
+        for volume in plan.volumes() {
+            self.use_file(volume)?;
         }
         self.commit_what_can_be(group, &plan)?;
         self.forget_gone();
         self.look_at_files()?;
-        if let Some(file) = &mut self.file {
-            file.settle();
-        }
+        self.files.settle();
         Ok(())
     }
 
@@ -107,30 +122,31 @@ impl Writer {
     ) -> rusqlite::Result<()> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-before-begin");
-        let mut file = self.file.as_mut().filter(|_| plan.newest_arrival.is_some());
-        if let Some(file) = &mut file {
-            file.begin()?;
-        }
+        self.files.of_all(&plan.classes).try_for_each(DayFile::begin)?;
         if plan.registry {
             self.registry.begin()?;
         }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-after-begin");
-        apply_all(&mut self.registry, file.as_deref_mut(), group, left_out, &mut self.at)?;
+        apply_all(&mut self.registry, &mut self.files, group, left_out, &mut self.at)?;
         let number = if plan.registry { Some(self.registry.number()?) } else { None };
-        if let (Some(_), Some(file)) = (number, &file) {
-            self.registry.set_newest(file.day(), file.upcoming_id() - 1)?;
+        if plan.registry {
+            for file in self.files.of_all(&plan.classes) {
+                self.registry.set_newest(file.volume(), file.upcoming_id() - 1)?;
+            }
         }
         let batch = number.map_or_else(|| self.registry.batch().map(|batch| -batch), Ok)?;
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-before-commit");
-        if let Some(file) = &mut file {
+        for file in self.files.of_all(&plan.classes) {
             file.commit(batch)?;
-            self.shared.set_span(file.day(), file.span());
+            self.shared.set_span(file.volume(), file.span());
             #[cfg(feature = "test-hooks")]
             if plan.registry {
                 crate::failpoint::pass("batch-between-commits");
             }
+            #[cfg(test)]
+            self.shared.faults.file_committed()?;
         }
         #[cfg(test)]
         self.shared.faults.log_commit()?;
@@ -191,42 +207,37 @@ impl Writer {
         }
     }
 
-    /// Makes `day`'s file the one that is written.
-    fn use_file(&mut self, day: Day) -> Result<(), StoreError> {
-        if self.is_used(day) {
+    /// Makes this file the one of its class that is written.
+    fn use_file(&mut self, volume: Volume) -> Result<(), StoreError> {
+        if self.files.has(volume) {
             return Ok(());
         }
-        self.flush_before_leaving();
+        self.flush_before_leaving(volume.class);
         self.settle_write_back();
-        if let Some(left) = self.file.take()
+        if let Some(left) = self.files.take(volume.class)
             && let Err(error) = left.checkpoint()
         {
-            tracing::warn!(%error, day = %left.day(), "the day's log is not written back yet");
+            tracing::warn!(%error, file = %left.volume(), "the day's log is not written back yet");
         }
-        self.retention.keep(day);
-        if !self.shared.layout.day(day).exists() {
+        self.retention.keep(volume);
+        if !self.shared.layout.volume(volume).exists() {
             make_directory(&self.shared.layout.messages()).map_err(|error| unavailable(&error))?;
             // Of an earlier file of this name, if there is one.
-            self.registry.forget_mark(day).map_err(|error| store_error(&error))?;
-            self.registry.forget_newest(day).map_err(|error| store_error(&error))?;
+            self.registry.forget_mark(volume).map_err(|error| store_error(&error))?;
         }
         let origin = self.registry.origin(None).map_err(|error| store_error(&error))?;
-        let file = DayFile::open_or_create(&self.shared.layout, day, &self.shared.options, &origin)
+        let file = DayFile::open_or_create(&self.shared.layout, volume, &self.shared.options, &origin)
             .map_err(|error| unavailable(&error))?;
-        self.shared.set_span(day, file.span());
-        self.file = Some(file);
+        self.shared.set_span(volume, file.span());
+        self.files.put(file);
         Ok(())
-    }
-
-    pub(super) fn is_used(&self, day: Day) -> bool {
-        self.file.as_ref().is_some_and(|file| file.day() == day)
     }
 }
 
 /// Applies a group but for what is left out, inside the transactions. `at` is the place of what has failed.
 fn apply_all(
     registry: &mut Registry,
-    mut file: Option<&mut DayFile>,
+    files: &mut DayFiles,
     group: &mut [Job],
     left_out: &LeftOut,
     at: &mut Option<usize>,
@@ -242,7 +253,7 @@ fn apply_all(
                         registry.next_happening();
                         outcome_of_left_out(write)
                     } else {
-                        apply(registry, file.as_deref_mut(), write)?
+                        apply(registry, files, write)?
                     };
                     append.written.push(written);
                     place += 1;
@@ -266,7 +277,7 @@ fn apply_all(
 }
 
 /// Applies one write inside the transactions.
-fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> rusqlite::Result<Written> {
+fn apply(registry: &mut Registry, files: &mut DayFiles, write: &Write) -> rusqlite::Result<Written> {
     let place = registry.next_happening();
     match write {
         Write::Message(message) => {
@@ -274,7 +285,7 @@ fn apply(registry: &mut Registry, file: Option<&mut DayFile>, write: &Write) -> 
                 Some(standing) => standing.permit_report(message.login, message.secret_version),
                 None => Err(Written::DeviceUnavailable),
             };
-            match (permitted, file) {
+            match (permitted, files.of(message.retention)) {
                 (Ok(()), Some(file)) => file.add(message, place).map(|()| Written::Done),
                 (permitted, _) => Ok(permitted.err().unwrap_or(Written::DeviceUnavailable)),
             }

@@ -10,15 +10,16 @@ use narrowgate_platform::{
     model::{
         device::DeviceState,
         message::{Message, MessageKind},
+        retention::RetentionClass,
     },
     ports::{StoreError, Write},
 };
 
 use super::{
     super::{
-        day::Day,
         error::{is_fault_of_write, store_error},
         pending::Activities,
+        volume::Volume,
     },
     Writer,
     commit::QUIET,
@@ -37,7 +38,7 @@ pub(super) struct Flush {
     /// Devices that are still to be written; by id, as the table is sorted.
     rest: VecDeque<DeviceId>,
     /// Up to which messages the table is complete afterwards.
-    pub(super) marks: Vec<(Day, i64)>,
+    pub(super) marks: Vec<(Volume, i64)>,
     /// Devices whose rows cannot be written.
     pub(super) stuck: Vec<DeviceId>,
     /// The one that the step under way writes.
@@ -64,12 +65,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes all latest values before a day's file is left, so that its mark covers all of it. Reports do
-    /// not wait for values that cannot be written: a later flush moves the mark.
-    pub(super) fn flush_before_leaving(&mut self) {
+    /// Writes all latest values before the file of a class is left, so that its mark covers all of it.
+    /// Reports do not wait for values that cannot be written: a later flush moves the mark.
+    pub(super) fn flush_before_leaving(&mut self, class: RetentionClass) {
         if let Err(error) = self.flush_all() {
             tracing::error!(%error, "latest values could not be written down; they are kept in memory");
-            self.unmarked.extend(self.file.as_ref().map(|file| (file.day(), file.committed_id())));
+            let left = self.files.committed().into_iter().filter(|(volume, _)| volume.class == class);
+            self.unmarked.extend(left);
         }
     }
 
@@ -92,10 +94,9 @@ impl Writer {
         let frozen = self.shared.pending.freeze();
         let mut rest: Vec<DeviceId> = frozen.keys().copied().collect();
         rest.sort_unstable();
-        let mark = self.file.as_ref().map(|file| (file.day(), file.committed_id()));
-        let marks = self.unmarked.iter().copied().chain(mark);
+        let marks = self.unmarked.iter().copied().chain(self.files.committed());
         // What could not be folded in at the start is folded in at the next.
-        let marks = marks.filter(|(day, _)| !self.unfolded.contains(day)).collect();
+        let marks = marks.filter(|(volume, _)| !self.unfolded.contains(volume)).collect();
         Flush { frozen, rest: rest.into(), marks, stuck: Vec::new(), at: None }
     }
 
@@ -121,8 +122,8 @@ impl Writer {
         flush.at = None;
         let done = devices == flush.rest.len();
         if done {
-            for (day, id) in &flush.marks {
-                self.registry.set_mark(*day, *id)?;
+            for (volume, id) in &flush.marks {
+                self.registry.set_mark(*volume, *id)?;
             }
         }
         let number = self.registry.number()?;

@@ -3,7 +3,7 @@
 //!
 //! | what is gone | what happens |
 //! |---|---|
-//! | the day's message file, or its folder | one group at most is refused; a new file is begun |
+//! | a day's message file, or its folder | one group at most is refused; a new file is begun |
 //! | the registry, the logs, or the data directory | everything is refused until it is back |
 //! | a file has another one's place | everything is refused until the server is started again |
 //! | SQLite's log of one of them | it is written back, and everything is refused until the next start |
@@ -12,10 +12,7 @@ use std::time::{Duration, Instant};
 
 use narrowgate_platform::ports::StoreError;
 
-use super::{
-    super::{day_file::DayFile, watch::Loss},
-    Writer,
-};
+use super::{super::watch::Loss, Writer};
 
 /// The time between two looks while nothing is committed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +46,7 @@ impl Writer {
     /// may be acknowledged.
     pub(super) fn look_at_files(&mut self) -> Result<(), StoreError> {
         let registry = self.registry.look();
-        let found = registry.and(self.file.as_mut().map_or(Ok(()), DayFile::look));
+        let found = registry.and(self.files.look());
         let Err(loss) = found else { return Ok(()) };
         if matches!(loss, Loss::Log(_)) && self.write_logs_back() {
             let words = "what was acknowledged is saved; stop the server and start it again";
@@ -71,22 +68,30 @@ impl Writer {
     fn write_logs_back(&mut self) -> bool {
         self.settle_write_back();
         let done = |checkpoint: rusqlite::Result<bool>| checkpoint.is_ok_and(|done| done);
-        self.file.as_ref().is_none_or(|file| done(file.checkpoint()))
+        done(self.files.checkpoint())
             && done(self.registry.checkpoint_log())
             && done(self.registry.checkpoint())
     }
 
-    /// The day's file is gone, and with it its reports: nothing is written to what is left of it.
-    pub(super) fn leave_lost_file(&mut self) {
+    /// Message files are gone, and with them their reports: nothing is written to what is left of them.
+    pub(super) fn leave_lost_files(&mut self) -> Result<(), Loss> {
         self.settle_write_back();
-        let Some(lost) = self.file.take() else { return };
-        let day = lost.day();
-        drop(lost);
-        tracing::error!(%day, "the day's message file is gone with its reports; a new one is begun");
-        self.shared.readers.forget(day);
-        self.unmarked.retain(|(marked, _)| *marked != day);
-        if let Some(flush) = &mut self.flush {
-            flush.marks.retain(|(marked, _)| *marked != day);
+        let mut lost = Vec::new();
+        for file in self.files.iter_mut() {
+            match file.look() {
+                Err(Loss::Removed(_)) => lost.push(file.volume()),
+                found => found?,
+            }
         }
+        for volume in lost {
+            self.files.take(volume.class);
+            tracing::error!(file = %volume, "the message file is gone with its reports; a new one is begun");
+            self.shared.readers.forget(volume);
+            self.unmarked.retain(|(marked, _)| *marked != volume);
+            if let Some(flush) = &mut self.flush {
+                flush.marks.retain(|(marked, _)| *marked != volume);
+            }
+        }
+        Ok(())
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! # Several files, one batch
 //!
-//! Everything taken together (a group) is committed to the files that it touches: messages to the day's
-//! file, log entries and changes of presence to the file of logs, the rest to the registry. A group that
-//! touches one of them is one transaction. For one that touches more:
+//! Everything taken together (a group) is committed to the files that it touches: messages to the day's file
+//! of their class of retention, log entries and changes of presence to the file of logs, the rest to the
+//! registry. A group that touches one of them is one transaction. For one that touches more:
 //!
 //! 1. All statements run in all transactions; only then are they committed.
 //! 2. The files before the registry are committed first, in whatever order, each with the group's number in
@@ -30,18 +30,20 @@
 //! group stored is deleted in 2: that waits for the next group, or for a transaction after 3 (module
 //! `log_file`).
 //!
-//! All messages of a group go into the file of the group's last arrival, so that one transaction holds them:
-//! a report that arrived in the last milliseconds before midnight may be in the next day's file.
+//! All messages of a group go into files of the day of the group's last arrival, so that one transaction of
+//! each class holds them: a report that arrived in the last milliseconds before midnight may be in the next
+//! day's file.
 //!
 //! # Latest values
 //!
 //! Reports change a map in memory after their commit. From time to time the map is frozen and put into the
 //! table `latest`, some devices after each group; at the end, in the same transaction as the last of them,
-//! the mark of the day's file moves to where the map was frozen. At the next open the messages behind the
-//! marks are folded in again. Folding twice changes nothing, so a crash at any point is harmless.
+//! the marks of the files that are written move to where the map was frozen. At the next open the messages
+//! behind the marks are folded in again. Folding twice changes nothing, so a crash at any point is harmless.
 
 mod apart;
 mod commit;
+mod files;
 mod job;
 mod latest;
 mod look;
@@ -66,16 +68,16 @@ use narrowgate_platform::{
 };
 
 pub(super) use self::job::{Append, ChangeBy, Job};
-use self::{latest::Flush, sweep::Sweep, write_back::WriteBack};
+use self::{files::DayFiles, latest::Flush, sweep::Sweep, write_back::WriteBack};
 use super::{
     Shared,
     day::Day,
-    day_file::DayFile,
     error::{OpenError, store_error},
     lock::DataLock,
     registry::Registry,
     reply::Reply,
-    retention::Retention,
+    retention::{Kept, Retention},
+    volume::Volume,
 };
 
 /// While the store is bad, an error of one kind is a line of the log this often.
@@ -85,8 +87,8 @@ const ERRORS_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     shared: Arc<Shared>,
     registry: Registry,
-    /// The file that was written last.
-    file: Option<DayFile>,
+    /// The message files that were written last.
+    files: DayFiles,
     flush: Option<Flush>,
     /// When the latest values are to be written, if any have changed.
     flush_at: Option<Instant>,
@@ -94,17 +96,17 @@ pub(super) struct Writer {
     note_at: Option<Instant>,
     retention: Retention,
     /// Messages of earlier days are known to be deleted on purpose.
-    kept_from: Option<Day>,
+    kept_from: Kept,
     /// A write has failed, and what it may have left must be removed first.
     broken: bool,
     /// Why nothing is written any more until the next start.
     stopped: Option<String>,
     /// The write of a group that is being applied, by its place in it.
     at: Option<usize>,
-    /// Days that were left before their latest values were written, and their last messages.
-    unmarked: Vec<(Day, i64)>,
-    /// Days whose messages could not all be folded in at the start.
-    unfolded: Vec<Day>,
+    /// Files that were left before their latest values were written, and their last messages.
+    unmarked: Vec<(Volume, i64)>,
+    /// Files whose messages could not all be folded in at the start.
+    unfolded: Vec<Volume>,
     /// When the table of latest values was last made anew.
     rebuilt_at: Option<Instant>,
     /// The logs of deleted devices could not be deleted.
@@ -124,12 +126,12 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, registry: Registry, lock: DataLock) -> Self {
         // A clock that was not written down, or cannot be read, is known by the files alone.
         let known = registry.clock_day().ok().flatten();
-        let kept_from = registry.kept_from().ok().flatten();
-        let retention = Retention::new(shared.options.retention_days, known, Instant::now());
+        let kept_from = registry.kept_from().unwrap_or_default();
+        let retention = Retention::new(shared.options.classes(), known, Instant::now());
         Self {
             shared,
             registry,
-            file: None,
+            files: DayFiles::default(),
             flush: None,
             flush_at: None,
             note_at: None,

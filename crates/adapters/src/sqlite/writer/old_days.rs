@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{super::retention::remove, Day, Writer};
+use super::{super::retention::remove, Day, Volume, Writer};
 
 impl Writer {
-    /// Looks for old messages when it is due, and deletes at most one day.
+    /// Looks for old messages when it is due, and deletes at most one file.
     pub(in crate::sqlite) fn continue_retention(&mut self, now: Instant) {
         if self.retention.next_look() <= now {
             self.retention.look_again(now);
@@ -20,53 +20,53 @@ impl Writer {
         self.delete_old_day();
     }
 
-    /// Hides what is old today; its files are deleted day by day.
+    /// Hides what is old today; its files are deleted one by one.
     pub(super) fn look(&mut self, today: Day, now: Instant) {
         let files = self.shared.days_before(today);
-        if let Some(first) = self.retention.first_kept(today, &files, now) {
-            self.retention.delete(self.shared.take_days_before(first));
-        }
+        let kept = self.retention.kept(today, &files, now);
+        self.retention.delete(self.shared.take_expired(&kept));
     }
 
-    /// Deletes the oldest expired day, if there is one.
+    /// Deletes the oldest file whose time is over, if there is one.
     pub(super) fn delete_old_day(&mut self) {
-        if let Some(day) = self.retention.due() {
-            let deleted = self.delete(day);
-            self.retention.done(day, deleted);
+        if let Some(volume) = self.retention.due() {
+            let deleted = self.delete(volume);
+            self.retention.done(volume, deleted);
         }
     }
 
-    fn delete(&mut self, day: Day) -> Result<(), String> {
-        if self.is_used(day) {
+    fn delete(&mut self, volume: Volume) -> Result<(), String> {
+        if self.files.has(volume) {
             // There were no reports for long. Latest values that are not written down could be restored from
             // this file only.
             self.flush_all().map_err(|error| error.to_string())?;
-            self.file = None;
+            self.files.take(volume.class);
         }
-        self.shared.readers.forget(day);
-        self.note_deletion(day);
-        remove(&self.shared.layout, day).map_err(|error| error.to_string())?;
+        self.shared.readers.forget(volume);
+        self.note_deletion(volume);
+        remove(&self.shared.layout, volume).map_err(|error| error.to_string())?;
         // A disk that was full has room for it now. A mark that stays means nothing: it goes before a file of
-        // this day is made again.
+        // this name is made again.
         let forgotten = self
             .repair()
             .map_err(|error| error.to_string())
-            .and_then(|()| self.registry.forget_mark(day).map_err(|error| error.to_string()));
+            .and_then(|()| self.registry.forget_mark(volume).map_err(|error| error.to_string()));
         if let Err(error) = forgotten {
-            tracing::debug!(%day, error, "the mark of a deleted day is not taken away yet");
+            tracing::debug!(file = %volume, error, "the mark of a deleted file is not taken away yet");
         }
         Ok(())
     }
 
-    /// Writes down that messages of this day are deleted on purpose, so that the next start does not miss
-    /// them. On a full disk that may fail; then the retention explains it.
-    fn note_deletion(&mut self, day: Day) {
-        if self.broken || self.kept_from.is_some_and(|kept| day < kept) {
+    /// Writes down that this file is deleted on purpose, so that the next start does not miss it. On a full
+    /// disk that may fail; then the retention explains it.
+    fn note_deletion(&mut self, volume: Volume) {
+        if self.broken || self.kept_from.is_over(volume) {
             return;
         }
-        match self.registry.set_kept_from(day.next()) {
-            Ok(()) => self.kept_from = Some(day.next()),
-            Err(error) => tracing::debug!(%day, %error, "a deletion is not written down"),
+        let Volume { day, class } = volume;
+        match self.registry.set_kept_from(class, day.next()) {
+            Ok(()) => self.kept_from.raise(class, day.next()),
+            Err(error) => tracing::debug!(file = %volume, %error, "a deletion is not written down"),
         }
     }
 
@@ -316,13 +316,13 @@ mod tests {
         let readers = Arc::clone(&shared);
         let reader = thread::spawn(move || {
             readers.readers.read(|reader| {
-                reader.day(Day::of(at(0)))?.expect("it is there");
+                reader.volume(Volume::parse("2026-01-01").unwrap())?.expect("it is there");
                 begun.send(()).unwrap();
                 may_end.recv_timeout(Duration::from_secs(10)).expect("the deletion does not wait");
                 let count = |file: &rusqlite::Connection| {
                     file.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0))
                 };
-                count(reader.day(Day::of(at(0)))?.expect("it is open").0)
+                count(reader.volume(Volume::parse("2026-01-01").unwrap())?.expect("it is open").0)
             })
         });
         has_begun.recv().unwrap();
@@ -339,7 +339,8 @@ mod tests {
                 .into_iter()
                 .any(|open| open.to_string_lossy().starts_with(&*deleted.to_string_lossy()))
         );
-        let again = shared.readers.read(|reader| Ok(reader.day(Day::of(at(0)))?.is_none()));
+        let again =
+            shared.readers.read(|reader| Ok(reader.volume(Volume::parse("2026-01-01").unwrap())?.is_none()));
         assert!(again.unwrap());
     }
 

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use narrowgate_platform::ports::StoreError;
+use narrowgate_platform::{model::retention::RetentionClass, ports::StoreError};
 
 use super::{
     super::{
         Shared, belonging,
-        day::Day,
         day_file::DayFile,
         error::{OpenError, store_error},
         registry::Registry,
+        volume::Volume,
         watch::Loss,
     },
     Writer,
@@ -30,10 +30,7 @@ impl Writer {
         self.settle_write_back();
         let lost = |loss: Loss| StoreError::Unavailable(loss.to_string());
         self.registry.look().map_err(lost)?;
-        match self.file.as_mut().map_or(Ok(()), DayFile::look) {
-            Err(Loss::Removed(_)) => self.leave_lost_file(),
-            found => found.map_err(lost)?,
-        }
+        self.leave_lost_files().map_err(lost)?;
         let Shared { layout, options, key, former, places, .. } = &*self.shared;
         let failed = |error: rusqlite::Error| store_error(&error);
         let settled = self.registry.settled_log();
@@ -43,16 +40,16 @@ impl Writer {
         self.registry.trust_only(settled);
         // Before anything is taken away from the other files: else a process that is killed in between could
         // leave a registry with the failed batch beside files without it.
-        let committed = self.file.as_ref().map(|file| (file.day(), file.committed_id()));
-        self.registry.overwrite_failed(committed).map_err(failed)?;
-        if let Some(file) = &self.file {
-            let (day, committed_id) = (file.day(), file.committed_id());
-            let mut file = DayFile::open(layout, day, options).map_err(|error| unavailable(&error))?;
-            self.file = None;
+        let committed = self.files.committed();
+        self.registry.overwrite_failed(&committed).map_err(failed)?;
+        for (volume, committed_id) in committed {
+            let mut file = DayFile::open(layout, volume, options).map_err(|error| unavailable(&error))?;
+            // The one that was open goes first: a connection that is closed may write its log back.
+            self.files.take(volume.class);
             let undone = file.undo_after(committed_id);
             // Kept in any case, so that a later attempt knows what was committed.
             file.trust_only(committed_id);
-            self.file = Some(file);
+            self.files.put(file);
             undone.map_err(failed)?;
         }
         self.registry.undo_unsettled().map_err(failed)?;
@@ -95,11 +92,11 @@ impl Writer {
         if self.note_at.take().is_none() || self.broken {
             return;
         }
-        let in_file = match &self.file {
-            Some(file) => self.registry.batch().and_then(|number| file.note_registry(number)),
-            None => Ok(()),
-        };
-        if let Err(error) = in_file.and(self.registry.note_in_log()) {
+        let in_files = self
+            .registry
+            .batch()
+            .and_then(|number| self.files.iter().try_for_each(|file| file.note_registry(number)));
+        if let Err(error) = in_files.and(self.registry.note_in_log()) {
             tracing::debug!(%error, "how far the registry has got is not noted yet");
         }
     }
@@ -116,8 +113,7 @@ impl Writer {
         self.shared.readers.close();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");
-        let file = self.file.as_ref().map_or(Ok(true), DayFile::checkpoint);
-        let file = file.and(self.registry.checkpoint_log());
+        let file = self.files.checkpoint().and(self.registry.checkpoint_log());
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-between-checkpoints");
         let registry = self.registry.checkpoint();
@@ -127,8 +123,8 @@ impl Writer {
     }
 
     /// At the open, before the registry gets another number: removes half a batch from the files before it.
-    /// `halves` are the days whose files have one.
-    pub(in crate::sqlite) fn undo_half_batch(&mut self, halves: &[Day]) -> Result<(), OpenError> {
+    /// `halves` are the message files that have one.
+    pub(in crate::sqlite) fn undo_half_batch(&mut self, halves: &[Volume]) -> Result<(), OpenError> {
         let Shared { layout, options, .. } = &*self.shared;
         let words = "a batch that was not acknowledged was removed after a crash";
         let log = layout.log();
@@ -137,11 +133,11 @@ impl Writer {
         }
         let registry = layout.registry();
         let batch = self.registry.batch().map_err(|error| OpenError::sqlite(&registry, error))?;
-        for day in halves {
-            let mut file = DayFile::open(layout, *day, options)?;
+        for volume in halves {
+            let mut file = DayFile::open(layout, *volume, options)?;
             let undone = file.undo_half_batch(batch);
-            if undone.map_err(|error| OpenError::sqlite(&layout.day(*day), error))? {
-                tracing::warn!(%day, "{words}");
+            if undone.map_err(|error| OpenError::sqlite(&layout.volume(*volume), error))? {
+                tracing::warn!(file = %volume, "{words}");
             }
         }
         Ok(())
@@ -158,26 +154,29 @@ impl Writer {
                 Some(self.registry.origin(named).map_err(sqlite)?)
             }
         };
-        for day in self.shared.layout.days()? {
-            let path = self.shared.layout.day(day);
-            let file = DayFile::open(&self.shared.layout, day, &self.shared.options)?;
+        let volumes = self.shared.layout.volumes()?;
+        self.warn_of_unknown_classes(&volumes);
+        for volume in volumes {
+            let path = self.shared.layout.volume(volume);
+            let file = DayFile::open(&self.shared.layout, volume, &self.shared.options)?;
             if let Some(origin) = &origin {
                 file.take_into(origin).map_err(|error| OpenError::sqlite(&path, error))?;
             }
             #[cfg(feature = "test-hooks")]
             crate::failpoint::pass("restore-file-opened");
-            self.shared.set_span(day, file.span());
-            let mark = self.registry.mark(day).map_err(sqlite)?;
+            self.shared.set_span(volume, file.span());
+            let mark = self.registry.mark(volume).map_err(sqlite)?;
             if mark < file.committed_id() {
                 match self.restore_latest(file, mark) {
                     // They are derived: damage to them, or to what they are made of, stops no start.
                     Err(error @ StoreError::Damaged(_)) => {
-                        tracing::error!(%day, %error, "latest values could not be restored from messages");
-                        self.unfolded.push(day);
+                        let words = "latest values could not be restored from messages";
+                        tracing::error!(file = %volume, %error, "{words}");
+                        self.unfolded.push(volume);
                     }
                     restored => {
                         restored.map_err(|source| OpenError::restore(path, source))?;
-                        tracing::info!(%day, "latest values restored from messages");
+                        tracing::info!(file = %volume, "latest values restored from messages");
                     }
                 }
             }
@@ -188,6 +187,18 @@ impl Writer {
             self.registry.set_files_named().map_err(sqlite)?;
         }
         Ok(())
+    }
+
+    /// Files whose class is not configured any more have no end.
+    fn warn_of_unknown_classes(&self, volumes: &[Volume]) {
+        let options = &self.shared.options;
+        let mut unknown: Vec<RetentionClass> = volumes.iter().map(|volume| volume.class).collect();
+        unknown.retain(|class| options.class_of(*class) != *class);
+        unknown.sort_unstable();
+        unknown.dedup();
+        for class in unknown {
+            tracing::warn!(%class, "messages of a class of retention that is not configured are kept");
+        }
     }
 
     /// Folds in the messages of `file` after `mark`, some at a time, and moves the mark at the end.
@@ -208,9 +219,10 @@ impl Writer {
                 .map_err(|error| store_error(&error))?;
             self.flush_at = Some(Instant::now());
         }
-        self.file = Some(file);
+        let class = file.volume().class;
+        self.files.put(file);
         let flushed = self.flush_all();
-        self.file = None;
+        self.files.take(class);
         flushed
     }
 }

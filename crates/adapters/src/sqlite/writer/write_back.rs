@@ -19,7 +19,7 @@ use std::{
 use rusqlite::{Connection, config::DbConfig};
 
 use super::{
-    super::{day_file::DayFile, files::open_existing},
+    super::{day_file::DayFile, files::open_existing, volume::Volume},
     Writer,
 };
 
@@ -39,7 +39,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 enum Which {
     Registry,
     Logs,
-    Day,
+    Messages(Volume),
 }
 
 /// What a thread is at.
@@ -114,7 +114,9 @@ impl Writer {
     }
 
     fn begin_write_back(&mut self) -> rusqlite::Result<()> {
-        for which in [Which::Day, Which::Logs, Which::Registry] {
+        let messages = self.files.iter().map(|file| Which::Messages(file.volume()));
+        let all: Vec<Which> = messages.chain([Which::Logs, Which::Registry]).collect();
+        for which in all {
             let Some(connection) = self.connection_of(which) else { continue };
             if backlog(connection)?.waiting() >= PAGES {
                 return self.begin_work(which, 1);
@@ -164,16 +166,18 @@ impl Writer {
         match which {
             Which::Registry => Some(self.registry.connection()),
             Which::Logs => Some(self.registry.log_connection()),
-            Which::Day => self.file.as_ref().map(DayFile::connection),
+            Which::Messages(volume) => {
+                self.files.iter().find(|file| file.volume() == volume).map(DayFile::connection)
+            }
         }
     }
 
     fn path_of(&self, which: Which) -> PathBuf {
         let layout = &self.shared.layout;
-        match (which, &self.file) {
-            (Which::Registry, _) | (Which::Day, None) => layout.registry(),
-            (Which::Logs, _) => layout.log(),
-            (Which::Day, Some(file)) => layout.day(file.day()),
+        match which {
+            Which::Registry => layout.registry(),
+            Which::Logs => layout.log(),
+            Which::Messages(volume) => layout.volume(volume),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What settings accept. Each type reads a value, and says what it accepts out of the same data: help, errors
 //! and documents print that. Every error is the sentence that an operator reads behind "reason".
 
+mod classes;
 mod memory;
 mod rates;
 mod units;
@@ -13,6 +14,7 @@ use std::{
     str::FromStr,
 };
 
+pub(crate) use classes::Classes;
 pub(crate) use memory::SizeOrAuto;
 pub(crate) use rates::{Bytes, Times};
 pub(crate) use units::{Days, Size, Time};

@@ -24,7 +24,7 @@ use self::meant::Named;
 use super::{error::ServiceError, find::Found, registrar::Registrar};
 use crate::{
     ids::{DeviceId, DeviceName},
-    model::device::Device,
+    model::{device::Device, retention::RetentionClass},
     ports::{Clock, Entropy, LiveSessions, Stores},
 };
 
@@ -44,6 +44,13 @@ impl Operator {
         sessions: Arc<dyn LiveSessions>,
     ) -> Self {
         Self { registrar: Registrar::new(stores, clock, entropy), sessions }
+    }
+
+    /// Products may name these classes of retention, and no others. Without it they have the standard one.
+    #[must_use]
+    pub fn with_retention_classes(mut self, classes: Vec<RetentionClass>) -> Self {
+        self.registrar.retention_classes = classes.into();
+        self
     }
 
     /// The keys of a device; `None` where it is gone.

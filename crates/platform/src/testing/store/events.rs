@@ -3,7 +3,10 @@
 use super::fixtures::{add_device, append, at, history, one_device, report, write};
 use crate::{
     ids::{DeviceId, UnixMillis},
-    model::message::{EventValue, Message, MessageKind, event_json},
+    model::{
+        message::{EventValue, Message, MessageKind, event_json},
+        retention::RetentionClass,
+    },
     paging::Page,
     ports::{EventQuery, HistoryQuery, Store, Write, Written},
     testing::block_on,
@@ -29,6 +32,7 @@ fn event_arriving(
         login: None,
         secret_version: 1,
         session: 0,
+        retention: RetentionClass::STANDARD,
         points_json: event_json(name, output),
     })
 }

@@ -10,6 +10,7 @@ use crate::{
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, PointValue},
         product::{DynamicActivation, Product},
+        retention::RetentionClass,
     },
     paging::Part,
     ports::{Batch, DeviceQuery, HistoryQuery, Issued, OnlineDevice, PresenceChange, Store, Write, Written},
@@ -36,6 +37,7 @@ pub fn product(product_key: &str) -> Product {
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
         model_json: None,
+        retention: RetentionClass::STANDARD,
         created: T0,
     }
 }
@@ -173,6 +175,7 @@ pub fn report_arriving(device: DeviceId, time: UnixMillis, arrival: UnixMillis, 
         login: None,
         secret_version: 1,
         session: 0,
+        retention: RetentionClass::STANDARD,
         points_json: points_json.into(),
     })
 }
@@ -187,6 +190,7 @@ pub fn resumed(device: DeviceId, time: UnixMillis, points_json: &str) -> Write {
         login: None,
         secret_version: 1,
         session: 0,
+        retention: RetentionClass::STANDARD,
         points_json: points_json.into(),
     })
 }

@@ -11,6 +11,7 @@ use crate::{
         device::{Device, DeviceState, NewDevice},
         log::LogEvent,
         product::{DynamicActivation, Product},
+        retention::RetentionClass,
     },
     ports::{DeviceQuery, HistoryQuery, Store, StoreError, Written},
     secret::Secret,
@@ -36,6 +37,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
         enabled: false,
         // It has a change of its own.
         model_json: Some("{}".to_owned()),
+        retention: RetentionClass::parse("short").expect("it is a name"),
         created: at(99),
         ..product("pk")
     };
@@ -45,6 +47,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
     assert_eq!(kept.secret.expose(), "secret of pk");
     assert_eq!((kept.name, kept.enabled, kept.model_json), (changed.name, false, None));
     assert_eq!(kept.dynamic_activation, changed.dynamic_activation);
+    assert_eq!(kept.retention, changed.retention);
 
     let missing = block_on(store.update_product(product("none")));
     assert!(matches!(missing, Err(StoreError::Missing { what: "product", .. })));

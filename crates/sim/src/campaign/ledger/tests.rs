@@ -1,7 +1,7 @@
 //! The ledger finds what it is there to find.
 
 use narrowgate_engine::event::CloseCause;
-use narrowgate_platform::model::{device::DeviceState, message::MessageKind};
+use narrowgate_platform::model::{device::DeviceState, message::MessageKind, retention::RetentionClass};
 
 use super::{presence::LATE_MAX, *};
 
@@ -14,6 +14,7 @@ fn message(device: i64, points: &str) -> Write {
         login: None,
         secret_version: 0,
         session: 0,
+        retention: RetentionClass::STANDARD,
         points_json: points.into(),
     })
 }

@@ -19,6 +19,7 @@ use crate::{
         message::{Message, MessageKind, event_json},
         product::{DynamicActivation, Product},
         property::{PropertyEdit, PropertyKind, PropertyWrite},
+        retention::RetentionClass,
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
     rules::psk::mark,
@@ -240,6 +241,7 @@ impl Run {
                 kind: if form % 2 == 0 { MessageKind::PointsResumed } else { MessageKind::Points },
                 time: ago(seconds_ago),
                 arrival: at,
+                retention: retention(self.turn),
                 points_json: points(form, self.turn).into(),
             }),
             Step::Event { device, logins_ago, seconds_ago, form } => {
@@ -290,6 +292,7 @@ impl Run {
             kind: MessageKind::Event,
             time,
             arrival: self.now,
+            retention: retention(self.turn),
             points_json: event_json(&format!("event-{form}"), &points(form, self.turn)),
         })
     }
@@ -422,6 +425,7 @@ impl Run {
             dynamic_activation: DynamicActivation { enabled: true, ends_at: None, quota_per_hour: 3 },
             enabled: true,
             model_json: (self.turn.is_multiple_of(2)).then(|| "{}".to_owned()),
+            retention: retention(self.turn),
             created: self.now,
         }
     }
@@ -492,4 +496,10 @@ fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{what} is\n  {found}\nand should be\n  {expected}"))
+}
+
+/// The classes in turn: one that no store here is told of counts as the standard one.
+fn retention(turn: usize) -> RetentionClass {
+    let name = ["standard", "short", "long"][turn % 3];
+    RetentionClass::parse(name).expect("it is a name")
 }
