@@ -51,7 +51,7 @@ fn patch(arguments: PropertiesArgs) -> Result<Option<PropertiesPatch>, Failure> 
         None => PropertiesPatch::default(),
         Some(Ok(patch)) => patch,
         Some(Err(error)) => {
-            return Err(Failure::usage(format!("--set is no JSON object that can be used: {error}"))
+            return Err(Failure::usage(format!("--set is not a JSON object that can be used: {error}"))
                 .hint("for example --set '{\"place\":\"cellar\"}', in single quotes for the shell"));
         }
     };
@@ -104,9 +104,9 @@ mod tests {
         let both = asked(Some(r#"{"b":1.50,"c":null}"#), &["a", "a"]);
         assert_eq!(both.unwrap().as_deref(), Some(r#"{"a":null,"b":1.50,"c":null}"#));
         for (set, unset, said) in [
-            ("[1]", &[][..], "--set is no JSON object that can be used: invalid type"),
-            ("{a:1}", &[], "--set is no JSON object that can be used: key must be a string"),
-            (r#"{"a":1,"a":2}"#, &[], "--set is no JSON object that can be used: \"a\" stands twice"),
+            ("[1]", &[][..], "--set is not a JSON object that can be used: invalid type"),
+            ("{a:1}", &[], "--set is not a JSON object that can be used: key must be a string"),
+            (r#"{"a":1,"a":2}"#, &[], "--set is not a JSON object that can be used: \"a\" stands twice"),
             ("{}", &[""], "--unset is empty"),
             (r#"{"a":1}"#, &["a"], "a is both set and unset"),
         ] {

@@ -122,8 +122,9 @@ fn any_number_is_shown_as_it_was_sent() {
 fn a_model_is_shown_as_it_was_given() {
     const MODEL: &str = concat!(
         r#"{"name":"Meter","modelId":"m","#,
-        r#""attributes":[{"identifier":"k","dataType":"DOUBLE","default":23.308445025757262}],"#,
-        r#""measurepoints":[{"identifier":"z","dataType":"DOUBLE"},{"identifier":"a","dataType":"INT"}]}"#
+        r#""attributes":[{"identifier":"k","dataType":"DOUBLE","default":23.308445025757262,"number":7}],"#,
+        r#""measurepoints":[{"identifier":"z","dataType":"DOUBLE","number":9},"#,
+        r#"{"identifier":"a","dataType":"INT","number":8}]}"#
     );
     let server = Server::start();
     let file = server.file("model.json", MODEL);

@@ -62,7 +62,7 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
     let (product_key, device_key) = keys(arguments)?;
     let object = |text: &str, option: &str| match serde_json::from_str::<Map<String, Value>>(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Failure::usage(format_args!("{option} is no JSON object"))
+        Err(error) => Err(Failure::usage(format_args!("{option} is not a JSON object"))
             .reason(error)
             .hint("put it into single quotes: '{\"temp\":30.5}'")),
     };
