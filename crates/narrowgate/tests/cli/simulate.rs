@@ -273,9 +273,9 @@ fn what_cannot_be_simulated_is_said_and_a_reader_that_goes_away_ends_it() {
     let (server, secret) = (program.serve(), secret(&program));
     for (arguments, words) in [
         (&["--format", "cbor"][..], "reports in CBOR come later"),
-        (&["--points", "[1]"], "--points is no JSON object"),
+        (&["--points", "[1]"], "--points is not a JSON object"),
         (&["--event", "alarm"], "--event is not ID=JSON"),
-        (&["--event", "alarm=1"], "--event is no JSON object"),
+        (&["--event", "alarm=1"], "--event is not a JSON object"),
         (&["--reply", "soon"], "soon is neither a number nor none"),
         (&["--loss", "101"], "101 is not a number from 0 to 100"),
     ] {

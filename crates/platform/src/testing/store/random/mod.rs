@@ -9,6 +9,7 @@ mod models;
 mod operation;
 mod readout;
 mod run;
+mod values;
 
 pub use self::{
     operation::{Kind, Operation, Step},

@@ -6,6 +6,7 @@ use super::{
     models,
     operation::{CommandEvent, DEVICES, Kind, Operation, Step, draw},
     readout::{device_key, product_key, read},
+    values::{points, properties, retention},
 };
 use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, LoginNumber, Position, UnixMillis},
@@ -14,12 +15,10 @@ use crate::{
         command::{CommandId, CommandMove, CommandSession, CommandStep, CommandTopic, Expected, Order},
         credential::CredentialLookup,
         device::{DeviceState, NewDevice},
-        json_text::JsonText,
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
         product::{DynamicActivation, Product},
-        property::{PropertyEdit, PropertyKind, PropertyWrite},
-        retention::RetentionClass,
+        property::PropertyWrite,
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
     rules::psk::mark,
@@ -466,40 +465,9 @@ impl Run {
     }
 }
 
-/// Some of the points `a`, `b` and `c`, with values that depend on the turn.
-fn points(form: u8, turn: usize) -> String {
-    let names: &[&str] = match form / 2 {
-        0 => &["a"],
-        1 => &["a", "b"],
-        2 => &["b", "c"],
-        _ => &["c"],
-    };
-    let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":{turn}.50")).collect();
-    format!("{{{}}}", members.join(","))
-}
-
-/// A change of attributes (odd) or tags; the last two forms set values of which a device can have two.
-fn properties(form: u8, turn: usize) -> PropertyEdit {
-    let kind = if form.is_multiple_of(2) { PropertyKind::Tag } else { PropertyKind::Attribute };
-    let form = form % 16;
-    let fat = format!("\"{}\"", "x".repeat(3000));
-    let value = if form >= 14 { fat } else { format!("\"{turn}.50\"") };
-    let names = ["a", "b", "c", "d"];
-    let name = names[turn % names.len()].to_owned();
-    let set = if (form / 2).is_multiple_of(3) { Vec::new() } else { vec![(name, JsonText::new(&value))] };
-    let unset = names.iter().skip(usize::from(form / 4)).take(1).map(|name| (*name).to_owned()).collect();
-    PropertyEdit { kind, replaces: form == 9, set, unset }
-}
-
 fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {
     if found == expected {
         return Ok(());
     }
     Err(format!("{what} is\n  {found}\nand should be\n  {expected}"))
-}
-
-/// The classes in turn: one that no store here is told of counts as the standard one.
-fn retention(turn: usize) -> RetentionClass {
-    let name = ["standard", "short", "long"][turn % 3];
-    RetentionClass::parse(name).expect("it is a name")
 }
