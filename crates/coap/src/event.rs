@@ -39,7 +39,9 @@ pub enum Event {
         /// Why.
         cause: FailureCause,
     },
-    /// A registration of the peer has ended (RFC 7641): see [`crate::Endpoint::notify`].
+    /// A registration of the peer has ended (RFC 7641): see [`crate::Endpoint::notify`]. The end of the last
+    /// one is not reported while a GET with Observe waits for its answer: where that registers the peer, one
+    /// is left.
     ObservationEnded {
         /// How.
         end: ObservationEnd,

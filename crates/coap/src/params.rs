@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dedup::AnswerFrame;
+use crate::{dedup::AnswerFrame, option::OptionNumber};
 
 /// Timers and limits of an endpoint. One value serves all endpoints of a shard; the defaults are the RFC's if
 /// it has one.
@@ -46,6 +46,9 @@ pub struct Params {
     /// Bodies of requests and answers that one endpoint may have in transfer; one more ends the one that has
     /// stood still for longest. A device has one, or two if it answers while it reports.
     pub transfers_max: usize,
+    /// Options of an answer that only its first block has (RFC 7959, section 2.4): what the peer would take
+    /// for new in each block. All others are in every block.
+    pub first_block_options: &'static [OptionNumber],
     /// Registrations of a peer as an observer (RFC 7641). It needs one; the others are there for tokens that
     /// it has forgotten, which a Reset of the next notification removes.
     pub observers_max: usize,
@@ -75,6 +78,7 @@ impl Default for Params {
             exchanges_open_max: 16,
             body_bytes_max: 10 * 1024,
             transfers_max: 2,
+            first_block_options: &[],
             observers_max: 4,
             requests_max: 16,
             answer_frame: None,

@@ -83,6 +83,11 @@ impl Incoming {
         self.exchanges.iter().map(Exchange::deadline).min()
     }
 
+    /// Whether the answer to one of them may register the peer as an observer.
+    pub(super) fn may_register(&self) -> bool {
+        self.exchanges.iter().any(|exchange| exchange.wish.observes)
+    }
+
     /// How many are open.
     pub(super) const fn count(&self) -> usize {
         self.exchanges.len()

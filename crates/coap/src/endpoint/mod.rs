@@ -144,10 +144,11 @@ impl Endpoint {
             if is_dead {
                 // RFC 7641 4.5: who does not acknowledge is removed. No other registration of this peer is
                 // nearer to it.
-                outgoing.drop_notifications(context, |_| true);
+                outgoing.drop_notifications(context, |_| true, outbox);
                 self.observers().clear();
-                self.outbox().event(Event::ObservationEnded { end: ObservationEnd::TimedOut, left: 0 });
+                self.report_end(ObservationEnd::TimedOut);
             }
+            self.report_held_end();
         }
         self.tidy();
     }
@@ -247,10 +248,30 @@ impl Endpoint {
     fn end_observation(&mut self, context: &mut Context<'_>, token: Token, end: ObservationEnd) {
         let Some(lasting) = &mut self.lasting else { return };
         if lasting.observers.remove(token) {
-            let left = lasting.observers.tokens().len();
             let Active { outgoing, outbox, .. } = self.active();
-            outgoing.drop_notifications(context, |other| other == token);
-            outbox.event(Event::ObservationEnded { end, left });
+            outgoing.drop_notifications(context, |other| other == token, outbox);
+            self.report_end(end);
+        }
+    }
+
+    /// Reports that a registration has ended. That of the last one is held back while the peer waits for the
+    /// answer to a GET that may register it again: the application may have answered already, and would take
+    /// the end for that of the new registration.
+    fn report_end(&mut self, end: ObservationEnd) {
+        self.observers().held_end = Some(end);
+        self.report_held_end();
+    }
+
+    /// Reports an end that was held back, once a GET has registered the peer or none can any more.
+    fn report_held_end(&mut self) {
+        let Some(observers) = self.lasting.as_mut().map(|lasting| &mut lasting.observers) else { return };
+        let left = observers.tokens().len();
+        let may_register = self.active.as_ref().is_some_and(|active| active.incoming.may_register());
+        if left == 0 && may_register {
+            return;
+        }
+        if let Some(end) = observers.held_end.take() {
+            self.outbox().event(Event::ObservationEnded { end, left });
         }
     }
 

@@ -17,7 +17,7 @@
 //!
 //! Limit: [`crate::Params::observers_max`]; beyond it a GET is answered without Observe (4.1).
 
-use crate::message::Token;
+use crate::{event::ObservationEnd, message::Token};
 
 /// The number of a notification has 24 bits (section 4.4).
 const SEQUENCE_MASK: u32 = (1 << 24) - 1;
@@ -28,6 +28,8 @@ pub(super) struct Observers {
     tokens: Vec<Token>,
     /// The number of the last answer or notification, over all registrations: a renewed one goes on from it.
     sequence: u32,
+    /// How the last registration has ended, as long as that is not reported.
+    pub(super) held_end: Option<ObservationEnd>,
 }
 
 impl Observers {

@@ -46,12 +46,18 @@ impl Outgoing {
         self.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
     }
 
-    /// Removes the notifications to these observers.
-    pub(super) fn drop_notifications(&mut self, context: &mut Context<'_>, is_gone: impl Fn(Token) -> bool) {
+    /// Removes the notifications to these observers, and sends what waited behind them.
+    pub(super) fn drop_notifications(
+        &mut self,
+        context: &mut Context<'_>,
+        is_gone: impl Fn(Token) -> bool,
+        outbox: &mut Outbox,
+    ) {
         self.remove(context.budget, |outbound| match outbound.purpose {
             Purpose::Notification { token } => is_gone(token),
             Purpose::Request { .. } | Purpose::Response { .. } => false,
         });
+        self.start_queued(context, outbox);
     }
 
     /// Ends the message with this Message ID, which the peer rejected. Returns the token of its observer if

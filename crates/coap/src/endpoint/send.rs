@@ -73,7 +73,8 @@ impl Endpoint {
         incoming.close(context, exchange);
         if let Some(mut rest) = rest {
             // RFC 7959 2.6: only the first block of a notification has Observe.
-            rest.options.remove(OptionNumber::OBSERVE);
+            let once = context.params.first_block_options;
+            rest.options.retain(|number| number != OptionNumber::OBSERVE && !once.contains(&number));
             bodies.keep(context, wish.key, rest);
         }
         if stage == Stage::Acknowledged {
@@ -92,6 +93,7 @@ impl Endpoint {
             // Without bytes nothing is sent.
             outbox.transmit(Transmit::Message(bytes));
         }
+        self.report_held_end();
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use narrowgate_coap::{
-    Block, Budget, Code, Event, Kind, Message, MessageWriter, OptionNumber, RespondError, Response, Token,
+    Block, Budget, Code, Event, Kind, Message, MessageWriter, OptionNumber, Params, RespondError, Response,
+    Token,
 };
 
 use crate::peer::Peer;
@@ -252,6 +253,22 @@ fn an_answer_longer_than_the_peer_wishes_goes_in_blocks_from_memory() {
     }
     assert_eq!(received, long);
     assert_eq!(peer.answer_to(&Part::post(9).block2(1, 64)).code, Code::REQUEST_ENTITY_INCOMPLETE);
+    assert_eq!(peer.answer_to(&ask), first, "a copy of the first request gets the first block");
+    peer.assert_forgets_all();
+}
+
+#[test]
+fn an_option_of_the_first_block_alone_is_in_no_later_one() {
+    let (once, always) = (OptionNumber(2102), OptionNumber(2100));
+    let params = Params { first_block_options: &[OptionNumber(2102)], ..Params::default() };
+    let (mut peer, long) = (Peer::with(params), body(150));
+    let ask = Part::post(1).block2(0, 64);
+    let (first, _) = peer.complete(&ask, changed(&long).option(once, [5]).option(always, [6]));
+    assert_eq!((first.option(once), first.option(always)), (Some(5), Some(6)));
+    for number in 1..3 {
+        let block = peer.answer_to(&Part::post(1 + number as u16).block2(number, 64));
+        assert_eq!((block.option(once), block.option(always)), (None, Some(6)), "{number}");
+    }
     assert_eq!(peer.answer_to(&ask), first, "a copy of the first request gets the first block");
     peer.assert_forgets_all();
 }

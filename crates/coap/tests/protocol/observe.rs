@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use narrowgate_coap::{
-    Code, Discard, Event, Message, NotifyError, ObservationEnd, OptionNumber, Params, Response, Token,
+    Code, Discard, Event, ExchangeId, Message, NotifyError, ObservationEnd, OptionNumber, Params, Request,
+    Response, Token,
 };
 use narrowgate_testkit::SeededRandom;
 
@@ -320,4 +321,102 @@ fn a_registration_whose_answer_takes_long_has_it_in_a_message_of_its_own() {
     assert_eq!((peer.notify("more"), peer.sent()), (Ok(1), vec![]));
     peer.acknowledge(answer);
     assert_eq!(peer.sent().iter().map(|message| seen(message).1).collect::<Vec<_>>(), [Some(2)]);
+}
+
+#[test]
+fn a_registration_that_ends_makes_way_for_what_waits_behind_its_notification() {
+    let mut peer = observed();
+    peer.observe(&get(2, 8, ""));
+    peer.events();
+    assert_eq!(peer.notify("more"), Ok(2));
+    let [first] = &peer.sent()[..] else { panic!("NSTART is 1") };
+    assert_eq!(seen(first).0, [7]);
+    peer.receive(&get(3, 7, "01"));
+    let [second] = &peer.sent()[..] else { panic!("the place of the first is free") };
+    assert_eq!(seen(second), (vec![8], Some(4), "more".into()));
+    // It has its own timer.
+    let pause = peer.advance_to_timeout();
+    assert_eq!(peer.sent(), ["60000003"], "the GET is acknowledged");
+    let pause = pause + peer.advance_to_timeout();
+    assert!(pause >= Duration::from_secs(2) && pause < Duration::from_secs(3), "{pause:?}");
+    assert_eq!(peer.sent(), std::slice::from_ref(second));
+}
+
+#[test]
+fn what_waits_behind_the_notifications_of_a_dead_observer_goes_out_when_they_end() {
+    let mut peer = observed();
+    peer.observe(&get(2, 8, ""));
+    peer.events();
+    assert_eq!(peer.notify("more"), Ok(2));
+    peer.ask(Request::get("/b")).expect("there is room");
+    peer.sent();
+    while peer.ended().is_empty() {
+        peer.sent();
+        peer.advance_to_timeout();
+    }
+    let [request] = &peer.sent()[..] else { panic!("the request alone") };
+    assert!(request.starts_with("4401"), "{request}");
+}
+
+/// A registration under token 07 whose notification is on its way, and a GET with Observe under token 08
+/// that is not answered yet; with its exchange.
+fn renewing() -> (Peer, String, ExchangeId) {
+    let mut peer = observed();
+    assert_eq!(peer.notify("more"), Ok(1));
+    let [notification] = <[String; 1]>::try_from(peer.sent()).expect("one notification");
+    peer.receive(&get(2, 8, ""));
+    let (exchange, _) = peer.request_received();
+    (peer, format!("70 00 {:04x}", mid_of(&notification)), exchange)
+}
+
+#[test]
+fn the_end_of_the_last_registration_is_not_told_while_another_one_is_under_way() {
+    let (mut peer, reset, exchange) = renewing();
+    peer.receive(&reset);
+    assert_eq!(peer.ended(), []);
+    peer.respond(exchange, content("now")).expect("the exchange is open");
+    assert_eq!(peer.ended(), [Event::ObservationEnded { end: ObservationEnd::Reset, left: 1 }]);
+    assert_eq!(peer.notify("more"), Ok(1));
+    // The end of this one is told at once.
+    peer.sent();
+    peer.receive(&get(3, 8, "01"));
+    assert_eq!(peer.ended(), [Event::ObservationEnded { end: ObservationEnd::Cancelled, left: 0 }]);
+}
+
+#[test]
+fn the_end_of_the_last_registration_is_told_when_what_was_under_way_does_not_register() {
+    let reset_ended = [Event::ObservationEnded { end: ObservationEnd::Reset, left: 0 }];
+    // It is answered plainly.
+    let (mut peer, reset, exchange) = renewing();
+    peer.receive(&reset);
+    peer.respond(exchange, Response::new(Code::CONTENT)).expect("the exchange is open");
+    assert_eq!((peer.ended(), peer.notify("more")), (reset_ended.to_vec(), Ok(0)));
+    // The last of two is.
+    let (mut peer, reset, exchange) = renewing();
+    peer.receive(&reset);
+    peer.receive(&get(3, 9, ""));
+    let (other, _) = peer.request_received();
+    peer.respond(exchange, Response::new(Code::NOT_FOUND)).expect("the exchange is open");
+    assert_eq!(peer.ended(), []);
+    peer.respond(other, Response::new(Code::NOT_FOUND)).expect("the exchange is open");
+    assert_eq!(peer.ended(), reset_ended);
+    // It is never answered.
+    let (mut peer, reset, _) = renewing();
+    peer.receive(&reset);
+    peer.advance(Duration::from_secs(246));
+    assert_eq!(peer.ended(), []);
+    peer.advance(Duration::from_secs(1));
+    assert_eq!((peer.ended(), peer.notify("more")), (reset_ended.to_vec(), Ok(0)));
+}
+
+#[test]
+fn a_dead_observer_is_told_once_the_answer_to_its_last_get_is_out() {
+    let (mut peer, _, exchange) = renewing();
+    peer.advance(Duration::from_secs(2));
+    for _ in 0..5 {
+        peer.advance_to_timeout();
+        assert_eq!(peer.ended(), []);
+    }
+    peer.respond(exchange, Response::new(Code::CONTENT)).expect("the exchange is open");
+    assert_eq!(peer.ended(), [Event::ObservationEnded { end: ObservationEnd::TimedOut, left: 0 }]);
 }

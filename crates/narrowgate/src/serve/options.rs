@@ -6,7 +6,7 @@ use narrowgate_coap::Params;
 use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{ShardConfig, admission::AdmissionLimits};
 use narrowgate_gateway::Limits;
-use narrowgate_platform::device_api::{BODY_BYTES_MAX, envelope::SUCCESS};
+use narrowgate_platform::device_api::{BODY_BYTES_MAX, carried::COMMAND, envelope::SUCCESS};
 
 use crate::{
     config::Config,
@@ -30,7 +30,12 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
             lookups_max: config.admission.lookups_max,
             slow_round_trip: config.admission.slow_round_trip,
         },
-        coap: Params { answer_frame: Some(&SUCCESS), body_bytes_max: BODY_BYTES_MAX, ..Params::default() },
+        coap: Params {
+            answer_frame: Some(&SUCCESS),
+            body_bytes_max: BODY_BYTES_MAX,
+            first_block_options: &[COMMAND],
+            ..Params::default()
+        },
         coap_budget_bytes: usize::try_from(config.session.answer_memory_bytes).unwrap_or(usize::MAX),
         sessions_max: config.session.sessions_max,
         idle_timeout: config.session.idle_timeout,

@@ -9,7 +9,7 @@ use narrowgate_coap::{OptionNumber, Response, Token};
 use super::commands::{message, with_command_waiting};
 use crate::{model::command::Command, rules::admission::Grant};
 
-/// The option with the command itself (elective).
+/// The option with the command itself (elective). In an answer in blocks it belongs to the first one.
 pub const COMMAND: OptionNumber = OptionNumber(2102);
 
 /// Longest message with a command, bytes (RFC 7252, section 4.6).

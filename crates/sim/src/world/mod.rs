@@ -26,7 +26,7 @@ use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::shard::{Shard, ShardConfig, stats::Gauges};
 use narrowgate_gateway::{LiveChange, Now};
 use narrowgate_platform::{
-    device_api::envelope::SUCCESS,
+    device_api::{carried::COMMAND, envelope::SUCCESS},
     ids::{DEFAULT_OU, DeviceId, DeviceName},
     memory::MemoryStore,
     model::{
@@ -111,7 +111,7 @@ pub fn shard_config() -> ShardConfig {
 
 /// The settings of the CoAP layer as the product needs them.
 pub(crate) fn coap_params() -> Params {
-    Params { answer_frame: Some(&SUCCESS), ..Params::default() }
+    Params { answer_frame: Some(&SUCCESS), first_block_options: &[COMMAND], ..Params::default() }
 }
 
 impl World {
