@@ -27,17 +27,26 @@ use crate::{
 pub struct ExchangeId {
     serial: u32,
     mid: u16,
+    /// No-Response (RFC 7967, section 2): the classes of answers that the peer does not want.
+    unwanted: u8,
 }
 
 impl ExchangeId {
-    pub(crate) const fn new(serial: u32, mid: u16) -> Self {
-        Self { serial, mid }
+    pub(crate) const fn new(serial: u32, mid: u16, unwanted: u8) -> Self {
+        Self { serial, mid, unwanted }
     }
 
     /// The Message ID of the request.
     #[must_use]
     pub const fn mid(self) -> u16 {
         self.mid
+    }
+
+    /// Whether the peer does not want an answer of this code (RFC 7967, section 2.1): then none is sent.
+    #[must_use]
+    pub const fn is_unwanted(self, code: Code) -> bool {
+        let class = code.class();
+        class > 0 && self.unwanted >> (class - 1) & 1 == 1
     }
 }
 
@@ -75,20 +84,10 @@ pub(crate) struct Wish {
     pub(crate) blocks: BlockOptions,
     /// Which requests may fetch the rest of an answer that is sent in blocks.
     pub(crate) key: CacheKey,
-    /// No-Response (RFC 7967, section 2): the classes of answers that the peer does not want.
-    pub(crate) unwanted: u8,
     /// The request may run again where an answer in blocks is not kept: it is a GET.
     pub(crate) is_safe: bool,
     /// The peer wants to observe: a GET with Observe 0.
     pub(crate) observes: bool,
-}
-
-impl Wish {
-    /// Whether the peer does not want an answer of this code.
-    pub(crate) const fn is_unwanted(self, code: Code) -> bool {
-        let class = code.class();
-        class > 0 && self.unwanted >> (class - 1) & 1 == 1
-    }
 }
 
 /// How the response may still be sent.

@@ -291,6 +291,22 @@ fn a_repeated_login_gets_its_answer_again_and_a_new_one_begins_anew() {
     assert_eq!((world.asked.len(), world.gauges().sessions), (2, 1));
 }
 
+/// It may count its Message IDs from the same number at each start.
+#[test]
+fn a_device_that_restarts_and_sends_the_same_login_gets_no_answer_of_before() {
+    let mut world = World::new();
+    let first = world.log_in(peer(1), 1);
+    world.give(peer(1), &report(2));
+    let answer = world.respond(peer(1), world.asked[0], Code::CHANGED);
+    assert_eq!(world.give(peer(1), &report(2)), answer, "a copy within the login");
+    // Another report under the number of the first one.
+    let second = world.log_in(peer(1), 1);
+    assert_eq!((second == first, world.wanted.len()), (false, 2));
+    let other = message(Kind::Confirmable, Code::POST, 2, &["topic"], "another");
+    assert_eq!(world.give(peer(1), &other), [[0; 0]; 0], "it waits for an answer of its own");
+    assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(second));
+}
+
 #[test]
 fn a_login_ends_with_its_silence_and_everything_heard_puts_that_off() {
     let mut world = World::new();

@@ -22,7 +22,7 @@ use narrowgate_platform::{
     },
 };
 
-use crate::limits::{Origin, PerSecond};
+use crate::limits::{Door, Origin, PerSecond};
 
 /// Refusals of one kind (wrong keys, unknown names) that are looked into at the same time.
 const AT_ONCE_MAX: usize = 2;
@@ -90,6 +90,14 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// By which it came.
+    pub(crate) const fn door(&self) -> Door {
+        match self {
+            Self::Finished(_) => Door::Dtls,
+            Self::Sign(_) => Door::Plain,
+        }
+    }
+
     /// What is said where it is not looked into.
     pub(crate) const fn not_examined(&self) -> &'static str {
         match self {

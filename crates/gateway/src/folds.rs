@@ -124,13 +124,14 @@ mod tests {
     use narrowgate_platform::{ids::DeviceId, model::log::Reason, rules::refusal::Refusal};
 
     use super::*;
+    use crate::limits::Door;
 
     fn fold(detail: &str) -> Fold {
         let refusal = Refusal::new(Reason::WrongKey, detail.to_owned());
         Fold {
             class: Class::Handshake,
             origin: Origin::device(DeviceId(1)),
-            refused: Refused { device: None, name: None, identity: None, refusal },
+            refused: Refused { door: Door::Dtls, device: None, name: None, identity: None, refusal },
             peer: ([192, 0, 2, 1], 5684).into(),
         }
     }

@@ -118,7 +118,8 @@ pub struct Counters {
     pub activations_closed: u64,
     /// Alarms that two devices use one secret.
     pub secret_shared_alarms: u64,
-    /// Handshakes that were not counted for the limit of their pair, because too many pairs are.
+    /// Handshakes and plain logins that were not counted for the limit of their pair, because too many pairs
+    /// are.
     pub handshakes_uncounted: u64,
     requests: Counts,
     commands: Punctuality,
@@ -159,6 +160,7 @@ impl Gateway {
                 commands: Commands::new(commands, now),
                 observers: Observers::default(),
                 pace: Pace::new(limits.device_handshakes, seed),
+                plain_pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
                 lookup_errors: Seldom::new(ERRORS_EVERY),
             },
@@ -416,7 +418,7 @@ impl Gateway {
 
     /// What is counted.
     pub fn counters(&self) -> Counters {
-        let Shared { residence, requests, refusals, pace, issuing, commands, observers, .. } = &self.shared;
+        let Shared { residence, requests, refusals, issuing, commands, observers, .. } = &self.shared;
         Counters {
             online: residence.presence.online(),
             connected: residence.directory.len(),
@@ -428,7 +430,7 @@ impl Gateway {
             activations_deferred: issuing.deferred,
             activations_closed: residence.directory.too_many,
             secret_shared_alarms: residence.directory.rivals,
-            handshakes_uncounted: pace.uncounted(),
+            handshakes_uncounted: self.shared.pace.uncounted() + self.shared.plain_pace.uncounted(),
         }
     }
 

@@ -22,17 +22,20 @@ pub(crate) enum Class {
     Handshake,
     /// Of a request in a session.
     Request,
+    /// Of a login by plain CoAP, whose address and device may be anybody's.
+    Plain,
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 3] = [Self::Stranger, Self::Handshake, Self::Request];
+    pub(crate) const ALL: [Self; 4] = [Self::Stranger, Self::Handshake, Self::Request, Self::Plain];
 
     /// Entries at most. Those of strangers and of handshakes, which anybody can cause, come to 20 a second
-    /// with a burst of 500.
+    /// with a burst of 500; those of plain CoAP, where it is switched on, are 5 a second more.
     const fn entries(self) -> Rate {
         match self {
             Self::Stranger | Self::Handshake => Rate { every: Duration::from_millis(100), burst: 250 },
             Self::Request => Rate { every: Duration::from_millis(50), burst: 500 },
+            Self::Plain => Rate { every: Duration::from_millis(200), burst: 100 },
         }
     }
 }
@@ -83,6 +86,20 @@ impl Entries {
 enum Source {
     Device(DeviceId),
     Address(IpAddr),
+    /// Of plain CoAP, where both the device and the address are only claimed.
+    PlainDevice(DeviceId),
+    PlainAddress(IpAddr),
+    /// Everybody who comes by plain CoAP.
+    Plain,
+}
+
+/// By which port a refusal came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// DTLS: the peer has the address that it sends from.
+    Dtls,
+    /// Plain CoAP: anybody can write any address.
+    Plain,
 }
 
 /// Who caused a refusal, as far as that is proven: limits are counted by this.
@@ -100,6 +117,16 @@ impl Origin {
     pub(crate) fn peer(address: IpAddr, claimed: Option<DeviceId>) -> Self {
         let proven = Source::Address(admission::group(address));
         Self { source: claimed.map_or(proven, Source::Device), proven }
+    }
+
+    /// A login by plain CoAP that was refused. Its address may be forged, so none is new for it: all of them
+    /// are one peer, and take nothing from the share of a device or an address that comes by DTLS.
+    pub(crate) fn plain(address: IpAddr, claimed: Option<DeviceId>) -> Self {
+        let source = match claimed {
+            Some(device) => Source::PlainDevice(device),
+            None => Source::PlainAddress(admission::group(address)),
+        };
+        Self { source, proven: Source::Plain }
     }
 
     /// A device in its session.

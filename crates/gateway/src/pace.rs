@@ -5,6 +5,9 @@
 //! never alone: a stranger elsewhere cannot lock a device out. Who shares the address of a device (a
 //! carrier's NAT) can. Limits: [`PAIRS_MAX`]; beyond it a new pair is not counted, and nobody is held back
 //! for that.
+//!
+//! Logins by plain CoAP have a [`Pace`] of their own: their address may be forged, and what is forged must
+//! not hold a handshake back.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

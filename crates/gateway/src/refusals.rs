@@ -24,7 +24,7 @@ use crate::{
     diagnosis::{Diagnoses, Diagnosis, Proof},
     effect::{Effect, Now},
     folds::{Fold, Folds, Same},
-    limits::{Class, Entries, Origin},
+    limits::{Class, Door, Entries, Origin},
     outbox::{Outbox, Pending},
 };
 
@@ -42,6 +42,8 @@ const ENTRIES_UNWRITTEN_MAX: usize = 8192;
 /// One refusal.
 #[derive(Debug)]
 pub(crate) struct Refused {
+    /// By which it came, where it was no request in a session.
+    pub(crate) door: Door,
     /// Whose log it goes to.
     pub(crate) device: Option<DeviceId>,
     /// The keys, where they are known.
@@ -55,7 +57,23 @@ pub(crate) struct Refused {
 impl Refused {
     /// The refusal of a peer of which nothing else is known.
     fn by_stranger(refusal: Refusal) -> Self {
-        Self { device: None, name: None, identity: None, refusal }
+        Self { door: Door::Dtls, device: None, name: None, identity: None, refusal }
+    }
+
+    fn class(&self) -> Class {
+        match (self.door, self.device) {
+            (Door::Plain, _) => Class::Plain,
+            (Door::Dtls, Some(_)) => Class::Handshake,
+            (Door::Dtls, None) => Class::Stranger,
+        }
+    }
+
+    /// Who caused it, for the limits.
+    fn origin(&self, peer: SocketAddr, claimed: Option<DeviceId>) -> Origin {
+        match self.door {
+            Door::Dtls => Origin::peer(peer.ip(), claimed),
+            Door::Plain => Origin::plain(peer.ip(), claimed),
+        }
     }
 }
 
@@ -113,8 +131,8 @@ impl Refusals {
 
     /// Writes down and publishes the refusal of a handshake.
     pub(crate) fn record(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
-        let class = if refused.device.is_some() { Class::Handshake } else { Class::Stranger };
-        let origin = Origin::peer(peer.ip(), refused.device);
+        let class = refused.class();
+        let origin = refused.origin(peer, refused.device);
         let same = Same::of(class, origin, &refused);
         self.record_unless_same(out, now, same, SINGLES_MAX, Fold { class, origin, refused, peer });
     }
@@ -147,7 +165,7 @@ impl Refusals {
     /// Writes down and publishes the refusal of a handshake that was dropped before anything was looked up:
     /// whose log it belongs to is looked up now, if the limits permit the entry.
     pub(crate) fn record_claimed(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
-        if !self.admit(now, Class::Stranger, Origin::peer(peer.ip(), None)) {
+        if !self.admit(now, refused.class(), refused.origin(peer, None)) {
             return;
         }
         match refused.name.clone() {
@@ -226,7 +244,7 @@ impl Refusals {
         tracing::debug!(peer, ?reason, ?identity, detail = &**detail, name_of_event);
         // Listeners see it in its place among what is committed, with the entry's time.
         let happening = out.has_followers.then(|| Box::new(happening_of(now, event, &refused, &peer)));
-        let Refused { device, name: _, identity, refusal } = refused;
+        let Refused { door: _, device, name: _, identity, refusal } = refused;
         let (reason, code) = (refusal.reason, refusal.code());
         let (time, peer, detail) = (now.wall, Some(peer), Some(refusal.detail.into_owned()));
         let entry = LogEntry { time, device, identity, event, reason, code, peer, detail };
@@ -262,12 +280,13 @@ impl Refusals {
         proof: Proof,
     ) {
         let refused = Refused {
+            door: proof.door(),
             device: Some(device),
             name: Some(identity.name.clone()),
             identity: Some(identity.to_string()),
             refusal: Refusal::new(Reason::WrongKey, proof.not_examined()),
         };
-        if !self.keys.admit(Origin::peer(peer.ip(), Some(device)), now.instant) {
+        if !self.keys.admit(refused.origin(peer, Some(device)), now.instant) {
             return self.record(out, now, refused, peer);
         }
         let examined = Box::new(Examined { kind: Kind::Key, refused, peer });
@@ -280,7 +299,7 @@ impl Refusals {
     pub(crate) fn record_identity(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
         let unknown = match (refused.refusal.reason, &refused.name) {
             (Some(reason @ (Reason::ProductUnknown | Reason::DeviceUnknown)), Some(name)) => {
-                let admitted = self.names.admit(Origin::peer(peer.ip(), None), now.instant);
+                let admitted = self.names.admit(refused.origin(peer, None), now.instant);
                 admitted.then(|| Diagnosis::UnknownName { reason, name: name.clone() })
             }
             _ => None,
@@ -416,6 +435,35 @@ mod tests {
         assert!((50..=50 + 99 * 5).contains(&of_network), "{of_network}");
         assert_eq!(seen, 200, "every one of the honest");
         assert_eq!(refusals.unlogged, 100_000 - of_network as u64);
+    }
+
+    #[test]
+    fn forged_logins_hide_no_refusal_of_a_handshake() {
+        let start = crate::tests::start();
+        let now = |second| Now { instant: start + Duration::from_secs(second), wall: UnixMillis(0) };
+        let (mut refusals, mut out) = (Refusals::new(now(0)), Outbox::new());
+        let (mut forged, mut seen) = (0, 0);
+        for second in 0..100_u32 {
+            let now = now(second.into());
+            for n in 0..2000_u32 {
+                // Each from another network, half of them for a registered device.
+                let address = IpAddr::from((0x0a00_0000 + 2000 * second + n).to_be_bytes());
+                let device = (n % 2 == 0).then_some(DeviceId(1));
+                let refusal = Refusal::new(Reason::WrongKey, format!("{second}-{n}"));
+                let refused = Refused { door: Door::Plain, device, ..Refused::by_stranger(refusal) };
+                refusals.record(&mut out, now, refused, (address, 5683).into());
+            }
+            for device in [None, Some(DeviceId(1))] {
+                let refusal = Refusal::new(Reason::WrongKey, format!("in second {second}"));
+                let refused = Refused { device, ..Refused::by_stranger(refusal) };
+                refusals.record(&mut out, now, refused, ([192, 0, 2, 1], 5684).into());
+            }
+            let written = written(&mut out, &mut refusals);
+            seen += written.iter().filter(|honest| **honest).count();
+            forged += written.iter().filter(|honest| !**honest).count();
+        }
+        assert_eq!(seen, 200, "every one of the honest");
+        assert!((50..=50 + 100 * 5).contains(&forged), "{forged}");
     }
 
     #[test]

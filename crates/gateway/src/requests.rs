@@ -12,7 +12,7 @@ use narrowgate_platform::{
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
-use crate::{effect::Now, refusals::Refused, shared::Shared, unwritten::Unwritten};
+use crate::{effect::Now, limits::Door, refusals::Refused, shared::Shared, unwritten::Unwritten};
 
 /// The reasons for which a request is refused, with the labels of the metric. Two more labels follow them.
 const REASONS: [(Reason, &str); 14] = [
@@ -190,7 +190,7 @@ fn not_stored(outcomes: &[Written]) -> Refusal {
 fn entry(asker: &Asker, refusal: Refusal) -> Refused {
     let grant = &asker.grant;
     let (device, name) = (Some(grant.device), Some(name_of(grant)));
-    Refused { device, name, identity: None, refusal }
+    Refused { door: Door::Dtls, device, name, identity: None, refusal }
 }
 
 /// The keys of a session's device.

@@ -24,7 +24,10 @@ pub(crate) struct Shared {
     pub(crate) issuing: Issuing,
     pub(crate) commands: Commands,
     pub(crate) observers: Observers,
+    /// Of handshakes.
     pub(crate) pace: Pace,
+    /// Of logins by plain CoAP. Their addresses may be forged, so they have a count of their own.
+    pub(crate) plain_pace: Pace,
     pub(crate) spent: SpentBytes,
     /// Of look-ups that the store cannot answer.
     pub(crate) lookup_errors: Seldom,

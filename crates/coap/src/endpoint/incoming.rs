@@ -113,7 +113,7 @@ mod tests {
 
     /// A GET with this first byte, opened at the start.
     fn opened(bench: &mut Bench, first: u8) -> (Incoming, ExchangeId) {
-        let (mut incoming, id) = (Incoming::default(), ExchangeId::new(0, 1));
+        let (mut incoming, id) = (Incoming::default(), ExchangeId::new(0, 1, 0));
         let bytes = [first, 1, 0, 1];
         incoming.open(
             &mut bench.context(),

@@ -171,8 +171,8 @@ impl Endpoint {
             self.end_observation(context, message.token, ObservationEnd::Cancelled);
         }
         let observes = is_safe && request.observe == Some(REGISTER);
-        let wish = Wish { blocks, key, unwanted, is_safe, observes };
-        let id = ExchangeId::new(self.take_serial(), message.mid);
+        let wish = Wish { blocks, key, is_safe, observes };
+        let id = ExchangeId::new(self.take_serial(), message.mid, unwanted);
         let Active { incoming, outbox, .. } = self.active();
         incoming.open(context, id, message, (request.payload.len(), wish));
         outbox.event(Event::Request { exchange: id, request });

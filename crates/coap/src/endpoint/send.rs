@@ -50,7 +50,7 @@ impl Endpoint {
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
         }
-        let is_wanted = !wish.is_unwanted(response.code);
+        let is_wanted = !exchange.is_unwanted(response.code);
         let registers = self.number_if_observed(context, &mut response, token, wish.observes && is_wanted);
         let (kind, mid) = match stage {
             Stage::Fresh { .. } => (Kind::Acknowledgement, exchange.mid()),

@@ -12,6 +12,8 @@ pub(super) enum Channel {
     Plain {
         /// The login ends after so many seconds of silence.
         lifetime_s: u32,
+        /// Nothing was heard since but the login itself.
+        is_fresh: bool,
     },
 }
 
@@ -28,8 +30,20 @@ impl Channel {
     pub(super) fn idle_timeout(&self, by_default: Duration) -> Duration {
         match self {
             Self::Dtls(_) => by_default,
-            Self::Plain { lifetime_s } => Duration::from_secs((*lifetime_s).into()),
+            Self::Plain { lifetime_s, .. } => Duration::from_secs((*lifetime_s).into()),
         }
+    }
+
+    /// Something else than the login came.
+    pub(super) fn note_heard(&mut self) {
+        if let Self::Plain { is_fresh, .. } = self {
+            *is_fresh = false;
+        }
+    }
+
+    /// Whether a plain login has sent nothing but itself: then a copy of it asks for its answer.
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(self, Self::Plain { is_fresh: true, .. })
     }
 
     /// Appends the datagram that carries a message.

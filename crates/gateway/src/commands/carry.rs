@@ -47,6 +47,10 @@ impl Entry {
 impl Shared {
     /// Answers a request that came by plain CoAP.
     pub(super) fn respond_and_carry(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        if ticket.exchange.is_unwanted(response.code) {
+            // It is not sent, and a command in it would be lost.
+            return self.out.respond(ticket, response);
+        }
         let device = asker.grant.device;
         let Some(entry) = self.commands.devices.get_mut(&device) else {
             return self.out.respond(ticket, response);

@@ -17,10 +17,11 @@ use narrowgate_platform::{
     },
 };
 
-use super::Desk;
+use super::{Desk, plain::WrongSign};
 use crate::{
     diagnosis::Proof,
     effect::Now,
+    limits::Door,
     lookups::Waiter,
     outbox::Pending,
     pace,
@@ -37,6 +38,8 @@ pub(crate) enum Asked {
     Admitted(Box<(Identity, Grant)>),
     /// It runs with a decoy, for this reason; `None`: that is written down, or the store could not answer.
     Refused(Option<Box<(Refused, SocketAddr)>>),
+    /// A login by plain CoAP that is refused for its sign; that is not written down yet.
+    WrongSign(Box<WrongSign>),
 }
 
 /// A look-up for a handshake.
@@ -65,7 +68,8 @@ impl Desk {
             if is_first {
                 let refusal = pace::refusal(peer.ip(), wait);
                 let name = identity.map_or_else(|fault| fault.name, |identity| Some(identity.name));
-                let refused = Refused { device: None, name, identity: Some(shown), refusal };
+                let refused =
+                    Refused { door: Door::Dtls, device: None, name, identity: Some(shown), refusal };
                 shared.refusals.record_claimed(&mut shared.out, now, refused, peer);
             }
             return;
@@ -137,7 +141,7 @@ impl Desk {
             }
             // It ran with a decoy: this is the true cause.
             Some(Asked::Refused(held)) => record_held(shared, now, held.take()),
-            Some(Asked::Waiting) | None => {}
+            Some(Asked::Waiting | Asked::WrongSign(_)) | None => {}
         }
     }
 
@@ -145,6 +149,7 @@ impl Desk {
         match self.handshakes.remove(&handshake) {
             Some(Asked::Waiting) => shared.out.drop_look_up(Waiter::Handshake(handshake)),
             Some(Asked::Refused(held)) => record_held(shared, now, held),
+            Some(Asked::WrongSign(wrong)) => look_into(shared, now, *wrong),
             Some(Asked::Admitted(_)) | None => {}
         }
     }
@@ -152,8 +157,14 @@ impl Desk {
     /// Writes down why the handshakes under way are refused: nothing more will be heard of them.
     pub(crate) fn record_all_held(&mut self, shared: &mut Shared, now: Now) {
         for asked in self.handshakes.values_mut() {
-            if let Asked::Refused(held) = asked {
-                record_held(shared, now, held.take());
+            match asked {
+                Asked::Refused(held) => record_held(shared, now, held.take()),
+                Asked::WrongSign(_) => {
+                    if let Asked::WrongSign(wrong) = std::mem::replace(asked, Asked::Refused(None)) {
+                        look_into(shared, now, *wrong);
+                    }
+                }
+                Asked::Waiting | Asked::Admitted(_) => {}
             }
         }
     }
@@ -171,7 +182,7 @@ fn refuse(
         Ok(identity) => (Some(identity.name), true),
         Err(fault) => (fault.name, false),
     };
-    let refused = Refused { device, name, identity: Some(shown), refusal };
+    let refused = Refused { door: Door::Dtls, device, name, identity: Some(shown), refusal };
     if is_well_formed {
         // Not yet: the peer could measure a write or a look-up of names while the handshake runs, and a
         // registered name causes none before the Finished.
@@ -180,6 +191,11 @@ fn refuse(
         // That follows from its text, whoever is registered.
         shared.refusals.record(&mut shared.out, now, refused, peer);
     }
+}
+
+/// Has a wrong sign looked into, and then written down.
+fn look_into(shared: &mut Shared, now: Now, WrongSign { claimed, peer, sign }: WrongSign) {
+    shared.refusals.diagnose(&mut shared.out, now, claimed, peer, Proof::Sign(sign));
 }
 
 /// Writes down why an identity was refused: at the first Finished of the handshake, as with a wrong key, or

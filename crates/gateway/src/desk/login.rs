@@ -16,6 +16,7 @@ use super::{Desk, handshake::Asked};
 use crate::{
     ACTIVATION_SESSION,
     effect::Now,
+    limits::Door,
     lookups::Waiter,
     outbox::Pending,
     refusals::Refused,
@@ -200,6 +201,7 @@ impl Shared {
         self.residence.take_back(&mut self.out, now, grant.device, *session, cause);
         if superseded {
             let refused = Refused {
+                door: if ticket.is_some() { Door::Plain } else { Door::Dtls },
                 device: Some(grant.device),
                 name: Some(name_of(grant)),
                 identity: None,

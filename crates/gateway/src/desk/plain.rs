@@ -11,16 +11,16 @@ use narrowgate_platform::{
         self,
         login::{self, LoginDecision, LoginRequest},
     },
-    ids::DeviceName,
+    ids::{DeviceId, DeviceName},
     model::credential::CredentialLookup,
     ports::StoreError,
-    rules::{rate::Taken, refusal::Refusal},
+    rules::{identity::Identity, rate::Taken, refusal::Refusal},
 };
 
 use super::{Desk, handshake::Asked, login::Begun};
 use crate::{
-    diagnosis::Proof,
     effect::Now,
+    limits::Door,
     lookups::Waiter,
     outbox::Pending,
     pace,
@@ -37,6 +37,14 @@ pub(crate) struct PlainAsked {
     pub(crate) handshake: HandshakeId,
     peer: SocketAddr,
     login: LoginRequest,
+}
+
+/// A login whose sign is not the one of its device's secret.
+#[derive(Debug)]
+pub(crate) struct WrongSign {
+    pub(super) claimed: (Identity, DeviceId),
+    pub(super) peer: SocketAddr,
+    pub(super) sign: Box<str>,
 }
 
 impl Desk {
@@ -61,7 +69,7 @@ impl Desk {
         };
         let bytes = login.shown.as_bytes();
         if let Taken::No { wait, is_first } =
-            shared.pace.permit(now.instant, peer.ip(), &login.identity, bytes)
+            shared.plain_pace.permit(now.instant, peer.ip(), &login.identity, bytes)
         {
             let wait_s = wait.as_secs_f64().ceil() as u32;
             self.refuse_login(shared, handshake, login::too_early(wait_s));
@@ -105,6 +113,7 @@ impl Desk {
         let name =
             login.identity.as_ref().map_or_else(|fault| fault.name.clone(), |it| Some(it.name.clone()));
         let (shown, sign) = (shown_identity(login.shown.as_bytes()), login.sign.clone());
+        // What is written down waits for the end of the login: its answer has left then.
         match login::decide(login, &lookup) {
             LoginDecision::Admit(identity, grant) => {
                 let lifetime = std::time::Duration::from_secs(grant.lifetime_s.into());
@@ -112,13 +121,13 @@ impl Desk {
                 shared.out.command(self.shard, ShardCommand::AdmitLogin { handshake, lifetime });
             }
             LoginDecision::WrongSign(identity, device) => {
+                *state = Asked::WrongSign(Box::new(WrongSign { claimed: (identity, device), peer, sign }));
                 self.refuse_login(shared, handshake, login::refused());
-                shared.refusals.diagnose(&mut shared.out, now, (identity, device), peer, Proof::Sign(sign));
             }
             LoginDecision::Refuse { refusal, device } => {
+                let refused = Refused { door: Door::Plain, device, name, identity: Some(shown), refusal };
+                *state = Asked::Refused(Some(Box::new((refused, peer))));
                 self.refuse_login(shared, handshake, login::refused());
-                let refused = Refused { device, name, identity: Some(shown), refusal };
-                shared.refusals.record_identity(&mut shared.out, now, refused, peer);
             }
         }
     }
@@ -147,7 +156,8 @@ impl Shared {
         let shown = |name: &DeviceName| {
             shown_identity(format!("{}/{}", name.product_key, name.device_key).as_bytes())
         };
-        let refused = Refused { device: None, identity: name.as_ref().map(shown), name, refusal };
+        let (door, identity) = (Door::Plain, name.as_ref().map(shown));
+        let refused = Refused { door, device: None, identity, name, refusal };
         self.refusals.record_claimed(&mut self.out, now, refused, peer);
     }
 }

@@ -14,7 +14,7 @@ use narrowgate_platform::{
 };
 
 use super::{
-    real::exchange,
+    real::{exchange, quiet_exchange},
     stage::{Stage, command},
     stories::served,
 };
@@ -27,10 +27,16 @@ fn body(device_key: &str, mode: u32, lifetime_s: u32, secret: &str) -> String {
     format!(r#"{{"secureMode":{mode},"lifetime":{lifetime_s},"sign":"{sign}"}}"#)
 }
 
+const REPORT: &str = r#"{"params":{"measurepoints":{"temp":21.5}}}"#;
+
 fn event(stage: &mut Stage, mid: u16, slot: u32, words: &[&str]) -> ShardEvent {
     let handshake = HandshakeId { shard: 1, slot, generation: 1 };
     let session = SessionId { shard: 1, slot, generation: 1 };
-    let ticket = Ticket { session, exchange: exchange(mid) };
+    let (exchange, words) = match words {
+        [words @ .., "quietly"] => (quiet_exchange(mid), words),
+        _ => (exchange(mid), words),
+    };
+    let ticket = Ticket { session, exchange };
     let peer = ([198, 51, 100, slot as u8], 5683).into();
     let login = |path: &str, body: String| ShardEvent::LoginWanted {
         handshake,
@@ -48,11 +54,7 @@ fn event(stage: &mut Stage, mid: u16, slot: u32, words: &[&str]) -> ShardEvent {
         ["wants", "elsewhere"] => login("/auth/p", body("d", 2, 60, "device")),
         ["logs", "in"] => ShardEvent::LoggedIn { handshake, ticket, peer, verified: stage.now.instant },
         ["is", "over"] => ShardEvent::HandshakeEnded { handshake },
-        ["posts"] => request(Request::post(
-            &topic("measurepoint/post"),
-            50,
-            r#"{"params":{"measurepoints":{"temp":21.5}}}"#,
-        )),
+        ["posts"] => request(Request::post(&topic("measurepoint/post"), 50, REPORT)),
         ["posts", "nonsense"] => request(Request::post(&topic("measurepoint/post"), 50, "{")),
         ["gets", "set"] => request(Request::get(&topic("service/measurepoint/set"))),
         ["replies", "set", id] => request(Request::post(
@@ -120,13 +122,13 @@ fn whoever_is_refused_is_refused_alike_and_the_log_says_why() {
     ] {
         let mut stage = Stage::new();
         assert_eq!(play(&mut stage, &format!("p1 wants {wants}")), "look up p/d", "{wants}");
-        assert_eq!(play(&mut stage, answer), format!("h1 4.03, {written}"), "{wants}, {answer}");
-        assert_eq!(play(&mut stage, "p1 is over"), "");
+        assert_eq!(play(&mut stage, answer), "h1 4.03", "{wants}, {answer}");
+        assert_eq!(play(&mut stage, "p1 is over"), written, "once the answer has left");
         assert_eq!(play(&mut stage, "p1 logs in"), "s1 close", "nobody is let in by mistake");
     }
     let mut stage = Stage::new();
     assert_eq!(play(&mut stage, "p1 wants d; lookup fails"), "look up p/d, h1 5.03 in 30s");
-    assert_eq!(play(&mut stage, "p2 wants wrongly; found; diagnosed"), {
+    assert_eq!(play(&mut stage, "p2 wants wrongly; found; p2 is over; diagnosed"), {
         "look up p/d, h2 4.03, diagnose key, write wrong_key"
     });
     // Whose log it belongs to is looked up afterwards.
@@ -148,6 +150,19 @@ fn an_identity_that_logs_in_too_often_from_one_address_is_told_when_again() {
     assert_eq!(play(&mut stage, "newest found; p1 wants d"), "write rate_limited, h1 4.29 in 10s");
     assert_eq!(play(&mut stage, "p2 wants d"), "look up p/d", "from elsewhere");
     assert_eq!(play(&mut stage, "wait 10; p1 wants d").rsplit(", ").next(), Some("look up p/d"));
+}
+
+/// Anybody can write the address of a device into a datagram.
+#[test]
+fn forged_logins_hold_no_handshake_back() {
+    let mut stage = Stage::new();
+    for _ in 0..1000 {
+        play(&mut stage, "p1 wants wrongly");
+    }
+    let handshake = HandshakeId { shard: 0, slot: 9, generation: 1 };
+    let (peer, identity) = (([198, 51, 100, 1], 40_000).into(), b"p,d,2,60".to_vec());
+    stage.gateway.handle_event(stage.now, 0, ShardEvent::PskWanted { handshake, peer, identity });
+    assert_eq!(stage.effects(), "look up p/d");
 }
 
 #[test]
@@ -252,6 +267,17 @@ fn every_response_may_carry_one_and_none_waits_in_vain() {
     let mut stage = logged_in();
     play(&mut stage, "send set; commands; p1 posts; done; p1 posts; newest done");
     assert_eq!(play(&mut stage, "done"), "tell command, s1 2.04 (set) with #1, s1 2.04");
+}
+
+/// RFC 7967: what the device does not want is not sent, so nothing rides in it.
+#[test]
+fn a_response_that_is_not_wanted_carries_nothing() {
+    let mut stage = logged_in();
+    play(&mut stage, "send set; commands");
+    assert_eq!(play(&mut stage, "p1 posts quietly; done"), "write report, tell report, s1 2.04");
+    // It wants no 2.04, but a refusal.
+    assert_eq!(play(&mut stage, "p1 posts nonsense quietly"), "write fetch 1, write body_malformed");
+    assert_eq!(play(&mut stage, "done"), "tell command, s1 4.00 (set) with #1");
 }
 
 #[test]

@@ -59,12 +59,22 @@ pub(super) fn failed_finished(used: [u8; 16]) -> Box<FailedFinished> {
 
 /// The exchange of a request with this Message ID.
 pub(super) fn exchange(mid: u16) -> ExchangeId {
+    exchange_of(mid, &[])
+}
+
+/// The same of a request that wants no answer of class 2 (No-Response 2).
+pub(super) fn quiet_exchange(mid: u16) -> ExchangeId {
+    exchange_of(mid, &[0xd1, 245, 2])
+}
+
+fn exchange_of(mid: u16, options: &[u8]) -> ExchangeId {
     let (params, mut budget) = (Params::default(), Budget::new(1 << 20));
     let mut context = Context { now: start(), params: &params, budget: &mut budget };
     let mut endpoint = Endpoint::new(0);
     let [high, low] = mid.to_be_bytes();
-    // A confirmable GET without token and options.
-    endpoint.handle_message(&mut context, &[0x40, 1, high, low]);
+    // A confirmable GET without token.
+    let message = [&[0x40, 1, high, low], options].concat();
+    endpoint.handle_message(&mut context, &message);
     match endpoint.poll_event() {
         Some(Event::Request { exchange, .. }) => exchange,
         other => panic!("{other:?}"),

@@ -9,7 +9,7 @@
 //! A login is a session like one over DTLS, with the same endpoint, timers and limits; its silence may last
 //! as long as the platform says ([`crate::event::ShardCommand::AdmitLogin`]). A further login from the same
 //! path is decided beside the session, which goes on until the new one is admitted; a repetition of the
-//! message that a session began with is that session's.
+//! message that a session began with is that session's, as long as it has sent nothing else.
 //!
 //! Nothing proves that a stranger's address is its own. So an answer to one is never longer than what it
 //! answers, there is at most one, and a body in blocks is refused (4.13), because its parts would have to be
@@ -28,7 +28,7 @@ use narrowgate_coap::{
 };
 
 pub(super) use self::logins::Logins;
-use super::{Shard, channel::Channel, requests::BUSY_MAX_AGE_S, stats::Counter};
+use super::{Shard, channel::Channel, requests::BUSY_MAX_AGE_S, stats::Counter, table::Row};
 use crate::{
     event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
     path::Path,
@@ -64,7 +64,12 @@ impl Shard {
             (Some(message), _) if message.code == Code::POST && self.is_at_login_path(&message) => {
                 self.handle_login(now, path, session, datagram);
             }
-            (Some(_), Some(session)) => self.feed_plain(now, session, datagram),
+            (Some(_), Some(session)) => {
+                if let Some(row) = self.sessions.at(session) {
+                    row.session.channel.note_heard();
+                }
+                self.feed_plain(now, session, datagram);
+            }
             // What is no message does not keep a login alive.
             (None, _) | (Some(_), None) => self.answer_stranger(now, path, datagram),
         }
@@ -93,9 +98,12 @@ impl Shard {
         let hello = self.hello(now, datagram);
         let lifetime = self.config.coap.exchange_lifetime;
         if let Some(session) = session
-            && self.sessions.at(session).is_some_and(|row| row.session.hello.has_copy_within(hello, lifetime))
+            && let Some(Row { session: established, .. }) = self.sessions.at(session)
+            && established.channel.is_fresh()
+            && established.hello.has_copy_within(hello, lifetime)
         {
-            // Its answer was lost: the session has it.
+            // Its answer was lost: the session has it. A device that has sent more has its answer, so it has
+            // begun anew, perhaps with the same Message IDs for other reports.
             return self.feed_plain(now, session, datagram);
         }
         if self.drain.has_begun() || self.logins.has(path) {
@@ -183,7 +191,8 @@ impl Shard {
             return self.events.push_back(ShardEvent::HandshakeEnded { handshake });
         }
         self.stats.count(Counter::LoginsAccepted);
-        let channel = Channel::Plain { lifetime_s: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX) };
+        let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+        let channel = Channel::Plain { lifetime_s, is_fresh: true };
         let session = self.add_session(now, path, channel, (login.endpoint, login.hello));
         if let Some(row) = self.sessions.at(session) {
             row.session.in_flight = 1;
