@@ -185,7 +185,11 @@ class Before:
 
     def __init__(self, operators, devices):
         self.taken, self.cancelled = dict(operators.taken), set(operators.cancelled)
-        self.order = {device: list(some) for device, some in operators.order.items()}
+        # An operator goes on meanwhile: one that is taken stands in its order already, and not the reverse.
+        self.order = {
+            device: [number for number in some if number in self.taken]
+            for device, some in operators.order.items()
+        }
         devices.read()
         self.got, self.acknowledged = dict(devices.got), set(devices.acknowledged)
         self.may_be = {which: list(some) for which, some in devices.may_be.items()}
