@@ -264,11 +264,11 @@ mod tests {
     fn a_damaged_row_is_told_from_an_intact_one() {
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":null,"quotaPerHour":1000},"modelId":null,"createdAt":7}"#
+            r#""endsAt":null,"quotaPerHour":1000},"modelId":null,"retention":"standard","createdAt":7}"#
         );
         let damaged = concat!(
             r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"modelId":null,"#,
-            r#""createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+            r#""retention":null,"createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
         );
         for (json, damage) in [(intact, None), (damaged, Some("row 1"))] {
             let row: ProductRow = serde_json::from_str(json).expect("it can be read");
