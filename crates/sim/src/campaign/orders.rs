@@ -73,12 +73,17 @@ impl Campaign {
             let is_full = self.ledger.commands.not_sent(number);
             let device = block_on(self.store.durable().device_by_id(self.ledger.id_of(number)));
             let device = device.ok().flatten();
+            let is_off = device.as_ref().is_some_and(|device| {
+                let product = block_on(self.store.durable().product(&device.product_key));
+                !device.enabled || product.ok().flatten().is_some_and(|product| !product.enabled)
+            });
             let right = match problem.code {
                 Code::NotActivated => device.is_some_and(|device| device.active_time.is_none()),
                 Code::Offline => {
                     pending_ttl == 0 && device.is_some_and(|device| device.state != DeviceState::Online)
                 }
                 Code::QueueFull => is_full,
+                Code::SwitchedOff => is_off,
                 _ => false,
             };
             self.require(right, Some(number), format_args!("a command cannot be sent to it: {problem:?}"));
