@@ -67,7 +67,7 @@ fn a_log_is_written_back_while_commits_go_on_and_begins_anew() {
     let written = fs::metadata(&file).unwrap().len();
     assert!(written > 40_000_000, "{written} of 64,000,000 bytes are in the file");
     within_seconds(|| {
-        write(&store, fat(id, 1));
+        append_fat(&store, id, 1);
         backlog(&file).0 < 500
     });
     block_on(store.close()).unwrap();
