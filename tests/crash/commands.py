@@ -6,35 +6,19 @@ found. What an operator was told is kept as it was told; of what he was not told
 either is right.
 """
 
-import http.client
 import json
 import random
 import re
-import socket
 import sqlite3
 import threading
 
-from crash.server import PRODUCT
+from crash import control
 
 OPERATORS = 2
 PAUSE_SECONDS = 0.02
 PENDING_TTL, TIMEOUT = 7200, 60
-SOCKET_SECONDS = 10
 ENDED_KEPT = 1000
 TOPICS = ("set", "get", "restart", "open")
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over the control socket."""
-
-    def __init__(self, path):
-        super().__init__("narrowgate", timeout=SOCKET_SECONDS)
-        self._path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(SOCKET_SECONDS)
-        self.sock.connect(self._path)
 
 
 def body(number, topic):
@@ -48,17 +32,20 @@ def body(number, topic):
 
 
 class Operators:
-    """Threads that send commands and take some back, each to devices of its own, until they are stopped."""
+    """Threads that send commands and take some back, each to devices of its own, until they are stopped.
 
-    def __init__(self, server, devices, seed):
-        self._path, self._seed = server.data / "control.sock", seed
+    `products` has the product of each device by its number.
+    """
+
+    def __init__(self, server, products, seed):
+        self._data, self._products, self._seed = server.data, products, seed
         self._stop = threading.Event()
         # By number: of which device, and as which id it was taken; and the numbers of a device in the order of
         # their sending. Each list is written by one thread.
-        self.sent, self.taken, self.order = {}, {}, {device: [] for device in range(1, devices + 1)}
+        self.sent, self.taken, self.order = {}, {}, {device: [] for device in products}
         self.cancelled, self.perhaps_cancelled, self.faults = set(), set(), []
         self.full = 0
-        groups = [range(1 + part, devices + 1, OPERATORS) for part in range(OPERATORS)]
+        groups = [sorted(products)[part::OPERATORS] for part in range(OPERATORS)]
         self._threads = [
             threading.Thread(target=self._work, args=(part, group), daemon=True)
             for part, group in enumerate(groups)
@@ -82,23 +69,13 @@ class Operators:
                 number += OPERATORS
                 self._send(device, number, rng.choice(TOPICS))
 
-    def _ask(self, path, content=None):
-        """Status and document; None where the server was not there or went away."""
-        connection = _Connection(self._path)
-        try:
-            head = {"Content-Type": "application/json"}
-            connection.request("POST", path, json.dumps(content) if content else None, head)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read() or b"null")
-        except (OSError, http.client.HTTPException, ValueError):
-            return None
-        finally:
-            connection.close()
+    def _ask(self, device, rest, content=None):
+        place = f"/api/v1/products/{self._products[device].key}/devices/load-{device:07}/commands{rest}"
+        return control.ask(self._data, "POST", place, content)
 
     def _send(self, device, number, topic):
         self.sent[number] = device
-        path = f"/api/v1/products/{PRODUCT}/devices/load-{device:07}/commands"
-        answer = self._ask(path, body(number, topic))
+        answer = self._ask(device, "", body(number, topic))
         if answer is None or answer[0] in (503, 504):
             return
         status, document = answer
@@ -113,8 +90,7 @@ class Operators:
     def _cancel(self, device, number):
         identifier = self.taken[number]
         self.perhaps_cancelled.add(number)
-        path = f"/api/v1/products/{PRODUCT}/devices/load-{device:07}/commands/{identifier}:cancel"
-        answer = self._ask(path)
+        answer = self._ask(device, f"/{identifier}:cancel")
         if answer is None or answer[0] in (503, 504):
             return
         status, document = answer

@@ -8,9 +8,10 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from crash.classes import Classes
 from crash.fleet import Fleet
 from crash.ledger import Ledger, Stored, compare
-from crash.server import Server, copy_of
+from crash.server import THREE_CLASSES, Server, copy_of
 from lib.program import Failed
 from lib.waiting import wait_for
 
@@ -80,7 +81,7 @@ def run(report, programs, folder, seed):
     """All points, some at a time."""
     rng = random.Random(seed)
     template = Server(programs, folder)
-    template.register(DEVICES, ACTIVATING)
+    template.register(DEVICES, ACTIVATING, THREE_CLASSES)
 
     def one(number, kind, point, count):
         place = folder / f"point-{number}"
@@ -104,17 +105,17 @@ def _round(programs, place, template, kind, point, count):
     at = {"NARROWGATE_KILL_AT": f"{point}:{count}"}
     if kind is FIRST_START:
         server.spawn(settings=at)
-        _die_there(server)
+        die_there(server)
         server.start()
         server.stop()
-        server.register(DEVICES, ACTIVATING)
+        server.register(DEVICES, ACTIVATING, THREE_CLASSES)
     else:
         copy_of(template, server.data)
     if kind in (FIRST_REPORT, RUNNING, STOP):
         server.spawn(settings=at).wait_ready()
     else:
         server.start()
-    fleet = Fleet(server, DEVICES, RATE, DEVICES, ACTIVATING)
+    fleet = Fleet(server, DEVICES, RATE, DEVICES, ACTIVATING, products=THREE_CLASSES)
     try:
         if kind in (FIRST_START, RESTART, STOP):
             time.sleep(0.5)
@@ -124,7 +125,7 @@ def _round(programs, place, template, kind, point, count):
         if kind is STOP:
             server.process.send_signal(signal.SIGTERM)
         if kind is not FIRST_START:
-            _die_there(server)
+            die_there(server)
             ready = server.spawn().wait_ready()
         else:
             ready = 0
@@ -144,9 +145,9 @@ def wait_for_reports(fleet, seconds=8, more=3):
         raise Failed("no report is acknowledged")
 
 
-def finish(server, fleet, text):
+def finish(server, fleet, text, products=None):
     """Compares everything, stops the server; faults, and the text with the figures."""
-    ledger, stored = Ledger(fleet.log), Stored(server.data)
+    ledger, stored = Ledger(fleet.log), Stored(server.data, products or Classes(fleet.products, fleet.log))
     faults, acknowledged = compare(ledger, stored, everything=True)
     faults += [
         f"device {device} holds a secret that the server does not know"
@@ -157,10 +158,11 @@ def finish(server, fleet, text):
         faults.append("nothing was acknowledged: nothing is shown")
     if (code := server.stop()) != 0:
         faults.append(f"it ended with {code}: {server.tail()}")
-    return faults, f"{acknowledged} acknowledged, {len(stored.reports)} stored, {text}"
+    return faults, f"{acknowledged} acknowledged, {stored.counts} stored, {text}"
 
 
-def _die_there(server):
+def die_there(server):
+    """Waits until it has ended at its point."""
     if not server.ended_within(REACHED_SECONDS):
         raise Failed("the point was not reached")
     if server.process.returncode != -signal.SIGKILL:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from lib.presence import at_odds
+from lib.retention import class_of
 
 _REPORT = re.compile(r'\{"d":(\d+),"n":(\d+),"s":"((?:narrowgate)*)"\}\Z')
 _EVENT = re.compile(r'\{"event":"tilted","output":\{"d":(\d+),"n":(\d+),"s":0\}\}\Z')
@@ -89,10 +90,15 @@ class Ledger:
 
 
 class Stored:
-    """The stored reports, read again and again while a server writes more."""
+    """The stored reports, read again and again while a server writes more.
 
-    def __init__(self, data):
-        self._data = Path(data)
+    `products` says of which class of retention a report may be (`classes.Classes`).
+    """
+
+    def __init__(self, data, products=None):
+        self._data, self._products = Path(data), products
+        # By class of retention.
+        self.counts = {}
         self._keys = {}
         self._floors = {}
         self.reports, self.fresh = set(), set()
@@ -120,7 +126,7 @@ class Stored:
     def read(self, everything=False):
         """Takes up what was stored since; with `everything` reads all of it again."""
         if everything:
-            self._floors, self._unsettled, self.reports = {}, {}, set()
+            self._floors, self._unsettled, self.reports, self.counts = {}, {}, set(), {}
         self.fresh = set()
         for file in self.files():
             self._read_file(file)
@@ -129,7 +135,10 @@ class Stored:
     def _read_file(self, file):
         floor, known = self._floors.get(file, (0, 0))
         # What the last look found in a batch that may have been a half is looked at anew.
-        self.reports -= self._unsettled.pop(file, set())
+        again = self._unsettled.pop(file, set())
+        self.reports -= again
+        if again:
+            self.counts[class_of(file)] -= len(again)
         connection = self._connect(file)
         try:
             connection.execute("BEGIN")
@@ -164,6 +173,11 @@ class Stored:
             self.faults.append(f"{file.name} row {row}: stored twice: {name(report)}")
         self.reports.add(report)
         self.fresh.add(report)
+        name_of_class = class_of(file)
+        self.counts[name_of_class] = self.counts.get(name_of_class, 0) + 1
+        if self._products and name_of_class not in (known := self._products.permitted(report)):
+            words = f"it is of {' or '.join(sorted(known)) or 'no class'}"
+            self.faults.append(f"{file.name} row {row}: in the wrong file: {name(report)}: {words}")
         return report
 
     @staticmethod
@@ -176,6 +190,13 @@ class Stored:
         if found and int(found[1]) == device and points(device, int(found[2])).encode() == text:
             return device << 40 | int(found[2])
         return None
+
+    def of_file(self, name):
+        """All reports that are in the file of this name."""
+        connection = self._connect(self._data / "messages" / name)
+        rows = connection.execute("SELECT device, points FROM messages").fetchall()
+        connection.close()
+        return {self._named(self._device(identifier), text) for identifier, text in rows}
 
     def unsettled(self):
         """Reports whose batch the next start may still take away, if nobody was told of it."""

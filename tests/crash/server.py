@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from lib import retention
 from lib.load import devices_csv, import_devices
 from lib.program import Gateway
+from lib.retention import Product, shares
 
 PRODUCT, ACTIVATING = "CrashPk1", "CrashPk2"
 ACTIVATING_SECRET = "c3PW03srd6c"
@@ -19,10 +21,16 @@ class Programs(NamedTuple):
     load: Path
 
 
+ONE_CLASS = (Product(PRODUCT),)
+# The last one changes its class where a test does that.
+THREE_CLASSES = (Product(PRODUCT), Product("CrashPk3", "short"), Product("CrashPk4", "long"))
+
+
 class Server(Gateway):
     """A gateway with the devices of a fleet; patient: several run at once, some behind strace."""
 
     READY_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 30, 20, 120
+    SETTINGS = retention.SETTINGS
 
     def __init__(self, programs, folder, data=None):
         super().__init__(programs.narrowgate, folder, data)
@@ -36,13 +44,16 @@ class Server(Gateway):
         except subprocess.TimeoutExpired:
             return False
 
-    def register(self, devices, activating):
-        """Two products with their devices; the second one's fetch their secrets."""
+    def register(self, devices, activating, products=ONE_CLASS):
+        """Products with their devices, and one whose devices fetch their secrets."""
         head, *rows = devices_csv(self.load, devices + activating)
-        self.json("product", "create", "crash", "--product-key", PRODUCT)
+        for product in products:
+            options = ["--product-key", product.key, "--retention", product.retention]
+            self.json("product", "create", "crash", *options)
         options = ["--product-key", ACTIVATING, "--product-secret", ACTIVATING_SECRET]
         self.json("product", "create", "activating", *options, "--dynamic-activation", "--quota", "1000000")
-        import_devices(self, PRODUCT, [head, *rows[:devices]])
+        for product, numbers in shares(devices, products):
+            import_devices(self, product.key, [head, *rows[numbers.start - 1 : numbers.stop - 1]])
         import_devices(self, ACTIVATING, [head, *rows[devices:]])
         return self
 

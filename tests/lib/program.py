@@ -39,6 +39,8 @@ class Gateway:
     """One data directory, always on the same ports, and the server that runs on it, if one runs."""
 
     READY_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 15, 12, 20
+    # Of the server and of each command.
+    SETTINGS: Mapping[str, str] = {}
 
     def __init__(self, binary: str | Path, folder: Path | None = None, data: Path | None = None):
         self.binary = str(binary)
@@ -77,7 +79,7 @@ class Gateway:
                 stdout=stdout or log,
                 stderr=stderr or log,
                 cwd=self.folder,
-                env=environment(settings),
+                env=environment({**self.SETTINGS, **(settings or {})}),
                 start_new_session=True,
                 preexec_fn=prepare,
             )
@@ -164,7 +166,7 @@ class Gateway:
             capture_output=True,
             timeout=self.COMMAND_SECONDS,
             cwd=self.folder,
-            env=environment(),
+            env=environment(self.SETTINGS),
             check=False,
         )
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")

@@ -123,27 +123,27 @@ class Disk:
         """Takes one more call. Returns whether it made something durable."""
         if call.name in ("fsync", "fdatasync"):
             path = re.match(r"\d+<([^>]*)>", call.arguments)
-            return path is not None and self._sync(_path(path[1]), call)
+            return path is not None and self._sync(decoded(path[1]), call)
         target = re.match(r"\d+<([^>]*)>", call.arguments)
         if call.name in ("write", "pwrite64", "ftruncate"):
-            if target is None or not self._inside(_path(target[1])):
+            if target is None or not self._inside(decoded(target[1])):
                 return False
-            self._write(_path(target[1]), call)
+            self._write(decoded(target[1]), call)
         elif call.name in ("openat", "creat"):
             self._open(call)
         elif call.name in ("rename", "renameat", "renameat2", "link", "linkat"):
-            names = [_path(name) for name in re.findall(_STRING, call.arguments)]
+            names = [decoded(name) for name in re.findall(_STRING, call.arguments)]
             if any(self._inside(name) for name in names):
                 self._rename(names, call)
         elif call.name in ("unlink", "unlinkat"):
-            for name in map(_path, re.findall(_STRING, call.arguments)):
+            for name in map(decoded, re.findall(_STRING, call.arguments)):
                 if self._inside(name):
                     self.current.pop(name, None)
                     self._name(name, None, call)
         elif call.name in ("mkdir", "mkdirat"):
-            self.folders.update(map(_path, re.findall(_STRING, call.arguments)))
-        elif self._inside(_path(target[1])) if target else False:
-            raise Unknown(f"{call.name} on {_path(target[1])}")
+            self.folders.update(map(decoded, re.findall(_STRING, call.arguments)))
+        elif self._inside(decoded(target[1])) if target else False:
+            raise Unknown(f"{call.name} on {decoded(target[1])}")
         return False
 
     def _name(self, path, node, call):
@@ -151,7 +151,7 @@ class Disk:
 
     def _open(self, call):
         name = re.search(_STRING, call.arguments)
-        path = _path(name[1]) if name else ""
+        path = decoded(name[1]) if name else ""
         if not self._inside(path) or "O_DIRECTORY" in call.arguments:
             return
         node = self.current.get(path)
@@ -247,6 +247,6 @@ def _set(names, path, node):
         names[path] = node
 
 
-def _path(text):
+def decoded(text):
     """A path as strace prints it, in hex or as it is."""
     return _bytes(text).decode() if text.startswith("\\x") else text

@@ -4,9 +4,8 @@ afterwards, nothing there twice.
 tests/run power-cut                              200 cuts, about two minutes
 tests/run power-cut --binaries target/release --cuts 1000 --seconds 10
 
-The real server runs under strace while a fleet reports, takes commands and answers them, and devices are
-created. From the trace of its system
-calls the disk is rebuilt as it may be after a loss of power at many moments: after what fsync had made sure,
+The real server runs under strace while devices of three products, each of another class of retention, report,
+take commands and answer them, and devices are created. From the trace of its system calls the disk is rebuilt as it may be after a loss of power at many moments: after what fsync had made sure,
 with none, all or any part of the rest. On each such disk the server is started; it has to get ready, and its
 files are compared with what was acknowledged until then. A kill -9 cannot show a missing fsync; this can.
 """
@@ -23,13 +22,17 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from lib import command_line, leave_nothing, load
+from lib import command_line, leave_nothing, load, retention
 from lib.presence import at_odds
 from lib.program import Failed, Gateway
 from lib.report import Report
-from power_cut.disk import CALLS, Disk, read_trace
+from lib.retention import Product, class_of, shares
+from power_cut.disk import CALLS, Disk, decoded, read_trace
 
-PRODUCT = "PowerCut"
+# A batch goes into several files.
+PRODUCTS = (Product("PowerCut"), Product("PowerCut2", "short"), Product("PowerCut3", "long"))
+# What the last product is made in turn.
+CLASSES = ("short", retention.STANDARD, "long")
 TRACE = ["strace", "-f", "-ttt", "-T", "-y", "-xx", "-s", "16777216"]
 SHARES = [0, 1, 0.5, 0.9, 0.1]
 # What the lines of a fleet's log are about.
@@ -53,40 +56,53 @@ def traced(trace):
 
 def record(gateway, binaries, options):
     """Runs a fleet under strace. Returns the acknowledged steps: (time, kind, what), sorted by time."""
-    tracer = [*TRACE[:3], "-s", "256", "-e", "trace=write", "-o", f"{gateway.folder}/fleet.trace"]
-    fleet = ["--devices", options.devices, "--rate", options.rate, "--log", f"{gateway.folder}/fleet.log"]
-    fleet += ["--time-limit", options.seconds, "--duties"]
-    command = [*tracer, *load.command(binaries / "narrowgate-load", "fleet", gateway, PRODUCT, *fleet)]
     steps = []
     stop = threading.Event()
-
-    def operate():
-        for number in range(1000):
-            if stop.wait(0.15):
-                return
-            gateway.json("device", "create", "--product", PRODUCT, "--device-key", f"made-{number}")
-            steps.append((time.time(), "device", f"made-{number}"))
-            device = 1 + number % options.devices
-            what = ["--set", json.dumps({"n": number}), "--pending-ttl", "3600"]
-            code, output, _ = gateway.run("command", "send", PRODUCT, f"load-{device:07}", *what, "-o", "json")
-            # One that has never logged in takes none.
-            if code == 0:
-                steps.append((time.time(), "command", (device, int(json.loads(output)["id"]), number)))
-
-    creator = threading.Thread(target=operate)
+    creator = threading.Thread(target=_operate, args=(gateway, options.devices, steps, stop))
     creator.start()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    fleets = []
+    for number, (product, devices) in enumerate(shares(options.devices, PRODUCTS)):
+        tracer = [*TRACE[:3], "-s", "256", "-e", "trace=write", "-o", f"{gateway.folder}/fleet.trace.{number}"]
+        fleet = ["--devices", len(devices), "--first", devices.start, "--log", f"{gateway.folder}/fleet.log"]
+        fleet += ["--rate", options.rate // len(PRODUCTS), "--time-limit", options.seconds, "--duties"]
+        command = load.command(binaries / "narrowgate-load", "fleet", gateway, product.key, *fleet)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        fleets.append(subprocess.Popen([*tracer, *command], text=True, **pipes))
+    said = [fleet.communicate()[0] for fleet in fleets]
     stop.set()
     creator.join()
     if not Path(f"{gateway.folder}/fleet.log").exists():
-        raise Failed(f"the fleet did not run: {done.stdout}{done.stderr}")
+        raise Failed(f"the fleet did not run: {said}")
     line = re.compile(r'^\d+ +(\d+\.\d+) .*write\(\d+, "([SAEKCTV]) (\d+) (?:a )?(\d+)[ \\]')
-    with open(f"{gateway.folder}/fleet.trace", encoding="latin-1") as lines:
-        for match in filter(None, map(line.match, lines)):
-            device, number = int(match[3]), int(match[4])
-            what = (device, EVENTS + number) if match[2] in "EK" else (device, number)
-            steps.append((float(match[1]), KINDS[match[2]], what))
+    for trace in gateway.folder.glob("fleet.trace.*"):
+        with open(trace, encoding="latin-1") as lines:
+            for match in filter(None, map(line.match, lines)):
+                device, number = int(match[3]), int(match[4])
+                what = (device, EVENTS + number) if match[2] in "EK" else (device, number)
+                steps.append((float(match[1]), KINDS[match[2]], what))
     return sorted(steps, key=lambda step: step[0])
+
+
+def _operate(gateway, devices, steps, stop):
+    """Creates devices, sends commands, and changes the class of the last product now and then."""
+    products = {device: product for product, some in shares(devices, PRODUCTS) for device in some}
+    for number in range(1000):
+        if stop.wait(0.15):
+            return
+        gateway.json("device", "create", "--product", PRODUCTS[0].key, "--device-key", f"made-{number}")
+        steps.append((time.time(), "device", f"made-{number}"))
+        device = 1 + number % devices
+        which = [products[device].key, f"load-{device:07}"]
+        what = ["--set", json.dumps({"n": number}), "--pending-ttl", "3600"]
+        code, output, _ = gateway.run("command", "send", *which, *what, "-o", "json")
+        # One that has never logged in takes none.
+        if code == 0:
+            steps.append((time.time(), "command", (device, int(json.loads(output)["id"]), number)))
+        if number % 2 == 1:
+            name = CLASSES[number // 2 % len(CLASSES)]
+            steps.append((time.time(), "class asked for", name))
+            gateway.json("product", "update", PRODUCTS[-1].key, "--retention", name)
+            steps.append((time.time(), "class", name))
 
 
 def wait_for_the_end_of(trace):
@@ -97,14 +113,14 @@ def wait_for_the_end_of(trace):
 
 
 def stored(data):
-    """Every report in the store as (device, number), with how often it is there; the device keys; what SQLite
-    says of registry and logs; and devices about which the two are at odds."""
-    reports = Counter()
+    """Every report in the store as (device, number), with the classes of the files that it is in; the device
+    keys; what SQLite says of registry and logs; and devices about which the two are at odds."""
+    reports = {}
     for file in sorted((data / "messages").glob("*.db")):
         with sqlite3.connect(file) as connection:
             for (points,) in connection.execute("SELECT points FROM messages"):
                 found = re.search(r'"d":(\d+).*?"n":(\d+)', points)
-                reports[(int(found[1]), int(found[2]))] += 1
+                reports.setdefault((int(found[1]), int(found[2])), []).append(class_of(file))
     with sqlite3.connect(data / "registry.db") as connection:
         keys = {key for (key,) in connection.execute("SELECT device_key FROM devices")}
         states = dict(connection.execute("SELECT id, CAST(state AS BLOB) FROM devices"))
@@ -152,7 +168,35 @@ def check_commands(data, done):
     return wrong
 
 
-def check(gateway, steps, moment):
+def periods(steps):
+    """The classes of the last product in turn: (from when it may have it, until when, which one)."""
+    begun = [(0, PRODUCTS[-1].retention), *((at, name) for at, kind, name in steps if kind == "class asked for")]
+    ended = [*(at for at, kind, _ in steps if kind == "class"), float("inf")]
+    return [(begin, end, name) for (begin, name), end in zip(begun, ended, strict=True)]
+
+
+def check_classes(data, reports, steps, moment, devices):
+    """What is wrong with the files that reports are in, and with the class of the product that changes it."""
+    products = {device: product for product, some in shares(devices, PRODUCTS) for device in some}
+    sent = {what: at for at, kind, what in steps if kind == "sent"}
+    acknowledged = {what: at for at, kind, what in steps if kind == "acknowledged"}
+    turns, wrong = periods(steps), []
+    for which, files in reports.items():
+        product = products[which[0]]
+        begin, end = sent.get(which, 0), acknowledged.get(which, float("inf"))
+        right = {name for since, until, name in turns if since <= end and begin <= until}
+        right = right if product == PRODUCTS[-1] else {product.retention}
+        if not right.issuperset(files):
+            wrong.append(f"{which} is in {files} and not in one of {sorted(right)}")
+    with sqlite3.connect(data / "registry.db") as connection:
+        rows = connection.execute("SELECT CAST(product_key AS TEXT), CAST(retention AS TEXT) FROM products")
+        stands = dict(rows)[PRODUCTS[-1].key] or retention.STANDARD
+    if stands not in {name for since, until, name in turns if since <= moment <= until}:
+        wrong.append(f"the product is of class {stands}")
+    return wrong[:3]
+
+
+def check(gateway, steps, moment, devices):
     """Starts the server on a disk after the cut, and compares. Returns what is wrong, or None."""
     try:
         gateway.start()
@@ -171,12 +215,13 @@ def check(gateway, steps, moment):
         wrong.append(f"the registry and the logs are at odds about devices: {odd[:3]}")
     if missing := acknowledged - reports.keys():
         wrong.append(f"{len(missing)} acknowledged and missing, such as {sorted(missing)[:3]}")
-    if twice := [what for what, count in reports.items() if count > 1]:
+    if twice := [what for what, files in reports.items() if len(files) > 1]:
         wrong.append(f"{len(twice)} stored twice, such as {twice[:3]}")
     if foreign := reports.keys() - sent:
         wrong.append(f"{len(foreign)} stored and never sent, such as {sorted(foreign)[:3]}")
     if lost := made - keys:
         wrong.append(f"devices that were created are missing: {sorted(lost)[:3]}")
+    wrong += check_classes(gateway.data, reports, steps, moment, devices)
     wrong += check_commands(gateway.data, done)
     return "; ".join(wrong) or None
 
@@ -195,7 +240,11 @@ def moments(calls, count, dice):
 def prepare(gateway, binaries, options):
     """Traces a server with its devices; returns the disk of before, the calls, and the acknowledged steps."""
     gateway.start()
-    load.register(gateway, binaries / "narrowgate-load", PRODUCT, options.devices)
+    head, *rows = load.devices_csv(binaries / "narrowgate-load", options.devices)
+    for product, devices in shares(options.devices, PRODUCTS):
+        which = ["--product-key", product.key, "--retention", product.retention]
+        gateway.json("product", "create", "power cut", *which)
+        load.import_devices(gateway, product.key, [head, *rows[devices.start - 1 : devices.stop - 1]])
     gateway.stop()
     disk, trace = Disk(gateway.data), f"{gateway.folder}/server.trace"
     gateway.start(before=traced(trace))
@@ -208,16 +257,32 @@ def prepare(gateway, binaries, options):
     commands = Counter(kind for _, kind, _ in steps)
     print(f"{len(calls)} calls, {syncs} of them fsync; {acknowledged} reports acknowledged", flush=True)
     print(f"{commands['command']} commands sent, {commands['answered']} answers acknowledged", flush=True)
+    print(f"{commands['class']} changes of a class; batches in several files: {shared(calls)}", flush=True)
     if acknowledged < options.seconds or syncs < options.seconds or not commands["answered"]:
         raise Failed(f"too little happened\n{gateway.log()}")
     return disk, calls, steps
 
 
-def cut(gateway, disk, steps, what, moment, share, dice):
+def shared(calls):
+    """How often the files of two classes or more were made durable right before the registry."""
+    count, files = 0, set()
+    for call in calls:
+        path = re.match(r"\d+<([^>]*)>", call.arguments)
+        name = Path(decoded(path[1])).name if path else ""
+        if call.name in ("fsync", "fdatasync") and name.endswith("-wal"):
+            if name.startswith("registry"):
+                count += len(files) > 1
+                files = set()
+            elif not name.startswith("log"):
+                files.add(name)
+    return count
+
+
+def cut(gateway, disk, steps, devices, what, moment, share, dice):
     """One cut; returns what is wrong, with the place where the disk is kept for people."""
     disk.cut(str(gateway.data), dice, share)
     try:
-        wrong = check(gateway, steps, moment)
+        wrong = check(gateway, steps, moment, devices)
         if wrong is None:
             return []
         kept = tempfile.mkdtemp(prefix=f"power-cut-{what}-", dir=leave_nothing.kept())
@@ -243,6 +308,7 @@ def main(arguments: list[str]) -> int:
     print(f"seed {options.seed}", flush=True)
     dice, report = random.Random(options.seed), Report()
     gateway = Gateway(binaries / "narrowgate")
+    gateway.SETTINGS = retention.SETTINGS
     try:
         disk, calls, steps = prepare(gateway, binaries, options)
         gateway.data, place = gateway.folder / "cut", 0
@@ -251,7 +317,7 @@ def main(arguments: list[str]) -> int:
                 disk.feed(calls[place])
                 place += 1
             share = SHARES[index % len(SHARES)]
-            faults = cut(gateway, disk, steps, index, moment, share, dice)
+            faults = cut(gateway, disk, steps, options.devices, index, moment, share, dice)
             report.result(f"cut {index + 1} at {moment:.6f}, {share} of the rest arrived", faults)
     finally:
         gateway.remove()

@@ -308,7 +308,11 @@ impl Layout {
 
     /// Deletes a message file.
     pub(super) fn remove_volume(&self, volume: Volume) -> io::Result<()> {
-        remove_with_logs(&self.volume(volume))
+        let file = self.volume(volume);
+        remove_if_there(&file)?;
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("removal-file-gone");
+        remove_logs(&file)
     }
 }
 

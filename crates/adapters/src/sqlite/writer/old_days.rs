@@ -43,8 +43,14 @@ impl Writer {
             self.files.take(volume.class);
         }
         self.shared.readers.forget(volume);
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("removal-begun");
         self.note_deletion(volume);
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("removal-noted");
         remove(&self.shared.layout, volume).map_err(|error| error.to_string())?;
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("removal-done");
         // A disk that was full has room for it now. A mark that stays means nothing: it goes before a file of
         // this name is made again.
         let forgotten = self
