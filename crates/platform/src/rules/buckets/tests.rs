@@ -26,6 +26,9 @@ fn buckets_begin_where_the_clocks_of_their_zone_say() {
         ("1h", "Europe/Berlin", "2026-10-25T00:59:59Z", "2026-10-25T00:00:00Z"),
         ("1h", "Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25T01:00:00Z"),
         ("6h", "Europe/Berlin", "2026-10-25T04:59:59Z", "2026-10-24T22:00:00Z"),
+        // At 03:00 the next bucket was about to begin: it does not at the change, but an hour later.
+        ("3h", "Europe/Berlin", "2026-10-25T01:30:00Z", "2026-10-24T22:00:00Z"),
+        ("3h", "Europe/Berlin", "2026-10-25T02:00:00Z", "2026-10-25T02:00:00Z"),
         ("1d", "Europe/Berlin", "2026-10-25T22:59:59Z", "2026-10-24T22:00:00Z"),
         ("2h", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-25T00:00:00Z"),
         ("2h", "Europe/Berlin", "2026-10-25T02:30:00Z", "2026-10-25T01:00:00Z"),
