@@ -23,7 +23,7 @@ use narrowgate_platform::{
     model::{
         device::{DeviceState, NewDevice},
         message::{Message, MessageKind},
-        product::{DynamicActivation, Product},
+        product::{DynamicActivation, Product, Profile},
         retention::RetentionClass,
     },
     ports::{Batch, Journal as _, Registry as _, RegistryChanges as _, StoreError, Write},
@@ -105,6 +105,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
         secret: Secret::new("c3PW03srd6c".to_owned()),
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
+        profile: Profile::Default,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(START),

@@ -30,7 +30,7 @@ use narrowgate_platform::{
         log::LogEntry,
         message::Message,
         overview::OverviewQuery,
-        product::{DynamicActivation, Product},
+        product::{DynamicActivation, Product, Profile},
         property::PropertyKind,
     },
     paging::{Page, Part},
@@ -102,7 +102,8 @@ fn fill(data: &Path) {
     let dynamic_activation =
         DynamicActivation { enabled: true, ends_at: Some(at(90 * DAY)), quota_per_hour: 7 };
     let model_json = Some(r#"{"measurepoints":[{"identifier":"temp","type":"double"}]}"#.to_owned());
-    let meters = Product { dynamic_activation, model_json, name: "Zähler".to_owned(), ..product("meters") };
+    let (name, profile) = ("Zähler".to_owned(), Profile::Nbiot);
+    let meters = Product { dynamic_activation, profile, model_json, name, ..product("meters") };
     let off = Product { ou: DEFAULT_OU.to_owned(), enabled: false, ..product("off") };
     for product in [&meters, &Product { enabled: true, ..off.clone() }] {
         block_on(store.create_product(product.clone())).unwrap();
@@ -299,14 +300,17 @@ fn product_lines(out: &mut String, store: &SqliteStore) {
             model_json,
             created,
             retention,
+            profile,
         } = product;
         assert!(retention.is_standard(), "older formats know no other class");
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         let ends_at = ends_at.map(|end| end.0);
+        // No format before the ninth has another one.
+        let profile = if profile == Profile::Nbiot { " profile=nbiot" } else { "" };
         writeln!(
             out,
             "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
-             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}",
+             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}{profile}",
             secret.expose(),
             created.0
         )

@@ -5,6 +5,18 @@ use serde_json::value::RawValue;
 
 use crate::{names::UnixMillis, secret::SecretText};
 
+/// How patient the server is with a product's devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// As CoAP's own defaults: an acknowledgement is waited for 2 to 3 s.
+    #[default]
+    Default,
+    /// For radio whose answers take seconds: 9 to 13.5 s, and smaller blocks, unless the server is set to
+    /// others.
+    Nbiot,
+}
+
 /// A product to be created.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -20,6 +32,9 @@ pub struct NewProduct {
     /// Whether, until when and how often its devices may fetch their own secrets.
     #[serde(default)]
     pub dynamic_activation: NewDynamicActivation,
+    /// How patient the server is with its devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// Its thing model; every point is accepted where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<RawValue>>,
@@ -56,6 +71,9 @@ pub struct ProductPatch {
     /// Dynamic activation.
     #[serde(default, skip_serializing_if = "DynamicActivationPatch::is_empty")]
     pub dynamic_activation: DynamicActivationPatch,
+    /// How patient the server is with its devices, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// Its thing model; null takes it away.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub model: Option<Option<Box<RawValue>>>,
@@ -141,6 +159,8 @@ pub struct ProductView {
     pub enabled: bool,
     /// Dynamic activation.
     pub dynamic_activation: DynamicActivation,
+    /// How patient the server is with its devices.
+    pub profile: Profile,
     /// Id of its thing model; null where it has none.
     pub model_id: Option<String>,
     /// The thing model, where one product is shown. A list leaves it out.
@@ -186,6 +206,8 @@ pub struct DamagedProductView {
     pub enabled: Option<()>,
     /// Not known.
     pub dynamic_activation: Option<()>,
+    /// Not known.
+    pub profile: Option<()>,
     /// Not known.
     pub model_id: Option<()>,
     /// Not known.
@@ -264,11 +286,13 @@ mod tests {
     fn a_damaged_row_is_told_from_an_intact_one() {
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":null,"quotaPerHour":1000},"modelId":null,"retention":"standard","createdAt":7}"#
+            r#""endsAt":null,"quotaPerHour":1000},"profile":"nbiot","modelId":null,"retention":"standard","#,
+            r#""createdAt":7}"#
         );
         let damaged = concat!(
-            r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"modelId":null,"#,
-            r#""retention":null,"createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+            r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"profile":null,"#,
+            r#""modelId":null,"retention":null,"createdAt":null,"damaged":true,"id":"id:1","#,
+            r#""detail":"row 1"}"#
         );
         for (json, damage) in [(intact, None), (damaged, Some("row 1"))] {
             let row: ProductRow = serde_json::from_str(json).expect("it can be read");

@@ -1,5 +1,7 @@
 //! What an endpoint reports to its user.
 
+use std::time::Duration;
+
 use crate::{
     discard::Discard, exchange::ExchangeId, outbound::RequestId, refused::RefusedRequest, request::Request,
     response::Response,
@@ -61,6 +63,8 @@ pub enum Event {
     MessageIdReused {
         /// The Message ID.
         mid: u16,
+        /// How long it must not be used for another message: EXCHANGE_LIFETIME.
+        within: Duration,
     },
     /// A message had no effect.
     Discarded(Discard),

@@ -140,7 +140,7 @@ pub use message::{Kind, Message, MessageWriter, ParseError, Token};
 pub use option::{OptionFault, OptionNumber, OptionRule};
 pub use options::OptionList;
 pub use outbound::RequestId;
-pub use params::Params;
+pub use params::{Params, Profile, SlowRadio};
 pub use refused::{BlockFault, RefusedRequest, RequestFault};
 pub use request::Request;
 pub use response::Response;

@@ -4,6 +4,42 @@ use std::time::Duration;
 
 use crate::{dedup::AnswerFrame, option::OptionNumber};
 
+/// What a peer's radio asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Profile {
+    /// The RFC's timers.
+    #[default]
+    Default,
+    /// Radio whose answers take seconds (NB-IoT): see [`Params::for_radio`].
+    Nbiot,
+}
+
+/// Timers and blocks for peers whose messages are long under way. The defaults are for NB-IoT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowRadio {
+    /// See [`Params::ack_timeout`]; 9 s, the first timer that RFC 7925, section 11, gives such a network.
+    pub ack_timeout: Duration,
+    /// See [`Params::separate_after`]; 6 s. A peer whose first timer is 9 s as well repeats nothing before,
+    /// so an answer may ride on the acknowledgement as long as 3 s are left for the way, which saves two
+    /// messages.
+    pub separate_after: Duration,
+    /// See [`Params::block_bytes`]; 512, because less has to be sent again where a block is lost.
+    pub block_bytes: Option<usize>,
+}
+
+impl Default for SlowRadio {
+    fn default() -> Self {
+        Self {
+            ack_timeout: Duration::from_secs(9),
+            separate_after: Duration::from_secs(6),
+            block_bytes: Some(512),
+        }
+    }
+}
+
+/// MAX_LATENCY (RFC 7252, section 4.8.2).
+const MAX_LATENCY: Duration = Duration::from_secs(100);
+
 /// Timers and limits of an endpoint. One value serves all endpoints of a shard; the defaults are the RFC's if
 /// it has one.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +76,10 @@ pub struct Params {
     /// Requests that the application is working on, together with separate responses on their way. A device
     /// that keeps NSTART has one.
     pub exchanges_open_max: usize,
+    /// The largest block of an answer, bytes, where the peer says nothing; `None`: an answer that fits a
+    /// message is not cut, and others go in the largest blocks. An answer that fits a message goes whole all
+    /// the same where there is no memory to keep its other blocks.
+    pub block_bytes: Option<usize>,
     /// The longest body of a request that is put together from blocks (RFC 7959), bytes. Answers of at most
     /// as many bytes are kept while the peer fetches them in blocks.
     pub body_bytes_max: usize,
@@ -76,6 +116,7 @@ impl Default for Params {
             stored_answers_max: 4096,
             stored_bytes_max: 256 * 1024,
             exchanges_open_max: 16,
+            block_bytes: None,
             body_bytes_max: 10 * 1024,
             transfers_max: 2,
             first_block_options: &[],
@@ -88,6 +129,26 @@ impl Default for Params {
 }
 
 impl Params {
+    /// The same limits for peers behind such a radio. The peer is taken to have the same ACK_TIMEOUT, so its
+    /// last repetition comes later, and its Message IDs are remembered for longer (RFC 7252, section 4.8.2):
+    /// with 9 s for 411.5 s, and 302.5 s those of non-confirmable messages.
+    #[must_use]
+    pub fn for_radio(&self, radio: &SlowRadio) -> Self {
+        let &SlowRadio { ack_timeout, separate_after, block_bytes } = radio;
+        let slow = Self { ack_timeout, separate_after, block_bytes, ..self.clone() };
+        let span = slow.transmit_span();
+        // PROCESSING_DELAY is ACK_TIMEOUT.
+        let exchange_lifetime = (span + 2 * MAX_LATENCY + ack_timeout).max(self.exchange_lifetime);
+        let non_lifetime = (span + MAX_LATENCY).max(self.non_lifetime);
+        Self { exchange_lifetime, non_lifetime, ..slow }
+    }
+
+    /// MAX_TRANSMIT_SPAN: from the first transmission of a confirmable message to its last.
+    fn transmit_span(&self) -> Duration {
+        let doublings = 2_f32.powi(self.max_retransmit.into()) - 1.0;
+        self.ack_timeout.mul_f32(doublings * self.ack_random_factor.max(1.0))
+    }
+
     /// How long `mid` waits for its first acknowledgement: spread over the range by a mix of its number, so
     /// that devices that lost their connection together do not retry together.
     pub(crate) fn first_timeout(&self, mid: u16) -> Duration {
@@ -106,6 +167,26 @@ impl Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lifetimes_of_a_slow_radio_follow_from_its_first_timer_as_those_of_the_rfc_do() {
+        let params = Params::default();
+        let radio = |ack_timeout| SlowRadio { ack_timeout, ..SlowRadio::default() };
+        // RFC 7252, section 4.8.2: 45 s, 247 s and 145 s by an ACK_TIMEOUT of 2 s.
+        let same = params.for_radio(&SlowRadio {
+            ack_timeout: params.ack_timeout,
+            separate_after: params.separate_after,
+            block_bytes: None,
+        });
+        assert_eq!(same, params);
+        assert_eq!(params.transmit_span(), Duration::from_secs(45));
+        let slow = params.for_radio(&SlowRadio::default());
+        let millis = [slow.exchange_lifetime, slow.non_lifetime].map(|lifetime| lifetime.as_millis());
+        assert_eq!(millis, [411_500, 302_500]);
+        assert!(
+            params.for_radio(&radio(Duration::from_secs(1))).exchange_lifetime == params.exchange_lifetime
+        );
+    }
 
     #[test]
     fn the_first_timeout_lies_between_two_and_three_seconds_and_spreads() {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Discard, ExchangeId, ObservationEnd, RefusedRequest, Request, Response};
+use narrowgate_coap::{Discard, ExchangeId, ObservationEnd, Profile, RefusedRequest, Request, Response};
 use narrowgate_dtls::{CipherSuite, FailedFinished, PskAnswer, Refusal, RejectedKeyExchange};
 
 use crate::shard::{stray::Stray, throttle::Spent};
@@ -171,6 +171,8 @@ pub enum ShardEvent {
         session: SessionId,
         /// The Message ID.
         mid: u16,
+        /// How long it must not be used for another message: EXCHANGE_LIFETIME.
+        within: Duration,
     },
     /// The answer to a request did not fit a record of its session, or a datagram, not even in blocks: the
     /// request was answered with 5.00.
@@ -285,6 +287,13 @@ pub enum ShardCommand {
         session: SessionId,
         /// How much.
         spent: Spent,
+    },
+    /// What the radio of a session's device asks for. Messages that are under way keep their timers.
+    SetProfile {
+        /// Which session.
+        session: SessionId,
+        /// Its profile from now on.
+        profile: Profile,
     },
     /// Answers [`ShardEvent::Request`].
     Respond {

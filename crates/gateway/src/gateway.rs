@@ -17,7 +17,7 @@ use crate::{
     ERRORS_EVERY,
     clock::Clock,
     commands::{Commands, Punctuality},
-    desk::{Desk, Which},
+    desk::{Desk, Reach},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
     issuing::Issuing,
@@ -82,17 +82,17 @@ impl std::fmt::Debug for Options {
 pub struct Gateway {
     desks: Vec<Desk>,
     shared: Shared,
-    /// Products that were switched off, and how far their sessions are closed.
-    closing: VecDeque<Closing>,
+    /// Products that changed, and which of their sessions were reached.
+    changing: VecDeque<Changing>,
     /// Set when it settles: what is being looked into is then given up.
     settles_at: Option<Instant>,
 }
 
-/// A product whose sessions are being closed, some slots at a time.
+/// A product whose sessions are being closed or changed, some slots at a time.
 #[derive(Debug)]
-struct Closing {
+struct Changing {
     product_key: String,
-    which: Which,
+    reach: Reach,
     /// The desk that is next, and its first slot.
     desk: usize,
     slot: u32,
@@ -164,7 +164,7 @@ impl Gateway {
                 spent: SpentBytes::new(limits.device_bytes),
                 lookup_errors: Seldom::new(ERRORS_EVERY),
             },
-            closing: VecDeque::new(),
+            changing: VecDeque::new(),
             settles_at: None,
         }
     }
@@ -279,36 +279,39 @@ impl Gateway {
                 desk.serve_parked(&mut self.shared, now, *session, read.product.as_deref());
             }
         }
-        if read.close {
-            let (product_key, since) = (product_key.to_owned(), now.instant);
-            let which = Which::All;
-            self.closing.push_back(Closing { product_key, which, desk: 0, slot: 0, since });
-            self.close_some(now);
+        if let Some(reach) = read.reach {
+            self.reach_sessions(now, product_key.to_owned(), reach);
         }
     }
 
-    /// Closes sessions of a product that was switched off: those of some slots, so that a large product keeps
-    /// nobody waiting. The rest follows with the next time-outs.
-    fn close_some(&mut self, now: Now) {
+    /// A product changed in a way that its sessions feel.
+    fn reach_sessions(&mut self, now: Now, product_key: String, reach: Reach) {
+        self.changing.push_back(Changing { product_key, reach, desk: 0, slot: 0, since: now.instant });
+        self.change_some(now);
+    }
+
+    /// Closes or changes sessions of a product that changed: those of some slots, so that a large product
+    /// keeps nobody waiting. The rest follows with the next time-outs.
+    fn change_some(&mut self, now: Now) {
         let mut slots = SLOTS_AT_ONCE;
         while slots > 0
-            && let Some(closing) = self.closing.front_mut()
+            && let Some(changing) = self.changing.front_mut()
         {
-            let Some(desk) = self.desks.get(closing.desk) else {
-                let closed = self.closing.pop_front();
-                if let Some(closed) = closed.filter(|closed| closed.which == Which::All) {
+            let Some(desk) = self.desks.get_mut(changing.desk) else {
+                let reached = self.changing.pop_front();
+                if let Some(closed) = reached.filter(|reached| reached.reach == Reach::CloseAll) {
                     let until = self.shared.residence.last_login();
                     self.shared.leaving.enter(closed.product_key, until);
                 }
                 continue;
             };
-            let range = closing.slot..closing.slot.saturating_add(slots);
-            let (product_key, which) = (&*closing.product_key, closing.which);
-            let looked_at = desk.close_product(&mut self.shared, now, (product_key, which), range);
+            let range = changing.slot..changing.slot.saturating_add(slots);
+            let (product_key, reach) = (&*changing.product_key, changing.reach);
+            let looked_at = desk.change_product(&mut self.shared, now, (product_key, reach), range);
             if looked_at < slots {
-                (closing.desk, closing.slot) = (closing.desk + 1, 0);
+                (changing.desk, changing.slot) = (changing.desk + 1, 0);
             } else {
-                closing.slot += looked_at;
+                changing.slot += looked_at;
             }
             slots -= looked_at;
         }
@@ -327,17 +330,15 @@ impl Gateway {
             LiveChange::CommandsChanged { device } => self.shared.change_commands(now, *device),
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
-                self.closing
-                    .retain(|closing| closing.which != Which::All || closing.product_key != *product_key);
+                self.changing.retain(|changing| {
+                    changing.reach != Reach::CloseAll || changing.product_key != *product_key
+                });
                 leaving.drop_of(product_key);
                 products.change(out, product_key);
                 issuing.forget_used_up(product_key);
             }
             LiveChange::ProductSecretReplaced { product_key } => {
-                let (product_key, since) = (product_key.clone(), now.instant);
-                let which = Which::Activating;
-                self.closing.push_back(Closing { product_key, which, desk: 0, slot: 0, since });
-                self.close_some(now);
+                self.reach_sessions(now, product_key.clone(), Reach::CloseActivating);
             }
         }
         self.shared.go_on_leaving(now);
@@ -368,7 +369,7 @@ impl Gateway {
                 tracing::warn!("refusals that were being looked into are not in the log");
             }
         }
-        self.close_some(now);
+        self.change_some(now);
         self.shared.handle_commands_timeout(now);
         self.shared.handle_observers_timeout(now);
         self.shared.go_on_leaving(now);
@@ -377,12 +378,12 @@ impl Gateway {
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let Shared { residence, products, refusals, leaving, commands, observers, .. } = &self.shared;
-        let closing = self.closing.front().map(|closing| closing.since);
+        let changing = self.changing.front().map(|changing| changing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
         // Without room it is the store's answer that goes on.
         let leaving = leaving.poll_timeout().filter(|_| residence.presence.room() > 0);
         let of_commands = [commands.poll_timeout(), observers.poll_timeout()];
-        let timeouts = due.into_iter().chain([self.settles_at, closing, leaving]).chain(of_commands);
+        let timeouts = due.into_iter().chain([self.settles_at, changing, leaving]).chain(of_commands);
         timeouts.flatten().min()
     }
 
@@ -403,7 +404,7 @@ impl Gateway {
 
     /// Whether every question is answered, and nothing waits for one.
     pub fn is_settled(&self) -> bool {
-        self.shared.out.is_settled() && self.shared.issuing.is_empty() && self.closing.is_empty()
+        self.shared.out.is_settled() && self.shared.issuing.is_empty() && self.changing.is_empty()
     }
 
     /// The next thing that the gateway asks for.

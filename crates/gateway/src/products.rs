@@ -11,13 +11,18 @@ use std::{
 
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::{
-    model::{product::Product, retention::RetentionClass, thing_model::ThingModel},
+    model::{
+        product::{Product, Profile},
+        retention::RetentionClass,
+        thing_model::ThingModel,
+    },
     ports::StoreError,
     rules::rate::Seldom,
 };
 
 use crate::{
     ERRORS_EVERY,
+    desk::Reach,
     effect::Effect,
     outbox::{Line, Outbox, Pending},
 };
@@ -36,6 +41,8 @@ pub(crate) struct CachedProduct {
     pub(crate) enabled: bool,
     /// How long what they report is kept.
     pub(crate) retention: RetentionClass,
+    /// How patient the server is with them.
+    pub(crate) profile: Profile,
 }
 
 /// See the module.
@@ -56,6 +63,8 @@ struct Reading {
     stale: bool,
     /// Its sessions end if it is switched off.
     closing: bool,
+    /// The profile that its sessions have; `None`: not known, or they may differ.
+    profile: Option<Profile>,
     /// Sessions with requests that wait for it, in the order of their first requests.
     waiting: Vec<SessionId>,
 }
@@ -67,8 +76,8 @@ pub(crate) struct Read {
     pub(crate) product: Option<Arc<CachedProduct>>,
     /// Sessions with requests that have waited for it.
     pub(crate) waiting: Vec<SessionId>,
-    /// Whether the sessions of the product are to end.
-    pub(crate) close: bool,
+    /// What that does to the sessions of the product.
+    pub(crate) reach: Option<Reach>,
 }
 
 impl Products {
@@ -94,11 +103,14 @@ impl Products {
 
     /// Its model or its switches changed: the next access reads the store, and so does this.
     pub(crate) fn change(&mut self, out: &mut Outbox, product_key: &str) {
-        self.known.remove(product_key);
+        let former = self.known.remove(product_key);
         let was_reading = self.reading.contains_key(product_key);
         let reading = self.read_once(out, product_key);
         reading.stale = was_reading;
         reading.closing = true;
+        // While it is read, sessions begin with either profile; and those that were to be closed may stay.
+        let is_sure = |former: &Arc<CachedProduct>| former.enabled && !was_reading;
+        reading.profile = former.filter(is_sure).map(|former| former.profile);
     }
 
     /// A read is answered. `None` where it has to be repeated, since the product changed meanwhile.
@@ -129,13 +141,18 @@ impl Products {
         reading: Reading,
         answer: Result<Option<Product>, StoreError>,
     ) -> Read {
-        let Reading { closing, waiting, .. } = reading;
+        let Reading { closing, waiting, profile, .. } = reading;
         match answer {
             Ok(product) => {
                 let product = Arc::new(cached(product_key, product));
                 self.known.insert(product_key.to_owned(), Arc::clone(&product));
-                let close = closing && !product.enabled;
-                Read { product: Some(product), waiting, close }
+                let reach = match () {
+                    () if !closing => None,
+                    () if !product.enabled => Some(Reach::CloseAll),
+                    () if profile == Some(product.profile) => None,
+                    () => Some(Reach::Profile(product.profile)),
+                };
+                Read { product: Some(product), waiting, reach }
             }
             Err(error) => {
                 if let Some(left_out) = self.errors.permit(now) {
@@ -146,7 +163,7 @@ impl Products {
                     // again.
                     self.again.insert((now + READ_AGAIN, product_key.to_owned()));
                 }
-                Read { product: None, waiting, close: false }
+                Read { product: None, waiting, reach: None }
             }
         }
     }
@@ -184,10 +201,12 @@ impl Products {
 
 /// A product that is gone, or whose model cannot be read, counts as switched off.
 fn cached(product_key: &str, product: Option<Product>) -> CachedProduct {
-    let mut cached = CachedProduct { model: None, enabled: false, retention: RetentionClass::STANDARD };
+    let (retention, profile) = (RetentionClass::STANDARD, Profile::Default);
+    let mut cached = CachedProduct { model: None, enabled: false, retention, profile };
     let Some(product) = product else { return cached };
     cached.enabled = product.enabled;
     cached.retention = product.retention;
+    cached.profile = product.profile;
     if let Some(json) = &product.model_json {
         match ThingModel::parse(json) {
             Ok(model) => cached.model = Some(model),

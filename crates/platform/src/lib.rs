@@ -11,7 +11,7 @@
 //!     ids::{DeviceId, UnixMillis},
 //!     model::{
 //!         credential::{CredentialLookup, Credentials},
-//!         product::DynamicActivation,
+//!         product::{DynamicActivation, Profile},
 //!     },
 //!     rules::{
 //!         admission::{self, Decision},
@@ -31,6 +31,7 @@
 //!     activated: true,
 //!     product_secret: Secret::new("c3PW03srd6c".to_owned()),
 //!     product_enabled: true,
+//!     profile: Profile::Default,
 //!     dynamic_activation: DynamicActivation::default(),
 //! }));
 //! let Decision::Admit { grant, .. } = admission::decide(&identity, Some(&lookup)) else {

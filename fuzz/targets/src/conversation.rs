@@ -24,7 +24,7 @@ use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
-        product::{DynamicActivation, Product},
+        product::{DynamicActivation, Product, Profile},
         property::Properties,
         retention::RetentionClass,
     },
@@ -521,6 +521,7 @@ fn credentials(device: usize, secret: &str) -> CredentialLookup {
         activated: true,
         product_secret: Secret::new("c3PW03srd6c".to_owned()),
         product_enabled: true,
+        profile: Profile::Default,
         dynamic_activation: DynamicActivation::default(),
     }))
 }
@@ -534,6 +535,7 @@ fn product(product_key: String) -> Product {
         secret: Secret::new("c3PW03srd6c".to_owned()),
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
+        profile: Profile::Default,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(0),

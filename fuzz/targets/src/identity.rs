@@ -6,7 +6,7 @@ use narrowgate_platform::{
     ids::DeviceId,
     model::{
         credential::{CredentialLookup, Credentials},
-        product::DynamicActivation,
+        product::{DynamicActivation, Profile},
     },
     rules::{
         admission::{Decision, decide},
@@ -66,6 +66,7 @@ fn lookups_of_all_kinds() -> [Option<CredentialLookup>; 6] {
             activated: true,
             product_secret: Secret::new("of the product".into()),
             product_enabled,
+            profile: Profile::Default,
             dynamic_activation: DynamicActivation::default(),
         })))
     };

@@ -4,6 +4,7 @@ use narrowgate_platform::model::{
     command::{CommandKind, CommandState},
     device::DeviceState,
     log::{LogEvent, Reason},
+    product::Profile,
     property::PropertyKind,
 };
 use rusqlite::types::{FromSqlError, FromSqlResult};
@@ -13,6 +14,8 @@ const STATES: &[(DeviceState, &str)] = &[
     (DeviceState::Online, "online"),
     (DeviceState::Offline, "offline"),
 ];
+
+const PROFILES: &[(Profile, &str)] = &[(Profile::Default, "default"), (Profile::Nbiot, "nbiot")];
 
 const PROPERTIES: &[(PropertyKind, &str)] =
     &[(PropertyKind::Attribute, "attribute"), (PropertyKind::Tag, "tag")];
@@ -105,6 +108,10 @@ pub(super) trait Named: Copy + PartialEq + std::fmt::Debug + 'static {
 
 impl Named for DeviceState {
     const WORDS: &'static [(Self, &'static str)] = STATES;
+}
+
+impl Named for Profile {
+    const WORDS: &'static [(Self, &'static str)] = PROFILES;
 }
 
 impl Named for PropertyKind {

@@ -68,6 +68,7 @@ pub(super) fn credentials(
             dynamic_activation: product.dynamic_activation.clone(),
             product_secret: product.secret.clone(),
             product_enabled: product.enabled,
+            profile: product.profile,
         })))
     };
     let found = reader.prepare(sql)?.query_row([product_key, device_key], read).optional()?;
@@ -91,6 +92,7 @@ fn known_product(
         let known = KnownProduct {
             secret: key.open(sealed, &product.secret).map_err(rows::unreadable)?,
             enabled: product.enabled,
+            profile: product.profile.unwrap_or_default(),
             dynamic_activation: rows::dynamic_activation(&product),
         };
         Ok((row.get(PRODUCTS.width() - 1)?, known))

@@ -20,7 +20,11 @@ use super::{
     schema::messages::FileFormat,
     volume::Volume,
 };
-use narrowgate_platform::{model::product::DynamicActivation, ports::StoreError, secret::Secret};
+use narrowgate_platform::{
+    model::product::{DynamicActivation, Profile},
+    ports::StoreError,
+    secret::Secret,
+};
 
 /// Message files that a reader holds open; the least recently used is closed for another.
 const OPEN_FILES_MAX: usize = 8;
@@ -153,6 +157,7 @@ pub(super) struct Reader {
 pub(super) struct KnownProduct {
     pub(super) secret: Secret,
     pub(super) enabled: bool,
+    pub(super) profile: Profile,
     pub(super) dynamic_activation: DynamicActivation,
 }
 

@@ -36,7 +36,9 @@ use crate::{
 
 /// Bytes of the options that a block of an answer has beyond those of the answer: Block1 and Block2 with 2 +
 /// 3, Size2 with 2 + 4, ETag with 1 + 8, and the marker of the payload.
-const PART_OPTIONS_BYTES: usize = 5 + 5 + 6 + 9 + 1;
+const PART_OPTIONS_BYTES: usize = 5 + 5 + 6 + ENTITY_TAG_BYTES + 1;
+/// An ETag as an option.
+const ENTITY_TAG_BYTES: usize = 1 + 8;
 
 /// The transfers of one endpoint, longest idle first.
 #[derive(Debug, Default)]
@@ -220,13 +222,30 @@ impl Bodies {
         }
     }
 
+    /// Whether [`Self::keep`] has the memory for an answer.
+    pub(super) fn may_keep(&self, context: &mut Context<'_>, answer: &Response) -> bool {
+        let bytes = answer.options.bytes() + ENTITY_TAG_BYTES + answer.payload.len();
+        answer.payload.len() <= context.params.body_bytes_max
+            && self.room_for(context, 0, size_of::<Transfer>() + bytes).is_some()
+    }
+
     /// Holds a body or an answer from now on; returns whether there is memory for it. `before` is what it
     /// took until now. Without memory no other transfer ends.
     fn hold(&mut self, context: &mut Context<'_>, key: CacheKey, before: usize, content: Content) -> bool {
+        let cost = size_of::<Transfer>() + content.bytes();
+        let Some(ending) = self.room_for(context, before, cost) else { return false };
+        for index in ending.into_iter().rev() {
+            self.take(context.budget, index);
+        }
+        self.push(context, key, content);
+        true
+    }
+
+    /// The transfers that have to end so that one more has memory; `None` where it has none even so.
+    fn room_for(&self, context: &mut Context<'_>, before: usize, cost: usize) -> Option<Vec<usize>> {
         let count = self.transfers.len();
         let surplus = (count + 1).saturating_sub(context.params.transfers_max).min(count);
         let last_blocks = self.transfers.iter().filter(|it| it.content.is_last()).count();
-        let cost = size_of::<Transfer>() + content.bytes();
         for ending in [surplus, surplus.max(last_blocks)] {
             let ending = self.first_to_end(ending);
             let freed = ending.iter().map(|index| self.transfers[*index].cost).sum::<usize>();
@@ -235,14 +254,10 @@ impl Bodies {
             let has_room = context.budget.has_body_room(held, cost);
             context.budget.charge_body(freed);
             if has_room {
-                for index in ending.into_iter().rev() {
-                    self.take(context.budget, index);
-                }
-                self.push(context, key, content);
-                return true;
+                return Some(ending);
             }
         }
-        false
+        None
     }
 
     /// The transfers that end first, in the order of the list: last blocks, then those idle for longest.

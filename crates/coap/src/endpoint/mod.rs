@@ -78,6 +78,7 @@ use crate::{
     event::{Event, ObservationEnd},
     exchange::{Exchange, ExchangeId, Origin},
     message::{Token, empty_message},
+    params::Profile,
 };
 
 /// One side of one association. After every call, events and messages are to be drained.
@@ -94,6 +95,7 @@ pub struct Endpoint {
     /// Counts exchanges and requests; a part of their ids.
     serial: u32,
     next_mid: u16,
+    profile: Profile,
     /// In a box of its own, because few peers need it.
     lasting: Option<Box<Lasting>>,
 }
@@ -129,7 +131,26 @@ impl Endpoint {
     /// An endpoint whose first own message has this Message ID; RFC 7252 4.4 advises a random one.
     #[must_use]
     pub const fn new(first_mid: u16) -> Self {
-        Self { answers: Answers::new(), active: None, serial: 0, next_mid: first_mid, lasting: None }
+        Self {
+            answers: Answers::new(),
+            active: None,
+            serial: 0,
+            next_mid: first_mid,
+            profile: Profile::Default,
+            lasting: None,
+        }
+    }
+
+    /// What the peer's radio asks for. It changes nothing here: the caller keeps it, to choose the
+    /// [`crate::Params`] of each call by it.
+    #[must_use]
+    pub const fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// See [`Endpoint::profile`]. What is under way keeps its timers.
+    pub const fn set_profile(&mut self, profile: Profile) {
+        self.profile = profile;
     }
 
     /// Handles the timers that are due: acknowledges requests that take long, retransmits, gives up, removes

@@ -119,8 +119,9 @@ impl Endpoint {
         if !known.differs(Fingerprint::of(message)) {
             return None;
         }
-        if self.notices().note_reuse(context.now, context.params.exchange_lifetime) {
-            self.outbox().event(Event::MessageIdReused { mid: message.mid });
+        let within = context.params.exchange_lifetime;
+        if self.notices().note_reuse(context.now, within) {
+            self.outbox().event(Event::MessageIdReused { mid: message.mid, within });
         }
         Some(Discard::DuplicateDiffers)
     }

@@ -59,8 +59,9 @@ impl Endpoint {
         };
         let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS)
             || wish.is_safe && wish.blocks.block2.is_some_and(|block| block.number > 0);
+        let preferred = self.preferred_block(context, &response);
         let (bytes, rest) = match stage {
-            _ if is_wanted => emit_in_blocks(response, (kind, mid, token), &wish, context)?,
+            _ if is_wanted => emit_in_blocks(response, (kind, mid, token), (&wish, preferred), context)?,
             Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec(), None),
             Stage::Acknowledged | Stage::Unacknowledgeable => (Vec::new(), None),
         };
@@ -95,6 +96,13 @@ impl Endpoint {
         }
         self.report_held_end();
         Ok(())
+    }
+
+    /// The block of an answer to a peer that names none: none where the other blocks would not be kept.
+    fn preferred_block(&self, context: &mut Context<'_>, response: &Response) -> Option<Block> {
+        let block = context.params.block_bytes.and_then(|bytes| Block::new(0, false, bytes))?;
+        let bodies = self.active.as_ref().map(|active| &active.bodies)?;
+        (response.payload.len() > block.bytes() && bodies.may_keep(context, response)).then_some(block)
     }
 
     /// Sends a notification to every observer, now or when NSTART permits; returns how many there are. The
@@ -254,13 +262,13 @@ fn message_bytes_max(context: &Context<'_>) -> usize {
 fn emit_in_blocks(
     mut response: Response,
     header: (Kind, u16, Token),
-    wish: &Wish,
+    (wish, preferred): (&Wish, Option<Block>),
     context: &Context<'_>,
 ) -> Result<(Vec<u8>, Option<Response>), RespondError> {
     let blocks = &wish.blocks;
     // RFC 7959 2.3: the answer to the last block of a body names that block.
     let echo = blocks.block1.map(|block| block.with_more(false).value());
-    let wanted = blocks.block2;
+    let wanted = blocks.block2.or(preferred);
     let fits_wish = wanted.is_none_or(|it| it.number == 0 && response.payload.len() <= it.bytes());
     if fits_wish || !response.code.is_success() {
         if let Some(echo) = echo {

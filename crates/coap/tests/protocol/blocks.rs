@@ -274,6 +274,28 @@ fn an_option_of_the_first_block_alone_is_in_no_later_one() {
 }
 
 #[test]
+fn a_peer_that_names_no_block_gets_the_preferred_one_where_the_others_can_be_kept() {
+    let (mut peer, long) = (Peer::with(Params { block_bytes: Some(64), ..Params::default() }), body(150));
+    let (first, _) = peer.complete(&Part::post(1), changed(&long));
+    assert_eq!((first.block2(), first.payload.len()), (Some((0, true, 64)), 64));
+    assert_eq!(peer.answer_to(&Part::post(2).block2(2, 64)).payload, long[128..]);
+    // What the peer names counts, and what fits into one block has no option.
+    let (named, _) = peer.complete(&Part::post(3).block2(0, 128), changed(&long));
+    assert_eq!(named.block2(), Some((0, true, 128)));
+    let (short, _) = peer.complete(&Part::post(4), changed(&long[..64]));
+    assert_eq!((short.block2(), short.payload.len()), (None, 64));
+    // An error is not cut.
+    let (error, _) = peer.complete(&Part::post(5), Response::new(Code::BAD_REQUEST).payload(long.clone()));
+    assert_eq!((error.block2(), error.payload.len()), (None, 150));
+    // Without memory for the other blocks it goes whole: a POST could not be asked again.
+    peer.assert_forgets_all();
+    peer.budget = Budget::new(1200);
+    let (whole, _) = peer.complete(&Part::post(6), changed(&long));
+    assert_eq!((whole.block2(), whole.payload), (None, long));
+    peer.assert_forgets_all();
+}
+
+#[test]
 fn an_answer_longer_than_a_message_goes_in_blocks_without_being_asked() {
     let mut peer = Peer::new();
     let long = body(3000);

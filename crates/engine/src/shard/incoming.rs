@@ -6,7 +6,7 @@ use std::time::Instant;
 use narrowgate_coap::{Budget, Context};
 use narrowgate_dtls::{self as dtls, Opened};
 
-use super::{Shard, ShardConfig, channel::Channel, established::Established, requests::params};
+use super::{Shard, ShardConfig, channel::Channel, established::Established, profiles::Profiles};
 use crate::event::{CloseCause, SessionId, ShardEvent};
 
 /// Authentic records in a row that carry nothing (empty ones, warnings) before a session is closed.
@@ -64,7 +64,7 @@ impl Shard {
 
     fn open_record(&mut self, now: Instant, session: SessionId, record: &mut [u8], outcome: &mut Outcome) {
         let seconds = self.seconds(now);
-        let Self { sessions, config, budget, stats, random, outbox, .. } = self;
+        let Self { sessions, config, profiles, budget, stats, random, outbox, .. } = self;
         let Some(row) = sessions.at(session) else { return };
         let path = row.path();
         let Established { channel: Channel::Dtls(dtls), noise, .. } = &mut row.session else { return };
@@ -89,7 +89,8 @@ impl Shard {
         match opened {
             Opened::Application(message) => {
                 *noise = 0;
-                let permitted = row.session.handle_message((now, seconds), message, config, budget);
+                let permitted =
+                    row.session.handle_message((now, seconds), message, (config, profiles), budget);
                 outcome.asked |= self.deliver(now, session, permitted);
                 return;
             }
@@ -129,11 +130,11 @@ impl Established {
         &mut self,
         (now, now_s): (Instant, u32),
         message: &[u8],
-        config: &ShardConfig,
+        (config, profiles): (&ShardConfig, &Profiles),
         budget: &mut Budget,
     ) -> Result<(), u32> {
         let permitted = self.take_bytes(config.device_bytes, now_s, message.len() as u32);
-        let params = params(&config.coap, self.channel.message_bytes_max());
+        let params = profiles.within(self.endpoint.profile(), self.channel.message_bytes_max());
         let mut context = Context { now, params: &params, budget };
         match permitted {
             Ok(()) => self.endpoint.handle_message(&mut context, message),

@@ -17,6 +17,7 @@ mod incoming;
 mod notifications;
 pub mod outbox;
 pub mod plain;
+mod profiles;
 mod question;
 mod requests;
 pub mod stats;
@@ -37,7 +38,7 @@ use chacha20::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng},
 };
-use narrowgate_coap::{Budget, Params};
+use narrowgate_coap::{Budget, Params, SlowRadio};
 use narrowgate_dtls::{self as dtls, DatagramKind, Listener, Random, ServerConfig};
 use slab::Slab;
 
@@ -48,6 +49,7 @@ use self::{
     half_open::HalfOpen,
     outbox::Outbox,
     plain::{Logins, PlainConfig},
+    profiles::Profiles,
     question::Answer,
     stats::{Counter, Gauges, Stats},
     stray::{Stray, StrayLog},
@@ -70,6 +72,8 @@ pub struct ShardConfig {
     pub dtls: Arc<ServerConfig>,
     /// Settings of the CoAP layer.
     pub coap: Params,
+    /// What differs from them in sessions of the profile [`narrowgate_coap::Profile::Nbiot`].
+    pub nbiot: SlowRadio,
     /// Bytes of stored CoAP answers over all sessions; at most a quarter is bodies in transfer. When little
     /// is free, a session that holds more than its share of that gets 5.03, and others do not.
     pub coap_budget_bytes: usize,
@@ -96,6 +100,7 @@ impl ShardConfig {
             shard: 0,
             dtls,
             coap: Params::default(),
+            nbiot: SlowRadio::default(),
             coap_budget_bytes: 256 << 20,
             admission: AdmissionLimits::default(),
             sessions_max: 2_000_000,
@@ -122,6 +127,7 @@ impl Random for ShardRandom {
 /// See the module.
 pub struct Shard {
     config: ShardConfig,
+    profiles: Profiles,
     start: Instant,
     /// The second of the last command, timeout or new session, since the start.
     now_s: u32,
@@ -194,6 +200,7 @@ impl Shard {
             forgery_alarms: forgery::Alarms::default(),
             stats: Stats::default(),
             drain: Drain::default(),
+            profiles: Profiles::new(&config.coap, &config.nbiot),
             config,
         }
     }
@@ -245,6 +252,7 @@ impl Shard {
             ShardCommand::AdmitLogin { handshake, lifetime } => self.admit_login(now, handshake, lifetime),
             ShardCommand::RefuseLogin { handshake, response } => self.refuse_login(now, handshake, response),
             ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),
+            ShardCommand::SetProfile { session, profile } => self.set_profile(session, profile),
             ShardCommand::Notify { session, response } => self.notify(now, session, response),
             ShardCommand::Charge { session, spent } => self.charge(session, spent),
             ShardCommand::Close { session } => self.close_with_notify(session, CloseCause::ByCommand),

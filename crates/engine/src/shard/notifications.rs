@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use narrowgate_coap::{Context, NotifyError, ObservationEnd, OptionNumber, Response};
 
-use super::{Shard, requests::params, stats::Counter};
+use super::{Shard, stats::Counter};
 use crate::event::{SessionId, ShardEvent};
 
 impl Shard {
@@ -13,7 +13,8 @@ impl Shard {
     pub(super) fn notify(&mut self, now: Instant, session: SessionId, response: Response) {
         let Some(row) = self.sessions.at(session) else { return };
         let established = &mut row.session;
-        let params = params(&self.config.coap, established.channel.message_bytes_max());
+        let params =
+            self.profiles.within(established.endpoint.profile(), established.channel.message_bytes_max());
         let mut context = Context { now, params: &params, budget: &mut self.budget };
         let shorter = shorter(&response);
         let mut sent = established.endpoint.notify(&mut context, response);

@@ -4,9 +4,9 @@
 //! a longer answer goes in blocks (RFC 7959). One that does not fit even so, an error's, is sent shorter. A
 //! request always gets some answer; otherwise its device would send it again and again.
 
-use std::{borrow::Cow, time::Instant};
+use std::time::Instant;
 
-use narrowgate_coap::{Code, Context, Discard, Event, Params, Request, RespondError, Response};
+use narrowgate_coap::{Code, Context, Discard, Event, Request, RespondError, Response};
 use narrowgate_dtls::SealError;
 
 use super::{Shard, stats::Counter, table::Row};
@@ -38,8 +38,8 @@ impl Shard {
                 Some(Event::Refused(refused)) => {
                     self.events.push_back(ShardEvent::RequestRefused { session, refused });
                 }
-                Some(Event::MessageIdReused { mid }) => {
-                    self.events.push_back(ShardEvent::MessageIdReused { session, mid });
+                Some(Event::MessageIdReused { mid, within }) => {
+                    self.events.push_back(ShardEvent::MessageIdReused { session, mid, within });
                 }
                 Some(Event::Discarded(discard)) => {
                     self.stats.count_coap(discard);
@@ -66,7 +66,8 @@ impl Shard {
         if self.requests_in_flight >= self.config.requests_in_flight_max {
             self.stats.count(Counter::RequestsBusy);
             let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(BUSY_MAX_AGE_S);
-            let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+            let params = self.profiles.of(session.endpoint.profile());
+            let mut context = Context { now, params, budget: &mut self.budget };
             if session.endpoint.respond(&mut context, ticket.exchange, busy).is_err() {
                 self.stats.count(Counter::ResponsesLate);
             }
@@ -110,7 +111,8 @@ impl Shard {
         }
         let is_success = response.code.class() < 4;
         let shorter = shorter(&response);
-        let params = params(&self.config.coap, established.channel.message_bytes_max());
+        let params =
+            self.profiles.within(established.endpoint.profile(), established.channel.message_bytes_max());
         let mut context = Context { now, params: &params, budget: &mut self.budget };
         let mut respond = |response| established.endpoint.respond(&mut context, ticket.exchange, response);
         let mut sent = respond(response);
@@ -127,14 +129,6 @@ impl Shard {
         self.transmit(ticket.session);
         self.arm_session(now, ticket.session);
     }
-}
-
-/// The settings of the CoAP layer for a session whose records hold this many bytes.
-pub(super) fn params(params: &Params, plaintext_bytes_max: usize) -> Cow<'_, Params> {
-    if params.message_bytes_max <= plaintext_bytes_max {
-        return Cow::Borrowed(params);
-    }
-    Cow::Owned(Params { message_bytes_max: plaintext_bytes_max, ..params.clone() })
 }
 
 /// The answer if `response` does not fit. The code of an error says enough, so its payload may be left out

@@ -92,7 +92,8 @@ impl Shard {
     pub(super) fn hold_back(&mut self, now: Instant, ticket: Ticket, wait_s: u32) {
         let Some(Row { session, .. }) = self.sessions.at(ticket.session) else { return };
         let early = Response::new(Code::TOO_MANY_REQUESTS).max_age(wait_s);
-        let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+        let params = self.profiles.of(session.endpoint.profile());
+        let mut context = Context { now, params, budget: &mut self.budget };
         if session.endpoint.respond(&mut context, ticket.exchange, early).is_err() {
             self.stats.count(Counter::ResponsesLate);
         }

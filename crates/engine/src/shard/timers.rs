@@ -84,7 +84,7 @@ impl Shard {
             Timer::Exchange | Timer::Answers => {
                 let endpoint = &mut established.endpoint;
                 if endpoint.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                    let (params, budget) = (&self.config.coap, &mut self.budget);
+                    let (params, budget) = (self.profiles.of(endpoint.profile()), &mut self.budget);
                     endpoint.handle_timeout(&mut Context { now, params, budget });
                     self.deliver(now, session, Ok(()));
                     self.transmit(session);

@@ -3,6 +3,7 @@
 
 mod answers;
 mod observe;
+mod profile;
 
 use std::{
     net::SocketAddr,

@@ -52,7 +52,11 @@ impl Desk {
             SecureMode::ProductSecret => None,
         };
         let asker = Asker::new(grant, peer, number);
-        self.sessions.insert(session, asker.clone());
+        // The product may have changed since the look-up: what is in memory is newer.
+        let product = shared.products.find(asker.grant.product_key());
+        let profile = product.map_or(asker.grant.profile, |product| product.profile);
+        let known = self.sessions.insert(session, asker.clone());
+        known.set_profile(&mut shared.out, session, profile);
         if let Some(spent) = number.and_then(|_| shared.spent.take(now.instant, asker.grant.device)) {
             shared.out.command(self.shard, ShardCommand::Charge { session, spent });
         }

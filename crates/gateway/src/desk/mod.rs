@@ -24,19 +24,22 @@ use narrowgate_engine::{
 };
 use narrowgate_platform::{
     device_api,
+    model::product::Profile,
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
 use self::{handshake::Asked, login::Begun, request::Parked, sessions::Sessions};
 use crate::{effect::Now, lookups::Waiter, refusals, residence::presence::PRODUCT_OFF, shared::Shared};
 
-/// Which sessions of a product are to be closed.
+/// What a change of a product does to its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Which {
-    /// It was switched off.
-    All,
-    /// Its secret was replaced: those that proved it.
-    Activating,
+pub(crate) enum Reach {
+    /// It was switched off: they are closed.
+    CloseAll,
+    /// Its secret was replaced: those that proved it are closed.
+    CloseActivating,
+    /// Its profile is another one: so is theirs.
+    Profile(Profile),
 }
 
 /// See the module.
@@ -68,9 +71,9 @@ impl Desk {
             ShardEvent::AnswerTooLarge { session, bytes, bytes_max } => {
                 self.refuse_below(shared, now, session, || device_api::answer_too_large(bytes, bytes_max));
             }
-            ShardEvent::MessageIdReused { session, mid } => {
+            ShardEvent::MessageIdReused { session, mid, within } => {
                 if let Some(known) = self.sessions.find(session) {
-                    shared.warn(now, &known.asker, device_api::message_id_reused(mid));
+                    shared.warn(now, &known.asker, device_api::message_id_reused(mid, within));
                 }
             }
             ShardEvent::Forged { session, peer, records } => self.warn_of_forgeries(session, peer, records),
@@ -126,25 +129,49 @@ impl Desk {
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }
 
-    /// Ends sessions of a product, of these slots; returns how many there are.
-    pub(crate) fn close_product(
+    /// Does to the sessions of a product, of these slots, what its change asks for; returns how many slots
+    /// there are.
+    pub(crate) fn change_product(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        (product_key, reach): (&str, Reach),
+        slots: Range<u32>,
+    ) -> u32 {
+        match reach {
+            Reach::CloseAll => self.close_product(shared, now, (product_key, false), slots),
+            Reach::CloseActivating => self.close_product(shared, now, (product_key, true), slots),
+            Reach::Profile(profile) => {
+                let (looked_at, sessions) = self.sessions.range_mut(self.shard, slots);
+                for (session, known) in sessions {
+                    if known.asker.grant.product_key() == product_key {
+                        known.set_profile(&mut shared.out, session, profile);
+                    }
+                }
+                looked_at
+            }
+        }
+    }
+
+    /// Ends sessions of a product, or only those that have proved its secret.
+    fn close_product(
         &self,
         shared: &mut Shared,
         now: Now,
-        (product_key, which): (&str, Which),
+        (product_key, only_activating): (&str, bool),
         slots: Range<u32>,
     ) -> u32 {
         let (looked_at, sessions) = self.sessions.range(self.shard, slots);
         for (session, known) in sessions {
             let grant = &known.asker.grant;
             let is_activating = grant.mode == SecureMode::ProductSecret;
-            if grant.product_key() != product_key || (which == Which::Activating && !is_activating) {
+            if grant.product_key() != product_key || only_activating && !is_activating {
                 continue;
             }
             shared.out.close(session);
             // What a session with the product's secret still wishes for is not issued.
             shared.residence.directory.remove(grant.device, session);
-            if which == Which::All {
+            if !only_activating {
                 shared.residence.presence.forget(&mut shared.out, now, grant.device, PRODUCT_OFF);
             }
         }

@@ -6,6 +6,7 @@ mod logins;
 mod lookups;
 mod observers;
 mod plain;
+mod profiles;
 mod properties;
 mod real;
 mod said;

@@ -71,6 +71,7 @@ fn command_said(command: &ShardCommand) -> String {
         }
         ShardCommand::DropHandshake { handshake } => format!("h{} drop", handshake.slot),
         ShardCommand::Charge { session, spent } => format!("s{} charge {}", session.slot, spent.up),
+        ShardCommand::SetProfile { session, profile } => format!("s{} is {profile:?}", session.slot),
         ShardCommand::Drain => "drain".to_owned(),
     }
 }

@@ -19,7 +19,7 @@ use narrowgate_platform::{
     model::{
         command::{Command, CommandId, CommandMove, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
-        product::{DynamicActivation, Product},
+        product::{DynamicActivation, Product, Profile},
         property::Properties,
         retention::RetentionClass,
     },
@@ -309,12 +309,14 @@ impl Stage {
                 let token = self.take(Kind::Diagnosis);
                 self.gateway.handle_answer(self.now, token, Answer::Diagnosed(Some("found out".into())));
             }
-            _ => self.answer_about_commands(answer),
+            _ => self.other_answer(answer),
         }
     }
 
-    fn answer_about_commands(&mut self, answer: &str) {
+    fn other_answer(&mut self, answer: &str) {
         match answer {
+            "found slow" => self.lookup(Ok(changed(|found| found.profile = Profile::Nbiot))),
+            "slow" => self.product(Ok(Some(Product { profile: Profile::Nbiot, ..product(true) }))),
             "commands" => self.commands(Ok(self.open.clone())),
             "commands fail" => self.commands(Err(StoreError::Unavailable("the disk is full".into()))),
             "ends" => self.written(&Ok(vec![Written::Done, Written::Done])),
@@ -482,6 +484,7 @@ fn found(device: &str, device_enabled: bool, product_enabled: bool) -> Credentia
         activated: false,
         product_secret: Secret::new("product".into()),
         product_enabled,
+        profile: Profile::Default,
         dynamic_activation: DynamicActivation { enabled: true, ..DynamicActivation::default() },
     }))
 }
@@ -503,6 +506,7 @@ fn product(enabled: bool) -> Product {
         secret: Secret::new("product".into()),
         dynamic_activation: DynamicActivation::default(),
         enabled,
+        profile: Profile::Default,
         model_json: None,
         retention: RetentionClass::parse("short").expect("it is a name"),
         created: UnixMillis(0),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use narrowgate_api::product::Profile;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProductCommand {
@@ -85,6 +86,10 @@ pub(crate) struct CreateArgs {
     /// Let registered devices fetch their own secrets with the product's (SecureMode 3)
     #[arg(long)]
     pub(crate) dynamic_activation: bool,
+    /// Timers and blocks of its devices' sessions: default repeats after 2 to 3 s, nbiot after 9 to 13.5 s,
+    /// for radio whose answers take seconds
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub(crate) profile: Option<ProfileArg>,
     /// Thing model (JSON), - reads standard input; without one every point is accepted
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
@@ -128,6 +133,10 @@ pub(crate) struct UpdateArgs {
     /// Let registered devices fetch their own secrets (SecureMode 3)
     #[arg(long, value_enum, value_name = "SWITCH")]
     pub(crate) dynamic_activation: Option<Switch>,
+    /// Timers and blocks of its devices' sessions, from now on: default repeats after 2 to 3 s, nbiot after
+    /// 9 to 13.5 s
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub(crate) profile: Option<ProfileArg>,
     /// Thing model (JSON) that replaces the present one; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,
@@ -145,6 +154,22 @@ pub(crate) struct UpdateArgs {
     /// Reset the quota to that of a new product: 1000
     #[arg(long, conflicts_with = "quota")]
     pub(crate) default_quota: bool,
+}
+
+/// As [`Profile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileArg {
+    Default,
+    Nbiot,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Self {
+        match profile {
+            ProfileArg::Default => Self::Default,
+            ProfileArg::Nbiot => Self::Nbiot,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -192,6 +192,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
             ends_at: arguments.activation.activation_ends.map(UnixMillis),
             quota_per_hour: arguments.activation.quota,
         },
+        profile: arguments.profile.map(Into::into),
         model: arguments.model.as_deref().map(read_model).transpose()?,
         retention: arguments.retention,
     })
@@ -209,6 +210,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         && arguments.dynamic_activation.is_none()
         && bounds.activation_ends.is_none()
         && bounds.quota.is_none()
+        && arguments.profile.is_none()
         && arguments.model.is_none()
         && arguments.retention.is_none()
         && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
@@ -225,6 +227,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
             ends_at: ends_at.map(Some).or(arguments.no_activation_ends.then_some(None)),
             quota_per_hour: arguments.activation.quota.map(Some).or(arguments.default_quota.then_some(None)),
         },
+        profile: arguments.profile.map(Into::into),
         model: match arguments.model.as_deref().map(read_model).transpose()? {
             Some(model) => Some(Some(model)),
             None => arguments.no_model.then_some(None),

@@ -2,7 +2,7 @@
 
 use narrowgate_api::{
     names::UnixMillis,
-    product::{DamagedProductView, DynamicActivation, ProductCreated, ProductRow, ProductView},
+    product::{DamagedProductView, DynamicActivation, ProductCreated, ProductRow, ProductView, Profile},
     secret::SecretText,
 };
 use serde::Serialize;
@@ -38,6 +38,7 @@ pub(super) struct Shown {
     dynamic_activation_enabled: Option<bool>,
     dynamic_activation_ends_at: Option<UnixMillis>,
     dynamic_activation_quota_per_hour: Option<u32>,
+    profile: Option<Profile>,
     model_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Box<RawValue>>,
@@ -58,6 +59,7 @@ impl From<ProductView> for Shown {
             name,
             enabled,
             dynamic_activation,
+            profile,
             model_id,
             model,
             retention,
@@ -71,6 +73,7 @@ impl From<ProductView> for Shown {
             dynamic_activation_enabled: Some(activation),
             dynamic_activation_ends_at: ends_at,
             dynamic_activation_quota_per_hour: Some(quota_per_hour),
+            profile: Some(profile),
             model_id,
             model,
             retention: Some(retention),
@@ -93,6 +96,7 @@ impl From<ProductRow> for Shown {
                 dynamic_activation_enabled: None,
                 dynamic_activation_ends_at: None,
                 dynamic_activation_quota_per_hour: None,
+                profile: None,
                 model_id: None,
                 model: None,
                 retention: None,
@@ -117,26 +121,29 @@ mod tests {
         };
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":5,"quotaPerHour":1000},"modelId":null,"retention":"short","createdAt":7}"#
+            r#""endsAt":5,"quotaPerHour":1000},"profile":"default","modelId":null,"retention":"short","#,
+            r#""createdAt":7}"#
         );
         assert_eq!(
             printed(intact),
             concat!(
                 r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivationEnabled":false,"#,
-                r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"modelId":null,"#,
-                r#""retention":"short","createdTime":7}"#
+                r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"profile":"default","#,
+                r#""modelId":null,"retention":"short","createdTime":7}"#
             )
         );
         let damaged = concat!(
-            r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"modelId":null,"#,
-            r#""retention":null,"createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+            r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"profile":null,"#,
+            r#""modelId":null,"retention":null,"createdAt":null,"damaged":true,"id":"id:1","#,
+            r#""detail":"row 1"}"#
         );
         assert_eq!(
             printed(damaged),
             concat!(
                 r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivationEnabled":null,"#,
-                r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"modelId":null,"#,
-                r#""retention":null,"createdTime":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
+                r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"profile":null,"#,
+                r#""modelId":null,"retention":null,"createdTime":null,"damaged":true,"id":"id:1","#,
+                r#""detail":"row 1"}"#
             )
         );
     }

@@ -1,12 +1,13 @@
 //! Every key of the configuration, in the order in which `narrowgate config` prints them, and the one that
 //! was meant by a name that is none.
 
-use super::{admission, coap, dtls, http, key::Setting, limits, log, session, store};
+use super::{admission, coap, dtls, http, key::Setting, limits, log, nbiot, session, store};
 
 /// The keys of each section.
-static SECTIONS: [&[&dyn Setting]; 8] = [
+static SECTIONS: [&[&dyn Setting]; 9] = [
     dtls::KEYS,
     coap::KEYS,
+    nbiot::KEYS,
     session::KEYS,
     admission::KEYS,
     limits::KEYS,

@@ -15,6 +15,7 @@ mod key;
 mod keys;
 mod limits;
 mod log;
+mod nbiot;
 mod session;
 pub(crate) mod store;
 #[cfg(test)]
@@ -26,6 +27,8 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
 };
+
+use narrowgate_coap::SlowRadio;
 
 pub(crate) use key::Setting;
 pub(crate) use keys::suggested;
@@ -49,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) dtls: Dtls,
     pub(crate) coap: Coap,
+    /// Sessions of products with the profile `nbiot`.
+    pub(crate) nbiot: SlowRadio,
     pub(crate) session: Session,
     pub(crate) admission: Admission,
     pub(crate) limits: Limits,
@@ -100,6 +105,7 @@ impl Config {
             data: data.to_owned(),
             dtls: Dtls::read(&mut values)?,
             coap: Coap::read(&values)?,
+            nbiot: nbiot::read(&mut values)?,
             session: Session::read(&values)?,
             admission: Admission::read(&values)?,
             limits: Limits::read(&values)?,

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use narrowgate_coap::SlowRadio;
 use narrowgate_dtls::CipherSuite;
 
 use super::{accept::Accept as _, *};
@@ -147,6 +148,8 @@ fn values_out_of_range_are_told_the_range() {
         ("dtls.require_encrypt_then_mac", "1", "true nor false"),
         ("dtls.listen", "\"off\"", "0.0.0.0:5684"),
         ("http.listen", "\"8080\"", "127.0.0.1:8080, [::1]:8080 or off"),
+        ("nbiot.ack_timeout", "\"1s\"", "2s to 1m"),
+        ("nbiot.block_bytes", "500", "64, 128, 256, 512, 1024 or off"),
         ("session.idle_timeout", "\"0s\"", "1m to 365d"),
         ("session.sessions_max", "0", "1 to 100000000"),
         ("session.answer_memory", "\"1023KiB\"", "1MiB to 64GiB, or auto"),
@@ -167,6 +170,23 @@ fn values_out_of_range_are_told_the_range() {
 }
 
 #[test]
+fn the_empty_acknowledgement_of_nbiot_follows_its_first_timer_unless_it_is_set() {
+    let nbiot = |file: &str| {
+        let config = load(file, &[], &ServerArgs::default()).unwrap();
+        let shown = config.values.all().find(|(key, _)| key.name() == "nbiot.empty_ack_after").unwrap().1;
+        (config.nbiot, shown.text.clone())
+    };
+    assert_eq!(nbiot(""), (SlowRadio::default(), "6s".to_owned()));
+    let ms = Duration::from_millis;
+    let (slower, shown) = nbiot("[nbiot]\nack_timeout = \"4s\"\nblock_bytes = \"off\"\n");
+    let expected =
+        SlowRadio { ack_timeout: ms(4000), separate_after: slower.separate_after, block_bytes: None };
+    assert_eq!((slower, &*shown), (expected, "2666ms"));
+    let (set, _) = nbiot("[nbiot]\nempty_ack_after = \"1s\"\nblock_bytes = 64\n");
+    assert_eq!((set.ack_timeout, set.separate_after, set.block_bytes), (ms(9000), ms(1000), Some(64)));
+}
+
+#[test]
 fn values_that_have_no_effect_together_are_refused() {
     let file = "[dtls]\nretransmit_initial = \"9s\"\nhandshake_lifetime = \"9s\"\n";
     let failure = load(file, &[], &ServerArgs::default()).unwrap_err();
@@ -183,7 +203,9 @@ fn values_that_have_no_effect_together_are_refused() {
     }
     let etm = "[dtls]\nrequire_encrypt_then_mac = true\nsuites = [\"TLS_PSK_WITH_AES_128_CBC_SHA256\"]\n";
     assert!(load(etm, &[], &ServerArgs::default()).is_ok());
+    let slow = "[nbiot]\nack_timeout = \"5s\"\n";
     for (file, line, key, reason) in [
+        (slow, "empty_ack_after = \"5s\"", "nbiot.empty_ack_after", "not shorter than nbiot.ack_timeout"),
         (memory, "retention = \"400d\"", "store.retention", "store.kind is memory"),
         (memory, "cache = \"2MiB\"", "store.cache", "store.kind is memory"),
         (memory, "data_key_file = \"k\"", "store.data_key_file", "store.kind is memory"),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use narrowgate_dtls::CipherSuite;
 
-use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, store};
+use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, nbiot, store};
 use crate::failure::Failure;
 
 /// Refuses the first value that has no effect.
@@ -32,6 +32,11 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     if config.coap.listen.is_none() && is_set(config, &coap::LOGINS_MAX) {
         let reason = format_args!("has no effect: coap.listen is off");
         return Err(refuse(config, &coap::LOGINS_MAX, reason));
+    }
+    if config.nbiot.separate_after >= config.nbiot.ack_timeout {
+        let first = shown(config, &nbiot::ACK_TIMEOUT);
+        let reason = format_args!("is not shorter than {first}: the device would repeat its request before");
+        return Err(refuse(config, &nbiot::EMPTY_ACK_AFTER, reason));
     }
     if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
         let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");

@@ -36,6 +36,7 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
             first_block_options: &[COMMAND],
             ..Params::default()
         },
+        nbiot: config.nbiot,
         coap_budget_bytes: usize::try_from(config.session.answer_memory_bytes).unwrap_or(usize::MAX),
         sessions_max: config.session.sessions_max,
         idle_timeout: config.session.idle_timeout,

@@ -16,6 +16,7 @@ mod mistakes;
 mod models;
 mod places;
 mod points;
+mod profiles;
 mod retention;
 mod secrets;
 mod server;

@@ -1,6 +1,6 @@
 //! Words about options: what the CoAP layer refused before a request got here, preconditions, formats.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use narrowgate_coap::{
     BlockFault, Code, Discard, OptionFault, OptionNumber, RefusedRequest, Request, RequestFault, format,
@@ -48,8 +48,8 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
         RequestFault::AnswerGone { offset } => {
             let detail = format!(
                 "{asked}: the block of the answer that begins at byte {offset} is not kept any more \
-                 (RFC 7959): an answer is kept for 247 s, the last two of a session; the request itself was \
-                 carried out"
+                 (RFC 7959): an answer is kept for 247 s (longer by the profile nbiot), the last two of a \
+                 session; the request itself was carried out"
             );
             Refusal::new(Reason::BodyMalformed, detail)
         }
@@ -89,9 +89,9 @@ fn gap_words(offset: usize, held: Option<usize>) -> String {
         ),
         None => format!(
             "a block that begins at byte {offset}, and no block before it is known: a body is dropped after \
-             247 s without a block, by a third one in the same session, by a new handshake or a restart of \
-             the server; or path, options or Request-Tag differ from those of block 0. Begin again with \
-             block 0"
+             247 s without a block (later by the profile nbiot), by a third one in the same session, by a \
+             new handshake or a restart of the server; or path, options or Request-Tag differ from those \
+             of block 0. Begin again with block 0"
         ),
     }
 }
@@ -125,9 +125,11 @@ pub fn malformed(fault: Discard) -> Refusal {
 }
 
 /// The entry for a peer that does not count up its Message IDs.
-pub fn message_id_reused(mid: u16) -> Warning {
+/// `within`: how long it must not be used again.
+pub fn message_id_reused(mid: u16, within: Duration) -> Warning {
+    let within = within.as_secs();
     let detail = format!(
-        "another request came with Message ID {mid}, which was used less than 247 s before; \
+        "another request came with Message ID {mid}, which was used less than {within} s before; \
          it was taken for a duplicate of the first: it gets the answer to that, and is not stored. \
          Count the Message ID up with each new request (RFC 7252, section 4.4)"
     );

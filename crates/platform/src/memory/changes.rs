@@ -94,6 +94,7 @@ impl Model {
         kept.dynamic_activation = product.dynamic_activation;
         kept.enabled = product.enabled;
         kept.retention = product.retention;
+        kept.profile = product.profile;
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! What a handshake needs to know of a product and a device.
 
-use crate::{ids::DeviceId, model::product::DynamicActivation, secret::Secret};
+use crate::{
+    ids::DeviceId,
+    model::product::{DynamicActivation, Profile},
+    secret::Secret,
+};
 
 /// Answer of a credential look-up by the two keys of an identity.
 #[derive(Debug, Clone)]
@@ -32,6 +36,8 @@ pub struct Credentials {
     pub product_secret: Secret,
     /// Whether the product's devices may connect.
     pub product_enabled: bool,
+    /// How patient the server is with the product's devices.
+    pub profile: Profile,
     /// The product's dynamic activation.
     pub dynamic_activation: DynamicActivation,
 }

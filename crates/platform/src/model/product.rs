@@ -1,5 +1,7 @@
 //! A product: the kind of device, its secret, and whether its devices may fetch their own secrets.
 
+pub use narrowgate_api::product::Profile;
+
 use super::retention::RetentionClass;
 use crate::{ids::UnixMillis, secret::Secret};
 
@@ -40,6 +42,8 @@ pub struct Product {
     pub dynamic_activation: DynamicActivation,
     /// Whether the product's devices may connect.
     pub enabled: bool,
+    /// How patient the server is with them.
+    pub profile: Profile,
     /// The thing model as the JSON document it was given as; `None`: every point is accepted.
     pub model_json: Option<String>,
     /// How long what its devices report is kept.

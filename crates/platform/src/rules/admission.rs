@@ -11,6 +11,7 @@ use crate::{
     model::{
         credential::{CredentialLookup, Credentials},
         log::Reason,
+        product::Profile,
     },
     rules::{
         identity::{Identity, IdentityFault, SecureMode},
@@ -34,6 +35,8 @@ pub struct Grant {
     device_key_bytes: u8,
     /// Whose secret was proved.
     pub mode: SecureMode,
+    /// How patient the server is in the session.
+    pub profile: Profile,
     /// Silence after which the device is offline, seconds.
     pub lifetime_s: u32,
     /// Version of the device's secret at the time of the look-up.
@@ -47,8 +50,9 @@ const _: () = assert!(size_of::<Grant>() <= 40);
 const _: () = assert!(IMPORTED_CHARACTERS_MAX <= u8::MAX as usize);
 
 impl Grant {
-    /// A grant with these keys of the product and of the device, this asset id, this lifetime and version of
-    /// the device's secret. Keys are cut at 255 bytes; none of an [`Identity`] is as long as that.
+    /// A grant of the default profile, with these keys of the product and of the device, this asset id, this
+    /// lifetime and version of the device's secret. Keys are cut at 255 bytes; none of an [`Identity`] is as
+    /// long as that.
     pub fn new(
         device: DeviceId,
         [product_key, device_key, asset_id]: [&str; 3],
@@ -69,6 +73,7 @@ impl Grant {
             product_key_bytes,
             device_key_bytes,
             mode,
+            profile: Profile::Default,
             lifetime_s,
             secret_version,
             product_secret_mark,
@@ -155,6 +160,7 @@ fn admit(identity: &Identity, credentials: &Credentials) -> Decision {
     let Identity { name, mode, lifetime_s, .. } = identity;
     let names = [&*name.product_key, &*name.device_key, &*credentials.asset_id];
     let mut grant = Grant::new(credentials.device, names, *mode, (*lifetime_s, credentials.secret_version));
+    grant.profile = credentials.profile;
     if *mode == SecureMode::ProductSecret {
         grant.product_secret_mark = psk::mark(secret);
     }
@@ -176,6 +182,7 @@ mod tests {
             activated: true,
             product_secret: Secret::new("product".into()),
             product_enabled: true,
+            profile: Profile::Nbiot,
             dynamic_activation: DynamicActivation::default(),
         }
     }
@@ -203,6 +210,7 @@ mod tests {
                 (mode, 60, 3, DeviceId(7))
             );
             assert_eq!((grant.product_key(), grant.device_key(), grant.asset_id()), ("pk", "dk", "asset001"));
+            assert_eq!(grant.profile, Profile::Nbiot);
         }
     }
 

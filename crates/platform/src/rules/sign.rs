@@ -141,7 +141,11 @@ fn other_texts(identity: &Identity, secret: &Secret) -> Vec<(Zeroizing<String>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::DeviceId, model::product::DynamicActivation, rules::identity::SecureMode};
+    use crate::{
+        ids::DeviceId,
+        model::product::{DynamicActivation, Profile},
+        rules::identity::SecureMode,
+    };
 
     /// Lines of `deviceKey lifetime productKey deviceSecret sign`, from the device protocol.
     const VECTORS: &str = include_str!("../../../../vectors/sign.txt");
@@ -200,6 +204,7 @@ mod tests {
             activated: false,
             product_secret: secret("c3PW03srd6c"),
             product_enabled: true,
+            profile: Profile::Default,
             dynamic_activation: DynamicActivation::default(),
         };
         let right = sign(&identity, &credentials.device_secret);

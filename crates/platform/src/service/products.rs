@@ -73,6 +73,7 @@ impl Registrar {
             secret,
             dynamic_activation,
             enabled: true,
+            profile: new.profile.unwrap_or_default(),
             model_json,
             retention,
             created: now,
@@ -114,6 +115,9 @@ impl Registrar {
         }
         if let Some(enabled) = patch.enabled {
             product.enabled = enabled;
+        }
+        if let Some(profile) = patch.profile {
+            product.profile = profile;
         }
         let activation = &mut product.dynamic_activation;
         if let Some(on) = patch.dynamic_activation.enabled {

@@ -41,7 +41,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 5] = [(3, to_4), (4, to_5), (5, to_6), (6, to_7), (7, to_8)];
+const STEPS: [(u32, Step); 6] = [(3, to_4), (4, to_5), (5, to_6), (6, to_7), (7, to_8), (8, to_9)];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
 const UNUSED_PAGES_MAX: i64 = 1024;
@@ -231,6 +231,12 @@ fn to_7(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
 /// Format 8: products name a class of retention.
 fn to_8(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     let added = registry.execute_batch("ALTER TABLE products ADD COLUMN retention TEXT");
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 9: products have a profile.
+fn to_9(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch("ALTER TABLE products ADD COLUMN profile TEXT");
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 

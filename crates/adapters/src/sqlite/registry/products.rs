@@ -2,7 +2,10 @@
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    model::{log::LogEntry, product::Product},
+    model::{
+        log::LogEntry,
+        product::{Product, Profile},
+    },
     ports::StoreError,
     secret::Secret,
 };
@@ -23,8 +26,15 @@ use super::{
 };
 
 /// The columns of a product that may change, all but its counts and its number.
-const CHANGING: [&str; 6] =
-    ["name", "enabled", "activation_enabled", "activation_ends_at", "activation_quota", "retention"];
+const CHANGING: [&str; 7] = [
+    "name",
+    "enabled",
+    "activation_enabled",
+    "activation_ends_at",
+    "activation_quota",
+    "retention",
+    "profile",
+];
 /// The other columns that are new where a damaged row is replaced.
 const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
 
@@ -150,5 +160,6 @@ fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
         issued_hour: 0,
         issued_count: 0,
         retention: (!product.retention.is_standard()).then(|| product.retention.to_string()),
+        profile: Some(product.profile).filter(|profile| *profile != Profile::Default),
     }
 }

@@ -24,6 +24,7 @@ use narrowgate_platform::{
         device::DeviceState,
         log::{LogEvent, Reason},
         message::MessageKind,
+        product::Profile,
         property::PropertyKind,
     },
 };
@@ -277,7 +278,7 @@ macro_rules! words {
         })+
     };
 }
-words!(DeviceState, LogEvent, Reason, PropertyKind, CommandKind, CommandState);
+words!(DeviceState, LogEvent, Reason, Profile, PropertyKind, CommandKind, CommandState);
 
 impl Cell for MessageKind {
     fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {

@@ -5,6 +5,7 @@ use narrowgate_platform::{
     model::{
         command::{CommandKind, CommandState},
         device::DeviceState,
+        product::Profile,
         property::PropertyKind,
     },
 };
@@ -34,6 +35,8 @@ table! {
     later {
         /// The class of retention of what its devices report; `None`: the standard one.
         retention: String = "TEXT",
+        /// `None`: the default one.
+        profile: Profile = "TEXT",
     }
     // The model, which may be long, has a sum of its own.
     ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"

@@ -84,9 +84,9 @@ impl Shard {
     /// Handles a message of a peer that is logged in.
     fn feed_plain(&mut self, now: Instant, session: SessionId, datagram: &[u8]) {
         let now_s = self.seconds(now);
-        let Self { sessions, config, budget, .. } = self;
+        let Self { sessions, config, profiles, budget, .. } = self;
         let Some(row) = sessions.at(session) else { return };
-        let permitted = row.session.handle_message((now, now_s), datagram, config, budget);
+        let permitted = row.session.handle_message((now, now_s), datagram, (config, profiles), budget);
         if !self.deliver(now, session, permitted) {
             self.events.push_back(ShardEvent::Heard { session });
         }

@@ -17,6 +17,7 @@ use std::{
 pub(crate) use classes::Classes;
 pub(crate) use memory::SizeOrAuto;
 pub(crate) use rates::{Bytes, Times};
+pub(in crate::config) use units::show_duration;
 pub(crate) use units::{Days, Size, Time};
 pub(crate) use words::{OneOf, SomeOf};
 

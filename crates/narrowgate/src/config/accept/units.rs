@@ -42,7 +42,8 @@ pub(super) fn unbounded_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-fn show_duration(duration: Duration) -> String {
+/// A duration as it is written in a setting: `9s`.
+pub(in crate::config) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let whole = |unit_ms: u64| ms >= u128::from(unit_ms) && ms.is_multiple_of(u128::from(unit_ms));
     let (unit, unit_ms) = DURATION_UNITS.into_iter().find(|(_, ms)| whole(*ms)).unwrap_or(("ms", 1));

@@ -1,5 +1,8 @@
 use super::*;
-use crate::model::{credential::Credentials, product::DynamicActivation};
+use crate::model::{
+    credential::Credentials,
+    product::{DynamicActivation, Profile},
+};
 
 const SIGN: &str = "193F8200ED221DF97A7B3F70594352954601195A05EE0B44E8A1CA88DD1979C6";
 const PATH: &str = "/auth/MuGsF6W4/15bBZlRknc";
@@ -22,6 +25,7 @@ fn credentials() -> Credentials {
         activated: true,
         product_secret: Secret::new("product".into()),
         product_enabled: true,
+        profile: Profile::Default,
         dynamic_activation: DynamicActivation::default(),
     }
 }

@@ -102,7 +102,10 @@ fn owned(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::DeviceId, model::product::DynamicActivation};
+    use crate::{
+        ids::DeviceId,
+        model::product::{DynamicActivation, Profile},
+    };
 
     fn credentials() -> Credentials {
         Credentials {
@@ -114,6 +117,7 @@ mod tests {
             activated: false,
             product_secret: Secret::new("c3PW03srd6c".into()),
             product_enabled: true,
+            profile: Profile::Default,
             dynamic_activation: DynamicActivation::default(),
         }
     }

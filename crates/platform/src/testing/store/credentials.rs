@@ -2,7 +2,10 @@
 
 use super::fixtures::{T0, add_device, add_product, at, credentials, name, one_device, product};
 use crate::{
-    model::{credential::CredentialLookup, product::DynamicActivation},
+    model::{
+        credential::CredentialLookup,
+        product::{DynamicActivation, Profile},
+    },
     ports::{SimilarNames, Store},
     testing::block_on,
 };
@@ -28,10 +31,10 @@ pub fn a_look_up_gives_secrets_and_switches(store: &dyn Store) {
     assert_eq!(found.product_secret.expose(), "secret of pk");
     assert_eq!(found.secret_version, 1);
     assert!(found.device_enabled && found.product_enabled && !found.activated);
-    assert_eq!(found.dynamic_activation, DynamicActivation::default());
+    assert_eq!((found.dynamic_activation, found.profile), (DynamicActivation::default(), Profile::Default));
 }
 
-/// A switch takes effect with its commit.
+/// A switch takes effect with its commit, and so does a profile.
 pub fn switches_show_in_the_next_look_up(store: &dyn Store) {
     let device = one_device(store, "dk-1");
     block_on(store.set_device_enabled(device, false, T0)).unwrap();
@@ -41,12 +44,15 @@ pub fn switches_show_in_the_next_look_up(store: &dyn Store) {
     let changed = crate::model::product::Product {
         enabled: false,
         dynamic_activation: dynamic_activation.clone(),
+        profile: Profile::Nbiot,
         ..product("pk")
     };
     block_on(store.update_product(changed)).unwrap();
     let found = credentials(store, "pk", "dk-1");
     assert!(!found.product_enabled);
-    assert_eq!(found.dynamic_activation, dynamic_activation);
+    assert_eq!((found.dynamic_activation, found.profile), (dynamic_activation, Profile::Nbiot));
+    block_on(store.update_product(product("pk"))).unwrap();
+    assert_eq!(credentials(store, "pk", "dk-1").profile, Profile::Default);
 }
 
 /// A device is asked for together with its product.

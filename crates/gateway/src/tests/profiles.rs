@@ -1,0 +1,60 @@
+//! How patient the server is in a session: by the look-up of its login, and by what changes while it stands.
+
+use super::{stage::Stage, stories::served};
+
+#[test]
+fn a_session_of_a_product_with_slow_radio_is_given_its_profile_when_it_begins() {
+    let mut stage = Stage::new();
+    let begun = stage.play("h1 wants p,d,2,60; found slow; h1 connects");
+    assert_eq!(begun, "look up p/d, h1 key, s1 is Nbiot, write login");
+    // One by the product's secret too.
+    let begun = Stage::new().play("h1 wants p,d,3,60; found slow; h1 connects");
+    assert_eq!(begun, "look up p/d, h1 key, s1 is Nbiot, s1 close in 60s, look up p/d");
+}
+
+#[test]
+fn a_profile_that_changes_reaches_the_sessions_that_stand() {
+    let mut stage = served();
+    stage.play("h9000 wants p,e,2,60; found e; h9000 connects; done");
+    assert_eq!(stage.play("change p; slow"), "read p, s1 is Nbiot");
+    // A large product keeps nobody waiting, and a change of something else stops nothing.
+    assert_eq!(stage.play("change p; slow"), "read p");
+    assert!(!stage.gateway.is_settled());
+    assert_eq!(stage.play("wait 0"), "s9000 is Nbiot");
+    assert!(stage.gateway.is_settled());
+    // Another change, or none.
+    assert_eq!(stage.play("change p; slow; wait 0"), "read p");
+    assert_eq!(stage.play("change p; on; wait 0"), "read p, s1 is Default, s9000 is Default");
+    assert_eq!(stage.play("change q; wait 0"), "read q");
+}
+
+#[test]
+fn a_session_that_begins_while_its_product_changes_gets_the_profile_that_was_committed_last() {
+    // Looked up before the change, begun after it was read.
+    let mut stage = served();
+    stage.play("h2 wants p,e,2,60; found e; change p; slow");
+    assert_eq!(stage.play("h2 connects"), "s2 is Nbiot, write login");
+    // Begun while it is read.
+    let mut stage = served();
+    stage.play("h2 wants p,e,2,60; found e; change p");
+    assert_eq!(stage.play("h2 connects; done; slow"), "write login, tell login, s1 is Nbiot, s2 is Nbiot");
+    // And changed back meanwhile.
+    let mut stage = served();
+    stage.play("h2 wants p,d,2,60; found slow; change p; h2 connects; done");
+    assert_eq!(stage.play("change p; slow; on"), "read p, s2 is Default");
+}
+
+#[test]
+fn a_change_that_could_not_be_read_reaches_them_later() {
+    let mut stage = served();
+    assert_eq!(stage.play("change p; read fails; wait 1"), "read p, read p");
+    assert_eq!(stage.play("slow"), "s1 is Nbiot");
+}
+
+#[test]
+fn a_session_that_was_to_be_closed_and_stays_has_the_present_profile() {
+    let mut stage = served();
+    stage.play("h9000 wants p,e,2,60; found e; h9000 connects; done");
+    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline");
+    assert_eq!(stage.play("change p; slow; wait 0"), "read p, s1 is Nbiot, s9000 is Nbiot");
+}
