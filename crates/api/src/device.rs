@@ -227,6 +227,19 @@ impl DeviceRow {
     }
 }
 
+/// How far the purge of a device is: it goes on with the next request of the same kind until it is done.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DevicePurged {
+    /// The device, as it was before this request.
+    #[serde(flatten)]
+    pub device: DeviceRow,
+    /// How many messages of it this request made unreadable.
+    pub messages_removed: u64,
+    /// Nothing is left, and the device is deleted. Else it is there, and disabled.
+    pub done: bool,
+}
+
 /// `PK/DK`, or how a damaged one can be named.
 impl fmt::Display for DeviceRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -53,6 +53,15 @@ pub struct DeviceQuery {
     pub damaged: bool,
 }
 
+/// How to delete a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteDevice {
+    /// With what it sent.
+    #[serde(default)]
+    pub purge: bool,
+}
+
 /// Which of the latest values of a device to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,13 +2,30 @@
 
 use narrowgate_platform::{
     model::log::{LogEntry, LogEvent},
-    ports::{self, Changed, Written},
+    ports::{self, Changed, Purged, Written},
 };
 
-use super::registry::{Change, Registry, missing};
+use super::{
+    registry::{Change, Registry, missing},
+    reply::Reply,
+    writer::{ChangeBy, Job, Purging},
+};
+
+/// The job that makes a change. Many rows, or rows that need the latest values, are committed alone.
+pub(super) fn job(change: ports::Change, reply: Reply<Changed>) -> Job {
+    use ports::Change;
+    let wrap = match &change {
+        &Change::PurgeDevice { device, at } => return Job::Purge(Purging { device, at, reply }),
+        Change::DeleteDevicesOf { .. } | Change::DeleteDevice { .. } => Job::LoneChange,
+        Change::ResetDevice { .. } => Job::SettledChange,
+        _ => Job::Change,
+    };
+    let job = move |registry: &mut Registry| make(registry, &change);
+    wrap(Box::new(ChangeBy { job, result: None, left_out: None, reply }))
+}
 
 /// Makes a change inside the writer's transaction.
-pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
+fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
     use ports::Change;
     let device = |device| Changed::Device(Box::new(device));
     Ok(match change {
@@ -36,6 +53,10 @@ pub(super) fn make(registry: &mut Registry, change: &ports::Change) -> Change<Ch
         }
         &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
         &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
+        // The writer makes it in steps, of which this is the last: nothing is left of what it sent.
+        &Change::PurgeDevice { device, at } => {
+            registry.delete(device, at)?.map(|_| Changed::Purged(Purged { messages: 0, done: true }))
+        }
         &Change::EditProperties { device, at, ref edit, ref only_from } => {
             registry.edit_properties(device, at, edit, only_from.as_ref())?.map(Changed::Properties)
         }

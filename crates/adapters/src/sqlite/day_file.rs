@@ -226,6 +226,10 @@ impl DayFile {
         Ok(last)
     }
 
+    pub(super) fn format(&self) -> FileFormat {
+        self.format
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }

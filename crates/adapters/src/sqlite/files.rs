@@ -223,7 +223,8 @@ impl Format {
             Synchronous::Full => "full",
             Synchronous::Normal => "normal",
         };
-        let settings = [("temp_store", "memory"), ("trusted_schema", "off")];
+        // What is deleted or replaced is gone from the file's pages, and not only from its tables.
+        let settings = [("temp_store", "memory"), ("trusted_schema", "off"), ("secure_delete", "on")];
         connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
         connection.pragma_update(None, "cache_size", options.writer_cache()).map_err(sqlite)?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX).map_err(sqlite)?;

@@ -22,6 +22,7 @@
 //! * **Retention** deletes message files, each class after its own time: at the start, every hour, and before
 //!   a new day's file is opened (module `retention`). A clock that jumps more than two days ahead deletes
 //!   nothing until the process has run with it for 24 hours.
+//! * **Purge** of a device writes over what it sent, in all message files (module `writer::purge`).
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
@@ -116,11 +117,10 @@ use self::{
     pending::Pending,
     place::Places,
     readers::Readers,
-    registry::Registry,
     reply::{closed, reply},
     retention::Kept,
     volume::Volume,
-    writer::{Append, ChangeBy, Job},
+    writer::{Append, Job},
 };
 
 /// Most values or log entries that one read returns, whatever it asks for.
@@ -471,17 +471,9 @@ impl ports::Registry for SqliteStore {
     }
 
     fn change(&self, change: ports::Change) -> PortFuture<'static, Result<Changed, StoreError>> {
-        use ports::Change;
-        // Many rows, or rows that need the latest values, are committed alone.
-        let wrap = match &change {
-            Change::DeleteDevicesOf { .. } | Change::DeleteDevice { .. } => Job::LoneChange,
-            Change::ResetDevice { .. } => Job::SettledChange,
-            _ => Job::Change,
-        };
-        let shows_seen = !matches!(change, Change::ResetDevice { .. });
+        let shows_seen = !matches!(change, ports::Change::ResetDevice { .. });
         let (reply, answer) = reply();
-        let job = move |registry: &mut Registry| change::make(registry, &change);
-        let sent = self.send(wrap(Box::new(ChangeBy { job, result: None, left_out: None, reply })));
+        let sent = self.send(change::job(change, reply));
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             sent?;

@@ -11,7 +11,7 @@ use narrowgate_api::{
     device::{DevicePatch, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice},
     page::Page,
     problem::Code,
-    query::{DeviceList, DeviceQuery},
+    query::{DeleteDevice, DeviceList, DeviceQuery},
 };
 
 use super::{
@@ -57,8 +57,18 @@ async fn rename(
     Ok(Json(api.operator.rename_device(&name, patch).await?))
 }
 
-async fn delete(State(api): State<Api>, Named(name): Named) -> Result<Json<DeviceRow>, Refused> {
-    Ok(Json(api.operator.delete_device(&name).await?))
+async fn delete(
+    State(api): State<Api>,
+    Named(name): Named,
+    Query(DeleteDevice { purge }): Query<DeleteDevice>,
+) -> Result<Response, Refused> {
+    Ok(if purge {
+        let purged = api.operator.purge_device(&name).await?;
+        let status = if purged.done { StatusCode::OK } else { StatusCode::ACCEPTED };
+        (status, Json(purged)).into_response()
+    } else {
+        Json(api.operator.delete_device(&name).await?).into_response()
+    })
 }
 
 async fn show_secret(

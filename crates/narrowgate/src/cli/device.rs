@@ -52,10 +52,15 @@ pub(crate) enum DeviceCommand {
     /// Give a device a new secret and make it inactive until it activates again; asks first
     #[command(after_help = "Example:\n  narrowgate device reset MuGsF6W4/15bBZlRknc --yes")]
     Reset(ResetArgs),
-    /// Remove a device with its secret and log; asks first
-    #[command(after_help = "A damaged device can also be named by its asset id or its id; device list\n\
+    /// Remove a device with its secret, log, attributes, tags and commands; asks first
+    #[command(after_help = "What it sent can no longer be read, and stays in the message files until\n\
+                            store.retention deletes them. With --purge it is written over there: the device\n\
+                            is disabled first, and deleted once nothing is left. A purge that was\n\
+                            interrupted continues with the same command.\n\
+                            A damaged device can also be named by its asset id or its id; device list\n\
                             shows both.\n\n\
-                            Example:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes")]
+                            Examples:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes\n  \
+                            narrowgate device delete MuGsF6W4/15bBZlRknc --purge --yes")]
     Delete(DeleteArgs),
     /// Show a device's secret and key; leaves an entry in its log
     Secret(DeviceArgs),
@@ -206,6 +211,9 @@ pub(crate) struct RenameArgs {
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
+    /// Also remove what it sent, for good
+    #[arg(long)]
+    pub(crate) purge: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -9,8 +9,8 @@ use axum::{
 use narrowgate_api::{
     command::{CommandCreated, CommandView, CommandsCancelled, NewCommand},
     device::{
-        DeviceCreated, DevicePatch, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice,
-        NewDeviceRequest,
+        DeviceCreated, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView,
+        NamedDevice, NewDeviceRequest,
     },
     fleet::Status,
     history::{BucketView, EventView, LogView, PointView, RefusalView},
@@ -23,8 +23,8 @@ use narrowgate_api::{
     },
     properties::{PropertiesPatch, PropertiesView},
     query::{
-        DeleteProduct, DeviceEventsQuery, DeviceList, DeviceQuery, EventsQuery, ImportQuery, LatestQuery,
-        Paging, PointValuesQuery, ValuesQuery,
+        DeleteDevice, DeleteProduct, DeviceEventsQuery, DeviceList, DeviceQuery, EventsQuery, ImportQuery,
+        LatestQuery, Paging, PointValuesQuery, ValuesQuery,
     },
 };
 use narrowgate_platform::model::property::PropertyKind;
@@ -221,6 +221,13 @@ impl Call<DeviceRow> {
 
     pub(crate) fn delete_device(name: &NamedDevice) -> Self {
         Self::change(Method::DELETE, device(name))
+    }
+}
+
+impl Call<DevicePurged> {
+    /// One step; to be asked again until it is done.
+    pub(crate) fn purge_device(name: &NamedDevice) -> Self {
+        Self::change(Method::DELETE, device(name)).query(&DeleteDevice { purge: true })
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     confirm::confirmed,
     import,
     pages::{self, Frame, List},
-    properties,
+    properties, purge,
     secret_argument::secret,
     simulate,
 };
@@ -241,9 +241,13 @@ fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Fail
 fn delete(arguments: &DeleteArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let device = NamedDevice::from(&arguments.device);
     confirmed(arguments.yes, "nothing was deleted", || {
-        Ok(format!("delete {} with its secret and log?", full_name(&device, config)?))
+        let sent = if arguments.purge { ", and all that it sent" } else { "" };
+        Ok(format!("delete {} with its secret and log{sent}?", full_name(&device, config)?))
     })?;
-    once(Call::delete_device(&device), config, output)
+    match arguments.purge {
+        true => purge::run(&device, config, output),
+        false => once(Call::delete_device(&device), config, output),
+    }
 }
 
 fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), Failure> {

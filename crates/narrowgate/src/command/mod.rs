@@ -16,6 +16,7 @@ mod pages;
 mod product;
 mod product_shown;
 mod properties;
+mod purge;
 mod refused;
 mod secret_argument;
 mod serve;

@@ -58,6 +58,7 @@ impl Model {
             }
             Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
             Change::DeleteDevice { device, .. } => self.delete_device(device).map(|()| Changed::Done),
+            Change::PurgeDevice { device, .. } => self.purge_device(device).map(Changed::Purged),
             Change::EditProperties { device, at, edit, only_from } => {
                 self.edit_properties(device, at, &edit, only_from).map(Changed::Properties)
             }
@@ -224,7 +225,7 @@ impl Model {
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
-    fn delete_device(&mut self, device: DeviceId) -> Result<(), StoreError> {
+    pub(super) fn delete_device(&mut self, device: DeviceId) -> Result<(), StoreError> {
         let slot = slot(device).and_then(|slot| self.devices.get_mut(slot));
         let row = slot.and_then(mem::take).ok_or_else(|| missing(device))?;
         if let Some(ids) = self.device_keys.get_mut(&row.device_key) {
@@ -234,7 +235,7 @@ impl Model {
             }
         }
         self.assets.remove(&row.asset_id);
-        self.outlive(&row);
+        self.outlive(row.messages.iter().map(|report| report.arrival));
         self.refusals.retain(|(_, entry)| entry.device != Some(device));
         self.former.forget(device);
         Ok(())

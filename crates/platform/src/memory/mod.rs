@@ -16,6 +16,7 @@ mod model;
 mod model_versions;
 mod pages;
 mod properties;
+mod purge;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -293,10 +293,10 @@ impl Model {
         Issued::Done
     }
 
-    /// Keeps what outlives a deleted device.
-    pub(super) fn outlive(&mut self, row: &DeviceRow) {
-        for report in &row.messages {
-            push_bounded(&mut self.arrivals_of_gone, report.arrival, ARRIVALS_OF_GONE_MAX);
+    /// Keeps what outlives the messages of a device.
+    pub(super) fn outlive(&mut self, arrivals: impl IntoIterator<Item = UnixMillis>) {
+        for arrival in arrivals {
+            push_bounded(&mut self.arrivals_of_gone, arrival, ARRIVALS_OF_GONE_MAX);
         }
     }
 

@@ -4,6 +4,7 @@
 //! A store is three ports: the data path writes to the [`Journal`], operators read and change the
 //! [`Registry`], and both are read through [`History`]. Reads see every committed write.
 
+mod changed;
 mod error;
 mod history;
 mod journal;
@@ -14,6 +15,7 @@ mod sessions;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use self::{
+    changed::{Changed, NotEdited, Purged},
     error::StoreError,
     history::{
         BucketQuery, DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History,
@@ -25,7 +27,7 @@ pub use self::{
         Written,
     },
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
-    registry::{Change, Changed, NotEdited, Registry, RegistryChanges},
+    registry::{Change, Registry, RegistryChanges},
     sessions::{LiveSessions, NobodyConnected},
 };
 use crate::ids::UnixMillis;

@@ -220,13 +220,7 @@ impl Registrar {
     /// `Missing` where the device is gone meanwhile.
     pub(super) async fn delete(&self, found: &Found) -> Result<DeviceRow, ServiceError> {
         let deleted = self.registry.delete_device(id_of(found), self.clock.now()).await;
-        match found {
-            Ok(device) => deleted.map_err(|error| with_name(error, device))?,
-            Err(damaged) => deleted.map_err(|error| match error {
-                StoreError::Missing { .. } => missing(damaged.device_key.clone()),
-                other => other.into(),
-            })?,
-        }
+        deleted.map_err(|error| with_name_of(error, found))?;
         Ok(view::device_row(found))
     }
 }
@@ -240,6 +234,15 @@ fn with_name(error: StoreError, device: &Device) -> ServiceError {
     match error {
         StoreError::Missing { .. } => missing(format!("{}/{}", device.product_key, device.device_key)),
         other => other.into(),
+    }
+}
+
+/// As [`with_name`], also of a damaged one.
+pub(super) fn with_name_of(error: StoreError, found: &Found) -> ServiceError {
+    match (found, error) {
+        (Ok(device), error) => with_name(error, device),
+        (Err(damaged), StoreError::Missing { .. }) => missing(damaged.device_key.clone()),
+        (Err(_), other) => other.into(),
     }
 }
 

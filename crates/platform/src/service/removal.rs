@@ -1,12 +1,23 @@
-//! Deletes a product, with its devices if that is asked for.
+//! Deletes a product, with its devices if that is asked for; and a device with what it sent.
 //!
-//! It works in steps, so that a large product stops no reports: the product is switched off first, then its
-//! devices go, and no step leaves a device without a product. What a step did is reported before the next one
-//! can fail. An interrupted deletion is simply asked for again.
+//! It works in steps, so that a large product or a long history stops no reports. What a step did is reported
+//! before the next one can fail. An interrupted deletion is simply asked for again.
+//!
+//! A product is switched off first, then its devices go, and no step leaves a device without a product. A
+//! device that goes with what it sent is switched off first too, and goes with the last of that.
 
-use narrowgate_api::product::{ProductDeleted, ProductPatch};
+use narrowgate_api::{
+    device::DevicePurged,
+    product::{ProductDeleted, ProductPatch},
+};
 
-use super::{error::ServiceError, registrar::Registrar};
+use super::{
+    devices::with_name_of,
+    error::ServiceError,
+    find::{Found, id_of},
+    registrar::Registrar,
+    view,
+};
 use crate::{
     ids::DeviceId,
     ports::{RegistryChanges as _, StoreError},
@@ -15,7 +26,31 @@ use crate::{
 /// Devices that one step deletes at most; fewer where the store has much to delete with them.
 pub const DELETE_CHUNK: usize = 500;
 
+/// Messages of a device after which a step of its purge ends: some seconds.
+const PURGE_CHUNK: u64 = 20_000;
+
 impl Registrar {
+    /// One step of deleting a device with what it sent. Ask again until it is done.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub(super) async fn purge(&self, found: &Found) -> Result<DevicePurged, ServiceError> {
+        let device = id_of(found);
+        // One that is damaged counts as switched off.
+        if found.as_ref().is_ok_and(|device| device.enabled) {
+            let off = self.registry.set_device_enabled(device, false, self.clock.now()).await;
+            off.map_err(|error| with_name_of(error, found))?;
+        }
+        let (mut messages_removed, mut done) = (0, false);
+        while !done && messages_removed < PURGE_CHUNK {
+            let step = self.registry.purge_device(device, self.clock.now()).await;
+            let step = step.map_err(|error| with_name_of(error, found))?;
+            messages_removed += step.messages;
+            done = step.done;
+        }
+        Ok(DevicePurged { device: view::device_row(found), messages_removed, done })
+    }
+
     /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and
     /// the product itself once it has none. Ask again until it is done. The second part of the answer is
     /// those devices. A damaged product is named as it is read, or by `id:` and its row id.

@@ -24,6 +24,12 @@ use super::{
 const STEP_ROWS: usize = 20_000;
 
 impl Registry {
+    /// Whether there is such a device, damaged or not.
+    pub(in crate::sqlite) fn has_device(&self, device: DeviceId) -> rusqlite::Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
+        self.connection.prepare_cached(sql)?.query_row([device.0], |row| row.get(0))
+    }
+
     /// How many rows are deleted, with those of its log and presence, which go after the commit. Latest
     /// values that are not written yet are dropped when their turn comes.
     pub(in crate::sqlite) fn delete(&mut self, device: DeviceId, at: UnixMillis) -> Change<usize> {

@@ -12,7 +12,7 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, Row};
 
-use super::{Stored, Table, Update, messages_2, sql, table};
+use super::{Stored, Table, Update, cell, messages_2, sql, table};
 
 table! {
     /// A report, or an event.
@@ -110,6 +110,39 @@ impl FileFormat {
         }
     }
 
+    /// Makes a message unreadable, be it damaged or not: nobody's, of no time, and with blanks in place of
+    /// its text. Its id, its arrival and its place stay; so does its length, so that SQLite writes over it in
+    /// the page where it is, and moves no other row.
+    pub(in crate::sqlite) fn blank(self, file: &Connection, id: i64) -> rusqlite::Result<()> {
+        let places = match self {
+            Self::Two => "0, 0",
+            Self::Four => "m.epoch, m.sequence",
+        };
+        let sql = format!(
+            "SELECT m.kind, m.arrival, length(CAST(m.points AS BLOB)), {places} FROM messages m \
+             WHERE m.id = ?1"
+        );
+        let row = file.prepare_cached(&sql)?.query_row([id], |row| {
+            let number = |column| row.get::<_, i64>(column).unwrap_or(0);
+            Ok(MessageRow {
+                id,
+                device: DeviceId(0),
+                kind: cell(row, 0).unwrap_or(MessageKind::Points),
+                time: UnixMillis(0),
+                arrival: UnixMillis(number(1)),
+                points: blanks(usize::try_from(number(2)).unwrap_or(0)),
+                login_number: LoginNumber(0),
+                session: 0,
+                epoch: number(3).cast_unsigned(),
+                sequence: number(4).cast_unsigned(),
+            })
+        })?;
+        match self {
+            Self::Two => messages_2::replace(file, &row),
+            Self::Four => REPLACE_MESSAGE.run(file, &row).map(drop),
+        }
+    }
+
     pub(in crate::sqlite) fn footer(self, file: &Connection) -> rusqlite::Result<FooterRow> {
         let what = || "the footer".to_owned();
         match self {
@@ -129,5 +162,15 @@ impl FileFormat {
     }
 }
 
+/// A text of so many bytes in which nobody reads a value.
+fn blanks(bytes: usize) -> Box<str> {
+    let blank = format!("{:<bytes$}", "{}");
+    if blank.len() > bytes { " ".repeat(bytes).into() } else { blank.into() }
+}
+
+static REPLACE_MESSAGE: LazyLock<Update> = LazyLock::new(|| {
+    let all = ["device", "kind", "time", "arrival", "points", "login_number", "session", "epoch", "sequence"];
+    MESSAGES.update(&all)
+});
 static PUT_FOOTER: LazyLock<Update> =
     LazyLock::new(|| FOOTER.update(&["batch", "first_id", "time_min", "time_max"]));

@@ -36,12 +36,23 @@ pub(super) fn read(row: &Row<'_>, what: impl FnOnce() -> String) -> rusqlite::Re
 }
 
 pub(super) fn add(file: &Connection, message: &MessageRow) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO messages (id, device, kind, time, arrival, points, sum) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    write(file, sql, message)
+}
+
+/// Puts a row in the place of the one that has its id.
+pub(super) fn replace(file: &Connection, message: &MessageRow) -> rusqlite::Result<()> {
+    let sql = "UPDATE messages SET device = ?2, kind = ?3, time = ?4, arrival = ?5, points = ?6, sum = ?7 \
+               WHERE id = ?1";
+    write(file, sql, message)
+}
+
+fn write(file: &Connection, sql: &str, message: &MessageRow) -> rusqlite::Result<()> {
     let MessageRow { id, device, kind, time, arrival, points, .. } = message;
     let ValueRef::Text(word) = kind.value() else { return Err(rusqlite::Error::InvalidQuery) };
     let kind = std::str::from_utf8(word)?;
     let sum = of_message(*id, device.0, kind, (time.0, arrival.0), points);
-    let sql = "INSERT INTO messages (id, device, kind, time, arrival, points, sum) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let values = params![id, device.0, kind, time.0, arrival.0, points, sum];
     file.prepare_cached(sql)?.execute(values).map(drop)
 }

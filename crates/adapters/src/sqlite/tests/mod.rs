@@ -15,6 +15,7 @@ mod online;
 mod opening;
 mod poisoned;
 mod properties;
+mod purge;
 mod removal;
 mod space;
 mod write_back;

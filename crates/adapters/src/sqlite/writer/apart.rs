@@ -81,7 +81,7 @@ fn abandon(group: &mut [Job], left_out: &LeftOut, error: &StoreError) {
                 change.abandon(left_out.has(first).then(|| copy(error)));
                 first += 1;
             }
-            Job::Begin(_) | Job::Hold(..) | Job::Close(_) => {}
+            Job::Begin(_) | Job::Hold(..) | Job::Purge(_) | Job::Close(_) => {}
         }
     }
 }

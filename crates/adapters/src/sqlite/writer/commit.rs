@@ -90,7 +90,7 @@ impl Writer {
         answer(group, &committed, Instant::now(), &mut self.errors);
     }
 
-    fn try_commit(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
+    pub(super) fn try_commit(&mut self, group: &mut [Job]) -> Result<(), StoreError> {
         if let Some(stopped) = &self.stopped {
             return Err(StoreError::Unavailable(stopped.clone()));
         }
@@ -214,6 +214,7 @@ impl Writer {
         }
         self.flush_before_leaving(volume.class);
         self.settle_write_back();
+        self.purge.leave(volume);
         if let Some(left) = self.files.take(volume.class)
             && let Err(error) = left.checkpoint()
         {
@@ -269,7 +270,7 @@ fn apply_all(
                 }
                 place += 1;
             }
-            Job::Begin(_) | Job::Hold(..) | Job::Close(_) => {}
+            Job::Begin(_) | Job::Hold(..) | Job::Purge(_) | Job::Close(_) => {}
         }
     }
     *at = None;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use narrowgate_platform::{
-    ids::Position,
-    ports::{Committed, Pause, StoreError, Write, Written},
+    ids::{DeviceId, Position, UnixMillis},
+    ports::{Changed, Committed, Pause, StoreError, Write, Written},
     rules::rate::Seldom,
 };
 
@@ -27,6 +27,8 @@ pub(in crate::sqlite) enum Job {
     LoneChange(Box<dyn RegistryChange>),
     /// A change that needs the latest values to be written down; committed alone.
     SettledChange(Box<dyn RegistryChange>),
+    /// A step of a purge.
+    Purge(Purging),
     /// Stands still for at most this time, until what is answered is dropped.
     Hold(Duration, Reply<Pause>),
     /// The end.
@@ -53,6 +55,13 @@ impl Append {
         };
         self.reply.send(answer);
     }
+}
+
+/// A device that is to be purged.
+pub(in crate::sqlite) struct Purging {
+    pub(in crate::sqlite) device: DeviceId,
+    pub(in crate::sqlite) at: UnixMillis,
+    pub(in crate::sqlite) reply: Reply<Changed>,
 }
 
 /// A change of the registry, in two steps around the commit.
@@ -109,7 +118,8 @@ impl Job {
                 change.finish(failure);
             }
             Self::Begin(reply) | Self::Close(reply) => reply.send(failure.map_or(Ok(()), Err)),
-            // Never part of a group.
+            // Never part of a group, as the next one.
+            Self::Purge(Purging { reply, .. }) => reply.send(Err(failure.unwrap_or_else(closed))),
             Self::Hold(_, reply) => reply.send(Err(failure.unwrap_or_else(closed))),
         }
     }

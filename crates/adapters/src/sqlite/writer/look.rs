@@ -35,6 +35,7 @@ impl Writer {
             return;
         }
         self.continue_sweep(now);
+        self.empty_logs();
         let found = self.look_at_files();
         if found.is_err() || (self.broken && self.shared.trouble().is_some()) {
             // A failure is known already.

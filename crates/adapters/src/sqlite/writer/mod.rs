@@ -49,6 +49,7 @@ mod latest;
 mod look;
 mod mend;
 mod old_days;
+mod purge;
 mod repair;
 mod sweep;
 mod write_back;
@@ -67,8 +68,8 @@ use narrowgate_platform::{
     rules::rate::Seldom,
 };
 
-pub(super) use self::job::{Append, ChangeBy, Job};
-use self::{files::DayFiles, latest::Flush, sweep::Sweep, write_back::WriteBack};
+pub(super) use self::job::{Append, ChangeBy, Job, Purging};
+use self::{files::DayFiles, latest::Flush, purge::Purge, sweep::Sweep, write_back::WriteBack};
 use super::{
     Shared,
     day::Day,
@@ -116,6 +117,7 @@ pub(super) struct Writer {
     /// When the files were last looked at.
     watched_at: Instant,
     sweep: Sweep,
+    purge: Purge,
     write_back: WriteBack,
     /// Of batches that could not be stored.
     errors: Seldom,
@@ -147,6 +149,7 @@ impl Writer {
             lost_rows: Vec::new(),
             watched_at: Instant::now(),
             sweep: Sweep::default(),
+            purge: Purge::default(),
             write_back: WriteBack::new(Instant::now()),
             errors: Seldom::new(ERRORS_EVERY),
             _lock: lock,
@@ -173,6 +176,7 @@ impl Writer {
                 }
                 Job::Begin(reply) => reply.send(self.begin_epoch_with_room()),
                 Job::Hold(limit, reply) => self.hold(limit, reply),
+                Job::Purge(wanted) => self.purge(wanted),
                 Job::LoneChange(_) => self.commit(vec![job]),
                 Job::SettledChange(_) => self.commit_settled(job),
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
@@ -241,6 +245,7 @@ impl Writer {
                 Ok(
                     alone @ (Job::Begin(_)
                     | Job::Hold(..)
+                    | Job::Purge(_)
                     | Job::LoneChange(_)
                     | Job::SettledChange(_)
                     | Job::Close(_)),

@@ -42,6 +42,7 @@ impl Writer {
             self.flush_all().map_err(|error| error.to_string())?;
             self.files.take(volume.class);
         }
+        self.purge.leave(volume);
         self.shared.readers.forget(volume);
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("removal-begun");

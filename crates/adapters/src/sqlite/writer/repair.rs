@@ -15,6 +15,7 @@ use super::{
     },
     Writer,
     latest::remember_message,
+    purge::Purge,
     unavailable,
 };
 
@@ -111,6 +112,7 @@ impl Writer {
         self.settle_write_back();
         self.shared.lookups.close();
         self.shared.readers.close();
+        self.purge = Purge::default();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");
         let file = self.files.checkpoint().and(self.registry.checkpoint_log());

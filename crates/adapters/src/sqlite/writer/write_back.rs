@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// One of the files that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+pub(super) enum Which {
     Registry,
     Logs,
     Messages(Volume),
@@ -162,7 +162,7 @@ impl Writer {
         Ok(())
     }
 
-    fn connection_of(&self, which: Which) -> Option<&Connection> {
+    pub(super) fn connection_of(&self, which: Which) -> Option<&Connection> {
         match which {
             Which::Registry => Some(self.registry.connection()),
             Which::Logs => Some(self.registry.log_connection()),
@@ -172,7 +172,7 @@ impl Writer {
         }
     }
 
-    fn path_of(&self, which: Which) -> PathBuf {
+    pub(super) fn path_of(&self, which: Which) -> PathBuf {
         let layout = &self.shared.layout;
         match which {
             Which::Registry => layout.registry(),

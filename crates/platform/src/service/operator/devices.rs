@@ -2,8 +2,8 @@
 
 use narrowgate_api::{
     device::{
-        ActivationShown, DeviceCreated, DevicePatch, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView,
-        NamedDevice, NewDeviceRequest,
+        ActivationShown, DeviceCreated, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown,
+        DeviceView, NamedDevice, NewDeviceRequest,
     },
     import::{ImportReport, ImportRow},
     page::Page,
@@ -148,6 +148,21 @@ impl Operator {
             close.decide(self.registrar.delete(&found).await)
         };
         self.tell("cannot delete the device", Named::device(name), delete.await).await
+    }
+
+    /// Removes a device as [`Self::delete_device`] does, with what it sent, and ends its session. A step of
+    /// that, to be asked for until it is done: the device stays, disabled, until nothing is left.
+    ///
+    /// # Errors
+    /// There is none, or several are meant perhaps.
+    pub async fn purge_device(&self, name: &NamedDevice) -> Result<DevicePurged, Problem> {
+        let purge = async {
+            let found = self.found(name).await?;
+            let id = id_of(&found);
+            let close = WhenOver::new(|| self.sessions.close_device(id, "deleted by an operator"));
+            close.decide(self.registrar.purge(&found).await)
+        };
+        self.tell("cannot delete the device with what it sent", Named::device(name), purge.await).await
     }
 
     /// Finds a device, and does something with it.

@@ -29,6 +29,7 @@ pub mod models;
 pub mod pages;
 pub mod presence;
 pub mod properties;
+pub mod purge;
 pub mod random;
 pub mod registry;
 
@@ -201,6 +202,12 @@ macro_rules! store_conformance {
                 old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice
                 pages_of_commands_lose_and_repeat_nothing
                 texts_of_commands_come_back_as_they_were_sent
+            }
+            purge {
+                a_purged_device_leaves_nothing_of_what_it_sent
+                a_purge_goes_in_steps_between_which_others_report
+                what_a_device_sends_during_its_purge_goes_too
+                an_unknown_device_is_not_purged
             }
             fleet {
                 devices_are_counted_by_state_and_product

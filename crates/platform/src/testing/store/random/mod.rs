@@ -26,6 +26,7 @@ pub fn regressions() -> Vec<(&'static str, Vec<Operation>)> {
     use Step::{Issue, Login, Report};
     let change = |kind| Change { device: 0, kind };
     vec![
+        a_purge(),
         (
             "reports of a deleted device are counted",
             vec![
@@ -69,4 +70,25 @@ pub fn regressions() -> Vec<(&'static str, Vec<Operation>)> {
             ],
         ),
     ]
+}
+
+fn a_purge() -> (&'static str, Vec<Operation>) {
+    use Operation::{Append, Change, CreateDevice, Restart, Wait};
+    use Step::{Event, Report};
+    (
+        "a purge takes what a device sent in every class, and nothing of another one",
+        vec![
+            Operation::CreateProduct { product: 0 },
+            CreateDevice { product: 0, device: 0, asset: 0 },
+            CreateDevice { product: 0, device: 1, asset: 1 },
+            Append(vec![Report { device: 0, logins_ago: 2, seconds_ago: 0, form: 1 }]),
+            Append(vec![Report { device: 1, logins_ago: 2, seconds_ago: 3, form: 2 }]),
+            Append(vec![Event { device: 0, logins_ago: 2, seconds_ago: 9, form: 1 }]),
+            Wait { seconds: 90_000 },
+            Append(vec![Report { device: 0, logins_ago: 2, seconds_ago: 0, form: 2 }]),
+            Change { device: 0, kind: Kind::Purge },
+            Restart,
+            CreateDevice { product: 0, device: 0, asset: 0 },
+        ],
+    )
 }

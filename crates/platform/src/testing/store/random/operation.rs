@@ -109,6 +109,7 @@ pub enum Kind {
     Disable,
     Reset,
     Delete,
+    Purge,
     EditProperties,
     NoteSecretShown,
 }
@@ -286,6 +287,7 @@ fn kind(dice: &mut Dice) -> Kind {
         1..=3 => Kind::Enable,
         4 | 5 => Kind::Disable,
         6 | 7 => Kind::Reset,
+        8 if dice.one_in(2) => Kind::Purge,
         8 => Kind::Delete,
         9 | 10 => Kind::EditProperties,
         _ => Kind::NoteSecretShown,

@@ -181,6 +181,10 @@ impl Run {
                 };
                 (outcomes(found), outcomes(expected))
             }
+            &Operation::Change { device, kind: Kind::Purge } => {
+                let device = self.id(device);
+                (purge(&*self.subject.store, device, self.now), purge(&*self.model, device, self.now))
+            }
             other => {
                 let change = self.change(other);
                 let found = format!("{:?}", block_on(self.subject.store.change(change.clone())));
@@ -342,18 +346,7 @@ impl Run {
                 };
                 Change::CreateDevices { devices: vec![new], at }
             }
-            Operation::Change { device: number, kind } => {
-                let device = self.id(number);
-                match kind {
-                    Kind::Rename => Change::RenameDevice { device, name: format!("name {}", self.turn), at },
-                    Kind::Enable => Change::SetDeviceEnabled { device, enabled: true, at },
-                    Kind::Disable => Change::SetDeviceEnabled { device, enabled: false, at },
-                    Kind::Reset => Change::ResetDevice { device, secret: self.secret(number), at },
-                    Kind::EditProperties => self.edit(device),
-                    Kind::Delete => Change::DeleteDevice { device, at },
-                    Kind::NoteSecretShown => Change::NoteSecretShown { device, at, detail: None },
-                }
-            }
+            Operation::Change { device, kind } => self.change_of_device(device, kind),
             Operation::Send { device, ttl_s, topic } => {
                 let (device, order) = (self.id(device), self.order(topic, ttl_s));
                 Change::SendCommand { device, order, expected: self.expected(at), at }
@@ -364,6 +357,20 @@ impl Run {
             Operation::Wait { .. } | Operation::Restart | Operation::Append(_) => {
                 unreachable!("it is no change")
             }
+        }
+    }
+
+    fn change_of_device(&self, number: u8, kind: Kind) -> Change {
+        let (device, at) = (self.id(number), self.now);
+        match kind {
+            Kind::Rename => Change::RenameDevice { device, name: format!("name {}", self.turn), at },
+            Kind::Enable => Change::SetDeviceEnabled { device, enabled: true, at },
+            Kind::Disable => Change::SetDeviceEnabled { device, enabled: false, at },
+            Kind::Reset => Change::ResetDevice { device, secret: self.secret(number), at },
+            Kind::EditProperties => self.edit(device),
+            Kind::Delete => Change::DeleteDevice { device, at },
+            Kind::Purge => Change::PurgeDevice { device, at },
+            Kind::NoteSecretShown => Change::NoteSecretShown { device, at, detail: None },
         }
     }
 
@@ -462,6 +469,20 @@ impl Run {
                 Some((found.device, found.secret_version, mark(&found.product_secret)))
             }
             _ => None,
+        }
+    }
+}
+
+/// All steps of a purge, in whatever sizes a store makes them; how many messages went.
+fn purge(store: &dyn Store, device: DeviceId, at: UnixMillis) -> String {
+    let mut messages = 0;
+    loop {
+        match block_on(store.purge_device(device, at)) {
+            Ok(step) => messages += step.messages,
+            error => return format!("{error:?}"),
+        }
+        if block_on(store.device_by_id(device)).is_ok_and(|found| found.is_none()) {
+            return format!("{messages} messages removed");
         }
     }
 }

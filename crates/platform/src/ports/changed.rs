@@ -1,0 +1,148 @@
+//! What becomes of the changes that operators make.
+
+#[cfg(doc)]
+use super::Change;
+use super::StoreError;
+use crate::{
+    ids::DeviceId,
+    model::{command::Command, device::Device, property::Properties},
+    rules::{
+        commands::NotSent,
+        models::{ModelStands, NotPut},
+    },
+};
+
+/// What became of a [`Change`].
+#[derive(Debug)]
+pub enum Changed {
+    /// Of a product, of a removal, of a note: it is done.
+    Done,
+    /// The device as it stands now.
+    Device(Box<Device>),
+    /// What became of each new device, in order.
+    Created(Vec<Result<Device, StoreError>>),
+    /// The devices that were removed.
+    Deleted(Vec<DeviceId>),
+    /// How far the purge of a device is.
+    Purged(Purged),
+    /// All attributes, or all tags, as they stand now, or why nothing was changed.
+    Properties(Result<Properties, NotEdited>),
+    /// The model that stands now, or why another was not put in its place.
+    Model(Result<ModelStands, NotPut>),
+    /// The command that was sent, or why none was.
+    Sent(Result<Command, NotSent>),
+    /// The commands that were taken back, oldest first.
+    Cancelled(Vec<Command>),
+}
+
+impl Changed {
+    /// The device that was changed.
+    ///
+    /// # Panics
+    /// Where the change was not of one device: a bug of the store.
+    pub fn device(self) -> Device {
+        match self {
+            Self::Device(device) => *device,
+            other => other.is_wrong("a device"),
+        }
+    }
+
+    /// What became of new devices.
+    ///
+    /// # Panics
+    /// Where none were to be added.
+    pub fn created(self) -> Vec<Result<Device, StoreError>> {
+        match self {
+            Self::Created(devices) => devices,
+            other => other.is_wrong("new devices"),
+        }
+    }
+
+    /// Which devices were removed.
+    ///
+    /// # Panics
+    /// Where no product's devices were to be removed.
+    pub fn deleted(self) -> Vec<DeviceId> {
+        match self {
+            Self::Deleted(devices) => devices,
+            other => other.is_wrong("the devices that were removed"),
+        }
+    }
+
+    /// How far a purge is.
+    ///
+    /// # Panics
+    /// Where no device was to be purged.
+    pub fn purged(self) -> Purged {
+        match self {
+            Self::Purged(purged) => purged,
+            other => other.is_wrong("how far a purge is"),
+        }
+    }
+
+    /// What a device has now.
+    ///
+    /// # Panics
+    /// Where the change was not of attributes or tags.
+    pub fn properties(self) -> Result<Properties, NotEdited> {
+        match self {
+            Self::Properties(properties) => properties,
+            other => other.is_wrong("attributes or tags"),
+        }
+    }
+
+    /// What became of a model.
+    ///
+    /// # Panics
+    /// Where none was to be put in place.
+    pub fn model(self) -> Result<ModelStands, NotPut> {
+        match self {
+            Self::Model(model) => model,
+            other => other.is_wrong("a model"),
+        }
+    }
+
+    /// The command that was sent.
+    ///
+    /// # Panics
+    /// Where none was to be sent.
+    pub fn sent(self) -> Result<Command, NotSent> {
+        match self {
+            Self::Sent(sent) => sent,
+            other => other.is_wrong("a command"),
+        }
+    }
+
+    /// Which commands were taken back.
+    ///
+    /// # Panics
+    /// Where none were to be taken back.
+    pub fn cancelled(self) -> Vec<Command> {
+        match self {
+            Self::Cancelled(commands) => commands,
+            other => other.is_wrong("the commands that were taken back"),
+        }
+    }
+
+    fn is_wrong(&self, wanted: &str) -> ! {
+        panic!("the store answers a change with {self:?} instead of {wanted}")
+    }
+}
+
+/// What one step of [`Change::PurgeDevice`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// How many messages it made unreadable.
+    pub messages: u64,
+    /// None is left, and the device is removed.
+    pub done: bool,
+}
+
+/// Why attributes or tags were not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotEdited {
+    /// The device would have more than is kept: so many bytes.
+    TooMuch(usize),
+    /// They are not what they must be for the change.
+    NotAsExpected,
+}
