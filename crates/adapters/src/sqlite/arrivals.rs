@@ -34,9 +34,9 @@ pub(super) fn newest_confirmed(
     Ok(stored.confirmed())
 }
 
-/// When reports of a device arrived in the newest days, newest first. In each day those with the newest times
-/// of their own are read, because the index has these. Sums are not compared: one wrong time among many does
-/// no harm, and reports are not read for it.
+/// When reports of a device arrived in the newest days, newest first. In each file those with the newest
+/// times of their own are read, because the index has these. Sums are not compared: one wrong time among many
+/// does no harm, and reports are not read for it.
 pub(super) fn of_device(
     reader: &mut Reader,
     files: &[(Volume, TimeSpan)],
@@ -44,19 +44,23 @@ pub(super) fn of_device(
     limit: usize,
 ) -> rusqlite::Result<Vec<UnixMillis>> {
     let mut arrivals: Vec<UnixMillis> = Vec::new();
-    for (volume, _) in files.iter().rev().take(DAYS_MAX) {
-        let Some((file, _)) = reader.volume(*volume)? else { continue };
-        let sql = "SELECT arrival FROM messages WHERE device = ?1 ORDER BY time DESC LIMIT ?2";
-        let mut select = file.prepare_cached(sql)?;
-        let mut rows = select.query([device.0, (limit - arrivals.len()) as i64])?;
-        while let Some(row) = rows.next()? {
-            arrivals.extend(row.get(0).ok().map(UnixMillis));
+    // A day has a file for each class of retention: all of them are read, or none.
+    for day in files.chunk_by(|one, next| one.0.day == next.0.day).rev().take(DAYS_MAX) {
+        for (volume, _) in day {
+            let Some((file, _)) = reader.volume(*volume)? else { continue };
+            let sql = "SELECT arrival FROM messages WHERE device = ?1 ORDER BY time DESC LIMIT ?2";
+            let mut select = file.prepare_cached(sql)?;
+            let mut rows = select.query([device.0, limit as i64])?;
+            while let Some(row) = rows.next()? {
+                arrivals.extend(row.get(0).ok().map(UnixMillis));
+            }
         }
         if arrivals.len() >= limit {
             break;
         }
     }
     arrivals.sort_unstable_by_key(|arrival| Reverse(*arrival));
+    arrivals.truncate(limit);
     Ok(arrivals)
 }
 

@@ -102,6 +102,21 @@ fn messages_of_a_class_have_files_of_their_own_and_one_history() {
     assert_eq!(numbers(&store, id, 1000).len(), 14);
 }
 
+/// A month of them, whatever the classes: a device that reports once a day has a rhythm, too.
+#[test]
+fn arrivals_are_those_of_the_newest_days_of_all_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_two(&folder.path().join("data"));
+    let id = one_device(&store, "dk-1");
+    for day in 0..34 {
+        append(&store, vec![numbered(id, day * DAY, "short"), numbered(id, day * DAY + 7, "standard")]);
+    }
+    let arrivals = block_on(store.arrivals(id, 1000)).unwrap();
+    assert_eq!((arrivals.len(), arrivals[0], arrivals[63]), (64, at(33 * DAY + 7), at(2 * DAY)));
+    assert!(arrivals.is_sorted_by(|later, earlier| later > earlier), "newest first");
+    assert_eq!(block_on(store.arrivals(id, 3)).unwrap(), arrivals[..3]);
+}
+
 #[test]
 fn half_a_batch_of_two_classes_leaves_nothing_in_any_file_after_a_crash_or_without_one() {
     let failures: [fn(&SqliteStore); 3] = [
