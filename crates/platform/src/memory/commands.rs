@@ -12,7 +12,7 @@ use crate::{
     },
     paging::{Collector, Page, Part, Place},
     ports::{StoreError, Written},
-    rules::commands::{ENDED_MAX, NotSent, SendCase, kept_from, next_id},
+    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX, SendCase, kept_from, next_id},
 };
 
 /// Commands that are kept of a device, in the order of their sending, each with its number.
@@ -33,13 +33,15 @@ impl Commands {
 
     /// Takes back one or all that have not ended; returns them.
     pub(super) fn cancel(&mut self, id: Option<CommandId>, at: UnixMillis) -> Vec<Command> {
+        self.step_open(id, &CommandStep::Cancel, at)
+    }
+
+    /// One or all that have not ended; returns those that have changed.
+    fn step_open(&mut self, id: Option<CommandId>, step: &CommandStep, at: UnixMillis) -> Vec<Command> {
         let wanted = self.kept.iter_mut().map(|(_, command)| command);
         wanted
             .filter(|command| id.is_none_or(|id| command.id == id))
-            .filter_map(|command| {
-                let cancelled = command.step(&CommandStep::Cancel, at) == Ok(true);
-                cancelled.then(|| command.clone())
-            })
+            .filter_map(|command| (command.step(step, at) == Ok(true)).then(|| command.clone()))
             .collect()
     }
 
@@ -85,6 +87,10 @@ impl Model {
         at: UnixMillis,
     ) -> Result<Result<Command, NotSent>, StoreError> {
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        if row.commands.open().count() >= OPEN_MAX {
+            // What is over by its time makes room, also where no server has written that down.
+            row.commands.step_open(None, &CommandStep::TimePasses, at);
+        }
         let case = SendCase {
             activated: row.life.active_time.is_some(),
             online: row.life.state == DeviceState::Online,

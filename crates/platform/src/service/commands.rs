@@ -1,5 +1,7 @@
 //! Commands to devices: checked against the thing model, sent, shown, taken back.
 
+use std::collections::BTreeSet;
+
 use narrowgate_api::{
     command::{CommandCreated, CommandKind, CommandView, CommandsCancelled, NewCommand, WAIT_S_MAX},
     page::Page as ShownPage,
@@ -12,7 +14,7 @@ use crate::{
     device_api::{commands::message, json},
     ids::UnixMillis,
     model::{
-        command::{Command, CommandId, CommandTopic, Order},
+        command::{Command, CommandId, CommandStep, CommandTopic, Order},
         device::Device,
         product::Product,
         thing_model::{Service, ThingModel, is_identifier, push_step},
@@ -61,19 +63,24 @@ impl Registrar {
         Ok(CommandCreated { id: id.to_string(), state, created_at: created, expected })
     }
 
-    /// A command.
+    /// A command. `is_serving`: a server writes down what time does to it.
     ///
     /// # Errors
     /// `Missing` where there is none of this id.
-    pub(super) async fn command(&self, device: &Device, id: &str) -> Result<CommandView, ServiceError> {
+    pub(super) async fn command(
+        &self,
+        device: &Device,
+        id: &str,
+        is_serving: bool,
+    ) -> Result<CommandView, ServiceError> {
         let found = match id.parse::<CommandId>() {
             Ok(id) => self.registry.command(device.id, id).await?,
             Err(_) => None,
         };
-        found.map(view::command).ok_or_else(|| missing(id))
+        found.map(|command| self.shown_command(command, is_serving)).ok_or_else(|| missing(id))
     }
 
-    /// The commands of a device that are kept, newest first.
+    /// The commands of a device that are kept, newest first. `is_serving` as for [`Self::command`].
     ///
     /// # Errors
     /// `Invalid` for a limit or a cursor that is none.
@@ -81,10 +88,20 @@ impl Registrar {
         &self,
         device: &Device,
         paging: &Paging,
+        is_serving: bool,
     ) -> Result<ShownPage<CommandView>, ServiceError> {
         let list = List::Commands(device.id);
         let page = self.history.commands(device.id, list.part(paging)?).await?;
-        Ok(shown(list, page, view::command))
+        Ok(shown(list, page, |command| self.shown_command(command, is_serving)))
+    }
+
+    /// A command as it stands. A server is not overtaken: a step of before may be on its way to the store.
+    fn shown_command(&self, mut command: Command, is_serving: bool) -> CommandView {
+        if !is_serving {
+            // Ignored: time is never refused, and what it changes is shown.
+            let _ = command.step(&CommandStep::TimePasses, self.clock.now());
+        }
+        view::command(command)
     }
 
     /// Takes back a command.
@@ -200,8 +217,9 @@ fn members(field: &'static str, text: &str) -> Result<Map<String, Value>, Servic
     if !text.trim_ascii_start().starts_with('{') {
         return Err(invalid(field, "must be an object"));
     }
-    let checked =
-        json::check(text.as_bytes()).map_err(|words| invalid(field, format!("is refused: {words}")))?;
+    // The words are those for a device whose message it is.
+    let words = |said: String| said.strip_prefix("the body ").unwrap_or(&said).to_owned();
+    let checked = json::check(text.as_bytes()).map_err(|said| invalid(field, words(said)))?;
     match serde_json::from_str(checked) {
         Ok(Value::Object(members)) => Ok(members),
         _ => Err(invalid(field, "must be an object")),
@@ -228,6 +246,10 @@ fn check_points(text: &str, model: Option<&ThingModel>) -> Result<(), ServiceErr
 
 fn check_ids(ids: &[String], model: Option<&ThingModel>) -> Result<(), ServiceError> {
     check_count("ids", ids.len())?;
+    let mut known = BTreeSet::new();
+    if let Some(twice) = ids.iter().find(|identifier| !known.insert(*identifier)) {
+        return Err(invalid("ids", format!("has {twice:?} twice")));
+    }
     ids.iter().try_for_each(|identifier| check_point("ids", identifier, model))
 }
 
@@ -343,7 +365,8 @@ mod tests {
             (r#"{"kind":"set","points":{"n":null}}"#, "points /n: must not be null"),
             (r#"{"kind":"set","points":{}}"#, "points has 0 points; 1 to 200 are allowed"),
             (r#"{"kind":"set","points":[1]}"#, "points must be an object"),
-            (r#"{"kind":"set","points":{"n":1,"n":2}}"#, "points is refused: "),
+            (r#"{"kind":"set","points":{"n":1,"n":2}}"#, "points is not acceptable JSON: a key occurs twice"),
+            (r#"{"kind":"get","ids":["n","temp","n"]}"#, "ids has \"n\" twice"),
             (r#"{"kind":"set"}"#, "points is missing"),
             (r#"{"kind":"set","points":{"n":1},"ids":["n"]}"#, "ids does not go with this kind of command"),
             (r#"{"kind":"get","ids":["tmp"]}"#, "ids tmp is no point of model m"),

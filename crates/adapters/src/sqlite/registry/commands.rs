@@ -5,13 +5,13 @@ use std::{ops::Range, sync::LazyLock};
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{
-        command::{Command, CommandId, CommandMove, CommandState, CommandStep, Expected, Order},
+        command::{Command, CommandId, CommandMove, CommandStep, Expected, Order},
         device::DeviceState,
         log::LogEntry,
     },
     ports::{StoreError, Written},
     rules::{
-        commands::{ENDED_MAX, NotSent, SendCase, kept_from, next_id},
+        commands::{ENDED_MAX, NotSent, OPEN_MAX, SendCase, kept_from, next_id},
         life::Standing,
     },
 };
@@ -41,12 +41,16 @@ impl Registry {
         at: UnixMillis,
     ) -> Change<Result<Command, NotSent>> {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
-        let open = "SELECT count(*) FROM commands WHERE device = ?1 AND ended IS NULL";
-        let open: i64 = self.connection.prepare_cached(open)?.query_row([device.0], |row| row.get(0))?;
+        let mut open = self.count_open_commands(device)?;
+        if open >= OPEN_MAX {
+            // What is over by its time makes room, also where no server has written that down.
+            self.step_open_commands(device, None, &CommandStep::TimePasses, at)?;
+            open = self.count_open_commands(device)?;
+        }
         let case = SendCase {
             activated: row.active_time.is_some(),
             online: row.state == DeviceState::Online,
-            open: usize::try_from(open).unwrap_or(usize::MAX),
+            open,
             pending_ttl_s: order.pending_ttl_s,
         };
         if let Err(why) = case.permit() {
@@ -59,6 +63,12 @@ impl Registry {
         let command = rows::command(row);
         self.note(&LogEntry::command_sent(device, at, &command))?;
         Ok(Ok(Ok(command)))
+    }
+
+    fn count_open_commands(&self, device: DeviceId) -> rusqlite::Result<usize> {
+        let open = "SELECT count(*) FROM commands WHERE device = ?1 AND ended IS NULL";
+        let open: i64 = self.connection.prepare_cached(open)?.query_row([device.0], |row| row.get(0))?;
+        Ok(usize::try_from(open).unwrap_or(usize::MAX))
     }
 
     fn next_command(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<CommandId> {
@@ -137,6 +147,17 @@ impl Registry {
         id: Option<CommandId>,
         at: UnixMillis,
     ) -> rusqlite::Result<Vec<Command>> {
+        self.step_open_commands(device, id, &CommandStep::Cancel, at)
+    }
+
+    /// A step of one or all that have not ended; returns those that have changed, as they then are.
+    fn step_open_commands(
+        &self,
+        device: DeviceId,
+        id: Option<CommandId>,
+        step: &CommandStep,
+        at: UnixMillis,
+    ) -> rusqlite::Result<Vec<Command>> {
         let sql = sql!(
             "SELECT {} FROM commands c WHERE c.device = ?1 AND c.ended IS NULL ORDER BY c.n",
             COMMANDS.list()
@@ -147,14 +168,15 @@ impl Registry {
             select.query_map([device.0], read)?.collect::<rusqlite::Result<_>>()?
         };
         let wanted = open.into_iter().flatten().filter(|row| id.is_none_or(|id| row.id == id.0));
-        let mut cancelled = Vec::new();
+        let mut changed = Vec::new();
         for row in wanted {
-            if self.step_command(&row, &CommandStep::Cancel, at)? == Written::Done {
-                let ended = CommandRow { state: CommandState::Cancelled, ended: Some(at), ..row };
-                cancelled.push(rows::command(ended));
+            let mut command = rows::command(row.clone());
+            if command.step(step, at) == Ok(true) {
+                self.put_command(row, &command)?;
+                changed.push(command);
             }
         }
-        Ok(cancelled)
+        Ok(changed)
     }
 
     /// A step of a command on the data path.
@@ -189,11 +211,16 @@ impl Registry {
             Ok(false) => return Ok(Written::Unchanged),
             Err(_) => return Ok(Written::CommandOver),
         }
-        let Command { state, code, data_json, sent, ended, fetched, .. } = command;
-        let data = data_json.map(String::from);
-        let row = CommandRow { state, code, data, sent, ended, fetched, ..row.clone() };
-        PUT.run(&self.connection, &row)?;
+        self.put_command(row.clone(), &command)?;
         Ok(Written::Done)
+    }
+
+    /// Writes what has become of a command.
+    fn put_command(&self, row: CommandRow, command: &Command) -> rusqlite::Result<()> {
+        let Command { state, code, sent, ended, fetched, .. } = *command;
+        let data = command.data_json.as_deref().map(str::to_owned);
+        let row = CommandRow { state, code, data, sent, ended, fetched, ..row };
+        PUT.run(&self.connection, &row).map(drop)
     }
 
     fn command_of(&self, device: DeviceId, id: CommandId) -> rusqlite::Result<Option<CommandRow>> {

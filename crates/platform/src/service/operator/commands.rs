@@ -30,7 +30,8 @@ impl Operator {
     /// # Errors
     /// There is none.
     pub async fn show_command(&self, name: &NamedDevice, id: &str) -> Result<CommandView, Problem> {
-        let act = async |device: Device| self.registrar.command(&device, id).await;
+        let is_serving = self.sessions.is_serving();
+        let act = async |device: Device| self.registrar.command(&device, id, is_serving).await;
         self.with_device("cannot show the command", name, act).await
     }
 
@@ -43,7 +44,8 @@ impl Operator {
         name: &NamedDevice,
         paging: &Paging,
     ) -> Result<Page<CommandView>, Problem> {
-        let act = async |device: Device| self.registrar.commands(&device, paging).await;
+        let is_serving = self.sessions.is_serving();
+        let act = async |device: Device| self.registrar.commands(&device, paging, is_serving).await;
         self.with_device("cannot list the commands", name, act).await
     }
 

@@ -42,7 +42,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
 /// Where a field stands: in the query by its name, in the body by a JSON pointer.
 fn place(field: &str) -> String {
     match field {
-        "limit" | "cursor" | "from" | "to" | "device" => field.to_owned(),
+        "limit" | "cursor" | "from" | "to" | "device" | "bucket" | "fn" | "tz" => field.to_owned(),
         "endsAt" => "/dynamicActivation/endsAt".to_owned(),
         field => format!("/{field}"),
     }
@@ -62,6 +62,7 @@ mod tests {
         let table = [
             (invalid("name"), 422, Code::Invalid, Some("/name")),
             (invalid("limit"), 422, Code::Invalid, Some("limit")),
+            (invalid("bucket"), 422, Code::Invalid, Some("bucket")),
             (invalid("endsAt"), 422, Code::Invalid, Some("/dynamicActivation/endsAt")),
             (
                 ServiceError::Model { fault: Fault::new("/events/0", "is wrong") },

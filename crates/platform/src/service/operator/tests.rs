@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use narrowgate_api::{
+    command::CommandState,
     device::{DevicePatch, NewDeviceRequest},
     fleet::{Disk, Host},
     names::UnixMillis,
@@ -14,8 +15,12 @@ use narrowgate_api::{
 use super::*;
 use crate::{
     memory::MemoryStore,
+    ports::NobodyConnected,
     service::fixtures::NOW,
-    testing::{ManualClock, SeededEntropy, block_on},
+    testing::{
+        ManualClock, SeededEntropy, block_on,
+        store::fixtures::{append, login},
+    },
 };
 
 /// Notes which sessions end.
@@ -147,4 +152,32 @@ fn every_verb_can_run_on_any_thread() {
     is_send(&operator.list_refusals(&Paging::first(1)));
     is_send(&operator.delete_product("pk", true));
     is_send(&operator.show_status(host()));
+}
+
+/// A server writes the end of a command down; where none runs, it is shown as it is.
+#[test]
+fn a_command_whose_time_is_over_is_shown_so_where_no_server_writes_it_down() {
+    let (store, clock) = (Arc::new(MemoryStore::default()), Arc::new(ManualClock::new(NOW)));
+    let entropy = || Arc::new(SeededEntropy::new(1));
+    let own = Operator::new(store.clone(), clock.clone(), entropy(), Arc::new(NobodyConnected));
+    let served = Operator::new(store.clone(), clock.clone(), entropy(), Arc::new(Noted::default()));
+    let dk = NamedDevice::by_name("dk");
+    block_on(own.create_product(new_product("meters", "pk"))).expect("it is valid");
+    block_on(own.create_device("pk", new_device("dk"))).expect("its key is free");
+    append(&*store, vec![login(DeviceId(1), NOW)]);
+    let new = serde_json::from_str(r#"{"kind":"get","ids":["n"],"pendingTtl":60}"#).expect("a command");
+    let id = block_on(own.send_command(&dk, new)).expect("it may wait").id;
+    for (seconds, own_state, served_state) in [
+        (59, CommandState::Created, CommandState::Created),
+        (60, CommandState::Expired, CommandState::Created),
+    ] {
+        clock.set(UnixMillis(NOW.0 + seconds * 1000));
+        for (operator, state) in [(&own, own_state), (&served, served_state)] {
+            let shown = block_on(operator.show_command(&dk, &id)).expect("it is kept");
+            let listed = block_on(operator.list_commands(&dk, &Paging::first(9))).expect("it has one");
+            assert_eq!((shown.state, listed.items[0].state), (state, state), "after {seconds} s");
+            let is_over = state == CommandState::Expired;
+            assert_eq!((shown.ended_at.is_some(), shown.code), (is_over, is_over.then_some(11904)));
+        }
+    }
 }

@@ -156,6 +156,19 @@ pub fn a_device_has_fifty_open_commands_and_no_more(store: &dyn Store) {
     assert_eq!(more(), Err(NotSent::QueueFull));
 }
 
+/// Where no server runs, nobody writes down that their time is over.
+pub fn commands_whose_time_is_over_make_room(store: &dyn Store) {
+    let id = activated(store);
+    let ids: Vec<CommandId> = (0..OPEN_MAX).map(|_| send(store, id, at(2))).collect();
+    fetch(store, (id, ids[1]), at(3590));
+    let more = |now| try_to_send(store, id, order(CommandTopic::Set), now);
+    assert_eq!(more(at(3601)), Err(NotSent::QueueFull));
+    assert_eq!(more(at(3602)).map(|command| command.id), Ok(CommandId(51)));
+    assert_eq!(open(store, id), [2, 51], "the device still has the second one");
+    let ended = command(store, (id, ids[0]));
+    assert_eq!((ended.state, ended.ended), (CommandState::Expired, Some(at(3602))));
+}
+
 /// The order in which they are offered.
 pub fn open_commands_come_in_their_order_and_are_taken_up_at_a_start(store: &dyn Store) {
     let id = activated(store);
