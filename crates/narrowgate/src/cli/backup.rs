@@ -49,6 +49,6 @@ pub(crate) struct RestoreArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AdoptArgs {
     /// Do not ask
-    #[arg(long)]
+    #[arg(long, short)]
     pub(crate) yes: bool,
 }

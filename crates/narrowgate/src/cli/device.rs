@@ -92,7 +92,7 @@ pub(crate) enum DeviceCommand {
 
 const SIMULATE_HELP: &str = "\
 Prints a JSON line for all that is sent and received. Ends after --count reports, or on Ctrl-C. Exit code 0:
-all reports were acknowledged; with --fault: the server did what it has to do with that.
+everything that was sent was acknowledged; with --fault: the server did what it has to do with that.
 
 Examples:
   narrowgate device simulate PK/DK --secret - --interval 60 < SECRET_FILE

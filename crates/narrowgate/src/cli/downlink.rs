@@ -50,10 +50,22 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "JSON", requires = "service", conflicts_with_all = ["set", "get"])]
     pub(crate) input: Option<String>,
     /// How long the command may wait for the device; 0: the device must be online
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = number::<0, 172_800>)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        value_parser = number::<0, 172_800>,
+        allow_negative_numbers = true
+    )]
     pub(crate) pending_ttl: u32,
     /// How long the device has to answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = number::<1, 60>)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = number::<1, 60>,
+        allow_negative_numbers = true
+    )]
     pub(crate) timeout: u32,
     /// Wait for the device's answer; exit code 1 unless it succeeded
     #[arg(long)]
@@ -81,7 +93,7 @@ pub(crate) struct CancelArgs {
     #[arg(value_name = "PK/DK [ID]", num_args = 1..=3, required = true)]
     names: Vec<String>,
     /// Take all back without asking
-    #[arg(long)]
+    #[arg(long, short)]
     pub(crate) yes: bool,
 }
 
@@ -157,6 +169,7 @@ mod tests {
             ("cancel p 867725030096431", NamedDevice::by_keys("p", "867725030096431"), None),
             ("cancel p 867725030096431 7", NamedDevice::by_keys("p", "867725030096431"), Some("7")),
             ("cancel d", NamedDevice::by_name("d"), None),
+            ("cancel d -y", NamedDevice::by_name("d"), None),
         ] {
             let (found, found_id) = match parsed(line).expect(line) {
                 DownlinkCommand::Show(arguments) => {

@@ -16,7 +16,12 @@ pub(crate) enum ModelCommand {
         #[arg(value_name = "PK")]
         product_key: String,
         /// An older version, as model versions lists them
-        #[arg(long, value_name = "N")]
+        #[arg(
+            long,
+            value_name = "N",
+            value_parser = super::paging::number::<1, { u32::MAX }>,
+            allow_negative_numbers = true
+        )]
         version: Option<u32>,
     },
     /// List the versions of a product's thing model that are kept, newest first

@@ -39,7 +39,13 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "ID=JSON")]
     pub(crate) event: Option<String>,
     /// Code with which commands are answered; none: they are fetched and not answered
-    #[arg(long, value_name = "CODE|none", default_value = "200", value_parser = reply)]
+    #[arg(
+        long,
+        value_name = "CODE|none",
+        default_value = "200",
+        value_parser = reply,
+        allow_negative_numbers = true
+    )]
     pub(crate) reply: Reply,
     /// Datagrams lost on the way, each way
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = number::<0, 100>)]
@@ -85,7 +91,7 @@ pub(crate) enum Format {
 pub(crate) enum Fault {
     /// The secret has another last letter
     WrongKey,
-    /// SecureMode 3 with the device's secret
+    /// SecureMode 3 with the device's secret; with --mode 3: 2 with the product's
     WrongMode,
     /// A device that is not registered
     UnknownDevice,

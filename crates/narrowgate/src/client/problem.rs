@@ -40,7 +40,16 @@ pub(super) fn failure(problem: Problem) -> Failure {
 }
 
 /// Fields of requests that have another name on the command line.
-const TYPED: [(&str, &str); 6] = [
+const TYPED: [(&str, &str); 15] = [
+    ("productKey", "--product-key"),
+    ("productSecret", "--product-secret"),
+    ("deviceKey", "--device-key"),
+    ("deviceSecret", "--device-secret"),
+    ("retention", "--retention"),
+    ("bucket", "--bucket"),
+    ("fn", "--fn"),
+    ("tz", "--tz"),
+    ("cursor", "--cursor"),
     ("points", "--set"),
     ("ids", "--get"),
     ("service", "--service"),
@@ -51,7 +60,7 @@ const TYPED: [(&str, &str); 6] = [
 
 /// A sentence about a field, which begins with its name, with what was typed in its place.
 fn as_typed(detail: String, place: Option<&str>) -> String {
-    let field = place.and_then(|place| place.strip_prefix('/'));
+    let field = place.map(|place| place.strip_prefix('/').unwrap_or(place));
     let typed = TYPED.iter().find(|(name, _)| field == Some(name));
     match typed.and_then(|(name, option)| Some((option, detail.strip_prefix(name)?))) {
         Some((option, rest)) if rest.starts_with(' ') => format!("{option}{rest}"),
@@ -74,6 +83,7 @@ mod tests {
         for (place, detail, expected) in [
             (Some("/pendingTtl"), "pendingTtl is 9; it must be less", "--pending-ttl is 9; it must be less"),
             (Some("/points"), "points /n: must not be null", "--set /n: must not be null"),
+            (Some("cursor"), "cursor is not one", "--cursor is not one"),
             (Some("/name"), "name is empty", "name is empty"),
             (Some("/service"), "serviceable", "serviceable"),
             (None, "points are wrong", "points are wrong"),

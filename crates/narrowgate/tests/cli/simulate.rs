@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::UdpSocket,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -189,9 +190,49 @@ fn commands_are_answered_with_the_code_that_is_asked_for_or_not_at_all() {
         assert_eq!((ran.code, of(&lines(&ran.stdout), "command").len()), (0, 1), "{ran:?}");
         program.json(&["command", "show", "pk/dk-1", &id])
     };
-    let failed = send("1102", "60");
-    assert_eq!((&failed["state"], &failed["code"]), (&json!("failed"), &json!(1102)));
+    for code in ["1102", "-3"] {
+        let failed = send(code, "60");
+        let number: i64 = code.parse().expect("a number");
+        assert_eq!((&failed["state"], &failed["code"]), (&json!("failed"), &json!(number)));
+    }
+    // The next one of the topic waits: it is not fetched by asking for this one again and again.
+    program.json(&["command", "send", "pk/dk-1", "--set", "{\"a\":1}", "--pending-ttl", "60"]);
+    program.json(&["command", "send", "pk/dk-1", "--set", "{\"a\":2}", "--pending-ttl", "60"]);
+    assert_eq!(run(&program, &server, &secret, &["--count", "1", "--reply", "none"]).code, 0);
+    let states = program.json(&["command", "list", "pk/dk-1", "--limit", "2"]);
+    assert_eq!((&states[0]["state"], &states[1]["state"]), (&json!("created"), &json!("sent")));
+    program.json(&["command", "cancel", "pk/dk-1", "-y"]);
     assert_eq!(send("none", "60")["state"], "sent");
+}
+
+/// Silence of a server that is not there is no proof of anything.
+#[test]
+fn a_fault_of_the_handshake_needs_a_server_that_is_silent() {
+    let program = program_with_device();
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let address = nobody.local_addr().expect("it has one").to_string();
+    let arguments = ["device", "simulate", "pk/dk-1", "--secret", "x", "--fault", "wrong-key"];
+    let ran = program.run(&[&arguments[..], &["--server", &address]].concat());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("nothing came from the server"), "{ran:?}");
+    assert!(!ran.stderr.contains("on purpose"), "{ran:?}");
+}
+
+/// Nobody writes down that it is over.
+#[test]
+fn a_command_whose_time_is_over_is_shown_so_without_a_server_and_makes_room() {
+    let program = program_with_device();
+    let (mut server, secret) = (program.serve(), secret(&program));
+    run(&program, &server, &secret, &["--count", "1"]);
+    server.stop();
+    let send = ["command", "send", "pk/dk-1", "--get", "temp", "--pending-ttl", "1"];
+    for _ in 0..50 {
+        program.json(&send);
+    }
+    eventually("its time passes", || {
+        program.json(&["command", "list", "pk/dk-1", "--limit", "1"])[0]["state"] == "expired"
+    });
+    program.json(&send);
 }
 
 #[test]
@@ -276,6 +317,8 @@ fn what_cannot_be_simulated_is_said_and_a_reader_that_goes_away_ends_it() {
         (&["--points", "[1]"], "--points is not a JSON object"),
         (&["--event", "alarm"], "--event is not ID=JSON"),
         (&["--event", "alarm=1"], "--event is not a JSON object"),
+        (&["--event", "={}"], "--event is not ID=JSON"),
+        (&["--event", "a/b={}"], "--event is not ID=JSON"),
         (&["--reply", "soon"], "soon is neither a number nor none"),
         (&["--loss", "101"], "101 is not a number from 0 to 100"),
     ] {
@@ -284,6 +327,8 @@ fn what_cannot_be_simulated_is_said_and_a_reader_that_goes_away_ends_it() {
     program
         .run(&["device", "simulate", "dk-1", "--secret", "x"])
         .failed(64, &["the product's key is missing"]);
+    program.run(&["device", "simulate", "pk/dk-1", "--secret", ""]).failed(64, &["--secret is empty"]);
+    program.run(&["device", "simulate", "pk/", "--secret", "x"]).failed(64, &["a key is empty"]);
     let nowhere = ["device", "simulate", "pk/dk-1", "--secret", "x", "--server", "nowhere.invalid"];
     program.run(&nowhere).failed(1, &["cannot reach nowhere.invalid"]);
     let mut device = Simulated::start(simulate(&program, &server, &secret, &["--interval", "0"]));

@@ -57,7 +57,12 @@ impl Fault {
     pub(super) fn spoil_handshake(self, config: &mut DeviceConfig) {
         let Identity { device_key, mode, lifetime_s, .. } = &mut config.identity;
         match self {
-            Self::WrongMode => *mode = SecureMode::Product,
+            Self::WrongMode => {
+                *mode = match mode {
+                    SecureMode::Device => SecureMode::Product,
+                    SecureMode::Product => SecureMode::Device,
+                };
+            }
             Self::UnknownDevice => device_key.push_str("-nobody"),
             Self::BadIdentity => device_key.push_str(",2"),
             Self::BadLifetime => *lifetime_s = 7,

@@ -5,14 +5,20 @@
 //! connect ─▶ (mode 3: ask for the secret, connect with it) ─▶ attributes, event ─▶ report ─▶ pause ─▶ …
 //!                       after each answer: GET of a command that waits, and its reply
 //! ```
+//!
+//! A request that is not answered ends the session, and the next report begins another one: the server may
+//! have forgotten this one.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use narrowgate_coap::{Code, OptionNumber, Request, Response, format};
-use narrowgate_sim::device::{DeviceCommand, DeviceEvent, IssuedSecret};
+use narrowgate_coap::{Code, FailureCause, OptionNumber, Request, Response, format};
+use narrowgate_sim::device::{ConnectFailure, DeviceCommand, DeviceEvent, IssuedSecret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -22,7 +28,7 @@ use super::{
 };
 use crate::cli::{Fault, Reply};
 
-/// Commands that are fetched after one report: as many as may wait.
+/// Commands that are fetched after one report: as many as may wait (device protocol, section 6).
 const COMMANDS_MAX: u32 = 50;
 /// Names the topic of a command that waits (device protocol, section 6).
 const COMMAND_WAITING: OptionNumber = OptionNumber(2100);
@@ -63,14 +69,24 @@ pub(super) enum Act {
     Become(IssuedSecret),
 }
 
+/// A request without an answer so far.
+#[derive(Debug)]
+struct Asked {
+    what: What,
+    since: Instant,
+    path: String,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Life {
     plan: Plan,
     has_secret: bool,
+    /// Something came from the server.
+    heard: bool,
     connected: bool,
     began: bool,
-    asked: Option<(What, Instant)>,
+    asked: Option<Asked>,
     todo: VecDeque<(What, Request)>,
     /// When the last report was due.
     begun: Instant,
@@ -83,7 +99,10 @@ pub(super) struct Life {
     commands: u32,
     /// Commands fetched after the last report.
     fetched: u32,
+    /// Topics of those that were not answered: a GET would get the same command again.
+    held: Vec<String>,
     failure: Option<String>,
+    refused_handshake: bool,
     over: bool,
     acts: VecDeque<Act>,
     lines: VecDeque<Line>,
@@ -94,6 +113,7 @@ impl Life {
         Self {
             has_secret: !plan.activates,
             plan,
+            heard: false,
             connected: false,
             began: false,
             asked: None,
@@ -105,7 +125,9 @@ impl Life {
             ended: 0,
             commands: 0,
             fetched: 0,
+            held: Vec::new(),
             failure: None,
+            refused_handshake: false,
             over: false,
             acts: VecDeque::from([Act::Command(DeviceCommand::Connect)]),
             lines: VecDeque::new(),
@@ -146,21 +168,43 @@ impl Life {
     /// Whether all went as it has to; else what did not.
     pub(super) fn verdict(&self) -> Result<(), String> {
         let Self { ended, acknowledged, refused, .. } = *self;
-        match (self.plan.fault.map(Fault::right), &self.failure) {
-            (Some(Right::Silence), _) if self.connected => {
-                Err("the server accepted a handshake that it has to refuse".to_owned())
-            }
-            (Some(Right::Silence), _) => Ok(()),
-            (_, Some(failure)) => Err(failure.clone()),
-            (Some(Right::Refused(code)), None) if refused < ended => {
+        let right = self.plan.fault.map(Fault::right);
+        if right == Some(Right::Silence) {
+            return self.silence();
+        }
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        match right {
+            Some(_) if ended == 0 => Err("the device was ended before a report was answered".to_owned()),
+            Some(Right::Refused(code)) if refused < ended => {
                 Err(format!("{} of {ended} reports were not answered {code}", ended - refused))
             }
-            (Some(Right::Refused(_)), None) => Ok(()),
+            Some(Right::Refused(_)) => Ok(()),
             _ if acknowledged < ended => {
                 Err(format!("{} of {ended} reports were not acknowledged", ended - acknowledged))
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same of a handshake that has to fail without a word. A server that is not there does not count.
+    fn silence(&self) -> Result<(), String> {
+        let wrong = match self {
+            Self { connected: true, .. } => "the server accepted a handshake that it has to refuse",
+            Self { failure: None, .. } => "the device was ended before the handshake had failed",
+            Self { refused_handshake: true, .. } => "the server said that it refuses, and has to be silent",
+            Self { heard: false, .. } => {
+                "nothing came from the server: nobody is there, or nothing gets through"
+            }
+            _ => return Ok(()),
+        };
+        Err(wrong.to_owned())
+    }
+
+    /// A datagram came from the server.
+    pub(super) const fn hear(&mut self) {
+        self.heard = true;
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -186,11 +230,12 @@ impl Life {
                 } else if self.has_secret {
                     self.connected(now);
                 } else {
-                    self.asked = Some((What::Activation, now));
+                    self.asked = Some(Asked { what: What::Activation, since: now, path: String::new() });
                     self.acts.push_back(Act::Command(DeviceCommand::AskActivation));
                 }
             }
             DeviceEvent::ConnectFailed(failure) => {
+                self.refused_handshake = matches!(failure, ConnectFailure::Refused(_));
                 let reason = format!("no session came about: {failure:?}");
                 self.lines.push_back(Line::NotConnected { reason: reason.clone() });
                 self.failure = Some(reason);
@@ -209,26 +254,57 @@ impl Life {
                 self.stop();
             }
             DeviceEvent::Answered(response) => self.answered(now, &response),
-            DeviceEvent::Unanswered { .. } => {
-                let Some((what, _)) = self.asked.take() else { return };
-                self.lines.push_back(Line::Unanswered { what });
-                self.ended += u32::from(what == What::Report);
-                if what == What::Activation {
-                    self.failure = Some("the question for a secret was not answered".to_owned());
-                    self.stop();
-                }
-                self.go_on(now);
-            }
+            DeviceEvent::Unanswered { cause, .. } => self.unanswered(now, cause),
             DeviceEvent::Closed => {
                 self.lines.push_back(Line::Closed);
-                (self.connected, self.asked) = (false, None);
-                self.todo.clear();
-                if self.is_complete() {
+                self.lose_session();
+                if !self.began {
+                    self.failure = Some("the server ended the session before it issued a secret".to_owned());
                     self.stop();
                 }
             }
             DeviceEvent::Acknowledged { .. } | DeviceEvent::ReportRefused { .. } | DeviceEvent::Pong => {}
         }
+    }
+
+    fn unanswered(&mut self, now: Instant, cause: FailureCause) {
+        let Some(Asked { what, .. }) = self.asked.take() else { return };
+        self.lines.push_back(Line::Unanswered { what });
+        self.ended += u32::from(what == What::Report);
+        self.note_once(what, "was not answered");
+        if what == What::Activation {
+            self.failure = Some("the question for a secret was not answered".to_owned());
+            self.stop();
+        }
+        if cause == FailureCause::TimedOut && !self.over {
+            self.acts.push_back(Act::Command(DeviceCommand::Close));
+            self.lose_session();
+        }
+        self.go_on(now);
+    }
+
+    /// There is no session any more; what was to be asked in it is not asked.
+    fn lose_session(&mut self) {
+        let asked = self.asked.take().map(|asked| asked.what);
+        let lost = asked.into_iter().chain(self.todo.drain(..).map(|(what, _)| what));
+        for what in lost.collect::<Vec<_>>() {
+            self.ended += u32::from(what == What::Report);
+            self.note_once(what, "was not answered");
+        }
+        self.connected = false;
+        if self.is_complete() {
+            self.stop();
+        }
+    }
+
+    /// What is sent once has to be served, too.
+    fn note_once(&mut self, what: What, became: &str) {
+        let name = match what {
+            What::Attributes => "attributes",
+            What::Event => "event",
+            _ => return,
+        };
+        self.failure.get_or_insert_with(|| format!("what was sent as --{name} {became}"));
     }
 
     fn connected(&mut self, now: Instant) {
@@ -247,6 +323,7 @@ impl Life {
 
     fn report(&mut self, now: Instant) {
         (self.reports, self.fetched) = (self.reports + 1, 0);
+        self.held.clear();
         let points = self.plan.points.replace("{n}", &self.reports.to_string());
         let params = format!(r#"{{"measurepoints":{points}}}"#);
         self.ask_later(What::Report, "thing/measurepoint/post", "thing.measurepoint.post", &params);
@@ -276,7 +353,8 @@ impl Life {
                     path: request.path_text().to_owned(),
                     payload: Text::of(&request.payload),
                 });
-                self.asked = Some((what, now));
+                let path = request.path_text().to_owned();
+                self.asked = Some(Asked { what, since: now, path });
                 self.acts.push_back(Act::Command(DeviceCommand::Request(request)));
             }
             None if self.is_complete() => self.stop(),
@@ -289,13 +367,14 @@ impl Life {
     }
 
     fn waited(&self, now: Instant) -> u64 {
-        let waited = self.asked.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since));
+        let since = self.asked.as_ref().map_or(now, |asked| asked.since);
+        let waited = now.saturating_duration_since(since);
         u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn answered(&mut self, now: Instant, response: &Response) {
         let ms = self.waited(now);
-        let Some((what, _)) = self.asked.take() else { return };
+        let Some(Asked { what, path, .. }) = self.asked.take() else { return };
         self.lines.push_back(Line::received(what, response, ms));
         let mut replies = false;
         match what {
@@ -306,7 +385,15 @@ impl Life {
                     |fault: Fault| matches!(fault.right(), Right::Refused(code) if code == response.code);
                 self.refused += u32::from(self.plan.fault.is_some_and(is_refused));
             }
-            What::Fetch if response.code == Code::CONTENT => replies = self.take_command(response),
+            What::Attributes | What::Event if !is_success(response) => {
+                self.note_once(what, &format!("was refused ({})", response.code));
+            }
+            What::Fetch => {
+                replies = self.take_command(&path, response);
+                if !replies {
+                    self.held.push(path);
+                }
+            }
             _ => {}
         }
         // The answer to a reply names the next one.
@@ -314,36 +401,41 @@ impl Life {
             && !replies
             && self.fetched < COMMANDS_MAX
         {
-            self.fetched += 1;
-            self.todo.push_front((What::Fetch, Request::get(&path)));
+            let fetch = Request::get(&path);
+            if !self.held.iter().any(|held| held == fetch.path_text()) {
+                self.fetched += 1;
+                self.todo.push_front((What::Fetch, fetch));
+            }
         }
         self.go_on(now);
     }
 
-    /// Whether it is answered.
-    fn take_command(&mut self, response: &Response) -> bool {
+    /// Takes what a GET of this topic got. Returns whether it is answered.
+    fn take_command(&mut self, topic: &str, response: &Response) -> bool {
         #[derive(Deserialize)]
         struct Command {
-            id: String,
+            id: Box<RawValue>,
             method: String,
             params: Box<RawValue>,
+        }
+        if response.code != Code::CONTENT {
+            return false;
         }
         let Ok(Command { id, method, params }) = serde_json::from_slice(&response.payload) else {
             return false;
         };
         self.commands += 1;
         let data = self.data_for(&method, &params);
-        let topic = method.replace('.', "/");
-        self.lines.push_back(Line::Command { id: id.clone(), method: method.clone(), params });
-        let Reply::Code(code) = self.plan.reply else { return false };
-        let body = format!(r#"{{"id":"{id}","code":{code},"data":{data}}}"#);
-        // A service's id may have dots; its topic is what follows `thing.service.`.
-        let topic = match method.strip_prefix("thing.service.") {
-            Some(service) if !service.starts_with("measurepoint.") => format!("thing/service/{service}"),
-            _ => topic,
+        let reply = match self.plan.reply {
+            Reply::Code(code) => format!(r#"{{"id":{id},"code":{code},"data":{data}}}"#),
+            Reply::Never => String::new(),
         };
-        let path = format!("{}/{topic}_reply", self.plan.base);
-        self.todo.push_front((What::Reply, Request::post(&path, format::JSON, body)));
+        self.lines.push_back(Line::Command { id, method, params });
+        if reply.is_empty() {
+            return false;
+        }
+        let reply = Request::post(&format!("{topic}_reply"), format::JSON, reply);
+        self.todo.push_front((What::Reply, reply));
         true
     }
 

@@ -1,5 +1,7 @@
 //! What a simulated device prints: a JSON object for each thing that happens to it.
 
+use std::net::SocketAddr;
+
 use narrowgate_coap::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,6 +14,8 @@ use super::life::{What, topic_of_waiting};
 pub(super) enum Line {
     Connecting {
         server: String,
+        /// The address that the name has.
+        address: SocketAddr,
         identity: String,
     },
     Connected {
@@ -43,7 +47,7 @@ pub(super) enum Line {
         what: What,
     },
     Command {
-        id: String,
+        id: Box<RawValue>,
         method: String,
         params: Box<RawValue>,
     },

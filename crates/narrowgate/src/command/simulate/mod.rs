@@ -2,8 +2,8 @@
 //! simulation ([`narrowgate_sim::device`]); here are its socket, its clock, and what it is told to do.
 //!
 //! It ends after its reports, on SIGINT and SIGTERM (with a close_notify), when nobody reads what it prints,
-//! and when it gets no session. Exit code 0: all reports were acknowledged; with a fault: the server did what
-//! it has to do with that.
+//! and when it gets no session. Exit code 0: all was acknowledged; with a fault: the server did what it has
+//! to do with that.
 
 mod fault;
 mod life;
@@ -16,7 +16,10 @@ use std::{
 };
 
 use narrowgate_dtls::Random;
-use narrowgate_platform::ports::{Clock as _, Entropy as _};
+use narrowgate_platform::{
+    model::thing_model::is_identifier,
+    ports::{Clock as _, Entropy as _},
+};
 use narrowgate_sim::{
     device::{Device, DeviceCommand, DeviceConfig, Identity, SecureMode},
     key::key_of,
@@ -52,8 +55,8 @@ pub(super) fn run(arguments: &SimulateArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| cannot_start(&error))?;
     runtime.block_on(async {
-        let socket = connect(&arguments.server).await?;
-        Run::new(arguments, plan, config, socket)?.live().await
+        let (socket, address) = connect(&arguments.server).await?;
+        Run::new(arguments, plan, config, (socket, address))?.live().await
     })
 }
 
@@ -69,13 +72,19 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
     object(&arguments.points.replace("{n}", "1"), "--points")?;
     let event = arguments.event.as_deref().map(|event| {
         let parts = event.split_once('=').map(|(id, json)| (id.to_owned(), json));
+        let parts = parts.filter(|(id, _)| is_identifier(id));
         let (id, json) = parts.ok_or_else(|| {
-            Failure::usage("--event is not ID=JSON").hint("for example --event 'alarm={\"level\":3}'")
+            Failure::usage("--event is not ID=JSON")
+                .reason("an ID is 1 to 128 of letters, digits, _ . and -")
+                .hint("for example --event 'alarm={\"level\":3}'")
         })?;
         Ok((id, object(json, "--event")?))
     });
     let given = secret(Some(arguments.secret.clone()), "--secret")?;
     let given = given.map(narrowgate_api::secret::SecretText::into_text).unwrap_or_default();
+    if given.is_empty() {
+        return Err(Failure::usage("--secret is empty").hint("narrowgate device secret shows it"));
+    }
     let proven = arguments.fault.map_or(given.clone(), |fault| fault.secret(&given));
     let encoded = |key: &str| utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
     let plan = Plan {
@@ -106,12 +115,16 @@ fn keys(arguments: &SimulateArgs) -> Result<(String, String), Failure> {
         None => arguments.device.first.split_once('/'),
     };
     let both = keys.map(|(product, device)| (product.to_owned(), device.to_owned()));
-    both.ok_or_else(|| {
+    let both = both.ok_or_else(|| {
         Failure::usage("the product's key is missing").hint(format_args!(
             "name the device as PK/DK: narrowgate device simulate PK/{}",
             arguments.device.first
         ))
-    })
+    })?;
+    if both.0.is_empty() || both.1.is_empty() {
+        return Err(Failure::usage("a key is empty").hint("name the device as PK/DK"));
+    }
+    Ok(both)
 }
 
 fn cannot_start(error: &io::Error) -> Failure {
@@ -119,7 +132,7 @@ fn cannot_start(error: &io::Error) -> Failure {
 }
 
 /// A socket for datagrams of the server alone.
-async fn connect(server: &str) -> Result<UdpSocket, Failure> {
+async fn connect(server: &str) -> Result<(UdpSocket, SocketAddr), Failure> {
     let failed = |error: io::Error| {
         Failure::failed(format_args!("cannot reach {server}"))
             .reason(error)
@@ -130,7 +143,7 @@ async fn connect(server: &str) -> Result<UdpSocket, Failure> {
     let own: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(own).await.map_err(failed)?;
     socket.connect(address).await.map_err(failed)?;
-    Ok(socket)
+    Ok((socket, address))
 }
 
 /// The kernel's randomness, for the device.
@@ -145,6 +158,7 @@ impl Random for KernelRandom {
 /// A device that lives.
 struct Run {
     server: String,
+    address: SocketAddr,
     socket: UdpSocket,
     config: DeviceConfig,
     device: Device,
@@ -161,10 +175,11 @@ impl Run {
         arguments: &SimulateArgs,
         plan: Plan,
         config: DeviceConfig,
-        socket: UdpSocket,
+        (socket, address): (UdpSocket, SocketAddr),
     ) -> Result<Self, Failure> {
         Ok(Self {
             server: arguments.server.clone(),
+            address,
             socket,
             device: Device::new(config.clone()),
             config,
@@ -245,7 +260,7 @@ impl Run {
         };
         if matches!(command, DeviceCommand::Connect) {
             let (server, identity) = (self.server.clone(), self.config.identity.to_string());
-            if !print(&Line::Connecting { server, identity })? {
+            if !print(&Line::Connecting { server, address: self.address, identity })? {
                 return Ok(false);
             }
         }
@@ -281,6 +296,7 @@ impl Run {
         if self.is_lost() || std::mem::take(&mut self.loses_answer) {
             return print(&Line::Lost { direction: "in", bytes: datagram.len() });
         }
+        self.life.hear();
         self.device.handle_datagram(Instant::now(), datagram, &mut KernelRandom);
         Ok(true)
     }
@@ -303,10 +319,11 @@ impl Run {
 
     fn end(&self) -> Result<(), Failure> {
         let silent = "the server says nothing to such a handshake, on purpose; narrowgate refused says why";
-        if self.fault.is_some_and(|fault| fault.right() == Right::Silence) {
+        let verdict = self.life.verdict();
+        if verdict.is_ok() && self.fault.is_some_and(|fault| fault.right() == Right::Silence) {
             output::note(silent);
         }
-        self.life.verdict().map_err(|reason| {
+        verdict.map_err(|reason| {
             Failure::failed("the device did not get on with the server")
                 .reason(reason)
                 .hint("narrowgate refused and narrowgate device log, beside the server, say what it refused")

@@ -1,0 +1,218 @@
+//! A life against a server that does what it wants.
+
+use narrowgate_dtls::CipherSuite;
+use narrowgate_sim::device::Asked as AskedOfDevice;
+
+use super::*;
+
+const SET: &str = "/topic/sys/pk/dk/thing/service/measurepoint/set";
+const GET: &str = "/topic/sys/pk/dk/thing/service/measurepoint/get";
+
+/// A life, and when it is now.
+struct Stage {
+    life: Life,
+    now: Instant,
+}
+
+fn plan() -> Plan {
+    Plan {
+        base: "/topic/sys/pk/dk".to_owned(),
+        activates: false,
+        interval: Duration::from_secs(60),
+        count: None,
+        points: r#"{"temp":21.5}"#.to_owned(),
+        attributes: None,
+        event: None,
+        reply: Reply::Code(200),
+        fault: None,
+    }
+}
+
+impl Stage {
+    fn new(plan: Plan) -> Self {
+        let now = Instant::now();
+        let mut stage = Self { life: Life::new(plan, now), now };
+        assert_eq!(stage.acts(), "connect");
+        stage
+    }
+
+    /// What it does: requests by what follows the device's path, and the rest by its name.
+    fn acts(&mut self) -> String {
+        let act = |act| match act {
+            Act::Command(DeviceCommand::Connect) => "connect".to_owned(),
+            Act::Command(DeviceCommand::Close) => "close".to_owned(),
+            Act::Command(DeviceCommand::AskActivation) => "activate".to_owned(),
+            Act::Command(DeviceCommand::Request(request)) => {
+                let path = request.path_text().trim_start_matches("/topic/sys/pk/dk/thing/");
+                format!("{} {path} {}", request.method, String::from_utf8_lossy(&request.payload))
+            }
+            other => format!("{other:?}"),
+        };
+        let acts: Vec<String> = std::iter::from_fn(|| self.life.poll_act()).map(act).collect();
+        acts.join(", ")
+    }
+
+    /// What happens, and what it then does.
+    fn meet(&mut self, event: DeviceEvent) -> String {
+        self.life.handle_event(self.now, event);
+        self.acts()
+    }
+
+    fn connects(&mut self) -> String {
+        self.life.hear();
+        self.meet(DeviceEvent::Connected { suite: CipherSuite::PskAes128Ccm8 })
+    }
+
+    fn answers(&mut self, code: Code, payload: &str, waiting: Option<&str>) -> String {
+        let response = Response::new(code).payload(payload);
+        let named = |response: Response, path| response.option(COMMAND_WAITING, path);
+        self.meet(DeviceEvent::Answered(waiting.into_iter().fold(response, named)))
+    }
+
+    fn acknowledges(&mut self, waiting: Option<&str>) -> String {
+        self.answers(Code::CHANGED, r#"{"id":"1","code":200,"data":{}}"#, waiting)
+    }
+
+    fn does_not_answer(&mut self, cause: FailureCause) -> String {
+        self.meet(DeviceEvent::Unanswered { asked: AskedOfDevice::Request, cause })
+    }
+
+    /// Lets its pause pass.
+    fn waits(&mut self) -> String {
+        self.now = self.life.poll_timeout().expect("it goes on");
+        self.life.handle_timeout(self.now);
+        self.acts()
+    }
+
+    #[track_caller]
+    fn fails(&self, words: &str) {
+        let verdict = self.life.verdict().expect_err("it did not go as it has to");
+        assert!(verdict.contains(words), "{verdict}");
+    }
+}
+
+#[test]
+fn a_session_in_which_nothing_is_answered_is_given_up_for_another_one() {
+    let mut stage = Stage::new(plan());
+    assert!(stage.connects().starts_with("0.02 measurepoint/post"));
+    assert_eq!(stage.acknowledges(None), "");
+    assert!(stage.waits().starts_with("0.02 measurepoint/post"));
+    // The server was restarted, and knows nothing of the session.
+    assert_eq!(stage.does_not_answer(FailureCause::TimedOut), "close");
+    assert_eq!(stage.waits(), "connect");
+    assert!(stage.connects().starts_with("0.02 measurepoint/post"));
+    stage.acknowledges(None);
+    stage.life.stop();
+    stage.fails("1 of 3 reports were not acknowledged");
+    // A refusal of the message is an answer: the server knows the session.
+    let mut stage = Stage::new(plan());
+    stage.connects();
+    assert_eq!(stage.does_not_answer(FailureCause::Reset), "");
+    assert!(stage.waits().starts_with("0.02 measurepoint/post"));
+}
+
+#[test]
+fn a_report_that_was_under_way_when_the_server_ended_the_session_is_not_acknowledged() {
+    let mut stage = Stage::new(Plan { count: Some(1), ..plan() });
+    stage.connects();
+    assert_eq!(stage.meet(DeviceEvent::Closed), "");
+    assert!(stage.life.is_over());
+    stage.fails("1 of 1 reports were not acknowledged");
+    let mut stage = Stage::new(Plan { attributes: Some("{}".to_owned()), ..plan() });
+    assert!(stage.connects().starts_with("0.02 attribute/update"));
+    assert_eq!(stage.meet(DeviceEvent::Closed), "");
+    assert_eq!(stage.waits(), "connect");
+    stage.connects();
+    stage.acknowledges(None);
+    stage.life.stop();
+    stage.fails("what was sent as --attributes was not answered");
+    // One under way when somebody ends the device is nobody's fault.
+    let mut stage = Stage::new(plan());
+    stage.connects();
+    stage.life.stop();
+    assert_eq!((stage.acts().as_str(), stage.life.verdict()), ("close", Ok(())));
+}
+
+#[test]
+fn a_session_that_ends_before_the_secret_came_ends_the_device() {
+    let mut stage = Stage::new(Plan { activates: true, ..plan() });
+    assert_eq!(stage.connects(), "activate");
+    assert_eq!(stage.meet(DeviceEvent::Closed), "");
+    assert!(stage.life.is_over());
+    stage.fails("the server ended the session before it issued a secret");
+}
+
+#[test]
+fn what_is_sent_once_has_to_be_served() {
+    let event = Some(("alarm".to_owned(), "{}".to_owned()));
+    let mut stage = Stage::new(Plan { event, count: Some(1), ..plan() });
+    assert!(stage.connects().starts_with("0.02 event/alarm/post"));
+    stage.answers(Code::CHANGED, r#"{"id":"0","code":1204,"message":"no"}"#, None);
+    stage.acknowledges(None);
+    assert!(stage.life.is_over());
+    stage.fails("what was sent as --event was refused (2.04)");
+}
+
+#[test]
+fn commands_are_fetched_and_answered_one_after_the_other() {
+    let command = |id: &str, method: &str| format!(r#"{{"id":{id},"method":"{method}","params":["temp"]}}"#);
+    let mut stage = Stage::new(plan());
+    stage.connects();
+    assert_eq!(stage.acknowledges(Some(SET)), "0.01 service/measurepoint/set ");
+    let set = command(r#""7""#, "thing.service.measurepoint.set");
+    let replied = r#"0.02 service/measurepoint/set_reply {"id":"7","code":200,"data":{}}"#;
+    assert_eq!(stage.answers(Code::CONTENT, &set, Some(GET)), replied);
+    assert_eq!(stage.acknowledges(Some(GET)), "0.01 service/measurepoint/get ");
+    // The id as it came, and the topic that was asked for.
+    let get = command("8", "thing.service.measurepoint.get");
+    let replied = r#"0.02 service/measurepoint/get_reply {"id":8,"code":200,"data":{"temp":21.5}}"#;
+    assert_eq!(stage.answers(Code::CONTENT, &get, None), replied);
+    let service = "/topic/sys/pk/dk/thing/service/measurepoint.set";
+    stage.acknowledges(Some(service));
+    let dotted = command(r#""9""#, "thing.service.measurepoint.set");
+    let replied = r#"0.02 service/measurepoint.set_reply {"id":"9","code":200,"data":{}}"#;
+    assert_eq!(stage.answers(Code::CONTENT, &dotted, None), replied);
+    assert_eq!(stage.acknowledges(None), "");
+    assert_eq!(stage.life.commands, 3);
+}
+
+/// The next GET would get the same command.
+#[test]
+fn a_topic_whose_command_is_not_answered_is_not_fetched_again_before_the_next_report() {
+    let mut stage = Stage::new(Plan { reply: Reply::Never, ..plan() });
+    stage.connects();
+    for report in 1..=2 {
+        assert_eq!(stage.acknowledges(Some(SET)), "0.01 service/measurepoint/set ");
+        let set = r#"{"id":"7","method":"thing.service.measurepoint.set","params":{}}"#;
+        assert_eq!(stage.answers(Code::CONTENT, set, Some(GET)), "0.01 service/measurepoint/get ");
+        assert_eq!(stage.answers(Code::NOT_FOUND, "", Some(SET)), "", "of report {report}");
+        stage.waits();
+    }
+}
+
+#[test]
+fn silence_is_only_that_of_a_server_that_is_there() {
+    let refused = |failure| {
+        let mut stage = Stage::new(Plan { fault: Some(Fault::WrongKey), ..plan() });
+        if failure != Some(ConnectFailure::Expired) {
+            stage.life.hear();
+        }
+        match failure {
+            Some(failure) => stage.meet(DeviceEvent::ConnectFailed(failure)),
+            None => String::new(),
+        };
+        stage
+    };
+    refused(Some(ConnectFailure::Expired)).fails("nothing came from the server");
+    refused(None).fails("ended before the handshake had failed");
+    let mut silent = refused(None);
+    silent.meet(DeviceEvent::ConnectFailed(ConnectFailure::Expired));
+    assert_eq!(silent.life.verdict(), Ok(()));
+    let mut accepted = refused(None);
+    accepted.connects();
+    // It closes what it got.
+    accepted.fails("accepted a handshake that it has to refuse");
+    let mut early = Stage::new(Plan { fault: Some(Fault::BadJson), ..plan() });
+    early.life.stop();
+    early.fails("ended before a report was answered");
+}
