@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Page<T> {
     /// What it holds.
     pub items: Vec<T>,
-    /// Where the next page begins; null on the last one.
+    /// Where the next page begins; null on the last one. A page before it may be short, or empty.
     pub next_cursor: Option<String>,
     /// Rows that are damaged and left out; the field is left out where there are none.
     #[serde(default = "nothing", skip_serializing_if = "Option::is_none")]

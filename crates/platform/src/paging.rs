@@ -26,7 +26,8 @@ impl Part {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where this page ends; `None` where nothing follows.
+    /// Where this page ends; `None` where nothing follows. A page that is not full may have one, and even one
+    /// without an item: a store looks at so much and no more for a page.
     pub next: Option<Place>,
     /// Rows among them that are not as they were stored, which were left out.
     pub damaged: DamagedRows,
@@ -108,6 +109,11 @@ impl<T> Collector<T> {
     pub fn note_more(&mut self) {
         self.page.next = self.last;
         self.behind = DamagedRows::default();
+    }
+
+    /// The page ends here although it is not full: the next one goes on behind this place.
+    pub fn end_behind(&mut self, place: Place) {
+        self.page.next = Some(place);
     }
 
     /// Notes a row that is left out.

@@ -60,15 +60,14 @@ struct Source<'a> {
 impl Source<'_> {
     fn read_into(&self, buckets: &mut Aggregation) -> rusqlite::Result<Result<(), Crowded>> {
         let sql = format!(
-            "SELECT {} FROM messages m WHERE device = ?1 AND time <= ?2 AND time >= ?3 AND kind <> 'event' \
-             ORDER BY time DESC",
+            "SELECT {} FROM messages m WHERE device = ?1 AND time <= ?2 AND time >= ?3 ORDER BY time DESC",
             self.format.list()
         );
         let mut select = self.file.prepare_cached(&sql)?;
         let mut rows = select.query([self.device, self.last, buckets.needed_from().0])?;
         while let Some(row) = rows.next()? {
-            if let Err(crowded) = buckets.note_report() {
-                return Ok(Err(crowded));
+            if self.format.is_event(row) {
+                continue;
             }
             let id: i64 = row.get(0)?;
             let report = match self.format.read(row, || format!("message {id} of {}", self.volume)) {
@@ -81,6 +80,9 @@ impl Source<'_> {
             };
             if report.time < buckets.needed_from() {
                 break;
+            }
+            if let Err(crowded) = buckets.note_report(report.time) {
+                return Ok(Err(crowded));
             }
             let (first, second) = commit_of(&report, self.volume, self.format);
             let mut index = 0;

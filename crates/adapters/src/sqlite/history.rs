@@ -11,18 +11,25 @@
 //! place of its last report, and how many points of that report were returned: reports that arrive meanwhile
 //! have places of their own before or after it. A damaged report is left out and counted; consecutive ones
 //! are one in memory.
+//!
+//! Where little is found among many reports, or what is found is large, a page ends early: see [`Bounds`].
+
+mod found;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::{Ordering, Reverse};
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    model::message::{EventValue, PointValue, read_event},
-    paging::{Collector, DamagedRows, Page, Place},
+    model::message::{EventValue, MessageKind, PointValue, read_event},
+    paging::{Page, Place},
     ports::{EventQuery, HistoryQuery},
     rules::latest::for_each_point,
 };
 use rusqlite::{Connection, Row, params_from_iter};
 
+use self::found::{Found, FoundReports, Order, Values, bytes_of};
 use super::{
     day_file::TimeSpan,
     readers::Reader,
@@ -35,14 +42,21 @@ use super::{
 const NEWEST_REPORTS: usize = 256;
 const NEWEST_FILES: usize = 32;
 
-/// A report's place in the order of all: time, and two numbers by [`commit_of`].
-type Order = (i64, i64, i64);
+/// After so many reports, or bytes of values, a page ends, however little it has: a point that nobody reports
+/// must not keep a reader for long, and fat values must not fill the memory.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// A fraction of a second's work. Of a file that still matters then, whose times overlap, a tenth of it
+    /// is read: a page has to get on.
+    reports: usize,
+    /// With their names. The last report may go beyond by its own.
+    bytes: usize,
+}
+
+const BOUNDS: Bounds = Bounds { reports: 100_000, bytes: 8 << 20 };
 
 /// Below every epoch.
 const BEFORE_EPOCHS: i64 = -(1 << 40);
-
-/// Points of a report that are asked for, each with its number in the report, from 1.
-type Values = Vec<(i64, PointValue)>;
 
 /// What to look for.
 struct Search<'a> {
@@ -55,6 +69,7 @@ struct Search<'a> {
     had: i64,
     /// Values to find: one more than the page holds shows whether another one follows.
     wanted: usize,
+    bounds: Bounds,
 }
 
 /// Of what kind of messages, and which of their values.
@@ -67,19 +82,10 @@ enum Wants<'a> {
 }
 
 impl Wants<'_> {
-    /// The condition on the kind of a message.
-    fn condition(self) -> &'static str {
-        match self {
-            Self::Points(_) => "kind <> 'event'",
-            Self::Events(_) => "kind = 'event'",
-        }
+    /// Whether messages of this kind are wanted.
+    fn is_of(self, is_event: bool) -> bool {
+        matches!(self, Self::Events(_)) == is_event
     }
-}
-
-/// A report that was found, or damaged ones without another between them.
-struct Found {
-    order: Order,
-    values: Result<Values, DamagedRows>,
 }
 
 /// Values of `device`, newest first; of equal times the later arrival first.
@@ -130,23 +136,23 @@ fn read_all(
         newest,
         had,
         wanted: query.limit.saturating_add(1),
+        bounds: BOUNDS,
     };
     files.retain(|(_, span)| span.min <= newest.0 && span.max >= search.from);
     files.sort_by_key(|(volume, span)| Reverse((span.max, *volume)));
 
-    let mut found: Vec<Found> = Vec::new();
+    let mut found = FoundReports::default();
     for (volume, span) in files {
-        // Once there are enough, only reports as new as the oldest of them can matter.
-        let needed_from =
-            oldest_that_counts(&found, search.wanted).map_or(search.from, |oldest| oldest.max(search.from));
+        // Only reports as new as the one that the page ends behind can matter.
+        let needed_from = found.end.map_or(search.from, |(time, ..)| time.max(search.from));
         if span.max < needed_from {
             break;
         }
         let Some(file) = reader.volume(volume)? else { continue };
         search.read_file(file, volume, needed_from, &mut found)?;
-        found.sort_by_key(|report| Reverse(report.order));
+        found.cut(search.wanted, search.bounds.bytes);
     }
-    Ok(page(found, query.limit))
+    Ok(found.page(query.limit))
 }
 
 /// The newest reports of a device, damaged ones left out, from its newest files: enough for the latest values
@@ -176,45 +182,66 @@ pub(super) fn newest(
     Ok(newest)
 }
 
-fn page(found: Vec<Found>, limit: usize) -> Page<PointValue> {
-    let mut page = Collector::new(limit);
-    for Found { order: (time, first, second), values } in found {
-        match values {
-            Err(rows) => page.note_damaged_rows(rows),
-            Ok(values) => {
-                for (number, value) in values {
-                    if !page.take(Place([time, first, second, number]), value) {
-                        return page.finish();
-                    }
-                }
-            }
-        }
-    }
-    page.finish()
-}
-
-/// Time of the report that completes `wanted` values, if there are so many. `found` is sorted.
-fn oldest_that_counts(found: &[Found], wanted: usize) -> Option<i64> {
-    let mut values = 0;
-    for report in found {
-        values += report.values.as_ref().map_or(0, Vec::len);
-        if values >= wanted {
-            return Some(report.order.0);
-        }
-    }
-    None
-}
-
 impl Search<'_> {
-    /// Adds the newest reports of a file, until there are enough or they are older than `from`.
+    /// Adds the newest reports of a file, until there are enough, a bound is reached, or they are older than
+    /// `from`.
     fn read_file(
         &self,
         (file, format): (&Connection, FileFormat),
         volume: Volume,
         from: i64,
-        found: &mut Vec<Found>,
+        found: &mut FoundReports,
     ) -> rusqlite::Result<()> {
-        let (last, first, second) = self.newest;
+        let (sql, places) = self.statement(volume, format);
+        let mut select = file.prepare_cached(&sql)?;
+        let values = [self.device, self.newest.0, from].into_iter().chain(places);
+        let mut rows = select.query(params_from_iter(values))?;
+        let begin = found.reports.len();
+        let left = self.bounds.reports.saturating_sub(found.looked).max(self.bounds.reports / 10);
+        let (mut reports, mut count, mut bytes) = (0, 0, 0);
+        let mut order = self.newest;
+        while count < self.wanted
+            && let Some(row) = rows.next()?
+        {
+            reports += 1;
+            let is_wanted = self.wants.is_of(format.is_event(row));
+            if !is_wanted && reports < left {
+                continue;
+            }
+            let values = match self.values(row, volume, format) {
+                Ok((found, values)) => {
+                    order = found;
+                    values
+                }
+                Err(error) if !is_wanted && is_fault_of_row(&error) => continue,
+                // It is placed with the one before it: its own time may be what is damaged.
+                Err(error) if is_fault_of_row(&error) => {
+                    let what =
+                        format!("message {} of {volume} is not as it was stored", row.get::<_, i64>(0)?);
+                    found.add_damaged(begin, order, what);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if !values.is_empty() {
+                count += values.len();
+                bytes += values.iter().map(|(_, value)| bytes_of(value)).sum::<usize>();
+                found.reports.push(Found { order, values: Ok(values) });
+            }
+            // Behind the place at which the page begins: each goes on.
+            let is_at_bound = reports >= left || bytes >= self.bounds.bytes;
+            if is_at_bound && order < self.newest {
+                found.end_behind(order);
+                break;
+            }
+        }
+        found.looked += reports;
+        Ok(())
+    }
+
+    /// What is selected of a file, and the values behind device, last and first time.
+    fn statement(&self, volume: Volume, format: FileFormat) -> (String, Vec<i64>) {
+        let (_, first, second) = self.newest;
         let (behind, places) = match format {
             FileFormat::Four => ("(time, epoch, sequence) <= (?2, ?4, ?5)", vec![first, second]),
             FileFormat::Two => {
@@ -228,43 +255,13 @@ impl Search<'_> {
                 ("(time, id) <= (?2, ?4)", vec![last_id])
             }
         };
+        // Kinds are not told apart here: SQLite would go on without end for one that is rare.
         let sql = format!(
-            "SELECT {} FROM messages m WHERE device = ?1 AND {behind} AND time >= ?3 AND {} \
+            "SELECT {} FROM messages m WHERE device = ?1 AND {behind} AND time >= ?3 \
              ORDER BY time DESC, id DESC",
-            format.list(),
-            self.wants.condition()
+            format.list()
         );
-        let mut select = file.prepare_cached(&sql)?;
-        let values = [self.device, last, from].into_iter().chain(places);
-        let mut rows = select.query(params_from_iter(values))?;
-        let (begin, mut count) = (found.len(), 0);
-        let mut order = self.newest;
-        while count < self.wanted
-            && let Some(row) = rows.next()?
-        {
-            let values = match self.values(row, volume, format) {
-                Ok((found, values)) => {
-                    order = found;
-                    values
-                }
-                // It is placed with the one before it: its own time may be what is damaged.
-                Err(error) if is_fault_of_row(&error) => {
-                    let what =
-                        format!("message {} of {volume} is not as it was stored", row.get::<_, i64>(0)?);
-                    match found[begin..].last_mut() {
-                        Some(Found { values: Err(rows), .. }) => rows.add(what),
-                        _ => found.push(Found { order, values: Err(DamagedRows::of(what)) }),
-                    }
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if !values.is_empty() {
-                count += values.len();
-                found.push(Found { order, values: Ok(values) });
-            }
-        }
-        Ok(())
+        (sql, places)
     }
 
     /// The place of a report, and the points of it that are asked for.
@@ -272,10 +269,11 @@ impl Search<'_> {
         let id: i64 = row.get(0)?;
         let message = format.read(row, || format!("message {id} of {volume}"))?;
         let (first, second) = commit_of(&message, volume, format);
-        let MessageRow { time, points, .. } = message;
+        let MessageRow { kind, time, points, .. } = message;
         let order = (time.0, first, second);
         let had = if order == self.newest { self.had } else { 0 };
         let values = match self.wants {
+            wants if !wants.is_of(kind == MessageKind::Event) => Vec::new(),
             Wants::Points(point) => points_of(&points, point, had, time),
             Wants::Events(_) if had > 0 => Vec::new(),
             Wants::Events(events) => {
@@ -309,53 +307,4 @@ fn points_of(points_json: &str, point: Option<&str>, had: i64, time: UnixMillis)
         }
     });
     values
-}
-
-#[cfg(test)]
-mod tests {
-    use narrowgate_platform::{ids::LoginNumber, model::message::MessageKind};
-
-    use super::*;
-    use crate::sqlite::{schema::messages, sum};
-
-    #[test]
-    fn damaged_reports_take_no_memory_each() {
-        let file = Connection::open_in_memory().unwrap();
-        sum::teach(&file).unwrap();
-        file.execute_batch(&messages::schema()).unwrap();
-        for id in 1..=1000 {
-            let row = MessageRow {
-                id,
-                device: DeviceId(1),
-                kind: MessageKind::Points,
-                time: UnixMillis(id),
-                arrival: UnixMillis(id),
-                points: r#"{"n":1}"#.into(),
-                login_number: LoginNumber(0),
-                session: 0,
-                epoch: 0,
-                sequence: 0,
-            };
-            FileFormat::Four.add(&file, &row).unwrap();
-        }
-        file.execute("UPDATE messages SET sum = 0 WHERE id <> 500", []).unwrap();
-        let search = Search {
-            device: 1,
-            wants: Wants::Points(None),
-            from: 0,
-            newest: (i64::MAX, i64::MAX, i64::MAX),
-            had: 0,
-            wanted: 10,
-        };
-        let mut found = Vec::new();
-        search
-            .read_file((&file, FileFormat::Four), Volume::parse("2026-01-01").unwrap(), 0, &mut found)
-            .unwrap();
-        let parts: Vec<u64> =
-            found.iter().map(|part| part.values.as_ref().map_or_else(|rows| rows.count, |_| 0)).collect();
-        assert_eq!(parts, [500, 0, 499]);
-        let page = page(found, 9);
-        assert_eq!((page.items.len(), page.damaged.count), (1, 999));
-        assert_eq!(page.damaged.first.unwrap(), "message 1000 of 2026-01-01 is not as it was stored");
-    }
 }

@@ -81,17 +81,19 @@ pub(super) fn run<T: Row>(
     call: impl Fn(u32, Option<String>) -> Call<Page<T>>,
 ) -> Result<(), Failure> {
     let Paging { limit, mut cursor, all } = paging;
-    let limit = if all { PAGE_ROWS } else { limit };
-    let mut printer = Printer { list, output, rows: 0 };
+    let mut left = limit;
+    let mut printer = Printer { list, output, begun: false, rows: 0 };
     let mut damage = Damage::default();
     let mut access = Access::open(config)?;
     let printed = loop {
-        let page = match access.call(call(limit, cursor.take())) {
+        let page = match access.call(call(if all { PAGE_ROWS } else { left }, cursor.take())) {
             Ok(page) => page,
             Err(failure) => break Err(failure),
         };
         damage.note(&page);
-        let goes_on = all && page.next_cursor.is_some();
+        left = left.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
+        // A page may end before it is full: where little is found in much, or what is found is large.
+        let goes_on = (all || left > 0) && page.next_cursor.is_some();
         match printer.page(&page, !goes_on) {
             Ok(true) if goes_on => cursor = page.next_cursor,
             Ok(_) => break Ok(page.next_cursor.filter(|_| !all)),
@@ -111,6 +113,8 @@ pub(super) fn run<T: Row>(
 struct Printer<'a> {
     list: &'a List,
     output: Output,
+    /// The document was begun.
+    begun: bool,
     /// Rows printed so far.
     rows: usize,
 }
@@ -118,12 +122,15 @@ struct Printer<'a> {
 impl Printer<'_> {
     /// Returns `false` if the reader has gone.
     fn page<T: Row>(&mut self, page: &Page<T>, is_last: bool) -> Result<bool, Failure> {
-        let begins = self.rows == 0;
+        let before = self.rows;
         self.rows += page.items.len();
         match self.output {
-            Output::Json => output::piece(&self.json(page, begins, is_last)?),
-            // `(none)` is printed only for a list without rows, not for a last page without rows.
-            Output::Table if page.items.is_empty() && !begins => Ok(true),
+            Output::Json => {
+                let begins = !std::mem::replace(&mut self.begun, true);
+                output::piece(&self.json(page, (begins, before), is_last)?)
+            }
+            // `(none)` is printed only for a list without rows, not for a page without rows.
+            Output::Table if page.items.is_empty() && (before > 0 || !is_last) => Ok(true),
             Output::Table => {
                 let rows: Vec<_> = page.items.iter().map(shown).collect::<Result<_, _>>()?;
                 output::print_page(&rows, self.list.layout)
@@ -131,7 +138,13 @@ impl Printer<'_> {
         }
     }
 
-    fn json<T: Serialize>(&self, page: &Page<T>, begins: bool, is_last: bool) -> Result<String, Failure> {
+    /// A piece of the document, which perhaps begins, behind so many rows.
+    fn json<T: Serialize>(
+        &self,
+        page: &Page<T>,
+        (begins, before): (bool, usize),
+        is_last: bool,
+    ) -> Result<String, Failure> {
         let mut text = String::new();
         if begins {
             text += match self.list.frame {
@@ -140,7 +153,7 @@ impl Printer<'_> {
             };
         }
         for (index, item) in page.items.iter().enumerate() {
-            if index > 0 || !begins {
+            if index > 0 || before > 0 {
                 text.push(',');
             }
             text += &output::written(item)?;
@@ -241,14 +254,15 @@ mod tests {
             ),
         ] {
             let list = List { layout: Layout::Rows(&[]), frame };
-            let printer = Printer { list: &list, output: Output::Json, rows: 0 };
+            let printer = Printer { list: &list, output: Output::Json, begun: false, rows: 0 };
             let json =
                 |page: &Page<Box<RawValue>>, begins, is_last| printer.json(page, begins, is_last).unwrap();
-            assert_eq!(json(&page(&[], None), true, true), empty);
+            assert_eq!(json(&page(&[], None), (true, 0), true), empty);
             let pages = [
-                json(&page(&["1", "2"], Some("b")), true, false),
-                json(&page(&[], Some("b")), false, false),
-                json(&page(&["3"], Some("c")), false, true),
+                json(&page(&[], Some("a")), (true, 0), false),
+                json(&page(&["1", "2"], Some("b")), (false, 0), false),
+                json(&page(&[], Some("b")), (false, 2), false),
+                json(&page(&["3"], Some("c")), (false, 2), true),
             ];
             assert_eq!(pages.concat(), whole);
         }

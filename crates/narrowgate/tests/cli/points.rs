@@ -6,7 +6,10 @@ use narrowgate_platform::{
     ports::{Journal as _, Registry as _},
     testing::{
         block_on,
-        store::fixtures::{append, report_arriving},
+        store::{
+            events::event,
+            fixtures::{append, report_arriving},
+        },
     },
 };
 use narrowgate_testkit::program::Program;
@@ -97,4 +100,32 @@ fn buckets_go_on_by_their_cursor_and_a_wrong_wish_says_what_is_right() {
         (none.stdout.as_str(), none.stderr.as_str()),
         ("[]\n", "there is no point tmp; the device has temp\n")
     );
+}
+
+/// More reports than a page looks at lie before what is asked for.
+#[test]
+fn what_is_rare_is_found_in_many_reports() {
+    let program = program_with_device();
+    let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();
+    let name = DeviceName { product_key: "pk".into(), device_key: "dk-1".into() };
+    let id = block_on(store.device(&name)).unwrap().unwrap().id;
+    let at = |n| UnixMillis(T0 + n);
+    append(
+        &store,
+        vec![event(id, at(0), "tilted", "{}"), report_arriving(id, at(1), at(1), r#"{"rare":7}"#)],
+    );
+    let reports = (2..110_000).map(|n| report_arriving(id, at(n), at(n), r#"{"n":1}"#));
+    append(&store, reports.collect());
+    block_on(store.close()).unwrap();
+    let rare = ["device", "points", "dk-1", "--point", "rare"];
+    let events = program.json(&["device", "events", "dk-1", "--limit", "1"]);
+    assert_eq!(events, json!([{"event": "tilted", "time": T0, "output": {}}]));
+    let values = program.json(&[&rare[..], &["--from", "2026-01-01", "--limit", "1"]].concat());
+    assert_eq!(values, json!([{"point": "rare", "value": 7, "time": T0 + 1}]));
+    let table = program.text(&[&rare[..], &["--from", "2026-01-01"]].concat());
+    assert_eq!(table.lines().count(), 2, "{table}");
+    let none = ["device", "points", "dk-1", "--point", "none", "--from", "2026-01-01"];
+    assert_eq!(program.text(&none).trim(), "(none)");
+    let seconds = program.json(&[&rare[..], &["--bucket", "1s", "--fn", "last"]].concat());
+    assert_eq!(seconds, json!([{"time": T0, "last": 7}]));
 }

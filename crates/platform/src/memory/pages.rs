@@ -95,11 +95,11 @@ impl Model {
         let BucketQuery { point, bucketing, functions, from, limit, .. } = query;
         let mut buckets = Aggregation::new(bucketing, functions, from, limit.min(BUCKETS_MAX));
         let points = row.messages.iter().filter(|report| report.kind != MessageKind::Event);
-        for report in points.filter(|report| report.time <= last) {
+        for report in points.rev().filter(|report| report.time <= last) {
             if report.time < buckets.needed_from() {
                 continue;
             }
-            buckets.note_report()?;
+            buckets.note_report(report.time)?;
             let mut index = 0;
             for_each_point(&report.points_json, |name, value| {
                 index += 1;

@@ -5,15 +5,16 @@
 //! bucket lasts shorter or longer; an hour that occurs twice is two buckets.
 //!
 //! The values come in any order, and only what they come to is kept, so a range of any length takes the
-//! memory of its buckets. Limits: [`BUCKETS_MAX`] buckets of a page; where its reports are more than
-//! [`REPORTS_MAX`], it ends after fewer buckets; one bucket alone may have [`BUCKET_REPORTS_MAX`].
+//! memory of its buckets. Limits: [`BUCKETS_MAX`] buckets of a page; after [`REPORTS_MAX`] reports it ends
+//! with those that are complete, even if there is none yet; one bucket may have [`BUCKET_REPORTS_MAX`]. A
+//! page is largest where each source is read from its newest report on.
 
 mod sums;
 #[cfg(test)]
 mod tests;
 mod zone;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use self::sums::Sums;
 pub use self::{
@@ -25,12 +26,12 @@ use crate::{
     paging::{DamagedRows, Page, Place},
 };
 
-/// Buckets of a page: with their values of up to 10 KiB, three of a bucket, some megabytes.
+/// Buckets of a page: with their values of up to 10 KiB, three of a bucket, 30 MB at most.
 pub const BUCKETS_MAX: usize = 1000;
-/// Reports after which a page gives up half of its buckets, each time. They take a fraction of a second, and
-/// a request has some seconds.
+/// Reports after which a page ends as soon as it can. They take a fraction of a second, and a request has
+/// some seconds.
 pub const REPORTS_MAX: usize = 100_000;
-/// Reports of one bucket alone.
+/// Reports of one bucket, with the point or without it.
 pub const BUCKET_REPORTS_MAX: usize = 1_000_000;
 
 /// A page of buckets that is made of values in any order.
@@ -43,20 +44,22 @@ pub struct Aggregation {
     buckets: BTreeMap<i64, Sums>,
     /// Values before this time do not matter (any more).
     from: i64,
-    /// There is something before `from`.
+    /// There may be something before `from`, which is the begin of a bucket then.
     goes_on: bool,
-    /// Reports since the last time that buckets were given up.
+    /// Reports since `from` was raised for their sake.
     reports: usize,
+    /// The bucket of the last report by its begin, and how many reports in turn were in it.
+    current: (i64, usize),
     /// Begin of a bucket, and a later time that lies in it too.
     known: Option<(i64, i64)>,
     damaged: DamagedRows,
 }
 
-/// There are more reports than [`BUCKET_REPORTS_MAX`] in a single bucket, or none of them has the point.
+/// There are more reports than [`BUCKET_REPORTS_MAX`] in a single bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crowded {
     /// When that bucket begins.
-    pub begins: Option<UnixMillis>,
+    pub begins: UnixMillis,
 }
 
 impl Aggregation {
@@ -70,6 +73,7 @@ impl Aggregation {
             from: from.map_or(i64::MIN, |from| from.0),
             goes_on: false,
             reports: 0,
+            current: (i64::MIN, 0),
             known: None,
             damaged: DamagedRows::default(),
         }
@@ -84,19 +88,20 @@ impl Aggregation {
     ///
     /// # Errors
     /// There are too many.
-    pub fn note_report(&mut self) -> Result<(), Crowded> {
-        self.reports += 1;
-        if self.reports <= REPORTS_MAX {
-            return Ok(());
+    pub fn note_report(&mut self, time: UnixMillis) -> Result<(), Crowded> {
+        let begins = self.begin_of(time);
+        let in_turn = if self.current.0 == begins { self.current.1 + 1 } else { 1 };
+        self.current = (begins, in_turn);
+        if in_turn > BUCKET_REPORTS_MAX {
+            return Err(Crowded { begins: UnixMillis(begins) });
         }
-        match self.buckets.len() {
-            0 | 1 if self.reports <= BUCKET_REPORTS_MAX => {}
-            0 | 1 => {
-                let begins = self.buckets.first_key_value().map(|(begins, _)| UnixMillis(*begins));
-                return Err(Crowded { begins });
-            }
-            buckets => {
-                self.keep(buckets / 2);
+        self.reports += 1;
+        if self.reports > REPORTS_MAX {
+            // Where sources are read from their newest report on, only the bucket of this one still grows.
+            let newer = self.buckets.range((Bound::Excluded(begins), Bound::Unbounded)).next();
+            let from = newer.map_or(begins, |(newer, _)| *newer);
+            if from > self.from {
+                self.give_up_before(from);
                 self.reports = 0;
             }
         }
@@ -108,15 +113,22 @@ impl Aggregation {
         if time.0 < self.from || self.limit == 0 {
             return;
         }
+        let begins = self.begin_of(time);
+        self.buckets.entry(begins).or_default().add((time.0, place), value, self.functions);
+        if self.buckets.len() > self.limit
+            && let Some(begins) = self.buckets.keys().nth(1).copied()
+        {
+            self.give_up_before(begins);
+        }
+    }
+
+    fn begin_of(&mut self, time: UnixMillis) -> i64 {
         let begins = match self.known {
             Some((begins, in_it)) if (begins..=in_it).contains(&time.0) => begins,
             _ => self.bucketing.begin_of(time).0,
         };
         self.known = Some((begins, time.0));
-        self.buckets.entry(begins).or_default().add((time.0, place), value, self.functions);
-        if self.buckets.len() > self.limit {
-            self.keep(self.limit);
-        }
+        begins
     }
 
     /// Notes a row that is left out.
@@ -124,24 +136,19 @@ impl Aggregation {
         self.damaged.add(what);
     }
 
-    /// The buckets that have values, newest first. The page's place is the begin of its last bucket.
+    /// The buckets that have values, newest first. All that have values from the page's place on are there;
+    /// there may be none, and a place.
     pub fn finish(self) -> Page<Bucket> {
-        let next = self.goes_on.then(|| Place([self.oldest(), 0, 0, 0]));
+        let next = self.goes_on.then_some(Place([self.from, 0, 0, 0]));
         let buckets = self.buckets.into_iter().rev();
         let items = buckets.map(|(begins, sums)| sums.bucket(UnixMillis(begins))).collect();
         Page { items, next, damaged: self.damaged }
     }
 
-    /// Gives up all buckets but the newest.
-    fn keep(&mut self, count: usize) {
-        while self.buckets.len() > count {
-            self.buckets.pop_first();
-        }
-        self.from = self.from.max(self.oldest());
+    /// The page ends with the bucket that begins here.
+    fn give_up_before(&mut self, begins: i64) {
+        self.buckets = self.buckets.split_off(&begins);
+        self.from = self.from.max(begins);
         self.goes_on = true;
-    }
-
-    fn oldest(&self) -> i64 {
-        self.buckets.first_key_value().map_or(i64::MIN, |(begins, _)| *begins)
     }
 }

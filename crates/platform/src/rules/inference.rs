@@ -88,7 +88,11 @@ impl Inference {
         let attributes = elements(&self.attributes, "attribute", &mut left_out);
         let points = elements(&self.points, "measurepoint", &mut left_out);
         let mut events = Vec::new();
-        for (identifier, parameters) in self.events.iter().take(ELEMENTS_MAX) {
+        for (identifier, parameters) in &self.events {
+            if events.len() >= ELEMENTS_MAX {
+                left_out.push(format!("event {identifier}: a model has at most {ELEMENTS_MAX}"));
+                continue;
+            }
             let output = elements(parameters, &format!("event {identifier}, parameter"), &mut left_out);
             events.push(json!({ "identifier": identifier, "outputData": output }));
         }
@@ -312,6 +316,17 @@ mod tests {
         }
         let long = format!("\"{}\"", "x".repeat(2000));
         assert_eq!(of(&[&long]), r#"{"maxLength":2000,"type":"STRING"}"#);
+    }
+
+    #[test]
+    fn events_beyond_those_that_a_model_has_are_named() {
+        let mut seen = Inference::default();
+        for n in 1000..=1000 + ELEMENTS_MAX {
+            seen.event(&format!("e{n}"), &json!({"angle": 1}));
+        }
+        let Draft { model, left_out } = seen.draft("meter");
+        assert_eq!(model["events"].as_array().map(Vec::len), Some(ELEMENTS_MAX));
+        assert_eq!(left_out, ["event e3000: a model has at most 2000"]);
     }
 
     #[test]

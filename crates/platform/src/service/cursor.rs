@@ -1,7 +1,11 @@
 //! Where the next page of a list begins, as an opaque text that is valid for this list only.
 
 use super::error::ServiceError;
-use crate::{ids::DeviceId, paging::Place};
+use crate::{
+    ids::{DeviceId, UnixMillis},
+    paging::Place,
+    rules::buckets::Bucketing,
+};
 
 /// A list that has cursors.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +57,13 @@ impl List {
             .flatten();
         let numbers = numbers.and_then(|numbers| <[i64; 4]>::try_from(numbers).ok());
         numbers.map(Place).ok_or_else(foreign)
+    }
+
+    /// The place of a cursor of buckets. One of others, which begin elsewhere, would cut a bucket in two.
+    pub(super) fn place_of(self, cursor: &str, bucketing: &Bucketing) -> Result<Place, ServiceError> {
+        let place = self.place(cursor)?;
+        let begins = UnixMillis(place.0[0]);
+        if bucketing.begin_of(begins) == begins { Ok(place) } else { Err(foreign()) }
     }
 
     /// The cursor after a point of the latest values.
@@ -108,6 +119,25 @@ mod tests {
         }
         for text in ["", "p1", "p2-00", "p1-0", "p1-ff"] {
             assert!(latest.point(text).is_err(), "{text}");
+        }
+    }
+    #[test]
+    fn a_cursor_of_buckets_fits_those_that_begin_there() {
+        let list = List::Buckets(DeviceId(7));
+        let hour = 3_600_000;
+        for (width, zone, begins, fits) in [
+            ("1h", "UTC", 5 * hour, true),
+            ("15m", "UTC", 5 * hour, true),
+            ("1d", "UTC", 5 * hour, false),
+            ("1d", "UTC", 24 * hour, true),
+            ("1d", "Europe/Berlin", 24 * hour, false),
+            ("1d", "Europe/Berlin", 23 * hour, true),
+            ("1h", "Asia/Kolkata", 5 * hour, false),
+        ] {
+            let bucketing = Bucketing::parse(width, Some(zone)).expect("they are known");
+            let place = Place([begins, 0, 0, 0]);
+            let read = list.place_of(&list.cursor(place), &bucketing);
+            assert_eq!(read.ok(), fits.then_some(place), "{width} {zone} {begins}");
         }
     }
 }

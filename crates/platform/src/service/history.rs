@@ -86,8 +86,9 @@ impl Registrar {
     /// Values of one point of a device by time, or what they come to in buckets; newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 (of buckets 1 to 1000), a cursor that is none, a time
-    /// span that ends before it begins, buckets that are none, or too many reports for one bucket.
+    /// `Invalid` for a limit outside of 1 to 10,000 (of buckets 1 to 1000), a cursor that is none or of other
+    /// buckets, a time span that ends before it begins, buckets that are none, or too many reports for one
+    /// bucket.
     pub(super) async fn point_values(
         &self,
         device: &Device,
@@ -110,8 +111,8 @@ impl Registrar {
         };
         let list = List::Buckets(device.id);
         let limit = checked_limit(paging.limit, BUCKETS_MAX)?;
-        let after = paging.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()?;
         let bucketing = Bucketing::parse(&width, tz.as_deref())?;
+        let after = paging.cursor.as_deref().map(|cursor| list.place_of(cursor, &bucketing)).transpose()?;
         let functions = functions.map_or(Ok(Functions::ALL), |list| Functions::parse(&list))?;
         let query = BucketQuery { point, bucketing, functions, from, to, after, limit };
         let page = self.history.buckets(device.id, query).await?.map_err(crowded)?;
@@ -233,17 +234,11 @@ impl Registrar {
 }
 
 fn crowded(Crowded { begins }: Crowded) -> ServiceError {
-    let message = match begins {
-        Some(begins) => format!(
-            "is too long: the one that begins at {} has more than {BUCKET_REPORTS_MAX} reports; ask for \
-             shorter ones",
-            time::rfc3339(begins.0)
-        ),
-        None => format!(
-            "is not found: there are more than {BUCKET_REPORTS_MAX} reports without this point; ask for a \
-             shorter time, from= and to="
-        ),
-    };
+    let begins = time::rfc3339(begins.0);
+    let message = format!(
+        "is too long: the one that begins at {begins} has more than {BUCKET_REPORTS_MAX} reports; ask for \
+         shorter ones"
+    );
     ServiceError::Invalid { field: "bucket", message }
 }
 

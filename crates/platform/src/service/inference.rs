@@ -1,7 +1,10 @@
 //! A draft of a product's thing model, from what its devices have sent.
 //!
-//! Limits: the first [`DEVICES_MAX`] devices of the product; of each all latest values, attributes, and its
-//! newest [`VALUES_MAX`] values and events.
+//! Limits: the first [`DEVICES_MAX`] devices of the product, and no further one after [`TIME_MAX`]; of each
+//! all latest values, attributes, and its newest [`VALUES_MAX`] values and events, as far as one page has
+//! them.
+
+use std::time::Duration;
 
 use narrowgate_api::product::ModelDraft;
 use serde_json::{Value, value::to_raw_value};
@@ -18,6 +21,8 @@ use crate::{
 const DEVICES_MAX: usize = 200;
 /// Newest values, and events, of each: a type that changes from time to time shows in a day.
 const VALUES_MAX: usize = 200;
+/// Time after which no further device is looked at: who asks waits for half a minute.
+const TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest id of a model, in characters.
 const MODEL_ID_MAX: usize = 64;
 
@@ -34,7 +39,11 @@ impl Registrar {
             ..DeviceQuery::default()
         };
         let (mut seen, mut devices) = (Inference::default(), 0);
+        let begun = self.clock.now();
         for device in self.registry.devices(query).await?.into_iter().flatten() {
+            if self.clock.now().0.saturating_sub(begun.0) > TIME_MAX.as_millis() as i64 {
+                break;
+            }
             self.look_at(device.id, &mut seen).await?;
             devices += 1;
         }
@@ -68,15 +77,21 @@ fn read(text: &JsonText) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    };
+
     use narrowgate_api::device::NewDeviceRequest;
 
     use super::*;
     use crate::{
+        ids::UnixMillis,
         model::thing_model::ThingModel,
-        ports::{Batch, Journal as _},
+        ports::{Batch, Clock, Journal as _, Stores},
         service::fixtures::{NOW, registrar_with_product_and_store},
         testing::{
-            block_on,
+            SeededEntropy, block_on,
             store::{
                 events::event,
                 fixtures::report,
@@ -84,6 +99,31 @@ mod tests {
             },
         },
     };
+
+    /// Six seconds later with each look.
+    struct Slow(AtomicI64);
+
+    impl Clock for Slow {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(NOW.0 + self.0.fetch_add(6000, Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn a_draft_takes_no_longer_than_who_asks_for_it_waits() {
+        let (fast, store) = registrar_with_product_and_store();
+        for key in ["dk-1", "dk-2", "dk-3"] {
+            let request = NewDeviceRequest { device_key: Some(key.into()), ..NewDeviceRequest::default() };
+            block_on(fast.create_device("pk", request)).expect("it is valid");
+        }
+        let stores =
+            Stores { registry: store.clone(), journal: store.memory.clone(), history: store.memory.clone() };
+        let clock = Arc::new(Slow(AtomicI64::new(0)));
+        let slow = Registrar::new(stores, clock, Arc::new(SeededEntropy::new(1)));
+        let devices =
+            |registrar: &Registrar| block_on(registrar.infer_model("pk")).expect("it works").devices;
+        assert_eq!((devices(&fast), devices(&slow)), (3, 1));
+    }
 
     #[test]
     fn a_draft_is_made_of_points_attributes_and_events_of_all_devices() {

@@ -12,7 +12,7 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, Row};
 
-use super::{Stored, Table, Update, cell, messages_2, sql, table};
+use super::{Cell as _, Stored, Table, Update, cell, messages_2, sql, table};
 
 table! {
     /// A report, or an event.
@@ -60,6 +60,9 @@ table! {
     } "\n)"
 }
 
+/// Where `kind` stands in the list of columns.
+const KIND: usize = 2;
+
 /// The statements that make them, with their index.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = [&MESSAGES, &FOOTER, &ORIGIN].map(Table::create).concat();
@@ -88,6 +91,15 @@ impl FileFormat {
             Self::Two => messages_2::LIST,
             Self::Four => MESSAGES.list(),
         }
+    }
+
+    /// Whether a row of that list says that it is an event. Its sum is not compared.
+    pub(in crate::sqlite) fn is_event(self, row: &Row<'_>) -> bool {
+        let kind = match self {
+            Self::Two => messages_2::KIND,
+            Self::Four => KIND,
+        };
+        row.get_ref(kind).is_ok_and(|kind| kind == MessageKind::Event.value())
     }
 
     /// Reads a row of that list, where it is as it was stored; `what` names it for people.

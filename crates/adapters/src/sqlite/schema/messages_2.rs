@@ -14,6 +14,8 @@ use super::{
 pub(super) const FORMAT: u32 = 2;
 /// What [`read`] reads, of `messages m`.
 pub(super) const LIST: &str = "m.id, m.device, m.kind, m.time, m.arrival, m.points, m.sum";
+/// Where the kind stands in it.
+pub(super) const KIND: usize = 2;
 
 /// Reads a row of [`LIST`] that has its right sum.
 pub(super) fn read(row: &Row<'_>, what: impl FnOnce() -> String) -> rusqlite::Result<MessageRow> {

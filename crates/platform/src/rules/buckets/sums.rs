@@ -73,7 +73,7 @@ pub struct Bucket {
     pub min: Option<JsonText>,
     /// The greatest number, as it was sent.
     pub max: Option<JsonText>,
-    /// The mean; `None` also where it is beyond an `f64`.
+    /// The mean; `None` also where the sum is beyond an `f64`.
     pub avg: Option<f64>,
     /// The latest value, a number or not; `None` where it was not asked for.
     pub last: Option<JsonText>,
@@ -143,14 +143,52 @@ struct Number {
 }
 
 impl Number {
-    /// Compares with another. Integers of up to 38 digits are told apart where the `f64` next to both is one.
+    /// Compares with another, to the last digit of both.
     fn compare(&self, text: &str, float: f64) -> Ordering {
-        let integer = |text: &str| text.parse::<i128>().ok();
         match self.float.partial_cmp(&float) {
-            Some(Ordering::Equal) | None => {
-                integer(self.text.get()).zip(integer(text)).map_or(Ordering::Equal, |(a, b)| a.cmp(&b))
-            }
+            Some(Ordering::Equal) | None => Decimal::of(self.text.get()).compare(&Decimal::of(text)),
             Some(other) => other,
+        }
+    }
+}
+
+/// A number of JSON: its digits without zeros at either end, behind a point, times a power of ten.
+struct Decimal {
+    is_negative: bool,
+    exponent: i64,
+    digits: Vec<u8>,
+}
+
+impl Decimal {
+    fn of(text: &str) -> Self {
+        let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        // One beyond 64 bits stands beside a zero, or for what is nearly one.
+        let most = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
+        let exponent: i64 = exponent.parse().unwrap_or(most);
+        let point = mantissa.find('.').unwrap_or(mantissa.len());
+        let mut digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        digits.drain(..zeros);
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        if digits.is_empty() {
+            return Self { is_negative: false, exponent: i64::MIN, digits };
+        }
+        let exponent = exponent.saturating_add(point as i64).saturating_sub(zeros as i64);
+        Self { is_negative, exponent, digits }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let size = |one: &Self, other: &Self| {
+            one.exponent.cmp(&other.exponent).then_with(|| one.digits.cmp(&other.digits))
+        };
+        match (self.is_negative, other.is_negative) {
+            (false, false) => size(self, other),
+            (true, true) => size(other, self),
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
         }
     }
 }

@@ -127,6 +127,32 @@ fn numbers_are_compared_exactly_and_kept_as_they_were_sent() {
         (vec!["1", "true", r#""on""#], (Some("1"), Some("1"), Some(1.0), Some(r#""on""#), 3)),
         (vec!["[1,2]", "null", "1e999"], (None, None, None, Some("1e999"), 3)),
         (vec!["1.0", "1"], (Some("1"), Some("1"), Some(1.0), Some("1"), 2)),
+        (vec!["0", "-0.0e7"], (Some("-0.0e7"), Some("-0.0e7"), Some(0.0), Some("-0.0e7"), 2)),
+        // Nor these, however they are written.
+        (
+            vec!["9007199254740993", "9007199254740992.0", "9007199254740992"],
+            (
+                Some("9007199254740992"),
+                Some("9007199254740993"),
+                Some(9_007_199_254_740_992.0),
+                Some("9007199254740992"),
+                3,
+            ),
+        ),
+        (
+            vec!["-0.10000000000000000001", "-1000000000000000000.5e-19", "-1E-1"],
+            (
+                Some("-1000000000000000000.5e-19"),
+                Some("-1E-1"),
+                Some((-0.1 - 0.1 - 0.1) / 3.0),
+                Some("-1E-1"),
+                3,
+            ),
+        ),
+        (
+            vec!["1e-400", "0", "3e-99999999999999999999"],
+            (Some("0"), Some("1e-400"), Some(0.0), Some("3e-99999999999999999999"), 3),
+        ),
     ] {
         let in_order: Vec<_> = (0..).zip(values.iter().copied()).collect();
         let forward = day_of(&in_order);
@@ -157,35 +183,79 @@ fn a_page_holds_the_newest_buckets_whatever_order_the_values_come_in() {
     assert_eq!(days(0, &[2, 3]), (vec![], None));
 }
 
-#[test]
-fn a_page_with_too_many_reports_has_fewer_buckets_and_one_bucket_has_a_limit() {
+/// Pages of a point that these days have, each of them with so many reports; read from the newest report on.
+/// Each page with its days, and how many reports were read.
+fn pages_of(has_point: &[i64], reports: usize, limit: usize) -> Vec<(Vec<i64>, usize)> {
     let bucketing = Bucketing::parse("1d", None).expect("they are known");
-    let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, 10);
-    let mut read = 0;
-    for day in (1..=8).rev() {
-        for n in 0..REPORTS_MAX / 4 {
-            let time = UnixMillis(day * DAY + n as i64);
-            if time < buckets.needed_from() {
-                break;
+    let (mut pages, mut last) = (Vec::new(), i64::MAX);
+    loop {
+        let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, limit);
+        let mut read = 0;
+        'days: for day in (1..=8).rev() {
+            for n in (0..reports as i64).rev() {
+                let time = UnixMillis(day * DAY + n);
+                if time.0 > last {
+                    continue;
+                }
+                if time < buckets.needed_from() {
+                    break 'days;
+                }
+                read += 1;
+                buckets.note_report(time).expect("no bucket has too many");
+                if has_point.contains(&day) {
+                    buckets.take(time, [0; 3], "1");
+                }
             }
-            read += 1;
-            buckets.note_report().expect("no bucket has too many");
-            buckets.take(time, [0; 3], "1");
+        }
+        let page = buckets.finish();
+        assert!(page.items.iter().all(|bucket| bucket.count == reports as u64), "they are complete");
+        pages.push((page.items.iter().map(|bucket| bucket.time.0 / DAY).collect(), read));
+        match page.next {
+            Some(Place([begins, ..])) => {
+                assert!(begins < last && bucketing.begin_of(UnixMillis(begins)).0 == begins);
+                last = begins - 1;
+            }
+            None => return pages,
         }
     }
-    let page = buckets.finish();
-    assert_eq!((page.items.len(), read), (2, REPORTS_MAX + 1));
-    assert!(page.items.iter().all(|bucket| bucket.count == REPORTS_MAX as u64 / 4));
-    assert_eq!(page.next, Some(Place([7 * DAY, 0, 0, 0])));
+}
 
-    for (value, begins) in [(Some("1"), Some(UnixMillis(DAY))), (None, None)] {
+#[test]
+fn a_page_with_too_many_reports_has_fewer_buckets() {
+    let quarter = REPORTS_MAX / 4;
+    assert_eq!(
+        pages_of(&[1, 2, 3, 4, 5, 6, 7, 8], quarter, 10),
+        [(vec![8, 7, 6, 5], REPORTS_MAX + 1), (vec![4, 3, 2, 1], REPORTS_MAX)]
+    );
+    let half = REPORTS_MAX / 2 + 10;
+    assert_eq!(
+        pages_of(&[8, 7, 6], half, 10)[..3],
+        [(vec![8], REPORTS_MAX + 1), (vec![7], REPORTS_MAX + 1), (vec![6], REPORTS_MAX + 1)]
+    );
+}
+
+#[test]
+fn a_point_that_is_rare_is_found_page_by_page_and_each_of_them_is_short() {
+    let reports = REPORTS_MAX * 3 / 4;
+    for has_point in [&[8, 2][..], &[5], &[], &[1]] {
+        let pages = pages_of(has_point, reports, 10);
+        let found: Vec<i64> = pages.iter().flat_map(|(days, _)| days.iter().copied()).collect();
+        assert_eq!(found, has_point, "{pages:?}");
+        assert!(pages.iter().all(|(_, read)| *read <= 2 * REPORTS_MAX), "{pages:?}");
+    }
+}
+
+#[test]
+fn one_bucket_has_a_limit_whether_it_has_the_point_or_not() {
+    let bucketing = Bucketing::parse("1d", None).expect("they are known");
+    for value in [Some("1"), None] {
         let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, 10);
         for _ in 0..BUCKET_REPORTS_MAX {
-            buckets.note_report().expect("so many may be");
+            buckets.note_report(UnixMillis(DAY + 1)).expect("so many may be");
             if let Some(value) = value {
                 buckets.take(UnixMillis(DAY + 1), [0; 3], value);
             }
         }
-        assert_eq!(buckets.note_report(), Err(Crowded { begins }));
+        assert_eq!(buckets.note_report(UnixMillis(DAY + 1)), Err(Crowded { begins: UnixMillis(DAY) }));
     }
 }
