@@ -66,7 +66,7 @@ impl UriPath {
 
     /// The segments as plain text; only those with escapes allocate.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.text.split('/').skip(1).map(decode)
+        parts(&self.text, b'/').skip(1).map(decode)
     }
 }
 
@@ -99,7 +99,7 @@ impl UriQuery {
 
     /// The arguments as plain text; only those with escapes allocate.
     pub fn arguments(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.text.split('&').skip(1).map(decode)
+        parts(&self.text, b'&').skip(1).map(decode)
     }
 
     /// Whether there is no argument.
@@ -127,11 +127,38 @@ macro_rules! shown_as_text {
 
 shown_as_text!(UriPath, UriQuery);
 
-/// Whether a byte needs no escape in a path segment: `pchar` of RFC 3986 without the escapes.
-const fn is_pchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@')
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+/// Which bytes need no escape in a path segment: `pchar` of RFC 3986 without the escapes.
+const PCHARS: [bool; 256] = {
+    let marks = b"-._~:@!$&'()*+,;=";
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        table[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+};
+
+fn is_pchar(byte: u8) -> bool {
+    PCHARS[usize::from(byte)]
+}
+
+/// The parts of a text between separators. Parts are short, and `str::split` has a cost for each.
+fn parts(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    debug_assert!(separator.is_ascii());
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let all = rest?;
+        let end = all.bytes().position(|byte| byte == separator);
+        let (part, behind) = end.map_or((all, None), |end| (&all[..end], Some(&all[end + 1..])));
+        rest = behind;
+        Some(part)
+    })
 }
 
 fn encode(plain: &str, stands_for_itself: impl Fn(u8) -> bool, out: &mut String) {
@@ -151,7 +178,7 @@ fn encode(plain: &str, stands_for_itself: impl Fn(u8) -> bool, out: &mut String)
 }
 
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
+    if !text.bytes().any(|byte| byte == b'%') {
         return Cow::Borrowed(text);
     }
     let mut plain = Vec::with_capacity(text.len());

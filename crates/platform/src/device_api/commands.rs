@@ -15,18 +15,16 @@
 //! `id` may be a number. `data` may be anything, or absent. Other keys are ignored.
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Action, BODY_BYTES_MAX, Warning, body,
-    envelope::{self, MessageFault},
-    options::accepted_format,
-    too_large, topic,
+    Action, BODY_BYTES_MAX, Warning, body, envelope::MessageFault, options::accepted_format, too_large, topic,
 };
 use crate::{
     model::{
         command::{Command, CommandId, CommandStep, CommandTopic},
+        json_piece::Piece,
         log::Reason,
     },
     rules::admission::Grant,
@@ -65,15 +63,10 @@ pub(super) fn fetch(request: &Request, topic: CommandTopic) -> Action {
 }
 
 /// The reply to a command.
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct Reply<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    code: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
+    id: Option<Piece<'a>>,
+    code: Option<Piece<'a>>,
+    data: Option<Piece<'a>>,
 }
 
 /// A POST of a reply.
@@ -90,7 +83,9 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
         Err(refused) => return refused.into(),
     };
     // It was read as an object before.
-    let reply = serde_json::from_slice::<Reply<'_>>(&request.payload).unwrap_or_default();
+    let body = std::str::from_utf8(&request.payload).unwrap_or_default();
+    let [id, code, data] = Piece::of(body).named(["id", "code", "data"]).unwrap_or_default();
+    let reply = Reply { id, code, data };
     match read(&reply) {
         Ok((id, step)) => Action::Command(CommandWanted::Reply { topic, id, step }),
         Err(fault) => body::refuse(content_format, envelope.id(), fault),
@@ -99,7 +94,7 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
 
 fn read(reply: &Reply<'_>) -> Result<(Option<CommandId>, CommandStep), MessageFault> {
     let fault = |message| MessageFault::new(MessageFault::FORM, message);
-    let plain = |raw: &RawValue| envelope::text(raw).map_or_else(|| raw.get().to_owned(), |text| text.into());
+    let plain = |piece: Piece<'_>| piece.text().map_or_else(|| piece.get().to_owned(), Into::into);
     let id = reply.id.ok_or_else(|| {
         let hint = "a reply has the id of its command, which tells the server what it answers";
         fault("/id: is missing").with_hint(Some(hint.to_owned()))

@@ -13,14 +13,10 @@
 //! * `version` is ignored: there is only one, and devices send anything there.
 //! * Other keys are ignored.
 
-use std::borrow::Cow;
-
 use narrowgate_coap::{AnswerFrame, Code, format};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::diagnosis;
-use crate::model::log::Reason;
+use crate::model::{json_piece::Piece, log::Reason};
 
 /// Longest `id`, as written, in bytes; the quotation marks of a string do not count.
 pub const ID_BYTES_MAX: usize = 128;
@@ -92,27 +88,16 @@ impl MessageFault {
 }
 
 /// A message, cut into its parts.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub struct Envelope<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<&'a RawValue>,
+    id: Option<Piece<'a>>,
+    method: Option<Piece<'a>>,
     /// The payload proper.
-    #[serde(borrow)]
-    pub params: Option<&'a RawValue>,
-    #[serde(borrow, rename = "skipInvalidMeasurepoints")]
-    skip_invalid_points: Option<&'a RawValue>,
-    #[serde(borrow, rename = "allowOfflineSubDevice")]
-    allow_offline_sub_device: Option<&'a RawValue>,
-    /// In the wrong place: not read, only warned about.
-    #[serde(borrow)]
-    time: Option<&'a RawValue>,
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ts: Option<&'a RawValue>,
+    pub params: Option<Piece<'a>>,
+    skip_invalid_points: Option<Piece<'a>>,
+    allow_offline_sub_device: Option<Piece<'a>>,
+    /// A time in the wrong place: not read, only warned about.
+    has_time: bool,
 }
 
 impl<'a> Envelope<'a> {
@@ -121,12 +106,25 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// Words for people; never happens to a checked body.
     pub fn parse(checked: &'a str) -> Result<Self, String> {
-        serde_json::from_str(checked).map_err(|error| format!("the body is not a message: {error}"))
+        const NAMES: [&str; 8] = [
+            "id",
+            "method",
+            "params",
+            "skipInvalidMeasurepoints",
+            "allowOfflineSubDevice",
+            "time",
+            "timestamp",
+            "ts",
+        ];
+        let members = Piece::of(checked).named(NAMES).ok_or("the body is not a message: it is no object")?;
+        let [id, method, params, skip_invalid_points, allow_offline_sub_device, times @ ..] = members;
+        let has_time = times.iter().any(Option::is_some);
+        Ok(Self { id, method, params, skip_invalid_points, allow_offline_sub_device, has_time })
     }
 
     /// The `id` as it was written, for the reply; `None` if it is absent or illegal.
     pub fn id(&self) -> Option<&'a str> {
-        self.id.map(RawValue::get).filter(|id| {
+        self.id.map(Piece::get).filter(|id| {
             let text = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
             text.len() <= ID_BYTES_MAX && id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
         })
@@ -134,7 +132,7 @@ impl<'a> Envelope<'a> {
 
     /// Whether a time stands beside `params`, where none is read.
     pub fn has_time(&self) -> bool {
-        self.time.is_some() || self.timestamp.is_some() || self.ts.is_some()
+        self.has_time
     }
 
     /// Checks what does not depend on the topic's payload.
@@ -147,7 +145,7 @@ impl<'a> Envelope<'a> {
             return Err(MessageFault::new(MessageFault::FORM, message));
         }
         let Some(given) = self.method else { return Ok(()) };
-        match text(given) {
+        match given.text() {
             None => Err(MessageFault::new(MessageFault::FORM, "/method: must be a string")),
             Some(given) if given != method => {
                 let message = format!("/method: this topic's method is {method}");
@@ -164,22 +162,13 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// 1200 where one is not a boolean.
     pub fn skips_invalid_points(&self) -> Result<bool, MessageFault> {
-        let flag = |raw: Option<&RawValue>, name| match raw.map(RawValue::get) {
+        let flag = |piece: Option<Piece<'_>>, name| match piece.map(Piece::get) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(MessageFault::new(MessageFault::FORM, format!("/{name}: must be true or false"))),
         };
         flag(self.allow_offline_sub_device, "allowOfflineSubDevice")?;
         flag(self.skip_invalid_points, "skipInvalidMeasurepoints")
-    }
-}
-
-/// The text of a JSON string; `None` if the value is something else.
-pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let written = raw.get();
-    match written.strip_prefix('"')?.strip_suffix('"') {
-        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(written).ok().map(Cow::Owned),
     }
 }
 

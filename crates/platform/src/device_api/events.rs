@@ -11,18 +11,16 @@
 //! An event may have no parameters. It is stored with the device's messages, as one JSON object.
 
 use narrowgate_coap::{Code, Request, Response};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{
     Action, body, diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
-    members::Members,
     points::{POINTS_MAX, Times, doubtful_time},
 };
 use crate::{
     model::{
+        json_piece::Piece,
         message::{Message, MessageKind, event_json},
         retention::RetentionClass,
         thing_model::{Event, Fault, ThingModel, is_identifier, push_step},
@@ -30,16 +28,6 @@ use crate::{
     ports::Write,
     rules::{admission::Grant, clock::Arrival},
 };
-
-/// `params`; `null` counts as absent.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Params<'a> {
-    #[serde(borrow)]
-    events: Option<&'a RawValue>,
-    #[serde(borrow)]
-    time: Option<&'a RawValue>,
-}
 
 /// Handles an event whose path and method are right; answers in `content_format`.
 pub(super) fn handle(
@@ -84,11 +72,7 @@ impl Reader<'_> {
             let fault = MessageFault::new(MessageFault::FORM, "/params: is missing");
             fault.with_hint(diagnosis::members(body, "params"))
         })?;
-        let read: Option<Params<'_>> = match params.get().starts_with('{') {
-            true => serde_json::from_str(params.get()).ok(),
-            false => None,
-        };
-        let Some(Params { events, time }) = read else {
+        let Some([events, time]) = params.named(["events", "time"]) else {
             let what = "must be an object";
             let hint = self.received(params, "", what);
             return Err(MessageFault::new(MessageFault::FORM, format!("/params: {what}")).with_hint(hint));
@@ -127,8 +111,8 @@ impl Reader<'_> {
     /// The parameters as compact JSON.
     fn output(
         &self,
-        params: &RawValue,
-        events: Option<&RawValue>,
+        params: Piece<'_>,
+        events: Option<Piece<'_>>,
         event: Option<&Event>,
     ) -> Result<Box<str>, MessageFault> {
         let mut pointer = "/params/events".to_owned();
@@ -138,21 +122,19 @@ impl Reader<'_> {
         let Some(raw) = events else {
             return fault("is missing".to_owned(), diagnosis::members(params.get(), "events"));
         };
-        let Ok(Members(members)) = serde_json::from_str(raw.get()) else {
+        let Some(members) = raw.members() else {
             let what = "must be an object".to_owned();
             let hint = self.received(raw, "", &what);
             return fault(what, hint);
         };
-        if members.len() > POINTS_MAX {
-            return fault(
-                format!("has {} parameters; at most {POINTS_MAX} are allowed", members.len()),
-                None,
-            );
+        let count = members.clone().count();
+        if count > POINTS_MAX {
+            return fault(format!("has {count} parameters; at most {POINTS_MAX} are allowed"), None);
         }
-        for (name, value) in &members {
+        for (name, value) in members {
             let length = pointer.len();
-            push_step(&mut pointer, name);
-            self.check(event, name, value, &mut pointer).map_err(|fault| {
+            push_step(&mut pointer, &name);
+            self.check(event, &name, value, &mut pointer).map_err(|fault| {
                 let steps = fault.pointer.strip_prefix(&*pointer).unwrap_or_default();
                 let hint = self.received(value, steps, &fault.message);
                 MessageFault::new(MessageFault::MODEL, fault.to_string()).with_hint(hint)
@@ -166,7 +148,7 @@ impl Reader<'_> {
         &self,
         event: Option<&Event>,
         name: &str,
-        value: &RawValue,
+        value: Piece<'_>,
         pointer: &mut String,
     ) -> Result<(), Fault> {
         if !is_identifier(name) {
@@ -186,7 +168,7 @@ impl Reader<'_> {
     }
 
     /// What was received where a value is refused with `message`.
-    fn received(&self, raw: &RawValue, steps: &str, message: &str) -> Option<String> {
+    fn received(&self, raw: Piece<'_>, steps: &str, message: &str) -> Option<String> {
         let at = diagnosis::place_of(raw.get(), self.times.body)?;
         diagnosis::value(raw, at, steps, message)
     }

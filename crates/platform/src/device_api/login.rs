@@ -12,13 +12,11 @@
 use std::borrow::Cow;
 
 use narrowgate_coap::{Code, OptionNumber, RefusedRequest, Request, RequestFault, Response, UriPath};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{Answer, body, envelope, options, path};
+use super::{Answer, body, options, path};
 use crate::{
     ids::{DeviceId, DeviceName},
-    model::{credential::CredentialLookup, log::Reason},
+    model::{credential::CredentialLookup, json_piece::Piece, log::Reason},
     rules::{
         admission::{self, Decision, Grant},
         identity::{Identity, IdentityFault, SecureMode},
@@ -63,17 +61,6 @@ pub enum LoginDecision {
     },
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Body<'a> {
-    #[serde(borrow)]
-    secure_mode: Option<&'a RawValue>,
-    #[serde(borrow)]
-    lifetime: Option<&'a RawValue>,
-    #[serde(borrow)]
-    sign: Option<&'a RawValue>,
-}
-
 /// The keys in the path of a login; `None`: it has another form.
 pub fn name_in(path: &UriPath) -> Option<DeviceName> {
     let mut segments = path.segments().map(Cow::into_owned);
@@ -102,15 +89,16 @@ pub fn read(request: &Request) -> Result<LoginRequest, Answer> {
     if let Err(refused) = body::message(request) {
         return Err(refused.into());
     }
-    let body = serde_json::from_slice::<Body<'_>>(&request.payload).unwrap_or_default();
-    let member = |raw: Option<&RawValue>, name: &str| {
-        let plain = |raw: &RawValue| envelope::text(raw).map_or_else(|| raw.get().to_owned(), Into::into);
-        raw.map(plain).ok_or_else(|| {
+    let body = Piece::of(std::str::from_utf8(&request.payload).unwrap_or_default());
+    let [mode, lifetime, sign] = body.named(["secureMode", "lifetime", "sign"]).unwrap_or_default();
+    let member = |piece: Option<Piece<'_>>, name: &str| {
+        let plain = |piece: Piece<'_>| piece.text().map_or_else(|| piece.get().to_owned(), Into::into);
+        piece.map(plain).ok_or_else(|| {
             malformed(format!(r#"{name} is missing; send {{"secureMode":2,"lifetime":seconds,"sign":"…"}}"#))
         })
     };
-    let (mode, lifetime) = (member(body.secure_mode, "secureMode")?, member(body.lifetime, "lifetime")?);
-    let mut sign = member(body.sign, "sign")?;
+    let (mode, lifetime) = (member(mode, "secureMode")?, member(lifetime, "lifetime")?);
+    let mut sign = member(sign, "sign")?;
     while sign.len() > SIGN_BYTES_MAX {
         sign.pop();
     }

@@ -48,7 +48,6 @@ pub mod envelope;
 mod events;
 pub mod json;
 pub mod login;
-mod members;
 mod options;
 mod path;
 pub mod points;

@@ -28,8 +28,6 @@ mod times;
 use std::cell::{Cell, RefCell};
 
 use narrowgate_coap::{Code, Request, Response};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use self::{hints::Misplaced, skipped::Skipped};
 pub(super) use self::{hints::doubtful_time, times::Times};
@@ -37,10 +35,10 @@ use super::{
     Action, Answer, body, diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
-    members::Members,
 };
 use crate::{
     model::{
+        json_piece::Piece,
         message::{Message, MessageKind},
         retention::RetentionClass,
         thing_model::{self, ThingModel},
@@ -148,24 +146,14 @@ struct Reader<'a> {
 }
 
 /// `params` of a single report, or an element of a batch. `null` counts as absent.
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct Report<'a> {
-    #[serde(borrow)]
-    measurepoints: Option<&'a RawValue>,
-    #[serde(borrow)]
-    time: Option<&'a RawValue>,
-    #[serde(borrow, rename = "productKey")]
-    product_key: Option<&'a RawValue>,
-    #[serde(borrow, rename = "deviceKey")]
-    device_key: Option<&'a RawValue>,
-    /// Not read: other names of `time`.
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ts: Option<&'a RawValue>,
+    measurepoints: Option<Piece<'a>>,
+    time: Option<Piece<'a>>,
+    product_key: Option<Piece<'a>>,
+    device_key: Option<Piece<'a>>,
+    /// Not read: another name of `time` is there.
+    has_other_time: bool,
     /// All of it, as it was sent.
-    #[serde(skip)]
     written: &'a str,
 }
 
@@ -194,22 +182,21 @@ impl Reader<'_> {
         let malformed = |message: String| MessageFault::new(MessageFault::BATCH, message);
         let invalid = if envelope.skips_invalid_points()? { Invalid::IsSkipped } else { Invalid::Fails };
         let params = envelope.params.ok_or_else(|| malformed("/params: is missing".to_owned()))?;
-        let elements: Vec<&RawValue> = serde_json::from_str(params.get()).map_err(|_| {
+        let elements = params.elements().ok_or_else(|| {
             let hint = match params.get().starts_with('{') {
                 true => Some("it is an object: a single report goes to the topic without /batch".to_owned()),
                 false => self.received(params, "", "must be an array"),
             };
             malformed("/params: must be an array".to_owned()).with_hint(hint)
         })?;
-        if !(1..=BATCH_MAX).contains(&elements.len()) {
-            return Err(malformed(format!(
-                "/params: has {} elements; 1 to {BATCH_MAX} are allowed",
-                elements.len()
-            )));
+        let count = elements.clone().count();
+        if !(1..=BATCH_MAX).contains(&count) {
+            let what = format!("/params: has {count} elements; 1 to {BATCH_MAX} are allowed");
+            return Err(malformed(what));
         }
-        let several = elements.len() > 1;
-        let mut writes = Vec::with_capacity(elements.len());
-        for (index, element) in elements.into_iter().enumerate() {
+        let several = count > 1;
+        let mut writes = Vec::with_capacity(count);
+        for (index, element) in elements.enumerate() {
             let pointer = format!("/params/{index}");
             let report = report(element).ok_or_else(|| malformed(format!("{pointer}: must be an object")))?;
             self.check_owner(&report, &pointer)?;
@@ -228,7 +215,7 @@ impl Reader<'_> {
             ("deviceKey", report.device_key, self.session.device_key()),
         ] {
             let Some(given) = given else { continue };
-            match envelope::text(given) {
+            match given.text() {
                 None => {
                     return Err(MessageFault::new(
                         MessageFault::BATCH,
@@ -283,32 +270,33 @@ impl Reader<'_> {
         let Some(raw) = report.measurepoints else {
             return fault("is missing".to_owned(), diagnosis::members(report.written, "measurepoints"));
         };
-        let Ok(Members(points)) = serde_json::from_str(raw.get()) else {
+        let Some(points) = raw.members() else {
             let what = "must be an object".to_owned();
             let hint = self.received(raw, "", &what);
             return fault(what, hint);
         };
-        if !(1..=POINTS_MAX).contains(&points.len()) {
-            return fault(format!("has {} points; 1 to {POINTS_MAX} are allowed", points.len()), None);
+        let count = points.clone().count();
+        if !(1..=POINTS_MAX).contains(&count) {
+            return fault(format!("has {count} points; 1 to {POINTS_MAX} are allowed"), None);
         }
         let mut kept = Vec::new();
-        if report.time.is_none() && (report.timestamp.is_some() || report.ts.is_some()) {
+        if report.time.is_none() && report.has_other_time {
             self.misplaced.set(Some(Misplaced::OtherName));
         }
         // A model says itself which points and members there are.
         let looks_for_time = report.time.is_none() && self.model.is_none();
-        for (identifier, value) in &points {
-            if looks_for_time && let Some(misplaced) = Misplaced::of_point(identifier, value) {
+        for (identifier, value) in points {
+            if looks_for_time && let Some(misplaced) = Misplaced::of_point(&identifier, value) {
                 self.misplaced.set(Some(misplaced));
             }
-            match (self.check_point(identifier, value, &mut pointer), invalid) {
+            match (self.check_point(&identifier, value, &mut pointer), invalid) {
                 (Err(fault), Invalid::Fails) => {
-                    let hint = self.point_hint(identifier, value, &pointer, &fault);
+                    let hint = self.point_hint(&identifier, value, &pointer, &fault);
                     return Err(MessageFault::new(MessageFault::MODEL, fault.to_string()).with_hint(hint));
                 }
                 (Ok(()), Invalid::IsSkipped) => kept.push((identifier, value)),
                 (Err(fault), Invalid::IsSkipped) => {
-                    let hint = || self.point_hint(identifier, value, &pointer, &fault);
+                    let hint = || self.point_hint(&identifier, value, &pointer, &fault);
                     self.skipped.borrow_mut().add(&fault, hint);
                 }
                 (Ok(()), Invalid::Fails) => {}
@@ -316,7 +304,7 @@ impl Reader<'_> {
         }
         Ok(match invalid {
             Invalid::IsSkipped if kept.is_empty() => None,
-            Invalid::IsSkipped if kept.len() < points.len() => {
+            Invalid::IsSkipped if kept.len() < count => {
                 // Identifiers that passed the check need no escapes.
                 let kept: Vec<String> = kept
                     .iter()
@@ -331,7 +319,7 @@ impl Reader<'_> {
     fn check_point(
         &self,
         identifier: &str,
-        value: &RawValue,
+        value: Piece<'_>,
         pointer: &mut String,
     ) -> Result<(), thing_model::Fault> {
         let length = pointer.len();
@@ -360,9 +348,10 @@ enum Invalid {
     IsSkipped,
 }
 
-/// Reads a report, if the value is an object: the library would take an array as well.
-fn report(raw: &RawValue) -> Option<Report<'_>> {
-    let written = raw.get();
-    let report = if written.starts_with('{') { serde_json::from_str(written).ok() } else { None };
-    report.map(|report| Report { written, ..report })
+/// Reads a report, if the value is an object.
+fn report(piece: Piece<'_>) -> Option<Report<'_>> {
+    const NAMES: [&str; 6] = ["measurepoints", "time", "productKey", "deviceKey", "timestamp", "ts"];
+    let [measurepoints, time, product_key, device_key, others @ ..] = piece.named(NAMES)?;
+    let has_other_time = others.iter().any(Option::is_some);
+    Some(Report { measurepoints, time, product_key, device_key, has_other_time, written: piece.get() })
 }

@@ -17,17 +17,15 @@
 use std::{borrow::Cow, sync::Arc};
 
 use narrowgate_coap::{Code, Request, Response};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{
     Action, Answer, body, diagnosis,
-    envelope::{self, Envelope, MessageFault, text},
+    envelope::{self, Envelope, MessageFault},
     json,
-    members::Members,
 };
 use crate::{
     model::{
+        json_piece::Piece,
         json_text::JsonText,
         property::{Properties, PropertyEdit, PropertyKind},
         thing_model::{Defaults, Fault, ThingModel},
@@ -147,26 +145,6 @@ struct Reader<'a> {
     body: &'a [u8],
 }
 
-/// `params`, unless it is a list of tags. `null` counts as absent.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Params<'a> {
-    #[serde(borrow)]
-    attributes: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tags: Option<&'a RawValue>,
-}
-
-/// A tag to be set.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Tag<'a> {
-    #[serde(borrow, rename = "tagKey")]
-    key: Option<&'a RawValue>,
-    #[serde(borrow, rename = "tagValue")]
-    value: Option<&'a RawValue>,
-}
-
 impl Reader<'_> {
     fn read(&self, envelope: &Envelope<'_>) -> Result<Read, MessageFault> {
         let params = envelope.params.ok_or_else(|| {
@@ -194,12 +172,12 @@ impl Reader<'_> {
     }
 
     /// A value of another type than the form wants.
-    fn mistyped(&self, pointer: &str, raw: &RawValue, wanted: &str) -> MessageFault {
+    fn mistyped(&self, pointer: &str, raw: Piece<'_>, wanted: &str) -> MessageFault {
         self.form(format!("{pointer}: {wanted}")).with_hint(self.received(raw, "", wanted))
     }
 
     /// What was received where a value is refused with `message`.
-    fn received(&self, raw: &RawValue, steps: &str, message: &str) -> Option<String> {
+    fn received(&self, raw: Piece<'_>, steps: &str, message: &str) -> Option<String> {
         let at = diagnosis::place_of(raw.get(), self.body)?;
         diagnosis::value(raw, at, steps, message)
     }
@@ -213,15 +191,13 @@ impl Reader<'_> {
     }
 
     /// The member of `params` that has the name of the kind.
-    fn member<'a>(&self, params: &'a RawValue) -> Result<(&'a RawValue, String), MessageFault> {
-        let read: Option<Params<'_>> = match params.get().starts_with('{') {
-            true => serde_json::from_str(params.get()).ok(),
-            false => None,
+    fn member<'a>(&self, params: Piece<'a>) -> Result<(Piece<'a>, String), MessageFault> {
+        let name = match self.kind {
+            PropertyKind::Attribute => "attributes",
+            PropertyKind::Tag => "tags",
         };
-        let Some(read) = read else { return Err(self.mistyped("/params", params, "must be an object")) };
-        let (name, member) = match self.kind {
-            PropertyKind::Attribute => ("attributes", read.attributes),
-            PropertyKind::Tag => ("tags", read.tags),
+        let Some([member]) = params.named([name]) else {
+            return Err(self.mistyped("/params", params, "must be an object"));
         };
         let pointer = format!("/params/{name}");
         match member {
@@ -234,13 +210,14 @@ impl Reader<'_> {
     }
 
     /// `{"attributes":{"a":1}}`
-    fn attributes(&self, params: &RawValue) -> Result<Vec<(String, JsonText)>, MessageFault> {
+    fn attributes(&self, params: Piece<'_>) -> Result<Vec<(String, JsonText)>, MessageFault> {
         let (raw, mut pointer) = self.member(params)?;
-        let Ok(Members(members)) = serde_json::from_str(raw.get()) else {
+        let Some(members) = raw.members() else {
             return Err(self.mistyped(&pointer, raw, "must be an object"));
         };
-        self.count(&pointer, members.len(), 1)?;
-        let mut set = Vec::with_capacity(members.len());
+        let count = members.clone().count();
+        self.count(&pointer, count, 1)?;
+        let mut set = Vec::with_capacity(count);
         for (identifier, value) in members {
             check_attribute(self.model, &identifier, value, &mut pointer)
                 .map_err(|fault| self.of_value(&fault, &identifier, value, &pointer))?;
@@ -249,7 +226,7 @@ impl Reader<'_> {
         Ok(set)
     }
 
-    fn of_value(&self, fault: &Fault, identifier: &str, value: &RawValue, pointer: &str) -> MessageFault {
+    fn of_value(&self, fault: &Fault, identifier: &str, value: Piece<'_>, pointer: &str) -> MessageFault {
         let mut own = pointer.to_owned();
         crate::model::thing_model::push_step(&mut own, identifier);
         let is_known = self.model.is_none_or(|model| model.attributes.contains_key(identifier));
@@ -259,24 +236,23 @@ impl Reader<'_> {
     }
 
     /// `[{"tagKey":"k","tagValue":"v"}]`
-    fn tags(&self, params: &RawValue) -> Result<Vec<(String, JsonText)>, MessageFault> {
-        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(params.get()) else {
+    fn tags(&self, params: Piece<'_>) -> Result<Vec<(String, JsonText)>, MessageFault> {
+        let Some(elements) = params.elements() else {
             return Err(self.mistyped("/params", params, "must be an array"));
         };
-        self.count("/params", elements.len(), 1)?;
-        let mut set: Vec<(String, JsonText)> = Vec::with_capacity(elements.len());
-        for (index, element) in elements.into_iter().enumerate() {
+        let count = elements.clone().count();
+        self.count("/params", count, 1)?;
+        let mut set: Vec<(String, JsonText)> = Vec::with_capacity(count);
+        for (index, element) in elements.enumerate() {
             let pointer = format!("/params/{index}");
-            let tag: Option<Tag<'_>> = match element.get().starts_with('{') {
-                true => serde_json::from_str(element.get()).ok(),
-                false => None,
+            let Some([key, value]) = element.named(["tagKey", "tagValue"]) else {
+                return Err(self.mistyped(&pointer, element, "must be an object"));
             };
-            let Some(tag) = tag else { return Err(self.mistyped(&pointer, element, "must be an object")) };
             let needed = |member: Option<_>, name: &str| {
                 let missing = || self.form(format!("{pointer}/{name}: is missing"));
                 member.ok_or_else(|| missing().with_hint(diagnosis::members(element.get(), name)))
             };
-            let (key, value) = (needed(tag.key, "tagKey")?, needed(tag.value, "tagValue")?);
+            let (key, value) = (needed(key, "tagKey")?, needed(value, "tagValue")?);
             let key = self.key(key, &format!("{pointer}/tagKey"))?;
             check_tag_value(value, &format!("{pointer}/tagValue"))
                 .map_err(|fault| self.mistyped(&fault.pointer, value, &fault.message))?;
@@ -289,8 +265,8 @@ impl Reader<'_> {
     }
 
     /// A name of an attribute or tag.
-    fn key<'a>(&self, raw: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, MessageFault> {
-        let Some(key) = text(raw) else { return Err(self.mistyped(pointer, raw, "must be a string")) };
+    fn key<'a>(&self, raw: Piece<'a>, pointer: &str) -> Result<Cow<'a, str>, MessageFault> {
+        let Some(key) = raw.text() else { return Err(self.mistyped(pointer, raw, "must be a string")) };
         if self.kind == PropertyKind::Tag {
             check_tag_key(&key, pointer).map_err(|fault| self.form(fault.to_string()))?;
         }
@@ -298,14 +274,15 @@ impl Reader<'_> {
     }
 
     /// `{"attributes":["a"]}`
-    fn names(&self, params: &RawValue, min: usize) -> Result<Vec<String>, MessageFault> {
+    fn names(&self, params: Piece<'_>, min: usize) -> Result<Vec<String>, MessageFault> {
         let (raw, pointer) = self.member(params)?;
-        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        let Some(elements) = raw.elements() else {
             return Err(self.mistyped(&pointer, raw, "must be an array"));
         };
-        self.count(&pointer, elements.len(), min)?;
-        let mut names = Vec::with_capacity(elements.len());
-        for (index, element) in elements.into_iter().enumerate() {
+        let count = elements.clone().count();
+        self.count(&pointer, count, min)?;
+        let mut names = Vec::with_capacity(count);
+        for (index, element) in elements.enumerate() {
             let pointer = format!("{pointer}/{index}");
             let name = self.key(element, &pointer)?;
             if self.verb == PropertyVerb::Delete && self.kind == PropertyKind::Attribute {

@@ -193,18 +193,21 @@ pub(super) struct Found {
 pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Found, NoTopic> {
     /// One more than the longest path has, so that a longer one does not look like it.
     const SEGMENTS_MAX: usize = 9;
-    let segments: Vec<Cow<'_, str>> = path.segments().take(SEGMENTS_MAX).collect();
-    let mut names = [""; SEGMENTS_MAX];
-    for (name, segment) in names.iter_mut().zip(&segments) {
-        *name = segment;
+    let mut segments = [const { Cow::Borrowed("") }; SEGMENTS_MAX];
+    let mut count = 0;
+    for (place, segment) in segments.iter_mut().zip(path.segments()) {
+        *place = segment;
+        count += 1;
     }
+    let names: [&str; SEGMENTS_MAX] = std::array::from_fn(|index| &*segments[index]);
     for topic in &TOPICS {
-        let Some((product_key, device_key, rest)) = topic.split(&names[..segments.len()]) else { continue };
+        let Some((product_key, device_key, rest)) = topic.split(&names[..count]) else { continue };
         if product_key != session.product_key() || device_key != session.device_key() {
             return Err(NoTopic::Foreign);
         }
         if topic.is_at(rest) {
-            return Ok(Found { topic, parameter: topic.parameter(rest) });
+            let parameter = if topic.has_placeholder() { topic.parameter(rest) } else { None };
+            return Ok(Found { topic, parameter });
         }
     }
     Err(NoTopic::Unknown)

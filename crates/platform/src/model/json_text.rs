@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::json_piece::Piece;
+
 /// A valid JSON text, to the last digit.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
@@ -28,9 +30,9 @@ impl JsonText {
     }
 }
 
-impl From<&RawValue> for JsonText {
-    fn from(value: &RawValue) -> Self {
-        Self(value.to_owned())
+impl From<Piece<'_>> for JsonText {
+    fn from(piece: Piece<'_>) -> Self {
+        Self::new(piece.get())
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{json_text::JsonText, retention::RetentionClass};
+use super::{json_piece::Piece, json_text::JsonText, retention::RetentionClass};
 use crate::ids::{DeviceId, LoginNumber, UnixMillis};
 
 /// The upstream topic on which a stored message came.
@@ -60,14 +60,8 @@ pub fn event_json(event: &str, output: &str) -> Box<str> {
 
 /// Identifier and parameters of what [`event_json`] has made; of anything else nothing.
 pub fn read_event(json: &str) -> Option<(String, JsonText)> {
-    #[derive(Deserialize)]
-    struct Stored<'a> {
-        event: String,
-        #[serde(borrow)]
-        output: &'a RawValue,
-    }
-    let Stored { event, output } = serde_json::from_str(json).ok()?;
-    Some((event, output.into()))
+    let [event, output] = Piece::of(json).named(["event", "output"])?;
+    Some((event?.text()?.into_owned(), output?.into()))
 }
 
 /// A value of one point at one time; `value` is the JSON that the device sent, to the last digit.

@@ -4,6 +4,7 @@ pub mod command;
 pub mod credential;
 pub mod damaged;
 pub mod device;
+pub mod json_piece;
 pub mod json_text;
 pub mod log;
 pub mod message;

@@ -4,18 +4,12 @@
 //! At the first two the point that was silent longest is forgotten here, at the third the point itself. Its
 //! history stays; the device alone suffers, and its log says so.
 
-use std::{borrow::Cow, fmt};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use std::fmt;
 
 use super::clock::supersedes;
 use crate::{
     ids::UnixMillis,
-    model::{json_text::JsonText, message::PointValue},
+    model::{json_piece::Piece, json_text::JsonText, message::PointValue},
 };
 
 /// Points of a device whose latest value is kept. A thing model has some dozens; a device without a model
@@ -111,16 +105,13 @@ impl LatestPoints {
 
     /// The reverse of [`Self::to_json`]; text of any other form gives fewer or no points.
     pub fn from_json(json: &str) -> Self {
-        #[derive(Deserialize)]
-        struct Stored<'a> {
-            time: UnixMillis,
-            #[serde(borrow)]
-            value: &'a RawValue,
-        }
         let mut points = Self::default();
         for_each_point(json, |point, stored| {
-            if let Ok(Stored { time, value }) = serde_json::from_str(stored.get()) {
-                points.offer(point, value.get(), time, time);
+            let member =
+                |name| stored.members()?.find_map(|(key, piece)| (key == name).then_some(piece.get()));
+            let time = member("time").and_then(|time| time.parse().ok());
+            if let (Some(time), Some(value)) = (time.map(UnixMillis), member("value")) {
+                points.offer(point, value, time, time);
             }
         });
         points
@@ -178,32 +169,12 @@ impl LatestPoints {
 }
 
 /// Calls `each` with every member of a JSON object: the decoded name and the value as it was written.
-/// Anything else has none.
-pub fn for_each_point(points_json: &str, each: impl FnMut(&str, &RawValue)) {
-    struct Members<F>(F);
-
-    #[derive(Deserialize)]
-    struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    impl<'de, F: FnMut(&str, &RawValue)> Visitor<'de> for Members<F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of points")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some(Name(point)) = map.next_key()? {
-                (self.0)(&point, map.next_value()?);
-            }
-            Ok(())
-        }
+/// Anything else has none. Of a damaged text, which a store finds by its own checksums, what is readable
+/// counts.
+pub fn for_each_point(points_json: &str, mut each: impl FnMut(&str, Piece<'_>)) {
+    for (point, value) in Piece::of(points_json).members().into_iter().flatten() {
+        each(&point, value);
     }
-
-    let mut json = serde_json::Deserializer::from_str(points_json);
-    // Ignored: the caller of the store has parsed it already, so an error means damage, which a store finds
-    // by its own checksums. What was readable counts.
-    let _ = json.deserialize_map(Members(each));
 }
 
 #[cfg(test)]

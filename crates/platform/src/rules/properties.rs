@@ -1,8 +1,7 @@
 //! What attributes and tags may be, whoever sets them: a device by its topics, or an operator.
 
-use serde_json::value::RawValue;
-
 use crate::model::{
+    json_piece::Piece,
     property::{VALUE_BYTES_MAX, is_tag_key},
     thing_model::{Fault, ThingModel, is_identifier, push_step},
 };
@@ -14,7 +13,7 @@ use crate::model::{
 pub fn check_attribute(
     model: Option<&ThingModel>,
     identifier: &str,
-    value: &RawValue,
+    value: Piece<'_>,
     pointer: &mut String,
 ) -> Result<(), Fault> {
     let length = pointer.len();
@@ -27,7 +26,7 @@ pub fn check_attribute(
 fn check(
     model: Option<&ThingModel>,
     identifier: &str,
-    value: &RawValue,
+    value: Piece<'_>,
     pointer: &mut String,
 ) -> Result<(), Fault> {
     if !is_identifier(identifier) {
@@ -57,7 +56,7 @@ pub fn check_tag_key(key: &str, pointer: &str) -> Result<(), Fault> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_tag_value(value: &RawValue, pointer: &str) -> Result<(), Fault> {
+pub fn check_tag_value(value: Piece<'_>, pointer: &str) -> Result<(), Fault> {
     if !value.get().starts_with('"') {
         return Err(Fault::new(pointer, "must be a string"));
     }
@@ -79,7 +78,7 @@ pub fn check_removal(model: Option<&ThingModel>, attribute: &str, pointer: &str)
     }
 }
 
-fn check_length(value: &RawValue, pointer: &str) -> Result<(), Fault> {
+fn check_length(value: Piece<'_>, pointer: &str) -> Result<(), Fault> {
     let bytes = value.get().len();
     if bytes <= VALUE_BYTES_MAX {
         return Ok(());

@@ -10,6 +10,7 @@ use crate::{
     device_api::json,
     model::{
         device::Device,
+        json_piece::Piece,
         json_text::JsonText,
         property::{Properties, PropertyEdit, PropertyKind},
         thing_model::{Fault, ThingModel, push_step},
@@ -141,11 +142,11 @@ fn edit(
         push_step(&mut pointer, &name);
         match (&value, kind) {
             (Some(value), PropertyKind::Attribute) => {
-                check_attribute(model, &name, value, &mut String::new())?;
+                check_attribute(model, &name, Piece::of(value.get()), &mut String::new())?;
             }
             (Some(value), PropertyKind::Tag) => {
                 check_tag_key(&name, &pointer)?;
-                check_tag_value(value, &pointer)?;
+                check_tag_value(Piece::of(value.get()), &pointer)?;
             }
             (None, PropertyKind::Attribute) => check_removal(model, &name, &pointer)?,
             (None, PropertyKind::Tag) => {}

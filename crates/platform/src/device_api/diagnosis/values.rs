@@ -1,10 +1,9 @@
 //! Values of the wrong type, and members that are missing: what was received in their place.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use super::{is_object, shown};
+use crate::model::json_piece::Piece;
 
 /// Members that are listed where one is missing.
 const NAMED_MAX: usize = 5;
@@ -17,7 +16,7 @@ pub(in super::super) fn place_of(piece: &str, body: &[u8]) -> Option<usize> {
 
 /// What was received where a value was refused with `message`, and what to send instead. `steps` is the JSON
 /// pointer of the fault inside `raw`, whose first byte is the `at`th.
-pub(in super::super) fn value(raw: &RawValue, at: usize, steps: &str, message: &str) -> Option<String> {
+pub(in super::super) fn value(raw: Piece<'_>, at: usize, steps: &str, message: &str) -> Option<String> {
     let whole: Value = serde_json::from_str(raw.get()).ok()?;
     let inner = whole.pointer(steps)?;
     // The text as it was written: numbers have many spellings.
@@ -39,17 +38,16 @@ pub(in super::super) fn value(raw: &RawValue, at: usize, steps: &str, message: &
 }
 
 /// The text of the value to which a JSON pointer leads.
-fn written_at(raw: &RawValue, steps: &str) -> Option<String> {
+fn written_at(raw: Piece<'_>, steps: &str) -> Option<String> {
     let Some(rest) = steps.strip_prefix('/') else { return Some(raw.get().to_owned()) };
     let (step, rest) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let step = step.replace("~1", "/").replace("~0", "~");
     let inner = if raw.get().starts_with('{') {
-        serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(raw.get()).ok()?.remove(&step)?
+        raw.members()?.find(|(key, _)| *key == step)?.1
     } else {
-        let elements: Vec<Box<RawValue>> = serde_json::from_str(raw.get()).ok()?;
-        elements.into_iter().nth(step.parse().ok()?)?
+        raw.elements()?.nth(step.parse().ok()?)?
     };
-    written_at(&inner, rest)
+    written_at(inner, rest)
 }
 
 fn wants_number(message: &str) -> bool {
@@ -136,8 +134,7 @@ mod tests {
     use super::*;
 
     fn of(raw: &str, steps: &str, message: &str) -> String {
-        let raw: &RawValue = serde_json::from_str(raw).expect("the test gives JSON");
-        value(raw, 57, steps, message).expect("there is something to say")
+        value(Piece::of(raw), 57, steps, message).expect("there is something to say")
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Words for the log about reports that were refused, or stored with a doubtful time.
 
-use serde_json::value::RawValue;
-
 use super::Reader;
 use crate::{
     device_api::{Warning, diagnosis},
     ids::UnixMillis,
-    model::{log::Reason, message::Message, thing_model},
+    model::{json_piece::Piece, log::Reason, message::Message, thing_model},
     ports::Write,
     rules::clock::{Arrival, DRIFT_MAX},
 };
@@ -100,7 +98,7 @@ pub(super) enum Misplaced {
 
 impl Misplaced {
     /// Looks at a report that has no time of its own; costs a few comparisons.
-    pub(super) fn of_point(identifier: &str, value: &RawValue) -> Option<Self> {
+    pub(super) fn of_point(identifier: &str, value: Piece<'_>) -> Option<Self> {
         let written = value.get();
         match identifier {
             "time" | "timestamp" | "ts" => Some(Self::APoint),
@@ -143,7 +141,7 @@ pub(super) fn finer_unit(time: i64, now: Arrival) -> Option<String> {
 impl Reader<'_> {
     /// What was received where a value is refused with `message`; `steps` is the fault's JSON pointer inside
     /// `raw`.
-    pub(super) fn received(&self, raw: &RawValue, steps: &str, message: &str) -> Option<String> {
+    pub(super) fn received(&self, raw: Piece<'_>, steps: &str, message: &str) -> Option<String> {
         let at = diagnosis::place_of(raw.get(), self.body)?;
         diagnosis::value(raw, at, steps, message)
     }
@@ -152,7 +150,7 @@ impl Reader<'_> {
     pub(super) fn point_hint(
         &self,
         identifier: &str,
-        value: &RawValue,
+        value: Piece<'_>,
         points: &str,
         fault: &thing_model::Fault,
     ) -> Option<String> {

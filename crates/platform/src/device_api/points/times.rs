@@ -1,7 +1,5 @@
 //! The time of a report or an event: Unix milliseconds, within bounds. See the table in the module above.
 
-use serde_json::value::RawValue;
-
 use super::{
     AHEAD_MS_MAX, SECONDS_FROM, SECONDS_TO,
     hints::{finer_unit, reckoned},
@@ -9,6 +7,7 @@ use super::{
 use crate::{
     device_api::{diagnosis, envelope::MessageFault},
     ids::UnixMillis,
+    model::json_piece::Piece,
     rules::clock::Arrival,
 };
 
@@ -25,7 +24,7 @@ impl Times<'_> {
     /// The `time` that stands in the object at `pointer`; the time of arrival, if it is absent.
     pub(in crate::device_api) fn read(
         self,
-        raw: Option<&RawValue>,
+        raw: Option<Piece<'_>>,
         pointer: &str,
     ) -> Result<UnixMillis, MessageFault> {
         let Some(raw) = raw else { return Ok(self.now.time) };

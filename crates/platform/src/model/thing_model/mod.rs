@@ -290,6 +290,9 @@ pub fn is_identifier(text: &str) -> bool {
 pub fn push_step(pointer: &mut String, step: &str) {
     const CHARACTERS_MAX: usize = 64;
     pointer.push('/');
+    if step.len() <= CHARACTERS_MAX && !step.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
+        return pointer.push_str(step);
+    }
     for (index, character) in step.chars().enumerate() {
         match character {
             _ if index == CHARACTERS_MAX => {
