@@ -3,8 +3,9 @@
 //! commit decides again; the copy follows the store and is never ahead of it:
 //!
 //! * A command is in the copy once it was read from the store, so it is committed before a response names it.
-//! * A GET is answered when `sent` is durable, each time that it gets a command: one that was taken back
-//!   meanwhile is not handed out. A reply is answered when it is durable.
+//! * A GET is answered when `sent` is durable, each time that it gets a command: one that was taken back or
+//!   ran out meanwhile is not handed out. A reply is answered when it is durable.
+//! * A GET whose answer its device does not want (No-Response, RFC 7967) gets no command.
 //! * Of one device one thing is under way at a time, a read or a write; its further requests wait in their
 //!   order, as many as the shard has in flight. A write that the store does not permit has the queue read
 //!   again, and its GET decided anew.
@@ -170,6 +171,12 @@ impl Commands {
     pub(crate) fn waiting(&self, device: DeviceId, now: UnixMillis) -> Vec<CommandId> {
         let queue = self.devices.get(&device).map(|entry| &entry.queue);
         queue.into_iter().flat_map(|queue| queue.waiting(now)).map(|command| command.id).collect()
+    }
+
+    /// Whether a GET would be given a command.
+    fn has_for(&self, device: DeviceId, wanted: &CommandWanted, now: UnixMillis) -> bool {
+        let CommandWanted::Fetch { topic, .. } = wanted else { return false };
+        self.devices.get(&device).is_some_and(|entry| entry.queue.oldest_of(topic, now).is_some())
     }
 
     /// The queue is to be read again, now.

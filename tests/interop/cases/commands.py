@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from interop.harness import case, check, eventually
 from interop.peers.libcoap import GNUTLS, OPENSSL
 from interop.peers.mbedtls import MBEDTLS_3
-from lib.coap import Request
+from interop.served import COMMAND_WAITING, Bench
+from lib.coap import Request, Silence
 from lib.devices import create_device
 from lib.dtls import CCM8
 
-_COMMAND_WAITING = 2100
+from .steps import check_reply
 
 
 def _send(gateway, device, *what):
@@ -74,7 +75,7 @@ def _option(world):
 
     def ask(request):
         response = session.ask(request)
-        topics = [value.decode() for number, value in response.options if number == _COMMAND_WAITING]
+        topics = [value.decode() for number, value in response.options if number == COMMAND_WAITING]
         return response, topics
 
     check(ask(device.report({"temp": 21.5}))[1] == [], "a command is named, and there is none")
@@ -92,6 +93,28 @@ def _option(world):
     response, topics = ask(Request("GET", restart))
     check(json.loads(response.payload)["id"] == numbers[1] and topics == [], f"{response} {topics}")
     session.close()
+
+
+@case("aiocoap: a GET that wants no answer takes no command")
+def _deaf(world):
+    """No-Response 2 (RFC 7967): the command would be lost until its time-out."""
+    with Bench(world.gateway) as bench:
+        check_reply(bench.ask(bench.device.report({"temp": 1})))
+        number, path = bench.send("--get", "temp"), bench.device.topic("thing/service/measurepoint/get")
+
+        def named():
+            return any(number == COMMAND_WAITING for number, _ in bench.ask(bench.device.report({"temp": 1})).options)
+
+        eventually("the command is not named", named)
+        try:
+            answer = bench.ask(Request("GET", path), ((258, b"\x02"),), seconds=3, blockwise=False)
+            check(False, f"an answer that is not wanted was sent: {answer}")
+        except Silence:
+            pass
+        state = world.gateway.json("command", "show", *bench.device.names, number)["state"]
+        check(state == "created", f"the command is {state}")
+        response = bench.ask(Request("GET", path))
+        check(json.loads(response.payload)["id"] == number, f"it was answered {response}")
 
 
 for _peer in (OPENSSL, GNUTLS):

@@ -74,11 +74,12 @@ impl Shared {
         self.respond_and_carry(now, ticket, &asker, response);
     }
 
-    /// The store has written that a command was sent, or refused it.
+    /// The store has written that a command was sent, or refused it. One that ran out meanwhile does not
+    /// ride.
     pub(super) fn carry(
         &mut self,
-        device: DeviceId,
-        carry: Carry,
+        now: Now,
+        (device, carry): (DeviceId, Carry),
         id: Option<CommandId>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
@@ -89,7 +90,11 @@ impl Shared {
                 return entry.carries.push_front(carry);
             }
             (Ok([Written::Done | Written::Unchanged]), Some(entry)) => {
-                id.and_then(|id| carry.with(entry.queue.find(id)?))
+                let command = id.and_then(|id| entry.queue.find(id));
+                if command.is_some_and(|command| command.is_over(now.wall)) {
+                    return entry.carries.push_front(carry);
+                }
+                command.and_then(|command| carry.with(command))
             }
             _ => None,
         };

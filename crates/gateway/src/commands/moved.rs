@@ -1,7 +1,7 @@
 //! What devices, time and operators do with commands, and what the store answers.
 
 use narrowgate_api::happening::{CommandMoved, Happening};
-use narrowgate_coap::Response;
+use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{
@@ -41,6 +41,10 @@ impl Shared {
     /// A device fetches a command or answers one.
     pub(crate) fn handle_command(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: CommandWanted) {
         let device = asker.grant.device;
+        if ticket.exchange.is_unwanted(Code::CONTENT) && self.commands.has_for(device, &wanted, now.wall) {
+            // RFC 7967: the answer is not sent, and a command in it would be lost until its time-out.
+            return self.respond(now, ticket, &asker, Response::new(Code::CONTENT));
+        }
         let ask = Ask { ticket, asker, wanted };
         match self.commands.devices.get_mut(&device) {
             Some(entry) => {
@@ -153,7 +157,7 @@ impl Shared {
         }
         let id = steps.first().map(|(id, _)| *id);
         if let Some(carry) = carry {
-            self.carry(device, carry, id, outcomes);
+            self.carry(now, (device, carry), id, outcomes);
         }
         if let Some(ask) = ask {
             let command = id.and_then(|id| self.commands.devices.get(&device)?.queue.find(id).cloned());
@@ -162,7 +166,8 @@ impl Shared {
         self.go_on_with_commands(now, device);
     }
 
-    /// Answers a request whose step is durable, or was refused.
+    /// Answers a request whose step is durable, or was refused. A command that ran out while its `sent` was
+    /// written is not handed out: the request is decided anew, and gets the next one, or none.
     fn answer_with_command(
         &mut self,
         now: Now,
@@ -173,17 +178,13 @@ impl Shared {
         let response = match (&ask.wanted, outcomes) {
             (CommandWanted::Fetch { content_format, .. }, Ok([Written::Done | Written::Unchanged])) => {
                 match command {
+                    Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
                     Some(command) => deliver(command, *content_format),
                     None => device_api::unavailable(),
                 }
             }
-            (CommandWanted::Fetch { .. }, Ok([Written::CommandOver])) => {
-                // Decided anew, once the queue is read.
-                if let Some(entry) = self.commands.devices.get_mut(&ask.asker.grant.device) {
-                    entry.waiting.push_front(ask);
-                }
-                return;
-            }
+            // The queue is read first.
+            (CommandWanted::Fetch { .. }, Ok([Written::CommandOver])) => return self.decide_anew(ask),
             (CommandWanted::Reply { .. }, Ok([Written::Done])) => acknowledge_reply(),
             (CommandWanted::Reply { .. }, Ok([Written::CommandOver])) => {
                 return self.answer_without_command(now, &ask);
@@ -194,6 +195,13 @@ impl Shared {
             }
         };
         self.respond(now, ask.ticket, &ask.asker, response);
+    }
+
+    /// A GET comes first once more.
+    fn decide_anew(&mut self, ask: Ask) {
+        if let Some(entry) = self.commands.devices.get_mut(&ask.asker.grant.device) {
+            entry.waiting.push_front(ask);
+        }
     }
 
     /// No command is there for a request: a GET is answered 4.04, and a reply changes nothing.

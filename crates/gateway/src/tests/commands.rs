@@ -121,6 +121,46 @@ fn a_command_that_is_taken_back_is_not_handed_out() {
     assert_eq!(stage.play("commands"), "tell command, s1 4.04");
 }
 
+/// The store took its time: the answer looks at the clock, not at when its write began.
+#[test]
+fn a_command_that_ran_out_while_its_get_was_written_is_not_handed_out() {
+    let mut stage = served();
+    stage.play("send set; commands; wait 58; s1 gets set; wait 12");
+    assert_eq!(stage.play("done"), "tell command, s1 4.04, write end 1");
+    assert_eq!(stage.play("newest done"), "tell command");
+    assert_eq!(stage.open, []);
+    // The next one of its topic is handed out in its place.
+    let mut stage = served();
+    stage.play("send set; commands; wait 58; send set; commands; s1 gets set; wait 12");
+    assert_eq!(stage.play("done"), "tell command, write fetch 2");
+    assert_eq!(stage.play("newest done"), "tell command, s1 2.05 #2, write end 1");
+}
+
+#[test]
+fn a_copy_of_a_get_is_not_answered_with_a_command_that_ran_out_meanwhile() {
+    let mut stage = served();
+    stage.play("send set; commands; wait 55; s1 gets set; done; wait 9; s1 gets set; wait 1");
+    assert_eq!(stage.play("unchanged"), "s1 4.04, write end 1");
+}
+
+#[test]
+fn a_command_that_waits_again_when_its_get_is_written_is_handed_out_all_the_same() {
+    let mut stage = with_commands(&["set"]);
+    stage.play("s1 gets set; wait 11");
+    assert_eq!(stage.play("done"), "tell command, s1 2.05 #1 (set)");
+    assert_eq!(stage.play("s1 replies set 1 200; newest done"), "write reply 1 200, tell command, s1 2.04");
+}
+
+/// RFC 7967: the answer to such a GET is not sent, and the command in it would be lost until its time-out.
+#[test]
+fn a_get_whose_answer_is_not_wanted_takes_no_command() {
+    let mut stage = with_commands(&["set"]);
+    assert_eq!(stage.play("s1 gets set quietly"), "s1 2.05 (set)");
+    assert_eq!(stage.play("s1 gets get quietly"), "s1 4.04 (set)");
+    assert_eq!(stage.play("s1 gets set; s1 gets set quietly"), "write fetch 1, s1 2.05 (set)");
+    assert_eq!(stage.play("done"), "tell command, s1 2.05 #1");
+}
+
 #[test]
 fn what_a_superseded_session_asks_is_refused() {
     let mut stage = with_commands(&["set"]);

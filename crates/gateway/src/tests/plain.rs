@@ -269,6 +269,13 @@ fn every_response_may_carry_one_and_none_waits_in_vain() {
     assert_eq!(play(&mut stage, "done"), "tell command, s1 2.04 (set) with #1, s1 2.04");
 }
 
+#[test]
+fn a_command_that_ran_out_while_its_response_waited_does_not_ride() {
+    let mut stage = logged_in();
+    play(&mut stage, "send set; commands; wait 50; p1 posts; done; wait 11");
+    assert_eq!(play(&mut stage, "done"), "tell command, s1 2.04, write end 1");
+}
+
 /// RFC 7967: what the device does not want is not sent, so nothing rides in it.
 #[test]
 fn a_response_that_is_not_wanted_carries_nothing() {

@@ -29,7 +29,7 @@ use narrowgate_platform::{
 };
 
 use super::{
-    real::{exchange, failed_finished},
+    real::{exchange, failed_finished, quiet_exchange},
     said::said,
     start,
 };
@@ -221,6 +221,11 @@ impl Stage {
             ["asks", "q"] => self.request(session, Request::get(INFO_OF_Q)),
             ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
             ["gets", topic] => self.request(session, Request::get(&command_path(topic))),
+            ["gets", topic, "quietly"] => {
+                self.mid += 1;
+                let ticket = Ticket { session, exchange: quiet_exchange(self.mid) };
+                ShardEvent::Request { ticket, request: Request::get(&command_path(topic)) }
+            }
             ["replies", topic, id, code] => {
                 let body = format!("{{\"id\":\"{id}\",\"code\":{code}}}");
                 self.request(session, Request::post(&format!("{}_reply", command_path(topic)), 50, body))

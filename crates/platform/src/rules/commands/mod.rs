@@ -90,6 +90,11 @@ impl Command {
         }
     }
 
+    /// Whether it has ended, be that written down or not.
+    pub fn is_over(&self, at: UnixMillis) -> bool {
+        matches!(self.standing(at), Standing::Over(..))
+    }
+
     /// Applies a step; returns whether that changed anything.
     ///
     /// # Errors

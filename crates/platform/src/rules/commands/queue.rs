@@ -58,8 +58,7 @@ impl Queue {
 
     /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
     pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis) -> Option<&Command> {
-        let is_open = |command: &&Command| !matches!(command.standing(at), Standing::Over(..));
-        self.0.iter().filter(is_open).find(|command| command.order.topic == *topic)
+        self.0.iter().filter(|command| !command.is_over(at)).find(|command| command.order.topic == *topic)
     }
 
     /// Applies a step to a command; one that has ended is taken out. Returns the command as it then is, if
@@ -83,7 +82,7 @@ impl Queue {
 
     /// The commands that have ended because of the time, and are not written down yet.
     pub fn over(&self, at: UnixMillis) -> impl Iterator<Item = &Command> {
-        self.0.iter().filter(move |command| matches!(command.standing(at), Standing::Over(..)))
+        self.0.iter().filter(move |command| command.is_over(at))
     }
 
     /// When something is to be done because of the time: a command is over then. `None`: nothing is open.

@@ -352,6 +352,7 @@ impl Commands {
         let why = match order {
             Order { ended: Some((state, ..)), .. } => format!("it is {state:?}"),
             Order { fetched: None, .. } => "it is not durable that it is fetched".to_owned(),
+            order if order.is_over(at) => format!("it is {:?}", order.stands(at)),
             order if order.new.topic != topic => format!("its device asked for {topic}"),
             order => match older.find(is_open) {
                 Some(older) => format!("{:?} is older", older.new),
