@@ -90,6 +90,13 @@ pub(crate) struct Wish {
     pub(crate) observes: bool,
 }
 
+impl Wish {
+    /// Whether a GET asks for what follows the first block of its answer.
+    pub(crate) fn is_for_a_later_block(&self) -> bool {
+        self.is_safe && self.blocks.block2.is_some_and(|block| block.number > 0)
+    }
+}
+
 /// How the response may still be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {

@@ -56,6 +56,7 @@
 //! | 4.2 confirmable, 4.8 timers | [`Params`]; the random factor comes from a mix of the Message ID |
 //! | 4.3 ping | a Reset, and [`Event::Ping`] |
 //! | 4.5 deduplication | answers (but 4.29, 5.03) are kept for EXCHANGE_LIFETIME, repeated byte for byte |
+//! | 4.5 idempotent requests | a copy of what 4.29 or 5.03 refused may run, until something newer has |
 //! | 4.6 message size | [`Params::message_bytes_max`]; a longer answer goes in blocks |
 //! | 4.7 congestion control | NSTART for confirmable messages; PROBING_RATE is not enforced |
 //! | 5.2 piggybacked, separate, non-confirmable responses | all three |

@@ -10,9 +10,10 @@
 //!             +-> Answers    what answered a request, for its duplicates     minutes, in most sessions
 //!             +-> Observers  who observes the resource of this endpoint      the session, for few peers
 //!             +-> Notices    what was reported of a peer that miscounts      the session, for few peers
+//!             +-> TurnedAway what was refused for want of room               minutes, for few peers
 //! ```
 //!
-//! The first four share a box, which is freed when they are empty; the last two share one that stays.
+//! The first four share a box, which is freed when they are empty; the last three share one that stays.
 //!
 //! | limit | at it |
 //! |---|---|
@@ -24,8 +25,9 @@
 //! | observers | a plain answer without Observe |
 //! | size of our messages | answers go in blocks; [`RespondError::TooLarge`], [`RequestError::TooLarge`] |
 //!
-//! A request that is refused at a limit is not remembered; a non-confirmable one gets no answer. Nor is a
-//! 4.29 or 5.03 of the application remembered: nothing ran, so a copy of the request may.
+//! The answer to a request that is refused at a limit is not stored; a non-confirmable one gets none. Nor is
+//! a 4.29 or 5.03 of the application stored: nothing ran, so a copy of the request may, until something
+//! newer has come (`TurnedAway`).
 //!
 //! # Blocks
 //!
@@ -58,6 +60,7 @@ mod outbox;
 mod outgoing;
 mod receive;
 mod send;
+mod turned_away;
 
 use std::time::Instant;
 
@@ -71,6 +74,7 @@ use self::{
     observers::Observers,
     outbox::{Outbox, Transmit},
     outgoing::Outgoing,
+    turned_away::TurnedAway,
 };
 use crate::{
     budget::Budget,
@@ -84,7 +88,8 @@ use crate::{
 /// One side of one association. After every call, events and messages are to be drained.
 ///
 /// Besides what [`Endpoint::is_idle`] covers, it remembers in some 100 bytes what it reported about its peer,
-/// and by which tokens the peer observes.
+/// and by which tokens the peer observes; and of 64 requests at most that it refused for want of room 8 bytes
+/// each.
 ///
 /// All methods of one endpoint must be given the same [`Budget`], and [`Endpoint::release`] must be called
 /// before it is dropped.
@@ -116,6 +121,7 @@ struct Active {
 struct Lasting {
     notices: Notices,
     observers: Observers,
+    turned_away: TurnedAway,
 }
 
 impl Active {
@@ -259,6 +265,10 @@ impl Endpoint {
 
     fn notices(&mut self) -> &mut Notices {
         &mut self.lasting.get_or_insert_default().notices
+    }
+
+    fn turned_away(&mut self) -> &mut TurnedAway {
+        &mut self.lasting.get_or_insert_default().turned_away
     }
 
     fn observers(&mut self) -> &mut Observers {

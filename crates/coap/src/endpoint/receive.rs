@@ -60,6 +60,9 @@ impl Endpoint {
                 self.outbox().discard(Discard::EmptyMalformed);
             }
             Kind::Confirmable | Kind::NonConfirmable if self.replay(context, message) => {}
+            Kind::Confirmable | Kind::NonConfirmable if self.is_outrun(context, message) => {
+                self.send_away(context, message, Discard::Duplicate);
+            }
             Kind::Confirmable | Kind::NonConfirmable if message.code.is_request() => {
                 self.receive_request(context, message, held);
             }
@@ -174,13 +177,40 @@ impl Endpoint {
         let observes = is_safe && request.observe == Some(REGISTER);
         let wish = Wish { blocks, key, is_safe, observes };
         let id = ExchangeId::new(self.take_serial(), message.mid, unwanted);
+        self.note_run(message, is_safe);
         let Active { incoming, outbox, .. } = self.active();
         incoming.open(context, id, message, (request.payload.len(), wish));
         outbox.event(Event::Request { exchange: id, request });
     }
 
-    /// Refuses a request at a limit. The answer is not stored: nothing ran, so a later copy may run.
+    /// Refuses a request at a limit. The answer is not stored: nothing ran, so a copy may run, until
+    /// something newer has come.
     fn turn_away(&mut self, context: &Context<'_>, message: &Message<'_>, reason: Discard) {
+        if message.kind == Kind::Confirmable {
+            self.note_turned_away(context, (message.mid, Fingerprint::of(message)));
+        }
+        self.send_away(context, message, reason);
+    }
+
+    /// Remembers a request that is refused, and may be tried again.
+    pub(super) fn note_turned_away(&mut self, context: &Context<'_>, request: (u16, Fingerprint)) {
+        self.turned_away().note(context.now, context.params.exchange_lifetime, request);
+    }
+
+    fn note_run(&mut self, message: &Message<'_>, is_safe: bool) {
+        if let Some(lasting) = &mut self.lasting {
+            lasting.turned_away.run((message.mid, Fingerprint::of(message)), is_safe);
+        }
+    }
+
+    /// Whether this is a copy of a request that was refused before something newer came.
+    fn is_outrun(&mut self, context: &Context<'_>, message: &Message<'_>) -> bool {
+        let Some(lasting) = &mut self.lasting else { return false };
+        let request = (message.mid, Fingerprint::of(message));
+        lasting.turned_away.is_outrun(context.now, context.params.exchange_lifetime, request)
+    }
+
+    fn send_away(&mut self, context: &Context<'_>, message: &Message<'_>, reason: Discard) {
         if message.kind == Kind::Confirmable {
             let seconds = u32::try_from(context.params.retry_after.as_secs()).unwrap_or(u32::MAX);
             self.answer(message, &Response::new(Code::SERVICE_UNAVAILABLE).max_age(seconds));

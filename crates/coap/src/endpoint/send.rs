@@ -23,9 +23,9 @@ use crate::{
 impl Endpoint {
     /// Answers a request: in the acknowledgement, in a confirmable message of its own, or in a
     /// non-confirmable one. The answer is stored for duplicates of the request, unless it is 4.29 or 5.03:
-    /// these say that the request was not carried out for want of room, and a copy may find some. Nor is it
-    /// stored where a GET asks for a later block of its answer: such a request may run again, and the blocks
-    /// of a long answer would fill all the room that there is.
+    /// these say that the request was not carried out for want of room, and a copy may find some, until
+    /// something newer has come. Nor is it stored where a GET asks for a later block of its answer: such a
+    /// request may run again, and the blocks of a long answer would fill all the room that there is.
     ///
     /// A success that is longer than the peer wishes, or than a message may be, is sent in blocks (RFC 7959,
     /// section 2.4): the first one now, with an ETag; the others are kept until they are fetched. An answer
@@ -52,13 +52,8 @@ impl Endpoint {
         }
         let is_wanted = !exchange.is_unwanted(response.code);
         let registers = self.number_if_observed(context, &mut response, token, wish.observes && is_wanted);
-        let (kind, mid) = match stage {
-            Stage::Fresh { .. } => (Kind::Acknowledgement, exchange.mid()),
-            Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
-            Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
-        };
-        let may_run_again = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS)
-            || wish.is_safe && wish.blocks.block2.is_some_and(|block| block.number > 0);
+        let (kind, mid) = self.answer_in(stage, exchange.mid());
+        let is_turned_away = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS);
         let preferred = self.preferred_block(context, &response);
         let (bytes, rest) = match stage {
             _ if is_wanted => emit_in_blocks(response, (kind, mid, token), (&wish, preferred), context)?,
@@ -69,6 +64,9 @@ impl Endpoint {
             self.observers().insert(token);
         }
         let request = (exchange.mid(), fingerprint);
+        if is_turned_away {
+            self.note_turned_away(context, request);
+        }
         let Self { answers, active, .. } = self;
         let Active { incoming, outgoing, bodies, outbox } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
@@ -88,7 +86,7 @@ impl Endpoint {
                 outgoing.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
             }
         } else {
-            if !may_run_again {
+            if !(is_turned_away || wish.is_for_a_later_block()) {
                 answers.insert(context, request, expires, &bytes);
             }
             // Without bytes nothing is sent.
@@ -96,6 +94,15 @@ impl Endpoint {
         }
         self.report_held_end();
         Ok(())
+    }
+
+    /// Type and Message ID of the message that the answer goes in.
+    fn answer_in(&mut self, stage: Stage, request_mid: u16) -> (Kind, u16) {
+        match stage {
+            Stage::Fresh { .. } => (Kind::Acknowledgement, request_mid),
+            Stage::Acknowledged => (Kind::Confirmable, self.take_mid()),
+            Stage::Unacknowledgeable => (Kind::NonConfirmable, self.take_mid()),
+        }
     }
 
     /// The block of an answer to a peer that names none: none where the other blocks would not be kept.

@@ -197,3 +197,61 @@ fn an_acknowledgement_that_went_before_a_5_03_is_kept() {
     assert_eq!(peer.reply_to("41 02 0001 07 b1 61"), ["60000001"], "its answer is on its way");
     assert_eq!(peer.discards(), [Discard::Duplicate]);
 }
+
+/// A peer to which this request was answered 5.03.
+fn refused(requests: &[&str]) -> Peer {
+    let mut peer = Peer::new();
+    for request in requests {
+        peer.receive(request);
+        let (exchange, _) = peer.request_received();
+        peer.respond(exchange, Response::new(Code::SERVICE_UNAVAILABLE).max_age(5)).expect("it is open");
+        peer.sent();
+    }
+    peer
+}
+
+#[test]
+fn a_late_copy_of_what_was_refused_does_not_run_after_something_newer() {
+    let (first, second) = ("41 02 0001 07 b1 61", "41 02 0002 08 b1 61");
+    let refused_again = ["61a3000107d1011e".to_owned()];
+    let mut peer = refused(&[first]);
+    peer.serve(second, "newer");
+    assert_eq!(peer.reply_to(first), refused_again);
+    assert_eq!(peer.discards(), [Discard::Duplicate]);
+    assert_eq!(peer.reply_to(&first.replace("41 02", "51 02")), [""; 0], "it is not acknowledged");
+    assert_eq!(peer.discards(), [Discard::Duplicate]);
+    // Nor while the newer one is worked on.
+    let mut peer = refused(&[first]);
+    peer.receive(second);
+    peer.request_received();
+    assert_eq!(peer.reply_to(first), refused_again);
+    // Nor after a newer one that was refused at first, too.
+    let mut peer = refused(&[first, second]);
+    peer.serve(second, "newer");
+    assert_eq!(peer.reply_to(first), refused_again);
+    // A question changes nothing.
+    let mut peer = refused(&[first]);
+    peer.serve("41 01 0009 09 b1 62", "a GET");
+    peer.serve(first, "it is the newest change");
+    // After its lifetime its Message ID is another request's.
+    let mut peer = refused(&[first]);
+    peer.serve(second, "newer");
+    peer.advance(Duration::from_secs(249));
+    peer.serve(first, "new");
+}
+
+#[test]
+fn a_late_copy_of_what_found_no_room_does_not_run_after_something_newer() {
+    let mut peer = Peer::with(Params { exchanges_open_max: 1, ..Params::default() });
+    peer.receive("41 02 0001 07 b1 61");
+    let (exchange, _) = peer.request_received();
+    let refused = peer.reply_to("41 02 0002 08 b1 61");
+    assert_eq!((refused.len(), peer.discards()), (1, vec![Discard::ExchangesFull]));
+    assert_eq!(peer.reply_to("41 02 0002 08 b1 61"), refused, "there is no room yet");
+    assert_eq!(peer.discards(), [Discard::ExchangesFull]);
+    peer.respond(exchange, Response::new(Code::CHANGED)).expect("it is open");
+    peer.sent();
+    peer.serve("41 02 0003 09 b1 61", "newer");
+    assert_eq!(peer.reply_to("41 02 0002 08 b1 61"), refused);
+    assert_eq!(peer.discards(), [Discard::Duplicate]);
+}

@@ -65,9 +65,9 @@ impl Workers {
         let Self { workers, random } = self;
         let Some(duties) = workers.get_mut(number as usize - 1) else { return Ok(true) };
         let mut done = Vec::new();
-        let goes_on = duties.answered((now, random), response, &mut done);
+        duties.answered((now, random), response, &mut done);
         write(device, &done, log)?;
-        Ok(goes_on && [Code::CHANGED, Code::CONTENT, Code::NOT_FOUND].contains(&response.code))
+        Ok([Code::CHANGED, Code::CONTENT, Code::NOT_FOUND].contains(&response.code))
     }
 
     /// The session of a device has ended. Returns whether something of its duties was under way; an answer to

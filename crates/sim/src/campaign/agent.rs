@@ -347,13 +347,10 @@ impl Agent {
     ) {
         let Some(duties) = &mut self.duties else { return };
         let mut done = Vec::new();
-        let goes_on = duties.answered((now, random), response, &mut done);
+        duties.answered((now, random), response, &mut done);
         let text = String::from_utf8_lossy(&response.payload).into_owned();
         self.note(now, format_args!("is answered {:?} {text}", response.code));
         said.extend(done.into_iter().map(Said::Done));
-        if !goes_on {
-            self.connect(now, random);
-        }
     }
 
     fn listen(&mut self, now: Instant, random: &mut SeededRandom, said: &mut Vec<Said>) {

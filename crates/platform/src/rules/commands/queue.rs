@@ -58,7 +58,8 @@ impl Queue {
 
     /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
     pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis) -> Option<&Command> {
-        self.0.iter().filter(|command| !command.is_over(at)).find(|command| command.order.topic == *topic)
+        let is_open = |command: &&Command| !command.is_over(at);
+        self.0.iter().filter(is_open).find(|command| command.order.topic == *topic)
     }
 
     /// Applies a step to a command; one that has ended is taken out. Returns the command as it then is, if

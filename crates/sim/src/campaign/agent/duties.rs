@@ -251,15 +251,14 @@ impl Duties {
         self.post("event/tilted/post", &format!(r#"{{"events":{output}}}"#))
     }
 
-    /// The answer to what was asked. Returns whether it goes on in its session: not after a change that was
-    /// not taken, for a copy of it that is still under way would be carried out (5.03 is not kept for
-    /// duplicates), perhaps after a newer one.
+    /// The answer to what was asked. It goes on in its session, also where a change was not taken: a copy of
+    /// that, which may still be under way, undoes nothing newer.
     pub fn answered(
         &mut self,
         (now, random): (Instant, &mut SeededRandom),
         response: &Response,
         done: &mut Vec<Done>,
-    ) -> bool {
+    ) {
         self.unanswered = 0;
         let puzzled = |what: &str| {
             let text = String::from_utf8_lossy(&response.payload);
@@ -283,8 +282,7 @@ impl Duties {
             (Some(asked), Code::CHANGED) => {
                 let reply = serde_json::from_slice::<Reply<'_>>(&response.payload).ok();
                 let Some(reply) = reply.filter(|reply| reply.code == 200) else {
-                    done.push(puzzled("what is right"));
-                    return true;
+                    return done.push(puzzled("what is right"));
                 };
                 let data = reply.data.map_or("", RawValue::get);
                 done.extend(match asked {
@@ -294,10 +292,8 @@ impl Duties {
                     Asked::Fetch(_) | Asked::Answer(_) => None,
                 });
             }
-            (Some(Asked::Edit(..)), _) => return false,
             _ => {}
         }
-        true
     }
 
     /// Nothing came back. Returns whether it tries again in its session, with another Message ID: not where a

@@ -235,12 +235,12 @@ impl Commands {
                 }
                 let (asked, fetched) = orders.gets.entry(topic.to_owned()).or_default();
                 *fetched += 1;
-                if *fetched > *asked {
+                if *fetched > *asked && !orders.give_back_a_get(topic, *at) {
                     return wrong("its device has not asked for it");
                 }
                 let order = &mut orders.all[index];
                 order.keep_before(now);
-                order.fetched = Some(*at);
+                (order.fetched, order.has_its_get) = (Some(*at), true);
                 return Ok(());
             }
             (CommandStep::Fetch, Written::Unchanged, Stands::IsDevices) => return Ok(()),
@@ -343,10 +343,12 @@ impl Commands {
         let body = serde_json::from_slice::<Value>(&response.payload).unwrap_or_default();
         let id = body.get("id").and_then(Value::as_str).and_then(|id| id.parse::<u32>().ok());
         let orders = self.devices.entry(device).or_default();
-        let Some(order) = id.and_then(|id| orders.find(id)) else {
+        let Some(order) = id.and_then(|id| orders.find_mut(id)) else {
             return broken(device, format!("it is handed {body}, which nobody has sent"));
         };
+        order.has_its_get = false;
         let id = order.new.id;
+        let order = &orders.all[orders.by_id[&id]];
         let mut older = orders.open().take_while(|other| other.new.id != id);
         let is_open = |other: &&Order| other.new.topic == topic && !other.is_over(at);
         let why = match order {

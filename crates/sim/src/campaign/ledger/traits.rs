@@ -15,8 +15,10 @@ use crate::campaign::agent::duties::Trait;
 struct Known {
     /// What is durable.
     stored: Option<u64>,
-    /// The last change that its device has asked for.
-    asked: Option<Option<u64>>,
+    /// The changes that its device has asked for, in their order.
+    asked: Vec<Option<u64>>,
+    /// Which of them is stored.
+    last: Option<usize>,
 }
 
 /// See the module.
@@ -38,10 +40,11 @@ fn number(text: &str) -> Option<u64> {
 impl Traits {
     /// A device is about to change it.
     pub(super) fn asked(&mut self, device: u32, which: Trait, value: Option<u64>) {
-        self.0.entry((device, which)).or_default().asked = Some(value);
+        self.0.entry((device, which)).or_default().asked.push(value);
     }
 
-    /// A change is durable, or was refused: its device must want it, and want nothing newer.
+    /// A change is durable, or was refused: its device must have asked for it, and no newer one of the device
+    /// was durable before. A copy of one that was refused may still become durable until then.
     pub(super) fn written(&mut self, device: u32, edit: &PropertyEdit, outcome: Written) -> Checked {
         if outcome != Written::Done {
             return Ok(());
@@ -49,11 +52,12 @@ impl Traits {
         let which = if edit.kind == PropertyKind::Attribute { Trait::Attribute } else { Trait::Tag };
         let value = edit.set.first().and_then(|(_, value)| number(value.get()));
         let known = self.0.entry((device, which)).or_default();
-        if known.asked != Some(value) {
-            let what = format!("its {which:?} becomes {value:?}, and it wanted {:?} last", known.asked);
+        let place = known.asked.iter().rposition(|asked| *asked == value);
+        if place.is_none() || place < known.last {
+            let what = format!("its {which:?} becomes {value:?}, and it was {:?} after that", known.stored);
             return broken(device, what);
         }
-        known.stored = value;
+        (known.stored, known.last) = (value, place);
         Ok(())
     }
 
@@ -85,5 +89,30 @@ impl Traits {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use narrowgate_platform::model::json_text::JsonText;
+
+    use super::*;
+
+    fn written(traits: &mut Traits, value: u64) -> bool {
+        let (set, unset) = (vec![("a".to_owned(), JsonText::new(&value.to_string()))], Vec::new());
+        let edit = PropertyEdit { kind: PropertyKind::Attribute, replaces: false, set, unset };
+        traits.written(7, &edit, Written::Done).is_ok()
+    }
+
+    #[test]
+    fn a_change_is_durable_as_it_was_asked_for_and_not_after_a_newer_one() {
+        let mut traits = Traits::default();
+        for value in 1..=3 {
+            traits.asked(7, Trait::Attribute, Some(value));
+        }
+        assert!(!written(&mut traits, 4), "nobody asked for it");
+        assert!(written(&mut traits, 1) && written(&mut traits, 3), "the second one was refused");
+        assert!(traits.acknowledged(7, Trait::Attribute, Some(3)).is_ok());
+        assert!(!written(&mut traits, 2), "a late copy undoes what is newer");
     }
 }

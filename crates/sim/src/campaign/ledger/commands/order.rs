@@ -28,6 +28,8 @@ pub(super) struct Order {
     pub(super) created: i64,
     /// When it was fetched last.
     pub(super) fetched: Option<i64>,
+    /// The GET by which it was fetched last was not answered by it yet.
+    pub(super) has_its_get: bool,
     pub(super) ended: Option<(CommandState, i64, Option<i64>)>,
     /// The gateway has read it, and not yet that it has ended.
     pub(super) is_read: bool,
@@ -56,6 +58,7 @@ impl Order {
             new,
             created,
             fetched: None,
+            has_its_get: false,
             ended: None,
             is_read: false,
             before: None,
@@ -148,6 +151,18 @@ impl Orders {
 
     pub(super) fn find_mut(&mut self, id: u32) -> Option<&mut Order> {
         self.by_id.get(&id).map(|index| &mut self.all[*index])
+    }
+
+    /// A command of this topic ran out before its GET was answered, and that GET gets the next one: at most
+    /// once.
+    pub(super) fn give_back_a_get(&mut self, topic: &str, at: i64) -> bool {
+        let ran_out = |order: &&mut Order| order.has_its_get && order.new.topic == topic && order.is_over(at);
+        let Some(order) = self.all.iter_mut().rev().find(ran_out) else { return false };
+        order.has_its_get = false;
+        if let Some((_, fetched)) = self.gets.get_mut(topic) {
+            *fetched -= 1;
+        }
+        true
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Order> {
