@@ -70,7 +70,8 @@ impl Campaign {
             },
         );
         if let Err(problem) = sent {
-            let is_full = self.ledger.commands.not_sent(number);
+            // The store is not asked for one to a device that is switched off.
+            let is_full = problem.code != Code::SwitchedOff && self.ledger.commands.not_sent(number, at);
             let device = block_on(self.store.durable().device_by_id(self.ledger.id_of(number)));
             let device = device.ok().flatten();
             let is_off = device.as_ref().is_some_and(|device| {

@@ -85,10 +85,11 @@ impl Commands {
     /// An operator has sent a command at this time.
     pub fn sent(&mut self, device: u32, new: NewOrder, at: UnixMillis, now: Instant) -> Checked {
         self.totals.sent += 1;
+        self.make_room(device, at);
         let orders = self.devices.entry(device).or_default();
         orders.forget_ended(now);
         let id = new.id;
-        if orders.open().filter(|order| order.ended.is_none()).count() >= OPEN_MAX {
+        if orders.count_open() >= OPEN_MAX {
             return broken(device, format!("command {id} was taken, and its queue was full"));
         }
         if orders.by_id.insert(id, orders.all.len()).is_some() {
@@ -99,14 +100,26 @@ impl Commands {
         Ok(())
     }
 
-    /// An operator could not send a command: whether its queue is full.
-    pub fn not_sent(&mut self, device: u32) -> bool {
+    /// The store was asked to take a command at this time, and did not: whether the queue is full.
+    pub fn not_sent(&mut self, device: u32, at: UnixMillis) -> bool {
         self.totals.not_taken += 1;
-        let open = self
-            .devices
-            .get(&device)
-            .map_or(0, |orders| orders.open().filter(|order| order.ended.is_none()).count());
-        open >= OPEN_MAX
+        self.make_room(device, at);
+        self.devices.get(&device).is_some_and(|orders| orders.count_open() >= OPEN_MAX)
+    }
+
+    /// A full queue is rid of what is over by its time when a further command is to be sent.
+    fn make_room(&mut self, device: u32, at: UnixMillis) {
+        let Some(orders) = self.devices.get_mut(&device).filter(|orders| orders.count_open() >= OPEN_MAX)
+        else {
+            return;
+        };
+        for index in orders.open.clone() {
+            let order = &mut orders.all[index];
+            if let (None, Stands::Over(state, since)) = (order.ended, order.stands(at.0)) {
+                order.ended = Some((state, since, None));
+                self.totals.ended[place(state)] += 1;
+            }
+        }
     }
 
     /// The ids of the commands of a device that have not ended, in the order of their sending.

@@ -169,6 +169,11 @@ impl Orders {
         self.open.iter().map(|index| &self.all[*index])
     }
 
+    /// How many have not ended.
+    pub(super) fn count_open(&self) -> usize {
+        self.open().filter(|order| order.ended.is_none()).count()
+    }
+
     pub(super) fn forget_ended(&mut self, now: Instant) {
         let Self { all, open, .. } = self;
         open.retain(|index| {

@@ -84,3 +84,27 @@ fn an_id_is_used_once_and_nothing_is_lost() {
     assert!(commands.cancelled(17, &[2], UnixMillis(1)).is_err(), "it has ended");
     assert_eq!(commands.open(17, UnixMillis(59_999)), [1]);
 }
+
+#[test]
+fn a_full_queue_takes_a_command_in_the_place_of_one_whose_time_is_over() {
+    let mut commands = two();
+    let new = |id, ttl_s| NewOrder { number: 70 + u64::from(id), id, topic: SET, ttl_s, timeout_s: 5 };
+    for id in 3..=50 {
+        assert!(commands.sent(17, new(id, 600), UnixMillis(0), start()).is_ok());
+    }
+    assert!(commands.not_sent(17, UnixMillis(59_999)));
+    assert!(commands.sent(17, new(51, 600), UnixMillis(60_000), start()).is_ok());
+    assert_eq!(commands.state(17, 1), Some(CommandState::Expired), "the first two make room");
+    assert!(!commands.not_sent(17, UnixMillis(60_000)));
+}
+
+#[test]
+fn a_get_may_take_a_second_command_where_the_first_ran_out_before_it_was_answered() {
+    let mut commands = two();
+    let new = NewOrder { number: 73, id: 3, topic: SET, ttl_s: 600, timeout_s: 5 };
+    assert!(commands.sent(17, new, UnixMillis(50_000), start()).is_ok());
+    assert!(is_right(&mut commands, 1, CommandStep::Fetch, 58_000));
+    assert!(!is_right(&mut commands, 3, CommandStep::Fetch, 62_000), "the first one is the device's");
+    assert!(is_right(&mut commands, 3, CommandStep::Fetch, 63_000));
+    assert!(!is_right(&mut commands, 3, CommandStep::Fetch, 68_000), "its device has asked once");
+}
