@@ -65,7 +65,7 @@ def fat_values(binaries, Server, scale):
     rate, seconds, fat = 1000, max(5, 30 // scale), 50
     with Server(binaries, "sqlite", OTHERS + fat) as server:
         alone = honest(server, rate, seconds)
-        points = f'{{"fat-{{n}}":"{"x" * VALUE_BYTES}"}}'
+        points = f'{{"fat-{{number}}":"{"x" * VALUE_BYTES}"}}'
         others = ["--first", OTHERS, "--sessions", fat, "--window", fat]
         filled = server.measure("reports", *others, "--count", fat * 1024 // scale, "--points", points)
         small = ["--rate", fat, "--seconds", seconds]

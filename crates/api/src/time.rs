@@ -14,12 +14,13 @@ pub fn rfc3339(unix_ms: i64) -> String {
 const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
 
 /// Reads RFC 3339 (`2026-11-24T06:12:37Z`, `2026-11-24T07:12:37.5+01:00`), a date in UTC, or Unix
-/// milliseconds.
+/// milliseconds, which are negative before 1970.
 ///
 /// # Errors
 /// A sentence for people.
 pub fn parse(text: &str) -> Result<i64, String> {
-    if !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: i64 = text.parse().map_err(|_| wrong(text))?;
         if SECONDS.contains(&number) {
             return Err(format!("{text} looks like seconds; in milliseconds it is {text}000"));
@@ -168,7 +169,8 @@ mod tests {
             "2026-11-24T06:12:37.Z",
             "2026-11-24T06:12:37+0100",
             "2026-11-24T24:00:00Z",
-            "-5",
+            "-",
+            "--5",
             "2026-11-24T06:12:3éZ",
         ] {
             assert!(parse(text).unwrap_err().contains("2026-11-24T06:12:37Z"), "{text}");
@@ -183,6 +185,9 @@ mod tests {
             "1795500757 looks like seconds; in milliseconds it is 1795500757000"
         );
         assert_eq!(parse("999999999"), Ok(999_999_999));
+        // A time before 1970 is a number too, as programs pass it on.
+        let before = parse("1969-01-01").unwrap();
+        assert_eq!((before, parse(&before.to_string())), (-31_536_000_000, Ok(before)));
     }
 
     #[test]

@@ -112,10 +112,7 @@ pub(crate) async fn not_found(uri: Uri) -> Refused {
 }
 
 pub(crate) async fn method_not_allowed(method: Method) -> Refused {
-    let detail = match method {
-        Method::GET => "GET is not answered here".to_owned(),
-        method => format!("{method} is not answered here; use GET"),
-    };
+    let detail = format!("{method} is not answered here; the header Allow names what is");
     Refused::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodWrong, detail)
 }
 

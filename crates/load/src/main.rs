@@ -75,7 +75,7 @@ enum Command {
         /// How many per second, over all sessions; without it as many as are answered.
         #[arg(long)]
         rate: Option<u32>,
-        /// The points of every report, a JSON object; `{n}` in it is the number of the report.
+        /// The points of every report, a JSON object; `{number}` in it is the number of the report.
         #[arg(long, default_value = reports::POINTS)]
         points: String,
         /// Forged records per second, from the addresses of the devices, beside the reports.

@@ -27,7 +27,7 @@ const FORGERIES_MAX: u32 = 1_000_000;
 pub const POINTS: &str = r#"{"temperature":21.5,"battery":3.61}"#;
 
 /// Stands for the number of a report in its points.
-const NUMBER: &str = "{n}";
+const NUMBER: &str = "{number}";
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct Reports {
     pub window: u32,
     /// How many per second, over all sessions; `None`: as many as are answered.
     pub rate: Option<u32>,
-    /// The points of every report, a JSON object; `{n}` in it is replaced by the report's number.
+    /// The points of every report, a JSON object; `{number}` in it is replaced by the report's number.
     pub points: Arc<str>,
     /// Forged records per second, sent from the addresses of the devices.
     pub forgeries: u32,

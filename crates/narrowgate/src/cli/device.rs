@@ -96,7 +96,7 @@ everything that was sent was acknowledged; with --fault: the server did what it 
 
 Examples:
   narrowgate device simulate PK/DK --secret - --interval 60 < SECRET_FILE
-  narrowgate device simulate PK/DK --secret - --count 3 --loss 20 --points '{\"temp\":{n}}' < SECRET_FILE
+  narrowgate device simulate PK/DK --secret - --count 3 --loss 20 --points '{\"temp\":{number}}' < SECRET_FILE
   narrowgate device simulate PK/DK --secret - --mode 3 --count 1 < PRODUCT_SECRET_FILE
   narrowgate device simulate PK/DK --secret - --fault wrong-key < SECRET_FILE";
 

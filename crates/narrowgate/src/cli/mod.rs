@@ -192,4 +192,19 @@ mod tests {
         }
         walk(&Cli::command());
     }
+
+    /// clap makes a line break of it.
+    #[test]
+    fn no_help_has_what_clap_takes_for_a_line_break() {
+        fn walk(command: &clap::Command) {
+            let of_arguments =
+                command.get_arguments().flat_map(|argument| [argument.get_help(), argument.get_long_help()]);
+            let of_command = [command.get_after_help(), command.get_long_about(), command.get_about()];
+            for text in of_arguments.chain(of_command).flatten() {
+                assert!(!text.to_string().contains("{n}"), "{}: {text}", command.get_name());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) struct SimulateArgs {
     /// End after this many reports [default: with --fault 1, else none]
     #[arg(long, value_name = "N", value_parser = number::<1, 1_000_000_000>)]
     count: Option<u32>,
-    /// What a report says, as a JSON object; {n} in it becomes the number of the report
+    /// What a report says, as a JSON object; {number} in it becomes the number of the report
     #[arg(long, value_name = "JSON", default_value = r#"{"temp":21.5}"#)]
     pub(crate) points: String,
     /// Attributes to set once, as a JSON object

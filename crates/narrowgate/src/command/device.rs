@@ -208,23 +208,26 @@ fn buckets(
 }
 
 /// How many other points are named when a point does not exist.
-const OTHERS_MAX: u32 = 100;
+const OTHERS_MAX: u32 = 20;
 
 /// If the device has no point of this name, says which ones it has.
 fn note_other_points(device: &NamedDevice, only: &str, config: &Config) -> Result<(), Failure> {
-    let latest = |point: Option<String>, limit| -> Result<Vec<String>, Failure> {
+    let latest = |point: Option<String>, limit| {
         let query = LatestQuery { point, limit: Some(limit), cursor: None };
-        let page = Access::open(config)?.call_once(Call::list_latest_values(device, &query))?;
-        Ok(page.items.into_iter().map(|value| value.point).collect())
+        Access::open(config)?.call_once(Call::list_latest_values(device, &query))
     };
-    if !latest(Some(only.to_owned()), 1)?.is_empty() {
+    if !latest(Some(only.to_owned()), 1)?.items.is_empty() {
         return Ok(());
     }
     let only = printable(only);
     let others = latest(None, OTHERS_MAX)?;
-    match others.is_empty() {
-        true => output::note(format_args!("there is no point {only}; the device has none yet")),
-        false => output::note(format_args!("there is no point {only}; the device has {}", others.join(", "))),
+    let names: Vec<String> = others.items.into_iter().map(|value| value.point).collect();
+    let more = if others.next_cursor.is_some() { " and others" } else { "" };
+    if names.is_empty() {
+        output::note(format_args!("there is no point {only}; the device has none yet"));
+    } else {
+        let names = names.join(", ");
+        output::note(format_args!("there is no point {only}; the device has {names}{more}"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `model …`. The models themselves are one line of JSON, in both forms of output.
+//! `model …`. The models themselves are JSON in both forms of output, for people an element in each line.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn run(command: ModelCommand, config: &Config, output: Output) -> Res
         ModelCommand::Show { product_key, version: None } => {
             let shown = Access::open(config)?.call_once(Call::show_product(&product_key))?;
             match shown.model {
-                Some(model) => print(&model),
+                Some(model) => print(&model, output),
                 None => Err(none(format_args!(
                     "product {} has none: it takes everything",
                     printable(&product_key)
@@ -36,7 +36,7 @@ pub(super) fn run(command: ModelCommand, config: &Config, output: Output) -> Res
         ModelCommand::Show { product_key, version: Some(version) } => {
             let call = Call::show_model_version(&product_key, version);
             match Access::open(config)?.call_once(call)?.model {
-                Some(model) => print(&model),
+                Some(model) => print(&model, output),
                 None => Err(none(format_args!("version {version} is its removal: it took everything"))),
             }
         }
@@ -54,7 +54,7 @@ pub(super) fn run(command: ModelCommand, config: &Config, output: Output) -> Res
             for left_out in &draft.left_out {
                 output::note(format_args!("left out: {}", printable(left_out)));
             }
-            print(&draft.model)
+            print(&draft.model, output)
         }
     }
 }
@@ -65,8 +65,11 @@ fn none(reason: std::fmt::Arguments<'_>) -> Failure {
         .hint("narrowgate model infer PK drafts one from what its devices have sent")
 }
 
-fn print(model: &RawValue) -> Result<(), Failure> {
-    output::print(Output::Json, &model, Layout::Record)
+fn print(model: &RawValue, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => output::exact(model.get()),
+        Output::Table => output::exact(&output::laid_out(model.get())),
+    }
 }
 
 /// Reads a model as the service does. A file that is none is a failure with the place of its first fault.
@@ -81,7 +84,7 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
             .hint("docs/thing-model.md lists what a model may have")
     })?;
     match output {
-        Output::Json => print(&json),
+        Output::Json => print(&json, output),
         Output::Table => output::line(&format!(
             "model {} is right: {}, {}, {}, {}",
             printable(&model.model_id),

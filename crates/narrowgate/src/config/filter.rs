@@ -49,6 +49,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::writer::look",
     "narrowgate_adapters::sqlite::writer::mend",
     "narrowgate_adapters::sqlite::writer::old_days",
+    "narrowgate_adapters::sqlite::writer::purge",
     "narrowgate_adapters::sqlite::writer::repair",
     "narrowgate_adapters::sqlite::writer::sweep",
     "narrowgate_adapters::sqlite::writer::write_back",

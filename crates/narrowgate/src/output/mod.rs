@@ -1,6 +1,7 @@
 //! Standard output: one JSON document for scripts, or a table for people, and nothing else. Standard error:
 //! notes and errors for people; in a server its log too, through a queue that never blocks.
 
+mod laid_out;
 mod lines;
 mod printable;
 mod table;
@@ -18,6 +19,7 @@ use std::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+pub(crate) use laid_out::laid_out;
 pub(crate) use lines::{Lines, LossNote};
 pub(crate) use printable::{printable, printable_coloured, printable_lines};
 pub(crate) use table::Column;

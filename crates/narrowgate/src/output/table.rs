@@ -2,10 +2,13 @@
 //! the terminal (keys, names and identities may come from strangers), and no line wider than the terminal. A
 //! number is shown exactly as written in the document, and an object with its keys in their order: values are
 //! handled as text, never as an `f64` or a map.
+//!
+//! On a terminal that is too narrow for the columns side by side, each row is a block of lines, so that keys
+//! and ids stay whole and can be copied.
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use narrowgate_api::command::Expected;
 use serde::{
     Deserialize, Deserializer,
@@ -15,8 +18,11 @@ use serde_json::value::RawValue;
 
 use super::{Layout, printable};
 
-/// On narrower terminals times are folded too.
-const WHOLE_TIMES_FROM: u16 = 60;
+/// Letters of a column that are never fewer; what is no longer than this stays in one line.
+const FOLDED_MIN: usize = 32;
+
+/// Blanks around a column.
+const PADDING: usize = 2;
 
 /// A column of a table: a field and its title.
 #[derive(Debug, Clone, Copy)]
@@ -114,23 +120,54 @@ fn render_rows(columns: &[Column], rows: &[Fields], width: Option<u16>, cell: Ce
     if rows.is_empty() {
         return "(none)".into();
     }
+    let of_row =
+        |row: &Fields| columns.iter().map(|column| cell(column.field, row.get(column.field))).collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(of_row).collect();
+    let longest: Vec<usize> = (0..columns.len())
+        .map(|index| cells.iter().map(|row| letters(&row[index])).chain([columns[index].title.len()]).max())
+        .map(|longest| longest.unwrap_or(0))
+        .collect();
+    let narrowest: usize = longest.iter().map(|longest| longest.min(&FOLDED_MIN) + PADDING).sum();
+    if width.is_some_and(|width| usize::from(width) < narrowest) {
+        return render_blocks(columns, &cells, width);
+    }
     let mut table = plain(width);
     table.set_header(columns.iter().map(|column| column.title));
-    for row in rows {
-        table.add_row(columns.iter().map(|column| cell(column.field, row.get(column.field))));
-    }
+    table.add_rows(cells);
     for (index, column) in columns.iter().enumerate() {
-        let time = is_time(column.field);
-        let numeric = !time && rows.iter().all(|row| is_number(row.get(column.field)));
+        let numeric = !is_time(column.field) && rows.iter().all(|row| is_number(row.get(column.field)));
         let Some(column) = table.column_mut(index) else { continue };
         if numeric {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        if time && width.is_some_and(|width| width >= WHOLE_TIMES_FROM) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
+        if width.is_some() {
+            column.set_constraint(match longest[index] {
+                ..=FOLDED_MIN => ColumnConstraint::ContentWidth,
+                _ => ColumnConstraint::LowerBoundary(Width::Fixed((FOLDED_MIN + PADDING) as u16)),
+            });
         }
     }
     trim(&table)
+}
+
+/// Each row as a block of lines, a title and a cell in each; what is empty is left out.
+fn render_blocks(columns: &[Column], cells: &[Vec<String>], width: Option<u16>) -> String {
+    let titles = columns.iter().map(|column| column.title.len()).max().unwrap_or(0);
+    let block = |row: &Vec<String>| {
+        let mut table = plain(width);
+        let lines = columns.iter().zip(row).filter(|(_, cell)| *cell != EMPTY);
+        table.add_rows(lines.map(|(column, cell)| [column.title, cell]));
+        if let Some(column) = table.column_mut(0) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed((titles + PADDING) as u16)));
+        }
+        trim(&table)
+    };
+    cells.iter().map(block).collect::<Vec<_>>().join("\n\n")
+}
+
+/// How wide a text is, about.
+fn letters(text: &str) -> usize {
+    text.chars().count()
 }
 
 fn plain(width: Option<u16>) -> Table {
@@ -147,10 +184,13 @@ fn trim(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// The cell of what is empty.
+const EMPTY: &str = "-";
+
 /// Formats a JSON text as a cell.
 fn cell(field: &str, json: &str) -> String {
     match json {
-        "null" | r#""""# => "-".into(),
+        "null" | r#""""# => EMPTY.into(),
         "true" => "yes".into(),
         "false" => "no".into(),
         _ if is_number(json) => match json.parse().ok().filter(|_| is_time(field)) {
@@ -327,8 +367,27 @@ mod tests {
             let text = render_rows(&columns, &rows, Some(width), cell);
             let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(widest <= usize::from(width), "{width}:\n{text}");
-            assert_eq!(text.contains("2026-09-21T14:13:20Z"), width >= WHOLE_TIMES_FROM, "{width}:\n{text}");
+            assert_eq!(text.contains("2026-09-21T14:13:20Z"), width >= 60, "{width}:\n{text}");
         }
+    }
+
+    #[test]
+    fn where_columns_do_not_fit_whole_each_row_is_a_block() {
+        let columns = [("id", "ID"), ("params", "PARAMS"), ("code", "CODE"), ("createdAt", "CREATED")];
+        let columns = columns.map(|(field, title)| Column { field, title });
+        let rows = r#"[{"id":"5108075","params":{"temp":1},"code":null,"createdAt":1790000000123},
+                       {"id":"5108076","params":{"text":"a sentence that goes on"},"code":7}]"#;
+        let rows: Vec<Fields> = serde_json::from_str(rows).unwrap();
+        // Whole as long as it fits ...
+        let wide = render_rows(&columns, &rows, Some(80), cell);
+        assert!(wide.starts_with(" ID       PARAMS "), "{wide}");
+        assert_eq!(wide.lines().count(), 3, "{wide}");
+        // ... and below each other where it does not. What is empty is left out.
+        assert_eq!(
+            render_rows(&columns, &rows, Some(40), cell),
+            " ID       5108075\n PARAMS   {\"temp\":1}\n CREATED  2026-09-21T14:13:20.123Z\n\n\
+             \u{20}ID       5108076\n PARAMS   {\"text\":\"a sentence that goes\n          on\"}\n CODE     7"
+        );
     }
 
     #[test]

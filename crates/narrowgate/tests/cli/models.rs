@@ -49,7 +49,10 @@ fn a_model_is_shown_and_drafted() {
     let file = program.file("model.json", MODEL);
     program.json(&["product", "update", "pk", "--model", &file]);
     let numbered = MODEL.replace(r#""DOUBLE"}"#, r#""DOUBLE","number":1}"#);
-    assert_eq!(program.text(&["model", "show", "pk"]), format!("{numbered}\n"));
+    assert_eq!(program.text(&["model", "show", "pk", "-o", "json"]), format!("{numbered}\n"));
+    let lines = "{\n  \"modelId\":\"m\",\n  \"measurepoints\":[\n    \
+                 {\"identifier\":\"temp\",\"dataType\":\"DOUBLE\",\"number\":1}\n  ]\n}\n";
+    assert_eq!(program.text(&["model", "show", "pk"]), lines);
     program.run(&["model", "show", "none"]).failed(1, &["there is no product none"]);
     program.json(&["product", "update", "pk", "--no-model"]);
 
@@ -105,7 +108,7 @@ fn versions_are_listed_shown_and_put_back() {
     assert_eq!(update("second.json", second)["measurepoints"][0]["number"], 2, "1 is that of temp");
     program.json(&["product", "update", "pk", "--no-model"]);
     assert_eq!(versions(), [(3, None), (2, Some("n".to_owned())), (1, m.clone())]);
-    assert_eq!(program.text(&["model", "show", "pk", "--version", "1"]), shown);
+    assert_eq!(program.text(&["model", "show", "pk", "--version", "1", "-o", "json"]), shown);
     assert_eq!(update("back.json", &shown), first);
     assert_eq!(versions()[0], (4, m));
     let table = program.text(&["model", "versions", "pk"]);

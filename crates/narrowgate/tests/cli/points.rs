@@ -100,6 +100,26 @@ fn buckets_go_on_by_their_cursor_and_a_wrong_wish_says_what_is_right() {
         (none.stdout.as_str(), none.stderr.as_str()),
         ("[]\n", "there is no point tmp; the device has temp\n")
     );
+    // A time before 1970 is one like others.
+    let all = program.run(&["device", "points", "dk-1", "--from", "1969-01-01", "--limit", "1"]);
+    assert_eq!((all.code, all.stdout.lines().count()), (0, 2), "{all:?}");
+}
+
+/// A device may have a thousand points.
+#[test]
+fn of_many_points_some_are_named_where_one_does_not_exist() {
+    let program = program_with_device();
+    let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();
+    let name = DeviceName { product_key: "pk".into(), device_key: "dk-1".into() };
+    let id = block_on(store.device(&name)).unwrap().unwrap().id;
+    let points: Vec<String> = (0..21).map(|n| format!(r#""p{n:02}":{n}"#)).collect();
+    append(
+        &store,
+        vec![report_arriving(id, UnixMillis(T0), UnixMillis(T0), &format!("{{{}}}", points.join(",")))],
+    );
+    block_on(store.close()).unwrap();
+    let none = program.run(&["device", "points", "dk-1", "--point", "tmp"]);
+    assert!(none.stderr.ends_with("p18, p19 and others\n"), "{none:?}");
 }
 
 /// More reports than a page looks at lie before what is asked for.

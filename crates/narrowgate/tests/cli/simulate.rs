@@ -110,7 +110,7 @@ fn a_simulated_device_reports_and_ends() {
         "--lifetime",
         "60",
         "--points",
-        r#"{"temp":{n}.5}"#,
+        r#"{"temp":{number}.5}"#,
         "--attributes",
         r#"{"place":"cellar"}"#,
         "--event",

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
+    NUMBER,
     fault::Right,
     line::{Line, Text},
 };
@@ -324,7 +325,7 @@ impl Life {
     fn report(&mut self, now: Instant) {
         (self.reports, self.fetched) = (self.reports + 1, 0);
         self.held.clear();
-        let points = self.plan.points.replace("{n}", &self.reports.to_string());
+        let points = self.plan.points.replace(NUMBER, &self.reports.to_string());
         let params = format!(r#"{{"measurepoints":{points}}}"#);
         self.ask_later(What::Report, "thing/measurepoint/post", "thing.measurepoint.post", &params);
         self.go_on(now);
@@ -445,7 +446,7 @@ impl Life {
             return Value::Object(Map::new());
         }
         let ids: Vec<String> = serde_json::from_str(params.get()).unwrap_or_default();
-        let points = self.plan.points.replace("{n}", &self.reports.to_string());
+        let points = self.plan.points.replace(NUMBER, &self.reports.to_string());
         let points: Map<String, Value> = serde_json::from_str(&points).unwrap_or_default();
         points.into_iter().filter(|(id, _)| ids.contains(id)).collect::<Map<_, _>>().into()
     }

@@ -42,6 +42,8 @@ use crate::{
     system::{SystemClock, SystemEntropy},
 };
 
+/// Stands for the number of a report in its points. (Of `{n}` in a help text clap makes a line break.)
+const NUMBER: &str = "{number}";
 /// Longest datagram that is received.
 const DATAGRAM_BYTES_MAX: usize = 4096;
 /// So long a wait ends by itself, and the next one begins.
@@ -69,7 +71,7 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
             .reason(error)
             .hint("put it into single quotes: '{\"temp\":30.5}'")),
     };
-    object(&arguments.points.replace("{n}", "1"), "--points")?;
+    object(&arguments.points.replace(NUMBER, "1"), "--points")?;
     let event = arguments.event.as_deref().map(|event| {
         let parts = event.split_once('=').map(|(id, json)| (id.to_owned(), json));
         let parts = parts.filter(|(id, _)| is_identifier(id));
