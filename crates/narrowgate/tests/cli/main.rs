@@ -17,6 +17,7 @@ mod models;
 mod places;
 mod points;
 mod profiles;
+mod purge;
 mod retention;
 mod secrets;
 mod server;

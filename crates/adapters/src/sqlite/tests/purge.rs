@@ -109,12 +109,74 @@ fn a_log_in_which_somebody_reads_is_emptied_when_that_is_over() {
     reader.query_row("SELECT count(*) FROM messages", [], |_| Ok(())).unwrap();
     assert_eq!(purge(&store, id), 1);
     assert_eq!(files_with(&data, SECRET), ["messages/2026-01-01.db-wal"], "the reader needs it");
+    let copy = crashed(&data, "crashed");
     reader.execute_batch("COMMIT").unwrap();
+    nothing_is_left_soon(&data);
+    // And after a crash, by the start.
+    let again = open_two(&copy);
+    nothing_is_left_soon(&copy);
+    drop(again);
+}
+
+#[test]
+fn a_start_empties_the_logs_that_a_crash_behind_a_purge_has_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open_two(&data);
+    let id = one_device(&store, "dk-1");
+    let place = format!("\"{SECRET}\"");
+    append(&store, vec![change(id, edit(PropertyKind::Attribute, &[("place", &place)], &[]))]);
+    let readers = ["registry.db", "log.db"].map(|name| Connection::open(data.join(name)).unwrap());
+    for reader in &readers {
+        reader.execute_batch("BEGIN").unwrap();
+        reader.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
+    }
+    assert_eq!(purge(&store, id), 0);
+    let copy = crashed(&data, "crashed");
+    assert_eq!(files_with(&copy, SECRET), ["registry.db-wal"]);
+    let again = open_two(&copy);
+    nothing_is_left_soon(&copy);
+    drop(again);
+}
+
+/// What could not be emptied is tried again every second.
+#[track_caller]
+fn nothing_is_left_soon(data: &Path) {
     let begun = Instant::now();
-    while !files_with(&data, SECRET).is_empty() {
-        assert!(begun.elapsed().as_secs() < 10, "it is tried again every second");
+    while !files_with(data, SECRET).is_empty() {
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", files_with(data, SECRET));
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn two_purges_at_once_and_a_long_log_come_to_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open_two(&data);
+    let ids = [one_device(&store, "dk-1"), add_device(&store, "pk", "dk-2").id];
+    // The log of today's file is longer than what is emptied in one go.
+    for day in 0..3 {
+        let filling = "x".repeat(4000);
+        let writes = (0..600).map(|n| {
+            report(ids[n as usize % 2], at(day * DAY + n), &format!(r#"{{"n":"{SECRET}{filling}"}}"#))
+        });
+        append(&store, writes.collect());
+    }
+    let mut left: Vec<DeviceId> = ids.to_vec();
+    let mut steps = 0;
+    while !left.is_empty() {
+        let begun = left.iter().map(|id| (*id, store.purge_device(*id, at(9 * DAY))));
+        let begun: Vec<_> = begun.collect();
+        for (id, step) in begun {
+            if block_on(step).unwrap().done {
+                left.retain(|other| *other != id);
+            }
+        }
+        steps += 1;
+        assert!(steps < 1000);
+    }
+    assert_eq!(files_with(&data, SECRET), [] as [String; 0]);
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Writer {
             lost_rows: Vec::new(),
             watched_at: Instant::now(),
             sweep: Sweep::default(),
-            purge: Purge::default(),
+            purge: Purge::at_start(),
             write_back: WriteBack::new(Instant::now()),
             errors: Seldom::new(ERRORS_EVERY),
             _lock: lock,
@@ -186,6 +186,7 @@ impl Writer {
             self.continue_retention(now);
             self.continue_watch(now);
             self.continue_write_back(now);
+            self.continue_purge(now);
         }
     }
 
@@ -197,7 +198,7 @@ impl Writer {
                 jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
             } else {
                 let look = self.retention.next_look().min(self.next_watch());
-                let at = [self.flush_at, self.note_at, self.write_back.next_look()];
+                let at = [self.flush_at, self.note_at, self.write_back.next_look(), self.purge.next_look()];
                 let at = at.into_iter().flatten().fold(look, Instant::min);
                 jobs.recv_timeout(at.saturating_duration_since(Instant::now()))
             };
@@ -213,6 +214,7 @@ impl Writer {
                     self.continue_retention(now);
                     self.continue_watch(now);
                     self.continue_write_back(now);
+                    self.continue_purge(now);
                 }
             }
         }

@@ -10,10 +10,11 @@
 //!
 //! The pages of a file show nothing of what was written over. Its log does, until it is emptied: that happens
 //! before the device is reported as gone, or where somebody reads in that file, by [`Writer::empty_logs`] as
-//! soon as that is over.
+//! soon as that is over. A start empties the logs of the registry and of the file of logs, which the process
+//! before it may have left; those of message files go with the last connection that it closes.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -35,7 +36,7 @@ use super::{
     ChangeBy, Job, Purging, Writer,
     job::answer,
     unavailable,
-    write_back::Which,
+    write_back::{Which, backlog},
 };
 
 /// Messages that one step writes over at most. Each may be in a page of its own, so a step commits about a
@@ -48,33 +49,71 @@ const LOG_PAGES_MAX: u32 = 256;
 /// How long SQLite waits for somebody who writes: it does so where the writer's connections are opened.
 const BUSY_TIME: Duration = Duration::from_secs(5);
 
-/// The purge that was asked for last.
-#[derive(Debug, Default)]
+/// Pages of a log that are emptied in one go; a longer one is written back by a thread before.
+const SHORT_LOG_PAGES: i64 = 400;
+/// The time between two looks at whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Looks after which the last step is done, however long a log is: more is written than is written back.
+const LOOKS_MAX: u32 = 50;
+/// Devices of which it is remembered in which files nothing is left. At the limit all are forgotten.
+const DEVICES_MAX: usize = 256;
+
+/// The purges that are under way.
+#[derive(Default)]
 pub(super) struct Purge {
-    device: Option<DeviceId>,
-    /// Files in which nothing of the device is left, and to which nothing is added.
-    cleared: BTreeSet<Volume>,
+    /// Files in which nothing of a device is left, and to which nothing is added.
+    cleared: BTreeMap<DeviceId, BTreeSet<Volume>>,
     /// The one of an earlier day that is at work.
     file: Option<DayFile>,
-    /// Files of whose logs something may show what was written over or deleted.
+    /// Files whose logs may show what was written over or deleted.
     logs: Vec<Which>,
+    /// … and those that could not be emptied.
+    busy: Vec<Which>,
+    /// Last steps that wait until logs are short.
+    last: Vec<Last>,
+    next_look: Option<Instant>,
+}
+
+/// A step that may be the last one of a purge.
+struct Last {
+    wanted: Purging,
+    /// How many messages it has written over.
+    messages: u64,
+    looks: u32,
 }
 
 impl Purge {
+    /// Of a store that is opened: one that was killed may have deleted a device and not emptied its logs.
+    pub(super) fn at_start() -> Self {
+        Self { logs: vec![Which::Logs, Which::Registry], ..Self::default() }
+    }
+
+    /// When to look whether logs are short; `None`: nothing waits for that.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
     /// A message file is deleted, or written again.
     pub(super) fn leave(&mut self, volume: Volume) {
-        self.cleared.remove(&volume);
+        for cleared in self.cleared.values_mut() {
+            cleared.remove(&volume);
+        }
         self.file.take_if(|file| file.volume() == volume);
     }
 
-    fn turn_to(&mut self, device: DeviceId) {
-        if self.device != Some(device) {
-            (self.device, self.file) = (Some(device), None);
+    fn is_cleared(&self, volume: Volume, device: DeviceId) -> bool {
+        self.cleared.get(&device).is_some_and(|cleared| cleared.contains(&volume))
+    }
+
+    fn note_cleared(&mut self, volume: Volume, device: DeviceId) {
+        if self.cleared.len() >= DEVICES_MAX && !self.cleared.contains_key(&device) {
             self.cleared.clear();
         }
+        self.cleared.entry(device).or_default().insert(volume);
     }
 
     fn note_log(&mut self, which: Which) {
+        self.busy.retain(|other| *other != which);
         if !self.logs.contains(&which) {
             self.logs.push(which);
         }
@@ -91,12 +130,60 @@ struct Blanked {
 
 impl Writer {
     /// Does a step, and answers.
-    pub(super) fn purge(&mut self, Purging { device, at, reply }: Purging) {
-        let messages = match self.blank_step(device) {
-            Ok(Purged { messages, done: true }) => messages,
-            Ok(purged) => return reply.send(Ok(Changed::Purged(purged))),
-            Err(error) => return reply.send(Err(error)),
+    pub(super) fn purge(&mut self, wanted: Purging) {
+        self.purge_on(Last { wanted, messages: 0, looks: 0 });
+    }
+
+    /// Does last steps that have waited.
+    pub(super) fn continue_purge(&mut self, now: Instant) {
+        if self.purge.next_look.take_if(|at| *at <= now).is_some() {
+            for last in std::mem::take(&mut self.purge.last) {
+                self.purge_on(last);
+            }
+        }
+    }
+
+    fn purge_on(&mut self, mut last: Last) {
+        let done = match self.blank_step(last.wanted.device) {
+            Ok(Purged { messages, done }) => {
+                last.messages += messages;
+                done
+            }
+            Err(error) => return last.wanted.reply.send(Err(error)),
         };
+        if !done {
+            last.wanted.reply.send(Ok(Changed::Purged(Purged { messages: last.messages, done })));
+        } else if let Some(pause) = self.prepare_logs().filter(|_| last.looks < LOOKS_MAX) {
+            last.looks += u32::from(!pause.is_zero());
+            self.purge.last.push(last);
+            self.purge.next_look = Some(Instant::now() + pause);
+        } else {
+            self.delete_purged(last);
+        }
+    }
+
+    /// Has a thread write back what is to be emptied and is long, or empties the log of one message file, so
+    /// that little is left for the last step. When to do more; `None`: there is nothing to do.
+    fn prepare_logs(&mut self) -> Option<Duration> {
+        if self.broken || self.stopped.is_some() {
+            return None;
+        }
+        let logs = self.purge.logs.iter().copied().chain([Which::Logs, Which::Registry]);
+        let is_long = |which: &Which| {
+            let backlog = self.connection_of(*which).map(backlog);
+            backlog.is_some_and(|backlog| backlog.is_ok_and(|log| log.waiting() > SHORT_LOG_PAGES))
+        };
+        if let Some(which) = logs.collect::<Vec<_>>().into_iter().find(is_long) {
+            return self.begin_work_early(which).then_some(LOOK_EVERY);
+        }
+        let of_messages = self.purge.logs.iter().position(|which| matches!(which, Which::Messages(_)))?;
+        let which = self.purge.logs.swap_remove(of_messages);
+        self.empty(which);
+        Some(Duration::ZERO)
+    }
+
+    /// Nothing of it is left: deletes the device, empties the logs, and answers.
+    fn delete_purged(&mut self, Last { wanted: Purging { device, at, reply }, messages, .. }: Last) {
         let job = move |registry: &mut Registry| {
             Ok(registry.delete(device, at)?.map(|_| Changed::Purged(Purged { messages, done: true })))
         };
@@ -105,9 +192,10 @@ impl Writer {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("purge-before-delete");
         let committed = self.try_commit(&mut group);
+        #[cfg(feature = "test-hooks")]
+        crate::failpoint::pass("purge-deleted");
         if committed.is_ok() {
-            let logs = self.purge.logs.drain(..);
-            self.purge = Purge { logs: logs.collect(), ..Purge::default() };
+            self.purge.cleared.remove(&device);
             self.purge.note_log(Which::Logs);
             self.purge.note_log(Which::Registry);
             self.empty_logs();
@@ -124,10 +212,9 @@ impl Writer {
         if !self.registry.has_device(device).map_err(|error| store_error(&error))? {
             return Err(missing(device));
         }
-        self.purge.turn_to(device);
         let (mut messages, until) = (0, Instant::now() + STEP_TIME);
         for (volume, _) in self.shared.spans() {
-            if self.purge.cleared.contains(&volume) {
+            if self.purge.is_cleared(volume, device) {
                 continue;
             }
             let left = STEP_MESSAGES - messages;
@@ -191,31 +278,38 @@ impl Writer {
             self.purge.note_log(Which::Messages(volume));
         }
         match blanked.all {
-            true => drop(self.purge.cleared.insert(volume)),
+            true => self.purge.note_cleared(volume, device),
             false => self.purge.file = Some(file),
         }
         Ok(blanked)
     }
 
-    /// Empties logs that may show what is gone. One that somebody reads in is tried again every second.
+    /// Empties logs that may show what is gone.
     pub(super) fn empty_logs(&mut self) {
-        if self.purge.logs.is_empty() || self.broken || self.stopped.is_some() {
+        if self.broken || self.stopped.is_some() {
             return;
         }
+        let mut logs = std::mem::take(&mut self.purge.logs);
+        logs.append(&mut self.purge.busy);
+        for which in logs {
+            self.empty(which);
+        }
+    }
+
+    /// Empties one; where somebody reads in it, that is tried again every second.
+    fn empty(&mut self, which: Which) {
         self.settle_write_back();
-        let logs = std::mem::take(&mut self.purge.logs);
-        let left = logs.into_iter().filter(|which| {
-            let emptied = match self.connection_of(*which) {
-                Some(connection) => empty_log(connection),
-                None if !self.path_of(*which).exists() => Ok(true),
-                None => open_existing(&self.path_of(*which)).and_then(|file| empty_log(&file)),
-            };
-            !emptied.unwrap_or_else(|error| {
-                tracing::warn!(%error, ?which, "a log that has what a purged device sent is not emptied yet");
-                false
-            })
-        });
-        self.purge.logs = left.collect();
+        let emptied = match self.connection_of(which) {
+            Some(connection) => empty_log(connection),
+            None if !self.path_of(which).exists() => Ok(true),
+            None => open_existing(&self.path_of(which)).and_then(|file| empty_log(&file)),
+        };
+        if let Err(error) = &emptied {
+            tracing::warn!(%error, ?which, "a log that has what a purged device sent is not emptied yet");
+        }
+        if !emptied.unwrap_or(false) {
+            self.purge.busy.push(which);
+        }
     }
 }
 

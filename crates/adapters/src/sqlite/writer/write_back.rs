@@ -60,7 +60,7 @@ pub(super) struct WriteBack {
 
 /// How far a log is written back, in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Backlog {
+pub(super) struct Backlog {
     /// Since it began.
     log: i64,
     /// Of these, in the database.
@@ -68,7 +68,7 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn waiting(self) -> i64 {
+    pub(super) fn waiting(self) -> i64 {
         self.log - self.done
     }
 }
@@ -147,6 +147,13 @@ impl Writer {
         checkpoint(connection, "PRAGMA main.wal_checkpoint(PASSIVE)").map(drop)
     }
 
+    /// Writes a log back that is not long enough for it yet, once no thread is at another one; `false`: that
+    /// cannot be.
+    pub(super) fn begin_work_early(&mut self, which: Which) -> bool {
+        self.write_back.work.is_some()
+            || (self.begin_work(which, 1).is_ok() && self.write_back.work.is_some())
+    }
+
     fn begin_work(&mut self, which: Which, rounds: u32) -> rusqlite::Result<()> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("write-back-begins");
@@ -192,7 +199,7 @@ fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
+pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
     checkpoint(connection, "PRAGMA main.wal_checkpoint(NOOP)")
 }
 
