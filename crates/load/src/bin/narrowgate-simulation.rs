@@ -88,6 +88,9 @@ enum Command {
         /// Where all randomness comes from.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Through sessions, shard and gateway; else through the store and the operator's verbs alone.
+        #[arg(long)]
+        server: bool,
     },
     /// Devices with round trips of seconds behind one address, without and with a neighbour who begins
     /// handshakes and finishes none: how many get in, against what the limit of handshakes allows.
@@ -151,8 +154,12 @@ fn main() -> io::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Delivery { devices, seed } => {
-            let outcome = delivery::run(devices, seed);
+        Command::Delivery { devices, seed, server } => {
+            let way = match server {
+                true => delivery::Way::Server { interval_min_max: delivery::INTERVAL_MIN_MAX },
+                false => delivery::Way::Store,
+            };
+            let outcome = delivery::run(devices, seed, way);
             write!(out, "{outcome}")?;
             if !outcome.holds() {
                 return Ok(ExitCode::FAILURE);

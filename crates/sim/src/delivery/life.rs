@@ -55,11 +55,13 @@ pub(super) struct Heard {
 }
 
 impl Life {
-    pub(super) fn draw(kind: Kind, random: &mut SeededRandom) -> Self {
+    /// With an interval of at most `longest` minutes.
+    pub(super) fn draw(kind: Kind, longest: i64, random: &mut SeededRandom) -> Self {
         let minutes: &[i64] = match kind {
             Kind::DayWorker => &[5, 10, 15, 20, 30],
-            _ => &[1, 2, 5, 10, 15, 30, 60, 120, 360],
+            _ => &[1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440],
         };
+        let minutes = &minutes[..minutes.partition_point(|minutes| *minutes <= longest).max(1)];
         let interval = random.pick(minutes) * MINUTE;
         // A device of a short interval is in the same holes as one of a long interval.
         let (apart, long) = (random.pick(&[12, 24, 48, 96]), random.pick(&[1, 2, 4]));

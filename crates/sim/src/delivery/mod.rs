@@ -1,13 +1,16 @@
 //! How good the expected delivery of commands is: simulated devices, each with a past of reports, are sent a
 //! command at a random time, and fetch it when they are heard next.
 //!
-//! Reports, commands and steps go through the real store in memory, and what is expected comes from the
-//! operator's real verbs ([`narrowgate_platform::rules::delivery`] under them). Devices differ in what they
-//! do ([`Kind`]), in interval (1 minute to 6 hours), jitter (0.5 to 8 %), losses (0 to 3 %), and in how often
-//! and how long they are without coverage (every 12 hours to 4 days, for half an hour to 2 hours on average;
-//! at least for two intervals).
+//! What is expected comes from the operator's real verbs ([`narrowgate_platform::rules::delivery`] under
+//! them); reports and steps go through the store in memory alone, or through the whole server ([`Way`]).
+//! Devices differ in what they do ([`Kind`]), in interval (1 minute to a day), jitter (0.5 to 8 %), losses (0
+//! to 3 %), and in how often and how long they are without coverage: every 12 hours to 4 days on average, and
+//! at most once in 40 intervals; for half an hour to 2 hours on average, and at least for two intervals.
+//!
+//! Of reports only those of the last month are there, as in a store with files.
 
 mod life;
+mod world;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -33,10 +36,27 @@ use crate::random::SeededRandom;
 
 /// How long commands may wait: the longest time that there is.
 const PENDING_TTL_S: u32 = 172_800;
+/// How far back a store looks for reports, milliseconds: it has files of at least so many days.
+const MONTH_MS: i64 = 31 * 86_400_000;
 /// Of a hundred devices, so many must come within the spread that was shown.
 const WITHIN_PERCENT_MIN: f64 = 90.0;
 /// The median spread, in hundredths of the device's interval, to either side: at most this.
 const SPREAD_PERCENT_MAX: f64 = 30.0;
+
+/// What reports, commands and GETs go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The store alone, each contact at its time: many devices.
+    Store,
+    /// A session over a network, shard, gateway and store.
+    Server {
+        /// Longest interval, minutes: a month of virtual time is long where nothing is optimised.
+        interval_min_max: i64,
+    },
+}
+
+/// Intervals of all lengths.
+pub const INTERVAL_MIN_MAX: i64 = 1440;
 
 /// What came of it for devices of one kind, or of all.
 #[derive(Debug, Clone, Default)]
@@ -136,17 +156,26 @@ impl fmt::Display for Delivery {
 }
 
 /// Lets `devices` devices live, and sends each a command.
-pub fn run(devices: u32, seed: u64) -> Delivery {
+pub fn run(devices: u32, seed: u64, way: Way) -> Delivery {
     let mut random = SeededRandom::new(seed);
     let mut delivery = Delivery::default();
     for number in 0..devices {
         let kind = Kind::ALL[number as usize % Kind::ALL.len()];
         let mut own = SeededRandom::new(random.next_u64());
-        let life = Life::draw(kind, &mut own);
+        let longest = match way {
+            Way::Store => INTERVAL_MIN_MAX,
+            Way::Server { interval_min_max } => interval_min_max,
+        };
+        let life = Life::draw(kind, longest, &mut own);
         // Each at another time of its first day.
         let begin = T0.0 + own.below(86_400_000).cast_signed();
-        let heard = life.live(begin, &mut own);
-        let outcome = send(&heard, heard.next + fetch_delay(&mut own));
+        let mut heard = life.live(begin, &mut own);
+        let month = heard.now - MONTH_MS;
+        heard.before.retain(|arrival| *arrival >= month);
+        let outcome = match way {
+            Way::Store => send(&heard, heard.next + fetch_delay(&mut own)),
+            Way::Server { .. } => world::send(&heard, &mut own),
+        };
         for outcomes in [delivery.kinds.entry(kind).or_default(), &mut delivery.all] {
             outcomes.add(outcome, life.interval);
         }

@@ -236,6 +236,13 @@ impl World {
         Ok(())
     }
 
+    /// The server hears that an operator has changed the commands of a device in the store.
+    pub fn tell_of_commands(&mut self, device_key: &str) {
+        if let Some(DeviceRow { id: device, .. }) = self.find(device_key) {
+            self.change(&LiveChange::CommandsChanged { device });
+        }
+    }
+
     fn close(&mut self, device: DeviceId, cause: &'static str) {
         self.change(&LiveChange::CloseDevice { device, cause });
     }
