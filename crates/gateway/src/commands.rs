@@ -78,11 +78,17 @@ struct Entry {
     read_at: Option<Instant>,
     /// What is over is not written before.
     write_at: Option<Instant>,
+    /// What batches that failed since the queue was last read had of these commands, one step of each: it may
+    /// be stored all the same.
+    unsure: Vec<Unsure>,
     waiting: VecDeque<Ask>,
     /// Responses by plain CoAP that are to carry a command.
     carries: VecDeque<Carry>,
     timer: Option<Instant>,
 }
+
+/// A step, and when it was taken.
+type Unsure = (CommandId, CommandStep, UnixMillis);
 
 /// A request of a device.
 #[derive(Debug)]

@@ -8,13 +8,13 @@ use narrowgate_platform::{
         self,
         commands::{CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored},
     },
-    ids::{DeviceId, Position},
-    model::command::{Command, CommandState},
+    ids::{DeviceId, Position, UnixMillis},
+    model::command::{Command, CommandStep},
     ports::{StoreError, Written},
     rules::commands::Queue,
 };
 
-use super::{Ask, Moving, Next, TRY_AGAIN, without};
+use super::{Ask, Moving, Next, TRY_AGAIN, Unsure, without};
 use crate::{
     desk::response_after,
     effect::Now,
@@ -89,11 +89,9 @@ impl Shared {
             Ok(commands) => {
                 let before = std::mem::replace(&mut entry.queue, Queue::new(commands));
                 let sent: Vec<Command> = without(&entry.queue, &before).cloned().collect();
-                let cancelled = |command: &Command| {
-                    let (state, ended) = (CommandState::Cancelled, Some(now.wall));
-                    Command { state, ended, ..command.clone() }
-                };
-                let gone: Vec<Command> = without(&before, &entry.queue).map(cancelled).collect();
+                let unsure = std::mem::take(&mut entry.unsure);
+                let ended = |command: &Command| ended(command, &unsure, now.wall);
+                let gone: Vec<Command> = without(&before, &entry.queue).map(ended).collect();
                 for command in gone.iter().chain(&sent) {
                     self.tell_command(now, None, (device, None), command);
                 }
@@ -144,6 +142,8 @@ impl Shared {
         }
         if outcomes.is_err() {
             entry.read_at = Some(now.instant);
+            entry.unsure.retain(|(known, ..)| steps.iter().all(|(id, _)| id != known));
+            entry.unsure.extend(steps.iter().map(|(id, step)| (*id, step.clone(), at)));
         }
         let is_moved = |outcome: &Written| matches!(outcome, Written::Done | Written::Unchanged);
         if asker.is_none() && !(outcomes.is_ok() && written.iter().all(is_moved)) {
@@ -256,4 +256,16 @@ impl Shared {
         });
         self.out.tell(place, happening, asker.is_none().then_some(device));
     }
+}
+
+/// How a command ended that the store has open no more: by a step whose batch failed and is stored all the
+/// same, by its time, or else because an operator took it back.
+fn ended(command: &Command, unsure: &[Unsure], now: UnixMillis) -> Command {
+    let written = unsure.iter().filter(|(id, ..)| *id == command.id).map(|(_, step, at)| (step, *at));
+    let steps = written.chain([(&CommandStep::TimePasses, now), (&CommandStep::Cancel, now)]);
+    let mut ways = steps.filter_map(|(step, at)| {
+        let mut command = command.clone();
+        command.step(step, at).is_ok().then_some(command).filter(|command| command.state.has_ended())
+    });
+    ways.next().unwrap_or_else(|| command.clone())
 }

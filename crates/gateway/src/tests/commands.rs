@@ -2,7 +2,7 @@
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    model::command::{Command, CommandStep, Expected},
+    model::command::{Command, CommandState, CommandStep, Expected},
 };
 
 use super::{
@@ -204,6 +204,29 @@ fn what_is_stored_although_its_batch_failed_is_read_and_a_reply_to_it_counts() {
         let replied = "write reply 1 200, tell command, s1 2.04";
         assert_eq!(stage.play("s1 replies set 1 200; done"), replied);
     }
+}
+
+/// What is gone from the store was taken back, unless it is known better.
+#[test]
+fn listeners_hear_how_a_command_ended_also_where_its_batch_failed_or_its_time_was_over() {
+    let told = |stage: &mut Stage, play: &str| {
+        stage.told.clear();
+        stage.play(play);
+        stage.told.clone()
+    };
+    let mut stage = with_commands(&["set"]);
+    stage.play("s1 gets set; done; s1 replies set 1 200");
+    // The reply is stored all the same.
+    stage.open.clear();
+    assert_eq!(told(&mut stage, "write fails; commands"), [CommandState::Succeeded]);
+    let mut stage = with_commands(&["set"]);
+    // An operator's command needed its place.
+    stage.play("wait 30; s1 posts; done; wait 30");
+    stage.open.clear();
+    assert_eq!(told(&mut stage, "write fails; wait 5; commands"), [CommandState::Expired]);
+    let mut stage = with_commands(&["set"]);
+    stage.play("s1 gets set; done; s1 replies set 1 200; write fails");
+    assert_eq!(told(&mut stage, "commands; cancel 1; commands"), [CommandState::Cancelled]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use narrowgate_api::happening::Happening;
 use narrowgate_coap::{ObservationEnd, Request};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::{
@@ -17,7 +18,7 @@ use narrowgate_engine::{
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
     model::{
-        command::{Command, CommandId, CommandMove, CommandTopic, OpenCommand, Order},
+        command::{Command, CommandId, CommandMove, CommandState, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
         product::{DynamicActivation, Product, Profile},
         property::Properties,
@@ -68,6 +69,8 @@ pub(super) struct Stage {
     pub(super) arrivals: Vec<UnixMillis>,
     /// Where each happening stands that was told.
     pub(super) places: Vec<Option<u64>>,
+    /// The state of each command that was told of.
+    pub(super) told: Vec<CommandState>,
     /// The open commands of device d, as the store has them.
     pub(super) open: Vec<Command>,
     /// The steps of commands of each write without an answer.
@@ -111,6 +114,7 @@ impl Stage {
             marks: Vec::new(),
             arrivals: Vec::new(),
             places: Vec::new(),
+            told: Vec::new(),
             open,
             steps: BTreeMap::new(),
             committed: 0,
@@ -414,8 +418,11 @@ impl Stage {
                 }));
                 self.arrivals.extend(writes.iter().filter_map(arrival_of));
             }
-            if let Effect::Tell(position, ..) = &effect {
+            if let Effect::Tell(position, happening, _) = &effect {
                 self.places.push(position.map(|position| position.sequence));
+                if let Happening::Command(moved) = happening {
+                    self.told.push(moved.state);
+                }
             }
             let asked = match effect {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),

@@ -15,6 +15,10 @@ use crate::{
 
 /// Commands whose times are looked at: the newest ones.
 const COMMANDS_MAX: usize = 100;
+/// A store may give reports of a month and no older ones, milliseconds: files of 31 days, and a little less.
+const REPORTS_MS: i64 = 28 * 86_400_000;
+/// From so many reports on these are enough, and older contacts of another sort are left out.
+const REPORTS_ENOUGH: usize = 20;
 
 impl Registrar {
     /// When the device will probably be heard after `now`; `None` also where the store cannot read what that
@@ -25,12 +29,56 @@ impl Registrar {
             self.history.presence_history(device.id, Part::first(PRESENCE_CHANGES_MAX)).await.ok()?;
         let commands = self.history.commands(device.id, Part::first(COMMANDS_MAX)).await.ok()?;
         // Where not all reports are looked at, what is older than these would seem to be rare contacts.
-        let since = arrivals.last().filter(|_| arrivals.len() >= CONTACTS_MAX).copied();
+        let may_go_on = |first: &&UnixMillis| {
+            let is_old = first.0 < now.0.saturating_sub(REPORTS_MS);
+            arrivals.len() >= CONTACTS_MAX || (is_old && arrivals.len() >= REPORTS_ENOUGH)
+        };
+        let since = arrivals.last().filter(may_go_on).copied();
         let online = presence.items.iter().filter(|change| change.state == DeviceState::Online);
         let fetched = commands.items.iter().flat_map(|command| [command.fetched, command.sent]);
         let others = online.map(|change| change.at).chain(fetched.flatten()).chain(device.last_seen_time);
         let mut contacts = arrivals.clone();
         contacts.extend(others.filter(|at| since.is_none_or(|since| *at >= since)));
         expect(contacts, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        memory::MemoryStore,
+        testing::{
+            ManualClock, SeededEntropy, block_on,
+            store::fixtures::{append, at, device, login, one_device, presence, report},
+        },
+    };
+
+    /// A store with files gives reports of a month; presence is older.
+    #[test]
+    fn contacts_that_are_older_than_all_reports_are_no_silences() {
+        const HOUR: i64 = 3_600;
+        let store = Arc::new(MemoryStore::default());
+        let id = one_device(&*store, "dk");
+        let mut writes = vec![login(id, at(1))];
+        for day in [10, 20, 30] {
+            writes.push(presence(id, DeviceState::Offline, at(day * 24 * HOUR), "silent"));
+            writes.push(presence(id, DeviceState::Online, at(day * 24 * HOUR + 1), "heard"));
+        }
+        let begin = 60 * 24 * HOUR;
+        writes.extend((0..120).map(|n| report(id, at(begin + n * 6 * HOUR + n % 7 * 60), "{}")));
+        append(&*store, writes);
+        let last = begin + 119 * 6 * HOUR;
+        let (clock, entropy) = (Arc::new(ManualClock::new(at(0))), Arc::new(SeededEntropy::new(1)));
+        let registrar = Registrar::new(store.clone(), clock, entropy);
+        let expected = |now| block_on(registrar.expect_contact(&device(&*store, id), at(now)));
+        let soon = expected(last + HOUR).expect("it keeps its interval");
+        assert!(
+            soon.spread < 30 * 60_000 && (soon.at.0 - at(last + 6 * HOUR).0).abs() < 30 * 60_000,
+            "{soon:?}"
+        );
+        assert_eq!(expected(last + 24 * HOUR), None, "it was never silent for so long");
     }
 }
