@@ -276,6 +276,16 @@ fn a_command_that_ran_out_while_its_response_waited_does_not_ride() {
     assert_eq!(play(&mut stage, "done"), "tell command, s1 2.04, write end 1");
 }
 
+#[test]
+fn the_answer_to_a_get_does_not_carry_the_command_that_it_is() {
+    let mut stage = logged_in();
+    play(&mut stage, "send set; commands");
+    // The store took so long that the time of the device to answer is over, and the command waits again.
+    assert_eq!(play(&mut stage, "p1 gets set; wait 10; done"), {
+        "write fetch 1, write seen, tell command, s1 2.05 #1"
+    });
+}
+
 /// RFC 7967: what the device does not want is not sent, so nothing rides in it.
 #[test]
 fn a_response_that_is_not_wanted_carries_nothing() {
