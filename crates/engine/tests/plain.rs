@@ -283,12 +283,82 @@ fn a_repeated_login_gets_its_answer_again_and_a_new_one_begins_anew() {
     assert_eq!(world.wanted.len(), 1);
     world.give(peer(1), &report(2));
     world.respond(peer(1), world.asked[0], Code::CHANGED);
-    // The device begins again, and counts its messages from the start: nothing of before is a duplicate.
+    // The device begins again, and counts its messages from the start: nothing of before is a duplicate, but
+    // for the very same.
     let second = world.log_in(peer(1), 3);
     assert_eq!(world.closed, [(first.session, CloseCause::Replaced)]);
-    world.give(peer(1), &report(2));
+    world.give(peer(1), &message(Kind::Confirmable, Code::POST, 2, &["topic"], "another"));
     assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(second));
     assert_eq!((world.asked.len(), world.gauges().sessions), (2, 1));
+}
+
+/// The network has held back copies of a login, and of what was posted in it.
+#[test]
+fn what_was_posted_in_a_login_is_not_carried_out_again_in_a_later_one_of_its_path() {
+    let mut world = World::new();
+    world.log_in(peer(1), 1);
+    world.give(peer(1), &report(2));
+    let answer = world.respond(peer(1), world.asked[0], Code::CHANGED);
+    world.give(peer(1), &report(3));
+    for mid in [1, 7, 1] {
+        world.log_in(peer(1), mid);
+        assert_eq!(world.give(peer(1), &report(2)), answer, "it was answered");
+        let acknowledged = world.give(peer(1), &report(3));
+        assert_eq!(acknowledged, [[0x60, 0, 0, 3]], "it may have run");
+        assert_eq!(world.asked.len(), 2);
+    }
+    // Also where the login has ended meanwhile.
+    world.wait(peer(1), LIFETIME + Duration::from_secs(2));
+    assert_eq!(world.code(peer(1), &report(2)), Code::UNAUTHORIZED);
+    world.log_in(peer(1), 9);
+    assert_eq!(world.give(peer(1), &report(2)), answer);
+    // A Message ID may be used again after 247 s.
+    world.wait(peer(1), Duration::from_secs(248));
+    world.log_in(peer(1), 10);
+    assert_eq!((world.give(peer(1), &report(2)).len(), world.asked.len()), (0, 3));
+    world.wait(peer(1), Duration::from_secs(600));
+    world.wait(peer(1), Duration::from_secs(600));
+    assert_eq!(world.gauges().stored_answer_bytes, 0);
+}
+
+#[test]
+fn a_late_copy_of_a_login_does_not_end_the_one_that_came_from_elsewhere_since() {
+    let mut world = World::new();
+    let first = world.log_in(peer(1), 1);
+    world.give(peer(1), &report(2));
+    world.respond(peer(1), world.asked[0], Code::CHANGED);
+    world.log_in(peer(2), 7);
+    // The newer login is durable.
+    world.command(peer(1), ShardCommand::Close { session: first });
+    let wanted = world.wanted.len();
+    assert_eq!(world.give(peer(1), &login(1)), [[0; 0]; 0]);
+    assert_eq!((world.wanted.len(), world.count(Counter::LoginsRepeated)), (wanted, 1));
+    // The device is there again.
+    world.log_in(peer(1), 8);
+    // One that had sent nothing else was perhaps not stored, and may come again at once.
+    let third = world.log_in(peer(3), 1);
+    world.command(peer(3), ShardCommand::Close { session: third });
+    world.log_in(peer(3), 1);
+}
+
+#[test]
+fn attack_142_what_logins_leave_is_bounded_by_their_number_and_by_half_of_the_memory() {
+    let mut world = World::with(|config| config.sessions_max = 3);
+    for number in 1..=100 {
+        let session = world.log_in(peer(number), 1);
+        world.command(peer(number), ShardCommand::Close { session });
+    }
+    let left = world.gauges().stored_answer_bytes;
+    assert!((1..=3 * 20).contains(&left), "{left}");
+    let mut world = World::with(|config| config.coap_budget_bytes = 2000);
+    let standing = world.log_in(peer(0), 1);
+    for number in 1..=200 {
+        let session = world.log_in(peer(number), 1);
+        world.command(peer(number), ShardCommand::Close { session });
+    }
+    assert!(world.gauges().stored_answer_bytes <= 1100, "{:?}", world.gauges());
+    world.give(peer(0), &report(2));
+    assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(standing));
 }
 
 /// It may count its Message IDs from the same number at each start.

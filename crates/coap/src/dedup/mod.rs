@@ -146,6 +146,32 @@ impl StoredAnswers {
         self.iter().find(|answer| answer.mid == mid && u64::from(answer.expires) > now)
     }
 
+    /// The answer to the very same message, among several with this Message ID.
+    pub(crate) fn find_same(&self, now: Instant, mid: u16, request: Fingerprint) -> Option<StoredAnswer<'_>> {
+        if !self.span?.contains(mid) {
+            return None;
+        }
+        let now = self.seconds(now);
+        let is_same = |answer: &StoredAnswer<'_>| answer.mid == mid && answer.request == request;
+        self.iter().find(|answer| is_same(answer) && u64::from(answer.expires) > now)
+    }
+
+    /// Adds the answers of another list, each until its time. There may be several to a Message ID then: see
+    /// [`Self::find_same`].
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.make_room(other.bytes.len());
+        let mut rest = &other.bytes[..];
+        while let Some((answer, others)) = split(rest) {
+            let at = other.epoch + Duration::from_secs(answer.expires.into());
+            let (mid, expires) = (answer.mid, self.seconds_up(at));
+            let begin = self.bytes.len();
+            self.bytes.extend_from_slice(&rest[..rest.len() - others.len()]);
+            self.bytes[begin + 2..begin + 4].copy_from_slice(&expires.to_ne_bytes());
+            self.note(mid, expires);
+            rest = others;
+        }
+    }
+
     fn iter(&self) -> impl Iterator<Item = StoredAnswer<'_>> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {

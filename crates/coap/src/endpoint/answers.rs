@@ -21,7 +21,7 @@ use crate::{
 const ANSWER_BYTES_EXPECTED: usize = 64;
 
 /// The answers of one endpoint; without a box while there are none.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Answers(Option<Box<StoredAnswers>>);
 
 impl Answers {
@@ -44,6 +44,24 @@ impl Answers {
     /// The answer to the message with this Message ID.
     pub(super) fn find(&self, now: Instant, mid: u16) -> Option<StoredAnswer<'_>> {
         self.0.as_ref()?.find(now, mid)
+    }
+
+    /// The answer to the very same message, among several with this Message ID.
+    pub(super) fn find_same(&self, now: Instant, mid: u16, request: Fingerprint) -> Option<StoredAnswer<'_>> {
+        self.0.as_ref()?.find_same(now, mid, request)
+    }
+
+    /// Takes all of them, which stay charged.
+    pub(super) fn take(&mut self) -> Option<Box<StoredAnswers>> {
+        self.0.take().filter(|stored| !stored.is_empty())
+    }
+
+    /// Adds what is charged already.
+    pub(super) fn put(&mut self, stored: Box<StoredAnswers>) {
+        match &mut self.0 {
+            Some(all) => all.absorb(&stored),
+            None => self.0 = Some(stored),
+        }
     }
 
     /// The limit that one more request would exceed, if any, while `open` requests wait for their answer and

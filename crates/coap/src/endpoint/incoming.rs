@@ -83,6 +83,11 @@ impl Incoming {
         self.exchanges.iter().map(Exchange::deadline).min()
     }
 
+    /// All that are open.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Exchange> {
+        self.exchanges.iter()
+    }
+
     /// Whether the answer to one of them may register the peer as an observer.
     pub(super) fn may_register(&self) -> bool {
         self.exchanges.iter().any(|exchange| exchange.wish.observes)

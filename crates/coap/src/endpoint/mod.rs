@@ -59,12 +59,14 @@ mod observers;
 mod outbox;
 mod outgoing;
 mod receive;
+mod remains;
 mod send;
 mod turned_away;
 
 use std::time::Instant;
 
 pub use error::{NotifyError, RequestError, RespondError};
+pub use remains::Remains;
 
 use self::{
     answers::Answers,
@@ -122,6 +124,8 @@ struct Lasting {
     notices: Notices,
     observers: Observers,
     turned_away: TurnedAway,
+    /// What an earlier endpoint of this peer has left.
+    inherited: Answers,
 }
 
 impl Active {
@@ -137,10 +141,18 @@ impl Endpoint {
     /// An endpoint whose first own message has this Message ID; RFC 7252 4.4 advises a random one.
     #[must_use]
     pub const fn new(first_mid: u16) -> Self {
+        Self::counting_from(first_mid, 0)
+    }
+
+    /// The same, and its requests count their tokens from this number: without DTLS a random one, so that no
+    /// late answer to what an earlier endpoint at its port has asked is taken for one to its own request (RFC
+    /// 7252, section 5.3.1).
+    #[must_use]
+    pub const fn counting_from(first_mid: u16, first_token: u32) -> Self {
         Self {
             answers: Answers::new(),
             active: None,
-            serial: 0,
+            serial: first_token,
             next_mid: first_mid,
             profile: Profile::Default,
             lasting: None,
@@ -163,6 +175,9 @@ impl Endpoint {
     /// expired answers and bodies.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.answers.expire(context);
+        if let Some(lasting) = &mut self.lasting {
+            lasting.inherited.clean(context);
+        }
         if let Some(active) = &mut self.active {
             let Active { incoming, outgoing, bodies, outbox } = &mut **active;
             incoming.handle_timeout(context, outbox);
@@ -189,6 +204,7 @@ impl Endpoint {
             active.and_then(|active| active.outgoing.poll_timeout()),
             active.and_then(|active| active.bodies.poll_timeout()),
             self.answers.poll_timeout(),
+            self.lasting.as_ref().and_then(|lasting| lasting.inherited.poll_timeout()),
         ];
         parts.into_iter().flatten().min()
     }
@@ -234,7 +250,10 @@ impl Endpoint {
     /// answer.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.answers.is_empty() && self.active.as_ref().is_none_or(|active| active.is_empty())
+        let is_empty = |lasting: &Lasting| lasting.inherited.is_empty();
+        self.answers.is_empty()
+            && self.lasting.as_deref().is_none_or(is_empty)
+            && self.active.as_ref().is_none_or(|active| active.is_empty())
     }
 
     /// Type, Message ID and token of the message that opened an exchange; `None` once it is answered or
@@ -248,6 +267,9 @@ impl Endpoint {
     /// lost.
     pub fn release(&mut self, budget: &mut Budget) {
         self.answers.release(budget);
+        if let Some(lasting) = &mut self.lasting {
+            lasting.inherited.release(budget);
+        }
         if let Some(mut active) = self.active.take() {
             active.incoming.release(budget);
             active.outgoing.release(budget);

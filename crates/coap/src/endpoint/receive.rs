@@ -63,6 +63,7 @@ impl Endpoint {
             Kind::Confirmable | Kind::NonConfirmable if self.is_outrun(context, message) => {
                 self.send_away(context, message, Discard::Duplicate);
             }
+            Kind::Confirmable | Kind::NonConfirmable if self.replay_inherited(context, message) => {}
             Kind::Confirmable | Kind::NonConfirmable if message.code.is_request() => {
                 self.receive_request(context, message, held);
             }

@@ -122,8 +122,10 @@ impl Shard {
 
     /// Ends the session without notifying the peer.
     pub(super) fn close(&mut self, session: SessionId, cause: CloseCause) {
-        let Some(Row { session: mut established, .. }) = self.sessions.take(session) else { return };
-        established.endpoint.release(&mut self.budget);
+        let Some(row) = self.sessions.take(session) else { return };
+        let path = row.path();
+        let Row { session: mut established, .. } = row;
+        self.leave(path, &mut established, cause);
         self.requests_in_flight -= usize::from(established.in_flight);
         self.stats.count(counter_of(cause));
         if let Some(spent) = self.spent(&established) {

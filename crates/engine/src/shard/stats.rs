@@ -144,7 +144,8 @@ counters! {
     LoginsFull, "logins_full" => LOGINS, "full";
     /// Logins by plain CoAP dropped because too many waited for their look-up.
     LoginsDeferred, "logins_deferred" => LOGINS, "limit";
-    /// Logins by plain CoAP dropped because one of the same address and port was being looked up.
+    /// Logins by plain CoAP dropped because one of the same address and port was being looked up, or as
+    /// copies of one in whose place another one came from elsewhere.
     LoginsRepeated, "logins_repeated" => LOGINS, "repeated";
     /// Logins by plain CoAP dropped because their look-up took too long.
     LoginsExpired, "logins_expired" => LOGINS, "expired";

@@ -9,7 +9,8 @@
 //! A login is a session like one over DTLS, with the same endpoint, timers and limits; its silence may last
 //! as long as the platform says ([`crate::event::ShardCommand::AdmitLogin`]). A further login from the same
 //! path is decided beside the session, which goes on until the new one is admitted; a repetition of the
-//! message that a session began with is that session's, as long as it has sent nothing else.
+//! message that a session began with is that session's, as long as it has sent nothing else. What was posted
+//! in a login is not carried out again in a later one of the same path ([`leavings`]).
 //!
 //! Nothing proves that a stranger's address is its own. So an answer to one is never longer than what it
 //! answers, there is at most one, and a body in blocks is refused (4.13), because its parts would have to be
@@ -18,6 +19,7 @@
 //! Limits: [`PlainConfig`]; a login that the platform does not decide within [`LOGIN_LIFETIME`] is dropped.
 //! At the limit of sessions a login is answered 5.03: none that stands is ended for it.
 
+mod leavings;
 mod logins;
 
 use std::time::{Duration, Instant};
@@ -27,7 +29,7 @@ use narrowgate_coap::{
     Request, Response,
 };
 
-pub(super) use self::logins::Logins;
+pub(super) use self::{leavings::Leavings, logins::Logins};
 use super::{Shard, channel::Channel, requests::BUSY_MAX_AGE_S, stats::Counter, table::Row};
 use crate::{
     event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
@@ -106,8 +108,10 @@ impl Shard {
             // begun anew, perhaps with the same Message IDs for other reports.
             return self.feed_plain(now, session, datagram);
         }
-        if self.drain.has_begun() || self.logins.has(path) {
-            // Another login of this path is being decided: its copy, or one that comes again.
+        let is_late = session.is_none() && self.leavings.has_copy(path, hello, lifetime);
+        if self.drain.has_begun() || is_late || self.logins.has(path) {
+            // Another login of this path is being decided: its copy, or one that comes again. Or the device
+            // has logged in from elsewhere since.
             return self.stats.count(Counter::LoginsRepeated);
         }
         let limit = self.config.plain.as_ref().map_or(0, |plain| plain.logins_waiting_max);
@@ -196,6 +200,9 @@ impl Shard {
         let session = self.add_session(now, path, channel, (login.endpoint, login.hello));
         if let Some(row) = self.sessions.at(session) {
             row.session.in_flight = 1;
+            if let Some(remains) = self.leavings.take(path) {
+                row.session.endpoint.inherit(remains);
+            }
         }
         self.requests_in_flight += 1;
         self.stats.count(Counter::Requests);
@@ -235,6 +242,7 @@ impl Shard {
             let tick = self.wheel.tick_of(sweep_at);
             self.wheel.arm(tick, super::HALF_OPEN_BIT, 0);
         }
+        self.sweep_leavings(now);
     }
 }
 
