@@ -88,3 +88,17 @@ fn a_seed_runs_the_same_each_time() {
         assert_eq!(campaign::run(seed, Scale::Small), campaign::run(seed, Scale::Small));
     }
 }
+
+#[test]
+fn seeds_with_plain_coap_break_no_promise() {
+    let (mut stored, mut sessions, mut rode, mut crashes) = (0, 0, 0, 0);
+    for seed in 1..=30 {
+        let outcome = campaign::run_plan(Plan::with_plain(seed, Scale::Small));
+        stored += outcome.totals.stored;
+        sessions += outcome.totals.sessions;
+        rode += outcome.commands.rode;
+        crashes += outcome.happened.crashes;
+    }
+    let holds_enough = stored > 1_000 && sessions > 1_000 && rode > 200 && crashes > 20;
+    assert!(holds_enough, "the seeds hold too little: {stored}, {sessions}, {rode}, {crashes}");
+}

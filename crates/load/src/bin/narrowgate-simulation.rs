@@ -70,6 +70,9 @@ enum Command {
         /// Threads that run them; one for each core unless told.
         #[arg(long)]
         jobs: Option<NonZero<usize>>,
+        /// To devices that talk plain CoAP.
+        #[arg(long)]
+        plain: bool,
     },
     /// Confirmable reports over a bad network: how many get through, and whether each is stored once.
     Reports {
@@ -129,6 +132,9 @@ struct Kind {
     /// Operators who send commands, and devices that take and answer them.
     #[arg(long)]
     commands: bool,
+    /// Devices that log in by plain CoAP, one seed in three with resets, one in three with commands.
+    #[arg(long)]
+    plain: bool,
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -138,9 +144,10 @@ fn main() -> io::Result<ExitCode> {
             let enough = Enough { seeds: count, commands: u64::MAX };
             seeds(first, enough, jobs, kind.planner(), &mut out)?;
         }
-        Command::Commands { count, first, jobs } => {
+        Command::Commands { count, first, jobs, plain } => {
             let enough = Enough { seeds: u64::MAX, commands: count };
-            seeds(first, enough, jobs, Plan::with_commands, &mut out)?;
+            let plan = if plain { Plan::with_plain_commands } else { Plan::with_commands };
+            seeds(first, enough, jobs, plan, &mut out)?;
         }
         Command::Replay { seed, small, kind } => {
             let plan = kind.planner()(seed, if small { Scale::Small } else { Scale::Full });
@@ -192,13 +199,14 @@ impl Kind {
             Self { wild_clock: true, .. } => Plan::with_wild_clock,
             Self { slow_radio: true, .. } => Plan::with_slow_radio,
             Self { commands: true, .. } => Plan::with_commands,
+            Self { plain: true, .. } => Plan::with_plain,
             _ => Plan::new,
         }
     }
 }
 
 /// What is counted over all seeds.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 35] = [
     "commands sent",
     "commands not taken",
     "handed out",
@@ -212,12 +220,14 @@ const NAMES: [&str; 33] = [
     "timed out",
     "responses compared",
     "... that named a command",
+    "commands that rode in responses",
     "commands compared with the store",
     "attributes and tags acknowledged",
     "events acknowledged",
     "reports sent",
     "reports acknowledged",
     "reports stored",
+    "... again, by plain CoAP",
     "sessions",
     "offline by silence",
     "secrets received",
@@ -318,12 +328,14 @@ fn counts(outcome: &Outcome) -> [u64; NAMES.len()] {
         timed_out,
         commands.responses,
         commands.named,
+        commands.rode,
         commands.compared,
         commands.edits,
         commands.events,
         totals.sent,
         totals.acknowledged,
         totals.stored,
+        totals.stored_again,
         totals.sessions,
         totals.silences,
         totals.secrets,

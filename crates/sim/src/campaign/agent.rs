@@ -1,6 +1,7 @@
 //! One device with a will: it connects, reports, loses patience, and connects again.
 
 pub mod duties;
+mod plain;
 
 use std::{
     collections::VecDeque,
@@ -64,6 +65,8 @@ pub struct Agent {
     attempts: u32,
     /// What it does beside its reports, where it does more.
     duties: Option<Duties>,
+    /// Its next login by plain CoAP comes from another port.
+    takes_new_port: bool,
     trace: VecDeque<(Instant, String)>,
 }
 
@@ -94,6 +97,8 @@ pub struct Nature {
     pub timed: bool,
     /// Whether it takes commands, and says more than its reports.
     pub has_duties: bool,
+    /// Whether it talks plain CoAP, once it has a secret of its own.
+    pub is_plain: bool,
 }
 
 /// It asks again with another Message ID after seconds, and not after a minute and a half.
@@ -122,6 +127,7 @@ impl Agent {
             begins,
             timed,
             has_duties,
+            is_plain,
             ..
         } = nature;
         let first_report = if nature.is_twin { TWINS_REPORTS } else { 0 };
@@ -130,6 +136,9 @@ impl Agent {
         let mut config = DeviceConfig::new(identity, key_of(secret.as_bytes())).suite(suite);
         if has_duties {
             config.coap = Arc::new(impatient());
+        }
+        if is_plain && mode == SecureMode::Device {
+            config = config.plain(&secret);
         }
         let duties = has_duties.then(|| Duties::new(number, &product_key, &device_key(number)));
         Self {
@@ -149,6 +158,7 @@ impl Agent {
             waits: false,
             attempts: 0,
             duties,
+            takes_new_port: false,
             trace: VecDeque::new(),
         }
     }
@@ -252,6 +262,9 @@ impl Agent {
         self.forget_asked();
         self.config.identity.mode = mode;
         self.config.psk = key_of(secret.as_bytes());
+        if self.nature.is_plain && mode == SecureMode::Device {
+            self.config = self.config.clone().plain(secret);
+        }
         self.secret_tag = tag_of(secret);
         self.device = Device::new(self.config.clone());
         self.connecting = false;
@@ -275,6 +288,7 @@ impl Agent {
         self.forget_asked();
         self.connecting = true;
         self.waits = false;
+        self.takes_new_port = self.begins_at_new_port();
         self.note(now, format!("connects from {}", self.address));
         // It can always try.
         let _ = self.device.handle_command(now, DeviceCommand::Connect, random);
@@ -378,7 +392,7 @@ impl Agent {
 
     fn hear(&mut self, now: Instant, event: DeviceEvent, random: &mut SeededRandom, said: &mut Vec<Said>) {
         match event {
-            DeviceEvent::Connected { .. } => {
+            DeviceEvent::Connected { .. } | DeviceEvent::LoggedIn => {
                 self.note(now, "is connected");
                 self.connecting = false;
                 self.attempts = 0;
@@ -421,6 +435,7 @@ impl Agent {
                 self.take_answer(now, &response, random, said);
                 self.heed(now, random);
             }
+            DeviceEvent::Carried { path, command } => self.take_carried(now, (&path, &command), random, said),
             DeviceEvent::Pong => self.waits = false,
             DeviceEvent::Unanswered { asked, .. } => self.hear_nothing(now, &asked, random),
             DeviceEvent::Closed => {
@@ -442,7 +457,7 @@ impl Agent {
     }
 
     /// Whether it has a session, as far as it knows.
-    pub const fn is_connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.device.is_connected()
     }
 }

@@ -62,10 +62,8 @@ impl Campaign {
             };
             let address = self.new_address();
             let begins = self.now + Duration::from_millis(self.random.below(30_000));
-            let mut interval = Duration::from_millis(2_000 + self.random.below(60_000));
-            if self.plan.twins || self.plan.orders.is_some() {
-                interval /= 8;
-            }
+            let hurry = if self.plan.twins || self.plan.orders.is_some() { 8 } else { 1 };
+            let interval = Duration::from_millis(2_000 + self.random.below(60_000)) / hurry;
             self.add(Nature {
                 number,
                 address,
@@ -79,6 +77,7 @@ impl Campaign {
                 is_twin: false,
                 timed: self.plan.wild_clock && number.is_multiple_of(2),
                 has_duties: self.plan.orders.is_some(),
+                is_plain: self.plan.is_plain(number),
             });
         }
         if self.plan.twins {

@@ -2,7 +2,9 @@
 
 pub mod commands;
 mod duties;
+mod plain;
 mod presence;
+mod records;
 #[cfg(test)]
 mod tests;
 mod traits;
@@ -14,7 +16,6 @@ use std::{
 };
 
 use narrowgate_coap::Request;
-use narrowgate_dtls::{RecordSeen, records_seen};
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent, Ticket};
 use narrowgate_platform::{
     ids::{DeviceId, LoginNumber, UnixMillis},
@@ -64,7 +65,12 @@ struct Known {
     secrets: HashSet<String>,
     /// The tag of the secret that is valid; `None` while an operator replaces it.
     valid: Option<u32>,
+    /// What a login by plain CoAP with that secret says, and the logins that are durable since it is valid.
+    plain: plain::Valid,
 }
+
+/// What a handshake or a login claims: which device, whether by its own secret, and the tag of a sign.
+type Claim = (u32, bool, Option<u32>);
 
 /// A session that the shards have told of.
 #[derive(Debug)]
@@ -76,6 +82,12 @@ struct Standing {
     is_login: bool,
     /// The login that it is, once the gateway has taken it up.
     login: Option<LoginNumber>,
+    /// By plain CoAP.
+    is_plain: bool,
+    /// The tag of its sign, of one by plain CoAP.
+    sign: Option<u32>,
+    /// When it was heard last.
+    heard: Instant,
     /// Since when it must end: a newer login is durable, or its secret was replaced.
     superseded: Option<Instant>,
 }
@@ -88,7 +100,13 @@ pub struct Ledger {
     stored: BTreeMap<(u32, u64), u32>,
     devices: HashMap<DeviceId, Known>,
     ids: HashMap<u32, DeviceId>,
-    handshakes: HashMap<HandshakeId, (u32, bool)>,
+    handshakes: HashMap<HandshakeId, Claim>,
+    /// Logins by plain CoAP that wait for their answer.
+    logins: HashSet<Ticket>,
+    /// Logins by plain CoAP that were taken up.
+    plain_logins: HashSet<LoginNumber>,
+    /// Crashes so far, and after how many of them each report by plain CoAP was stored.
+    crashes: (u64, HashMap<(u32, u64), u64>),
     sessions: HashMap<SessionId, Standing>,
     /// The sessions of each device, in the order in which they began.
     of_device: HashMap<u32, Vec<SessionId>>,
@@ -146,7 +164,9 @@ impl Ledger {
     pub fn register(&mut self, number: u32, device: DeviceId, lifetime_s: u32, secret: &str) {
         let lifetime = Duration::from_secs(lifetime_s.into());
         let valid = Some(tag_of(secret));
-        self.devices.insert(device, Known { number, lifetime, valid, ..Known::default() });
+        let mut plain = plain::Valid::default();
+        plain.renew(Some(secret));
+        self.devices.insert(device, Known { number, lifetime, valid, plain, ..Known::default() });
         self.ids.insert(number, device);
     }
 
@@ -188,6 +208,7 @@ impl Ledger {
         if let Some(known) = self.devices.get_mut(&device) {
             known.secrets.insert(secret.to_owned());
             known.valid = Some(tag_of(secret));
+            known.plain.renew(Some(secret));
         }
     }
 
@@ -196,6 +217,7 @@ impl Ledger {
     pub fn replaced(&mut self, number: u32, secret: Option<&str>, now: Instant) {
         if let Some(known) = self.ids.get(&number).and_then(|id| self.devices.get_mut(id)) {
             known.valid = secret.map(tag_of);
+            known.plain.renew(secret);
         }
         self.supersede(number, now, |_| true);
     }
@@ -219,6 +241,9 @@ impl Ledger {
                 && standing.peer.to_string() == peer
             {
                 standing.login.get_or_insert(login);
+                if standing.is_plain {
+                    self.plain_logins.insert(login);
+                }
                 return;
             }
         }
@@ -251,7 +276,7 @@ impl Ledger {
             }
             (Write::Login { device, number, .. }, Written::Done | Written::Activated) => {
                 self.logged_in(*device, *number, now);
-                Ok(())
+                self.plainly_logged_in(*device, *number)
             }
             _ => Ok(()),
         }
@@ -271,7 +296,14 @@ impl Ledger {
         if report.0 != number || !self.sent.contains(&report) {
             return broken(number, format!("report {report:?} is stored as its own, and it never sent it"));
         }
-        if valid != Some(tag) {
+        // Nothing in a message by plain CoAP says to which login it belongs: a late one is taken for one of
+        // the login that the device has by now.
+        let is_plain = message.login.is_some_and(|login| self.plain_logins.contains(&login));
+        let is_right = match (is_plain, known) {
+            (true, Some(known)) => message.login.is_some_and(|login| known.plain.has(login)),
+            _ => valid == Some(tag),
+        };
+        if !is_right {
             return broken(number, format!("report {} is stored, and its secret was replaced", report.1));
         }
         // A report with a time of its own may arrive late.
@@ -279,6 +311,10 @@ impl Ledger {
         let before = self.latest.get(&number).filter(|_| is_timed);
         if !is_event && before.is_none_or(|(_, time, _)| *time <= message.time) {
             self.latest.insert(number, (report.1, message.time, message.arrival));
+        }
+        if is_plain && self.may_be_stored_again(report) {
+            self.totals.stored_again += 1;
+            return Ok(());
         }
         let count = self.stored.entry(report).or_insert(0);
         *count += 1;
@@ -292,30 +328,33 @@ impl Ledger {
     pub fn event(&mut self, event: &ShardEvent, now: Instant) -> Checked {
         match event {
             ShardEvent::PskWanted { handshake, identity, .. } => {
-                if let Some(claimed) = number_of(identity) {
-                    self.handshakes.insert(*handshake, claimed);
+                if let Some((number, is_login)) = number_of(identity) {
+                    self.handshakes.insert(*handshake, (number, is_login, None));
                 }
             }
             ShardEvent::HandshakeEnded { handshake } => {
                 self.handshakes.remove(handshake);
             }
             ShardEvent::Connected { handshake, session, peer, .. } => {
-                self.totals.sessions += 1;
                 self.numbers.remove(peer);
                 self.fresh.insert(*peer);
-                if let Some((number, is_login)) = self.handshakes.remove(handshake) {
-                    let peer = *peer;
-                    let standing =
-                        Standing { number, begun: now, peer, is_login, login: None, superseded: None };
-                    self.sessions.insert(*session, standing);
-                    self.of_device.entry(number).or_default().push(*session);
-                    self.heard(number, now);
+                self.begun(*handshake, *session, *peer, (now, false));
+            }
+            ShardEvent::LoginWanted { handshake, request, .. } => {
+                if let Some(claim) = plain::claimed(request) {
+                    self.handshakes.insert(*handshake, claim);
                 }
+            }
+            ShardEvent::LoggedIn { handshake, ticket, peer, .. } => {
+                self.logins.insert(*ticket);
+                self.begun(*handshake, ticket.session, *peer, (now, true));
             }
             ShardEvent::Request { ticket, request } => return self.requested(now, *ticket, request),
             ShardEvent::Heard { session } => {
-                if let Some(number) = self.sessions.get(session).map(|standing| standing.number) {
+                if let Some(standing) = self.sessions.get_mut(session).filter(|standing| standing.is_login) {
+                    let (number, silence) = (standing.number, standing.is_heard(now));
                     self.heard(number, now);
+                    return silence.map_or(Ok(()), |silence| self.is_within(number, silence));
                 }
             }
             ShardEvent::Closed { session, .. } => {
@@ -341,19 +380,23 @@ impl Ledger {
             | ShardEvent::Throttled { .. }
             | ShardEvent::ObservationEnded { .. }
             | ShardEvent::Spent { .. }
-            // No shard of a campaign serves plain CoAP.
-            | ShardEvent::LoginWanted { .. }
-            | ShardEvent::LoginRefused { .. }
-            | ShardEvent::LoggedIn { .. } => {}
+            | ShardEvent::LoginRefused { .. } => {}
         }
         Ok(())
     }
 
     /// A request reaches the gateway: its session must be one that stands, and its report one that was sent.
     fn requested(&mut self, now: Instant, ticket: Ticket, request: &Request) -> Checked {
-        let Some(standing) = self.sessions.get(&ticket.session) else { return Ok(()) };
-        let Standing { number, begun, superseded, .. } = *standing;
-        self.heard(number, now);
+        let Some(standing) = self.sessions.get_mut(&ticket.session) else { return Ok(()) };
+        let silence = standing.is_heard(now);
+        let Standing { number, begun, superseded, is_plain, is_login, .. } = *standing;
+        // A session by the product's secret makes no device online.
+        if is_login {
+            self.heard(number, now);
+        }
+        if let Some(silence) = silence {
+            self.is_within(number, silence)?;
+        }
         if superseded.is_some_and(|since| now > since + CLOSED_WITHIN) {
             return broken(
                 number,
@@ -368,7 +411,7 @@ impl Ledger {
         if off.is_some_and(|off| now > *off + READ_WITHIN) {
             return broken(number, "its product was switched off, and its session still stands");
         }
-        self.commands.requested(number, ticket, request);
+        self.commands.requested(number, (ticket, is_plain), request);
         let payload = String::from_utf8_lossy(&request.payload);
         let said = payload.split_once(r#""measurepoints":"#).or_else(|| payload.split_once(r#""events":"#));
         if let Some((_, rest)) = said {
@@ -392,37 +435,11 @@ impl Ledger {
         }
     }
 
-    /// The server sends a datagram: its record numbers must rise within a session.
-    pub fn transmitted(&mut self, to: SocketAddr, datagram: &[u8]) -> Checked {
-        for RecordSeen { epoch, sequence: number, .. } in records_seen(datagram) {
-            if epoch != 1 || self.fresh.contains(&to) {
-                continue;
-            }
-            self.totals.records += 1;
-            if self.numbers.insert(to, number).is_some_and(|last| number <= last) {
-                let what = format!("record number {number} was used again in the session at {to}");
-                return Err(Violation { device: None, what });
-            }
-        }
-        Ok(())
-    }
-
-    /// A server has taken a record: never the same one twice, whoever sent the copy.
-    pub fn accepted(&mut self, from: SocketAddr, record: Vec<u8>) -> Checked {
-        if self.accepted.insert((from, record)) {
-            return Ok(());
-        }
-        Err(Violation { device: None, what: format!("a copy of a record from {from} was taken as new") })
-    }
-
-    /// A step is over: what was sent after a new session began belongs to it.
-    pub fn end_of_step(&mut self) {
-        self.fresh.clear();
-    }
-
     /// The server died; a new one gives every online device a full lifetime.
     pub fn crashed(&mut self) {
         self.handshakes.clear();
+        self.logins.clear();
+        self.crashes.0 += 1;
         self.sessions.clear();
         self.of_device.clear();
         self.numbers.clear();

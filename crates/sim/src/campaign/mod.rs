@@ -12,6 +12,8 @@
 //! | promise | checked |
 //! |---|---|
 //! | an acknowledged report is stored exactly once, and nothing that was not sent | at each of both |
+//! | … by plain CoAP once between two crashes: its late copies are told by memory alone | at each |
+//! | by plain CoAP a login ends with its lifetime, and proves the secret that is valid | at each |
 //! | nothing is stored of a session whose secret was replaced | at each report that is stored |
 //! | such a session ends, and so does one with a newer login | at each request |
 //! | no record number is used twice by the server | at each datagram of a session |
@@ -34,6 +36,7 @@ mod fleet;
 pub mod ledger;
 mod notes;
 mod orders;
+mod plain;
 pub mod plan;
 mod step;
 mod trouble;
@@ -149,6 +152,8 @@ pub struct Totals {
     pub acknowledged: u64,
     /// … stored.
     pub stored: u64,
+    /// … by plain CoAP a second time, from a late copy: a crash had taken the memory of the first.
+    pub stored_again: u64,
     /// Sessions that came about.
     pub sessions: u64,
     /// Changes to offline because of silence.
@@ -259,7 +264,8 @@ impl Campaign {
     }
 
     fn start_server(&mut self) {
-        let configs = (0..self.plan.shards).map(|number| shard_config(number, self.limits()));
+        let dtls = (0..self.plan.shards).map(|number| shard_config(number, self.limits()));
+        let configs = dtls.chain(self.plain_configs());
         let now = self.clock.at(self.now);
         let configs: Vec<_> = configs.collect();
         let recovered = self.store.open();

@@ -52,8 +52,19 @@ pub struct Plan {
     /// Every device has a twin with the same keys and secrets; operators reset and disable devices while they
     /// log in.
     pub twins: bool,
+    /// Devices that talk plain CoAP.
+    pub plain: Option<Plain>,
     /// Limits of each shard that a part of the fleet reaches; `None`: nobody does.
     pub limits: Option<Limits>,
+}
+
+/// Plain CoAP in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain {
+    /// Of a thousand devices so many talk it, once they have a secret of their own.
+    pub per_mille: u16,
+    /// Shards that serve it, beside the others.
+    pub shards: u16,
 }
 
 /// Limits of a shard, far too small for the fleet; calm begins with a restart under generous ones.
@@ -134,8 +145,7 @@ impl Plan {
             (sometimes(20, 300), sometimes(10, 120), sometimes(30, 300), sometimes(1, 10));
         let wild_clock = is_wild(seed);
         let jumps = if wild_clock { Some(Duration::from_secs(between(5, 60))) } else { jumps };
-        let mean = if large { 1 } else { between(2, 60) };
-        let shards = between(1, 4);
+        let (mean, shards) = (if large { 1 } else { between(2, 60) }, between(1, 4));
         Self {
             seed,
             devices: devices as u32,
@@ -154,6 +164,7 @@ impl Plan {
             strange,
             unactivated_per_mille: between(0, 300) as u16,
             twins: false,
+            plain: None,
             limits: Limits::new(seed, devices, shards),
         }
     }
@@ -199,6 +210,42 @@ impl Plan {
             limits: Limits::new(seed, devices, plan.shards.into()),
             ..plan
         }
+    }
+
+    /// The plan of a seed with plain CoAP: one in three with twins and resets, one in three with commands.
+    /// UDP has a checksum, so nothing arrives cut or with other bits.
+    pub fn with_plain(seed: u64, scale: Scale) -> Self {
+        let plan = match seed % 3 {
+            0 => Self::with_resets(seed, scale),
+            1 => Self::with_commands(seed, scale),
+            _ => Self::new(seed, scale),
+        };
+        plan.plain()
+    }
+
+    /// The plan of a seed with commands, to devices that talk plain CoAP.
+    pub fn with_plain_commands(seed: u64, scale: Scale) -> Self {
+        Self::with_commands(seed, scale).plain()
+    }
+
+    /// Whether the device of this number talks plain CoAP.
+    pub fn is_plain(&self, number: u32) -> bool {
+        let mut random = SeededRandom::new(self.seed ^ u64::from(number) << 20 ^ 0x706c_6169_6e01);
+        self.plain.is_some_and(|plain| random.chance(plain.per_mille))
+    }
+
+    /// Shards of plain CoAP.
+    pub fn plain_shards(&self) -> u16 {
+        self.plain.map_or(0, |plain| plain.shards)
+    }
+
+    /// All devices, or half of them, talk plain CoAP.
+    fn plain(self) -> Self {
+        let mut random = SeededRandom::new(self.seed ^ 0x706c_6169_6e00);
+        let per_mille = [500, 1000][random.below(2) as usize];
+        let plain = Some(Plain { per_mille, shards: 1 + random.below(2) as u16 });
+        let network = Conditions { flipped_per_mille: 0, ..self.network };
+        Self { plain, network, cut_per_mille: 0, ..self }
     }
 
     /// The plan of a seed whose wall clock jumps by days and years, every few seconds to a minute.

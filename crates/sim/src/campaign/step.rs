@@ -11,7 +11,7 @@ use narrowgate_engine::event::ShardEvent;
 use super::{Campaign, Incarnation, PRODUCTS, agent::Said, ledger::Violation, shard_config};
 use crate::{
     net::Packet,
-    world::{SERVER, start},
+    world::{PLAIN_SERVER, SERVER, start},
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -119,11 +119,16 @@ impl Campaign {
     /// Puts on its way what the server wants to send.
     fn collect(&mut self) {
         let Some(mut server) = self.server.take() else { return };
-        for shard in &mut server.process.server.shards {
+        for (number, shard) in (0..).zip(&mut server.process.server.shards) {
+            let is_plain = number >= self.plan.shards;
             let sent: Vec<(SocketAddr, Vec<u8>)> =
                 shard.outbox().iter().map(|(path, datagram)| (path.peer, datagram.to_vec())).collect();
             shard.outbox().clear();
             for (to, datagram) in sent {
+                if is_plain {
+                    self.transmit(PLAIN_SERVER, to, datagram);
+                    continue;
+                }
                 let checked = self.ledger.transmitted(to, &datagram);
                 self.check(checked);
                 self.transmit(SERVER, to, datagram);
@@ -138,8 +143,8 @@ impl Campaign {
             if let Some(server) = &mut self.server {
                 // As the kernel does with several sockets on one port: by the peer's address.
                 let hash = u64::from(from.port()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+                let index = hash as usize % usize::from(self.plan.shards);
                 let Incarnation { process, events } = server;
-                let index = hash as usize % process.server.shards.len();
                 let sealed = is_sealed(&bytes).then(|| bytes.clone());
                 let shard = &mut process.server.shards[index];
                 let pending = &mut events[index];
@@ -156,6 +161,9 @@ impl Campaign {
             }
             return;
         }
+        if to == PLAIN_SERVER {
+            return self.deliver_plain(from, &mut bytes);
+        }
         let Some(&index) = self.addresses.get(&to) else { return };
         let mut said = Vec::new();
         self.agents[index].handle_datagram(self.now, &mut bytes, &mut self.random, &mut said);
@@ -165,9 +173,13 @@ impl Campaign {
 
     /// Drains an agent and notes when it wants to be called.
     pub(super) fn refresh(&mut self, index: usize) {
+        if self.agents[index].takes_new_port() {
+            self.move_agent(index);
+        }
+        let server = self.agents[index].server();
         while let Some(datagram) = self.agents[index].poll_transmit() {
             let from = self.agents[index].address;
-            self.transmit(from, SERVER, datagram);
+            self.transmit(from, server, datagram);
         }
         let next = self.agents[index].poll_timeout().map(whole);
         if next != self.timers[index] {

@@ -10,7 +10,7 @@ use narrowgate_platform::testing::block_on;
 use super::{Campaign, PRODUCTS, agent::device_key};
 use crate::{
     net::Packet,
-    world::{SERVER, server::WALL_START_MS},
+    world::{PLAIN_SERVER, SERVER, server::WALL_START_MS},
 };
 
 /// From the beginning of a handshake to the act of the operator who races it.
@@ -96,12 +96,7 @@ impl Campaign {
         let now = self.now;
         match self.random.below(4) {
             0 => {
-                let address = self.new_address();
-                let agent = &mut self.agents[index];
-                self.addresses.remove(&agent.address);
-                self.addresses.insert(address, index);
-                agent.note(now, format_args!("is at {address} from now on"));
-                agent.address = address;
+                self.move_agent(index);
             }
             1 => {
                 self.agents[index].power_off(now, &mut self.random);
@@ -261,6 +256,9 @@ impl Campaign {
         self.happened.strange += 1;
         let index = self.random.below(self.seen.len() as u64) as usize;
         let Packet { mut from, to, mut bytes } = self.seen[index].clone();
+        if [from, to].contains(&PLAIN_SERVER) {
+            return self.strange_and_plain(to, &bytes);
+        }
         if self.random.chance(300) && to == SERVER {
             from = self.new_address();
         }

@@ -4,6 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use narrowgate_coap::Params;
 use narrowgate_dtls::{CipherSuite, Psk};
+use narrowgate_platform::{
+    ids::DeviceName,
+    rules::{identity, sign},
+    secret::Secret,
+};
 
 /// Whose secret the device proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,8 @@ pub struct DeviceConfig {
     pub retransmit_initial: Duration,
     /// Timers and limits of CoAP. Default: the RFC's.
     pub coap: Arc<Params>,
+    /// It logs in by plain CoAP with this sign, and has no handshakes. Default: `None`.
+    pub sign: Option<Arc<str>>,
 }
 
 impl DeviceConfig {
@@ -74,7 +81,19 @@ impl DeviceConfig {
             suites: CipherSuite::ALL.to_vec(),
             retransmit_initial: Duration::from_secs(1),
             coap: Arc::new(Params::default()),
+            sign: None,
         }
+    }
+
+    /// The same device, which logs in by plain CoAP and proves this secret. Its identity is not changed after
+    /// that: the sign holds it.
+    #[must_use]
+    pub fn plain(mut self, secret: &str) -> Self {
+        let Identity { product_key, device_key, lifetime_s, .. } = self.identity.clone();
+        let name = DeviceName { product_key, device_key };
+        let signed = identity::Identity { name, mode: identity::SecureMode::DeviceSecret, lifetime_s };
+        self.sign = Some(sign::sign(&signed, &Secret::new(secret.to_owned())).into());
+        self
     }
 
     /// The same device with this suite only.

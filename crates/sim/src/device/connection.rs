@@ -2,12 +2,12 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use narrowgate_coap::{Budget, Context, Endpoint, Event, RequestId, Response};
+use narrowgate_coap::{Budget, Code, Context, Endpoint, Event, RequestId, Response};
 use narrowgate_dtls::{self as dtls, Opened, Random, Session};
-use narrowgate_platform::device_api::commands::COMMAND_WAITING;
+use narrowgate_platform::device_api::{carried::COMMAND, commands::COMMAND_WAITING};
 
 use super::{
-    Asked, CommandError, DeviceCommand, DeviceConfig, DeviceEvent, Pending,
+    Asked, CommandError, ConnectFailure, DeviceCommand, DeviceConfig, DeviceEvent, Pending,
     message::{self, AcknowledgedReport},
     ping::{Ping, PingDue},
     upload::{self, Upload},
@@ -20,7 +20,7 @@ const CODE_SUCCESS: i64 = 200;
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    session: Session,
+    channel: Channel,
     endpoint: Endpoint,
     budget: Budget,
     pending: Vec<Pending>,
@@ -35,6 +35,16 @@ pub(super) struct Connection {
     end: Option<End>,
 }
 
+/// What carries its messages.
+#[derive(Debug)]
+enum Channel {
+    Dtls(Box<Session>),
+    Plain {
+        /// Its login is accepted.
+        is_accepted: bool,
+    },
+}
+
 /// Who ended the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -43,13 +53,40 @@ enum End {
 }
 
 impl Connection {
-    pub(super) fn new(session: Session, rng: &mut dyn Random) -> Self {
+    /// By DTLS, after a handshake.
+    pub(super) fn of(session: Session, rng: &mut dyn Random) -> Self {
+        Self::new(Channel::Dtls(Box::new(session)), rng)
+    }
+
+    /// By plain CoAP: the login is under way.
+    pub(super) fn log_in(
+        now: Instant,
+        config: &DeviceConfig,
+        rng: &mut dyn Random,
+    ) -> Result<Self, CommandError> {
+        let mut connection = Self::new(Channel::Plain { is_accepted: false }, rng);
+        let request = message::login_request(&config.identity, config.sign.as_deref().unwrap_or_default());
+        let mut context = Context { now, params: &config.coap, budget: &mut connection.budget };
+        let id = connection.endpoint.request(&mut context, request)?;
+        connection.pending.push((id, Asked::Login));
+        Ok(connection)
+    }
+
+    fn new(channel: Channel, rng: &mut dyn Random) -> Self {
         let mut mid = [0; 2];
         rng.fill(&mut mid);
         let mid = u16::from_be_bytes(mid);
+        let first_token = match &channel {
+            Channel::Dtls(_) => 0,
+            Channel::Plain { .. } => {
+                let mut token = [0; 4];
+                rng.fill(&mut token);
+                u32::from_be_bytes(token)
+            }
+        };
         Self {
-            session,
-            endpoint: Endpoint::new(mid),
+            channel,
+            endpoint: Endpoint::counting_from(mid, first_token),
             budget: Budget::new(usize::MAX),
             pending: Vec::new(),
             uploads: Vec::new(),
@@ -62,29 +99,38 @@ impl Connection {
         }
     }
 
+    /// Whether it may be asked something.
+    pub(super) fn is_ready(&self) -> bool {
+        !matches!(self.channel, Channel::Plain { is_accepted: false })
+    }
+
     pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &mut [u8], config: &DeviceConfig) {
-        let Self { session, endpoint, budget, ping, events, end, .. } = self;
+        if matches!(self.channel, Channel::Plain { .. }) {
+            let Self { endpoint, budget, ping, events, .. } = self;
+            return take_message((now, config), datagram, (endpoint, budget), (ping, events));
+        }
         let mut rest = datagram;
         while let Some((record, tail)) = dtls::split_record(rest) {
             rest = tail;
+            let Channel::Dtls(session) = &mut self.channel else { return };
             match session.open(record) {
                 Ok(Opened::Application(message)) => {
-                    if ping.as_ref().is_some_and(|ping| ping.is_answered_by(message)) {
-                        *ping = None;
-                        events.push(DeviceEvent::Pong);
-                    } else {
-                        endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
-                    }
+                    let Self { endpoint, budget, ping, events, .. } = self;
+                    take_message((now, config), message, (endpoint, budget), (ping, events));
                 }
                 Ok(Opened::CloseNotify | Opened::FatalAlert(_) | Opened::TooManyWarnings) => {
-                    *end = Some(End::ByServer);
-                    events.push(DeviceEvent::Closed);
-                    return;
+                    return self.close();
                 }
                 // Ignored: a record that does not verify, and everything else that means nothing to a device.
                 Ok(_) | Err(_) => {}
             }
         }
+    }
+
+    /// The server has ended it.
+    fn close(&mut self) {
+        self.end = Some(End::ByServer);
+        self.events.push(DeviceEvent::Closed);
     }
 
     pub(super) fn handle_command(
@@ -151,23 +197,61 @@ impl Connection {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 Event::Response { id, response, .. } => {
-                    let named = response.options.find(COMMAND_WAITING);
-                    self.command_waiting = named.map(|path| String::from_utf8_lossy(path).into());
+                    events.extend(self.note_command(&response));
                     if self.goes_on(now, config, id, &response) {
                         continue;
                     }
                     let Some(asked) = self.take_pending(id) else { continue };
+                    let is_over = self.note_login(&asked, &response);
                     events.push_back(answered(now, asked, response, config, acknowledged));
+                    if is_over {
+                        self.close();
+                    }
                 }
                 Event::RequestFailed { id, cause } => {
                     self.uploads.retain(|upload| !upload.waits_for(id));
                     let Some(asked) = self.take_pending(id) else { continue };
-                    events.push_back(DeviceEvent::Unanswered { asked, cause });
+                    events.push_back(if asked == Asked::Login {
+                        self.end = Some(End::ByUs);
+                        DeviceEvent::ConnectFailed(ConnectFailure::Expired)
+                    } else {
+                        DeviceEvent::Unanswered { asked, cause }
+                    });
                 }
                 // A device serves nothing; other events are only about duplicates and stray messages.
                 _ => {}
             }
         }
+        events.extend(self.events.drain(..));
+    }
+
+    /// Takes from a response what it says of a command; returns the command that it carries.
+    fn note_command(&mut self, response: &Response) -> Option<DeviceEvent> {
+        let named = response.options.find(COMMAND_WAITING);
+        let path: Option<Box<str>> = named.map(|path| String::from_utf8_lossy(path).into());
+        match (path, response.options.find(COMMAND)) {
+            (Some(path), Some(command)) if matches!(self.channel, Channel::Plain { .. }) => {
+                self.command_waiting = None;
+                Some(DeviceEvent::Carried { path, command: command.to_vec() })
+            }
+            (path, _) => {
+                self.command_waiting = path;
+                None
+            }
+        }
+    }
+
+    /// What an answer says of a login by plain CoAP; returns whether it says that the login is over.
+    fn note_login(&mut self, asked: &Asked, response: &Response) -> bool {
+        let Channel::Plain { is_accepted } = &mut self.channel else { return false };
+        if *asked != Asked::Login {
+            return response.code == Code::UNAUTHORIZED;
+        }
+        *is_accepted = response.code == Code::CHANGED;
+        if !*is_accepted {
+            self.end = Some(End::ByUs);
+        }
+        false
     }
 
     /// Seals everything that waits, one datagram for each message.
@@ -180,15 +264,22 @@ impl Connection {
                 None => break,
             }
             let mut datagram = Vec::with_capacity(message.len() + 64);
-            // A message that does not fit a record is treated as lost: its request fails by its timer.
-            if self.session.seal(&message, rng, &mut datagram).is_ok() {
-                datagrams.push_back(datagram);
+            match &mut self.channel {
+                // A message that does not fit a record is treated as lost: its request fails by its timer.
+                Channel::Dtls(session) => {
+                    if session.seal(&message, rng, &mut datagram).is_err() {
+                        continue;
+                    }
+                }
+                Channel::Plain { .. } => datagram.extend_from_slice(&message),
             }
+            datagrams.push_back(datagram);
         }
-        if self.end.is_some() {
+        // Plain CoAP has no words for an end.
+        if let (Some(_), Channel::Dtls(session)) = (self.end, &mut self.channel) {
             // RFC 5246 7.2.1: a close_notify is answered by one.
             let mut datagram = Vec::new();
-            self.session.seal_close_notify(rng, &mut datagram);
+            session.seal_close_notify(rng, &mut datagram);
             datagrams.push_back(datagram);
         }
     }
@@ -234,6 +325,20 @@ impl Connection {
     }
 }
 
+fn take_message(
+    (now, config): (Instant, &DeviceConfig),
+    message: &[u8],
+    (endpoint, budget): (&mut Endpoint, &mut Budget),
+    (ping, events): (&mut Option<Ping>, &mut Vec<DeviceEvent>),
+) {
+    if ping.as_ref().is_some_and(|ping| ping.is_answered_by(message)) {
+        *ping = None;
+        events.push(DeviceEvent::Pong);
+    } else {
+        endpoint.handle_message(&mut Context { now, params: &config.coap, budget }, message);
+    }
+}
+
 fn answered(
     now: Instant,
     asked: Asked,
@@ -254,6 +359,8 @@ fn answered(
             Some(secret) => DeviceEvent::Activated(secret),
             None => DeviceEvent::ActivationRefused(response),
         },
+        Asked::Login if response.code == Code::CHANGED => DeviceEvent::LoggedIn,
+        Asked::Login => DeviceEvent::ConnectFailed(ConnectFailure::LoginRefused(response.code)),
         Asked::Request | Asked::Ping => DeviceEvent::Answered(response),
     }
 }

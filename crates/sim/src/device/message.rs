@@ -83,6 +83,13 @@ impl Report {
     }
 }
 
+/// The login by plain CoAP (device protocol, section 8).
+pub(super) fn login_request(identity: &Identity, sign: &str) -> Request {
+    let Identity { product_key, device_key, lifetime_s, .. } = identity;
+    let body = format!(r#"{{"secureMode":2,"lifetime":{lifetime_s},"sign":"{sign}"}}"#);
+    Request::post(&format!("/auth/{product_key}/{device_key}"), format::JSON, body)
+}
+
 /// The request for the device's own secret.
 pub(super) fn activation_request(identity: &Identity) -> Request {
     let Identity { product_key, device_key, .. } = identity;

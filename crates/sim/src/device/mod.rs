@@ -8,6 +8,9 @@
 //!    +--------------------+                        +--> Connecting
 //! ```
 //!
+//! A device of plain CoAP logs in where another one has a handshake, and its login is over when a request is
+//! answered 4.01.
+//!
 //! Pure: time, datagrams, commands and randomness go in by `handle_*`; datagrams and events come out by
 //! `poll_*`. What the server acknowledged is kept in [`Device::acknowledged`], to be compared with what the
 //! server has stored.
@@ -22,7 +25,7 @@ mod upload;
 
 use std::{collections::VecDeque, time::Instant};
 
-use narrowgate_coap::{FailureCause, Request, RequestError, RequestId, Response};
+use narrowgate_coap::{Code, FailureCause, Request, RequestError, RequestId, Response};
 use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientFailure, ClientHandshake, Random};
 
 pub use config::{DeviceConfig, Identity, SecureMode};
@@ -32,8 +35,8 @@ pub use message::{AcknowledgedReport, IssuedSecret, Report};
 /// What a device is told to do.
 #[derive(Debug)]
 pub enum DeviceCommand {
-    /// Begin a handshake. A session or a handshake under way is forgotten, as by a device that lost its
-    /// power.
+    /// Begin a handshake or a login. A session or a handshake under way is forgotten, as by a device that
+    /// lost its power.
     Connect,
     /// Post a report.
     Report(Report),
@@ -57,8 +60,17 @@ pub enum DeviceEvent {
         /// The suite in use.
         suite: CipherSuite,
     },
-    /// The handshake failed.
+    /// The login by plain CoAP is accepted.
+    LoggedIn,
+    /// The handshake or the login failed.
     ConnectFailed(ConnectFailure),
+    /// A response by plain CoAP carries a command; what it answers follows.
+    Carried {
+        /// The path of the command's topic.
+        path: Box<str>,
+        /// The command, as the answer to a GET of this path would have it.
+        command: Vec<u8>,
+    },
     /// A report is stored, as the server says.
     Acknowledged {
         /// Its number.
@@ -99,6 +111,8 @@ pub enum ConnectFailure {
     Expired,
     /// The server refused it, or the device refused the server.
     Refused(ClientFailure),
+    /// A login by plain CoAP was answered with this code.
+    LoginRefused(Code),
 }
 
 /// What a device waits for.
@@ -108,6 +122,8 @@ pub enum Asked {
     Report(Report),
     /// Its own secret.
     Activation,
+    /// Its login by plain CoAP.
+    Login,
     /// Any other answer.
     Request,
     /// The answer to a ping.
@@ -142,6 +158,7 @@ pub struct Device {
 enum State {
     Off,
     Connecting(Box<ClientHandshake>),
+    /// By plain CoAP it is that already while its login is under way.
     Connected(Box<Connection>),
 }
 
@@ -184,6 +201,12 @@ impl Device {
         rng: &mut dyn Random,
     ) -> Result<(), CommandError> {
         match command {
+            DeviceCommand::Connect if self.config.sign.is_some() => {
+                let connection = Connection::log_in(now, &self.config, rng)?;
+                self.state = State::Connected(Box::new(connection));
+                self.drive_connection(now, rng);
+                return Ok(());
+            }
             DeviceCommand::Connect => {
                 let handshake = ClientHandshake::new(self.client_config(), now, rng);
                 self.state = State::Connecting(Box::new(handshake));
@@ -197,7 +220,10 @@ impl Device {
             }
             _ => {}
         }
-        let State::Connected(connection) = &mut self.state else { return Err(CommandError::NotConnected) };
+        if !self.is_connected() {
+            return Err(CommandError::NotConnected);
+        }
+        let State::Connected(connection) = &mut self.state else { return Ok(()) };
         connection.handle_command(now, command, &self.config)?;
         self.drive_connection(now, rng);
         Ok(())
@@ -238,8 +264,13 @@ impl Device {
     }
 
     /// Whether there is a session, as far as the device knows.
-    pub const fn is_connected(&self) -> bool {
-        matches!(self.state, State::Connected(_))
+    pub fn is_connected(&self) -> bool {
+        matches!(&self.state, State::Connected(connection) if connection.is_ready())
+    }
+
+    /// Whether it talks to the port of plain CoAP.
+    pub const fn is_plain(&self) -> bool {
+        self.config.sign.is_some()
     }
 
     /// The path of the topic of a command that waits, as the last response said (option 2100; device
@@ -280,7 +311,7 @@ impl Device {
             None => {}
             Some(ClientEvent::Established(session)) => {
                 self.events.push_back(DeviceEvent::Connected { suite: session.suite() });
-                self.state = State::Connected(Box::new(Connection::new(*session, rng)));
+                self.state = State::Connected(Box::new(Connection::of(*session, rng)));
             }
             Some(ClientEvent::Failed(failure)) => self.connect_failed(ConnectFailure::Refused(failure)),
             Some(ClientEvent::Expired) => self.connect_failed(ConnectFailure::Expired),

@@ -119,11 +119,12 @@ fn server(settings: &[&str], config: &mut ShardConfig, seed: &mut u64) -> Unders
 fn device(name: &str, settings: &[&str], names: &[String]) -> Understood<DeviceSetup> {
     let mut config = device_config(name, name.as_bytes());
     let (mut secret, mut known_secret, mut is_known) = (name, None, true);
-    let (mut count, mut at) = (None, None);
+    let (mut count, mut at, mut is_plain) = (None, None, false);
     for setting in settings {
         let (key, value) = pair(setting)?;
         match key {
             "psk" => secret = value,
+            "plain" if value == "yes" => is_plain = true,
             "known" if value == "no" => is_known = false,
             "known" => known_secret = Some(value),
             "suite" => config.suites = suites(value)?,
@@ -143,8 +144,9 @@ fn device(name: &str, settings: &[&str], names: &[String]) -> Understood<DeviceS
         }
     }
     config.psk = key_of(secret.as_bytes());
+    let plain = is_plain.then(|| secret.to_owned());
     let known = is_known.then(|| known_secret.unwrap_or(secret).to_owned());
-    Ok(DeviceSetup { name: name.to_owned(), count, config, known, is_issued: secret == ISSUED, at })
+    Ok(DeviceSetup { name: name.to_owned(), count, config, known, plain, is_issued: secret == ISSUED, at })
 }
 
 fn deed(words: &[&str]) -> Understood<Deed> {
@@ -295,6 +297,7 @@ fn outcome(words: &[&str]) -> Understood<Outcome> {
         ["reset"] => Outcome::Reset,
         ["pong"] => Outcome::Pong,
         ["secret"] => Outcome::Secret,
+        ["command"] => Outcome::Command,
         ["closed"] => Outcome::Closed,
         ["nothing"] => Outcome::Nothing,
         [code] if is_code(code) => Outcome::Answer((*code).to_owned()),

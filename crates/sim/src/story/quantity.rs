@@ -2,7 +2,7 @@
 
 use narrowgate_coap as coap;
 use narrowgate_dtls as dtls;
-use narrowgate_engine::shard::stats::Counter;
+use narrowgate_engine::shard::stats::{Counter, Stats};
 
 use crate::world::World;
 
@@ -87,11 +87,16 @@ impl Quantity {
             Self::CarriedOut => world.told.executed.len() as u64,
             Self::SignsOfLife => world.told.heard,
             Self::WrongKeys => world.told.wrong_keys.len() as u64,
-            Self::Counter(counter) => world.shard().stats().value(counter),
-            Self::Dtls(discard) => count(world.shard().stats().dtls_discards(), &discard),
-            Self::Coap(discard) => count(world.shard().stats().coap_discards(), &discard),
+            Self::Counter(counter) => sum(world, |stats| stats.value(counter)),
+            Self::Dtls(discard) => sum(world, |stats| count(stats.dtls_discards(), &discard)),
+            Self::Coap(discard) => sum(world, |stats| count(stats.coap_discards(), &discard)),
         }
     }
+}
+
+/// Of both shards.
+fn sum(world: &mut World, value: impl Fn(&Stats) -> u64) -> u64 {
+    world.shards().iter_mut().map(|shard| value(shard.stats())).sum()
 }
 
 fn count<T: PartialEq>(mut counts: impl Iterator<Item = (T, u64)>, discard: &T) -> u64 {

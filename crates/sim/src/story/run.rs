@@ -19,7 +19,7 @@ use crate::{
     device::{DeviceCommand, Report},
     key::key_of,
     net::{Conditions, Packet},
-    world::{HostId, SERVER, World},
+    world::{HostId, PLAIN_SERVER, SERVER, World},
 };
 
 /// `a connects` takes no longer.
@@ -112,6 +112,10 @@ impl Stage {
                 let issued = issued.ok_or("no device of this identity was given a secret")?;
                 config.psk = key_of(issued.as_bytes());
             }
+            if let Some(secret) = &setup.plain {
+                let issued = self.world.issued(&config.identity.device_key).filter(|_| setup.is_issued);
+                config = config.plain(issued.unwrap_or(secret));
+            }
             let address = match shared {
                 Some(other) => self.world.address(other),
                 None => self.new_address()?,
@@ -194,6 +198,7 @@ impl Stage {
             }
             Weather::LoseNext { count, to: Destination::Gateway } => {
                 self.world.network.lose_next(SERVER, *count);
+                self.world.network.lose_next(PLAIN_SERVER, *count);
             }
             Weather::LoseNext { count, to: Destination::Device(who) } => {
                 for host in self.hosts(who) {
@@ -205,10 +210,12 @@ impl Stage {
             Weather::Replay { from_elsewhere } => {
                 let recorded = self.world.network.take_recorded();
                 if !recorded.is_empty() {
-                    self.recorded = recorded.into_iter().filter(|packet| packet.to == SERVER).collect();
+                    let to_server = |packet: &Packet| [SERVER, PLAIN_SERVER].contains(&packet.to);
+                    self.recorded = recorded.into_iter().filter(to_server).collect();
                 }
-                for Packet { from, bytes, .. } in self.recorded.clone() {
-                    self.world.inject(if *from_elsewhere { ELSEWHERE.into() } else { from }, &bytes);
+                for Packet { from, to, bytes } in self.recorded.clone() {
+                    let from = if *from_elsewhere { ELSEWHERE.into() } else { from };
+                    self.world.network.handle_datagram(self.world.now(), from, to, &bytes);
                     self.pass(REPLAY_PAUSE);
                 }
             }

@@ -21,8 +21,12 @@ pub(super) struct Fetched {
 impl Fetched {
     /// The command that an answer holds, if it holds one.
     pub(super) fn of(event: &DeviceEvent) -> Option<Self> {
-        let DeviceEvent::Answered(response) = event else { return None };
-        let fetched: Self = serde_json::from_slice(&response.payload).ok()?;
+        let payload = match event {
+            DeviceEvent::Answered(response) => &response.payload,
+            DeviceEvent::Carried { command, .. } => command,
+            _ => return None,
+        };
+        let fetched: Self = serde_json::from_slice(payload).ok()?;
         fetched.method.starts_with("thing.service.").then_some(fetched)
     }
 

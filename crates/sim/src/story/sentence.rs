@@ -43,6 +43,8 @@ pub(super) struct DeviceSetup {
     pub(super) config: DeviceConfig,
     /// The secret that it is registered with.
     pub(super) known: Option<String>,
+    /// It logs in by plain CoAP, with this secret.
+    pub(super) plain: Option<String>,
     /// It has the secret that a device of its identity was given last.
     pub(super) is_issued: bool,
     /// The device whose address it shares.
@@ -187,6 +189,8 @@ pub(super) enum Outcome {
     Reset,
     Pong,
     Secret,
+    /// It rides in an answer by plain CoAP.
+    Command,
     Closed,
     Nothing,
 }
@@ -195,8 +199,11 @@ impl Outcome {
     pub(super) fn of(event: &DeviceEvent) -> Self {
         match event {
             DeviceEvent::Connected { suite } => Self::Connected(Some(*suite)),
+            DeviceEvent::LoggedIn => Self::Connected(None),
             DeviceEvent::ConnectFailed(ConnectFailure::Expired) => Self::GaveUp,
             DeviceEvent::ConnectFailed(ConnectFailure::Refused(_)) => Self::Refused,
+            DeviceEvent::ConnectFailed(ConnectFailure::LoginRefused(code)) => Self::Answer(code.to_string()),
+            DeviceEvent::Carried { .. } => Self::Command,
             DeviceEvent::Acknowledged { .. } => Self::Answer("2.04".to_owned()),
             DeviceEvent::ReportRefused { response, .. } | DeviceEvent::ActivationRefused(response) => {
                 Self::Answer(response.code.to_string())
@@ -237,6 +244,7 @@ impl fmt::Display for Outcome {
             Self::Reset => "reset",
             Self::Pong => "pong",
             Self::Secret => "secret",
+            Self::Command => "command",
             Self::Closed => "closed",
             Self::Nothing => "nothing",
         })

@@ -23,10 +23,10 @@ use std::{
 
 use narrowgate_coap::Params;
 use narrowgate_dtls::{DecoySecret, ServerConfig};
-use narrowgate_engine::shard::{Shard, ShardConfig, stats::Gauges};
+use narrowgate_engine::shard::{Shard, ShardConfig, plain::PlainConfig, stats::Gauges};
 use narrowgate_gateway::{LiveChange, Now};
 use narrowgate_platform::{
-    device_api::{carried::COMMAND, envelope::SUCCESS},
+    device_api::{carried::COMMAND, envelope::SUCCESS, login::LOGIN_PATH},
     ids::{DEFAULT_OU, DeviceId, DeviceName},
     memory::MemoryStore,
     model::{
@@ -56,10 +56,17 @@ use told::Told;
 pub const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 5684);
 
+/// Where the shard of plain CoAP is.
+pub const PLAIN_SERVER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 5683);
+
 /// The product that all worlds have, with dynamic activation, and its secret.
 pub const PRODUCT_KEY: &str = "MuGsF6W4";
 /// See [`PRODUCT_KEY`].
 pub const PRODUCT_SECRET: &str = "c3PW03srd6c";
+
+/// Logins by plain CoAP that wait for the platform, as in the product.
+const LOGINS_WAITING_MAX: usize = 1024;
 
 /// More steps at one instant mean that something calls for a timeout and does not use it.
 const STEPS_AT_ONCE_MAX: u32 = 10_000;
@@ -109,6 +116,12 @@ pub fn shard_config() -> ShardConfig {
     ShardConfig { coap: coap_params(), ..config }
 }
 
+/// The settings of a shard of plain CoAP with this number, otherwise as those of a shard of DTLS.
+pub(crate) fn plain_config(number: u16, config: ShardConfig) -> ShardConfig {
+    let plain = PlainConfig { login_path: LOGIN_PATH, logins_waiting_max: LOGINS_WAITING_MAX };
+    ShardConfig { shard: number, plain: Some(plain), ..config }
+}
+
 /// The settings of the CoAP layer as the product needs them.
 pub(crate) fn coap_params() -> Params {
     Params { answer_frame: Some(&SUCCESS), first_block_options: &[COMMAND], ..Params::default() }
@@ -119,7 +132,8 @@ impl World {
     pub fn new(config: ShardConfig, conditions: Conditions, seed: u64) -> Self {
         let mut random = SeededRandom::new(seed);
         let (clock, store) = (WallClock::new(start()), Store::new(random.next_u64()));
-        let process = Process::start([config], store.open(), &mut random, clock.at(start()));
+        let configs = [config.clone(), plain_config(1, config)];
+        let process = Process::start(configs, store.open(), &mut random, clock.at(start()));
         let world = Self {
             now: start(),
             clock,
@@ -273,9 +287,14 @@ impl World {
         self.issued.get(device_key).map(String::as_str)
     }
 
-    /// The server's shard.
+    /// The server's shard of DTLS.
     pub fn shard(&mut self) -> &mut Shard {
         &mut self.process.server.shards[0]
+    }
+
+    /// Both of its shards, that of plain CoAP last.
+    pub fn shards(&mut self) -> &mut [Shard] {
+        &mut self.process.server.shards
     }
 
     /// The time, by both clocks of the server.
@@ -327,13 +346,22 @@ impl World {
     /// sessions.
     pub fn restart(&mut self, config: ShardConfig) {
         self.store.crash();
-        self.process = Process::start([config], self.store.open(), &mut self.random, self.clock.at(self.now));
+        let (configs, at) = ([config.clone(), plain_config(1, config)], self.clock.at(self.now));
+        self.process = Process::start(configs, self.store.open(), &mut self.random, at);
         self.settle();
     }
 
     /// What the server holds now.
     pub fn gauges(&mut self) -> Gauges {
-        self.shard().stats().gauges
+        let [dtls, plain] = [0, 1].map(|number| self.shards()[number].stats().gauges);
+        Gauges {
+            sessions: dtls.sessions + plain.sessions,
+            handshakes: dtls.handshakes + plain.handshakes,
+            lookups: dtls.lookups + plain.lookups,
+            requests_in_flight: dtls.requests_in_flight + plain.requests_in_flight,
+            stored_answer_bytes: dtls.stored_answer_bytes + plain.stored_answer_bytes,
+            timers: dtls.timers + plain.timers,
+        }
     }
 
     /// Gives a command to a device.
@@ -396,7 +424,7 @@ impl World {
         while let Some(packet) = self.network.poll_arrival(now) {
             self.deliver(packet);
         }
-        self.shard().handle_timeout(now);
+        self.shards().iter_mut().for_each(|shard| shard.handle_timeout(now));
         for host in &mut self.hosts {
             if host.device.poll_timeout().is_some_and(|due| due <= now) {
                 host.device.handle_timeout(now, &mut self.random);
@@ -404,9 +432,10 @@ impl World {
         }
         loop {
             self.process.settle(self.clock.at(now), &mut self.store);
-            let Some(event) = self.shard().poll_event() else { break };
+            let told = (0..).zip(self.shards()).find_map(|(n, shard)| Some((n, shard.poll_event()?)));
+            let Some((number, event)) = told else { break };
             self.told.note(&event);
-            self.process.server.handle_event(self.clock.at(now), 0, event);
+            self.process.server.handle_event(self.clock.at(now), number, event);
         }
         for note in self.store.take_notes() {
             if let Note::Applied(Write::Message(message), Written::Done) = note
@@ -420,9 +449,9 @@ impl World {
 
     fn deliver(&mut self, packet: Packet) {
         let Packet { from, to, mut bytes } = packet;
-        if to == SERVER {
+        if let Some(number) = [SERVER, PLAIN_SERVER].iter().position(|server| *server == to) {
             let now = self.now;
-            return self.shard().handle_datagram(now, from, &mut bytes);
+            return self.shards()[number].handle_datagram(now, from, &mut bytes);
         }
         for host in self.hosts.iter_mut().filter(|host| host.address == to) {
             host.device.handle_datagram(self.now, &mut bytes.clone(), &mut self.random);
@@ -432,14 +461,16 @@ impl World {
     /// Puts on its way what the server and the devices want to send.
     fn collect(&mut self) {
         let Self { now, process, network, hosts, issued, .. } = self;
-        let shard = &mut process.server.shards[0];
-        for (path, datagram) in shard.outbox().iter() {
-            network.handle_datagram(*now, SERVER, path.peer, datagram);
+        for (server, shard) in [SERVER, PLAIN_SERVER].into_iter().zip(&mut process.server.shards) {
+            for (path, datagram) in shard.outbox().iter() {
+                network.handle_datagram(*now, server, path.peer, datagram);
+            }
+            shard.outbox().clear();
         }
-        shard.outbox().clear();
         for Host { address, device, events } in hosts {
+            let server = if device.is_plain() { PLAIN_SERVER } else { SERVER };
             while let Some(datagram) = device.poll_transmit() {
-                network.handle_datagram(*now, *address, SERVER, &datagram);
+                network.handle_datagram(*now, *address, server, &datagram);
             }
             while let Some(event) = device.poll_event() {
                 if let DeviceEvent::Activated(secret) = &event {

@@ -35,7 +35,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a server that takes up what the store holds.
+    /// Starts a server that takes up what the store holds. Shards of plain CoAP come last.
     pub fn start(
         configs: impl IntoIterator<Item = ShardConfig>,
         recovered: Recovered,
@@ -47,12 +47,20 @@ impl Process {
             random.fill(&mut seed);
             seed
         };
-        let shards: Vec<_> =
+        let (plain, configs): (Vec<_>, Vec<_>) =
+            configs.into_iter().partition(|config: &ShardConfig| config.plain.is_some());
+        let mut shards: Vec<_> =
             configs.into_iter().map(|config| Shard::new(config, now.instant, draw())).collect();
         let Recovered { online, commands, epoch, newest_arrival, .. } = recovered;
-        let (count, limits) = (shards.len() as u16, Limits::default());
         let seed = draw();
-        let plain_shards = 0;
+        let plain_shards = plain.len() as u16;
+        // Nothing is drawn for these, so that a seed without them gives the same run as before.
+        let mut plain_seed = seed;
+        for config in plain {
+            plain_seed[0] = plain_seed[0].wrapping_add(1);
+            shards.push(Shard::new(config, now.instant, plain_seed));
+        }
+        let (count, limits) = (shards.len() as u16, Limits::default());
         let options =
             Options { shards: count, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
         Self {

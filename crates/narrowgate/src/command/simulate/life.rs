@@ -264,7 +264,12 @@ impl Life {
                     self.stop();
                 }
             }
-            DeviceEvent::Acknowledged { .. } | DeviceEvent::ReportRefused { .. } | DeviceEvent::Pong => {}
+            DeviceEvent::Acknowledged { .. }
+            | DeviceEvent::ReportRefused { .. }
+            | DeviceEvent::Pong
+            // It talks DTLS alone.
+            | DeviceEvent::LoggedIn
+            | DeviceEvent::Carried { .. } => {}
         }
     }
 

@@ -266,7 +266,7 @@ impl Duties {
         };
         let later = |random: &mut SeededRandom| now + Duration::from_millis(200 + random.below(5_000));
         match (self.asked.take(), response.code) {
-            (Some(Asked::Fetch(path)), Code::CONTENT) => match self.received(&path, response) {
+            (Some(Asked::Fetch(path)), Code::CONTENT) => match self.received(&path, &response.payload) {
                 Some((id, number, topic)) => {
                     done.push(Done::Got { id, number, topic });
                     self.plan_answer(now, id, random);
@@ -296,6 +296,23 @@ impl Duties {
         }
     }
 
+    /// A command came in a response to something else.
+    pub fn carried(
+        &mut self,
+        (now, random): (Instant, &mut SeededRandom),
+        path: &str,
+        command: &[u8],
+        done: &mut Vec<Done>,
+    ) {
+        match self.received(path, command) {
+            Some((id, number, topic)) => {
+                done.push(Done::Got { id, number, topic });
+                self.plan_answer(now, id, random);
+            }
+            None => done.push(Done::Puzzled(format!("a response to it carries something of {path}"))),
+        }
+    }
+
     /// Nothing came back. Returns whether it tries again in its session, with another Message ID: not where a
     /// copy under way could undo what follows.
     pub fn stays_after_silence(&mut self, now: Instant) -> bool {
@@ -308,8 +325,8 @@ impl Duties {
     }
 
     /// Reads a command and executes it, unless it has done that before.
-    fn received(&mut self, path: &str, response: &Response) -> Option<(u32, u64, String)> {
-        let message: Message<'_> = serde_json::from_slice(&response.payload).ok()?;
+    fn received(&mut self, path: &str, command: &[u8]) -> Option<(u32, u64, String)> {
+        let message: Message<'_> = serde_json::from_slice(command).ok()?;
         let topic = path.strip_prefix(&self.base)?.strip_prefix("service/")?;
         let is_right = message.version == "1.0"
             && message.method == format!("thing.service.{}", topic.replace('/', "."));

@@ -9,6 +9,7 @@
 //! that count, or never could.
 
 mod order;
+mod rides;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,8 @@ pub struct CommandTotals {
     pub edits: u64,
     /// Events that were acknowledged.
     pub events: u64,
+    /// Commands that rode in responses by plain CoAP.
+    pub rode: u64,
 }
 
 /// What a device wants by a request.
@@ -177,7 +180,7 @@ impl Commands {
     }
 
     /// A request reaches the gateway.
-    pub fn requested(&mut self, device: u32, ticket: Ticket, request: &Request) {
+    pub fn requested(&mut self, device: u32, (ticket, is_plain): (Ticket, bool), request: &Request) {
         let path = request.path_text();
         let topic = path.split_once("/thing/service/").map(|(_, topic)| topic);
         let wanted = match (request.method, topic.map(|topic| (topic, topic.strip_suffix("_reply")))) {
@@ -193,6 +196,10 @@ impl Commands {
             }
             _ => Wanted::Other,
         };
+        if is_plain {
+            // Its response may carry a command.
+            self.devices.entry(device).or_default().rides.0 += 1;
+        }
         self.wanted.insert(ticket, wanted);
     }
 
@@ -246,10 +253,8 @@ impl Commands {
                 if !is_oldest {
                     return wrong("it is not the oldest of its topic");
                 }
-                let (asked, fetched) = orders.gets.entry(topic.to_owned()).or_default();
-                *fetched += 1;
-                if *fetched > *asked && !orders.give_back_a_get(topic, *at) {
-                    return wrong("its device has not asked for it");
+                if !orders.may_fetch(topic, *at) {
+                    return wrong("its device has not asked for it, nor for anything that could carry it");
                 }
                 let order = &mut orders.all[index];
                 order.keep_before(now);
@@ -314,9 +319,21 @@ impl Commands {
             let what = format!("a response names {named:?}, and of its commands {expected:?} waits");
             return broken(device, what);
         }
+        self.answered(device, wanted, response, at)
+    }
+
+    /// What a response says to what its request wanted.
+    fn answered(
+        &mut self,
+        device: u32,
+        wanted: Option<Wanted>,
+        response: &Response,
+        at: UnixMillis,
+    ) -> Checked {
+        let orders = self.devices.entry(device).or_default();
         match wanted {
             Some(Wanted::Get(topic)) if response.code == Code::CONTENT => {
-                self.handed_out(device, &topic, response, at)
+                self.handed_out(device, &topic, &response.payload, at)
             }
             Some(Wanted::Get(topic)) if response.code == Code::NOT_FOUND => {
                 let is_there =
@@ -350,10 +367,10 @@ impl Commands {
         &mut self,
         device: u32,
         topic: &str,
-        response: &Response,
+        command: &[u8],
         UnixMillis(at): UnixMillis,
     ) -> Checked {
-        let body = serde_json::from_slice::<Value>(&response.payload).unwrap_or_default();
+        let body = serde_json::from_slice::<Value>(command).unwrap_or_default();
         let id = body.get("id").and_then(Value::as_str).and_then(|id| id.parse::<u32>().ok());
         let orders = self.devices.entry(device).or_default();
         let Some(order) = id.and_then(|id| orders.find_mut(id)) else {

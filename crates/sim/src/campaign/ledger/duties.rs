@@ -9,7 +9,7 @@ use narrowgate_platform::{
     model::property::{Properties, PropertyKind},
 };
 
-use super::{Checked, Ledger, broken};
+use super::{Checked, Ledger, Standing, broken};
 use crate::campaign::agent::duties::Done;
 
 impl Ledger {
@@ -53,7 +53,14 @@ impl Ledger {
         response: &Response,
         (at, now): (UnixMillis, Instant),
     ) -> Checked {
+        // The answer to a login is empty, whatever waits.
+        if self.logins.remove(&ticket) {
+            return Ok(());
+        }
         match self.sessions.get(&ticket.session) {
+            Some(Standing { number, is_plain: true, .. }) => {
+                self.commands.responded_plainly(*number, ticket, response, (at, now))
+            }
             Some(standing) => {
                 let device = (standing.number, standing.is_login);
                 self.commands.responded(device, ticket, response, (at, now))

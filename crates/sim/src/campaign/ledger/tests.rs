@@ -52,8 +52,17 @@ fn a_report_is_stored_once_as_its_own_before_it_is_acknowledged() {
 fn begin(ledger: &mut Ledger, slot: u8) -> SessionId {
     let session = SessionId { shard: 0, slot: slot.into(), generation: 1 + ledger.sessions.len() as u32 };
     let begun = crate::world::start();
-    let standing =
-        Standing { number: 17, begun, peer: peer(slot), is_login: true, login: None, superseded: None };
+    let standing = Standing {
+        number: 17,
+        begun,
+        peer: peer(slot),
+        is_login: true,
+        is_plain: false,
+        sign: None,
+        heard: begun,
+        login: None,
+        superseded: None,
+    };
     ledger.sessions.insert(session, standing);
     ledger.of_device.entry(17).or_default().push(session);
     session

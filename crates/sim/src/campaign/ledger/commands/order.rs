@@ -142,6 +142,8 @@ pub(super) struct Orders {
     pub(super) open: Vec<usize>,
     /// How often a topic was asked for, and how often a command was fetched by that.
     pub(super) gets: BTreeMap<String, (u64, u64)>,
+    /// Requests by plain CoAP, whose responses may carry a command, and commands that were fetched so.
+    pub(super) rides: (u64, u64),
 }
 
 impl Orders {
@@ -155,7 +157,7 @@ impl Orders {
 
     /// A command of this topic ran out before its GET was answered, and that GET gets the next one: at most
     /// once.
-    pub(super) fn give_back_a_get(&mut self, topic: &str, at: i64) -> bool {
+    fn give_back_a_get(&mut self, topic: &str, at: i64) -> bool {
         let ran_out = |order: &&mut Order| order.has_its_get && order.new.topic == topic && order.is_over(at);
         let Some(order) = self.all.iter_mut().rev().find(ran_out) else { return false };
         order.has_its_get = false;
@@ -163,6 +165,21 @@ impl Orders {
             *fetched -= 1;
         }
         true
+    }
+
+    /// Whether its device has asked for a command of this topic once more than it fetched one, or for
+    /// anything that could carry it; counts the command as fetched.
+    pub(super) fn may_fetch(&mut self, topic: &str, at: i64) -> bool {
+        let (asked, fetched) = self.gets.entry(topic.to_owned()).or_default();
+        *fetched += 1;
+        if *fetched <= *asked || self.give_back_a_get(topic, at) {
+            return true;
+        }
+        if let Some((_, fetched)) = self.gets.get_mut(topic) {
+            *fetched -= 1;
+        }
+        self.rides.1 += 1;
+        self.rides.1 <= self.rides.0
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Order> {

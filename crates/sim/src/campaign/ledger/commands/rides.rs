@@ -1,0 +1,52 @@
+//! Commands that ride in responses by plain CoAP (device protocol, section 8).
+
+use std::time::Instant;
+
+use narrowgate_coap::{Code, Response};
+use narrowgate_engine::event::Ticket;
+use narrowgate_platform::{
+    device_api::{carried::COMMAND, commands::COMMAND_WAITING},
+    ids::UnixMillis,
+};
+
+use super::{Commands, Wanted};
+use crate::campaign::ledger::{Checked, broken};
+
+impl Commands {
+    /// The gateway has answered a request of a device that talks plain CoAP. A command rides in the response
+    /// or none is named: those of a campaign are short. Whether one should have ridden is not known here (the
+    /// store may have refused it), but at the end of calm no command is left.
+    pub fn responded_plainly(
+        &mut self,
+        device: u32,
+        ticket: Ticket,
+        response: &Response,
+        (at, _): (UnixMillis, Instant),
+    ) -> Checked {
+        let wanted = self.wanted.remove(&ticket);
+        let named = response.options.find(COMMAND_WAITING).map(String::from_utf8_lossy);
+        let named = named.as_deref().map(|path| {
+            let topic = path.rsplit_once("/thing/service/").map_or(path, |(_, topic)| topic);
+            topic.to_owned()
+        });
+        self.totals.responses += 1;
+        self.totals.named += u64::from(named.is_some());
+        // What was asked for stands before what rides.
+        let is_content = matches!((&wanted, response.code), (Some(Wanted::Get(_)), Code::CONTENT));
+        self.answered(device, wanted, response, at)?;
+        match (named, response.options.find(COMMAND)) {
+            (None, None) => Ok(()),
+            (Some(topic), Some(command)) => {
+                self.totals.rode += 1;
+                if is_content && command == response.payload {
+                    return broken(device, "a command is the answer to a GET, and rides in it as well");
+                }
+                self.handed_out(device, &topic, command, at)
+            }
+            (named, command) => {
+                let what = format!("a response names {named:?}, and carries {command:?}");
+                broken(device, what)
+            }
+        }
+    }
+}
