@@ -267,7 +267,8 @@ pub enum ShardCommand {
         handshake: HandshakeId,
     },
     /// Answers [`ShardEvent::LoginWanted`]: the login becomes a session, which ends after so long a silence,
-    /// and its request waits for its response. At the limit of sessions it is answered 5.03 instead.
+    /// and its request waits for its response. At the limit of sessions, or of requests that wait, it is
+    /// answered 5.03 instead.
     AdmitLogin {
         /// Which login asked.
         handshake: HandshakeId,

@@ -446,6 +446,20 @@ fn at_the_limit_of_logins_a_new_one_is_told_so_and_none_that_stands_is_ended() {
 }
 
 #[test]
+fn at_the_limit_of_requests_that_wait_a_login_is_told_so_and_the_one_of_its_path_stands() {
+    let mut world = World::with(|config| config.requests_in_flight_max = 1);
+    let session = world.log_in(peer(1), 1);
+    world.give(peer(1), &report(2));
+    world.give(peer(1), &login(3));
+    let answers = world.admit(peer(1));
+    assert_eq!(Message::parse(&answers[0]).expect("we wrote it").code, Code::SERVICE_UNAVAILABLE);
+    assert_eq!((world.gauges().requests_in_flight, world.count(Counter::RequestsBusy)), (1, 1));
+    let ticket = world.asked[0];
+    assert_eq!((ticket.session, world.respond(peer(1), ticket, Code::CHANGED).len()), (session, 1));
+    world.log_in(peer(1), 4);
+}
+
+#[test]
 fn bytes_are_limited_as_in_a_session_by_dtls() {
     let limit = ByteLimit { per_second: 10, burst: 400 };
     let mut world = World::with(|config| config.device_bytes = Some(limit));

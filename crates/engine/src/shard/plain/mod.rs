@@ -17,7 +17,8 @@
 //! kept.
 //!
 //! Limits: [`PlainConfig`]; a login that the platform does not decide within [`LOGIN_LIFETIME`] is dropped.
-//! At the limit of sessions a login is answered 5.03: none that stands is ended for it.
+//! At the limit of sessions, or of requests that wait, a login is answered 5.03: none that stands is ended
+//! for it.
 
 mod leavings;
 mod logins;
@@ -186,13 +187,16 @@ impl Shard {
     pub(super) fn admit_login(&mut self, now: Instant, handshake: HandshakeId, lifetime: Duration) {
         let Some(login) = self.logins.take(handshake) else { return self.stats.count(Counter::LookupsLate) };
         let path = login.path;
-        if let Some(old) = self.sessions.find(&Route::Peer(path)) {
-            self.close(old, CloseCause::Replaced);
-        } else if self.sessions.len() >= self.config.sessions_max {
-            self.stats.count(Counter::LoginsFull);
+        let old = self.sessions.find(&Route::Peer(path));
+        let is_full = old.is_none() && self.sessions.len() >= self.config.sessions_max;
+        if is_full || self.requests_in_flight >= self.config.requests_in_flight_max {
+            self.stats.count(if is_full { Counter::LoginsFull } else { Counter::RequestsBusy });
             let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(BUSY_MAX_AGE_S);
             self.turn_away(now, login, busy);
             return self.events.push_back(ShardEvent::HandshakeEnded { handshake });
+        }
+        if let Some(old) = old {
+            self.close(old, CloseCause::Replaced);
         }
         self.stats.count(Counter::LoginsAccepted);
         let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
