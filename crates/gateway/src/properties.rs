@@ -129,7 +129,13 @@ impl Shared {
         self.queries.line.leave();
         self.queries.ask(&mut self.out);
         match answer {
-            Ok(all) => self.respond(now, ticket, &asker, wanted.answer(&all)),
+            Ok(all) => {
+                let (response, refusal) = wanted.answer(&all).into_parts();
+                if let Some(refusal) = refusal {
+                    self.refuse(now, &asker, refusal);
+                }
+                self.respond(now, ticket, &asker, response);
+            }
             Err(error) => {
                 if let Some(left_out) = self.queries.errors.permit(now.instant) {
                     let device = asker.grant.device.0;

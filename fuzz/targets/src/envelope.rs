@@ -153,7 +153,9 @@ fn check_properties(session: &Grant, request: &Request, action: Action) {
     assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
     let wanted = match action {
         Action::Edit(wanted) => wanted,
-        Action::Query(wanted) => return check_reply(body, &wanted.answer(&Properties::default()).payload),
+        Action::Query(wanted) => {
+            return check_reply(body, &wanted.answer(&Properties::default()).response().payload);
+        }
         other => panic!("it is about points: {other:?}"),
     };
     let edit = &wanted.edit;

@@ -38,9 +38,9 @@ use super::{
     volume::Volume,
 };
 
-/// Reports, and files, that [`newest`] reads at most.
+/// After so many reports, or days, [`newest`] reads no further day.
 const NEWEST_REPORTS: usize = 256;
-const NEWEST_FILES: usize = 32;
+const NEWEST_DAYS: usize = 32;
 
 /// After so many reports, or bytes of values, a page ends, however little it has: a point that nobody reports
 /// must not keep a reader for long, and fat values must not fill the memory.
@@ -155,7 +155,7 @@ fn read_all(
     Ok(found.page(query.limit))
 }
 
-/// The newest reports of a device, damaged ones left out, from its newest files: enough for the latest values
+/// The newest reports of a device, damaged ones left out, from its newest days: enough for the latest values
 /// of all points that it reports often.
 pub(super) fn newest(
     reader: &mut Reader,
@@ -164,16 +164,19 @@ pub(super) fn newest(
 ) -> rusqlite::Result<Vec<MessageRow>> {
     files.sort_by_key(|(volume, _)| Reverse(*volume));
     let mut newest = Vec::new();
-    for (volume, _) in files.into_iter().take(NEWEST_FILES) {
-        let Some((file, format)) = reader.volume(volume)? else { continue };
-        let sql = format!(
-            "SELECT {} FROM messages m WHERE device = ?1 AND kind = 'points' ORDER BY time DESC LIMIT ?2",
-            format.list()
-        );
-        let mut select = file.prepare_cached(&sql)?;
-        let mut rows = select.query([device.0, (NEWEST_REPORTS - newest.len()) as i64])?;
-        while let Some(row) = rows.next()? {
-            newest.extend(format.read(row, || format!("a message of {volume}")).ok());
+    // A day has a file for each class of retention: all of them are read, or none.
+    for day in files.chunk_by(|one, next| one.0.day == next.0.day).take(NEWEST_DAYS) {
+        for (volume, _) in day {
+            let Some((file, format)) = reader.volume(*volume)? else { continue };
+            let sql = format!(
+                "SELECT {} FROM messages m WHERE device = ?1 AND kind = 'points' ORDER BY time DESC LIMIT ?2",
+                format.list()
+            );
+            let mut select = file.prepare_cached(&sql)?;
+            let mut rows = select.query([device.0, NEWEST_REPORTS as i64])?;
+            while let Some(row) = rows.next()? {
+                newest.extend(format.read(row, || format!("a message of {volume}")).ok());
+            }
         }
         if newest.len() >= NEWEST_REPORTS {
             break;

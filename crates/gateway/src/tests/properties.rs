@@ -41,6 +41,9 @@ fn a_query_is_answered_when_it_was_read() {
     assert_eq!(stage.play("has a"), "s1 2.04");
     stage.play(r#"s1 queries "a""#);
     assert_eq!(stage.play("query fails"), "s1 5.03");
+    stage.play("s1 queries");
+    assert_eq!(stage.play("has too much"), "write too_large, s1 2.04", "and not 5.00");
+    assert_eq!(stage.play("done"), "tell refused");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04", "nothing else waits");
     stage.play("s1 queries; s1 leaves; done");
     assert!(!stage.gateway.is_settled());

@@ -324,6 +324,7 @@ impl Stage {
 
     fn other_answer(&mut self, answer: &str) {
         match answer {
+            "has too much" => self.properties(Ok(Properties::from_json(&much()))),
             "found slow" => self.lookup(Ok(changed(|found| found.profile = Profile::Nbiot))),
             "slow" => self.product(Ok(Some(Product { profile: Profile::Nbiot, ..product(true) }))),
             "commands" => self.commands(Ok(self.open.clone())),
@@ -523,4 +524,9 @@ fn product(enabled: bool) -> Product {
         retention: RetentionClass::parse("short").expect("it is a name"),
         created: UnixMillis(0),
     }
+}
+
+/// More attributes than an answer holds.
+fn much() -> String {
+    format!(r#"{{"a":"{}"}}"#, "x".repeat(narrowgate_platform::device_api::BODY_BYTES_MAX))
 }

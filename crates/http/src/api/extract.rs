@@ -4,7 +4,7 @@ use axum::{
     RequestPartsExt as _,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use narrowgate_api::{device::NamedDevice, problem::Code};
 use narrowgate_platform::service::IfMatch;
@@ -45,23 +45,49 @@ impl<S: Send + Sync> FromRequestParts<S> for Matching {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let mut tags = Vec::new();
-        for value in parts.headers.get_all(header::IF_MATCH) {
-            let text = value.to_str().map_err(|_| malformed("If-Match is no text".to_owned()))?;
-            if text.trim() == "*" {
-                return Ok(Self(None));
-            }
-            for tag in text.split(',').map(str::trim) {
-                // A weak one never matches (RFC 9110, section 8.8.3.2).
-                let opaque = tag.strip_prefix("W/").unwrap_or(tag);
-                if opaque.len() < 2 || !opaque.starts_with('"') || !opaque.ends_with('"') {
-                    let words = format!("If-Match: {tag} is no entity tag; it is in quotation marks, or *");
-                    return Err(malformed(words));
-                }
-                tags.push(tag.to_owned());
-            }
+        Ok(Self(match if_match(&parts.headers).map_err(malformed)? {
+            None | Some(Tags::Any) => None,
+            Some(Tags::OneOf(tags)) => Some(IfMatch(tags)),
+        }))
+    }
+}
+
+/// What `If-Match` names.
+pub(super) enum Tags {
+    /// `*`
+    Any,
+    /// Entity tags as they are written; a weak one never matches (RFC 9110, section 8.8.3.2).
+    OneOf(Vec<String>),
+}
+
+/// Reads `If-Match` (RFC 9110, section 13.1.1); `None`: it is not there.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Tags>, String> {
+    let mut tags = Vec::new();
+    for value in headers.get_all(header::IF_MATCH) {
+        let text = value.to_str().map_err(|_| "If-Match: is not ASCII".to_owned())?.trim();
+        if text == "*" {
+            return Ok(Some(Tags::Any));
         }
-        Ok(Self((!tags.is_empty()).then_some(IfMatch(tags))))
+        let wrong =
+            |rest| format!("If-Match: {rest} is no entity tag; it stands in quotation marks, or is *");
+        entity_tags(text, &mut tags).map_err(wrong)?;
+    }
+    Ok((!tags.is_empty()).then_some(Tags::OneOf(tags)))
+}
+
+/// Reads a list of entity tags, in which there may be commas; what is none is the error.
+fn entity_tags<'a>(text: &'a str, tags: &mut Vec<String>) -> Result<(), &'a str> {
+    let mut rest = text;
+    loop {
+        let opaque = rest.strip_prefix("W/").unwrap_or(rest);
+        let length = opaque.strip_prefix('"').and_then(|opaque| opaque.find('"')).ok_or(rest)?;
+        let end = rest.len() - opaque.len() + length + 2;
+        tags.push(rest[..end].to_owned());
+        rest = rest[end..].trim_start();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        rest = rest.strip_prefix(',').ok_or(rest)?.trim_start();
     }
 }
 

@@ -3,11 +3,7 @@
 use axum::{
     Json, Router,
     extract::{FromRequestParts, State},
-    http::{
-        HeaderMap,
-        header::{ETAG, IF_MATCH},
-        request::Parts,
-    },
+    http::{HeaderMap, header::ETAG, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -19,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Api,
-    extract::{Body, Part, Product, malformed},
+    extract::{Body, Part, Product, Tags, if_match, malformed},
 };
 use crate::problem::Refused;
 
@@ -69,41 +65,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Condition {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        if_match(&parts.headers).map(Self).map_err(malformed)
+        condition(&parts.headers).map(Self).map_err(malformed)
     }
 }
 
-/// Reads the header (RFC 9110, section 13.1.1). Weak tags, and those that are none of ours, match nothing.
-fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, String> {
-    let (mut versions, mut is_given) = (Vec::new(), false);
-    for value in headers.get_all(IF_MATCH) {
-        is_given = true;
-        let value = value.to_str().map_err(|_| "If-Match: is not ASCII".to_owned())?;
-        if value.trim() == "*" {
-            return Ok(Some(IfMatch::Any));
-        }
-        for tag in value.split(',').map(str::trim) {
-            let strong = tag.strip_prefix("W/").unwrap_or(tag);
-            let Some(text) = strong.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
-                return Err(format!("If-Match: {tag:?} is no entity tag: it stands in quotation marks"));
-            };
-            let version = text.parse().ok().filter(|version: &u32| version.to_string() == text);
-            versions.extend(version.filter(|_| strong == tag));
-        }
-    }
-    Ok(is_given.then_some(IfMatch::OneOf(versions)))
+/// Reads the header. Tags that are none of ours, as weak ones, match nothing.
+fn condition(headers: &HeaderMap) -> Result<Option<IfMatch>, String> {
+    let version = |tag: &String| {
+        let text = tag.strip_prefix('"')?.strip_suffix('"')?;
+        text.parse().ok().filter(|version: &u32| version.to_string() == text)
+    };
+    Ok(if_match(headers)?.map(|tags| match tags {
+        Tags::Any => IfMatch::Any,
+        Tags::OneOf(tags) => IfMatch::OneOf(tags.iter().filter_map(version).collect()),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     fn read(values: &[&str]) -> Result<Option<IfMatch>, String> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(IF_MATCH, value.parse().expect("a header has these characters"));
+            headers.append(header::IF_MATCH, value.parse().expect("a header has these characters"));
         }
-        if_match(&headers)
+        condition(&headers)
     }
 
     #[test]
@@ -113,10 +102,11 @@ mod tests {
         assert_eq!(read(&["*"]), Ok(Some(IfMatch::Any)));
         assert_eq!(read(&[r#""3""#]), one_of(&[3]));
         assert_eq!(read(&[r#""3", "5""#, r#""7""#]), one_of(&[3, 5, 7]));
+        assert_eq!(read(&[r#""3,4" ,W/"a, b","5""#]), one_of(&[5]), "a comma may stand in a tag");
         for none_of_ours in [r#"W/"3""#, r#""x""#, r#""03""#, r#""""#, r#""-1""#, r#""4294967296""#] {
             assert_eq!(read(&[none_of_ours]), one_of(&[]), "{none_of_ours}");
         }
-        for wrong in ["3", "", r#""3"#, r#""3",7"#] {
+        for wrong in ["3", "", r#""3"#, r#""3",7"#, r#""3" "4""#, r#""3","#] {
             assert!(read(&[wrong]).is_err(), "{wrong}");
         }
     }

@@ -58,3 +58,20 @@ fn classes_that_are_none_are_refused_with_what_is_right() {
     let shown = program.json(&["product", "show", "pk"]);
     assert_eq!(shown["retention"], json!("standard"), "without a configuration there is one class");
 }
+
+#[test]
+fn a_start_says_what_becomes_of_a_class_that_is_not_configured_any_more() {
+    let program = configured();
+    program.json(&["product", "update", "pk", "--retention", "long"]);
+    assert!(!program.serve().said().contains("class"));
+    fs::write(program.data().join("narrowgate.toml"), "[store]\nretention = \"7d\"\n").unwrap();
+    let server = program.serve();
+    let said = server.said();
+    for words in ["class=long", "is kept as long as the class standard"] {
+        assert!(said.contains(words), "{said}");
+    }
+    drop(server);
+    // No product names it, and no file is of it.
+    program.json(&["product", "update", "pk", "--retention", "standard"]);
+    assert!(!program.serve().said().contains("class=long"));
+}

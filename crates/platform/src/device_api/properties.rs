@@ -9,17 +9,19 @@
 //! | a value is `null`, or the thing model does not allow it (a tag's is no string) | 1204 | 1200 |
 //! | an attribute is deleted that the thing model requires | 1209 | |
 //! | the device would have more than is kept | 1008 | 1008 |
+//! | query: what is asked for is longer than an answer may be | 1008 | |
 //!
 //! One fault fails the whole message, and nothing of it is stored. What is not there is deleted with success,
 //! and is left out of the answer to a query. Where an attribute is not set, a query gets the default of the
-//! thing model. An empty list asks for all.
+//! thing model. An empty list asks for all. Only with defaults of a model that was stored before they had a
+//! limit can an answer be too long.
 
 use std::{borrow::Cow, sync::Arc};
 
 use narrowgate_coap::{Code, Request, Response};
 
 use super::{
-    Action, Answer, body, diagnosis,
+    Action, Answer, BODY_BYTES_MAX, body, diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
 };
@@ -82,10 +84,19 @@ pub struct QueryWanted {
 
 impl QueryWanted {
     /// The answer, from all that the device has.
-    pub fn answer(self, all: &Properties) -> Response {
+    pub fn answer(self, all: &Properties) -> Answer {
         let data = all.to_json_of(&self.names, &self.defaults);
         let reply = envelope::reply_with(self.id.as_deref(), &data);
-        Response::new(Code::CHANGED).content_format(self.content_format).payload(reply)
+        if reply.len() <= BODY_BYTES_MAX {
+            return Answer::reply(self.content_format, reply, None);
+        }
+        let what = self.kind.plural();
+        let advice = if self.names.is_empty() { "name those that are wanted" } else { "name fewer" };
+        let message =
+            format!("/params/{what}: {} bytes of {what}, {BODY_BYTES_MAX} can be sent: {advice}", data.len());
+        let hint = "the thing model has long defaults: an operator can give it shorter ones";
+        let fault = MessageFault::new(MessageFault::TOO_LARGE, message).with_hint(Some(hint.to_owned()));
+        body::refusal(self.content_format, self.id.as_deref(), fault)
     }
 }
 

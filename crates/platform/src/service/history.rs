@@ -17,11 +17,7 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
-    model::{
-        device::Device,
-        log::LogEntry,
-        thing_model::{EventType, ThingModel},
-    },
+    model::{device::Device, log::LogEntry, property::PropertyKind, thing_model::EventType},
     paging::{Page, Part},
     ports::{BucketQuery, EventQuery, HistoryQuery, HistoryReads as _, StoreError},
     rules::{
@@ -123,7 +119,7 @@ impl Registrar {
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
-    /// it begins.
+    /// it begins; `Damaged` where a type is asked for and the thing model cannot be read.
     pub(super) async fn events(
         &self,
         device: &Device,
@@ -149,8 +145,7 @@ impl Registrar {
             "ERROR" => EventType::Error,
             _ => return Ok(vec![kind]),
         };
-        let model = self.existing_product(&device.product_key).await?.model_json;
-        let model = model.and_then(|json| ThingModel::parse(&json).ok());
+        let model = self.model_for(device, PropertyKind::Attribute).await?;
         let of_type = model.iter().flat_map(|model| &model.events);
         let of_type = of_type.filter(|(_, event)| event.event_type == event_type);
         Ok(of_type.map(|(identifier, _)| identifier.clone()).chain([kind]).collect())
@@ -280,7 +275,7 @@ mod tests {
     use crate::{
         ids::UnixMillis,
         model::log::{LogEntry, LogEvent, Reason},
-        ports::{Batch, Journal as _, Write},
+        ports::{Batch, Journal as _, RegistryChanges as _, Write},
         service::fixtures::{NOW, registrar_with_product, registrar_with_product_and_store},
         testing::{block_on, store::events::event},
     };
@@ -353,6 +348,15 @@ mod tests {
         assert_eq!(found(Some("opened")), ["opened"]);
         let query = DeviceEventsQuery { limit: Some(0), ..DeviceEventsQuery::default() };
         assert!(block_on(registrar.events(&device, query)).is_err());
+        let mut product = block_on(registrar.existing_product("pk")).expect("it exists");
+        (product.product_key, product.model_json) = ("old".into(), Some("no model".into()));
+        block_on(registrar.registry.create_product(product)).expect("it is stored as it is");
+        let request = NewDeviceRequest { device_key: Some("other".into()), ..NewDeviceRequest::default() };
+        block_on(registrar.create_device("old", request)).expect("it is valid");
+        let device = block_on(registrar.resolve("other", None)).expect("it exists");
+        let query = DeviceEventsQuery { kind: Some("WARN".into()), ..DeviceEventsQuery::default() };
+        let error = block_on(registrar.events(&device, query)).expect_err("nobody knows its types");
+        assert!(error.to_string().contains("the thing model of product old cannot be read"), "{error}");
     }
 
     #[test]

@@ -110,8 +110,8 @@ impl Registrar {
         }
     }
 
-    /// The model that says what attributes there are; tags need none.
-    async fn model_for(
+    /// The model that says what attributes (and events) there are; tags need none.
+    pub(super) async fn model_for(
         &self,
         device: &Device,
         kind: PropertyKind,

@@ -5,6 +5,7 @@ use narrowgate_platform::{
     model::{
         log::LogEntry,
         product::{Product, Profile},
+        retention::RetentionClass,
     },
     ports::StoreError,
     secret::Secret,
@@ -118,6 +119,16 @@ impl Registry {
         self.forget_standings();
         tracing::warn!(product_key = key, "a damaged product was replaced");
         Ok(true)
+    }
+
+    /// The classes of retention that products name, but the standard one.
+    pub(in crate::sqlite) fn retention_classes(&self) -> rusqlite::Result<Vec<RetentionClass>> {
+        let sql = "SELECT DISTINCT retention FROM products WHERE retention IS NOT NULL";
+        let mut select = self.connection.prepare_cached(sql)?;
+        // A damaged one is none.
+        let named =
+            select.query_map([], |row| row.get_ref(0)?.as_str().map(RetentionClass::parse).or(Ok(None)))?;
+        named.filter_map(Result::transpose).collect()
     }
 
     fn is_product_intact(&self, id: i64) -> rusqlite::Result<bool> {

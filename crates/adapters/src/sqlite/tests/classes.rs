@@ -9,7 +9,9 @@ use narrowgate_platform::{
     ports::{HistoryQuery, HistoryReads as _, Journal as _, Registry as _, RegistryChanges as _, Write},
     testing::{
         block_on,
-        store::fixtures::{append, at, batch, device, history, login, one_device, product, report},
+        store::fixtures::{
+            add_device, append, at, batch, device, history, login, one_device, product, report,
+        },
     },
 };
 
@@ -186,6 +188,28 @@ fn latest_values_of_all_classes_are_restored_after_a_crash() {
         .map(|value| format!("{}={}", value.point, value.value.get()))
         .collect();
     assert_eq!(values, ["a=1", "b=2"]);
+}
+
+/// A day has a file of each class, and counts as one.
+#[test]
+fn the_newest_reports_are_those_of_the_newest_days_whatever_classes_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_two(&folder.path().join("data"));
+    let ids = [one_device(&store, "dk-1"), add_device(&store, "pk", "dk-2").id];
+    for day in 0..20 {
+        let id = ids[usize::from(day > 0)];
+        append(&store, vec![numbered(id, day * DAY, "standard"), numbered(ids[1], day * DAY, "short")]);
+    }
+    let newest = |device| {
+        let spans = store.shared.spans();
+        store
+            .shared
+            .readers
+            .read(|reader| crate::sqlite::history::newest(reader, spans, device))
+            .unwrap()
+            .len()
+    };
+    assert_eq!(ids.map(newest), [1, 39]);
 }
 
 #[test]

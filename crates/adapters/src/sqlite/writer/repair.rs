@@ -191,15 +191,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Files whose class is not configured any more have no end.
+    /// Files whose class is not configured any more have no end, and what comes for products that name it is
+    /// kept for another time than was meant.
     fn warn_of_unknown_classes(&self, volumes: &[Volume]) {
         let options = &self.shared.options;
-        let mut unknown: Vec<RetentionClass> = volumes.iter().map(|volume| volume.class).collect();
+        let of_files = volumes.iter().map(|volume| volume.class);
+        // Only a warning depends on it: what is wrong with the table shows elsewhere.
+        let of_products = self.registry.retention_classes().unwrap_or_default();
+        let mut unknown: Vec<RetentionClass> = of_files.chain(of_products.iter().copied()).collect();
         unknown.retain(|class| options.class_of(*class) != *class);
         unknown.sort_unstable();
         unknown.dedup();
         for class in unknown {
-            tracing::warn!(%class, "messages of a class of retention that is not configured are kept");
+            match of_products.contains(&class) {
+                true => tracing::warn!(
+                    %class,
+                    "a class of retention is not configured: what products send that name it is kept as long \
+                     as the class standard, and older messages of the class for ever"
+                ),
+                false => tracing::warn!(
+                    %class,
+                    "a class of retention is not configured: its messages are kept for ever"
+                ),
+            }
         }
     }
 

@@ -40,7 +40,9 @@ fn edit(action: Action) -> PropertyEdit {
 #[track_caller]
 fn answered(action: Action, all: &str) -> String {
     let Action::Query(wanted) = action else { panic!("it is a query: {action:?}") };
-    text(wanted.answer(&Properties::from_json(all)))
+    let (response, refusal) = wanted.answer(&Properties::from_json(all)).into_parts();
+    assert_eq!(refusal, None);
+    text(response)
 }
 
 fn set(edit: &PropertyEdit) -> String {
@@ -241,4 +243,33 @@ fn what_would_be_too_much_is_told_by_its_own_code() {
     assert_eq!((response.code, text(response)), (Code::CHANGED, expected));
     let refusal = refusal.expect("it is logged");
     assert_eq!((refusal.reason, refusal.code()), (Some(Reason::TooLarge), Some(1008)));
+}
+
+/// A model that was stored before defaults had a limit.
+#[test]
+fn an_answer_that_would_be_too_long_says_to_ask_for_less() {
+    let attribute = |n| {
+        let default = "x".repeat(4000);
+        format!(
+            r#"{{"identifier":"a{n}","dataType":{{"type":"STRING","maxLength":4000}},"default":"{default}"}}"#
+        )
+    };
+    let json =
+        format!(r#"{{"modelId":"m","attributes":[{},{},{}]}}"#, attribute(1), attribute(2), attribute(3));
+    let model = ThingModel::parse(&json).expect("what is stored is read all the same");
+    for (names, advice) in [("", "name those that are wanted"), (r#""a1","a2","a3""#, "name fewer")] {
+        let params = format!(r#"{{"attributes":[{names}]}}"#);
+        let Action::Query(wanted) = asked(ATTRIBUTE, "query", &params, Some(&model)) else {
+            panic!("it is a query")
+        };
+        let (response, refusal) = wanted.answer(&Properties::default()).into_parts();
+        let words = format!("/params/attributes: 12025 bytes of attributes, 10240 can be sent: {advice}");
+        let expected = format!(r#"{{"id":"1","code":1008,"message":"{words}","data":{{}}}}"#);
+        assert_eq!((response.code, text(response)), (Code::CHANGED, expected));
+        let refusal = refusal.expect("it is logged");
+        assert_eq!((refusal.reason, refusal.code()), (Some(Reason::TooLarge), Some(1008)));
+        assert!(refusal.detail.ends_with("an operator can give it shorter ones"), "{}", refusal.detail);
+    }
+    let two = asked(ATTRIBUTE, "query", r#"{"attributes":["a1","a3"]}"#, Some(&model));
+    assert!(answered(two, "{}").len() > 8000);
 }
