@@ -10,6 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
+    buckets,
     confirm::confirmed,
     import,
     pages::{self, Frame, List},
@@ -19,8 +20,8 @@ use super::{
 };
 use crate::{
     cli::{
-        DeleteArgs, DeviceCommand, DeviceCreateArgs, EventsArgs, ListArgs, LogArgs, Output,
-        Paging as PagesWanted, PointsArgs, ResetArgs,
+        DeleteArgs, DeviceCommand, DeviceCreateArgs, EventsArgs, ListArgs, LogArgs, Output, PointsArgs,
+        ResetArgs,
     },
     client::{Access, Call},
     config::Config,
@@ -57,15 +58,6 @@ const POINTS: &[Column] = &[
     Column { field: "value", title: "VALUE" },
     Column { field: "time", title: "TIME" },
     Column { field: "quality", title: "QUALITY" },
-];
-
-const BUCKETS: &[Column] = &[
-    Column { field: "time", title: "TIME" },
-    Column { field: "min", title: "MIN" },
-    Column { field: "max", title: "MAX" },
-    Column { field: "avg", title: "AVG" },
-    Column { field: "last", title: "LAST" },
-    Column { field: "count", title: "COUNT" },
 ];
 
 pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Result<(), Failure> {
@@ -173,7 +165,7 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
     if let Some((point, bucket)) = point.as_ref().zip(bucket) {
         let (from, to) = (from.map(UnixMillis), to.map(UnixMillis));
         let query = PointValuesQuery { from, to, bucket: Some(bucket), functions, tz, ..Default::default() };
-        buckets(&device, point, &query, paging.into(), config, output)?;
+        buckets::print(&device, point, &query, paging.into(), config, output)?;
         return note_other_points(&device, point, config);
     }
     let list = List { layout: Layout::Values(POINTS), frame: Frame::Array };
@@ -190,21 +182,6 @@ fn points(arguments: PointsArgs, config: &Config, output: Output) -> Result<(), 
     });
     shown?;
     only.map_or(Ok(()), |only| note_other_points(&device, &only, config))
-}
-
-fn buckets(
-    device: &NamedDevice,
-    point: &str,
-    query: &PointValuesQuery,
-    paging: PagesWanted,
-    config: &Config,
-    output: Output,
-) -> Result<(), Failure> {
-    let list = List { layout: Layout::Values(BUCKETS), frame: Frame::Array };
-    pages::run(&list, paging, config, output, |limit, cursor| {
-        let query = PointValuesQuery { limit: Some(limit), cursor, ..query.clone() };
-        Call::list_buckets(device, point, &query)
-    })
 }
 
 /// How many other points are named when a point does not exist.

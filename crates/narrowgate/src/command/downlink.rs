@@ -122,9 +122,12 @@ fn ended(device: &NamedDevice, id: &str, config: &Config) -> Result<CommandView,
             Ok(command) if command.state.has_ended() => return Ok(command),
             Ok(_) => has_failed = false,
             Err(failure) if has_failed => {
-                return Err(
-                    failure.part("command", format_args!("{id} was sent; command show tells its state"))
-                );
+                return Err(failure.part(
+                    "command",
+                    format_args!(
+                        "{id} was sent; command show tells its state, unless its device was deleted"
+                    ),
+                ));
             }
             Err(_) => has_failed = true,
         }

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod backup;
+mod buckets;
 mod completions;
 mod config;
 mod confirm;

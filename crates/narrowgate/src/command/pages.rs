@@ -80,6 +80,21 @@ pub(super) fn run<T: Row>(
     output: Output,
     call: impl Fn(u32, Option<String>) -> Call<Page<T>>,
 ) -> Result<(), Failure> {
+    run_shown(list, paging, config, output, call, &shown)
+}
+
+/// The same with rows that are written for people by `show`.
+///
+/// # Errors
+/// As with [`run`].
+pub(super) fn run_shown<T: Row>(
+    list: &List,
+    paging: Paging,
+    config: &Config,
+    output: Output,
+    call: impl Fn(u32, Option<String>) -> Call<Page<T>>,
+    show: &dyn Fn(&T) -> Result<Box<RawValue>, Failure>,
+) -> Result<(), Failure> {
     let Paging { limit, mut cursor, all } = paging;
     let mut left = limit;
     let mut printer = Printer { list, output, begun: false, rows: 0 };
@@ -94,7 +109,7 @@ pub(super) fn run<T: Row>(
         left = left.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
         // A page may end before it is full: where little is found in much, or what is found is large.
         let goes_on = (all || left > 0) && page.next_cursor.is_some();
-        match printer.page(&page, !goes_on) {
+        match printer.page(&page, !goes_on, show) {
             Ok(true) if goes_on => cursor = page.next_cursor,
             Ok(_) => break Ok(page.next_cursor.filter(|_| !all)),
             Err(failure) => break Err(failure),
@@ -121,7 +136,12 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     /// Returns `false` if the reader has gone.
-    fn page<T: Row>(&mut self, page: &Page<T>, is_last: bool) -> Result<bool, Failure> {
+    fn page<T: Row>(
+        &mut self,
+        page: &Page<T>,
+        is_last: bool,
+        show: &dyn Fn(&T) -> Result<Box<RawValue>, Failure>,
+    ) -> Result<bool, Failure> {
         let before = self.rows;
         self.rows += page.items.len();
         match self.output {
@@ -132,7 +152,7 @@ impl Printer<'_> {
             // `(none)` is printed only for a list without rows, not for a page without rows.
             Output::Table if page.items.is_empty() && (before > 0 || !is_last) => Ok(true),
             Output::Table => {
-                let rows: Vec<_> = page.items.iter().map(shown).collect::<Result<_, _>>()?;
+                let rows: Vec<_> = page.items.iter().map(show).collect::<Result<_, _>>()?;
                 output::print_page(&rows, self.list.layout)
             }
         }

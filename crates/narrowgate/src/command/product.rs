@@ -8,7 +8,9 @@ use std::{
 
 use narrowgate_api::{
     names::UnixMillis,
-    product::{DynamicActivationPatch, NewDynamicActivation, NewProduct, ProductDeleted, ProductPatch},
+    product::{
+        DynamicActivationPatch, NewDynamicActivation, NewProduct, ProductDeleted, ProductPatch, ProductView,
+    },
 };
 use serde_json::value::RawValue;
 
@@ -47,7 +49,7 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
         ProductCommand::Create(arguments) => create(arguments, config, output),
         ProductCommand::Show { product_key } => {
             let shown = Access::open(config)?.call_once(Call::show_product(&product_key))?;
-            output::print(output, &Shown::from(shown), Layout::Record)
+            print(shown, output)
         }
         ProductCommand::Update(arguments) => update(arguments, config, output),
         ProductCommand::RotateSecret(arguments) => rotate_secret(&arguments, config, output),
@@ -69,7 +71,13 @@ fn update(arguments: UpdateArgs, config: &Config, output: Output) -> Result<(), 
     let call = Call::update_product(&product_key, &patch(arguments)?);
     let updated = Access::open(config)?.call_once(call);
     let updated = updated.map_err(|failure| of_model(model.as_deref(), failure))?;
-    output::print(output, &Shown::from(updated), Layout::Record)
+    print(updated, output)
+}
+
+/// People read the model by `model show`: in a table it would be one line of any length.
+fn print(product: ProductView, output: Output) -> Result<(), Failure> {
+    let model = product.model.filter(|_| output == Output::Json);
+    output::print(output, &Shown::from(ProductView { model, ..product }), Layout::Record)
 }
 
 fn rotate_secret(arguments: &RotateSecretArgs, config: &Config, output: Output) -> Result<(), Failure> {

@@ -53,12 +53,15 @@ fn a_model_is_shown_and_drafted() {
     let lines = "{\n  \"modelId\":\"m\",\n  \"measurepoints\":[\n    \
                  {\"identifier\":\"temp\",\"dataType\":\"DOUBLE\",\"number\":1}\n  ]\n}\n";
     assert_eq!(program.text(&["model", "show", "pk"]), lines);
+    let product = program.text(&["product", "show", "pk"]);
+    assert!(product.contains(" model id ") && !product.contains("measurepoints"), "{product}");
     program.run(&["model", "show", "none"]).failed(1, &["there is no product none"]);
     program.json(&["product", "update", "pk", "--no-model"]);
 
     let set = r#"{"place":"roof","size":7,"odd":[[1]]}"#;
     program.json(&["device", "attributes", "dk-1", "--set", set]);
     let drafted = program.run(&["model", "infer", "pk"]);
+    assert!(drafted.stdout.starts_with("{\n  \"modelId\":\"meters\",\n"), "{drafted:?}");
     let draft: Value = serde_json::from_str(&drafted.stdout).expect("the draft is JSON");
     let expected = json!([
         {"identifier": "place", "dataType": "STRING"},

@@ -83,6 +83,10 @@ fn buckets_go_on_by_their_cursor_and_a_wrong_wish_says_what_is_right() {
     let table = program.run(&[&hours[..], &["--fn", "count,last", "--limit", "1"]].concat());
     let lines: Vec<&str> = table.stdout.lines().map(str::trim).collect();
     assert_eq!(lines, ["TIME                  LAST  COUNT", "2026-01-02T23:00:00Z   191      4"]);
+    // In a zone a table shows its time.
+    let zoned = ["--fn", "last", "--limit", "1", "--tz", "Asia/Kathmandu"];
+    let table = program.run(&[&hours[..], &zoned].concat());
+    assert!(table.stdout.contains(" 2026-01-03T05:00:00+05:45  "), "{table:?}");
     let table = program.run(&["device", "points", "dk-1", "--from", "0", "--limit", "3"]);
     assert!(table.stdout.contains("189.50  2026-01-02T23:15:00Z  3"), "{table:?}");
     for (arguments, code, said) in [

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, ops::Bound};
 use self::sums::Sums;
 pub use self::{
     sums::{Bucket, Function, Functions},
-    zone::{BucketFault, Bucketing},
+    zone::{BucketFault, Bucketing, clock_time},
 };
 use crate::{
     ids::UnixMillis,

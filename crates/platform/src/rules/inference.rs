@@ -106,6 +106,45 @@ impl Inference {
     }
 }
 
+impl Draft {
+    /// The model as text, with the keys of each object in the order in which people read them.
+    pub fn written(&self) -> String {
+        let mut text = String::new();
+        write_value(&self.model, &mut text);
+        text
+    }
+}
+
+/// Keys that stand before others, in this order.
+const FIRST_KEYS: [&str; 6] = ["modelId", "identifier", "dataType", "type", "attributes", "measurepoints"];
+
+fn write_value(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let place = |key: &str| FIRST_KEYS.iter().position(|first| *first == key);
+            let mut fields: Vec<(&String, &Value)> = map.iter().collect();
+            fields.sort_by_key(|(key, _)| place(key).unwrap_or(FIRST_KEYS.len()));
+            text.push('{');
+            for (index, (key, value)) in fields.into_iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_value(value, text);
+            }
+            text.push('}');
+        }
+        Value::Array(values) => {
+            text.push('[');
+            for (index, value) in values.iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                write_value(value, text);
+            }
+            text.push(']');
+        }
+        single => text.push_str(&single.to_string()),
+    }
+}
+
 fn see(known: &mut BTreeMap<String, Shape>, identifier: &str, shape: Shape) {
     let joined = match known.remove(identifier) {
         Some(before) => before.join(shape),
@@ -316,6 +355,25 @@ mod tests {
         }
         let long = format!("\"{}\"", "x".repeat(2000));
         assert_eq!(of(&[&long]), r#"{"maxLength":2000,"type":"STRING"}"#);
+    }
+
+    #[test]
+    fn a_draft_is_written_as_people_read_it() {
+        let mut seen = Inference::default();
+        seen.attribute("place", &json!("a\"b"));
+        seen.point("temp", &json!({"value": 1.5, "quality": 0}));
+        seen.point("at", &json!({"x": [1]}));
+        seen.event("tilted", &json!({"angle": 1}));
+        let draft = seen.draft("meter");
+        let expected = concat!(
+            r#"{"modelId":"meter","attributes":[{"identifier":"place","dataType":"STRING"}],"#,
+            r#""measurepoints":[{"identifier":"at","dataType":{"type":"STRUCT","members":["#,
+            r#"{"identifier":"x","dataType":{"type":"ARRAY","elementType":"INT"}}]}},"#,
+            r#"{"identifier":"temp","dataType":"DOUBLE","hasQuality":true}],"#,
+            r#""events":[{"identifier":"tilted","outputData":[{"identifier":"angle","dataType":"INT"}]}]}"#,
+        );
+        assert_eq!(draft.written(), expected);
+        assert_eq!(serde_json::from_str::<Value>(expected).expect("it is JSON"), draft.model);
     }
 
     #[test]

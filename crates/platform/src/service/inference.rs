@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use narrowgate_api::product::ModelDraft;
-use serde_json::{Value, value::to_raw_value};
+use serde_json::{Value, value::RawValue};
 
 use super::{error::ServiceError, registrar::Registrar};
 use crate::{
     ids::DeviceId,
     model::{json_text::JsonText, property::PropertyKind},
     ports::{DeviceQuery, EventQuery, HistoryQuery, HistoryReads as _},
-    rules::inference::{Draft, Inference},
+    rules::inference::Inference,
 };
 
 /// Devices that are looked at: those of one product are of a kind.
@@ -48,10 +48,10 @@ impl Registrar {
             devices += 1;
         }
         let name: String = product.name.chars().take(MODEL_ID_MAX).collect();
-        let Draft { model, left_out } = seen.draft(if name.is_empty() { product_key } else { &name });
-        // A tree of values can always be written.
-        let model = to_raw_value(&model).unwrap_or_default();
-        Ok(ModelDraft { model, devices, left_out })
+        let draft = seen.draft(if name.is_empty() { product_key } else { &name });
+        // What was written is JSON.
+        let model = RawValue::from_string(draft.written()).unwrap_or_default();
+        Ok(ModelDraft { model, devices, left_out: draft.left_out })
     }
 
     async fn look_at(&self, device: DeviceId, seen: &mut Inference) -> Result<(), ServiceError> {

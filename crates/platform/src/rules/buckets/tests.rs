@@ -13,6 +13,20 @@ fn begin(width: &str, zone: &str, time: &str) -> String {
 }
 
 #[test]
+fn a_clock_of_a_zone_shows_its_own_time() {
+    for (zone, time, shown) in [
+        ("UTC", "2026-11-28T23:00:00Z", "2026-11-28T23:00:00+00:00"),
+        ("Europe/Berlin", "2026-11-28T23:00:00Z", "2026-11-29T00:00:00+01:00"),
+        ("Europe/Berlin", "2026-07-01T22:00:00.5Z", "2026-07-02T00:00:00.5+02:00"),
+        ("America/New_York", "1969-12-31T12:00:00Z", "1969-12-31T07:00:00-05:00"),
+    ] {
+        assert_eq!(clock_time(zone, UnixMillis(ms(time))).as_deref(), Some(shown));
+    }
+    assert_eq!(clock_time("Berlin", UnixMillis(0)), None);
+    assert_eq!(clock_time("UTC", UnixMillis(i64::MAX)), None);
+}
+
+#[test]
 fn buckets_begin_where_the_clocks_of_their_zone_say() {
     for (width, zone, time, begins) in [
         ("15m", "UTC", "2026-11-28T10:29:59Z", "2026-11-28T10:15:00Z"),

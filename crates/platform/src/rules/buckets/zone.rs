@@ -89,6 +89,14 @@ impl Bucketing {
     }
 }
 
+/// What a clock of this zone of the IANA database shows, and how far it is ahead of UTC:
+/// `2026-11-29T00:00:00+01:00`. `None`: there is no such zone, or the time is beyond the year 9999.
+pub fn clock_time(zone: &str, time: UnixMillis) -> Option<String> {
+    let zone = TimeZone::get(zone).ok()?;
+    let time = Timestamp::from_millisecond(time.0).ok()?;
+    Some(time.display_with_offset(zone.to_offset(time)).to_string())
+}
+
 fn parse_width(text: &str) -> Option<i64> {
     let unit_ms = match text.bytes().last()? {
         b's' => 1000,
