@@ -32,16 +32,16 @@ const REPORTS: i64 = 700;
 fn filled() -> Program {
     let program = program_with_device();
     program.json(&["device", "create", "--product", "pk", "--device-key", "dk-2"]);
-    fill(&program, "dk-1", SAID);
-    fill(&program, "dk-2", "cellar-4");
+    fill(&program, "dk-1", SAID, REPORTS);
+    fill(&program, "dk-2", "cellar-4", REPORTS);
     program
 }
 
-fn fill(program: &Program, device_key: &str, said: &str) {
+fn fill(program: &Program, device_key: &str, said: &str, reports: i64) {
     let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();
     let name = DeviceName { product_key: "pk".into(), device_key: device_key.into() };
     let id = block_on(store.device(&name)).unwrap().unwrap().id;
-    append(&store, (0..REPORTS).map(|n| report(id, at(n), &format!(r#"{{"n":"{said}-{n}"}}"#))).collect());
+    append(&store, (0..reports).map(|n| report(id, at(n), &format!(r#"{{"n":"{said}-{n}"}}"#))).collect());
     append(&store, vec![event(id, at(90_000), "warn", &format!(r#"{{"what":"{said}"}}"#))]);
     block_on(store.close()).unwrap();
 }
@@ -123,5 +123,22 @@ fn a_purge_is_asked_for_on_a_terminal_and_says_what_goes() {
     assert!(no.stdout.contains("delete pk/dk-1 with its secret and log, and all that it sent?"), "{no:?}");
     assert_eq!(sent(&program, "dk-1"), [REPORTS as usize, 1, 1]);
     assert_eq!(answer("y\n").code, 0);
+    assert_eq!(files_with(&program.data(), SAID), [] as [String; 0]);
+}
+
+#[test]
+fn a_long_purge_says_how_far_it_is_and_adds_up_its_parts() {
+    let program = program_with_device();
+    // One request ends after some 20,000.
+    let reports = 20_400;
+    fill(&program, "dk-1", SAID, reports);
+    let _server = program.serve();
+    let ran = program.run(&["device", "delete", "dk-1", "--purge", "--yes", "-o", "json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let said: Vec<&str> = ran.stderr.lines().collect();
+    assert!(said.len() == 1 && said[0].ends_with(" messages are removed so far"), "{said:?}");
+    let purged = ran.json();
+    assert_eq!((&purged["messagesRemoved"], &purged["done"]), (&json!(reports + 1), &json!(true)));
+    assert_eq!(purged["enabled"], json!(true), "as it was before the first of them");
     assert_eq!(files_with(&program.data(), SAID), [] as [String; 0]);
 }
