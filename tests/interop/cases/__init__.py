@@ -1,6 +1,6 @@
 """The cases, by theme. Importing a module registers its cases: in the order of running, the slowest first."""
 
-from . import vanished, lossy, presence, story, suites, relayed, variants, refusals, life  # noqa: F401, I001
+from . import vanished, profiles, lossy, presence, story, suites, relayed, variants, refusals, life  # noqa: F401, I001
 from . import upstream, operation, removal  # noqa: F401, I001
 from . import served_codes, served_options, served_topics  # noqa: F401, I001
 from . import addresses, commands, plain, terminal, papers, mistakes, demo, readme  # noqa: F401, I001
