@@ -4,7 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_api::{device::NamedDevice, product::ProductPatch};
+use narrowgate_api::{
+    device::NamedDevice,
+    product::{ProductPatch, Profile},
+};
 use narrowgate_platform::testing::block_on;
 
 use super::{Campaign, PRODUCTS, agent::device_key};
@@ -219,7 +222,9 @@ impl Campaign {
             // What is under way may arrive in time.
             self.hopeless.clear();
         }
-        let patch = ProductPatch { enabled: Some(enabled), ..ProductPatch::default() };
+        // What is switched on again comes back with another profile.
+        let profile = Some(if enabled { Profile::Nbiot } else { Profile::Default });
+        let patch = ProductPatch { enabled: Some(enabled), profile, ..ProductPatch::default() };
         self.administer(|operator| block_on(operator.update_product(key, patch)))
             .expect("it can be switched");
     }

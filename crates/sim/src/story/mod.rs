@@ -22,6 +22,7 @@
 //! | `gw looks up after 5s`, `gw looks up nothing` | the same for keys |
 //! | `gw tells a to set {"temp":30.5} within 48h` | a command of an operator, with its time to live |
 //! | `gw resets a psk=k2`, `gw disables a`, `gw drains`, `gw restarts` | what an operator does |
+//! | `gw sets the profile nbiot`, `gw sets the profile default` | the same, of the product of all devices |
 //! | `expect a 2.04 within 3s` | the next thing that the device reports (5) |
 //! | `expect gw sessions=1 posts>=2` | see [`Quantity`]; with `within 5s` it may take that long |
 //! | `expect store a temp=21.5,22.0` | all values of a point that were stored for a device, in order |

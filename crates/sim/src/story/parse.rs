@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use narrowgate_coap::Params;
 use narrowgate_dtls::{CipherSuite, DecoySecret, ServerConfig};
 use narrowgate_engine::shard::ShardConfig;
+use narrowgate_platform::model::product::Profile;
 
 use super::{
     Quantity, Story, StoryError,
@@ -238,6 +239,8 @@ fn order(words: &[&str], names: &[String]) -> Understood<Order> {
             ("psk", secret) => Order::Reset { who: known(who, names)?, secret: secret.to_owned() },
             (key, _) => return Err(format!("a device is reset to a psk, not to a `{key}`")),
         },
+        ["sets", "the", "profile", "default"] => Order::SetProfile(Profile::Default),
+        ["sets", "the", "profile", "nbiot"] => Order::SetProfile(Profile::Nbiot),
         ["disables", who] => Order::Disable(known(who, names)?),
         ["tells", who, "to", "set", points, "within", time] => {
             Order::Send { who: known(who, names)?, points: json(points)?.to_owned(), lasts: duration(time)? }

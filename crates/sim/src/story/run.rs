@@ -7,7 +7,7 @@ use std::{
 };
 
 use narrowgate_coap::Request;
-use narrowgate_platform::ids::DeviceId;
+use narrowgate_platform::{ids::DeviceId, model::product::Product};
 
 use super::{
     Story, StoryError, kept, say,
@@ -239,6 +239,10 @@ impl Stage {
                 for device_key in self.device_keys(who) {
                     self.world.switch_device(&device_key, false);
                 }
+            }
+            Order::SetProfile(profile) => {
+                let profile = *profile;
+                self.world.change_product(|product| Product { profile, ..product });
             }
             Order::Send { who, points, lasts } => {
                 for device_key in self.device_keys(who) {

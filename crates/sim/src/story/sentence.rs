@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use narrowgate_coap::{FailureCause, Response};
 use narrowgate_dtls::CipherSuite;
+use narrowgate_platform::model::product::Profile;
 
 use super::Quantity;
 use crate::{
@@ -101,6 +102,8 @@ pub(super) enum Order {
         secret: String,
     },
     Disable(String),
+    /// What the radio of all devices asks for.
+    SetProfile(Profile),
     /// A command that sets points, for this long.
     Send {
         who: String,

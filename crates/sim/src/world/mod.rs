@@ -232,8 +232,13 @@ impl World {
     /// Switches the product of all devices on or off, as an operator does; where it is off their sessions
     /// end.
     pub fn switch_product(&mut self, enabled: bool) {
+        self.change_product(|product| Product { enabled, ..product });
+    }
+
+    /// Changes the product of all devices, as an operator does.
+    pub fn change_product(&mut self, change: impl FnOnce(Product) -> Product) {
         let product = block_on(self.durable().product(PRODUCT_KEY)).expect("the store is open");
-        let product = Product { enabled, ..product.expect("every world has it") };
+        let product = change(product.expect("every world has it"));
         block_on(self.durable().update_product(product)).expect("it is there");
         self.change(&LiveChange::ProductChanged { product_key: PRODUCT_KEY.to_owned() });
     }
