@@ -141,6 +141,11 @@ impl Server {
         self.http = self.running.address("http").parse().unwrap();
     }
 
+    /// Where its port of plain CoAP is.
+    pub(crate) fn plain_address(&self) -> SocketAddr {
+        self.running.address("coap").parse().unwrap()
+    }
+
     fn standing(&self) -> MutexGuard<'_, Vec<Client>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
