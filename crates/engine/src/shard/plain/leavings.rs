@@ -19,6 +19,9 @@ use narrowgate_coap::Remains;
 use super::super::{Shard, channel::Channel, established::Established, half_open::Hello};
 use crate::{event::CloseCause, path::Path};
 
+/// Places in the order that may be of no use before they are looked through.
+const SPARE: usize = 1024;
+
 struct Left {
     id: u32,
     remains: Remains,
@@ -52,6 +55,10 @@ impl Leavings {
     fn put(&mut self, path: Path, remains: Remains, replaced: Option<Hello>, max: usize) -> Option<Remains> {
         self.last_id = self.last_id.wrapping_add(1);
         let id = self.last_id;
+        if self.in_order.len() > 2 * self.by_path.len() + SPARE {
+            let Self { by_path, in_order, .. } = self;
+            in_order.retain(|(_, path, id)| by_path.get(path).is_some_and(|left| left.id == *id));
+        }
         self.in_order.push_back((remains.expires(), path, id));
         let before = self.by_path.insert(path, Left { id, remains, replaced });
         if before.is_some() {
