@@ -415,7 +415,7 @@ fn attack_169_170_bodies_of_logins_plain() {
     ] {
         mid += 1;
         let code = peer.code(&login_with(mid, &device, &body));
-        assert!(expected.contains(&code), "{code:02x} for {:.60}", body);
+        assert!(expected.contains(&code), "{code:02x} for {body:.60}");
     }
     peer.log_in(100, &device);
     assert_eq!(peer.code(&coap::post(101, &device.report_path(), &"[".repeat(3000))), BAD_REQUEST);

@@ -104,9 +104,11 @@ pub struct Ledger {
     /// Logins by plain CoAP that wait for their answer.
     logins: HashSet<Ticket>,
     /// Logins by plain CoAP that were taken up.
-    plain_logins: HashSet<LoginNumber>,
-    /// Crashes so far, and after how many of them each report by plain CoAP was stored.
-    crashes: (u64, HashMap<(u32, u64), u64>),
+    plain_logins: HashMap<LoginNumber, SocketAddr>,
+    /// Crashes so far.
+    crashes: u64,
+    /// After how many of them, and from where, each report by plain CoAP was stored.
+    plainly_stored: HashMap<(u32, u64), (u64, SocketAddr)>,
     sessions: HashMap<SessionId, Standing>,
     /// The sessions of each device, in the order in which they began.
     of_device: HashMap<u32, Vec<SessionId>>,
@@ -242,7 +244,7 @@ impl Ledger {
             {
                 standing.login.get_or_insert(login);
                 if standing.is_plain {
-                    self.plain_logins.insert(login);
+                    self.plain_logins.insert(login, standing.peer);
                 }
                 return;
             }
@@ -298,9 +300,9 @@ impl Ledger {
         }
         // Nothing in a message by plain CoAP says to which login it belongs: a late one is taken for one of
         // the login that the device has by now.
-        let is_plain = message.login.is_some_and(|login| self.plain_logins.contains(&login));
-        let is_right = match (is_plain, known) {
-            (true, Some(known)) => message.login.is_some_and(|login| known.plain.has(login)),
+        let from = message.login.and_then(|login| self.plain_logins.get(&login).copied());
+        let is_right = match (from, known) {
+            (Some(_), Some(known)) => message.login.is_some_and(|login| known.plain.has(login)),
             _ => valid == Some(tag),
         };
         if !is_right {
@@ -312,7 +314,9 @@ impl Ledger {
         if !is_event && before.is_none_or(|(_, time, _)| *time <= message.time) {
             self.latest.insert(number, (report.1, message.time, message.arrival));
         }
-        if is_plain && self.may_be_stored_again(report) {
+        if let Some(from) = from
+            && self.may_be_stored_again(report, from)
+        {
             self.totals.stored_again += 1;
             return Ok(());
         }
@@ -439,7 +443,7 @@ impl Ledger {
     pub fn crashed(&mut self) {
         self.handshakes.clear();
         self.logins.clear();
-        self.crashes.0 += 1;
+        self.crashes += 1;
         self.sessions.clear();
         self.of_device.clear();
         self.numbers.clear();

@@ -12,7 +12,7 @@
 //! | promise | checked |
 //! |---|---|
 //! | an acknowledged report is stored exactly once, and nothing that was not sent | at each of both |
-//! | … by plain CoAP once between two crashes: its late copies are told by memory alone | at each |
+//! | … by plain CoAP once from an address between two crashes: only so are its copies told | at each |
 //! | by plain CoAP a login ends with its lifetime, and proves the secret that is valid | at each |
 //! | nothing is stored of a session whose secret was replaced | at each report that is stored |
 //! | such a session ends, and so does one with a newer login | at each request |
@@ -152,7 +152,8 @@ pub struct Totals {
     pub acknowledged: u64,
     /// … stored.
     pub stored: u64,
-    /// … by plain CoAP a second time, from a late copy: a crash had taken the memory of the first.
+    /// … by plain CoAP a second time, from a late copy: a crash had taken the memory of the first, or the
+    /// device had another address by then.
     pub stored_again: u64,
     /// Sessions that came about.
     pub sessions: u64,

@@ -82,10 +82,10 @@ impl Ledger {
     }
 
     /// A report is stored by plain CoAP: whether it may be stored already, for a crash has taken what the
-    /// server knew of it.
-    pub(super) fn may_be_stored_again(&mut self, report: (u32, u64)) -> bool {
-        let (crashes, stored) = &mut self.crashes;
-        stored.insert(report, *crashes).is_some_and(|before| before < *crashes)
+    /// server knew of it, or its device was elsewhere when it said it first.
+    pub(super) fn may_be_stored_again(&mut self, report: (u32, u64), from: SocketAddr) -> bool {
+        let now = (self.crashes, from);
+        self.plainly_stored.insert(report, now).is_some_and(|before| before != now)
     }
 
     /// A login by plain CoAP was heard again after so long a silence.

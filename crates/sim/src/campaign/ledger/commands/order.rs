@@ -179,6 +179,14 @@ impl Orders {
             *fetched -= 1;
         }
         self.rides.1 += 1;
+        if self.rides.1 > self.rides.0 {
+            // One that ran out before its response was sent did not ride: the next one rides in its place.
+            let ran_out = |order: &&mut Order| order.has_its_get && order.is_over(at);
+            if let Some(order) = self.all.iter_mut().rev().find(ran_out) {
+                order.has_its_get = false;
+                self.rides.1 -= 1;
+            }
+        }
         self.rides.1 <= self.rides.0
     }
 
