@@ -208,7 +208,8 @@ fn fill_commands(store: &SqliteStore, device: DeviceId) {
     step(ids[1], CommandStep::Fetch, 14);
     step(ids[2], CommandStep::Fetch, 15);
     let data_json = Some(r#"{"done":true}"#.into());
-    step(ids[2], CommandStep::Reply { code: 1102, data_json }, 16);
+    let message = Some("the valve is stuck".into());
+    step(ids[2], CommandStep::Reply { code: 1102, data_json, message }, 16);
     block_on(store.cancel_commands(device, Some(ids[3]), at(DAY + 17))).unwrap();
 }
 
@@ -395,21 +396,19 @@ fn of_device(out: &mut String, store: &SqliteStore, id: DeviceId) {
 
 /// As commands were printed before they had more fields; those follow where there is something in them.
 fn command_line(out: &mut String, device: DeviceId, command: &Command) {
-    let Command { id, order, state, code, data_json, created, sent, ended, expected, fetched } = command;
-    write!(
+    let Command { id, order, state, code, data_json, created, sent, ended, expected, fetched, message } =
+        command;
+    let expected = expected.map_or_else(String::new, |expected| format!(" {expected:?}"));
+    let message = message.as_ref().map_or_else(String::new, |message| format!(" message={message:?}"));
+    let fetched = fetched.map_or_else(String::new, |fetched| format!(" fetched {}", fetched.0));
+    writeln!(
         out,
         "command {} Command {{ id: {id:?}, order: {order:?}, state: {state:?}, code: {code:?}, \
-         data_json: {data_json:?}, created: {created:?}, sent: {sent:?}, ended: {ended:?} }}",
+         data_json: {data_json:?}, created: {created:?}, sent: {sent:?}, ended: {ended:?} }}\
+         {expected}{message}{fetched}",
         device.0
     )
     .unwrap();
-    if let Some(expected) = expected {
-        write!(out, " {expected:?}").unwrap();
-    }
-    if let Some(fetched) = fetched {
-        write!(out, " fetched {}", fetched.0).unwrap();
-    }
-    out.push('\n');
 }
 
 fn log_lines(out: &mut String, of: &str, page: &Page<LogEntry>) {

@@ -163,6 +163,9 @@ pub struct CommandView {
     pub code: Option<i64>,
     /// The device's answer.
     pub data: Option<Box<RawValue>>,
+    /// What the device says of it, for people; null where it says nothing.
+    #[serde(default)]
+    pub message: Option<String>,
     /// When it was created.
     pub created_at: UnixMillis,
     /// When the device fetched it, the last time that it was offered.
@@ -187,12 +190,15 @@ pub struct CommandAnswer {
     pub code: Option<i64>,
     /// The device's answer.
     pub data: Option<Box<RawValue>>,
+    /// What the device says of it, for people; null where it says nothing.
+    #[serde(default)]
+    pub message: Option<String>,
 }
 
 impl From<CommandView> for CommandAnswer {
     fn from(view: CommandView) -> Self {
-        let CommandView { id, state, code, data, .. } = view;
-        Self { id, state, code, data }
+        let CommandView { id, state, code, data, message, .. } = view;
+        Self { id, state, code, data, message }
     }
 }
 

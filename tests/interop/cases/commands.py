@@ -39,12 +39,13 @@ def _register(peer):
             "method": "thing.service.measurepoint.set",
         }
         check(command == expected and fetch() == expected, f"the device got {command}")
-        reply = json.dumps({"id": number, "code": 200, "data": {"temp": 30.5}}).encode()
+        answer = {"id": number, "code": 200, "message": "set, rounded", "data": {"temp": 30.5}}
+        reply = json.dumps(answer).encode()
         [response] = peer.exchange(target, [Request("POST", f"{topic}_reply", reply)])
         check(response.code == "2.04", f"the reply was answered {response}")
         shown = gateway.json("command", "show", *device.names, number)
-        state = (shown["state"], shown["code"], shown["data"])
-        check(state == ("succeeded", 200, {"temp": 30.5}), f"the operator reads {shown}")
+        state = (shown["state"], shown["code"], shown["data"], shown["message"])
+        check(state == ("succeeded", 200, {"temp": 30.5}, "set, rounded"), f"the operator reads {shown}")
         [response] = peer.exchange(target, [Request("GET", topic)])
         check(response.code == "4.04", f"a command that was answered was handed out again: {response}")
 

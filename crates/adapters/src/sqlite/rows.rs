@@ -254,6 +254,7 @@ pub(super) fn command(row: CommandRow) -> Command {
         state: row.state,
         code: row.code,
         data_json: row.data.map(Into::into),
+        message: row.message.map(Into::into),
         sent: row.sent,
         ended: row.ended,
         expected: row.expected_at.zip(row.expected_spread).map(|(at, spread)| Expected { at, spread }),
@@ -287,6 +288,7 @@ pub(super) fn new_command(
         expected_at: expected.map(|expected| expected.at),
         expected_spread: expected.map(|expected| expected.spread),
         fetched: None,
+        message: None,
     }
 }
 

@@ -36,6 +36,7 @@ const COMMANDS: &[Column] = &[
     Column { field: "createdAt", title: "CREATED" },
     Column { field: "sentAt", title: "SENT" },
     Column { field: "endedAt", title: "ENDED" },
+    Column { field: "expected", title: "EXPECTED" },
 ];
 
 /// How often somebody who waits asks: at first soon, for a device that is awake, and then less often.
@@ -86,7 +87,11 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
     output::print(output, &answer, Layout::Record)?;
     match answer.state {
         CommandState::Succeeded => Ok(()),
-        state => Err(Failure::failed("the command did not succeed").reason(why(state, answer.code))),
+        state => Err(Failure::failed("the command did not succeed").reason(why(
+            state,
+            answer.code,
+            answer.message.as_deref(),
+        ))),
     }
 }
 
@@ -135,12 +140,15 @@ fn ended(device: &NamedDevice, id: &str, config: &Config) -> Result<CommandView,
 }
 
 /// Why a command did not succeed, for people.
-fn why(state: CommandState, code: Option<i64>) -> String {
+fn why(state: CommandState, code: Option<i64>, message: Option<&str>) -> String {
     match (state, code) {
         (CommandState::Cancelled, _) => "it was taken back".to_owned(),
         (CommandState::Expired, _) => "the device did not fetch it in time (11904)".to_owned(),
         (CommandState::TimedOut, _) => "the device fetched it and did not answer in time (11915)".to_owned(),
-        (_, Some(code)) => format!("the device answered with code {code}"),
+        (_, Some(code)) => match message {
+            Some(message) => format!("the device answered with code {code}: {message}"),
+            None => format!("the device answered with code {code}"),
+        },
         (_, None) => "the device did not do it".to_owned(),
     }
 }

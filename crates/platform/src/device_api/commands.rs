@@ -12,7 +12,8 @@
 //! | `id` is missing; `code` is missing, or not an integer of 32 bits or the text of one | 2.04 with 1200 |
 //! | its command is unknown, of another topic, never fetched, or has ended | 2.04, and a warning in the log |
 //!
-//! `id` may be a number. `data` may be anything, or absent. Other keys are ignored.
+//! `id` may be a number. `data` may be anything, or absent; `message` a text for people, which is kept if it
+//! is one. Other keys are ignored.
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath};
 use serde::Serialize;
@@ -67,6 +68,7 @@ struct Reply<'a> {
     id: Option<Piece<'a>>,
     code: Option<Piece<'a>>,
     data: Option<Piece<'a>>,
+    message: Option<Piece<'a>>,
 }
 
 /// A POST of a reply.
@@ -84,8 +86,9 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
     };
     // It was read as an object before.
     let body = std::str::from_utf8(&request.payload).unwrap_or_default();
-    let [id, code, data] = Piece::of(body).named(["id", "code", "data"]).unwrap_or_default();
-    let reply = Reply { id, code, data };
+    let named = ["id", "code", "data", "message"];
+    let [id, code, data, message] = Piece::of(body).named(named).unwrap_or_default();
+    let reply = Reply { id, code, data, message };
     match read(&reply) {
         Ok((id, step)) => Action::Command(CommandWanted::Reply { topic, id, step }),
         Err(fault) => body::refuse(content_format, envelope.id(), fault),
@@ -102,7 +105,8 @@ fn read(reply: &Reply<'_>) -> Result<(Option<CommandId>, CommandStep), MessageFa
     let code = reply.code.ok_or_else(|| fault("/code: is missing"))?;
     let code = plain(code).parse::<i32>().map_err(|_| fault("/code: must be an integer of 32 bits"))?;
     let data_json = reply.data.map(|data| data.get().into());
-    Ok((plain(id).parse().ok(), CommandStep::Reply { code: code.into(), data_json }))
+    let message = reply.message.and_then(Piece::text).map(Into::into);
+    Ok((plain(id).parse().ok(), CommandStep::Reply { code: code.into(), data_json, message }))
 }
 
 #[derive(Serialize)]
@@ -224,7 +228,8 @@ mod tests {
             assert_eq!(wanted(ask(&Request::get(&format!("{base}{path}")))), fetch);
             let reply = format!("{base}{path}_reply");
             let body = r#"{"id":"20","code":200,"data":{"a":1.50}}"#;
-            let step = CommandStep::Reply { code: 200, data_json: Some(r#"{"a":1.50}"#.into()) };
+            let data_json = Some(r#"{"a":1.50}"#.into());
+            let step = CommandStep::Reply { code: 200, data_json, message: None };
             let id = Some(CommandId(20));
             let answer = CommandWanted::Reply { topic, id, step };
             assert_eq!(wanted(ask(&Request::post(&reply, 50, body))), answer);
@@ -253,13 +258,23 @@ mod tests {
             (r#"{"id":"20","code":"200"}"#, Some(20), 200, None),
             (r#"{"id":20,"code":0,"data":null}"#, Some(20), 0, None),
             (r#"{"code":-3,"id":"020","data":"x"}"#, None, -3, Some("\"x\"")),
-            (r#"{"id":"soon","code":1101,"message":"no handler","data":[1]}"#, None, 1101, Some("[1]")),
+            (r#"{"id":"soon","code":1101,"message":7,"data":[1]}"#, None, 1101, Some("[1]")),
         ] {
             let reply = wanted(ask(&Request::post(&format!("{SET}_reply"), 50, body)));
-            let step = CommandStep::Reply { code, data_json: data.map(Into::into) };
+            let step = CommandStep::Reply { code, data_json: data.map(Into::into), message: None };
             let id = id.map(CommandId);
             assert_eq!(reply, CommandWanted::Reply { topic: CommandTopic::Set, id, step }, "{body}");
         }
+    }
+
+    #[test]
+    fn the_message_of_a_reply_is_kept_where_it_is_a_text() {
+        let body = r#"{"id":"20","code":1102,"message":"no \"valve\" \u00e4","data":{}}"#;
+        let reply = wanted(ask(&Request::post(&format!("{SET}_reply"), 50, body)));
+        let CommandWanted::Reply { step: CommandStep::Reply { message, .. }, .. } = reply else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(message.as_deref(), Some("no \"valve\" \u{e4}"));
     }
 
     #[test]

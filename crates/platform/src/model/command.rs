@@ -101,6 +101,8 @@ pub struct Command {
     pub code: Option<i64>,
     /// The device's answer: JSON.
     pub data_json: Option<Box<str>>,
+    /// What the device says of it, for people.
+    pub message: Option<Box<str>>,
     /// When it was created.
     pub created: UnixMillis,
     /// When it was fetched, the last time that it was offered.
@@ -122,6 +124,7 @@ impl Command {
             state: CommandState::Created,
             code: None,
             data_json: None,
+            message: None,
             created,
             sent: None,
             ended: None,
@@ -142,6 +145,8 @@ pub enum CommandStep {
         code: i64,
         /// The device's answer: JSON.
         data_json: Option<Box<str>>,
+        /// What the device says of it, for people.
+        message: Option<Box<str>>,
     },
     /// An operator takes it back.
     Cancel,

@@ -13,7 +13,7 @@ use crate::{
         json_piece::Piece,
         json_text::JsonText,
         property::{Properties, PropertyEdit, PropertyKind},
-        thing_model::{Fault, ThingModel, push_step},
+        thing_model::{Fault, ThingModel, check_value, push_step},
     },
     ports::{NotEdited, RegistryChanges as _},
     rules::properties::{check_attribute, check_removal, check_tag_key, check_tag_value},
@@ -142,6 +142,7 @@ fn edit(
         push_step(&mut pointer, &name);
         match (&value, kind) {
             (Some(value), PropertyKind::Attribute) => {
+                check_value(value.get(), &pointer)?;
                 check_attribute(model, &name, Piece::of(value.get()), &mut String::new())?;
             }
             (Some(value), PropertyKind::Tag) => {
@@ -210,6 +211,11 @@ mod tests {
         );
         for (kind, json, said) in [
             (Attribute, r#"{"size":"8"}"#, "attributes: /size: must be an integer of 32 bits"),
+            (
+                Attribute,
+                r#"{"shape":{"a":[1,{"b":2,"b":3}]}}"#,
+                "attributes: /shape/a/1/b: the key occurs twice",
+            ),
             (Attribute, r#"{"plaice":1}"#, "attributes: /plaice: model m has no such attribute"),
             (
                 Attribute,

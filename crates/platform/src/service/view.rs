@@ -200,7 +200,8 @@ pub(super) fn log(entry: LogEntry) -> LogView {
 /// A command.
 pub(super) fn command(command: Command) -> CommandView {
     let expected_outcome = command.expected_outcome();
-    let Command { id, order, state, code, data_json, created, sent, ended, expected, fetched: _ } = command;
+    let Command { id, order, state, code, data_json, message, created, sent, ended, expected, fetched: _ } =
+        command;
     let json = |text: &str| RawValue::from_string(text.to_owned()).ok();
     CommandView {
         id: id.to_string(),
@@ -211,6 +212,7 @@ pub(super) fn command(command: Command) -> CommandView {
         state,
         code: code.or_else(|| code_of_end(state).map(i64::from)),
         data: data_json.as_deref().and_then(json),
+        message: message.map(String::from),
         created_at: created,
         sent_at: sent,
         ended_at: ended,

@@ -31,7 +31,7 @@ use super::{
 
 /// What a step changes.
 static PUT: LazyLock<Update> =
-    LazyLock::new(|| COMMANDS.update(&["state", "code", "data", "sent", "ended", "fetched"]));
+    LazyLock::new(|| COMMANDS.update(&["state", "code", "data", "message", "sent", "ended", "fetched"]));
 
 impl Registry {
     pub(in crate::sqlite) fn send_command(
@@ -218,8 +218,9 @@ impl Registry {
     /// Writes what has become of a command.
     fn put_command(&self, row: CommandRow, command: &Command) -> rusqlite::Result<()> {
         let Command { state, code, sent, ended, fetched, .. } = *command;
-        let data = command.data_json.as_deref().map(str::to_owned);
-        let row = CommandRow { state, code, data, sent, ended, fetched, ..row };
+        let [data, message] =
+            [&command.data_json, &command.message].map(|text| text.as_deref().map(str::to_owned));
+        let row = CommandRow { state, code, data, message, sent, ended, fetched, ..row };
         PUT.run(&self.connection, &row).map(drop)
     }
 

@@ -135,6 +135,8 @@ table! {
         expected_spread: i64 = "INTEGER",
         /// When it was fetched first.
         fetched: UnixMillis = "INTEGER",
+        /// What the device says of it, for people.
+        message: String = "TEXT",
     }
     ",\n  UNIQUE (device, id)\n)"
 }

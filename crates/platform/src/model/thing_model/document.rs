@@ -23,7 +23,7 @@ impl ThingModel {
     /// The first thing that is wrong, with its JSON pointer.
     pub fn accept(json: &str) -> Result<Self, Fault> {
         check_length(json, "the model has")?;
-        walk(json)?;
+        walk(json, "", "the model is not JSON")?;
         let model = Self::parse(json)?;
         let bytes = model.defaults.bytes();
         if bytes > DEFAULTS_BYTES_MAX {
@@ -47,9 +47,18 @@ fn check_length(json: &str, what: &str) -> Result<(), Fault> {
     Err(Fault::new("", format!("{what} {bytes} bytes; at most {MODEL_BYTES_MAX} are allowed")))
 }
 
-/// Checks that a text is JSON, not too deep, and has no key twice.
-fn walk(json: &str) -> Result<(), Fault> {
-    let mut pointer = String::new();
+/// Checks that a value that an operator gives, and which stands at `pointer`, is not too deep, and has no key
+/// twice: what is stored is cut into pieces without looking for that again.
+///
+/// # Errors
+/// The first thing that is wrong, with its JSON pointer.
+pub fn check_value(json: &str, pointer: &str) -> Result<(), Fault> {
+    walk(json, pointer, "is not acceptable JSON")
+}
+
+/// Checks that a text is JSON, not too deep, and has no key twice. It stands at `from`.
+fn walk(json: &str, from: &str, not_json: &str) -> Result<(), Fault> {
+    let mut pointer = from.to_owned();
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let walked = Walk { depth: 1, pointer: &mut pointer }.deserialize(&mut deserializer);
     walked.and_then(|()| deserializer.end()).map_err(|error| match error.classify() {
@@ -57,7 +66,7 @@ fn walk(json: &str) -> Result<(), Fault> {
             let said = error.to_string();
             Fault::new(&pointer, said.split(" at line ").next().unwrap_or_default())
         }
-        _ => Fault::new("", format!("the model is not JSON: {error}")),
+        _ => Fault::new(from, format!("{not_json}: {error}")),
     })
 }
 

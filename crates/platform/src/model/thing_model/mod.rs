@@ -60,7 +60,7 @@ use std::{
 
 pub use self::{
     defaults::{DEFAULTS_BYTES_MAX, Defaults},
-    document::DEPTH_MAX,
+    document::{DEPTH_MAX, check_value},
     fields::{Field, Fields},
     numbers::{NUMBERS_BYTES_MAX, Numbers},
 };

@@ -113,8 +113,9 @@ impl Command {
                 return Ok(true);
             }
             (CommandStep::Reply { .. }, _) if self.state != CommandState::Sent => return Err(NotOpen),
-            (CommandStep::Reply { code, data_json }, _) => {
+            (CommandStep::Reply { code, data_json, message }, _) => {
                 (self.code, self.data_json) = (Some(*code), data_json.clone());
+                self.message.clone_from(message);
                 let state = if is_success(*code) { CommandState::Succeeded } else { CommandState::Failed };
                 (state, at)
             }

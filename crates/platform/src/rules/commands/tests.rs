@@ -29,7 +29,7 @@ fn in_state(state: CommandState) -> Command {
 }
 
 fn reply(code: i64) -> CommandStep {
-    CommandStep::Reply { code, data_json: Some("{}".into()) }
+    CommandStep::Reply { code, data_json: Some("{}".into()), message: None }
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn fetch(store: &dyn Store, which: (DeviceId, CommandId), now: UnixMillis) -> Wr
 
 fn reply(store: &dyn Store, which: (DeviceId, CommandId), code: i64, now: UnixMillis) -> Written {
     let data_json = Some(r#"{"a":1.0}"#.into());
-    step(store, which, session(), CommandStep::Reply { code, data_json }, now)
+    step(store, which, session(), CommandStep::Reply { code, data_json, message: None }, now)
 }
 
 fn command(store: &dyn Store, (device, id): (DeviceId, CommandId)) -> Command {
@@ -333,6 +333,14 @@ pub fn texts_of_commands_come_back_as_they_were_sent(store: &dyn Store) {
     assert_eq!(*command(store, which).order, order);
     fetch(store, which, at(3));
     let data_json = Some(text.into());
-    step(store, which, session(), CommandStep::Reply { code: -7, data_json }, at(4));
+    let message: Option<Box<str>> = Some("it \"cannot\" \u{e4}\n".into());
+    step(
+        store,
+        which,
+        session(),
+        CommandStep::Reply { code: -7, data_json, message: message.clone() },
+        at(4),
+    );
+    assert_eq!(command(store, which).message, message);
     assert_eq!((command(store, which).code, command(store, which).data_json), (Some(-7), Some(text.into())));
 }

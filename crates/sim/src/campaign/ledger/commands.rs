@@ -268,12 +268,14 @@ impl Commands {
                 (state, since, None)
             }
             (CommandStep::TimePasses, Written::Unchanged, _) => return Ok(()),
-            (CommandStep::Reply { code, data_json }, Written::Done, Stands::Waits | Stands::IsDevices) => {
-                match orders.all[index].end_by(*code, data_json.as_deref()) {
-                    Ok(state) => (state, *at, Some(*code)),
-                    Err(why) => return wrong(why),
-                }
-            }
+            (
+                CommandStep::Reply { code, data_json, .. },
+                Written::Done,
+                Stands::Waits | Stands::IsDevices,
+            ) => match orders.all[index].end_by(*code, data_json.as_deref()) {
+                Ok(state) => (state, *at, Some(*code)),
+                Err(why) => return wrong(why),
+            },
             (CommandStep::Fetch | CommandStep::Reply { .. }, Written::CommandOver, Stands::Over(..)) => {
                 return Ok(());
             }

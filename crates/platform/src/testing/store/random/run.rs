@@ -386,7 +386,8 @@ impl Run {
             CommandEvent::Fetch => CommandStep::Fetch,
             CommandEvent::Reply { code } => {
                 let data_json = (code == 200).then(|| format!("{{\"turn\":{}}}", self.turn).into());
-                CommandStep::Reply { code, data_json }
+                let message = (code != 200).then(|| format!("turn {}", self.turn).into());
+                CommandStep::Reply { code, data_json, message }
             }
             CommandEvent::TimePasses => CommandStep::TimePasses,
         };

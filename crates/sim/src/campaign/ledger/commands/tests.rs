@@ -31,7 +31,7 @@ fn is_right(commands: &mut Commands, id: u32, step: CommandStep, ms: i64) -> boo
 }
 
 fn answer(code: i64) -> CommandStep {
-    CommandStep::Reply { code, data_json: Some(r#"{"n":71}"#.into()) }
+    CommandStep::Reply { code, data_json: Some(r#"{"n":71}"#.into()), message: None }
 }
 
 #[test]
