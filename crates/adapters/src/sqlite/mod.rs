@@ -29,6 +29,7 @@
 
 mod adopt;
 mod arrivals;
+mod aside;
 pub mod backup;
 mod belonging;
 mod buckets;
@@ -287,7 +288,7 @@ impl SqliteStore {
     /// The latest values, with what is not written down yet.
     fn latest_points(
         &self,
-        reader: &readers::Reader,
+        reader: &mut readers::Reader,
         device: DeviceId,
     ) -> rusqlite::Result<Page<PointValue>> {
         // News first: what is written down between the two look-ups is then found twice, and never missed.
@@ -297,7 +298,7 @@ impl SqliteStore {
             return Ok(Page::empty());
         }
         let mut damaged = DamagedRows::default();
-        match queries::latest(reader, device) {
+        match aside::latest(reader, self.shared.spans(), device) {
             Ok(older) => {
                 latest.merge_older(older);
             }
@@ -431,9 +432,7 @@ impl ports::Registry for SqliteStore {
     }
 
     fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
-        self.read(move |reader| {
-            Ok(rows::device_by_id(reader.registry(), device)?.map(|device| self.current(device)))
-        })
+        self.read(move |reader| Ok(queries::device_by_id(reader, device)?.map(|device| self.current(device))))
     }
 
     fn devices(

@@ -15,6 +15,8 @@ use narrowgate_platform::{
     rules::{clock::last_heard, latest::LatestPoints},
 };
 
+use super::schema::registry::LatestRow;
+
 /// News of one device.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Activity {
@@ -42,6 +44,12 @@ impl Activity {
     pub(super) fn merge_older(&mut self, older: Self) {
         self.forgot |= self.points.merge_older(older.points) | older.forgot;
         self.seen = last_heard(older.seen, self.seen);
+    }
+}
+
+impl From<LatestRow> for Activity {
+    fn from(LatestRow { seen, points, .. }: LatestRow) -> Self {
+        Self { seen, points: LatestPoints::from_json(&points), forgot: false }
     }
 }
 

@@ -12,11 +12,12 @@ use narrowgate_platform::{
     },
     paging::{Collector, Page, Part, Place},
     ports::{DeviceQuery, OnlineDevice, PresenceChange, SimilarNames},
-    rules::{latest::LatestPoints, similar::find_ignoring_case},
+    rules::similar::find_ignoring_case,
 };
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::{
+    aside,
     error::store_error,
     key::{DataKey, SealedRow},
     log_file::NOBODY,
@@ -118,7 +119,15 @@ pub(super) fn products(
 
 pub(super) fn device(reader: &Reader, name: &DeviceName) -> rusqlite::Result<Option<Device>> {
     let sql = sql!("{} WHERE d.device_key = ?2 AND d.ou = p.ou AND p.product_key = ?1", select_device());
-    reader.prepare(sql)?.query_row([&name.product_key, &name.device_key], rows::read_device).optional()
+    reader.at_one_moment(|registry| {
+        let names = [&name.product_key, &name.device_key];
+        let found = registry.prepare_cached(sql)?.query_row(names, rows::read_device).optional()?;
+        aside::heard(registry, found)
+    })
+}
+
+pub(super) fn device_by_id(reader: &Reader, id: DeviceId) -> rusqlite::Result<Option<Device>> {
+    reader.at_one_moment(|registry| aside::heard(registry, rows::device_by_id(registry, id)?))
 }
 
 /// Names that exist and differ from this one in case only, if at all. A few index look-ups.
@@ -176,18 +185,17 @@ pub(super) fn devices(
     }
     values.push(&limit);
     sql += &format!(" ORDER BY d.id LIMIT ?{}", values.len());
-    let mut select = reader.prepare(&sql)?;
-    select.query_map(&*values, rows::listed_device)?.collect()
+    reader.at_one_moment(|registry| {
+        let mut select = registry.prepare_cached(&sql)?;
+        let found = select.query_map(&*values, rows::listed_device)?.collect::<rusqlite::Result<_>>()?;
+        aside::all_heard(registry, found)
+    })
 }
 
 /// Whether there is such a device, damaged or not.
 pub(super) fn has_device(reader: &Reader, device: DeviceId) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1)";
     reader.prepare(sql)?.query_row([device.0], |row| row.get(0))
-}
-
-pub(super) fn latest(reader: &Reader, device: DeviceId) -> rusqlite::Result<LatestPoints> {
-    Ok(rows::latest(reader.registry(), device)?.map(|activity| activity.points).unwrap_or_default())
 }
 
 /// The newest entries of each class; the writer may not have trimmed them yet. Entries are counted

@@ -222,6 +222,17 @@ impl Reader {
         }
     }
 
+    /// Reads the registry in one transaction.
+    pub(super) fn at_one_moment<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.begin();
+        let found = read(&self.registry);
+        self.end();
+        found
+    }
+
     /// The file of logs.
     pub(super) fn log(&mut self) -> rusqlite::Result<&Connection> {
         let log = match self.log.take() {
@@ -255,7 +266,7 @@ impl Reader {
 }
 
 /// Why a file cannot be read, as SQLite would say it.
-fn unopened(error: OpenError) -> rusqlite::Error {
+pub(super) fn unopened(error: OpenError) -> rusqlite::Error {
     match error {
         OpenError::Sqlite { source, .. } => source,
         other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),

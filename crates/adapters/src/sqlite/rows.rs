@@ -12,7 +12,6 @@ use narrowgate_platform::{
         retention::RetentionClass,
     },
     ports::StoreError,
-    rules::latest::LatestPoints,
 };
 use rusqlite::{
     Connection, OptionalExtension, Row, params,
@@ -183,10 +182,7 @@ pub(super) fn dynamic_activation(product: &ProductRow) -> DynamicActivation {
 pub(super) fn latest(connection: &Connection, device: DeviceId) -> rusqlite::Result<Option<Activity>> {
     let sql = sql!("SELECT {} FROM latest l WHERE l.device = ?1", LATEST.list());
     let what = || format!("the row of latest values of device {}", device.0);
-    let read = |row: &Row<'_>| {
-        let LatestRow { seen, points, .. } = LatestRow::intact(row, 0, what)?;
-        Ok(Activity { seen, points: LatestPoints::from_json(&points), forgot: false })
-    };
+    let read = |row: &Row<'_>| Ok(Activity::from(LatestRow::intact(row, 0, what)?));
     connection.prepare_cached(sql)?.query_row([device.0], read).optional()
 }
 

@@ -5,7 +5,11 @@ use std::{fs, path::Path};
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    super::{error::OpenError, registry::damage_of},
+    super::{
+        aside::{self, ASIDE},
+        error::OpenError,
+        registry::damage_of,
+    },
     Format, open_to_look, read_as_it_is, with_suffix,
 };
 
@@ -78,6 +82,8 @@ impl Format {
             }
         }
         let mut is_known = needless.derived;
+        // Its copying goes on.
+        is_known |= self.derived.is_some() && aside::stands(connection)? && is_damaged(ASIDE)?;
         for (_, table) in self.moved_out.iter().filter(|(until, _)| format < *until) {
             is_known |= is_damaged(table)?;
         }

@@ -137,6 +137,10 @@ impl Registry {
     }
 
     fn shown(&self, device: DeviceId) -> Change<Device> {
-        Ok(rows::device_by_id(&self.connection, device)?.ok_or_else(|| missing(device)))
+        let Some(shown) = rows::device_by_id(&self.connection, device)? else {
+            return Ok(Err(missing(device)));
+        };
+        let last_seen_time = shown.last_seen_time.max(self.seen_aside(device)?);
+        Ok(Ok(Device { last_seen_time, ..shown }))
     }
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     super::{
+        aside::is_corrupt,
         pending::Activity,
         rows,
         schema::{
@@ -20,6 +21,15 @@ use super::{
     },
     Registry, unless_damaged,
 };
+
+/// What became of news of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sqlite) enum Put {
+    /// Its row has them, and so many bytes.
+    Done(usize),
+    /// What it had before cannot be read and is made anew first.
+    Later,
+}
 
 /// Devices that are remembered as told; at the limit all are forgotten, and told again.
 const TOLD_MAX: usize = 1 << 16;
@@ -43,17 +53,37 @@ pub(in crate::sqlite) fn forget_mark(registry: &Connection, volume: Volume) -> r
     registry.execute("DELETE FROM marks WHERE day = ?1", [volume.to_string()]).map(drop)
 }
 
+/// Writes the row of a device; returns how many bytes its values have.
+pub(super) fn write(registry: &Connection, device: DeviceId, activity: &Activity) -> rusqlite::Result<usize> {
+    let sql = sql!(
+        "{}",
+        insert_or(
+            &LATEST,
+            "ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum"
+        )
+    );
+    let row = LatestRow { device, seen: activity.seen, points: activity.points.to_json() };
+    row.insert_or(registry, sql)?;
+    Ok(row.points.len())
+}
+
 impl Registry {
-    /// Applies news of a device to its row of latest values; returns the bytes of the row. A device that was
-    /// deleted meanwhile gets none.
+    /// Applies news of a device to its row of latest values. A device that was deleted meanwhile gets none.
     pub(in crate::sqlite) fn put_activity(
         &mut self,
         device: DeviceId,
         news: &Activity,
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<Put> {
         let heard = "SELECT last_seen_time FROM devices WHERE id = ?1";
         let heard = self.connection.prepare_cached(heard)?.query_row([device.0], |row| Ok(row.get(0).ok()));
-        let Some(heard) = heard.optional()? else { return Ok(0) };
+        let Some(heard) = heard.optional()? else { return Ok(Put::Done(0)) };
+        let older = match rows::latest(&self.connection, device) {
+            Ok(None) => match self.row_aside(device) {
+                Err(error) if is_corrupt(&error) => return Ok(Put::Later),
+                found => found.map(|row| row.map(Activity::from)),
+            },
+            found => found,
+        };
         let heard = heard.map(UnixMillis);
         let right = heard_by_news(heard, news.seen);
         if let Some(seen) = right
@@ -62,7 +92,7 @@ impl Registry {
             self.correct_last_seen(device, seen)?;
         }
         let mut activity = news.clone();
-        match rows::latest(&self.connection, device) {
+        match older {
             Ok(Some(stored)) => activity.merge_older(stored),
             Ok(None) => {}
             Err(error) if rows::is_fault_of_row(&error) => {
@@ -71,19 +101,11 @@ impl Registry {
             }
             Err(error) => return Err(error),
         }
-        let sql = sql!(
-            "{}",
-            insert_or(
-                &LATEST,
-                "ON CONFLICT DO UPDATE SET seen = excluded.seen, points = excluded.points, sum = excluded.sum"
-            )
-        );
-        let row = LatestRow { device, seen: activity.seen, points: activity.points.to_json() };
-        row.insert_or(&self.connection, sql)?;
+        let bytes = write(&self.connection, device, &activity)?;
         if activity.forgot {
             self.tell_that_points_are_forgotten(device, activity.seen)?;
         }
-        Ok(row.points.len())
+        Ok(Put::Done(bytes))
     }
 
     /// Once in a process: the log of a device whose latest values are more than are kept says so.
@@ -116,6 +138,9 @@ impl Registry {
             .optional();
         if let Some(row) = unless_damaged(found)? {
             LATEST.update(&["seen"]).run(&self.connection, &LatestRow { seen: None, ..row })?;
+        } else if let Ok(Some(row)) = self.row_aside(device) {
+            let sql = sql!("{}", insert_or(&LATEST, "ON CONFLICT DO NOTHING"));
+            LatestRow { seen: None, ..row }.insert_or(&self.connection, sql)?;
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ const LOG_BATCH: &str = "log_batch";
 const REPAIRS: &str = "repairs";
 /// Messages of earlier days were deleted after their retention time; a class follows as above.
 const KEPT_FROM: &str = "kept_from";
+/// While latest values are copied into a new table: below which device all are in it.
+const LATEST_COPIED: &str = "latest_copied";
 /// Device and inode of the registry when the last epoch began.
 const FILE: &str = "file";
 /// The longest leap of the epoch of a copy, beyond the greatest that is known.
@@ -124,6 +126,21 @@ pub(in crate::sqlite) fn files_are_named(registry: &Connection) -> rusqlite::Res
 /// From here on they do.
 pub(in crate::sqlite) fn set_files_named(registry: &Connection) -> rusqlite::Result<()> {
     set(registry, FILES_NAMED, Value::Integer(1))
+}
+
+/// The device with which the copying of latest values goes on; of a damaged row the first one, since copying
+/// twice changes nothing.
+pub(super) fn latest_copied(registry: &Connection) -> rusqlite::Result<i64> {
+    let found = unless_damaged(get(registry, LATEST_COPIED, "how far latest values are copied"))?;
+    Ok(if let Some(Value::Integer(next)) = found { next } else { 1 })
+}
+
+/// Writes it down, or that nothing is copied any more.
+pub(super) fn set_latest_copied(registry: &Connection, next: Option<i64>) -> rusqlite::Result<()> {
+    match next {
+        Some(next) => set(registry, LATEST_COPIED, Value::Integer(next)),
+        None => registry.execute("DELETE FROM meta WHERE name = ?1", [LATEST_COPIED]).map(drop),
+    }
 }
 
 /// The last messages that were committed together with the registry, of each class that has one.

@@ -29,8 +29,9 @@ use narrowgate_platform::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
+use self::rebuild::Aside;
 pub(super) use self::{
-    latest::{forget_mark, marks},
+    latest::{Put, forget_mark, marks},
     meta::{
         batch, clock_day, epoch, files_are_named, forget_file, forget_log_batch, forget_newest, kept_from,
         key_check, leap_epoch, log_batch, new_store_id, newest, origin, raise_batch, random, set_files_named,
@@ -83,6 +84,8 @@ pub(super) struct Registry {
     /// … or of all of a product.
     touched_all: bool,
     watched: Watched,
+    /// The latest values that are copied into a new table.
+    aside: Option<Aside>,
 }
 
 impl Registry {
@@ -98,6 +101,7 @@ impl Registry {
             tracing::warn!(%error, "the start reads all devices: their index could not be made");
         }
         let log = open_log(&connection, layout, options)?;
+        let aside = Aside::find(&connection, &layout.registry())?;
         let place = Position { epoch: 0, sequence: 0 };
         let (standings, told_forgotten) = (HashMap::new(), HashSet::new());
         let watched = Watched::new(layout.registry())
@@ -115,6 +119,7 @@ impl Registry {
             touched: Vec::new(),
             touched_all: false,
             watched,
+            aside,
         })
     }
 

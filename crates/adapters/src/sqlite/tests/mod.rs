@@ -13,7 +13,7 @@ mod lost;
 mod models;
 mod online;
 mod opening;
-mod poisoned;
+pub(super) mod poisoned;
 mod properties;
 mod purge;
 mod removal;

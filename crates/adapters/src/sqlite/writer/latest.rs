@@ -19,6 +19,7 @@ use super::{
     super::{
         error::{is_fault_of_write, store_error},
         pending::Activities,
+        registry::Put,
         volume::Volume,
     },
     Writer,
@@ -41,6 +42,8 @@ pub(super) struct Flush {
     pub(super) marks: Vec<(Volume, i64)>,
     /// Devices whose rows cannot be written.
     pub(super) stuck: Vec<DeviceId>,
+    /// Those that wait until what they had before is made anew.
+    pub(super) later: Vec<DeviceId>,
     /// The one that the step under way writes.
     at: Option<DeviceId>,
 }
@@ -57,9 +60,18 @@ impl Writer {
         }
     }
 
-    /// Writes all latest values.
+    /// Writes all latest values but those that cannot be written now: these wait for a later flush.
     pub(super) fn flush_all(&mut self) -> Result<(), StoreError> {
-        while self.flush.is_some() || self.flush_at.is_some() {
+        self.end_flush()?;
+        if self.flush_at.is_some() {
+            self.flush_step()?;
+            self.end_flush()?;
+        }
+        Ok(())
+    }
+
+    fn end_flush(&mut self) -> Result<(), StoreError> {
+        while self.flush.is_some() {
             self.flush_step()?;
         }
         Ok(())
@@ -97,7 +109,7 @@ impl Writer {
         let marks = self.unmarked.iter().copied().chain(self.files.committed());
         // What could not be folded in at the start is folded in at the next.
         let marks = marks.filter(|(volume, _)| !self.unfolded.contains(volume)).collect();
-        Flush { frozen, rest: rest.into(), marks, stuck: Vec::new(), at: None }
+        Flush { frozen, rest: rest.into(), marks, stuck: Vec::new(), later: Vec::new(), at: None }
     }
 
     fn try_flush_step(&mut self) -> rusqlite::Result<()> {
@@ -116,7 +128,10 @@ impl Writer {
                 && !flush.stuck.contains(device)
             {
                 flush.at = Some(*device);
-                bytes += self.registry.put_activity(*device, news)?;
+                match self.registry.put_activity(*device, news)? {
+                    Put::Done(more) => bytes += more,
+                    Put::Later => flush.later.push(*device),
+                }
             }
         }
         flush.at = None;

@@ -30,7 +30,6 @@ impl Writer {
         }
         self.watched_at = now;
         self.look_at_latest();
-        self.read_again();
         if self.stopped.is_some() {
             return;
         }

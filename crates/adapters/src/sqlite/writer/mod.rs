@@ -63,13 +63,14 @@ use std::{
 };
 
 use narrowgate_platform::{
-    ids::DeviceId,
     ports::{Pause, StoreError},
     rules::rate::Seldom,
 };
 
 pub(super) use self::job::{Append, ChangeBy, Job, Purging};
-use self::{files::DayFiles, latest::Flush, purge::Purge, sweep::Sweep, write_back::WriteBack};
+use self::{
+    files::DayFiles, latest::Flush, mend::Mending, purge::Purge, sweep::Sweep, write_back::WriteBack,
+};
 use super::{
     Shared,
     day::Day,
@@ -108,12 +109,10 @@ pub(super) struct Writer {
     unmarked: Vec<(Volume, i64)>,
     /// Files whose messages could not all be folded in at the start.
     unfolded: Vec<Volume>,
-    /// When the table of latest values was last made anew.
-    rebuilt_at: Option<Instant>,
+    /// The table of latest values is looked at, or made anew.
+    mending: Mending,
     /// The logs of deleted devices could not be deleted.
     gone_is_stuck: bool,
-    /// Devices whose rows were lost with it, and whose reports are still to be read.
-    lost_rows: Vec<DeviceId>,
     /// When the files were last looked at.
     watched_at: Instant,
     sweep: Sweep,
@@ -144,9 +143,8 @@ impl Writer {
             at: None,
             unmarked: Vec::new(),
             unfolded: Vec::new(),
-            rebuilt_at: None,
+            mending: Mending::default(),
             gone_is_stuck: false,
-            lost_rows: Vec::new(),
             watched_at: Instant::now(),
             sweep: Sweep::default(),
             purge: Purge::at_start(),
@@ -182,11 +180,7 @@ impl Writer {
                 _ => self.commit(Self::group(job, jobs, self.shared.options.group_writes_max, &mut held)),
             }
             self.continue_flush();
-            let now = Instant::now();
-            self.continue_retention(now);
-            self.continue_watch(now);
-            self.continue_write_back(now);
-            self.continue_purge(now);
+            self.continue_rest();
         }
     }
 
@@ -194,7 +188,9 @@ impl Writer {
     fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
         loop {
             // A broken store waits: it is tried again with the next write or after the interval.
-            let received = if (self.flush.is_some() && !self.broken) || self.retention.has_work() {
+            let is_flushing = self.flush.is_some() && !self.broken;
+            let is_mending = self.is_mending(Instant::now());
+            let received = if is_flushing || is_mending || self.retention.has_work() {
                 jobs.try_recv().map_err(|_| RecvTimeoutError::Timeout)
             } else {
                 let look = self.retention.next_look().min(self.next_watch());
@@ -210,14 +206,20 @@ impl Writer {
                         self.note_registry();
                     }
                     self.continue_flush();
-                    let now = Instant::now();
-                    self.continue_retention(now);
-                    self.continue_watch(now);
-                    self.continue_write_back(now);
-                    self.continue_purge(now);
+                    self.continue_rest();
                 }
             }
         }
+    }
+
+    /// Some of all that is due beside the groups.
+    fn continue_rest(&mut self) {
+        let now = Instant::now();
+        self.continue_retention(now);
+        self.continue_watch(now);
+        self.continue_mending(now);
+        self.continue_write_back(now);
+        self.continue_purge(now);
     }
 
     /// Stands still between two batches, until what is answered is dropped or the time is over. What fails is

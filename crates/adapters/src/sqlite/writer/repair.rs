@@ -106,7 +106,6 @@ impl Writer {
     pub(super) fn end(&mut self) -> Result<(), StoreError> {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-begun");
-        self.read_again();
         let flushed = self.repair().and_then(|()| self.flush_all());
         self.note_registry();
         self.settle_write_back();
@@ -183,7 +182,6 @@ impl Writer {
                 }
             }
         }
-        self.read_again();
         self.forget_gone();
         if origin.is_some() {
             self.registry.set_files_named().map_err(sqlite)?;
