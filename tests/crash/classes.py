@@ -15,7 +15,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from crash import control
+from lib import control
 from lib.retention import STANDARD
 
 PAUSE_SECONDS = 0.25

@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 
-from crash import control
+from lib import control
 
 OPERATORS = 2
 PAUSE_SECONDS = 0.02
