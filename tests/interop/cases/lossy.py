@@ -1,8 +1,9 @@
-"""Bodies and answers of 10 KiB in blocks while every fifth datagram is lost, each way, and a crash in the
-middle of each.
+"""Bodies and answers of 10 KiB in blocks while every fifth datagram is lost, each way; two of each of one
+device that take turns; and a crash in the middle of each.
 
 A session does not outlive the process yet. So a client that hears nothing more makes a new handshake and
-begins again with block 0; of what came before the crash nothing is stored.
+begins again with block 0; of what came before the crash nothing is stored. An answer is asked for again, and is
+whole.
 """
 
 import json
@@ -13,7 +14,7 @@ from interop.peers.aiocoap_tinydtls import Session
 from interop.peers.libcoap import GNUTLS, OPENSSL
 from interop.relay import Relayed, lossy
 from lib.coap import Request, Silence
-from lib.devices import create_device
+from lib.devices import Product, create_device
 from lib.dtls import APPLICATION_DATA, CBC, CCM8
 
 from .expected import SESSIONS_OUTLIVE_THE_PROCESS
@@ -22,7 +23,7 @@ BODY_BYTES = 10 * 1024
 BLOCK_BYTES = 1024
 BLOCKS = BODY_BYTES // BLOCK_BYTES
 SECONDS = 120
-BLOCK1, REQUEST_TAG = 27, 292
+BLOCK2, BLOCK1, REQUEST_TAG = 23, 27, 292
 # Of aiocoap: five losses in a row, which end an exchange by the usual times, happen once in 160 exchanges.
 PATIENCE = {"ack_timeout": 0.5, "retransmissions": 7}
 # A client of libcoap that has heard nothing for so long after the crash gives up.
@@ -53,6 +54,41 @@ def _check_stored(gateway, device, *reports):
     wanted = sorted(point for points in reports for point in points.items())
     stored = _stored(gateway, device)
     check(stored == wanted, f"{len(stored)} values are stored, {len(wanted)} were sent")
+
+
+# Of each kind a device keeps 8 KiB; with what the model adds to attributes its answer has ten blocks.
+VALUES = {letter: letter * 4000 for letter in "ab"}
+DEFAULT = "d" * 1700
+ANSWERS = {
+    "thing/attribute/query": ({"attributes": []}, {**VALUES, "d": DEFAULT}),
+    "thing/tag/query": ({"tags": []}, VALUES),
+}
+
+
+def _device_with_long_answers(gateway):
+    """A device that has as many attributes and tags as it may."""
+    text = {"type": "STRING", "maxLength": 4096}
+    attributes = [{"identifier": letter, "dataType": text} for letter in VALUES]
+    attributes += [{"identifier": "d", "dataType": text, "default": DEFAULT}]
+    model = gateway.folder / "long.json"
+    model.write_text(json.dumps({"modelId": "long", "attributes": attributes}))
+    made = gateway.json("product", "create", "long", "--model", str(model))
+    device = create_device(gateway, Product(made["productKey"], made["productSecret"]))
+    for kind in ("attributes", "tags"):
+        gateway.json("device", kind, *device.names, "--set", json.dumps(VALUES))
+    return device
+
+
+def _query(device, topic):
+    """The question for all of one kind, with the longest id; and its answer."""
+    params, data = ANSWERS[topic]
+    body = json.dumps({"id": "7" * 128, "params": params}).encode()
+    return Request("POST", device.topic(topic), body), {"id": "7" * 128, "code": 200, "data": data}
+
+
+def _check_answer(payload, wanted):
+    answer = json.loads(payload)
+    check(answer == wanted, f"the answer is {str(answer)[:200]}")
 
 
 def _check_reply(response):
@@ -96,9 +132,10 @@ def _by_aiocoap():
 class Transfer:
     """A device of a gateway behind a relay that loses datagrams, and how its client sends one request."""
 
-    def __init__(self, peer, gateway, relay):
+    def __init__(self, peer, gateway, relay, device=None):
         _, self._suite, self._send = peer
-        self._gateway, self._relayed, self.device = gateway, Relayed(gateway, relay), create_device(gateway)
+        self._gateway, self._relayed = gateway, Relayed(gateway, relay)
+        self.device = device or create_device(gateway)
 
     def _ask(self, request, seconds):
         device = self.device
@@ -153,20 +190,25 @@ def _register(peer, seed):
             _check_stored(gateway, transfer.device, points)
             check(gateway.stop() == 0, "the server did not stop with 0")
 
-    @case(f"{name}: kill -9 in the middle of an answer of 8 KiB at 20 % loss: fetched again, whole")
+    @case(f"{name}: an answer of 10 KiB in blocks at 20 % loss is fetched whole")
+    def _answer(world):
+        device = _device_with_long_answers(world.gateway)
+        with lossy(world.gateway.dtls_port, seed + 2) as relay:
+            request, wanted = _query(device, "thing/attribute/query")
+            payload = Transfer(peer, world.gateway, relay, device).send(request).payload
+        check((BLOCKS - 1) * BLOCK_BYTES < len(payload) <= BODY_BYTES, f"it has {len(payload)} bytes")
+        _check_answer(payload, wanted)
+
+    @case(f"{name}: kill -9 in the middle of an answer of 10 KiB at 20 % loss: fetched again, whole")
     def _fetch(world):
         with world.fresh() as gateway:
             gateway.start()
-            killer = Killer(gateway, 4)
+            device, killer = _device_with_long_answers(gateway), Killer(gateway, BLOCKS // 2)
             with lossy(gateway.dtls_port, seed + 1, on_request=killer) as relay:
-                transfer = Transfer(peer, gateway, relay)
-                values = {letter: letter * 4000 for letter in "ab"}
-                gateway.json("device", "attributes", *transfer.device.names, "--set", json.dumps(values))
-                body = b'{"id":"7","params":{"attributes":[]}}'
-                request = Request("POST", transfer.device.topic("thing/attribute/query"), body)
+                transfer = Transfer(peer, gateway, relay, device)
+                request, wanted = _query(device, "thing/attribute/query")
                 transfer.interrupt(request, killer)
-                answer = json.loads(transfer.send(request).payload)
-            check(answer == {"id": "7", "code": 200, "data": values}, f"the answer is {str(answer)[:200]}")
+                _check_answer(transfer.send(request).payload, wanted)
 
 
 class Interleaved:
@@ -223,6 +265,73 @@ def _register_interleaved(what, seed, tags, topics):
                 with _session(gateway, relay, device) as session:
                     _check_reply(both.send(session, range(BLOCKS), [1])[-1][0])
             _check_stored(gateway, device, *both.points)
+
+
+class Fetched:
+    """Two answers of one device whose blocks take turns in one session of aiocoap."""
+
+    def __init__(self, device):
+        made = [_query(device, topic) for topic in ANSWERS]
+        self.requests, self.wanted = zip(*made, strict=True)
+        self.payloads = [b"", b""]
+
+    def ask(self, session, turns):
+        """So many turns. Returns whether both are whole."""
+        is_whole = [False, False]
+        for number in turns:
+            for at, request in enumerate(self.requests):
+                if not is_whole[at]:
+                    is_whole[at] = not self._block(session, number, at, request)
+        return all(is_whole)
+
+    def _block(self, session, number, at, request):
+        """One block; whether more follow."""
+        part = Request("POST", request.path, request.payload if number == 0 else b"")
+        wish = (number << 4 | 6).to_bytes(1, "big")
+        response = session.ask(part, ((BLOCK2, wish),), seconds=SECONDS, blockwise=False)
+        more = len(response.payload) == BLOCK_BYTES
+        check(response.code == "2.04" and (more or response.payload), f"block {number} of {at}: {response}")
+        self.payloads[at] += response.payload
+        return more
+
+    def check(self):
+        """Both are right."""
+        for payload, wanted in zip(self.payloads, self.wanted, strict=True):
+            _check_answer(payload, wanted)
+
+
+@case("aiocoap-tinydtls: two answers of 8 and 10 KiB take turns at 20 % loss")
+def _fetched_in_turns(world):
+    device = _device_with_long_answers(world.gateway)
+    with lossy(world.gateway.dtls_port, 16) as relay:
+        with _session(world.gateway, relay, device) as session:
+            both = Fetched(device)
+            check(both.ask(session, range(BLOCKS)), "they do not end")
+    both.check()
+
+
+@case("aiocoap-tinydtls: kill -9 while two answers of 8 and 10 KiB take turns at 20 % loss: asked again, whole")
+def _fetched_through_a_crash(world):
+    with world.fresh() as gateway:
+        gateway.start()
+        device = _device_with_long_answers(gateway)
+        with lossy(gateway.dtls_port, 17) as relay:
+            with _session(gateway, relay, device) as session:
+                Fetched(device).ask(session, range(BLOCKS // 2))
+                gateway.kill()
+            gateway.start()
+            with _session(gateway, relay, device) as session:
+                # What the process held of the answers has gone with it.
+                lost = session.ask(
+                    Request("POST", device.topic("thing/tag/query"), b""),
+                    ((BLOCK2, (BLOCKS // 2 << 4 | 6).to_bytes(1, "big")),),
+                    seconds=SECONDS,
+                    blockwise=False,
+                )
+                check(SESSIONS_OUTLIVE_THE_PROCESS or lost.code == "4.08", f"a later block: {lost}")
+                both = Fetched(device)
+                check(both.ask(session, range(BLOCKS)), "they do not end")
+        both.check()
 
 
 def _session(gateway, relay, device):
