@@ -90,6 +90,7 @@ fn each_step_copies_few_rows_and_groups_are_committed_between_two() {
     let (mut from, mut steps) = (1, 0);
     while let Some(place) = next(&data) {
         assert!(place - from <= ROWS_AT_ONCE, "from {from} to {place}");
+        assert!(steps == 0 || place > from, "a start would not go on behind {from}");
         from = place;
         commit(&mut writer, vec![report(ids[steps % ids.len()], at(steps as i64), r#"{"n":1}"#)]);
         // As long as its time is not over, nothing else is done than one step.
@@ -106,6 +107,17 @@ fn each_step_copies_few_rows_and_groups_are_committed_between_two() {
         assert_eq!(shown(&store, *id).0, Some(id.0.to_string()));
     }
     assert_eq!(block_on(store.points_latest(ids[0])).unwrap().items.len(), 2, "with what came meanwhile");
+}
+
+#[test]
+fn without_a_lost_row_a_step_ends_after_its_number_of_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = fleet(folder.path(), false);
+    assert!(ids.len() as i64 > ROWS_AT_ONCE);
+    let (_, mut writer) = opened(folder.path());
+    writer.rebuild_latest();
+    writer.continue_mending(Instant::now());
+    assert_eq!(next(folder.path()), Some(1 + ROWS_AT_ONCE));
 }
 
 #[test]
