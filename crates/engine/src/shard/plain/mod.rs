@@ -10,7 +10,7 @@
 //! as long as the platform says ([`crate::event::ShardCommand::AdmitLogin`]). A further login from the same
 //! path is decided beside the session, which goes on until the new one is admitted; a repetition of the
 //! message that a session began with is that session's, as long as it has sent nothing else. What was posted
-//! in a login is not carried out again in a later one of the same path ([`leavings`]).
+//! in a login is not carried out again in a later one of the same path (module `leavings`).
 //!
 //! Nothing proves that a stranger's address is its own. So an answer to one is never longer than what it
 //! answers, there is at most one, and a body in blocks is refused (4.13), because its parts would have to be
