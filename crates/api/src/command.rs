@@ -190,8 +190,8 @@ pub struct CommandAnswer {
     pub code: Option<i64>,
     /// The device's answer.
     pub data: Option<Box<RawValue>>,
-    /// What the device says of it, for people; null where it says nothing.
-    #[serde(default)]
+    /// What the device says of it, for people; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 

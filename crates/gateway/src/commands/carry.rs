@@ -6,10 +6,7 @@
 use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
-    device_api::{
-        carried::{is_content, with_command},
-        commands::with_command_waiting,
-    },
+    device_api::{carried::with_command, commands::with_command_waiting},
     ids::{DeviceId, UnixMillis},
     model::command::{Command, CommandId, CommandStep},
     ports::{StoreError, Written},
@@ -36,9 +33,7 @@ impl Entry {
     /// What is to be done for the next response that is to carry a command.
     pub(super) fn next_carry(&mut self, device: DeviceId, at: UnixMillis) -> Option<Next> {
         let carry = self.carries.pop_front()?;
-        let fits =
-            |command: &&Command| !is_content(&carry.response, command) && carry.with(command).is_some();
-        Some(match self.queue.oldest_to_offer(at).filter(fits) {
+        Some(match self.queue.oldest_to_offer(at).filter(|command| carry.with(command).is_some()) {
             Some(command) => {
                 let steps = vec![(command.id, CommandStep::Fetch)];
                 Next::Write(Moving { device, steps, at, ask: None, carry: Some(carry) })
@@ -59,9 +54,7 @@ impl Shared {
         let Some(entry) = self.commands.devices.get_mut(&device) else {
             return self.out.respond(ticket, response);
         };
-        // It may wait again that is answered here, if that took longer than the device has time.
-        let is_other = |command: &&Command| !is_content(&response, command);
-        let Some(command) = entry.queue.oldest_to_offer(now.wall).filter(is_other) else {
+        let Some(command) = entry.queue.oldest_to_offer(now.wall) else {
             return self.out.respond(ticket, response);
         };
         let carry = Carry { ticket, asker: asker.clone(), response };

@@ -6,10 +6,12 @@ use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{
         self,
-        commands::{CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored},
+        commands::{
+            CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored, with_command_waiting,
+        },
     },
     ids::{DeviceId, Position, UnixMillis},
-    model::command::{Command, CommandStep},
+    model::command::{Command, CommandId, CommandStep},
     ports::{StoreError, Written},
     rules::commands::Queue,
 };
@@ -179,7 +181,10 @@ impl Shared {
             (CommandWanted::Fetch { content_format, .. }, Ok([Written::Done | Written::Unchanged])) => {
                 match command {
                     Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
-                    Some(command) => deliver(command, *content_format),
+                    Some(command) => {
+                        let response = deliver(command, *content_format);
+                        return self.hand_out(now, &ask, command.id, response);
+                    }
                     None => device_api::unavailable(),
                 }
             }
@@ -195,6 +200,23 @@ impl Shared {
             }
         };
         self.respond(now, ask.ticket, &ask.asker, response);
+    }
+
+    /// Answers a GET with its command, at once: by plain CoAP another one could ride in the response, but
+    /// while that is written this one could end. The response names it instead. It does not name its own,
+    /// which waits again if it took longer to write than the device has time.
+    fn hand_out(&mut self, now: Now, ask: &Ask, id: CommandId, response: Response) {
+        let Ask { ticket, asker, .. } = ask;
+        if ticket.session.shard < self.plain_from {
+            return self.respond(now, *ticket, asker, response);
+        }
+        let is_other = |oldest: &&Command| oldest.id != id;
+        let entry = self.commands.devices.get(&asker.grant.device);
+        let response = match entry.and_then(|entry| entry.queue.oldest_waiting(now.wall)).filter(is_other) {
+            Some(oldest) => with_command_waiting(response, &asker.grant, &oldest.order.topic),
+            None => response,
+        };
+        self.out.respond(*ticket, response);
     }
 
     /// A GET comes first once more.

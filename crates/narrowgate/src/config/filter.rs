@@ -38,6 +38,7 @@ const MODULES: &[&str] = &[
     "narrowgate_adapters::sqlite::registry::latest",
     "narrowgate_adapters::sqlite::registry::models",
     "narrowgate_adapters::sqlite::registry::products",
+    "narrowgate_adapters::sqlite::registry::rebuild",
     "narrowgate_adapters::sqlite::registry::removal",
     "narrowgate_adapters::sqlite::registry::secrets",
     "narrowgate_adapters::sqlite::retention",

@@ -129,8 +129,10 @@ fn a_model_is_shown_as_it_was_given() {
     let server = Server::start();
     let file = server.file("model.json", MODEL);
     server.text(&["product", "update", PRODUCT_KEY, "--model", &file]);
-    for output in ["json", "table"] {
-        let shown = server.text(&["product", "show", PRODUCT_KEY, "-o", output]);
-        assert!(shown.contains(MODEL), "{shown}");
-    }
+    let shown = server.text(&["product", "show", PRODUCT_KEY, "-o", "json"]);
+    assert!(shown.contains(MODEL), "{shown}");
+    // For people there are lines and indents, and nothing else is changed.
+    let shown = server.text(&["model", "show", PRODUCT_KEY]);
+    let without_space: String = shown.split_whitespace().collect();
+    assert!(without_space.contains(MODEL), "{shown}");
 }

@@ -4,7 +4,7 @@
 //! A response with its command is one datagram. Where both do not fit, the response has option 2100 alone,
 //! and the device gets the command by a GET, as over DTLS.
 
-use narrowgate_coap::{Code, OptionNumber, Response, Token};
+use narrowgate_coap::{OptionNumber, Response, Token};
 
 use super::commands::{message, with_command_waiting};
 use crate::{model::command::Command, rules::admission::Grant};
@@ -19,11 +19,6 @@ const HEAD_BYTES: usize = 4 + Token::BYTES_MAX + 1;
 /// Bytes of an option besides its value, at most: its number and its length.
 const OPTION_HEAD_BYTES: usize = 5;
 
-/// Whether a response is the answer to a GET of this command: then it need not carry it as well.
-pub fn is_content(response: &Response, command: &Command) -> bool {
-    response.code == Code::CONTENT && response.payload == message(command)
-}
-
 /// A response with a command in it; `None`: it does not fit. To be sent once it is durable that the command
 /// was sent.
 pub fn with_command(response: &Response, session: &Grant, command: &Command) -> Option<Response> {
@@ -36,6 +31,8 @@ pub fn with_command(response: &Response, session: &Grant, command: &Command) -> 
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_coap::Code;
+
     use super::*;
     use crate::{
         device_api::commands::COMMAND_WAITING,

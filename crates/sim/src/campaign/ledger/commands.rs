@@ -70,7 +70,9 @@ pub struct CommandTotals {
 /// What a device wants by a request.
 #[derive(Debug)]
 enum Wanted {
-    Get(String),
+    /// A topic; by plain CoAP, also the commands that the gateway knew when it was asked. A response there
+    /// may wait until a command that is to ride in it is durable, and says then what was so before.
+    Get(String, Option<Vec<u32>>),
     Answer(String, Option<u32>),
     Other,
 }
@@ -192,7 +194,8 @@ impl Commands {
             (Code::GET, Some((topic, _))) => {
                 let orders = self.devices.entry(device).or_default();
                 orders.gets.entry(topic.to_owned()).or_default().0 += 1;
-                Wanted::Get(topic.to_owned())
+                let known = orders.open().filter(|order| order.is_read).map(|order| order.new.id);
+                Wanted::Get(topic.to_owned(), is_plain.then(|| known.collect()))
             }
             _ => Wanted::Other,
         };
@@ -334,12 +337,16 @@ impl Commands {
     ) -> Checked {
         let orders = self.devices.entry(device).or_default();
         match wanted {
-            Some(Wanted::Get(topic)) if response.code == Code::CONTENT => {
+            Some(Wanted::Get(topic, _)) if response.code == Code::CONTENT => {
                 self.handed_out(device, &topic, &response.payload, at)
             }
-            Some(Wanted::Get(topic)) if response.code == Code::NOT_FOUND => {
-                let is_there =
-                    |order: &&Order| order.is_read && order.new.topic == topic && !order.is_over(at.0);
+            Some(Wanted::Get(topic, known)) if response.code == Code::NOT_FOUND => {
+                let was_known =
+                    |order: &Order| known.as_ref().is_none_or(|known| known.contains(&order.new.id));
+                let is_there = |order: &&Order| {
+                    let is_read = order.is_read && was_known(order);
+                    is_read && order.new.topic == topic && !order.is_over(at.0)
+                };
                 match orders.open().find(is_there) {
                     Some(order) => {
                         let what = format!("it was told that nothing waits, and {:?} does", order.new);

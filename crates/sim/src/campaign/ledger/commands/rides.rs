@@ -31,18 +31,19 @@ impl Commands {
         });
         self.totals.responses += 1;
         self.totals.named += u64::from(named.is_some());
-        // What was asked for stands before what rides.
-        let is_content = matches!((&wanted, response.code), (Some(Wanted::Get(_)), Code::CONTENT));
+        let is_content = matches!((&wanted, response.code), (Some(Wanted::Get(..)), Code::CONTENT));
         self.answered(device, wanted, response, at)?;
         match (named, response.options.find(COMMAND)) {
             (None, None) => Ok(()),
             (Some(topic), Some(command)) => {
                 self.totals.rode += 1;
-                if is_content && command == response.payload {
-                    return broken(device, "a command is the answer to a GET, and rides in it as well");
+                if is_content {
+                    return broken(device, "a command rides in the answer to a GET of another, or of itself");
                 }
                 self.handed_out(device, &topic, command, at)
             }
+            // What was asked for goes out at once, and only names the next.
+            (Some(_), None) if is_content => Ok(()),
             (named, command) => {
                 let what = format!("a response names {named:?}, and carries {command:?}");
                 broken(device, what)
