@@ -108,7 +108,9 @@ pub struct Ledger {
     /// Crashes so far.
     crashes: u64,
     /// After how many of them, and from where, each report by plain CoAP was stored.
-    plainly_stored: HashMap<(u32, u64), (u64, SocketAddr)>,
+    plainly_stored: HashMap<(u32, u64), (u64, SocketAddr, Option<LoginNumber>)>,
+    /// Stored answers have little room: by plain CoAP, a login may leave nothing to the next one.
+    has_little_room: bool,
     sessions: HashMap<SessionId, Standing>,
     /// The sessions of each device, in the order in which they began.
     of_device: HashMap<u32, Vec<SessionId>>,
@@ -157,9 +159,10 @@ pub fn tag_of(secret: &str) -> u32 {
 }
 
 impl Ledger {
-    /// The ledger of a fleet of so many devices.
-    pub fn new(devices_max: u32) -> Self {
-        Self { devices_max, ..Self::default() }
+    /// The ledger of a fleet of so many devices; `has_little_room`: stored answers are limited to some
+    /// kilobytes.
+    pub fn new(devices_max: u32, has_little_room: bool) -> Self {
+        Self { devices_max, has_little_room, ..Self::default() }
     }
 
     /// A device is registered, with this secret.
@@ -315,7 +318,7 @@ impl Ledger {
             self.latest.insert(number, (report.1, message.time, message.arrival));
         }
         if let Some(from) = from
-            && self.may_be_stored_again(report, from)
+            && self.may_be_stored_again(report, from, message.login)
         {
             self.totals.stored_again += 1;
             return Ok(());

@@ -241,7 +241,7 @@ impl Campaign {
             timers: Vec::new(),
             addresses: BTreeMap::new(),
             next_port: 0,
-            ledger: Ledger::new(plan.devices),
+            ledger: Ledger::new(plan.devices, plan.limits.is_some()),
             digest: 0xcbf2_9ce4_8422_2325,
             seen: VecDeque::new(),
             disabled: BTreeSet::new(),

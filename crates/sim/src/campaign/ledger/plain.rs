@@ -82,9 +82,15 @@ impl Ledger {
     }
 
     /// A report is stored by plain CoAP: whether it may be stored already, for a crash has taken what the
-    /// server knew of it, or its device was elsewhere when it said it first.
-    pub(super) fn may_be_stored_again(&mut self, report: (u32, u64), from: SocketAddr) -> bool {
-        let now = (self.crashes, from);
+    /// server knew of it, or its device was elsewhere when it said it first. Where there is little room for
+    /// stored answers, also in a later login: what the one before knew may have been forgotten.
+    pub(super) fn may_be_stored_again(
+        &mut self,
+        report: (u32, u64),
+        from: SocketAddr,
+        login: Option<LoginNumber>,
+    ) -> bool {
+        let now = (self.crashes, from, login.filter(|_| self.has_little_room));
         self.plainly_stored.insert(report, now).is_some_and(|before| before != now)
     }
 
