@@ -206,7 +206,7 @@ impl Shard {
 
     pub(super) fn handshake_timer(&mut self, now: Instant, entry: Entry) {
         if self.config.plain.is_some() {
-            return self.sweep_logins(now);
+            return self.plain_timer(now, entry.generation);
         }
         let half_open = self
             .handshakes

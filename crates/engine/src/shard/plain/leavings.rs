@@ -19,6 +19,9 @@ use narrowgate_coap::Remains;
 use super::super::{Shard, channel::Channel, established::Established, half_open::Hello};
 use crate::{event::CloseCause, path::Path};
 
+/// The generation of the timer of this sweep, by which it is told from that of logins: each is armed once,
+/// and one that armed the other as well would double them each time.
+pub(super) const SWEEP_OF_LEAVINGS: u32 = 1;
 /// Places in the order that may be of no use before they are looked through.
 const SPARE: usize = 1024;
 
@@ -127,7 +130,7 @@ impl Shard {
     fn arm_leavings(&mut self) {
         if let Some(sweep_at) = self.leavings.arm_sweep() {
             let tick = self.wheel.tick_of(sweep_at);
-            self.wheel.arm(tick, super::super::HALF_OPEN_BIT, 0);
+            self.wheel.arm(tick, super::super::HALF_OPEN_BIT, SWEEP_OF_LEAVINGS);
         }
     }
 }

@@ -233,8 +233,16 @@ impl Shard {
         self.dismiss(path, endpoint, login.bytes);
     }
 
+    /// One of the two timers that are no session's has fired.
+    pub(super) fn plain_timer(&mut self, now: Instant, generation: u32) {
+        match generation {
+            leavings::SWEEP_OF_LEAVINGS => self.sweep_leavings(now),
+            _ => self.sweep_logins(now),
+        }
+    }
+
     /// Drops the logins that the platform has not decided in time.
-    pub(super) fn sweep_logins(&mut self, now: Instant) {
+    fn sweep_logins(&mut self, now: Instant) {
         for (slot, login) in self.logins.take_expired(now) {
             self.stats.count(Counter::LoginsExpired);
             let mut endpoint = login.endpoint;
@@ -246,7 +254,6 @@ impl Shard {
             let tick = self.wheel.tick_of(sweep_at);
             self.wheel.arm(tick, super::HALF_OPEN_BIT, 0);
         }
-        self.sweep_leavings(now);
     }
 }
 
