@@ -361,6 +361,24 @@ fn attack_142_what_logins_leave_is_bounded_by_their_number_and_by_half_of_the_me
     assert_eq!(world.asked.last().map(|ticket| ticket.session), Some(standing));
 }
 
+/// What logins leave, and logins that wait, are each looked through by one timer, however often it fires.
+#[test]
+fn the_timers_of_logins_do_not_become_more_as_time_passes() {
+    let mut world = World::new();
+    for number in 1..=200 {
+        let session = world.log_in(peer(number), 1);
+        world.command(peer(number), ShardCommand::Close { session });
+        // Another one waits, and is never decided.
+        world.give(peer(1000 + number), &login(1));
+        for _ in 0..10 {
+            world.wait(peer(number), Duration::from_secs(1));
+        }
+        // Those of sessions that have ended stay for minutes.
+        let timers = world.gauges().timers;
+        assert!(timers < 200, "{timers} after {number}");
+    }
+}
+
 /// It may count its Message IDs from the same number at each start.
 #[test]
 fn a_device_that_restarts_and_sends_the_same_login_gets_no_answer_of_before() {
