@@ -83,7 +83,15 @@ impl Gathered {
 
     fn put_number(&mut self, kind: u8, value: [u8; 8]) {
         let [a, b, c, d, e, f, g, h] = value;
-        self.put(&[kind, a, b, c, d, e, f, g, h]);
+        let bytes = [kind, a, b, c, d, e, f, g, h];
+        // The length is known here: two stores instead of a call.
+        match self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => {
+                *place = bytes;
+                self.len += bytes.len();
+            }
+            None => self.put(&bytes),
+        }
     }
 
     fn put_bytes(&mut self, kind: u8, bytes: &[u8]) {

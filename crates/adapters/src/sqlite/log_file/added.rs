@@ -35,14 +35,9 @@ impl List {
 pub(super) struct Added(BTreeMap<(List, i64), i64>);
 
 impl Added {
-    /// Row `n` was added.
-    pub(super) fn add(&mut self, list: List, device: i64, n: i64) {
-        self.0.entry((list, device)).or_insert(n);
-    }
-
-    /// The first number that was added to a list, or `n`.
-    pub(super) fn first(&self, list: List, device: i64, n: i64) -> i64 {
-        self.0.get(&(list, device)).copied().unwrap_or(n)
+    /// Row `n` was added; the first number that was added to its list.
+    pub(super) fn add(&mut self, list: List, device: i64, n: i64) -> i64 {
+        *self.0.entry((list, device)).or_insert(n)
     }
 
     pub(super) fn clear(&mut self) {
@@ -93,18 +88,17 @@ mod tests {
     fn what_was_added_is_written_and_read_back_by_its_first_numbers() {
         let mut added = Added::default();
         assert_eq!(Added::parse(&added.to_string()), Some(added.clone()));
-        for (list, device, n) in [
-            (List::Log, 18, 5),
-            (List::Log, 17, 201),
-            (List::Log, 17, 202),
-            (List::Presence, 17, 40),
-            (List::Gone, 9, 0),
+        for (list, device, n, first) in [
+            (List::Log, 18, 5, 5),
+            (List::Log, 17, 201, 201),
+            (List::Log, 17, 202, 201),
+            (List::Presence, 17, 40, 40),
+            (List::Gone, 9, 0, 0),
         ] {
-            added.add(list, device, n);
+            assert_eq!(added.add(list, device, n), first);
         }
         assert_eq!(added.to_string(), "log 17:201 18:5\npresence 17:40\ngone 9:0");
         assert_eq!(Added::parse(&added.to_string()), Some(added.clone()));
-        assert_eq!((added.first(List::Log, 17, 9), added.first(List::Presence, 18, 9)), (201, 9));
         for text in ["logs 1:1", "log 1", "log 1:x", "log  1:1"] {
             assert_eq!(Added::parse(text), None, "{text}");
         }

@@ -98,17 +98,26 @@ impl LogFile {
         !self.connection.is_autocommit()
     }
 
-    /// Adds an entry with its `place`, of a device that exists, or nobody's.
-    pub(super) fn note(&mut self, entry: &LogEntry, place: Position) -> rusqlite::Result<()> {
+    /// Adds entries of the same device, which exists, or nobody's, in this order and with the same `place`.
+    pub(super) fn note(
+        &mut self,
+        device: Option<DeviceId>,
+        entries: impl IntoIterator<Item = LogEntry>,
+        place: Position,
+    ) -> rusqlite::Result<()> {
         self.begin()?;
-        let LogEntry { time, device, identity, event, reason, code, peer, detail } = entry.clone();
         let device = device.map_or(NOBODY, |device| device.0);
-        let n = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
+        let next = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
         let (epoch, sequence) = (Some(place.epoch), Some(place.sequence));
-        let row = LogRow { device, n, time, event, identity, reason, code, peer, detail, epoch, sequence };
-        row.insert(&self.connection)?;
-        self.added.add(List::Log, device, n);
-        self.trims.after_entry(&self.connection, device, n, self.added.first(List::Log, device, n))
+        for (entry, n) in entries.into_iter().zip(next..) {
+            let LogEntry { time, device: _, identity, event, reason, code, peer, detail } = entry;
+            let row =
+                LogRow { device, n, time, event, identity, reason, code, peer, detail, epoch, sequence };
+            row.insert(&self.connection)?;
+            let first = self.added.add(List::Log, device, n);
+            self.trims.after_entry(&self.connection, device, n, first)?;
+        }
+        Ok(())
     }
 
     /// Adds a change of presence.
@@ -123,13 +132,8 @@ impl LogFile {
         let last = "SELECT n FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT 1";
         let n = self.next_number(last, device.0)?;
         PresenceRow { device, n, at, state, cause: cause.to_owned() }.insert(&self.connection)?;
-        self.added.add(List::Presence, device.0, n);
-        self.trims.after_presence(
-            &self.connection,
-            device.0,
-            n,
-            self.added.first(List::Presence, device.0, n),
-        )
+        let first = self.added.add(List::Presence, device.0, n);
+        self.trims.after_presence(&self.connection, device.0, n, first)
     }
 
     /// A device is deleted with the batch under way: its rows go by [`Self::forget_gone`] after the commit of

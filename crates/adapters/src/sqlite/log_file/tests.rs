@@ -27,7 +27,8 @@ fn reopened(folder: &TempDir) -> LogFile {
 fn add(file: &mut LogFile, device: i64, times: Range<i64>) {
     for time in times {
         let at = UnixMillis(time);
-        file.note(&LogEntry::new(DeviceId(device), at, LogEvent::Login), PLACE).unwrap();
+        let entry = LogEntry::new(DeviceId(device), at, LogEvent::Login);
+        file.note(entry.device, [entry], PLACE).unwrap();
         file.note_presence(DeviceId(device), at, DeviceState::Online, "login").unwrap();
     }
 }

@@ -61,7 +61,7 @@ impl Registry {
         row.put_sum(&self.connection)?;
         self.drop_old_commands(device, at)?;
         let command = rows::command(row);
-        self.note(&LogEntry::command_sent(device, at, &command))?;
+        self.note(LogEntry::command_sent(device, at, &command))?;
         Ok(Ok(Ok(command)))
     }
 
@@ -135,7 +135,7 @@ impl Registry {
         }
         let cancelled = self.cancel_open_commands(device, id, at)?;
         if let Some(entry) = LogEntry::commands_cancelled(device, at, &cancelled) {
-            self.note(&entry)?;
+            self.note(entry)?;
         }
         Ok(Ok(cancelled))
     }

@@ -62,7 +62,7 @@ impl Registry {
         row.id = DeviceId(row.insert_numbered(&self.connection)?);
         row.put_sum(&self.connection)?;
         let detail = self.take_trace_of_damage(&new.device_key)?;
-        self.note(&LogEntry { detail, ..LogEntry::new(row.id, at, LogEvent::Created) })?;
+        self.note(LogEntry { detail, ..LogEntry::new(row.id, at, LogEvent::Created) })?;
         Ok(Ok(rows::device(row, new.product_key.clone())))
     }
 
@@ -95,7 +95,7 @@ impl Registry {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
-        self.note(&LogEntry::new(device, at, event))?;
+        self.note(LogEntry::new(device, at, event))?;
         self.forget_standing(device);
         self.shown(device)
     }
@@ -109,7 +109,7 @@ impl Registry {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         let entry = LogEntry::renamed(device, at, &row.name, name);
         DEVICES.update(&["name"]).run(&self.connection, &DeviceRow { name: name.to_owned(), ..row })?;
-        self.note(&entry)?;
+        self.note(entry)?;
         self.shown(device)
     }
 
@@ -132,7 +132,7 @@ impl Registry {
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
         self.cancel_open_commands(device, None, at)?;
-        self.note(&LogEntry::new(device, at, LogEvent::Reset))?;
+        self.note(LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)
     }
 

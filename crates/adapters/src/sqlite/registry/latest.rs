@@ -123,7 +123,7 @@ impl Registry {
         }
         self.told_forgotten.insert(device);
         self.next_happening();
-        self.note(&LogEntry::latest_bounded(device, at.unwrap_or(UnixMillis(0))))
+        self.note(LogEntry::latest_bounded(device, at.unwrap_or(UnixMillis(0))))
     }
 
     /// A device that was reset was never heard. A row that is not as it was stored stays so until a report

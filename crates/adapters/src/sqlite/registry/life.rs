@@ -55,10 +55,8 @@ impl Registry {
             self.note_presence(device, at, DeviceState::Online, "login")?;
         }
         let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..LogEntry::new(device, at, event) };
-        if step.activated {
-            self.note(&entry(LogEvent::Activated))?;
-        }
-        self.note(&entry(LogEvent::Login))?;
+        let activated = step.activated.then_some(LogEvent::Activated);
+        self.note_all(device, activated.into_iter().chain([LogEvent::Login]).map(entry))?;
         Ok(if step.activated { Written::Activated } else { Written::Done })
     }
 
@@ -79,12 +77,12 @@ impl Registry {
         self.put_life(row, &life)?;
         self.note_presence(device, at, state, cause)?;
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
-        self.note(&LogEntry { detail: Some(cause.to_owned()), ..LogEntry::new(device, at, event) })?;
+        self.note(LogEntry { detail: Some(cause.to_owned()), ..LogEntry::new(device, at, event) })?;
         Ok(Written::Done)
     }
 
     /// The row has a time last seen of a clock that was wrong, and the device was heard again since.
-    pub(super) fn correct_last_seen(&self, device: DeviceId, seen: UnixMillis) -> rusqlite::Result<()> {
+    pub(super) fn correct_last_seen(&mut self, device: DeviceId, seen: UnixMillis) -> rusqlite::Result<()> {
         if let Some((row, life)) = self.life(device)? {
             self.put_life(row, &Life { last_seen_time: Some(seen), ..life })?;
         }
@@ -92,7 +90,7 @@ impl Registry {
     }
 
     /// A device's row, and what changes in its life.
-    fn life(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, Life)>> {
+    fn life(&mut self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, Life)>> {
         let found = unless_damaged(self.device_of_any_product(device))?;
         Ok(found.map(|(device, product_enabled)| {
             let life = life_of(&device, product_enabled);

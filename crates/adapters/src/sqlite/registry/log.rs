@@ -18,13 +18,22 @@ impl Registry {
         {
             return Ok(Written::DeviceUnavailable);
         }
-        self.note(entry)?;
+        self.note(entry.clone())?;
         Ok(Written::Done)
     }
 
     /// Adds an entry of a device that exists, or nobody's.
-    pub(super) fn note(&mut self, entry: &LogEntry) -> rusqlite::Result<()> {
-        self.log.note(entry, self.place)
+    pub(super) fn note(&mut self, entry: LogEntry) -> rusqlite::Result<()> {
+        self.log.note(entry.device, [entry], self.place)
+    }
+
+    /// Adds entries of one device, which exists, in this order.
+    pub(super) fn note_all(
+        &mut self,
+        device: DeviceId,
+        entries: impl IntoIterator<Item = LogEntry>,
+    ) -> rusqlite::Result<()> {
+        self.log.note(Some(device), entries, self.place)
     }
 
     /// Adds a change of presence.

@@ -49,7 +49,7 @@ use super::{
     place::Places,
     schema::{
         Stored,
-        registry::{DEVICES, DEVICES_ONLINE, DeviceRow, PRODUCTS, ProductRow},
+        registry::{DEVICES, DEVICES_ONLINE, DEVICES_ONLINE_BEFORE, DeviceRow, PRODUCTS, ProductRow},
         sql,
     },
     sum,
@@ -59,6 +59,9 @@ use super::{
 /// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit, all
 /// are forgotten.
 const STANDINGS_MAX: usize = 1 << 20;
+
+/// Products whose switch is remembered. At the limit, all are forgotten.
+const SWITCHES_MAX: usize = 1 << 16;
 
 /// Inner error: an answer to the caller.
 pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
@@ -75,6 +78,8 @@ pub(super) struct Registry {
     place: Position,
     /// What a report is judged by, for devices that exist.
     standings: HashMap<DeviceId, Standing>,
+    /// Whether products are switched on, by their ids, so that a login reads its device alone.
+    switches: HashMap<i64, bool>,
     /// The number of the last committed transaction, once it was read.
     batch: Option<i64>,
     /// Devices whose log says that not all of their latest values are kept.
@@ -97,7 +102,8 @@ impl Registry {
         places: Arc<Places>,
     ) -> Result<Self, OpenError> {
         let connection = REGISTRY.connect(&layout.registry(), options)?;
-        if let Err(error) = connection.execute(DEVICES_ONLINE, []) {
+        let made = connection.execute(DEVICES_ONLINE, []);
+        if let Err(error) = made.and_then(|_| connection.execute(DEVICES_ONLINE_BEFORE, [])) {
             tracing::warn!(%error, "the start reads all devices: their index could not be made");
         }
         let log = open_log(&connection, layout, options)?;
@@ -114,6 +120,7 @@ impl Registry {
             places,
             place,
             standings,
+            switches: HashMap::new(),
             batch: None,
             told_forgotten,
             touched: Vec::new(),
@@ -168,6 +175,7 @@ impl Registry {
         if self.touched_all {
             self.standings.clear();
         }
+        self.switches.clear();
         let log = self.log.rollback();
         if self.connection.is_autocommit() {
             return log;
@@ -189,6 +197,7 @@ impl Registry {
     /// Those of a product's devices do.
     fn forget_standings(&mut self) {
         self.standings.clear();
+        self.switches.clear();
         self.touched_all = true;
     }
 
@@ -246,17 +255,32 @@ impl Registry {
 
     /// A device as it was stored, and whether its product is switched on, in whatever state the product's row
     /// is.
-    fn device_of_any_product(&self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, bool)>> {
-        let sql = sql!(
-            "SELECT {}, p.enabled FROM devices d JOIN products p ON p.id = d.product WHERE d.id = ?1",
-            DEVICES.list()
-        );
+    fn device_of_any_product(&mut self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, bool)>> {
+        let sql = sql!("SELECT {} FROM devices d WHERE d.id = ?1", DEVICES.list());
         let what = || format!("the row of device {}", device.0);
         let found = self
             .connection
             .prepare_cached(sql)?
-            .query_row([device.0], |row| Ok((DeviceRow::intact(row, 0, what)?, row.get(DEVICES.width())?)));
-        found.optional()
+            .query_row([device.0], |row| DeviceRow::intact(row, 0, what))
+            .optional()?;
+        let Some(row) = found else { return Ok(None) };
+        Ok(self.is_product_on(row.product)?.map(|is_on| (row, is_on)))
+    }
+
+    /// Whether a product is switched on; `None`: there is no such product.
+    fn is_product_on(&mut self, product: i64) -> rusqlite::Result<Option<bool>> {
+        if let Some(is_on) = self.switches.get(&product) {
+            return Ok(Some(*is_on));
+        }
+        let sql = "SELECT enabled FROM products WHERE id = ?1";
+        let found = self.connection.prepare_cached(sql)?.query_row([product], |row| row.get(0)).optional()?;
+        if let Some(is_on) = found {
+            if self.switches.len() >= SWITCHES_MAX {
+                self.switches.clear();
+            }
+            self.switches.insert(product, is_on);
+        }
+        Ok(found)
     }
 }
 

@@ -100,7 +100,7 @@ impl Registry {
         };
         let secret = self.seal(SealedRow::Product(product_key), secret)?;
         PRODUCTS.update(&["secret"]).run(&self.connection, &ProductRow { secret, ..found })?;
-        self.note(&LogEntry::product_secret_rotated(product_key, at))?;
+        self.note(LogEntry::product_secret_rotated(product_key, at))?;
         Ok(Ok(()))
     }
 

@@ -53,7 +53,7 @@ impl Registry {
         }
         let after = self.properties_after(device, at, edit, only_from)?;
         if after.is_ok() {
-            self.note(&LogEntry::properties_changed(device, at, edit))?;
+            self.note(LogEntry::properties_changed(device, at, edit))?;
         }
         Ok(Ok(after))
     }

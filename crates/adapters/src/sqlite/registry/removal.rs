@@ -56,7 +56,7 @@ impl Registry {
                 LogEntry::deleted((&product_key, &gone.device_key), Some(gone.what), device, at)
             }
         };
-        self.note(&entry)?;
+        self.note(entry)?;
         Ok(Ok(rows))
     }
 

@@ -59,14 +59,14 @@ impl Registry {
             at,
         };
         if let Err(why) = case.permit() {
-            self.note(&LogEntry::refused(device, at, peer.to_owned(), why.refusal()))?;
+            self.note(LogEntry::refused(device, at, peer.to_owned(), why.refusal()))?;
             return Ok(Issued::Refused(why));
         }
         let counted = ProductRow { issued_hour: hour, issued_count: issued_this_hour + 1, ..product };
         PRODUCTS.update(&["issued_hour", "issued_count"]).run(&self.connection, &counted)?;
         self.replace_secret(row, secret)?;
         let entry = LogEntry::new(device, at, LogEvent::SecretIssued);
-        self.note(&LogEntry { peer: Some(peer.to_owned()), ..entry })?;
+        self.note(LogEntry { peer: Some(peer.to_owned()), ..entry })?;
         Ok(Issued::Done)
     }
 

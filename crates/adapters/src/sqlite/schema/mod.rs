@@ -111,6 +111,20 @@ impl Table {
         }
     }
 
+    /// The values of the row whose list begins at column `first`, where it is as it was stored; `what` names
+    /// it for people.
+    fn intact<'a>(
+        &self,
+        row: &'a Row<'_>,
+        first: usize,
+        what: impl FnOnce() -> String,
+    ) -> rusqlite::Result<Vec<ValueRef<'a>>> {
+        let end = first + self.columns.len();
+        let values = (first..end).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
+        sum::check(row.get_ref(end)?, self.sum(&values), what)?;
+        Ok(values)
+    }
+
     /// Passes where the row whose list begins at column `first` is as it was stored; `what` names it for
     /// people.
     pub(super) fn check(
@@ -119,9 +133,12 @@ impl Table {
         first: usize,
         what: impl FnOnce() -> String,
     ) -> rusqlite::Result<()> {
-        let end = first + self.columns.len();
-        let values = (first..end).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
-        sum::check(row.get_ref(end)?, sum::of_row(self.word, self.first, values), what)
+        self.intact(row, first, what).map(drop)
+    }
+
+    /// The sum of a row with these values.
+    fn sum(&self, values: &[ValueRef<'_>]) -> i64 {
+        sum::of_row(self.word, self.first, values.iter().copied())
     }
 
     fn texts(&self) -> Texts {
@@ -163,7 +180,7 @@ impl Update {
     pub(super) fn run<R: Stored>(&self, connection: &Connection, row: &R) -> rusqlite::Result<usize> {
         let values = row.values();
         let changed = self.columns.iter().map(|column| values[*column]);
-        let last = [ValueRef::Integer(row.sum()), values[0]];
+        let last = [ValueRef::Integer(R::table().sum(&values)), values[0]];
         execute(connection, &self.sql, changed.chain(last))
     }
 }
@@ -172,20 +189,14 @@ impl Update {
 pub(super) trait Stored: Sized {
     /// The table.
     fn table() -> &'static Table;
-    /// Reads it where its list begins at column `first`, once it was found intact.
-    fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self>;
+    /// Reads it from the values of all columns but the sum, in their order. Only [`Self::intact`] calls it.
+    fn read(values: &[ValueRef<'_>]) -> rusqlite::Result<Self>;
     /// The values of all columns but the sum.
     fn values(&self) -> Vec<ValueRef<'_>>;
 
     /// Reads it where it is as it was stored; `what` names it for people.
     fn intact(row: &Row<'_>, first: usize, what: impl FnOnce() -> String) -> rusqlite::Result<Self> {
-        Self::table().check(row, first, what)?;
-        Self::read(row, first)
-    }
-
-    /// The sum that belongs to it.
-    fn sum(&self) -> i64 {
-        sum::of_row(Self::table().word, Self::table().first, self.values())
+        Self::read(&Self::table().intact(row, first, what)?)
     }
 
     /// Adds it under a number that SQLite assigns, in place of its own, and returns that number.
@@ -198,7 +209,8 @@ pub(super) trait Stored: Sized {
 
     /// Writes its sum.
     fn put_sum(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let values = [ValueRef::Integer(self.sum()), self.values()[0]];
+        let values = self.values();
+        let values = [ValueRef::Integer(Self::table().sum(&values)), values[0]];
         execute(connection, &Self::table().texts.put_sum, values.into_iter()).map(drop)
     }
 
@@ -209,8 +221,9 @@ pub(super) trait Stored: Sized {
 
     /// Runs an `INSERT` of its own that has the same values in the same places; made by [`insert_or`].
     fn insert_or(&self, connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-        let sum = [ValueRef::Integer(self.sum())];
-        execute(connection, sql, self.values().into_iter().chain(sum)).map(drop)
+        let values = self.values();
+        let sum = ValueRef::Integer(Self::table().sum(&values));
+        execute(connection, sql, values.into_iter().chain([sum])).map(drop)
     }
 }
 
@@ -237,9 +250,14 @@ pub(super) trait Cell: Sized {
 
 /// Reads a column.
 pub(super) fn cell<T: Cell>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    value_of_cell(row.get_ref(column)?, column)
+}
+
+/// Reads the value of a column.
+fn value_of_cell<T: Cell>(value: ValueRef<'_>, column: usize) -> rusqlite::Result<T> {
     let failed =
         |error: FromSqlError| rusqlite::Error::FromSqlConversionFailure(column, Type::Null, Box::new(error));
-    T::of(row.get_ref(column)?).map_err(failed)
+    T::of(value).map_err(failed)
 }
 
 macro_rules! integers {
@@ -389,17 +407,17 @@ macro_rules! table {
                 &$table
             }
 
-            fn read(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Self> {
-                let mut next = first;
+            fn read(values: &[rusqlite::types::ValueRef<'_>]) -> rusqlite::Result<Self> {
+                let mut next = 0;
                 $(
-                    let $column = crate::sqlite::schema::cell(row, next)?;
+                    let $column = crate::sqlite::schema::value_of_cell(values[next], next)?;
                     next += 1;
                 )+
                 $($(
-                    let $later = crate::sqlite::schema::cell(row, next)?;
+                    let $later = crate::sqlite::schema::value_of_cell(values[next], next)?;
                     next += 1;
                 )+)?
-                debug_assert_eq!(next + 1, first + $table.width());
+                debug_assert_eq!(next, values.len());
                 Ok(Self { $($column,)+ $($($later,)+)? })
             }
 

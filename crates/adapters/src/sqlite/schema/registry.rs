@@ -201,4 +201,7 @@ pub(in crate::sqlite) fn schema() -> String {
 /// The index by which a start finds the devices that are online without reading all others. A registry of
 /// this format that an earlier program made has none: it is made when that is opened.
 pub(in crate::sqlite) const DEVICES_ONLINE: &str =
-    "CREATE INDEX IF NOT EXISTS devices_online ON devices (state) WHERE state = 'online'";
+    "CREATE INDEX IF NOT EXISTS devices_by_online ON devices (id) WHERE state = 'online'";
+
+/// The index that earlier programs made for this, by a text that is the same in all of its rows.
+pub(in crate::sqlite) const DEVICES_ONLINE_BEFORE: &str = "DROP INDEX IF EXISTS devices_online";

@@ -42,14 +42,18 @@ fn a_start_finds_the_devices_that_are_online_by_an_index_and_makes_it_where_ther
     drop(store);
 
     let registry = Connection::open(data.join("registry.db")).unwrap();
-    assert!(plan(&registry).contains("devices_online"), "{}", plan(&registry));
+    assert!(plan(&registry).contains("devices_by_online"), "{}", plan(&registry));
     // As an earlier program made it.
-    registry.execute_batch("DROP INDEX devices_online").unwrap();
+    let before = "DROP INDEX devices_by_online; \
+                  CREATE INDEX devices_online ON devices (state) WHERE state = 'online'";
+    registry.execute_batch(before).unwrap();
     drop(registry);
     let store = open(&data);
     assert_eq!(are_online(&store), [devices[0], devices[2]]);
     block_on(store.close()).unwrap();
     drop(store);
     let registry = Connection::open(data.join("registry.db")).unwrap();
-    assert!(plan(&registry).contains("devices_online"), "{}", plan(&registry));
+    assert!(plan(&registry).contains("devices_by_online"), "{}", plan(&registry));
+    let before = "SELECT count(*) FROM sqlite_schema WHERE name = 'devices_online'";
+    assert_eq!(registry.query_row(before, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }
