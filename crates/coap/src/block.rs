@@ -26,8 +26,8 @@ impl Block {
     pub const NUMBER_MAX: u32 = (1 << 20) - 1;
     /// The largest block, bytes.
     pub const BYTES_MAX: usize = 1024;
-    /// The first block of the largest size.
-    pub(crate) const LARGEST: Self = Self { number: 0, more: false, exponent: 6 };
+    /// The first block of the largest size: what a peer gets that names none.
+    pub const LARGEST: Self = Self { number: 0, more: false, exponent: 6 };
     /// The smallest block, bytes.
     pub const BYTES_MIN: usize = 16;
 
@@ -112,7 +112,8 @@ pub(crate) struct BlockOptions {
 }
 
 impl BlockOptions {
-    /// Takes the block options out of a request: the application sees whole bodies.
+    /// Takes the block options out of a request: the application sees whole bodies, and is told which block
+    /// of the answer is wanted.
     pub(crate) fn take_from(request: &mut Request) -> Result<Self, RequestFault> {
         if request.options.is_empty() {
             return Ok(Self::default());
@@ -126,6 +127,7 @@ impl BlockOptions {
         let (block1, block2) = (take(OptionNumber::BLOCK1)?, take(OptionNumber::BLOCK2)?);
         let size1 = request.options.find_uint(OptionNumber::SIZE1);
         let wants_size2 = request.options.find(OptionNumber::SIZE2).is_some();
+        request.block2 = block2;
         let options = Self { block1, block2, size1, wants_size2 };
         options.check(request)?;
         Ok(options)

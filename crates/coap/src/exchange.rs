@@ -17,7 +17,7 @@ use crate::{
     cache_key::CacheKey,
     code::Code,
     fingerprint::Fingerprint,
-    message::{Kind, Message, Token},
+    message::{HEADER_BYTES, Kind, Message, Token},
     params::Params,
 };
 
@@ -132,6 +132,11 @@ impl Exchange {
     pub(crate) const fn origin(&self) -> Origin {
         let confirmable = !matches!(self.stage, Stage::Unacknowledgeable);
         Origin { mid: self.id.mid, token: self.token, confirmable }
+    }
+
+    /// Header, token, options, and the whole body.
+    pub(crate) fn request_bytes(&self) -> usize {
+        HEADER_BYTES + self.token.as_bytes().len() + self.cost - Self::COST
     }
 
     /// When something is to be done for it.

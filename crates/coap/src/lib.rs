@@ -79,6 +79,7 @@
 //! | 2.2 structure of a block option | [`Block`]; size exponent 7 and a payload of another length: 4.00 |
 //! | 2.3, 2.5 Block1 | bodies up to [`Params::body_bytes_max`], whole before the application is asked |
 //! | 2.3, 2.4 Block2 | answers in blocks where the peer wishes or a message is too short, with an ETag |
+//! | 2.4 a body that nobody holds | [`Response::block`]: the application reads each block; nothing is kept |
 //! | 2.7 both in one exchange | works; the peer fetches without a body |
 //! | 2.9.2, 2.9.3 errors | 4.08 at a gap, 4.13 with Size1 |
 //! | RFC 9175, 3 Request-Tag | tells transfers apart, beside the cache key; [`Params::transfers_max`] |

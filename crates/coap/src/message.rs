@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Bytes before the token.
-const HEADER_BYTES: usize = 4;
+pub(crate) const HEADER_BYTES: usize = 4;
 /// Ends the options.
 const PAYLOAD_MARKER: u8 = 0xff;
 

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use crate::{
+    block::Block,
     code::Code,
     message::{Kind, Message, MessageWriter, Token},
     option::{OptionFault, OptionNumber, Uint, parse_uint},
@@ -34,6 +35,10 @@ pub struct Request {
     pub accept: Option<u16>,
     /// Observe: 0 registers, 1 deregisters (RFC 7641).
     pub observe: Option<u32>,
+    /// Block2 of a received request: which block of the answer the peer wants, and of which size at most. For
+    /// an application that answers by [`crate::Response::block`]; the blocks of other answers are the
+    /// endpoint's.
+    pub block2: Option<Block>,
     /// Whether the message is confirmable.
     pub confirmable: bool,
     /// Every option that has no field above: If-Match, ETag, Size1 and unknown elective ones. Block1 and
@@ -56,6 +61,7 @@ impl Request {
             content_format: None,
             accept: None,
             observe: None,
+            block2: None,
             confirmable: true,
             options: OptionList::new(),
             payload: Vec::new(),
@@ -114,6 +120,7 @@ impl Request {
             content_format: None,
             accept: None,
             observe: None,
+            block2: None,
             confirmable: message.kind == Kind::Confirmable,
             options: OptionList::new(),
             payload: Vec::new(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    block::Block,
     code::Code,
     message::{Kind, Message, MessageWriter, Token},
     option::OptionNumber,
@@ -58,6 +59,23 @@ impl Response {
     pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
         self.payload = payload.into();
         self
+    }
+
+    /// A part of a body that nobody holds as a whole: its payload is this block of a body of `whole_bytes`.
+    /// The endpoint sends it as it is, or the beginning of it, where the peer or the way wants smaller ones;
+    /// it keeps nothing, and each further block is a request of its own ([`crate::Request::block2`]). Needs
+    /// an ETag, by which the peer tells the parts of two bodies apart (RFC 7959, section 2.4).
+    #[must_use]
+    pub fn block(mut self, block: Block, whole_bytes: u32) -> Self {
+        self.options.insert_uint(OptionNumber::BLOCK2, block.value());
+        self.options.insert_uint(OptionNumber::SIZE2, whole_bytes);
+        self
+    }
+
+    /// Whether it is made by [`Self::block`].
+    #[must_use]
+    pub fn is_block(&self) -> bool {
+        self.options.find(OptionNumber::BLOCK2).is_some()
     }
 
     /// The message that carries this response.

@@ -44,6 +44,17 @@ struct World {
     spent: Vec<Spent>,
 }
 
+/// 2.04, or a block of a body of many megabytes.
+fn answer(request: &Request) -> Response {
+    match request.block2 {
+        None => Response::new(Code::CHANGED),
+        Some(block) => {
+            let content = Response::new(Code::CONTENT).option(OptionNumber::ETAG, "tag");
+            content.payload(vec![b'f'; block.bytes()]).block(block, 50 << 20)
+        }
+    }
+}
+
 impl World {
     #[expect(clippy::disallowed_methods, reason = "any instant serves as the start of virtual time")]
     fn new(limit: Option<ByteLimit>) -> Self {
@@ -74,9 +85,9 @@ impl World {
                     self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
                 }
                 ShardEvent::Connected { session, .. } => self.session = Some(session),
-                ShardEvent::Request { ticket, .. } => {
+                ShardEvent::Request { ticket, request } => {
                     self.requests += 1;
-                    let response = Response::new(Code::CHANGED);
+                    let response = answer(&request);
                     self.shard.handle_command(self.now, ShardCommand::Respond { ticket, response });
                 }
                 ShardEvent::Throttled { wait_s, .. } => self.throttled.push(wait_s),
@@ -117,6 +128,12 @@ impl World {
         let block = Block::new(number, more, 512).expect("a size").value() as u16;
         let request = Request::post("p", 50, vec![b'x'; 512]);
         self.ask(session, request.option(OptionNumber::BLOCK1, block.to_be_bytes()))
+    }
+
+    /// A block of 1024 bytes of a body that is read for each request.
+    fn fetch(&mut self, session: &mut Session, number: u32) -> (Code, Option<u32>) {
+        let block = Block::new(number, false, 1024).expect("a size").value();
+        self.ask(session, Request::get("f").option(OptionNumber::BLOCK2, &block.to_be_bytes()[1..]))
     }
 
     fn ask(&mut self, session: &mut Session, request: Request) -> (Code, Option<u32>) {
@@ -233,6 +250,23 @@ fn what_was_spent_goes_from_one_session_to_the_next_and_is_gone_when_time_has_pa
     world.shard.handle_command(world.now, ShardCommand::Close { session: id });
     world.connect();
     assert_eq!(world.spent.len(), 1);
+}
+
+/// Firmware is longer than all that its device sends in weeks, and simple clients give up at a 4.29.
+#[test]
+fn blocks_that_are_read_for_each_request_count_for_nothing_and_all_else_counts_as_ever() {
+    let mut world = World::new(Some(ByteLimit { per_second: 1000, burst: 20_000 }));
+    let mut session = world.connect();
+    for number in 0..5000 {
+        assert_eq!(world.fetch(&mut session, number), (Code::CONTENT, None), "block {number}");
+    }
+    let served = (0..100).take_while(|_| world.post(&mut session, 980).0 == Code::CHANGED).count();
+    assert_eq!(served, 20, "as many as without the blocks");
+    // Who has spent everything waits with blocks too: they may be asked for by requests of any length.
+    while world.post(&mut session, 0).0 == Code::CHANGED {}
+    assert_eq!(world.fetch(&mut session, 1), (Code::TOO_MANY_REQUESTS, Some(1)));
+    world.now += SECOND;
+    assert_eq!(world.fetch(&mut session, 1), (Code::CONTENT, None));
 }
 
 #[test]

@@ -38,6 +38,10 @@
 //! an answer that is longer than the peer wishes, or than a message may be. Bodies are kept in memory only:
 //! after a restart a block meets 4.08, and the peer begins again.
 //!
+//! A body that is too long to be held is answered block by block by the application ([`Response::block`],
+//! `part`): nothing is kept of it here, neither the body nor the answers, and any block may be asked for at
+//! any time, also after a restart.
+//!
 //! # Observe
 //!
 //! `Observers` keeps the token of a registration when its request is answered. A notification is an
@@ -58,6 +62,7 @@ mod notices;
 mod observers;
 mod outbox;
 mod outgoing;
+mod part;
 mod receive;
 mod remains;
 mod send;
@@ -261,6 +266,13 @@ impl Endpoint {
     #[must_use]
     pub fn origin(&self, exchange: ExchangeId) -> Option<Origin> {
         self.active.as_ref()?.incoming.by_id(exchange).map(Exchange::origin)
+    }
+
+    /// The bytes of the request that opened an exchange: header, token, options, and its whole body; `None`
+    /// once it is answered or expired.
+    #[must_use]
+    pub fn request_bytes(&self, exchange: ExchangeId) -> Option<usize> {
+        self.active.as_ref()?.incoming.by_id(exchange).map(Exchange::request_bytes)
     }
 
     /// Ends everything and returns all bytes to the budget. Messages and events that were not polled are

@@ -6,6 +6,7 @@ use super::{
     Active, Endpoint, NotifyError, RequestError, RespondError,
     bodies::{Cut, cut},
     outbox::Transmit,
+    part::cut_part,
 };
 use crate::{
     block::Block,
@@ -32,6 +33,9 @@ impl Endpoint {
     /// that the peer does not want (No-Response, RFC 7967) is not sent, and a confirmable request is
     /// acknowledged.
     ///
+    /// A success by [`Response::block`] is one block of a body that the application reads anew for each; the
+    /// blocks before and behind it are not known here.
+    ///
     /// Observe in a response, with any value, says that what was asked for can be observed. A success that
     /// answers a GET with Observe 0 then registers the peer, within [`crate::Params::observers_max`], and
     /// goes out with Observe and its number; every other answer goes out without Observe.
@@ -54,6 +58,8 @@ impl Endpoint {
         let registers = self.number_if_observed(context, &mut response, token, wish.observes && is_wanted);
         let (kind, mid) = self.answer_in(stage, exchange.mid());
         let is_turned_away = matches!(response.code, Code::SERVICE_UNAVAILABLE | Code::TOO_MANY_REQUESTS);
+        // As a later block of an answer.
+        let is_part = response.is_block();
         let preferred = self.preferred_block(context, &response);
         let (bytes, rest) = match stage {
             _ if is_wanted => emit_in_blocks(response, (kind, mid, token), (&wish, preferred), context)?,
@@ -86,7 +92,7 @@ impl Endpoint {
                 outgoing.add(context, Outbound { mid, purpose, delivery: Delivery::Queued, bytes }, outbox);
             }
         } else {
-            if !(is_turned_away || wish.is_for_a_later_block()) {
+            if !(is_turned_away || is_part || wish.is_for_a_later_block()) {
                 answers.insert(context, request, expires, &bytes);
             }
             // Without bytes nothing is sent.
@@ -261,7 +267,7 @@ fn emit_response(
 }
 
 /// A stored answer has a length of 16 bits, as a datagram has.
-fn message_bytes_max(context: &Context<'_>) -> usize {
+pub(super) fn message_bytes_max(context: &Context<'_>) -> usize {
     context.params.message_bytes_max.min(usize::from(u16::MAX))
 }
 
@@ -272,6 +278,10 @@ fn emit_in_blocks(
     (wish, preferred): (&Wish, Option<Block>),
     context: &Context<'_>,
 ) -> Result<(Vec<u8>, Option<Response>), RespondError> {
+    if response.is_block() {
+        let part = cut_part(response, header.2, wish, context)?;
+        return Ok((emit_response(&part, header, context)?, None));
+    }
     let blocks = &wish.blocks;
     // RFC 7959 2.3: the answer to the last block of a body names that block.
     let echo = blocks.block1.map(|block| block.with_more(false).value());

@@ -97,7 +97,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    fn read(bytes: Vec<u8>) -> Self {
+    pub(crate) fn read(bytes: Vec<u8>) -> Self {
         let message = Message::parse(&bytes).expect("ours are well formed");
         let number = |value: &[u8]| value.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let options = message.options().map(|(option, value)| (option, number(value))).collect();

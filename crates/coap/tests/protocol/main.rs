@@ -8,6 +8,7 @@ mod blocks;
 mod client;
 mod lossy;
 mod observe;
+mod parts;
 mod peer;
 mod table;
 mod vectors;

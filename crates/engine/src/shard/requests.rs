@@ -110,6 +110,9 @@ impl Shard {
             self.requests_in_flight -= 1;
         }
         let is_success = response.code.class() < 4;
+        let spent = established.spent;
+        // Asked before it is answered, with which its exchange ends.
+        let asked_by = response.is_block().then(|| established.endpoint.request_bytes(ticket.exchange));
         let shorter = shorter(&response);
         let params =
             self.profiles.within(established.endpoint.profile(), established.channel.message_bytes_max());
@@ -127,6 +130,9 @@ impl Shard {
         }
         self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
         self.transmit(ticket.session);
+        if let Some(bytes) = asked_by.flatten() {
+            self.forgive(ticket.session, spent, bytes);
+        }
         self.arm_session(now, ticket.session);
     }
 }

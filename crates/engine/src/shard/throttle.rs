@@ -5,6 +5,10 @@
 //! A request that finds too little in either bucket is answered 4.29 with Max-Age, and counts for nothing.
 //! Everything else that is authentic (duplicates, pings, answers) is counted as far as there is room, and
 //! never held back.
+//!
+//! A block of a body that is read for each request (`Response::block`: an image of firmware) counts for
+//! nothing, and nor does the request for it. It is longer than what a device sends and is sent in weeks, and
+//! simple clients give up at a 4.29 in the middle of it. Who reads the blocks limits them by their number.
 
 use std::time::Instant;
 
@@ -106,6 +110,13 @@ impl Shard {
         let Some(row) = self.sessions.at(session) else { return };
         if !std::mem::replace(&mut row.session.pauses, true) {
             self.events.push_back(ShardEvent::Throttled { session, wait_s });
+        }
+    }
+
+    /// A session has spent what it had spent before it was sent a block, for which it asked by so many bytes.
+    pub(super) fn forgive(&mut self, session: SessionId, before: Spent, asked_by: usize) {
+        if let Some(row) = self.sessions.at(session) {
+            row.session.spent = Spent { up: before.up.saturating_sub(asked_by as u32), ..before };
         }
     }
 
