@@ -17,6 +17,7 @@ mod model_versions;
 mod pages;
 mod properties;
 mod purge;
+mod scripts;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -40,7 +41,10 @@ use crate::{
     secret::Secret,
 };
 
-pub use self::model::{MESSAGES_PER_DEVICE_MAX, Model};
+pub use self::{
+    model::{MESSAGES_PER_DEVICE_MAX, Model},
+    scripts::PlainScripts,
+};
 
 /// The store. `Default` is an empty one.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod history;
 mod journal;
 mod lookups;
 mod registry;
+mod scripts;
 mod sessions;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -28,6 +29,7 @@ pub use self::{
     },
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
     registry::{Change, Registry, RegistryChanges},
+    scripts::{Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, Script, Scripts},
     sessions::{LiveSessions, NobodyConnected},
 };
 use crate::ids::UnixMillis;
