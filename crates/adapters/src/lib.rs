@@ -1,7 +1,9 @@
-//! The outside systems behind the platform's ports, one folder each: [`sqlite`] keeps everything in files. It
-//! passes the platform's conformance suite.
+//! The outside systems behind the platform's ports, one folder each: [`sqlite`] keeps everything in files, and
+//! passes the platform's conformance suite; [`script`] runs the scripts of products.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "test-hooks")]
 pub mod failpoint;
+mod reply;
+pub mod script;
 pub mod sqlite;

@@ -55,7 +55,6 @@ mod place;
 mod queries;
 mod readers;
 mod registry;
-mod reply;
 mod retention;
 mod rows;
 mod schema;
@@ -118,11 +117,11 @@ use self::{
     pending::Pending,
     place::Places,
     readers::Readers,
-    reply::{closed, reply},
     retention::Kept,
     volume::Volume,
     writer::{Append, Job},
 };
+use crate::reply::{self, closed, reply};
 
 /// Most values or log entries that one read returns, whatever it asks for.
 pub const VALUES_MAX: usize = 100_000;

@@ -29,7 +29,7 @@ pub use self::{
     },
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
     registry::{Change, Registry, RegistryChanges},
-    scripts::{Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, Script, Scripts},
+    scripts::{Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, SCRIPT_BYTES_MAX, Script, Scripts},
     sessions::{LiveSessions, NobodyConnected},
 };
 use crate::ids::UnixMillis;

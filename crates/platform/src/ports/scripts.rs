@@ -12,6 +12,9 @@ use thiserror::Error;
 use super::PortFuture;
 use crate::ids::UnixMillis;
 
+/// Bytes of the longest source that is run.
+pub const SCRIPT_BYTES_MAX: usize = 64 << 10;
+
 /// The source of a script of a product. Cheap to clone.
 ///
 /// Two with the same product and source are one script, whatever version or draft they are: what was compiled
@@ -150,6 +153,8 @@ pub enum FaultKind {
     Stack,
     /// What it returned is too long.
     Output,
+    /// It brought the engine down, or would not end although it was told to.
+    Crashed,
     /// What it returned is neither a string nor bytes, whichever it had to be.
     ReturnType,
     /// Not run: too many calls of this product wait already. The same call may succeed later.
@@ -161,7 +166,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Syntax,
         Self::Missing,
         Self::Throws,
@@ -169,6 +174,7 @@ impl FaultKind {
         Self::Memory,
         Self::Stack,
         Self::Output,
+        Self::Crashed,
         Self::ReturnType,
         Self::Busy,
         Self::Unavailable,
@@ -184,6 +190,7 @@ impl FaultKind {
             Self::Memory => "memory",
             Self::Stack => "stack",
             Self::Output => "output",
+            Self::Crashed => "crashed",
             Self::ReturnType => "return_type",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
@@ -195,9 +202,9 @@ impl FaultKind {
         !matches!(self, Self::Busy | Self::Unavailable)
     }
 
-    /// Whether the script ran into a limit: time, memory, stack or output.
+    /// Whether the script ran into a limit.
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::Time | Self::Memory | Self::Stack | Self::Output)
+        matches!(self, Self::Time | Self::Memory | Self::Stack | Self::Output | Self::Crashed)
     }
 }
 

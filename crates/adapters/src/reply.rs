@@ -1,4 +1,4 @@
-//! A result handed from the writer's thread to the future that waits for it; needs no runtime.
+//! A result handed from a thread to the future that waits for it; needs no runtime.
 
 use std::{
     future::Future,
@@ -10,16 +10,16 @@ use std::{
 use narrowgate_platform::ports::StoreError;
 
 /// A pair: who answers, and who waits.
-pub(super) fn reply<T>() -> (Reply<T>, Answer<T>) {
+pub(crate) fn reply<T>() -> (Reply<T>, Answer<T>) {
     let slot = Arc::new(Mutex::new(Slot { result: None, waker: None }));
     (Reply(Some(Arc::clone(&slot))), Answer(slot))
 }
 
 /// Answers once. Dropped without an answer (the writer has ended), the waiting side fails.
-pub(super) struct Reply<T>(Option<Arc<Mutex<Slot<T>>>>);
+pub(crate) struct Reply<T>(Option<Arc<Mutex<Slot<T>>>>);
 
 /// Waits for the answer.
-pub(super) struct Answer<T>(Arc<Mutex<Slot<T>>>);
+pub(crate) struct Answer<T>(Arc<Mutex<Slot<T>>>);
 
 struct Slot<T> {
     result: Option<Result<T, StoreError>>,
@@ -28,17 +28,17 @@ struct Slot<T> {
 
 impl<T> Reply<T> {
     /// Gives the answer.
-    pub(super) fn send(mut self, result: Result<T, StoreError>) {
+    pub(crate) fn send(mut self, result: Result<T, StoreError>) {
         self.fill(result);
     }
 
     /// Gives the answer, and returns who is to be woken: for somebody who gives many answers.
-    pub(super) fn put(mut self, result: Result<T, StoreError>) -> Option<Waker> {
+    pub(crate) fn put(mut self, result: Result<T, StoreError>) -> Option<Waker> {
         self.take(result)
     }
 
     /// Whether anybody still waits for the answer.
-    pub(super) fn is_waited_for(&self) -> bool {
+    pub(crate) fn is_waited_for(&self) -> bool {
         self.0.as_ref().is_some_and(|slot| Arc::strong_count(slot) > 1)
     }
 
@@ -78,7 +78,7 @@ impl<T> Future for Answer<T> {
 }
 
 /// What every call of a closed store returns.
-pub(super) fn closed() -> StoreError {
+pub(crate) fn closed() -> StoreError {
     StoreError::Unavailable("the store is closed".to_owned())
 }
 

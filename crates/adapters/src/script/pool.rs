@@ -1,0 +1,244 @@
+//! The port: a thread for each process, and the queues that they take calls from.
+
+use std::{
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    ports::{Circumstances, Fault, FaultKind, PortFuture, Script, Scripts},
+};
+
+use super::{
+    engine::Limits,
+    frame::Task,
+    process::{Call, Command, Hello, Outcome, Process},
+    turns::{Cost, Next, Turns},
+};
+use crate::reply::{Reply, reply};
+
+/// A call that waited longer is refused: its device has sent the request again by then, or given up.
+const WAIT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Compiled scripts of a process.
+const KEPT_MAX: usize = 64;
+
+/// After a process could not be started, how long its thread waits before it tries again.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
+/// How a pool runs scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What a call may take.
+    pub limits: Limits,
+    /// Processes, each of which runs one call at a time; at least one.
+    pub workers: usize,
+    /// Calls of a product that may wait; more are refused as busy.
+    pub waiting_max: usize,
+    /// How a process is started.
+    pub command: Command,
+}
+
+/// Runs scripts in processes, which are started when they are first needed. Dropped, it ends them; calls that
+/// wait are refused.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    options: Options,
+}
+
+struct State {
+    turns: Turns<Job>,
+    is_closed: bool,
+}
+
+struct Job {
+    task: Task,
+    script: Script,
+    argument: Vec<u8>,
+    circumstances: Circumstances,
+    since: Instant,
+    reply: Reply<Result<Vec<u8>, Fault>>,
+}
+
+impl Pool {
+    /// Starts the threads, and no process yet.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(options: Options) -> std::io::Result<Self> {
+        let workers = options.workers.max(1);
+        let state = State { turns: Turns::new(options.waiting_max, workers), is_closed: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), options });
+        let mut pool = Self { shared, threads: Vec::new() };
+        for _ in 0..workers {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new().name("script".to_owned()).spawn(move || shared.work());
+            pool.threads.push(thread?);
+        }
+        Ok(pool)
+    }
+
+    async fn call(&self, task: Task, script: Script, argument: Vec<u8>, at: Circumstances) -> Answered {
+        let (reply, answer) = reply();
+        let since = Instant::now();
+        self.shared.put(Job { task, script, argument, circumstances: at, since, reply });
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+type Answered = Result<Vec<u8>, Fault>;
+
+impl Scripts for Pool {
+    fn check(&self, script: &Script) -> PortFuture<'_, Result<(), Fault>> {
+        let script = script.clone();
+        let at = Circumstances { arrival: UnixMillis(0), seed: 0 };
+        Box::pin(async move { self.call(Task::Check, script, Vec::new(), at).await.map(drop) })
+    }
+
+    fn decode(
+        &self,
+        script: &Script,
+        bytes: &[u8],
+        circumstances: Circumstances,
+    ) -> PortFuture<'_, Result<String, Fault>> {
+        let (script, bytes) = (script.clone(), bytes.to_vec());
+        Box::pin(async move {
+            let text = self.call(Task::Decode, script, bytes, circumstances).await?;
+            String::from_utf8(text).map_err(|_| Fault::new(FaultKind::Unavailable, "the engine gave no text"))
+        })
+    }
+
+    fn encode(
+        &self,
+        script: &Script,
+        json: &str,
+        circumstances: Circumstances,
+    ) -> PortFuture<'_, Result<Vec<u8>, Fault>> {
+        let (script, json) = (script.clone(), json.as_bytes().to_vec());
+        Box::pin(async move { self.call(Task::Encode, script, json, circumstances).await })
+    }
+}
+
+impl Shared {
+    fn put(&self, job: Job) {
+        let mut state = self.lock();
+        if state.is_closed {
+            drop(state);
+            return job.reply.send(Ok(Err(ended())));
+        }
+        let product = Arc::clone(job.script.product());
+        let refused = state.turns.put(&product, job);
+        drop(state);
+        match refused {
+            Ok(()) => self.changed.notify_one(),
+            Err(job) => job.reply.send(Ok(Err(busy()))),
+        }
+    }
+
+    /// Runs calls until the pool is dropped.
+    fn work(&self) {
+        let mut process = None;
+        while let Some((product, job)) = self.next() {
+            let cost = if !job.reply.is_waited_for() {
+                Cost { spent: Duration::ZERO, hit_limit: false }
+            } else if job.since.elapsed() > WAIT_TIME_MAX {
+                job.reply.send(Ok(Err(busy())));
+                Cost { spent: Duration::ZERO, hit_limit: false }
+            } else {
+                let Outcome { result, spent } = self.run(&mut process, &job);
+                let hit_limit = result.as_ref().is_err_and(|fault| fault.kind.is_limit());
+                job.reply.send(Ok(result));
+                Cost { spent, hit_limit }
+            };
+            self.lock().turns.finish(&product, cost, Instant::now());
+            // What the product's turn kept back may go to another thread.
+            self.changed.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<(Arc<str>, Job)> {
+        let mut state = self.lock();
+        while !state.is_closed {
+            let now = Instant::now();
+            state = match state.turns.take(now) {
+                Next::Run(product, job) => return Some((product, job)),
+                Next::Wait(None) => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Wait(Some(until)) => {
+                    let waited = self.changed.wait_timeout(state, until.saturating_duration_since(now));
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        None
+    }
+
+    fn run(&self, process: &mut Option<Process>, job: &Job) -> Outcome {
+        let Job { task, script, argument, circumstances, .. } = job;
+        let call = Call { task: *task, script, argument, circumstances: *circumstances };
+        if process.as_mut().is_some_and(|process| !process.is_running()) {
+            *process = None;
+        }
+        if process.is_none() {
+            let hello = Hello { limits: self.options.limits, kept_max: KEPT_MAX };
+            match Process::start(&self.options.command, &hello) {
+                Ok(started) => *process = Some(started),
+                Err(error) => {
+                    thread::sleep(START_PAUSE);
+                    let words = format!("the script engine could not be started: {error}");
+                    let result = Err(Fault::new(FaultKind::Unavailable, words));
+                    return Outcome { result, spent: Duration::ZERO };
+                }
+            }
+        }
+        let Some(running) = process.as_mut() else {
+            return Outcome { result: Err(ended()), spent: Duration::ZERO };
+        };
+        running.call(&call).unwrap_or_else(|outcome| {
+            *process = None;
+            outcome
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.shared.lock();
+            state.is_closed = true;
+            state.turns.clear()
+        };
+        self.shared.changed.notify_all();
+        drop(waiting);
+        for thread in self.threads.drain(..) {
+            // Ignored: what it ran is over.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({:?})", self.shared.options)
+    }
+}
+
+fn busy() -> Fault {
+    Fault::new(FaultKind::Busy, "too many calls of scripts of this product wait")
+}
+
+fn ended() -> Fault {
+    Fault::new(FaultKind::Unavailable, "the script engine has ended")
+}

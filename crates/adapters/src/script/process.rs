@@ -1,0 +1,205 @@
+//! A process that runs scripts, as its thread of the pool sees it.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use narrowgate_platform::ports::{Circumstances, Fault, FaultKind, Script};
+use nix::{
+    time::{ClockId, clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
+
+use super::{
+    engine::Limits,
+    frame::{self, Answer, Question, Reader, Task, Told, take},
+};
+
+/// How often a process that does not answer is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Processor time that a process may take for a call beside that of the script: a realm is built for it, up
+/// to three times.
+const MARGIN: Duration = Duration::from_millis(250);
+
+/// A process that has taken no more than that, but still has not answered, is stuck.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How a process is started: the program runs [`run_worker`](super::run_worker) and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Its environment: nothing of this process's own.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Command {
+    /// The running program itself, which a newer one on the disk does not replace, with this argument.
+    pub fn this_program(argument: &str) -> Self {
+        let program = PathBuf::from("/proc/self/exe");
+        Self { program, arguments: vec![argument.into()], environment: Vec::new() }
+    }
+}
+
+/// The first frame to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hello {
+    pub(super) limits: Limits,
+    pub(super) kept_max: usize,
+}
+
+impl Hello {
+    fn emit(&self) -> Vec<u8> {
+        let Limits { time, memory_bytes, stack_bytes, output_bytes } = self.limits;
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let sizes = [memory_bytes, stack_bytes, output_bytes, self.kept_max].map(|size| size as u64);
+        [time].into_iter().chain(sizes).flat_map(u64::to_be_bytes).collect()
+    }
+
+    pub(super) fn parse(mut frame: &[u8]) -> Option<Self> {
+        let mut next = || Some(u64::from_be_bytes(take(&mut frame)?));
+        let time = Duration::from_micros(next()?);
+        let mut size = || usize::try_from(next()?).ok();
+        let (memory_bytes, stack_bytes, output_bytes) = (size()?, size()?, size()?);
+        let limits = Limits { time, memory_bytes, stack_bytes, output_bytes };
+        Some(Self { limits, kept_max: size()? })
+    }
+}
+
+/// What is asked of a process.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) task: Task,
+    pub(super) script: &'a Script,
+    pub(super) argument: &'a [u8],
+    pub(super) circumstances: Circumstances,
+}
+
+/// What became of a call, and the processor time that it took.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) result: Result<Vec<u8>, Fault>,
+    pub(super) spent: Duration,
+}
+
+/// A running process. Dropped, it is ended.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    stream: UnixStream,
+    reader: Reader,
+    time: Duration,
+}
+
+/// Why a process is of no use any more.
+enum Broken {
+    /// It ended while it ran a script.
+    Ended,
+    /// It was ended, having taken this much processor time.
+    Stuck(Duration),
+}
+
+impl Process {
+    /// Starts one.
+    pub(super) fn start(command: &Command, hello: &Hello) -> io::Result<Self> {
+        let (stream, theirs) = UnixStream::pair()?;
+        stream.set_read_timeout(Some(LOOK_EVERY))?;
+        let child = std::process::Command::new(&command.program)
+            .args(&command.arguments)
+            .env_clear()
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            // So that the local time of a script is the same on every machine.
+            .env("TZ", "UTC0")
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut process = Self { child, stream, reader: Reader::default(), time: hello.limits.time };
+        frame::write(&mut process.stream, &hello.emit())?;
+        Ok(process)
+    }
+
+    /// Whether it still runs. One that has ended between two calls harmed none.
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Makes a call. `Err`: the process is gone.
+    pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Outcome, Outcome> {
+        let is_check = call.task == Task::Check;
+        let mut source = is_check.then_some(&**call.script.source());
+        loop {
+            let question = Question {
+                task: call.task,
+                digest: *call.script.digest(),
+                circumstances: call.circumstances,
+                source,
+                argument: call.argument,
+            };
+            let Answer { told, spent_ns } = self.ask(&question.emit()).map_err(|broken| broken.outcome())?;
+            let result = match told {
+                Told::Done(result) => Ok(result),
+                Told::Failed(fault) => Err(fault),
+                Told::SourceWanted if source.is_none() => {
+                    source = Some(call.script.source());
+                    continue;
+                }
+                Told::SourceWanted => return Err(Broken::Ended.outcome()),
+            };
+            return Ok(Outcome { result, spent: Duration::from_nanos(spent_ns) });
+        }
+    }
+
+    fn ask(&mut self, question: &[u8]) -> Result<Answer, Broken> {
+        frame::write(&mut self.stream, question).map_err(|_| Broken::Ended)?;
+        let (asked, mut first_look) = (Instant::now(), None);
+        loop {
+            match self.reader.read(&mut self.stream) {
+                Ok(frame) => return Answer::parse(&frame).ok_or(Broken::Ended),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                }
+                Err(_) => return Err(Broken::Ended),
+            }
+            let processor_time = self.processor_time();
+            let spent = processor_time.saturating_sub(*first_look.get_or_insert(processor_time));
+            if spent > 4 * self.time + MARGIN || asked.elapsed() > ANSWER_TIME_MAX {
+                return Err(Broken::Stuck(spent + LOOK_EVERY));
+            }
+        }
+    }
+
+    /// Of the whole process since its start; where the system tells none, zero, and the wall clock decides.
+    fn processor_time(&self) -> Duration {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let clock: Result<ClockId, _> = clock_getcpuclockid(pid);
+        clock.and_then(clock_gettime).map_or(Duration::ZERO, Duration::from)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ignored: it may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Broken {
+    fn outcome(&self) -> Outcome {
+        let (words, spent) = match self {
+            Self::Ended => ("the script brought the engine down", Duration::from_millis(100)),
+            Self::Stuck(spent) => ("the script took too long in a built-in, and was ended", *spent),
+        };
+        let kind = if matches!(self, Self::Stuck(_)) { FaultKind::Time } else { FaultKind::Crashed };
+        Outcome { result: Err(Fault::new(kind, words)), spent }
+    }
+}

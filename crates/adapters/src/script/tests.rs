@@ -1,0 +1,174 @@
+use std::{
+    env, fs,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use narrowgate_platform::{
+    ids::UnixMillis,
+    ports::{Circumstances, Fault, FaultKind, Script, Scripts},
+    testing::block_on,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::*;
+
+const AT: Circumstances = Circumstances { arrival: UnixMillis(1_700_000_000_123), seed: 7 };
+/// Set in the processes that these tests start.
+const IS_WORKER: &str = "NARROWGATE_TEST_SCRIPT_WORKER";
+
+/// The process that the other tests start: this program again, with this test alone.
+#[test]
+fn a_worker_of_the_tests() {
+    if env::var_os(IS_WORKER).is_some() {
+        let _ = run_worker();
+    }
+}
+
+fn options(workers: usize) -> Options {
+    let program = env::current_exe().unwrap();
+    let arguments = ["script::tests::a_worker_of_the_tests", "--exact"].map(Into::into).into();
+    let environment = vec![(IS_WORKER.into(), "1".into())];
+    let command = Command { program, arguments, environment };
+    Options { limits: Limits::default(), workers, waiting_max: 16, command }
+}
+
+fn pool(workers: usize) -> Pool {
+    Pool::start(options(workers)).unwrap()
+}
+
+fn script(product: &str, body: &str) -> Script {
+    let source = format!(
+        "function rawDataToJsonStr(b) {{ {body} }}\nfunction jsonStrToRawData(j) {{ return [j.length]; }}"
+    );
+    Script::new(product, source)
+}
+
+fn decode(pool: &Pool, script: &Script) -> Result<String, Fault> {
+    block_on(pool.decode(script, &[1, 2, 3], AT))
+}
+
+#[test]
+fn calls_go_through_a_process() {
+    let pool = pool(2);
+    let sum = script("p", "return String(b[0] + b[1] + b[2]) + Date.now()");
+    assert_eq!(block_on(pool.check(&sum)), Ok(()));
+    for _ in 0..3 {
+        assert_eq!(decode(&pool, &sum).as_deref(), Ok("61700000000123"));
+    }
+    assert_eq!(block_on(pool.encode(&sum, "{}é", AT)).as_deref(), Ok(&[3][..]));
+    let fault = decode(&pool, &script("p", "throw new Error('no')")).unwrap_err();
+    assert_eq!(fault, Fault::at(FaultKind::Throws, "Error: no", Some(1)));
+    let fault = block_on(pool.check(&Script::new("p", "function"))).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Syntax);
+    let zone = script("p", "return String(new Date(2026, 0).getTimezoneOffset())");
+    assert_eq!(decode(&pool, &zone).as_deref(), Ok("0"));
+}
+
+#[test]
+fn attack_173_what_cannot_be_interrupted_is_ended() {
+    let pool = pool(1);
+    let good = script("good", "return 'fine'");
+    assert_eq!(decode(&pool, &good).as_deref(), Ok("fine"));
+    for (at, body) in [
+        "[].indexOf.call({ length: 2 ** 53 - 1 }, 1)",
+        "[].fill.call({ length: 2 ** 53 - 1 }, 1)",
+        "Array.prototype.reverse.call({ length: 2 ** 53 - 1 })",
+        "new Array(4294967295).lastIndexOf(1); new Array(4294967295).includes(1)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let begin = Instant::now();
+        let fault = decode(&pool, &script(&format!("bad{at}"), &format!("{body}; return ''"))).unwrap_err();
+        assert!(fault.kind.is_limit(), "{body}: {fault:?}");
+        assert!(begin.elapsed() < Duration::from_secs(8), "{body}: {:?}", begin.elapsed());
+        assert_eq!(decode(&pool, &good).as_deref(), Ok("fine"), "{body}");
+    }
+}
+
+#[test]
+fn a_product_whose_scripts_loop_cannot_take_the_pool() {
+    let pool = Arc::new(pool(2));
+    let (bad, good) = (script("bad", "for (;;);"), script("good", "return 'fine'"));
+    decode(&pool, &good).unwrap();
+    let floods: Vec<_> = (0..20)
+        .map(|_| {
+            let (pool, bad) = (Arc::clone(&pool), bad.clone());
+            thread::spawn(move || decode(&pool, &bad).unwrap_err().kind)
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..50 {
+        let begin = Instant::now();
+        assert_eq!(decode(&pool, &good).as_deref(), Ok("fine"));
+        slowest = slowest.max(begin.elapsed());
+        thread::sleep(Duration::from_millis(10));
+    }
+    // Two calls of the bad one may have been ahead at first, and nothing is faster than the machine.
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let kinds: Vec<_> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
+    assert!(kinds.contains(&FaultKind::Time) && kinds.contains(&FaultKind::Busy), "{kinds:?}");
+    assert!(kinds.iter().all(|kind| matches!(kind, FaultKind::Time | FaultKind::Busy)), "{kinds:?}");
+}
+
+#[test]
+fn a_process_that_is_killed_is_replaced() {
+    let mut options = options(1);
+    options.command.environment.push(("MARK".into(), "to be killed".into()));
+    let pool = Pool::start(options).unwrap();
+    let good = script("good", "return 'fine'");
+    decode(&pool, &good).unwrap();
+    let killed = marked_children();
+    assert_eq!(killed.len(), 1);
+    for pid in &killed {
+        kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
+    }
+    let until = Instant::now() + Duration::from_secs(5);
+    while decode(&pool, &good).as_deref() != Ok("fine") {
+        assert!(Instant::now() < until, "the process is not replaced");
+    }
+    let replaced = marked_children();
+    assert!(replaced.len() == 1 && replaced != killed);
+    drop(pool);
+    assert!(marked_children().is_empty(), "a pool leaves no process behind");
+}
+
+/// The processes of the test above: other tests start some at the same time.
+fn marked_children() -> Vec<i32> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let read = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
+    let lists: Vec<String> = tasks.flatten().filter_map(read).collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    let is_marked = |pid: &&str| {
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            environment.split(|byte| *byte == 0).any(|variable| variable == b"MARK=to be killed")
+        })
+    };
+    pids.filter(is_marked).map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn an_engine_that_cannot_be_started_is_unavailable() {
+    let mut options = options(1);
+    options.command.program = "/nonexistent/narrowgate".into();
+    let pool = Pool::start(options.clone()).unwrap();
+    assert_eq!(decode(&pool, &script("p", "")).unwrap_err().kind, FaultKind::Unavailable);
+    // A program that is no engine ends at once.
+    options.command.program = "/bin/true".into();
+    let pool = Pool::start(options).unwrap();
+    assert!(decode(&pool, &script("p", "")).is_err());
+}
+
+#[test]
+fn calls_that_wait_are_refused_when_the_pool_ends() {
+    let pool = pool(1);
+    let looping = script("p", "for (;;);");
+    let calls: Vec<_> = (0..5).map(|_| pool.decode(&looping, b"", AT)).collect();
+    drop(calls);
+    drop(pool);
+}

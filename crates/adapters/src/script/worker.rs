@@ -1,0 +1,96 @@
+//! A process that runs scripts, one call after the other, for the pool at the other end of its standard input.
+
+use std::{
+    io,
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    process::ExitCode,
+    thread,
+};
+
+use narrowgate_platform::ports::{Fault, FaultKind, Script};
+use nix::sys::{
+    prctl,
+    resource::{Resource, setrlimit},
+    signal::Signal,
+};
+
+use super::{
+    engine::{Argument, Engine, bytes_of, processor_time},
+    frame::{self, Answer, Question, Reader, Task, Told},
+    process::Hello,
+};
+
+/// Stack of the thread that runs the engine, whose own limit is below it.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Memory of the process beside what its scripts may take.
+const OWN_BYTES: u64 = 512 << 20;
+
+/// Runs calls until the other end is closed. Only a pool starts this: standard input has to be its socket.
+pub fn run_worker() -> ExitCode {
+    let served = thread::Builder::new().stack_size(STACK_BYTES).spawn(serve);
+    match served.map(thread::JoinHandle::join) {
+        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut reader = Reader::default();
+    let hello = reader.read(&mut stream)?;
+    let hello = Hello::parse(&hello).ok_or(io::ErrorKind::InvalidData)?;
+    confine(&hello);
+    let mut engine = Engine::new(hello.limits, hello.kept_max);
+    loop {
+        let frame = match reader.read(&mut stream) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            frame => frame?,
+        };
+        let question = Question::parse(&frame).ok_or(io::ErrorKind::InvalidData)?;
+        let begin = processor_time();
+        let told = run(&mut engine, &question);
+        let spent = processor_time().saturating_sub(begin);
+        let answer = Answer { told, spent_ns: u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX) };
+        frame::write(&mut stream, &answer.emit())?;
+    }
+}
+
+/// Takes away from the process what it does not need. Each is a second wall: ignored where the system refuses.
+fn confine(hello: &Hello) {
+    let memory = OWN_BYTES + 2 * hello.limits.memory_bytes as u64;
+    let _ = setrlimit(Resource::RLIMIT_DATA, memory, memory);
+    // Nothing is opened from here on, no file grows, and no process is started.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, 0, 0);
+    let _ = setrlimit(Resource::RLIMIT_FSIZE, 0, 0);
+    let _ = setrlimit(Resource::RLIMIT_NPROC, 0, 0);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = prctl::set_no_new_privs();
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+}
+
+fn run(engine: &mut Engine, question: &Question<'_>) -> Told {
+    if question.task == Task::Check {
+        let source = question.source.unwrap_or_default();
+        // The pool has checked whose script this is; the key of the product does not matter here.
+        return told(engine.check(&Script::new("", source)).map(|()| Vec::new()));
+    }
+    if question.source.is_none() && !engine.knows(&question.digest) {
+        return Told::SourceWanted;
+    }
+    let is_decoding = question.task == Task::Decode;
+    let argument = if is_decoding {
+        Argument::Bytes(question.argument)
+    } else {
+        match std::str::from_utf8(question.argument) {
+            Ok(json) => Argument::Json(json),
+            Err(_) => return Told::Failed(Fault::new(FaultKind::Unavailable, "the argument is no text")),
+        }
+    };
+    let result = engine.call(&question.digest, question.source, &argument, question.circumstances);
+    told(result.map(|text| if is_decoding { text.into_bytes() } else { bytes_of(&text) }))
+}
+
+fn told(result: Result<Vec<u8>, Fault>) -> Told {
+    result.map_or_else(Told::Failed, Told::Done)
+}
