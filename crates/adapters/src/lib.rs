@@ -1,5 +1,5 @@
-//! The outside systems behind the platform's ports, one folder each: [`sqlite`] keeps everything in files, and
-//! passes the platform's conformance suite; [`script`] runs the scripts of products.
+//! The outside systems behind the platform's ports, one folder each: [`sqlite`] keeps everything in files and
+//! passes the platform's conformance suite, [`script`] runs the scripts of products.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "test-hooks")]

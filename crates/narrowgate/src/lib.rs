@@ -14,6 +14,7 @@ mod feed;
 mod gateway;
 mod host;
 mod output;
+mod scripts;
 mod serve;
 mod socket;
 mod store;
@@ -39,6 +40,9 @@ pub fn run() -> ExitCode {
     // Ignored: without the block everything else still works.
     let _ = file_size.thread_block();
     leave_no_core();
+    if scripts::is_worker() {
+        return narrowgate_adapters::script::run_worker();
+    }
     let done = match cli::Cli::try_parse() {
         Ok(cli) => command::run(cli),
         Err(mut error) if error.use_stderr() => {

@@ -147,8 +147,8 @@ impl Reader {
     /// Reads on until a frame is complete, and returns it.
     ///
     /// # Errors
-    /// What the stream says, `WouldBlock` included, after which a further call goes on; `UnexpectedEof` at its
-    /// end.
+    /// What the stream says, `WouldBlock` included, after which a further call goes on; `UnexpectedEof` at
+    /// its end.
     pub(super) fn read(&mut self, stream: &mut impl Read) -> io::Result<Vec<u8>> {
         loop {
             let wanted = match self.buffer.first_chunk::<4>() {

@@ -11,9 +11,9 @@
 //!
 //! The engine is a program in C that runs what strangers wrote, so it does not share a process with secrets
 //! and sessions. It interrupts a script at its limit of processor time; some of its built-ins cannot be
-//! interrupted (`[].indexOf.call({length: 2 ** 53}, 0)`), and one that has a fault may crash. Then the process
-//! is ended, the call fails, and the next one gets a new process. A process has no environment, no files but
-//! its socket, and ends with its parent.
+//! interrupted (`[].indexOf.call({length: 2 ** 53}, 0)`), and one that has a fault may crash. Then
+//! its process is ended, the call fails, and the next one gets a new process.
+//! A process has no environment, no files but its socket, and ends with its parent.
 
 pub mod engine;
 mod frame;

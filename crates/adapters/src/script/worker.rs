@@ -1,4 +1,5 @@
-//! A process that runs scripts, one call after the other, for the pool at the other end of its standard input.
+//! A process that runs scripts, one call after the other, for the pool at the other end of its standard
+//! input.
 
 use std::{
     io,
@@ -56,7 +57,8 @@ fn serve() -> io::Result<()> {
     }
 }
 
-/// Takes away from the process what it does not need. Each is a second wall: ignored where the system refuses.
+/// Takes away from the process what it does not need. Each is a second wall: ignored where the system
+/// refuses.
 fn confine(hello: &Hello) {
     let memory = OWN_BYTES + 2 * hello.limits.memory_bytes as u64;
     let _ = setrlimit(Resource::RLIMIT_DATA, memory, memory);

@@ -13,8 +13,8 @@
 //! before the script, down to the prototypes that only syntax reaches, is frozen, and new names in the global
 //! object are taken away after the call. A realm that cannot be made clean is thrown away.
 //!
-//! A script whose top level changes built-ins (`Array.prototype.last = ...`) would not work in a frozen realm.
-//! That is found out when it is first used; it then gets a new realm for each call, which costs a millisecond.
+//! A script whose top level changes built-ins (`Array.prototype.last = ...`) would not work in a frozen
+//! realm. That is found out when it is first used; it then gets a new realm for each call, which is slower.
 
 mod budget;
 mod realm;

@@ -160,7 +160,8 @@ fn a_check_says_what_is_wrong_with_a_source() {
 fn the_clock_is_the_time_of_arrival() {
     let dates = "[Date.now(), +new Date(), new Date().toISOString(), new Date(5).getTime(), typeof Date(),
         new Date('1970-01-01T00:00:01Z').getTime(), Date.UTC(1970, 0, 2), new Date(new Date(9)).getTime(),
-        new Date() instanceof Date, Object.getPrototypeOf(new Date()) === Date.prototype, Date.name, Date.length,
+        new Date() instanceof Date, Object.getPrototypeOf(new Date()) === Date.prototype,
+        Date.name, Date.length,
         new Date(2026, 10, 29).getMonth(), new Date().constructor === Date,
         new (class extends Date { plus() { return +this + 1; } })().plus(), String(new Date(NaN))]";
     let result: Value =

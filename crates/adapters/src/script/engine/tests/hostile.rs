@@ -31,7 +31,8 @@ fn attack_173_loops_end_at_the_limit_of_time() {
         "for (;;) (async () => { for (;;); })();",
         "(async () => { try { for (;;); } catch { for (;;); } })(); for (;;);",
         "for (;;) { try { (async function* () { for (;;); })().next(); } catch {} }",
-        "var g = (function* () { try { for (;;) yield 1; } finally { for (;;); } })(); for (var x of g) if (x) break;",
+        "var g = (function* () { try { for (;;) yield 1; } finally { for (;;); } })();
+         for (var x of g) if (x) break;",
         "[3, 1, 2].sort(() => { for (;;); });",
         "[1].map(() => { for (;;); });",
         "'a'.replace(/a/, () => { for (;;); });",
@@ -46,7 +47,8 @@ fn attack_173_loops_end_at_the_limit_of_time() {
         "for (;;) { try { /^(a+)+$/.test('a'.repeat(40) + 'b'); } catch {} }",
         "var e = new Error(); Object.defineProperty(e, 'message', { get() { for (;;); } }); throw e;",
         "var e = new Error(); Object.defineProperty(e, 'stack', { get() { for (;;); } }); throw e;",
-        "var e = new Error(); Object.defineProperty(e, 'name', { get() { for (;;) try { for (;;); } catch {} } }); throw e;",
+        "var e = new Error();
+         Object.defineProperty(e, 'name', { get() { for (;;) try { for (;;); } catch {} } }); throw e;",
         "label: for (;;) { switch (1) { case 1: continue label; } }",
         "var a = {}; a.a = a; for (;;) a = a.a;",
         "for (var i = 0; ; i++) new Map([[i, i]]).forEach((x) => x);",
@@ -79,7 +81,8 @@ fn attack_173_memory_ends_at_its_limit() {
         assert!(fault.kind == FaultKind::Memory || is_refused, "{body}: {fault:?}");
     }
     // Who catches it goes on, within the same limits.
-    let caught = "try { var a = []; for (;;) a.push('x'.repeat(100000) + a.length); } catch (e) { a = null; return e.message; }";
+    let caught = "try { var a = []; for (;;) a.push('x'.repeat(100000) + a.length); }
+        catch (e) { a = null; return e.message; }";
     assert_eq!(ran(caught).as_deref(), Ok("out of memory"));
     let mut engine = engine();
     for _ in 0..3 {
